@@ -1,0 +1,288 @@
+"""The dataset config: one YAML file that says what the data is and what Souk is to do with it.
+
+Every pipeline step gets only the sections that it reads (`DatasetConfig.for_step`), so that changing a value
+reruns the steps that depend on it and no others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from souk.errors import SoukError, unknown
+from souk.schema import EventType, Kind, contract
+
+NAME = r"^[a-z][a-z0-9_]*$"
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """Where a table is, and how its columns become those of the contract.
+
+    `path` is a local path (relative to the config file), an fsspec URL, or `package://DISTRIBUTION/FILE` for a file
+    inside an installed Python package. `columns` maps contract or declared names to the names in the file;
+    `constants` gives columns that the file lacks one value; `separators` splits text into lists.
+    """
+
+    path: str
+    format: Literal["auto", "parquet", "csv", "jsonl", "atomic"] = "auto"
+    columns: dict[str, str] = {}
+    constants: dict[str, str | int | float | bool] = {}
+    separators: dict[str, str] = {}
+    timestamp_unit: Literal["ms", "s", "us", "iso"] = "ms"
+
+
+class Data(Section):
+    events: Source
+    items: Source | None = None
+    users: Source | None = None
+
+
+class Columns(Section):
+    """The columns to learn from, with their kinds. Contract columns may be declared with the kind of the contract."""
+
+    events: dict[str, Kind] = {}
+    items: dict[str, Kind] = {}
+    users: dict[str, Kind] = {}
+
+    @model_validator(mode="after")
+    def _known_kinds(self) -> Columns:
+        for table in ("events", "items", "users"):
+            known = contract(table)
+            for name, kind in getattr(self, table).items():
+                if name in known and known[name].kind != kind:
+                    wanted = known[name].kind or "no feature (leave it out of columns)"
+                    raise ValueError(f"columns.{table}.{name} must be {wanted}, not {kind}")
+        return self
+
+
+class Objective(Section):
+    """A label: which events carry it, and what makes it true.
+
+    An event of one of `events` is positive when its value is at least `min_value`, its dwell at least
+    `min_dwell_seconds`, and, within `within_days` after it, the same user did none of `unless` and at least one of
+    `followed_by` with the same item. `weight` is the objective's exponent in the slate's score.
+    """
+
+    events: tuple[EventType, ...] = Field(min_length=1)
+    min_value: float | None = None
+    min_dwell_seconds: float | None = None
+    unless: tuple[EventType, ...] = ()
+    followed_by: tuple[EventType, ...] = ()
+    within_days: float = Field(default=0, ge=0)
+    weight: float = Field(default=1.0, ge=0)
+
+
+class Objectives(Section):
+    engaged: Objective
+    satisfied: Objective
+
+
+class Repeat(Section):
+    """When an item may be recommended again to a user who already engaged with it."""
+
+    rule: Literal["never", "after_days", "always"] = "always"
+    days: float = Field(default=0, ge=0)
+
+
+class Outliers(Section):
+    """Robust bounds for numeric columns: median ± `width` × 1.4826 × median absolute deviation."""
+
+    action: Literal["quarantine", "clip", "warn", "off"] = "warn"
+    width: float = Field(default=20.0, gt=0)
+    columns: dict[str, Literal["quarantine", "clip", "warn", "off"]] = {}
+
+
+class Ingest(Section):
+    quarantine_threshold: float = Field(default=0.05, ge=0, le=1)
+    allowed_future_seconds: float = Field(default=300, ge=0)
+    outliers: Outliers = Outliers()
+
+
+class Split(Section):
+    """Shares of the events, in time order, that become the validation and the test window."""
+
+    validation: float = Field(default=0.1, gt=0, lt=0.5)
+    test: float = Field(default=0.1, gt=0, lt=0.5)
+
+
+class BuildFeatures(Section):
+    """`history_length` is even: a query sees between half of it and all of it but one of a user's last events."""
+
+    history_length: int = Field(default=64, ge=4, multiple_of=2)
+    text_buckets: int = Field(default=2048, ge=16)
+    numeric_buckets: int = Field(default=16, ge=2)
+
+
+class TrainTwoTower(Section):
+    dim: int = Field(default=64, ge=4, multiple_of=4)
+    layers: int = Field(default=2, ge=0)
+    heads: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    id_dropout: float = Field(default=0.1, ge=0, lt=1)
+    temperature: float = Field(default=0.08, gt=0)
+    epochs: int = Field(default=20, ge=1)
+    refresh_epochs: int = Field(default=4, ge=1)
+    batch_rows: int = Field(default=32, ge=1)
+    uniform_negatives: int = Field(default=512, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    seed: int = 17
+
+
+class LoadIndex(Section):
+    """`uri` is empty for Milvus Lite in the workspace, or the address of a Milvus server."""
+
+    uri: str = ""
+    recall_bar: float = Field(default=0.95, ge=0, le=1)
+
+
+class TrainRanker(Section):
+    candidates: int = Field(default=200, ge=10)
+    negatives: int = Field(default=30, ge=1)
+    hidden: tuple[int, ...] = (64, 32)
+    cross_layers: int = Field(default=2, ge=0)
+    epochs: int = Field(default=6, ge=1)
+    batch_rows: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    seed: int = 17
+
+
+class Evaluate(Section):
+    """The protocol's bounds and the gate: the challenger must beat the champion's primary metric by `margin`."""
+
+    primary: str = "ndcg@10"
+    margin: float = 0.0
+    max_queries_per_user: int = Field(default=20, ge=1)
+    bootstrap: int = Field(default=1000, ge=100)
+
+
+class Deploy(Section):
+    slate_size: int = Field(default=20, ge=1)
+    max_slate_size: int = Field(default=200, ge=1)
+
+
+class DatasetConfig(Section):
+    """The whole file. See `docs/data.md` for every key."""
+
+    name: str = Field(pattern=NAME)
+    data: Data
+    columns: Columns = Columns()
+    objectives: Objectives
+    repeat: Repeat = Repeat()
+    ingest: Ingest = Ingest()
+    split: Split = Split()
+    build_features: BuildFeatures = BuildFeatures()
+    train_two_tower: TrainTwoTower = TrainTwoTower()
+    load_index: LoadIndex = LoadIndex()
+    train_ranker: TrainRanker = TrainRanker()
+    evaluate: Evaluate = Evaluate()
+    deploy: Deploy = Deploy()
+
+    @field_validator("repeat", mode="before")
+    @classmethod
+    def _short_repeat(cls, value: Any) -> Any:
+        return {"rule": value} if isinstance(value, str) else value
+
+    def for_step(self, step: str) -> str:
+        """The sections that `step` reads, as canonical JSON: a pipeline parameter."""
+        if step not in STEP_SECTIONS:
+            raise unknown("a step", step, STEP_SECTIONS)
+        sections = self.model_dump(mode="json", include=set(STEP_SECTIONS[step]))
+        return json.dumps(sections, sort_keys=True, ensure_ascii=False)
+
+
+# Which sections each step reads. A step that needs to know more takes it from the artifacts of the steps before it.
+STEP_SECTIONS: dict[str, tuple[str, ...]] = {
+    "ingest": ("name", "data", "columns", "ingest"),
+    "build_features": ("name", "columns", "objectives", "repeat", "split", "build_features"),
+    "train_two_tower": ("train_two_tower",),
+    "load_index": ("load_index",),
+    "train_ranker": ("train_ranker",),
+    "evaluate": ("evaluate",),
+    "package_release": ("name", "deploy"),
+    "deploy": ("load_index",),
+}
+
+
+def parse_step_config(step: str, text: str) -> Any:
+    """Reads what `DatasetConfig.for_step` wrote: an object with one attribute for each section of the step."""
+    fields = {name: DatasetConfig.model_fields[name] for name in STEP_SECTIONS[step]}
+    values: Mapping[str, Any] = json.loads(text)
+    parsed = {
+        name: field.annotation.model_validate(values[name])  # type: ignore[union-attr]
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        else values[name]
+        for name, field in fields.items()
+    }
+    return _Sections(**parsed)
+
+
+class _Sections:
+    def __init__(self, **sections: Any) -> None:
+        self.__dict__.update(sections)
+
+
+def parse_config(text: str, origin: str = "config") -> DatasetConfig:
+    """Reads a dataset config from YAML `text`.
+
+    Raises:
+        SoukError: not YAML, an unknown key (the nearest known one is named), or a value out of range.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SoukError(f"{origin} to be YAML", str(error).replace("\n", " "), "Mend the line it names.") from error
+    if not isinstance(values, dict):
+        raise SoukError(f"{origin} to be a mapping of sections", type(values).__name__, "See docs/data.md.")
+    try:
+        return DatasetConfig.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, origin) from error
+
+
+def load_config(path: str | Path) -> DatasetConfig:
+    """Reads a dataset config file; local paths in `data` become absolute, relative to the file's folder."""
+    file = Path(path)
+    if not file.is_file():
+        raise SoukError("a dataset config file", str(path), "Write one with `souk init`, or use one of configs/.")
+    config = parse_config(file.read_text(encoding="utf-8"), str(path))
+    sources = {}
+    for table in ("events", "items", "users"):
+        source = getattr(config.data, table)
+        if source is not None and "://" not in source.path:
+            source = source.model_copy(update={"path": str((file.parent / source.path).resolve())})
+        sources[table] = source
+    return config.model_copy(update={"data": Data(**sources)})
+
+
+def _explain(error: ValidationError, origin: str) -> SoukError:
+    """The first problem in our own words; a wrong key names the nearest right one."""
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    path = [str(part) for part in first["loc"]]
+    where = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        model: Any = DatasetConfig
+        for part in path[:-1]:
+            model = _model_at(model, part)
+        known = model.model_fields if model else {}
+        return unknown(f"{origin}: key {where}", path[-1], known)
+    received = repr(first.get("input"))[:120]
+    more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
+    return SoukError(f"{origin}: {where}: {first['msg']}", received + more, "See docs/data.md.")
+
+
+def _model_at(model: Any, part: str) -> Any:
+    field = model.model_fields.get(part) if model else None
+    annotation = field.annotation if field else None
+    options = (annotation, *getattr(annotation, "__args__", ()))
+    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)

@@ -1,0 +1,31 @@
+"""The one error that Souk raises for what a user can mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SoukError(Exception):
+    """Something outside the code is wrong: a file, a configuration, a request, a release, a service.
+
+    Args:
+        expected: what would have been right.
+        received: what came instead.
+        remedy: what the reader can do about it.
+    """
+
+    def __init__(self, expected: str, received: str, remedy: str = "") -> None:
+        self.expected = expected
+        self.received = received
+        self.remedy = remedy
+        text = f"Expected {expected}. Received: {received}."
+        super().__init__(f"{text} {remedy}" if remedy else text)
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
+    """The error for a `name` that is not among the `known` ones; it names the nearest."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    remedy = f"Did you mean {near[0]!r}?" if near else "Use one of these names."
+    return SoukError(f"{what} to be one of {', '.join(names) or 'none'}", repr(name), remedy)

@@ -1,0 +1,192 @@
+"""The feature specification: every feature that Souk learns from, listed once.
+
+Built from the dataset config, it drives TensorFlow Data Validation, TensorFlow Transform, Feast, the towers and the
+ranker, request parsing and drift. Nothing else lists features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.schema import EventType, Kind
+
+LIST_LENGTH = 16  # entries kept of a list, path or text feature
+
+
+class Entity(StrEnum):
+    """What a feature describes; each entity has one TensorFlow Transform graph over rows of its own."""
+
+    USER = "user"
+    ITEM = "item"
+    TOKEN = "token"  # one past event in a history
+    QUERY = "query"  # the moment of a request, or of the event that is to be predicted
+
+
+class Role(StrEnum):
+    """How the raw values of a feature become numbers."""
+
+    USER_ID = "user_id"
+    ITEM_ID = "item_id"
+    CATEGORY = "category"  # vocabulary
+    ENUM = "enum"  # small known set of strings
+    INTEGER = "integer"  # whole numbers below `size`
+    NUMBER = "number"  # normalised
+    COUNT = "count"  # log1p, then normalised
+    BAG = "bag"  # list of categories
+    TEXT = "text"  # words, hashed
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A raw feature.
+
+    Args:
+        name: the name in every model signature, Feast view and log; prefixed with its entity.
+        entity: what it describes.
+        role: how it becomes numbers.
+        source: the column that it comes from; "" for those that `features_at` computes.
+        values: the known strings of an ENUM.
+        size: the number of values of an INTEGER.
+    """
+
+    name: str
+    entity: Entity
+    role: Role
+    source: str = ""
+    values: tuple[str, ...] = ()
+    size: int = 0
+
+    @property
+    def dtype(self) -> str:
+        """`string`, `int64` or `float32`. A missing string is "", a missing number NaN."""
+        if self.role is Role.INTEGER:
+            return "int64"
+        return "float32" if self.role in (Role.NUMBER, Role.COUNT) else "string"
+
+    @property
+    def length(self) -> int:
+        """The entries of one value: 0 for a scalar, else the padded length of a list of strings."""
+        return LIST_LENGTH if self.role in (Role.BAG, Role.TEXT) else 0
+
+
+ROLES = {
+    Kind.CATEGORICAL: Role.CATEGORY,
+    Kind.NUMERIC: Role.NUMBER,
+    Kind.TEXT: Role.TEXT,
+    Kind.LIST: Role.BAG,
+    Kind.PATH: Role.BAG,
+}
+TOKEN_FEATURES = (
+    Feature("token_item_id", Entity.TOKEN, Role.ITEM_ID),
+    Feature("token_event_type", Entity.TOKEN, Role.ENUM, values=tuple(EventType)),
+    Feature("token_gap", Entity.TOKEN, Role.COUNT),  # seconds since the event before it
+    Feature("token_value", Entity.TOKEN, Role.NUMBER),
+)
+QUERY_FEATURES = (
+    Feature("query_hour", Entity.QUERY, Role.INTEGER, size=24),  # UTC
+    Feature("query_weekday", Entity.QUERY, Role.INTEGER, size=7),  # Monday is 0
+    Feature("query_since_last", Entity.QUERY, Role.COUNT),  # seconds since the last event, NaN without one
+    Feature("query_events", Entity.QUERY, Role.COUNT),
+    Feature("query_events_1d", Entity.QUERY, Role.COUNT),  # today and so far, by UTC day
+    Feature("query_events_7d", Entity.QUERY, Role.COUNT),
+    Feature("query_events_30d", Entity.QUERY, Role.COUNT),
+)
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """All features of a data set and how histories and labels are cut.
+
+    Args:
+        dataset: the config's name.
+        columns: declared columns, by table.
+        objectives: the label rules.
+        repeat: the repeat rule.
+        build: history length and bucket counts.
+    """
+
+    dataset: str
+    columns: Columns
+    objectives: Objectives
+    repeat: Repeat
+    build: BuildFeatures
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Every raw feature, in a fixed order."""
+        users = (Feature("user_id", Entity.USER, Role.USER_ID, "user_id"), *self._declared("users", Entity.USER))
+        items = (Feature("item_id", Entity.ITEM, Role.ITEM_ID, "item_id"), *self._declared("items", Entity.ITEM))
+        return (*users, *items, *TOKEN_FEATURES, *QUERY_FEATURES, *self._declared("events", Entity.QUERY))
+
+    def of(self, entity: Entity) -> tuple[Feature, ...]:
+        """The features of one entity."""
+        return tuple(feature for feature in self.features if feature.entity is entity)
+
+    @property
+    def context(self) -> tuple[Feature, ...]:
+        """The query features that an event carries, or a request's `context`."""
+        return tuple(feature for feature in self.of(Entity.QUERY) if feature.source)
+
+    @property
+    def history_events(self) -> tuple[EventType, ...]:
+        """The event types that make a history: all but impressions, which are many and no act of the user."""
+        return tuple(kind for kind in EventType if kind is not EventType.IMPRESSION)
+
+    @property
+    def history_length(self) -> int:
+        """The padded length of a history, in tokens; at most one less is used."""
+        return self.build.history_length
+
+    @property
+    def hash(self) -> str:
+        """Names the spec: twelve hex digits. Feast views and releases carry it."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """Canonical JSON; `FeatureSpec.from_json` reads it."""
+        values = {
+            "dataset": self.dataset,
+            "columns": self.columns.model_dump(mode="json"),
+            "objectives": self.objectives.model_dump(mode="json"),
+            "repeat": self.repeat.model_dump(mode="json"),
+            "build": self.build.model_dump(mode="json"),
+            "features": [asdict(feature) for feature in self.features],
+        }
+        return json.dumps(values, sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> FeatureSpec:
+        """The inverse of `to_json`."""
+        values: dict[str, Any] = json.loads(text)
+        return cls(
+            dataset=values["dataset"],
+            columns=Columns.model_validate(values["columns"]),
+            objectives=Objectives.model_validate(values["objectives"]),
+            repeat=Repeat.model_validate(values["repeat"]),
+            build=BuildFeatures.model_validate(values["build"]),
+        )
+
+    def _declared(self, table: str, entity: Entity) -> tuple[Feature, ...]:
+        kinds: dict[str, Kind] = getattr(self.columns, table)
+        prefix = {"users": "user", "items": "item", "events": "context"}[table]
+        return tuple(Feature(f"{prefix}_{name}", entity, ROLES[kind], name) for name, kind in sorted(kinds.items()))
+
+
+def read_spec(path: str | Path) -> FeatureSpec:
+    """Reads the `spec.json` of a features folder or a release."""
+    return FeatureSpec.from_json(Path(path).read_text(encoding="utf-8"))
+
+
+def positive(objective: Objective, value: float | None, dwell_seconds: float | None) -> bool:
+    """Whether an event's own fields meet the rule of `objective`; what follows the event is not looked at."""
+    if objective.min_value is not None and not (value is not None and value >= objective.min_value):
+        return False
+    return objective.min_dwell_seconds is None or (
+        dwell_seconds is not None and dwell_seconds >= objective.min_dwell_seconds
+    )

@@ -1,0 +1,249 @@
+"""What is known of a user, and the one function that turns it into features at a time.
+
+`features_at` is called by Beam for training and by the server for requests: there is no second definition of a
+feature that could differ from it.
+
+The history window hops: with `history_length` N and H = N/2, a user with n earlier events is seen through the last
+n - max(0, H·(⌊n/H⌋ - 1)) of them, between H and N - 1. All queries with the same ⌊n/H⌋ share one start, so a
+training row holds one copy of those events for all its queries and a causal encoder sees in training exactly what it
+sees when serving.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from souk.schema import DAY_MS, Kind
+from souk.spec import Entity, Feature, FeatureSpec
+
+COUNT_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a user's history. `timestamp` is UTC epoch milliseconds; `context` holds the declared columns."""
+
+    item_id: str
+    event_type: str
+    timestamp: int
+    value: float = math.nan
+    event_id: str = ""
+    dwell_seconds: float = math.nan
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Events are ordered by time, and those of one millisecond by id."""
+        return self.timestamp, self.event_id
+
+
+@dataclass(frozen=True)
+class UserState:
+    """What is stored per user: enough to compute every feature at any time after its last event.
+
+    Args:
+        user_id: the user.
+        count: history events so far, of all time.
+        events: the last of them, oldest first: at least `window_start`'s window.
+        daily: history events by UTC day (days since the epoch), of the last COUNT_DAYS days with events.
+        engaged: last time of engagement by item, for the repeat rule; empty where items may always repeat.
+        profile: the user's declared columns.
+    """
+
+    user_id: str
+    count: int = 0
+    events: tuple[Event, ...] = ()
+    daily: Mapping[int, int] = field(default_factory=dict)
+    engaged: Mapping[str, int] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QueryFeatures:
+    """Raw features of one query.
+
+    Args:
+        tokens: name to the values of the window's events, oldest first; at most N - 1, not padded.
+        query: name to scalar.
+        user: name to scalar or list.
+        window: the events behind `tokens`.
+    """
+
+    tokens: dict[str, list[Any]]
+    query: dict[str, Any]
+    user: dict[str, Any]
+    window: tuple[Event, ...]
+
+
+def window_start(count: int, history_length: int) -> int:
+    """The index of the first event that a query after `count` events sees."""
+    hop = history_length // 2
+    return max(0, hop * (count // hop - 1))
+
+
+def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
+    """The state after one more event. Events must come in the order of `Event.order`; impressions change nothing."""
+    if event.event_type not in spec.history_events:
+        return state
+    count = state.count + 1
+    events = (*state.events, event)[-kept_events(spec) :]
+    day = event.timestamp // DAY_MS
+    daily = {d: n for d, n in state.daily.items() if d > day - COUNT_DAYS}
+    daily[day] = daily.get(day, 0) + 1
+    engaged = state.engaged
+    if spec.repeat.rule != "always" and event.event_type in spec.objectives.engaged.events:
+        engaged = {**engaged, event.item_id: event.timestamp}
+    return replace(state, count=count, events=events, daily=daily, engaged=engaged)
+
+
+def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: Mapping[str, Any]) -> UserState:
+    """The state after `events`, in any order."""
+    kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
+    state = _state_after(user_id, kept, len(kept), spec, profile)
+    if spec.repeat.rule == "always":
+        return state
+    engaging = spec.objectives.engaged.events
+    return replace(state, engaged={e.item_id: e.timestamp for e in kept if e.event_type in engaging})
+
+
+def walk(
+    user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: Mapping[str, Any]
+) -> Iterator[tuple[Event, UserState]]:
+    """Each event of a history with the state strictly before its time, in order: the same for all events of one time.
+
+    The states leave `engaged` empty, since no feature depends on it.
+    """
+    kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
+    state, time = UserState(user_id, profile=profile), -1
+    for index, event in enumerate(kept):
+        if event.timestamp != time:
+            state, time = _state_after(user_id, kept, index, spec, profile), event.timestamp
+        yield event, state
+
+
+def _state_after(
+    user_id: str, ordered: Sequence[Event], count: int, spec: FeatureSpec, profile: Mapping[str, Any]
+) -> UserState:
+    """The state after the first `count` of `ordered`, without `engaged`."""
+    daily: dict[int, int] = {}
+    if count:
+        first = (ordered[count - 1].timestamp // DAY_MS - COUNT_DAYS + 1) * DAY_MS
+        for event in ordered[bisect_left(ordered, first, hi=count, key=lambda e: e.timestamp) : count]:
+            daily[event.timestamp // DAY_MS] = daily.get(event.timestamp // DAY_MS, 0) + 1
+    recent = tuple(ordered[max(0, count - kept_events(spec)) : count])
+    return UserState(user_id, count, recent, daily, {}, profile)
+
+
+def kept_events(spec: FeatureSpec) -> int:
+    """How many events a state keeps: one hop more than any window, for queries a little before the last events."""
+    return spec.history_length + spec.history_length // 2
+
+
+def features_at(state: UserState, t: int, spec: FeatureSpec, context: Mapping[str, Any] | None = None) -> QueryFeatures:
+    """The raw features of a query by a user at time `t`, from events strictly before `t`.
+
+    Args:
+        state: what is known of the user; events at or after `t` are not looked at.
+        t: UTC epoch milliseconds.
+        spec: the feature specification.
+        context: declared event columns of the query; what is missing becomes "" or NaN.
+    """
+    visible = bisect_left(state.events, t, key=lambda e: e.timestamp)
+    hidden = len(state.events) - visible
+    count = state.count - hidden
+    length = count - window_start(count, spec.history_length)
+    window = state.events[max(0, visible - length) : visible]
+    return QueryFeatures(
+        tokens=token_features(window),
+        query=query_features(state, t, count, window, spec, context or {}),
+        user=user_features(state.user_id, state.profile, spec),
+        window=window,
+    )
+
+
+def token_features(window: tuple[Event, ...]) -> dict[str, list[Any]]:
+    """The features of a window's events: each depends on it and the one before it, so a prefix has the same values."""
+    times = [event.timestamp for event in window]
+    gaps = [math.nan, *((b - a) / 1000 for a, b in zip(times, times[1:], strict=False))] if times else []
+    return {
+        "token_item_id": [event.item_id for event in window],
+        "token_event_type": [str(event.event_type) for event in window],
+        "token_gap": gaps,
+        "token_value": [event.value for event in window],
+    }
+
+
+def query_features(
+    state: UserState, t: int, count: int, window: tuple[Event, ...], spec: FeatureSpec, context: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The scalar features of a query at `t` by a user with `count` events before it, the last of them in `window`."""
+    day = t // DAY_MS
+    late: dict[int, int] = {}
+    for event in state.events[len(state.events) - (state.count - count) :] if state.count > count else ():
+        late[event.timestamp // DAY_MS] = late.get(event.timestamp // DAY_MS, 0) + 1
+    ages = [(day - d, n - late.get(d, 0)) for d, n in state.daily.items() if d <= day]
+    values = {
+        "query_hour": (t % DAY_MS) // 3_600_000,
+        "query_weekday": (day + 3) % 7,  # the epoch was a Thursday
+        "query_since_last": (t - window[-1].timestamp) / 1000 if window else math.nan,
+        "query_events": float(count),
+        "query_events_1d": float(sum(n for age, n in ages if age < 1)),
+        "query_events_7d": float(sum(n for age, n in ages if age < 7)),
+        "query_events_30d": float(sum(n for age, n in ages if age < COUNT_DAYS)),
+    }
+    return values | {f.name: clean(context.get(f.source), f.dtype, f.length) for f in spec.context}
+
+
+def user_features(user_id: str, profile: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
+    """The raw user features of a profile (the declared user columns)."""
+    return _declared_features({**profile, "user_id": user_id}, spec.columns.users, spec.of(Entity.USER))
+
+
+def item_features(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
+    """The raw item features of a row of the items table."""
+    return _declared_features(row, spec.columns.items, spec.of(Entity.ITEM))
+
+
+def _declared_features(row: Mapping[str, Any], kinds: Mapping[str, Kind], features: Iterable[Feature]) -> dict[str, Any]:
+    values = {}
+    for feature in features:
+        value = row.get(feature.source)
+        values[feature.name] = clean(
+            entries(value, kinds[feature.source]) if feature.length else value, feature.dtype, feature.length
+        )
+    return values
+
+
+def entries(value: Any, kind: Kind) -> list[str]:
+    """The strings of a list, path or text value: a path gives its prefixes, a text its lower-case words."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return []
+    if kind is Kind.PATH:
+        parts = [part.strip() for part in str(value).split("/") if part.strip()]
+        return ["/".join(parts[: i + 1]) for i in range(len(parts))]
+    if kind is Kind.TEXT:
+        return "".join(c if c.isalnum() else " " for c in str(value).lower()).split()
+    return [str(entry) for entry in value]
+
+
+def clean(value: Any, dtype: str, length: int = 0) -> Any:
+    """A raw value in the form that the models take: missing strings are "", missing numbers NaN, lists cut to length."""
+    if length:
+        return [str(entry) for entry in (value if value is not None else ())][:length]
+    if dtype == "string":
+        return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+    if dtype == "int64":
+        return int(value or 0)
+    return math.nan if value is None else float(value)
+
+
+def repeat_excluded(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
+    """The items that the repeat rule keeps out of this user's slate at time `t`."""
+    if spec.repeat.rule == "always":
+        return set()
+    since = t - spec.repeat.days * DAY_MS if spec.repeat.rule == "after_days" else -math.inf
+    return {item for item, time in state.engaged.items() if since < time < t}
