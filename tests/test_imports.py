@@ -1,0 +1,60 @@
+"""Import contracts that import-linter cannot see; its own stand in setup.cfg and run with `make check`."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GRAPHS = sorted(path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
+
+
+def module_scope_imports(tree: ast.AST) -> set[str]:
+    """Top-level names that run at import; bodies of functions are left out, those of classes, if and try are not."""
+    names: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            names |= module_scope_imports(node)
+    return names
+
+
+def test_kserve_is_the_installed_package() -> None:
+    spec = importlib.util.find_spec("kserve")
+    assert spec is not None
+    assert Path(spec.origin or "").is_relative_to(sysconfig.get_path("purelib"))
+    assert not list((ROOT / "kserve").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", GRAPHS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_graphs_import_only_the_standard_library_and_kfp_at_module_scope(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    for name in module_scope_imports(tree):
+        top = name.partition(".")[0]
+        assert top in sys.stdlib_module_names | {"kfp", "components", "pipelines"}, f"{path} imports {name}"
+        assert name != "__future__", f"{path}: kfp reads the annotations, `from __future__` would hide them"
+
+
+def test_importing_the_plain_modules_loads_nothing_heavy() -> None:
+    """import-linter sees what is written; this sees what happens."""
+    program = "import sys, souk.schema, souk.config, souk.spec, souk.state; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
+    heavy = {"tensorflow", "apache_beam", "feast", "kserve", "kfp", "pymilvus", "kubernetes", "matplotlib"}
+    assert not heavy & set(run.stdout.split())
+
+
+def test_souk_keeps_its_import_contracts() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
