@@ -219,7 +219,7 @@ def parse_step_config(step: str, text: str) -> Any:
     fields = {name: DatasetConfig.model_fields[name] for name in STEP_SECTIONS[step]}
     values: Mapping[str, Any] = json.loads(text)
     parsed = {
-        name: field.annotation.model_validate(values[name])  # type: ignore[union-attr]
+        name: field.annotation.model_validate(values[name])
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         else values[name]
         for name, field in fields.items()

@@ -15,12 +15,14 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from souk.schema import DAY_MS, Kind
 from souk.spec import Entity, Feature, FeatureSpec
 
 COUNT_DAYS = 30
+KEPT_DAYS = 2 * COUNT_DAYS  # so that a query up to COUNT_DAYS before the last event still counts right
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class UserState:
         user_id: the user.
         count: history events so far, of all time.
         events: the last of them, oldest first: at least `window_start`'s window.
-        daily: history events by UTC day (days since the epoch), of the last COUNT_DAYS days with events.
+        daily: history events by UTC day (days since the epoch), of the KEPT_DAYS days up to the last event.
         engaged: last time of engagement by item, for the repeat rule; empty where items may always repeat.
         profile: the user's declared columns.
     """
@@ -92,7 +94,7 @@ def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
     count = state.count + 1
     events = (*state.events, event)[-kept_events(spec) :]
     day = event.timestamp // DAY_MS
-    daily = {d: n for d, n in state.daily.items() if d > day - COUNT_DAYS}
+    daily = {d: n for d, n in state.daily.items() if d > day - KEPT_DAYS}
     daily[day] = daily.get(day, 0) + 1
     engaged = state.engaged
     if spec.repeat.rule != "always" and event.event_type in spec.objectives.engaged.events:
@@ -131,7 +133,7 @@ def _state_after(
     """The state after the first `count` of `ordered`, without `engaged`."""
     daily: dict[int, int] = {}
     if count:
-        first = (ordered[count - 1].timestamp // DAY_MS - COUNT_DAYS + 1) * DAY_MS
+        first = (ordered[count - 1].timestamp // DAY_MS - KEPT_DAYS + 1) * DAY_MS
         for event in ordered[bisect_left(ordered, first, hi=count, key=lambda e: e.timestamp) : count]:
             daily[event.timestamp // DAY_MS] = daily.get(event.timestamp // DAY_MS, 0) + 1
     recent = tuple(ordered[max(0, count - kept_events(spec)) : count])
@@ -168,7 +170,7 @@ def features_at(state: UserState, t: int, spec: FeatureSpec, context: Mapping[st
 def token_features(window: tuple[Event, ...]) -> dict[str, list[Any]]:
     """The features of a window's events: each depends on it and the one before it, so a prefix has the same values."""
     times = [event.timestamp for event in window]
-    gaps = [math.nan, *((b - a) / 1000 for a, b in zip(times, times[1:], strict=False))] if times else []
+    gaps = [math.nan, *((b - a) / 1000 for a, b in pairwise(times))] if times else []
     return {
         "token_item_id": [event.item_id for event in window],
         "token_event_type": [str(event.event_type) for event in window],
@@ -208,7 +210,9 @@ def item_features(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
     return _declared_features(row, spec.columns.items, spec.of(Entity.ITEM))
 
 
-def _declared_features(row: Mapping[str, Any], kinds: Mapping[str, Kind], features: Iterable[Feature]) -> dict[str, Any]:
+def _declared_features(
+    row: Mapping[str, Any], kinds: Mapping[str, Kind], features: Iterable[Feature]
+) -> dict[str, Any]:
     values = {}
     for feature in features:
         value = row.get(feature.source)
@@ -231,7 +235,7 @@ def entries(value: Any, kind: Kind) -> list[str]:
 
 
 def clean(value: Any, dtype: str, length: int = 0) -> Any:
-    """A raw value in the form that the models take: missing strings are "", missing numbers NaN, lists cut to length."""
+    """A raw value as the models take it: a missing string is "", a missing number NaN, a list is cut to `length`."""
     if length:
         return [str(entry) for entry in (value if value is not None else ())][:length]
     if dtype == "string":

@@ -1,0 +1,71 @@
+"""The dataset config: what is refused, with which words, and which step sees what."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from souk.config import STEP_SECTIONS, load_config, parse_config, parse_step_config
+from souk.errors import SoukError
+
+MINIMAL = """
+name: tiny
+data: {events: {path: events.csv}}
+objectives: {engaged: {events: [click]}, satisfied: {events: [purchase], unless: [return], within_days: 14}}
+"""
+
+
+def test_the_minimal_config_has_working_defaults():
+    config = parse_config(MINIMAL)
+    assert config.repeat.rule == "always"
+    assert config.ingest.quarantine_threshold == 0.05
+    assert config.load_index.recall_bar == 0.95
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train_two_tower: {dimm: 32}", ["train_two_tower.dimm", "Did you mean 'dim'"]),
+        ("trainranker: {}", ["trainranker", "Did you mean 'train_ranker'"]),
+        ("train_two_tower: {dim: 33}", ["train_two_tower.dim", "multiple of 4", "33"]),
+        ("columns: {items: {price: text}}", ["columns.items.price must be numeric, not text"]),
+        ("columns: {events: {timestamp: numeric}}", ["timestamp", "no feature"]),
+        ("split: {test: 0.9}", ["split.test", "less than 0.5"]),
+        ("repeat: sometimes", ["repeat.rule", "never"]),
+    ],
+)
+def test_a_wrong_line_is_refused_in_words_that_help(line, words):
+    with pytest.raises(SoukError) as error:
+        parse_config(MINIMAL + line)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize(("text", "word"), [("a: [", "YAML"), ("- 1", "mapping"), ("", "mapping")])
+def test_what_is_no_mapping_is_refused(text, word):
+    with pytest.raises(SoukError, match=word):
+        parse_config(text)
+
+
+def test_paths_are_relative_to_the_config(tmp_path):
+    (tmp_path / "my.yaml").write_text(MINIMAL)
+    assert load_config(tmp_path / "my.yaml").data.events.path == str(tmp_path / "events.csv")
+    with pytest.raises(SoukError, match="souk init"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_a_step_gets_its_sections_and_only_them():
+    config = parse_config(MINIMAL)
+    for step, sections in STEP_SECTIONS.items():
+        text = config.for_step(step)
+        assert set(json.loads(text)) == set(sections)
+        parsed = parse_step_config(step, text)
+        assert all(getattr(parsed, name) == getattr(config, name) for name in sections)
+
+
+def test_a_changed_value_changes_only_the_steps_that_read_it():
+    before, after = parse_config(MINIMAL), parse_config(MINIMAL + "train_ranker: {epochs: 9}")
+    changed = [step for step in STEP_SECTIONS if before.for_step(step) != after.for_step(step)]
+    assert changed == ["train_ranker"]
+    with pytest.raises(SoukError, match="train_ranker"):
+        before.for_step("train_rankr")

@@ -1,0 +1,41 @@
+"""The feature specification: one list, a stable hash, and label rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from souk.config import Objective
+from souk.spec import Entity, FeatureSpec, positive, read_spec
+from tests.test_state import SPEC, spec_of
+
+
+def test_names_are_unique_and_prefixed_by_their_entity():
+    names = [feature.name for feature in SPEC.features]
+    assert len(set(names)) == len(names)
+    for feature in SPEC.features:
+        prefixes = ("query_", "context_") if feature.entity is Entity.QUERY else (f"{feature.entity}_",)
+        assert feature.name.startswith(prefixes)
+
+
+def test_the_json_form_is_whole_and_the_hash_follows_the_content(tmp_path):
+    (tmp_path / "spec.json").write_text(SPEC.to_json())
+    assert read_spec(tmp_path / "spec.json") == SPEC
+    assert FeatureSpec.from_json(SPEC.to_json()).hash == SPEC.hash
+    assert spec_of("always").hash != SPEC.hash
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "dwell", "expected"),
+    [
+        ({"min_value": 4}, 4.0, None, True),
+        ({"min_value": 4}, 3.9, None, False),
+        ({"min_value": 4}, None, None, False),
+        ({"min_value": 4}, float("nan"), None, False),
+        ({"min_dwell_seconds": 10}, None, 30.0, True),
+        ({"min_dwell_seconds": 10}, None, None, False),
+        ({"min_value": 4, "min_dwell_seconds": 10}, 5.0, 3.0, False),
+        ({}, None, None, True),
+    ],
+)
+def test_the_label_rule(rule, value, dwell, expected):
+    assert positive(Objective.model_validate({"events": ["rating"], **rule}), value, dwell) is expected

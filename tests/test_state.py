@@ -1,0 +1,159 @@
+"""User state: the history window, time, and the equality of the two ways to a state."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from souk.config import parse_config
+from souk.schema import DAY_MS, Kind
+from souk.spec import FeatureSpec
+from souk.state import (
+    Event,
+    UserState,
+    advance,
+    entries,
+    features_at,
+    item_features,
+    repeat_excluded,
+    state_of,
+    walk,
+    window_start,
+)
+
+CONFIG = """
+name: tiny
+data: {events: {path: events.csv}}
+columns:
+  users: {age: numeric, city: categorical}
+  items: {title: text, category: path, genres: list, price: numeric}
+  events: {device: categorical}
+objectives: {engaged: {events: [rating, purchase]}, satisfied: {events: [rating], min_value: 4}}
+repeat: %s
+build_features: {history_length: 8}
+"""
+
+
+def spec_of(repeat: str = "never") -> FeatureSpec:
+    config = parse_config(CONFIG % repeat)
+    return FeatureSpec(config.name, config.columns, config.objectives, config.repeat, config.build_features)
+
+
+SPEC = spec_of()
+HOUR = 3_600_000
+histories = st.lists(
+    st.builds(
+        Event,
+        item_id=st.sampled_from("abcdef"),
+        event_type=st.sampled_from(["rating", "purchase", "impression", "return"]),
+        timestamp=st.integers(0, 60 * 24).map(lambda h: h * HOUR),
+        value=st.one_of(st.just(math.nan), st.floats(0, 5)),
+    ),
+    max_size=40,
+).map(lambda events: [Event(**{**e.__dict__, "event_id": f"{i:03}"}) for i, e in enumerate(events)])
+
+
+def same(left: object, right: object) -> bool:
+    """Equality under which NaN equals NaN."""
+    return repr(left) == repr(right)
+
+
+@given(histories)
+def test_walk_gives_the_state_of_the_events_strictly_before(events):
+    for event, state in walk("u", events, SPEC, {"age": 3}):
+        before = [e for e in events if e.timestamp < event.timestamp]
+        reference = state_of("u", before, SPEC, {"age": 3})
+        assert same(
+            features_at(state, event.timestamp, SPEC, event.context),
+            features_at(reference, event.timestamp, SPEC, event.context),
+        )
+
+
+@given(histories)
+def test_advancing_by_each_event_equals_the_state_of_all(events):
+    state = UserState("u", profile={"age": 3})
+    for event in sorted(events, key=lambda e: e.order):
+        state = advance(state, event, SPEC)
+    assert same(state, state_of("u", events, SPEC, {"age": 3}))
+
+
+@given(histories, st.integers(0, 60 * 24))
+def test_events_at_or_after_the_query_change_nothing(events, hour):
+    t = hour * HOUR
+    before = [e for e in events if e.timestamp < t]
+    recent = [e for e in events if t <= e.timestamp < t + 29 * DAY_MS][:4]
+    with_future = state_of("u", before + recent, SPEC, {})
+    assert same(features_at(with_future, t, SPEC), features_at(state_of("u", before, SPEC, {}), t, SPEC))
+
+
+@given(st.integers(0, 10_000), st.integers(2, 64).map(lambda h: 2 * h))
+def test_a_window_holds_between_half_and_all_but_one_of_the_length(count, length):
+    seen = count - window_start(count, length)
+    assert seen == count if count < length else length // 2 <= seen <= length - 1
+
+
+def test_queries_of_one_hop_share_one_start():
+    assert [window_start(n, 8) for n in (0, 7, 8, 11, 12, 15, 16)] == [0, 0, 4, 4, 8, 8, 12]
+
+
+def test_query_features_have_known_values():
+    friday = 8 * DAY_MS  # 1970-01-09
+    events = [
+        Event("a", "rating", 1 * DAY_MS, 5, "1"),
+        Event("b", "rating", 7 * DAY_MS, 3, "2"),
+        Event("c", "impression", friday, event_id="3"),
+        Event("d", "purchase", friday + HOUR, event_id="4"),
+    ]
+    features = features_at(
+        state_of("u", events, SPEC, {"age": 30, "city": None}), friday + 3 * HOUR, SPEC, {"device": 7}
+    )
+    assert features.query == {
+        "query_hour": 3,
+        "query_weekday": 4,
+        "query_since_last": 2 * 3600,
+        "query_events": 3,
+        "query_events_1d": 1,
+        "query_events_7d": 2,
+        "query_events_30d": 3,
+        "context_device": "7",
+    }
+    assert features.user == {"user_id": "u", "user_age": 30, "user_city": ""}
+    assert features.tokens["token_item_id"] == ["a", "b", "d"]
+    assert math.isnan(features.tokens["token_gap"][0])
+    assert features.tokens["token_gap"][1:] == [6 * 86400, 86400 + 3600]
+
+
+def test_a_new_user_has_defaults_for_everything():
+    features = features_at(UserState("new"), 0, SPEC)
+    assert features.tokens["token_item_id"] == []
+    assert features.query["query_events"] == 0
+    assert math.isnan(features.query["query_since_last"])
+    assert math.isnan(features.user["user_age"])
+    assert features.query["context_device"] == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "excluded"),
+    [("never", {"a", "b"}), ("{rule: after_days, days: 5}", {"b"}), ("always", set())],
+)
+def test_the_repeat_rule_excludes(rule, excluded):
+    spec = spec_of(rule)
+    events = [Event("a", "rating", 0), Event("b", "rating", 9 * DAY_MS), Event("c", "return", 9 * DAY_MS)]
+    assert repeat_excluded(state_of("u", events, spec, {}), 10 * DAY_MS, spec) == excluded
+
+
+def test_item_features_read_each_kind():
+    row = {"item_id": "x", "title": "Toy Story (1995)", "category": "Films/Family", "genres": ["a", "b"], "price": None}
+    features = item_features(row, SPEC)
+    assert features["item_title"] == ["toy", "story", "1995"]
+    assert features["item_category"] == ["Films", "Films/Family"]
+    assert features["item_genres"] == ["a", "b"]
+    assert math.isnan(features["item_price"])
+
+
+@given(st.one_of(st.none(), st.text(), st.floats(), st.integers()), st.sampled_from(["path", "text"]))
+def test_entries_never_fail(value, kind):
+    assert all(isinstance(entry, str) and entry for entry in entries(value, Kind(kind)))
