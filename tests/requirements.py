@@ -2,9 +2,12 @@
 
 import os
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+TOOLS = Path(__file__).parents[1] / ".tools" / "bin"  # where `make tools` puts helm and kubectl
 
 
 def require(tool: str, how_to_install: str) -> str:
@@ -18,7 +21,8 @@ def require(tool: str, how_to_install: str) -> str:
         The program's path. Without the program the test is skipped, and fails where CI is set: CI installs everything,
         so a skip there would hide a test that no one runs.
     """
-    return shutil.which(tool) or absent(tool, how_to_install)
+    path = os.pathsep.join([str(TOOLS), os.environ.get("PATH", "")])
+    return shutil.which(tool, path=path) or absent(tool, how_to_install)
 
 
 def absent(what: str, how_to_install: str) -> NoReturn:
