@@ -1,0 +1,69 @@
+"""What a step tells while it runs: marked lines on stdout, which `souk run` shows and a cluster's log keeps.
+
+A line starts with one of the marks: `SAY` for the reader, `FAIL` for an error that a user can mend, `PEAK` for the
+step's greatest memory in MiB. Everything else that a step prints goes to the run's log alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from souk.errors import SoukError
+
+SAY = "souk| "
+FAIL = "souk! "
+PEAK = "souk^ "
+LOCK = "SOUK_RUN_LOCK"  # set by `souk run`: the workspace's lock file, and a promise that stdin ends with the run
+
+
+def report(text: str) -> None:
+    """Prints `text` for the reader of a running step, at once."""
+    print("\n".join(SAY + line for line in text.splitlines()), flush=True)
+
+
+def record(artifact: Any, values: Mapping[str, float]) -> None:
+    """Puts `values` into a KFP Metrics artifact: its metadata, for the UI, and its file, for the cache."""
+    artifact.metadata.update(values)
+    path = Path(artifact.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(values), sort_keys=True, indent=1), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def step_process() -> Iterator[None]:
+    """Around the work of a step's process: it ends with `souk run`, and its SoukError is told without a traceback."""
+    lock = os.environ.get(LOCK)
+    held = _end_with_run(lock) if lock else None
+    try:
+        yield
+    except SoukError as error:
+        print("\n".join(FAIL + line for line in str(error).splitlines()), flush=True)
+        sys.exit(1)
+    finally:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{PEAK}{peak:.0f}", flush=True)
+        if held is not None:
+            os.close(held)
+
+
+def _end_with_run(lock: str) -> int:
+    """Holds the workspace's lock, and ends this process when stdin does: a killed run leaves no writer behind."""
+    held = os.open(lock, os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_SH)
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end-with-run", daemon=True).start()
+    return held

@@ -1,0 +1,103 @@
+"""The workspace: the folder that holds everything that a deployment of Souk keeps (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from souk.errors import SoukError
+
+ENDING_SECONDS = 30.0  # how long the steps of a killed run may take to end
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths within the workspace at `root`; nothing is created by naming it."""
+
+    root: Path
+
+    @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+    @property
+    def current(self) -> Path:
+        """The symbolic link to the release that is served."""
+        return self.releases / "current"
+
+    @property
+    def milvus(self) -> Path:
+        return self.root / "milvus"
+
+    @property
+    def feast(self) -> Path:
+        return self.root / "feast"
+
+    @property
+    def schemas(self) -> Path:
+        return self.root / "schemas"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def impressions(self) -> Path:
+        return self.root / "impressions"
+
+    def current_release(self) -> str:
+        """The name of the release that is served, "" before the first."""
+        return os.path.basename(os.readlink(self.current)) if self.current.is_symlink() else ""
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[Path]:
+        """One pipeline run at a time; yields the lock file, of which the run's steps hold a share each.
+
+        Raises:
+            SoukError: another run is at work here, or steps of a killed one do not end.
+        """
+        self.runs.mkdir(parents=True, exist_ok=True)
+        path = self.runs / "lock"
+        with path.open("a+", encoding="utf-8") as file:
+            self._take(file.fileno(), path)
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield path
+
+    def _take(self, lock: int, path: Path) -> None:
+        """Alone first (no step of an older run is left), then shared with our own steps."""
+        until = time.monotonic() + ENDING_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                owner = path.read_text(encoding="utf-8").strip()
+                if _alive(owner) or time.monotonic() > until:
+                    raise SoukError(
+                        f"one run at a time in workspace {self.root}",
+                        f"a run (process {owner or 'unknown'}) is at work there",
+                        "Wait for it, or give this run its own --workspace.",
+                    ) from None
+                time.sleep(0.05)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
