@@ -44,7 +44,7 @@ check: .venv/.installed ## Check format, lint, types, import contracts, security
 	ruff check .
 	mypy
 	lint-imports
-	bandit --quiet --recursive souk components pipelines --ini setup.cfg
+	bandit --quiet --severity-level medium --recursive souk components pipelines
 	pytest -m "not slow"
 
 format: .venv/.installed ## Format the code and mend what ruff can mend.

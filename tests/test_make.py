@@ -1,0 +1,62 @@
+"""The two scripts of the first minute: make's help, and finding a Python that runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def find_python(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", str(ROOT / "requirements/python.sh"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=None if path is None else {"PATH": path})
+
+
+def script(folder: Path, name: str, body: str) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_help_is_a_dozen_targets_with_a_sentence_each() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    lines = re.findall(r"^  make (\w+) +(.+)$", shown, flags=re.MULTILINE)
+    assert {"run", "serve", "test", "check", "bench", "help"} <= {target for target, _ in lines}
+    assert len(lines) <= 12
+    assert all(sentence.endswith(".") for _, sentence in lines)
+
+
+def test_a_named_python_is_taken() -> None:
+    assert find_python(sys.executable).stdout.strip() == sys.executable
+
+
+def test_a_shim_without_a_python_behind_it_is_passed_over(tmp_path: Path) -> None:
+    script(tmp_path, "python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
+    script(tmp_path, "python3.12", f'exec {sys.executable} "$@"')
+    assert find_python(path=f"{tmp_path}:/usr/bin:/bin").stdout.strip() == sys.executable
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("echo 'is Python 3.10'; exit 1", "is Python 3.10"),
+        ("echo \"ModuleNotFoundError: No module named 'ensurepip'\" >&2; exit 1", "No module named 'ensurepip'"),
+        ("exit 1", "does not run"),
+    ],
+)
+def test_without_a_python_it_says_what_was_tried_and_what_to_do(tmp_path: Path, body: str, reason: str) -> None:
+    python = script(tmp_path, "some-python", body)
+    run = find_python(str(python))
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert f"{python}: " in run.stderr
+    assert reason in run.stderr
+    assert "apt-get install" in run.stderr
+
+
+def test_a_missing_name_is_said_to_be_missing() -> None:
+    assert "no-such-python: not found" in find_python("no-such-python").stderr
