@@ -1,0 +1,1 @@
+"""What a release is worth: the protocol, baselines beside it, the gate, and the report."""

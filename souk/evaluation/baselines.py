@@ -1,0 +1,90 @@
+"""What a good engineer would try first: popularity and item-kNN, frozen at the start of the test window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from souk.evaluation.queries import Catalogue, Query
+from souk.metrics import Floats, Ints
+
+
+class Scorer(Protocol):
+    """Anything that ranks the whole catalogue for a query."""
+
+    name: str
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """`[queries, items]` float32, higher is better; what a query excludes is taken out afterwards."""
+        ...
+
+
+class Popularity:
+    """Items by their engaging events before the test window."""
+
+    name = "popularity"
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._counts = catalogue.popularity.astype(np.float32)
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """See `Scorer`."""
+        return np.tile(self._counts, (len(queries), 1))
+
+
+class ItemKnn:
+    """Cosine similarity of implicit co-occurrence with shrinkage (Aiolli 2013); popularity breaks ties.
+
+    The similarity of items i and j that n_i and n_j users engaged with, and c_ij with both, is
+    c_ij / (sqrt(n_i n_j) + shrinkage). An item's score is the sum of its similarities to the distinct items of the
+    user's history up to the query. Similarities are those at the start of the test window.
+
+    Args:
+        catalogue: the items and who engaged with them.
+        shrinkage: keeps rare pairs low.
+        neighbours: kept of each item.
+        longest: the last items of a user that count; bounds the work.
+    """
+
+    name = "item_knn"
+
+    def __init__(
+        self, catalogue: Catalogue, shrinkage: float = 10.0, neighbours: int = 200, longest: int = 1000
+    ) -> None:
+        count = len(catalogue.ids)
+        baskets = [_last_distinct(history, longest) for history in catalogue.engaged_users.values()]
+        users = np.bincount(np.concatenate([*baskets, np.zeros(0, np.int64)]), minlength=count)
+        holders: list[list[int]] = [[] for _ in range(count)]
+        for user, basket in enumerate(baskets):
+            for item in basket:
+                holders[item].append(user)
+        kept = min(neighbours, count)
+        self._items = np.zeros((count, kept), dtype=np.int64)
+        self._similarities = np.zeros((count, kept), dtype=np.float32)
+        for item, own in enumerate(holders):
+            if not own:
+                continue
+            together = np.bincount(np.concatenate([baskets[user] for user in own]), minlength=count)
+            together[item] = 0
+            similarity = together / (np.sqrt(users[item] * users) + shrinkage)
+            best = np.argpartition(-similarity, kept - 1)[:kept]
+            self._items[item], self._similarities[item] = best, similarity[best]
+        self._ties = (catalogue.popularity / max(1, catalogue.popularity.sum()) * 1e-6).astype(np.float32)
+        self._longest = longest
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """See `Scorer`."""
+        scores = np.tile(self._ties, (len(queries), 1))
+        for row, query in enumerate(queries):
+            seen = _last_distinct(query.history, self._longest)
+            near, weights = self._items[seen].ravel(), self._similarities[seen].ravel()
+            scores[row] += np.bincount(near, weights=weights, minlength=scores.shape[1]).astype(np.float32)
+        return scores
+
+
+def _last_distinct(history: Ints, longest: int) -> Ints:
+    """The distinct items of the end of a history, sorted."""
+    _, first = np.unique(history[::-1], return_index=True)
+    return np.sort(history[::-1][np.sort(first)[:longest]])

@@ -1,0 +1,156 @@
+"""The gate: whether a challenger may replace what is served. It compares twins, on a window that neither has seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from souk.config import Evaluate
+from souk.metrics import bootstrap
+
+Outcome = Literal["promote", "reject", "unchanged", "not_comparable"]
+CHALLENGER, CHAMPION, POPULARITY = "slate", "champion", "popularity"
+SEED = 21
+REMEDY = (
+    "Wait for more events, so that the test window moves past it, make split.test larger, or, to start afresh, run "
+    "with a new --workspace: its first release has to beat popularity."
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One condition of a verdict.
+
+    Args:
+        name: what is asked.
+        passed: whether it holds.
+        numbers: the values that decided it.
+        detail: the same in words, with what to do where it failed.
+    """
+
+    name: str
+    passed: bool
+    numbers: Mapping[str, float | str]
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer. Only `promote` lets the release through.
+
+    Args:
+        outcome: `promote`, `reject`, `unchanged` or `not_comparable`.
+        champion: the release that is served, "" before the first.
+        rules: each condition that was looked at, in order.
+    """
+
+    outcome: Outcome
+    champion: str
+    rules: tuple[Rule, ...]
+
+    def to_json(self) -> str:
+        """The text of `verdict.json`."""
+        rules = [asdict(rule) for rule in self.rules]
+        return json.dumps({"verdict": self.outcome, "champion": self.champion, "rules": rules}, indent=1)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What the gate must know of the served release before it compares.
+
+    Args:
+        name: the release, "" before the first.
+        twin: its twin's bundle; need not exist.
+        twin_name: the twin's identity, "" where there is none.
+        dataset: whose data it was trained on.
+        trained_until: the end of what its twin was fitted on, UTC epoch milliseconds.
+    """
+
+    name: str = ""
+    twin: Path | None = None
+    twin_name: str = ""
+    dataset: str = ""
+    trained_until: int = 0
+
+
+def compare_identity(champion: Champion, challenger: str, dataset: str, test_start: int) -> Verdict | None:
+    """The verdict that needs no evaluation: the same twin, or one that cannot be compared; None where it is needed.
+
+    Args:
+        champion: the served release.
+        challenger: the identity of the challenger's twin.
+        dataset: the challenger's.
+        test_start: the start of the test window, UTC epoch milliseconds.
+    """
+    if not champion.name:
+        return None
+    if champion.twin_name and champion.twin_name == challenger:
+        rule = Rule(
+            "differs_from_champion", False, {"twin": challenger}, "Both have the same twin: nothing to release."
+        )
+        return Verdict("unchanged", champion.name, (rule,))
+    rule = _comparable(champion, dataset, test_start)
+    return None if rule.passed else Verdict("not_comparable", champion.name, (rule,))
+
+
+def judge(per_user: pd.DataFrame, champion: str, config: Evaluate) -> Verdict:
+    """Promotes a challenger that beats popularity (the first release) or the champion (every other) by the margin.
+
+    Args:
+        per_user: a row per user and model, a column per metric (`protocol.summarise`).
+        champion: the served release, "" before the first.
+        config: primary metric, margin, and resamplings.
+    """
+    rule = beats(per_user, CHAMPION if champion else POPULARITY, config, config.margin if champion else 0.0)
+    return Verdict("promote" if rule.passed else "reject", champion, (rule,))
+
+
+def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -> Rule:
+    """Whether the paired interval of the challenger's lead over `other` lies above `margin`."""
+    values = per_user.set_index("user_id").groupby("model")[config.primary]
+    ours, theirs = (dict(iter(values)).get(name, pd.Series(dtype=float)) for name in (CHALLENGER, other))
+    lead = (ours - theirs).dropna().to_numpy()
+    interval = bootstrap(lead, config.bootstrap, SEED)
+    passed = bool(interval.low > margin)
+    numbers: dict[str, float | str] = {
+        "metric": config.primary,
+        "challenger": float(ours.mean()),
+        other: float(theirs.mean()),
+        "difference": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "margin": margin,
+        "users": len(lead),
+    }
+    detail = (
+        f"{config.primary} {numbers['challenger']:.4f} beside {numbers[other]:.4f} of {other}: difference "
+        f"{interval.mean:+.4f} (95% {interval.low:+.4f} to {interval.high:+.4f}), asked to lie above {margin:+.4f}"
+        if np.isfinite(interval.mean)
+        else "No user engages in the test window: enlarge split.test."
+    )
+    return Rule(f"beats_{other}", passed, numbers, detail)
+
+
+def _comparable(champion: Champion, dataset: str, test_start: int) -> Rule:
+    """Whether the champion's twin knows nothing of the test window."""
+    numbers: dict[str, float | str] = {"trained_until": champion.trained_until, "test_start": test_start}
+    name = "champion_comparable"
+    if champion.dataset != dataset:
+        return Rule(
+            name,
+            False,
+            {"champion": champion.dataset, "challenger": dataset},
+            f"{champion.name} serves the data set {champion.dataset}, not {dataset}: use a --workspace of its own.",
+        )
+    if not champion.twin_name or champion.twin is None:
+        return Rule(name, False, numbers, f"{champion.name} has no twin. {REMEDY}")
+    if champion.trained_until > test_start:
+        detail = f"The twin of {champion.name} was fitted past the start of the test window. {REMEDY}"
+        return Rule(name, False, numbers, detail)
+    return Rule(name, True, numbers, "The champion's twin has not seen the test window.")

@@ -1,0 +1,221 @@
+"""The questions of an evaluation: who asks when, what is known then, and which items are right."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.metrics import Ints
+from souk.spec import FeatureSpec
+from souk.state import Event, UserState, repeat_excluded, state_of
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items to rank, in the order of the item table.
+
+    Args:
+        ids: `[items]` item ids.
+        position: the place of each id.
+        available: `[items]` bool.
+        engaged_users: per user, the positions that were engaged before the test window, in order, repeats kept.
+        popularity: `[items]` engaging events before the test window.
+        old: `[items]` bool: any event before the test window.
+    """
+
+    ids: tuple[str, ...]
+    position: Mapping[str, int]
+    available: np.ndarray
+    engaged_users: Mapping[str, Ints]
+    popularity: Ints
+    old: np.ndarray
+
+
+@dataclass(frozen=True)
+class Query:
+    """One moment at which a user is recommended to.
+
+    Args:
+        user_id: the user.
+        timestamp: UTC epoch milliseconds.
+        state: what is known strictly before it, in the challenger's spec.
+        context: declared event columns at that moment.
+        past: the user's events before it, oldest first: states in another spec are computed from them.
+        history: positions of the items engaged before it, oldest first, repeats kept.
+        excluded: positions that the slate may not show: by the repeat rule, or unavailable.
+        targets: positions of the right items, none of them excluded.
+        target_events: the event of each target.
+    """
+
+    user_id: str
+    timestamp: int
+    state: UserState
+    context: Mapping[str, Any]
+    past: Sequence[Event]
+    history: Ints
+    excluded: Ints
+    targets: Ints
+    target_events: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TestWindow:
+    """The users with events in the test window.
+
+    Args:
+        start: UTC epoch milliseconds; the window ends with the data.
+        events: all events of each such user, oldest first.
+        profiles: their declared columns.
+    """
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    start: int
+    events: Mapping[str, tuple[Event, ...]]
+    profiles: Mapping[str, Mapping[str, Any]]
+
+
+def read_test_start(features: Path) -> int:
+    """The start of the test window, UTC epoch milliseconds."""
+    return int(json.loads((features / "windows.json").read_text(encoding="utf-8"))["test_start"])
+
+
+def read_catalogue(tables: Path, features: Path, spec: FeatureSpec) -> Catalogue:
+    """The catalogue of `features/items.parquet` with what was known of it at the start of the test window."""
+    start = read_test_start(features)
+    items = pq.read_table(features / "items.parquet", columns=["item_id", "available"]).to_pandas()
+    ids = tuple(items["item_id"])
+    position = {item: place for place, item in enumerate(ids)}
+    table = pq.read_table(
+        tables / "events.parquet",
+        columns=["user_id", "item_id", "event_type", "timestamp"],
+        filters=[("timestamp", "<", start), ("event_type", "in", [str(e) for e in spec.history_events])],
+    ).to_pandas()
+    places = table["item_id"].map(position).to_numpy(np.int64)
+    engaging = table["event_type"].isin(spec.objectives.engaged.events).to_numpy()
+    old = np.zeros(len(ids), dtype=bool)
+    old[places] = True
+    grouped = pd.Series(places[engaging]).groupby(table["user_id"].to_numpy()[engaging], sort=True)
+    return Catalogue(
+        ids=ids,
+        position=position,
+        available=items["available"].fillna(True).to_numpy(bool),
+        engaged_users={str(user): group.to_numpy() for user, group in grouped},
+        popularity=np.bincount(places[engaging], minlength=len(ids)),
+        old=old,
+    )
+
+
+def read_test_window(tables: Path, features: Path, spec: FeatureSpec) -> TestWindow:
+    """The whole histories of the users who engage in the test window."""
+    start = read_test_start(features)
+    context = [feature.source for feature in spec.context]
+    columns = ["event_id", "user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds", *context]
+    dataset = pq.ParquetFile(tables / "events.parquet")
+    present = [name for name in columns if name in dataset.schema_arrow.names]
+    table = pq.read_table(
+        tables / "events.parquet",
+        columns=present,
+        filters=[("event_type", "in", [str(e) for e in spec.history_events])],
+    )
+    engaging = pc.is_in(table["event_type"], pc.cast(list(map(str, spec.objectives.engaged.events)), "string"))
+    asking = table.filter(pc.and_(engaging, pc.greater_equal(table["timestamp"], start)))["user_id"].unique()
+    rows = table.filter(pc.is_in(table["user_id"], asking)).to_pylist()
+    events: dict[str, list[Event]] = {user: [] for user in sorted(asking.to_pylist())}
+    for row in rows:
+        events[row["user_id"]].append(_event(row, context))
+    people = pq.read_table(tables / "users.parquet").to_pylist()
+    return TestWindow(
+        start=start,
+        events={user: tuple(sorted(own, key=lambda e: e.order)) for user, own in events.items()},
+        profiles={row["user_id"]: row for row in people if row["user_id"] in events},
+    )
+
+
+def rolling_queries(window: TestWindow, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
+    """A query for each moment of engagement in the window, at most the first `most` of each user.
+
+    All that a user engages with at one time are the targets of one query.
+    """
+    queries = []
+    for user in window.events:
+        found = 0
+        for time, wanted in _moments(window, user, spec):
+            query = _query(window, user, time, wanted, catalogue, spec)
+            if len(query.targets):
+                queries.append(query)
+                found += 1
+            if found == most:
+                break
+    return queries
+
+
+def frozen_queries(window: TestWindow, catalogue: Catalogue, spec: FeatureSpec) -> list[Query]:
+    """One query a user at the start of the window, with the context of the user's first moment in it; the targets are
+    all items that are engaged with in the window."""
+    queries = []
+    for user in window.events:
+        wanted = [event for _, events in _moments(window, user, spec) for event in events]
+        query = _query(window, user, window.start, wanted, catalogue, spec)
+        if len(query.targets):
+            queries.append(query)
+    return queries
+
+
+def _moments(window: TestWindow, user: str, spec: FeatureSpec) -> Iterator[tuple[int, list[Event]]]:
+    engaging = set(spec.objectives.engaged.events)
+    late = [e for e in window.events[user] if e.timestamp >= window.start and e.event_type in engaging]
+    for time, events in groupby(late, key=lambda e: e.timestamp):
+        yield time, list(events)
+
+
+def _query(
+    window: TestWindow, user: str, time: int, wanted: Sequence[Event], catalogue: Catalogue, spec: FeatureSpec
+) -> Query:
+    events = window.events[user]
+    past = events[: bisect_left(events, time, key=lambda e: e.timestamp)]
+    state = state_of(user, past, spec, window.profiles.get(user, {}))
+    hidden = np.flatnonzero(~catalogue.available)
+    repeats = [catalogue.position[item] for item in repeat_excluded(state, time, spec) if item in catalogue.position]
+    excluded = np.union1d(hidden, np.array(repeats, dtype=np.int64)).astype(np.int64)
+    barred = set(excluded.tolist())
+    targets: dict[int, str] = {}
+    for event in wanted:
+        place = catalogue.position.get(event.item_id)
+        if place is not None and place not in barred:
+            targets.setdefault(place, event.event_id)
+    engaging = set(spec.objectives.engaged.events)
+    return Query(
+        user_id=user,
+        timestamp=time,
+        state=state,
+        context=wanted[0].context,
+        past=past,
+        history=np.array([catalogue.position[e.item_id] for e in past if e.event_type in engaging], dtype=np.int64),
+        excluded=excluded,
+        targets=np.array(list(targets), dtype=np.int64),
+        target_events=tuple(targets.values()),
+    )
+
+
+def _event(row: Mapping[str, Any], context: Sequence[str]) -> Event:
+    value, dwell = row.get("value"), row.get("dwell_seconds")
+    return Event(
+        item_id=row["item_id"],
+        event_type=row["event_type"],
+        timestamp=row["timestamp"],
+        value=float("nan") if value is None else value,
+        event_id=row["event_id"],
+        dwell_seconds=float("nan") if dwell is None else dwell,
+        context={name: row.get(name) for name in context},
+    )

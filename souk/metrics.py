@@ -1,0 +1,125 @@
+"""Ranking metrics over full rankings, averages by user, and the paired bootstrap.
+
+A query has one or more targets. What a metric needs of it are the ranks of its targets, from 1, in the whole ranking;
+a target that is not ranked at all has rank `inf`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from souk.errors import SoukError, unknown
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+NAMES = ("hr", "ndcg", "recall", "mrr")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the bounds of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def target_ranks(scores: Floats, targets: Ints) -> Floats:
+    """The ranks of `targets` in the ranking by `scores`, highest first, ties in the order of the items.
+
+    Args:
+        scores: `[items]`; `-inf` takes an item out of the ranking.
+        targets: `[targets]` positions in `scores`.
+
+    Returns:
+        `[targets]` float64, `inf` for a target out of the ranking.
+    """
+    own = scores[targets]
+    above = (scores[None, :] > own[:, None]).sum(axis=1)
+    tied = scores[None, :] == own[:, None]
+    before = np.array([tied[row, :target].sum() for row, target in enumerate(targets)], dtype=np.int64)
+    return np.where(np.isneginf(own), np.inf, 1.0 + above + before)
+
+
+def query_metric(name: str, ranks: Sequence[Floats]) -> Floats:
+    """One metric of each query.
+
+    `hr@k` is 1 where a target is among the first k; `recall@k` is the share of the targets there; `mrr` is the
+    reciprocal rank of the first target in the whole ranking; `ndcg@k` (Järvelin and Kekäläinen) has gain 1 a target,
+    over that of the best possible ranking.
+
+    Args:
+        name: `mrr`, or `hr@k`, `ndcg@k`, `recall@k` with a whole number k.
+        ranks: per query `[targets]`, from 1; at least one target.
+
+    Returns:
+        `[queries]` float64.
+    """
+    kind, k = parse_metric(name)
+    sizes = np.array([len(own) for own in ranks], dtype=np.int64)
+    if not len(sizes):
+        return np.zeros(0)
+    if (sizes == 0).any():
+        raise SoukError("every query to have a target", f"{int((sizes == 0).sum())} without", "Drop these queries.")
+    flat = np.concatenate(ranks).astype(np.float64)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    if kind == "mrr":
+        return 1.0 / np.minimum.reduceat(flat, starts)
+    within = flat <= k
+    if kind == "hr":
+        return np.maximum.reduceat(within, starts).astype(np.float64)
+    if kind == "recall":
+        return np.add.reduceat(within.astype(np.float64), starts) / sizes
+    gains = np.add.reduceat(np.where(within, 1.0 / np.log2(1.0 + flat), 0.0), starts)
+    ideal = np.cumsum(1.0 / np.log2(2.0 + np.arange(k)))
+    return gains / ideal[np.minimum(sizes, k) - 1]
+
+
+def parse_metric(name: str) -> tuple[str, int]:
+    """A metric's kind and its k, which is 0 for `mrr`."""
+    match = re.fullmatch(r"(hr|ndcg|recall)@([1-9]\d*)", name)
+    if match:
+        return match[1], int(match[2])
+    if name == "mrr":
+        return "mrr", 0
+    raise unknown("a metric", name, ("hr@10", "ndcg@10", "recall@100", "mrr"))
+
+
+def mean_by_user(values: Floats, users: Ints, count: int) -> Floats:
+    """The mean of each user's queries: `values` and `users` `[queries]`, users from 0 to `count` → `[count]`.
+
+    A user without queries has NaN.
+    """
+    totals = np.bincount(users, weights=values, minlength=count)
+    sizes = np.bincount(users, minlength=count)
+    return np.divide(totals, sizes, out=np.full(count, np.nan), where=sizes > 0)
+
+
+def coverage(shown: Ints, catalogue: int) -> float:
+    """The share of a catalogue of `catalogue` items that is shown to anyone; `shown` is any array of item positions."""
+    return len(np.unique(shown)) / catalogue if catalogue else 0.0
+
+
+def bootstrap(values: Floats, samples: int, seed: int, level: float = 0.95) -> Interval:
+    """The percentile bootstrap of a mean over users (Efron 1979).
+
+    For a comparison of two models, `values` are the differences of each user: the bootstrap is then paired.
+
+    Args:
+        values: `[users]`.
+        samples: resamplings.
+        seed: of the resampling.
+        level: of the interval.
+    """
+    if not len(values):
+        return Interval(float("nan"), float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(samples)])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(values.mean()), float(low), float(high))

@@ -1,0 +1,108 @@
+"""Every metric against a plain reference that reads the ranked list item by item."""
+
+import math
+
+import numpy as np
+import pytest
+
+from souk.errors import SoukError
+from souk.metrics import bootstrap, coverage, mean_by_user, query_metric, target_ranks
+
+
+def plain_order(scores):
+    """Items by score, highest first, ties by position, without those at -inf."""
+    return sorted((i for i, s in enumerate(scores) if s != -math.inf), key=lambda i: (-scores[i], i))
+
+
+def plain_metric(name, order, targets):
+    kind, _, k = name.partition("@")
+    places = [place for place, item in enumerate(order, start=1) if item in targets]
+    if kind == "mrr":
+        return 1 / places[0] if places else 0.0
+    first = [place for place in places if place <= int(k)]
+    if kind == "hr":
+        return 1.0 if first else 0.0
+    if kind == "recall":
+        return len(first) / len(targets)
+    gain = sum(1 / math.log2(place + 1) for place in first)
+    return gain / sum(1 / math.log2(place + 1) for place in range(1, min(int(k), len(targets)) + 1))
+
+
+@pytest.mark.parametrize("name", ["hr@1", "hr@10", "ndcg@1", "ndcg@10", "recall@3", "recall@100", "mrr"])
+@pytest.mark.parametrize("most_targets", [1, 4])
+def test_metric_equals_plain_reference(name, most_targets):
+    rng = np.random.default_rng(3)
+    ranks, expected = [], []
+    for _ in range(200):
+        scores = rng.integers(0, 12, size=40).astype(float)  # many ties
+        scores[rng.choice(40, 5, replace=False)] = -np.inf
+        targets = rng.choice(40, rng.integers(1, most_targets + 1), replace=False)
+        ranks.append(target_ranks(scores, targets))
+        expected.append(plain_metric(name, plain_order(scores), set(targets.tolist())))
+    assert query_metric(name, ranks) == pytest.approx(expected)
+
+
+def test_values_known_by_hand():
+    ranks = [np.array([1.0]), np.array([3.0, 20.0]), np.array([np.inf])]
+    assert query_metric("hr@10", ranks).tolist() == [1, 1, 0]
+    assert query_metric("recall@10", ranks).tolist() == [1, 0.5, 0]
+    assert query_metric("mrr", ranks) == pytest.approx([1, 1 / 3, 0])
+    assert query_metric("ndcg@10", ranks) == pytest.approx([1, 0.5 / (1 + 1 / math.log2(3)), 0])
+
+
+def test_best_ranking_of_many_targets_has_ndcg_one():
+    assert query_metric("ndcg@10", [np.arange(1.0, 31.0)]) == pytest.approx([1.0])
+
+
+@pytest.mark.parametrize("name", ["map@10", "hr", "hr@0", "ndcg@ten"])
+def test_unknown_metric_is_refused(name):
+    with pytest.raises(SoukError, match="a metric to be one of"):
+        query_metric(name, [np.array([1.0])])
+
+
+def test_query_without_target_is_refused():
+    with pytest.raises(SoukError, match="every query to have a target"):
+        query_metric("mrr", [np.array([1.0]), np.zeros(0)])
+
+
+def test_no_queries_give_no_values():
+    assert query_metric("ndcg@10", []).shape == (0,)
+
+
+def test_mean_by_user_weighs_users_not_queries():
+    means = mean_by_user(np.array([1.0, 1, 1, 0]), np.array([0, 0, 0, 2]), 3)
+    assert means[[0, 2]].tolist() == [1, 0]
+    assert np.isnan(means[1])
+    assert np.nanmean(means) == 0.5
+
+
+def test_coverage_counts_distinct_items():
+    assert coverage(np.array([[1, 2], [2, 3]]), 12) == 0.25
+
+
+def test_bootstrap_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(5)
+    covered = 0
+    for trial in range(200):
+        found = bootstrap(rng.normal(0.3, 1, size=120), samples=200, seed=trial)
+        covered += found.low <= 0.3 <= found.high
+    assert 180 <= covered <= 198  # 95% of 200, give or take three standard errors
+
+
+def test_bootstrap_is_paired():
+    """Two models that differ by little on users that differ by much: only the paired interval sees it."""
+    rng = np.random.default_rng(1)
+    users = rng.uniform(0, 1, 300)
+    better = users + rng.normal(0.02, 0.05, 300)
+    assert bootstrap(better - users, 500, seed=0).low > 0
+    assert bootstrap(better, 500, seed=0).low < bootstrap(users, 500, seed=0).high
+
+
+def test_bootstrap_is_seeded():
+    values = np.random.default_rng(2).normal(size=50)
+    assert bootstrap(values, 100, seed=4) == bootstrap(values, 100, seed=4)
+    assert bootstrap(values, 100, seed=4) != bootstrap(values, 100, seed=5)
+
+
+def test_bootstrap_without_users_is_nan():
+    assert math.isnan(bootstrap(np.zeros(0), 100, seed=0).mean)
