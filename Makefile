@@ -45,6 +45,7 @@ check: .venv/.installed ## Check format, lint, types, import contracts, security
 	mypy
 	lint-imports
 	bandit --quiet --severity-level medium --recursive souk components pipelines
+	python -m pipelines.compile --check
 	pytest -m "not slow"
 
 format: .venv/.installed ## Format the code and mend what ruff can mend.

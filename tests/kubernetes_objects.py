@@ -14,6 +14,7 @@ KSERVE_MODELS = {
     "ServingRuntime": "V1alpha1ServingRuntime",
     "ClusterServingRuntime": "V1alpha1ClusterServingRuntime",
 }
+SCALARS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 
 
 def read(text: str) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def _unknown_fields(value: Any, type_name: str, path: str) -> Iterator[str]:
         return
     model = getattr(kserve.models, type_name, None) or getattr(kubernetes.client, type_name, None)
     if model is None:
-        expected = {"str": str, "int": int, "bool": bool, "float": (int, float)}.get(type_name)
+        expected = SCALARS.get(type_name)
         if expected and not isinstance(value, expected):
             yield f"{path}: expected {type_name}, received {value!r}"
         return

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.images import image
 from tests.kubernetes_objects import problems, read
 from tests.requirements import require
 
@@ -46,6 +47,11 @@ def test_the_stories_say_what_the_chart_says(path: Path) -> None:
         for container in rendered["spec"].get("containers", []):
             container.pop("imagePullPolicy")
         assert story["spec"] == rendered["spec"]
+
+
+def test_the_image_has_the_name_that_the_pipeline_knows() -> None:
+    [runtime] = read((ROOT / "kserve/servingruntime.yaml").read_text("utf-8"))
+    assert runtime["spec"]["containers"][0]["image"] == image("serve")
 
 
 def test_the_chart_passes_lint() -> None:
@@ -90,7 +96,7 @@ def test_an_overlay_is_the_chart_with_the_values_of_its_name(overlay: str) -> No
 def template(*arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
     """The objects of the chart, rendered by helm."""
     helm = require("helm", INSTALL)
-    command = [helm, "template", "souk", ROOT / "charts/souk", "--namespace", "souk", *arguments]
+    command = [helm, "template", "souk", str(ROOT / "charts/souk"), "--namespace", "souk", *arguments]
     return by_name(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
