@@ -138,7 +138,11 @@ def read_test_window(tables: Path, features: Path, spec: FeatureSpec) -> TestWin
     return TestWindow(
         start=start,
         events={user: tuple(sorted(own, key=lambda e: e.order)) for user, own in events.items()},
-        profiles={row["user_id"]: row for row in people if row["user_id"] in events},
+        profiles={
+            row["user_id"]: {name: row.get(name) for name in spec.columns.users}
+            for row in people
+            if row["user_id"] in events
+        },
     )
 
 
