@@ -1,0 +1,44 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def placed(target: str | Path) -> Iterator[Path]:
+    """Yields a path beside `target`, free to be filled; what stands there at the end takes the place of `target`.
+
+    A process that is killed leaves `target` as it was, and the next call clears what it left. Two processes take turns.
+
+    Args:
+        target: a folder or a file, which may exist.
+    """
+    place = Path(os.path.abspath(target))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = (place.with_name(f".{place.stem}.{end}{place.suffix}") for end in ("partial", "old"))
+    with (place.parent / f".{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        remove(fresh)
+        remove(old)
+        try:
+            yield fresh
+            if os.path.lexists(place):
+                os.replace(place, old)
+            os.replace(fresh, place)
+        finally:
+            remove(fresh)
+            remove(old)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file or folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

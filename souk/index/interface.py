@@ -1,0 +1,99 @@
+"""What every index offers, and the one error with which it fails."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from souk.errors import SoukError
+
+Exclusions = Sequence[Collection[int]]
+
+
+class IndexUnavailable(SoukError):
+    """The index cannot answer now: missing, corrupt, held by another process, hung or gone. Use another one."""
+
+
+class Index(ABC):
+    """Top-k search by inner product over the vectors of items.
+
+    Args:
+        available: `[items]` bool, which items may be recommended.
+    """
+
+    def __init__(self, available: np.ndarray) -> None:
+        self.available = np.asarray(available, dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.available)
+
+    @abstractmethod
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: Exclusions | None = None,
+        available_only: bool = True,
+        timeout: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The `k` best eligible items of each query, best first.
+
+        Never fewer than `k` while that many items are eligible.
+
+        Args:
+            queries: `[batch, dim]` float32.
+            k: how many, at least 1.
+            exclude: for each query the positions that must not appear.
+            available_only: leave out items that are not available.
+            timeout: seconds after which to give up; None for the index's own limit.
+
+        Returns:
+            Positions `[batch, k]` int64, padded with -1, and scores `[batch, k]` float32, padded with -inf.
+
+        Raises:
+            IndexUnavailable: no answer, or not in time, or not a whole one.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what the index holds; it cannot be searched afterwards."""
+
+    def eligible(self, exclude: Exclusions | None, available_only: bool, batch: int) -> np.ndarray:
+        """How many items each query may be answered with: `[batch]` int64."""
+        counts = np.full(batch, self.available.sum() if available_only else len(self), dtype=np.int64)
+        for row, positions in enumerate(exclude or ()):
+            distinct = np.unique(np.fromiter(positions, dtype=np.int64, count=len(positions)))
+            distinct = distinct[(distinct >= 0) & (distinct < len(self))]
+            counts[row] -= self.available[distinct].sum() if available_only else len(distinct)
+        return counts
+
+
+def padded(batch: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """An answer without items: positions `[batch, k]` of -1, scores `[batch, k]` of -inf."""
+    return np.full((batch, k), -1, dtype=np.int64), np.full((batch, k), -np.inf, dtype=np.float32)
+
+
+def collection_name(item_ids: Sequence[str], vectors: np.ndarray, available: np.ndarray) -> str:
+    """`items_` and twelve hex digits that name the whole content of a collection.
+
+    Args:
+        item_ids: by position.
+        vectors: `[items, dim]` float32.
+        available: `[items]` bool.
+    """
+    digest = hashlib.sha256("\n".join(item_ids).encode())
+    digest.update(repr(vectors.shape).encode())
+    digest.update(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+    digest.update(np.packbits(np.asarray(available, dtype=bool)).tobytes())
+    return f"items_{digest.hexdigest()[:12]}"
+
+
+def recall_at(index: Index, exact: Index, queries: np.ndarray, k: int) -> float:
+    """The share of the exact top `k` that `index` finds too, over all `queries` `[batch, dim]`."""
+    found, truth = index.search(queries, k)[0], exact.search(queries, k)[0]
+    pairs = list(zip(found, truth, strict=True))
+    hits = sum(len(np.intersect1d(mine[mine >= 0], theirs[theirs >= 0])) for mine, theirs in pairs)
+    return hits / max(1, int((truth >= 0).sum()))

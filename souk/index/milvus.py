@@ -1,0 +1,217 @@
+"""Search in Milvus: Lite (a path that ends in .db) or a server (an http address)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from souk.folders import placed
+from souk.index import lite
+from souk.index.interface import Exclusions, Index, IndexUnavailable, padded
+
+FLAT_ROWS = 50_000  # a server gets HNSW beyond; Lite stays FLAT: its filtered HNSW loses results
+INSERT_ROWS = 5_000
+OVERFETCH = 200  # a query with more exclusions sends them along instead of dropping them here
+TIMEOUT = 1.0  # seconds
+LOAD_TIMEOUT = 30.0
+Report = Callable[[str], None]
+
+
+class MilvusIndex(Index):
+    """A collection of item vectors in Milvus.
+
+    Args:
+        uri: a path ending in .db, or `http://host:port`.
+        collection: its name.
+        available: `[items]` bool, as they were loaded.
+        timeout: seconds that a search may take.
+    """
+
+    def __init__(self, uri: str, collection: str, available: np.ndarray, timeout: float = TIMEOUT) -> None:
+        super().__init__(available)
+        self.uri = uri
+        self.collection = collection
+        self.timeout = timeout
+        self._client: Any = None
+        self._holds = self._loaded = False
+
+    def open(self) -> MilvusIndex:
+        """Connects, checks that the collection is whole, and loads it.
+
+        Raises:
+            IndexUnavailable: missing, corrupt, half-built, held by another process or not reachable.
+        """
+        if lite.is_lite(self.uri):
+            if lite.held_elsewhere(self.uri):
+                raise IndexUnavailable(f"{self.uri} to be free", "another process holds it", "Use a Milvus server.")
+            if not lite.held_here(self.uri):
+                lite.check(self.uri, self.collection, len(self))
+            lite.hold(self.uri)
+            self._holds = True
+        try:
+            self._client = connect(self.uri)
+            self._load(LOAD_TIMEOUT)
+            with unavailable_on_error(self.uri):
+                rows = count(self._client, self.collection)
+            if rows != len(self):
+                raise IndexUnavailable(f"{len(self)} rows in {self.collection}", f"{rows}", "Load the index again.")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: Exclusions | None = None,
+        available_only: bool = True,
+        timeout: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `Index.search`. Queries with few exclusions share one call that fetches that many more."""
+        if self._client is None:
+            raise IndexUnavailable(f"an open index {self.collection}", "it is closed")
+        excluded = [set(e) for e in exclude] if exclude is not None else [set()] * len(queries)
+        shared = [row for row, e in enumerate(excluded) if len(e) <= OVERFETCH]
+        groups = [(shared, k + max((len(excluded[row]) for row in shared), default=0), "")] if shared else []
+        groups += [([row], k, f"position not in {sorted(e)}") for row, e in enumerate(excluded) if len(e) > OVERFETCH]
+        positions, scores = padded(len(queries), k)
+        for rows, limit, condition in groups:
+            terms = [term for term in ("available == true" if available_only else "", condition) if term]
+            hits = self._hits(queries[rows], limit, " and ".join(terms), timeout or self.timeout)
+            for row, found in zip(rows, hits, strict=True):
+                kept = sorted((-score, p) for p, score in found if p not in excluded[row])[:k]
+                positions[row, : len(kept)] = [p for _, p in kept]
+                scores[row, : len(kept)] = [-score for score, _ in kept]
+        short = (positions >= 0).sum(axis=1) < np.minimum(self.eligible(exclude, available_only, len(queries)), k)
+        if short.any():
+            raise IndexUnavailable(f"{k} items a query from {self.collection}", f"fewer for {short.sum()} queries")
+        return positions, scores
+
+    def close(self) -> None:
+        """Disconnects; the last user of a Lite folder in this process releases it."""
+        client, self._client, self._loaded = self._client, None, False
+        if client is not None:
+            client.close()
+        if self._holds:
+            self._holds = False
+            lite.drop(self.uri)
+
+    def _hits(self, queries: np.ndarray, limit: int, condition: str, timeout: float) -> list[list[tuple[int, float]]]:
+        if not self._loaded:  # the server was lost, and forgets what was loaded when it restarts
+            self._load(timeout)
+        try:
+            with unavailable_on_error(self.uri):
+                answer = self._client.search(
+                    self.collection,
+                    np.ascontiguousarray(queries, dtype=np.float32),
+                    filter=condition,
+                    limit=min(limit, len(self)),
+                    output_fields=["position"],  # without it the vectors come along
+                    search_params={"metric_type": "IP", "params": {"ef": max(2 * limit, 128)}},
+                    timeout=timeout,
+                )
+        except IndexUnavailable:
+            self._loaded = False
+            raise
+        return [[(hit["position"], hit["distance"]) for hit in hits] for hits in answer]
+
+    def _load(self, timeout: float) -> None:
+        with unavailable_on_error(self.uri):
+            self._client.load_collection(self.collection, timeout=timeout)
+        self._loaded = True
+
+
+def build(
+    uri: str, collection: str, vectors: np.ndarray, available: np.ndarray, report: Report = lambda text: None
+) -> None:
+    """Builds `collection` anew; a Lite folder is put in place whole.
+
+    Args:
+        uri: a path ending in .db, or the address of a server.
+        collection: its name.
+        vectors: `[items, dim]` float32, by position.
+        available: `[items]` bool.
+        report: is told how far the loading is.
+    """
+    if not lite.is_lite(uri):
+        with contextlib.closing(connect(uri)) as client, unavailable_on_error(uri):
+            _fill(client, collection, vectors, available, report, "HNSW" if len(vectors) > FLAT_ROWS else "FLAT")
+        return
+
+    with placed(uri) as folder:
+        path = str(folder)
+        lite.hold(path)
+        try:
+            with contextlib.closing(connect(path)) as client, unavailable_on_error(path):
+                _fill(client, collection, vectors, available, report, "FLAT")
+        finally:
+            lite.drop(path)
+        lite.seal(path, collection, len(vectors))
+
+
+def open_or_build(
+    uri: str, collection: str, vectors: np.ndarray, available: np.ndarray, report: Report = lambda text: None
+) -> MilvusIndex:
+    """Opens `collection`, and builds it first where it is missing, half-built or corrupt.
+
+    Raises:
+        IndexUnavailable: another process holds the Lite folder, or the server does not answer.
+    """
+    try:
+        return MilvusIndex(uri, collection, available).open()
+    except IndexUnavailable as error:
+        if lite.is_lite(uri) and lite.held_elsewhere(uri):
+            raise
+        report(f"building {collection}: {error}")
+    build(uri, collection, vectors, available, report)
+    return MilvusIndex(uri, collection, available).open()
+
+
+def connect(uri: str) -> Any:
+    """A client of Milvus at `uri`."""
+    with unavailable_on_error(uri):
+        return MilvusClient(uri, timeout=LOAD_TIMEOUT)
+
+
+def count(client: Any, collection: str) -> int:
+    """The rows that a loaded collection really has."""
+    answer = client.query(collection, output_fields=["count(*)"], consistency_level="Strong", timeout=LOAD_TIMEOUT)
+    return int(answer[0]["count(*)"])
+
+
+@contextlib.contextmanager
+def unavailable_on_error(uri: str) -> Iterator[None]:
+    """Whatever Milvus, gRPC or the disk raises becomes `IndexUnavailable`."""
+    try:
+        yield
+    except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
+        text = error.details() if isinstance(error, grpc.Call) else str(error)
+        raise IndexUnavailable(f"Milvus to answer at {uri}", f"{type(error).__name__}: {text}") from error
+
+
+def _fill(
+    client: Any, collection: str, vectors: np.ndarray, available: np.ndarray, report: Report, index_type: str
+) -> None:
+    if client.has_collection(collection):
+        client.drop_collection(collection)
+    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("position", DataType.INT64, is_primary=True)
+    schema.add_field("available", DataType.BOOL)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
+    index = client.prepare_index_params()
+    params = {"M": 32, "efConstruction": 256} if index_type == "HNSW" else {}
+    index.add_index("vector", index_type=index_type, metric_type="IP", params=params)
+    client.create_collection(collection, schema=schema, index_params=index)
+    for start in range(0, len(vectors), INSERT_ROWS):
+        stop = min(start + INSERT_ROWS, len(vectors))
+        rows = [{"position": p, "available": bool(available[p]), "vector": vectors[p]} for p in range(start, stop)]
+        client.insert(collection, rows)
+        report(f"{stop:,} of {len(vectors):,} vectors in {collection}")
+    client.flush(collection)

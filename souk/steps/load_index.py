@@ -1,0 +1,87 @@
+"""The step that loads the item vectors into Milvus and measures what its search finds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from souk.config import parse_step_config
+from souk.errors import SoukError
+from souk.index.exact import ExactIndex
+from souk.index.interface import collection_name, recall_at
+from souk.index.lite import is_lite
+from souk.index.milvus import open_or_build
+from souk.progress import report
+
+QUERIES = 512
+RECALL_AT = 100
+SEED = 17
+LITE = "milvus.db"
+
+
+def load_index(config: str, features: str, towers: str, index: str) -> dict[str, float]:
+    """Builds the collection of these vectors, unless it is there, and writes `index.json`.
+
+    Args:
+        config: the step's config.
+        features: the features folder.
+        towers: the towers folder.
+        index: the output folder.
+
+    Returns:
+        `recall_at_100` against exact search, and `items`.
+
+    Raises:
+        SoukError: the recall is below the bar.
+    """
+    settings = parse_step_config("load_index", config).load_index
+    items = pq.read_table(Path(features) / "items.parquet", columns=["item_id", "available"])
+    available = items["available"].to_numpy()
+    vectors = np.load(Path(towers) / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    if len(vectors) != len(items):
+        raise SoukError(f"a vector for each of {len(items)} items", f"{len(vectors)}", "Train the towers again.")
+    folder = Path(index)
+    folder.mkdir(parents=True, exist_ok=True)
+    collection = collection_name(items["item_id"].to_pylist(), vectors, available)
+    uri = settings.uri or str(folder / LITE)
+    searcher = open_or_build(uri, collection, vectors, available, report)
+    try:
+        recall = recall_at(searcher, ExactIndex(vectors, available), sample_queries(vectors), RECALL_AT)
+    finally:
+        searcher.close()
+    report(f"recall@{RECALL_AT} of {collection} against exact search: {recall:.4f}")
+    record = {
+        "uri": LITE if is_lite(uri) else uri,  # Lite: relative to this folder
+        "collection": collection,
+        "items": len(vectors),
+        "dim": vectors.shape[1],
+        "recall_at_100": recall,
+    }
+    (folder / "index.json").write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+    if recall < settings.recall_bar:
+        raise SoukError(
+            f"recall@{RECALL_AT} of at least {settings.recall_bar} in {collection}",
+            f"{recall:.4f}",
+            "Lower load_index.recall_bar, or look at the index type of the collection.",
+        )
+    return {"recall_at_100": recall, "items": float(len(vectors))}
+
+
+def sample_queries(vectors: np.ndarray) -> np.ndarray:
+    """Item vectors, and mixtures of up to eight of them as long as an item's, as a user's vector is.
+
+    Args:
+        vectors: `[items, dim]` float32.
+
+    Returns:
+        `[QUERIES, dim]` float32, the same for the same vectors.
+    """
+    random = np.random.default_rng(SEED)
+    alone = vectors[random.integers(len(vectors), size=QUERIES // 2)]
+    groups = vectors[random.integers(len(vectors), size=(QUERIES - len(alone), 8))]
+    mixed = np.einsum("qm,qmd->qd", random.dirichlet(np.full(8, 0.5), size=len(groups)), groups)
+    lengths = np.linalg.norm(groups, axis=2).mean(axis=1) / np.maximum(np.linalg.norm(mixed, axis=1), 1e-9)
+    return np.concatenate([alone, mixed * lengths[:, None]]).astype(np.float32)

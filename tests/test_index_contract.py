@@ -1,0 +1,172 @@
+"""What every index must do: known answers, filters, exclusions; the same suite on exact search and Milvus."""
+
+import contextlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from souk.index.exact import ExactIndex
+from souk.index.interface import IndexUnavailable, collection_name, recall_at
+from souk.index.milvus import MilvusIndex, build, open_or_build
+
+ITEMS, DIM = 300, 16
+SERVER = """
+import sys
+from milvus_lite.adapter.grpc.server import start_server_in_thread
+server, db, port = start_server_in_thread(sys.argv[1])
+print(port, flush=True)
+sys.stdin.read()
+"""
+
+
+def catalogue(items=ITEMS, seed=3):
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(items, DIM)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), random.random(items) < 0.8
+
+
+@contextlib.contextmanager
+def milvus_server(folder):
+    """A Milvus server in a process of its own: (uri, process)."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}", process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextlib.contextmanager
+def opened(kind, vectors, available, folder):
+    """An index of `kind` over the catalogue."""
+    with contextlib.ExitStack() as stack:
+        if kind == "exact":
+            index = ExactIndex(vectors, available)
+        elif kind == "lite":
+            index = open_or_build(str(folder / "items.db"), "items_test", vectors, available)
+        else:
+            uri, _ = stack.enter_context(milvus_server(folder / "server.db"))
+            index = open_or_build(uri, "items_test", vectors, available)
+        stack.callback(index.close)
+        yield index
+
+
+@pytest.fixture(scope="module", params=["exact", "lite", "server"])
+def index(request, tmp_path_factory):
+    with opened(request.param, *catalogue(), tmp_path_factory.mktemp("index")) as one:
+        yield one
+
+
+def brute_force(vectors, allowed, query, k):
+    """The scores of the k best allowed items, one item at a time."""
+    return sorted((float(query @ vectors[p]) for p in range(len(vectors)) if allowed[p]), reverse=True)[:k]
+
+
+def test_nearest_of_a_vector_is_itself(index):
+    vectors, available = catalogue()
+    wanted = np.flatnonzero(available)[:20]
+    positions, scores = index.search(vectors[wanted], 1)
+    assert (positions.dtype, scores.dtype) == (np.int64, np.float32)
+    np.testing.assert_array_equal(positions[:, 0], wanted)
+    np.testing.assert_allclose(scores[:, 0], 1, atol=1e-5)
+
+
+def test_unavailable_items_only_on_demand(index):
+    vectors, available = catalogue()
+    hidden = np.flatnonzero(~available)[:5]
+    assert not np.isin(index.search(vectors[hidden], ITEMS)[0], np.flatnonzero(~available)).any()
+    np.testing.assert_array_equal(index.search(vectors[hidden], 1, available_only=False)[0][:, 0], hidden)
+
+
+def test_asks_for_more_than_there_is(index):
+    vectors, available = catalogue()
+    positions, scores = index.search(vectors[:2], ITEMS + 10)
+    assert positions.shape == scores.shape == (2, ITEMS + 10)
+    assert ((positions >= 0).sum(axis=1) == available.sum()).all()
+    assert (positions[:, available.sum() :] == -1).all()
+    assert np.isneginf(scores[:, available.sum() :]).all()
+
+
+def test_all_excluded_gives_an_empty_answer(index):
+    positions, scores = index.search(catalogue()[0][:1], 5, [range(ITEMS)])
+    assert (positions == -1).all()
+    assert np.isneginf(scores).all()
+
+
+def test_an_empty_batch(index):
+    positions, scores = index.search(np.zeros((0, DIM), np.float32), 5)
+    assert positions.shape == scores.shape == (0, 5)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_filters_equal_brute_force(index, data):
+    """At any selectivity, with a different exclusion for each query."""
+    vectors, available = catalogue()
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    k = data.draw(st.sampled_from([1, 7, 50]))
+    sizes = data.draw(st.lists(st.sampled_from([0, 1, 30, 199, 201, 290, 299, ITEMS]), min_size=1, max_size=4))
+    exclude = [set(random.choice(ITEMS, size, replace=False).tolist()) for size in sizes]
+    queries = random.normal(size=(len(sizes), DIM)).astype(np.float32)
+    only = data.draw(st.booleans())
+    positions, scores = index.search(queries, k, exclude, only)
+    for row, out in enumerate(exclude):
+        allowed = [p not in out and (available[p] or not only) for p in range(ITEMS)]
+        truth = brute_force(vectors, allowed, queries[row], k)
+        found = positions[row][positions[row] >= 0]
+        assert len(found) == len(set(found)) == len(truth)
+        assert all(allowed[p] for p in found)
+        np.testing.assert_allclose(scores[row, : len(truth)], truth, atol=1e-5)
+        np.testing.assert_allclose(vectors[found] @ queries[row], truth, atol=1e-5)
+
+
+def test_equal_scores_come_in_order_of_position(index):
+    positions, _ = index.search(np.zeros((1, DIM), np.float32), ITEMS, available_only=False)
+    np.testing.assert_array_equal(positions[0], np.arange(ITEMS))
+
+
+def test_exact_breaks_ties_at_the_cut_by_position():
+    positions, _ = ExactIndex(np.ones((50, 4), np.float32)).search(np.ones((1, 4), np.float32), 7)
+    np.testing.assert_array_equal(positions[0], np.arange(7))
+
+
+def test_closed_index_is_unavailable(tmp_path):
+    vectors, available = catalogue()
+    with opened("lite", vectors, available, tmp_path) as index:
+        index.close()
+        with pytest.raises(IndexUnavailable, match="closed"):
+            index.search(vectors[:1], 1)
+
+
+def test_recall_counts_what_is_missed():
+    vectors, _ = catalogue()
+    half = ExactIndex(vectors, np.arange(ITEMS) % 2 == 0)
+    assert recall_at(ExactIndex(vectors), ExactIndex(vectors), vectors[:10], 20) == 1
+    assert 0.3 < recall_at(half, ExactIndex(vectors), vectors, 20) < 0.7
+
+
+def test_a_collection_is_named_by_its_content():
+    vectors, available = catalogue()
+    ids = [f"i{p}" for p in range(ITEMS)]
+    name = collection_name(ids, vectors, available)
+    changed = vectors.copy()
+    changed[7, 3] += 1e-6
+    assert name == collection_name(ids, np.asfortranarray(vectors), available)
+    others = [(["x", *ids[1:]], vectors, available), (ids, changed, available), (ids, vectors, ~available)]
+    assert name not in [collection_name(*other) for other in others]
+    assert len({collection_name(*other) for other in others}) == 3
+
+
+def test_a_search_that_comes_up_short_is_no_answer(tmp_path):
+    """The collection knows fewer available items than there are: the caller must use another index."""
+    vectors, available = catalogue()
+    build(str(tmp_path / "items.db"), "items_test", vectors, available & (np.arange(ITEMS) > 200))
+    index = MilvusIndex(str(tmp_path / "items.db"), "items_test", available).open()
+    with contextlib.closing(index), pytest.raises(IndexUnavailable, match="fewer"):
+        index.search(vectors[:1], 150)
