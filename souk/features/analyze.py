@@ -15,8 +15,9 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
-from souk.features.preprocess import FIRST_ID, Transformed, outputs, preprocessing_fn, raw_specification
-from souk.spec import Entity, FeatureSpec, Role
+from souk.features.preprocess import Transformed, outputs, preprocessing_fn, raw_specification
+from souk.features.records import pad
+from souk.spec import Entity, FeatureSpec
 
 BATCH_ROWS = 4096
 ARROW_TYPES = {"string": pa.binary(), "int64": pa.int64(), "float32": pa.float32()}
@@ -40,11 +41,6 @@ def record_batch(columns: Mapping[str, Sequence[Any]], entity: Entity, spec: Fea
         offsets = pa.array(range(0, len(flat) + 1, width), pa.int32())
         arrays.append(pa.ListArray.from_arrays(offsets, pa.array(flat, ARROW_TYPES[feature.dtype])))
     return pa.record_batch(arrays, schema=arrow_schema(entity, spec))
-
-
-def pad(row: Sequence[str], length: int) -> list[str]:
-    """`row` with "" up to `length` entries."""
-    return [*row, *[""] * (length - len(row))]
 
 
 class Analyze(beam.PTransform):

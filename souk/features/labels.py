@@ -1,0 +1,81 @@
+"""Labels that look at what the user did next, and when they become known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from souk.config import Objective
+from souk.errors import SoukError
+from souk.schema import DAY_MS
+from souk.spec import FeatureSpec, positive
+from souk.state import Event
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Label:
+    """An objective's answer for one event.
+
+    Args:
+        value: 1, 0, or -1 where the data does not tell (yet).
+        known_at: UTC epoch milliseconds; a model fitted up to a boundary may use the value if `known_at` is before it.
+            For an event that does not carry the label, its own time.
+    """
+
+    value: int
+    known_at: int
+
+
+def label(objective: Objective, event: Event, later: Iterable[Event], end: int) -> Label:
+    """What `objective` says of `event`.
+
+    Args:
+        objective: the rule.
+        event: the event.
+        later: what the same user did with the same item after it, in order.
+        end: one past the last event of the data: what happens from then on is not known.
+    """
+    if event.event_type not in objective.events:
+        return Label(UNKNOWN, event.timestamp)
+    if not positive(objective, event.value, event.dwell_seconds):
+        return Label(0, event.timestamp)
+    if not objective.unless and not objective.followed_by:
+        return Label(1, event.timestamp)
+    deadline = event.timestamp + int(objective.within_days * DAY_MS)
+    followed = not objective.followed_by
+    for other in later:
+        if other.timestamp > deadline:
+            break
+        if other.event_type in objective.unless:
+            return Label(0, other.timestamp)
+        if other.event_type in objective.followed_by:
+            followed = True
+            if not objective.unless:
+                return Label(1, other.timestamp)
+    return Label(int(followed) if deadline < end else UNKNOWN, deadline)
+
+
+def engaging(event: Event, spec: FeatureSpec) -> bool:
+    """Whether `event` is an engagement: a target of training and a query of evaluation."""
+    objective = spec.objectives.engaged
+    return event.event_type in objective.events and positive(objective, event.value, event.dwell_seconds)
+
+
+def check_objectives(spec: FeatureSpec) -> None:
+    """Refuses what cannot be a target: an engagement that only the future decides.
+
+    Raises:
+        SoukError: the engaged objective looks at later events, or asks for impressions.
+    """
+    objective = spec.objectives.engaged
+    if objective.unless or objective.followed_by:
+        raise SoukError(
+            "objectives.engaged to depend on an event's own fields",
+            "unless or followed_by",
+            "Move them to objectives.satisfied.",
+        )
+    strange = [str(kind) for kind in objective.events if kind not in spec.history_events]
+    if strange:
+        raise SoukError("objectives.engaged.events to be acts of a user", ", ".join(strange), "Leave them out.")

@@ -1,0 +1,169 @@
+"""The features folder from the tables folder: two Beam pipelines and the tables beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import tensorflow_transform.beam as tft_beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from souk.config import Split
+from souk.errors import SoukError
+from souk.features.analyze import Analyze, describe, record_batch
+from souk.features.labels import check_objectives
+from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
+from souk.features.tables import counters, item_table, join_parts
+from souk.features.windows import Windows, split_windows
+from souk.progress import report
+from souk.spec import Entity, FeatureSpec
+from souk.state import item_features, user_features
+from souk.state_rows import profile_of
+
+EVENTS_PER_SHARD = 50_000
+EMBEDDED = "FnApiRunner"  # by name, because DirectRunner first looks for another runner on the network
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How Beam runs.
+
+    Args:
+        name: `FnApiRunner` (embedded), or any that Beam knows: FlinkRunner, SparkRunner, DataflowRunner.
+        options: Beam's own flags.
+    """
+
+    name: str = EMBEDDED
+    options: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, name: str, options: str) -> Runner:
+        """From the pipeline's parameters: `options` is a JSON list of flags, or empty."""
+        try:
+            flags = json.loads(options or "[]")
+        except json.JSONDecodeError as error:
+            raise SoukError("beam_options to be a JSON list of flags", repr(options), str(error)) from error
+        if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
+            raise SoukError("beam_options to be a JSON list of flags", repr(options), 'For instance ["--flag=1"].')
+        return cls(name.rsplit(".", 1)[-1] or EMBEDDED, tuple(flags))
+
+    def pipeline(self) -> beam.Pipeline:
+        """A new pipeline on this runner."""
+        if self.name == EMBEDDED:
+            return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(self.options)))
+        return beam.Pipeline(options=PipelineOptions([f"--runner={self.name}", *self.options]))
+
+
+def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: Runner) -> dict[str, float]:
+    """Writes everything of a features folder.
+
+    Args:
+        tables: what ingest wrote.
+        folder: where to write; emptied first.
+        spec: the feature specification.
+        split: the shares of the windows.
+        runner: how Beam runs.
+
+    Returns:
+        Counts: `events`, `rows`, `examples`, `users`, `items`.
+    """
+    check_objectives(spec)
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("sequences", "transform", PARTS, "temporary"):
+        (folder / name).mkdir(parents=True)
+    windows = find_windows(tables / "events.parquet", spec, split)
+    (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+    (folder / "windows.json").write_text(windows.to_json(), encoding="utf-8")
+    items = item_table(pq.read_table(tables / "items.parquet"), spec)
+    pq.write_table(items, folder / "items.parquet")
+    report(f"windows: {windows}")
+    with tft_beam.Context(temp_dir=str(folder / "temporary"), force_tf_compat_v1=False):
+        analyze_names(tables, folder, spec, runner)
+        report("users and items analysed")
+        build_histories(tables, folder, spec, windows, runner)
+    described = describe(spec, str(folder / "transform"))
+    return _finish(folder, items, windows) | {"transformed_features": float(len(described))}
+
+
+def find_windows(events: Path, spec: FeatureSpec, split: Split) -> Windows:
+    """The boundaries, from the times of the engaging events."""
+    names = event_columns(spec, pq.read_schema(events).names)
+    rows = pq.read_table(
+        events, columns=[n for n in names if n in ("event_type", "timestamp", "value", "dwell_seconds")]
+    )
+    last = pc.max(rows["timestamp"]).as_py() or 0
+    objective = spec.objectives.engaged
+    rows = rows.filter(pc.is_in(rows["event_type"], pa.array([str(kind) for kind in objective.events])))
+    for column, minimum in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):
+        if minimum is not None:
+            values = rows[column] if column in rows.column_names else pa.nulls(len(rows), pa.float64())
+            rows = rows.filter(pc.fill_null(pc.greater_equal(values, minimum), False))
+    return split_windows(rows["timestamp"].to_numpy().astype(np.int64), last, split)
+
+
+def analyze_names(tables: Path, folder: Path, spec: FeatureSpec, runner: Runner) -> None:
+    """The transforms of users and items, over their whole tables."""
+
+    def users(rows: pa.Table) -> pa.RecordBatch:
+        features = [user_features(row["user_id"], profile_of(row, spec), spec) for row in rows.to_pylist()]
+        return _batch(features, Entity.USER, spec)
+
+    def items(rows: pa.Table) -> pa.RecordBatch:
+        return _batch([item_features(row, spec) for row in rows.to_pylist()], Entity.ITEM, spec)
+
+    with runner.pipeline() as pipeline:
+        for entity, table, features in ((Entity.USER, "users", users), (Entity.ITEM, "items", items)):
+            rows = pipeline | f"Read {table}" >> beam.io.ReadFromParquetBatched(str(tables / f"{table}.parquet"))
+            batches = rows | f"Features of {table}" >> beam.Map(features)
+            batches | Analyze(entity, spec, str(folder / "transform"))
+
+
+def build_histories(tables: Path, folder: Path, spec: FeatureSpec, windows: Windows, runner: Runner) -> None:
+    """Sequence rows, examples and states by shard, and the transforms of tokens and queries."""
+    path = tables / "events.parquet"
+    columns = event_columns(spec, pq.read_schema(path).names)
+    shards = max(1, -(-pq.read_metadata(path).num_rows // EVENTS_PER_SHARD))
+    types = event_types(spec)
+    with runner.pipeline() as pipeline:
+        events = (
+            pipeline
+            | "Read events" >> beam.io.ReadFromParquetBatched(str(path), columns=columns)
+            | "Events by shard" >> beam.FlatMap(split_by_shard, shards, types)
+        )
+        users = (
+            pipeline
+            | "Read profiles" >> beam.io.ReadFromParquetBatched(str(tables / "users.parquet"))
+            | "Profiles by shard" >> beam.FlatMap(split_by_shard, shards)
+        )
+        built = (
+            {"events": events, "users": users}
+            | "Meet" >> beam.CoGroupByKey()
+            | "Build" >> beam.ParDo(BuildShard(spec, windows, str(folder), shards)).with_outputs("token", "query")
+        )
+        built.token | Analyze(Entity.TOKEN, spec, str(folder / "transform"))
+        built.query | Analyze(Entity.QUERY, spec, str(folder / "transform"))
+
+
+def _batch(rows: list[dict[str, Any]], entity: Entity, spec: FeatureSpec) -> pa.RecordBatch:
+    return record_batch({f.name: [row[f.name] for row in rows] for f in spec.of(entity)}, entity, spec)
+
+
+def _finish(folder: Path, items: pa.Table, windows: Windows) -> dict[str, float]:
+    """Joins the parts, counts, and clears away what is no part of the artifact."""
+    parts = folder / PARTS
+    examples = join_parts(parts.glob("examples-*"), folder / "examples.parquet", ["timestamp", "event_id"])
+    users = join_parts(parts.glob("user_state-*"), folder / "user_state.parquet", [])
+    narrow = pq.read_table(folder / "examples.parquet", columns=["item_id", "timestamp", "satisfied", "satisfied_at"])
+    pq.write_table(counters(narrow, items["item_id"].to_pylist(), windows), folder / "counters.parquet")
+    shutil.rmtree(parts)
+    shutil.rmtree(folder / "temporary")
+    return {"examples": float(examples), "users": float(users), "items": float(len(items))}

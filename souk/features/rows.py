@@ -1,0 +1,92 @@
+"""Cuts one user's history into training rows: pure functions between `souk.state` and the files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from souk.features.labels import Label, engaging, label
+from souk.spec import FeatureSpec
+from souk.state import Event, features_at, walk
+
+MAX_TARGETS = 64
+
+
+@dataclass(frozen=True)
+class Target:
+    """An engaging event that a model learns to predict.
+
+    Args:
+        event: the event.
+        visible: how many tokens of its row the query sees.
+        satisfied: the label of the satisfied objective.
+        query: raw query features, context features among them.
+    """
+
+    event: Event
+    visible: int
+    satisfied: Label
+    query: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SequenceRow:
+    """The targets of one user and hop, and the history that they share.
+
+    Args:
+        row_id: `user:hop:part`.
+        user: raw user features.
+        tokens: raw token features, the longest window of the row's targets.
+        targets: at most MAX_TARGETS, in order.
+    """
+
+    row_id: str
+    user: dict[str, Any]
+    tokens: dict[str, list[Any]]
+    targets: tuple[Target, ...]
+
+
+def sequence_rows(
+    user_id: str, events: Sequence[Event], profile: Mapping[str, Any], spec: FeatureSpec, end: int
+) -> Iterator[SequenceRow]:
+    """A row for each hop of a history with targets in it; hops with many events of one time give several.
+
+    Args:
+        user_id: the user.
+        events: all events of the user that a history or a label looks at, in the order of `Event.order`.
+        profile: the declared user columns.
+        spec: the feature specification.
+        end: one past the last event of the data.
+    """
+    labels = _Labels(events, spec, end)
+    targets: list[Target] = []
+    hop, part, latest = 0, 0, None
+    for event, state in walk(user_id, events, spec, profile):
+        if not engaging(event, spec):
+            continue
+        next_hop = state.count // (spec.history_length // 2)
+        if latest is not None and (next_hop != hop or len(targets) == MAX_TARGETS):
+            yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, tuple(targets))
+            part, targets = (0 if next_hop != hop else part + 1), []
+        hop = next_hop
+        latest = features_at(state, event.timestamp, spec, event.context)
+        targets.append(Target(event, len(latest.window), labels.of(event), latest.query))
+    if latest is not None:
+        yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, tuple(targets))
+
+
+class _Labels:
+    """The satisfied labels of one user's events."""
+
+    def __init__(self, events: Sequence[Event], spec: FeatureSpec, end: int) -> None:
+        self._objective, self._end = spec.objectives.satisfied, end
+        self._later: dict[str, list[Event]] = defaultdict(list)
+        if self._objective.unless or self._objective.followed_by:
+            for event in events:
+                self._later[event.item_id].append(event)
+
+    def of(self, event: Event) -> Label:
+        later = (other for other in self._later.get(event.item_id, ()) if other.order > event.order)
+        return label(self._objective, event, later, self._end)

@@ -1,0 +1,84 @@
+"""The features files that need no history: the item table, the counters, and parts joined to one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from souk.features.records import arrow_type
+from souk.features.windows import Windows
+from souk.schema import DAY_MS
+from souk.spec import Entity, FeatureSpec
+from souk.state import COUNT_DAYS, item_features
+
+PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
+
+
+def item_table(items: pa.Table, spec: FeatureSpec) -> pa.Table:
+    """The item feature table, in the order of item ids: raw `item_*` features, `title`, `available`, `created_at`."""
+    items = items.sort_by("item_id")
+    rows = items.to_pylist()
+    features = [item_features(row, spec) for row in rows]
+    columns: dict[str, Any] = {"item_id": items["item_id"].cast(pa.string())}
+    for feature in spec.of(Entity.ITEM):
+        if feature.name != "item_id":
+            columns[feature.name] = pa.array([row[feature.name] for row in features], arrow_type(feature))
+    columns["title"] = pa.array(["" if row.get("title") is None else str(row["title"]) for row in rows], pa.string())
+    columns["available"] = pa.array([row.get("available") is not False for row in rows], pa.bool_())
+    columns["created_at"] = pa.array([row.get("created_at") for row in rows], pa.int64())
+    return pa.table(columns)
+
+
+def counters(examples: pa.Table, item_ids: list[str], windows: Windows) -> pa.Table:
+    """What is counted per item up to each boundary.
+
+    Args:
+        examples: `event_id`-unique engaging events with `item_id`, `timestamp`, `satisfied`, `satisfied_at`.
+        item_ids: all items, in order.
+        windows: the boundaries.
+
+    Returns:
+        A row per boundary and item: `events` and `events_30d` (engaging events before it), `satisfied_rate` (of the
+        labels known before it, drawn to their mean by PRIOR_LABELS).
+    """
+    position = {item: index for index, item in enumerate(item_ids)}
+    items = np.array([position[item] for item in examples["item_id"].to_pylist()], np.int64)
+    time, satisfied, known_at = (examples[name].to_numpy() for name in ("timestamp", "satisfied", "satisfied_at"))
+    parts = []
+    for boundary in ("validation_start", "test_start", "end"):
+        before: int = getattr(windows, boundary)
+        events = _count(items[time < before], len(item_ids))
+        recent = _count(items[(time < before) & (time >= before - COUNT_DAYS * DAY_MS)], len(item_ids))
+        known = (satisfied >= 0) & (known_at < before)
+        labels, positives = (_count(items[mask], len(item_ids)) for mask in (known, known & (satisfied == 1)))
+        mean = positives.sum() / max(1, labels.sum())
+        rate = (positives + PRIOR_LABELS * mean) / (labels + PRIOR_LABELS)
+        names = pa.array([boundary] * len(item_ids), pa.string())
+        parts.append({"boundary": names, "item_id": item_ids, "events": events, "events_30d": recent})
+        parts[-1]["satisfied_rate"] = rate.astype(np.float32)
+    return pa.concat_tables(pa.table(part) for part in parts)
+
+
+def join_parts(parts: Iterable[Path], target: Path, sort: list[str]) -> int:
+    """Joins Parquet files into one; without `sort` one row group after the other, never all in memory. Counts rows."""
+    paths = sorted(parts)
+    if sort:
+        whole = pa.concat_tables(pq.read_table(path) for path in paths)
+        pq.write_table(whole.sort_by([(name, "ascending") for name in sort]), target)
+        return len(whole)
+    count = 0
+    with pq.ParquetWriter(target, pq.read_schema(paths[0])) as writer:
+        for path in paths:
+            rows = pq.read_table(path)
+            count += len(rows)
+            writer.write_table(rows)
+    return count
+
+
+def _count(items: np.ndarray[Any, np.dtype[np.int64]], size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.bincount(items, minlength=size).astype(np.int64)

@@ -1,0 +1,112 @@
+"""User states as flat rows: the columns of `user_state.parquet` and of the Feast view.
+
+`from_row(to_row(state))` is the same state. A profile is stored in its normal form (`profile_of`): missing strings are
+"", missing numbers NaN, missing lists empty.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from souk.schema import Kind
+from souk.spec import FeatureSpec
+from souk.state import Event, UserState
+
+PROFILE = "profile_"
+# Column name to type. Lists of one prefix run in parallel.
+STATE_COLUMNS = {
+    "user_id": "string",
+    "count": "int64",
+    "event_id": "list<string>",
+    "event_item_id": "list<string>",
+    "event_type": "list<string>",
+    "event_time": "list<int64>",
+    "event_value": "list<double>",
+    "event_dwell_seconds": "list<double>",
+    "event_context": "list<string>",
+    "daily_day": "list<int64>",
+    "daily_count": "list<int64>",
+    "engaged_item_id": "list<string>",
+    "engaged_time": "list<int64>",
+}
+PROFILE_TYPES = {Kind.NUMERIC: "double", Kind.LIST: "list<string>"}
+
+
+def state_columns(spec: FeatureSpec) -> dict[str, str]:
+    """Every column of a state row and its type: `string`, `int64`, `double`, or a `list<>` of one of them."""
+    profile = {PROFILE + name: PROFILE_TYPES.get(kind, "string") for name, kind in sorted(spec.columns.users.items())}
+    return STATE_COLUMNS | profile
+
+
+def profile_of(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
+    """The declared user columns of a row of the users table, in normal form."""
+    return {name: _normal(row.get(name), kind) for name, kind in sorted(spec.columns.users.items())}
+
+
+def to_row(state: UserState, spec: FeatureSpec) -> dict[str, Any]:
+    """A state as a flat row with the columns of `state_columns`."""
+    events = state.events
+    contexts = any(event.context for event in events)
+    row: dict[str, Any] = {
+        "user_id": state.user_id,
+        "count": state.count,
+        "event_id": [event.event_id for event in events],
+        "event_item_id": [event.item_id for event in events],
+        "event_type": [str(event.event_type) for event in events],
+        "event_time": [event.timestamp for event in events],
+        "event_value": [event.value for event in events],
+        "event_dwell_seconds": [event.dwell_seconds for event in events],
+        "event_context": [_dump(event.context) for event in events] if contexts else [],
+        "daily_day": list(state.daily),
+        "daily_count": list(state.daily.values()),
+        "engaged_item_id": list(state.engaged),
+        "engaged_time": list(state.engaged.values()),
+    }
+    return row | {PROFILE + name: value for name, value in profile_of(state.profile, spec).items()}
+
+
+def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
+    """The inverse of `to_row`; lists may be any sequence, and a missing or null one is empty."""
+    times = _list(row, "event_time")
+    contexts = _list(row, "event_context") or ["{}"] * len(times)
+    columns = (
+        _list(row, "event_item_id"),
+        _list(row, "event_type"),
+        times,
+        _list(row, "event_value"),
+        _list(row, "event_id"),
+        _list(row, "event_dwell_seconds"),
+        contexts,
+    )
+    events = tuple(
+        Event(item, kind, time, value, event_id, dwell, json.loads(context) if context != "{}" else {})
+        for item, kind, time, value, event_id, dwell, context in zip(*columns, strict=True)
+    )
+    return UserState(
+        user_id=row["user_id"],
+        count=row["count"] or 0,
+        events=events,
+        daily=dict(zip(_list(row, "daily_day"), _list(row, "daily_count"), strict=True)),
+        engaged=dict(zip(_list(row, "engaged_item_id"), _list(row, "engaged_time"), strict=True)),
+        profile=profile_of({name: row.get(PROFILE + name) for name in spec.columns.users}, spec),
+    )
+
+
+def _normal(value: Any, kind: Kind) -> Any:
+    if kind is Kind.LIST:
+        return [str(entry) for entry in value] if value is not None else []
+    if kind is Kind.NUMERIC:
+        return math.nan if value is None else float(value)
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+
+
+def _list(row: Mapping[str, Any], name: str) -> list[Any]:
+    value = row.get(name)
+    return [] if value is None else list(value)
+
+
+def _dump(context: Mapping[str, Any]) -> str:
+    return json.dumps(dict(context), ensure_ascii=False) if context else "{}"
