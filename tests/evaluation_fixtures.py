@@ -18,7 +18,12 @@ EVENTS = pa.schema(
 
 def spec_of(repeat="always"):
     """The marketplace's spec with another repeat rule: clicks engage."""
-    config = parse_config(json.dumps({**CONFIG, "repeat": repeat}))
+    return make_spec({**CONFIG, "repeat": repeat})
+
+
+def make_spec(values):
+    """The spec of a dataset config."""
+    config = parse_config(json.dumps(values))
     return FeatureSpec(config.name, config.columns, config.objectives, config.repeat, config.build_features)
 
 

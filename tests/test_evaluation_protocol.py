@@ -1,5 +1,6 @@
 """Queries, baselines and rankings whose right answers are counted by hand."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,8 @@ from souk.evaluation.queries import (
     read_test_window,
     rolling_queries,
 )
-from tests.evaluation_fixtures import spec_of, write_artifacts
+from tests.evaluation_fixtures import make_spec, spec_of, write_artifacts
+from tests.marketplace import CONFIG
 
 DAY = 86_400_000
 START = 100 * DAY
@@ -189,3 +191,18 @@ def test_popularity_counts_engagement_before_the_window(read):
     window, catalogue = read(spec)
     queries = rolling_queries(window, catalogue, spec, most=1)
     assert Popularity(catalogue).score(queries)[0].tolist() == [1, 2, 1, 0, 0, 0]
+
+
+def test_engaging_rows_are_those_of_training(read):
+    """A rule on values, read in columns here and event by event there."""
+    rows = [
+        {"event_id": f"e{n}", "user_id": "ann", "item_id": "a", "event_type": kind, "timestamp": START + n, "value": v}
+        for n, (kind, v) in enumerate([("rating", 5.0), ("rating", 2.0), ("rating", None), ("click", 5.0)])
+    ]
+    config = json.loads(json.dumps({**CONFIG, "repeat": "always"}))
+    config["objectives"]["engaged"] = {"events": ["rating"], "min_value": 4}
+    spec = make_spec(config)
+    window, catalogue = read(spec, [("bob", "b", "click", START - 1), *rows])
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    assert [query.timestamp - START for query in queries] == [0]
+    assert catalogue.popularity.sum() == 0

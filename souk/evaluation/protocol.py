@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ def rank(scorer: Scorer, queries: Sequence[Query], catalogue: Catalogue) -> Rank
 
 def summarise(
     rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue, samples: int
-) -> tuple[dict[str, dict[str, object]], pd.DataFrame]:
+) -> tuple[dict[str, dict[str, Any]], pd.DataFrame]:
     """Metrics of each model and of each user.
 
     Returns:
@@ -64,7 +65,7 @@ def summarise(
     names = sorted({query.user_id for query in queries})
     place = {name: index for index, name in enumerate(names)}
     users = np.array([place[query.user_id] for query in queries], dtype=np.int64)
-    models: dict[str, dict[str, object]] = {}
+    models: dict[str, dict[str, Any]] = {}
     tables = []
     for ranking in rankings:
         own = {name: mean_by_user(query_metric(name, ranking.ranks), users, len(names)) for name in METRICS}
@@ -78,7 +79,7 @@ def summarise(
     return models, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def slices(rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue) -> dict[str, dict[str, object]]:
+def slices(rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue) -> dict[str, dict[str, Any]]:
     """Metrics on cold users (no event before the query) and on new items (no event before the window)."""
     cold = [np.full(len(query.targets), query.state.count == 0) for query in queries]
     new = [~catalogue.old[query.targets] for query in queries]
@@ -90,11 +91,11 @@ def slices(rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Cat
     }
 
 
-def _slice(rankings: Sequence[Ranking], queries: Sequence[Query], chosen: Sequence[np.ndarray]) -> dict[str, object]:
+def _slice(rankings: Sequence[Ranking], queries: Sequence[Query], chosen: Sequence[np.ndarray]) -> dict[str, Any]:
     kept = [index for index, mask in enumerate(chosen) if mask.any()]
     place: dict[str, int] = {}
     users = np.array([place.setdefault(queries[i].user_id, len(place)) for i in kept], dtype=np.int64)
-    values: dict[str, object] = {"queries": len(kept), "users": len(place)}
+    values: dict[str, Any] = {"queries": len(kept), "users": len(place)}
     for ranking in rankings if kept else ():
         ranks = [ranking.ranks[i][chosen[i]] for i in kept]
         values[ranking.name] = {

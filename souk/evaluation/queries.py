@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from souk.features.labels import engaging
+from souk.features.windows import read_windows
 from souk.metrics import Ints
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState, repeat_excluded, state_of
+from souk.state_rows import profile_of
+
+LABEL_COLUMNS = ["user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds"]
 
 
 @dataclass(frozen=True)
@@ -85,65 +90,67 @@ class TestWindow:
     profiles: Mapping[str, Mapping[str, Any]]
 
 
-def read_test_start(features: Path) -> int:
-    """The start of the test window, UTC epoch milliseconds."""
-    return int(json.loads((features / "windows.json").read_text(encoding="utf-8"))["test_start"])
-
-
 def read_catalogue(tables: Path, features: Path, spec: FeatureSpec) -> Catalogue:
     """The catalogue of `features/items.parquet` with what was known of it at the start of the test window."""
-    start = read_test_start(features)
     items = pq.read_table(features / "items.parquet", columns=["item_id", "available"]).to_pandas()
     ids = tuple(items["item_id"])
     position = {item: place for place, item in enumerate(ids)}
-    table = pq.read_table(
-        tables / "events.parquet",
-        columns=["user_id", "item_id", "event_type", "timestamp"],
-        filters=[("timestamp", "<", start), ("event_type", "in", [str(e) for e in spec.history_events])],
-    ).to_pandas()
-    places = table["item_id"].map(position).to_numpy(np.int64)
-    engaging = table["event_type"].isin(spec.objectives.engaged.events).to_numpy()
+    start = read_windows(features / "windows.json").test_start
+    past = _history(tables, spec, LABEL_COLUMNS, ("timestamp", "<", start))
+    places = past["item_id"].to_pandas().map(position).to_numpy(np.int64)
+    engaged = _engaging_rows(past, spec)
     old = np.zeros(len(ids), dtype=bool)
     old[places] = True
-    grouped = pd.Series(places[engaging]).groupby(table["user_id"].to_numpy()[engaging], sort=True)
+    users = past["user_id"].to_pandas()[engaged].to_numpy()
+    grouped = pd.Series(places[engaged]).groupby(users, sort=True)
     return Catalogue(
         ids=ids,
         position=position,
         available=items["available"].fillna(True).to_numpy(bool),
         engaged_users={str(user): group.to_numpy() for user, group in grouped},
-        popularity=np.bincount(places[engaging], minlength=len(ids)),
+        popularity=np.bincount(places[engaged], minlength=len(ids)),
         old=old,
     )
 
 
 def read_test_window(tables: Path, features: Path, spec: FeatureSpec) -> TestWindow:
     """The whole histories of the users who engage in the test window."""
-    start = read_test_start(features)
+    start = read_windows(features / "windows.json").test_start
     context = [feature.source for feature in spec.context]
-    columns = ["event_id", "user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds", *context]
-    dataset = pq.ParquetFile(tables / "events.parquet")
-    present = [name for name in columns if name in dataset.schema_arrow.names]
-    table = pq.read_table(
-        tables / "events.parquet",
-        columns=present,
-        filters=[("event_type", "in", [str(e) for e in spec.history_events])],
-    )
-    engaging = pc.is_in(table["event_type"], pc.cast(list(map(str, spec.objectives.engaged.events)), "string"))
-    asking = table.filter(pc.and_(engaging, pc.greater_equal(table["timestamp"], start)))["user_id"].unique()
-    rows = table.filter(pc.is_in(table["user_id"], asking)).to_pylist()
-    events: dict[str, list[Event]] = {user: [] for user in sorted(asking.to_pylist())}
-    for row in rows:
+    late = _history(tables, spec, LABEL_COLUMNS, ("timestamp", ">=", start))
+    asking = sorted(set(late.filter(_engaging_rows(late, spec))["user_id"].to_pylist()))
+    rows = _history(tables, spec, ["event_id", *LABEL_COLUMNS, *context], ("user_id", "in", asking))
+    events: dict[str, list[Event]] = {user: [] for user in asking}
+    for row in rows.to_pylist():
         events[row["user_id"]].append(_event(row, context))
-    people = pq.read_table(tables / "users.parquet").to_pylist()
+    people = pq.read_table(tables / "users.parquet", filters=[("user_id", "in", asking)]).to_pylist()
     return TestWindow(
         start=start,
         events={user: tuple(sorted(own, key=lambda e: e.order)) for user, own in events.items()},
-        profiles={
-            row["user_id"]: {name: row.get(name) for name in spec.columns.users}
-            for row in people
-            if row["user_id"] in events
-        },
+        profiles={row["user_id"]: profile_of(row, spec) for row in people},
     )
+
+
+def _history(tables: Path, spec: FeatureSpec, columns: Sequence[str], rows: tuple[str, str, Any]) -> pa.Table:
+    """The history events that meet the filter `rows`, in order."""
+    present = pq.read_schema(tables / "events.parquet").names
+    if rows[1] == "in" and not rows[2]:
+        rows = ("timestamp", "<", 0)  # pyarrow cannot tell the type of an empty list
+    return pq.read_table(
+        tables / "events.parquet",
+        columns=[name for name in columns if name in present],
+        filters=[("event_type", "in", [str(kind) for kind in spec.history_events]), rows],
+    )
+
+
+def _engaging_rows(table: pa.Table, spec: FeatureSpec) -> np.ndarray:
+    """`souk.features.labels.engaging` of each row."""
+    objective = spec.objectives.engaged
+    found = np.isin(table["event_type"].to_numpy(), [str(kind) for kind in objective.events])
+    for column, least in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):
+        if least is not None:
+            found &= pc.fill_null(pc.greater_equal(table[column], least), False).to_numpy()
+    return found
 
 
 def rolling_queries(window: TestWindow, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
@@ -177,8 +184,7 @@ def frozen_queries(window: TestWindow, catalogue: Catalogue, spec: FeatureSpec) 
 
 
 def _moments(window: TestWindow, user: str, spec: FeatureSpec) -> Iterator[tuple[int, list[Event]]]:
-    engaging = set(spec.objectives.engaged.events)
-    late = [e for e in window.events[user] if e.timestamp >= window.start and e.event_type in engaging]
+    late = [e for e in window.events[user] if e.timestamp >= window.start and engaging(e, spec)]
     for time, events in groupby(late, key=lambda e: e.timestamp):
         yield time, list(events)
 
@@ -198,14 +204,13 @@ def _query(
         place = catalogue.position.get(event.item_id)
         if place is not None and place not in barred:
             targets.setdefault(place, event.event_id)
-    engaging = set(spec.objectives.engaged.events)
     return Query(
         user_id=user,
         timestamp=time,
         state=state,
         context=wanted[0].context,
         past=past,
-        history=np.array([catalogue.position[e.item_id] for e in past if e.event_type in engaging], dtype=np.int64),
+        history=np.array([catalogue.position[e.item_id] for e in past if engaging(e, spec)], dtype=np.int64),
         excluded=excluded,
         targets=np.array(list(targets), dtype=np.int64),
         target_events=tuple(targets.values()),
