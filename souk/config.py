@@ -136,6 +136,7 @@ class TrainTwoTower(Section):
     batch_rows: int = Field(default=32, ge=1)
     uniform_negatives: int = Field(default=512, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
     seed: int = 17
 
 
@@ -225,6 +226,13 @@ def parse_step_config(step: str, text: str) -> Any:
         for name, field in fields.items()
     }
     return _Sections(**parsed)
+
+
+def with_value(text: str, section: str, key: str, value: Any) -> str:
+    """What `DatasetConfig.for_step` wrote, with one value replaced: a parameter overrides its config."""
+    values = json.loads(text)
+    values[section][key] = value
+    return json.dumps(values, sort_keys=True, ensure_ascii=False)
 
 
 class _Sections:

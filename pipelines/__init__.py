@@ -1,0 +1,1 @@
+"""The graphs: which step follows which."""

@@ -1,0 +1,58 @@
+"""The `souk` command. Each group of commands has a file, imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+import souk
+from souk.errors import SoukError
+
+# Command: its module, and what `souk --help` says. A module has `configure(parser)` and `run(arguments) -> exit code`.
+COMMANDS = {
+    "init": ("souk.cli.init", "write a first config from your own files"),
+    "run": ("souk.cli.run", "train, judge and deploy on this machine, through the compiled pipeline"),
+    "submit": ("souk.cli.submit", "send the compiled pipeline to a Kubeflow Pipelines server"),
+    "serve": ("souk.cli.serve", "answer recommendation requests over HTTP and gRPC"),
+    "recommend": ("souk.cli.recommend", "answer a file of requests"),
+    "demo": ("souk.cli.demo", "serve the current release for three shown requests"),
+    "release": ("souk.cli.release", "list, show, verify or compare releases"),
+    "rollback": ("souk.cli.rollback", "serve an earlier release again"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code: 0 done, 1 a step failed, 2 something to mend in what was given."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in COMMANDS:
+        return _run(words[0], words[1:])
+    overview = argparse.ArgumentParser(
+        prog="souk",
+        description="Souk, a marketplace recommender: from events to served slates.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n" + "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()),
+    )
+    overview.add_argument("--version", action="version", version=f"souk {souk.__version__}")
+    overview.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="`souk COMMAND --help` tells more")
+    overview.parse_args(words)
+    return 2
+
+
+def _run(command: str, words: list[str]) -> int:
+    module = importlib.import_module(COMMANDS[command][0])
+    parser = argparse.ArgumentParser(prog=f"souk {command}", description=module.__doc__)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    module.configure(parser)
+    arguments = parser.parse_args(words)
+    try:
+        return int(module.run(arguments))
+    except SoukError as error:
+        if arguments.debug:
+            raise
+        print(f"souk {command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nsouk {command}: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,7 @@
+"""`python -m souk.cli` is `souk`."""
+
+import sys
+
+from souk.cli import main
+
+sys.exit(main())

@@ -1,0 +1,115 @@
+"""Runs the whole training pipeline on this machine: ingest, features, towers, index, ranker, evaluation and, if the
+gate lets it through, refit, release and deployment. Steps whose code, config and data did not change are reused."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from souk.cli import options
+from souk.cli.view import WIDTH, RunView
+from souk.config import DatasetConfig, load_config
+from souk.workspace import Workspace
+
+MEANING = {
+    "promote": "better than what it had to beat, and deployed",
+    "reject": "not better than what it had to beat; nothing was deployed",
+    "unchanged": "the same model as the one that is served; nothing to deploy",
+    "not_comparable": "no common window to compare on with the one that is served; nothing was deployed",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    options.add_pipeline(parser)
+    options.add_workspace(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0 where every step went well, 1 where one failed."""
+    config = load_config(arguments.config)
+    workspace = Workspace(Path(arguments.workspace).resolve())
+    began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}", flush=True)
+    with workspace.locked() as lock:
+        log = workspace.runs / f"{started}.log"
+        with log.open("w", encoding="utf-8") as file:
+            view = RunView(sys.stdout, file)
+            _train(arguments, config, workspace, lock, view)
+        print(f"  {'total':<{WIDTH}}{time.monotonic() - began:7.1f} s", flush=True)
+        report = _keep_report(view, workspace, started)
+        _write_record(view, workspace.runs / f"{started}.steps.json", config, time.monotonic() - began)
+    if view.failed or not view.outputs:
+        return _tell_failure(view, log)
+    _tell_success(view, workspace, report, log)
+    return 0
+
+
+def _train(
+    arguments: argparse.Namespace, config: DatasetConfig, workspace: Workspace, lock: Path, view: RunView
+) -> None:
+    from souk.cli import training  # kfp takes a second to import
+    from souk.cli.local import run_pipeline
+
+    schema = training.schema_parameter(Path(arguments.config), config.name, workspace)
+    values = training.parameters(arguments, config, str(workspace.root), workspace.current_release(), schema)
+    run_pipeline(training.with_code_digests(training.load_pipeline()), values, workspace.runs, lock, view)
+
+
+def _keep_report(view: RunView, workspace: Workspace, started: str) -> Path | None:
+    """Copies the HTML reports to `reports/`, named by the release, or by the run where there is none."""
+    name = view.outputs.get("package_release", {}).get("Output") or f"run-{started}"
+    kept = None
+    for task, suffix in (("ingest", "-data"), ("evaluate", "")):
+        source = view.path(task, "report")
+        if source and source.is_file():
+            workspace.reports.mkdir(parents=True, exist_ok=True)
+            kept = workspace.reports / f"{name}{suffix}.html"
+            shutil.copyfile(source, kept)
+    return kept
+
+
+def _write_record(view: RunView, path: Path, config: DatasetConfig, seconds: float) -> None:
+    """What ran, how long and with how much memory; read by benchmarks."""
+    values = {
+        "config": config.name,
+        "seconds": round(seconds, 3),
+        "steps": [asdict(step) for step in view.steps],
+        "verdict": view.outputs.get("evaluate", {}).get("Output", ""),
+        "release": view.outputs.get("package_release", {}).get("Output", ""),
+    }
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def _tell_failure(view: RunView, log: Path) -> int:
+    for line in view.errors:
+        print(f"  {line}", file=sys.stderr)
+    what = f"step {view.failed[0]} failed" if view.failed else "no step ran"
+    print(f"souk run: {what}. Everything it printed: {_short(log)}", file=sys.stderr)
+    return 1
+
+
+def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log: Path) -> None:
+    summary = view.path("evaluate", "summary")
+    if summary and summary.is_file():
+        print(f"\n{summary.read_text(encoding='utf-8').strip()}\n")
+    verdict = view.outputs["evaluate"]["Output"]
+    print(f"verdict   {verdict}: {MEANING[verdict]}")
+    print(f"release   {workspace.current_release() or 'none yet'}")
+    if report:
+        print(f"report    {_short(report)}")
+    print(f"log       {_short(log)}")
+
+
+def _short(path: Path) -> str:
+    """Relative to where the reader stands, if the path lies below."""
+    try:
+        return str(path.relative_to(os.getcwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,110 @@
+"""The compiled training pipeline, and the parameters that a config gives it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from souk.cli.code import code_digests
+from souk.config import STEP_SECTIONS, DatasetConfig
+from souk.errors import SoukError
+from souk.readers import fingerprint
+from souk.workspace import Workspace
+
+Spec = dict[str, Any]
+
+
+def load_pipeline(name: str = "training") -> Spec:
+    """The intermediate representation that `make compile` wrote.
+
+    Raises:
+        SoukError: this installation carries none.
+    """
+    try:
+        text = (importlib.resources.files("souk.compiled") / f"{name}.yaml").read_text(encoding="utf-8")
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise SoukError(
+            f"the compiled pipeline souk.compiled/{name}.yaml",
+            "an installation without it",
+            "Run `make compile` in a checkout and `pip install -e .`, or install the wheel.",
+        ) from error
+    spec: Spec = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # nosec B506: a safe loader in C
+    return spec
+
+
+def with_code_digests(spec: Spec) -> Spec:
+    """The pipeline with SOUK_CODE of each executor set to the digest of the code that it runs."""
+    containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
+    digests = code_digests({_step(container) for container in containers})
+    for container in containers:
+        for variable in container.get("env", []):
+            if variable["name"] == "SOUK_CODE":
+                variable["value"] = digests[_step(container)]
+    return spec
+
+
+def with_images(spec: Spec, registry: str, tag: str) -> Spec:
+    """The pipeline with every image taken from `registry` at `tag`; "" leaves either as compiled."""
+    for executor in spec["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        path, _, old_tag = container["image"].rpartition(":")
+        old_registry, _, name = path.rpartition("/")
+        container["image"] = f"{registry.rstrip('/') or old_registry}/{name}:{tag or old_tag}"
+    return spec
+
+
+def with_accelerators(spec: Spec, count: int, kind: str = "") -> Spec:
+    """The pipeline with `count` accelerators, of resource name `kind` or as compiled, on each training step."""
+    for executor in spec["deploymentSpec"]["executors"].values():
+        accelerator = executor["container"].get("resources", {}).get("accelerator")
+        if accelerator:
+            accelerator["resourceCount"] = str(count)
+            accelerator["resourceType"] = kind or accelerator["resourceType"]
+    return spec
+
+
+def parameters(options: argparse.Namespace, config: DatasetConfig, workspace: str, champion: str, schema: str) -> Spec:
+    """The arguments of the training pipeline.
+
+    Args:
+        options: of `souk.cli.options.add_pipeline`.
+        config: the dataset config.
+        workspace: path of the workspace, where the steps run.
+        champion: name of the release that is served, "" for none.
+        schema: JSON of the schemas to enforce, "" for those of the workspace.
+    """
+    return {
+        "workspace": workspace,
+        "fingerprint": fingerprint(config.data),
+        **{f"{step}_config": config.for_step(step) for step in STEP_SECTIONS},
+        "schema": schema,
+        "champion": champion,
+        "beam_runner": options.beam_runner,
+        "beam_options": options.beam_options,
+        "epochs": options.epochs,
+        "gate_margin": "" if options.gate_margin is None else repr(options.gate_margin),
+    }
+
+
+def schema_parameter(config_path: Path, name: str, workspace: Workspace) -> str:
+    """The schemas to enforce, JSON by table: those beside the config in `<name>.schema/`, else those of the workspace
+    where they were edited since `ingest` inferred them, else "" (the step finds or infers them itself)."""
+    committed = _schemas(config_path.parent / f"{name}.schema")
+    if committed:
+        return json.dumps(committed, sort_keys=True)
+    present, inferred = _schemas(workspace.schemas / name), _schemas(workspace.schemas / name / ".inferred")
+    return json.dumps(present, sort_keys=True) if present and present != inferred else ""
+
+
+def _schemas(folder: Path) -> dict[str, str]:
+    return {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.pbtxt"))}
+
+
+def _step(container: Spec) -> str:
+    arguments: list[str] = container["args"]
+    return arguments[arguments.index("--function_to_execute") + 1]
