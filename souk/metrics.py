@@ -106,6 +106,22 @@ def coverage(shown: Ints, catalogue: int) -> float:
     return len(np.unique(shown)) / catalogue if catalogue else 0.0
 
 
+def reliability(predicted: Floats, observed: Floats, bins: int = 10) -> list[dict[str, float]]:
+    """Mean prediction and observed share in bins of equal size, in the order of the predictions.
+
+    Args:
+        predicted: `[examples]` probabilities.
+        observed: `[examples]` 0 or 1.
+        bins: at most this many.
+    """
+    order = np.argsort(predicted, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    return [
+        {"predicted": float(predicted[part].mean()), "observed": float(observed[part].mean()), "count": len(part)}
+        for part in parts
+    ]
+
+
 def bootstrap(values: Floats, samples: int, seed: int, level: float = 0.95) -> Interval:
     """The percentile bootstrap of a mean over users (Efron 1979).
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from souk.errors import SoukError
-from souk.metrics import bootstrap, coverage, mean_by_user, query_metric, target_ranks
+from souk.metrics import bootstrap, coverage, mean_by_user, query_metric, reliability, target_ranks
 
 
 def plain_order(scores):
@@ -78,6 +78,22 @@ def test_mean_by_user_weighs_users_not_queries():
 
 def test_coverage_counts_distinct_items():
     assert coverage(np.array([[1, 2], [2, 3]]), 12) == 0.25
+
+
+def test_reliability_of_known_probabilities():
+    rng = np.random.default_rng(0)
+    predicted = rng.uniform(0, 1, 20_000)
+    found = reliability(predicted, rng.uniform(0, 1, 20_000) < predicted)
+    assert [part["count"] for part in found] == [2000] * 10
+    assert all(abs(part["predicted"] - part["observed"]) < 0.04 for part in found)
+    assert [part["predicted"] for part in found] == sorted(part["predicted"] for part in found)
+    wrong = reliability(predicted, rng.uniform(0, 1, 20_000) < predicted / 2)
+    assert wrong[-1]["predicted"] - wrong[-1]["observed"] > 0.4
+
+
+def test_reliability_of_few_examples():
+    assert reliability(np.array([0.5]), np.array([1.0])) == [{"predicted": 0.5, "observed": 1.0, "count": 1}]
+    assert reliability(np.zeros(0), np.zeros(0)) == []
 
 
 def test_bootstrap_covers_the_mean_as_often_as_it_says():

@@ -19,6 +19,7 @@ from souk.metrics import Floats, Ints, bootstrap, coverage, mean_by_user, query_
 
 METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 TOP = 10
+RECALL_AT = (1, 2, 5, 10, 20, 50, 100, 200)
 CELLS = 8_000_000  # scores held at once
 SEED = 20
 
@@ -77,6 +78,19 @@ def summarise(
         }
         tables.append(pd.DataFrame({"user_id": names, "model": ranking.name, **own}))
     return models, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def recall_curves(rankings: Sequence[Ranking], queries: Sequence[Query]) -> dict[str, list[float]]:
+    """Per model, recall within the first `RECALL_AT` items, averaged by user."""
+    place: dict[str, int] = {}
+    users = np.array([place.setdefault(query.user_id, len(place)) for query in queries], dtype=np.int64)
+    return {
+        ranking.name: [
+            float(mean_by_user(query_metric(f"recall@{k}", ranking.ranks), users, len(place)).mean()) if place else 0.0
+            for k in RECALL_AT
+        ]
+        for ranking in rankings
+    }
 
 
 def slices(rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue) -> dict[str, dict[str, Any]]:

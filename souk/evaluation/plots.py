@@ -1,0 +1,104 @@
+"""The report's plots, as SVG that stands inside the page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from souk.evaluation.protocol import METRICS, RECALL_AT
+
+STYLE = {"svg.hashsalt": "souk", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+COLORS = ("#1b6ca8", "#5fb0d6", "#c76d2e", "#9a9a9a", "#c9a227", "#6a4c93")
+
+
+@rc_context(STYLE)
+def metric_bars(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Each metric of each model, with its interval."""
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
+        values = [models[name][metric] for name in models]
+        means = [value["mean"] for value in values]
+        errors = [[v["mean"] - v["low"] for v in values], [v["high"] - v["mean"] for v in values]]
+        axes.barh(range(len(means)), means, xerr=errors, color=COLORS[: len(means)], error_kw={"lw": 0.8})
+        axes.set_yticks(range(len(means)), list(models) if axes.get_subplotspec().is_first_col() else [])
+        axes.invert_yaxis()
+        axes.set_title(metric)
+    return _svg(figure)
+
+
+@rc_context(STYLE)
+def recall_curves(curves: Mapping[str, Sequence[float]]) -> str:
+    """The share of the targets within the first k, by k."""
+    figure, axes = _single("k", "recall@k")
+    for (name, values), color in zip(curves.items(), COLORS, strict=False):
+        axes.plot(RECALL_AT[: len(values)], values, marker=".", label=name, color=color)
+    axes.set_xscale("log")
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+@rc_context(STYLE)
+def coverage_bars(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """How much of the catalogue is shown, and how popular it is."""
+    figure = Figure(figsize=(7, 2.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, key, title in (
+        (left, "coverage@10", "share of the catalogue shown"),
+        (right, "popularity@10", "mean engagements of a shown item"),
+    ):
+        axes.barh(list(models), [models[name][key] for name in models], color=COLORS[: len(models)])
+        axes.invert_yaxis()
+        axes.set_title(title)
+    right.set_yticks([])
+    return _svg(figure)
+
+
+@rc_context(STYLE)
+def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """The loss of each model by epoch."""
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    for axes, (name, history) in zip(
+        figure.subplots(1, len(histories), squeeze=False)[0], histories.items(), strict=True
+    ):
+        for key in sorted({key for epoch in history for key in epoch if "loss" in key}):
+            points = [(number, epoch[key]) for number, epoch in enumerate(history, start=1) if key in epoch]
+            axes.plot(*zip(*points, strict=True), marker=".", label=key)
+        axes.set_title(name)
+        axes.set_xlabel("epoch")
+        axes.legend(frameon=False)
+    return _svg(figure)
+
+
+@rc_context(STYLE)
+def calibration(heads: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Predicted against observed shares, a point for each tenth of the predictions."""
+    figure = Figure(figsize=(6, 2.8), layout="constrained")
+    for axes, (name, bins) in zip(figure.subplots(1, max(1, len(heads)), squeeze=False)[0], heads.items(), strict=True):
+        predicted, observed = [b["predicted"] for b in bins], [b["observed"] for b in bins]
+        top = max([*predicted, *observed, 1e-9])
+        axes.plot([0, top], [0, top], color="#bbbbbb", lw=1)
+        axes.plot(predicted, observed, marker="o", ms=4, color=COLORS[0])
+        axes.set_title(name)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("observed")
+    return _svg(figure)
+
+
+def _single(x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5, 2.8), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    """The drawing without the XML header, the same bytes for the same data."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
