@@ -1,0 +1,55 @@
+"""Prometheus metrics of the server, on KServe's `/metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from souk.serving.impressions import ImpressionLog
+from souk.serving.slate import Slate
+
+SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class ServingMetrics:
+    """Requests by protocol and code, their latency, and the slates by why they are degraded."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "souk_requests", "Calls for recommendations, by protocol and status", ["protocol", "code"], registry=registry
+        )
+        self._latency = Histogram(
+            "souk_request_seconds", "Seconds from call to answer", ["protocol"], buckets=SECONDS, registry=registry
+        )
+        self._slates = Counter("souk_slates", "Requests answered with a slate", registry=registry)
+        self._degraded = Counter("souk_degraded_slates", "Slates by degraded reason", ["reason"], registry=registry)
+
+    def observe(self, protocol: str, code: str, seconds: float) -> None:
+        """Counts one call."""
+        self._requests.labels(protocol, code).inc()
+        self._latency.labels(protocol).observe(seconds)
+
+    def count(self, slates: Iterable[Slate]) -> None:
+        """Counts the slates of one call."""
+        for slate in slates:
+            self._slates.inc()
+            for reason in slate.degraded:
+                self._degraded.labels(reason).inc()
+
+
+class ImpressionMetrics(Collector):
+    """The counts of an impression log, read when they are asked for."""
+
+    def __init__(self, log: ImpressionLog) -> None:
+        self._log = log
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each count."""
+        counts = self._log.counts
+        yield CounterMetricFamily("souk_impressions_answered", "Answers given to the log", value=counts.answered)
+        yield CounterMetricFamily("souk_impressions_written", "Impression records on disk", value=counts.written)
+        yield CounterMetricFamily("souk_impressions_dropped", "Impression records lost", value=counts.dropped)
+        yield GaugeMetricFamily("souk_impressions_pending", "Impression records that wait", value=counts.pending)

@@ -1,0 +1,75 @@
+"""The answer to one request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SlateItem:
+    """One recommended item.
+
+    Args:
+        item_id: the item.
+        title: its title, "" without one.
+        score: what the slate is ordered by, within one source.
+        scores: calibrated probability by objective; empty where the ranker did not score the item.
+        source: what brought it: `two_tower`, `candidates` (the request's own), `popular` or `catalogue`.
+        position: from 0, best first.
+        propensity: probability that the item stood in the slate; 1 without exploration.
+    """
+
+    item_id: str
+    title: str
+    score: float
+    scores: dict[str, float]
+    source: str
+    position: int
+    propensity: float = 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The item as it stands in an answer."""
+        return {
+            "item_id": self.item_id,
+            "title": self.title,
+            "score": self.score,
+            "scores": self.scores,
+            "source": self.source,
+            "position": self.position,
+            "propensity": self.propensity,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """An ordered answer.
+
+    Args:
+        request_id: names this answer in the impression log.
+        user_id: who asked.
+        timestamp: the moment of the request, UTC epoch milliseconds.
+        release: the release that answered.
+        arm: the experiment arm.
+        items: best first.
+        degraded: why the answer is less than it could be; empty when all went well.
+    """
+
+    request_id: str
+    user_id: str
+    timestamp: int
+    release: str
+    arm: str
+    items: tuple[SlateItem, ...]
+    degraded: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The slate as it stands in an answer."""
+        return {
+            "request_id": self.request_id,
+            "user_id": self.user_id,
+            "release": self.release,
+            "arm": self.arm,
+            "items": [item.to_json() for item in self.items],
+            "degraded": list(self.degraded),
+        }

@@ -1,0 +1,162 @@
+"""What the parser takes, and what it refuses and how it says so."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.errors import SoukError
+from souk.serving.request import MAX_CANDIDATES, MAX_EVENTS, MAX_INSTANCES, Request, RequestParser, with_events
+from souk.spec import FeatureSpec
+from souk.state import Event, state_of
+
+NOW = 1_700_000_000_000
+SPEC = FeatureSpec(
+    dataset="shop",
+    columns=Columns(events={"device": "categorical", "basket": "numeric", "tags": "list"}),
+    objectives=Objectives(engaged=Objective(events=("click",)), satisfied=Objective(events=("click",))),
+    repeat=Repeat(),
+    build=BuildFeatures(history_length=8),
+)
+PARSER = RequestParser(SPEC, slate_size=10, max_slate_size=50)
+
+
+def parse(**fields):
+    return PARSER.parse(fields, NOW)
+
+
+def test_defaults():
+    assert parse(user_id="ann") == Request("ann", 10, NOW)
+
+
+def test_null_is_absent():
+    nothing = dict.fromkeys(["k", "context", "events", "exclude", "candidates", "timestamp"])
+    assert parse(user_id="ann", **nothing) == Request("ann", 10, NOW)
+
+
+def test_every_field():
+    request = parse(
+        user_id="ann",
+        k=3,
+        timestamp=5,
+        context={"device": "mobile", "basket": 2, "tags": ["a"]},
+        events=[{"item_id": "b", "event_type": "click"}, {"item_id": "a", "event_type": "rating", "timestamp": 1, "value": 4}],
+        exclude=["x", "x"],
+        candidates=["c", "d", "c"],
+    )
+    assert (request.k, request.timestamp, request.candidates) == (3, 5, ("c", "d"))
+    assert request.context == {"device": "mobile", "basket": 2, "tags": ["a"]}
+    assert [(e.item_id, e.timestamp) for e in request.events] == [("a", 1), ("b", 4)]
+    assert request.events[0].value == 4 and math.isnan(request.events[1].value)
+    assert request.exclude == {"x"} and request.degraded == ()
+
+
+@pytest.mark.parametrize(
+    ("context", "degraded"),
+    [
+        ({"device": 5}, ("malformed_feature:device",)),
+        ({"device": ["mobile"]}, ("malformed_feature:device",)),
+        ({"device": "\ud800"}, ("malformed_feature:device",)),
+        ({"basket": "2"}, ("malformed_feature:basket",)),
+        ({"basket": True}, ("malformed_feature:basket",)),
+        ({"basket": math.nan}, ("malformed_feature:basket",)),
+        ({"basket": 10**400}, ("malformed_feature:basket",)),
+        ({"tags": "a"}, ("malformed_feature:tags",)),
+        ({"tags": [1], "device": {}}, ("malformed_feature:tags", "malformed_feature:device")),
+        ({"device": None}, ()),
+        ({}, ()),
+    ],
+)
+def test_a_wrong_feature_takes_its_default_and_is_named(context, degraded):
+    request = parse(user_id="ann", context=context)
+    assert request.context == {} and request.degraded == degraded
+
+
+def test_a_wrong_feature_of_an_event_is_named_once():
+    click = {"item_id": "a", "event_type": "click", "context": {"device": 1}}
+    assert parse(user_id="ann", context={"device": 2}, events=[click, click]).degraded == ("malformed_feature:device",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "texts"),
+    [
+        ({}, ["instance.user_id", "nothing"]),
+        ({"user_id": 5}, ["instance.user_id to be a text", "5", 'Write "5"']),
+        ({"user_id": ""}, ["instance.user_id to be a text of 1 to 512"]),
+        ({"user_id": "u" * 513}, ["instance.user_id"]),
+        ({"user_id": "\udc00"}, ["instance.user_id"]),
+        ({"user": "ann"}, ["'user'", "Did you mean 'user_id'?"]),
+        ({"user_id": "ann", "contxt": {}}, ["'contxt'", "Did you mean 'context'?"]),
+        ({"user_id": "ann", "k": 51}, ["instance.k to be a whole number from 1 to 50", "51", "Ask for less"]),
+        ({"user_id": "ann", "k": 0}, ["instance.k", "from 1 to 50"]),
+        ({"user_id": "ann", "k": 2.5}, ["instance.k", "2.5"]),
+        ({"user_id": "ann", "k": True}, ["instance.k", "True"]),
+        ({"user_id": "ann", "k": "5"}, ["instance.k", "'5'"]),
+        ({"user_id": "ann", "timestamp": -1}, ["instance.timestamp to be UTC epoch milliseconds"]),
+        ({"user_id": "ann", "timestamp": 10**18}, ["instance.timestamp"]),
+        ({"user_id": "ann", "context": []}, ["instance.context to be an object"]),
+        ({"user_id": "ann", "context": {"devise": "m"}}, ["'devise'", "Did you mean 'device'?"]),
+        ({"user_id": "ann", "exclude": "x"}, ["instance.exclude to be a list"]),
+        ({"user_id": "ann", "exclude": ["x", 1]}, ["instance.exclude[1]"]),
+        ({"user_id": "ann", "candidates": []}, ["instance.candidates to name at least one item"]),
+        ({"user_id": "ann", "candidates": ["c"] * (MAX_CANDIDATES + 1)}, [f"at most {MAX_CANDIDATES} entries"]),
+        ({"user_id": "ann", "events": {}}, ["instance.events to be a list"]),
+        ({"user_id": "ann", "events": [3]}, ["instance.events[0] to be an object"]),
+        ({"user_id": "ann", "events": [{"item_id": "a"}]}, ["instance.events[0].event_type"]),
+        ({"user_id": "ann", "events": [{"item_id": "a", "event_type": "clik"}]}, ["'clik'", "Did you mean 'click'?"]),
+        ({"user_id": "ann", "events": [{"item_id": "a", "event_type": ["click"]}]}, ["event_type"]),
+        ({"user_id": "ann", "events": [{"item_id": "a", "event_type": "click", "valu": 1}]}, ["Did you mean 'value'?"]),
+        ({"user_id": "ann", "events": [{"item_id": "a", "event_type": "click", "value": "5"}]}, ["events[0].value"]),
+        ({"user_id": "ann", "events": [{}] * (MAX_EVENTS + 1)}, [f"at most {MAX_EVENTS} entries"]),
+    ],
+)
+def test_a_wrong_field_is_refused(fields, texts):
+    with pytest.raises(SoukError) as error:
+        parse(**fields)
+    assert all(text in str(error.value) for text in ("Expected", "Received", *texts)), str(error.value)
+
+
+def test_one_bad_instance_refuses_all_and_is_named():
+    with pytest.raises(SoukError, match=r"instances\[2\]\.k"):
+        PARSER.parse_all([{"user_id": "a"}, {"user_id": "b"}, {"user_id": "c", "k": -1}], NOW, lambda: "id")
+
+
+@pytest.mark.parametrize("instances", [None, {}, "x", [], [[]], [None], [{"user_id": "a"}] * (MAX_INSTANCES + 1)])
+def test_instances_of_the_wrong_form_are_refused(instances):
+    with pytest.raises(SoukError, match="instances"):
+        PARSER.parse_all(instances, NOW, lambda: "id")
+
+
+def test_request_events_follow_the_stored_ones():
+    stored = [Event("a", "click", 100, event_id="1"), Event("b", "click", 200, event_id="2")]
+    state = state_of("ann", stored, SPEC, {})
+    known, new, shown = Event("b", "click", 200), Event("c", "click", 300), Event("d", "impression", 400)
+    assert [e.item_id for e in with_events(state, [new, known, shown], SPEC).events] == ["a", "b", "c"]
+    assert with_events(state, [new], SPEC) == state_of("ann", [*stored, new], SPEC, {})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FIELD = {
+    name: JSON for name in ("k", "timestamp", "context", "events", "exclude", "candidates")
+} | {"events": JSON | st.lists(st.fixed_dictionaries({"item_id": JSON, "event_type": JSON | st.just("click")}))}
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON | st.fixed_dictionaries({"user_id": JSON | st.just("ann")}, optional=FIELD))
+def test_whatever_comes_is_a_request_or_a_refusal(instance):
+    try:
+        request = PARSER.parse(instance, NOW)
+    except SoukError as error:
+        assert error.expected and error.received
+        json.dumps(str(error))
+    else:
+        assert 1 <= request.k <= 50 and request.user_id
+        str(request.user_id).encode()
+        with_events(state_of("ann", [], SPEC, {}), request.events, SPEC)
