@@ -74,7 +74,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
         runner: how Beam runs.
 
     Returns:
-        Counts: `events`, `rows`, `examples`, `users`, `items`.
+        Counts: `events`, `examples`, `users`, `items`, `transformed_features`.
     """
     check_objectives(spec)
     shutil.rmtree(folder, ignore_errors=True)
@@ -91,7 +91,8 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
         report("users and items analysed")
         build_histories(tables, folder, spec, windows, runner)
     described = describe(spec, str(folder / "transform"))
-    return _finish(folder, items, windows) | {"transformed_features": float(len(described))}
+    events = pq.read_metadata(tables / "events.parquet").num_rows
+    return _finish(folder, items, windows) | {"events": float(events), "transformed_features": float(len(described))}
 
 
 def find_windows(events: Path, spec: FeatureSpec, split: Split) -> Windows:

@@ -1,0 +1,43 @@
+"""The step `build_features`: training tables, transforms, and the user states in Feast."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from souk.config import parse_step_config
+from souk.features.pipeline import Runner, build
+from souk.progress import report
+from souk.spec import FeatureSpec
+from souk.store.publish import publish
+from souk.workspace import Workspace
+
+
+def build_features(
+    config: str, workspace: str, beam_runner: str, beam_options: str, tables: str, features: str
+) -> dict[str, float]:
+    """Builds the features folder and publishes the user states.
+
+    Args:
+        config: the step's config as JSON.
+        workspace: the workspace folder, for Feast.
+        beam_runner: `FnApiRunner` (embedded), or a runner that Beam knows.
+        beam_options: Beam's flags, a JSON list.
+        tables: folder written by ingest.
+        features: folder to write (docs/architecture.md).
+
+    Returns:
+        Counts, and `events_per_second` of the whole build.
+    """
+    sections = parse_step_config("build_features", config)
+    spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
+    started = time.monotonic()
+    counts = build(Path(tables), Path(features), spec, sections.split, Runner.parse(beam_runner, beam_options))
+    counts["events_per_second"] = counts["events"] / (time.monotonic() - started)
+    report("publishing the user states to Feast")
+    now = time.time_ns() // 1_000_000
+    counts["states"] = float(
+        publish(Path(features) / "user_state.parquet", spec, Workspace(Path(workspace)).feast, now)
+    )
+    report(f"{counts['states']:,.0f} user states in Feast")
+    return counts

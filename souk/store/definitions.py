@@ -1,0 +1,93 @@
+"""Feast's objects, made from the feature specification. `feature_repo/` and the pipeline apply these same ones.
+
+Files of a workspace's `feast/` folder: `registry.db`, `online.db` (sqlite), `specs/<hash>.json` for every published
+specification, `user_state_<hash>.parquet` (the offline file of its view) and `feature_store.yaml`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast.types import Array, FeastType, Float64, Int64, String
+
+from souk.spec import FeatureSpec, read_spec
+from souk.state_rows import state_columns
+
+PROJECT = "souk"
+REGISTRY = "registry.db"
+ONLINE = "online.db"
+SPECS = "specs"
+EVENT_TIME, WRITTEN_TIME = "event_timestamp", "created_timestamp"
+TYPES: dict[str, FeastType] = {
+    "string": String,
+    "int64": Int64,
+    "double": Float64,
+    "list<string>": Array(String),
+    "list<int64>": Array(Int64),
+    "list<double>": Array(Float64),
+}
+
+
+def view_name(spec: FeatureSpec) -> str:
+    """The feature view that holds the states of `spec`: another specification never reads it."""
+    return f"user_state_{spec.hash}"
+
+
+def user_entity() -> Entity:
+    """The user."""
+    return Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING, description="A user")
+
+
+def user_state_view(spec: FeatureSpec, folder: Path) -> FeatureView:
+    """The feature view of the user states of `spec`, over its offline file in `folder`."""
+    name = view_name(spec)
+    fields = [Field(name=column, dtype=TYPES[kind]) for column, kind in state_columns(spec).items()]
+    source = FileSource(
+        name=name,
+        path=str(offline_file(spec, folder)),
+        timestamp_field=EVENT_TIME,
+        created_timestamp_column=WRITTEN_TIME,
+    )
+    return FeatureView(
+        name=name,
+        entities=[user_entity()],
+        schema=fields,
+        source=source,
+        ttl=timedelta(0),  # a state never expires: `features_at` knows its age
+        online=True,
+        tags={"dataset": spec.dataset},
+    )
+
+
+def offline_file(spec: FeatureSpec, folder: Path) -> Path:
+    """The Parquet file behind the view of `spec`."""
+    return folder / f"{view_name(spec)}.parquet"
+
+
+def published_specs(folder: Path) -> list[FeatureSpec]:
+    """Every specification whose states were published into `folder`."""
+    return [read_spec(path) for path in sorted((folder / SPECS).glob("*.json"))]
+
+
+def repo_config(folder: Path, registry: Path | None = None) -> RepoConfig:
+    """Feast's configuration for a workspace's `feast/` folder.
+
+    Args:
+        folder: absolute path.
+        registry: another registry file than the folder's own.
+    """
+    return RepoConfig(**settings(folder, registry), repo_path=folder)
+
+
+def settings(folder: Path, registry: Path | None = None) -> dict[str, object]:
+    """The content of a `feature_store.yaml`. A registry is read once: what a view is never changes under its name."""
+    return {
+        "project": PROJECT,
+        "provider": "local",
+        "registry": {"path": str(registry or folder / REGISTRY), "cache_ttl_seconds": 0},
+        "online_store": {"type": "sqlite", "path": str(folder / ONLINE)},
+        "offline_store": {"type": "file"},
+        "entity_key_serialization_version": 3,
+    }

@@ -1,0 +1,31 @@
+"""What an online store of user states can do, and the one error of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from souk.errors import SoukError
+from souk.state import UserState
+
+
+class StoreError(SoukError):
+    """The store does not answer, or not with states: a server goes on without them and says `degraded`."""
+
+
+class OnlineStore(Protocol):
+    """User states by user id. Safe to use from several threads."""
+
+    def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
+        """The states of `user_ids`, in their order, in one call; None for an unknown user.
+
+        Raises:
+            StoreError: the store is missing, locked, damaged, or lacks the view of this specification.
+        """
+
+    def write(self, states: Iterable[UserState], now: int) -> None:
+        """Replaces the states of these users; `now` is UTC epoch milliseconds.
+
+        Raises:
+            StoreError: as for `read`.
+        """
