@@ -28,9 +28,11 @@ def placed(target: str | Path) -> Iterator[Path]:
         remove(old)
         try:
             yield fresh
-            if os.path.lexists(place):
+            try:
+                os.replace(fresh, place)
+            except OSError:  # a rename replaces a file or an empty folder, no other folder
                 os.replace(place, old)
-            os.replace(fresh, place)
+                os.replace(fresh, place)
         finally:
             remove(fresh)
             remove(old)

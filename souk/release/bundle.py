@@ -1,0 +1,210 @@
+"""A bundle: what the request path needs, in one folder. A release is one, its twin is another."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.config import Deploy, TrainRanker
+from souk.errors import SoukError
+from souk.release.safe_slates import safe_slates
+from souk.spec import FeatureSpec, read_spec
+
+
+@dataclass(frozen=True)
+class BundleSettings:
+    """The content of `bundle.json`.
+
+    Args:
+        spec_hash: of `spec.json`.
+        boundary: "test_start" for a twin, "end" for a release.
+        trained_until: the time of that boundary, UTC epoch milliseconds: events before it were learned from.
+        collection: the Milvus collection of the vectors.
+        objectives: objective to the exponent of its probability in the score.
+        candidates: how many items are retrieved for the ranker.
+        slate_size: items in a slate where the request does not say.
+        max_slate_size: the most that a request may ask for.
+    """
+
+    spec_hash: str
+    boundary: str
+    trained_until: int
+    collection: str
+    objectives: dict[str, float]
+    candidates: int
+    slate_size: int
+    max_slate_size: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle read from disk; its SavedModels stay there.
+
+    Args:
+        folder: where it is.
+        name: the release's name; "" for a twin.
+        spec: the feature specification.
+        settings: `bundle.json`.
+        vectors: `[items, dim]` float32, memory-mapped.
+        items: the item feature table, by position.
+        counters: `item_id`, `events`, `events_30d`, `satisfied_rate` of each item, by position.
+        safe_slates: `global`, and by user feature and value: item ids, most popular first.
+    """
+
+    folder: Path
+    name: str
+    spec: FeatureSpec
+    settings: BundleSettings
+    vectors: np.ndarray
+    items: pa.Table
+    counters: pa.Table
+    safe_slates: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Bundle:
+        """Reads a bundle; the checksums of a release are `souk.release.manifest.verify`'s matter.
+
+        Raises:
+            SoukError: a file is missing, or the parts do not belong together.
+        """
+        path = Path(folder)
+        missing = [name for name in FILES if not (path / name).exists()]
+        if missing:
+            raise SoukError(f"a bundle at {path}", f"no {', '.join(missing)}", "Run the pipeline again.")
+        manifest = path / "release.json"
+        bundle = cls(
+            folder=path,
+            name=_read_json(manifest)["name"] if manifest.exists() else "",
+            spec=read_spec(path / "spec.json"),
+            settings=BundleSettings(**_read_json(path / "bundle.json")),
+            vectors=np.load(path / "vectors.npy", mmap_mode="r", allow_pickle=False),
+            items=pq.read_table(path / "items.parquet"),
+            counters=pq.read_table(path / "counters.parquet"),
+            safe_slates=_read_json(path / "safe_slates.json"),
+        )
+        bundle.check()
+        return bundle
+
+    def check(self) -> None:
+        """Refuses parts of different releases: they would answer, and be wrong."""
+        if self.spec.hash != self.settings.spec_hash:
+            raise SoukError(f"spec {self.settings.spec_hash} in {self.folder}", self.spec.hash, "Do not mix releases.")
+        ids = self.items["item_id"]
+        if len(self.vectors) != len(ids) or not ids.equals(self.counters["item_id"]):
+            counts = f"{len(self.vectors)} vectors and {len(self.counters)} counters for {len(ids)} items"
+            raise SoukError(f"vectors, counters and items of one release in {self.folder}", counts, "Do not mix them.")
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Item ids, by position."""
+        ids: list[str] = self.items["item_id"].to_pylist()
+        return ids
+
+    @property
+    def titles(self) -> list[str]:
+        """Titles, by position."""
+        titles: list[str] = self.items["title"].to_pylist()
+        return titles
+
+    @property
+    def available(self) -> np.ndarray:
+        """`[items]` bool, by position."""
+        return np.asarray(self.items["available"].to_numpy(zero_copy_only=False), dtype=bool)
+
+    @property
+    def query_tower(self) -> Path:
+        """SavedModel: raw features to a query's vector."""
+        return self.folder / "query_tower"
+
+    @property
+    def item_tower(self) -> Path:
+        """SavedModel: raw features to an item's vector."""
+        return self.folder / "item_tower"
+
+    @property
+    def ranker(self) -> Path:
+        """SavedModel: raw features of queries and candidates to probabilities."""
+        return self.folder / "ranker"
+
+
+FILES = (
+    "bundle.json",
+    "spec.json",
+    "query_tower",
+    "item_tower",
+    "ranker",
+    "vectors.npy",
+    "items.parquet",
+    "counters.parquet",
+    "safe_slates.json",
+)
+
+
+def write_bundle(
+    folder: str | Path,
+    features: str | Path,
+    towers: str | Path,
+    ranker: str | Path,
+    boundary: str,
+    collection: str,
+    slates: Deploy | None = None,
+) -> Bundle:
+    """Gathers the outputs of the steps into a bundle.
+
+    Args:
+        folder: where it goes; may exist already.
+        features: the features folder.
+        towers: the towers folder.
+        ranker: the ranker folder.
+        boundary: up to where the models were fitted: "test_start" (twin) or "end" (release).
+        collection: the Milvus collection of the towers' vectors.
+        slates: slate sizes; the defaults where None.
+    """
+    target, source = Path(folder), Path(features)
+    target.mkdir(parents=True, exist_ok=True)
+    for model in (Path(towers) / "query_tower", Path(towers) / "item_tower", Path(ranker) / "ranker"):
+        shutil.copytree(model, target / model.name, dirs_exist_ok=True)
+    shutil.copyfile(Path(towers) / "vectors.npy", target / "vectors.npy")
+    for name in ("spec.json", "items.parquet"):
+        shutil.copyfile(source / name, target / name)
+    counters = counters_at(source, boundary)
+    pq.write_table(counters, target / "counters.parquet")
+    spec = read_spec(source / "spec.json")
+    popular = safe_slates(source, spec, counters, boundary)
+    (target / "safe_slates.json").write_text(json.dumps(popular, indent=1, sort_keys=True), encoding="utf-8")
+    sizes = slates or Deploy()
+    settings = BundleSettings(
+        spec_hash=spec.hash,
+        boundary=boundary,
+        trained_until=_read_json(source / "windows.json")[boundary],
+        collection=collection,
+        objectives={"engaged": spec.objectives.engaged.weight, "satisfied": spec.objectives.satisfied.weight},
+        candidates=_read_json(Path(ranker) / "training.json").get("candidates", TrainRanker().candidates),
+        slate_size=sizes.slate_size,
+        max_slate_size=sizes.max_slate_size,
+    )
+    (target / "bundle.json").write_text(json.dumps(asdict(settings), indent=1, sort_keys=True), encoding="utf-8")
+    return Bundle.load(target)
+
+
+def counters_at(features: Path, boundary: str) -> pa.Table:
+    """The counters of one boundary, in the order of the items."""
+    table = pq.read_table(features / "counters.parquet")
+    table = table.filter(pc.equal(table["boundary"], boundary)).drop_columns(["boundary"])
+    ids = pq.read_table(features / "items.parquet", columns=["item_id"])["item_id"]
+    order = pc.index_in(ids, value_set=table["item_id"])
+    if order.null_count or len(ids) != len(table):
+        raise SoukError(f"a counter at {boundary} for each of {len(ids)} items", f"{len(table)}", "Rebuild features.")
+    return table.take(order)
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

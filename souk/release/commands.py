@@ -1,0 +1,112 @@
+"""What `souk release` and `souk rollback` print."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from souk.release.bundle import Bundle
+from souk.release.manifest import read_manifest, verify
+from souk.release.naming import weight_changes
+from souk.release.pointer import history, release_folder, release_names, rollback
+from souk.workspace import Workspace
+
+
+def list_text(workspace: Workspace) -> str:
+    """One line a release: whether it is current, its name, until when it learned, its size."""
+    current, before = workspace.current_release(), history(workspace)[-1:]
+    lines = []
+    for name in release_names(workspace):
+        mark = "current" if name == current else "previous" if name in before else ""
+        folder = workspace.releases / name
+        settings = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        lines.append(f"{mark:9} {name}  learned until {_day(settings['trained_until'])}  {size / 1e6:.1f} MB")
+    return "\n".join(lines) or f"No releases in {workspace.root}. `souk run` makes one."
+
+
+def show_text(workspace: Workspace, name: str) -> str:
+    """What a release is and where it comes from."""
+    folder = release_folder(workspace, name)
+    manifest, bundle = read_manifest(folder), Bundle.load(folder)
+    settings = bundle.settings
+    lines = [
+        f"name        {manifest['name']}",
+        f"learned     until {_day(settings.trained_until)}",
+        f"items       {len(bundle.vectors):,} ({int(bundle.available.sum()):,} available), dimension "
+        f"{bundle.vectors.shape[1]}",
+        f"spec        {settings.spec_hash}",
+        f"collection  {settings.collection}",
+        f"slate       {settings.slate_size} of {settings.candidates} candidates; weights {_plain(settings.objectives)}",
+        f"files       {len(manifest['files'])}",
+        "metrics",
+        *_indented(_metrics(folder)),
+        "lineage",
+        *_indented(_flat(manifest["lineage"])),
+    ]
+    return "\n".join(lines)
+
+
+def verify_text(workspace: Workspace, name: str) -> str:
+    """Checks every byte of a release."""
+    manifest = verify(release_folder(workspace, name))
+    return f"{manifest['name']}: {len(manifest['files'])} files as they were packaged."
+
+
+def diff_text(workspace: Workspace, first: str, second: str) -> str:
+    """What is different between two releases: parts of the name, spec, settings, metrics, weights, lineage."""
+    folders = [release_folder(workspace, name) for name in (first, second)]
+    manifests = [read_manifest(folder) for folder in folders]
+    bundles = [Bundle.load(folder) for folder in folders]
+    if manifests[0]["name"] == manifests[1]["name"]:
+        return f"{first} and {second} are the same release."
+    parts = [part for part, digest in manifests[0]["content"].items() if manifests[1]["content"].get(part) != digest]
+    sections = {
+        "spec": [_flat(json.loads(bundle.spec.to_json())) for bundle in bundles],
+        "settings": [_flat(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))) for folder in folders],
+        "metrics": [_metrics(folder) for folder in folders],
+        "lineage": [_flat(manifest["lineage"]) for manifest in manifests],
+    }
+    lines = [f"- {manifests[0]['name']}", f"+ {manifests[1]['name']}", f"different   {', '.join(parts)}"]
+    items = [set(bundle.item_ids) for bundle in bundles]
+    lines.append(f"items       {len(items[1] - items[0]):,} new, {len(items[0] - items[1]):,} gone")
+    for section, (old, new) in sections.items():
+        changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+        lines += [section] if changed else []
+        lines += [f"  {key}: {old.get(key, 'none')} -> {new.get(key, 'none')}" for key in changed]
+    return "\n".join([*lines, "weights", *(f"  {line}" for line in weight_changes(*folders))])
+
+
+def rollback_text(workspace: Workspace, name: str = "") -> str:
+    """Moves the pointer back, and says from where to where."""
+    before = workspace.current_release()
+    return f"{before or 'nothing'} -> {rollback(workspace, name)}"
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    path = folder / "evaluation" / "metrics.json"
+    return _flat(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested objects and lists as one level of dotted names."""
+    if isinstance(value, dict | list) and value:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return {
+            k: v for key, entry in pairs for k, v in _flat(entry, f"{prefix}.{key}" if prefix else f"{key}").items()
+        }
+    return {prefix: value}
+
+
+def _indented(values: dict[str, Any]) -> list[str]:
+    return [f"  {key}: {value}" for key, value in values.items()]
+
+
+def _plain(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in values.items())
+
+
+def _day(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

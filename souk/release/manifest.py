@@ -1,0 +1,87 @@
+"""`release.json`: the name, where the release comes from, and the checksum of every other file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from souk.errors import SoukError
+
+NAME = "release.json"
+FORMAT = 1
+
+
+def write_manifest(folder: str | Path, name: str, content: dict[str, str], lineage: dict[str, Any]) -> None:
+    """Writes `release.json` for what the folder holds now.
+
+    Args:
+        folder: the release.
+        name: its name.
+        content: digests of what the name is made of (`souk.release.naming`).
+        lineage: where it comes from; no part of the name.
+    """
+    record = {"format": FORMAT, "name": name, "content": content, "lineage": lineage, "files": checksums(folder)}
+    (Path(folder) / NAME).write_bytes(_sealed(record))
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """Reads `release.json` without looking at the other files.
+
+    Raises:
+        SoukError: it is missing, or a byte of it changed.
+    """
+    path = Path(folder) / NAME
+    try:
+        text = path.read_bytes()
+        record: dict[str, Any] = json.loads(text)
+        del record["sha256"]
+        intact = _sealed(record) == text and record["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SoukError(f"a release at {folder}", f"{NAME}: {error!r}", "Deploy it again.") from error
+    if not intact:
+        raise SoukError(f"{path} as it was written, in format {FORMAT}", "a changed file", "Deploy it again.")
+    return record
+
+
+def verify(folder: str | Path) -> dict[str, Any]:
+    """Checks every byte of a release and returns its manifest.
+
+    Raises:
+        SoukError: it names each missing, unexpected and changed file.
+    """
+    record = read_manifest(folder)
+    wanted, found = record["files"], checksums(folder)
+    problems = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]
+    problems += [f"unexpected {name}" for name in sorted(found.keys() - wanted.keys())]
+    problems += [f"changed {name}" for name in sorted(wanted.keys() & found.keys()) if wanted[name] != found[name]]
+    if problems:
+        raise SoukError(
+            f"the {len(wanted)} files of {record['name']} as they were packaged",
+            "; ".join(problems),
+            "Deploy the release again, or `souk rollback`.",
+        )
+    return record
+
+
+def checksums(folder: str | Path) -> dict[str, str]:
+    """SHA-256 of every file under the folder but `release.json` itself, by relative path."""
+    root = Path(folder)
+    paths = sorted(path for path in root.rglob("*") if path.is_symlink() or path.is_file())
+    return {name: _sha256(path) for path in paths if (name := path.relative_to(root).as_posix()) != NAME}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sealed(record: dict[str, Any]) -> bytes:
+    """The one form in which a record is written, with its own checksum: any other byte sequence is a changed file."""
+    digest = hashlib.sha256(_canonical(record)).hexdigest()
+    return _canonical({**record, "sha256": digest})
+
+
+def _canonical(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()

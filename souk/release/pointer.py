@@ -1,0 +1,94 @@
+"""Which release of a workspace is served: the link `current`, and the history that `rollback` follows."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from souk.errors import SoukError, unknown
+from souk.folders import placed
+from souk.release.manifest import NAME, verify
+from souk.workspace import Workspace
+
+HISTORY = "history.json"
+
+
+def release_names(workspace: Workspace) -> list[str]:
+    """The deployed releases by name."""
+    folders = (path.parent for path in workspace.releases.glob(f"[!.]*/{NAME}"))
+    return sorted(folder.name for folder in folders if not folder.is_symlink())
+
+
+def release_folder(workspace: Workspace, name: str) -> Path:
+    """The folder of a deployed release; "current" is one too.
+
+    Raises:
+        SoukError: there is none of that name.
+    """
+    if name == "current":
+        name = workspace.current_release() or name
+    names = release_names(workspace)
+    if name not in names:
+        raise unknown("a deployed release", name, names)
+    return workspace.releases / name
+
+
+def history(workspace: Workspace) -> list[str]:
+    """The releases that were current before this one, the last at the end."""
+    path = workspace.releases / HISTORY
+    names: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return [name for name in names if name != workspace.current_release()]
+
+
+def point(workspace: Workspace, name: str) -> None:
+    """Makes `name` current. A reader sees the old release or the new one, never neither.
+
+    The history is written first: killed in between, it ends with the release that is still current, which `history`
+    leaves out.
+    """
+    release_folder(workspace, name)
+    current = workspace.current_release()
+    if name == current:
+        return
+    if current:
+        _remember(workspace, [*(n for n in history(workspace) if n != name), current])
+    _link(workspace, name)
+
+
+def rollback(workspace: Workspace, name: str = "") -> str:
+    """Makes the release before the current one current again, or `name`; returns its name.
+
+    Raises:
+        SoukError: there is none, or it is damaged.
+    """
+    before = history(workspace)
+    if not name and not before:
+        raise SoukError("a release before the current one", "none", "`souk release list` shows what there is.")
+    target = name or before[-1]
+    verify(release_folder(workspace, target))
+    if name:
+        point(workspace, target)
+    else:
+        _link(workspace, target)
+        _remember(workspace, before[:-1])
+    return target
+
+
+def collections_in_use(workspace: Workspace) -> set[str]:
+    """The Milvus collections of the current release and the one before it."""
+    names = {workspace.current_release(), *history(workspace)[-1:]} & set(release_names(workspace))
+    bundles = (workspace.releases / name / "bundle.json" for name in names)
+    return {json.loads(path.read_text(encoding="utf-8"))["collection"] for path in bundles}
+
+
+def _link(workspace: Workspace, name: str) -> None:
+    fresh = workspace.releases / f".current.{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    os.symlink(name, fresh)
+    os.replace(fresh, workspace.current)
+
+
+def _remember(workspace: Workspace, names: list[str]) -> None:
+    with placed(workspace.releases / HISTORY) as fresh:
+        fresh.write_text(json.dumps(names), encoding="utf-8")
