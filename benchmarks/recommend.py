@@ -1,0 +1,44 @@
+"""Requests per second of `souk recommend --k 100`, with and without the start of the process."""
+
+from __future__ import annotations
+
+import json
+import time
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.server import user_ids
+from benchmarks.setting import Setting, souk
+
+REQUESTS = 4000
+
+
+def measure(setting: Setting) -> list[dict[str, Any]]:
+    """One row: the time of one request is taken for the start."""
+    workspace = setting.released()
+    start = timed(setting, workspace, 1)
+    seconds = timed(setting, workspace, REQUESTS)
+    return [
+        {
+            "requests": REQUESTS,
+            "seconds": round(seconds, 1),
+            "start seconds": round(start, 1),
+            "requests/s": round(REQUESTS / seconds, 1),
+            "requests/s after start": round((REQUESTS - 1) / max(1e-9, seconds - start), 1),
+        }
+    ]
+
+
+def timed(setting: Setting, workspace: Path, count: int) -> float:
+    """Wall seconds of one call for `count` requests, all of which must be answered."""
+    requests, output = setting.scratch / f"requests-{count}.jsonl", setting.scratch / f"answers-{count}.jsonl"
+    users = islice(cycle(user_ids(workspace)), count)
+    requests.write_text("".join(json.dumps({"user_id": user}) + "\n" for user in users))
+    began = time.perf_counter()
+    souk("recommend", "--requests", str(requests), "--output", str(output), "--k", "100", "--workspace", str(workspace))
+    seconds = time.perf_counter() - began
+    answers = [json.loads(line) for line in output.read_text().splitlines()]
+    if len(answers) != count or not all(answer.get("items") for answer in answers):
+        raise RuntimeError(f"{count} requests, {sum(bool(a.get('items')) for a in answers)} answered with items")
+    return seconds
