@@ -31,7 +31,8 @@ class Source(Section):
 
     `path` is a local path (relative to the config file), an fsspec URL, or `package://DISTRIBUTION/FILE` for a file
     inside an installed Python package. `columns` maps contract or declared names to the names in the file;
-    `constants` gives columns that the file lacks one value; `separators` splits text into lists.
+    `constants` gives columns that the file lacks one value; `separators` splits text into lists; `event_types` maps
+    what the file calls the kinds of events to those of the contract.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Source(Section):
     columns: dict[str, str] = {}
     constants: dict[str, str | int | float | bool] = {}
     separators: dict[str, str] = {}
+    event_types: dict[str, EventType] = {}
     timestamp_unit: Literal["ms", "s", "us", "iso"] = "ms"
 
 

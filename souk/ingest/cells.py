@@ -1,0 +1,207 @@
+"""Cells to the types of the contract, a column at a time.
+
+Every parser takes an array of any type and returns the typed array, with null where a cell is missing or cannot be
+read, and the mask of the cells that are there but cannot be read.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)?)?$"
+MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+EXACT = float(2**53)
+MS_PER_UNIT = {"ms": 1.0, "s": 1000.0, "us": 0.001}
+Parsed = tuple[pa.Array, np.ndarray]
+
+
+def parse_text(array: pa.Array, names: Mapping[str, str] | None = None) -> Parsed:
+    """Strings without surrounding white space; whole numbers become their decimal text. `names` renames values."""
+    text = pc.utf8_trim_whitespace(_text(array))
+    text = pc.if_else(pc.equal(text, ""), None, text)
+    if names:
+        place = pc.index_in(text, value_set=pa.array(list(names)))
+        text = pc.coalesce(pc.take(pa.array(list(names.values())), place), text)
+    return text, np.zeros(len(text), bool)
+
+
+def parse_path(array: pa.Array, separator: str = "") -> Parsed:
+    """Category paths, "a/b/c"; `separator` is what the source has for the slash."""
+    text, wrong = parse_text(array)
+    return (pc.replace_substring(text, separator, "/") if separator else text), wrong
+
+
+def parse_number(array: pa.Array) -> Parsed:
+    """Finite float64 numbers."""
+    if pa.types.is_null(array.type):
+        return array.cast(pa.float64()), np.zeros(len(array), bool)
+    if _is_number(array.type):
+        number, wrong = array.cast(pa.float64(), safe=False), np.zeros(len(array), bool)
+    else:
+        text = _present(array)
+        readable = pc.match_substring_regex(text, NUMBER)
+        number = pc.utf8_ltrim(pc.if_else(readable, text, None), "+").cast(pa.float64())
+        wrong = _true(pc.invert(readable))
+    infinite = _true(pc.is_inf(number))
+    unclear = infinite | _true(pc.is_nan(number))
+    return pc.if_else(pa.array(unclear), None, number), wrong | infinite
+
+
+def parse_integer(array: pa.Array) -> Parsed:
+    """int64, from numbers that are whole and below 2^53."""
+    number, wrong = parse_number(array)
+    values = number.to_numpy(zero_copy_only=False)
+    there = ~np.isnan(values)
+    odd = there & ((np.abs(values) >= EXACT) | (np.nan_to_num(values) % 1 != 0))
+    return pa.array(np.where(there & ~odd, values, 0).astype(np.int64), mask=~there | odd), wrong | odd
+
+
+def parse_bool(array: pa.Array) -> Parsed:
+    """true, t, yes, y, 1 and their opposites, in any case."""
+    if pa.types.is_boolean(array.type):
+        return array, np.zeros(len(array), bool)
+    text = pc.utf8_lower(_present(array))
+    true, false = (_true(pc.is_in(text, value_set=pa.array(values))) for values in (TRUE, FALSE))
+    return pa.array(true, mask=~(true | false)), _true(text.is_valid()) & ~(true | false)
+
+
+def parse_time(array: pa.Array, unit: str) -> Parsed:
+    """int64 UTC epoch milliseconds. `unit` is ms, s, us or iso; times without a zone are UTC.
+
+    Columns that are dates or times already are converted whatever the unit.
+    """
+    if pa.types.is_date(array.type) or pa.types.is_timestamp(array.type):
+        time = array.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+        return time, np.zeros(len(array), bool)
+    if unit == "iso":
+        return _parse_iso(_present(array))
+    number, wrong = parse_number(array)
+    values = np.floor(number.to_numpy(zero_copy_only=False) * MS_PER_UNIT[unit])
+    there = ~np.isnan(values)
+    far = there & (np.abs(values) >= EXACT)
+    return pa.array(np.where(there & ~far, values, 0).astype(np.int64), mask=~there | far), wrong | far
+
+
+def parse_list(array: pa.Array, separator: str = "") -> Parsed:
+    """Lists of non-empty strings; a missing list is null. Text is a JSON list, or is split at `separator`."""
+    lists, wrong = _lists(array, separator)
+    entries = pc.utf8_trim_whitespace(_text(lists.flatten()))
+    keep = _true(pc.not_equal(entries, ""))
+    parents = _parents(lists)
+    return _list_of(entries.filter(pa.array(keep)), parents[keep], lists.is_null()), wrong
+
+
+def parse_vector(array: pa.Array, separator: str = "") -> Parsed:
+    """Lists of float32 numbers; one entry that is no number spoils the vector."""
+    lists, wrong = _lists(array, separator)
+    entries, bad = parse_number(lists.flatten())
+    parents = _parents(lists)
+    wrong[parents[bad | _true(entries.is_null())]] = True
+    keep = ~wrong[parents]
+    missing = pa.array(wrong | _true(lists.is_null()))
+    return _list_of(entries.cast(pa.float32()).filter(pa.array(keep)), parents[keep], missing), wrong
+
+
+def _parse_iso(text: pa.Array) -> Parsed:
+    readable = pc.match_substring_regex(text, ISO)
+    series = pc.if_else(readable, text, None).to_pandas()
+    times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
+    missing = times.isna().to_numpy()
+    ms = times.to_numpy(dtype="datetime64[ms]").astype(np.int64)
+    return pa.array(np.where(missing, 0, ms), mask=missing), _true(text.is_valid()) & missing
+
+
+def _text(array: pa.Array) -> pa.Array:
+    """Any scalar as a string; floats that are whole lose their ".0"."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_floating(array.type):
+        values = array.to_numpy(zero_copy_only=False)
+        whole = pa.array((np.abs(values) < EXACT) & (np.nan_to_num(values) % 1 == 0))
+        array = pc.if_else(pc.is_nan(array), None, array)
+        integers = pc.if_else(whole, array, None).cast(pa.int64(), safe=False)
+        return pc.coalesce(integers.cast(pa.string()), array.cast(pa.string()))
+    return array.cast(pa.string())
+
+
+def _present(array: pa.Array) -> pa.Array:
+    """Trimmed text, null where it says that there is no value."""
+    text = pc.utf8_trim_whitespace(_text(array))
+    return pc.if_else(pc.is_in(pc.utf8_lower(text), value_set=pa.array(MISSING)), None, text)
+
+
+def _lists(array: pa.Array, separator: str) -> tuple[pa.Array, np.ndarray]:
+    """Any column as an array of lists, and the mask of the cells that are none."""
+    if _is_list(array.type):
+        return array.cast(pa.list_(array.type.value_type)), np.zeros(len(array), bool)
+    text, wrong = parse_text(array)
+    bracketed = _true(pc.starts_with(text, "["))
+    if not separator or bracketed.any():
+        return _literal_lists(text, separator)
+    return pc.split_pattern(text, separator).cast(pa.list_(pa.string())), wrong
+
+
+def _literal_lists(text: pa.Array, separator: str) -> tuple[pa.Array, np.ndarray]:
+    """Cells that are JSON or Python lists; the others are split at `separator`."""
+    values: list[list[str] | None] = []
+    wrong = np.zeros(len(text), bool)
+    for row, cell in enumerate(text.to_pylist()):
+        if cell is None or cell[0] != "[":
+            values.append(cell.split(separator) if cell and separator else None)
+            wrong[row] = bool(cell) and not separator
+            continue
+        entries = _literal(cell)
+        wrong[row] = entries is None
+        values.append(entries)
+    return pa.array(values, pa.list_(pa.string())), wrong
+
+
+def _literal(cell: str) -> list[str] | None:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            entries = read(cell)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        if isinstance(entries, list) and not any(isinstance(e, list | dict | set | tuple) for e in entries):
+            return [str(e).encode("utf-8", "replace").decode() for e in entries if e is not None]
+    return None
+
+
+def _list_of(entries: pa.Array, parents: np.ndarray, missing: pa.Array) -> pa.Array:
+    """Lists from entries and the index of the row that each belongs to."""
+    sizes = np.bincount(parents, minlength=len(missing))
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), entries, mask=missing)
+
+
+def _parents(lists: pa.Array) -> np.ndarray:
+    """The row that each entry of `lists.flatten()` belongs to."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.repeat(np.arange(len(lists)), lengths)
+
+
+def _true(mask: pa.Array) -> np.ndarray:
+    """A boolean array as a numpy mask; null is false."""
+    return np.asarray(pc.fill_null(mask, False).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+    )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

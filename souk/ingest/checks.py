@@ -1,0 +1,119 @@
+"""Checks of rows against a schema, a column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from souk.ingest.faults import Fault, Reason, fault
+from souk.schema import ID_COLUMN
+
+FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
+
+
+def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray]) -> list[Fault]:
+    """The rows that break `schema`.
+
+    Args:
+        table: the rows.
+        schema: a TFDV `Schema`.
+        unread: column to the mask of rows whose cell could not be read ("" for whole rows), which are not missing.
+    """
+    faults: list[Fault] = []
+    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
+    for feature in schema.feature:
+        if feature.name not in table.column_names:
+            continue
+        column = table[feature.name].combine_chunks()
+        if feature.presence.min_fraction >= 1:
+            known = unread.get("", False) | unread.get(feature.name, np.False_)
+            faults += fault(Reason.MISSING, feature.name, ~_mask(column.is_valid()) & ~np.asarray(known))
+        if pa.types.is_list(column.type):
+            faults += fault(Reason.DIMENSION, feature.name, _wrong_width(column, feature))
+        faults += fault(Reason.RANGE, feature.name, _out_of_range(column, feature))
+        if values := closed_domain(feature, domains):
+            faults += fault(Reason.DOMAIN, feature.name, _outside(column, values))
+    return faults
+
+
+def closed_domain(feature: Any, domains: Mapping[str, list[str]]) -> list[str]:
+    """The only values that a feature may have; none where others are merely reported."""
+    mass = feature.distribution_constraints.min_domain_mass if feature.HasField("distribution_constraints") else 1.0
+    values = list(feature.string_domain.value) or domains.get(feature.domain, [])
+    return values if mass >= 1 else []
+
+
+def check_future(name: str, table: pa.Table, latest: int) -> list[Fault]:
+    """Times after `latest`, UTC epoch milliseconds."""
+    columns = FUTURE.get(name, ())
+    return [f for c in columns for f in fault(Reason.FUTURE, c, _mask(pc.greater(table[c], latest)))]
+
+
+def check_duplicates(name: str, table: pa.Table, good: np.ndarray) -> list[Fault]:
+    """Rows with the id of an earlier good row; `good` is the mask of rows without another fault."""
+    column = ID_COLUMN[name]
+    rows = np.flatnonzero(good)
+    repeated = table[column].take(pa.array(rows)).to_pandas().duplicated().to_numpy()
+    wrong = np.zeros(table.num_rows, bool)
+    wrong[rows[repeated]] = True
+    return fault(Reason.DUPLICATE, column, wrong)
+
+
+def new_values(table: pa.Table, schema: Any) -> dict[str, list[str]]:
+    """Values that open domains do not list, by column, of rows that are otherwise good."""
+    found = {}
+    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
+    for feature in schema.feature:
+        values = list(feature.string_domain.value) or domains.get(feature.domain, [])
+        if values and feature.name in table.column_names and not closed_domain(feature, domains):
+            column = table[feature.name]
+            entries = pc.drop_null(pc.unique(pc.list_flatten(column) if pa.types.is_list(column.type) else column))
+            unknown = sorted(set(entries.to_pylist()) - set(values))
+            if unknown:
+                found[feature.name] = unknown
+    return found
+
+
+def _outside(column: pa.Array, values: list[str]) -> np.ndarray:
+    allowed = pa.array(values, pa.string())
+    if not pa.types.is_list(column.type):
+        return _mask(pc.and_(column.is_valid(), pc.invert(pc.is_in(column, value_set=allowed))))
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    parents = np.repeat(np.arange(len(column)), lengths)
+    wrong = np.zeros(len(column), bool)
+    wrong[parents[~_mask(pc.is_in(column.flatten(), value_set=allowed))]] = True
+    return wrong
+
+
+def _out_of_range(column: pa.Array, feature: Any) -> np.ndarray:
+    wrong = np.zeros(len(column), bool)
+    kind = feature.WhichOneof("domain_info")
+    if kind not in ("int_domain", "float_domain") or pa.types.is_string(column.type):
+        return wrong
+    domain = getattr(feature, kind)
+    if domain.HasField("min"):
+        wrong |= _mask(pc.less(column, domain.min))
+    if domain.HasField("max"):
+        wrong |= _mask(pc.greater(column, domain.max))
+    return wrong
+
+
+def _wrong_width(column: pa.Array, feature: Any) -> np.ndarray:
+    """Lists that are present and shorter or longer than the schema's value_count or shape."""
+    low, high = feature.value_count.min, feature.value_count.max
+    if feature.HasField("shape") and len(feature.shape.dim) == 1:
+        low = high = feature.shape.dim[0].size
+    lengths = pc.list_value_length(column)
+    wrong = _mask(pc.less(lengths, low))
+    return wrong | _mask(pc.greater(lengths, high)) if high else wrong
+
+
+def _mask(values: Any) -> np.ndarray:
+    """A boolean column as a mask; null is false."""
+    filled = pc.fill_null(values, False)
+    array = filled.combine_chunks() if isinstance(filled, pa.ChunkedArray) else filled
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=bool)

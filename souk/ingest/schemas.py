@@ -1,0 +1,153 @@
+"""TensorFlow Data Validation schemas: made of the contract, the declared columns and statistics, then kept in files."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from souk.errors import SoukError
+from souk.ingest.convert import arrow_schema
+from souk.ingest.files import whole_file
+from souk.schema import EventType, Kind, contract
+
+MAX_DOMAIN = 100  # a column with more values than this gets no list of known values
+KNOWN_MASS = 0.9  # the share of known values below which a column is reported
+DRIFT = 0.1  # L-infinity distance of categories, Jensen-Shannon divergence of numbers
+KEPT_PRESENCE = 0.9  # a column may lose this share of its present values before it is reported
+HEADER = """\
+# Schema of {table} in data set {dataset}, inferred by `ingest`; review it, it is enforced from now on.
+# Rows that break it are quarantined: presence.min_fraction 1 (a value is required), the min and max of a domain,
+# value_count (the width of a vector), and a string_domain without distribution_constraints (a closed set).
+# Reported only: new values where min_domain_mass is below 1, rarer values than min_fraction, drift_comparator.
+"""
+
+
+def contract_schema(table: str, kinds: Mapping[str, Kind]) -> Any:
+    """What holds for every data set, whatever its own schema says."""
+    known = contract(table)
+    schema = schema_pb2.Schema()
+    for field in arrow_schema(table, kinds):
+        feature = schema.feature.add(name=field.name, type=_type(field.type))
+        column = known.get(field.name)
+        if column and column.required:
+            feature.presence.min_fraction, feature.presence.min_count = 1.0, 1
+        if not pa.types.is_list(field.type):
+            feature.value_count.min = feature.value_count.max = 1
+        if column and column.minimum is not None:
+            domain = feature.int_domain if field.type == pa.int64() else feature.float_domain
+            domain.min = int(column.minimum) if field.type == pa.int64() else column.minimum
+        if field.type == pa.bool_():
+            feature.bool_domain.SetInParent()
+        if field.name == "event_type":
+            feature.string_domain.value.extend(sorted(EventType))
+    return schema
+
+
+def infer_schema(table: str, kinds: Mapping[str, Kind], statistics: Any) -> Any:
+    """The first schema of a data set: the contract, and what the statistics show of the declared columns."""
+    import tensorflow_data_validation as tfdv
+
+    schema = contract_schema(table, kinds)
+    shown = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=MAX_DOMAIN)
+    domains = {domain.name: sorted(domain.value) for domain in shown.string_domain}
+    inferred = {feature.name: feature for feature in shown.feature}
+    stats = {feature.path.step[0]: feature for feature in statistics.datasets[0].features}
+    for feature in list(schema.feature):
+        name = feature.name
+        if name in kinds:
+            _learn(feature, kinds[name], inferred.get(name), stats.get(name), statistics, domains)
+        elif feature.name not in stats and feature.presence.min_fraction < 1:
+            schema.feature.remove(feature)
+    return schema
+
+
+def read_schema(table: str, text: str, kinds: Mapping[str, Kind], origin: str) -> Any:
+    """Parses a schema file and checks that it speaks of the declared columns.
+
+    Raises:
+        SoukError: no schema, or a declared column that it does not know.
+    """
+    schema = schema_pb2.Schema()
+    try:
+        text_format.Parse(text, schema)
+    except text_format.ParseError as error:
+        raise SoukError(f"{origin} to be a TFDV schema", str(error), "Mend the line, or delete the file.") from error
+    fields = {field.name: _type(field.type) for field in arrow_schema(table, kinds)}
+    features = {feature.name: feature for feature in schema.feature}
+    for name in sorted(kinds):
+        if name not in features or features[name].type != fields[name]:
+            raise SoukError(
+                f"{origin} to have a feature {name} of type {schema_pb2.FeatureType.Name(fields[name])}",
+                "none" if name not in features else schema_pb2.FeatureType.Name(features[name].type),
+                "Add it, or delete the file to have it inferred again.",
+            )
+    return schema
+
+
+def schema_text(table: str, dataset: str, schema: Any) -> str:
+    """A schema file."""
+    return HEADER.format(table=table, dataset=dataset) + text_format.MessageToString(schema)
+
+
+class SchemaFolder:
+    """The schemas of one data set in the workspace: `<table>.pbtxt`, and in `.inferred/` what was inferred.
+
+    A file that differs from the one in `.inferred/` was edited by hand and is never replaced.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, table: str) -> str:
+        """The text of a table's schema, "" without one."""
+        file = self.folder / f"{table}.pbtxt"
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+    def edited(self, table: str) -> bool:
+        """Whether the schema is not what was inferred."""
+        file = self.folder / ".inferred" / f"{table}.pbtxt"
+        return not file.is_file() or _digest(file.read_text(encoding="utf-8")) != _digest(self.read(table))
+
+    def write(self, table: str, text: str) -> None:
+        """Stores a schema as inferred."""
+        for folder in (self.folder / ".inferred", self.folder):
+            with whole_file(folder / f"{table}.pbtxt") as fresh:
+                fresh.write_text(text, encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _learn(
+    feature: Any, kind: Kind, inferred: Any, stats: Any, statistics: Any, domains: Mapping[str, list[str]]
+) -> None:
+    """Adds to a declared column's feature what the statistics show."""
+    if stats is None:
+        return
+    common = stats.string_stats.common_stats if stats.HasField("string_stats") else stats.num_stats.common_stats
+    share = common.num_non_missing / max(1, statistics.datasets[0].num_examples)
+    if feature.presence.min_fraction < 1:
+        feature.presence.min_fraction = math.floor(100 * KEPT_PRESENCE * share) / 100
+    if kind is Kind.VECTOR:
+        feature.value_count.min = feature.value_count.max = common.max_num_values
+    if kind is Kind.NUMERIC:
+        feature.drift_comparator.jensen_shannon_divergence.threshold = DRIFT
+    if kind in (Kind.CATEGORICAL, Kind.LIST) and inferred is not None and inferred.domain in domains:
+        feature.string_domain.value.extend(domains[inferred.domain])
+        feature.distribution_constraints.min_domain_mass = KNOWN_MASS
+        feature.drift_comparator.infinity_norm.threshold = DRIFT
+
+
+def _type(kind: pa.DataType) -> int:
+    value = kind.value_type if pa.types.is_list(kind) else kind
+    if pa.types.is_string(value):
+        return int(schema_pb2.BYTES)
+    return int(schema_pb2.INT if value in (pa.int64(), pa.bool_()) else schema_pb2.FLOAT)
