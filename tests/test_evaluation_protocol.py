@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.protocol import rank, slices, summarise
+from souk.evaluation.protocol import METRICS, rank, slices, summarise
 from souk.evaluation.queries import (
     frozen_queries,
     read_catalogue,
@@ -135,7 +135,7 @@ def test_users_weigh_the_same(read):
     window, catalogue = read(spec)
     queries = rolling_queries(window, catalogue, spec, most=20)
     ranking = rank(Fixed(catalogue, {"new": 1.0}), queries, catalogue)
-    models, table = summarise([ranking], queries, catalogue, samples=100)
+    models, table = summarise([ranking], queries, catalogue, METRICS, samples=100)
     by_user = table.set_index("user_id")["mrr"]
     assert by_user.to_dict() == pytest.approx({"ann": (1 / 4 + 1 / 3) / 2, "eve": 1.0})
     assert models["fixed"]["mrr"]["mean"] == pytest.approx(by_user.mean())
@@ -146,7 +146,7 @@ def test_slices_by_hand(read):
     spec = spec_of("always")
     window, catalogue = read(spec)
     queries = rolling_queries(window, catalogue, spec, most=20)
-    found = slices([rank(Fixed(catalogue, {"new": 1.0, "d": 0.5}), queries, catalogue)], queries, catalogue)
+    found = slices([rank(Fixed(catalogue, {"new": 1.0, "d": 0.5}), queries, catalogue)], queries, catalogue, METRICS)
     assert (found["cold users"]["queries"], found["cold users"]["users"]) == (1, 1)
     assert found["cold users"]["fixed"]["mrr"] == 1.0
     assert found["new items"]["queries"] == 2  # eve's, and d of ann's first

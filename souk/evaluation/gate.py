@@ -141,6 +141,8 @@ def _comparable(champion: Champion, dataset: str, test_start: int) -> Rule:
     """Whether the champion's twin knows nothing of the test window."""
     numbers: dict[str, float | str] = {"trained_until": champion.trained_until, "test_start": test_start}
     name = "champion_comparable"
+    if not champion.twin_name or champion.twin is None:
+        return Rule(name, False, numbers, f"{champion.name} has no twin. {REMEDY}")
     if champion.dataset != dataset:
         return Rule(
             name,
@@ -148,8 +150,6 @@ def _comparable(champion: Champion, dataset: str, test_start: int) -> Rule:
             {"champion": champion.dataset, "challenger": dataset},
             f"{champion.name} serves the data set {champion.dataset}, not {dataset}: use a --workspace of its own.",
         )
-    if not champion.twin_name or champion.twin is None:
-        return Rule(name, False, numbers, f"{champion.name} has no twin. {REMEDY}")
     if champion.trained_until > test_start:
         detail = f"The twin of {champion.name} was fitted past the start of the test window. {REMEDY}"
         return Rule(name, False, numbers, detail)

@@ -55,7 +55,7 @@ def rank(scorer: Scorer, queries: Sequence[Query], catalogue: Catalogue) -> Rank
 
 
 def summarise(
-    rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue, samples: int
+    rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue, metrics: Sequence[str], samples: int
 ) -> tuple[dict[str, dict[str, Any]], pd.DataFrame]:
     """Metrics of each model and of each user.
 
@@ -69,7 +69,7 @@ def summarise(
     models: dict[str, dict[str, Any]] = {}
     tables = []
     for ranking in rankings:
-        own = {name: mean_by_user(query_metric(name, ranking.ranks), users, len(names)) for name in METRICS}
+        own = {name: mean_by_user(query_metric(name, ranking.ranks), users, len(names)) for name in metrics}
         shown = ranking.top[ranking.top >= 0]
         models[ranking.name] = {
             **{name: vars(bootstrap(values, samples, SEED)) for name, values in own.items()},
@@ -99,13 +99,15 @@ def slices(rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Cat
     new = [~catalogue.old[query.targets] for query in queries]
     warm = [~a & ~b for a, b in zip(cold, new, strict=True)]
     return {
-        "cold users": _slice(rankings, queries, cold),
-        "new items": _slice(rankings, queries, new),
-        "known users and items": _slice(rankings, queries, warm),
+        "cold users": _slice(rankings, queries, cold, metrics),
+        "new items": _slice(rankings, queries, new, metrics),
+        "known users and items": _slice(rankings, queries, warm, metrics),
     }
 
 
-def _slice(rankings: Sequence[Ranking], queries: Sequence[Query], chosen: Sequence[np.ndarray]) -> dict[str, Any]:
+def _slice(
+    rankings: Sequence[Ranking], queries: Sequence[Query], chosen: Sequence[np.ndarray], metrics: Sequence[str]
+) -> dict[str, Any]:
     kept = [index for index, mask in enumerate(chosen) if mask.any()]
     place: dict[str, int] = {}
     users = np.array([place.setdefault(queries[i].user_id, len(place)) for i in kept], dtype=np.int64)
@@ -113,7 +115,7 @@ def _slice(rankings: Sequence[Ranking], queries: Sequence[Query], chosen: Sequen
     for ranking in rankings if kept else ():
         ranks = [ranking.ranks[i][chosen[i]] for i in kept]
         values[ranking.name] = {
-            name: float(mean_by_user(query_metric(name, ranks), users, len(place)).mean()) for name in METRICS
+            name: float(mean_by_user(query_metric(name, ranks), users, len(place)).mean()) for name in metrics
         }
     return values
 

@@ -55,7 +55,8 @@ class Query:
         timestamp: UTC epoch milliseconds.
         state: what is known strictly before it, in the challenger's spec.
         context: declared event columns at that moment.
-        past: the user's events before it, oldest first: states in another spec are computed from them.
+        past: the user's events before it, oldest first, and
+        profile: the row of the users table: states in another spec are computed from them.
         history: positions of the items engaged before it, oldest first, repeats kept.
         excluded: positions that the slate may not show: by the repeat rule, or unavailable.
         targets: positions of the right items, none of them excluded.
@@ -67,6 +68,7 @@ class Query:
     state: UserState
     context: Mapping[str, Any]
     past: Sequence[Event]
+    profile: Mapping[str, Any]
     history: Ints
     excluded: Ints
     targets: Ints
@@ -80,7 +82,7 @@ class TestWindow:
     Args:
         start: UTC epoch milliseconds; the window ends with the data.
         events: all events of each such user, oldest first.
-        profiles: their declared columns.
+        profiles: their rows of the users table.
     """
 
     __test__ = False  # not a test, whatever pytest makes of the name
@@ -127,7 +129,7 @@ def read_test_window(tables: Path, features: Path, spec: FeatureSpec) -> TestWin
     return TestWindow(
         start=start,
         events={user: tuple(sorted(own, key=lambda e: e.order)) for user, own in events.items()},
-        profiles={row["user_id"]: profile_of(row, spec) for row in people},
+        profiles={row["user_id"]: row for row in people},
     )
 
 
@@ -148,6 +150,8 @@ def _engaging_rows(table: pa.Table, spec: FeatureSpec) -> np.ndarray:
     objective = spec.objectives.engaged
     found = np.isin(table["event_type"].to_numpy(), [str(kind) for kind in objective.events])
     for column, least in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):
+        if least is not None and column not in table.column_names:
+            return np.zeros(len(table), dtype=bool)
         if least is not None:
             found &= pc.fill_null(pc.greater_equal(table[column], least), False).to_numpy()
     return found
@@ -189,12 +193,18 @@ def _moments(window: TestWindow, user: str, spec: FeatureSpec) -> Iterator[tuple
         yield time, list(events)
 
 
+def in_spec(query: Query, spec: FeatureSpec) -> UserState:
+    """The state of a query for models of another spec: they may keep a longer history or other columns."""
+    return state_of(query.user_id, query.past, spec, profile_of(query.profile, spec))
+
+
 def _query(
     window: TestWindow, user: str, time: int, wanted: Sequence[Event], catalogue: Catalogue, spec: FeatureSpec
 ) -> Query:
     events = window.events[user]
     past = events[: bisect_left(events, time, key=lambda e: e.timestamp)]
-    state = state_of(user, past, spec, window.profiles.get(user, {}))
+    profile = window.profiles.get(user, {})
+    state = state_of(user, past, spec, profile_of(profile, spec))
     hidden = np.flatnonzero(~catalogue.available)
     repeats = [catalogue.position[item] for item in repeat_excluded(state, time, spec) if item in catalogue.position]
     excluded = np.union1d(hidden, np.array(repeats, dtype=np.int64)).astype(np.int64)
@@ -210,6 +220,7 @@ def _query(
         state=state,
         context=wanted[0].context,
         past=past,
+        profile=profile,
         history=np.array([catalogue.position[e.item_id] for e in past if engaging(e, spec)], dtype=np.int64),
         excluded=excluded,
         targets=np.array(list(targets), dtype=np.int64),

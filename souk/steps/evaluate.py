@@ -1,0 +1,139 @@
+"""Step `evaluate`: the challenger beside the baselines and the champion, and the gate's verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from souk.config import Evaluate, parse_step_config
+from souk.evaluation.gate import Champion, Verdict, compare_identity, judge
+from souk.evaluation.measure import main_metrics, measure
+from souk.evaluation.report import page, summary
+from souk.metrics import parse_metric
+from souk.progress import report
+from souk.release.bundle import Bundle, write_bundle
+from souk.release.naming import content_digests, read_weights, release_name
+from souk.workspace import Workspace
+
+IDENTITY = "identity.json"  # in a twin's folder: its name and data set
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the step writes."""
+
+    report_html: Path
+    summary_md: Path
+    evaluation: Path
+
+
+def evaluate(
+    config: str,
+    champion: str,
+    workspace: str,
+    tables: str,
+    features: str,
+    towers: str,
+    ranker: str,
+    index: str,
+    twin: str,
+    report_html: str,
+    summary_md: str,
+    evaluation: str,
+) -> tuple[str, dict[str, float]]:
+    """Assembles the challenger's twin, judges it and reports.
+
+    Args:
+        config: the section `evaluate`, JSON.
+        champion: the release that is served, "" before the first.
+        workspace: holds the champion.
+        tables: from `ingest`.
+        features: from `build_features`.
+        towers: the twin's, from `train_two_tower`.
+        ranker: the twin's, from `train_ranker`.
+        index: the twin's, from `load_index`.
+        twin: output folder, the challenger's twin as a bundle.
+        report_html: output file.
+        summary_md: output file.
+        evaluation: output folder: metrics, verdict, both reports, metrics by user.
+
+    Returns:
+        `promote`, `reject`, `unchanged` or `not_comparable`, and the main metrics.
+    """
+    settings: Evaluate = parse_step_config("evaluate", config).evaluate
+    parse_metric(settings.primary)
+    outputs = Outputs(Path(report_html), Path(summary_md), Path(evaluation))
+    collection = json.loads((Path(index) / "index.json").read_text(encoding="utf-8"))["collection"]
+    bundle = write_bundle(twin, features, towers, ranker, "test_start", collection)
+    name = _identify(bundle, Path(features), Path(towers), Path(ranker))
+    served = read_champion(champion, Path(workspace))
+    verdict = compare_identity(served, name, bundle.spec.dataset, bundle.settings.trained_until)
+    if verdict and verdict.outcome == "unchanged":
+        metrics, per_user = _measured_before(Workspace(Path(workspace)).releases / champion / "evaluation")
+    else:
+        compared = Champion() if verdict else served
+        metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
+        verdict = verdict or judge(per_user, champion, settings)
+    report(f"{verdict.outcome}: {verdict.rules[0].detail}")
+    histories = {"two_tower": _history(Path(towers)), "ranker": _history(Path(ranker))}
+    _write(outputs, metrics, per_user, verdict, histories)
+    return verdict.outcome, main_metrics(metrics)
+
+
+def read_champion(name: str, workspace: Path) -> Champion:
+    """What is known of the served release without opening its models."""
+    if not name:
+        return Champion()
+    twin = Workspace(workspace).releases / name / "twin"
+    if not (twin / IDENTITY).is_file():
+        return Champion(name)
+    identity, settings = (json.loads((twin / file).read_text(encoding="utf-8")) for file in (IDENTITY, "bundle.json"))
+    return Champion(name, twin, identity["name"], identity["dataset"], settings["trained_until"])
+
+
+def _identify(bundle: Bundle, features: Path, towers: Path, ranker: Path) -> str:
+    """Names the twin by its content, as a release is named, and leaves the name in its folder."""
+    dataset = bundle.spec.dataset
+    name = release_name(dataset, content_digests(bundle, features, read_weights(towers, ranker)))
+    text = json.dumps({"name": name, "dataset": dataset}, indent=1)
+    (bundle.folder / IDENTITY).write_text(text, encoding="utf-8")
+    return name
+
+
+def _measured_before(evaluation: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What the evaluation of a release measured."""
+    metrics: dict[str, Any] = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    return metrics, pd.read_parquet(evaluation / "per_user.parquet")
+
+
+def _history(model: Path) -> list[dict[str, float]]:
+    """The records of each epoch in `training.json`."""
+    values = json.loads((model / "training.json").read_text(encoding="utf-8"))
+    return list(values.get("history", []))
+
+
+def _write(
+    outputs: Outputs,
+    metrics: Mapping[str, Any],
+    per_user: pd.DataFrame,
+    verdict: Verdict,
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+) -> None:
+    outputs.evaluation.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "metrics.json": json.dumps(metrics, indent=1, sort_keys=True),
+        "verdict.json": verdict.to_json(),
+        "summary.md": summary(metrics, verdict),
+        "report.html": page(metrics, verdict, histories),
+    }
+    for file, text in texts.items():
+        (outputs.evaluation / file).write_text(text, encoding="utf-8")
+    per_user.to_parquet(outputs.evaluation / "per_user.parquet", index=False)
+    for file, target in (("report.html", outputs.report_html), ("summary.md", outputs.summary_md)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(texts[file], encoding="utf-8")
