@@ -93,7 +93,9 @@ def recall_curves(rankings: Sequence[Ranking], queries: Sequence[Query]) -> dict
     }
 
 
-def slices(rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue) -> dict[str, dict[str, Any]]:
+def slices(
+    rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue, metrics: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """Metrics on cold users (no event before the query) and on new items (no event before the window)."""
     cold = [np.full(len(query.targets), query.state.count == 0) for query in queries]
     new = [~catalogue.old[query.targets] for query in queries]
