@@ -21,7 +21,7 @@ def placed(target: str | Path) -> Iterator[Path]:
     """
     place = Path(os.path.abspath(target))
     place.parent.mkdir(parents=True, exist_ok=True)
-    fresh, old = (place.with_name(f".{place.stem}.{end}{place.suffix}") for end in ("partial", "old"))
+    fresh, old = _beside(place)
     with (place.parent / f".{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         remove(fresh)
@@ -36,6 +36,21 @@ def placed(target: str | Path) -> Iterator[Path]:
         finally:
             remove(fresh)
             remove(old)
+
+
+def clear(folder: str | Path) -> None:
+    """Deletes what killed processes left in `folder` beside places that nobody fills now."""
+    for path in Path(folder).glob(".*.lock"):
+        with path.open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in _beside(path.with_name(path.name[1 : -len(".lock")])):
+                remove(left)
+
+
+def _beside(place: Path) -> tuple[Path, Path]:
+    """Where the new content grows, and where the old one waits; both keep the ending that some readers insist on."""
+    partial, old = (place.with_name(f".{place.stem}.{end}{place.suffix}") for end in ("partial", "old"))
+    return partial, old
 
 
 def remove(path: Path) -> None:

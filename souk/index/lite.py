@@ -10,9 +10,10 @@ import os
 import shutil
 import threading
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
-from souk.folders import placed
+from souk.folders import clear, placed, remove
 from souk.index.interface import IndexUnavailable
 
 SEAL = "souk.json"
@@ -104,6 +105,16 @@ def copy(source: str, path: str) -> None:
     """Copies a sealed folder to `path`, whole or not at all."""
     with placed(path) as fresh:
         shutil.copytree(source, fresh)
+
+
+def sweep(folder: str | Path, keep: Collection[str]) -> list[str]:
+    """Deletes the collections of `folder` that are not in `keep` and that no process holds; returns their names."""
+    clear(folder)
+    gone = [path for path in sorted(Path(folder).glob("[!.]*.db")) if path.stem not in keep]
+    gone = [path for path in gone if not held_here(str(path)) and not held_elsewhere(str(path))]
+    for path in gone:
+        remove(path)
+    return [path.stem for path in gone]
 
 
 def _checksums(folder: Path) -> dict[str, str]:

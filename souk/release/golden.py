@@ -20,7 +20,7 @@ from souk.errors import SoukError
 from souk.schema import DAY_MS
 from souk.spec import FeatureSpec, read_spec
 from souk.state import UserState
-from souk.state_rows import from_row, to_row
+from souk.state_rows import from_row, profile_of, to_row
 
 NAME = "golden.jsonl"
 TOLERANCE = 1e-3
@@ -57,13 +57,25 @@ def golden_requests(features: str | Path, spec: FeatureSpec, count: int = REQUES
     chosen = np.sort(random.choice(len(table), size=min(count - 1, len(table)), replace=False))
     states = [from_row(row, spec) for row in table.take(chosen).to_pylist()]
     last = max((state.events[-1].timestamp for state in states if state.events), default=0)
-    states.append(UserState("nobody", profile={}))
+    states.append(UserState("nobody", profile=profile_of({}, spec)))
     gaps = random.integers(DAY_MS // 24, 30 * DAY_MS, size=len(states)).tolist()
     sizes = random.integers(5, 21, size=len(states)).tolist()
+    contexts = _contexts(Path(features), spec, random, len(states))
     return [
-        GoldenRequest(state.user_id, k, (state.events[-1].timestamp if state.events else last) + gap, state)
-        for state, gap, k in zip(states, gaps, sizes, strict=True)
+        GoldenRequest(state.user_id, k, (state.events[-1].timestamp if state.events else last) + gap, state, context)
+        for state, gap, k, context in zip(states, gaps, sizes, contexts, strict=True)
     ]
+
+
+def _contexts(features: Path, spec: FeatureSpec, random: np.random.Generator, count: int) -> list[dict[str, Any]]:
+    """Contexts that events really had, without what is missing in them."""
+    names = {feature.name: feature.source for feature in spec.context}
+    if not names:
+        return [{}] * count
+    table = pq.read_table(features / "examples.parquet", columns=list(names))
+    rows = table.take(random.integers(len(table), size=count)).to_pylist()
+    plain = [{names[name]: _null_for_nan(value) for name, value in row.items()} for row in rows]
+    return [{name: value for name, value in row.items() if value not in (None, "", [])} for row in plain]
 
 
 def write_golden(folder: str | Path, requests: Sequence[GoldenRequest], answers: Sequence[Answer]) -> None:

@@ -1,0 +1,104 @@
+"""The step that makes a release the one that is served: everything is in place and checked before the pointer moves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from souk.config import parse_step_config
+from souk.errors import SoukError
+from souk.folders import clear, placed
+from souk.index import lite
+from souk.index.interface import IndexUnavailable
+from souk.index.milvus import open_or_build
+from souk.progress import report
+from souk.release.bundle import Bundle
+from souk.release.manifest import verify
+from souk.release.pointer import collections_in_use, point
+from souk.spec import FeatureSpec
+from souk.state_rows import from_row
+from souk.store.feast_store import FeastStore
+from souk.store.interface import StoreError
+from souk.store.publish import publish
+from souk.workspace import Workspace
+
+ASKED = 50  # users whose states Feast must give back
+
+
+def deploy(config: str, workspace: str, release: str, features: str, index: str) -> dict[str, float]:
+    """Copies the release, its collection and its user states into the workspace, then moves `current`.
+
+    Killed anywhere, the release before it stays current and whole, and another call completes the work. What is in
+    place already is left as it is.
+
+    Args:
+        config: the step's config.
+        workspace: the workspace folder.
+        release: output of package_release.
+        features: output of build_features; Feast is filled from it where it does not answer.
+        index: output of load_index for the release's vectors.
+
+    Returns:
+        `changed` (1 where another release was current before), `files`, `states`.
+    """
+    settings = parse_step_config("deploy", config).load_index
+    place = Workspace(Path(workspace))
+    manifest = verify(release)
+    name, before = manifest["name"], place.current_release()
+    bundle = Bundle.load(_copied(Path(release), place.releases / name))
+    report(f"{name}: {len(manifest['files'])} files verified")
+    _load_collection(bundle, place, Path(index), settings.uri)
+    states = _fill_store(bundle.spec, place, Path(features) / "user_state.parquet")
+    point(place, name)
+    for collection in lite.sweep(place.milvus, collections_in_use(place)):
+        report(f"deleted collection {collection}: neither the current release nor the one before it names it")
+    clear(place.releases)
+    report(f"current is {name}" if name == before else f"current: {before or 'nothing'} -> {name}")
+    return {"changed": float(name != before), "files": float(len(manifest["files"])), "states": float(states)}
+
+
+def _copied(source: Path, target: Path) -> Path:
+    """A whole copy of the release at `target`; one that is there and whole is left alone."""
+    try:
+        verify(target)
+    except SoukError:
+        with placed(target) as fresh:
+            shutil.copytree(source, fresh)
+            verify(fresh)
+    return target
+
+
+def _load_collection(bundle: Bundle, place: Workspace, index: Path, server: str) -> None:
+    """Sees that the release's collection is whole where the server will look for it."""
+    collection = bundle.settings.collection
+    uri = server or str(place.milvus / f"{collection}.db")
+    if not server:
+        if lite.held_elsewhere(uri):
+            report(f"collection {collection} is being served already")
+            return
+        name = json.loads((index / "index.json").read_text(encoding="utf-8"))["uri"]
+        try:
+            lite.check(uri, collection, len(bundle.vectors))
+        except IndexUnavailable:
+            if (index / name / lite.SEAL).is_file():
+                lite.copy(str(index / name), uri)
+    open_or_build(uri, collection, bundle.vectors, bundle.available, report).close()
+
+
+def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path) -> int:
+    """Publishes the user states, unless Feast gives back the ones of this file; how many were published."""
+    rows = pq.ParquetFile(user_state).iter_batches(batch_size=ASKED)
+    wanted = [from_row(row, spec) for row in next(iter(rows)).to_pylist()]
+    try:
+        found = FeastStore(place.feast, spec).read([state.user_id for state in wanted])
+    except StoreError:
+        found = []
+    # A state may be newer here than in the file, never older.
+    if len(found) == len(wanted) and all(f and f.count >= w.count for f, w in zip(found, wanted, strict=True)):
+        return 0
+    report("publishing the user states to Feast")
+    return publish(user_state, spec, place.feast, time.time_ns() // 1_000_000)

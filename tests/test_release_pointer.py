@@ -1,0 +1,155 @@
+"""The pointer: atomic for readers, remembered for rollback, never at a damaged release; and what the commands print."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from souk.errors import SoukError
+from souk.release.commands import diff_text, list_text, rollback_text, show_text, verify_text
+from souk.release.pointer import collections_in_use, history, point, release_folder, release_names, rollback
+from souk.workspace import Workspace
+from tests.release_fixtures import deployed
+
+FLIP = """
+import sys
+from pathlib import Path
+from souk.release.pointer import point
+from souk.workspace import Workspace
+place = Workspace(Path(sys.argv[1]))
+print("go", flush=True)
+while True:
+    for name in sys.argv[2:]:
+        point(place, name)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A workspace with three releases, none current."""
+    work = tmp_path_factory.mktemp("pointer")
+    workspace = Workspace(work / "souk")
+    names = [deployed(workspace, work / str(seed), seed) for seed in (1, 2, 3)]
+    return workspace, names
+
+
+@pytest.fixture
+def releases(place):
+    """The same with nothing current and no history."""
+    workspace, names = place
+    workspace.current.unlink(missing_ok=True)
+    (workspace.releases / "history.json").unlink(missing_ok=True)
+    return workspace, names
+
+
+def test_nothing_is_current_before_the_first(releases):
+    workspace, names = releases
+    assert release_names(workspace) == sorted(names)
+    assert workspace.current_release() == ""
+    with pytest.raises(SoukError, match="current"):
+        release_folder(workspace, "current")
+    with pytest.raises(SoukError, match="before the current"):
+        rollback(workspace)
+
+
+def test_rollback_goes_back_step_by_step(releases):
+    workspace, (a, b, c) = releases
+    for name in (a, b, c):
+        point(workspace, name)
+    assert history(workspace) == [a, b]
+    assert [rollback(workspace), workspace.current_release()] == [b, b]
+    assert [rollback(workspace), workspace.current_release()] == [a, a]
+    with pytest.raises(SoukError):
+        rollback(workspace)
+    assert rollback(workspace, c) == workspace.current_release() == c
+    assert history(workspace) == [a]
+
+
+def test_pointing_at_the_current_release_changes_nothing(releases):
+    workspace, (a, b, _) = releases
+    for name in (a, b, b):
+        point(workspace, name)
+    assert history(workspace) == [a]
+
+
+def test_an_unknown_release_names_the_nearest(releases):
+    workspace, (a, *_) = releases
+    with pytest.raises(SoukError, match=a):
+        point(workspace, a[:-1])
+    assert workspace.current_release() == ""
+
+
+def test_a_damaged_release_is_not_rolled_back_to(releases):
+    workspace, (a, b, _) = releases
+    for name in (a, b):
+        point(workspace, name)
+    path = workspace.releases / a / "vectors.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"\x7f")
+    with pytest.raises(SoukError, match=r"changed vectors\.npy"):
+        rollback(workspace)
+    assert workspace.current_release() == b
+    path.write_bytes(content)
+    assert rollback(workspace) == a
+
+
+def test_a_reader_never_meets_a_broken_pointer(releases):
+    """While one process moves it, and after each of ten such processes was killed."""
+    workspace, names = releases
+    point(workspace, names[0])
+    for _ in range(10):
+        mover = subprocess.Popen(
+            [sys.executable, "-c", FLIP, str(workspace.root), *names], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert mover.stdout.readline() == "go\n"
+            for _ in range(300):
+                folder = os.path.realpath(workspace.current)
+                assert os.path.basename(folder) in names
+                assert os.path.exists(os.path.join(folder, "release.json"))
+        finally:
+            mover.send_signal(signal.SIGKILL)
+            mover.communicate()
+        assert workspace.current_release() in names
+        assert set(history(workspace)) <= set(names) - {workspace.current_release()}
+    assert rollback(workspace) in names
+
+
+def test_collections_of_current_and_previous_are_in_use(releases):
+    workspace, names = releases
+    used = []
+    for name in names:
+        point(workspace, name)
+        used.append(collections_in_use(workspace))
+    assert [len(collections) for collections in used] == [1, 2, 2]
+    assert used[0] < used[1]
+    assert not used[0] & used[2]
+
+
+def test_what_the_commands_print(releases):
+    workspace, (a, b, c) = releases
+    for name in (a, b):
+        point(workspace, name)
+    assert "current" in next(line for line in list_text(workspace).splitlines() if b in line)
+    assert "previous" in next(line for line in list_text(workspace).splitlines() if a in line)
+    assert len(list_text(workspace).splitlines()) == 3
+    assert "40 (39 available), dimension 8" in show_text(workspace, "current")
+    assert "ndcg@10: 0.2" in show_text(workspace, b)
+    assert "files as they were packaged" in verify_text(workspace, c)
+    assert rollback_text(workspace) == f"{b} -> {a}"
+
+
+def test_diff_tells_what_changed(releases):
+    workspace, (a, b, _) = releases
+    text = diff_text(workspace, a, b)
+    assert "different   settings, vectors, weights" in text  # settings: the collection is named by the vectors
+    assert "ndcg@10: 0.1 -> 0.2" in text
+    assert "ranker/kernel: moved" in text
+    assert "0 new, 0 gone" in text
+    assert "same release" in diff_text(workspace, a, a)
+
+
+def test_no_releases_yet(tmp_path):
+    assert "souk run" in list_text(Workspace(tmp_path))
