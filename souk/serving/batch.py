@@ -1,0 +1,122 @@
+"""Recommendations for a file of requests: the server's path without the server.
+
+It searches in process: exact, and free of the Milvus Lite folder that a running server holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from souk.errors import SoukError
+from souk.release.bundle import Bundle
+from souk.release.manifest import verify
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request, RequestParser, shown
+from souk.serving.served import open_store, served_folder
+from souk.serving.slate import Slate
+from souk.workspace import Workspace
+
+BATCH = 64
+
+
+def recommend_lines(
+    lines: Iterable[bytes], recommender: Recommender, parser: RequestParser, now: int
+) -> Iterator[dict[str, Any]]:
+    """An answer for each line, in order; a line that is wrong gets `error`.
+
+    Args:
+        lines: one request as JSON each.
+        recommender: a loaded recommender.
+        parser: of the same release.
+        now: the moment of requests without `timestamp`, UTC epoch milliseconds.
+    """
+    numbered = enumerate(lines, 1)
+    while batch := list(islice(numbered, BATCH)):
+        parsed = [_parsed(line, number, parser, now) for number, line in batch]
+        slates = iter(recommender.recommend([request for request in parsed if isinstance(request, Request)]))
+        for request in parsed:
+            yield _answer(next(slates)) if isinstance(request, Request) else {"error": str(request)}
+
+
+def recommend_file(
+    workspace: str | Path,
+    requests: str | Path,
+    output: str | Path,
+    now: int,
+    k: int | None = None,
+    release: str = "",
+    report: Callable[[str], None] = lambda text: None,
+) -> dict[str, int]:
+    """Answers the lines of one file in another, which appears when it is whole.
+
+    Args:
+        workspace: the workspace folder.
+        requests: JSON lines; see `docs/serving.md`.
+        output: JSON lines, one for each line of `requests`: `user_id, items, scores, release, degraded`, or `error`.
+        now: the moment of requests without `timestamp`, UTC epoch milliseconds.
+        k: items for lines without `k`; the release's slate size where None.
+        release: a release's folder; "" for the workspace's current one.
+        report: is told how far it is.
+
+    Returns:
+        how many lines were `answered` and `refused`.
+
+    Raises:
+        SoukError: no release, `k` out of bounds, `requests` cannot be read or `output` cannot be written.
+    """
+    place = Workspace(Path(workspace))
+    folder = served_folder(place, release)
+    verify(folder)
+    bundle = Bundle.load(folder)
+    most = bundle.settings.max_slate_size
+    if k is not None and not 1 <= k <= most:
+        raise SoukError(f"--k from 1 to {most}, the release's max_slate_size", str(k), "Ask for less.")
+    recommender = Recommender.load(bundle, None, open_store(place, bundle))
+    parser = RequestParser(bundle.spec, k or bundle.settings.slate_size, most)
+    counts = {"answered": 0, "refused": 0}
+    partial = Path(output).with_name(f".{Path(output).name}.{os.getpid()}.partial")
+    try:
+        with open(requests, "rb") as source, open(partial, "wb") as target:
+            _write(recommend_lines(source, recommender, parser, now), target, counts, report)
+        os.replace(partial, output)
+    except OSError as error:
+        expected = f"{requests} to be readable and {output} to be writable"
+        raise SoukError(expected, f"{type(error).__name__}: {error}", "Check both paths.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return counts
+
+
+def _write(
+    answers: Iterable[dict[str, Any]], target: BinaryIO, counts: dict[str, int], report: Callable[[str], None]
+) -> None:
+    for number, answer in enumerate(answers, 1):
+        target.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+        counts["refused" if "error" in answer else "answered"] += 1
+        if number % 5_000 == 0:
+            report(f"{number:,} requests answered")
+
+
+def _parsed(line: bytes, number: int, parser: RequestParser, now: int) -> Request | SoukError:
+    path = f"line {number}"
+    try:
+        return parser.parse(json.loads(line), now, f"{path}", path)
+    except SoukError as error:
+        return error
+    except (ValueError, RecursionError):
+        return SoukError(f"{path} to be a JSON object", shown(line), "One request a line; see docs/serving.md.")
+
+
+def _answer(slate: Slate) -> dict[str, Any]:
+    return {
+        "user_id": slate.user_id,
+        "items": [item.item_id for item in slate.items],
+        "scores": [item.score for item in slate.items],
+        "release": slate.release,
+        "degraded": list(slate.degraded),
+    }

@@ -1,0 +1,53 @@
+"""Raw features of a batch as the arrays that the models' `serve` signatures take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from souk.spec import Entity, Feature, FeatureSpec
+from souk.state import QueryFeatures
+
+FILL: dict[str, Any] = {"string": "", "int64": 0, "float32": math.nan}
+DTYPE: dict[str, Any] = {"string": object, "int64": np.int64, "float32": np.float32}
+
+
+def query_inputs(batch: Sequence[QueryFeatures], spec: FeatureSpec) -> dict[str, np.ndarray]:
+    """The inputs of the query tower.
+
+    Returns:
+        user features `[B]` or `[B, length]`, token features `[B, history_length]` padded at the end, `token_count`
+        `[B]` int64, query features `[B]`.
+    """
+    inputs = {f.name: column([row.user[f.name] for row in batch], f) for f in spec.of(Entity.USER)}
+    inputs |= {f.name: column([row.query[f.name] for row in batch], f) for f in spec.of(Entity.QUERY)}
+    for feature in spec.of(Entity.TOKEN):
+        inputs[feature.name] = padded(
+            [row.tokens[feature.name] for row in batch], spec.history_length, feature.dtype
+        )
+    inputs["token_count"] = np.array([len(row.window) for row in batch], np.int64)
+    return inputs
+
+
+def item_inputs(rows: Mapping[str, Sequence[Any]], spec: FeatureSpec) -> dict[str, np.ndarray]:
+    """The raw item features of the catalogue, `[items]` or `[items, length]`, from the columns of the item table."""
+    return {f.name: column(rows[f.name], f) for f in spec.of(Entity.ITEM)}
+
+
+def column(values: Sequence[Any], feature: Feature) -> np.ndarray:
+    """One feature's values, `[rows]` or `[rows, length]`; what is missing takes its default."""
+    if feature.length:
+        return padded([() if value is None else value for value in values], feature.length, feature.dtype)
+    fill = FILL[feature.dtype]
+    return np.array([fill if value is None else value for value in values], DTYPE[feature.dtype])
+
+
+def padded(rows: Sequence[Sequence[Any]], length: int, dtype: str) -> np.ndarray:
+    """Rows of at most `length` values, padded at the end: `[rows, length]`."""
+    array = np.full((len(rows), length), FILL[dtype], DTYPE[dtype])
+    for line, row in zip(array, rows, strict=True):
+        line[: len(row)] = row
+    return array

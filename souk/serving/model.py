@@ -1,0 +1,136 @@
+"""The KServe model: V1 and V2 requests to slates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+from kserve import InferRequest, InferResponse, Model
+from kserve.errors import InvalidInput
+
+from souk.errors import SoukError, unknown
+from souk.serving import tensors
+from souk.serving.impressions import ImpressionLog
+from souk.serving.metrics import ServingMetrics
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request, RequestParser, shown
+from souk.serving.slate import Slate
+
+NAME = "souk"
+
+
+class SoukModel(Model):
+    """Parses, recommends, answers and records.
+
+    The models run in one thread of their own, so that the event loop stays free to read and refuse requests.
+
+    Args:
+        recommender: a loaded recommender.
+        parser: of the same release.
+        impressions: an open log.
+        metrics: counters.
+        clock: UTC epoch milliseconds.
+        request_ids: gives a new id with each call.
+    """
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        parser: RequestParser,
+        impressions: ImpressionLog,
+        metrics: ServingMetrics,
+        clock: Callable[[], int],
+        request_ids: Callable[[], str],
+    ) -> None:
+        super().__init__(NAME, return_response_headers=True)
+        self._recommender = recommender
+        self._parser = parser
+        self._impressions = impressions
+        self._metrics = metrics
+        self._clock = clock
+        self._request_ids = request_ids
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recommender")
+
+    async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
+        """The checked requests, beside the V2 request where there is one.
+
+        Raises:
+            InvalidInput: the request is wrong; the text says expected, received, remedy.
+        """
+        try:
+            v2 = payload if isinstance(payload, InferRequest) else None
+            instances = tensors.instances_of(v2) if v2 else instances_of(payload)
+            return self._parser.parse_all(instances, self._clock(), self._request_ids), v2
+        except SoukError as error:
+            raise InvalidInput(str(error)) from error
+
+    def validate(self, payload: Any) -> Any:
+        """`preprocess` has checked it."""
+        return payload
+
+    async def predict(
+        self, payload: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
+    ) -> tuple[list[Slate], InferRequest | None]:
+        """The slates of checked requests."""
+        requests, v2 = payload
+        slates = await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, requests)
+        if response_headers is not None:
+            response_headers["x-souk-release"] = self._recommender.release
+        return slates, v2
+
+    async def postprocess(
+        self, result: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
+    ) -> dict[str, Any] | InferResponse:
+        """The answer in the protocol of the request; from here on it counts as shown."""
+        slates, v2 = result
+        answer = tensors.response_of(slates, v2) if v2 else {"predictions": [slate.to_json() for slate in slates]}
+        self._impressions.record(slates)
+        return answer
+
+    async def explain(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
+        """Refuses: there are no explanations yet."""
+        raise InvalidInput("Expected a request to :predict. Received: one to :explain. This version explains nothing.")
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        """The V2 inputs; all but user_id may be left out."""
+        return [{"name": name, "datatype": types[0], "shape": [-1]} for name, types in tensors.INPUTS.items()]
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        """The V2 outputs."""
+        shapes = {"slate": [-1]}
+        return [
+            {"name": name, "datatype": datatype, "shape": shapes.get(name, [-1, -1])}
+            for name, datatype in tensors.OUTPUTS.items()
+        ]
+
+    def _answer(self, requests: list[Request]) -> list[Slate]:
+        slates = self._recommender.recommend(requests)
+        self._metrics.count(slates)
+        return slates
+
+
+def instances_of(payload: Any) -> Any:
+    """The instances of a V1 body.
+
+    Raises:
+        SoukError: the body is not a JSON object with `instances` and nothing else.
+    """
+    if isinstance(payload, bytes | str):
+        try:
+            payload = orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            raise SoukError("a JSON body", f"{len(payload)} bytes that are none ({error})", EXAMPLE) from error
+    if not isinstance(payload, dict):
+        raise SoukError("the body to be an object with instances", shown(payload), EXAMPLE)
+    for name in payload:
+        if name != "instances":
+            raise unknown("body: a field", str(name)[:80], ["instances"])
+    if "instances" not in payload:
+        raise SoukError("the body to have instances", "an empty object", EXAMPLE)
+    return payload["instances"]
+
+
+EXAMPLE = 'For example {"instances": [{"user_id": "42", "k": 10}]}.'

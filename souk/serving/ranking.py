@@ -1,0 +1,110 @@
+"""The candidates of one request on their way to a slate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from souk.serving.catalogue import Catalogue, SafeSlates
+from souk.serving.request import Request
+from souk.serving.slate import Slate, SlateItem
+from souk.state import UserState
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the retrievers brought for one request, best first.
+
+    Args:
+        positions: `[C]` int64.
+        scores: `[C]` float32, dot products of query and item.
+        popular: how many at the end only popularity brought.
+    """
+
+    positions: np.ndarray
+    scores: np.ndarray
+    popular: int = 0
+
+
+NO_CANDIDATES = Candidates(np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Ranked candidates of one request, before the slate is cut and filled.
+
+    Args:
+        candidates: in the retrievers' order.
+        order: `[C]` int64, indices into the candidates, best first.
+        scores: `[C]` float32 by candidate: what the order follows.
+        heads: `[C]` float32 by candidate for each objective; empty where the ranker did not answer.
+        excluded: positions that must not appear.
+        state: what was known of the user.
+        degraded: why this is less than it could be.
+    """
+
+    candidates: Candidates
+    order: np.ndarray
+    scores: np.ndarray
+    heads: Mapping[str, np.ndarray]
+    excluded: frozenset[int]
+    state: UserState
+    degraded: tuple[str, ...]
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Positions in the catalogue, best first, `[C]` int64."""
+        return self.candidates.positions[self.order]
+
+
+@dataclass(frozen=True)
+class SlateMaker:
+    """Cuts rankings to slates, and fills those that are short: popular items of the segment, of all, then any.
+
+    Args:
+        catalogue: the items.
+        safe: popular items.
+        release: its name.
+        arm: the experiment arm.
+    """
+
+    catalogue: Catalogue
+    safe: SafeSlates
+    release: str
+    arm: str = ""
+
+    def slate(self, request: Request, ranking: Ranking) -> Slate:
+        """The answer to `request`."""
+        candidates, retriever = ranking.candidates, "candidates" if request.candidates is not None else "two_tower"
+        first_popular = len(candidates.positions) - candidates.popular
+        items: list[SlateItem] = []
+        for index in ranking.order[: request.k].tolist():
+            heads = {head: float(values[index]) for head, values in ranking.heads.items()}
+            source = retriever if index < first_popular else "popular"
+            score = float(ranking.scores[index])
+            items.append(self._item(int(candidates.positions[index]), score, heads, source, len(items)))
+        if len(items) < request.k:
+            taken = set(candidates.positions[ranking.order[: request.k]].tolist()) | ranking.excluded
+            for position, source in self._fill(request, ranking.state, taken):
+                items.append(self._item(position, 0.0, {}, source, len(items)))
+                if len(items) == request.k:
+                    break
+        return Slate(
+            request.request_id, request.user_id, request.timestamp, self.release, self.arm, tuple(items), ranking.degraded
+        )
+
+    def _fill(self, request: Request, state: UserState, taken: set[int]) -> Iterator[tuple[int, str]]:
+        allowed = None if request.candidates is None else self.catalogue.known(request.candidates)
+        rest = range(len(self.catalogue.ids)) if allowed is None else sorted(allowed)
+        for source, positions in (("popular", self.safe.for_user(state)), ("catalogue", iter(rest))):
+            for position in positions:
+                if position in taken or not self.catalogue.available[position]:
+                    continue
+                if allowed is None or position in allowed:
+                    taken.add(position)
+                    yield position, source
+
+    def _item(self, position: int, score: float, heads: dict[str, float], source: str, place: int) -> SlateItem:
+        return SlateItem(self.catalogue.ids[position], self.catalogue.titles[position], score, heads, source, place)

@@ -1,0 +1,71 @@
+"""What stands around a release that is served: its folder, its index, the user states, its golden requests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from souk.errors import SoukError
+from souk.index.interface import Index, IndexUnavailable
+from souk.index.milvus import MilvusIndex, open_or_build
+from souk.release.bundle import Bundle
+from souk.release.golden import GoldenRequest
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.store.feast_store import FeastStore
+from souk.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def served_folder(workspace: Workspace, release: str = "") -> Path:
+    """The folder of the release to serve, with links resolved: the pointer may move while it is read.
+
+    Args:
+        workspace: the workspace.
+        release: a release's folder; "" for the current one.
+
+    Raises:
+        SoukError: there is none.
+    """
+    folder = Path(release) if release else workspace.current
+    if not folder.is_dir():
+        remedy = "Run `souk run --config FILE` first, or name the folder of a release."
+        raise SoukError(f"a release at {folder}", "none", remedy)
+    return folder.resolve()
+
+
+def open_index(workspace: Workspace, bundle: Bundle, uri: str, report: Callable[[str], None]) -> Index:
+    """The index of a bundle's collection, built first where it is missing.
+
+    One that cannot be opened is handed on closed: searches fall back, and say so.
+
+    Args:
+        workspace: where Milvus Lite keeps its files.
+        bundle: the bundle.
+        uri: the address of a Milvus server; "" for Milvus Lite.
+        report: is told how far the building is.
+    """
+    where = uri or str(workspace.milvus / f"{bundle.settings.collection}.db")
+    try:
+        return open_or_build(where, bundle.settings.collection, bundle.vectors, bundle.available, report)
+    except IndexUnavailable as error:
+        logger.error("serving without the index: %s", error)
+        return MilvusIndex(where, bundle.settings.collection, bundle.available)
+
+
+def open_store(workspace: Workspace, bundle: Bundle) -> FeastStore:
+    """The user states of a bundle's specification."""
+    return FeastStore(workspace.feast, bundle.spec)
+
+
+def golden_answers(recommender: Recommender) -> Callable[[Sequence[GoldenRequest]], list[dict[str, Any]]]:
+    """How a recommender answers golden requests, as `souk.release.golden` wants it."""
+
+    def answer(golden: Sequence[GoldenRequest]) -> list[dict[str, Any]]:
+        requests = [Request(g.user_id, g.k, g.timestamp, context=g.context, state=g.state) for g in golden]
+        return [slate.to_json() for slate in recommender.recommend(requests)]
+
+    return answer

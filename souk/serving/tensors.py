@@ -1,0 +1,130 @@
+"""The V2 form of requests and answers: a tensor for each field, a row for each request."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from kserve import InferInput, InferOutput, InferRequest, InferResponse
+
+from souk.errors import SoukError, unknown
+from souk.serving.slate import Slate
+
+INPUTS = {
+    "user_id": ("BYTES",),
+    "k": ("INT32", "INT64"),
+    "timestamp": ("INT64",),
+    "context": ("BYTES",),
+    "events": ("BYTES",),
+    "exclude": ("BYTES",),
+    "candidates": ("BYTES",),
+}
+JSON_INPUTS = ("context", "events", "exclude", "candidates")
+OUTPUTS = {"item_id": "BYTES", "score": "FP32", "slate": "BYTES"}
+
+
+def instances_of(request: InferRequest) -> list[dict[str, Any]]:
+    """The rows of a V2 request as V1 instances; an empty JSON cell is an absent field.
+
+    Raises:
+        SoukError: an unknown or missing tensor, or one of the wrong datatype, shape or content.
+    """
+    columns: dict[str, list[Any]] = {}
+    for tensor in request.inputs:
+        if tensor.name in columns:
+            raise SoukError("each input once", f"{tensor.name!r} twice", "Send one tensor a field.")
+        columns[tensor.name] = _column(tensor)
+    if "user_id" not in columns:
+        raise SoukError("an input user_id (BYTES, [n])", f"inputs {sorted(columns)}", "See docs/serving.md.")
+    rows = len(columns["user_id"])
+    for name, values in columns.items():
+        if len(values) != rows:
+            raise SoukError(f"input {name} of shape [{rows}], as user_id", f"[{len(values)}]", "One row a request.")
+    _check_outputs(request)
+    return [
+        {name: values[row] for name, values in columns.items() if values[row] is not None} for row in range(rows)
+    ]
+
+
+def response_of(slates: Sequence[Slate], request: InferRequest) -> InferResponse:
+    """Slates as `item_id` and `score` [n, k] (short rows padded with "" and 0) and `slate` [n], each a JSON text."""
+    width = max((len(slate.items) for slate in slates), default=0)
+    ids = np.full((len(slates), width), "", dtype=object)
+    scores = np.zeros((len(slates), width), dtype=np.float32)
+    for row, slate in enumerate(slates):
+        ids[row, : len(slate.items)] = [item.item_id for item in slate.items]
+        scores[row, : len(slate.items)] = [item.score for item in slate.items]
+    texts = np.array([json.dumps(slate.to_json(), ensure_ascii=False) for slate in slates], dtype=object)
+    arrays = {"item_id": ids, "score": scores, "slate": texts}
+    typed = request.from_grpc and not request.use_binary_outputs
+    return InferResponse(
+        response_id=request.id,
+        model_name=request.model_name,
+        infer_outputs=[
+            InferOutput(name, list(array.shape), OUTPUTS[name], array.ravel().tolist() if typed else array)
+            for name, array in _wanted(arrays, request).items()
+        ],
+        requested_outputs=None if request.from_grpc else request.request_outputs,
+        use_binary_outputs=request.use_binary_outputs,
+    )
+
+
+def _wanted(arrays: dict[str, np.ndarray], request: InferRequest) -> dict[str, np.ndarray]:
+    if not request.request_outputs:
+        return arrays
+    return {output.name: arrays[output.name] for output in request.request_outputs}
+
+
+def _column(tensor: InferInput) -> list[Any]:
+    if tensor.name not in INPUTS:
+        raise unknown("an input", str(tensor.name), INPUTS)
+    if tensor.datatype not in INPUTS[tensor.name]:
+        raise SoukError(f"input {tensor.name} of datatype {INPUTS[tensor.name][0]}", tensor.datatype)
+    shape = list(tensor.shape)
+    if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
+        raise SoukError(f"input {tensor.name} of shape [n]", str(shape)[:80], "One row a request.")
+    values = _flat(tensor.data) if tensor.data else _raw(tensor)
+    if len(values) != math.prod(shape):
+        raise SoukError(f"input {tensor.name} of {math.prod(shape)} values, as its shape says", str(len(values)))
+    return [_cell(tensor.name, row, value) for row, value in enumerate(values)]
+
+
+def _raw(tensor: InferInput) -> list[Any]:
+    try:
+        return list(tensor.as_numpy().ravel().tolist())
+    except Exception as error:  # whatever the codec trips over, it was the tensor's bytes
+        received = f"bytes that do not decode ({type(error).__name__})"
+        raise SoukError(f"input {tensor.name} of {tensor.datatype} values", received) from error
+
+
+def _flat(data: Any) -> list[Any]:
+    return [inner for value in data for inner in (value if isinstance(value, list) else [value])]
+
+
+def _cell(name: str, row: int, value: Any) -> Any:
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise SoukError(f"input {name}[{row}] in UTF-8", "other bytes") from error
+    if name not in JSON_INPUTS:
+        return value
+    if not isinstance(value, str):
+        raise SoukError(f"input {name}[{row}] to be a JSON text", repr(value)[:80])
+    try:
+        return json.loads(value) if value.strip() else None
+    except (ValueError, RecursionError) as error:
+        raise SoukError(f"input {name}[{row}] to be a JSON text", repr(value[:80]), f"{error}") from error
+
+
+def _check_outputs(request: InferRequest) -> None:
+    for output in request.request_outputs or ():
+        if output.name not in OUTPUTS:
+            raise unknown("an output", str(output.name), OUTPUTS)
+        if not isinstance(output.parameters or {}, dict):
+            raise SoukError(f"the parameters of output {output.name} to be an object", repr(output.parameters)[:80])
+    if not request.from_grpc and not isinstance(request.parameters or {}, dict):
+        raise SoukError("parameters to be an object", repr(request.parameters)[:80])
