@@ -1,5 +1,7 @@
 """What a cluster is given is valid, and chart, manifests and kserve/ say the same."""
 
+import argparse
+import importlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 import yaml
 
 from components.images import image
+from souk.cli import COMMANDS
 from tests.kubernetes_objects import problems, read
 from tests.requirements import require
 
@@ -52,6 +55,17 @@ def test_the_stories_say_what_the_chart_says(path: Path) -> None:
 def test_the_image_has_the_name_that_the_pipeline_knows() -> None:
     [runtime] = read((ROOT / "kserve/servingruntime.yaml").read_text("utf-8"))
     assert runtime["spec"]["containers"][0]["image"] == image("serve")
+
+
+@pytest.mark.parametrize("milvus", ["", "http://milvus:19530"])
+def test_the_server_takes_the_arguments_that_it_is_given(milvus: str) -> None:
+    runtime = template("--set", f"recommender.milvusUri={milvus}")["ServingRuntime", "souk"]
+    command, *words = runtime["spec"]["containers"][0]["args"]
+    module = importlib.import_module(COMMANDS[command][0])
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    module.configure(parser)
+    arguments = parser.parse_args(words)
+    assert (arguments.host, arguments.release) == ("0.0.0.0", "/mnt/models")
 
 
 def test_the_chart_passes_lint() -> None:
