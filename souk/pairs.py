@@ -1,0 +1,262 @@
+"""Features of a query and a candidate together: one definition, for training and for serving.
+
+They are computed from the raw features that both have (`souk.state.features_at`) and from arrays of the items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.errors import SoukError
+from souk.schema import DAY_MS
+from souk.spec import Entity, FeatureSpec, Role, read_spec
+
+RECENT = 10  # events whose items a candidate is compared with
+PAIR_FEATURES = (
+    "score",  # query vector · item vector
+    "log_rank",  # log(1 + place among the request's candidates by score)
+    "log_events",  # log(1 + engaging events with the item, up to the boundary)
+    "log_events_30d",
+    "satisfied_rate",
+    "window_events",  # log(1 + events of the window with the item)
+    "window_recency",  # 1 / (1 + days since the last of them); 0 without one
+    "similarity_mean",  # cosine of the candidate and the items of the last RECENT events
+    "similarity_max",
+    "similarity_last",
+    "shared_mean",  # share of the window's events whose item has a value of the candidate, mean over its values
+    "shared_max",
+    "age",  # log(1 + days since the item's creation); 0 where unknown
+    "age_known",
+)
+SHARED_ROLES = (Role.CATEGORY, Role.BAG)
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """What pairs need to know of items, by position in the item table.
+
+    Args:
+        position: item id to position.
+        vectors: `[items, dim]` float32, unit length.
+        counters: `[items, 3]` float32: log events, log events of 30 days, satisfied rate.
+        created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
+        value_start: `[items + 1]` int64, where each item's values start in `values`.
+        values: category values of all items, as numbers.
+    """
+
+    position: Mapping[str, int]
+    vectors: np.ndarray
+    counters: np.ndarray
+    created_at: np.ndarray
+    value_start: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
+        """Reads a `features` folder, or a bundle.
+
+        Args:
+            folder: with `spec.json`, `items.parquet`, `counters.parquet` and, in a bundle, `vectors.npy`.
+            boundary: whose counters; "" where the file has those of one boundary only.
+            vectors: `[items, dim]`, where the folder has none.
+        """
+        path = Path(folder)
+        counters = pq.read_table(path / "counters.parquet")
+        if boundary:
+            counters = counters.filter(pc.equal(counters["boundary"], boundary))
+        if vectors is None:
+            vectors = np.load(path / "vectors.npy", allow_pickle=False)
+        return cls.of(pq.read_table(path / "items.parquet"), counters, vectors, read_spec(path / "spec.json"))
+
+    @classmethod
+    def of(cls, items: pa.Table, counters: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:
+        """From the item feature table and one boundary's counters, in the same order.
+
+        Raises:
+            SoukError: they are not of the same items.
+        """
+        if not len(items) == len(counters) == len(vectors) or items["item_id"].to_pylist() != counters["item_id"].to_pylist():
+            received = f"{len(items)} items, {len(counters)} counters, {len(vectors)} vectors"
+            raise SoukError("items, counters and vectors of the same items", received, "Run the pipeline again.")
+        events, recent, rate = (
+            counters[name].to_numpy().astype(np.float64) for name in ("events", "events_30d", "satisfied_rate")
+        )
+        start, values = _values(items, spec)
+        return cls(
+            position={item: i for i, item in enumerate(items["item_id"].to_pylist())},
+            vectors=np.ascontiguousarray(vectors, np.float32),
+            counters=np.stack([np.log1p(events), np.log1p(recent), rate], axis=1).astype(np.float32),
+            created_at=np.array([np.nan if t is None else t for t in items["created_at"].to_pylist()], np.float64),
+            value_start=start,
+            values=values,
+        )
+
+
+def _values(items: pa.Table, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
+    """The categories of each item as numbers, in compressed rows; equal words of two features differ."""
+    columns = [(f, items[f.name].to_pylist()) for f in spec.of(Entity.ITEM) if f.role in SHARED_ROLES]
+    numbers: dict[tuple[str, str], int] = {}
+    start, values = np.zeros(len(items) + 1, np.int64), []
+    for row in range(len(items)):
+        mine = {
+            (feature.name, str(word))
+            for feature, column in columns
+            for word in (column[row] if feature.length else [column[row]])
+            if word
+        }
+        values.extend(numbers.setdefault(key, len(numbers)) for key in sorted(mine))
+        start[row + 1] = len(values)
+    return start, np.array(values, np.int64)
+
+
+@dataclass(frozen=True)
+class PairQuery:
+    """What pairs need to know of a query.
+
+    Args:
+        time: UTC epoch milliseconds.
+        items: `[window]` int64, positions of the window's items, oldest first; -1 for unknown ones.
+        ages: `[window]` float64, days from each event to the query.
+    """
+
+    time: int
+    items: np.ndarray
+    ages: np.ndarray
+
+    @classmethod
+    def of(cls, time: int, tokens: Mapping[str, Sequence[Any]], since_last: float, items: ItemTable) -> PairQuery:
+        """From raw features.
+
+        Args:
+            time: UTC epoch milliseconds.
+            tokens: `token_item_id` and `token_gap` of the events that the query sees, oldest first, not padded.
+            since_last: `query_since_last`, seconds.
+            items: the item table.
+        """
+        known = np.array([items.position.get(item, -1) for item in tokens["token_item_id"]], np.int64)
+        gaps = np.asarray(tokens["token_gap"], np.float32).astype(np.float64)
+        back = np.cumsum([np.float32(since_last), *gaps[:0:-1]])[::-1] if len(known) else np.zeros(0)
+        return cls(time, known, back * 1000 / DAY_MS)
+
+
+def pair_features(
+    items: ItemTable, queries: Sequence[PairQuery], request: np.ndarray, positions: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+    """The features of candidates.
+
+    Args:
+        items: the item table.
+        queries: B queries.
+        request: `[M]` int64, ascending: which query each candidate belongs to.
+        positions: `[M]` int64, the candidates.
+        scores: `[M]` float32, query vector · item vector.
+
+    Returns:
+        `[M, P] float32`, columns as in PAIR_FEATURES.
+    """
+    owner = np.repeat(np.arange(len(queries)), [len(query.items) for query in queries])
+    window = np.concatenate([query.items for query in queries]) if queries else np.zeros(0, np.int64)
+    ages = np.concatenate([query.ages for query in queries]) if queries else np.zeros(0)
+    lengths = np.maximum(1, np.bincount(owner, minlength=len(queries)))
+    known = window >= 0
+    owner, window, ages = owner[known], window[known], ages[known]
+    times = np.array([query.time for query in queries], np.float64)
+    columns = (
+        [scores, np.log1p(_ranks(request, scores))],
+        list(items.counters[positions].T),
+        _repeats(request, positions, owner, window, ages, len(items.vectors)),
+        _similarity(items.vectors, queries, request, positions),
+        _shared(items, request, positions, owner, window, lengths),
+        _age(items.created_at[positions], times[request] if len(request) else times[:0]),
+    )
+    return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
+
+
+def _ranks(request: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """`[M]`: 1 for the best score of each request; ties in their order."""
+    order = np.lexsort((np.arange(len(scores)), -scores, request))
+    first = np.searchsorted(request, request)
+    ranks = np.empty(len(scores))
+    ranks[order] = np.arange(len(scores)) - first + 1
+    return ranks
+
+
+def _repeats(
+    request: np.ndarray, positions: np.ndarray, owner: np.ndarray, window: np.ndarray, ages: np.ndarray, size: int
+) -> list[np.ndarray]:
+    """How often each candidate is in its query's window, and how long ago last."""
+    keys, where, counts = np.unique(owner * size + window, return_inverse=True, return_counts=True)
+    youngest = np.full(len(keys), np.inf)
+    np.minimum.at(youngest, where, ages)
+    place = np.searchsorted(keys, request * size + positions)
+    inside = _hits(keys, place, request * size + positions)
+    times = np.where(inside, _take(counts, place), 0)
+    recency = np.where(inside, 1 / (1 + _take(youngest, place)), 0)
+    return [np.log1p(times), recency]
+
+
+def _similarity(
+    vectors: np.ndarray, queries: Sequence[PairQuery], request: np.ndarray, positions: np.ndarray
+) -> list[np.ndarray]:
+    """Cosines of each candidate with the items of the query's last events: their mean, their maximum, the last."""
+    columns = np.zeros((3, len(request)), np.float32)
+    bounds = np.searchsorted(request, np.arange(len(queries) + 1))
+    candidates = vectors[positions]
+    for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
+        recent = query.items[query.items >= 0][-RECENT:]
+        if len(recent) and end > start:
+            cosines = candidates[start:end] @ vectors[recent].T
+            columns[:, start:end] = cosines.mean(axis=1), cosines.max(axis=1), cosines[:, -1]
+    return list(columns)
+
+
+def _shared(
+    items: ItemTable,
+    request: np.ndarray,
+    positions: np.ndarray,
+    owner: np.ndarray,
+    window: np.ndarray,
+    lengths: np.ndarray,
+) -> list[np.ndarray]:
+    """Of each candidate's values, the share of its query's window that has them: mean and maximum."""
+    size = int(items.values.max()) + 1 if len(items.values) else 1
+    row, value = _expand(items, window)
+    keys, counts = np.unique(owner[row] * size + value, return_counts=True)
+    row, value = _expand(items, positions)
+    wanted = request[row] * size + value
+    place = np.searchsorted(keys, wanted)
+    shares = np.where(_hits(keys, place, wanted), _take(counts, place), 0) / lengths[request[row]]
+    total = np.bincount(row, shares, minlength=len(positions))
+    most = np.zeros(len(positions))
+    np.maximum.at(most, row, shares)
+    return [total / np.maximum(1, np.diff(items.value_start)[positions]), most]
+
+
+def _expand(items: ItemTable, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each value of each of `positions`: the index in `positions`, and the value."""
+    counts = np.diff(items.value_start)[positions]
+    row = np.repeat(np.arange(len(positions)), counts)
+    offset = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return row, items.values[items.value_start[positions][row] + offset]
+
+
+def _hits(keys: np.ndarray, place: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return _take(keys, place) == wanted if len(keys) else np.zeros(len(wanted), bool)
+
+
+def _take(values: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return values[np.minimum(place, len(values) - 1)] if len(values) else np.zeros(len(place))
+
+
+def _age(created_at: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
+    known = np.isfinite(created_at)
+    days = np.maximum(0, np.where(known, times - created_at, 0)) / DAY_MS
+    return [np.log1p(days), known.astype(np.float32)]
