@@ -63,8 +63,9 @@ def with_accelerators(spec: Spec, count: int, kind: str = "") -> Spec:
     for executor in spec["deploymentSpec"]["executors"].values():
         accelerator = executor["container"].get("resources", {}).get("accelerator")
         if accelerator:
-            accelerator["resourceCount"] = str(count)
-            accelerator["resourceType"] = kind or accelerator["resourceType"]
+            # Servers before 2.4 read the first two.
+            accelerator["count"] = accelerator["resourceCount"] = str(count)
+            accelerator["type"] = accelerator["resourceType"] = kind or accelerator["resourceType"]
     return spec
 
 

@@ -79,4 +79,5 @@ class RunView:
         return Path(found.path) if found is not None else None
 
     def _show(self, text: str) -> None:
-        print(text, file=self.out, flush=True)
+        self.out.write(text + "\n")  # not print: kfp.local replaces it while a task runs
+        self.out.flush()

@@ -1,0 +1,39 @@
+"""Answers a file of requests, one JSON object a line: one line out for each line in, in order (docs/serving.md)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from souk.cli import options
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    options.add_workspace(parser)
+    parser.add_argument("--requests", required=True, metavar="FILE", help="JSON lines: user_id, and what else is known")
+    parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines: user_id, items, scores, or error")
+    parser.add_argument("--k", type=int, metavar="N", help="items for lines that do not say (default: the release's)")
+    parser.add_argument("--release", default="", metavar="DIR", help="a release's folder, instead of the current one")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, also where some lines had errors: they stand in the output."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from souk.serving.batch import recommend_file
+
+    began = time.monotonic()
+    counts = recommend_file(
+        workspace=arguments.workspace,
+        requests=arguments.requests,
+        output=arguments.output,
+        now=time.time_ns() // 1_000_000,
+        k=arguments.k,
+        release=arguments.release,
+        report=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    seconds = time.monotonic() - began
+    refused = f", {counts['refused']:,} lines with an error" if counts["refused"] else ""
+    print(f"{counts['answered']:,} answered{refused} in {seconds:.1f} s: {arguments.output}")
+    return 0

@@ -1,0 +1,45 @@
+"""Answers recommendation requests over HTTP and gRPC until it is stopped: one KServe model server, model name `souk`
+(docs/serving.md)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from souk.cli import options
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    options.add_workspace(parser)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every (default: %(default)s)"
+    )
+    parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="HTTP port, 0 for a free one (8080)")
+    parser.add_argument("--grpc-port", type=int, default=8081, metavar="N", help="gRPC port, 0 for a free one (8081)")
+    parser.add_argument("--release", default="", metavar="DIR", help="a release's folder, instead of the current one")
+    parser.add_argument("--milvus-uri", default="", metavar="URI", help="a Milvus server, instead of Milvus Lite")
+    parser.add_argument(
+        "--flush-seconds",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="longest wait of an impression (default: %(default)s)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0 after it was told to stop."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from souk.serving.server import serve
+
+    serve(
+        workspace=arguments.workspace,
+        host=arguments.host,
+        http_port=arguments.http_port,
+        grpc_port=arguments.grpc_port,
+        release=arguments.release,
+        milvus_uri=arguments.milvus_uri,
+        flush_seconds=arguments.flush_seconds,
+        report=lambda text: print(text, flush=True),
+    )
+    return 0

@@ -1,0 +1,239 @@
+"""The command line: help for every command, one line for every mistake, no traceback."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import souk
+from souk.cli import COMMANDS, main
+from souk.cli.training import load_pipeline, parameters, schema_parameter, with_accelerators, with_images
+from souk.workspace import Workspace
+
+CONFIG = """name: small
+data:
+  events: {path: events.csv}
+objectives:
+  engaged: {events: [click]}
+  satisfied: {events: [click]}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "events.csv").write_text("user_id,item_id\nu1,i1\n", "utf-8")
+    path = tmp_path / "small.yaml"
+    path.write_text(CONFIG, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: souk {command}")
+    assert text.count("\n\n") >= 2, "a description stands between usage and options"
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"souk {souk.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["rnu"], ["run"], ["release"], ["release", "show"], ["init", "--output", "x"]])
+def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: souk")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--config", "none.yaml"], "Expected a dataset config file. Received: none.yaml."),
+        (["submit", "--host", "http://127.0.0.1:9", "--config", "none.yaml"], "Received: none.yaml."),
+        (["demo"], "Expected a current release in .souk. Received: none."),
+        (["rollback"], "Expected a release before the current one. Received: none."),
+        (["release", "show", "gone"], "Received: 'gone'."),
+        (["release", "verify", "current"], "Received: 'current'."),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith(f"souk {words[0]}: Expected ")
+    assert error.count("\n") == 1
+
+
+def test_data_that_is_not_there_is_told_before_any_step(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "events.csv").unlink()
+    assert main(["run", "--config", str(config), "--workspace", str(config.parent / "w")]) == 2
+    assert "events.csv" in capsys.readouterr().err
+
+
+def test_the_help_loads_nothing_heavy() -> None:
+    program = """if True:
+        import sys
+        from souk.cli import COMMANDS, main
+        for command in COMMANDS:
+            try:
+                main([command, "--help"])
+            except SystemExit:
+                pass
+        print("LOADED", *sys.modules)"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    loaded = {name.partition(".")[0] for name in run.stdout.partition("LOADED")[2].split()}
+    assert not loaded & {"tensorflow", "kfp", "apache_beam", "feast", "kserve", "pymilvus", "matplotlib", "grimp"}
+
+
+def test_images_and_accelerators_are_put_in() -> None:
+    spec = with_accelerators(with_images(load_pipeline(), "ghcr.io/us/", "0.1.0-abc"), 2, "amd.com/gpu")
+    containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
+    assert {container["image"].rpartition("/")[0] for container in containers} == {"ghcr.io/us"}
+    assert {container["image"].rpartition(":")[2] for container in containers} == {"0.1.0-abc"}
+    accelerators = [container["resources"].get("accelerator") for container in containers]
+    assert [(a["resourceCount"], a["resourceType"]) for a in accelerators if a] == [("2", "amd.com/gpu")] * 4
+
+
+def test_schemas_beside_the_config_come_before_edited_ones_of_the_workspace(config: Path, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    assert schema_parameter(config, "small", workspace) == ""
+    ours, inferred = workspace.schemas / "small", workspace.schemas / "small" / ".inferred"
+    inferred.mkdir(parents=True)
+    for folder in (ours, inferred):
+        (folder / "events.pbtxt").write_text("inferred", "utf-8")
+    assert schema_parameter(config, "small", workspace) == ""
+    (ours / "events.pbtxt").write_text("edited", "utf-8")
+    assert json.loads(schema_parameter(config, "small", workspace)) == {"events": "edited"}
+    committed = config.parent / "small.schema"
+    committed.mkdir()
+    (committed / "items.pbtxt").write_text("committed", "utf-8")
+    assert json.loads(schema_parameter(config, "small", workspace)) == {"items": "committed"}
+
+
+class Server(BaseHTTPRequestHandler):
+    """The part of the Kubeflow Pipelines API (v2beta1) that a submission uses; keeps the runs that it was sent."""
+
+    runs: list[dict[str, Any]]
+    refuse: bool
+
+    def do_GET(self) -> None:
+        self._answer({"multi_user": False} if "healthz" in self.path else {"experiments": []})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if "/runs" in self.path and self.server.refuse:  # type: ignore[attr-defined]
+            self._answer({"error": "quota is used up"}, 429)
+        elif "/runs" in self.path:
+            self.server.runs.append(body)  # type: ignore[attr-defined]
+            self._answer({"run_id": "run-1"})
+        else:
+            self._answer({"experiment_id": "experiment-1", "display_name": body["display_name"]})
+
+    def _answer(self, value: dict[str, Any], status: int = 200) -> None:
+        text = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
+    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context there
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    server.runs, server.refuse = [], False  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def submit(server: ThreadingHTTPServer, config: Path, *words: str) -> int:
+    host = f"http://127.0.0.1:{server.server_address[1]}"
+    return main(["submit", "--host", host, "--config", str(config), *words])
+
+
+def test_submit_sends_the_compiled_pipeline_with_its_parameters(
+    server: ThreadingHTTPServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "--registry",
+        "ghcr.io/us",
+        "--tag",
+        "1",
+        "--epochs",
+        "3",
+        "--champion",
+        "small-1",
+        "--run-name",
+        "nightly",
+    )
+    assert submit(server, config, *words) == 0
+    assert "run-1" in capsys.readouterr().out
+    [sent] = server.runs  # type: ignore[attr-defined]
+    assert sent["display_name"] == "nightly"
+    values = sent["runtime_config"]["parameters"]
+    assert (values["epochs"], values["champion"], values["workspace"]) == (3, "small-1", "/workspace")
+    assert len(values["fingerprint"]) == 64
+    containers = [e["container"] for e in sent["pipeline_spec"]["deploymentSpec"]["executors"].values()]
+    assert {container["image"].rpartition("/")[0] for container in containers} == {"ghcr.io/us"}
+    codes = {container["env"][0]["value"] for container in containers}
+    assert "dev" not in codes
+    assert len(codes) > 1
+
+
+def test_submit_tells_what_the_server_refused(
+    server: ThreadingHTTPServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.refuse = True  # type: ignore[attr-defined]
+    assert submit(server, config) == 2
+    assert "HTTP 429" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:9", "localhost:8888"])
+def test_submit_to_no_server_is_one_clear_error(host: str, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", "--host", host, "--config", str(config)]) == 2
+    assert "souk submit: Expected" in capsys.readouterr().err
+
+
+def test_every_parameter_of_the_pipeline_is_given(config: Path) -> None:
+    import argparse
+
+    from souk.cli.options import add_pipeline
+    from souk.config import load_config
+
+    parser = argparse.ArgumentParser()
+    add_pipeline(parser)
+    options = parser.parse_args(["--config", str(config), "--gate-margin", "0.25"])
+    values = parameters(options, load_config(config), "/w", "", "")
+    assert values.keys() == load_pipeline()["root"]["inputDefinitions"]["parameters"].keys()
+    assert values["gate_margin"] == "0.25"
+    assert yaml.safe_load(values["ingest_config"])["name"] == "small"

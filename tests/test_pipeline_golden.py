@@ -1,0 +1,94 @@
+"""The compiled pipelines are those of the source, and say what a cluster needs to know."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.images import image
+from pipelines.compile import COMPILED, compile_into, stale
+from souk.config import STEP_SECTIONS
+
+STEPS = {*STEP_SECTIONS, "report_run"}
+
+
+@pytest.fixture(scope="module")
+def training() -> dict[str, Any]:
+    return yaml.safe_load((COMPILED / "training.yaml").read_text("utf-8"))
+
+
+def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {label: executor["container"] for label, executor in spec["deploymentSpec"]["executors"].items()}
+
+
+def step_of(container: dict[str, Any]) -> str:
+    return container["args"][container["args"].index("--function_to_execute") + 1]
+
+
+def test_compiled_pipelines_are_those_of_the_source() -> None:
+    assert not stale(), "run `make compile`, look at the difference and commit it"
+
+
+def test_a_changed_file_is_stale(tmp_path: Path) -> None:
+    [path] = compile_into(tmp_path)
+    path.write_text(path.read_text("utf-8").replace("FnApiRunner", "DirectRunner"), "utf-8")
+    assert stale(tmp_path) == ["training.yaml"]
+    path.unlink()
+    assert stale(tmp_path) == ["training.yaml"]
+
+
+def test_component_file_and_step_have_one_name(training: dict[str, Any]) -> None:
+    found = {step_of(container) for container in containers(training).values()}
+    files = {path.stem for path in (COMPILED.parents[1] / "components").glob("*.py")} - {"__init__", "images"}
+    assert found == files == STEPS
+
+
+def test_nothing_is_installed_at_run_time_and_no_tag_moves(training: dict[str, Any]) -> None:
+    for label, container in containers(training).items():
+        assert "pip install" not in " ".join(container["command"]), label
+        assert container["image"].endswith(":dev"), label
+        assert container["image"].startswith(image("").partition("-:")[0]), label
+
+
+def test_every_task_has_a_place_for_the_code_digest_and_requests(training: dict[str, Any]) -> None:
+    for label, container in containers(training).items():
+        assert container["env"] == [{"name": "SOUK_CODE", "value": "dev"}], label
+        assert container["resources"]["resourceCpuRequest"], label
+        assert container["resources"]["resourceMemoryRequest"], label
+        trains = step_of(container).startswith("train_")
+        assert ("accelerator" in container["resources"]) == trains, label
+
+
+def test_refit_and_deployment_stand_behind_the_gate(training: dict[str, Any]) -> None:
+    body = training["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    [guarded] = [task for task in body.values() if "condition" in task.get("triggerPolicy", {})]
+    assert (
+        guarded["triggerPolicy"]["condition"]
+        == "inputs.parameter_values['pipelinechannel--evaluate-Output'] == 'promote'"
+    )
+    behind = training["components"][guarded["componentRef"]["name"]]["dag"]["tasks"]
+    assert {task["taskInfo"]["name"].partition(" ")[0] for task in behind.values()} == {
+        "train_two_tower",
+        "load_index",
+        "train_ranker",
+        "package_release",
+        "deploy",
+    }
+
+
+def test_what_must_always_run_is_not_cached(training: dict[str, Any]) -> None:
+    tasks = [
+        task
+        for dag in (training["root"], *training["components"].values())
+        for task in dag.get("dag", {}).get("tasks", {}).values()
+        if task["componentRef"]["name"].removeprefix("comp-").partition("-2")[0] not in ("condition", "exit-handler-1")
+    ]
+    always = {task["taskInfo"]["name"] for task in tasks if not task["cachingOptions"].get("enableCache")}
+    assert always == {"deploy", "report_run"}
+
+
+def test_parameters_carry_every_step_config(training: dict[str, Any]) -> None:
+    parameters = training["root"]["inputDefinitions"]["parameters"]
+    required = {name for name, value in parameters.items() if not value.get("isOptional")}
+    assert required == {"workspace", "fingerprint", *(f"{step}_config" for step in STEP_SECTIONS)}

@@ -1,0 +1,233 @@
+"""`souk run` over the compiled pipeline with small steps: order, cache, failures, kills, one run at a time."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline_fixtures import ALL, REFITTED, STEPS, Copy, shown, small_copy
+
+TWIN = STEPS[:6]
+CLOSED = ("--gate-margin", "2")  # nothing is promoted, so the champion stays
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    return small_copy(tmp_path)
+
+
+def promoted(copy: Copy) -> str:
+    run = copy.run()
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert shown(run.stdout) == dict.fromkeys(ALL, "ran")
+    return released(copy)
+
+
+def released(copy: Copy) -> str:
+    return os.readlink(copy.workspace / "releases" / "current")
+
+
+def ran(copy: Copy, *words: str) -> list[str]:
+    """The steps that a run did not take from the cache."""
+    run = copy.run(*words)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return [step for step, end in shown(run.stdout).items() if end == "ran"]
+
+
+def test_a_run_shows_steps_progress_summary_release_and_report(copy: Copy) -> None:
+    run = copy.run()
+    lines = run.stdout.splitlines()
+    assert [line[2:] for line in lines if line.startswith("▸")] == ALL
+    assert sum("at work" in line for line in lines) == len(ALL)
+    assert "| souk | 0.5 |" in lines
+    assert "promote" in run.stdout
+    assert released(copy) in run.stdout
+    reports = {path.name for path in (copy.workspace / "reports").iterdir()}
+    assert reports == {f"{released(copy)}.html", f"{released(copy)}-data.html"}
+    assert f"workspace/reports/{released(copy)}.html" in run.stdout
+    assert run.stderr == ""
+
+
+def test_a_run_leaves_a_log_and_records(copy: Copy) -> None:
+    promoted(copy)
+    runs = copy.workspace / "runs"
+    [log], [record], [end] = runs.glob("*.log"), runs.glob("*.steps.json"), runs.glob("training-*.json")
+    assert "Wrote executor output file" in log.read_text("utf-8")
+    values = json.loads(record.read_text("utf-8"))
+    assert [step["name"] for step in values["steps"]] == ALL
+    assert all(step["peak_mib"] > 0 for step in values["steps"])
+    assert values["release"] == released(copy)
+    assert json.loads(end.read_text("utf-8"))["state"] == "SUCCEEDED"
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """A copy with a release, and every step in the cache under a gate that lets nothing more through."""
+    warm = small_copy(tmp_path_factory.mktemp("warm"))
+    (warm.folder / "souk" / "deep.py").write_text("DEPTH = 1\n", "utf-8")
+    (warm.folder / "souk" / "middle.py").write_text("def f():\n    from souk.deep import DEPTH\n    return DEPTH\n")
+    ranker = warm.folder / "souk" / "steps" / "train_ranker.py"
+    ranker.write_text("from souk.middle import f\n" + ranker.read_text("utf-8"), "utf-8")
+    promoted(warm)
+    assert ran(warm, *CLOSED) == ["evaluate"]  # there is a champion now
+    return warm
+
+
+@contextmanager
+def changed(path: Path, old: str, new: str) -> Iterator[None]:
+    """With `old` replaced in a file, whose size and time stay as they were where `new` is as long."""
+    text, before = path.read_text("utf-8"), path.stat()
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    yield
+    path.write_text(text, "utf-8")
+
+
+def test_an_unchanged_run_takes_all_from_the_cache(warm: Copy) -> None:
+    name = released(warm)
+    assert ran(warm, *CLOSED) == []
+    assert released(warm) == name
+
+
+@pytest.mark.parametrize("step", ["ingest", "train_ranker"])
+def test_a_changed_line_reruns_its_step_and_those_after_it(warm: Copy, step: str) -> None:
+    with changed(warm.folder / "souk" / "steps" / f"{step}.py", "small(", "small  ("):
+        assert ran(warm, *CLOSED) == list(TWIN[TWIN.index(step) :])
+
+
+def test_a_changed_line_in_a_module_reruns_the_steps_that_import_it(warm: Copy) -> None:
+    """Imported within a function, by a module that the step imports."""
+    with changed(warm.folder / "souk" / "deep.py", "1", "2"):
+        assert ran(warm, *CLOSED) == ["train_ranker", "evaluate"]
+
+
+def test_one_changed_row_in_place_reruns_all(warm: Copy) -> None:
+    with changed(warm.folder / "events.csv", "u2,i2", "u2,i3"):
+        assert ran(warm, *CLOSED) == list(TWIN)
+
+
+@pytest.mark.parametrize(
+    ("section", "rerun"),
+    [
+        ("load_index: {recall_bar: 0.5}", ["load_index", "evaluate"]),
+        ("train_ranker: {epochs: 2}", ["train_ranker", "evaluate"]),
+        ("split: {test: 0.2}", list(TWIN[1:])),
+        ("deploy: {slate_size: 5}", []),
+    ],
+)
+def test_one_changed_value_reruns_the_steps_that_read_it(warm: Copy, section: str, rerun: list[str]) -> None:
+    with changed(warm.folder / "small.yaml", "name: small\n", f"name: small\n{section}\n"):
+        assert ran(warm, *CLOSED) == rerun
+
+
+def test_epochs_reach_the_towers(warm: Copy) -> None:
+    assert ran(warm, *CLOSED, "--epochs", "3") == list(TWIN[2:])
+
+
+def test_the_gate_stops_refit_and_deployment(copy: Copy) -> None:
+    run = copy.run("--gate-margin", "2")
+    assert run.returncode == 0
+    assert list(shown(run.stdout)) == list(TWIN)
+    assert "reject" in run.stdout
+    assert "none yet" in run.stdout
+    assert not (copy.workspace / "releases").exists()
+
+
+@pytest.mark.parametrize("step", ["ingest", "train_ranker"])
+def test_a_failed_step_tells_its_error_and_stops_the_run(copy: Copy, step: str) -> None:
+    run = copy.run(SMALL_FAIL=step)
+    assert run.returncode == 1
+    assert "Expected a step that works. Received: one told to fail. Unset SMALL_FAIL." in run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+    [log] = (copy.workspace / "runs").glob("*.log")
+    assert str(log.relative_to(copy.folder)) in run.stderr
+    ends = shown(run.stdout)
+    assert ends[step] == "failed"
+    assert list(ends) == list(TWIN[: TWIN.index(step) + 1])
+    [end] = (copy.workspace / "runs").glob("training-*.json")
+    assert json.loads(end.read_text("utf-8"))["state"] == "FAILED"
+    assert copy.run().returncode == 0
+
+
+@pytest.fixture
+def reached(copy: Copy) -> Iterator[Path]:
+    """Where the step that waits writes its process id; ends what is left of it."""
+    path = copy.folder / "reached"
+    yield path
+    if path.exists() and alive(int(path.read_text())):
+        os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_kills_in_every_step_leave_no_process_and_end_in_the_same_release(copy: Copy, reached: Path) -> None:
+    old = promoted(copy)
+    with changed(copy.folder / "events.csv", "u2,i2", "u2,i3"):
+        for step in STEPS:
+            process = copy.start(SMALL_WAIT=step, SMALL_REACHED=str(reached))
+            wait_until(lambda: reached.exists() and reached.read_text())
+            process.kill()
+            output, _ = process.communicate()
+            wait_until(lambda: not alive(int(reached.read_text())))
+            reached.unlink()
+            assert all(end == "cached" for done, end in shown(output).items() if done in before(step)), output
+            assert released(copy) == old
+        run = copy.run()
+        assert run.returncode == 0, run.stdout + run.stderr
+        new = released(copy)
+        assert new != old
+        shutil.rmtree(copy.workspace)
+        assert promoted(copy) == new
+
+
+def before(step: str) -> tuple[str, ...]:
+    """The steps that an earlier run, killed in the step before `step`, has finished."""
+    return STEPS[: max(0, STEPS.index(step) - 1)]
+
+
+def test_a_second_run_in_one_workspace_is_refused(copy: Copy, reached: Path) -> None:
+    process = copy.start(SMALL_WAIT="build_features", SMALL_REACHED=str(reached))
+    wait_until(lambda: reached.exists() and reached.read_text())
+    try:
+        second = copy.run()
+        assert second.returncode == 2
+        assert f"process {process.pid}" in second.stderr
+        assert "Traceback" not in second.stderr
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_interrupted_run_ends_quietly(copy: Copy, reached: Path) -> None:
+    process = copy.start(SMALL_WAIT="train_two_tower", SMALL_REACHED=str(reached))
+    wait_until(lambda: reached.exists() and reached.read_text())
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in output
+    assert "Traceback" not in output
+    wait_until(lambda: not alive(int(reached.read_text())))
+
+
+def test_refitted_steps_have_names_of_their_own() -> None:
+    assert [name for name in ALL if "(" in name] == [f"{step} (release)" for step in REFITTED]
