@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,9 +51,9 @@ def parse_number(array: pa.Array) -> Parsed:
         text = _present(array)
         readable = pc.match_substring_regex(text, NUMBER)
         number = pc.utf8_ltrim(pc.if_else(readable, text, None), "+").cast(pa.float64())
-        wrong = _true(pc.invert(readable))
-    infinite = _true(pc.is_inf(number))
-    unclear = infinite | _true(pc.is_nan(number))
+        wrong = as_mask(pc.invert(readable))
+    infinite = as_mask(pc.is_inf(number))
+    unclear = infinite | as_mask(pc.is_nan(number))
     return pc.if_else(pa.array(unclear), None, number), wrong | infinite
 
 
@@ -70,8 +71,8 @@ def parse_bool(array: pa.Array) -> Parsed:
     if pa.types.is_boolean(array.type):
         return array, np.zeros(len(array), bool)
     text = pc.utf8_lower(_present(array))
-    true, false = (_true(pc.is_in(text, value_set=pa.array(values))) for values in (TRUE, FALSE))
-    return pa.array(true, mask=~(true | false)), _true(text.is_valid()) & ~(true | false)
+    true, false = (as_mask(pc.is_in(text, value_set=pa.array(values))) for values in (TRUE, FALSE))
+    return pa.array(true, mask=~(true | false)), as_mask(text.is_valid()) & ~(true | false)
 
 
 def parse_time(array: pa.Array, unit: str) -> Parsed:
@@ -95,7 +96,7 @@ def parse_list(array: pa.Array, separator: str = "") -> Parsed:
     """Lists of non-empty strings; a missing list is null. Text is a JSON list, or is split at `separator`."""
     lists, wrong = _lists(array, separator)
     entries = pc.utf8_trim_whitespace(_text(lists.flatten()))
-    keep = _true(pc.not_equal(entries, ""))
+    keep = as_mask(pc.not_equal(entries, ""))
     parents = _parents(lists)
     return _list_of(entries.filter(pa.array(keep)), parents[keep], lists.is_null()), wrong
 
@@ -105,9 +106,9 @@ def parse_vector(array: pa.Array, separator: str = "") -> Parsed:
     lists, wrong = _lists(array, separator)
     entries, bad = parse_number(lists.flatten())
     parents = _parents(lists)
-    wrong[parents[bad | _true(entries.is_null())]] = True
+    wrong[parents[bad | as_mask(entries.is_null())]] = True
     keep = ~wrong[parents]
-    missing = pa.array(wrong | _true(lists.is_null()))
+    missing = pa.array(wrong | as_mask(lists.is_null()))
     return _list_of(entries.cast(pa.float32()).filter(pa.array(keep)), parents[keep], missing), wrong
 
 
@@ -117,7 +118,7 @@ def _parse_iso(text: pa.Array) -> Parsed:
     times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     missing = times.isna().to_numpy()
     ms = times.to_numpy(dtype="datetime64[ms]").astype(np.int64)
-    return pa.array(np.where(missing, 0, ms), mask=missing), _true(text.is_valid()) & missing
+    return pa.array(np.where(missing, 0, ms), mask=missing), as_mask(text.is_valid()) & missing
 
 
 def _text(array: pa.Array) -> pa.Array:
@@ -144,7 +145,7 @@ def _lists(array: pa.Array, separator: str) -> tuple[pa.Array, np.ndarray]:
     if _is_list(array.type):
         return array.cast(pa.list_(array.type.value_type)), np.zeros(len(array), bool)
     text, wrong = parse_text(array)
-    bracketed = _true(pc.starts_with(text, "["))
+    bracketed = as_mask(pc.starts_with(text, "["))
     if not separator or bracketed.any():
         return _literal_lists(text, separator)
     return pc.split_pattern(text, separator).cast(pa.list_(pa.string())), wrong
@@ -189,9 +190,11 @@ def _parents(lists: pa.Array) -> np.ndarray:
     return np.repeat(np.arange(len(lists)), lengths)
 
 
-def _true(mask: pa.Array) -> np.ndarray:
-    """A boolean array as a numpy mask; null is false."""
-    return np.asarray(pc.fill_null(mask, False).to_numpy(zero_copy_only=False), dtype=bool)
+def as_mask(values: Any) -> np.ndarray:
+    """A boolean array or column as a numpy mask; null is false."""
+    filled = pc.fill_null(values, False)
+    array = filled.combine_chunks() if isinstance(filled, pa.ChunkedArray) else filled
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _is_number(kind: pa.DataType) -> bool:

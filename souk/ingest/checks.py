@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from souk.ingest.cells import as_mask
 from souk.ingest.faults import Fault, Reason, fault
 from souk.schema import ID_COLUMN
 
@@ -31,7 +32,7 @@ def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray])
         column = table[feature.name].combine_chunks()
         if feature.presence.min_fraction >= 1:
             known = unread.get("", False) | unread.get(feature.name, np.False_)
-            faults += fault(Reason.MISSING, feature.name, ~_mask(column.is_valid()) & ~np.asarray(known))
+            faults += fault(Reason.MISSING, feature.name, ~as_mask(column.is_valid()) & ~np.asarray(known))
         if pa.types.is_list(column.type):
             faults += fault(Reason.DIMENSION, feature.name, _wrong_width(column, feature))
         faults += fault(Reason.RANGE, feature.name, _out_of_range(column, feature))
@@ -50,7 +51,7 @@ def closed_domain(feature: Any, domains: Mapping[str, list[str]]) -> list[str]:
 def check_future(name: str, table: pa.Table, latest: int) -> list[Fault]:
     """Times after `latest`, UTC epoch milliseconds."""
     columns = FUTURE.get(name, ())
-    return [f for c in columns for f in fault(Reason.FUTURE, c, _mask(pc.greater(table[c], latest)))]
+    return [f for c in columns for f in fault(Reason.FUTURE, c, as_mask(pc.greater(table[c], latest)))]
 
 
 def check_duplicates(name: str, table: pa.Table, good: np.ndarray) -> list[Fault]:
@@ -81,11 +82,11 @@ def new_values(table: pa.Table, schema: Any) -> dict[str, list[str]]:
 def _outside(column: pa.Array, values: list[str]) -> np.ndarray:
     allowed = pa.array(values, pa.string())
     if not pa.types.is_list(column.type):
-        return _mask(pc.and_(column.is_valid(), pc.invert(pc.is_in(column, value_set=allowed))))
+        return as_mask(pc.and_(column.is_valid(), pc.invert(pc.is_in(column, value_set=allowed))))
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     parents = np.repeat(np.arange(len(column)), lengths)
     wrong = np.zeros(len(column), bool)
-    wrong[parents[~_mask(pc.is_in(column.flatten(), value_set=allowed))]] = True
+    wrong[parents[~as_mask(pc.is_in(column.flatten(), value_set=allowed))]] = True
     return wrong
 
 
@@ -96,9 +97,9 @@ def _out_of_range(column: pa.Array, feature: Any) -> np.ndarray:
         return wrong
     domain = getattr(feature, kind)
     if domain.HasField("min"):
-        wrong |= _mask(pc.less(column, domain.min))
+        wrong |= as_mask(pc.less(column, domain.min))
     if domain.HasField("max"):
-        wrong |= _mask(pc.greater(column, domain.max))
+        wrong |= as_mask(pc.greater(column, domain.max))
     return wrong
 
 
@@ -108,12 +109,5 @@ def _wrong_width(column: pa.Array, feature: Any) -> np.ndarray:
     if feature.HasField("shape") and len(feature.shape.dim) == 1:
         low = high = feature.shape.dim[0].size
     lengths = pc.list_value_length(column)
-    wrong = _mask(pc.less(lengths, low))
-    return wrong | _mask(pc.greater(lengths, high)) if high else wrong
-
-
-def _mask(values: Any) -> np.ndarray:
-    """A boolean column as a mask; null is false."""
-    filled = pc.fill_null(values, False)
-    array = filled.combine_chunks() if isinstance(filled, pa.ChunkedArray) else filled
-    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=bool)
+    wrong = as_mask(pc.less(lengths, low))
+    return wrong | as_mask(pc.greater(lengths, high)) if high else wrong

@@ -1,0 +1,175 @@
+"""What the columns of an unknown file look like, and what they could be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from souk.config import Source
+from souk.ingest import cells
+from souk.readers import read_batches
+from souk.schema import Kind
+
+SAMPLE_ROWS = 200_000
+UNITS = {"s": (3e8, 5e9), "ms": (3e11, 5e12), "us": (3e14, 5e15)}  # years 1979 to 2128
+MANY = 0.95  # the share of values that must fit a guess
+FEW_NUMBERS = 30  # whole numbers with at most this many values are codes, unless the name says otherwise
+AMOUNTS = ("age", "year", "price", "cost", "count", "num", "size", "weight", "length", "height", "width", "duration")
+CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "hash")
+MOST_CATEGORIES = 5_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the sample: `name` in the file and its values, of any type."""
+
+    name: str
+    values: pa.Array
+
+    @property
+    def plain(self) -> str:
+        """The name without case and punctuation."""
+        return re.sub(r"[^a-z0-9]", "", self.name.lower())
+
+    @property
+    def snake(self) -> str:
+        """The name as configs write it."""
+        split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", self.name)
+        return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_").lstrip("0123456789_") or "column"
+
+    @property
+    def nested(self) -> bool:
+        return bool(pa.types.is_nested(self.values.type))
+
+    @cached_property
+    def texts(self) -> pa.Array:
+        """The values that are present, as text."""
+        if self.nested:
+            values = self.values.drop_null().to_pylist()
+            return pa.array(["|".join(map(str, v)) if isinstance(v, list) else str(v) for v in values], pa.string())
+        return cells.parse_text(self.values)[0].drop_null()
+
+    @cached_property
+    def distinct(self) -> int:
+        return int(pc.count_distinct(self.texts).as_py())
+
+    @property
+    def filled(self) -> float:
+        """The share of rows that have a value."""
+        return len(self.texts) / max(1, len(self.values))
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The values that are numbers."""
+        return cells.parse_number(self.texts)[0].drop_null().to_numpy(zero_copy_only=False)
+
+    @property
+    def numeric(self) -> bool:
+        return len(self.texts) > 0 and len(self.numbers) >= MANY * len(self.texts)
+
+    @property
+    def whole(self) -> bool:
+        return self.numeric and bool((self.numbers % 1 == 0).all())
+
+    @cached_property
+    def time_unit(self) -> str:
+        """`native`, `iso`, `s`, `ms` or `us`; "" for a column that holds no times."""
+        if pa.types.is_timestamp(self.values.type) or pa.types.is_date(self.values.type):
+            return "native"
+        if not len(self.texts) or self.nested:
+            return ""
+        if self.numeric:
+            middle = float(np.median(self.numbers))
+            return next((unit for unit, (low, high) in UNITS.items() if low <= middle <= high), "")
+        return "iso" if len(cells.parse_time(self.texts, "iso")[0].drop_null()) >= MANY * len(self.texts) else ""
+
+    @property
+    def examples(self) -> str:
+        """Its first few different values, for a comment."""
+        shown = [str(value)[:24].replace("\n", " ") for value in pc.unique(self.texts).slice(0, 3).to_pylist()]
+        return ", ".join(shown)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a column is: a kind (None: leave it out), a separator of its entries, and the evidence."""
+
+    kind: Kind | None
+    evidence: str
+    separator: str = ""
+
+
+def sample(source: Source) -> list[Column]:
+    """The columns of the first SAMPLE_ROWS rows of a source."""
+    tables, rows = [], 0
+    for batch in read_batches(source):
+        tables.append(batch.table)
+        rows += batch.table.num_rows
+        if rows >= SAMPLE_ROWS:
+            break
+    whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks() if tables else pa.table({})
+    arrays = [_array(whole[name]) for name in whole.column_names]
+    return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name]
+
+
+def guess_kind(column: Column) -> Guess:
+    """The kind of a column, from its values; codes and names are told apart by how often values repeat."""
+    rows = len(column.texts)
+    if not rows or column.distinct < 2:
+        return Guess(None, "one value or none")
+    if listed := _guess_list(column):
+        return listed
+    seen = f"{column.distinct:,} values in {rows:,} rows, such as {column.examples}"
+    if column.time_unit:
+        return Guess(None, f"a time; {seen}")
+    if column.numeric and not column.plain.endswith(CODES):
+        amount = any(column.plain.startswith(word) or column.plain.endswith(word) for word in AMOUNTS)
+        if not column.whole or column.distinct > FEW_NUMBERS or amount:
+            identifying = column.whole and not amount and column.distinct > MANY * rows and rows > FEW_NUMBERS
+            unread = rows - len(column.numbers)
+            seen += f"; {unread:,} are no numbers and will be quarantined" if unread else ""
+            return Guess(None if identifying else Kind.NUMERIC, seen)
+        return Guess(Kind.CATEGORICAL, seen)
+    if column.distinct <= min(MOST_CATEGORIES, rows / 2):
+        return Guess(Kind.CATEGORICAL, seen)
+    words = pc.mean(pc.count_substring(column.texts, " ")).as_py() + 1
+    return (
+        Guess(Kind.TEXT, f"{words:.1f} words a value; {seen}")
+        if words >= 2
+        else Guess(None, f"nearly one a row; {seen}")
+    )
+
+
+def _guess_list(column: Column) -> Guess | None:
+    """A list, a path or a vector, by its type, brackets or separators."""
+    kind = column.values.type
+    if column.nested:
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+            return Guess(None, f"nested ({kind})")
+        if pa.types.is_floating(kind.value_type):
+            return Guess(None, "lists of numbers (declare it as `vector` to use ready-made embeddings)")
+        return Guess(Kind.LIST, f"lists, such as {column.examples}")
+    texts, rows = column.texts, len(column.texts)
+    if pc.sum(pc.starts_with(texts, "[")).as_py() >= MANY * rows:
+        return Guess(Kind.LIST, f"lists in brackets, such as {column.examples}")
+    for separator in ("|", ";", ","):
+        share = pc.sum(pc.match_substring(texts, separator)).as_py() / rows
+        entries = pc.utf8_trim_whitespace(pc.list_flatten(pc.split_pattern(texts, separator)))
+        different = pc.count_distinct(entries).as_py()
+        if share >= 0.2 and different <= min(0.5 * len(entries), 0.8 * column.distinct, MOST_CATEGORIES):
+            return Guess(Kind.LIST, f"{different:,} entries between {separator!r} in {share:.0%} of values", separator)
+    for separator in ("/", " > ", ">"):
+        share = pc.sum(pc.match_substring(texts, separator)).as_py() / rows
+        if share >= 0.5 and column.distinct <= max(50, rows / 2) and not column.time_unit:
+            return Guess(Kind.PATH, f"{separator!r} in {share:.0%} of values, such as {column.examples}", separator)
+    return None
+
+
+def _array(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
