@@ -1,0 +1,187 @@
+"""Training rows as tensors: TFRecords in, batches of transformed features out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from souk.errors import SoukError
+from souk.models.inputs import FILL, Transform
+from souk.spec import Entity, Feature, FeatureSpec
+
+TARGETS = {"event_id": tf.string, "item_id": tf.string, "time": tf.int64, "visible": tf.int64}
+SHUFFLED_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items to learn and retrieve, in the order of `features/items.parquet`.
+
+    Args:
+        ids: item ids.
+        features: transformed item features by name, `[items]` or `[items, length]`.
+        created_at: UTC epoch milliseconds, `[items] int64`; 0 where it is unknown.
+    """
+
+    ids: tuple[str, ...]
+    features: Mapping[str, tf.Tensor]
+    created_at: np.ndarray
+
+
+def read_catalogue(features: str | Path, spec: FeatureSpec, transform: Transform) -> Catalogue:
+    """Reads the item feature table and transforms it."""
+    table = pq.read_table(Path(features) / "items.parquet")
+    raw = {f.name: column_tensor(table[f.name].to_pylist(), f) for f in spec.of(Entity.ITEM)}
+    created = table["created_at"].to_pylist() if "created_at" in table.column_names else [0] * len(table)
+    times = np.array([0 if t is None or t != t else int(t) for t in created], np.int64)
+    return Catalogue(tuple(table["item_id"].to_pylist()), transform(raw), times)
+
+
+def column_tensor(values: list[Any], feature: Feature) -> tf.Tensor:
+    """The raw values of a feature as the models take them: missing filled in, lists padded."""
+    fill = FILL[feature.dtype]
+    if feature.length:
+        values = [[*row, *[fill] * (feature.length - len(row))] for row in values]
+    else:
+        values = [fill if value is None else value for value in values]
+    return tf.constant(values, feature.dtype, shape=(len(values), feature.length) if feature.length else (len(values),))
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The sequence rows of a features folder.
+
+    Args:
+        files: TFRecord files.
+        spec: the feature specification.
+        transforms: by entity.
+        items: item ids, in the order of the catalogue.
+    """
+
+    files: tuple[str, ...]
+    spec: FeatureSpec
+    transforms: Mapping[str, Transform]
+    items: tuple[str, ...]
+
+    @classmethod
+    def open(
+        cls, features: str | Path, spec: FeatureSpec, transforms: Mapping[str, Transform], items: tuple[str, ...]
+    ) -> Sequences:
+        """The sequences of a features folder.
+
+        Raises:
+            SoukError: there are none.
+        """
+        files = tuple(str(path) for path in sorted((Path(features) / "sequences").glob("*.tfrecord")))
+        if not files:
+            raise SoukError("sequences/*.tfrecord in the features", str(features), "Run the step build_features again.")
+        return cls(files, spec, transforms, items)
+
+    def batches(self, rows: int, start: int, end: int, seed: int | None = None) -> tf.data.Dataset:
+        """Batches of the rows that have a target with `start` <= time < `end`, in file order or shuffled by `seed`.
+
+        Each batch is a dict: `user`, `token` and `query` (dicts of transformed features, `[rows]`, `[rows, tokens]`,
+        `[rows, targets]`), `visible`, `item` (index in the catalogue), `time` and `event_id` of each target, and
+        `counts`: whether it is a target of the time asked for.
+        """
+
+        def wanted(record: tf.Tensor) -> tf.Tensor:
+            times = tf.io.parse_single_example(record, {"target_time": tf.io.RaggedFeature(tf.int64)})["target_time"]
+            return tf.reduce_any((times >= start) & (times < end))
+
+        data = tf.data.TFRecordDataset(list(self.files)).filter(wanted)
+        if seed is not None:
+            data = data.shuffle(SHUFFLED_ROWS, seed=seed, reshuffle_each_iteration=True)
+        read = _Reader(self, start, end)
+        return data.batch(rows).map(read, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+    def trained(self, end: int) -> Trained:
+        """What a fit on the targets before `end` sees; one pass over the rows."""
+        users: set[str] = set()
+        tokens: set[str] = set()
+        frequency = np.zeros(len(self.items), np.int64)
+        index = {item: i for i, item in enumerate(self.items)}
+        rows = 0
+        for row in self._rows():
+            known = np.asarray(row["target_time"]) < end
+            if not known.any():
+                continue
+            rows += 1
+            users.add(row["user_id"][0].decode())
+            visible = int(np.asarray(row["target_visible"])[known].max())
+            tokens.update(item.decode() for item in row["token_item_id"][:visible])
+            for item in np.asarray(row["target_item_id"])[known]:
+                frequency[index[item.decode()]] += 1
+        tokens.update(item for item, count in zip(self.items, frequency, strict=True) if count)
+        return Trained(frozenset(users), frozenset(tokens), frequency, rows)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for record in tf.data.TFRecordDataset(list(self.files)).as_numpy_iterator():
+            feature = tf.train.Example.FromString(record).features.feature
+            names = ("target_time", "target_visible")
+            yield {
+                **{name: feature[name].int64_list.value for name in names},
+                **{n: feature[n].bytes_list.value for n in ("user_id", "token_item_id", "target_item_id")},
+            }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a fit sees.
+
+    Args:
+        users: ids of users with a target.
+        items: ids of items that are a target or a visible token.
+        frequency: targets by item, in the order of the catalogue.
+        rows: training rows.
+    """
+
+    users: frozenset[str]
+    items: frozenset[str]
+    frequency: np.ndarray
+    rows: int
+
+
+class _Reader:
+    """Parses a batch of serialised rows and transforms it."""
+
+    def __init__(self, sequences: Sequences, start: int, end: int) -> None:
+        self.spec, self.transforms = sequences.spec, sequences.transforms
+        self.start, self.end = start, end
+        ids = tf.constant(sequences.items)
+        init = tf.lookup.KeyValueTensorInitializer(ids, tf.range(len(sequences.items), dtype=tf.int64))
+        self.index = tf.lookup.StaticHashTable(init, -1)
+
+    def __call__(self, records: tf.Tensor) -> dict[str, Any]:
+        spec, apply = self.spec, self.transforms
+        user, token, query = (spec.of(entity) for entity in (Entity.USER, Entity.TOKEN, Entity.QUERY))
+        wanted = {f.name: tf.dtypes.as_dtype(f.dtype) for f in (*user, *token, *query)}
+        wanted |= {f"target_{name}": dtype for name, dtype in TARGETS.items()}
+        parsed = tf.io.parse_example(records, {name: tf.io.RaggedFeature(dtype) for name, dtype in wanted.items()})
+        target = {name: parsed[f"target_{name}"].to_tensor() for name in TARGETS}
+        present = tf.sequence_mask(parsed["target_time"].row_lengths(), tf.shape(target["time"])[1])
+        return {
+            "user": apply["user"]({f.name: _dense(parsed[f.name], f, 1)[:, 0] for f in user}),
+            "token": apply["token"]({f.name: _dense(parsed[f.name], f, spec.history_length) for f in token}),
+            "query": apply["query"]({f.name: _dense(parsed[f.name], f, None) for f in query}),
+            "visible": target["visible"],
+            "item": self.index.lookup(target["item_id"]),
+            "time": target["time"],
+            "event_id": target["event_id"],
+            "counts": present & (target["time"] >= self.start) & (target["time"] < self.end),
+        }
+
+
+def _dense(values: tf.RaggedTensor, feature: Feature, length: int | None) -> tf.Tensor:
+    """`[rows, length]`, or `[rows, length, entries]` for a list; a None length is the longest row's."""
+    fill = tf.constant(FILL[feature.dtype], feature.dtype)
+    if not feature.length:
+        return values.to_tensor(fill, shape=[None, length])
+    flat = values.to_tensor(fill, shape=[None, length * feature.length if length else None])
+    return tf.reshape(flat, [tf.shape(flat)[0], -1, feature.length])

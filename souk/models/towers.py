@@ -1,0 +1,168 @@
+"""The two towers: a query and an item become vectors whose dot product says how well they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from souk.config import TrainTwoTower
+from souk.models.encoder import CausalEncoder
+from souk.models.inputs import KNOWN, UNKNOWN, FeatureEncoder, TransformedFeature
+
+Inputs = Mapping[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class TowerShape:
+    """What the towers' sizes follow from, besides the config.
+
+    Args:
+        features: all transformed features.
+        history_length: the padded length of a history, in tokens.
+    """
+
+    features: tuple[TransformedFeature, ...]
+    history_length: int
+
+    def of(self, entity: str, *without: str) -> tuple[TransformedFeature, ...]:
+        """The features of an entity, but those named in `without`."""
+        return tuple(f for f in self.features if f.entity == entity and f.name not in without)
+
+    def size(self, name: str) -> int:
+        """The ids of the feature `name`."""
+        return next(f.size for f in self.features if f.name == name)
+
+
+class IdTable(keras.layers.Layer):
+    """Embeds ids; those that training never saw, and in training a random share, are the one unknown id.
+
+    Args:
+        size: how many ids.
+        dim: width of the embedding.
+        dropout: share of ids that training hides, so that the unknown id learns to stand for any.
+    """
+
+    def __init__(self, size: int, dim: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.size, self.dim, self.dropout = size, dim, dropout
+        self.random = keras.random.SeedGenerator(name="random")
+
+    def build(self, _: object) -> None:
+        """Creates the table, and `seen`: 1 for each id that training saw."""
+        normal = keras.initializers.RandomNormal(stddev=self.dim**-0.5)
+        self.table = self.add_weight(shape=(self.size, self.dim), initializer=normal, name="table")
+        self.seen = self.add_weight(shape=(self.size,), initializer="zeros", trainable=False, name="seen")
+
+    def call(self, ids: tf.Tensor, training: bool = False, hide: bool = True) -> tf.Tensor:
+        """`[...] int64` → `[..., dim]`; `hide` says whether training may hide ids."""
+        known = tf.gather(self.seen, ids) > 0
+        if training and hide and self.dropout:
+            known &= keras.random.uniform(tf.shape(ids), seed=self.random) >= self.dropout
+        return tf.gather(self.table, tf.where(known | (ids < KNOWN), ids, UNKNOWN))
+
+
+class Perceptron(keras.layers.Layer):
+    """Two dense layers, `[..., any]` → `[..., dim]`."""
+
+    def __init__(self, dim: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.hidden = keras.layers.Dense(2 * dim, activation="silu", name="hidden")
+        self.drop = keras.layers.Dropout(dropout, name="drop")
+        self.out = keras.layers.Dense(dim, name="out")
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self.out(self.drop(self.hidden(x), training=training))
+
+
+class ItemTower(keras.layers.Layer):
+    """What an item is called and what it is made of: the sum of its id's embedding and its content's."""
+
+    def __init__(self, shape: TowerShape, config: TrainTwoTower, items: IdTable) -> None:
+        super().__init__(name="item_tower")
+        self.items = items
+        content = shape.of("item", "item_id")
+        self.features = FeatureEncoder(content, config.dim, name="features") if content else None
+        self.content = Perceptron(config.dim, config.dropout, name="content")
+
+    def call(self, item: Inputs, training: bool = False) -> tf.Tensor:
+        """Transformed item features `[...]` or `[..., length]` → unit vectors `[..., dim]`."""
+        vector = self.items(item["item_id"], training=training)
+        if self.features is not None:
+            vector += self.content(self.features(item), training=training)
+        return tf.math.l2_normalize(vector, axis=-1)
+
+
+class QueryTower(keras.layers.Layer):
+    """Who asks, after which events, when.
+
+    The encoder reads a row's tokens once; the query that sees the first n of them takes its output at token n - 1,
+    or a learned vector where n is 0. Serving is the same with one query a row.
+    """
+
+    def __init__(self, shape: TowerShape, config: TrainTwoTower, items: IdTable) -> None:
+        super().__init__(name="query_tower")
+        self.items = items
+        self.users = IdTable(shape.size("user_id"), config.dim, config.id_dropout, name="users")
+        self.tokens = FeatureEncoder(shape.of("token", "token_item_id"), config.dim, name="tokens")
+        self.project = keras.layers.Dense(config.dim, name="project")
+        self.encoder = CausalEncoder(
+            shape.history_length, config.layers, config.heads, config.dim, config.dropout, name="encoder"
+        )
+        profile = shape.of("user", "user_id")
+        self.profile = FeatureEncoder(profile, config.dim, name="profile") if profile else None
+        self.moment = FeatureEncoder(shape.of("query"), config.dim, name="moment")
+        self.mix = Perceptron(config.dim, config.dropout, name="mix")
+        self.dim = config.dim
+
+    def build(self, *_: object) -> None:
+        """Creates the vector of an empty history."""
+        normal = keras.initializers.RandomNormal(stddev=self.dim**-0.5)
+        self.empty = self.add_weight(shape=(self.dim,), initializer=normal, name="empty")
+
+    def call(self, user: Inputs, token: Inputs, query: Inputs, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Transformed features to unit vectors.
+
+        Args:
+            user: `[rows]` or `[rows, length]`.
+            token: `[rows, tokens]`.
+            query: `[rows, queries]`.
+            visible: how many tokens each query sees, `[rows, queries] int64`.
+            training: whether to drop.
+
+        Returns:
+            `[rows, queries, dim] float32`.
+        """
+        history = self._history(token, visible, training)
+        who = self.users(user["user_id"], training=training)
+        if self.profile is not None:
+            who = tf.concat([who, self.profile(user)], -1)
+        who = tf.repeat(who[:, tf.newaxis], tf.shape(visible)[1], axis=1)
+        mixed = self.mix(tf.concat([history, who, self.moment(query)], -1), training=training)
+        return tf.math.l2_normalize(history + mixed, axis=-1)
+
+    def _history(self, token: Inputs, visible: tf.Tensor, training: bool) -> tf.Tensor:
+        items = self.items(token["token_item_id"], training=training, hide=False)
+        tokens = items * self.dim**0.5 + self.project(self.tokens(token))
+        encoded = self.encoder(tokens, training=training)
+        empty = tf.broadcast_to(self.empty, [tf.shape(encoded)[0], 1, self.dim])
+        return tf.gather(tf.concat([empty, encoded], 1), visible, batch_dims=1)
+
+
+class TwoTower(keras.layers.Layer):
+    """Both towers, over one table of item ids."""
+
+    def __init__(self, shape: TowerShape, config: TrainTwoTower) -> None:
+        super().__init__(name="two_tower")
+        items = IdTable(shape.size("item_id"), config.dim, config.id_dropout, name="items")
+        self.items = items
+        self.item_tower = ItemTower(shape, config, items)
+        self.query_tower = QueryTower(shape, config, items)
+
+    def call(self, batch: Mapping[str, Any], item: Inputs, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Both towers: query vectors `[rows, queries, dim]` of a batch of sequences, item vectors `[items, dim]`."""
+        inputs = (batch["user"], batch["token"], batch["query"], batch["visible"])
+        return self.query_tower(*inputs, training=training), self.item_tower(item, training=training)

@@ -1,0 +1,85 @@
+"""Fits the two towers, walking forward through time, and retrieves the candidates that the ranker learns from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from souk.config import TrainTwoTower, parse_step_config
+from souk.errors import SoukError, unknown
+from souk.features.transform import load_transform
+from souk.features.windows import read_windows
+from souk.models.export import ServedItemTower, ServedQueryTower
+from souk.models.fit_towers import fit_towers, new_towers
+from souk.models.inputs import Transform, read_transformed
+from souk.models.retrieve import RETRIEVED, item_vectors, write_candidates
+from souk.models.sequences import Catalogue, Sequences, read_catalogue
+from souk.models.towers import TowerShape, TwoTower
+from souk.models.weights import load_weights, save_weights
+from souk.progress import report
+from souk.spec import Entity, read_spec
+
+# By window: the boundary that the first fit ends at, and the one that the towers are fitted up to in the end.
+BOUNDARIES = {"twin": ("validation_start", "test_start"), "release": ("test_start", "end")}
+
+
+def train_two_tower(
+    config: str, window: str, epochs: int, features: str, towers: str, previous: str = ""
+) -> dict[str, float]:
+    """Fits the towers on the events before a boundary, retrieves for the window after it, and goes on through it.
+
+    Args:
+        config: `DatasetConfig.for_step("train_two_tower")`.
+        window: "twin" (fitted up to `test_start`) or "release" (continues a twin up to `end`).
+        epochs: of the first fit; 0 for those of the config.
+        features: the folder of `build_features`.
+        towers: the folder to write.
+        previous: a towers folder to continue from: with it, there is no first fit.
+
+    Returns:
+        `loss`, `candidate_recall` (share of the window's examples whose item is among the candidates), `seconds`.
+    """
+    settings: TrainTwoTower = parse_step_config("train_two_tower", config).train_two_tower
+    if window not in BOUNDARIES:
+        raise unknown("window", window, BOUNDARIES)
+    if window == "release" and not previous:
+        raise SoukError("the twin's towers for a release to continue from", "none", "Give `previous`.")
+    tf.config.experimental.enable_op_determinism()
+    spec, windows = read_spec(Path(features) / "spec.json"), read_windows(Path(features) / "windows.json")
+    transforms = {str(entity): load_transform(features, entity) for entity in Entity}
+    catalogue = read_catalogue(features, spec, transforms["item"])
+    sequences = Sequences.open(features, spec, transforms, catalogue.ids)
+    model = new_towers(settings, sequences, catalogue, TowerShape(read_transformed(features), spec.history_length))
+    boundary, end = (getattr(windows, name) for name in BOUNDARIES[window])
+    history = []
+    if previous:
+        load_weights(Path(previous) / "weights.npz", model)
+    else:
+        history = fit_towers(model, sequences, catalogue, boundary, epochs or settings.epochs, settings, report)
+    out = Path(towers)
+    out.mkdir(parents=True, exist_ok=True)
+    recall = write_candidates(out / "candidates.parquet", features, model, sequences, catalogue, boundary, end)
+    report(f"candidates: {recall:.1%} of the window's items among {RETRIEVED}")
+    refresh = settings.model_copy(update={"learning_rate": settings.learning_rate * settings.refresh_rate})
+    history += fit_towers(model, sequences, catalogue, end, settings.refresh_epochs, refresh, report)
+    _save(out, model, transforms, catalogue, sequences)
+    metrics = {
+        "loss": history[-1]["loss"],
+        "candidate_recall": recall,
+        "seconds": sum(epoch["seconds"] for epoch in history),
+    }
+    record = {"window": window, "boundary": boundary, "trained_until": end, "history": history, "metrics": metrics}
+    (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return metrics
+
+
+def _save(
+    out: Path, model: TwoTower, transforms: dict[str, Transform], catalogue: Catalogue, sequences: Sequences
+) -> None:
+    np.save(out / "vectors.npy", item_vectors(model, catalogue))
+    save_weights(out / "weights.npz", model)
+    ServedQueryTower(model, transforms, sequences.spec).save(out / "query_tower")
+    ServedItemTower(model, transforms, sequences.spec).save(out / "item_tower")
