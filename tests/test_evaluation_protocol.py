@@ -10,6 +10,7 @@ from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.protocol import METRICS, rank, slices, summarise
 from souk.evaluation.queries import (
     frozen_queries,
+    in_spec,
     read_catalogue,
     read_test_window,
     rolling_queries,
@@ -94,6 +95,20 @@ def test_frozen_queries_know_nothing_of_the_window(read):
     queries = frozen_queries(window, catalogue, spec)
     assert [shown(query, catalogue) for query in queries] == [("ann", 0, ["c", "d"]), ("eve", 0, ["new"])]
     assert queries[0].state.count == 3
+
+
+def test_state_of_a_query_in_another_spec(read):
+    """A champion may keep a longer history and other user columns than its challenger."""
+    spec = spec_of("always")
+    other = make_spec({**CONFIG, "build_features": {"history_length": 4}, "columns": {"users": {"age": "numeric"}}})
+    events = [("ann", "abcd"[n % 4], "click", START - 100 + n) for n in range(50)] + [("ann", "a", "click", START)]
+    window, catalogue = read(spec, events)
+    [query] = rolling_queries(window, catalogue, spec, most=20)
+    assert len(query.state.events) == 48
+    state = in_spec(query, other)
+    assert (len(state.events), state.count) == (6, 50)
+    assert state.events == query.state.events[-6:]
+    assert list(state.profile) == ["age"]
 
 
 def test_later_events_change_no_query(read):

@@ -18,8 +18,8 @@ Outcome = Literal["promote", "reject", "unchanged", "not_comparable"]
 CHALLENGER, CHAMPION, POPULARITY = "slate", "champion", "popularity"
 SEED = 21
 REMEDY = (
-    "Wait for more events, so that the test window moves past it, make split.test larger, or, to start afresh, run "
-    "with a new --workspace: its first release has to beat popularity."
+    "Wait for more events or make split.test smaller, so that the window starts later, or start afresh in another "
+    "--workspace, where the first release has to beat popularity (docs/evaluation.md)."
 )
 
 

@@ -126,7 +126,7 @@ def _write(
 ) -> None:
     outputs.evaluation.mkdir(parents=True, exist_ok=True)
     texts = {
-        "metrics.json": json.dumps(metrics, indent=1, sort_keys=True),
+        "metrics.json": json.dumps(metrics, indent=1),
         "verdict.json": verdict.to_json(),
         "summary.md": summary(metrics, verdict),
         "report.html": page(metrics, verdict, histories),

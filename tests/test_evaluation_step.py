@@ -1,0 +1,186 @@
+"""The step `evaluate` with models whose worth is known: real SavedModels, real bundles, every verdict."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from souk.config import Evaluate
+from souk.errors import SoukError
+from souk.evaluation.queries import read_catalogue, read_test_window, rolling_queries
+from souk.release.bundle import Bundle
+from souk.release.manifest import write_manifest
+from tests import serving_fixtures as fixtures
+from tests.evaluation_shop import CLICKS, USERS, Shop
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return Shop(tmp_path_factory.mktemp("shop")).write()
+
+
+def metrics_of(out):
+    return json.loads((out / "evaluation" / "metrics.json").read_text())
+
+
+def test_first_release_that_beats_popularity_is_promoted(shop):
+    verdict, values, out = shop.evaluate("good")
+    assert verdict == "promote"
+    assert values["slate_ndcg@10"] > values["popularity_ndcg@10"] + 0.2
+    assert values["queries"] == USERS * (CLICKS - 9)
+    assert {path.name for path in (out / "evaluation").iterdir()} == {
+        "metrics.json", "verdict.json", "summary.md", "report.html", "per_user.parquet",
+    }  # fmt: skip
+    assert (out / "summary.md").read_text() == (out / "evaluation" / "summary.md").read_text()
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+    per_user = pd.read_parquet(out / "evaluation" / "per_user.parquet")
+    assert per_user.groupby("model").size().to_dict() == dict.fromkeys(
+        ("slate", "two_tower", "item_knn", "popularity"), USERS
+    )
+    assert per_user[per_user.model == "slate"]["ndcg@10"].mean() == pytest.approx(values["slate_ndcg@10"])
+
+
+def test_the_twin_is_a_bundle_of_the_test_start(shop):
+    _, _, out = shop.evaluate("good")
+    bundle = Bundle.load(out / "twin")
+    assert bundle.settings.boundary == "test_start"
+    assert json.loads((out / "twin" / "identity.json").read_text())["dataset"] == "shop"
+
+
+def test_first_release_that_does_not_is_rejected(shop):
+    verdict, values, _ = shop.evaluate("bad")
+    assert verdict == "reject"
+    assert values["slate_ndcg@10"] < values["popularity_ndcg@10"]
+
+
+def test_the_same_twin_is_unchanged_without_tensorflow(shop):
+    champion = shop.release("good")
+    arguments, out = shop.arguments("good", champion)
+    code = "import json, sys; from souk.steps.evaluate import evaluate; found = evaluate(*json.loads(sys.argv[1]))"
+    code += "; print(json.dumps([*found, 'tensorflow' in sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(arguments)], capture_output=True, text=True, check=True
+    )
+    verdict, values, imported = json.loads(done.stdout.splitlines()[-1])
+    assert (verdict, imported) == ("unchanged", False)
+    before = json.loads((shop.workspace / "releases" / champion / "evaluation" / "metrics.json").read_text())
+    assert metrics_of(out) == before
+    assert values["slate_mrr"] == before["protocols"]["rolling"]["models"]["slate"]["mrr"]["mean"]
+    assert "unchanged" in (out / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "expected"),
+    [("good", "bad", "promote"), ("bad", "good", "reject"), ("equal", "good", "reject")],
+)
+def test_challenger_against_champion(shop, challenger, champion, expected):
+    verdict, values, out = shop.evaluate(challenger, shop.release(champion))
+    assert verdict == expected
+    models = metrics_of(out)["protocols"]["rolling"]["models"]
+    assert list(models)[:2] == ["slate", "champion"]
+    alone = json.loads((shop.workspace / "releases" / champion / "evaluation" / "metrics.json").read_text())
+    assert models["champion"]["ndcg@10"] == alone["protocols"]["rolling"]["models"]["slate"]["ndcg@10"]
+    if challenger == "equal":
+        assert values["slate_ndcg@10"] == values["champion_ndcg@10"]
+
+
+def test_an_equal_one_passes_where_that_is_asked(shop):
+    verdict, _, _ = shop.evaluate("equal", shop.release("good"), Evaluate(bootstrap=200, margin=-0.01))
+    assert verdict == "promote"
+
+
+def test_a_champion_that_saw_the_test_window_is_not_comparable(shop):
+    shop.release("good")
+    folder = shop.workspace / "releases" / "late"
+    (shop.workspace / "releases" / "good").rename(folder)
+    settings = json.loads((folder / "twin" / "bundle.json").read_text())
+    settings["trained_until"] += 1
+    (folder / "twin" / "bundle.json").write_text(json.dumps(settings))
+    write_manifest(folder, "late", {}, {})
+    verdict, values, out = shop.evaluate("bad", "late")
+    assert verdict == "not_comparable"
+    assert "champion_ndcg@10" not in values
+    assert values["popularity_ndcg@10"] > 0
+    assert "split.test" in (out / "summary.md").read_text()
+
+
+def test_a_damaged_champion_is_named(shop):
+    champion = shop.release("equal")
+    path = shop.workspace / "releases" / champion / "twin" / "vectors.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(SoukError, match=r"changed twin/vectors\.npy"):
+        shop.evaluate("bad", champion)
+
+
+@pytest.fixture(scope="module")
+def scored(shop):
+    """The queries of the window, the catalogue and both scorers of the good challenger."""
+    from souk.evaluation.twins import Slates, Towers
+
+    _, _, out = shop.evaluate("good")
+    bundle = Bundle.load(out / "twin")
+    catalogue = read_catalogue(shop.tables, shop.features, bundle.spec)
+    window = read_test_window(shop.tables, shop.features, bundle.spec)
+    queries = rolling_queries(window, catalogue, bundle.spec, 20)[::5]
+    towers = Towers("two_tower", bundle, catalogue, bundle.spec).load()
+    return queries, catalogue, towers, Slates("slate", towers).load()
+
+
+def order(scores, query):
+    scores = scores.copy()
+    scores[query.excluded] = -np.inf
+    return [place for place in np.argsort(-scores, kind="stable") if scores[place] > -np.inf]
+
+
+def test_towers_follow_the_history(scored):
+    queries, _, towers, _ = scored
+    vectors = fixtures.vectors()
+    for query, scores in zip(queries, towers.score(queries), strict=True):
+        visible = [fixtures.IDS.index(event.item_id) for event in query.state.events[-7:]]
+        seen = vectors[visible[-(7 if query.state.count == 11 else query.state.count - 4) :]]
+        direction = seen.sum(axis=0) / np.linalg.norm(seen.sum(axis=0))
+        assert scores == pytest.approx(vectors @ direction, abs=2e-3)
+
+
+def test_slates_are_candidates_by_the_ranker_then_retrieval_order(scored):
+    queries, catalogue, towers, slates = scored
+    for query, flat, ranked in zip(queries, towers.score(queries), slates.score(queries), strict=True):
+        retrieved, shown = order(flat, query), order(ranked, query)
+        assert set(shown[:8]) == set(retrieved[:8])
+        assert shown[8:] == retrieved[8:]
+        prices = [fixtures.PRICES[catalogue.ids[place]] for place in shown[:8]]
+        assert prices == sorted(prices, reverse=query.state.profile["region"] == "north")
+
+
+def test_items_that_a_bundle_lacks_come_last(scored):
+    from souk.evaluation.twins import Towers
+
+    queries, catalogue, towers, _ = scored
+    more = ("aa-new", *catalogue.ids)
+    larger = replace(catalogue, ids=more, position={item: place for place, item in enumerate(more)})
+    scores = Towers("champion", towers.bundle, larger, towers.bundle.spec).load().score(queries)
+    assert (scores[:, 1:] == towers.score(queries)).all()
+    assert (scores[:, 0] < scores[:, 1:].min(axis=1)).all()
+
+
+def test_a_model_that_fails_is_not_judged_by_its_fallback(scored, shop):
+    from souk.evaluation.twins import Slates
+
+    queries, _, towers, _ = scored
+    slates = Slates("slate", towers).load()
+    slates._recommender._ranker = None
+    with pytest.raises(SoukError, match="ranker_unavailable"):
+        slates.score(queries)
+
+
+def test_calibration_counts_candidates_and_labels(shop):
+    calibration = metrics_of(shop.evaluate("good")[2])["calibration"]
+    assert sum(part["count"] for part in calibration["engaged"]) == 8 * USERS * (CLICKS - 9)
+    assert all(part["predicted"] == 0.5 for part in calibration["satisfied"])
+    assert 0 < sum(part["count"] for part in calibration["satisfied"]) < USERS * (CLICKS - 9)
