@@ -10,6 +10,7 @@ import numpy as np
 
 from souk.errors import SoukError
 
+BLOCK = 64  # queries searched at once where there are many
 Exclusions = Sequence[Collection[int]]
 
 
@@ -91,9 +92,12 @@ def collection_name(item_ids: Sequence[str], vectors: np.ndarray, available: np.
     return f"items_{digest.hexdigest()[:12]}"
 
 
-def recall_at(index: Index, exact: Index, queries: np.ndarray, k: int) -> float:
+def recall_at(index: Index, exact: Index, queries: np.ndarray, k: int, timeout: float = 60.0) -> float:
     """The share of the exact top `k` that `index` finds too, over all `queries` `[batch, dim]`."""
-    found, truth = index.search(queries, k)[0], exact.search(queries, k)[0]
-    pairs = list(zip(found, truth, strict=True))
-    hits = sum(len(np.intersect1d(mine[mine >= 0], theirs[theirs >= 0])) for mine, theirs in pairs)
-    return hits / max(1, int((truth >= 0).sum()))
+    hits = wanted = 0
+    for start in range(0, len(queries), BLOCK):
+        block = queries[start : start + BLOCK]
+        for found, truth in zip(index.search(block, k, timeout=timeout)[0], exact.search(block, k)[0], strict=True):
+            hits += len(np.intersect1d(found[found >= 0], truth[truth >= 0]))
+            wanted += int((truth >= 0).sum())
+    return hits / max(1, wanted)

@@ -21,8 +21,9 @@ UNSEALED = {SEAL, "LOCK"}  # LOCK is empty and belongs to whoever holds the fold
 _users: Counter[str] = Counter()
 _mutex = threading.Lock()
 
-# Both log a traceback for every failed call, which the caller gets as an exception anyway.
-for _name in ("pymilvus", "milvus_lite"):
+# They log a traceback for every failed call, which the caller gets as an exception anyway; grpc._server is Lite's, for
+# calls of pymilvus that Lite lacks and pymilvus does without.
+for _name in ("pymilvus", "milvus_lite", "grpc._server"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 

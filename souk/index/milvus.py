@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ FLAT_ROWS = 50_000  # a server gets HNSW beyond; Lite stays FLAT: its filtered H
 INSERT_ROWS = 5_000
 OVERFETCH = 200  # a query with more exclusions sends them along instead of dropping them here
 TIMEOUT = 1.0  # seconds
+PER_QUERY = 0.05
 LOAD_TIMEOUT = 30.0
 Report = Callable[[str], None]
 
@@ -30,7 +32,7 @@ class MilvusIndex(Index):
         uri: a path ending in .db, or `http://host:port`.
         collection: its name.
         available: `[items]` bool, as they were loaded.
-        timeout: seconds that a search may take.
+        timeout: seconds that a search may take; a batch gets PER_QUERY more for each of its queries.
     """
 
     def __init__(self, uri: str, collection: str, available: np.ndarray, timeout: float = TIMEOUT) -> None:
@@ -58,7 +60,7 @@ class MilvusIndex(Index):
             self._client = connect(self.uri)
             self._load(LOAD_TIMEOUT)
             with unavailable_on_error(self.uri):
-                rows = count(self._client, self.collection)
+                rows = count(self._client, self.collection, "Bounded" if lite.is_lite(self.uri) else "Strong")
             if rows != len(self):
                 raise IndexUnavailable(f"{len(self)} rows in {self.collection}", f"{rows}", "Load the index again.")
         except BaseException:
@@ -77,6 +79,7 @@ class MilvusIndex(Index):
         """See `Index.search`. Queries with few exclusions share one call that fetches that many more."""
         if self._client is None:
             raise IndexUnavailable(f"an open index {self.collection}", "it is closed")
+        limit_seconds = timeout or self.timeout + PER_QUERY * len(queries)
         excluded = [set(e) for e in exclude] if exclude is not None else [set()] * len(queries)
         shared = [row for row, e in enumerate(excluded) if len(e) <= OVERFETCH]
         groups = [(shared, k + max((len(excluded[row]) for row in shared), default=0), "")] if shared else []
@@ -84,7 +87,7 @@ class MilvusIndex(Index):
         positions, scores = padded(len(queries), k)
         for rows, limit, condition in groups:
             terms = [term for term in ("available == true" if available_only else "", condition) if term]
-            hits = self._hits(queries[rows], limit, " and ".join(terms), timeout or self.timeout)
+            hits = self._hits(queries[rows], limit, " and ".join(terms), limit_seconds)
             for row, found in zip(rows, hits, strict=True):
                 kept = sorted((-score, p) for p, score in found if p not in excluded[row])[:k]
                 positions[row, : len(kept)] = [p for _, p in kept]
@@ -169,7 +172,8 @@ def open_or_build(
     except IndexUnavailable as error:
         if lite.is_lite(uri) and lite.held_elsewhere(uri):
             raise
-        report(f"building {collection}: {error}")
+        missing = lite.is_lite(uri) and not os.path.lexists(uri)
+        report(f"building {collection}" if missing else f"building {collection} anew: {error}")
     build(uri, collection, vectors, available, report)
     return MilvusIndex(uri, collection, available).open()
 
@@ -180,9 +184,9 @@ def connect(uri: str) -> Any:
         return MilvusClient(uri, timeout=LOAD_TIMEOUT)
 
 
-def count(client: Any, collection: str) -> int:
-    """The rows that a loaded collection really has."""
-    answer = client.query(collection, output_fields=["count(*)"], consistency_level="Strong", timeout=LOAD_TIMEOUT)
+def count(client: Any, collection: str, consistency: str) -> int:
+    """The rows that a loaded collection really has. Lite knows no consistency but the strongest."""
+    answer = client.query(collection, output_fields=["count(*)"], consistency_level=consistency, timeout=LOAD_TIMEOUT)
     return int(answer[0]["count(*)"])
 
 

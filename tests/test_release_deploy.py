@@ -1,0 +1,228 @@
+"""The steps load_index and deploy: idempotent, and killed anywhere they leave the old release current and whole."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from souk.config import DatasetConfig
+from souk.errors import SoukError
+from souk.index import lite
+from souk.index.exact import ExactIndex
+from souk.index.interface import recall_at
+from souk.index.milvus import MilvusIndex
+from souk.release.bundle import Bundle
+from souk.release.manifest import verify
+from souk.release.pointer import history, release_names, rollback
+from souk.steps.deploy import deploy
+from souk.steps.load_index import load_index, sample_queries
+from souk.store.feast_store import FeastStore
+from souk.workspace import Workspace
+from tests.release_fixtures import SPEC, write_features, write_models, write_release
+
+STAGES = [
+    ("souk.steps.deploy.verify", 2),  # the release is there, the copy not yet
+    ("souk.folders.os.replace", 1),  # a whole copy, not in its place
+    ("souk.steps.deploy._load_collection", 1),
+    ("souk.index.lite.shutil.copytree", 2),  # the first copies the release
+    ("souk.steps.deploy.open_or_build", 1),
+    ("souk.steps.deploy._fill_store", 1),
+    ("souk.steps.deploy.point", 1),
+    ("souk.release.pointer._remember", 1),
+    ("souk.release.pointer._link", 1),
+    ("souk.release.pointer.os.symlink", 1),
+]
+KILL = """
+import importlib, json, os, signal, sys
+from souk.steps.deploy import deploy
+arguments, stages = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+
+def resolve(path):
+    parts = path.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except ImportError:
+            continue
+        for name in parts[end:-1]:
+            found = getattr(found, name)
+        return found, parts[-1]
+
+for path, call in stages:
+    child = os.fork()
+    if not child:
+        owner, name = resolve(path)
+        original, calls = getattr(owner, name), [0]
+        def kill(*given, **named):
+            calls[0] += 1
+            if calls[0] == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*given, **named)
+        setattr(owner, name, kill)
+        deploy(*arguments)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print("killed" if os.WIFSIGNALED(status) else f"ended {status}", path, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def config(**load_index_settings):
+    values = {"name": "tiny", "data": {"events": {"path": "x"}}, "objectives": SPEC.objectives.model_dump()}
+    return DatasetConfig.model_validate({**values, "load_index": load_index_settings})
+
+
+def built(work, seed):
+    """A release and what deploy takes beside it: (release, features, index)."""
+    write_release(work / "release", work, seed)
+    load_index(config().for_step("load_index"), str(work / "features"), str(work / "towers"), str(work / "index"))
+    return [str(work / name) for name in ("release", "features", "index")]
+
+
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory):
+    """Two releases with their features and indexes."""
+    return [built(tmp_path_factory.mktemp(f"packaged{seed}"), seed) for seed in (1, 2)]
+
+
+def run(workspace, release, features, index):
+    return deploy(config().for_step("deploy"), str(workspace.root), release, features, index)
+
+
+def serves(workspace, release):
+    """Whether the current release is that one, whole, with its collection and states."""
+    name = verify(release)["name"]
+    bundle = Bundle.load(workspace.current)
+    verify(workspace.releases / name)
+    assert workspace.current_release() == bundle.name == name
+    collection = bundle.settings.collection
+    index = MilvusIndex(str(workspace.milvus / f"{collection}.db"), collection, bundle.available).open()
+    same = recall_at(index, ExactIndex(bundle.vectors, bundle.available), bundle.vectors, 10)
+    index.close()
+    state = FeastStore(workspace.feast, bundle.spec).read(["u3"])[0]
+    return state is not None and state.count == 100 and same == 1
+
+
+def test_load_index_measures_recall_and_is_idempotent(tmp_path):
+    features = write_features(tmp_path / "features")
+    towers, _ = write_models(tmp_path)
+    arguments = (str(features), str(towers), str(tmp_path / "index"))
+    assert load_index(config().for_step("load_index"), *arguments) == {"recall_at_100": 1.0, "items": 40.0}
+    record = json.loads((tmp_path / "index" / "index.json").read_text())
+    assert record["uri"] == "milvus.db"
+    assert record["collection"].startswith("items_")
+    inode = os.stat(tmp_path / "index" / "milvus.db").st_ino
+    load_index(config().for_step("load_index"), *arguments)
+    assert os.stat(tmp_path / "index" / "milvus.db").st_ino == inode
+    (tmp_path / "index" / "milvus.db" / lite.SEAL).unlink()
+    load_index(config().for_step("load_index"), *arguments)
+    assert os.stat(tmp_path / "index" / "milvus.db").st_ino != inode
+
+
+def test_load_index_fails_below_the_bar(tmp_path, monkeypatch):
+    features = write_features(tmp_path / "features")
+    towers, _ = write_models(tmp_path)
+    monkeypatch.setattr("souk.steps.load_index.recall_at", lambda *_: 0.94)
+    with pytest.raises(SoukError, match=r"0\.95.*0\.9400"):
+        load_index(config().for_step("load_index"), str(features), str(towers), str(tmp_path / "index"))
+    monkeypatch.undo()
+    np.save(towers / "vectors.npy", np.zeros((3, 8), np.float32))
+    with pytest.raises(SoukError, match="40 items"):
+        load_index(config().for_step("load_index"), str(features), str(towers), str(tmp_path / "index"))
+
+
+def test_sampled_queries_are_as_long_as_items():
+    vectors = np.random.default_rng(1).normal(size=(50, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    queries = sample_queries(vectors)
+    assert (queries.shape, queries.dtype) == ((512, 8), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-4)
+    np.testing.assert_array_equal(queries, sample_queries(vectors))
+
+
+@pytest.mark.slow
+def test_deploy_twice_changes_nothing_and_a_second_release_takes_over(packaged, tmp_path):
+    workspace = Workspace(tmp_path)
+    first, second = packaged
+    assert run(workspace, *first) == {"changed": 1.0, "files": len(verify(first[0])["files"]), "states": 12.0}
+    assert serves(workspace, first[0])
+    folder = os.stat(workspace.current.resolve()).st_ino
+    assert run(workspace, *first) == {"changed": 0.0, "files": len(verify(first[0])["files"]), "states": 0.0}
+    assert os.stat(workspace.current.resolve()).st_ino == folder
+    assert run(workspace, *second)["changed"] == 1
+    assert serves(workspace, second[0])
+    assert len(release_names(workspace)) == 2
+    rollback(workspace)
+    assert serves(workspace, first[0])
+
+
+@pytest.mark.slow
+def test_deploy_mends_what_is_damaged(packaged, tmp_path):
+    workspace = Workspace(tmp_path)
+    first = packaged[0]
+    run(workspace, *first)
+    collection = Bundle.load(workspace.current).settings.collection
+    (workspace.current / "vectors.npy").write_bytes(b"damaged")
+    shutil.rmtree(workspace.milvus / f"{collection}.db" / "collections")
+    shutil.rmtree(workspace.feast)
+    assert run(workspace, *first)["states"] == 12
+    assert serves(workspace, first[0])
+
+
+def test_a_damaged_release_is_not_deployed(packaged, tmp_path):
+    release = shutil.copytree(packaged[0][0], tmp_path / "release")
+    (release / "ranker" / "saved_model.pb").write_bytes(b"grapf")
+    workspace = Workspace(tmp_path / "souk")
+    with pytest.raises(SoukError, match=r"changed ranker/saved_model\.pb"):
+        run(workspace, str(release), *packaged[0][1:])
+    assert workspace.current_release() == ""
+
+
+@pytest.mark.slow
+def test_collections_of_neither_current_nor_previous_are_deleted(packaged, tmp_path):
+    workspace = Workspace(tmp_path)
+    first, second = packaged
+    run(workspace, *first)
+    stale, partial = workspace.milvus / "items_stale.db", workspace.milvus / ".items_gone.partial.db"
+    stale.mkdir()
+    partial.mkdir()
+    (workspace.milvus / ".items_gone.db.lock").touch()
+    run(workspace, *second)
+    assert not stale.exists()
+    assert not partial.exists()
+    assert {path.stem for path in workspace.milvus.glob("items_*.db")} == {
+        Bundle.load(release).settings.collection for release in (first[0], second[0])
+    }
+
+
+@pytest.mark.slow
+def test_killed_anywhere_the_old_release_serves_and_a_rerun_completes(packaged, tmp_path):
+    workspace = Workspace(tmp_path)
+    first, second = packaged
+    run(workspace, *first)
+    arguments = [config().for_step("deploy"), str(tmp_path), *second]
+    killer = subprocess.Popen(
+        [sys.executable, "-c", KILL, json.dumps(arguments), json.dumps(STAGES)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for path, _ in STAGES:
+            while not (line := killer.stdout.readline()).startswith(("killed", "ended")):
+                assert line
+            assert line == f"killed {path}\n"
+            assert serves(workspace, first[0])
+            killer.stdin.write("\n")
+            killer.stdin.flush()
+    finally:
+        killer.kill()
+        killer.communicate()
+    run(workspace, *second)
+    assert serves(workspace, second[0])
+    assert history(workspace) == [verify(first[0])["name"]]
+    assert not list(tmp_path.rglob(".*.partial*"))
