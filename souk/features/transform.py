@@ -40,10 +40,13 @@ class Transform(tf.Module):
         Returns:
             The features of `transform/features.json`: `[...]` or `[..., L]`, ids int64, floats float32.
         """
+        tensors = {name: tf.convert_to_tensor(raw[name]) for name in self._lengths}
         first, length = next(iter(self._lengths.items()))
-        shape = tf.shape(raw[first])[: -1 if length else None]
-        static = raw[first].shape[: -1 if length else None]
-        flat = {name: tf.reshape(raw[name], [-1, length] if length else [-1]) for name, length in self._lengths.items()}
+        shape = tf.shape(tensors[first])[: -1 if length else None]
+        static = tensors[first].shape[: -1 if length else None]
+        flat = {
+            name: tf.reshape(tensors[name], [-1, length] if length else [-1]) for name, length in self._lengths.items()
+        }
         return {name: _unflatten(value, shape, static) for name, value in self._layer(flat).items()}
 
 

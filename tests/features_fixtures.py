@@ -1,0 +1,118 @@
+"""A small `tables` folder with everything that can go wrong in it: ties, unicode, missing values, impressions."""
+
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from souk.config import DatasetConfig, parse_config
+from souk.schema import DAY_MS
+from souk.spec import FeatureSpec
+
+CONFIG = """
+name: bazaar
+data: {events: {path: unused}}
+columns:
+  events: {device: categorical, discount: numeric, tags: list}
+  items: {title: text, category: path, price: numeric, colours: list}
+  users: {country: categorical, age: numeric, hobbies: list}
+objectives:
+  engaged: {events: [click, purchase]}
+  satisfied: {events: [click, purchase], min_dwell_seconds: 5, unless: [return], within_days: 3}
+repeat: {rule: after_days, days: 7}
+build_features: {history_length: 8, text_buckets: 32, numeric_buckets: 4}
+"""
+START = 1_700_000_000_000
+
+
+def bazaar() -> DatasetConfig:
+    return parse_config(CONFIG)
+
+
+def spec_of(config: DatasetConfig) -> FeatureSpec:
+    return FeatureSpec(config.name, config.columns, config.objectives, config.repeat, config.build_features)
+
+
+def bazaar_events(seed: int = 3, users: int = 12, events: int = 500) -> list[dict]:
+    """Events in order, many at the same time, of users with long histories and short ones."""
+    chance = random.Random(seed)
+    rows = []
+    for number in range(events):
+        rows.append(
+            {
+                "event_id": f"e{number:05d}",
+                "user_id": f"u{int(users * chance.random() ** 2)}é",
+                "item_id": f"i{chance.randrange(30):02d}",
+                "event_type": chance.choice(["click"] * 5 + ["purchase", "return", "impression", "cart"]),
+                "timestamp": START + (number // 3) * DAY_MS // 8,
+                "value": chance.choice([None, 1.0, 2.5]),
+                "dwell_seconds": chance.choice([None, 1.0, 9.0]),
+                "device": chance.choice([None, "ios", "wëb"]),
+                "discount": chance.choice([None, 3.5, 10.0]),
+                "tags": chance.choice([None, ["gift"], ["gift", "sälé"]]),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["timestamp"], row["event_id"]))
+
+
+def write_tables(folder: Path, events: list[dict]) -> Path:
+    """A `tables` folder as ingest writes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    types: dict[str, pa.DataType] = {
+        "tags": pa.list_(pa.string()),
+        "timestamp": pa.int64(),
+        "value": pa.float64(),
+        "dwell_seconds": pa.float64(),
+        "discount": pa.float64(),
+    }
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in events[0]])
+    pq.write_table(pa.Table.from_pylist(events, schema), folder / "events.parquet")
+    items = [
+        {
+            "item_id": f"i{number:02d}",
+            "created_at": START if number % 2 else None,
+            "available": number != 7,
+            "price": None if number % 5 == 0 else float(number),
+            "category": f"home/room {number % 3}" if number % 4 else None,
+            "title": f"Größe {number} lamp" if number % 6 else None,
+            "colours": ["red", "blue"][: number % 3],
+        }
+        for number in range(30)
+    ]
+    schema = pa.schema(
+        [
+            ("item_id", pa.string()),
+            ("created_at", pa.int64()),
+            ("available", pa.bool_()),
+            ("price", pa.float64()),
+            ("category", pa.string()),
+            ("title", pa.string()),
+            ("colours", pa.list_(pa.string())),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(items, schema), folder / "items.parquet")
+    ids = sorted({event["user_id"] for event in events} | {"silent"})
+    users = [
+        {
+            "user_id": user,
+            "country": None if number % 3 == 0 else "日本",
+            "age": None if number % 4 == 0 else 20.0 + number,
+            "hobbies": ["chess"] * (number % 2),
+        }
+        for number, user in enumerate(ids)
+    ]
+    schema = pa.schema(
+        [("user_id", pa.string()), ("country", pa.string()), ("age", pa.float64()), ("hobbies", pa.list_(pa.string()))]
+    )
+    pq.write_table(pa.Table.from_pylist(users, schema), folder / "users.parquet")
+    return folder
+
+
+def build_bazaar(folder: Path, events: list[dict]) -> Path:
+    """Tables and features of `events` in `folder`, by the real build; returns the features folder."""
+    from souk.features.pipeline import Runner, build
+
+    config = bazaar()
+    build(write_tables(folder / "tables", events), folder / "features", spec_of(config), config.split, Runner())
+    return folder / "features"

@@ -1,0 +1,294 @@
+"""The whole build on a small bazaar: parity with serving, no look into the future, the same bytes twice."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from souk.errors import SoukError
+from souk.features.pipeline import Runner
+from souk.features.records import pad, read_records
+from souk.features.transform import load_transform
+from souk.features.windows import read_windows
+from souk.spec import Entity, read_spec
+from souk.state import Event, features_at, state_of
+from souk.state_rows import profile_of
+from souk.store.feast_store import FeastStore
+from souk.store.publish import publish
+from tests.features_fixtures import bazaar_events, build_bazaar, write_tables
+
+pytestmark = pytest.mark.slow
+EVENTS = bazaar_events()
+ENGAGING = [event for event in EVENTS if event["event_type"] in ("click", "purchase")]
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    return build_bazaar(tmp_path_factory.mktemp("bazaar"), EVENTS)
+
+
+def values(example, name):
+    """A feature of a record as Python values."""
+    kind = example.features.feature[name].WhichOneof("kind")
+    found = list(getattr(example.features.feature[name], kind).value) if kind else []
+    return [value.decode() for value in found] if kind == "bytes_list" else found
+
+
+def targets(features):
+    """Everything that training sees of each target, by event id."""
+    spec, found = read_spec(features / "spec.json"), {}
+    for example in read_records(features / "sequences"):
+        ids = values(example, "target_event_id")
+        for index, event_id in enumerate(ids):
+            visible = values(example, "target_visible")[index]
+            seen = {f.name: values(example, f.name)[:visible] for f in spec.of(Entity.TOKEN)}
+            seen |= {f.name: values(example, f.name) for f in spec.of(Entity.USER)}
+            for feature in spec.of(Entity.QUERY):
+                width = feature.length or 1
+                seen[feature.name] = values(example, feature.name)[index * width : (index + 1) * width]
+            for name in ("item_id", "time", "satisfied", "satisfied_at"):
+                seen[f"target_{name}"] = values(example, f"target_{name}")[index]
+            assert event_id not in found
+            found[event_id] = seen
+    return found
+
+
+def served_values(raw, feature):
+    """A raw feature of `features_at` as the models take it."""
+    value = raw[feature.name]
+    if feature.length:
+        return pad(value, feature.length)
+    rows = value if isinstance(value, list) else [value]
+    return [float(np.float32(row)) for row in rows] if feature.dtype == "float32" else rows
+
+
+def histories():
+    by_user = defaultdict(list)
+    for row in EVENTS:
+        context = {name: row[name] for name in ("device", "discount", "tags") if row[name] is not None}
+        numbers = [float("nan") if row[name] is None else row[name] for name in ("value", "dwell_seconds")]
+        event = Event(
+            row["item_id"], row["event_type"], row["timestamp"], numbers[0], row["event_id"], numbers[1], context
+        )
+        by_user[row["user_id"]].append(event)
+    return by_user
+
+
+def test_training_and_serving_see_the_same_values(features, tmp_path):
+    spec, trained = read_spec(features / "spec.json"), targets(features)
+    publish(features / "user_state.parquet", spec, tmp_path / "feast", 0)
+    store = FeastStore(tmp_path / "feast", spec)
+    users = pd.read_parquet(features.parent / "tables" / "users.parquet").astype(object)
+    users = users.where(users.notna(), None)
+    profiles = {row["user_id"]: profile_of(row, spec) for row in users.to_dict("records")}
+    by_user, compared = histories(), 0
+    for time in sorted({event["timestamp"] for event in ENGAGING}):
+        now = [event for event in ENGAGING if event["timestamp"] == time]
+        asked = sorted({event["user_id"] for event in now})
+        store.write(
+            [state_of(u, [e for e in by_user[u] if e.timestamp < time], spec, profiles[u]) for u in asked], time
+        )
+        states = dict(zip(asked, store.read(asked), strict=True))
+        for row in now:
+            event = next(e for e in by_user[row["user_id"]] if e.event_id == row["event_id"])
+            served = features_at(states[row["user_id"]], time, spec, event.context)
+            raw = served.tokens | served.query | served.user
+            for feature in spec.features:
+                if feature.entity is not Entity.ITEM:
+                    seen = trained[event.event_id][feature.name]
+                    assert repr(seen) == repr(served_values(raw, feature)), (event.event_id, feature.name)
+            compared += 1
+    assert compared == len(trained) == len(ENGAGING)
+
+
+def test_published_states_answer_for_the_last_events(features, tmp_path):
+    spec, trained, by_user = read_spec(features / "spec.json"), targets(features), histories()
+    assert publish(features / "user_state.parquet", spec, tmp_path / "feast", 0) == len(by_user) + 1
+    users = sorted(by_user)
+    states = dict(zip(users, FeastStore(tmp_path / "feast", spec).read(users), strict=True))
+    for user, events in by_user.items():
+        last = [event for event in events if event.event_type in ("click", "purchase")][-1:]
+        for event in last:
+            served = features_at(states[user], event.timestamp, spec, event.context)
+            for feature in spec.of(Entity.TOKEN):
+                assert repr(trained[event.event_id][feature.name]) == repr(served_values(served.tokens, feature))
+
+
+def test_every_engaging_event_is_a_target_and_an_example_once(features):
+    wanted = {event["event_id"] for event in ENGAGING}
+    examples = pd.read_parquet(features / "examples.parquet")
+    assert set(targets(features)) == wanted
+    assert len(examples) == len(wanted) and set(examples.event_id) == wanted
+    assert examples.timestamp.is_monotonic_increasing
+    for event_id, row in examples.set_index("event_id").iterrows():
+        seen = targets_of(features)[event_id]
+        assert (row.item_id, row.satisfied, row.satisfied_at) == (
+            seen["target_item_id"],
+            seen["target_satisfied"],
+            seen["target_satisfied_at"],
+        )
+        assert list(row.context_tags) == [tag for tag in seen["context_tags"] if tag]
+
+
+def targets_of(features, kept={}):  # noqa: B006 - read once
+    return kept.setdefault(features, targets(features))
+
+
+def test_tables_beside_the_rows(features):
+    items = pd.read_parquet(features / "items.parquet")
+    counters = pd.read_parquet(features / "counters.parquet")
+    windows, examples = read_windows(features / "windows.json"), pd.read_parquet(features / "examples.parquet")
+    assert items.item_id.is_monotonic_increasing and not items.available[7]
+    for boundary in ("validation_start", "test_start", "end"):
+        part, time = counters[counters.boundary == boundary].set_index("item_id"), getattr(windows, boundary)
+        assert list(part.index) == list(items.item_id)
+        before = examples[examples.timestamp < time]
+        assert part.events.to_dict() == before.item_id.value_counts().reindex(part.index, fill_value=0).to_dict()
+        recent = before[before.timestamp >= time - 30 * 86_400_000]
+        assert part.events_30d.sum() == len(recent)
+        known = examples[(examples.satisfied >= 0) & (examples.satisfied_at < time)]
+        mean = known.satisfied.mean()
+        for item, labels in known.groupby("item_id").satisfied:
+            assert part.satisfied_rate[item] == pytest.approx((labels.sum() + 10 * mean) / (len(labels) + 10))
+
+
+def changed_future(time):
+    """The same events before `time`; from it on, other users do other things with other items."""
+    chance = random.Random(9)
+    future = [event for event in EVENTS if event["timestamp"] >= time]
+    users, items = ([event[name] for event in future] for name in ("user_id", "item_id"))
+    chance.shuffle(users)
+    chance.shuffle(items)
+    planted = {"dwell_seconds": 1e6, "value": 1e9, "discount": -1e9, "device": "planted"}
+    return [
+        *(event for event in EVENTS if event["timestamp"] < time),
+        *(event | planted | {"user_id": u, "item_id": i} for event, u, i in zip(future, users, items, strict=True)),
+    ]
+
+
+def test_a_planted_future_changes_nothing_before_it(features, tmp_path):
+    windows = read_windows(features / "windows.json")
+    planted = build_bazaar(tmp_path, changed_future(windows.test_start))
+    assert read_windows(planted / "windows.json") == windows
+    was, became, compared = targets(features), targets(planted), 0
+    for event_id, seen in was.items():
+        if seen["target_time"] < windows.test_start:
+            other = became[event_id]
+            unknown = [
+                row["target_satisfied"] < 0 or row["target_satisfied_at"] >= windows.test_start for row in (seen, other)
+            ]
+            assert unknown[0] == unknown[1]
+            label = {name for name in seen if name.startswith("target_satisfied") and unknown[0]}
+            assert repr({n: v for n, v in seen.items() if n not in label}) == repr(
+                {n: v for n, v in other.items() if n not in label}
+            )
+            compared += 1
+    assert compared > 200
+    counters = [pd.read_parquet(folder / "counters.parquet") for folder in (features, planted)]
+    early = [table[table.boundary != "end"].reset_index(drop=True) for table in counters]
+    pd.testing.assert_frame_equal(*early)
+    assert not counters[0].equals(counters[1])
+    for entity in Entity:
+        graphs = [folder / "transform" / entity / "transform_fn" for folder in (features, planted)]
+        for part in ("assets", "variables"):
+            assert contents(graphs[0] / part) == contents(graphs[1] / part), entity
+
+
+def contents(folder):
+    """The bytes of every file, but for TensorFlow's SavedModel protocol buffers: their bytes differ by run."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("saved_model.pb", "fingerprint.pb")
+    }
+
+
+def test_two_builds_are_the_same_bytes(features, tmp_path):
+    write_tables(tmp_path / "tables", EVENTS)
+    code = (
+        "from pathlib import Path; from souk.features.pipeline import Runner, build\n"
+        "from tests.features_fixtures import bazaar, spec_of\n"
+        f"root = Path({str(tmp_path)!r}); config = bazaar()\n"
+        "build(root / 'tables', root / 'features', spec_of(config), config.split, Runner())"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": os.getcwd()}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
+    assert contents(tmp_path / "features") == contents(features)
+
+
+def test_transforms_of_items(features):
+    items = pd.read_parquet(features / "items.parquet")
+    spec = read_spec(features / "spec.json")
+    raw = {f.name: pad_column(items[f.name], f) for f in spec.of(Entity.ITEM)}
+    made = {name: value.numpy() for name, value in load_transform(features, "item")(raw).items()}
+    described = json.loads((features / "transform" / "features.json").read_text())
+    assert set(made) == {name for name, value in described.items() if value["entity"] == "item"}
+    assert sorted(made["item_id"]) == list(range(2, len(items) + 2))
+    missing = items.item_price.isna().to_numpy()
+    assert (made["item_price_missing"] == missing).all() and (made["item_price"][missing] == 0).all()
+    known = items.item_price[~missing].to_numpy()
+    np.testing.assert_allclose(made["item_price"][~missing], (known - known.mean()) / known.std(), rtol=1e-5)
+    assert (made["item_price_bucket"][missing] == 0).all() and set(made["item_price_bucket"]) == {0, 2, 3, 4, 5}
+    for name, value in described.items():
+        if value["entity"] == "item" and value["type"] == "ids":
+            assert made[name].max() < value["size"] and made[name].min() >= 0
+        if value["entity"] == "item":
+            assert made[name].shape[1:] == ((value["length"],) if value["length"] else ())
+    assert ((made["item_category"] == 0) == np.array([[x == "" for x in row] for row in raw["item_category"]])).all()
+
+
+def pad_column(column, feature):
+    if feature.length:
+        return np.array([pad(list(row), feature.length) for row in column], object)
+    return column.to_numpy(object if feature.dtype == "string" else feature.dtype)
+
+
+def test_tokens_share_the_ids_of_items_and_survive_without_the_folder(features, tmp_path):
+    import shutil
+
+    import tensorflow as tf
+
+    copy = tmp_path / "features"
+    shutil.copytree(features, copy)
+
+    class Model(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.transform = load_transform(copy, Entity.TOKEN)
+
+        @tf.function
+        def serve(self, **raw):
+            return self.transform(raw)
+
+    spec = read_spec(features / "spec.json")
+    signature = {f.name: tf.TensorSpec([None, None], f.dtype, name=f.name) for f in spec.of(Entity.TOKEN)}
+    model = Model()
+    concrete = model.serve.get_concrete_function(**signature)
+    tf.saved_model.save(model, str(tmp_path / "saved"), signatures={"serve": concrete})
+    shutil.rmtree(copy)
+    raw = {
+        "token_item_id": tf.constant([["i03", "never seen", ""]]),
+        "token_event_type": tf.constant([["click", "nonsense", ""]]),
+        "token_gap": tf.constant([[1.0, float("nan"), float("nan")]]),
+        "token_value": tf.constant([[2.5, 1.0, float("nan")]]),
+    }
+    made = tf.saved_model.load(str(tmp_path / "saved")).signatures["serve"](**raw)
+    item_ids = (features / "transform/item/transform_fn/assets/item_id").read_text().splitlines()
+    assert made["token_item_id"].numpy().tolist() == [[item_ids.index("i03") + 2, 1, 0]]
+    assert made["token_event_type"].numpy().tolist() == [[3, 1, 0]]
+    assert made["token_gap_missing"].numpy().tolist() == [[0.0, 1.0, 1.0]]
+    assert made["token_gap"].numpy()[0, 1:].tolist() == [0.0, 0.0]
+
+
+def test_beam_options_are_a_json_list():
+    assert Runner.parse("apache_beam.runners.portability.fn_api_runner.FnApiRunner", "") == Runner()
+    assert Runner.parse("FlinkRunner", '["--parallelism=2"]') == Runner("FlinkRunner", ("--parallelism=2",))
+    for wrong in ("{}", "[1]", "--parallelism=2"):
+        with pytest.raises(SoukError, match="JSON list of flags"):
+            Runner.parse("FnApiRunner", wrong)

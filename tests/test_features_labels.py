@@ -1,0 +1,76 @@
+"""Labels and the time at which they become known, on events with known answers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from souk.config import Objective, Split, parse_config
+from souk.errors import SoukError
+from souk.features.labels import Label, check_objectives, label
+from souk.features.windows import Windows, split_windows
+from souk.schema import DAY_MS
+from souk.state import Event
+from tests.features_fixtures import CONFIG, spec_of
+
+END = 100 * DAY_MS
+
+
+def event(kind, day, value=math.nan, dwell=math.nan):
+    return Event("i", kind, int(day * DAY_MS), value, f"{kind}{day}", dwell)
+
+
+KEPT = Objective(events=("purchase",), unless=("return",), within_days=10)
+BOUGHT = Objective(events=("click",), followed_by=("purchase",), within_days=10)
+BOTH = Objective(events=("click",), followed_by=("purchase",), unless=("return",), within_days=10)
+
+
+@pytest.mark.parametrize(
+    ("objective", "first", "later", "expected"),
+    [
+        (Objective(events=("rating",), min_value=4), event("rating", 1, 4.0), [], (1, 1)),
+        (Objective(events=("rating",), min_value=4), event("rating", 1, 3.0), [], (0, 1)),
+        (Objective(events=("rating",), min_value=4), event("rating", 1), [], (0, 1)),
+        (Objective(events=("click",), min_dwell_seconds=5), event("click", 1, dwell=6.0), [], (1, 1)),
+        (KEPT, event("click", 1), [], (-1, 1)),
+        (KEPT, event("purchase", 1), [], (1, 11)),
+        (KEPT, event("purchase", 1), [event("return", 4)], (0, 4)),
+        (KEPT, event("purchase", 1), [event("return", 11)], (0, 11)),
+        (KEPT, event("purchase", 1), [event("return", 11.1)], (1, 11)),
+        (KEPT, event("purchase", 89), [], (1, 99)),
+        (KEPT, event("purchase", 90), [], (-1, 100)),
+        (KEPT, event("purchase", 90), [event("return", 95)], (0, 95)),
+        (BOUGHT, event("click", 1), [event("cart", 2), event("purchase", 3)], (1, 3)),
+        (BOUGHT, event("click", 1), [], (0, 11)),
+        (BOUGHT, event("click", 95), [event("purchase", 96)], (1, 96)),
+        (BOUGHT, event("click", 95), [], (-1, 105)),
+        (BOTH, event("click", 1), [event("purchase", 3)], (1, 11)),
+        (BOTH, event("click", 1), [event("purchase", 3), event("return", 5)], (0, 5)),
+    ],
+)
+def test_known_answers(objective, first, later, expected):
+    value, day = expected
+    assert label(objective, first, later, END) == Label(value, day * DAY_MS)
+
+
+def test_an_engagement_that_the_future_decides_is_refused():
+    rule = "engaged: {events: [click], unless: [return]}"
+    config = parse_config(CONFIG.replace("engaged: {events: [click, purchase]}", rule))
+    with pytest.raises(SoukError, match=r"objectives\.engaged"):
+        check_objectives(spec_of(config))
+
+
+def test_windows_hold_their_shares():
+    windows = split_windows(np.arange(100), 120, Split(validation=0.2, test=0.1))
+    assert windows == Windows(validation_start=70, test_start=90, end=121)
+
+
+def test_events_of_one_time_go_to_the_later_window():
+    times = np.array([1] * 60 + [2] * 25 + [3] * 15)
+    assert split_windows(times, 3, Split(validation=0.1, test=0.1)) == Windows(2, 3, 4)
+
+
+@pytest.mark.parametrize("times", [[], [5, 5, 5, 5], [1, 2]])
+def test_too_little_time_is_refused(times):
+    with pytest.raises(SoukError, match="engaging events at enough times"):
+        split_windows(np.array(times, np.int64), 5, Split())

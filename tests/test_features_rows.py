@@ -1,0 +1,80 @@
+"""Cutting histories: whatever the ties and hops, a target's tokens are those that serving would compute."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from souk.features.rows import MAX_TARGETS, sequence_rows
+from souk.state import Event, features_at, state_of
+from souk.state_rows import profile_of
+from tests.features_fixtures import bazaar, spec_of
+
+SPEC = spec_of(bazaar())
+PROFILE = profile_of({"country": "fr", "age": 3.0, "hobbies": ["go"]}, SPEC)
+HOP = SPEC.history_length // 2
+
+
+@st.composite
+def histories(draw):
+    steps = draw(
+        st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["click", "impression", "return"])), max_size=60)
+    )
+    time, events = 1_700_000_000_000, []
+    for number, (gap, kind) in enumerate(steps):
+        time += gap * 40_000_000
+        events.append(Event(f"i{number % 5}", kind, time, math.nan, f"e{number:03d}", 9.0, {"device": "ios"}))
+    return events
+
+
+def rows_of(events):
+    return list(sequence_rows("u", events, PROFILE, SPEC, 2_000_000_000_000))
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories())
+def test_every_target_sees_what_serving_computes(events):
+    rows = rows_of(events)
+    seen = []
+    for row in rows:
+        for target in row.targets:
+            time = target.event.timestamp
+            before = state_of("u", [event for event in events if event.timestamp < time], SPEC, PROFILE)
+            after = state_of("u", [event for event in events if event.timestamp <= time], SPEC, PROFILE)
+            for state in (before, after):  # a state that already holds the target must not show it
+                served = features_at(state, time, SPEC, target.event.context)
+                visible = {name: values[: target.visible] for name, values in row.tokens.items()}
+                assert repr(visible) == repr(served.tokens)
+                assert repr(target.query) == repr(served.query)
+                assert repr(row.user) == repr(served.user)
+            seen.append(target.event.event_id)
+    assert seen == [event.event_id for event in events if event.event_type == "click"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories())
+def test_a_row_is_one_hop_and_no_longer_than_its_longest_window(events):
+    rows = rows_of(events)
+    acts = [event for event in events if event.event_type != "impression"]
+    assert len({row.row_id for row in rows}) == len(rows)
+    for row in rows:
+        hops = {sum(act.timestamp < target.event.timestamp for act in acts) // HOP for target in row.targets}
+        assert [row.row_id.split(":")[1]] == [str(hop) for hop in hops]
+        assert len(row.tokens["token_item_id"]) == max(target.visible for target in row.targets) < SPEC.history_length
+        assert 0 < len(row.targets) <= MAX_TARGETS
+
+
+@pytest.mark.parametrize(("events", "visible"), [(3, 3), (4, 4), (7, 7), (8, 4), (11, 7), (12, 4)])
+def test_windows_hop(events, visible):
+    history = [Event("i", "click", 1_700_000_000_000 + n * 1000, math.nan, f"e{n:03d}") for n in range(events + 1)]
+    assert rows_of(history)[-1].targets[-1].visible == visible
+
+
+def test_a_crowd_of_one_time_is_split_and_sees_the_same_past():
+    crowd = [Event("i", "click", 1_700_000_005_000, math.nan, f"f{n:03d}") for n in range(MAX_TARGETS * 2 + 5)]
+    first = Event("j", "click", 1_700_000_000_000, math.nan, "e")
+    rows = rows_of([first, *crowd])
+    assert [row.row_id for row in rows] == ["u:0:0", "u:0:1", "u:0:2"]
+    assert [len(row.targets) for row in rows] == [MAX_TARGETS, MAX_TARGETS, 6]
+    assert [row.tokens["token_item_id"] for row in rows] == [["j"]] * 3
