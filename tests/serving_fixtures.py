@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.index.interface import collection_name
+from souk.pairs import PAIR_FEATURES
 from souk.release.bundle import Bundle, BundleSettings
 from souk.release.golden import GoldenRequest, write_golden
 from souk.release.manifest import write_manifest
@@ -102,17 +103,19 @@ def specs(*entities: Entity, tokens: bool = False) -> dict[str, tf.TensorSpec]:
     for entity in entities:
         for feature in SPEC.of(entity):
             shape = [None, SPEC.history_length] if entity is Entity.TOKEN else [None]
-            inputs[feature.name] = tf.TensorSpec([*shape, feature.length] if feature.length else shape, dtypes[feature.dtype])
+            inputs[feature.name] = tf.TensorSpec(
+                [*shape, feature.length] if feature.length else shape, dtypes[feature.dtype]
+            )
     return inputs
 
 
-def save_models(folder: Path, pairs: int) -> None:
+def save_models(folder: Path) -> None:
     """Writes `query_tower`, `item_tower` (not called when serving) and `ranker`."""
     tower, ranker = QueryTowerModel(), RankerModel()
     inputs = specs(Entity.USER, Entity.TOKEN, Entity.QUERY) | {"token_count": tf.TensorSpec([None], tf.int64)}
     save(tower, folder / "query_tower", inputs)
     save(tower, folder / "item_tower", inputs)
-    extra = {"pair": tf.TensorSpec([None, pairs], tf.float32), "request": tf.TensorSpec([None], tf.int64)}
+    extra = {"pair": tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32), "request": tf.TensorSpec([None], tf.int64)}
     save(ranker, folder / "ranker", specs(Entity.USER, Entity.QUERY, Entity.ITEM) | extra)
 
 
@@ -129,15 +132,21 @@ def save(model: tf.Module, path: Path, inputs: dict[str, tf.TensorSpec]) -> None
     tf.saved_model.save(model, str(path), signatures={"serve": serve})
 
 
-def write_shop(folder: Path, pairs: int, candidates: int = 20) -> Bundle:
+def write_shop(folder: Path, candidates: int = 20) -> Bundle:
     """Writes the bundle."""
     folder.mkdir(parents=True)
     available = np.array([item not in HIDDEN for item in IDS])
-    save_models(folder, pairs)
+    save_models(folder)
     np.save(folder / "vectors.npy", vectors())
     rows = [{"item_id": i, "category": f"all/{i[:2]}", "price": PRICES[i], "title": f"Item {i}"} for i in IDS]
     table = [
-        {"item_id": row["item_id"], **item_features(row, SPEC), "title": row["title"], "available": bool(ok), "created_at": 0}
+        {
+            "item_id": row["item_id"],
+            **item_features(row, SPEC),
+            "title": row["title"],
+            "available": bool(ok),
+            "created_at": 0,
+        }
         for row, ok in zip(rows, available, strict=True)
     ]
     pq.write_table(pa.Table.from_pylist(table), folder / "items.parquet")
@@ -161,12 +170,12 @@ def write_shop(folder: Path, pairs: int, candidates: int = 20) -> Bundle:
     return Bundle.load(folder)
 
 
-def write_workspace(root: Path, pairs: int) -> Workspace:
+def write_workspace(root: Path) -> Workspace:
     """A workspace whose current release is the shop, with its golden requests, and whose Feast knows STATES."""
     workspace = Workspace(root)
     name = f"shop-{hashlib.sha256(vectors().tobytes()).hexdigest()[:12]}"
     folder = workspace.releases / name
-    bundle = write_shop(folder, pairs)
+    bundle = write_shop(folder)
     golden = [GoldenRequest(s.user_id, 5, NOW, s) for s in (*STATES, UserState("nobody"))]
     write_golden(folder, golden, golden_answers(Recommender.load(bundle, None, None))(golden))
     write_manifest(folder, name, {}, {})

@@ -43,7 +43,10 @@ def test_every_field():
         k=3,
         timestamp=5,
         context={"device": "mobile", "basket": 2, "tags": ["a"]},
-        events=[{"item_id": "b", "event_type": "click"}, {"item_id": "a", "event_type": "rating", "timestamp": 1, "value": 4}],
+        events=[
+            {"item_id": "b", "event_type": "click"},
+            {"item_id": "a", "event_type": "rating", "timestamp": 1, "value": 4},
+        ],
         exclude=["x", "x"],
         candidates=["c", "d", "c"],
     )
@@ -143,9 +146,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-FIELD = {
-    name: JSON for name in ("k", "timestamp", "context", "events", "exclude", "candidates")
-} | {"events": JSON | st.lists(st.fixed_dictionaries({"item_id": JSON, "event_type": JSON | st.just("click")}))}
+FIELD = {name: JSON for name in ("k", "timestamp", "context", "events", "exclude", "candidates")} | {
+    "events": JSON | st.lists(st.fixed_dictionaries({"item_id": JSON, "event_type": JSON | st.just("click")}))
+}
 
 
 @settings(max_examples=300, deadline=None)

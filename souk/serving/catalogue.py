@@ -29,12 +29,12 @@ class Catalogue:
     positions: Mapping[str, int]
 
     @classmethod
-    def of(cls, ids: Sequence[str], titles: Sequence[str | None], available: Sequence[Any]) -> Catalogue:
+    def of(cls, ids: Sequence[str], titles: Sequence[str | None], available: np.ndarray) -> Catalogue:
         """A catalogue of columns of the item table."""
         return cls(
             tuple(ids),
             tuple(title or "" for title in titles),
-            np.array([value is not False and value != 0 for value in available], bool),
+            available,
             {item: position for position, item in enumerate(ids)},
         )
 

@@ -25,9 +25,7 @@ def query_inputs(batch: Sequence[QueryFeatures], spec: FeatureSpec) -> dict[str,
     inputs = {f.name: column([row.user[f.name] for row in batch], f) for f in spec.of(Entity.USER)}
     inputs |= {f.name: column([row.query[f.name] for row in batch], f) for f in spec.of(Entity.QUERY)}
     for feature in spec.of(Entity.TOKEN):
-        inputs[feature.name] = padded(
-            [row.tokens[feature.name] for row in batch], spec.history_length, feature.dtype
-        )
+        inputs[feature.name] = padded([row.tokens[feature.name] for row in batch], spec.history_length, feature.dtype)
     inputs["token_count"] = np.array([len(row.window) for row in batch], np.int64)
     return inputs
 

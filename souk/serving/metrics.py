@@ -19,7 +19,10 @@ class ServingMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
-            "souk_requests", "Calls for recommendations, by protocol and status", ["protocol", "code"], registry=registry
+            "souk_requests",
+            "Calls for recommendations, by protocol and status",
+            ["protocol", "code"],
+            registry=registry,
         )
         self._latency = Histogram(
             "souk_request_seconds", "Seconds from call to answer", ["protocol"], buckets=SECONDS, registry=registry

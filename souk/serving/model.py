@@ -60,8 +60,8 @@ class SoukModel(Model):
         Raises:
             InvalidInput: the request is wrong; the text says expected, received, remedy.
         """
+        v2 = payload if isinstance(payload, InferRequest) else None
         try:
-            v2 = payload if isinstance(payload, InferRequest) else None
             instances = tensors.instances_of(v2) if v2 else instances_of(payload)
             return self._parser.parse_all(instances, self._clock(), self._request_ids), v2
         except SoukError as error:
@@ -78,7 +78,7 @@ class SoukModel(Model):
         requests, v2 = payload
         slates = await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, requests)
         if response_headers is not None:
-            response_headers["x-souk-release"] = self._recommender.release
+            response_headers["x-souk-release"] = self._recommender.settings.release
         return slates, v2
 
     async def postprocess(

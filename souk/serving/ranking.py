@@ -92,7 +92,13 @@ class SlateMaker:
                 if len(items) == request.k:
                     break
         return Slate(
-            request.request_id, request.user_id, request.timestamp, self.release, self.arm, tuple(items), ranking.degraded
+            request.request_id,
+            request.user_id,
+            request.timestamp,
+            self.release,
+            self.arm,
+            tuple(items),
+            ranking.degraded,
         )
 
     def _fill(self, request: Request, state: UserState, taken: set[int]) -> Iterator[tuple[int, str]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from souk.index.exact import ExactIndex
 from souk.index.interface import Index
-from souk.pairs import ItemTable, pair_features
+from souk.pairs import ItemTable, PairQuery, pair_features
 from souk.release.bundle import Bundle
 from souk.serving.catalogue import Catalogue, SafeSlates
 from souk.serving.inputs import item_inputs, query_inputs
@@ -95,7 +95,9 @@ class Recommender:
         self._slates = SlateMaker(catalogue, safe, settings.release)
 
     @classmethod
-    def load(cls, bundle: Bundle, index: Index | None, store: Store | None, clock: Clock = time.monotonic) -> Recommender:
+    def load(
+        cls, bundle: Bundle, index: Index | None, store: Store | None, clock: Clock = time.monotonic
+    ) -> Recommender:
         """Reads the models of a bundle and calls each once, so that the first request is as fast as the others.
 
         Args:
@@ -106,16 +108,16 @@ class Recommender:
         """
         catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available)
         settings = Settings(bundle.name, bundle.settings.objectives, bundle.settings.candidates)
-        exact = ExactIndex(np.array(bundle.vectors), catalogue.available)
+        items = ItemTable.of(bundle.items, bundle.counters, bundle.vectors, bundle.spec)
         recommender = cls(
             spec=bundle.spec,
             settings=settings,
             catalogue=catalogue,
-            items=ItemTable.of(bundle),
+            items=items,
             safe=SafeSlates.of(bundle.safe_slates, catalogue, bundle.spec),
             query_tower=QueryTower(bundle.query_tower).load(),
             ranker=Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec)).load(),
-            retrieval=Retrieval(index, exact, clock),
+            retrieval=Retrieval(index, ExactIndex(items.vectors, catalogue.available), clock),
             store=store,
         )
         recommender.rank([Request("", settings.candidates, 0, state=UserState(""))])
@@ -179,7 +181,7 @@ class Recommender:
         except Exception as error:
             logger.warning("query tower unavailable: %s: %s", type(error).__name__, error)
             vectors = np.full((len(notes), self.retrieval.exact.vectors.shape[1]), np.nan, np.float32)
-        for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
+        for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist():
             notes[row].append("query_tower_unavailable")
         return vectors
 
@@ -198,7 +200,9 @@ class Recommender:
         searched = [row for row, r in enumerate(requests) if usable[row] and r.candidates is None]
         if searched:
             most = max(wanted[row] for row in searched)
-            positions, scores, healthy = self.retrieval.search(vectors[searched], most, [excluded[row] for row in searched])
+            positions, scores, healthy = self.retrieval.search(
+                vectors[searched], most, [excluded[row] for row in searched]
+            )
             for row, line, values in zip(searched, positions, scores, strict=True):
                 kept = line[: wanted[row]] >= 0
                 found[row] = Candidates(line[: wanted[row]][kept], values[: wanted[row]][kept])
@@ -223,7 +227,9 @@ class Recommender:
     ) -> Candidates:
         """A user without history is also offered what is popular in their segments."""
         known = excluded.union(candidates.positions.tolist())
-        popular = [p for p in dict.fromkeys(self._safe.for_user(state)) if p not in known and self.catalogue.available[p]]
+        popular = [
+            p for p in dict.fromkeys(self._safe.for_user(state)) if p not in known and self.catalogue.available[p]
+        ]
         added = self._scored(popular[: self.settings.candidates // 2], vector)
         return Candidates(
             np.concatenate([candidates.positions, added.positions]),
@@ -246,7 +252,8 @@ class Recommender:
         try:
             positions = np.concatenate([c.positions for c in candidates])
             request = np.repeat(np.arange(len(requests)), counts)
-            pair = pair_features(positions)
+            scores = np.concatenate([c.scores for c in candidates])
+            pair = pair_features(self._items, self._pair_queries(requests, features), request, positions, scores)
             heads = self._ranker.probabilities(inputs, positions, pair, request)
             if not all(np.isfinite(values).all() for values in heads.values()):
                 raise ArithmeticError("the ranker gave numbers that are none")
@@ -259,6 +266,12 @@ class Recommender:
         ends = np.cumsum(counts)[:-1]
         split = {head: np.split(values, ends) for head, values in heads.items()}
         return [{head: parts[row] for head, parts in split.items()} for row in range(len(requests))]
+
+    def _pair_queries(self, requests: Sequence[Request], features: Sequence[QueryFeatures]) -> list[PairQuery]:
+        return [
+            PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self._items)
+            for r, f in zip(requests, features, strict=True)
+        ]
 
     def _ranking(
         self,

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def serve(
     Raises:
         SoukError: no release, a damaged one, one that fails its golden requests, or a port that is taken.
     """
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe 0.21's, once for each route
     place = Workspace(Path(workspace))
     listening = bind(host, http_port)
     folder = served_folder(place, release)

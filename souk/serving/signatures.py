@@ -54,9 +54,7 @@ class Ranker:
         items = {name: tf.constant(self._items[name], specs[name].dtype) for name in specs if name in self._items}
         self._query = {name: specs[name] for name in specs if name not in items and name not in ("pair", "request")}
 
-        @tf.function(
-            input_signature=[self._query, tf.TensorSpec([None], tf.int64), specs["pair"], specs["request"]]
-        )
+        @tf.function(input_signature=[self._query, tf.TensorSpec([None], tf.int64), specs["pair"], specs["request"]])
         def rank(query, positions, pair, request):  # type: ignore[no-untyped-def]
             rows = {name: tf.gather(values, positions) for name, values in items.items()}
             return serve(**query, **rows, pair=pair, request=request)

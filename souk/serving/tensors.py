@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,13 @@ def instances_of(request: InferRequest) -> list[dict[str, Any]]:
     Raises:
         SoukError: an unknown or missing tensor, or one of the wrong datatype, shape or content.
     """
+    try:
+        return _rows(request)
+    except (TypeError, ValueError, AttributeError) as error:  # the binary form is not typed by KServe
+        raise SoukError("tensors as the V2 protocol has them", str(error)[:200], "See docs/serving.md.") from error
+
+
+def _rows(request: InferRequest) -> list[dict[str, Any]]:
     columns: dict[str, list[Any]] = {}
     for tensor in request.inputs:
         if tensor.name in columns:
@@ -44,9 +52,7 @@ def instances_of(request: InferRequest) -> list[dict[str, Any]]:
         if len(values) != rows:
             raise SoukError(f"input {name} of shape [{rows}], as user_id", f"[{len(values)}]", "One row a request.")
     _check_outputs(request)
-    return [
-        {name: values[row] for name, values in columns.items() if values[row] is not None} for row in range(rows)
-    ]
+    return [{name: values[row] for name, values in columns.items() if values[row] is not None} for row in range(rows)]
 
 
 def response_of(slates: Sequence[Slate], request: InferRequest) -> InferResponse:
@@ -59,16 +65,16 @@ def response_of(slates: Sequence[Slate], request: InferRequest) -> InferResponse
         scores[row, : len(slate.items)] = [item.score for item in slate.items]
     texts = np.array([json.dumps(slate.to_json(), ensure_ascii=False) for slate in slates], dtype=object)
     arrays = {"item_id": ids, "score": scores, "slate": texts}
-    typed = request.from_grpc and not request.use_binary_outputs
+    binary = bool(request.use_binary_outputs)
     return InferResponse(
-        response_id=request.id,
+        response_id=str(request.id or uuid.uuid4()),
         model_name=request.model_name,
         infer_outputs=[
-            InferOutput(name, list(array.shape), OUTPUTS[name], array.ravel().tolist() if typed else array)
+            InferOutput(name, list(array.shape), OUTPUTS[name], array.ravel().tolist() if request.from_grpc else array)
             for name, array in _wanted(arrays, request).items()
         ],
         requested_outputs=None if request.from_grpc else request.request_outputs,
-        use_binary_outputs=request.use_binary_outputs,
+        use_binary_outputs=binary,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import time
@@ -21,6 +22,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve import Model, ModelServer
+from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
 from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
@@ -29,13 +31,13 @@ from kserve.protocol.grpc.server import GRPCServer
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
 
 from souk.errors import SoukError
 from souk.serving.metrics import ServingMetrics
 
 MAX_BODY_BYTES = 4 << 20
 CALLS = (":predict", "/infer")
-KNOWN = (InvalidInput, InferenceError, ModelNotFound, ModelNotReady)
 
 
 class RecommenderServer(ModelServer):
@@ -93,14 +95,16 @@ class RecommenderServer(ModelServer):
 class StrictDataPlane(DataPlane):
     """What KServe cannot decode, or cannot encode as the client asked, is the client's mistake."""
 
-    def decode(self, *args: Any, **kwargs: Any) -> Any:
-        """As KServe's, with one error."""
-        with _refusing("a body in the form of its headers and protocol"):
-            return super().decode(*args, **kwargs)
+    def decode(self, body: Any, headers: Any, *args: Any, **kwargs: Any) -> Any:
+        """As KServe's; bytes without a length header are all JSON, whatever the content type."""
+        with _refusing("a JSON body, or the binary form that the headers name"):
+            if isinstance(body, bytes) and INFERENCE_CONTENT_LENGTH_HEADER not in headers:
+                headers = {**headers, INFERENCE_CONTENT_LENGTH_HEADER: str(len(body))}
+            return super().decode(body, headers, *args, **kwargs)
 
     def encode(self, *args: Any, **kwargs: Any) -> Any:
         """As KServe's, with one error."""
-        with _refusing("a request whose headers and outputs name a form to answer in"):
+        with _refusing("headers and outputs that name a form to answer in"):
             return super().encode(*args, **kwargs)
 
 
@@ -162,12 +166,12 @@ class _Rest(RESTServer):
         super().__init__(
             "kserve.model_server:app", dataplane, models, listening.getsockname()[1], grace_period=grace_seconds
         )
-        self.config.access_log = False
+        logging.getLogger("uvicorn.access").handlers.clear()  # a line for each call; /metrics counts them
         self._socket = listening
         self._metrics = metrics
 
     def _add_middlewares(self, app: FastAPI) -> None:
-        app.add_middleware(Calls, metrics=self._metrics)  # type: ignore[arg-type]
+        app.add_middleware(Calls, metrics=self._metrics)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         super()._add_exception_handlers(app)
@@ -175,6 +179,7 @@ class _Rest(RESTServer):
         app.add_exception_handler(InferenceError, _refuse)
         app.add_exception_handler(RequestValidationError, _refuse_form)
         app.add_exception_handler(NotImplementedError, _not_found)
+        app.add_exception_handler(HTTPException, _http_error)
         app.add_exception_handler(ModelNotFound, _not_found)
 
     async def start(self) -> None:
@@ -265,7 +270,9 @@ class RefusingInterceptor(ExceptionToStatusInterceptor):
     async def handle_exception(self, ex: Exception, request_or_iterator: Any, context: Any, method_name: str) -> None:
         """Aborts the call."""
         if isinstance(ex, InvalidInput | InferenceError):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(ex.reason))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal(ex))
+        if isinstance(ex, ModelNotFound):
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(ex))
         if isinstance(ex, ModelNotReady):
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(ex))
         await super().handle_exception(ex, request_or_iterator, context, method_name)
@@ -296,25 +303,37 @@ def taken(host: str, port: int, flag: str) -> SoukError:
 def _refusing(expected: str) -> Any:
     try:
         yield
-    except KNOWN:
+    except (ModelNotFound, ModelNotReady):
         raise
     except Exception as error:
-        raise InvalidInput(f"Expected {expected}. Received: another ({type(error).__name__}).") from error
+        raise InvalidInput(refusal(error, expected)) from error
+
+
+def refusal(error: Exception, expected: str = "a request in the form of the protocol") -> str:
+    """The text for a request that is wrong: ours as it is, KServe's and others' in our form."""
+    text = str(error)
+    if text.startswith("Expected"):
+        return text
+    reason = text if isinstance(error, InvalidInput | InferenceError) else f"{type(error).__name__}: {text}"
+    return f"Expected {expected}. Received: {reason[:200].rstrip('.')}. See docs/serving.md."
 
 
 async def _refuse(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse(status_code=400, content={"error": str(error)})
+    return JSONResponse(status_code=400, content={"error": refusal(error)})
 
 
 async def _refuse_form(_: Request, error: Exception) -> JSONResponse:
-    problems = error.errors() if isinstance(error, RequestValidationError) else []
-    first = problems[-1] if problems else {"loc": (), "msg": "another form"}
-    where = ".".join(str(part) for part in first["loc"])
-    return JSONResponse(
-        status_code=400,
-        content={"error": f"Expected a V2 inference request. Received: {where}: {first['msg']}. See docs/serving.md."},
-    )
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": "another form"}
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "InferenceRequest"))
+    text = f"Expected a V2 inference request. Received: {where or 'body'}: {first['msg']}. See docs/serving.md."
+    return JSONResponse(status_code=400, content={"error": text})
 
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(status_code=404, content={"error": str(error)})
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else "Internal error"
+    return JSONResponse(status_code=status, content={"error": detail})

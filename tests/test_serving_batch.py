@@ -1,0 +1,100 @@
+"""Recommendations for a file of requests."""
+
+import json
+
+import pytest
+
+from souk.errors import SoukError
+from souk.serving.batch import recommend_file
+from souk.serving.recommender import Recommender
+from souk.serving.request import RequestParser
+from souk.serving.served import open_store
+from tests.serving_fixtures import NOW, SPEC, write_workspace
+
+LINES = [
+    b'{"user_id": "ann", "k": 3}',
+    b"",
+    b'{"user_id": "new", "context": {"device": 5}}',
+    b"{",
+    b"\xff\xfe",
+    b"[" * 2000,
+    b'{"user_id": "bob", "kk": 3}',
+    b'{"user_id": "bob", "timestamp": 1699999999999}',
+]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return write_workspace(tmp_path_factory.mktemp("batch"))
+
+
+def write(path, lines):
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return path
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_one_line_in_one_line_out_in_order(workspace, tmp_path):
+    output = tmp_path / "out.jsonl"
+    counts = recommend_file(workspace.root, write(tmp_path / "in.jsonl", LINES), output, NOW, k=7)
+    answers = read(output)
+    assert counts == {"answered": 3, "refused": 5}
+    assert [answer.get("user_id") for answer in answers] == ["ann", None, "new", None, None, None, None, "bob"]
+    assert [len(answer.get("items", ())) for answer in answers] == [3, 0, 7, 0, 0, 0, 0, 7]
+    assert answers[2]["degraded"] == ["malformed_feature:device", "unknown_user"]
+    for number in (2, 4, 5, 6):
+        assert answers[number - 1] == {"error": answers[number - 1]["error"]}
+        assert f"Expected line {number} to be a JSON object" in answers[number - 1]["error"]
+    assert "Did you mean 'k'?" in answers[6]["error"]
+    assert {answer["release"] for answer in answers if "error" not in answer} == {workspace.current_release()}
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_answers_are_the_recommenders(workspace, tmp_path):
+    from souk.release.bundle import Bundle
+
+    bundle = Bundle.load(workspace.current)
+    requests = [{"user_id": user, "k": k, "timestamp": NOW} for user in ("ann", "bob", "new") for k in (1, 20, 50)] * 20
+    lines = [json.dumps(request).encode() for request in requests]
+    recommend_file(workspace.root, write(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl", NOW)
+    recommender = Recommender.load(bundle, None, open_store(workspace, bundle))
+    parser = RequestParser(SPEC, 10, 50)
+    for request, answer in zip(requests, read(tmp_path / "out.jsonl"), strict=True):
+        (slate,) = recommender.recommend([parser.parse(request, NOW)])
+        assert answer["items"] == [item.item_id for item in slate.items]
+        assert answer["scores"] == pytest.approx([item.score for item in slate.items], abs=1e-6)
+
+
+@pytest.mark.parametrize(("k", "text"), [(51, "--k from 1 to 50"), (0, "--k from 1 to 50")])
+def test_k_out_of_bounds_is_refused(workspace, tmp_path, k, text):
+    with pytest.raises(SoukError, match=text):
+        recommend_file(workspace.root, write(tmp_path / "in.jsonl", LINES), tmp_path / "out.jsonl", NOW, k=k)
+
+
+def test_paths_that_do_not_work_are_named(workspace, tmp_path):
+    with pytest.raises(SoukError, match="missing.jsonl to be readable"):
+        recommend_file(workspace.root, tmp_path / "missing.jsonl", tmp_path / "out.jsonl", NOW)
+    source = write(tmp_path / "in.jsonl", LINES)
+    with pytest.raises(SoukError, match="to be writable"):
+        recommend_file(workspace.root, source, tmp_path / "nowhere" / "out.jsonl", NOW)
+    with pytest.raises(SoukError, match="a release at"):
+        recommend_file(tmp_path, source, tmp_path / "out.jsonl", NOW)
+
+
+def test_a_stop_half_way_leaves_the_old_output(workspace, tmp_path, monkeypatch):
+    output = tmp_path / "out.jsonl"
+    output.write_text("the old answers\n")
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recommender, "recommend", stop)
+    with pytest.raises(KeyboardInterrupt):
+        recommend_file(workspace.root, write(tmp_path / "in.jsonl", LINES), output, NOW)
+    assert output.read_text() == "the old answers\n" and sorted(p.name for p in tmp_path.iterdir()) == [
+        "in.jsonl",
+        "out.jsonl",
+    ]

@@ -1,0 +1,225 @@
+"""The request path on a shop whose right answers are known by construction."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from souk.index.interface import IndexUnavailable
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.state import Event, UserState
+from souk.store.interface import StoreError
+from souk.store.memory import MemoryStore
+from tests.serving_fixtures import HIDDEN, IDS, NOW, PRICES, SPEC, STATES, vectors, write_shop
+
+CANDIDATES = 20
+KNOWN = {state.user_id: state for state in STATES}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_shop(tmp_path_factory.mktemp("bundle") / "shop", CANDIDATES)
+
+
+@pytest.fixture(scope="module")
+def recommender(bundle):
+    store = MemoryStore(SPEC)
+    store.write(STATES, NOW)
+    return Recommender.load(bundle, None, store)
+
+
+def ids(slate):
+    return [item.item_id for item in slate.items]
+
+
+def score(item, north):
+    return 0.5 * (PRICES[item] / 100 if north else 1 - PRICES[item] / 100)
+
+
+def expected(user, k, exclude=()):
+    """The slate by the plain way: nearest CANDIDATES that may appear, then by the ranker's known rule."""
+    state, item = KNOWN[user], vectors()
+    query = item[[IDS.index(e.item_id) for e in state.events[-7:]]].sum(axis=0) + [1e-3, 0, 0, 0]
+    owned = {event.item_id for event in state.events}
+    eligible = [n for n, name in enumerate(IDS) if name not in HIDDEN | owned | set(exclude)]
+    nearest = sorted(eligible, key=lambda n: -float(item[n] @ query))[:CANDIDATES]
+    return sorted((IDS[n] for n in nearest), key=lambda i: -score(i, state.profile["region"] == "north"))[:k]
+
+
+@pytest.mark.parametrize("user", ["ann", "bob"])
+def test_slates_are_those_of_the_plain_way(recommender, user):
+    (slate,) = recommender.recommend([Request(user, 8, NOW, "r1")])
+    assert ids(slate) == expected(user, 8)
+    north = user == "ann"
+    assert [item.score for item in slate.items] == pytest.approx([score(i, north) for i in ids(slate)], rel=1e-5)
+    first = slate.items[0]
+    assert first.scores == pytest.approx({"engaged": 2 * first.score, "satisfied": 0.5}, rel=1e-5)
+    assert (first.title, first.source, first.position, first.propensity) == (f"Item {first.item_id}", "two_tower", 0, 1)
+    assert [item.position for item in slate.items] == list(range(8))
+    assert (slate.request_id, slate.user_id, slate.timestamp, slate.degraded) == ("r1", user, NOW, ())
+
+
+def test_a_batch_answers_as_one_by_one(recommender):
+    requests = [
+        Request("ann", 3, NOW),
+        Request("bob", 50, NOW),
+        Request("new", 5, NOW),
+        Request("cho", 5, NOW, candidates=("g0-01", "g0-02", "g0-07")),
+        Request("bob", 5, NOW, exclude=frozenset(["g2-09"])),
+    ]
+    alone = [recommender.recommend([request])[0] for request in requests]
+    for batched, single in zip(recommender.recommend(requests), alone, strict=True):
+        assert ids(batched) == ids(single) and batched.degraded == single.degraded
+        assert [i.score for i in batched.items] == pytest.approx([i.score for i in single.items], abs=1e-6)
+
+
+def test_weights_are_exponents(recommender):
+    other = recommender.connected(None, recommender.store)
+    other.settings = replace(other.settings, weights={"engaged": 0.0, "satisfied": 2.0})
+    (slate,) = other.recommend([Request("ann", 4, NOW)])
+    assert [item.score for item in slate.items] == pytest.approx([0.25] * 4)
+
+
+def test_events_of_the_request_count(recommender):
+    click = Event("g2-00", "click", NOW - 1, event_id="now")
+    (slate,) = recommender.recommend([Request("new", 10, NOW, events=(click,))])
+    assert "g2-00" not in ids(slate), "the repeat rule knows the event"
+    (ranking,) = recommender.rank([Request("new", 10, NOW, events=(click,))])
+    nearest = recommender.catalogue.ids[int(ranking.candidates.positions[0])]
+    assert nearest.startswith("g2-") and slate.degraded == ("unknown_user",)
+
+
+def test_a_state_in_the_request_replaces_the_store(recommender):
+    (slate,) = recommender.recommend([Request("new", 8, NOW, state=replace(KNOWN["ann"], user_id="new"))])
+    assert ids(slate) == expected("ann", 8) and slate.degraded == ()
+
+
+def test_an_unknown_user_is_also_offered_what_is_popular(recommender):
+    (slate,) = recommender.recommend([Request("new", 40, NOW)])
+    assert slate.degraded == ("unknown_user",)
+    assert {item.source for item in slate.items} == {"two_tower", "popular"}
+    assert all(item.scores for item in slate.items[:25]), "popular items are ranked with the others"
+
+
+def test_a_short_slate_is_filled_from_popular_then_catalogue(recommender):
+    (slate,) = recommender.recommend([Request("ann", 50, NOW)])
+    assert [item.source for item in slate.items] == ["two_tower"] * 50, "k widens the search"
+    broken = recommender.connected(None, recommender.store)
+    broken._query_tower = Failing(RuntimeError("down"))
+    (slate,) = broken.recommend([Request("ann", 50, NOW)])
+    shown = [i for i in IDS if i not in HIDDEN]
+    popular = [*shown[:5], *shown[::-1][:30]]
+    rest = [i for i in shown if i not in popular and i not in KNOWN["ann"].engaged]
+    assert ids(slate) == [*popular, *rest][:50]
+    assert [item.source for item in slate.items] == ["popular"] * 35 + ["catalogue"] * 15
+
+
+def test_candidates_are_ranked_and_nothing_else_appears(recommender):
+    asked = ("g0-01", "g3-02", "g0-07", "g1-00", "nowhere", "g2-03")
+    (slate,) = recommender.recommend([Request("ann", 10, NOW, candidates=asked)])
+    allowed = [i for i in asked if i in IDS and i not in HIDDEN and i != "g1-00"]
+    assert ids(slate) == sorted(allowed, key=lambda i: -score(i, True))
+    assert {item.source for item in slate.items} == {"candidates"}
+
+
+class Failing:
+    """Stands for a dependency that is down."""
+
+    def __init__(self, error):
+        self.error = error
+        self.calls = 0
+
+    def _fail(self, *args, **kwargs):
+        self.calls += 1
+        raise self.error
+
+    read = search = vectors = probabilities = _fail
+
+
+def test_without_the_store_the_context_and_events_answer(recommender):
+    broken = recommender.connected(None, Failing(StoreError("Feast", "nothing")))
+    (slate, known) = broken.recommend([Request("ann", 8, NOW), Request("ann", 8, NOW, state=KNOWN["ann"])])
+    assert slate.degraded == ("features_unavailable",) and len(slate.items) == 8
+    assert known.degraded == () and ids(known) == expected("ann", 8)
+
+
+def test_without_the_index_the_slate_is_the_same(recommender):
+    time = [0.0]
+    index = Failing(IndexUnavailable("Milvus", "nothing"))
+    broken = recommender.connected(index, recommender.store, clock=lambda: time[0])
+    for calls, now in ((1, 0.0), (1, 4.9), (2, 5.1)):
+        time[0] = now
+        (slate,) = broken.recommend([Request("ann", 8, NOW)])
+        assert ids(slate) == expected("ann", 8) and slate.degraded == ("index_unavailable",)
+        assert index.calls == calls, "a failed index is left alone for a while"
+    broken.retrieval.index, time[0] = recommender.retrieval.exact, 20.0
+    assert broken.recommend([Request("ann", 8, NOW)])[0].degraded == ()
+
+
+def test_without_the_ranker_the_retrieval_order_stands(recommender):
+    broken = recommender.connected(None, recommender.store)
+    broken._ranker = Failing(RuntimeError("no memory"))
+    (slate,) = broken.recommend([Request("ann", 8, NOW)])
+    assert slate.degraded == ("ranker_unavailable",)
+    scores = [item.score for item in slate.items]
+    assert scores == sorted(scores, reverse=True) and all(i.startswith("g1-") for i in ids(slate))
+    assert all(item.scores == {} for item in slate.items)
+
+
+def test_a_ranker_that_gives_no_numbers_is_no_ranker(recommender):
+    class Nonsense:
+        def probabilities(self, query, positions, pair, request):
+            return {"engaged": np.full(len(positions), np.nan, np.float32)}
+
+    broken = recommender.connected(None, recommender.store)
+    broken._ranker = Nonsense()
+    assert broken.recommend([Request("ann", 8, NOW)])[0].degraded == ("ranker_unavailable",)
+
+
+def test_without_the_query_tower_popular_items_of_the_segment_answer(recommender):
+    broken = recommender.connected(None, recommender.store)
+    broken._query_tower = Failing(RuntimeError("no memory"))
+    (ann, bob) = broken.recommend([Request("ann", 7, NOW), Request("bob", 7, NOW)])
+    popular = [i for i in IDS if i not in HIDDEN]
+    assert ids(ann) == [*popular[:5], *popular[::-1][:2]], "north has its own favourites"
+    assert ids(bob) == popular[::-1][:7]
+    assert {i.source for i in ann.items} == {"popular"} and ann.degraded == ("query_tower_unavailable",)
+
+
+def test_with_everything_down_there_is_still_a_slate(recommender):
+    down = Failing(RuntimeError("down"))
+    broken = recommender.connected(down, down)
+    broken._query_tower = broken._ranker = down
+    (slate,) = broken.recommend([Request("ann", 50, NOW)])
+    assert len(set(ids(slate))) == 50 and not set(ids(slate)) & HIDDEN
+    assert slate.degraded == ("features_unavailable", "query_tower_unavailable")
+    assert {i.source for i in slate.items} == {"popular", "catalogue"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_wrong_item_ever_and_never_fewer_than_k(recommender, data):
+    items = st.lists(st.sampled_from(IDS), max_size=len(IDS))
+    request = Request(
+        user_id="x",
+        k=data.draw(st.integers(1, 50)),
+        timestamp=NOW,
+        exclude=frozenset(data.draw(items)),
+        candidates=data.draw(st.none() | items.filter(bool).map(lambda chosen: tuple(dict.fromkeys(chosen)))),
+        events=tuple(Event(i, "click", NOW - 9, event_id=f"{n:03d}") for n, i in enumerate(data.draw(items))),
+        state=data.draw(st.sampled_from([*STATES, UserState("x")])),
+    )
+    down = data.draw(st.sets(st.sampled_from(["_query_tower", "_ranker"])))
+    broken = recommender.connected(data.draw(st.sampled_from([None, Failing(OSError())])), None)
+    for part in down:
+        setattr(broken, part, Failing(RuntimeError()))
+    (slate,) = broken.recommend([request])
+    owned = set(request.state.engaged) | {e.item_id for e in request.events}
+    eligible = set(IDS) - HIDDEN - owned - request.exclude
+    if request.candidates is not None:
+        eligible &= set(request.candidates)
+    assert len(ids(slate)) == len(set(ids(slate))) == min(request.k, len(eligible))
+    assert set(ids(slate)) <= eligible
