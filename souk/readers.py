@@ -6,10 +6,12 @@ mean is decided by `souk.ingest.convert`.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from typing import Any, BinaryIO
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
@@ -238,15 +241,15 @@ def _read_delimited(
 
     with _unpacked(file) as stream:
         stream.readline()
+        joined = _Joined(names, delimiter, stream)
         reader = arrow_csv.open_csv(
-            pa.PythonFile(_Joined(names, delimiter, stream), mode="r"),
+            pa.PythonFile(joined, mode="r"),
             read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=delimiter, quote_char=quote, newlines_in_values=bool(quote), invalid_row_handler=keep
             ),
             convert_options=arrow_csv.ConvertOptions(
-                column_types={str(i): pa.binary() for i in range(len(names))},
-                check_utf8=False,
+                column_types={str(i): pa.string() for i in range(len(names))},
                 strings_can_be_null=True,
                 null_values=[""],
             ),
@@ -258,18 +261,24 @@ def _read_delimited(
             while count < len(skipped) and skipped[count][0] <= last + batch.num_rows + count + 1:
                 count += 1
             malformed, skipped[:count] = skipped[:count], []
-            yield _delimited_batch(file.name, names, batch, malformed, last)
+            yield _delimited_batch(file.name, names, batch, malformed, last, joined.ascii)
             last += batch.num_rows + len(malformed)
         if skipped:
-            yield _delimited_batch(file.name, names, reader.schema.empty_table(), skipped, last)
+            empty = reader.schema.empty_table().combine_chunks()
+            yield _delimited_batch(file.name, names, empty, skipped, last, joined.ascii)
 
 
 class _Joined(io.RawIOBase):
-    """A stream of the header `0,1,2,...` and then the rows, so that columns are addressed by place."""
+    """A stream of the header `0,1,2,...` and then the rows, so that columns are addressed by place.
+
+    Arrow's parser refuses a file for one byte that is not UTF-8; here such a byte becomes a character of ESCAPED.
+    """
 
     def __init__(self, names: list[str], delimiter: str, rows: BinaryIO) -> None:
         self._head = (delimiter.join(map(str, range(len(names)))) + "\n").encode()
         self._rows = rows
+        self._decoder = codecs.getincrementaldecoder("utf-8")("souk-byte")
+        self.ascii = True
 
     def readable(self) -> bool:
         return True
@@ -278,10 +287,17 @@ class _Joined(io.RawIOBase):
         if self._head:
             head, self._head = self._head, b""
             return head
-        return self._rows.read(size)
+        while block := self._rows.read(size // 4 if size > 4 else size):  # an escaped byte takes four
+            text = self._decoder.decode(block)
+            self.ascii = self.ascii and text.isascii()
+            if text:
+                return text.encode()
+        return self._decoder.decode(b"", final=True).encode()
 
 
-def _delimited_batch(file: str, names: list[str], rows: Any, malformed: list[tuple[int, str]], last: int) -> RawBatch:
+def _delimited_batch(
+    file: str, names: list[str], rows: Any, malformed: list[tuple[int, str]], last: int, ascii_only: bool
+) -> RawBatch:
     """The batch after row `last`; malformed rows follow the others, with their own positions."""
     total = rows.num_rows + len(malformed)
     bad = np.array([number for number, _ in malformed], dtype=np.int64)
@@ -289,27 +305,27 @@ def _delimited_batch(file: str, names: list[str], rows: Any, malformed: list[tup
     columns: list[pa.Array] = []
     undecodable: list[tuple[int, str]] = []
     for index, name in enumerate(names):
-        text, wrong = _decode(rows.column(index))
-        undecodable += [(row, name) for row in wrong]
+        text = rows.column(index)
+        if not ascii_only:
+            wrong = pc.match_substring_regex(text, ESCAPED)
+            undecodable += [(row, name) for row in np.flatnonzero(pc.fill_null(wrong, False)).tolist()]
+            text = pc.replace_substring_regex(text, ESCAPED, "\ufffd")
         columns.append(pa.chunked_array([text, pa.nulls(len(malformed), pa.string())]).combine_chunks())
-    texts = {rows.num_rows + i: text for i, (_, text) in enumerate(malformed)}
+    texts = {rows.num_rows + i: re.sub(ESCAPED_PYTHON, "\ufffd", text) for i, (_, text) in enumerate(malformed)}
     table = pa.Table.from_arrays(columns, names=names)
     return RawBatch(file, table, np.concatenate([good, bad]), texts, tuple(undecodable))
 
 
-def _decode(column: Any) -> tuple[pa.Array, list[int]]:
-    """Bytes as UTF-8 text, and the rows where they are not."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    try:
-        return array.cast(pa.string()), []
-    except pa.ArrowInvalid:
-        values, wrong = [], []
-        for row, cell in enumerate(array.to_pylist()):
-            text = None if cell is None else cell.decode("utf-8", "replace")
-            if text is not None and text.encode() != cell:
-                wrong.append(row)
-            values.append(text)
-        return pa.array(values, pa.string()), wrong
+def _escape_bytes(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that are not UTF-8 as private characters (codec error handler `souk-byte`)."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(0x10FF00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("souk-byte", _escape_bytes)
+ESCAPED = r"[\x{10FF80}-\x{10FFFF}]"
+ESCAPED_PYTHON = "[\U0010ff80-\U0010ffff]"
 
 
 def _read_jsonl(file: File) -> Iterator[RawBatch]:

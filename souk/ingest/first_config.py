@@ -48,7 +48,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "available": ("available", "instock", "active", "isavailable"),
     "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),
     "brand": ("brand", "brandname", "manufacturer"),
-    "category": ("category", "categorypath", "categoryname", "department", "producttype"),
+    "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype"),
     "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "description"),
 }  # fmt: skip
 TYPES: dict[EventType, tuple[str, ...]] = {

@@ -52,7 +52,8 @@ def ingest(
         checked[name] = validate(
             rows, kinds[name], sections.name, given.get(name, ""), folder, sections.ingest.outliers, latest
         )
-        report(_line(name, checked[name]))
+        if rows.batches:
+            report(_line(name, checked[name]))
     windows, content = Windows(folder.folder / "statistics"), fingerprint(sections.data)
     found = {
         name: anomalies(name, each.statistics, each.schema, windows.before(content, name))

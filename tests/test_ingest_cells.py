@@ -1,0 +1,125 @@
+"""Parsers of cells, against plain Python and by known answers."""
+
+import datetime as dt
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from souk.ingest import cells
+
+UTC = dt.UTC
+TIMES = st.datetimes(
+    min_value=dt.datetime(1971, 1, 1),
+    max_value=dt.datetime(2200, 1, 1),
+    timezones=st.timedeltas(dt.timedelta(hours=-14), dt.timedelta(hours=14)).map(
+        lambda delta: dt.timezone(dt.timedelta(minutes=int(delta.total_seconds() // 60)))
+    ),
+)
+
+
+def parsed(result: cells.Parsed) -> tuple[list[object], list[bool]]:
+    return result[0].to_pylist(), result[1].tolist()
+
+
+@settings(deadline=None)
+@given(st.lists(TIMES, min_size=1))
+def test_iso_times_with_zones_are_utc_milliseconds(times: list[dt.datetime]) -> None:
+    values, wrong = parsed(cells.parse_time(pa.array([time.isoformat() for time in times]), "iso"))
+    epoch = dt.datetime(1970, 1, 1, tzinfo=UTC)
+    assert values == [(time - epoch) // dt.timedelta(milliseconds=1) for time in times]
+    assert not any(wrong)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text() | st.none()))
+def test_garbage_is_null_and_wrong_or_missing_never_an_error(texts: list[str | None]) -> None:
+    array = pa.array([t and t.encode("utf-8", "replace").decode() for t in texts], pa.string())
+    parsers = [
+        cells.parse_number,
+        cells.parse_integer,
+        cells.parse_bool,
+        cells.parse_list,
+        lambda a: cells.parse_list(a, "|"),
+        lambda a: cells.parse_vector(a, " "),
+        *(lambda a, unit=unit: cells.parse_time(a, unit) for unit in ("s", "ms", "us", "iso")),
+    ]
+    for parse in parsers:
+        values, wrong = parse(array)
+        assert len(values) == len(wrong) == len(texts)
+        assert not (values.is_valid().to_numpy(zero_copy_only=False) & wrong).any()
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)))
+def test_numbers_survive_text(numbers: list[float]) -> None:
+    values, wrong = parsed(cells.parse_number(pa.array([repr(n) for n in numbers], pa.string())))
+    assert values == [float(n) for n in numbers]
+    assert not any(wrong)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.text("abc é", min_size=1).filter(str.strip)) | st.none()))
+def test_lists_survive_separators_and_types(rows: list[list[str] | None]) -> None:
+    expected = [None if row is None else [e.strip() for e in row] for row in rows]
+    assert parsed(cells.parse_list(pa.array(rows, pa.list_(pa.string()))))[0] == expected
+    joined = [None if row is None else "|".join(row) for row in rows]
+    split = parsed(cells.parse_list(pa.array(joined, pa.string()), "|"))[0]
+    assert split == [row or None for row in expected]  # an empty cell is a missing one
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-(2**62), 2**62)))
+def test_whole_numbers_become_ids_of_their_digits(numbers: list[int]) -> None:
+    assert parsed(cells.parse_text(pa.array(numbers, pa.int64())))[0] == [str(n) for n in numbers]
+    small = [float(n % 2**53) for n in numbers]
+    assert parsed(cells.parse_text(pa.array(small, pa.float64())))[0] == [str(int(n)) for n in small]
+
+
+@pytest.mark.parametrize(
+    ("parse", "given", "values", "wrong"),
+    [
+        (cells.parse_number, ["1", "+2.5", " 3 ", ".5", "1e3"], [1, 2.5, 3, 0.5, 1000], []),
+        (cells.parse_number, ["x", "1,5", "0x1", "1e999", "1_0"], [None] * 5, [0, 1, 2, 3, 4]),
+        (cells.parse_number, ["", "NA", "nan", "NULL", None], [None] * 5, []),
+        (cells.parse_integer, ["1.0", "1.5", "9e20", "-3"], [1, None, None, -3], [1, 2]),
+        (cells.parse_bool, ["Yes", "0", "maybe", None, "F"], [True, False, None, None, False], [2]),
+        (cells.parse_text, [" a ", "", "NA", None], ["a", None, "NA", None], []),
+        (cells.parse_list, ['["a", 1]', "['x']", "[1,", "q"], [["a", "1"], ["x"], None, None], [2, 3]),
+    ],
+)
+def test_known_answers(parse, given, values, wrong) -> None:
+    assert parsed(parse(pa.array(given, pa.string()))) == (values, [i in wrong for i in range(len(given))])
+
+
+def test_times_of_each_unit() -> None:
+    for unit, value in [("s", 1.5), ("ms", 1500), ("us", 1_500_999)]:
+        assert parsed(cells.parse_time(pa.array([value, None]), unit)) == ([1500, None], [False, False])
+    day = dt.date(2024, 2, 29)
+    zoned = pa.array([dt.datetime(2024, 2, 29, 1, tzinfo=UTC)], pa.timestamp("us", "Europe/Berlin"))
+    assert parsed(cells.parse_time(pa.array([day]), "s"))[0] == [1_709_164_800_000]
+    assert parsed(cells.parse_time(zoned, "s"))[0] == [1_709_168_400_000]
+    iso = pa.array(["2024-02-29", "2024-02-30", "29.02.2024", "20240229", "now", "2024-02-29 01:00+01:00"])
+    expected = [1_709_164_800_000, None, None, None, None, 1_709_164_800_000]
+    assert parsed(cells.parse_time(iso, "iso")) == (expected, [False, True, True, True, True, False])
+
+
+def test_vectors_of_every_type() -> None:
+    fixed = pa.array([[1.0, 2.0], None], pa.list_(pa.float64(), 2))
+    assert parsed(cells.parse_vector(fixed)) == ([[1.0, 2.0], None], [False, False])
+    assert parsed(cells.parse_vector(pa.array([[1.0, math.nan], [], [3.0]]))) == (
+        [None, [], [3.0]],
+        [True, False, False],
+    )
+    assert parsed(cells.parse_vector(pa.array(["1 2", "x 2", None]), " ")) == (
+        [[1.0, 2.0], None, None],
+        [False, True, False],
+    )
+
+
+def test_masks_of_columns_in_chunks() -> None:
+    assert cells.as_mask(pa.chunked_array([[True, None], [False]])).tolist() == [True, False, False]
+    assert cells.as_mask(pa.chunked_array([], pa.bool_())).dtype == np.bool_

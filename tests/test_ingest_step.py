@@ -1,0 +1,218 @@
+"""The step: files to tables, twice, with an edited schema, with bad rows, and MovieLens 100K."""
+
+import importlib.metadata
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from souk.config import load_config
+from souk.errors import SoukError
+from souk.steps.ingest import ingest
+from tests.requirements import absent
+
+pytestmark = pytest.mark.slow  # imports TensorFlow Data Validation
+ROOT = Path(__file__).parents[1]
+CONFIG = """
+name: shop
+data:
+  events: {path: events.csv, columns: {item_id: product}, timestamp_unit: s}
+  items: {path: items.jsonl}
+columns:
+  events: {device: categorical}
+  items: {price: numeric, colour: categorical}
+objectives:
+  engaged: {events: [click, purchase]}
+  satisfied: {events: [purchase]}
+"""
+GOOD = 400
+
+
+@dataclass
+class Shop:
+    """A small data set in a folder, and its ingest."""
+
+    folder: Path
+    config: str = CONFIG
+
+    def write(self, *bad: str) -> None:
+        days = np.random.default_rng(5).permutation(GOOD)
+        lines = [f"e{n},u{n % 7},i{n % 11},click,{1_700_000_000 + int(n)},web" for n in days]
+        text = "\n".join(["event_id,user_id,product,event_type,timestamp,device", *lines, *bad])
+        (self.folder / "events.csv").write_text(text + "\n")
+        items = [{"item_id": f"i{n}", "price": n, "colour": "red" if n % 2 else "blue"} for n in range(10)]
+        (self.folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+
+    def ingest(self, schema: str = "", run: str = "1") -> dict[str, float]:
+        (self.folder / "shop.yaml").write_text(self.config)
+        out = self.folder / run
+        config = load_config(self.folder / "shop.yaml").for_step("ingest")
+        paths = (str(out / "tables"), str(out / "quarantine"), str(out / "report.html"))
+        return ingest(config, schema, str(self.folder / "ws"), *paths)
+
+    def table(self, name: str, run: str = "1"):
+        return parquet.read_table(self.folder / run / f"{name}.parquet")
+
+    @property
+    def schemas(self) -> Path:
+        return self.folder / "ws" / "schemas" / "shop"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    made = Shop(tmp_path)
+    made.write()
+    return made
+
+
+def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
+    shop.write("bad,u1,i1,shine,1700000001,web")
+    metrics = shop.ingest()
+    events, items, users = (shop.table(f"tables/{name}") for name in ("events", "items", "users"))
+    assert metrics["events_read"] == GOOD + 1
+    assert metrics["events_quarantined"] == 1
+    times = events["timestamp"].to_pylist()
+    assert times == sorted(times)
+    assert len(times) == GOOD
+    assert items["item_id"].to_pylist() == sorted(f"i{n}" for n in range(11))
+    added = items.to_pylist()[2]
+    assert added["item_id"] == "i10"
+    assert added["available"] is True
+    assert added["colour"] is None
+    assert users["user_id"].to_pylist() == [f"u{n}" for n in range(7)]
+    manifest = json.loads((shop.folder / "1/tables/manifest.json").read_text())
+    assert manifest["tables"]["events"] == {
+        "read": GOOD + 1,
+        "accepted": GOOD,
+        "quarantined": 1,
+        "reasons": {"domain event_type": 1},
+    }
+    assert (manifest["first_event"], manifest["last_event"]) == (times[0], times[-1])
+    assert len(manifest["fingerprint"]) == 64
+    for name in ("events", "items", "users"):
+        assert (shop.folder / f"1/tables/schema/{name}.pbtxt").read_text() == (
+            shop.schemas / f"{name}.pbtxt"
+        ).read_text()
+        assert shop.table(f"quarantine/{name}").num_rows == (name == "events")
+
+
+def test_every_kind_of_bad_row_gets_its_reason_and_keeps_its_text(shop: Shop) -> None:
+    bad = {
+        "too,few": "malformed ",
+        "b1,,i1,click,1700000001,web": "missing user_id",
+        "b2,u1,i1,click,soon,web": "type timestamp",
+        "b3,u1,i1,click,-5,web": "range timestamp",
+        "b4,u1,i1,shine,1700000001,web": "domain event_type",
+        "b5,u1,i1,click,99999999999,web": "future timestamp",
+        "e3,u1,i1,click,1700000001,web": "duplicate event_id",
+        "b6,,i1,shine,soon,web": "missing user_id",
+    }
+    shop.write(*bad)
+    shop.ingest()
+    rows = shop.table("quarantine/events").to_pylist()
+    order = sorted(rows, key=lambda row: row["position"])
+    assert [f"{row['reason']} {row['column']}" for row in order] == list(bad.values())
+    assert [row["position"] for row in order] == list(range(GOOD + 1, GOOD + 1 + len(bad)))
+    assert json.loads(order[0]["row"]) == {"line": "too,few"}
+    assert json.loads(order[1]["row"])["event_id"] == "b1"
+    assert order[-1]["reasons"] == ["missing user_id", "type timestamp", "domain event_type"]
+
+
+def test_too_many_bad_rows_stop_before_tables_are_written(shop: Shop) -> None:
+    shop.write(*[f"b{n},u1,i1,shine,1700000001,web" for n in range(GOOD // 10)])
+    with pytest.raises(SoukError, match=r"40 of 440 events \(9\.1%\)") as error:
+        shop.ingest()
+    assert str(error.value).count("events.csv row") == 3
+    assert shop.table("quarantine/events").num_rows == 40
+    assert "domain event_type" in (shop.folder / "1/report.html").read_text()
+    assert not (shop.folder / "1/tables").exists()
+    shop.config = CONFIG + "ingest: {quarantine_threshold: 0.1}\n"
+    assert shop.ingest()["events"] == GOOD
+
+
+def test_a_schema_is_inferred_once_and_an_edit_is_enforced(shop: Shop) -> None:
+    shop.ingest()
+    file = shop.schemas / "items.pbtxt"
+    inferred = file.read_text()
+    assert (shop.schemas / ".inferred" / "items.pbtxt").read_text() == inferred
+    assert 'value: "blue"' in inferred
+    assert "min_domain_mass: 0.9" in inferred
+    assert shop.ingest(run="2")["items_quarantined"] == 0
+    assert file.read_text() == inferred
+
+    closed = re.sub(r"\n  distribution_constraints \{\n.*\n  \}", "", inferred).replace('    value: "blue"\n', "")
+    file.write_text(closed)
+    shop.config = CONFIG + "ingest: {quarantine_threshold: 0.6}\n"
+    assert shop.ingest(run="3")["items_quarantined"] == 5
+    assert file.read_text() == closed
+    given = json.dumps({"items": inferred})  # a committed schema wins over the workspace
+    assert shop.ingest(given, run="4")["items_quarantined"] == 0
+    assert (shop.folder / "4/tables/schema/items.pbtxt").read_text() == inferred
+
+
+def test_a_newly_declared_column_is_inferred_unless_the_schema_was_edited(shop: Shop) -> None:
+    shop.config = CONFIG.replace(", colour: categorical", "")
+    shop.ingest()
+    shop.config = CONFIG
+    shop.ingest(run="2")
+    file = shop.schemas / "items.pbtxt"
+    assert '"colour"' in file.read_text()
+    shop.config = CONFIG.replace("items.jsonl", "items.jsonl, columns: {tone: colour}").replace("colour:", "tone:")
+    file.write_text(file.read_text() + "# reviewed\n")
+    with pytest.raises(SoukError, match="a feature tone of type BYTES"):
+        shop.ingest(run="3")
+
+
+def test_drift_against_the_window_before_is_reported_and_stays_so(shop: Shop) -> None:
+    shop.ingest()
+    assert shop.ingest(run="2")["anomalies"] == 0
+    path = shop.folder / "events.csv"
+    path.write_text(path.read_text().replace(",web", ",app"))
+    first = shop.ingest(run="3")
+    again = shop.ingest(run="4")
+    assert first == again
+    assert first["anomalies"] >= 1
+    report = (shop.folder / "4/report.html").read_text()
+    assert "events.device" in report
+    assert "app" in report
+
+
+def test_the_same_data_gives_the_same_tables(shop: Shop) -> None:
+    shop.ingest(run="1")
+    shop.ingest(run="2")
+    for name in ("events.parquet", "items.parquet", "users.parquet", "manifest.json", "schema/events.pbtxt"):
+        assert (shop.folder / "1/tables" / name).read_bytes() == (shop.folder / "2/tables" / name).read_bytes()
+
+
+def test_the_report_needs_nothing_from_elsewhere(shop: Shop) -> None:
+    shop.write("b1,<script>,i1,shine,1700000001,web")
+    shop.ingest()
+    report = (shop.folder / "1/report.html").read_text()
+    assert "<svg" in report
+    assert "<script" not in report
+    assert not re.search(r"https?://|src=", report)
+
+
+def test_movielens_100k(tmp_path: Path) -> None:
+    try:
+        importlib.metadata.version("recbole")
+    except importlib.metadata.PackageNotFoundError:
+        absent("the recbole wheel", "pip install --no-deps recbole==1.2.1")
+    config = load_config(ROOT / "configs/movielens_100k.yaml")
+    committed = (ROOT / "configs/movielens_100k.schema").glob("*.pbtxt")
+    schema = json.dumps({path.stem: path.read_text() for path in committed})
+    paths = [str(tmp_path / name) for name in ("ws", "tables", "quarantine", "report.html")]
+    metrics = ingest(config.for_step("ingest"), schema, *paths)
+    assert (metrics["events"], metrics["items"], metrics["users"]) == (100_000, 1682, 943)
+    assert metrics["events_quarantined"] == metrics["users_quarantined"] == metrics["anomalies"] == 0
+    items = {row["item_id"]: row for row in parquet.read_table(tmp_path / "tables/items.parquet").to_pylist()}
+    assert items["50"]["title"] == "Star Wars"
+    assert items["1"]["genres"] == ["Animation", "Children's", "Comedy"]
+    assert items["1"]["release_year"] == 1995
+    refused = parquet.read_table(tmp_path / "quarantine/items.parquet").to_pylist()
+    assert [row["reasons"] for row in refused] == [["type release_year"]] * 2  # films 267 and 1412 have no year
+    assert not (tmp_path / "ws/schemas/movielens_100k/events.pbtxt").exists()

@@ -1,0 +1,179 @@
+"""Checks of rows: known reasons, outliers, duplicates, the future, and what a schema says."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from google.protobuf import text_format
+
+from souk.config import Outliers
+from souk.errors import SoukError
+from souk.ingest.checks import check_duplicates, check_future, check_schema, new_values
+from souk.ingest.convert import Rows, arrow_schema
+from souk.ingest.faults import Fault, Reason, fault, faulty
+from souk.ingest.outliers import check_override_names, treat_outliers
+from souk.ingest.quarantine import check_threshold, quarantine
+from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema
+from souk.readers import RawBatch
+from souk.schema import Kind
+
+
+def table(name: str, kinds: dict[str, Kind], **columns: list[Any]) -> pa.Table:
+    size = len(next(iter(columns.values())))
+    schema = arrow_schema(name, kinds)
+    return pa.table([pa.array(columns.get(f.name, [None] * size), f.type) for f in schema], schema=schema)
+
+
+def found(faults: list[Fault]) -> dict[str, list[int]]:
+    return {f"{each.reason} {each.column}": each.rows.tolist() for each in faults}
+
+
+def test_the_contract_refuses_what_it_must() -> None:
+    events = table(
+        "events",
+        {},
+        event_id=["a", "b", "c", "d"],
+        user_id=["u", None, "u", "u"],
+        item_id=["i", "i", "i", "i"],
+        event_type=["click", "click", "look", "click"],
+        timestamp=[1, -1, 2, None],
+        price=[1.0, 0.0, None, -0.5],
+    )
+    unread = {"timestamp": np.array([False, False, False, True])}
+    assert found(check_schema(events, contract_schema("events", {}), unread)) == {
+        "missing user_id": [1],
+        "range timestamp": [1],
+        "domain event_type": [2],
+        "range price": [3],
+    }
+
+
+@pytest.mark.parametrize(
+    ("feature", "wrong"),
+    [
+        ('name: "c" type: BYTES string_domain { value: "x" }', {"domain c": [1]}),
+        ('name: "c" type: BYTES string_domain { value: "x" } distribution_constraints { min_domain_mass: 0.9 }', {}),
+        ('name: "c" type: BYTES presence { min_fraction: 1 }', {"missing c": [2]}),
+        ('name: "n" type: FLOAT float_domain { min: 2 max: 3 }', {"range n": [0]}),
+        ('name: "l" type: BYTES string_domain { value: "a" }', {"domain l": [0]}),
+        ('name: "l" type: BYTES value_count { min: 1 max: 1 }', {"dimension l": [0, 1]}),
+        ('name: "v" type: FLOAT value_count { min: 2 max: 2 }', {"dimension v": [1]}),
+        ('name: "v" type: FLOAT shape { dim { size: 2 } }', {"dimension v": [1]}),
+    ],
+)
+def test_a_schema_is_enforced(feature: str, wrong: dict[str, list[int]]) -> None:
+    kinds = {"c": Kind.CATEGORICAL, "n": Kind.NUMERIC, "l": Kind.LIST, "v": Kind.VECTOR}
+    lists = {"l": [["a", "b"], [], ["a"]], "v": [[1.0, 2.0], [1.0], None]}
+    rows = table("users", kinds, user_id=["1", "2", "3"], c=["x", "y", None], n=[1.0, 2.0, 3.0], **lists)
+    schema = text_format.Parse(f"feature {{ {feature} }}", contract_schema("users", {}))
+    assert found(check_schema(rows, schema, {})) == wrong
+
+
+def test_new_values_of_an_open_domain_are_told() -> None:
+    text = 'feature { name: "c" domain: "d" distribution_constraints { min_domain_mass: 0.5 } }'
+    text += ' string_domain { name: "d" value: "x" }'
+    rows = table("users", {"c": Kind.CATEGORICAL}, user_id=["1", "2"], c=["x", "new"])
+    schema = text_format.Parse(text, contract_schema("users", {}))
+    assert new_values(rows, schema) == {"c": ["new"]}
+
+
+def test_the_future_begins_after_the_latest_time() -> None:
+    rows = table("events", {}, timestamp=[9, 10, 11, None], arrived_at=[12, None, 1, 1])
+    assert found(check_future("events", rows, 10)) == {"future timestamp": [2], "future arrived_at": [0]}
+    assert check_future("items", table("items", {}, created_at=[99]), 10) == []
+
+
+def test_a_duplicate_is_the_later_of_two_good_rows() -> None:
+    rows = table("items", {}, item_id=["a", "a", "b", "a", None])
+    good = np.array([False, True, True, True, False])
+    assert found(check_duplicates("items", rows, good)) == {"duplicate item_id": [3]}
+
+
+@pytest.mark.parametrize(
+    ("action", "wrong", "last"),
+    [("quarantine", [20], 1000.0), ("clip", [], 10 + 3 * 1.4826 * 5), ("warn", [], 1000.0), ("off", [], 1000.0)],
+)
+def test_outliers_are_treated_as_the_config_says(action: str, wrong: list[int], last: float) -> None:
+    values = [*map(float, range(20)), 1000.0, None, -5e6]  # median 10, MAD 5 over the good rows
+    rows = table("events", {}, price=values)
+    good = np.ones(len(values), bool)
+    good[-1] = False  # a row with another fault takes no part
+    outliers = Outliers(action="off", width=3, columns={"price": action})  # type: ignore[dict-item]
+    treated, faults, bounds = treat_outliers(rows, good, ["price", "value"], outliers)
+    assert [row for each in faults for row in each.rows.tolist()] == wrong
+    assert treated["price"].to_pylist()[20] == pytest.approx(last)
+    assert treated["price"].to_pylist()[:20] == values[:20]
+    assert treated["price"].to_pylist()[21:] == [None, -5e6]
+    assert [(each.low, each.outside) for each in bounds] == ([] if action == "off" else [(10 - 3 * 1.4826 * 5, 1)])
+
+
+def test_an_outlier_column_that_no_table_has_is_an_error() -> None:
+    with pytest.raises(SoukError, match="Did you mean 'price'"):
+        check_override_names(Outliers(columns={"prise": "clip"}), {"events": {}, "items": {}, "users": {}})
+
+
+def rows_with(faults: list[Fault], size: int) -> Rows:
+    ids = [str(i) for i in range(size)]
+    raw = RawBatch("u.csv", pa.table({"user": ids}), np.arange(1, size + 1))
+    return Rows("users", table("users", {}, user_id=ids), faults, (raw,))
+
+
+def test_a_row_with_several_faults_counts_once_under_the_first_reason() -> None:
+    faults = [
+        Fault(Reason.DUPLICATE, "user_id", np.array([1])),
+        Fault(Reason.RANGE, "created_at", np.array([1, 3])),
+        Fault(Reason.TYPE, "age", np.array([1])),
+    ]
+    refused = quarantine(rows_with(faults, 5))
+    assert refused.counts() == {
+        "read": 5,
+        "accepted": 3,
+        "quarantined": 2,
+        "reasons": {"range created_at": 1, "type age": 1},
+    }
+    assert refused.rows.to_pylist()[0] == {
+        "reason": "type",
+        "column": "age",
+        "row": '{"user": "1"}',
+        "position": 2,
+        "file": "u.csv",
+        "reasons": ["type age", "range created_at", "duplicate user_id"],
+    }
+
+
+def test_the_threshold_names_reasons_and_three_samples(tmp_path) -> None:
+    refused = quarantine(rows_with([Fault(Reason.TYPE, "age", np.arange(4))], 100))
+    check_threshold([refused], 0.04, tmp_path)
+    with pytest.raises(SoukError) as error:
+        check_threshold([refused], 0.039, tmp_path)
+    text = str(error.value)
+    assert "4 of 100 users (4.0%)" in text
+    assert "type age: 4 rows" in text
+    assert [line.rstrip(". ") for line in text.splitlines() if "u.csv row" in line] == [
+        f'    u.csv row {n + 1}: {{"user": "{n}"}}' for n in range(3)
+    ]
+    assert str(tmp_path) in text
+
+
+def test_masks_and_faults() -> None:
+    assert fault(Reason.TYPE, "a", np.array([False])) == []
+    assert faulty([Fault(Reason.TYPE, "a", np.array([2]))], 3).tolist() == [False, False, True]
+
+
+def test_a_schema_that_does_not_know_a_declared_column_is_an_error() -> None:
+    kinds = {"age": Kind.NUMERIC}
+    with pytest.raises(SoukError, match="feature age of type FLOAT"):
+        read_schema("users", 'feature { name: "user_id" type: BYTES }', kinds, "users.pbtxt")
+    with pytest.raises(SoukError, match=r"users\.pbtxt to be a TFDV schema"):
+        read_schema("users", "feature {", kinds, "users.pbtxt")
+
+
+def test_a_schema_folder_knows_whether_it_was_edited(tmp_path) -> None:
+    folder = SchemaFolder(tmp_path)
+    assert folder.read("users") == ""
+    folder.write("users", "# a")
+    assert not folder.edited("users")
+    (tmp_path / "users.pbtxt").write_text("# b")
+    assert folder.edited("users")
+    assert folder.read("users") == "# b"
