@@ -111,7 +111,9 @@ def write_release(folder: Path, work: Path, seed: int = 1, graph: bytes = b"grap
     bundle = write_bundle(folder, features, towers, ranker, "end", collection)
     write_bundle(folder / "twin", features, towers, ranker, "test_start", collection)
     (folder / "evaluation").mkdir()
-    (folder / "evaluation" / "metrics.json").write_text(json.dumps({"ndcg@10": seed / 10}))
+    rolling = {"models": {"slate": {"ndcg@10": {"mean": seed / 10}, "coverage@10": 0.5}}}
+    (folder / "evaluation" / "metrics.json").write_text(json.dumps({"protocols": {"rolling": rolling}}))
+    (folder / "evaluation" / "summary.md").write_text(f"ndcg@10 {seed / 10}")
     weights = read_weights(towers, ranker)
     np.savez(folder / WEIGHTS, **weights)
     content = content_digests(bundle, features, weights)

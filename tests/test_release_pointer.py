@@ -136,7 +136,7 @@ def test_what_the_commands_print(releases):
     assert "previous" in next(line for line in list_text(workspace).splitlines() if a in line)
     assert len(list_text(workspace).splitlines()) == 3
     assert "40 (39 available), dimension 8" in show_text(workspace, "current")
-    assert "ndcg@10: 0.2" in show_text(workspace, b)
+    assert "ndcg@10 0.2" in show_text(workspace, b)
     assert "files as they were packaged" in verify_text(workspace, c)
     assert rollback_text(workspace) == f"{b} -> {a}"
 
@@ -145,7 +145,7 @@ def test_diff_tells_what_changed(releases):
     workspace, (a, b, _) = releases
     text = diff_text(workspace, a, b)
     assert "different   settings, vectors, weights" in text  # settings: the collection is named by the vectors
-    assert "ndcg@10: 0.1 -> 0.2" in text
+    assert "rolling ndcg@10: 0.1 -> 0.2" in text
     assert "ranker/kernel: moved" in text
     assert "0 new, 0 gone" in text
     assert "same release" in diff_text(workspace, a, a)

@@ -16,6 +16,7 @@ from pathlib import Path
 from souk.folders import clear, placed, remove
 from souk.index.interface import IndexUnavailable
 
+FILE = "milvus.db"  # the folder in an index artifact
 SEAL = "souk.json"
 UNSEALED = {SEAL, "LOCK"}  # LOCK is empty and belongs to whoever holds the folder
 _users: Counter[str] = Counter()

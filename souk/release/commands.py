@@ -41,12 +41,11 @@ def show_text(workspace: Workspace, name: str) -> str:
         f"collection  {settings.collection}",
         f"slate       {settings.slate_size} of {settings.candidates} candidates; weights {_plain(settings.objectives)}",
         f"files       {len(manifest['files'])}",
-        "metrics",
-        *_indented(_metrics(folder)),
         "lineage",
         *_indented(_flat(manifest["lineage"])),
     ]
-    return "\n".join(lines)
+    summary = folder / "evaluation" / "summary.md"
+    return "\n".join([*lines, "", summary.read_text(encoding="utf-8").rstrip()] if summary.exists() else lines)
 
 
 def verify_text(workspace: Workspace, name: str) -> str:
@@ -86,8 +85,16 @@ def rollback_text(workspace: Workspace, name: str = "") -> str:
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
+    """The means of the slate's metrics, by protocol."""
     path = folder / "evaluation" / "metrics.json"
-    return _flat(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    protocols = json.loads(path.read_text(encoding="utf-8"))["protocols"] if path.exists() else {}
+    slates = {name: protocol["models"].get("slate", {}) for name, protocol in protocols.items()}
+    return {
+        f"{protocol} {metric}": round(value["mean"], 4)
+        for protocol, slate in slates.items()
+        for metric, value in slate.items()
+        if isinstance(value, dict)
+    }
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

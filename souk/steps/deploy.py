@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from pathlib import Path
@@ -80,12 +79,11 @@ def _load_collection(bundle: Bundle, place: Workspace, index: Path, server: str)
         if lite.held_elsewhere(uri):
             report(f"collection {collection} is being served already")
             return
-        name = json.loads((index / "index.json").read_text(encoding="utf-8"))["uri"]
         try:
             lite.check(uri, collection, len(bundle.vectors))
         except IndexUnavailable:
-            if (index / name / lite.SEAL).is_file():
-                lite.copy(str(index / name), uri)
+            if (index / lite.FILE / lite.SEAL).is_file():
+                lite.copy(str(index / lite.FILE), uri)
     open_or_build(uri, collection, bundle.vectors, bundle.available, report).close()
 
 

@@ -12,14 +12,13 @@ from souk.config import parse_step_config
 from souk.errors import SoukError
 from souk.index.exact import ExactIndex
 from souk.index.interface import collection_name, recall_at
-from souk.index.lite import is_lite
+from souk.index.lite import FILE, is_lite
 from souk.index.milvus import open_or_build
 from souk.progress import report
 
 QUERIES = 512
 RECALL_AT = 100
 SEED = 17
-LITE = "milvus.db"
 
 
 def load_index(config: str, features: str, towers: str, index: str) -> dict[str, float]:
@@ -46,7 +45,7 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
     folder = Path(index)
     folder.mkdir(parents=True, exist_ok=True)
     collection = collection_name(items["item_id"].to_pylist(), vectors, available)
-    uri = settings.uri or str(folder / LITE)
+    uri = settings.uri or str(folder / FILE)
     searcher = open_or_build(uri, collection, vectors, available, report)
     try:
         recall = recall_at(searcher, ExactIndex(vectors, available), sample_queries(vectors), RECALL_AT)
@@ -54,7 +53,7 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
         searcher.close()
     report(f"recall@{RECALL_AT} of {collection} against exact search: {recall:.4f}")
     record = {
-        "uri": LITE if is_lite(uri) else uri,  # Lite: relative to this folder
+        "uri": FILE if is_lite(uri) else uri,  # Lite: relative to this folder
         "collection": collection,
         "items": len(vectors),
         "dim": vectors.shape[1],

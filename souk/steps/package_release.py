@@ -99,11 +99,16 @@ def _lineage(origins: dict[str, Path], bundle: Bundle, config: dict[str, Any]) -
         "souk": souk.__version__,
         "code": os.environ.get("SOUK_CODE", ""),
         "config": config,
-        "training": {key: _read_json(origins[key] / "training.json") for key in ("towers", "ranker")},
+        "training": {key: _training(origins[key]) for key in ("towers", "ranker")},
         "packaged_at": time.time_ns() // 1_000_000,
         "python": ".".join(map(str, sys.version_info[:3])),
         "packages": {d.metadata["Name"]: d.version for name in PACKAGES for d in Distribution.discover(name=name)},
     }
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = _read_json(folder / "training.json")
+    return {key: value for key, value in record.items() if key != "history"}
 
 
 def _read_json(path: Path) -> Any:
