@@ -101,7 +101,7 @@ def test_a_shop_in_every_format(tmp_path: Path, kind: str) -> None:
     }
     assert [str(e) for e in config.objectives.engaged.events] == ["click", "cart", "purchase"]
     assert config.objectives.satisfied.events == (EventType.PURCHASE,)
-    assert config.repeat.rule == "always"
+    assert config.repeat.rule == "after_days"
     assert "left out: checksum" in text
     rows, items = read(config, "events"), read(config, "items")
     assert rows.faults == items.faults == []

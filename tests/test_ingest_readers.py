@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from souk import readers
 from souk.config import Data, Source
 from souk.errors import SoukError
 from souk.ingest.convert import Rows, content_ids, read_rows
 from souk.ingest.faults import Reason
-from souk.readers import find_files, fingerprint, read_batches
+from souk.readers import delimited, files, find_files, fingerprint, read_batches
 from souk.schema import EventType, Kind
 
 ROWS = [
@@ -147,7 +146,7 @@ def test_a_package_file_is_found_without_an_import(monkeypatch: pytest.MonkeyPat
         def locate(self) -> Path:
             return tmp_path / "x.csv"
 
-    monkeypatch.setattr(readers.metadata, "files", lambda name: [Installed()])
+    monkeypatch.setattr(files.metadata, "files", lambda name: [Installed()])
     assert find_files("package://demo/demo/x.csv")[0].open().read() == b"n\n1\n"
     with pytest.raises(SoukError, match=r"Did you mean 'demo/x.csv'"):
         find_files("package://demo/demo/y.csv")
@@ -155,9 +154,9 @@ def test_a_package_file_is_found_without_an_import(monkeypatch: pytest.MonkeyPat
 
 def test_a_package_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
-        raise readers.metadata.PackageNotFoundError(name)
+        raise files.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(readers.metadata, "files", absent)
+    monkeypatch.setattr(files.metadata, "files", absent)
     with pytest.raises(SoukError, match=r"pip install --no-deps recbole==1\.2\.1"):
         find_files("package://recbole/recbole/x.inter")
     with pytest.raises(SoukError, match="pip install --no-deps other"):
@@ -264,7 +263,7 @@ def test_no_line_of_garbage_is_lost_in_json_lines(tmp_path_factory: pytest.TempP
 
 
 def test_malformed_rows_keep_their_positions_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
     lines = [f"{n},x" if n % 7 else f"{n}" for n in range(1, 400)]
     (tmp_path / "e.csv").write_text("n,b\n" + "\n".join(lines) + "\n")
     seen = {}
