@@ -83,7 +83,10 @@ class ItemTable:
         Raises:
             SoukError: they are not of the same items.
         """
-        if not len(items) == len(counters) == len(vectors) or items["item_id"].to_pylist() != counters["item_id"].to_pylist():
+        if (
+            not len(items) == len(counters) == len(vectors)
+            or items["item_id"].to_pylist() != counters["item_id"].to_pylist()
+        ):
             received = f"{len(items)} items, {len(counters)} counters, {len(vectors)} vectors"
             raise SoukError("items, counters and vectors of the same items", received, "Run the pipeline again.")
         events, recent, rate = (

@@ -125,7 +125,13 @@ def _example(row_id: str, targets: Sequence[tuple[Event, Any]], spec: FeatureSpe
     for name in last.query:
         values[name] = [features.query[name] for _, features in targets]
     flat = [_flat(row_id, "", event, features, spec) for event, features in targets]
-    for name, source in (("event_id",) * 2, ("item_id",) * 2, ("time", "timestamp"), ("visible",) * 2, ("satisfied",) * 2):
+    for name, source in (
+        ("event_id",) * 2,
+        ("item_id",) * 2,
+        ("time", "timestamp"),
+        ("visible",) * 2,
+        ("satisfied",) * 2,
+    ):
         values[f"target_{name}"] = [row[source] for row in flat]
     return tf.train.Example(features=tf.train.Features(feature={k: _feature(v) for k, v in values.items()}))
 
@@ -138,9 +144,7 @@ def _feature(values: list[Any]) -> tf.train.Feature:
     return tf.train.Feature(float_list=tf.train.FloatList(value=values)) if values else tf.train.Feature()
 
 
-def _counters(
-    events: pd.DataFrame, items: pd.DataFrame, windows: Mapping[str, int], spec: FeatureSpec
-) -> pd.DataFrame:
+def _counters(events: pd.DataFrame, items: pd.DataFrame, windows: Mapping[str, int], spec: FeatureSpec) -> pd.DataFrame:
     out = []
     for boundary, time in windows.items():
         before = events[events["timestamp"] < time]
@@ -154,9 +158,7 @@ def _counters(
     return pd.DataFrame(out, columns=["boundary", "item_id", "events", "events_30d", "satisfied_rate"])
 
 
-def _transforms(
-    spec: FeatureSpec, items: list[dict[str, Any]], users: pd.DataFrame
-) -> dict[str, PlainTransform]:
+def _transforms(spec: FeatureSpec, items: list[dict[str, Any]], users: pd.DataFrame) -> dict[str, PlainTransform]:
     names = [row["item_id"] for row in items]
     vocabularies: dict[str, list[str]] = {}
     for feature in spec.features:

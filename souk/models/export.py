@@ -9,14 +9,17 @@ from typing import Any
 import tensorflow as tf
 
 from souk.models.inputs import Transform
+from souk.models.ranker import Ranker
 from souk.models.towers import TwoTower
+from souk.pairs import PAIR_FEATURES
 from souk.spec import Entity, Feature, FeatureSpec
 
 
 def specs(features: tuple[Feature, ...], *middle: int | None) -> dict[str, tf.TensorSpec]:
     """The signature of raw features: `[rows, *middle]`, lists `[rows, *middle, length]`."""
     return {
-        f.name: tf.TensorSpec([None, *middle, *([f.length] if f.length else [])], f.dtype, name=f.name) for f in features
+        f.name: tf.TensorSpec([None, *middle, *([f.length] if f.length else [])], f.dtype, name=f.name)
+        for f in features
     }
 
 
@@ -42,7 +45,9 @@ class ServedQueryTower(tf.Module):
 
     def save(self, path: str | Path) -> None:
         """Writes the SavedModel with the signature `serve`."""
-        tf.saved_model.save(self, str(path), signatures={"serve": tf.function(self.serve).get_concrete_function(**self._signature)})
+        tf.saved_model.save(
+            self, str(path), signatures={"serve": tf.function(self.serve).get_concrete_function(**self._signature)}
+        )
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """`vector [rows, dim]`: the same call of the same tower as in training, with one query a row."""
@@ -68,8 +73,58 @@ class ServedItemTower(tf.Module):
     def save(self, path: str | Path) -> None:
         """Writes the SavedModel with the signature `serve`."""
         signature: dict[str, Any] = specs(self._features)
-        tf.saved_model.save(self, str(path), signatures={"serve": tf.function(self.serve).get_concrete_function(**signature)})
+        tf.saved_model.save(
+            self, str(path), signatures={"serve": tf.function(self.serve).get_concrete_function(**signature)}
+        )
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """`vector [rows, dim]`."""
         return {"vector": self.tower(self.item(pick(raw, self._features)))}
+
+
+class ServedRanker(tf.Module):
+    """Raw features of requests and of their candidates → calibrated probabilities.
+
+    Args:
+        model: the ranker.
+        transforms: by entity.
+        spec: the feature specification.
+        calibration: slope and offset by head.
+    """
+
+    def __init__(
+        self,
+        model: Ranker,
+        transforms: Mapping[str, Transform],
+        spec: FeatureSpec,
+        calibration: Mapping[str, tuple[float, float]],
+    ) -> None:
+        super().__init__(name="served_ranker")
+        self.model = model
+        self.user, self.query, self.item = (transforms[name] for name in ("user", "query", "item"))
+        self._features = {name: spec.of(Entity(name)) for name in ("user", "query", "item")}
+        self._calibration = dict(calibration)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the SavedModel with the signature `serve`."""
+        signature = {
+            **specs(self._features["user"]),
+            **specs(self._features["query"]),
+            **specs(self._features["item"]),
+            "pair": tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32, name="pair"),
+            "request": tf.TensorSpec([None], tf.int64, name="request"),
+        }
+        tf.saved_model.save(
+            self, str(path), signatures={"serve": tf.function(self.serve).get_concrete_function(**signature)}
+        )
+
+    def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`engaged [candidates]` and `satisfied [candidates]`."""
+        logits = self.model(
+            self.user(pick(raw, self._features["user"])),
+            self.query(pick(raw, self._features["query"])),
+            self.item(pick(raw, self._features["item"])),
+            raw["pair"],
+            raw["request"],
+        )
+        return {name: tf.sigmoid(slope * logits[name] + offset) for name, (slope, offset) in self._calibration.items()}

@@ -78,7 +78,9 @@ def fit_towers(
     trained = sequences.trained(end)
     mark_seen(model, catalogue, sequences, trained)
     steps = max(1, math.ceil(trained.rows / config.batch_rows))
-    optimizer = keras.optimizers.AdamW(_schedule(config, steps * epochs), weight_decay=config.weight_decay, clipnorm=1.0)
+    optimizer = keras.optimizers.AdamW(
+        _schedule(config, steps * epochs), weight_decay=config.weight_decay, clipnorm=1.0
+    )
     batches = sequences.batches(config.batch_rows, 0, end, seed=config.seed)
     step = _training_step(model, catalogue, trained, config, optimizer)
     step = tf.function(step, input_signature=[batches.element_spec])

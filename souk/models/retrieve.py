@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,9 @@ def item_vectors(model: TwoTower, catalogue: Catalogue) -> np.ndarray:
     """The vectors of all items, `[items, dim] float32`, in the order of the catalogue."""
     return np.concatenate(
         [
-            model.item_tower({name: values[start : start + 4096] for name, values in catalogue.features.items()}).numpy()
+            model.item_tower(
+                {name: values[start : start + 4096] for name, values in catalogue.features.items()}
+            ).numpy()
             for start in range(0, len(catalogue.ids), 4096)
         ]
     )
@@ -48,30 +50,37 @@ def query_vectors(model: TwoTower, sequences: Sequences, start: int, end: int) -
 
 
 def write_candidates(
-    path: str | Path, features: str | Path, model: TwoTower, sequences: Sequences, catalogue: Catalogue, start: int, end: int
+    path: str | Path,
+    features: str | Path,
+    queries: Mapping[str, np.ndarray],
+    vectors: np.ndarray,
+    catalogue: Catalogue,
+    spec: FeatureSpec,
+    window: tuple[int, int],
 ) -> float:
     """Writes what the towers retrieve for each example of a window: exact search, without the items that the repeat
     rule excludes or that did not exist yet.
 
     Args:
-        path: the Parquet file: `event_id`, `items` and `scores`, best first.
+        path: the Parquet file: `event_id`, `own_score` (of the example's item, retrieved or not), `items` and `scores`,
+            best first.
         features: the features folder.
-        model: the towers as they are.
-        sequences: the rows of the examples.
+        queries: the query vector of each example of the window, by event id.
+        vectors: `[items, dim] float32`, of the same towers.
         catalogue: the items.
-        start: UTC epoch milliseconds, first of the window.
-        end: one past the last of the window.
+        spec: for the repeat rule.
+        window: its start, and one past its end, UTC epoch milliseconds.
 
     Returns:
         the share of examples whose item was retrieved.
     """
     columns = ["event_id", "user_id", "timestamp", "item_id"]
     examples = pq.read_table(Path(features) / "examples.parquet", columns=columns)
-    queries, vectors = query_vectors(model, sequences, start, end), item_vectors(model, catalogue)
     position = {item: i for i, item in enumerate(catalogue.ids)}
-    events, rows, scores, hits = [], [], [], 0
-    for event, user, time, item, excluded in _with_exclusions(examples, start, end, sequences.spec):
+    events, rows, scores, own, hits = [], [], [], [], 0
+    for event, time, item, excluded in _with_exclusions(examples, *window, spec):
         line = vectors @ queries[event]
+        own.append(line[position[item]])
         line[[position[other] for other in excluded if other in position]] = -np.inf
         line[catalogue.created_at > time] = -np.inf
         best = _top(line, RETRIEVED)
@@ -79,13 +88,13 @@ def write_candidates(
         rows.append(best)
         scores.append(line[best])
         hits += position[item] in best
-    _write(Path(path), events, rows, scores, catalogue)
+    _write(Path(path), events, own, rows, scores, catalogue)
     return hits / max(1, len(events))
 
 
 def _with_exclusions(
     examples: pa.Table, start: int, end: int, spec: FeatureSpec
-) -> Iterator[tuple[str, str, int, str, set[str]]]:
+) -> Iterator[tuple[str, int, str, set[str]]]:
     """The examples of a window in the order of the table, each with the items that the repeat rule excludes."""
     window = pc.and_(pc.greater_equal(examples["timestamp"], start), pc.less(examples["timestamp"], end))
     inside = examples.filter(window).to_pydict()
@@ -100,7 +109,7 @@ def _with_exclusions(
         times, items = history[user]
         before = bisect_left(times, time)
         engaged = dict(zip(items[:before], times[:before], strict=True)) if spec.repeat.rule != "always" else {}
-        yield event, user, time, item, repeat_excluded(UserState(user, engaged=engaged), time, spec)
+        yield event, time, item, repeat_excluded(UserState(user, engaged=engaged), time, spec)
 
 
 def _top(scores: np.ndarray, count: int) -> np.ndarray:
@@ -109,7 +118,14 @@ def _top(scores: np.ndarray, count: int) -> np.ndarray:
     return best[np.isfinite(scores[best])]
 
 
-def _write(path: Path, events: list[str], rows: list[np.ndarray], scores: list[np.ndarray], catalogue: Catalogue) -> None:
+def _write(
+    path: Path,
+    events: list[str],
+    own: list[float],
+    rows: list[np.ndarray],
+    scores: list[np.ndarray],
+    catalogue: Catalogue,
+) -> None:
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int32)
     flat = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int32)
     values = np.concatenate([*scores, np.zeros(0, np.float32)]).astype(np.float32)
@@ -117,6 +133,7 @@ def _write(path: Path, events: list[str], rows: list[np.ndarray], scores: list[n
     table = pa.table(
         {
             "event_id": pa.array(events, pa.string()),
+            "own_score": pa.array(own, pa.float32()),
             "items": pa.ListArray.from_arrays(offsets, items),
             "scores": pa.ListArray.from_arrays(offsets, pa.array(values)),
         }

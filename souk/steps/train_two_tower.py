@@ -15,7 +15,7 @@ from souk.features.windows import read_windows
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import fit_towers, new_towers
 from souk.models.inputs import Transform, read_transformed
-from souk.models.retrieve import RETRIEVED, item_vectors, write_candidates
+from souk.models.retrieve import RETRIEVED, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import load_weights, save_weights
@@ -61,7 +61,10 @@ def train_two_tower(
         history = fit_towers(model, sequences, catalogue, boundary, epochs or settings.epochs, settings, report)
     out = Path(towers)
     out.mkdir(parents=True, exist_ok=True)
-    recall = write_candidates(out / "candidates.parquet", features, model, sequences, catalogue, boundary, end)
+    vectors, queries = item_vectors(model, catalogue), query_vectors(model, sequences, boundary, end)
+    np.save(out / "candidate_vectors.npy", vectors)
+    candidates = out / "candidates.parquet"
+    recall = write_candidates(candidates, features, queries, vectors, catalogue, spec, (boundary, end))
     report(f"candidates: {recall:.1%} of the window's items among {RETRIEVED}")
     refresh = settings.model_copy(update={"learning_rate": settings.learning_rate * settings.refresh_rate})
     history += fit_towers(model, sequences, catalogue, end, settings.refresh_epochs, refresh, report)

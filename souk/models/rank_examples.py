@@ -1,0 +1,215 @@
+"""The ranker's examples: what a release would have shown at the time of an event, and what the user took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from souk.errors import SoukError
+from souk.models.inputs import FILL, Transform
+from souk.models.sequences import Sequences, column_tensor
+from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
+from souk.spec import Entity, Feature
+
+MAX_EXAMPLES = 20_000  # pairs are held in memory: 200 candidates of so many examples take 230 MB
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class RankExamples:
+    """Examples, each with its candidates, padded to the same width.
+
+    What a user took at the same time is no negative of each other.
+
+    Args:
+        user: transformed user features, `[examples]` or `[examples, length]`.
+        query: transformed query features, `[examples]`.
+        positions: `[examples, width] int64`, items; 0 where there is none.
+        pair: `[examples, width, P] float32`.
+        own: `[examples] int64`, the column of the example's item. An item that retrieval missed has one too: it is no
+            candidate and in no list, but known to be engaged.
+        candidate: `[examples, width] bool`.
+        chosen: `[examples, width] bool`, candidates taken at that time.
+        first: `[examples] bool`, False for all but one of the examples of one user and time.
+        satisfied: `[examples] int64`: 1, 0, or -1 where it is not known yet.
+        users: `[examples]`, user ids.
+    """
+
+    user: Mapping[str, np.ndarray]
+    query: Mapping[str, np.ndarray]
+    positions: np.ndarray
+    pair: np.ndarray
+    own: np.ndarray
+    candidate: np.ndarray
+    chosen: np.ndarray
+    first: np.ndarray
+    satisfied: np.ndarray
+    users: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    @property
+    def retrieved(self) -> np.ndarray:
+        """`[examples] bool`: whether the example's item is a candidate."""
+        return self.candidate[np.arange(len(self)), self.own]
+
+    def take(self, rows: np.ndarray) -> RankExamples:
+        """The examples of `rows`."""
+        return RankExamples(
+            {name: values[rows] for name, values in self.user.items()},
+            {name: values[rows] for name, values in self.query.items()},
+            *(value[rows] for value in list(self.__dict__.values())[2:]),
+        )
+
+
+def read_rank_examples(
+    features: str | Path,
+    candidates: str | Path,
+    sequences: Sequences,
+    items: ItemTable,
+    window: tuple[int, int],
+    count: int,
+    seed: int,
+) -> RankExamples:
+    """Reads the examples of a window with their first `count` candidates.
+
+    Args:
+        features: the features folder.
+        candidates: the Parquet file of `write_candidates` for the window.
+        sequences: the rows, with transforms.
+        items: with the counters and the vectors of the window's start.
+        window: its start, and one past its end, UTC epoch milliseconds; a label that is known only later is not known.
+        count: candidates to each example.
+        seed: draws MAX_EXAMPLES where there are more.
+
+    Raises:
+        SoukError: the window has no examples.
+    """
+    table = _joined(Path(features) / "examples.parquet", Path(candidates), window)
+    if not len(table):
+        raise SoukError("examples in the window", "none", "Widen `split.validation` and `split.test`.")
+    if len(table) > MAX_EXAMPLES:
+        drawn = np.random.default_rng(seed).choice(len(table), MAX_EXAMPLES, replace=False)
+        table = table.take(np.sort(drawn))
+    raw = {target.event_id: target for target in _targets(sequences, window)}
+    targets = [raw[event] for event in table["event_id"].to_pylist()]
+    queries = [PairQuery.of(t.time, t.tokens, t.query["query_since_last"], items) for t in targets]
+    lists = _lists(table, items, count, window[1])
+    pair = np.zeros((*lists["positions"].shape, len(PAIR_FEATURES)), np.float32)
+    for start in range(0, len(queries), CHUNK):
+        rows = slice(start, start + CHUNK)
+        at = np.nonzero(lists["present"][rows])
+        places, scores = lists["positions"][rows][at], lists["scores"][rows][at]
+        pair[rows][at] = pair_features(items, queries[rows], at[0], places, scores)
+    kept = {name: lists[name] for name in ("positions", "own", "candidate", "chosen", "first", "satisfied", "users")}
+    return RankExamples(
+        user=_transformed(sequences.transforms["user"], sequences.spec.of(Entity.USER), [t.user for t in targets]),
+        query=_transformed(sequences.transforms["query"], sequences.spec.of(Entity.QUERY), [t.query for t in targets]),
+        pair=pair,
+        **kept,
+    )
+
+
+def _joined(examples: Path, candidates: Path, window: tuple[int, int]) -> pa.Table:
+    """The window's examples with their candidates, in the order of both files."""
+    columns = ["event_id", "user_id", "timestamp", "item_id", "satisfied", "satisfied_at"]
+    table = pq.read_table(examples, columns=columns)
+    table = table.filter(
+        pc.and_(pc.greater_equal(table["timestamp"], window[0]), pc.less(table["timestamp"], window[1]))
+    )
+    found = pq.read_table(candidates)
+    if table["event_id"].to_pylist() != found["event_id"].to_pylist():
+        received = f"{len(found)} for {len(table)} examples"
+        raise SoukError("the candidates of the window's examples", received, "Give the towers of the same window.")
+    for name in ("own_score", "items", "scores"):
+        table = table.append_column(name, found[name])
+    return table
+
+
+def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> dict[str, np.ndarray]:
+    """Positions, scores and labels, padded: the candidates, then the example's own item where it is none of them."""
+    own_items = np.array([items.position[item] for item in table["item_id"].to_pylist()])
+    times, users = table["timestamp"].to_numpy(), np.array(table["user_id"].to_pylist())
+    taken: dict[tuple[str, int], set[int]] = {}
+    first = np.zeros(len(table), bool)
+    for row, (user, time, item) in enumerate(zip(users, times, own_items, strict=True)):
+        first[row] = (user, time) not in taken
+        taken.setdefault((user, time), set()).add(item)
+    shape = (len(table), count + 1)
+    positions, scores = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+    candidate, chosen, present = (np.zeros(shape, bool) for _ in range(3))
+    own = np.zeros(len(table), np.int64)
+    columns = (table[name].to_pylist() for name in ("items", "scores", "own_score"))
+    for row, (names, values, own_score) in enumerate(zip(*columns, strict=True)):
+        found = [items.position[name] for name in names[:count]]
+        size = len(found)
+        positions[row, :size], scores[row, :size], candidate[row, :size] = found, values[:size], True
+        present[row, :size] = True
+        chosen[row, :size] = np.isin(found, list(taken[users[row], times[row]]))
+        own[row] = found.index(own_items[row]) if own_items[row] in found else size
+        if own[row] == size:
+            positions[row, size], scores[row, size], present[row, size] = own_items[row], own_score, True
+    satisfied = np.where(table["satisfied_at"].to_numpy() < known_until, table["satisfied"].to_numpy(), -1)
+    return {
+        "positions": positions, "scores": scores, "candidate": candidate, "chosen": chosen, "present": present,
+        "own": own, "first": first, "satisfied": satisfied, "users": users,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The raw features of one target of a sequence row."""
+
+    event_id: str
+    time: int
+    tokens: Mapping[str, Sequence[Any]]
+    query: Mapping[str, Any]
+    user: Mapping[str, Any]
+
+
+def _targets(sequences: Sequences, window: tuple[int, int]) -> Iterator[_Target]:
+    spec = sequences.spec
+    for record in tf.data.TFRecordDataset(list(sequences.files)).as_numpy_iterator():
+        fields = tf.train.Example.FromString(record).features.feature
+        times = fields["target_time"].int64_list.value
+        inside = [i for i, time in enumerate(times) if window[0] <= time < window[1]]
+        if not inside:
+            continue
+        items = [item.decode() for item in fields["token_item_id"].bytes_list.value]
+        gaps = fields["token_gap"].float_list.value
+        user = {f.name: _value(fields, f, 0) for f in spec.of(Entity.USER)}
+        for i in inside:
+            visible = fields["target_visible"].int64_list.value[i]
+            yield _Target(
+                fields["target_event_id"].bytes_list.value[i].decode(),
+                times[i],
+                {"token_item_id": items[:visible], "token_gap": gaps[:visible]},
+                {f.name: _value(fields, f, i) for f in spec.of(Entity.QUERY)},
+                user,
+            )
+
+
+def _value(fields: Any, feature: Feature, index: int) -> Any:
+    """The value of `feature` for the target `index` of a row (0 for user features)."""
+    field = fields[feature.name]
+    if feature.dtype == "string":
+        words = [word.decode() for word in field.bytes_list.value]
+        length = feature.length
+        return words[index * length : (index + 1) * length] if length else words[index]
+    return field.int64_list.value[index] if feature.dtype == "int64" else field.float_list.value[index]
+
+
+def _transformed(
+    transform: Transform, features: tuple[Feature, ...], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, np.ndarray]:
+    raw = {f.name: column_tensor([row.get(f.name, FILL[f.dtype]) for row in rows], f) for f in features}
+    return {name: value.numpy() for name, value in transform(raw).items()}

@@ -1,0 +1,91 @@
+"""Fits the ranker on what the towers of a boundary retrieved for the window after it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from souk.config import TrainRanker, parse_step_config
+from souk.errors import unknown
+from souk.features.transform import load_transform
+from souk.features.windows import read_windows
+from souk.models.export import ServedRanker
+from souk.models.fit_ranker import RankerFit, fit_ranker, new_ranker
+from souk.models.inputs import read_transformed
+from souk.models.rank_examples import RankExamples, read_rank_examples
+from souk.models.ranker import Ranker
+from souk.models.sequences import Sequences, read_catalogue
+from souk.models.towers import TowerShape
+from souk.models.weights import load_weights, save_weights
+from souk.pairs import ItemTable
+from souk.progress import report
+from souk.spec import Entity, read_spec
+
+# By window: the boundary that it starts at and the one that it ends at.
+WINDOWS = {"twin": ("validation_start", "test_start"), "release": ("test_start", "end")}
+
+
+def train_ranker(
+    config: str, window: str, features: str, towers_of_boundary: str, ranker: str, previous: str = ""
+) -> dict[str, float]:
+    """Fits and calibrates the ranker.
+
+    Args:
+        config: `DatasetConfig.for_step("train_ranker")`.
+        window: "twin" or "release".
+        features: the folder of `build_features`.
+        towers_of_boundary: the towers folder of the same window, with its candidates.
+        ranker: the folder to write.
+        previous: a ranker folder to continue from.
+
+    Returns:
+        on held-out users: `ndcg@10`, `retrieval_ndcg@10`, and `auc` and `log_loss` of each head.
+    """
+    settings: TrainRanker = parse_step_config("train_ranker", config).train_ranker
+    if window not in WINDOWS:
+        raise unknown("window", window, WINDOWS)
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(settings.seed)
+    spec, windows = read_spec(Path(features) / "spec.json"), read_windows(Path(features) / "windows.json")
+    transforms = {str(entity): load_transform(features, entity) for entity in Entity}
+    catalogue = read_catalogue(features, spec, transforms["item"])
+    sequences = Sequences.open(features, spec, transforms, catalogue.ids)
+    start, end = WINDOWS[window]
+    vectors = np.load(Path(towers_of_boundary) / "candidate_vectors.npy", allow_pickle=False)
+    examples = read_rank_examples(
+        features,
+        Path(towers_of_boundary) / "candidates.parquet",
+        sequences,
+        ItemTable.load(features, start, vectors),
+        (getattr(windows, start), getattr(windows, end)),
+        settings.candidates,
+        settings.seed,
+    )
+    report(f"{len(examples):,} examples, {examples.retrieved.mean():.1%} with their item among the candidates")
+    model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings)
+    new_ranker(model, examples, catalogue)
+    if previous:
+        load_weights(Path(previous) / "weights.npz", model)
+    fit = fit_ranker(model, examples, catalogue, settings, report)
+    out = Path(ranker)
+    out.mkdir(parents=True, exist_ok=True)
+    save_weights(out / "weights.npz", model)
+    ServedRanker(model, transforms, spec, fit.calibration).save(out / "ranker")
+    (out / "training.json").write_text(json.dumps(_record(window, settings, examples, fit), indent=1), encoding="utf-8")
+    return fit.metrics
+
+
+def _record(window: str, settings: TrainRanker, examples: RankExamples, fit: RankerFit) -> dict[str, object]:
+    return {
+        "window": window,
+        "candidates": settings.candidates,
+        "examples": len(examples),
+        "history": fit.history[1:],
+        "calibration": fit.calibration,
+        "metrics": fit.metrics,
+        "roc": fit.roc,
+    }
