@@ -153,10 +153,11 @@ class LoadIndex(Section):
 
 
 class TrainRanker(Section):
-    candidates: int = Field(default=200, ge=10)
+    candidates: int = Field(default=200, ge=10, le=500)
     negatives: int = Field(default=30, ge=1)
     hidden: tuple[int, ...] = (64, 32)
     cross_layers: int = Field(default=2, ge=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     epochs: int = Field(default=6, ge=1)
     batch_rows: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
