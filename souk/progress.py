@@ -40,19 +40,26 @@ def record(artifact: Any, values: Mapping[str, float]) -> None:
 
 @contextlib.contextmanager
 def step_process() -> Iterator[None]:
-    """Around the work of a step's process: it ends with `souk run`, and its SoukError is told without a traceback."""
+    """Around the work of a step's process: it ends with `souk run`, and a SoukError is told without a traceback."""
     lock = os.environ.get(LOCK)
     held = _end_with_run(lock) if lock else None
     try:
         yield
     except SoukError as error:
-        print("\n".join(FAIL + line for line in str(error).splitlines()), flush=True)
+        _tell(str(error))
         sys.exit(1)
+    except Exception as error:
+        _tell(f"A fault of Souk, not of yours: {type(error).__name__}: {error}")
+        raise
     finally:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{PEAK}{peak:.0f}", flush=True)
         if held is not None:
             os.close(held)
+
+
+def _tell(error: str) -> None:
+    print("\n".join(FAIL + line for line in error.strip().splitlines()), flush=True)
 
 
 def _end_with_run(lock: str) -> int:

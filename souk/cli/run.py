@@ -18,6 +18,7 @@ from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.workspace import Workspace
 
+ERROR_LINES = 40
 MEANING = {
     "promote": "better than what it had to beat, and deployed",
     "reject": "not better than what it had to beat; nothing was deployed",
@@ -88,7 +89,7 @@ def _write_record(view: RunView, path: Path, config: DatasetConfig, seconds: flo
 
 
 def _tell_failure(view: RunView, log: Path) -> int:
-    for line in view.errors:
+    for line in view.errors[:ERROR_LINES]:
         print(f"  {line}", file=sys.stderr)
     what = f"step {view.failed[0]} failed" if view.failed else "no step ran"
     print(f"souk run: {what}. Everything it printed: {_short(log)}", file=sys.stderr)

@@ -1,0 +1,68 @@
+"""What a step's process tells: marked lines, errors without a traceback, memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from souk import progress
+
+
+def step(body: str) -> subprocess.CompletedProcess[str]:
+    """A process whose step does `body`."""
+    program = f"""if True:
+        from souk.errors import SoukError
+        from souk.progress import report, step_process
+        with step_process():
+            {body}
+    """
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def lines(run: subprocess.CompletedProcess[str], mark: str) -> list[str]:
+    return [line.removeprefix(mark) for line in run.stdout.splitlines() if line.startswith(mark)]
+
+
+def test_reports_are_marked_line_by_line() -> None:
+    run = step("report('one\\ntwo'); print('noise')")
+    assert run.returncode == 0
+    assert lines(run, progress.SAY) == ["one", "two"]
+    assert float(lines(run, progress.PEAK)[0]) > 1
+
+
+def test_an_error_to_mend_has_no_traceback() -> None:
+    run = step("raise SoukError('a', 'b\\nand more', 'Do c.')")
+    assert run.returncode == 1
+    assert lines(run, progress.FAIL) == ["Expected a. Received: b", "and more. Do c."]
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_a_fault_of_ours_is_named_and_keeps_its_traceback() -> None:
+    run = step("{}['missing']")
+    assert run.returncode == 1
+    assert lines(run, progress.FAIL) == ["A fault of Souk, not of yours: KeyError: 'missing'"]
+    assert "Traceback" in run.stderr
+
+
+def test_without_a_run_around_it_a_closed_stdin_does_not_end_a_step() -> None:
+    assert lines(step("import time; time.sleep(0.2); report('done')"), progress.SAY) == ["done"]
+
+
+def test_a_step_ends_with_the_run_around_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "lock"
+    lock.touch()
+    monkeypatch.setenv(progress.LOCK, str(lock))
+    run = step("import threading; threading.Event().wait()")
+    assert run.returncode == 1
+
+
+def test_record_fills_the_artifact_and_its_file(tmp_path: Path) -> None:
+    class Artifact:
+        metadata: ClassVar[dict[str, float]] = {}
+        path = str(tmp_path / "new" / "metrics")
+
+    progress.record(Artifact, {"loss": 0.5})
+    assert Artifact.metadata == {"loss": 0.5}
+    assert Path(Artifact.path).read_text("utf-8") == '{\n "loss": 0.5\n}'

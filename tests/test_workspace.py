@@ -1,0 +1,58 @@
+"""The workspace: the current release, and one run at a time."""
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from souk.errors import SoukError
+from souk.workspace import Workspace
+
+
+def test_the_current_release_is_what_the_link_names(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert workspace.current_release() == ""
+    workspace.releases.mkdir()
+    workspace.current.symlink_to("shop-0123456789ab")
+    assert workspace.current_release() == "shop-0123456789ab"
+
+
+def test_a_second_run_is_refused_and_named(tmp_path: Path) -> None:
+    with Workspace(tmp_path).locked():
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                f"from pathlib import Path; from souk.workspace import Workspace\n"
+                f"with Workspace(Path({str(tmp_path)!r})).locked(): pass",
+            ],
+            capture_output=True,
+            text=True,
+        )
+    assert run.returncode == 1
+    assert "SoukError: Expected one run at a time" in run.stderr
+    with Workspace(tmp_path).locked():
+        pass
+
+
+def test_a_run_waits_for_the_last_step_of_a_killed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path)
+    with workspace.locked() as path:
+        pass
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    path.write_text(f"{dead.pid}\n")
+    with path.open() as step:
+        fcntl.flock(step, fcntl.LOCK_SH)
+        monkeypatch.setattr("souk.workspace.ENDING_SECONDS", 0.0)
+        with pytest.raises(SoukError, match="one run at a time"), workspace.locked():
+            pass
+    with workspace.locked():
+        pass
+
+
+def test_steps_share_the_lock(tmp_path: Path) -> None:
+    with Workspace(tmp_path).locked() as path, path.open() as step:
+        fcntl.flock(step, fcntl.LOCK_SH | fcntl.LOCK_NB)
