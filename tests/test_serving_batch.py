@@ -5,6 +5,7 @@ import json
 import pytest
 
 from souk.errors import SoukError
+from souk.release.bundle import Bundle
 from souk.serving.batch import recommend_file
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
@@ -54,8 +55,6 @@ def test_one_line_in_one_line_out_in_order(workspace, tmp_path):
 
 
 def test_the_answers_are_the_recommenders(workspace, tmp_path):
-    from souk.release.bundle import Bundle
-
     bundle = Bundle.load(workspace.current)
     requests = [{"user_id": user, "k": k, "timestamp": NOW} for user in ("ann", "bob", "new") for k in (1, 20, 50)] * 20
     lines = [json.dumps(request).encode() for request in requests]
@@ -75,7 +74,7 @@ def test_k_out_of_bounds_is_refused(workspace, tmp_path, k, text):
 
 
 def test_paths_that_do_not_work_are_named(workspace, tmp_path):
-    with pytest.raises(SoukError, match="missing.jsonl to be readable"):
+    with pytest.raises(SoukError, match=r"missing\.jsonl to be readable"):
         recommend_file(workspace.root, tmp_path / "missing.jsonl", tmp_path / "out.jsonl", NOW)
     source = write(tmp_path / "in.jsonl", LINES)
     with pytest.raises(SoukError, match="to be writable"):

@@ -42,7 +42,7 @@ def score(item, north):
 def expected(user, k, exclude=()):
     """The slate by the plain way: nearest CANDIDATES that may appear, then by the ranker's known rule."""
     state, item = KNOWN[user], vectors()
-    query = item[[IDS.index(e.item_id) for e in state.events[-7:]]].sum(axis=0) + [1e-3, 0, 0, 0]
+    query = item[[IDS.index(e.item_id) for e in state.events[-7:]]].sum(axis=0)
     owned = {event.item_id for event in state.events}
     eligible = [n for n, name in enumerate(IDS) if name not in HIDDEN | owned | set(exclude)]
     nearest = sorted(eligible, key=lambda n: -float(item[n] @ query))[:CANDIDATES]

@@ -1,6 +1,5 @@
 """What the parser takes, and what it refuses and how it says so."""
 
-import json
 import math
 
 import pytest
@@ -146,7 +145,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-FIELD = {name: JSON for name in ("k", "timestamp", "context", "events", "exclude", "candidates")} | {
+FIELD = dict.fromkeys(("k", "timestamp", "context", "exclude", "candidates"), JSON) | {
     "events": JSON | st.lists(st.fixed_dictionaries({"item_id": JSON, "event_type": JSON | st.just("click")}))
 }
 
@@ -156,10 +155,9 @@ FIELD = {name: JSON for name in ("k", "timestamp", "context", "events", "exclude
 def test_whatever_comes_is_a_request_or_a_refusal(instance):
     try:
         request = PARSER.parse(instance, NOW)
-    except SoukError as error:
-        assert error.expected and error.received
-        json.dumps(str(error))
-    else:
-        assert 1 <= request.k <= 50 and request.user_id
-        str(request.user_id).encode()
-        with_events(state_of("ann", [], SPEC, {}), request.events, SPEC)
+    except SoukError as refused:
+        str(refused).encode()
+        return
+    assert 1 <= request.k <= 50
+    request.user_id.encode()
+    with_events(state_of("ann", [], SPEC, {}), request.events, SPEC)

@@ -51,7 +51,7 @@ def open_index(workspace: Workspace, bundle: Bundle, uri: str, report: Callable[
     where = uri or str(workspace.milvus / f"{bundle.settings.collection}.db")
     try:
         return open_or_build(where, bundle.settings.collection, bundle.vectors, bundle.available, report)
-    except IndexUnavailable as error:
+    except (IndexUnavailable, OSError) as error:
         logger.error("serving without the index: %s", error)
         return MilvusIndex(where, bundle.settings.collection, bundle.available)
 

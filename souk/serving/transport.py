@@ -335,5 +335,7 @@ async def _not_found(_: Request, error: Exception) -> JSONResponse:
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = error.detail if isinstance(error, HTTPException) else "Internal error"
-    return JSONResponse(status_code=status, content={"error": detail})
+    text = str(error.detail) if isinstance(error, HTTPException) else "Internal error"
+    if status == 400:  # FastAPI's, for any body that it cannot read
+        text = f"Expected a JSON body of at most {MAX_BODY_BYTES} bytes. Received: {text}. See docs/serving.md."
+    return JSONResponse(status_code=status, content={"error": text})

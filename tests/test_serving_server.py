@@ -1,0 +1,461 @@
+"""A real server process: answers, refusals, faults, and its end."""
+
+import json
+import shutil
+import struct
+import subprocess
+import threading
+from pathlib import Path
+
+import grpc
+import pyarrow.dataset as ds
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as rpc
+
+from souk.release.manifest import read_manifest, write_manifest
+from souk.serving.batch import recommend_file
+from tests.serving_fixtures import IDS, NOW, write_workspace
+from tests.serving_process import JSON, V1, V2, command, serving
+
+pytestmark = pytest.mark.slow
+ANN = {"user_id": "ann", "k": 5, "timestamp": NOW}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return write_workspace(tmp_path_factory.mktemp("served") / "workspace")
+
+
+@pytest.fixture(scope="module")
+def server(workspace, tmp_path_factory):
+    with serving(workspace.root, tmp_path_factory.mktemp("log") / "serve.log", "--flush-seconds", "0.2") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stub(server):
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        yield rpc.GRPCInferenceServiceStub(channel)
+
+
+def own(workspace, folder):
+    """A workspace of a test's own, which it may break."""
+    copied = folder / "workspace"
+    shutil.copytree(workspace.root, copied, symlinks=True, ignore=shutil.ignore_patterns("LOCK", "impressions"))
+    return type(workspace)(copied)
+
+
+def ids(slate):
+    return [item["item_id"] for item in slate["items"]]
+
+
+def test_served_answers_are_those_of_the_batch(server, workspace, tmp_path):
+    requests = [
+        {"user_id": user, "k": k, "timestamp": NOW, "exclude": ["g1-03"], "context": context}
+        for user in ("ann", "bob", "cho", "new")
+        for k in (1, 10, 50)
+        for context in ({}, {"device": 5, "basket": 2.5})
+    ]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(request) + "\n" for request in requests))
+    recommend_file(workspace.root, tmp_path / "in.jsonl", tmp_path / "out.jsonl", NOW)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    for slate, line in zip(server.slates(*requests), lines, strict=True):
+        assert (slate["user_id"], ids(slate), slate["release"]) == (line["user_id"], line["items"], line["release"])
+        assert slate["degraded"] == line["degraded"]
+        assert [item["score"] for item in slate["items"]] == pytest.approx(line["scores"], abs=1e-5)
+
+
+def test_v1_answers_as_documented(server, workspace):
+    status, body = server.call(V1, json.dumps({"instances": [ANN]}))  # no content type, as plain curl
+    (slate,) = json.loads(body)["predictions"]
+    assert status == 200 and slate.keys() == {"request_id", "user_id", "release", "arm", "items", "degraded"}
+    fields = {"item_id", "title", "score", "scores", "source", "position", "propensity"}
+    assert all(item.keys() == fields for item in slate["items"]) and slate["degraded"] == []
+    assert slate["release"] == workspace.current_release()
+    assert server.slates(ANN)[0]["request_id"] != slate["request_id"]
+
+
+def tensor(name, datatype, data, **changed):
+    return {"name": name, "datatype": datatype, "shape": [len(data)], "data": data, **changed}
+
+
+USERS = tensor("user_id", "BYTES", ["ann", "new"])
+TIMES = tensor("timestamp", "INT64", [NOW, NOW])
+
+
+def test_v2_answers_as_v1(server):
+    cells = tensor("context", "BYTES", ["", '{"device": "mobile"}'])
+    sizes = tensor("k", "INT32", [2, 3])
+    status, body = server.call(V2, json.dumps({"id": "7", "inputs": [USERS, TIMES, sizes, cells]}), JSON)
+    answer = json.loads(body)
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    first, second = server.slates(
+        {"user_id": "ann", "k": 2, "timestamp": NOW},
+        {"user_id": "new", "k": 3, "timestamp": NOW, "context": {"device": "mobile"}},
+    )
+    assert status == 200 and answer["id"] == "7"
+    assert outputs["item_id"]["shape"] == [2, 3] and outputs["item_id"]["data"] == [*ids(first), "", *ids(second)]
+    scores = [*(item["score"] for item in first["items"]), 0.0, *(item["score"] for item in second["items"])]
+    assert outputs["score"]["datatype"] == "FP32" and outputs["score"]["data"] == pytest.approx(scores, abs=1e-6)
+    assert [ids(json.loads(text)) for text in outputs["slate"]["data"]] == [ids(first), ids(second)]
+
+
+def packed(*texts):
+    return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+
+
+TWO = packed(b"ann", b"new")
+
+
+def binary(document, raw=TWO, length=None):
+    head = json.dumps(document).encode()
+    size = str(len(head)) if length is None else length
+    return head + raw, {"content-type": "application/octet-stream", "inference-header-content-length": size}
+
+
+RAW = {"name": "user_id", "datatype": "BYTES", "shape": [2], "parameters": {"binary_data_size": 14}}
+
+
+def test_v2_binary_answers_as_json(server):
+    body, headers = binary({"inputs": [RAW, TIMES], "outputs": [{"name": "item_id"}]})
+    status, answer = server.call(V2, body, headers)
+    (output,) = json.loads(answer)["outputs"]
+    assert status == 200 and output["data"] == [i for slate in server.slates(
+        {"user_id": "ann", "timestamp": NOW}, {"user_id": "new", "timestamp": NOW}) for i in ids(slate)]  # fmt: skip
+    body, headers = binary({"inputs": [RAW, TIMES], "parameters": {"binary_data_output": True}})
+    assert server.call(V2, body, headers)[0] == 200
+
+
+def message(*inputs, model="souk", **fields):
+    return pb.ModelInferRequest(model_name=model, inputs=inputs, **fields)
+
+
+def contents(name, datatype, shape, **values):
+    made = pb.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=shape)
+    for kind, entries in values.items():
+        getattr(made.contents, kind).extend(entries)
+    return made
+
+
+ANN_USER = contents("user_id", "BYTES", [1], bytes_contents=[b"ann"])
+
+
+def test_grpc_answers_as_v1(server, stub):
+    times = contents("timestamp", "INT64", [1], int64_contents=[NOW])
+    sizes = contents("k", "INT32", [1], int_contents=[5])
+    answer = stub.ModelInfer(message(ANN_USER, times, sizes))
+    outputs = {output.name: output for output in answer.outputs}
+    wanted = ids(server.slates(ANN)[0])
+    assert [text.decode() for text in outputs["item_id"].contents.bytes_contents] == wanted
+    assert ids(json.loads(outputs["slate"].contents.bytes_contents[0])) == wanted
+    raw = stub.ModelInfer(
+        message(
+            *(
+                pb.ModelInferRequest.InferInputTensor(name=t.name, datatype=t.datatype, shape=[1])
+                for t in (ANN_USER, times)
+            ),
+            raw_input_contents=[packed(b"ann"), struct.pack("<q", NOW)],
+        )
+    )
+    assert (
+        packed(*(i.encode() for i in wanted))
+        == raw.raw_output_contents[0][: len(packed(*(i.encode() for i in wanted)))]
+    )
+
+
+BAD_V1 = {
+    "empty": b"",
+    "not json": b"{abc",
+    "a form": b"a=1",
+    "not utf-8": b"\xff\xfe",
+    "a list": b"[1]",
+    "a text": b'"instances"',
+    "null": b"null",
+    "an empty object": b"{}",
+    "an unknown key": b'{"instance": []}',
+    "another key": b'{"instances": [{"user_id": "a"}], "parameters": {}}',
+    "instances no list": b'{"instances": {}}',
+    "no instances": b'{"instances": []}',
+    "an instance no object": b'{"instances": ["ann"]}',
+    "one bad among good": b'{"instances": [{"user_id": "a"}, {"user_id": "b", "k": 51}]}',
+    "a wrong type": b'{"instances": [{"user_id": 5}]}',
+    "an unknown field": b'{"instances": [{"user": "a"}]}',
+    "NaN": b'{"instances": [{"user_id": "a", "k": NaN}]}',
+    "a huge number": b'{"instances": [{"user_id": "a", "k": ' + b"9" * 400 + b"}]}",
+    "half a surrogate pair": b'{"instances": [{"user_id": "\\ud800"}]}',
+    "deep": b"[" * 100_000,
+    "deep inside": b'{"instances":' + b"[" * 900 + b"]" * 900 + b"}",
+    "too large": b"x" * (5 << 20),
+}
+
+
+@pytest.mark.parametrize("headers", [{}, JSON, {"content-type": "application/json; charset=utf-8"}], ids=len)
+@pytest.mark.parametrize("case", BAD_V1)
+def test_a_bad_v1_request_is_a_400_that_says_why(server, case, headers):
+    status, body = server.call(V1, BAD_V1[case], headers)
+    error = json.loads(body)["error"]
+    assert status == 400 and error.startswith("Expected") and "Received" in error, error
+
+
+def test_a_bad_instance_is_named_by_its_index(server):
+    error = json.loads(server.call(V1, BAD_V1["one bad among good"])[1])["error"]
+    assert error == "Expected instances[1].k to be a whole number from 1 to 50. Received: 51. Ask for less."
+
+
+EVENT = {"ce-id": "1", "ce-type": "t", "ce-source": "s", "ce-specversion": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (json.dumps({"instances": [ANN]}), {**JSON, **EVENT}, 200),
+        (b"", EVENT, 400),
+        (b"{", {**JSON, **EVENT}, 400),
+        (b"{}", {**JSON, **EVENT, "ce-specversion": "9"}, 400),
+        (b"{}", {"content-type": "application/cloudevents+json"}, 400),
+        (json.dumps({"time": [], "type": [], "source": [], "id": [], "specversion": [], "data": 5}), {}, 400),
+    ],
+)
+def test_cloud_events(server, body, headers, status):
+    assert server.call(V1, body, headers)[0] == status
+
+
+def v2(*inputs, **fields):
+    return json.dumps({"inputs": inputs, **fields}).encode(), JSON
+
+
+BAD_V2 = {
+    "empty": (b"", JSON),
+    "not json": (b"{", JSON),
+    "a list": (b"[]", JSON),
+    "a text": (b'"abc"', JSON),
+    "null": (b"null", {}),
+    "deep": (b"[" * 100_000, JSON),
+    "too large": (b"x" * (5 << 20), JSON),
+    "no inputs": (b"{}", JSON),
+    "inputs no list": (b'{"inputs": {}}', JSON),
+    "empty inputs": v2(),
+    "no user_id": v2(TIMES),
+    "rows that differ": v2(USERS, tensor("k", "INT32", [1])),
+    "no rows": v2(tensor("user_id", "BYTES", [])),
+    "an unknown tensor": v2(USERS, tensor("kk", "INT32", [1, 2])),
+    "a tensor twice": v2(USERS, USERS),
+    "a shape too large": v2(tensor("user_id", "BYTES", ["a"], shape=[10**12])),
+    "a negative shape": v2(tensor("user_id", "BYTES", ["a"], shape=[-1])),
+    "no shape": v2(tensor("user_id", "BYTES", ["a"], shape=[])),
+    "three dimensions": v2(tensor("user_id", "BYTES", ["a"], shape=[1, 1, 1])),
+    "another datatype": v2(USERS, tensor("k", "FP32", [1, 2])),
+    "no datatype": v2(USERS, tensor("k", "FOO", [1, 2])),
+    "half floats": v2(USERS, tensor("k", "FP16", [1, 2])),
+    "texts as numbers": v2(USERS, tensor("k", "INT32", ["1", {}])),
+    "parts of numbers": v2(USERS, tensor("k", "INT32", [1.5, 2])),
+    "a cell that is no json": v2(USERS, tensor("context", "BYTES", ["{", ""])),
+    "a cell of another kind": v2(USERS, tensor("exclude", "BYTES", ["{}", ""])),
+    "half a surrogate pair": (
+        b'{"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["\\ud800"]}]}',
+        JSON,
+    ),
+    "an unknown output": v2(USERS, outputs=[{"name": "price"}]),
+    "parameters no object": v2(USERS, parameters=[1]),
+    "binary: cut off": binary({"inputs": [RAW]}, packed(b"ann", b"new")[:-3]),
+    "binary: length no number": binary({"inputs": [RAW]}, length="x"),
+    "binary: length too large": binary({"inputs": [RAW]}, length="1000000"),
+    "binary: length negative": binary({"inputs": [RAW]}, length="-5"),
+    "binary: no inputs": binary({}),
+    "binary: inputs no list": binary({"inputs": 5}),
+    "binary: no name": binary({"inputs": [{"shape": [2]}]}),
+    "binary: size no number": binary({"inputs": [{**RAW, "parameters": {"binary_data_size": "x"}}]}),
+    "binary: parameters no object": binary({"inputs": [{**RAW, "parameters": 5}]}),
+    "binary: not utf-8": binary(
+        {"inputs": [{**RAW, "shape": [1], "parameters": {"binary_data_size": 5}}]}, packed(b"\xff")
+    ),
+    "binary: outputs no list": binary({"inputs": [RAW], "outputs": 5}),
+    "binary: output no object": binary({"inputs": [RAW], "outputs": [{"name": "score", "parameters": 5}]}),
+    "binary: output name no text": binary({"inputs": [RAW], "outputs": [{"name": [1]}]}),
+    "binary: request parameters": binary({"inputs": [RAW], "parameters": [1]}),
+    "binary: shape no list": binary({"inputs": [{**RAW, "shape": "ab"}]}),
+    "binary: shape of lists": binary({"inputs": [tensor("user_id", "BYTES", ["a"], shape=[["x"]])]}, b""),
+    "binary: name no text": binary({"inputs": [tensor([], "BYTES", ["a"])]}, b""),
+    "binary: data no list": binary({"inputs": [{**tensor("user_id", "BYTES", ["a"]), "data": 5}]}, b""),
+    "binary: datatype no text": binary({"inputs": [{**RAW, "datatype": 5}]}),
+}
+
+
+@pytest.mark.parametrize("case", BAD_V2)
+def test_a_bad_v2_request_is_a_400_that_says_why(server, case):
+    status, body = server.call(V2, *BAD_V2[case])
+    error = json.loads(body)["error"]
+    assert status == 400 and error.startswith("Expected") and "Received" in error, error
+
+
+BAD_GRPC = {
+    "nothing": message(),
+    "an unknown tensor": message(ANN_USER, contents("kk", "INT32", [1], int_contents=[1])),
+    "another datatype": message(contents("user_id", "FOO", [1])),
+    "half floats": message(contents("user_id", "FP16", [1])),
+    "a shape too large": message(contents("user_id", "BYTES", [2**62], bytes_contents=[b"ann"])),
+    "a negative shape": message(contents("user_id", "BYTES", [-1], bytes_contents=[b"ann"])),
+    "not utf-8": message(contents("user_id", "BYTES", [1], bytes_contents=[b"\xff"])),
+    "k too large": message(ANN_USER, contents("k", "INT32", [1], int_contents=[51])),
+    "an unknown output": message(ANN_USER, outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name="price")]),
+    "raw bytes cut off": message(contents("user_id", "BYTES", [1]), raw_input_contents=[b"\x09\x00\x00\x00a"]),
+    "raw bytes and contents": message(ANN_USER, raw_input_contents=[b""]),
+    "raw bytes too many": message(contents("user_id", "BYTES", [1]), raw_input_contents=[b"", b""]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_GRPC)
+def test_a_bad_grpc_request_is_an_invalid_argument_that_says_why(stub, case):
+    with pytest.raises(grpc.RpcError) as error:
+        stub.ModelInfer(BAD_GRPC[case])
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.value.details().startswith("Expected") and "Received" in error.value.details()
+
+
+def test_bytes_that_are_no_message_are_an_invalid_argument(server):
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError) as error:
+            call(b"\xff\xff\xff")
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/models/other:predict", 404),
+        ("/v1/models/souk:explain", 400),
+        ("/v2/models/other/infer", 400),
+        ("/v2/models/souk/versions/1/infer", 404),
+        ("/v2/repository/models/souk/unload", 400),
+        ("/v2/repository/models/souk/load", 400),
+    ],
+)
+def test_other_addresses(server, path, status):
+    body = json.dumps({"inputs": []} if "infer" in path else {"instances": [ANN]})
+    assert server.call(path, body, JSON)[0] == (404 if "other" in path else status)
+    assert ids(server.slates(ANN)[0])
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = dict.fromkeys(("k", "timestamp", "context", "events", "exclude", "candidates"), JSON_VALUES)
+BODIES = st.binary(max_size=50) | (
+    JSON_VALUES
+    | st.fixed_dictionaries({"instances": st.lists(st.fixed_dictionaries({"user_id": st.text()}, optional=FIELDS))})
+    | st.fixed_dictionaries(
+        {"inputs": st.lists(st.fixed_dictionaries(
+            {"name": st.sampled_from(["user_id", "k", "context"]), "datatype": st.sampled_from(["BYTES", "INT32"]),
+             "shape": st.lists(st.integers(-1, 3), max_size=2), "data": st.lists(JSON_VALUES, max_size=3)}))}
+    )
+).map(lambda value: json.dumps(value).encode())  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from([V1, V2]), body=BODIES, headers=st.sampled_from([{}, JSON]))
+def test_no_body_is_a_server_error(server, path, body, headers):
+    assert server.call(path, body, headers)[0] in (200, 400)
+
+
+def test_calls_and_reasons_are_counted(server):
+    lines = {
+        'souk_requests_total{code="200",protocol="v1"}': 1,
+        'souk_requests_total{code="400",protocol="v2"}': 1,
+        'souk_degraded_slates_total{reason="unknown_user"}': 1,
+        'souk_degraded_slates_total{reason="malformed_feature:device"}': 1,
+        "souk_slates_total": 2,
+        "souk_impressions_answered_total": 2,
+    }
+    before = {line: server.metric(line) for line in lines}
+    server.slates({"user_id": "stranger", "context": {"device": 1}}, ANN)
+    server.call(V2, *BAD_V2["no user_id"])
+    assert {line: server.metric(line) - before[line] for line in lines} == lines
+    assert server.metric('souk_request_seconds_count{protocol="v1"}') > 0
+    assert server.metric("souk_impressions_dropped_total") == 0
+
+
+def test_the_index_deleted_under_the_server(server, workspace):
+    wanted = ids(server.slates(ANN)[0])
+    shutil.rmtree(workspace.milvus)
+    for _ in range(3):
+        (slate,) = server.slates(ANN)
+        assert ids(slate) == wanted and set(slate["degraded"]) <= {"index_unavailable"}
+
+
+def test_a_server_without_the_index_and_the_store_answers(workspace, tmp_path):
+    broken = own(workspace, tmp_path)
+    shutil.rmtree(broken.feast)
+    shutil.rmtree(broken.milvus, ignore_errors=True)
+    broken.milvus.write_text("no folder")
+    with serving(broken.root, tmp_path / "log") as server:
+        (slate,) = server.slates({**ANN, "k": 50})
+    assert slate["degraded"] == ["features_unavailable", "index_unavailable"]
+    assert len(ids(slate)) == 50 and set(ids(slate)) < set(IDS)
+
+
+def test_the_end_answers_what_it_took_and_writes_what_it_answered(workspace, tmp_path):
+    place = own(workspace, tmp_path)
+    answered, failed = [], []
+    with serving(place.root, tmp_path / "log", "--flush-seconds", "3600") as server:
+        going = threading.Event()
+
+        def ask():
+            while True:
+                try:
+                    status, body = server.call(V1, json.dumps({"instances": [ANN]}), JSON)
+                except OSError:
+                    return  # the door is closed
+                (answered if status == 200 else failed).append(json.loads(body))
+                if len(answered) > 50:
+                    going.set()
+
+        clients = [threading.Thread(target=ask) for _ in range(4)]
+        for client in clients:
+            client.start()
+        assert going.wait(60)
+        assert server.stop() == 0
+        for client in clients:
+            client.join()
+    rows = ds.dataset(place.impressions, format="parquet").to_table(columns=["request_id"])["request_id"].to_pylist()
+    assert not failed
+    assert len(rows) == len(set(rows)) and {a["predictions"][0]["request_id"] for a in answered} <= set(rows)
+
+
+def fails(workspace: Path, *words: str) -> str:
+    ended = subprocess.run(command(workspace, *words), capture_output=True, text=True, timeout=120)
+    assert ended.returncode != 0
+    return ended.stdout + ended.stderr
+
+
+def test_a_release_with_a_changed_byte_is_refused_by_name(workspace, tmp_path):
+    place = own(workspace, tmp_path)
+    path = place.current / "vectors.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert "changed vectors.npy" in fails(place.root)
+
+
+def test_a_release_that_answers_otherwise_is_refused(workspace, tmp_path):
+    place = own(workspace, tmp_path)
+    golden = place.current / "golden.jsonl"
+    lines = [json.loads(line) for line in golden.read_text().splitlines()]
+    lines[0]["answer"]["items"][0]["score"] += 0.1
+    golden.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    manifest = read_manifest(place.current)
+    write_manifest(place.current, manifest["name"], manifest["content"], manifest["lineage"])
+    assert "the golden answer for user 'ann'" in fails(place.root)
+
+
+def test_a_workspace_without_a_release_is_refused(tmp_path):
+    assert "a release at" in fails(tmp_path)
+
+
+def test_a_port_that_is_taken_is_named(server, workspace):
+    assert f"127.0.0.1:{server.http} to be free" in fails(workspace.root, "--http-port", str(server.http))
