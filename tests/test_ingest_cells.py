@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -91,7 +92,9 @@ def test_whole_numbers_become_ids_of_their_digits(numbers: list[int]) -> None:
         (cells.parse_list, ['["a", 1]', "['x']", "[1,", "q"], [["a", "1"], ["x"], None, None], [2, 3]),
     ],
 )
-def test_known_answers(parse, given, values, wrong) -> None:
+def test_known_answers(
+    parse: Callable[[pa.Array], cells.Parsed], given: list[str | None], values: list[object], wrong: list[int]
+) -> None:
     assert parsed(parse(pa.array(given, pa.string()))) == (values, [i in wrong for i in range(len(given))])
 
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from souk.config import Data, Source
 from souk.errors import SoukError
 from souk.ingest.convert import Rows, content_ids, read_rows
 from souk.ingest.faults import Reason
-from souk.readers import delimited, files, find_files, fingerprint, read_batches
+from souk.readers import delimited, find_files, fingerprint, read_batches
 from souk.schema import EventType, Kind
 
 ROWS = [
@@ -146,7 +147,7 @@ def test_a_package_file_is_found_without_an_import(monkeypatch: pytest.MonkeyPat
         def locate(self) -> Path:
             return tmp_path / "x.csv"
 
-    monkeypatch.setattr(files.metadata, "files", lambda name: [Installed()])
+    monkeypatch.setattr(metadata, "files", lambda name: [Installed()])
     assert find_files("package://demo/demo/x.csv")[0].open().read() == b"n\n1\n"
     with pytest.raises(SoukError, match=r"Did you mean 'demo/x.csv'"):
         find_files("package://demo/demo/y.csv")
@@ -154,9 +155,9 @@ def test_a_package_file_is_found_without_an_import(monkeypatch: pytest.MonkeyPat
 
 def test_a_package_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
-        raise files.metadata.PackageNotFoundError(name)
+        raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(files.metadata, "files", absent)
+    monkeypatch.setattr(metadata, "files", absent)
     with pytest.raises(SoukError, match=r"pip install --no-deps recbole==1\.2\.1"):
         find_files("package://recbole/recbole/x.inter")
     with pytest.raises(SoukError, match="pip install --no-deps other"):

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ class Shop:
         paths = (str(out / "tables"), str(out / "quarantine"), str(out / "report.html"))
         return ingest(config, schema, str(self.folder / "ws"), *paths)
 
-    def table(self, name: str, run: str = "1"):
+    def table(self, name: str, run: str = "1") -> Any:
         return parquet.read_table(self.folder / run / f"{name}.parquet")
 
     @property

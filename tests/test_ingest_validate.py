@@ -1,5 +1,6 @@
 """Checks of rows: known reasons, outliers, duplicates, the future, and what a schema says."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_the_contract_refuses_what_it_must() -> None:
 )
 def test_a_schema_is_enforced(feature: str, wrong: dict[str, list[int]]) -> None:
     kinds = {"c": Kind.CATEGORICAL, "n": Kind.NUMERIC, "l": Kind.LIST, "v": Kind.VECTOR}
-    lists = {"l": [["a", "b"], [], ["a"]], "v": [[1.0, 2.0], [1.0], None]}
+    lists: dict[str, list[Any]] = {"l": [["a", "b"], [], ["a"]], "v": [[1.0, 2.0], [1.0], None]}
     rows = table("users", kinds, user_id=["1", "2", "3"], c=["x", "y", None], n=[1.0, 2.0, 3.0], **lists)
     schema = text_format.Parse(f"feature {{ {feature} }}", contract_schema("users", {}))
     assert found(check_schema(rows, schema, {})) == wrong
@@ -142,7 +143,7 @@ def test_a_row_with_several_faults_counts_once_under_the_first_reason() -> None:
     }
 
 
-def test_the_threshold_names_reasons_and_three_samples(tmp_path) -> None:
+def test_the_threshold_names_reasons_and_three_samples(tmp_path: Path) -> None:
     refused = quarantine(rows_with([Fault(Reason.TYPE, "age", np.arange(4))], 100))
     check_threshold([refused], 0.04, tmp_path)
     with pytest.raises(SoukError) as error:
@@ -169,7 +170,7 @@ def test_a_schema_that_does_not_know_a_declared_column_is_an_error() -> None:
         read_schema("users", "feature {", kinds, "users.pbtxt")
 
 
-def test_a_schema_folder_knows_whether_it_was_edited(tmp_path) -> None:
+def test_a_schema_folder_knows_whether_it_was_edited(tmp_path: Path) -> None:
     folder = SchemaFolder(tmp_path)
     assert folder.read("users") == ""
     folder.write("users", "# a")

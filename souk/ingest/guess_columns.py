@@ -1,0 +1,222 @@
+"""Which columns of unknown files are the user, the item, the time and what else there is to learn from."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from souk.config import Source
+from souk.errors import SoukError
+from souk.ingest import cells
+from souk.ingest.profile import MANY, Column, Guess, guess_kind, sample
+from souk.schema import EventType, Kind, contract
+
+# Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
+NAMES: dict[str, tuple[str, ...]] = {
+    "event_id": ("eventid", "interactionid", "rowid"),
+    "user_id": ("userid", "user", "uid", "customerid", "customer", "visitorid", "memberid", "clientid", "accountid",
+                "reviewerid", "buyerid", "householdid", "householdkey", "personid", "shopperid"),
+    "item_id": ("itemid", "item", "iid", "productid", "product", "articleid", "article", "movieid", "stockcode", "sku",
+                "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid"),
+    "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
+                   "interaction", "interactiontype", "type"),
+    "timestamp": ("timestamp", "time", "ts", "datetime", "eventtime", "date", "createdat", "unixtime", "invoicedate",
+                  "unixreviewtime", "orderdate", "purchasedate", "tdat", "eventtimestamp", "transactiontimestamp"),
+    "value": ("rating", "stars", "score", "overall", "value", "quantity", "qty"),
+    "price": ("price", "unitprice", "amount", "salesvalue", "saleprice", "listprice"),
+    "session_id": ("sessionid", "session", "usersession", "basketid", "orderid", "invoiceno"),
+    "dwell_seconds": ("dwellseconds", "dwell", "dwelltime"),
+    "position": ("position", "rank", "slot"),
+    "propensity": ("propensity", "propensityscore", "pscore"),
+    "device": ("device", "devicetype", "platform"),
+    "location": ("location", "country", "region", "city"),
+    "surface": ("surface", "page", "placement"),
+    "created_at": ("createdat", "created", "publishedat", "releasedate", "launchdate", "signupdate", "joinedat"),
+    "available": ("available", "instock", "active", "isavailable"),
+    "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),
+    "brand": ("brand", "brandname", "manufacturer"),
+    "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype"),
+    "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "description"),
+}  # fmt: skip
+TYPES: dict[EventType, tuple[str, ...]] = {
+    EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed"),
+    EventType.CLICK: ("click", "clk", "view", "pageview", "detail", "detailview", "productview", "pv", "open", "play"),
+    EventType.CART: ("cart", "addtocart", "addcart", "basket", "fav", "favorite", "wishlist", "save", "like"),
+    EventType.PURCHASE: ("purchase", "buy", "transaction", "order", "checkout", "sale", "paid", "buyorder"),
+    EventType.RETURN: ("return", "returned", "refund", "refunded"),
+    EventType.RATING: ("rating", "rate", "review", "rated"),
+}
+FLAGS = {"0", "1", "true", "false"}
+
+
+@dataclass
+class Table:
+    """What was found out about one file: mapped and declared columns, with the evidence of each."""
+
+    name: str
+    source: Source
+    columns: list[Column]
+    mapped: dict[str, tuple[Column, str]] = field(default_factory=dict)
+    constants: dict[str, tuple[str, str]] = field(default_factory=dict)
+    declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
+
+    @property
+    def free(self) -> list[Column]:
+        """The columns that nothing has claimed."""
+        taken = {column.name for column, _ in self.mapped.values()} | {c.name for c, _ in self.declared.values()}
+        return [column for column in self.columns if column.name not in taken]
+
+
+def open_table(name: str, path: str) -> Table:
+    source = Source(path=path if "://" in path else os.path.abspath(path))
+    columns = sample(source)
+    if not columns or not len(columns[0].values):
+        raise SoukError(f"rows in {path}", "none", "Is it the right file?")
+    return Table(name, source, columns)
+
+
+def _named(table: Table, target: str) -> Column | None:
+    """The free column with the likeliest name."""
+    by_name = {column.plain: column for column in reversed(table.free)}
+    return next((by_name[name] for name in NAMES[target] if name in by_name), None)
+
+
+def map_ids(target: str, events: Table, other: Table | None) -> None:
+    """The user or item id of events and of the table that describes them: by name, else by shared values."""
+    named = _named(events, target)
+    if other is None:
+        stem = {"user_id": r"user|cust|visitor|member|client|buyer", "item_id": r"item|prod|article|movie|sku|track"}
+        alike = next((c for c in events.free if not c.nested and re.search(stem[target], c.plain)), None)
+        if named is None and alike is None:
+            raise _no_column(events, target)
+        events.mapped[target] = (named, "by its name") if named else (alike, "its name contains the word")  # type: ignore[assignment]
+        return
+    ids = {c.plain: c for c in other.columns if not c.nested and c.distinct > MANY * len(c.texts)}
+    same = ids.get(named.plain) if named else None
+    shares = [
+        (float(pc.mean(pc.is_in(pc.unique(a.texts), value_set=pc.unique(b.texts))).as_py() or 0), a, b)
+        for a in ([named] if named else [column for column in events.free if not column.nested])
+        for b in ([same] if same else ids.values())
+    ]
+    share, found, known = max(shares, key=lambda each: each[0], default=(0.0, None, None))
+    if found is None or known is None or share == 0:
+        raise _no_column(other if named else events, target)
+    evidence = f"{share:.0%} of the ids in events are among {known.name} of {other.name}"
+    events.mapped[target], other.mapped[target] = (found, evidence), (known, evidence)
+
+
+def map_time(table: Table) -> None:
+    timed = [column for column in table.free if column.time_unit]
+    named = _named(table, "timestamp")
+    found = named if named in timed else next(iter(timed), None)
+    if found is None:
+        received = f"{named.name} with values such as {named.examples}" if named else "no column with times"
+        raise SoukError(
+            f"the time of an event in {table.source.path}",
+            received,
+            "Give times as 2024-05-31T12:00:00Z, or as seconds, milliseconds or microseconds since 1970.",
+        )
+    unit = found.time_unit
+    table.mapped["timestamp"] = found, "dates already" if unit == "native" else f"{unit}: {found.examples}"
+    if unit != "native":
+        table.source = table.source.model_copy(update={"timestamp_unit": unit})
+
+
+def map_type(table: Table) -> None:
+    """The event type: a column of few values, else one type for all."""
+    value = _named(table, "value")
+    column = _named(table, "event_type")
+    flag = next((c for c in table.free if _kind_of(c.name) and set(pc.unique(c.texts).to_pylist()) <= FLAGS), None)
+    if flag is not None:
+        table.mapped["event_type"] = flag, "0 or 1: shown, and maybe more"
+        kind = _kind_of(flag.name) or EventType.CLICK
+        for text in sorted(pc.unique(flag.texts).to_pylist()):
+            table.types[text] = (kind, "happened") if text in ("1", "true") else (EventType.IMPRESSION, "was shown")
+    elif column is not None and not column.nested and column.distinct <= 30:
+        table.mapped["event_type"] = column, f"by its name; {column.distinct} values"
+        for text in sorted(pc.unique(column.texts).to_pylist()):
+            match = _kind_of(text)
+            known = f"{match}s" if match else "unknown to Souk: is it a click?"
+            table.types[text] = match or EventType.CLICK, known
+    elif value is not None and value.numeric and value.plain not in ("quantity", "qty"):
+        table.constants["event_type"] = "rating", f"there is no type column, but {value.name}"
+    elif (
+        value is not None
+        or _named(table, "price")
+        or any("invoice" in c.plain or "order" in c.plain for c in table.free)
+    ):
+        table.constants["event_type"] = "purchase", "there is no type column, but quantities, prices or orders"
+    else:
+        table.constants["event_type"] = "click", "there is no type column"
+
+
+def _kind_of(text: str) -> EventType | None:
+    """The event type that goes by the name `text`."""
+    plain = re.sub(r"[^a-z0-9]", "", text.lower())
+    return next((kind for kind, names in TYPES.items() if plain in names), None)
+
+
+def map_rest(table: Table) -> None:
+    """The optional contract columns that names give away and whose values can be read."""
+    known = contract(table.name)
+    for target in [
+        name for name in known if name in NAMES and name not in table.mapped and name not in table.constants
+    ]:
+        column = _named(table, target)
+        if column is None or column.nested or (target == "event_id" and column.distinct < len(column.values)):
+            continue
+        if known[target].type == "double" and not column.numeric:
+            continue
+        if target == "created_at" and column.time_unit not in ("native", table.source.timestamp_unit):
+            continue
+        table.mapped[target] = column, f"by its name; such as {column.examples}"
+    for column in table.free:
+        if column.name in known:  # it would be read for its name alone
+            table.mapped[column.name] = Column("", column.values), f"{column.name} of the file is something else"
+
+
+def declare(table: Table) -> None:
+    """A kind for every column to learn from."""
+    known = contract(table.name)
+    for target, (column, _) in table.mapped.items():
+        kind = known[target].kind
+        if kind and column.name:
+            guess = guess_kind(column)
+            if kind is Kind.PATH and guess.kind is not Kind.PATH:
+                guess = Guess(kind, guess.evidence)
+            table.declared[target] = column, Guess(kind, guess.evidence, guess.separator if kind is Kind.PATH else "")
+    for column in table.free:
+        guess = guess_kind(column) if table.name != "events" else _guess_context(table, column)
+        if guess.kind is None:
+            table.left_out.append((column.name, guess.evidence))
+            continue
+        target = column.snake if column.snake not in known else f"{column.snake}_column"
+        table.declared[target] = column, guess
+        if target != column.name:
+            table.mapped[target] = column, guess.evidence
+
+
+def _guess_context(table: Table, column: Column) -> Guess:
+    """A column of events can be learned from where a request has it too: words that depend on neither id."""
+    guess = guess_kind(column)
+    if guess.kind is not Kind.CATEGORICAL or column.numeric or column.distinct > 1000:
+        return Guess(None, f"no context of a request; {guess.evidence}")
+    values = cells.parse_text(column.values)[0].to_pandas()
+    for target, word in (("item_id", "item"), ("user_id", "user")):
+        ids = cells.parse_text(table.mapped[target][0].values)[0].to_pandas()
+        pairs = pd.DataFrame({"id": ids, "value": values}).dropna().drop_duplicates()
+        if len(pairs) < 1.1 * pairs["id"].nunique():
+            return Guess(None, f"describes the {word}: give it in a file of {word}s; {guess.evidence}")
+    return guess
+
+
+def _no_column(table: Table, target: str) -> SoukError:
+    names = ", ".join(column.name for column in table.columns)
+    remedy = f"Rename the column to {target}, or write the config by hand (docs/data.md)."
+    return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)

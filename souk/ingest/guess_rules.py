@@ -1,0 +1,72 @@
+"""What engages, what satisfies and what repeats in a sample of events."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from souk.ingest import cells
+from souk.ingest.guess_columns import Table
+from souk.schema import EventType
+
+ENGAGING = (EventType.CLICK, EventType.CART, EventType.PURCHASE, EventType.RATING)
+
+
+def objectives(table: Table) -> list[str]:
+    """The lines of the section: what engages, and what satisfies."""
+    types = _event_types(table)
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(types.drop_null()).to_pylist()}
+    engaging = [str(kind) for kind in ENGAGING if str(kind) in counts] or ["click"]
+    found = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
+    satisfied, why = _satisfied(table, types, counts, engaging)
+    return [
+        f"objectives:  # in the sample: {found}",
+        f"  engaged: {{events: [{', '.join(engaging)}]}}",
+        f"  satisfied: {satisfied}  # {why}",
+    ]
+
+
+def repeat(table: Table) -> str:
+    share = _repeated(table)
+    rule = "never" if share < 0.05 else "always" if share > 0.15 else "{rule: after_days, days: 30}"
+    return f"repeat: {rule}  # {share:.1%} of the events are a user's second or later with the same item"
+
+
+def _event_types(table: Table) -> pa.Array:
+    """The contract's event type of each row of the sample."""
+    if "event_type" in table.constants:
+        return pa.repeat(pa.scalar(table.constants["event_type"][0]), len(table.columns[0].values))
+    names = {text: str(kind) for text, (kind, _) in table.types.items()}
+    return cells.parse_text(table.mapped["event_type"][0].values, names)[0]
+
+
+def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: list[str]) -> tuple[str, str]:
+    value = table.mapped.get("value")
+    if "rating" in counts and value:
+        numbers = cells.parse_number(value[0].values)[0].to_numpy(zero_copy_only=False)
+        rated = numbers[cells.as_mask(pc.equal(types, "rating")) & ~np.isnan(numbers)]
+        if len(rated):
+            bar = float(np.ceil(8 * rated.max()) / 10)
+            bar = float(np.floor(bar)) if rated.max() > 2 else bar
+            share = (rated >= bar).mean()
+            rule = f"{{events: [rating], min_value: {bar:g}}}"
+            return rule, f"{share:.0%} of the ratings, which are {rated.min():g} to {rated.max():g}"
+    if "purchase" in counts and "return" in counts:
+        return "{events: [purchase], unless: [return], within_days: 30}", "bought and kept"
+    if "purchase" in counts and len(engaging) > 1:
+        return "{events: [purchase]}", f"{counts['purchase'] / sum(counts[k] for k in engaging):.1%} of what engages"
+    last = engaging[-1]
+    repeated = _repeated(table)
+    if repeated >= 0.02:
+        return f"{{events: [{last}], followed_by: [{last}], within_days: 60}}", "the same item again within 60 days"
+    return f"{{events: [{last}], weight: 0}}", "nothing here tells satisfaction from engagement: it has no weight"
+
+
+def _repeated(table: Table) -> float:
+    """The share of engaging events whose user had the item before."""
+    user, item = (cells.parse_text(table.mapped[key][0].values)[0].to_pandas() for key in ("user_id", "item_id"))
+    engaging = _event_types(table).to_pandas().isin([str(kind) for kind in ENGAGING])
+    pairs = pd.DataFrame({"user": user, "item": item})[engaging].dropna()
+    return float(pairs.duplicated().mean()) if len(pairs) else 0.0

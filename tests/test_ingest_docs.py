@@ -1,0 +1,59 @@
+"""docs/data.md names every key of the config with its default, every column and every reason."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from souk.config import DatasetConfig, Objectives, parse_config
+from souk.ingest.faults import Reason
+from souk.schema import TABLES, Kind
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docs/data.md").read_text("utf-8")
+
+
+def models(model: Any) -> list[type[BaseModel]]:
+    """The sections below `model`, and itself."""
+    found = [model]
+    for field in model.model_fields.values():
+        for option in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                found += models(option)
+    return found
+
+
+@pytest.mark.parametrize("model", list(dict.fromkeys(models(DatasetConfig))), ids=lambda model: model.__name__)
+def test_every_key_is_named(model: type[BaseModel]) -> None:
+    for name in model.model_fields:
+        assert re.search(rf"\b{name}\b", TEXT), f"{model.__name__}.{name}"
+
+
+def test_the_defaults_of_the_tuning_sections() -> None:
+    for section in ("split", "build_features", "train_two_tower", "load_index", "train_ranker", "evaluate", "deploy"):
+        line = next(line for line in TEXT.splitlines() if line.startswith(f"| {section} |"))
+        for name, field in DatasetConfig.model_fields[section].annotation.model_fields.items():  # type: ignore[union-attr]
+            shown = re.search(rf"\b{name} \((.*?)[:)]", line.replace('"": ', '"":'))
+            assert shown, f"{section}.{name}"
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert yaml.safe_load(shown[1]) == default, f"{section}.{name}"
+
+
+def test_every_column_kind_and_reason_is_named() -> None:
+    for name in [column.name for table in TABLES.values() for column in table] + [*Kind, *Reason]:
+        assert re.search(rf"(\b|\*){name}(\b|\*)", TEXT), name
+
+
+def test_the_objectives_shown_are_valid() -> None:
+    block = next(b for b in re.findall(r"```yaml\n(.*?)```", TEXT, re.S) if b.startswith("objectives:"))
+    shown = list(yaml.safe_load_all(block))
+    assert len(shown) == 3
+    for each in shown:
+        Objectives.model_validate(each["objectives"])
+
+
+def test_the_movielens_config_is_valid() -> None:
+    assert parse_config((ROOT / "configs/movielens_100k.yaml").read_text("utf-8")).name == "movielens_100k"
