@@ -6,7 +6,7 @@ from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 from components.images import image
 
 
-@dsl.component(base_image=image("serve"), packages_to_install=[], install_kfp_package=False)
+@dsl.component(base_image=image("deploy"), packages_to_install=[], install_kfp_package=False)
 def deploy(
     config: str,
     workspace: str,

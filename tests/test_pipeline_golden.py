@@ -1,10 +1,17 @@
 """The compiled pipelines are those of the source, and say what a cluster needs to know."""
 
+import configparser
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from components.images import image
 from pipelines.compile import COMPILED, compile_into, stale
@@ -92,3 +99,39 @@ def test_parameters_carry_every_step_config(training: dict[str, Any]) -> None:
     parameters = training["root"]["inputDefinitions"]["parameters"]
     required = {name for name, value in parameters.items() if not value.get("isOptional")}
     assert required == {"workspace", "fingerprint", *(f"{step}_config" for step in STEP_SECTIONS)}
+
+
+def installed_with(wanted: Iterable[str]) -> set[str]:
+    """The names of the distributions that come with requirements, as installed here."""
+    found: set[str] = set()
+    new = [Requirement(line) for line in wanted]
+    while new:
+        requirement = new.pop()
+        name = str(canonicalize_name(requirement.name))
+        key = f"{name}[{','.join(sorted(requirement.extras))}]"
+        if key in found:
+            continue
+        found |= {key, name}
+        try:
+            below = [Requirement(line) for line in requires(name) or ()]
+        except PackageNotFoundError:
+            continue
+        extras = requirement.extras or {""}
+        new += [r for r in below if not r.marker or any(r.marker.evaluate({"extra": extra}) for extra in extras)]
+    return found
+
+
+def test_each_image_has_what_its_step_imports(training: dict[str, Any]) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(COMPILED.parents[1] / "setup.cfg", encoding="utf-8")
+    base = setup["options"]["install_requires"].split() + setup["options.extras_require"]["pipeline"].split()
+    graph = grimp.build_graph("souk", include_external_packages=True, cache_dir=None)
+    names = packages_distributions()
+    for container in containers(training).values():
+        step, extra = step_of(container), container["image"].rpartition("souk-")[2].removesuffix(":dev")
+        modules = {f"souk.steps.{step}", *graph.find_upstream_modules(f"souk.steps.{step}")}
+        imported = {top for top in modules if "." not in top and top != "souk"} - sys.stdlib_module_names - {"google"}
+        needed = {top: {str(canonicalize_name(name)) for name in names[top]} for top in imported}
+        present = installed_with(base + setup["options.extras_require"][extra].split())
+        missing = {top for top, distributions in needed.items() if not distributions & present}
+        assert not missing, f"{step} imports {missing}, which the image of the extra {extra!r} lacks"
