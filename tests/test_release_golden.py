@@ -83,6 +83,12 @@ def test_ties_are_free_and_nothing_else(found, reason):
     assert bool(reason) == bool(difference)
 
 
+def test_small_scores_are_compared_by_their_size():
+    assert not differs(answer(("a", 0.0100)), answer(("a", 0.01005)))
+    assert "score" in differs(answer(("a", 0.0100)), answer(("a", 0.0103)))
+    assert not differs(answer(("a", 0.0)), answer(("a", 1e-6)))
+
+
 def test_an_objective_that_differs_is_named():
     wanted, found = answer(("a", 0.5)), answer(("a", 0.5))
     found["items"][0]["scores"] = {"engaged": 0.6}

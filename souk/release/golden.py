@@ -24,6 +24,8 @@ from souk.state_rows import from_row, profile_of, to_row
 
 NAME = "golden.jsonl"
 TOLERANCE = 1e-3
+SHARE = 0.01  # of a score, where that is less: probabilities of rare events are small
+FLOOR = 1e-5
 REQUESTS = 20
 SEED = 17
 NAN_LISTS = ("event_value", "event_dwell_seconds")
@@ -104,7 +106,7 @@ def replay_golden(folder: str | Path, recommend: Recommend) -> int:
         recommend: answers requests from that release.
 
     Raises:
-        SoukError: an answer differs by more than TOLERANCE; equal scores may change places.
+        SoukError: a score differs by more than TOLERANCE or SHARE; equal scores may change places.
     """
     golden = read_golden(folder)
     answers = recommend([request for request, _ in golden])
@@ -119,7 +121,7 @@ def replay_golden(folder: str | Path, recommend: Recommend) -> int:
     return len(golden)
 
 
-def differs(wanted: Answer, found: Answer, tolerance: float = TOLERANCE) -> str:
+def differs(wanted: Answer, found: Answer) -> str:
     """How an answer differs, in words; "" where it does not.
 
     The scores must agree place by place, and those of each item in both; an item in one only must stand at the cut.
@@ -129,27 +131,31 @@ def differs(wanted: Answer, found: Answer, tolerance: float = TOLERANCE) -> str:
     if len(wanted["items"]) != len(found["items"]):
         return f"{len(found['items'])} items instead of {len(wanted['items'])}"
     for place, (old, new) in enumerate(zip(wanted["items"], found["items"], strict=True)):
-        if abs(old["score"] - new["score"]) > tolerance:
+        if not _close(old["score"], new["score"]):
             return f"score {new['score']:.5f} at place {place} instead of {old['score']:.5f}"
     if len({item["item_id"] for item in found["items"]}) < len(found["items"]):
         return "an item twice"
     olds, news = ({item["item_id"]: item for item in answer["items"]} for answer in (wanted, found))
     cut = wanted["items"][-1]["score"] if wanted["items"] else 0.0
     for name in sorted(olds.keys() ^ news.keys()):
-        if abs((olds.get(name) or news[name])["score"] - cut) > tolerance:
+        if not _close((olds.get(name) or news[name])["score"], cut):
             return f"item {name!r} {'is missing' if name in olds else 'is new'}"
-    found_apart = (_item_differs(olds[name], news[name], tolerance) for name in sorted(olds.keys() & news.keys()))
+    found_apart = (_item_differs(olds[name], news[name]) for name in sorted(olds.keys() & news.keys()))
     return next(filter(None, found_apart), "")
 
 
-def _item_differs(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> str:
+def _item_differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     before, after = ({"score": item["score"], **item["scores"]} for item in (old, new))
     if before.keys() != after.keys():
         return f"scores {sorted(after)} of item {old['item_id']!r} instead of {sorted(before)}"
     for name, value in before.items():
-        if abs(after[name] - value) > tolerance:
+        if not _close(after[name], value):
             return f"{name} {after[name]:.5f} of item {old['item_id']!r} instead of {value:.5f}"
     return ""
+
+
+def _close(a: float, b: float) -> bool:
+    return abs(a - b) <= min(TOLERANCE, max(FLOOR, SHARE * max(abs(a), abs(b))))
 
 
 def _request(asked: dict[str, Any], spec: FeatureSpec) -> GoldenRequest:
