@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from feast import FeatureStore
 
 from souk.spec import FeatureSpec
@@ -15,6 +16,15 @@ from souk.state import UserState
 from souk.state_rows import from_row, state_columns, to_row
 from souk.store.definitions import EVENT_TIME, ONLINE, REGISTRY, WRITTEN_TIME, repo_config, view_name
 from souk.store.interface import StoreError
+
+DTYPES: dict[str, Any] = {
+    "string": "object",
+    "int64": "int64",
+    "double": "float64",
+    "list<string>": pd.ArrowDtype(pa.list_(pa.string())),
+    "list<int64>": pd.ArrowDtype(pa.list_(pa.int64())),
+    "list<double>": pd.ArrowDtype(pa.list_(pa.float64())),
+}
 
 
 class FeastStore:
@@ -46,17 +56,26 @@ class FeastStore:
 
     def write(self, states: Iterable[UserState], now: int) -> None:
         """See `OnlineStore.write`."""
-        rows = [to_row(state, self._spec) | {EVENT_TIME: last_time(state)} for state in states]
-        if not rows:
+        kept = list(states)
+        if not kept:
             return
-        frame = pd.DataFrame(rows)
-        frame[EVENT_TIME] = pd.to_datetime(frame[EVENT_TIME], unit="ms", utc=True)
-        frame[WRITTEN_TIME] = pd.to_datetime(now, unit="ms", utc=True)
+        frame = self._frame(kept, now)
         with self._lock:
             try:
                 self._opened().write_to_online_store(self._view, df=frame)
             except Exception as error:
                 raise self._failed(error) from error
+
+    def _frame(self, states: Sequence[UserState], now: int) -> pd.DataFrame:
+        """Rows for Feast. Arrow types, because Feast reads a list of objects in which all are NaN as zeros."""
+        rows = [to_row(state, self._spec) for state in states]
+        columns = state_columns(self._spec).items()
+        frame = pd.DataFrame(
+            {name: pd.Series([row[name] for row in rows], dtype=DTYPES[kind]) for name, kind in columns}
+        )
+        frame[EVENT_TIME] = pd.to_datetime([last_time(state) for state in states], unit="ms", utc=True)
+        frame[WRITTEN_TIME] = pd.to_datetime(now, unit="ms", utc=True)
+        return frame
 
     def _opened(self) -> FeatureStore:
         if self._store is None:
