@@ -227,6 +227,31 @@ def conserved(rows: Rows, count: int) -> None:
     assert sorted(positions.tolist()) == list(range(1, count + 1))
 
 
+@pytest.mark.parametrize("rest", [[], ["2,u,v", "3,u", "4,u,v"], ['2,u,"v', "3,u,v", '4,u,v"', "5,u,v"]])
+def test_rows_that_an_open_quote_swallows_are_counted(tmp_path: Path, rest: list[str]) -> None:
+    lines = ["1,u,v", '2,"u,v', *rest, '9,u,v"']
+    (tmp_path / "e.csv").write_text("n,a,b\n" + "\n".join(lines) + "\n")
+    [batch] = read_batches(Source(path=str(tmp_path / "e.csv")))
+    assert sorted(batch.positions.tolist()) == list(range(1, len(lines) + 1))
+    for index, position in enumerate(batch.positions.tolist()):
+        first = batch.malformed.get(index) or batch.table["n"][index].as_py()
+        assert lines[position - 1].startswith(first)
+
+
+def test_a_file_of_malformed_rows_only(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text("n,a\n1\n2\n")
+    [batch] = read_batches(Source(path=str(tmp_path / "e.csv")))
+    assert batch.malformed == {0: "1", 1: "2"}
+    assert batch.table.num_rows == 2
+
+
+def test_a_quote_that_is_never_closed_in_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 12)
+    (tmp_path / "e.csv").write_text('n,a\n1,"x\n' + "2,y\n" * 5000)
+    with pytest.raises(SoukError, match="a quote opened somewhere"):
+        list(read_batches(Source(path=str(tmp_path / "e.csv"))))
+
+
 GARBAGE = st.lists(
     st.binary(min_size=1, max_size=30).filter(lambda b: b.strip() and not set(b) & set(b'\r\n"')), max_size=30
 )

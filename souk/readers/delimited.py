@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import re
@@ -51,7 +52,7 @@ def _read_delimited(
         skipped.append((row.number - 1, row.text))
         return "skip"
 
-    with unpacked(file) as stream:
+    with unpacked(file) as stream, _open_quotes_explained(file.name):
         stream.readline()
         joined = _Joined(names, delimiter, stream)
         reader = arrow_csv.open_csv(
@@ -66,18 +67,43 @@ def _read_delimited(
                 null_values=[""],
             ),
         )
-        last = 0
-        for batch in reader:
-            # The reader looks ahead, so `skipped` may hold rows of later batches.
-            count = 0
-            while count < len(skipped) and skipped[count][0] <= last + batch.num_rows + count + 1:
-                count += 1
-            malformed, skipped[:count] = skipped[:count], []
-            yield _delimited_batch(file.name, names, batch, malformed, last, joined.ascii)
-            last += batch.num_rows + len(malformed)
-        if skipped:
-            empty = reader.schema.empty_table().combine_chunks()
-            yield _delimited_batch(file.name, names, empty, skipped, last, joined.ascii)
+        yield from _batches(file.name, names, reader, skipped, joined)
+
+
+def _batches(
+    file: str, names: list[str], reader: Any, skipped: list[tuple[int, str]], joined: _Joined
+) -> Iterator[RawBatch]:
+    """What Arrow read and what it `skipped` (number and text), put together again."""
+    last = extra = 0  # rows as Arrow counts them, and lines within skipped rows beyond their first
+    for batch in reader:
+        # The reader looks ahead, so `skipped` may hold rows of later batches.
+        count = 0
+        while count < len(skipped) and skipped[count][0] <= last + batch.num_rows + count + 1:
+            count += 1
+        malformed, skipped[:count] = skipped[:count], []
+        yield _delimited_batch(file, names, batch, malformed, (last, extra), joined.ascii)
+        last += batch.num_rows + len(malformed)
+        extra += sum(len(_lines(text)) - 1 for _, text in malformed)
+    if skipped:
+        empty = pa.record_batch({str(i): pa.array([], pa.string()) for i in range(len(names))})
+        yield _delimited_batch(file, names, empty, skipped, (last, extra), joined.ascii)
+
+
+@contextlib.contextmanager
+def _open_quotes_explained(file: str) -> Iterator[None]:
+    """Arrow's complaint about a row larger than a block, in words that help."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        if "straddl" not in str(error):
+            raise
+        received = f"one of more than {BLOCK_BYTES:,} bytes"
+        raise SoukError(f"shorter rows in {file}", received, "Is a quote opened somewhere and not closed?") from error
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a malformed row: it has several where an open quote swallowed the rows after it."""
+    return [line.rstrip("\r") for line in text.split("\n") if line.strip()] or [text]
 
 
 class _Joined(io.RawIOBase):
@@ -100,32 +126,53 @@ class _Joined(io.RawIOBase):
             head, self._head = self._head, b""
             return head
         while block := self._rows.read(size // 4 if size > 4 else size):  # an escaped byte takes four
-            text = self._decoder.decode(block)
-            self.ascii = self.ascii and text.isascii()
-            if text:
+            if text := self._decoder.decode(block):
+                self.ascii = self.ascii and text.isascii()
                 return text.encode()
-        return self._decoder.decode(b"", final=True).encode()
+        text = self._decoder.decode(b"", final=True)
+        self.ascii = self.ascii and text.isascii()
+        return text.encode()
 
 
 def _delimited_batch(
-    file: str, names: list[str], rows: Any, malformed: list[tuple[int, str]], last: int, ascii_only: bool
+    file: str,
+    names: list[str],
+    rows: Any,
+    skipped: list[tuple[int, str]],
+    before: tuple[int, int],
+    ascii_only: bool,
 ) -> RawBatch:
-    """The batch after row `last`; malformed rows follow the others, with their own positions."""
-    total = rows.num_rows + len(malformed)
-    bad = np.array([number for number, _ in malformed], dtype=np.int64)
-    good = np.setdiff1d(np.arange(last + 1, last + total + 1), bad)
+    """The rows that Arrow read and those that it skipped, with their positions; the latter follow the others.
+
+    Args:
+        file: its name.
+        names: of the columns.
+        rows: what Arrow read.
+        skipped: Arrow's number of each other row, and its text.
+        before: rows before this batch as Arrow counts them, and what that count lacks.
+        ascii_only: whether no cell can hold an escaped byte.
+    """
+    last, extra = before
+    lines = [_lines(text) for _, text in skipped]
+    numbers = np.array([number for number, _ in skipped], dtype=np.int64)
+    shifts = extra + np.concatenate([[0], np.cumsum([len(each) - 1 for each in lines])]).astype(np.int64)
+    good = np.setdiff1d(np.arange(last + 1, last + rows.num_rows + len(skipped) + 1), numbers)
+    good += shifts[np.searchsorted(numbers, good)]
+    firsts = numbers + shifts[:-1]
+    bad = [first + place for first, each in zip(firsts.tolist(), lines, strict=True) for place in range(len(each))]
+    malformed = [re.sub(ESCAPED_PYTHON, "\ufffd", line) for each in lines for line in each]
     columns: list[pa.Array] = []
     undecodable: list[tuple[int, str]] = []
     for index, name in enumerate(names):
-        text = rows.column(index)
+        text = rows.column(index).cast(pa.string())  # null where Arrow skipped every row
         if not ascii_only:
             wrong = pc.match_substring_regex(text, ESCAPED)
             undecodable += [(row, name) for row in np.flatnonzero(pc.fill_null(wrong, False)).tolist()]
             text = pc.replace_substring_regex(text, ESCAPED, "\ufffd")
         columns.append(pa.chunked_array([text, pa.nulls(len(malformed), pa.string())]).combine_chunks())
-    texts = {rows.num_rows + i: re.sub(ESCAPED_PYTHON, "\ufffd", text) for i, (_, text) in enumerate(malformed)}
-    table = pa.Table.from_arrays(columns, names=names)
-    return RawBatch(file, table, np.concatenate([good, bad]), texts, tuple(undecodable))
+    positions = np.concatenate([good, np.array(bad, dtype=np.int64)])
+    texts = dict(enumerate(malformed, start=rows.num_rows))
+    return RawBatch(file, pa.Table.from_arrays(columns, names=names), positions, texts, tuple(undecodable))
 
 
 def _escape_bytes(error: UnicodeError) -> tuple[str, int]:

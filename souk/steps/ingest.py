@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from souk.config import parse_step_config
+from souk.errors import SoukError
 from souk.ingest.convert import read_rows
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import check_threshold, write_quarantine
@@ -69,6 +70,8 @@ def ingest(
     ):
         report(line)
     done = complete({name: each.accepted for name, each in checked.items()})
+    if not done["events"].num_rows:
+        raise SoukError("an event to learn from", "none was accepted", f"See {quarantine}.")
     span = pc.min_max(done["events"]["timestamp"]).as_py()
     manifest = {
         "tables": {each.name: each.counts() for each in refused},
