@@ -199,3 +199,39 @@ def _described(transforms: Mapping[str, PlainTransform]) -> dict[str, Any]:
 def pad(values: Sequence[Sequence[Any]], length: int, fill: Any) -> np.ndarray:
     """Rows padded at the end with `fill`."""
     return np.array([[*row, *[fill] * (length - len(row))] for row in values])
+
+
+def cycle_spec(**changes: Any) -> FeatureSpec:
+    """The spec of `cycle_market`."""
+    from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+
+    rating = Objective(events=("rating",))
+    values = {
+        "dataset": "cycle",
+        "columns": Columns(items={"category": "path", "price": "numeric"}, users={"country": "categorical"}),
+        "objectives": Objectives(engaged=rating, satisfied=rating.model_copy(update={"min_value": 4})),
+        "repeat": Repeat(rule="always"),
+        "build": BuildFeatures(history_length=8),
+    }
+    return FeatureSpec(**(values | changes))
+
+
+def cycle_market(users: int = 30, items: int = 12, length: int = 24) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Events, items and users of a market in which everyone goes round: after item i comes item i + 1.
+
+    A user has one event a day and likes (rates 5) the even items only.
+    """
+    start = 20_000 * DAY_MS
+    events = [
+        {"event_id": f"{u:03d}-{n:03d}", "user_id": f"u{u:03d}", "item_id": f"i{(u * 7 + n) % items:02d}"}
+        | {"event_type": "rating", "timestamp": start + n * DAY_MS + u * 60_000}
+        | {"value": 2.0 if (u * 7 + n) % items % 2 else 5.0}
+        for u in range(users)
+        for n in range(length)
+    ]
+    goods = [
+        {"item_id": f"i{i:02d}", "category": f"shelf/{i % 3}", "price": float(i), "title": f"Item {i}", "created_at": None}
+        for i in range(items)
+    ]
+    people = [{"user_id": f"u{u:03d}", "country": "ab"[u % 2]} for u in range(users)]
+    return pd.DataFrame(events), pd.DataFrame(goods), pd.DataFrame(people)

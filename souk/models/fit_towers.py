@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ from souk.spec import Entity
 
 FOREVER = 2**62
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
+LAST_RATE = 0.05  # share of the highest learning rate that the last step has
 
 
 def new_towers(config: TrainTwoTower, sequences: Sequences, catalogue: Catalogue, shape: TowerShape) -> TwoTower:
@@ -49,89 +51,84 @@ def _marks(size: int, ids: np.ndarray) -> np.ndarray:
     return marks
 
 
-def fit_towers(
-    model: TwoTower,
-    sequences: Sequences,
-    catalogue: Catalogue,
-    end: int,
-    epochs: int,
-    config: TrainTwoTower,
-    report: Callable[[str], None],
-) -> list[dict[str, float]]:
-    """Fits the towers on the targets before `end`.
+class TowerFit:
+    """Fits towers, once or repeatedly as time goes on, with one compiled step.
 
     Args:
         model: the towers, new or to be continued.
         sequences: the training rows.
         catalogue: the items.
-        end: UTC epoch milliseconds.
-        epochs: passes over the rows.
         config: sizes and rates.
-        report: takes a line of progress.
-
-    Returns:
-        per epoch: `loss` and `seconds`.
-
-    Raises:
-        SoukError: the loss is no finite number.
     """
-    trained = sequences.trained(end)
-    mark_seen(model, catalogue, sequences, trained)
-    steps = max(1, math.ceil(trained.rows / config.batch_rows))
-    optimizer = keras.optimizers.AdamW(
-        _schedule(config, steps * epochs), weight_decay=config.weight_decay, clipnorm=1.0
-    )
-    batches = sequences.batches(config.batch_rows, 0, end, seed=config.seed)
-    step = _training_step(model, catalogue, trained, config, optimizer)
-    step = tf.function(step, input_signature=[batches.element_spec])
-    history = []
-    for epoch in range(1, epochs + 1):
-        began, losses = time.monotonic(), []
-        for number, batch in enumerate(batches, 1):
-            losses.append(float(step(batch)))
-            if not math.isfinite(losses[-1]):
-                raise SoukError(
-                    "a finite loss",
-                    f"{losses[-1]} in train_two_tower at epoch {epoch}, step {number}",
-                    "Lower train_two_tower.learning_rate, or look for extreme values in numeric columns.",
-                )
-        seconds = time.monotonic() - began
-        history.append({"loss": float(np.mean(losses)), "seconds": seconds})
-        report(f"epoch {epoch}/{epochs}: loss {history[-1]['loss']:.4f}, {seconds:.1f} s")
-    return history
 
+    def __init__(self, model: TwoTower, sequences: Sequences, catalogue: Catalogue, config: TrainTwoTower) -> None:
+        self.model, self.sequences, self.catalogue, self.config = model, sequences, catalogue, config
+        self._optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=1.0)
+        self._frequency = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)
+        self._random = tf.random.Generator.from_seed(config.seed)
+        self._step = tf.function(self._train, input_signature=[sequences.batches(1, 0, FOREVER).element_spec])
 
-def _schedule(config: TrainTwoTower, steps: int) -> Any:
-    warm = max(1, int(WARM_UP * steps))
-    return keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / warm, max(1, steps - warm), 0.05, warmup_target=config.learning_rate, warmup_steps=warm
-    )
+    def fit(self, end: int, epochs: int, rate: float, report: Callable[[str], None]) -> list[dict[str, float]]:
+        """Fits the towers on the targets before `end`.
 
+        Args:
+            end: UTC epoch milliseconds.
+            epochs: passes over the rows.
+            rate: the highest learning rate.
+            report: takes a line of progress.
 
-def _training_step(
-    model: TwoTower, catalogue: Catalogue, trained: Trained, config: TrainTwoTower, optimizer: Any
-) -> Callable[[Any], tf.Tensor]:
-    """A compiled function of one batch that moves the weights and gives the loss."""
-    items, uniform = len(catalogue.ids), config.uniform_negatives
-    frequency = tf.constant(trained.frequency / max(1, trained.frequency.sum()), tf.float32)
-    random = tf.random.Generator.from_seed(config.seed)
+        Returns:
+            per epoch: `loss` and `seconds`.
 
-    def loss_of(batch: Any) -> tf.Tensor:
-        counts = batch["counts"]
-        queries = model.query_tower(batch["user"], batch["token"], batch["query"], batch["visible"], training=True)
-        queries = tf.boolean_mask(queries, counts)
-        targets = tf.boolean_mask(batch["item"], counts)
-        drawn = random.uniform([uniform], 0, items, tf.int64)
-        sampled = tf.concat([targets, drawn], 0)
-        vectors = model.item_tower({n: tf.gather(v, sampled) for n, v in catalogue.features.items()}, training=True)
-        probability = mixed_probability(tf.gather(frequency, sampled), tf.shape(targets)[0], uniform, items)
-        return sampled_softmax(queries, vectors, sampled, probability, config.temperature)
+        Raises:
+            SoukError: there is no target before `end`, or the loss is no finite number.
+        """
+        trained = self.sequences.trained(end)
+        if not trained.rows:
+            raise SoukError("events before the first boundary", "none", "Lower `split.validation` and `split.test`.")
+        mark_seen(self.model, self.catalogue, self.sequences, trained)
+        self._frequency.assign(trained.frequency / trained.frequency.sum())
+        batches = self.sequences.batches(self.config.batch_rows, 0, end, seed=self.config.seed)
+        schedule = _schedule(rate, epochs * math.ceil(trained.rows / self.config.batch_rows))
+        history = []
+        for epoch in range(1, epochs + 1):
+            began, losses = time.monotonic(), []
+            for number, batch in enumerate(batches, 1):
+                self._optimizer.learning_rate = next(schedule)
+                losses.append(float(self._step(batch)))
+                if not math.isfinite(losses[-1]):
+                    raise SoukError(
+                        "a finite loss",
+                        f"{losses[-1]} in train_two_tower at epoch {epoch}, step {number}",
+                        "Lower train_two_tower.learning_rate, or look for extreme values in numeric columns.",
+                    )
+            history.append({"loss": float(np.mean(losses)), "seconds": time.monotonic() - began})
+            report(f"epoch {epoch}/{epochs}: loss {history[-1]['loss']:.4f}, {history[-1]['seconds']:.1f} s")
+        return history
 
-    def step(batch: Any) -> tf.Tensor:
+    def _train(self, batch: Any) -> tf.Tensor:
+        """Moves the weights by one batch and gives its loss."""
         with tf.GradientTape() as tape:
-            loss = loss_of(batch)
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            loss = self._loss(batch)
+        variables = self.model.trainable_variables
+        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
-    return step
+    def _loss(self, batch: Any) -> tf.Tensor:
+        items, uniform = len(self.catalogue.ids), self.config.uniform_negatives
+        inputs = batch["user"], batch["token"], batch["query"], batch["visible"]
+        queries = tf.boolean_mask(self.model.query_tower(*inputs, training=True), batch["counts"])
+        targets = tf.boolean_mask(batch["item"], batch["counts"])
+        sampled = tf.concat([targets, self._random.uniform([uniform], 0, items, tf.int64)], 0)
+        features = {name: tf.gather(values, sampled) for name, values in self.catalogue.features.items()}
+        vectors = self.model.item_tower(features, training=True)
+        probability = mixed_probability(tf.gather(self._frequency, sampled), tf.size(targets), uniform, items)
+        return sampled_softmax(queries, vectors, sampled, probability, self.config.temperature)
+
+
+def _schedule(rate: float, steps: int) -> Iterator[float]:
+    """Learning rates: up to `rate` in the first WARM_UP of the steps, then down along a cosine to LAST_RATE of it."""
+    warm = max(1, round(WARM_UP * steps))
+    for step in itertools.count(1):
+        done = min(1.0, max(0, step - warm) / max(1, steps - warm))
+        yield rate * min(1.0, step / warm) * (LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * done)) / 2)

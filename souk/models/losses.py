@@ -35,10 +35,14 @@ def sampled_softmax(
 ) -> Any:
     """The mean cross-entropy of each target against all sampled items, corrected for their sampling.
 
-    s_c(q, i) = q · v_i / τ - log p(i) (Yi et al. 2019, Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
-    Recommendations), with p the chance of item i in the sample. Without it a popular item, often a negative of other
-    targets, is pushed down too far. Samples that are the target's own item are no negatives and are masked; keras_rs'
-    RemoveAccidentalHits is not used because that of 0.4.0 adds 1e-40, which changes nothing.
+    With s(q, i) = q · v_i / τ and n drawn items of which each is item j with chance p(j), a negative j counts as
+    s(q, j) - log(n · p(j)) (logQ: Bengio and Senécal 2008; Yi et al. 2019): as often as it is drawn, so much less it
+    weighs, and the sum of the negatives' exponentials estimates that of the whole catalogue. The target, which is
+    there for sure, is not corrected, and other draws of its item are masked, since they would count it twice (Khrylchenko
+    et al. 2025, Correcting the LogQ Correction). Without the correction a popular item, often a negative of other
+    targets, is pushed down too far.
+
+    keras_rs' RemoveAccidentalHits is not used: that of 0.4.0 adds 1e-40 to the logits, which changes nothing.
 
     Args:
         queries: `[targets, dim] float32`.
@@ -47,10 +51,10 @@ def sampled_softmax(
         probability: sampling probability of each candidate, `[candidates] float32`.
         temperature: τ.
     """
-    targets = tf.shape(queries)[0]
+    targets, candidates = tf.shape(queries)[0], tf.shape(items)[0]
     logits = tf.matmul(queries, vectors, transpose_b=True) / temperature
-    logits = SamplingProbabilityCorrection(epsilon=1e-12)(logits, probability[tf.newaxis, :])
-    same = items[tf.newaxis, :] == items[:targets, tf.newaxis]
-    own = tf.eye(targets, tf.shape(items)[0], dtype=tf.bool)
-    logits = tf.where(same & ~own, MASKED, logits)
-    return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - tf.linalg.diag_part(logits[:, :targets]))
+    own = tf.linalg.diag_part(logits[:, :targets])
+    draws = tf.cast(candidates - 1, tf.float32)
+    corrected = SamplingProbabilityCorrection(epsilon=1e-12)(logits, probability[tf.newaxis, :]) - tf.math.log(draws)
+    negatives = tf.where(items[tf.newaxis, :] == items[:targets, tf.newaxis], MASKED, corrected)
+    return tf.reduce_mean(tf.reduce_logsumexp(tf.concat([own[:, tf.newaxis], negatives], 1), axis=1) - own)

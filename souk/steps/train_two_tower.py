@@ -13,7 +13,7 @@ from souk.errors import SoukError, unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
 from souk.models.export import ServedItemTower, ServedQueryTower
-from souk.models.fit_towers import fit_towers, new_towers
+from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import Transform, read_transformed
 from souk.models.retrieve import RETRIEVED, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
@@ -54,11 +54,11 @@ def train_two_tower(
     sequences = Sequences.open(features, spec, transforms, catalogue.ids)
     model = new_towers(settings, sequences, catalogue, TowerShape(read_transformed(features), spec.history_length))
     boundary, end = (getattr(windows, name) for name in BOUNDARIES[window])
-    history = []
+    fit, history = TowerFit(model, sequences, catalogue, settings), []
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
     else:
-        history = fit_towers(model, sequences, catalogue, boundary, epochs or settings.epochs, settings, report)
+        history = fit.fit(boundary, epochs or settings.epochs, settings.learning_rate, report)
     out = Path(towers)
     out.mkdir(parents=True, exist_ok=True)
     vectors, queries = item_vectors(model, catalogue), query_vectors(model, sequences, boundary, end)
@@ -66,8 +66,8 @@ def train_two_tower(
     candidates = out / "candidates.parquet"
     recall = write_candidates(candidates, features, queries, vectors, catalogue, spec, (boundary, end))
     report(f"candidates: {recall:.1%} of the window's items among {RETRIEVED}")
-    refresh = settings.model_copy(update={"learning_rate": settings.learning_rate * settings.refresh_rate})
-    history += fit_towers(model, sequences, catalogue, end, settings.refresh_epochs, refresh, report)
+    refresh = settings.learning_rate * settings.refresh_rate
+    history += fit.fit(end, settings.refresh_epochs, refresh, report)
     _save(out, model, transforms, catalogue, sequences)
     metrics = {
         "loss": history[-1]["loss"],

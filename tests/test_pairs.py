@@ -1,0 +1,111 @@
+"""Pair features with answers by hand."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.errors import SoukError
+from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
+from souk.schema import DAY_MS
+from tests.models_fixtures import cycle_spec
+
+DAY = 100 * DAY_MS
+VECTORS = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0]], np.float32)
+ITEMS = pa.table(
+    {
+        "item_id": ["a", "b", "c", "d"],
+        "item_category": [["x", "x/1"], ["x", "x/2"], ["y"], []],
+        "created_at": pa.array([90 * DAY_MS, None, 200 * DAY_MS, 100 * DAY_MS], pa.int64()),
+    }
+)
+COUNTERS = pa.table(
+    {"item_id": ["a", "b", "c", "d"], "events": [9, 0, 3, 1], "events_30d": [4, 0, 0, 1],
+     "satisfied_rate": pa.array([0.5, 0.25, 0.75, 0.1], pa.float32())}  # fmt: skip
+)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec())
+
+
+def query(table, names, gaps=(), since=0.0, time=DAY):
+    tokens = {"token_item_id": names, "token_gap": [math.nan, *gaps][: len(names)]}
+    return PairQuery.of(time, tokens, since, table)
+
+
+def features(table, queries, request, positions, scores):
+    out = pair_features(table, queries, np.array(request), np.array(positions), np.array(scores, np.float32))
+    return [dict(zip(PAIR_FEATURES, row.tolist(), strict=True)) for row in out]
+
+
+def test_every_feature_of_a_candidate(table):
+    asked = query(table, ["a", "b", "a", "unheard of"], gaps=[86400.0, 86400.0, 43200.0], since=43200.0)
+    a, c = features(table, [asked], [0, 0], [0, 2], [0.2, 0.9])
+    assert a == pytest.approx(
+        {
+            "score": 0.2,
+            "log_rank": math.log(3),
+            "log_events": math.log(10),
+            "log_events_30d": math.log(5),
+            "satisfied_rate": 0.5,
+            "window_events": math.log(3),
+            "window_recency": 1 / 2,  # one day: half a day to the last event, half a day to the query
+            "similarity_mean": 2 / 3,
+            "similarity_max": 1.0,
+            "similarity_last": 1.0,
+            "shared_mean": (3 / 4 + 2 / 4) / 2,  # of four events three are in x, two in x/1
+            "shared_max": 3 / 4,
+            "age": math.log(11),
+            "age_known": 1.0,
+        },
+        rel=1e-5,
+    )
+    assert c["log_rank"] == pytest.approx(math.log(2))
+    assert c["window_events"] == c["window_recency"] == c["shared_mean"] == c["shared_max"] == 0
+    assert c["similarity_mean"] == pytest.approx((0.6 + 0.8 + 0.6) / 3)
+    assert c["age"] == 0  # created after the query
+    assert c["age_known"] == 1
+
+
+def test_without_history_and_without_values(table):
+    b, d = features(table, [query(table, [])], [0, 0], [1, 3], [0.5, 0.5])
+    assert [b["log_rank"], d["log_rank"]] == pytest.approx([math.log(2), math.log(3)])  # a tie keeps its order
+    assert b["age"] == b["age_known"] == 0
+    for row in (b, d):
+        names = [name for name in PAIR_FEATURES if name.startswith(("window", "similarity", "shared"))]
+        assert all(row[name] == 0 for name in names)
+
+
+def test_several_queries_at_once_are_each_alone(table):
+    queries = [
+        query(table, ["a", "c"], gaps=[60.0], since=5.0),
+        query(table, []),
+        query(table, ["d", "d", "b"], gaps=[1.0, 2.0], since=86400.0, time=DAY + 7),
+    ]
+    positions = [[0, 1, 2, 3], [2], [3, 1, 0]]
+    scores = [[0.1, 0.4, 0.3, 0.2], [0.0], [0.5, 0.6, 0.7]]
+    request = np.repeat([0, 1, 2], [4, 1, 3])
+    together = pair_features(
+        table, queries, request, np.concatenate(positions), np.concatenate(scores).astype(np.float32)
+    )
+    alone = [
+        pair_features(table, [q], np.zeros(len(p), np.int64), np.array(p), np.array(s, np.float32))
+        for q, p, s in zip(queries, positions, scores, strict=True)
+    ]
+    np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-6)
+    assert together.dtype == np.float32 and together.shape == (8, len(PAIR_FEATURES))
+
+
+def test_no_candidates(table):
+    assert pair_features(table, [query(table, ["a"])], *(np.zeros(0, np.int64),) * 2, np.zeros(0, np.float32)).shape == (
+        0,
+        len(PAIR_FEATURES),
+    )
+
+
+def test_parts_of_different_items_are_refused():
+    with pytest.raises(SoukError, match="same items"):
+        ItemTable.of(ITEMS, COUNTERS.slice(1), VECTORS, cycle_spec())
