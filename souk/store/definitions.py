@@ -19,6 +19,7 @@ PROJECT = "souk"
 REGISTRY = "registry.db"
 ONLINE = "online.db"
 SPECS = "specs"
+WRITE_ROWS = 5000  # a transaction
 EVENT_TIME, WRITTEN_TIME = "event_timestamp", "created_timestamp"
 TYPES: dict[str, FeastType] = {
     "string": String,
@@ -89,5 +90,6 @@ def settings(folder: Path, registry: Path | None = None) -> dict[str, object]:
         "registry": {"path": str(registry or folder / REGISTRY), "cache_ttl_seconds": 0},
         "online_store": {"type": "sqlite", "path": str(folder / ONLINE)},
         "offline_store": {"type": "file"},
+        "materialization": {"online_write_batch_size": WRITE_ROWS},
         "entity_key_serialization_version": 3,
     }

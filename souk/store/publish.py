@@ -58,13 +58,14 @@ def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: 
         count, last = _write_offline(Path(user_state), offline_file(spec, folder), now)
         _write_text(folder / SPECS / f"{spec.hash}.json", spec.to_json())
         _write_text(folder / "feature_store.yaml", yaml.safe_dump(settings(folder), sort_keys=False))
-        _allow_reads_while_writing(folder / ONLINE)
+        _database(folder / ONLINE, "PRAGMA journal_mode=WAL")  # readers are never locked out, and see whole commits
         with _staged(folder / REGISTRY) as registry:
             store = FeatureStore(config=repo_config(folder, registry))
             end = max(EPOCH + timedelta(milliseconds=max(now, last)), EPOCH) + timedelta(seconds=1)
             with redirect_stdout(StringIO()):
                 store.apply([user_entity(), user_state_view(spec, folder)])
                 store.materialize(EPOCH - timedelta(days=1), end, feature_views=[view_name(spec)])
+        _database(folder / ONLINE, "PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database again
     return count
 
 
@@ -92,11 +93,10 @@ def _write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _allow_reads_while_writing(database: Path) -> None:
-    """A write-ahead log: servers read the old states until the new ones are committed, and are never locked out."""
-    connection = sqlite3.connect(database)
+def _database(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(statement).fetchall()
     finally:
         connection.close()
 
