@@ -1,0 +1,61 @@
+"""What KServe 0.21 would answer with 422, 500 or 501 although the request is wrong, and what no client may ask for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
+from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+
+MAX_BODY_BYTES = 4 << 20
+
+
+class StrictDataPlane(DataPlane):
+    """What KServe cannot decode, or cannot encode as the client asked, is the client's mistake."""
+
+    def decode(self, body: Any, headers: Any, *args: Any, **kwargs: Any) -> Any:
+        """As KServe's; bytes without a length header are all JSON, whatever the content type."""
+        with _refusing("a JSON body, or the binary form that the headers name"):
+            if isinstance(body, bytes) and INFERENCE_CONTENT_LENGTH_HEADER not in headers:
+                headers = {**headers, INFERENCE_CONTENT_LENGTH_HEADER: str(len(body))}
+            return super().decode(body, headers, *args, **kwargs)
+
+    def encode(self, *args: Any, **kwargs: Any) -> Any:
+        """As KServe's, with one error."""
+        with _refusing("headers and outputs that name a form to answer in"):
+            return super().encode(*args, **kwargs)
+
+
+class FixedModels(ModelRepositoryExtension):
+    """The model is loaded at the start and stays."""
+
+    async def load(self, model_name: str) -> None:
+        """Refuses."""
+        raise InvalidInput("Expected no call to load. Received: one. `souk deploy` moves releases.")
+
+    async def unload(self, model_name: str) -> None:
+        """Refuses."""
+        raise InvalidInput("Expected no call to unload. Received: one. Stop the server with SIGTERM.")
+
+
+@contextlib.contextmanager
+def _refusing(expected: str) -> Iterator[None]:
+    try:
+        yield
+    except (ModelNotFound, ModelNotReady):
+        raise
+    except Exception as error:
+        raise InvalidInput(refusal(error, expected)) from error
+
+
+def refusal(error: Exception, expected: str = "a request in the form of the protocol") -> str:
+    """The text for a request that is wrong: ours as it is, KServe's and others' in our form."""
+    text = str(error)
+    if text.startswith("Expected"):
+        return text
+    reason = text if isinstance(error, InvalidInput | InferenceError) else f"{type(error).__name__}: {text}"
+    return f"Expected {expected}. Received: {reason[:200].rstrip('.')}. See docs/serving.md."

@@ -1,0 +1,134 @@
+"""KServe's REST server on a socket of our own, with every call counted and every refusal a 400 that says why."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from kserve.errors import InferenceError, InvalidInput, ModelNotFound
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
+
+from souk.serving.metrics import ServingMetrics
+from souk.serving.refusals import MAX_BODY_BYTES, refusal
+
+CALLS = (":predict", "/infer")
+
+
+class RestServer(RESTServer):
+    """The REST half of the server.
+
+    Args:
+        listening: the bound socket.
+        dataplane: where requests go.
+        models: what clients may do to models.
+        metrics: where calls are counted.
+        grace_seconds: how long calls in flight may take at the end.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        dataplane: DataPlane,
+        models: ModelRepositoryExtension,
+        metrics: ServingMetrics,
+        grace_seconds: int,
+    ) -> None:
+        super().__init__(
+            "kserve.model_server:app", dataplane, models, listening.getsockname()[1], grace_period=grace_seconds
+        )
+        logging.getLogger("uvicorn.access").handlers.clear()  # a line for each call; /metrics counts them
+        self._socket = listening
+        self._metrics = metrics
+
+    def _add_middlewares(self, app: FastAPI) -> None:
+        app.add_middleware(Calls, metrics=self._metrics)
+
+    def _add_exception_handlers(self, app: FastAPI) -> None:
+        super()._add_exception_handlers(app)
+        app.add_exception_handler(InvalidInput, _refuse)
+        app.add_exception_handler(InferenceError, _refuse)
+        app.add_exception_handler(RequestValidationError, _refuse_form)
+        app.add_exception_handler(NotImplementedError, _not_found)
+        app.add_exception_handler(HTTPException, _http_error)
+        app.add_exception_handler(ModelNotFound, _not_found)
+
+    async def start(self) -> None:
+        """Serves until it is stopped."""
+        self.create_application()
+        await self._server.serve(sockets=[self._socket])
+
+    async def listening(self, task: asyncio.Task[None]) -> None:
+        """Waits until the server answers, or has failed."""
+        while not self._server.started and not task.done():
+            await asyncio.sleep(0.01)
+
+    def stop(self) -> None:
+        """Takes no more calls, and ends when those in flight are answered."""
+        self._server.should_exit = True
+
+
+class Calls:
+    """ASGI middleware: counts calls for recommendations, and refuses bodies that are too large."""
+
+    def __init__(self, app: Any, metrics: ServingMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
+        """Passes the call on."""
+        if scope["type"] != "http" or not scope["path"].endswith(CALLS):
+            await self._app(scope, receive, send)
+            return
+        begin, size, status = time.perf_counter(), 0, 500
+
+        async def limited() -> Any:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY_BYTES:
+                raise InvalidInput(f"Expected a body of at most {MAX_BODY_BYTES} bytes. Received: more. Send less.")
+            return message
+
+        async def watched(message: Any) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, limited, watched)
+        finally:
+            protocol = "v1" if scope["path"].endswith(CALLS[0]) else "v2"
+            self._metrics.observe(protocol, str(status), time.perf_counter() - begin)
+
+
+async def _refuse(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(status_code=400, content={"error": refusal(error)})
+
+
+async def _refuse_form(_: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": "another form"}
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "InferenceRequest"))
+    text = f"Expected a V2 inference request. Received: {where or 'body'}: {first['msg']}. See docs/serving.md."
+    return JSONResponse(status_code=400, content={"error": text})
+
+
+async def _not_found(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(status_code=404, content={"error": str(error)})
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    text = str(error.detail) if isinstance(error, HTTPException) else "Internal error"
+    if status == 400:  # FastAPI's, for any body that it cannot read
+        text = f"Expected a JSON body of at most {MAX_BODY_BYTES} bytes. Received: {text}. See docs/serving.md."
+    return JSONResponse(status_code=status, content={"error": text})

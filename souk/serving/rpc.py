@@ -1,0 +1,117 @@
+"""KServe's gRPC server on an address of our choice, with every call counted and every refusal an INVALID_ARGUMENT."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
+from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
+from kserve.protocol.grpc.server import GRPCServer
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+
+from souk.errors import SoukError
+from souk.serving.metrics import ServingMetrics
+from souk.serving.refusals import MAX_BODY_BYTES, refusal
+
+
+class RpcServer(GRPCServer):
+    """The gRPC half of the server.
+
+    Args:
+        host: the address.
+        port: 0 for any free one.
+        dataplane: where requests go.
+        models: what clients may do to models.
+        metrics: where calls are counted.
+        grace_seconds: how long calls in flight may take at the end.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        dataplane: DataPlane,
+        models: ModelRepositoryExtension,
+        metrics: ServingMetrics,
+        grace_seconds: int,
+    ) -> None:
+        super().__init__(port, dataplane, models, kwargs={}, grace_period=grace_seconds)
+        self._host = host
+        self._metrics = metrics
+
+    async def listen(self) -> int:
+        """Starts answering; the port."""
+        self._server = grpc.aio.server(
+            ThreadPoolExecutor(max_workers=1),
+            interceptors=(CountedCalls(self._metrics), RefusingInterceptor()),
+            options=[("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0)],
+        )
+        servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
+        grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
+        try:
+            port = self._server.add_insecure_port(f"{self._host}:{self._port}")
+        except RuntimeError as error:
+            address = f"{self._host}:{self._port}"
+            raise SoukError(
+                f"{address} to be free to listen on", "it cannot be bound", "Choose another --grpc-port."
+            ) from error
+        await self._server.start()
+        return int(port)
+
+
+class CountedCalls(grpc.aio.ServerInterceptor):
+    """Counts inference calls; bytes that are no message of the protocol are refused."""
+
+    def __init__(self, metrics: ServingMetrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """Wraps the handler of one call."""
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        counted = details.method.endswith("/ModelInfer")
+
+        def deserialize(data: bytes) -> Any:
+            try:
+                return handler.request_deserializer(data)
+            except Exception as error:  # protobuf has several
+                return error
+
+        async def answer(request: Any, context: Any) -> Any:
+            begin, code = time.perf_counter(), "INTERNAL"
+            try:
+                if isinstance(request, Exception):
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Expected a message of the V2 protocol.")
+                result = await handler.unary_unary(request, context)
+                code = "OK"
+                return result
+            finally:
+                if counted:
+                    if code != "OK" and context.code() is not None:
+                        code = getattr(context.code(), "name", str(context.code()))
+                    self._metrics.observe("grpc", code, time.perf_counter() - begin)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, request_deserializer=deserialize, response_serializer=handler.response_serializer
+        )
+
+
+class RefusingInterceptor(ExceptionToStatusInterceptor):
+    """Errors of requests become their status, without a line in the log; others are logged by KServe."""
+
+    async def handle_exception(self, ex: Exception, request_or_iterator: Any, context: Any, method_name: str) -> None:
+        """Aborts the call."""
+        if isinstance(ex, InvalidInput | InferenceError):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal(ex))
+        if isinstance(ex, ModelNotFound):
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(ex))
+        if isinstance(ex, ModelNotReady):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(ex))
+        await super().handle_exception(ex, request_or_iterator, context, method_name)
