@@ -159,15 +159,15 @@ class Copy:
             env=self.environment(**more),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
             check=False,
         )
 
     def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         return self.souk("run", "--config", "small.yaml", "--workspace", "workspace", *words, **more)
 
-    def start(self, **more: str) -> "subprocess.Popen[str]":
-        words = ("run", "--config", "small.yaml", "--workspace", "workspace")
+    def start(self, *more_words: str, **more: str) -> "subprocess.Popen[str]":
+        words = ("run", "--config", "small.yaml", "--workspace", "workspace", *more_words)
         return subprocess.Popen(
             self.command(*words),
             cwd=self.folder,
@@ -178,17 +178,23 @@ class Copy:
         )
 
 
-def small_copy(folder: Path) -> Copy:
-    """Copies souk and the compiled pipelines, and puts the small steps in."""
+def real_copy(folder: Path) -> Copy:
+    """Copies souk and the compiled pipelines, with the steps as they are."""
     shutil.copytree(ROOT / "souk", folder / "souk", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "pipelines" / "compiled", folder / "souk" / "compiled")
+    return Copy(folder)
+
+
+def small_copy(folder: Path) -> Copy:
+    """A copy with the small steps in, a config and a data set of two rows."""
+    copy = real_copy(folder)
     for step, source in SOURCES.items():
         head = "import os\nfrom pathlib import Path\n\nfrom souk.steps._small import content, small\n"
         (folder / "souk" / "steps" / f"{step}.py").write_text(head + source, encoding="utf-8")
     (folder / "souk" / "steps" / "_small.py").write_text(SMALL, encoding="utf-8")
     (folder / "small.yaml").write_text(CONFIG, encoding="utf-8")
     (folder / "events.csv").write_text("user_id,item_id\nu1,i1\nu2,i2\n", encoding="utf-8")
-    return Copy(folder)
+    return copy
 
 
 def shown(output: str) -> dict[str, str]:

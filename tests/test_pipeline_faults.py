@@ -1,0 +1,106 @@
+"""A run killed inside each of its tasks, with the real steps: the next ends in the same release, and the old one serves
+all the while."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.marketplace import write_marketplace
+from tests.pipeline_fixtures import ALL, Copy, real_copy, shown
+
+QUICK = {"train_two_tower": {"epochs": 1, "refresh_epochs": 1}, "train_ranker": {"epochs": 1}}
+ARGUMENTS = ("--epochs", "2", "--gate-margin", "-1")  # another model than the first run's, promoted whatever its worth
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    copy = real_copy(tmp_path)
+    config = write_marketplace(tmp_path).config
+    values = yaml.safe_load(config.read_text("utf-8"))
+    for section, changes in QUICK.items():
+        values[section] |= changes
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(values), "utf-8")
+    return copy
+
+
+@pytest.fixture
+def server(copy: Copy) -> Iterator[str]:
+    """`souk serve` on the first release."""
+    first = copy.run("--gate-margin", "-1")
+    assert first.returncode == 0, first.stdout + first.stderr
+    words = ("serve", "--workspace", "workspace", "--http-port", "0", "--grpc-port", "0")
+    process = subprocess.Popen(
+        copy.command(*words), cwd=copy.folder, env=copy.environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    ready = next(line for line in process.stdout if " answers: " in line)
+    yield ready.partition(" answers: ")[2].split()[0]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+
+
+def served(address: str) -> str:
+    """The release that answers a request."""
+    body = json.dumps({"instances": [{"user_id": "someone", "k": 3}]}).encode()
+    request = urllib.request.Request(f"{address}/v1/models/souk:predict", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        [slate] = json.load(answer)["predictions"]
+    assert len(slate["items"]) == 3
+    return str(slate["release"])
+
+
+def kill_within(copy: Copy, task: str) -> dict[str, str]:
+    """Starts a run and kills it once `task` has told something; returns how the tasks before it ended."""
+    process = copy.start(*ARGUMENTS)
+    assert process.stdout is not None
+    lines, within = [], False
+    for line in process.stdout:
+        lines.append(line)
+        if within or line.startswith("✗"):
+            break
+        within = line.rstrip() == f"▸ {task}"
+    process.kill()
+    rest, _ = process.communicate()
+    assert within, "".join(lines) + rest
+    return shown("".join(lines))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_kills_within_every_task_end_in_the_same_release_and_the_old_one_serves(copy: Copy, server: str) -> None:
+    old = os.readlink(copy.workspace / "releases" / "current")
+    for task in ALL:
+        before = kill_within(copy, task)
+        assert set(before.values()) <= {"cached", "ran"}, before
+        assert served(server) == old
+        assert os.readlink(copy.workspace / "releases" / "current") == old or task == "deploy"
+    last = copy.run(*ARGUMENTS)
+    assert last.returncode == 0, last.stdout + last.stderr
+    new = os.readlink(copy.workspace / "releases" / "current")
+    assert new != old
+    assert copy.souk("release", "verify", new, "--workspace", "workspace").returncode == 0
+    whole = copy.souk("run", "--config", "small.yaml", "--workspace", "whole", *ARGUMENTS)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert os.readlink(copy.folder / "whole" / "releases" / "current") == new
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_an_unchanged_run_reuses_every_step(copy: Copy) -> None:
+    assert copy.run().returncode == 0
+    again = copy.run()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [step for step, end in shown(again.stdout).items() if end != "cached"] == ["evaluate"]
+    assert "unchanged" in again.stdout
+    began = time.monotonic()
+    third = copy.run()
+    print(f"third run {time.monotonic() - began:.1f} s")
+    assert set(shown(third.stdout).values()) == {"cached"}
