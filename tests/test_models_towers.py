@@ -1,0 +1,224 @@
+"""The towers on a market whose best next item is known."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from souk.config import Repeat, TrainTwoTower
+from souk.errors import SoukError
+from souk.models.export import ServedItemTower, ServedQueryTower
+from souk.models.fit_towers import TowerFit, mark_seen, new_towers
+from souk.models.inputs import UNKNOWN, read_transformed
+from souk.models.retrieve import item_vectors, query_vectors, write_candidates
+from souk.models.sequences import Sequences, read_catalogue
+from souk.models.towers import TowerShape
+from souk.models.weights import load_weights, named_weights, save_weights
+from souk.schema import DAY_MS
+from souk.spec import Entity
+from souk.state import Event, features_at, item_features, state_of
+from tests.models_fixtures import cycle_market, cycle_spec, pad, write_features
+
+CONFIG = TrainTwoTower(
+    dim=16, layers=1, epochs=12, batch_rows=16, uniform_negatives=8, learning_rate=1e-2, dropout=0.0, id_dropout=0.1
+)
+
+
+class Market:
+    """A features folder with everything that is opened from it."""
+
+    def __init__(self, folder, events, items, users, spec=None):
+        self.folder, self.spec, self.events = folder, spec or cycle_spec(), events
+        self.transforms = write_features(folder, self.spec, events, items, users)
+        self.open()
+
+    def open(self):
+        self.windows = json.loads((self.folder / "windows.json").read_text())
+        self.catalogue = read_catalogue(self.folder, self.spec, self.transforms["item"])
+        self.sequences = Sequences.open(self.folder, self.spec, self.transforms, self.catalogue.ids)
+        self.shape = TowerShape(read_transformed(self.folder), self.spec.history_length)
+
+    def towers(self, config=CONFIG):
+        return new_towers(config, self.sequences, self.catalogue, self.shape)
+
+    def fit(self, model, end, epochs, config=CONFIG):
+        return TowerFit(model, self.sequences, self.catalogue, config).fit(
+            end, epochs, config.learning_rate, lambda _: None
+        )
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    return Market(tmp_path_factory.mktemp("market"), *cycle_market())
+
+
+@pytest.fixture(scope="module")
+def fitted(market):
+    model = market.towers()
+    history = market.fit(model, market.windows["validation_start"], CONFIG.epochs)
+    assert history[-1]["loss"] < history[0]["loss"]
+    return model
+
+
+def arrays(model):
+    return {name: variable.numpy() for name, variable in named_weights(model).items()}
+
+
+def served_inputs(market, events, features):
+    """One request's features as the signature takes them."""
+    spec = market.spec
+    raw = {f.name: [features.user[f.name]] for f in spec.of(Entity.USER)}
+    raw |= {f.name: [features.query[f.name]] for f in spec.of(Entity.QUERY)}
+    fill = {"string": "", "float32": np.nan}
+    for f in spec.of(Entity.TOKEN):
+        raw[f.name] = pad([features.tokens[f.name]], spec.history_length, fill[f.dtype])
+    raw = {f.name: tf.constant(raw[f.name], f.dtype) for e in (Entity.USER, Entity.QUERY, Entity.TOKEN) for f in spec.of(e)}
+    return raw | {"token_count": tf.constant([len(features.window)], tf.int64)}
+
+
+@pytest.mark.slow
+def test_the_best_next_item_is_found(market, fitted):
+    start, end = market.windows["validation_start"], market.windows["test_start"]
+    vectors, queries = item_vectors(fitted, market.catalogue), query_vectors(fitted, market.sequences, start, end)
+    wanted = market.events.set_index("event_id")["item_id"]
+    best = {event: market.catalogue.ids[int(np.argmax(vectors @ query))] for event, query in queries.items()}
+    assert len(best) == ((market.events["timestamp"] >= start) & (market.events["timestamp"] < end)).sum()
+    assert np.mean([best[event] == wanted[event] for event in best]) > 0.95
+
+
+@pytest.mark.slow
+def test_the_served_query_is_the_trained_one(market, fitted, tmp_path):
+    ServedQueryTower(fitted, market.transforms, market.spec).save(tmp_path / "query")
+    serve = tf.saved_model.load(str(tmp_path / "query")).signatures["serve"]
+    trained = query_vectors(fitted, market.sequences, 0, 2**62)
+    history = market.events[market.events["user_id"] == "u003"]
+    events = [Event(r.item_id, r.event_type, r.timestamp, r.value, r.event_id) for r in history.itertuples()]
+    for count in (0, 1, 3, 4, 7, 8, 11, 12, 23):  # at, before and after the hops of the window
+        at = events[count]
+        state = state_of("u003", events[:count], market.spec, {"country": "b"})
+        features = features_at(state, at.timestamp, market.spec)
+        vector = serve(**served_inputs(market, events, features))["vector"].numpy()[0]
+        np.testing.assert_allclose(vector, trained[at.event_id], atol=1e-5)
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_served_item_is_the_trained_one_and_an_unseen_one_is_its_content(market, fitted, tmp_path):
+    ServedItemTower(fitted, market.transforms, market.spec).save(tmp_path / "item")
+    serve = tf.saved_model.load(str(tmp_path / "item")).signatures["serve"]
+
+    def vectors(rows):
+        raw = [item_features(row, market.spec) for row in rows]
+        inputs = {f.name: [row[f.name] for row in raw] for f in market.spec.of(Entity.ITEM)}
+        inputs["item_category"] = pad(inputs["item_category"], 16, "")
+        return serve(**{f.name: tf.constant(inputs[f.name], f.dtype) for f in market.spec.of(Entity.ITEM)})["vector"].numpy()
+
+    rows = cycle_market()[1].to_dict("records")
+    np.testing.assert_allclose(vectors(rows), item_vectors(fitted, market.catalogue), atol=1e-5)
+    new = {"item_id": "never seen", "category": "shelf/1", "price": 4.0}
+    first, second, other = vectors([new, new | {"item_id": "nor this"}, new | {"category": "shelf/2"}])
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - other).max() > 1e-3
+    assert np.abs(first - vectors([new | {"item_id": "i04"}])[0]).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_names_that_the_fit_did_not_see_are_unknown_to_both_towers(tmp_path):
+    events, items, users = cycle_market(users=10)
+    late = events["timestamp"] >= events["timestamp"].quantile(0.85)
+    events.loc[late & (events["user_id"] == "u001"), "item_id"] = "i99"
+    events = events[late | (events["user_id"] != "u002")]
+    items = pd.concat([items, items.tail(1).assign(item_id="i99")])
+    market = Market(tmp_path, events, items, users)
+    model = market.towers()
+    before = market.sequences.trained(market.windows["validation_start"])
+    mark_seen(model, market.catalogue, market.sequences, before)
+    place = int(market.transforms["item"].tables["item_id"].lookup(tf.constant("i99")).numpy())
+    assert model.items.seen.numpy()[place] == 0 and model.items.seen.numpy()[2] == 1
+    assert "u002" not in before.users and "i99" not in before.items
+    row = market.catalogue.features
+    alone = {name: tf.gather(value, [len(market.catalogue.ids) - 1]) for name, value in row.items()}
+    unknown = alone | {"item_id": tf.constant([UNKNOWN], tf.int64)}
+    np.testing.assert_array_equal(model.item_tower(alone), model.item_tower(unknown))
+    user = model.query_tower.users
+    known = market.transforms["user"].tables["user_id"].lookup(tf.constant(["u002", "u003"]))
+    stranger = user(tf.constant([UNKNOWN], tf.int64)).numpy()[0]
+    np.testing.assert_array_equal(user(known).numpy()[0], stranger)
+    assert np.abs(user(known).numpy()[1] - stranger).max() > 0
+    mark_seen(model, market.catalogue, market.sequences, market.sequences.trained(market.windows["end"]))
+    assert model.items.seen.numpy()[place] == 1
+    assert np.abs(user(known).numpy()[0] - stranger).max() > 0
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights_and_nothing_after_the_end_matters(market, tmp_path):
+    """The future of another world: from the end of the fit on, every target is another item."""
+    tf.config.experimental.enable_op_determinism()
+    end = market.windows["validation_start"]
+    events, items, users = cycle_market()
+    events.loc[events["timestamp"] >= end, ["item_id", "value"]] = ("i00", 1.0)
+    other = Market(tmp_path, events, items, users)
+    assert other.windows == market.windows
+    models = [market.towers(), market.towers(), other.towers(), market.towers(CONFIG.model_copy(update={"seed": 1}))]
+    for world, model in zip((market, market, other, market), models, strict=True):
+        world.fit(model, end, 1)
+    first, again, elsewhere, seeded = (arrays(model) for model in models)
+    assert first.keys() == again.keys() == elsewhere.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again[name], err_msg=name)
+        np.testing.assert_array_equal(values, elsewhere[name], err_msg=name)
+    assert any((first[name] != seeded[name]).any() for name in first)
+
+
+@pytest.mark.slow
+def test_candidates_obey_the_repeat_rule_and_time(tmp_path):
+    events, items, users = cycle_market(users=6, items=40, length=20)
+    items.loc[items["item_id"] == "i39", "created_at"] = 30_000 * DAY_MS  # after everything
+    market = Market(tmp_path, events, items, users, cycle_spec(repeat=Repeat(rule="never")))
+    model = market.towers()
+    window = market.windows["validation_start"], market.windows["test_start"]
+    queries, vectors = query_vectors(model, market.sequences, *window), item_vectors(model, market.catalogue)
+    share = write_candidates(
+        tmp_path / "c.parquet", market.folder, queries, vectors, market.catalogue, market.spec, window
+    )
+    found = pq.read_table(tmp_path / "c.parquet").to_pylist()
+    examples = pq.read_table(tmp_path / "examples.parquet").to_pylist()
+    examples = [row for row in examples if window[0] <= row["timestamp"] < window[1]]
+    assert [row["event_id"] for row in found] == [row["event_id"] for row in examples]
+    for row, example in zip(found, examples, strict=True):
+        past = events[(events["user_id"] == example["user_id"]) & (events["timestamp"] < example["timestamp"])]
+        assert not set(row["items"]) & set(past["item_id"])
+        assert set(row["items"]) | set(past["item_id"]) | {"i39"} == set(items["item_id"])
+        assert row["scores"] == sorted(row["scores"], reverse=True)
+        place = market.catalogue.ids.index(example["item_id"])
+        assert row["own_score"] == pytest.approx(float(vectors[place] @ queries[row["event_id"]]), abs=1e-6)
+    assert share == pytest.approx(np.mean([e["item_id"] in f["items"] for e, f in zip(examples, found, strict=True)]))
+
+
+@pytest.mark.slow
+def test_weights_come_back_and_foreign_ones_are_refused(market, fitted, tmp_path):
+    save_weights(tmp_path / "weights.npz", fitted)
+    model = market.towers(CONFIG.model_copy(update={"seed": 99}))
+    load_weights(tmp_path / "weights.npz", model)
+    for name, values in arrays(fitted).items():
+        np.testing.assert_array_equal(values, arrays(model)[name])
+    with pytest.raises(SoukError, match="of shape"):
+        load_weights(tmp_path / "weights.npz", market.towers(CONFIG.model_copy(update={"dim": 8})))
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_names_the_step(market):
+    model = market.towers()
+    model.items.table.assign(model.items.table * float("nan"))
+    with pytest.raises(SoukError, match="train_two_tower at epoch 1, step 1"):
+        market.fit(model, market.windows["end"], 1)
+
+
+def test_no_sequences_is_an_error(market, tmp_path):
+    shutil.copytree(market.folder, tmp_path / "f", ignore=shutil.ignore_patterns("*.tfrecord"))
+    with pytest.raises(SoukError, match="tfrecord"):
+        Sequences.open(tmp_path / "f", market.spec, market.transforms, market.catalogue.ids)
