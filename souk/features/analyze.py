@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -77,7 +78,7 @@ def describe(spec: FeatureSpec, folder: str) -> dict[str, Transformed]:
     for entity in Entity:
         output = tft.TFTransformOutput(str(Path(folder) / entity))
         for feature in spec.of(entity):
-            described |= outputs(feature, spec, lambda name, output=output: _entries(folder, output, name))
+            described |= outputs(feature, spec, functools.partial(_entries, folder, output))
     text = json.dumps({name: asdict(value) for name, value in described.items()}, indent=1)
     Path(folder, "features.json").write_text(text, encoding="utf-8")
     return described
