@@ -115,7 +115,8 @@ def _write_sequences(path: Path, spec: FeatureSpec, events: pd.DataFrame, users:
 def _flat(row_id: str, user: str, event: Event, features: Any, spec: FeatureSpec) -> dict[str, Any]:
     satisfied = int(positive(spec.objectives.satisfied, event.value, event.dwell_seconds))
     keys = {"event_id": event.event_id, "user_id": user, "timestamp": event.timestamp, "item_id": event.item_id}
-    return {**keys, "satisfied": satisfied, "row_id": row_id, "visible": len(features.window), **features.query}
+    label = {"satisfied": satisfied, "satisfied_at": event.timestamp}
+    return {**keys, **label, "row_id": row_id, "visible": len(features.window), **features.query}
 
 
 def _example(row_id: str, targets: Sequence[tuple[Event, Any]], spec: FeatureSpec) -> tf.train.Example:

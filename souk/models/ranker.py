@@ -39,6 +39,15 @@ class Normalise(keras.layers.Layer):
         return tf.clip_by_value((values - self.mean) / self.deviation, -8.0, 8.0)
 
 
+class Cross(FeatureCross):
+    """keras_rs' FeatureCross, whose inner layers get names of their own: counted ones differ from run to run."""
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Names the inner layers before their variables exist."""
+        super().build(input_shape)
+        self.down_proj_dense.name, self.dense.name = "down", "up"
+
+
 class Ranker(keras.layers.Layer):
     """Two heads over one body.
 
@@ -52,7 +61,7 @@ class Ranker(keras.layers.Layer):
         self.moments = FeatureEncoder(shape.of("query"), EMBEDDING, name="moments")
         self.items = FeatureEncoder(shape.of("item", *IDS), EMBEDDING, name="items")
         self.normalise = Normalise(name="normalise")
-        self.crosses = [FeatureCross(projection_dim=EMBEDDING, name=f"cross_{i}") for i in range(config.cross_layers)]
+        self.crosses = [Cross(projection_dim=EMBEDDING, name=f"cross_{i}") for i in range(config.cross_layers)]
         self.hidden = [keras.layers.Dense(size, "silu", name=f"hidden_{i}") for i, size in enumerate(config.hidden)]
         self.drop = keras.layers.Dropout(config.dropout, name="drop")
         self.heads = {name: keras.layers.Dense(1, kernel_initializer="zeros", name=name) for name in HEADS}

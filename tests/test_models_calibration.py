@@ -1,0 +1,41 @@
+"""Calibration and curves with known answers."""
+
+import numpy as np
+import pytest
+
+from souk.models.calibration import auc, platt, roc
+
+
+def test_platt_finds_the_slope_and_offset_that_made_the_labels():
+    random = np.random.default_rng(1)
+    logits = random.normal(0, 2, 40_000)
+    labels = (random.random(len(logits)) < 1 / (1 + np.exp(-(0.5 * logits - 2)))).astype(int)
+    assert platt(logits, labels) == pytest.approx((0.5, -2), abs=0.06)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1], [0, 0, 1]])
+def test_platt_has_an_answer_for_one_class_and_for_separable_data(labels):
+    slope, offset = platt(np.array([-1.0, 0.0, 1.0]), np.array(labels))
+    assert np.isfinite([slope, offset]).all()
+
+
+def test_platt_without_rows_changes_nothing():
+    assert platt(np.zeros(0), np.zeros(0)) == (1.0, 0.0)
+
+
+def test_auc_is_the_share_of_pairs_in_order():
+    scores, labels = np.array([0.1, 0.4, 0.4, 0.8, 0.2]), np.array([0, 1, 0, 1, 0])
+    pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels == 1] for n in scores[labels == 0]]
+    assert auc(scores, labels) == pytest.approx(np.mean(pairs))
+    assert np.isnan(auc(scores, np.ones(5)))
+
+
+def test_roc_rises_from_zero_to_one_and_is_short():
+    random = np.random.default_rng(2)
+    labels = random.integers(0, 2, 5000)
+    scores = labels + random.normal(size=5000)
+    curve = roc(scores, labels)
+    assert len(curve["fpr"]) == len(curve["tpr"]) == len(curve["threshold"]) <= 101
+    assert (curve["fpr"][0], curve["tpr"][0], curve["fpr"][-1], curve["tpr"][-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(curve["tpr"], curve["fpr"]) == pytest.approx(auc(scores, labels), abs=1e-3)
+    assert roc(np.ones(3), np.ones(3)) == {"fpr": [], "tpr": [], "threshold": []}

@@ -1,0 +1,204 @@
+"""The ranker: its losses by hand, its examples, and a market in which it can beat the order of retrieval."""
+
+import copy
+import json
+import shutil
+
+import keras
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from souk.config import TrainRanker
+from souk.errors import SoukError
+from souk.models.export import ServedRanker
+from souk.models.fit_ranker import fit_ranker, ndcg, new_ranker, split_users
+from souk.models.inputs import read_transformed
+from souk.models.rank_examples import read_rank_examples
+from souk.models.ranker import SCORE, Ranker, listwise_loss, satisfied_loss
+from souk.models.retrieve import write_candidates
+from souk.models.sequences import Sequences, read_catalogue
+from souk.models.towers import TowerShape
+from souk.models.weights import named_weights
+from souk.pairs import ItemTable
+from souk.spec import Entity
+from tests.models_fixtures import cycle_market, cycle_spec, pad, write_features
+
+CONFIG = TrainRanker(
+    negatives=8, epochs=8, batch_rows=32, learning_rate=1e-2, hidden=(16,), cross_layers=1, dropout=0.0
+)
+
+
+class Ranked:
+    """Features and candidates of random vectors: the ranker has all to learn."""
+
+    def __init__(self, folder, events, items, users):
+        self.folder, self.spec, self.events = folder, cycle_spec(), events
+        self.transforms = write_features(folder, self.spec, events, items, users)
+        windows = json.loads((folder / "windows.json").read_text())
+        self.window = windows["validation_start"], windows["test_start"]
+        self.catalogue = read_catalogue(folder, self.spec, self.transforms["item"])
+        self.sequences = Sequences.open(folder, self.spec, self.transforms, self.catalogue.ids)
+        random = np.random.default_rng(4)
+        self.vectors = random.normal(size=(len(self.catalogue.ids), 8)).astype(np.float32)
+        self.vectors /= np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        queries = {event: random.normal(size=8).astype(np.float32) for event in events["event_id"]}
+        path = folder / "candidates.parquet"
+        write_candidates(path, folder, queries, self.vectors, self.catalogue, self.spec, self.window)
+
+    def examples(self, count=12):
+        items = ItemTable.load(self.folder, "validation_start", self.vectors)
+        path = self.folder / "candidates.parquet"
+        return read_rank_examples(self.folder, path, self.sequences, items, self.window, count, 0)
+
+    def ranker(self, examples):
+        keras.utils.set_random_seed(3)
+        model = Ranker(TowerShape(read_transformed(self.folder), self.spec.history_length), CONFIG)
+        return new_ranker(model, examples, self.catalogue)
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory):
+    return Ranked(tmp_path_factory.mktemp("ranked"), *cycle_market(users=60))
+
+
+def test_the_listwise_loss_is_a_softmax_that_skips_lists_of_weight_zero():
+    logits = np.array([[1.0, 0.0, -1.0], [0.5, 2.0, 0.1], [9.0, 9.0, 9.0]], np.float32)
+    expected = [-np.log(np.exp(row[0]) / np.exp(row).sum()) for row in logits[:2]]
+    assert float(listwise_loss(logits, tf.constant([1.0, 1.0, 0.0]))) == pytest.approx(np.mean(expected), rel=1e-5)
+    assert float(listwise_loss(logits, tf.zeros(3))) == 0
+
+
+def test_satisfaction_that_is_not_known_yet_is_not_learned():
+    logits, labels = tf.constant([0.3, -1.0, 50.0]), tf.constant([1, 0, -1], tf.int64)
+    expected = [-np.log(1 / (1 + np.exp(-0.3))), -np.log(1 - 1 / (1 + np.exp(1.0)))]
+    assert float(satisfied_loss(logits, labels)) == pytest.approx(np.mean(expected), rel=1e-5)
+    assert float(satisfied_loss(logits, tf.constant([-1, -1, -1], tf.int64))) == 0
+
+
+def test_examples_hold_candidates_in_order_and_the_item_that_retrieval_missed(ranked):
+    examples = ranked.examples(count=4)
+    table = pq.read_table(ranked.folder / "examples.parquet").to_pylist()
+    table = [row for row in table if ranked.window[0] <= row["timestamp"] < ranked.window[1]]
+    found = pq.read_table(ranked.folder / "candidates.parquet").to_pylist()
+    assert len(examples) == len(table) == len(found)
+    assert 0 < examples.retrieved.mean() < 1
+    for row, (example, candidates) in enumerate(zip(table, found, strict=True)):
+        names = [ranked.catalogue.ids[p] for p in examples.positions[row][examples.candidate[row]]]
+        assert names == candidates["items"][:4]
+        assert ranked.catalogue.ids[examples.positions[row, examples.own[row]]] == example["item_id"]
+        assert examples.retrieved[row] == (example["item_id"] in names)
+        assert examples.pair[row, examples.own[row], SCORE] == pytest.approx(candidates["own_score"], abs=1e-6)
+    assert examples.satisfied.tolist() == [row["satisfied"] for row in table]
+
+
+def test_what_was_taken_at_the_same_time_is_no_negative(tmp_path):
+    events, items, users = cycle_market(users=4)
+    events["timestamp"] -= (events["timestamp"] // 86_400_000 % 2) * 86_400_000  # two events at a time
+    world = Ranked(tmp_path, events, items, users)
+    examples = world.examples()
+    assert (examples.chosen.sum(axis=1) == 2).all()
+    assert examples.first.sum() == len(examples) / 2
+    assert (examples.chosen[np.arange(len(examples)), examples.own]).all()
+
+
+def test_a_label_that_is_known_only_after_the_window_is_not_known(ranked, tmp_path):
+    shutil.copytree(ranked.folder, tmp_path / "late")
+    table = pq.read_table(ranked.folder / "examples.parquet").to_pandas()
+    table.assign(satisfied_at=ranked.window[1]).to_parquet(tmp_path / "late" / "examples.parquet", index=False)
+    late = copy.copy(ranked)
+    late.folder = tmp_path / "late"
+    assert (late.examples().satisfied == -1).all()
+    assert (ranked.examples().satisfied >= 0).all()
+
+
+def test_candidates_of_another_window_are_refused(ranked):
+    items = ItemTable.load(ranked.folder, "validation_start", ranked.vectors)
+    path = ranked.folder / "candidates.parquet"
+    with pytest.raises(SoukError, match="candidates of the window"):
+        read_rank_examples(ranked.folder, path, ranked.sequences, items, (0, ranked.window[0]), 12, 0)
+
+
+def test_held_out_users_are_others():
+    users = np.repeat([f"u{i}" for i in range(20)], 3)
+    fitted, held_out = split_users(users, 0)
+    assert len(np.unique(users[held_out])) == 4
+    assert not set(users[fitted]) & set(users[held_out])
+    assert len(fitted) + len(held_out) == 60
+
+
+def test_ndcg_by_hand(ranked):
+    examples = ranked.examples().take(np.array([0, 1, 2]))
+    scores = np.zeros(examples.positions.shape)
+    scores[0, examples.own[0]] = 1  # first
+    scores[1] = 1
+    scores[1, examples.own[1]] = 0.5  # last of twelve
+    scores[2] = -np.arange(scores.shape[1])
+    place = examples.own[2]
+    expected = [1, 0, 1 / np.log2(place + 2) if place < 10 else 0]
+    assert ndcg(scores, examples) == pytest.approx(np.mean(expected))
+
+
+@pytest.mark.slow
+def test_untrained_it_keeps_the_order_of_retrieval_and_trained_it_beats_it(ranked, tmp_path):
+    """The next item of the circle is never among the last events, and the even items satisfy."""
+    examples = ranked.examples()
+    lines = []
+    model = ranked.ranker(examples)
+    fit = fit_ranker(model, examples, ranked.catalogue, CONFIG, lines.append)
+    order = np.tile(-np.arange(examples.positions.shape[1], dtype=float), (len(examples), 1))
+    held_out = examples.take(split_users(examples.users, CONFIG.seed)[1])
+    assert fit.metrics["retrieval_ndcg@10"] == pytest.approx(ndcg(order[: len(held_out)], held_out))
+    assert fit.metrics["ndcg@10"] > fit.metrics["retrieval_ndcg@10"] + 0.1
+    assert fit.metrics["satisfied_auc"] > 0.95
+    assert fit.roc["engaged"]["tpr"][-1] == 1
+    served = served_probabilities(ranked, model, fit, examples, tmp_path)
+    chosen = examples.chosen[:, :-1]
+    assert served["engaged"].mean() == pytest.approx(chosen.mean(), abs=0.02)
+    again = ranked.ranker(examples)
+    fit_ranker(again, examples, ranked.catalogue, CONFIG, lines.append)
+    for name, variable in named_weights(model).items():
+        np.testing.assert_array_equal(variable.numpy(), named_weights(again)[name].numpy(), err_msg=name)
+
+
+def served_probabilities(ranked, model, fit, examples, folder):
+    """All examples through the SavedModel at once, checked against the first one alone."""
+    ServedRanker(model, ranked.transforms, ranked.spec, fit.calibration).save(folder / "ranker")
+    serve = tf.saved_model.load(str(folder / "ranker")).signatures["serve"]
+    table = pq.read_table(ranked.folder / "examples.parquet").to_pandas()
+    table = table[(table["timestamp"] >= ranked.window[0]) & (table["timestamp"] < ranked.window[1])]
+    items = pq.read_table(ranked.folder / "items.parquet").to_pandas()
+    width = 12
+
+    def ask(count):
+        flat = examples.positions[:count, :width].reshape(-1)
+        raw = {f.name: table[f.name].to_numpy()[:count] for f in ranked.spec.of(Entity.QUERY)}
+        users = table["user_id"].to_numpy()[:count]
+        raw |= {"user_id": users, "user_country": np.array(["ab"[int(u[1:]) % 2] for u in users])}
+        rows = items.iloc[flat]
+        raw |= {"item_id": rows["item_id"].to_numpy(), "item_price": rows["item_price"].to_numpy()}
+        raw["item_category"] = pad([list(c) for c in rows["item_category"]], 16, "")
+        every = (Entity.USER, Entity.QUERY, Entity.ITEM)
+        inputs = {f.name: tf.constant(raw[f.name].tolist(), f.dtype) for e in every for f in ranked.spec.of(e)}
+        inputs["pair"] = tf.constant(examples.pair[:count, :width].reshape(len(flat), -1))
+        inputs["request"] = tf.constant(np.repeat(np.arange(count), width))
+        return {head: values.numpy() for head, values in serve(**inputs).items()}
+
+    together, alone = ask(len(examples)), ask(1)
+    for head, values in alone.items():
+        np.testing.assert_allclose(values, together[head][:width], rtol=1e-5)
+        assert ((values > 0) & (values < 1)).all()
+    return together
+
+
+def test_a_copy_of_some_examples_keeps_every_field(ranked):
+    examples = ranked.examples()
+    some = examples.take(np.array([2, 5]))
+    assert len(some) == 2
+    for name, value in some.__dict__.items():
+        whole = getattr(examples, name)
+        if isinstance(whole, dict):
+            assert all((value[key] == whole[key][[2, 5]]).all() for key in whole)
+        else:
+            np.testing.assert_array_equal(value, whole[[2, 5]])
