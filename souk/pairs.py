@@ -107,7 +107,7 @@ def _values(items: pa.Table, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]
     """The categories of each item as numbers, in compressed rows; equal words of two features differ."""
     columns = [(f, items[f.name].to_pylist()) for f in spec.of(Entity.ITEM) if f.role in SHARED_ROLES]
     numbers: dict[tuple[str, str], int] = {}
-    start, values = np.zeros(len(items) + 1, np.int64), []
+    start, values = np.zeros(len(items) + 1, np.int64), list[int]()
     for row in range(len(items)):
         mine = {
             (feature.name, str(word))

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from souk.schema import DAY_MS
+from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.schema import DAY_MS, EventType, Kind
 from souk.spec import LIST_LENGTH, Entity, Feature, FeatureSpec, Role, positive
 from souk.state import Event, features_at, item_features, walk
 
@@ -76,12 +77,23 @@ def write_features(
     examples = _write_sequences(folder / "sequences" / "0.tfrecord", spec, events, users)
     examples.sort_values(["timestamp", "event_id"]).to_parquet(folder / "examples.parquet", index=False)
     rows = [{"item_id": row["item_id"], **item_features(row, spec), "title": row.get("title", "")}
-            | {"available": True, "created_at": row.get("created_at")} for row in items.to_dict("records")]  # fmt: skip
+            | {"available": True, "created_at": row.get("created_at")} for row in _rows(items)]  # fmt: skip
     pd.DataFrame(rows).to_parquet(folder / "items.parquet", index=False)
     _counters(events, items, windows, spec).to_parquet(folder / "counters.parquet", index=False)
     transforms = _transforms(spec, rows, users)
     (folder / "transform" / "features.json").write_text(json.dumps(_described(transforms)))
     return transforms
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _by_user(events: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(events):
+        grouped.setdefault(row["user_id"], []).append(row)
+    return grouped
 
 
 def _windows(events: pd.DataFrame) -> dict[str, int]:
@@ -91,13 +103,13 @@ def _windows(events: pd.DataFrame) -> dict[str, int]:
 
 
 def _write_sequences(path: Path, spec: FeatureSpec, events: pd.DataFrame, users: pd.DataFrame) -> pd.DataFrame:
-    profiles = {row["user_id"]: row for row in users.to_dict("records")}
+    profiles = {row["user_id"]: row for row in _rows(users)}
     hop, flat = spec.history_length // 2, []
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for user, rows in events.groupby("user_id", sort=True):
+        for user, rows in sorted(_by_user(events).items()):
             history = [
-                Event(r.item_id, r.event_type, r.timestamp, getattr(r, "value", math.nan), r.event_id)
-                for r in rows.itertuples()
+                Event(r["item_id"], r["event_type"], r["timestamp"], r.get("value", math.nan), r["event_id"])
+                for r in rows
             ]
             open_rows: dict[int, list[Any]] = {}
             for event, state in walk(user, history, spec, profiles[user]):
@@ -153,7 +165,7 @@ def _counters(events: pd.DataFrame, items: pd.DataFrame, windows: Mapping[str, i
         counts = Counter(before["item_id"])
         for item in items["item_id"]:
             mine = before[before["item_id"] == item] if len(items) < 100 else before.iloc[:0]
-            satisfied = sum(positive(spec.objectives.satisfied, r.value, math.nan) for r in mine.itertuples())
+            satisfied = sum(positive(spec.objectives.satisfied, r["value"], math.nan) for r in _rows(mine))
             rate = (satisfied + 5) / (len(mine) + 10)
             out.append((boundary, item, float(counts[item]), float(recent[item]), rate))
     return pd.DataFrame(out, columns=["boundary", "item_id", "events", "events_30d", "satisfied_rate"])
@@ -204,12 +216,10 @@ def pad(values: Sequence[Sequence[Any]], length: int, fill: Any) -> np.ndarray:
 
 def cycle_spec(**changes: Any) -> FeatureSpec:
     """The spec of `cycle_market`."""
-    from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
-
-    rating = Objective(events=("rating",))
-    values = {
+    rating = Objective(events=(EventType.RATING,))
+    values: dict[str, Any] = {
         "dataset": "cycle",
-        "columns": Columns(items={"category": "path", "price": "numeric"}, users={"country": "categorical"}),
+        "columns": Columns(items={"category": Kind.PATH, "price": Kind.NUMERIC}, users={"country": Kind.CATEGORICAL}),
         "objectives": Objectives(engaged=rating, satisfied=rating.model_copy(update={"min_value": 4})),
         "repeat": Repeat(rule="always"),
         "build": BuildFeatures(history_length=8),
@@ -231,7 +241,13 @@ def cycle_market(users: int = 30, items: int = 12, length: int = 24) -> tuple[pd
         for n in range(length)
     ]
     goods = [
-        {"item_id": f"i{i:02d}", "category": f"shelf/{i % 3}", "price": float(i), "title": f"Item {i}", "created_at": None}
+        {
+            "item_id": f"i{i:02d}",
+            "category": f"shelf/{i % 3}",
+            "price": float(i),
+            "title": f"Item {i}",
+            "created_at": None,
+        }
         for i in range(items)
     ]
     people = [{"user_id": f"u{u:03d}", "country": "ab"[u % 2]} for u in range(users)]

@@ -37,10 +37,10 @@ def sampled_softmax(
 
     With s(q, i) = q · v_i / τ and n drawn items of which each is item j with chance p(j), a negative j counts as
     s(q, j) - log(n · p(j)) (logQ: Bengio and Senécal 2008; Yi et al. 2019): as often as it is drawn, so much less it
-    weighs, and the sum of the negatives' exponentials estimates that of the whole catalogue. The target, which is
-    there for sure, is not corrected, and other draws of its item are masked, since they would count it twice (Khrylchenko
-    et al. 2025, Correcting the LogQ Correction). Without the correction a popular item, often a negative of other
-    targets, is pushed down too far.
+    weighs, and the sum of the negatives' exponentials estimates that of the whole catalogue. The target is there for
+    sure and not corrected, and other draws of its item are masked, since they would count it twice (Khrylchenko et al.
+    2025, Correcting the LogQ Correction). Without the correction a popular item, often a negative of other targets, is
+    pushed down too far.
 
     keras_rs' RemoveAccidentalHits is not used: that of 0.4.0 adds 1e-40 to the logits, which changes nothing.
 

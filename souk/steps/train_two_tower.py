@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def train_two_tower(
 
 
 def _save(
-    out: Path, model: TwoTower, transforms: dict[str, Transform], catalogue: Catalogue, sequences: Sequences
+    out: Path, model: TwoTower, transforms: Mapping[str, Transform], catalogue: Catalogue, sequences: Sequences
 ) -> None:
     np.save(out / "vectors.npy", item_vectors(model, catalogue))
     save_weights(out / "weights.npz", model)
