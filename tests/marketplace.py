@@ -71,7 +71,7 @@ CONFIG: dict[str, Any] = {
         "layers": 1,
         "heads": 2,
         "dropout": 0.1,
-        "epochs": 30,
+        "epochs": 20,
         "refresh_epochs": 4,
         "batch_rows": 32,
         "uniform_negatives": 32,
