@@ -65,6 +65,7 @@ class TowerFit:
         self.model, self.sequences, self.catalogue, self.config = model, sequences, catalogue, config
         self._optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=1.0)
         self._frequency = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)
+        self._known = tf.Variable(tf.zeros([0], tf.int64), trainable=False, shape=[None])  # items that the fit sees
         self._random = tf.random.Generator.from_seed(config.seed)
         self._step = tf.function(self._train, input_signature=[sequences.batches(1, 0, FOREVER).element_spec])
 
@@ -88,6 +89,7 @@ class TowerFit:
             raise SoukError("events before the first boundary", "none", "Lower `split.validation` and `split.test`.")
         mark_seen(self.model, self.catalogue, self.sequences, trained)
         self._frequency.assign(trained.frequency / trained.frequency.sum())
+        self._known.assign([i for i, item in enumerate(self.catalogue.ids) if item in trained.items])
         batches = self.sequences.batches(self.config.batch_rows, 0, end, seed=self.config.seed)
         schedule = _schedule(rate, epochs * math.ceil(trained.rows / self.config.batch_rows))
         history = []
@@ -115,11 +117,12 @@ class TowerFit:
         return loss
 
     def _loss(self, batch: Any) -> tf.Tensor:
-        items, uniform = len(self.catalogue.ids), self.config.uniform_negatives
+        items, uniform = tf.size(self._known), self.config.uniform_negatives
         inputs = batch["user"], batch["token"], batch["query"], batch["visible"]
         queries = tf.boolean_mask(self.model.query_tower(*inputs, training=True), batch["counts"])
         targets = tf.boolean_mask(batch["item"], batch["counts"])
-        sampled = tf.concat([targets, self._random.uniform([uniform], 0, items, tf.int64)], 0)
+        drawn = tf.gather(self._known, self._random.uniform([uniform], 0, items, tf.int32))
+        sampled = tf.concat([targets, drawn], 0)
         features = {name: tf.gather(values, sampled) for name, values in self.catalogue.features.items()}
         vectors = self.model.item_tower(features, training=True)
         probability = mixed_probability(tf.gather(self._frequency, sampled), tf.size(targets), uniform, items)

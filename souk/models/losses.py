@@ -10,7 +10,7 @@ from keras_rs.layers import SamplingProbabilityCorrection
 MASKED = -1e9
 
 
-def mixed_probability(frequency: tf.Tensor, in_batch: tf.Tensor, uniform: int, items: int) -> tf.Tensor:
+def mixed_probability(frequency: tf.Tensor, in_batch: tf.Tensor, uniform: int, items: tf.Tensor) -> tf.Tensor:
     """The chance that one draw of the mixed sample is a given item.
 
     q(i) = (B · f(i) + U / I) / (B + U), of B in-batch draws at the items' frequency f and U uniform ones of I items
@@ -20,10 +20,10 @@ def mixed_probability(frequency: tf.Tensor, in_batch: tf.Tensor, uniform: int, i
         frequency: share of the training targets that are this item, `[...] float32`.
         in_batch: B, scalar.
         uniform: U.
-        items: I.
+        items: I, scalar.
     """
-    batch = tf.cast(in_batch, tf.float32)
-    return (batch * frequency + uniform / items) / (batch + uniform)
+    batch, share = tf.cast(in_batch, tf.float32), uniform / tf.cast(items, tf.float32)
+    return (batch * frequency + share) / (batch + uniform)
 
 
 def sampled_softmax(
