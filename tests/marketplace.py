@@ -33,7 +33,7 @@ from souk.state import Event, UserState
 GROUPS = ("boots", "lamps", "drums", "pears")
 RING = 14  # items of a group's ring
 DAYS = 60
-LATE_DAY, GONE_DAY = 54, 40
+LATE_DAY, GONE_DAY = 56, 40  # late is within the test window
 START = 1_700_006_400  # seconds since the epoch: the start of a UTC day
 SYLLABLES = ("ka", "lo", "mi", "ru", "se", "ta", "vo")
 STEP = {"mobile": 1, "desktop": 2}

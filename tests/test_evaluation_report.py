@@ -84,6 +84,7 @@ def test_page_is_self_contained_and_has_every_plot(metrics):
     assert sum(tag == "svg" for tag, _ in tags.seen) == 5
     assert not any(tag in ("script", "link", "img") for tag, _ in tags.seen)
     assert not any(attrs.get("src") for _, attrs in tags.seen)
+    assert re.search(r"321 queries of 45 users[^<]*\s1682 items", html)
 
 
 def test_page_escapes_names(metrics):

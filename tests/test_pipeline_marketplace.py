@@ -124,6 +124,13 @@ def test_models_find_the_known_best_on_the_test_window(trained):
     assert max(ndcg["popularity"], ndcg["item_knn"]) < 0.35
 
 
+def test_slices_are_reported(trained):
+    found = trained.evaluation("metrics.json")["protocols"]["rolling"]["slices"]
+    assert found["cold users"]["queries"] >= 10
+    assert found["new items"]["queries"] >= 10
+    assert found["known users and items"]["slate"]["ndcg@10"] > 0.4
+
+
 def hits(trained, served, rankings, first, orders):
     """The share of the requests whose known best is among the `first` items of their order."""
     recommender, requests = served

@@ -41,7 +41,7 @@ svg { max-width: 100%; height: auto; }
 {% set rolling = metrics.protocols.rolling %}
 <h2>The next engagement</h2>
 <p>{{ rolling.queries }} queries of {{ rolling.users }} users in the test window. Each ranks all
-{{ metrics.items }} items knowing everything before it; models are frozen at the window's start. Averages within a
+{{ metrics["items"] }} items knowing everything before it; models are frozen at the window's start. Averages within a
 user, then over users, with 95% bootstrap intervals over users.</p>
 {{ models_table(rolling) }}
 {% for title, picture in pictures.items() %}
