@@ -127,19 +127,21 @@ class BuildFeatures(Section):
 
 
 class TrainTwoTower(Section):
-    """`refresh_epochs` passes at `refresh_rate` × `learning_rate` take fitted towers through a new window."""
+    """`id_dropout` and `user_dropout` hide item and user ids in training, so that content and history learn to do
+    without; `refresh_epochs` passes at `refresh_rate` × `learning_rate` take fitted towers through a new window."""
 
     dim: int = Field(default=64, ge=4, multiple_of=4)
-    layers: int = Field(default=2, ge=0)
+    layers: int = Field(default=1, ge=0)
     heads: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
+    user_dropout: float = Field(default=0.5, ge=0, lt=1)
     temperature: float = Field(default=0.15, gt=0)
-    epochs: int = Field(default=20, ge=1)
-    refresh_epochs: int = Field(default=4, ge=1)
+    epochs: int = Field(default=14, ge=1)
+    refresh_epochs: int = Field(default=2, ge=1)
     batch_rows: int = Field(default=32, ge=1)
     uniform_negatives: int = Field(default=512, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=4e-3, gt=0)
     refresh_rate: float = Field(default=0.3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     seed: int = 17

@@ -106,7 +106,7 @@ class QueryTower(keras.layers.Layer):
     def __init__(self, shape: TowerShape, config: TrainTwoTower, items: IdTable) -> None:
         super().__init__(name="query_tower")
         self.items = items
-        self.users = IdTable(shape.size("user_id"), config.dim, config.id_dropout, name="users")
+        self.users = IdTable(shape.size("user_id"), config.dim, config.user_dropout, name="users")
         self.tokens = FeatureEncoder(shape.of("token", "token_item_id"), config.dim, name="tokens")
         self.project = keras.layers.Dense(config.dim, name="project")
         self.encoder = CausalEncoder(
