@@ -76,7 +76,9 @@ def served_inputs(market, events, features):
     fill = {"string": "", "float32": np.nan}
     for f in spec.of(Entity.TOKEN):
         raw[f.name] = pad([features.tokens[f.name]], spec.history_length, fill[f.dtype])
-    raw = {f.name: tf.constant(raw[f.name], f.dtype) for e in (Entity.USER, Entity.QUERY, Entity.TOKEN) for f in spec.of(e)}
+    raw = {
+        f.name: tf.constant(raw[f.name], f.dtype) for e in (Entity.USER, Entity.QUERY, Entity.TOKEN) for f in spec.of(e)
+    }
     return raw | {"token_count": tf.constant([len(features.window)], tf.int64)}
 
 
@@ -115,7 +117,9 @@ def test_the_served_item_is_the_trained_one_and_an_unseen_one_is_its_content(mar
         raw = [item_features(row, market.spec) for row in rows]
         inputs = {f.name: [row[f.name] for row in raw] for f in market.spec.of(Entity.ITEM)}
         inputs["item_category"] = pad(inputs["item_category"], 16, "")
-        return serve(**{f.name: tf.constant(inputs[f.name], f.dtype) for f in market.spec.of(Entity.ITEM)})["vector"].numpy()
+        return serve(**{f.name: tf.constant(inputs[f.name], f.dtype) for f in market.spec.of(Entity.ITEM)})[
+            "vector"
+        ].numpy()
 
     rows = cycle_market()[1].to_dict("records")
     np.testing.assert_allclose(vectors(rows), item_vectors(fitted, market.catalogue), atol=1e-5)

@@ -21,8 +21,12 @@ ITEMS = pa.table(
     }
 )
 COUNTERS = pa.table(
-    {"item_id": ["a", "b", "c", "d"], "events": [9, 0, 3, 1], "events_30d": [4, 0, 0, 1],
-     "satisfied_rate": pa.array([0.5, 0.25, 0.75, 0.1], pa.float32())}  # fmt: skip
+    {
+        "item_id": ["a", "b", "c", "d"],
+        "events": [9, 0, 3, 1],
+        "events_30d": [4, 0, 0, 1],
+        "satisfied_rate": pa.array([0.5, 0.25, 0.75, 0.1], pa.float32()),
+    }
 )
 
 
@@ -100,7 +104,9 @@ def test_several_queries_at_once_are_each_alone(table):
 
 
 def test_no_candidates(table):
-    assert pair_features(table, [query(table, ["a"])], *(np.zeros(0, np.int64),) * 2, np.zeros(0, np.float32)).shape == (
+    assert pair_features(
+        table, [query(table, ["a"])], *(np.zeros(0, np.int64),) * 2, np.zeros(0, np.float32)
+    ).shape == (
         0,
         len(PAIR_FEATURES),
     )
