@@ -17,7 +17,7 @@ from tests.marketplace import write_marketplace
 from tests.pipeline_fixtures import ALL, Copy, real_copy, shown
 
 QUICK = {"train_two_tower": {"epochs": 1, "refresh_epochs": 1}, "train_ranker": {"epochs": 1}}
-ARGUMENTS = ("--epochs", "2", "--gate-margin", "-1")  # another model than the first run's, promoted whatever its worth
+ARGUMENTS = ("--gate-margin", "-1")  # promoted whatever its worth
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def copy(tmp_path: Path) -> Copy:
 @pytest.fixture
 def server(copy: Copy) -> Iterator[str]:
     """`souk serve` on the first release."""
-    first = copy.run("--gate-margin", "-1")
+    first = copy.run(*ARGUMENTS)
     assert first.returncode == 0, first.stdout + first.stderr
     words = ("serve", "--workspace", "workspace", "--http-port", "0", "--grpc-port", "0")
     process = subprocess.Popen(
@@ -77,6 +77,8 @@ def kill_within(copy: Copy, task: str) -> dict[str, str]:
 @pytest.mark.timeout(3600)
 def test_kills_within_every_task_end_in_the_same_release_and_the_old_one_serves(copy: Copy, server: str) -> None:
     old = os.readlink(copy.workspace / "releases" / "current")
+    events = copy.folder / "events.jsonl"
+    events.write_text("".join(events.read_text("utf-8").splitlines(keepends=True)[1:]), "utf-8")  # so every task runs
     for task in ALL:
         before = kill_within(copy, task)
         assert set(before.values()) <= {"cached", "ran"}, before
