@@ -13,8 +13,10 @@ from typing import Any
 
 import souk
 from benchmarks.setting import Setting, machine
+from souk.workspace import Workspace
 
 NAMES = ("steps", "beam", "server", "recommend")
+SERVED = ("server", "recommend")  # measure the release of a workspace, whatever the config
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -34,7 +36,8 @@ def main() -> None:
         for name in given.names or NAMES:
             rows = importlib.import_module(f"benchmarks.{name}").measure(setting)
             print(f"\n{name}\n{table(rows)}", flush=True)
-            write(name, rows, given.config.stem)
+            served = Workspace(setting.workspace).current_release()
+            write(name, rows, served if name in SERVED else given.config.stem)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -49,11 +52,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def write(name: str, rows: Sequence[Mapping[str, Any]], config: str) -> None:
-    """The rows with what they were measured on."""
+def write(name: str, rows: Sequence[Mapping[str, Any]], subject: str) -> None:
+    """The rows with the config or release, and the machine, that they were measured on."""
     RESULTS.mkdir(exist_ok=True)
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    values = {"config": config, "taken": taken, "version": souk.__version__, "machine": machine(), "rows": rows}
+    values = {"subject": subject, "taken": taken, "version": souk.__version__, "machine": machine(), "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
