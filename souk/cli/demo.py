@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not release:
         raise SoukError(f"a current release in {arguments.workspace}", "none", "Make one: souk run --config FILE.")
     known, context = _a_known_user(workspace.current)
-    requests = {
+    requests: dict[str, dict[str, Any]] = {
         f"a known user, {known}": {"user_id": known, "k": SHOWN},
         "a user never seen, with a context only": {"user_id": "someone-new", "k": SHOWN, "context": context},
         "a request with a mistake": {"user_id": known, "k": "many"},
