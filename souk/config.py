@@ -7,6 +7,7 @@ reruns the steps that depend on it and no others.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from souk.errors import SoukError, unknown
 from souk.schema import EventType, Kind, contract
 
 NAME = r"^[a-z][a-z0-9_]*$"
+VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
 
 
 class Section(BaseModel):
@@ -51,11 +53,44 @@ class Data(Section):
 
 
 class Columns(Section):
-    """The columns to learn from, with their kinds. Contract columns may be declared with the kind of the contract."""
+    """The columns to learn from, with their kinds. Contract columns may be declared with the kind of the contract.
+
+    A `vector[W]` of W numbers may describe items and users; `widths` keeps its W by `table.column`.
+    """
 
     events: dict[str, Kind] = {}
     items: dict[str, Kind] = {}
     users: dict[str, Kind] = {}
+    widths: dict[str, int] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_widths(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values, widths = dict(values), dict(values.get("widths") or {})
+        for table in ("events", "items", "users"):
+            kinds = values.get(table)
+            for name, kind in kinds.items() if isinstance(kinds, dict) else ():
+                found = VECTOR.match(str(kind))
+                if found:
+                    widths[f"{table}.{name}"] = int(found[1])
+                    values[table] = {**values[table], name: str(Kind.VECTOR)}
+        return values | {"widths": widths}
+
+    def widths_of(self, table: str) -> dict[str, int]:
+        """The width of each vector column of `table`."""
+        return {key.split(".", 1)[1]: width for key, width in self.widths.items() if key.startswith(f"{table}.")}
+
+    @model_validator(mode="after")
+    def _vectors_have_widths(self) -> Columns:
+        for table in ("events", "items", "users"):
+            for name, kind in getattr(self, table).items():
+                if kind is Kind.VECTOR and table == "events":
+                    raise ValueError(f"columns.events.{name}: a vector describes an item or a user, not an event")
+                if kind is Kind.VECTOR and f"{table}.{name}" not in self.widths:
+                    raise ValueError(f"columns.{table}.{name} must say its width, for instance vector[512]")
+        return self
 
     @model_validator(mode="after")
     def _known_kinds(self) -> Columns:
@@ -137,11 +172,11 @@ class TrainTwoTower(Section):
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
     user_dropout: float = Field(default=0.5, ge=0, lt=1)
     temperature: float = Field(default=0.15, gt=0)
-    epochs: int = Field(default=14, ge=1)
+    epochs: int = Field(default=6, ge=1)
     refresh_epochs: int = Field(default=2, ge=1)
     batch_rows: int = Field(default=32, ge=1)
     uniform_negatives: int = Field(default=512, ge=1)
-    learning_rate: float = Field(default=4e-3, gt=0)
+    learning_rate: float = Field(default=6e-3, gt=0)
     refresh_rate: float = Field(default=0.3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     seed: int = 17

@@ -40,6 +40,7 @@ class Role(StrEnum):
     COUNT = "count"  # log1p, then normalised
     BAG = "bag"  # list of categories
     TEXT = "text"  # words, hashed
+    VECTOR = "vector"  # ready-made numbers, as they are
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Feature:
         role: how it becomes numbers.
         source: the column that it comes from; "" for those that `features_at` computes.
         values: the known strings of an ENUM.
-        size: the number of values of an INTEGER.
+        size: the number of values of an INTEGER, the width of a VECTOR.
     """
 
     name: str
@@ -67,11 +68,13 @@ class Feature:
         """`string`, `int64` or `float32`. A missing string is "", a missing number NaN."""
         if self.role is Role.INTEGER:
             return "int64"
-        return "float32" if self.role in (Role.NUMBER, Role.COUNT) else "string"
+        return "float32" if self.role in (Role.NUMBER, Role.COUNT, Role.VECTOR) else "string"
 
     @property
     def length(self) -> int:
-        """The entries of one value: 0 for a scalar, else the padded length of a list of strings."""
+        """The entries of one value: 0 for a scalar, else the padded length of a list or the width of a vector."""
+        if self.role is Role.VECTOR:
+            return self.size
         return LIST_LENGTH if self.role in (Role.BAG, Role.TEXT) else 0
 
 
@@ -81,6 +84,7 @@ ROLES = {
     Kind.TEXT: Role.TEXT,
     Kind.LIST: Role.BAG,
     Kind.PATH: Role.BAG,
+    Kind.VECTOR: Role.VECTOR,
 }
 TOKEN_FEATURES = (
     Feature("token_item_id", Entity.TOKEN, Role.ITEM_ID),
@@ -175,7 +179,11 @@ class FeatureSpec:
     def _declared(self, table: str, entity: Entity) -> tuple[Feature, ...]:
         kinds: dict[str, Kind] = getattr(self.columns, table)
         prefix = {"users": "user", "items": "item", "events": "context"}[table]
-        return tuple(Feature(f"{prefix}_{name}", entity, ROLES[kind], name) for name, kind in sorted(kinds.items()))
+        widths = self.columns.widths
+        return tuple(
+            Feature(f"{prefix}_{name}", entity, ROLES[kind], name, size=widths.get(f"{table}.{name}", 0))
+            for name, kind in sorted(kinds.items())
+        )
 
 
 def read_spec(path: str | Path) -> FeatureSpec:

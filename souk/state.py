@@ -222,8 +222,8 @@ def _declared_features(
     return values
 
 
-def entries(value: Any, kind: Kind) -> list[str]:
-    """The strings of a list, path or text value: a path gives its prefixes, a text its lower-case words."""
+def entries(value: Any, kind: Kind) -> list[Any]:
+    """The entries of a list, vector, path or text: a path gives its prefixes, a text its lower-case words."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return []
     if kind is Kind.PATH:
@@ -231,13 +231,14 @@ def entries(value: Any, kind: Kind) -> list[str]:
         return ["/".join(parts[: i + 1]) for i in range(len(parts))]
     if kind is Kind.TEXT:
         return "".join(c if c.isalnum() else " " for c in str(value).lower()).split()
-    return [str(entry) for entry in value]
+    return list(value) if kind is Kind.VECTOR else [str(entry) for entry in value]
 
 
 def clean(value: Any, dtype: str, length: int = 0) -> Any:
     """A raw value as the models take it: a missing string is "", a missing number NaN, a list is cut to `length`."""
     if length:
-        return [str(entry) for entry in (value if value is not None else ())][:length]
+        entry = str if dtype == "string" else float
+        return [entry(part) for part in (value if value is not None else ())][:length]
     if dtype == "string":
         return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
     if dtype == "int64":

@@ -32,7 +32,7 @@ STATE_COLUMNS = {
     "engaged_item_id": "list<string>",
     "engaged_time": "list<int64>",
 }
-PROFILE_TYPES = {Kind.NUMERIC: "double", Kind.LIST: "list<string>"}
+PROFILE_TYPES = {Kind.NUMERIC: "double", Kind.LIST: "list<string>", Kind.VECTOR: "list<double>"}
 
 
 def state_columns(spec: FeatureSpec) -> dict[str, str]:
@@ -96,6 +96,8 @@ def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
 
 
 def _normal(value: Any, kind: Kind) -> Any:
+    if kind is Kind.VECTOR:
+        return [float(entry) for entry in value] if value is not None else []
     if kind is Kind.LIST:
         return [str(entry) for entry in value] if value is not None else []
     if kind is Kind.NUMERIC:

@@ -15,8 +15,8 @@ name: bazaar
 data: {events: {path: unused}}
 columns:
   events: {device: categorical, discount: numeric, tags: list}
-  items: {title: text, category: path, price: numeric, colours: list}
-  users: {country: categorical, age: numeric, hobbies: list}
+  items: {title: text, category: path, price: numeric, colours: list, image: 'vector[3]'}
+  users: {country: categorical, age: numeric, hobbies: list, taste: 'vector[2]'}
 objectives:
   engaged: {events: [click, purchase]}
   satisfied: {events: [click, purchase], min_dwell_seconds: 5, unless: [return], within_days: 3}
@@ -77,6 +77,7 @@ def write_tables(folder: Path, events: list[dict]) -> Path:
             "category": f"home/room {number % 3}" if number % 4 else None,
             "title": f"Größe {number} lamp" if number % 6 else None,
             "colours": ["red", "blue"][: number % 3],
+            "image": [0.5, number / 30, -1.0] if number % 7 else None,
         }
         for number in range(30)
     ]
@@ -89,6 +90,7 @@ def write_tables(folder: Path, events: list[dict]) -> Path:
             ("category", pa.string()),
             ("title", pa.string()),
             ("colours", pa.list_(pa.string())),
+            ("image", pa.list_(pa.float32())),
         ]
     )
     pq.write_table(pa.Table.from_pylist(items, schema), folder / "items.parquet")
@@ -99,11 +101,18 @@ def write_tables(folder: Path, events: list[dict]) -> Path:
             "country": None if number % 3 == 0 else "日本",
             "age": None if number % 4 == 0 else 20.0 + number,
             "hobbies": ["chess"] * (number % 2),
+            "taste": [0.25, number / 8] if number % 3 else None,
         }
         for number, user in enumerate(ids)
     ]
     schema = pa.schema(
-        [("user_id", pa.string()), ("country", pa.string()), ("age", pa.float64()), ("hobbies", pa.list_(pa.string()))]
+        [
+            ("user_id", pa.string()),
+            ("country", pa.string()),
+            ("age", pa.float64()),
+            ("hobbies", pa.list_(pa.string())),
+            ("taste", pa.list_(pa.float32())),
+        ]
     )
     pq.write_table(pa.Table.from_pylist(users, schema), folder / "users.parquet")
     return folder

@@ -69,3 +69,13 @@ def test_a_changed_value_changes_only_the_steps_that_read_it():
     assert changed == ["train_ranker"]
     with pytest.raises(SoukError, match="train_ranker"):
         before.for_step("train_rankr")
+
+
+def test_a_vector_says_its_width_and_describes_no_event():
+    config = parse_config(MINIMAL + "columns: {items: {image: 'vector[512]'}}")
+    assert config.columns.items == {"image": "vector"}
+    assert config.columns.widths_of("items") == {"image": 512}
+    assert parse_step_config("ingest", config.for_step("ingest")).columns == config.columns
+    for columns, word in (("{items: {image: vector}}", "vector\\[512\\]"), ("{events: {v: 'vector[3]'}}", "event")):
+        with pytest.raises(SoukError, match=word):
+            parse_config(MINIMAL + f"columns: {columns}")

@@ -62,9 +62,7 @@ def targets(features):
 def served_values(raw, feature):
     """A raw feature of `features_at` as the models take it."""
     value = raw[feature.name]
-    if feature.length:
-        return pad(value, feature.length)
-    rows = value if isinstance(value, list) else [value]
+    rows = pad(value, feature) if feature.length else value if isinstance(value, list) else [value]
     return [float(np.float32(row)) for row in rows] if feature.dtype == "float32" else rows
 
 
@@ -240,12 +238,15 @@ def test_transforms_of_items(features):
             assert made[name].max() < value["size"] and made[name].min() >= 0
         if value["entity"] == "item":
             assert made[name].shape[1:] == ((value["length"],) if value["length"] else ())
+    assert (made["item_image"] == np.nan_to_num(raw["item_image"])).all()
+    assert made["item_image"].any()
     assert ((made["item_category"] == 0) == np.array([[x == "" for x in row] for row in raw["item_category"]])).all()
 
 
 def pad_column(column, feature):
     if feature.length:
-        return np.array([pad(list(row), feature.length) for row in column], object)
+        kind = object if feature.dtype == "string" else feature.dtype
+        return np.array([pad(list(row) if row is not None else [], feature) for row in column], kind)
     return column.to_numpy(object if feature.dtype == "string" else feature.dtype)
 
 

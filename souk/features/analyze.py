@@ -30,12 +30,12 @@ def arrow_schema(entity: Entity, spec: FeatureSpec) -> pa.Schema:
 
 
 def record_batch(columns: Mapping[str, Sequence[Any]], entity: Entity, spec: FeatureSpec) -> pa.RecordBatch:
-    """Raw features by column, as `features_at` gives them; lists are padded with "" to their length."""
+    """Raw features by column, as `features_at` gives them; lists are padded to their length."""
     arrays = []
     for feature in spec.of(entity):
         rows = columns[feature.name]
         if feature.length:
-            flat = [entry for row in rows for entry in pad(row, feature.length)]
+            flat = [entry for row in rows for entry in pad(row, feature)]
         else:
             flat = list(rows)
         width = feature.length or 1

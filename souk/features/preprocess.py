@@ -2,6 +2,7 @@
 
 Ids are 0 for a missing value, 1 for an unknown one, and from 2 a place in the vocabulary (or the value itself). Numbers
 are normalised; a missing one becomes 0, and `<name>_missing` says so. Missing values take no part in the statistics.
+Vectors stay as they are; a missing one is 0.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def outputs(feature: Feature, spec: FeatureSpec, vocabulary: Callable[[str], int
         if feature.role is Role.COUNT:
             return floats
         return floats | {f"{feature.name}_bucket": Transformed(entity, "ids", FIRST_ID + spec.build.numeric_buckets)}
+    if feature.role is Role.VECTOR:
+        return {feature.name: Transformed(entity, "float", 0, feature.length)}
     if feature.role in VOCABULARY_ROLES:
         known = vocabulary(vocabulary_name(feature))
     else:
@@ -95,6 +98,8 @@ def _transform(feature: Feature, values: tf.Tensor, spec: FeatureSpec, path: str
         return _number(feature.name, values) | {f"{feature.name}_bucket": _bucket(values, spec.build.numeric_buckets)}
     if feature.role is Role.COUNT:
         return _number(feature.name, tf.math.log1p(tf.maximum(values, 0.0)))
+    if feature.role is Role.VECTOR:
+        return {feature.name: tf.where(tf.math.is_nan(values), tf.zeros_like(values), values)}
     if feature.role is Role.INTEGER:
         inside = (values >= 0) & (values < feature.size)
         return {feature.name: tf.where(inside, values + FIRST_ID, tf.ones_like(values))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from souk.state_rows import state_columns
 ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "float32": pa.float32(), "double": pa.float64()}
 
 
-def pad(row: Sequence[str], length: int) -> list[str]:
-    """`row` with "" up to `length` entries."""
-    return [*row, *[""] * (length - len(row))]
+def pad(row: Sequence[Any], feature: Feature) -> list[Any]:
+    """The value of a list or vector `feature` up to its length: "" or NaN stands for what is missing."""
+    return [*row, *["" if feature.dtype == "string" else math.nan] * (feature.length - len(row))]
 
 
 def encode(row: SequenceRow, spec: FeatureSpec) -> bytes:
@@ -44,7 +45,7 @@ def encode(row: SequenceRow, spec: FeatureSpec) -> bytes:
 
 def _put(fields: Any, feature: Feature, values: Iterable[Any]) -> None:
     if feature.length:
-        values = [entry for value in values for entry in pad(value, feature.length)]
+        values = [entry for value in values for entry in pad(value, feature)]
     field = fields[feature.name]
     if feature.dtype == "string":
         field.bytes_list.value.extend(value.encode() for value in values)

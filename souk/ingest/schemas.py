@@ -29,8 +29,8 @@ HEADER = """\
 """
 
 
-def contract_schema(table: str, kinds: Mapping[str, Kind]) -> Any:
-    """What holds for every data set, whatever its own schema says."""
+def contract_schema(table: str, kinds: Mapping[str, Kind], widths: Mapping[str, int] | None = None) -> Any:
+    """What holds for every data set, whatever its own schema says; `widths` are those of its declared vectors."""
     known = contract(table)
     schema = schema_pb2.Schema()
     for field in arrow_schema(table, kinds):
@@ -40,6 +40,8 @@ def contract_schema(table: str, kinds: Mapping[str, Kind]) -> Any:
             feature.presence.min_fraction, feature.presence.min_count = 1.0, 1
         if not pa.types.is_list(field.type):
             feature.value_count.min = feature.value_count.max = 1
+        elif widths and field.name in widths:
+            feature.value_count.min = feature.value_count.max = widths[field.name]
         if column and column.minimum is not None:
             domain = feature.int_domain if field.type == pa.int64() else feature.float_domain
             domain.min = int(column.minimum) if field.type == pa.int64() else column.minimum

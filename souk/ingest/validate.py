@@ -52,6 +52,7 @@ def validate(
     folder: SchemaFolder,
     outliers: Outliers,
     latest: int,
+    widths: Mapping[str, int] | None = None,
 ) -> Validated:
     """Checks every row of a table.
 
@@ -63,9 +64,10 @@ def validate(
         folder: where an inferred schema is kept.
         outliers: bounds and actions.
         latest: times after this are in the future, UTC epoch ms.
+        widths: of its declared vectors.
     """
     unread = _unread(rows)
-    faults = [*rows.faults, *check_schema(rows.table, contract_schema(rows.name, kinds), unread)]
+    faults = [*rows.faults, *check_schema(rows.table, contract_schema(rows.name, kinds, widths), unread)]
     faults += check_future(rows.name, rows.table, latest)
     text, schema = _schema(rows, kinds, dataset, given, folder, ~faulty(faults, rows.table.num_rows))
     faults = _union(faults, check_schema(rows.table, schema, unread))

@@ -51,7 +51,14 @@ def ingest(
     for name in TABLES:
         rows = read_rows(name, getattr(sections.data, name), kinds[name])
         checked[name] = validate(
-            rows, kinds[name], sections.name, given.get(name, ""), folder, sections.ingest.outliers, latest
+            rows,
+            kinds[name],
+            sections.name,
+            given.get(name, ""),
+            folder,
+            sections.ingest.outliers,
+            latest,
+            sections.columns.widths_of(name),
         )
         if rows.batches:
             report(_line(name, checked[name]))
