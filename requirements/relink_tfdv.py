@@ -41,9 +41,7 @@ def relink(image: bytearray) -> bool:
         struct.unpack_from("<Q", image, 40)[0],
         *struct.unpack_from("<HH", image, 58),
     )
-    sections = [
-        struct.unpack_from("<IIQQQQIIQQ", image, table + size * i) for i in range(count)
-    ]
+    sections = [struct.unpack_from("<IIQQQQIIQQ", image, table + size * i) for i in range(count)]
     needs = next(s for s in sections if s[1] == 0x6FFFFFFE)  # SHT_GNU_verneed
     start, length = sections[needs[6]][4], sections[needs[6]][5]
     strings = bytes(image[start : start + length])
