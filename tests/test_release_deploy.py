@@ -32,7 +32,7 @@ STAGES = [
     ("souk.steps.deploy.open_or_build", 1),
     ("souk.steps.deploy._fill_store", 1),
     ("souk.steps.deploy.point", 1),
-    ("souk.release.pointer._remember", 1),
+    ("souk.release.pointer._write", 1),
     ("souk.release.pointer._link", 1),
     ("souk.release.pointer.os.symlink", 1),
 ]
@@ -161,6 +161,16 @@ def test_deploy_twice_changes_nothing_and_a_second_release_takes_over(packaged, 
 
 
 @pytest.mark.slow
+def test_a_release_that_was_rolled_back_is_not_deployed_again(packaged, tmp_path):
+    workspace = Workspace(tmp_path / "souk")
+    first, second = packaged
+    run(workspace, *first)
+    run(workspace, *second)
+    rollback(workspace)
+    assert run(workspace, *second)["changed"] == 0
+    assert serves(workspace, first[0])
+
+
 def test_deploy_mends_what_is_damaged(packaged, tmp_path):
     workspace = Workspace(tmp_path)
     first = packaged[0]

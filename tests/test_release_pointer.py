@@ -9,7 +9,7 @@ import pytest
 
 from souk.errors import SoukError
 from souk.release.commands import diff_text, list_text, rollback_text, show_text, verify_text
-from souk.release.pointer import collections_in_use, history, point, release_folder, release_names, rollback
+from souk.release.pointer import collections_in_use, history, point, release_folder, release_names, rollback, rolled_back
 from souk.workspace import Workspace
 from tests.release_fixtures import deployed
 
@@ -41,6 +41,7 @@ def releases(place):
     workspace, names = place
     workspace.current.unlink(missing_ok=True)
     (workspace.releases / "history.json").unlink(missing_ok=True)
+    (workspace.releases / "rolled_back.json").unlink(missing_ok=True)
     return workspace, names
 
 
@@ -65,6 +66,17 @@ def test_rollback_goes_back_step_by_step(releases):
         rollback(workspace)
     assert rollback(workspace, c) == workspace.current_release() == c
     assert history(workspace) == [a]
+
+
+def test_what_was_gone_back_from_counts_as_rolled_back_until_it_is_asked_for(releases):
+    workspace, (a, b, _) = releases
+    point(workspace, a)
+    point(workspace, b)
+    assert rolled_back(workspace) == []
+    rollback(workspace)
+    assert rolled_back(workspace) == [b]
+    rollback(workspace, b)
+    assert rolled_back(workspace) == [a]
 
 
 def test_pointing_at_the_current_release_changes_nothing(releases):

@@ -12,6 +12,7 @@ from souk.release.manifest import NAME, verify
 from souk.workspace import Workspace
 
 HISTORY = "history.json"
+ROLLED_BACK = "rolled_back.json"
 
 
 def release_names(workspace: Workspace) -> list[str]:
@@ -36,9 +37,12 @@ def release_folder(workspace: Workspace, name: str) -> Path:
 
 def history(workspace: Workspace) -> list[str]:
     """The releases that were current before this one, the last at the end."""
-    path = workspace.releases / HISTORY
-    names: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return [name for name in names if name != workspace.current_release()]
+    return [name for name in _read(workspace, HISTORY) if name != workspace.current_release()]
+
+
+def rolled_back(workspace: Workspace) -> list[str]:
+    """The releases that somebody went back from: a pipeline run does not make them current again."""
+    return _read(workspace, ROLLED_BACK)
 
 
 def point(workspace: Workspace, name: str) -> None:
@@ -52,12 +56,14 @@ def point(workspace: Workspace, name: str) -> None:
     if name == current:
         return
     if current:
-        _remember(workspace, [*(n for n in history(workspace) if n != name), current])
+        _write(workspace, HISTORY, [*(n for n in history(workspace) if n != name), current])
     _link(workspace, name)
 
 
 def rollback(workspace: Workspace, name: str = "") -> str:
     """Makes the release before the current one current again, or `name`; returns its name.
+
+    The one that was current counts as rolled back from then on, and the one that is no longer does.
 
     Raises:
         SoukError: there is none, or it is damaged.
@@ -65,13 +71,15 @@ def rollback(workspace: Workspace, name: str = "") -> str:
     before = history(workspace)
     if not name and not before:
         raise SoukError("a release before the current one", "none", "`souk release list` shows what there is.")
-    target = name or before[-1]
+    target, current = name or before[-1], workspace.current_release()
     verify(release_folder(workspace, target))
+    refused = {*rolled_back(workspace), current} - {target, ""}
+    _write(workspace, ROLLED_BACK, sorted(refused))
     if name:
         point(workspace, target)
     else:
         _link(workspace, target)
-        _remember(workspace, before[:-1])
+        _write(workspace, HISTORY, before[:-1])
     return target
 
 
@@ -89,6 +97,12 @@ def _link(workspace: Workspace, name: str) -> None:
     os.replace(fresh, workspace.current)
 
 
-def _remember(workspace: Workspace, names: list[str]) -> None:
-    with placed(workspace.releases / HISTORY) as fresh:
+def _read(workspace: Workspace, file: str) -> list[str]:
+    path = workspace.releases / file
+    names: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return names
+
+
+def _write(workspace: Workspace, file: str, names: list[str]) -> None:
+    with placed(workspace.releases / file) as fresh:
         fresh.write_text(json.dumps(names), encoding="utf-8")

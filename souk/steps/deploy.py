@@ -17,7 +17,7 @@ from souk.index.milvus import open_or_build
 from souk.progress import report
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
-from souk.release.pointer import collections_in_use, point
+from souk.release.pointer import collections_in_use, point, rolled_back
 from souk.spec import FeatureSpec
 from souk.state_rows import from_row
 from souk.store.feast_store import FeastStore
@@ -32,7 +32,7 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     """Copies the release, its collection and its user states into the workspace, then moves `current`.
 
     Killed anywhere, the release before it stays current and whole, and another call completes the work. What is in
-    place already is left as it is.
+    place already is left as it is. A release that somebody rolled back is not made current.
 
     Args:
         config: the step's config.
@@ -52,6 +52,9 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     report(f"{name}: {len(manifest['files'])} files verified")
     _load_collection(bundle, place, Path(index), settings.uri)
     states = _fill_store(bundle.spec, place, Path(features) / "user_state.parquet")
+    if name in rolled_back(place):
+        report(f"{name} was rolled back and stays so; `souk rollback {name}` makes it current again")
+        return {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
     point(place, name)
     for collection in lite.sweep(place.milvus, collections_in_use(place)):
         report(f"deleted collection {collection}: neither the current release nor the one before it names it")
