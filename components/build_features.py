@@ -22,7 +22,7 @@ def build_features(
         config: the sections that the step reads, JSON.
         workspace: path of the workspace, which holds the feature store.
         beam_runner: name of a Beam runner.
-        beam_options: further Beam options, as on a command line.
+        beam_options: Beam flags, a JSON list; "" for none.
         tables: output of `ingest`.
         features: the training tables.
         metrics: rows by table.

@@ -3,7 +3,7 @@
 from typing import Optional
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Metrics, Model, Output
+from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
 from components.images import image
 
@@ -16,6 +16,7 @@ def train_ranker(
     towers: Input[Model],
     ranker: Output[Model],
     metrics: Output[Metrics],
+    curve: Output[ClassificationMetrics],
     previous: Optional[Input[Model]] = None,
 ):
     """Fits the ranker on what the towers would have shown.
@@ -27,11 +28,13 @@ def train_ranker(
         towers: output of `train_two_tower` for the window; holds the candidates to rank.
         ranker: the SavedModel and its weights.
         metrics: losses, AUC by head and times.
+        curve: receiver operating characteristic of the engaged head on held-out users.
         previous: a ranker to continue from.
     """
-    from souk.progress import record, step_process
+    from souk.progress import record, record_roc, step_process
     from souk.steps.train_ranker import train_ranker as run
 
     with step_process():
         start = previous.path if previous else ""
         record(metrics, run(config, window, features.path, towers.path, ranker.path, start))
+        record_roc(curve, ranker.path)

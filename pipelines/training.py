@@ -58,7 +58,7 @@ def training(
         schema: TFDV schemas to enforce, JSON; "" for those of the workspace.
         champion: name of the release that is served; "" for none.
         beam_runner: name of a Beam runner.
-        beam_options: further Beam options, as on a command line.
+        beam_options: Beam flags, a JSON list; "" for none.
         epochs: overrides the config's epochs of the towers; 0 takes the config's.
         gate_margin: overrides the config's `evaluate.margin`; "" takes the config's.
     """

@@ -38,6 +38,13 @@ def record(artifact: Any, values: Mapping[str, float]) -> None:
     path.write_text(json.dumps(dict(values), sort_keys=True, indent=1), encoding="utf-8")
 
 
+def record_roc(artifact: Any, training: str) -> None:
+    """Puts the ROC points of the engaged head, from a ranker's `training.json`, into a KFP ClassificationMetrics."""
+    points = json.loads(Path(training, "training.json").read_text(encoding="utf-8"))["roc"]["engaged"]
+    artifact.log_roc_curve(points["fpr"], points["tpr"], points["threshold"])
+    record(artifact, {})
+
+
 @contextlib.contextmanager
 def step_process() -> Iterator[None]:
     """Around the work of a step's process: it ends with `souk run`, and a SoukError is told without a traceback."""

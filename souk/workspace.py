@@ -58,6 +58,21 @@ class Workspace:
         """The name of the release that is served, "" before the first."""
         return os.path.basename(os.readlink(self.current)) if self.current.is_symlink() else ""
 
+    def served_folder(self, release: str = "") -> Path:
+        """The folder of the release to serve, with links resolved: the pointer may move while it is read.
+
+        Args:
+            release: a release's folder; "" for the current one.
+
+        Raises:
+            SoukError: there is none.
+        """
+        folder = Path(release) if release else self.current
+        if not folder.is_dir():
+            remedy = "Run `souk run --config FILE` first, or name the folder of a release."
+            raise SoukError(f"a release at {folder}", "none", remedy)
+        return folder.resolve()
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[Path]:
         """One pipeline run at a time; yields the lock file, of which the run's steps hold a share each.

@@ -87,8 +87,11 @@ def load_index(config, features, towers, index):
 """,
     "train_ranker": """
 def train_ranker(config, window, features, towers_of_boundary, ranker, previous=""):
+    import json
     assert bool(previous) == (window == "release")
     small("train_ranker", [config, window, features, towers_of_boundary, previous], [ranker])
+    curve = {"fpr": [0.0, 1.0], "tpr": [0.0, 1.0], "threshold": [1.0, 0.0]}
+    (Path(ranker) / "training.json").write_text(json.dumps({"roc": {"engaged": curve}}))
     return {"auc": 1.0}
 """,
     "evaluate": """

@@ -232,8 +232,9 @@ def test_every_parameter_of_the_pipeline_is_given(config: Path) -> None:
 
     parser = argparse.ArgumentParser()
     add_pipeline(parser)
-    options = parser.parse_args(["--config", str(config), "--gate-margin", "0.25"])
+    options = parser.parse_args(["--config", str(config), "--gate-margin", "0.25", "--beam-options=--a=1 --b"])
     values = parameters(options, load_config(config), "/w", "", "")
     assert values.keys() == load_pipeline()["root"]["inputDefinitions"]["parameters"].keys()
     assert values["gate_margin"] == "0.25"
+    assert json.loads(values["beam_options"]) == ["--a=1", "--b"]
     assert yaml.safe_load(values["ingest_config"])["name"] == "small"

@@ -9,7 +9,15 @@ import pytest
 
 from souk.errors import SoukError
 from souk.release.commands import diff_text, list_text, rollback_text, show_text, verify_text
-from souk.release.pointer import collections_in_use, history, point, release_folder, release_names, rollback, rolled_back
+from souk.release.pointer import (
+    collections_in_use,
+    history,
+    point,
+    release_folder,
+    release_names,
+    rollback,
+    rolled_back,
+)
 from souk.workspace import Workspace
 from tests.release_fixtures import deployed
 

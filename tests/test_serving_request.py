@@ -92,7 +92,10 @@ def test_a_wrong_feature_of_an_event_is_named_once():
         ({"user_id": "\udc00"}, ["instance.user_id"]),
         ({"user": "ann"}, ["'user'", "Did you mean 'user_id'?"]),
         ({"user_id": "ann", "contxt": {}}, ["'contxt'", "Did you mean 'context'?"]),
-        ({"user_id": "ann", "k": 51}, ["instance.k to be a whole number from 1 to 50", "51", "Send a number within these bounds"]),
+        (
+            {"user_id": "ann", "k": 51},
+            ["instance.k to be a whole number from 1 to 50", "51", "Send a number within these bounds"],
+        ),
         ({"user_id": "ann", "k": 0}, ["instance.k", "from 1 to 50"]),
         ({"user_id": "ann", "k": 2.5}, ["instance.k", "2.5"]),
         ({"user_id": "ann", "k": True}, ["instance.k", "True"]),

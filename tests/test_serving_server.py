@@ -202,7 +202,10 @@ def test_a_bad_v1_request_is_a_400_that_says_why(server, case, headers):
 
 def test_a_bad_instance_is_named_by_its_index(server):
     error = json.loads(server.call(V1, BAD_V1["one bad among good"])[1])["error"]
-    assert error == "Expected instances[1].k to be a whole number from 1 to 50. Received: 51. Send a number within these bounds."
+    assert (
+        error
+        == "Expected instances[1].k to be a whole number from 1 to 50. Received: 51. Send a number within these bounds."
+    )
 
 
 EVENT = {"ce-id": "1", "ce-type": "t", "ce-source": "s", "ce-specversion": "1.0"}

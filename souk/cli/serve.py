@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from pathlib import Path
 
 from souk.cli import options
+from souk.workspace import Workspace
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after it was told to stop."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
+    print(f"loading {folder.name}", file=sys.stderr, flush=True)
     from souk.serving.server import serve
 
     serve(

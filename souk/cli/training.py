@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.resources
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def parameters(options: argparse.Namespace, config: DatasetConfig, workspace: st
         "schema": schema,
         "champion": champion,
         "beam_runner": options.beam_runner,
-        "beam_options": options.beam_options,
+        "beam_options": json.dumps(shlex.split(options.beam_options)) if options.beam_options else "",
         "epochs": options.epochs,
         "gate_margin": "" if options.gate_margin is None else repr(options.gate_margin),
     }

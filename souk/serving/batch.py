@@ -17,7 +17,7 @@ from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser, shown
-from souk.serving.served import open_store, served_folder
+from souk.serving.served import open_store
 from souk.serving.slate import Slate
 from souk.workspace import Workspace
 
@@ -70,7 +70,7 @@ def recommend_file(
         SoukError: no release, `k` out of bounds, `requests` cannot be read or `output` cannot be written.
     """
     place = Workspace(Path(workspace))
-    folder = served_folder(place, release)
+    folder = place.served_folder(release)
     verify(folder)
     bundle = Bundle.load(folder)
     most = bundle.settings.max_slate_size

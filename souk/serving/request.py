@@ -225,7 +225,9 @@ def _mapping(path: str, value: Any) -> Mapping[str, Any]:
 
 def _integer(path: str, value: Any, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise SoukError(f"{path} to be a whole number from {least} to {most}", shown(value), "Send a number within these bounds.")
+        raise SoukError(
+            f"{path} to be a whole number from {least} to {most}", shown(value), "Send a number within these bounds."
+        )
     return value
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from souk.errors import SoukError
 from souk.index.interface import Index, IndexUnavailable
 from souk.index.milvus import MilvusIndex, open_or_build
 from souk.release.bundle import Bundle
@@ -18,23 +16,6 @@ from souk.store.feast_store import FeastStore
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-
-def served_folder(workspace: Workspace, release: str = "") -> Path:
-    """The folder of the release to serve, with links resolved: the pointer may move while it is read.
-
-    Args:
-        workspace: the workspace.
-        release: a release's folder; "" for the current one.
-
-    Raises:
-        SoukError: there is none.
-    """
-    folder = Path(release) if release else workspace.current
-    if not folder.is_dir():
-        remedy = "Run `souk run --config FILE` first, or name the folder of a release."
-        raise SoukError(f"a release at {folder}", "none", remedy)
-    return folder.resolve()
 
 
 def open_index(workspace: Workspace, bundle: Bundle, uri: str, report: Callable[[str], None]) -> Index:

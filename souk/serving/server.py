@@ -20,7 +20,7 @@ from souk.serving.metrics import ImpressionMetrics, ServingMetrics
 from souk.serving.model import NAME, SoukModel
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
-from souk.serving.served import golden_answers, open_index, open_store, served_folder
+from souk.serving.served import golden_answers, open_index, open_store
 from souk.serving.transport import RecommenderServer, bind
 from souk.workspace import Workspace
 
@@ -56,7 +56,7 @@ def serve(
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe 0.21's, once for each route
     place = Workspace(Path(workspace))
     listening = bind(host, http_port)
-    folder = served_folder(place, release)
+    folder = place.served_folder(release)
     verify(folder)
     bundle = Bundle.load(folder)
     in_process = Recommender.load(bundle, None, None)
