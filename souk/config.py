@@ -86,8 +86,8 @@ class Columns(Section):
     def _vectors_have_widths(self) -> Columns:
         for table in ("events", "items", "users"):
             for name, kind in getattr(self, table).items():
-                if kind is Kind.VECTOR and table == "events":
-                    raise ValueError(f"columns.events.{name}: a vector describes an item or a user, not an event")
+                if table == "events" and kind in (Kind.VECTOR, Kind.TEXT, Kind.PATH):
+                    raise ValueError(f"columns.events.{name}: a {kind} describes an item or a user, not an event")
                 if kind is Kind.VECTOR and f"{table}.{name}" not in self.widths:
                     raise ValueError(f"columns.{table}.{name} must say its width, for instance vector[512]")
         return self
@@ -252,7 +252,7 @@ STEP_SECTIONS: dict[str, tuple[str, ...]] = {
     "train_two_tower": ("train_two_tower",),
     "load_index": ("load_index",),
     "train_ranker": ("train_ranker",),
-    "evaluate": ("evaluate",),
+    "evaluate": ("evaluate", "deploy"),
     "package_release": ("name", "deploy"),
     "deploy": ("load_index",),
 }

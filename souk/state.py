@@ -52,7 +52,8 @@ class UserState:
         count: history events so far, of all time.
         events: the last of them, oldest first: at least `window_start`'s window.
         daily: history events by UTC day (days since the epoch), of the KEPT_DAYS days up to the last event.
-        engaged: last time of engagement by item, for the repeat rule; empty where items may always repeat.
+        engaged: time of engagement by item, for the repeat rule: the first where items never repeat, else the last;
+            empty where they may always repeat.
         profile: the user's declared columns.
     """
 
@@ -98,7 +99,7 @@ def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
     daily[day] = daily.get(day, 0) + 1
     engaged = state.engaged
     if spec.repeat.rule != "always" and event.event_type in spec.objectives.engaged.events:
-        engaged = {**engaged, event.item_id: event.timestamp}
+        engaged = {**engaged, event.item_id: _engaged_at(engaged, event, spec)}
     return replace(state, count=count, events=events, daily=daily, engaged=engaged)
 
 
@@ -108,8 +109,15 @@ def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: 
     state = _state_after(user_id, kept, len(kept), spec, profile)
     if spec.repeat.rule == "always":
         return state
-    engaging = spec.objectives.engaged.events
-    return replace(state, engaged={e.item_id: e.timestamp for e in kept if e.event_type in engaging})
+    engaged: dict[str, int] = {}
+    for event in kept:
+        if event.event_type in spec.objectives.engaged.events:
+            engaged[event.item_id] = _engaged_at(engaged, event, spec)
+    return replace(state, engaged=engaged)
+
+
+def _engaged_at(engaged: Mapping[str, int], event: Event, spec: FeatureSpec) -> int:
+    return engaged.get(event.item_id, event.timestamp) if spec.repeat.rule == "never" else event.timestamp
 
 
 def walk(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from souk.config import Evaluate
+from souk.config import Deploy, Evaluate
 from souk.index.interface import collection_name
 from souk.release.manifest import write_manifest
 from souk.schema import DAY_MS
@@ -138,13 +138,15 @@ class Shop:
             write_models(self.root / name, vectors, seed)
         return self
 
-    def arguments(self, challenger, champion="", settings=None):
+    def arguments(self, challenger, champion="", settings=None, deploy=None):
         """The arguments of the step, and the folder of its outputs."""
         out = self.root / f"{challenger}-against-{champion or 'none'}"
         settings = settings or Evaluate(bootstrap=200)
         models = [self.root / challenger / part for part in ("towers", "ranker", "index")]
         outputs = [out / name for name in ("twin", "report.html", "summary.md", "evaluation")]
-        config = json.dumps({"evaluate": settings.model_dump(mode="json")})
+        config = json.dumps(
+            {"evaluate": settings.model_dump(mode="json"), "deploy": (deploy or Deploy()).model_dump(mode="json")}
+        )
         return [config, champion, *map(str, [self.workspace, self.tables, self.features, *models, *outputs])], out
 
     def evaluate(self, challenger, champion="", settings=None):
@@ -164,4 +166,6 @@ class Shop:
             shutil.copytree(out / "twin", folder / "twin")
             shutil.copytree(out / "evaluation", folder / "evaluation")
             write_manifest(folder, challenger, {}, {})
+            (self.workspace / "feast").mkdir(exist_ok=True)
+            (self.workspace / "feast" / "online.db").touch()
         return challenger

@@ -86,6 +86,7 @@ def champion(**changes):
         "twin_name": "aa",
         "dataset": "shop",
         "trained_until": 100,
+        "inputs": "same",
     }
     return Champion(**(known | changes))
 
@@ -97,17 +98,20 @@ def champion(**changes):
         (champion(), None),
         (champion(trained_until=99), None),
         (champion(twin_name="bb"), "unchanged"),
+        (champion(twin_name="bb", inputs="other"), "promote"),
+        (champion(twin_name="bb", whole=False), "promote"),
+        (champion(whole=False, trained_until=101), None),
         (champion(trained_until=101), "not_comparable"),
         (champion(twin=None, twin_name=""), "not_comparable"),
         (champion(dataset="films"), "not_comparable"),
     ],
 )
 def test_what_needs_no_evaluation(served, outcome):
-    verdict = compare_identity(served, challenger="bb", dataset="shop", test_start=100)
+    verdict = compare_identity(served, challenger="bb", inputs="same", dataset="shop", test_start=100)
     assert (verdict.outcome if verdict else None) == outcome
 
 
 def test_not_comparable_says_what_to_do():
-    verdict = compare_identity(champion(trained_until=101), challenger="bb", dataset="shop", test_start=100)
+    verdict = compare_identity(champion(trained_until=101), "bb", "same", dataset="shop", test_start=100)
     assert verdict is not None
     assert "split.test" in verdict.rules[0].detail

@@ -119,12 +119,19 @@ def test_one_changed_row_in_place_reruns_all(warm: Copy) -> None:
         ("load_index: {recall_bar: 0.5}", ["load_index", "evaluate"]),
         ("train_ranker: {epochs: 2}", ["train_ranker", "evaluate"]),
         ("split: {test: 0.2}", list(TWIN[1:])),
-        ("deploy: {slate_size: 5}", []),
+        ("deploy: {slate_size: 5}", ["evaluate"]),
     ],
 )
 def test_one_changed_value_reruns_the_steps_that_read_it(warm: Copy, section: str, rerun: list[str]) -> None:
     with changed(warm.folder / "small.yaml", "name: small\n", f"name: small\n{section}\n"):
         assert ran(warm, *CLOSED) == rerun
+
+
+def test_a_changed_slate_makes_the_release_again(copy: Copy) -> None:
+    name = promoted(copy)
+    with changed(copy.folder / "small.yaml", "name: small\n", "name: small\ndeploy: {slate_size: 5}\n"):
+        assert ran(copy) == ["evaluate", "package_release", "deploy"]
+    assert released(copy) != name
 
 
 def test_epochs_reach_the_towers(warm: Copy) -> None:

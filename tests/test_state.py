@@ -145,6 +145,12 @@ def test_the_repeat_rule_excludes(rule, excluded):
     assert repeat_excluded(state_of("u", events, spec, {}), 10 * DAY_MS, spec) == excluded
 
 
+def test_what_never_repeats_is_excluded_from_its_first_time_on():
+    state = state_of("u", [Event("a", "rating", 5), Event("a", "rating", 50)], SPEC, {})
+    assert repeat_excluded(state, 20, SPEC) == {"a"}
+    assert repeat_excluded(state, 5, SPEC) == set()
+
+
 def test_item_features_read_each_kind():
     row = {"item_id": "x", "title": "Toy Story (1995)", "category": "Films/Family", "genres": ["a", "b"], "price": None}
     features = item_features(row, SPEC)

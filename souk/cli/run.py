@@ -20,9 +20,9 @@ from souk.workspace import Workspace
 
 ERROR_LINES = 40
 MEANING = {
-    "promote": "better than what it had to beat, and deployed",
+    "promote": "passed the gate, and deployed",
     "reject": "not better than what it had to beat; nothing was deployed",
-    "unchanged": "the same model as the one that is served; nothing to deploy",
+    "unchanged": "the same model, data and settings as those of the served release; nothing to deploy",
     "not_comparable": "no common window to compare on with the one that is served; nothing was deployed",
 }
 
@@ -101,7 +101,10 @@ def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log:
     if summary and summary.is_file():
         print(f"\n{summary.read_text(encoding='utf-8').strip()}\n")
     verdict = view.outputs["evaluate"]["Output"]
-    print(f"verdict   {verdict}: {MEANING[verdict]}")
+    packaged = view.outputs.get("package_release", {}).get("Output", "")
+    kept_back = packaged and packaged != workspace.current_release()
+    meaning = f"{packaged} was rolled back before, and is not made current again" if kept_back else MEANING[verdict]
+    print(f"verdict   {verdict}: {meaning}")
     print(f"release   {workspace.current_release() or 'none yet'}")
     if report:
         print(f"report    {_short(report)}")

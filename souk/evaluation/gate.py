@@ -70,6 +70,8 @@ class Champion:
         twin_name: the twin's identity, "" where there is none.
         dataset: whose data it was trained on.
         trained_until: the end of what its twin was fitted on, UTC epoch milliseconds.
+        inputs: digest of the data and settings beside the twin that its release was made of.
+        whole: whether all its files, and the store of user states, are as they were deployed.
     """
 
     name: str = ""
@@ -77,26 +79,38 @@ class Champion:
     twin_name: str = ""
     dataset: str = ""
     trained_until: int = 0
+    inputs: str = ""
+    whole: bool = True
 
 
-def compare_identity(champion: Champion, challenger: str, dataset: str, test_start: int) -> Verdict | None:
-    """The verdict that needs no evaluation: the same twin, or one that cannot be compared; None where it is needed.
+def compare_identity(champion: Champion, challenger: str, inputs: str, dataset: str, test_start: int) -> Verdict | None:
+    """The verdict that needs no comparison: the same twin, or one that cannot be compared; None where it is needed.
 
     Args:
         champion: the served release.
         challenger: the identity of the challenger's twin.
+        inputs: digest of the challenger's data and settings.
         dataset: the challenger's.
         test_start: the start of the test window, UTC epoch milliseconds.
     """
     if not champion.name:
         return None
     if champion.twin_name and champion.twin_name == challenger:
-        rule = Rule(
-            "differs_from_champion", False, {"twin": challenger}, "Both have the same twin: nothing to release."
-        )
-        return Verdict("unchanged", champion.name, (rule,))
+        return _same_twin(champion, challenger, inputs)
+    if not champion.whole:
+        return None
     rule = _comparable(champion, dataset, test_start)
     return None if rule.passed else Verdict("not_comparable", champion.name, (rule,))
+
+
+def _same_twin(champion: Champion, twin: str, inputs: str) -> Verdict:
+    """Nothing to judge: the release is made again where what it was made of has changed, or where it is damaged."""
+    if champion.inputs == inputs and champion.whole:
+        detail = "Both have the same twin, data and settings: nothing to release."
+        return Verdict("unchanged", champion.name, (Rule("differs_from_champion", False, {"twin": twin}, detail),))
+    why = "other data after the twin's, or settings" if champion.whole else "damaged files in the workspace"
+    detail = f"Both have the same twin: the release is made again, for {why}."
+    return Verdict("promote", champion.name, (Rule("refresh", True, {"twin": twin}, detail),))
 
 
 def judge(per_user: pd.DataFrame, champion: str, config: Evaluate) -> Verdict:

@@ -24,7 +24,6 @@ from souk.evaluation.queries import (
 )
 from souk.progress import report
 from souk.release.bundle import Bundle
-from souk.release.manifest import verify
 
 
 def measure(
@@ -43,7 +42,6 @@ def measure(
     slates = Slates(CHALLENGER, towers).load()
     scorers: list[Scorer] = [slates, towers, ItemKnn(catalogue), Popularity(catalogue)]
     if champion.twin:
-        verify(champion.twin.parent)
         scorers.insert(1, Slates(CHAMPION, Towers(CHAMPION, Bundle.load(champion.twin), catalogue, spec).load()).load())
     rolling, per_user = _protocol(
         "rolling", scorers, rolling_queries(window, catalogue, spec, settings.max_queries_per_user), catalogue, settings

@@ -38,7 +38,8 @@ class Runner:
     """How Beam runs.
 
     Args:
-        name: `FnApiRunner` (embedded), or any that Beam knows: FlinkRunner, SparkRunner, DataflowRunner.
+        name: `FnApiRunner` (embedded), or another that Beam knows, whose workers see the features folder under the
+            same path: they write shards into it.
         options: Beam's own flags.
     """
 

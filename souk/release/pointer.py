@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from souk.errors import SoukError, unknown
@@ -52,12 +55,8 @@ def point(workspace: Workspace, name: str) -> None:
     leaves out.
     """
     release_folder(workspace, name)
-    current = workspace.current_release()
-    if name == current:
-        return
-    if current:
-        _write(workspace, HISTORY, [*(n for n in history(workspace) if n != name), current])
-    _link(workspace, name)
+    with _alone(workspace):
+        _point(workspace, name)
 
 
 def rollback(workspace: Workspace, name: str = "") -> str:
@@ -68,6 +67,20 @@ def rollback(workspace: Workspace, name: str = "") -> str:
     Raises:
         SoukError: there is none, or it is damaged.
     """
+    with _alone(workspace):
+        return _rollback(workspace, name)
+
+
+def _point(workspace: Workspace, name: str) -> None:
+    current = workspace.current_release()
+    if name == current:
+        return
+    if current:
+        _write(workspace, HISTORY, [*(n for n in history(workspace) if n != name), current])
+    _link(workspace, name)
+
+
+def _rollback(workspace: Workspace, name: str) -> str:
     before = history(workspace)
     if not name and not before:
         raise SoukError("a release before the current one", "none", "`souk release list` shows what there is.")
@@ -76,7 +89,7 @@ def rollback(workspace: Workspace, name: str = "") -> str:
     refused = {*rolled_back(workspace), current} - {target, ""}
     _write(workspace, ROLLED_BACK, sorted(refused))
     if name:
-        point(workspace, target)
+        _point(workspace, target)
     else:
         _link(workspace, target)
         _write(workspace, HISTORY, before[:-1])
@@ -88,6 +101,15 @@ def collections_in_use(workspace: Workspace) -> set[str]:
     names = {workspace.current_release(), *history(workspace)[-1:]} & set(release_names(workspace))
     bundles = (workspace.releases / name / "bundle.json" for name in names)
     return {json.loads(path.read_text(encoding="utf-8"))["collection"] for path in bundles}
+
+
+@contextlib.contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """One mover of the pointer at a time: a rollback while a run deploys loses nothing of the history."""
+    workspace.releases.mkdir(parents=True, exist_ok=True)
+    with (workspace.releases / ".pointer.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _link(workspace: Workspace, name: str) -> None:

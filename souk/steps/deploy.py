@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -19,7 +20,8 @@ from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.release.pointer import collections_in_use, point, rolled_back
 from souk.spec import FeatureSpec
-from souk.state_rows import from_row
+from souk.state import UserState
+from souk.state_rows import from_row, to_row
 from souk.store.feast_store import FeastStore
 from souk.store.interface import StoreError
 from souk.store.publish import publish
@@ -90,6 +92,11 @@ def _load_collection(bundle: Bundle, place: Workspace, index: Path, server: str)
     open_or_build(uri, collection, bundle.vectors, bundle.available, report).close()
 
 
+def _text(state: UserState, spec: FeatureSpec) -> str:
+    """A state to compare: NaN equals NaN in it."""
+    return json.dumps(to_row(state, spec), sort_keys=True)
+
+
 def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path) -> int:
     """Publishes the user states, unless Feast gives back the ones of this file; how many were published."""
     rows = pq.ParquetFile(user_state).iter_batches(batch_size=ASKED)
@@ -98,8 +105,10 @@ def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path) -> int:
         found = FeastStore(place.feast, spec).read([state.user_id for state in wanted])
     except StoreError:
         found = []
-    # A state may be newer here than in the file, never older.
-    if len(found) == len(wanted) and all(f and f.count >= w.count for f, w in zip(found, wanted, strict=True)):
+    # A state may be newer here than in the file, but not another one.
+    if len(found) == len(wanted) and all(
+        f and (f.count > w.count or _text(f, spec) == _text(w, spec)) for f, w in zip(found, wanted, strict=True)
+    ):
         return 0
     report("publishing the user states to Feast")
     return publish(user_state, spec, place.feast, time.time_ns() // 1_000_000)

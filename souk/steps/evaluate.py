@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +11,19 @@ from typing import Any
 
 import pandas as pd
 
-from souk.config import Evaluate, parse_step_config
+from souk.config import Deploy, Evaluate, parse_step_config
+from souk.errors import SoukError
 from souk.evaluation.gate import Champion, Verdict, compare_identity, judge
 from souk.evaluation.measure import main_metrics, measure
 from souk.evaluation.report import page, summary
 from souk.metrics import parse_metric
 from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
+from souk.release.manifest import verify
 from souk.release.naming import content_digests, read_weights, release_name
 from souk.workspace import Workspace
 
-IDENTITY = "identity.json"  # in a twin's folder: its name and data set
+IDENTITY = "identity.json"  # in a twin's folder: its name, its data set, and a digest of what else it came of
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ def evaluate(
     """Assembles the challenger's twin, judges it and reports.
 
     Args:
-        config: the section `evaluate`, JSON.
-        champion: the release that is served, "" before the first.
+        config: the sections `evaluate` and `deploy`, JSON.
+        champion: the release that is served, "" for the workspace's current one, if there is any.
         workspace: holds the champion.
         tables: from `ingest`.
         features: from `build_features`.
@@ -65,42 +68,65 @@ def evaluate(
     Returns:
         `promote`, `reject`, `unchanged` or `not_comparable`, and the main metrics.
     """
-    settings: Evaluate = parse_step_config("evaluate", config).evaluate
+    sections = parse_step_config("evaluate", config)
+    settings: Evaluate = sections.evaluate
     parse_metric(settings.primary)
     outputs = Outputs(Path(report_html), Path(summary_md), Path(evaluation))
     collection = json.loads((Path(index) / "index.json").read_text(encoding="utf-8"))["collection"]
     bundle = write_bundle(twin, features, towers, ranker, "test_start", collection)
-    name = _identify(bundle, Path(features), Path(towers), Path(ranker))
-    served = read_champion(champion, Path(workspace))
-    verdict = compare_identity(served, name, bundle.spec.dataset, bundle.settings.trained_until)
+    inputs = _digest_of_inputs(Path(tables), sections.deploy)
+    name = _identify(bundle, Path(features), Path(towers), Path(ranker), inputs)
+    place = Workspace(Path(workspace))
+    served = read_champion(champion or place.current_release(), place)
+    verdict = compare_identity(served, name, inputs, bundle.spec.dataset, bundle.settings.trained_until)
     if verdict and verdict.outcome == "unchanged":
-        metrics, per_user = _measured_before(Workspace(Path(workspace)).releases / champion / "evaluation")
+        metrics, per_user = _measured_before(place.releases / served.name / "evaluation")
     else:
-        compared = Champion() if verdict else served
+        compared = Champion() if verdict or not served.whole else served
         metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
-        verdict = verdict or judge(per_user, champion, settings)
+        verdict = verdict or judge(per_user, compared.name, settings)
     report(f"{verdict.outcome}: {verdict.rules[0].detail}")
     histories = {"two_tower": _history(Path(towers)), "ranker": _history(Path(ranker))}
     _write(outputs, metrics, per_user, verdict, histories)
     return verdict.outcome, main_metrics(metrics)
 
 
-def read_champion(name: str, workspace: Path) -> Champion:
+def read_champion(name: str, place: Workspace) -> Champion:
     """What is known of the served release without opening its models."""
     if not name:
         return Champion()
-    twin = Workspace(workspace).releases / name / "twin"
+    twin = place.releases / name / "twin"
+    whole = _whole(place.releases / name) and any(place.feast.glob("*.db"))
     if not (twin / IDENTITY).is_file():
-        return Champion(name)
+        return Champion(name, whole=whole)
     identity, settings = (json.loads((twin / file).read_text(encoding="utf-8")) for file in (IDENTITY, "bundle.json"))
-    return Champion(name, twin, identity["name"], identity["dataset"], settings["trained_until"])
+    known = (identity["name"], identity["dataset"], settings["trained_until"], identity["inputs"])
+    return Champion(name, twin, *known, whole)
 
 
-def _identify(bundle: Bundle, features: Path, towers: Path, ranker: Path) -> str:
+def _whole(release: Path) -> bool:
+    try:
+        verify(release)
+    except SoukError as error:
+        report(f"the served release is damaged, and is not compared with: {error}")
+        return False
+    return True
+
+
+def _digest_of_inputs(tables: Path, deploy: Deploy) -> str:
+    """What a release is made of beside its twin: all accepted rows, and the slate's settings."""
+    digest = hashlib.sha256(deploy.model_dump_json().encode())
+    for path in sorted(tables.glob("*.parquet")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def _identify(bundle: Bundle, features: Path, towers: Path, ranker: Path, inputs: str) -> str:
     """Names the twin by its content, as a release is named, and leaves the name in its folder."""
     dataset = bundle.spec.dataset
     name = release_name(dataset, content_digests(bundle, features, read_weights(towers, ranker)))
-    text = json.dumps({"name": name, "dataset": dataset}, indent=1)
+    text = json.dumps({"name": name, "dataset": dataset, "inputs": inputs}, indent=1)
     (bundle.folder / IDENTITY).write_text(text, encoding="utf-8")
     return name
 
