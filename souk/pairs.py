@@ -151,7 +151,12 @@ class PairQuery:
 
 
 def pair_features(
-    items: ItemTable, queries: Sequence[PairQuery], request: np.ndarray, positions: np.ndarray, scores: np.ndarray
+    items: ItemTable,
+    queries: Sequence[PairQuery],
+    request: np.ndarray,
+    positions: np.ndarray,
+    scores: np.ndarray,
+    listed: np.ndarray | None = None,
 ) -> np.ndarray:
     """The features of candidates.
 
@@ -161,6 +166,8 @@ def pair_features(
         request: `[M]` int64, ascending: which query each candidate belongs to.
         positions: `[M]` int64, the candidates.
         scores: `[M]` float32, query vector · item vector.
+        listed: `[M]` bool, those that count in the ranks of others; None for all. One that does not has the rank that
+            it would have had.
 
     Returns:
         `[M, P] float32`, columns as in PAIR_FEATURES.
@@ -173,7 +180,7 @@ def pair_features(
     owner, window, ages = owner[known], window[known], ages[known]
     times = np.array([query.time for query in queries], np.float64)
     columns = (
-        [scores, np.log1p(_ranks(request, scores))],
+        [scores, np.log1p(_ranks(request, scores, listed))],
         list(items.counters[positions].T),
         _repeats(request, positions, owner, window, ages, len(items.vectors)),
         _similarity(items.vectors, queries, request, positions),
@@ -183,12 +190,13 @@ def pair_features(
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 
 
-def _ranks(request: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """`[M]`: 1 for the best score of each request; ties in their order."""
+def _ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
+    """`[M]`: one more than the listed with a better score in the same request; ties in their order."""
     order = np.lexsort((np.arange(len(scores)), -scores, request))
-    first = np.searchsorted(request, request)
+    counts = np.ones(len(scores), np.int64) if listed is None else listed[order].astype(np.int64)
+    before = np.cumsum(counts) - counts
     ranks = np.empty(len(scores))
-    ranks[order] = np.arange(len(scores)) - first + 1
+    ranks[order] = before - before[np.searchsorted(request, request)] + 1
     return ranks
 
 

@@ -18,8 +18,9 @@ import pandas as pd
 import tensorflow as tf
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.models.inputs import FILL
 from souk.schema import DAY_MS, EventType, Kind
-from souk.spec import LIST_LENGTH, Entity, Feature, FeatureSpec, Role, positive
+from souk.spec import Entity, Feature, FeatureSpec, Role, positive
 from souk.state import Event, features_at, item_features, walk
 
 TEXT_BUCKETS = 512
@@ -57,7 +58,9 @@ class PlainTransform(tf.Module):
                 out[feature.name] = tf.cast(value, tf.int64) + 2
             else:
                 known = tf.where(tf.math.is_nan(value), tf.zeros_like(value), value)
-                out[feature.name] = tf.math.log1p(known) / 10 if feature.role is Role.COUNT else known / 10
+                if feature.role is not Role.VECTOR:
+                    known = (tf.math.log1p(known) if feature.role is Role.COUNT else known) / 10
+                out[feature.name] = known
         return out
 
 
@@ -134,7 +137,9 @@ def _flat(row_id: str, user: str, event: Event, features: Any, spec: FeatureSpec
 def _example(row_id: str, targets: Sequence[tuple[Event, Any]], spec: FeatureSpec) -> tf.train.Example:
     last = targets[-1][1]
     values: dict[str, list[Any]] = {"row_id": [row_id], **last.tokens}
-    values |= {name: value if isinstance(value, list) else [value] for name, value in last.user.items()}
+    for f in spec.of(Entity.USER):
+        value = last.user[f.name]
+        values[f.name] = [*value, *[FILL[f.dtype]] * (f.length - len(value))] if f.length else [value]
     for name in last.query:
         values[name] = [features.query[name] for _, features in targets]
     flat = [_flat(row_id, "", event, features, spec) for event, features in targets]
@@ -205,7 +210,7 @@ def _described(transforms: Mapping[str, PlainTransform]) -> dict[str, Any]:
             elif ids:
                 size = (TEXT_BUCKETS if f.role is Role.TEXT else f.size) + 2
             described[f.name] = {"entity": entity, "type": "ids" if ids else "float", "size": size,
-                                 "length": LIST_LENGTH if f.length else 0}  # fmt: skip
+                                 "length": f.length}  # fmt: skip
     return described
 
 
@@ -219,7 +224,12 @@ def cycle_spec(**changes: Any) -> FeatureSpec:
     rating = Objective(events=(EventType.RATING,))
     values: dict[str, Any] = {
         "dataset": "cycle",
-        "columns": Columns(items={"category": Kind.PATH, "price": Kind.NUMERIC}, users={"country": Kind.CATEGORICAL}),
+        "columns": Columns.model_validate(
+            {
+                "items": {"category": Kind.PATH, "price": Kind.NUMERIC, "look": "vector[3]"},
+                "users": {"country": Kind.CATEGORICAL, "taste": "vector[2]"},
+            }
+        ),
         "objectives": Objectives(engaged=rating, satisfied=rating.model_copy(update={"min_value": 4})),
         "repeat": Repeat(rule="always"),
         "build": BuildFeatures(history_length=8),
@@ -230,7 +240,7 @@ def cycle_spec(**changes: Any) -> FeatureSpec:
 def cycle_market(users: int = 30, items: int = 12, length: int = 24) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Events, items and users of a market in which everyone goes round: after item i comes item i + 1.
 
-    A user has one event a day and likes (rates 5) the even items only.
+    A user has one event a day and likes (rates 5) the even items only. Every fourth item and user has no vector.
     """
     start = 20_000 * DAY_MS
     events = [
@@ -247,8 +257,12 @@ def cycle_market(users: int = 30, items: int = 12, length: int = 24) -> tuple[pd
             "price": float(i),
             "title": f"Item {i}",
             "created_at": None,
+            "look": None if i % 4 == 3 else [math.sin(i), math.cos(i), i / items],
         }
         for i in range(items)
     ]
-    people = [{"user_id": f"u{u:03d}", "country": "ab"[u % 2]} for u in range(users)]
+    people = [
+        {"user_id": f"u{u:03d}", "country": "ab"[u % 2], "taste": None if u % 4 == 3 else [u / users, -1.0]}
+        for u in range(users)
+    ]
     return pd.DataFrame(events), pd.DataFrame(goods), pd.DataFrame(people)

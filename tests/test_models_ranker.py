@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from souk.config import TrainRanker
+from souk.config import Repeat, TrainRanker
 from souk.errors import SoukError
 from souk.models.export import ServedRanker
 from souk.models.fit_ranker import fit_ranker, ndcg, new_ranker, split_users
@@ -18,12 +18,12 @@ from souk.models.inputs import read_transformed
 from souk.models.rank_examples import read_rank_examples
 from souk.models.ranker import SCORE, Ranker, listwise_loss, satisfied_loss
 from souk.models.retrieve import write_candidates
-from souk.models.sequences import Sequences, read_catalogue
+from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import named_weights
-from souk.pairs import ItemTable
+from souk.pairs import PAIR_FEATURES, ItemTable
 from souk.spec import Entity
-from tests.models_fixtures import cycle_market, cycle_spec, pad, write_features
+from tests.models_fixtures import cycle_market, cycle_spec, write_features
 
 CONFIG = TrainRanker(
     negatives=8, epochs=8, batch_rows=32, learning_rate=1e-2, hidden=(16,), cross_layers=1, dropout=0.0
@@ -33,8 +33,8 @@ CONFIG = TrainRanker(
 class Ranked:
     """Features and candidates of random vectors: the ranker has all to learn."""
 
-    def __init__(self, folder, events, items, users):
-        self.folder, self.spec, self.events = folder, cycle_spec(), events
+    def __init__(self, folder, events, items, users, **changes):
+        self.folder, self.spec, self.events, self.users = folder, cycle_spec(**changes), events, users
         self.transforms = write_features(folder, self.spec, events, items, users)
         windows = json.loads((folder / "windows.json").read_text())
         self.window = windows["validation_start"], windows["test_start"]
@@ -91,6 +91,31 @@ def test_examples_hold_candidates_in_order_and_the_item_that_retrieval_missed(ra
         assert examples.retrieved[row] == (example["item_id"] in names)
         assert examples.pair[row, examples.own[row], SCORE] == pytest.approx(candidates["own_score"], abs=1e-6)
     assert examples.satisfied.tolist() == [row["satisfied"] for row in table]
+
+
+def test_a_vector_of_a_user_comes_whole_and_a_missing_one_as_zeros(ranked):
+    examples = ranked.examples()
+    taste = ranked.users.set_index("user_id")["taste"]
+    expected = [[0, 0] if taste[user] is None else taste[user] for user in examples.users]
+    assert [0, 0] in expected and len({tuple(row) for row in expected}) > 10
+    np.testing.assert_allclose(examples.user["user_taste"], expected, rtol=1e-6)
+
+
+def test_an_item_that_retrieval_had_to_leave_out_moves_no_candidate(tmp_path):
+    """Twelve items go round in twelve days, and none may come back within 14: eight others are the candidates."""
+    (events, _, users), (_, items, _) = cycle_market(users=20), cycle_market(items=20)
+    world = Ranked(tmp_path, events, items, users, repeat=Repeat(rule="after_days", days=14))
+    examples = world.examples(count=4)
+    assert (examples.candidate.sum(axis=1) == 4).all() and not examples.retrieved.any()
+    found = pq.read_table(world.folder / "candidates.parquet").to_pylist()
+    log_rank = examples.pair[:, :, PAIR_FEATURES.index("log_rank")]
+    ahead = 0
+    for row, candidates in enumerate(found):
+        np.testing.assert_allclose(log_rank[row, :4], np.log([2, 3, 4, 5]), rtol=1e-6)
+        better = sum(score > candidates["own_score"] for score in candidates["scores"][:4])
+        assert log_rank[row, examples.own[row]] == pytest.approx(np.log(better + 2), rel=1e-6)
+        ahead += better < 4
+    assert ahead > 10
 
 
 def test_what_was_taken_at_the_same_time_is_no_negative(tmp_path):
@@ -162,6 +187,24 @@ def test_untrained_it_keeps_the_order_of_retrieval_and_trained_it_beats_it(ranke
         np.testing.assert_array_equal(variable.numpy(), named_weights(again)[name].numpy(), err_msg=name)
 
 
+@pytest.mark.slow
+def test_a_ranker_of_before_is_measured_apart_from_the_order_of_retrieval(ranked):
+    examples, lines = ranked.examples(), []
+    model = ranked.ranker(examples)
+    first = fit_ranker(model, examples, ranked.catalogue, CONFIG, lines.append)
+    assert "previous_ndcg@10" not in first.metrics
+    again = CONFIG.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
+    second = fit_ranker(model, examples, ranked.catalogue, again, lines.append, continued=True)
+    retrieval, before = second.metrics["retrieval_ndcg@10"], second.metrics["previous_ndcg@10"]
+    assert retrieval == first.metrics["retrieval_ndcg@10"]
+    assert before == second.history[0]["ndcg@10"] == first.metrics["ndcg@10"] > retrieval + 0.1
+    assert second.metrics["ndcg@10"] >= before
+    assert lines[-3:-1] == [
+        f"retrieval order: ndcg@10 {retrieval:.4f} on held-out users",
+        f"ranker of before: ndcg@10 {before:.4f} on held-out users",
+    ]
+
+
 def served_probabilities(ranked, model, fit, examples, folder):
     """All examples through the SavedModel at once, checked against the first one alone."""
     ServedRanker(model, ranked.transforms, ranked.spec, fit.calibration).save(folder / "ranker")
@@ -175,12 +218,11 @@ def served_probabilities(ranked, model, fit, examples, folder):
         flat = examples.positions[:count, :width].reshape(-1)
         raw = {f.name: table[f.name].to_numpy()[:count] for f in ranked.spec.of(Entity.QUERY)}
         users = table["user_id"].to_numpy()[:count]
-        raw |= {"user_id": users, "user_country": np.array(["ab"[int(u[1:]) % 2] for u in users])}
-        rows = items.iloc[flat]
-        raw |= {"item_id": rows["item_id"].to_numpy(), "item_price": rows["item_price"].to_numpy()}
-        raw["item_category"] = pad([list(c) for c in rows["item_category"]], 16, "")
+        profiles = ranked.users.set_index("user_id").loc[users].reset_index()
+        raw |= {f.name: [() if v is None else v for v in profiles[f.source]] for f in ranked.spec.of(Entity.USER)}
+        raw |= {f.name: items.iloc[flat][f.name] for f in ranked.spec.of(Entity.ITEM)}
         every = (Entity.USER, Entity.QUERY, Entity.ITEM)
-        inputs = {f.name: tf.constant(raw[f.name].tolist(), f.dtype) for e in every for f in ranked.spec.of(e)}
+        inputs = {f.name: column_tensor(list(raw[f.name]), f) for e in every for f in ranked.spec.of(e)}
         inputs["pair"] = tf.constant(examples.pair[:count, :width].reshape(len(flat), -1))
         inputs["request"] = tf.constant(np.repeat(np.arange(count), width))
         return {head: values.numpy() for head, values in serve(**inputs).items()}

@@ -15,7 +15,7 @@ from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, mark_seen, new_towers
 from souk.models.inputs import UNKNOWN, read_transformed
 from souk.models.retrieve import item_vectors, query_vectors, write_candidates
-from souk.models.sequences import Sequences, read_catalogue
+from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import load_weights, named_weights, save_weights
 from souk.schema import DAY_MS
@@ -32,7 +32,7 @@ class Market:
     """A features folder with everything that is opened from it."""
 
     def __init__(self, folder, events, items, users, spec=None):
-        self.folder, self.spec, self.events = folder, spec or cycle_spec(), events
+        self.folder, self.spec, self.events, self.users = folder, spec or cycle_spec(), events, users
         self.transforms = write_features(folder, self.spec, events, items, users)
         self.open()
 
@@ -71,14 +71,11 @@ def arrays(model):
 def served_inputs(market, events, features):
     """One request's features as the signature takes them."""
     spec = market.spec
-    raw = {f.name: [features.user[f.name]] for f in spec.of(Entity.USER)}
-    raw |= {f.name: [features.query[f.name]] for f in spec.of(Entity.QUERY)}
+    raw = {f.name: column_tensor([features.user[f.name]], f) for f in spec.of(Entity.USER)}
+    raw |= {f.name: column_tensor([features.query[f.name]], f) for f in spec.of(Entity.QUERY)}
     fill = {"string": "", "float32": np.nan}
     for f in spec.of(Entity.TOKEN):
-        raw[f.name] = pad([features.tokens[f.name]], spec.history_length, fill[f.dtype])
-    raw = {
-        f.name: tf.constant(raw[f.name], f.dtype) for e in (Entity.USER, Entity.QUERY, Entity.TOKEN) for f in spec.of(e)
-    }
+        raw[f.name] = tf.constant(pad([features.tokens[f.name]], spec.history_length, fill[f.dtype]), f.dtype)
     return raw | {"token_count": tf.constant([len(features.window)], tf.int64)}
 
 
@@ -97,11 +94,12 @@ def test_the_served_query_is_the_trained_one(market, fitted, tmp_path):
     ServedQueryTower(fitted, market.transforms, market.spec).save(tmp_path / "query")
     serve = tf.saved_model.load(str(tmp_path / "query")).signatures["serve"]
     trained = query_vectors(fitted, market.sequences, 0, 2**62)
-    history = market.events[market.events["user_id"] == "u003"]
+    user, people = "u005", market.users.set_index("user_id")
+    history = market.events[market.events["user_id"] == user]
     events = [Event(r.item_id, r.event_type, r.timestamp, r.value, r.event_id) for r in history.itertuples()]
     for count in (0, 1, 3, 4, 7, 8, 11, 12, 23):  # at, before and after the hops of the window
         at = events[count]
-        state = state_of("u003", events[:count], market.spec, {"country": "b"})
+        state = state_of(user, events[:count], market.spec, people.loc[user].to_dict())
         features = features_at(state, at.timestamp, market.spec)
         vector = serve(**served_inputs(market, events, features))["vector"].numpy()[0]
         np.testing.assert_allclose(vector, trained[at.event_id], atol=1e-5)
@@ -115,18 +113,17 @@ def test_the_served_item_is_the_trained_one_and_an_unseen_one_is_its_content(mar
 
     def vectors(rows):
         raw = [item_features(row, market.spec) for row in rows]
-        inputs = {f.name: [row[f.name] for row in raw] for f in market.spec.of(Entity.ITEM)}
-        inputs["item_category"] = pad(inputs["item_category"], 16, "")
-        return serve(**{f.name: tf.constant(inputs[f.name], f.dtype) for f in market.spec.of(Entity.ITEM)})[
-            "vector"
-        ].numpy()
+        inputs = {f.name: column_tensor([row[f.name] for row in raw], f) for f in market.spec.of(Entity.ITEM)}
+        return serve(**inputs)["vector"].numpy()
 
     rows = cycle_market()[1].to_dict("records")
     np.testing.assert_allclose(vectors(rows), item_vectors(fitted, market.catalogue), atol=1e-5)
     new = {"item_id": "never seen", "category": "shelf/1", "price": 4.0}
-    first, second, other = vectors([new, new | {"item_id": "nor this"}, new | {"category": "shelf/2"}])
+    others = ({"item_id": "nor this"}, {"category": "shelf/2"}, {"look": [0.5, -0.5, 1.0]})
+    first, second, other, seen = vectors([new, *(new | change for change in others)])
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - other).max() > 1e-3
+    assert np.abs(first - seen).max() > 1e-3
     assert np.abs(first - vectors([new | {"item_id": "i04"}])[0]).max() > 1e-3
 
 

@@ -83,6 +83,15 @@ def test_without_history_and_without_values(table):
         assert all(row[name] == 0 for name in names)
 
 
+def test_what_is_not_listed_has_its_rank_and_moves_no_other(table):
+    queries = [query(table, ["a"]), query(table, [])]
+    request, positions = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 0, 1])
+    scores = np.array([0.9, 0.5, 0.2, 0.5, 0.1, 0.8], np.float32)
+    listed = np.array([True, True, True, False, True, False])
+    found = pair_features(table, queries, request, positions, scores, listed)[:, PAIR_FEATURES.index("log_rank")]
+    assert np.expm1(found) == pytest.approx([1, 2, 3, 3, 1, 1])
+
+
 def test_several_queries_at_once_are_each_alone(table):
     queries = [
         query(table, ["a", "c"], gaps=[60.0], since=5.0),

@@ -30,7 +30,7 @@ class RankerFit:
     """What came of a fit.
 
     Args:
-        history: per epoch `loss`, `ndcg@10` of held-out users, `seconds`; the first entry is the order of retrieval.
+        history: per epoch `loss`, `ndcg@10` of held-out users, `seconds`; the first entry is the start.
         calibration: slope and offset by head.
         metrics: on held-out users.
         roc: points by head, on held-out users.
@@ -51,9 +51,14 @@ def split_users(users: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit_ranker(
-    model: Ranker, examples: RankExamples, catalogue: Catalogue, config: TrainRanker, report: Callable[[str], None]
+    model: Ranker,
+    examples: RankExamples,
+    catalogue: Catalogue,
+    config: TrainRanker,
+    report: Callable[[str], None],
+    continued: bool = False,
 ) -> RankerFit:
-    """Fits the ranker, keeps the epoch with the best NDCG@10 on held-out users, calibrates on all of these.
+    """Fits the ranker, keeps the epoch (or start) of the best NDCG@10 on held-out users, calibrates on all of these.
 
     Args:
         model: with its variables created.
@@ -61,6 +66,7 @@ def fit_ranker(
         catalogue: the items.
         config: sizes and rates.
         report: takes a line of progress.
+        continued: whether the model starts from the weights of an earlier fit.
 
     Raises:
         SoukError: the loss is no finite number.
@@ -70,7 +76,11 @@ def fit_ranker(
     score = _scoring(model, catalogue)
     best = (ndcg(score(judged)["engaged"], judged), 0, _snapshot(model))
     history = [{"ndcg@10": best[0]}]
-    report(f"retrieval order: ndcg@10 {best[0]:.4f} on held-out users")
+    compared = {"retrieval_ndcg@10": ndcg(retrieval_order(judged), judged)}
+    report(f"retrieval order: ndcg@10 {compared['retrieval_ndcg@10']:.4f} on held-out users")
+    if continued:
+        compared["previous_ndcg@10"] = best[0]
+        report(f"ranker of before: ndcg@10 {best[0]:.4f} on held-out users")
     step = _training_step(model, catalogue, keras.optimizers.Adam(config.learning_rate))
     random = np.random.default_rng(config.seed)
     for epoch in range(1, config.epochs + 1):
@@ -82,7 +92,8 @@ def fit_ranker(
         if found > best[0]:
             best = (found, epoch, _snapshot(model))
     _restore(model, best[2])
-    return _finished(score(held_out), held_out, history, best[1])
+    metrics = {"epoch": float(best[1]), "ndcg@10": best[0], **compared}
+    return _finished(score(held_out), held_out, history, metrics)
 
 
 def _epoch(
@@ -183,8 +194,13 @@ def ndcg(scores: np.ndarray, examples: RankExamples, k: int = 10) -> float:
     return float(gains.mean()) if len(gains) else 0.0
 
 
+def retrieval_order(examples: RankExamples) -> np.ndarray:
+    """Scores `[examples, width]` that keep the candidates as they were retrieved, best first."""
+    return np.broadcast_to(-np.arange(examples.positions.shape[1], dtype=np.float64), examples.positions.shape)
+
+
 def _finished(
-    logits: dict[str, np.ndarray], held_out: RankExamples, history: list[dict[str, float]], epoch: int
+    logits: dict[str, np.ndarray], held_out: RankExamples, history: list[dict[str, float]], metrics: dict[str, float]
 ) -> RankerFit:
     """Calibration and metrics: for `engaged` all candidates of each query once, for `satisfied` the engaged items."""
     queries = held_out.candidate & held_out.first[:, None]
@@ -194,12 +210,7 @@ def _finished(
         "engaged": (logits["engaged"][queries], held_out.chosen[queries].astype(np.int64)),
         "satisfied": (logits["satisfied"][own], held_out.satisfied[known]),
     }
-    metrics = {
-        "epoch": float(epoch),
-        "ndcg@10": history[epoch]["ndcg@10"],
-        "retrieval_ndcg@10": history[0]["ndcg@10"],
-    }
-    calibration, curves = {}, {}
+    metrics, calibration, curves = dict(metrics), {}, {}
     for head, (values, labels) in pairs.items():
         slope, offset = platt(values, labels)
         probability = 1 / (1 + np.exp(-(slope * values + offset)))

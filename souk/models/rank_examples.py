@@ -21,6 +21,7 @@ from souk.spec import Entity, Feature
 
 MAX_EXAMPLES = 20_000  # pairs are held in memory: 200 candidates of so many examples take 230 MB
 CHUNK = 256
+LISTS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class RankExamples:
         query: transformed query features, `[examples]`.
         positions: `[examples, width] int64`, items; 0 where there is none.
         pair: `[examples, width, P] float32`.
-        own: `[examples] int64`, the column of the example's item. An item that retrieval missed has one too: it is no
-            candidate and in no list, but known to be engaged.
+        own: `[examples] int64`, the column of the example's item. An item that retrieval missed, or had to leave out,
+            has one too: it is no candidate and in no list, but known to be engaged. Its `log_rank` is of the place that
+            it would have had; the places of the candidates are those of a request, without it.
         candidate: `[examples, width] bool`.
         chosen: `[examples, width] bool`, candidates taken at that time.
         first: `[examples] bool`, False for all but one of the examples of one user and time.
@@ -108,8 +110,8 @@ def read_rank_examples(
     for start in range(0, len(queries), CHUNK):
         rows = slice(start, start + CHUNK)
         at = np.nonzero(lists["present"][rows])
-        places, scores = lists["positions"][rows][at], lists["scores"][rows][at]
-        pair[rows][at] = pair_features(items, queries[rows], at[0], places, scores)
+        places, scores, listed = (lists[name][rows][at] for name in ("positions", "scores", "candidate"))
+        pair[rows][at] = pair_features(items, queries[rows], at[0], places, scores, listed)
     kept = {name: lists[name] for name in ("positions", "own", "candidate", "chosen", "first", "satisfied", "users")}
     return RankExamples(
         user=_transformed(sequences.transforms["user"], sequences.spec.of(Entity.USER), [t.user for t in targets]),
@@ -200,12 +202,12 @@ def _targets(sequences: Sequences, window: tuple[int, int]) -> Iterator[_Target]
 
 def _value(fields: Any, feature: Feature, index: int) -> Any:
     """The value of `feature` for the target `index` of a row (0 for user features)."""
-    field = fields[feature.name]
-    if feature.dtype == "string":
-        words = [word.decode() for word in field.bytes_list.value]
-        length = feature.length
-        return words[index * length : (index + 1) * length] if length else words[index]
-    return field.int64_list.value[index] if feature.dtype == "int64" else field.float_list.value[index]
+    field, length = fields[feature.name], feature.length
+    values = getattr(field, LISTS[feature.dtype]).value
+    value = values[index * length : (index + 1) * length] if length else values[index]
+    if feature.dtype != "string":
+        return value
+    return [word.decode() for word in value] if length else value.decode()
 
 
 def _transformed(

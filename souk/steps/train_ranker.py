@@ -43,7 +43,8 @@ def train_ranker(
         previous: a ranker folder to continue from.
 
     Returns:
-        on held-out users: `ndcg@10`, `retrieval_ndcg@10`, and `auc` and `log_loss` of each head.
+        on held-out users: `ndcg@10`, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues, and `auc` and
+        `log_loss` of each head.
     """
     settings: TrainRanker = parse_step_config("train_ranker", config).train_ranker
     if window not in WINDOWS:
@@ -70,7 +71,7 @@ def train_ranker(
     new_ranker(model, examples, catalogue)
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
-    fit = fit_ranker(model, examples, catalogue, settings, report)
+    fit = fit_ranker(model, examples, catalogue, settings, report, continued=bool(previous))
     out = Path(ranker)
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / "weights.npz", model)

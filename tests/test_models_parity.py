@@ -1,0 +1,156 @@
+"""What the ranker learned from is what it is served with: the same candidates and the same inputs, value by value."""
+
+import json
+
+import keras
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from souk.config import Repeat, TrainRanker, TrainTwoTower
+from souk.models.export import ServedQueryTower, ServedRanker
+from souk.models.fit_ranker import new_ranker
+from souk.models.fit_towers import TowerFit, new_towers
+from souk.models.inputs import read_transformed
+from souk.models.rank_examples import read_rank_examples
+from souk.models.ranker import HEADS, Ranker
+from souk.models.retrieve import item_vectors, query_vectors, write_candidates
+from souk.models.sequences import Sequences, column_tensor, read_catalogue
+from souk.models.towers import TowerShape
+from souk.pairs import PAIR_FEATURES, ItemTable
+from souk.release.bundle import Bundle, BundleSettings, counters_at
+from souk.schema import DAY_MS
+from souk.serving import signatures
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.spec import Entity
+from souk.state import Event, state_of
+from tests.models_fixtures import cycle_market, cycle_spec, write_features
+
+COUNT = 8  # candidates, fewer than there are
+TOWERS = TrainTwoTower(dim=8, layers=1, epochs=2, batch_rows=16, uniform_negatives=8, learning_rate=1e-2)
+RANKER = TrainRanker(hidden=(8,), cross_layers=1)
+BOUNDARY = "validation_start"
+
+
+class Trained:
+    """Towers fitted up to the boundary, the ranker's examples of the window after it, and a bundle of both models.
+
+    Users have two events at a time now and then, some items are of unknown age, and none comes back within five days.
+    """
+
+    def __init__(self, folder):
+        self.events, items, self.users = cycle_market(users=24, items=16)
+        day = self.events["timestamp"] // DAY_MS
+        self.events["timestamp"] -= (day % 5 == 4) * DAY_MS
+        items.loc[items.index % 4 == 0, "category"] = "stall"
+        items["created_at"] = [None if i % 3 == 0 else 19_900 * DAY_MS + i * 7_000_000 for i in range(len(items))]
+        self.folder, self.spec = folder, cycle_spec(repeat=Repeat(rule="after_days", days=5))
+        self.transforms = write_features(folder, self.spec, self.events, items, self.users)
+        windows = json.loads((folder / "windows.json").read_text())
+        self.window = windows[BOUNDARY], windows["test_start"]
+        self.catalogue = read_catalogue(folder, self.spec, self.transforms["item"])
+        self.sequences = Sequences.open(folder, self.spec, self.transforms, self.catalogue.ids)
+        self.shape = TowerShape(read_transformed(folder), self.spec.history_length)
+        self._fit_towers()
+        self._make_ranker()
+
+    def _fit_towers(self):
+        towers = new_towers(TOWERS, self.sequences, self.catalogue, self.shape)
+        fit = TowerFit(towers, self.sequences, self.catalogue, TOWERS)
+        fit.fit(self.window[0], TOWERS.epochs, TOWERS.learning_rate, lambda _: None)
+        self.vectors = item_vectors(towers, self.catalogue)
+        queries = query_vectors(towers, self.sequences, *self.window)
+        path = self.folder / "candidates.parquet"
+        write_candidates(path, self.folder, queries, self.vectors, self.catalogue, self.spec, self.window)
+        items = ItemTable.load(self.folder, BOUNDARY, self.vectors)
+        self.examples = read_rank_examples(self.folder, path, self.sequences, items, self.window, COUNT, 0)
+        ServedQueryTower(towers, self.transforms, self.spec).save(self.folder / "query_tower")
+
+    def _make_ranker(self):
+        """Random heads: an untrained one would not show what it is given."""
+        keras.utils.set_random_seed(5)
+        self.ranker = new_ranker(Ranker(self.shape, RANKER), self.examples, self.catalogue)
+        for head in self.ranker.heads.values():
+            head.kernel.assign(keras.random.normal(head.kernel.shape))
+        served = ServedRanker(self.ranker, self.transforms, self.spec, dict.fromkeys(HEADS, (1.0, 0.0)))
+        served.save(self.folder / "ranker")
+
+    def bundle(self):
+        settings = BundleSettings(
+            self.spec.hash, BOUNDARY, self.window[0], "none", dict.fromkeys(HEADS, 1.0), COUNT, COUNT, COUNT
+        )
+        table, counters = pq.read_table(self.folder / "items.parquet"), counters_at(self.folder, BOUNDARY)
+        slates = {"global": list(self.catalogue.ids)}
+        return Bundle(self.folder, "", self.spec, settings, self.vectors, table, counters, slates)
+
+    def requests(self):
+        """A request for each example, at its time, by the user as they were before it."""
+        inside = self.events["timestamp"].between(*self.window, inclusive="left")
+        rows = self.events[inside].sort_values(["timestamp", "event_id"])
+        people = self.users.set_index("user_id")
+        found = []
+        for user, time in zip(rows["user_id"], rows["timestamp"], strict=True):
+            past = self.events[(self.events["user_id"] == user) & (self.events["timestamp"] < time)]
+            events = [Event(r.item_id, r.event_type, r.timestamp, r.value, r.event_id) for r in past.itertuples()]
+            found.append(
+                Request(user, COUNT, time, state=state_of(user, events, self.spec, people.loc[user].to_dict()))
+            )
+        return found
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return Trained(tmp_path_factory.mktemp("parity"))
+
+
+@pytest.fixture
+def served(trained, monkeypatch):
+    """The rankings of all requests, with what the loaded ranker was called with."""
+    calls, answer = [], signatures.Ranker.probabilities
+
+    def recorded(self, query, positions, pair, request):
+        calls.append((query, positions, pair, request))
+        return answer(self, query, positions, pair, request)
+
+    recommender = Recommender.load(trained.bundle(), None, None)
+    monkeypatch.setattr(signatures.Ranker, "probabilities", recorded)
+    rankings = recommender.rank(trained.requests())
+    (call,) = calls
+    return rankings, call
+
+
+@pytest.mark.slow
+def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
+    rankings, (query, positions, pair, request) = served
+    examples = trained.examples
+    assert [ranking.state.user_id for ranking in rankings] == examples.users.tolist()
+    assert not any(ranking.degraded for ranking in rankings)
+    assert 0 < examples.retrieved.mean() < 1 and not examples.first.all()
+    row, column = np.nonzero(examples.candidate)
+    np.testing.assert_array_equal(request, row)
+    np.testing.assert_array_equal(positions, examples.positions[row, column])
+    for index, name in enumerate(PAIR_FEATURES):
+        learned = examples.pair[row, column, index]
+        assert np.ptp(learned) > 0, name
+        np.testing.assert_allclose(pair[:, index], learned, atol=1e-5, err_msg=name)
+    for entity, learned in ((Entity.USER, examples.user), (Entity.QUERY, examples.query)):
+        features = trained.spec.of(entity)
+        transformed = trained.transforms[entity]({f.name: column_tensor(query[f.name].tolist(), f) for f in features})
+        assert transformed.keys() == learned.keys() and learned
+        for name, values in transformed.items():
+            np.testing.assert_allclose(values.numpy(), learned[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_the_served_probabilities_are_those_of_the_inputs_of_training(trained, served):
+    rankings, examples = served[0], trained.examples
+    row, column = np.nonzero(examples.candidate)
+    item = {
+        name: values.numpy()[examples.positions[row, column]] for name, values in trained.catalogue.features.items()
+    }
+    logits = trained.ranker(examples.user, examples.query, item, examples.pair[row, column], row)
+    for head in HEADS:
+        found = np.concatenate([ranking.heads[head] for ranking in rankings])
+        assert np.ptp(found) > 0.05
+        np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits[head].numpy())), atol=1e-5, err_msg=head)
