@@ -1,6 +1,7 @@
 """The impression log: nothing is lost unseen."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -129,6 +130,21 @@ def test_a_write_that_breaks_off_leaves_no_file(folder, monkeypatch):
         assert not log.flush()
     assert [f for f in folder.rglob("*") if f.is_file()] == []
     assert log.flush() and len(read(folder)) == 1
+
+
+def test_a_record_that_cannot_be_written_ends_neither_the_thread_nor_the_log(folder, caplog):
+    log = log_at(folder, flush_records=1)
+    log.open()
+    log.record([replace(slate(1), user_id="\ud800")])  # half a character: Arrow raises UnicodeEncodeError
+    for _ in range(1000):
+        if log.counts.dropped:
+            break
+        threading.Event().wait(0.01)
+    assert log.counts == Counts(1, 0, 1, 0) and "1 impressions cannot be written" in caplog.text
+    log.record([slate(2)])
+    log.close()
+    assert log.counts == Counts(2, 1, 1, 0)
+    assert [row["request_id"] for row in read(folder)] == ["r2"]
 
 
 def test_counts_hold_under_load(folder):

@@ -97,11 +97,22 @@ def test_a_state_in_the_request_replaces_the_store(recommender):
     assert ids(slate) == expected("ann", 8) and slate.degraded == ()
 
 
-def test_an_unknown_user_is_also_offered_what_is_popular(recommender):
-    (slate,) = recommender.recommend([Request("new", 40, NOW)])
-    assert slate.degraded == ("unknown_user",)
-    assert {item.source for item in slate.items} == {"two_tower", "popular"}
-    assert all(item.scores for item in slate.items[:25]), "popular items are ranked with the others"
+def test_events_that_are_not_past_yet_push_out_no_history(recommender):
+    future = tuple(Event(f"g2-{n % 15:02d}", "click", NOW + n, event_id=f"f{n:03d}") for n in range(200))
+    past = Event("g1-03", "click", NOW - 1, event_id="now")
+    asked = [Request("ann", 8, NOW, events=events) for events in ((past,), (past, *future), future[:1])]
+    plain, late, at_once = recommender.recommend(asked)
+    assert (ids(late), plain.degraded, late.degraded) == (ids(plain), (), ("future_events",))
+    assert ids(at_once) == expected("ann", 8) and at_once.degraded == ("future_events",)
+    (ranking,) = recommender.rank(asked[1:2])
+    assert [e.item_id for e in ranking.state.events] == ["g1-00", "g1-01", "g1-02", "g1-03"]
+
+
+def test_an_unknown_user_gets_the_candidates_that_the_ranker_was_trained_on(recommender):
+    (ranking,) = recommender.rank([Request("new", 10, NOW)])
+    (slate,) = recommender.recommend([Request("new", 10, NOW)])
+    assert ranking.degraded == slate.degraded == ("unknown_user",)
+    assert len(ranking.positions) == CANDIDATES and {item.source for item in slate.items} == {"two_tower"}
 
 
 def test_a_short_slate_is_filled_from_popular_then_catalogue(recommender):

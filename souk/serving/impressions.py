@@ -56,7 +56,8 @@ class Counts:
 class ImpressionLog:
     """A bounded buffer of slates and the thread that writes it.
 
-    A write that fails is tried again at the next flush; what comes while the buffer is full is dropped and counted.
+    A write that the disk refuses is tried again at the next flush; what comes while the buffer is full, and what cannot
+    be written at all, is dropped and counted.
 
     Args:
         folder: where the hours' folders go.
@@ -121,13 +122,18 @@ class ImpressionLog:
                 records = list(group)
                 try:
                     self._write(hour, records)
-                except (OSError, pa.ArrowException) as error:
+                    written = len(records)
+                except OSError as error:
                     logger.error("%d impressions wait: %s: %s", len(taken), type(error).__name__, error)
                     return False
+                except Exception:  # not the disk: the same records would fail again, and hold up all that follow
+                    logger.exception("%d impressions cannot be written", len(records))
+                    written = 0
                 with self._changed:
                     for _ in records:
                         self._buffer.popleft()
-                    self._written += len(records)
+                    self._written += written
+                    self._dropped += len(records) - written
         return True
 
     def close(self) -> None:

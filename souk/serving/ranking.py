@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -20,12 +21,10 @@ class Candidates:
     Args:
         positions: `[C]` int64.
         scores: `[C]` float32, dot products of query and item.
-        popular: how many at the end only popularity brought.
     """
 
     positions: np.ndarray
     scores: np.ndarray
-    popular: int = 0
 
 
 NO_CANDIDATES = Candidates(np.empty(0, np.int64), np.empty(0, np.float32))
@@ -77,16 +76,17 @@ class SlateMaker:
 
     def slate(self, request: Request, ranking: Ranking) -> Slate:
         """The answer to `request`."""
-        candidates, retriever = ranking.candidates, "candidates" if request.candidates is not None else "two_tower"
-        first_popular = len(candidates.positions) - candidates.popular
-        items: list[SlateItem] = []
-        for index in ranking.order[: request.k].tolist():
-            heads = {head: float(values[index]) for head, values in ranking.heads.items()}
-            source = retriever if index < first_popular else "popular"
-            score = float(ranking.scores[index])
-            items.append(self._item(int(candidates.positions[index]), score, heads, source, len(items)))
+        best = ranking.order[: request.k]
+        source = "two_tower" if request.candidates is None else "candidates"
+        positions, scores = ranking.candidates.positions[best].tolist(), ranking.scores[best].tolist()
+        columns = [values[best].tolist() for values in ranking.heads.values()]
+        heads = zip(*columns, strict=True) if columns else repeat((), len(positions))
+        items = [
+            self._item(position, score, dict(zip(ranking.heads, values, strict=True)), source, place)
+            for place, (position, score, values) in enumerate(zip(positions, scores, heads, strict=True))
+        ]
         if len(items) < request.k:
-            taken = set(candidates.positions[ranking.order[: request.k]].tolist()) | ranking.excluded
+            taken = ranking.excluded.union(positions)
             for position, source in self._fill(request, ranking.state, taken):
                 items.append(self._item(position, 0.0, {}, source, len(items)))
                 if len(items) == request.k:
@@ -101,7 +101,8 @@ class SlateMaker:
             ranking.degraded,
         )
 
-    def _fill(self, request: Request, state: UserState, taken: set[int]) -> Iterator[tuple[int, str]]:
+    def _fill(self, request: Request, state: UserState, excluded: Collection[int]) -> Iterator[tuple[int, str]]:
+        taken = set(excluded)
         allowed = None if request.candidates is None else self.catalogue.known(request.candidates)
         rest = range(len(self.catalogue.ids)) if allowed is None else sorted(allowed)
         for source, positions in (("popular", self.safe.for_user(state)), ("catalogue", iter(rest))):

@@ -22,7 +22,7 @@ from souk.release.bundle import Bundle
 from souk.serving.catalogue import Catalogue, SafeSlates
 from souk.serving.inputs import item_inputs, query_inputs
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, SlateMaker
-from souk.serving.request import Request, with_events
+from souk.serving.request import Request, past_events, with_events
 from souk.serving.retrieval import Retrieval
 from souk.serving.signatures import QueryTower, Ranker
 from souk.serving.slate import Slate
@@ -141,7 +141,7 @@ class Recommender:
         inputs = query_inputs(features, self.spec)
         excluded = [self._excluded(request, state) for request, state in zip(requests, states, strict=True)]
         vectors = self._vectors(inputs, notes)
-        candidates = self._candidates(requests, states, excluded, vectors, notes)
+        candidates = self._candidates(requests, excluded, vectors, notes)
         heads = self._heads(requests, features, inputs, candidates, notes)
         return [
             self._ranking(candidates[row], heads[row], excluded[row], states[row], notes[row])
@@ -164,9 +164,13 @@ class Recommender:
             logger.warning("features unavailable: %s: %s", type(error).__name__, error)
             for row in rows:
                 notes[row].append("features_unavailable")
+        past = [past_events(request) for request in requests]
+        for note, events, request in zip(notes, past, requests, strict=True):
+            if len(events) < len(request.events):
+                note.append("future_events")
         return [
-            with_events(state or UserState(request.user_id), request.events, self.spec)
-            for state, request in zip(states, requests, strict=True)
+            with_events(state or UserState(request.user_id), events, self.spec)
+            for state, events, request in zip(states, past, requests, strict=True)
         ]
 
     def _excluded(self, request: Request, state: UserState) -> frozenset[int]:
@@ -188,7 +192,6 @@ class Recommender:
     def _candidates(
         self,
         requests: Sequence[Request],
-        states: Sequence[UserState],
         excluded: Sequence[frozenset[int]],
         vectors: np.ndarray,
         notes: Notes,
@@ -203,12 +206,10 @@ class Recommender:
             positions, scores, healthy = self.retrieval.search(
                 vectors[searched], most, [excluded[row] for row in searched]
             )
-            for row, line, values in zip(searched, positions, scores, strict=True):
+            for row, line, values, answered in zip(searched, positions, scores, healthy, strict=True):
                 kept = line[: wanted[row]] >= 0
                 found[row] = Candidates(line[: wanted[row]][kept], values[: wanted[row]][kept])
-                if not states[row].count:
-                    found[row] = self._with_popular(found[row], states[row], excluded[row], vectors[row])
-                if not healthy:
+                if not answered:
                     notes[row].append("index_unavailable")
         for row, request in enumerate(requests):
             if usable[row] and request.candidates is not None:
@@ -221,21 +222,6 @@ class Recommender:
         scores = self.retrieval.exact.vectors[chosen] @ vector
         order = np.argsort(-scores, kind="stable")
         return Candidates(chosen[order], scores[order])
-
-    def _with_popular(
-        self, candidates: Candidates, state: UserState, excluded: frozenset[int], vector: np.ndarray
-    ) -> Candidates:
-        """A user without history is also offered what is popular in their segments."""
-        known = excluded.union(candidates.positions.tolist())
-        popular = [
-            p for p in dict.fromkeys(self._safe.for_user(state)) if p not in known and self.catalogue.available[p]
-        ]
-        added = self._scored(popular[: self.settings.candidates // 2], vector)
-        return Candidates(
-            np.concatenate([candidates.positions, added.positions]),
-            np.concatenate([candidates.scores, added.scores]),
-            len(added.positions),
-        )
 
     def _heads(
         self,

@@ -56,6 +56,11 @@ class Request:
     degraded: tuple[str, ...] = ()
 
 
+def past_events(request: Request) -> list[Event]:
+    """The request's events before its own time: what is not yet past may not push out what is."""
+    return [event for event in request.events if event.timestamp < request.timestamp]
+
+
 def with_events(state: UserState, events: Sequence[Event], spec: FeatureSpec) -> UserState:
     """The state after the request's own events; those not newer than its last event are taken as known already."""
     last = state.events[-1].order if state.events else (-1, "")

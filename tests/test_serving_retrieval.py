@@ -1,0 +1,80 @@
+"""Which of the two indexes answers a query, and that both give the same."""
+
+import numpy as np
+import pytest
+
+from souk.index.exact import ExactIndex
+from souk.index.interface import IndexUnavailable
+from souk.index.milvus import OVERFETCH, MilvusIndex, build
+from souk.serving.retrieval import SHARED_EXCLUSIONS, Retrieval
+
+ITEMS, DIM, K = 1000, 8, 20
+
+
+class Counted(MilvusIndex):
+    """Milvus, and how often it was called for how many queries."""
+
+    calls: list[int]
+    down = False
+
+    def _hits(self, queries, *args):
+        self.calls.append(len(queries))
+        if self.down:
+            raise IndexUnavailable("Milvus to answer", "nothing")
+        return super()._hits(queries, *args)
+
+
+@pytest.fixture
+def exact():
+    random = np.random.default_rng(5)
+    rows = random.normal(size=(ITEMS, DIM)).astype(np.float32)
+    return ExactIndex(rows / np.linalg.norm(rows, axis=1, keepdims=True), random.random(ITEMS) < 0.9)
+
+
+@pytest.fixture
+def milvus(exact, tmp_path):
+    path = str(tmp_path / "items.db")
+    build(path, "items", exact.vectors, exact.available)
+    index = Counted(path, "items", exact.available)
+    index.calls = []
+    index.open()
+    yield index
+    index.close()
+
+
+def queries(*exclusions):
+    """A query for each number: its vector, and that many items to leave out."""
+    random = np.random.default_rng(6)
+    exclude = [frozenset(random.choice(ITEMS, size, replace=False).tolist()) for size in exclusions]
+    return random.normal(size=(len(exclusions), DIM)).astype(np.float32), exclude
+
+
+def test_the_bound_is_that_of_milvus():
+    assert SHARED_EXCLUSIONS == OVERFETCH
+
+
+def test_queries_with_many_exclusions_cost_milvus_nothing_and_get_the_same_answer(exact, milvus):
+    vectors, exclude = queries(0, 201, 200, 700, 201, 3)
+    wanted, scores = milvus.search(vectors, K, exclude)
+    milvus.calls.clear()
+    positions, found, healthy = Retrieval(milvus, exact, lambda: 0.0).search(vectors, K, exclude)
+    assert milvus.calls == [3], "one call for the three others"
+    assert healthy.all() and positions.tolist() == wanted.tolist()
+    assert found == pytest.approx(scores, abs=1e-5)
+
+
+def test_only_queries_that_were_milvus_to_answer_are_degraded_without_it(exact, milvus):
+    vectors, exclude = queries(0, 500, 1)
+    milvus.down = True
+    retrieval = Retrieval(milvus, exact, lambda: 0.0)
+    for _ in range(2):
+        positions, _, healthy = retrieval.search(vectors, K, exclude)
+        assert healthy.tolist() == [False, True, False]
+        assert positions.tolist() == exact.search(vectors, K, exclude)[0].tolist()
+    assert milvus.calls == [2], "it is left alone for a while"
+
+
+def test_without_an_index_of_record_nothing_is_degraded(exact):
+    vectors, exclude = queries(0, 500)
+    positions, _, healthy = Retrieval(None, exact, lambda: 0.0).search(vectors, K, exclude)
+    assert healthy.all() and positions.tolist() == exact.search(vectors, K, exclude)[0].tolist()
