@@ -6,7 +6,7 @@ import pytest
 
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
-from souk.serving.batch import recommend_file
+from souk.serving.batch import BATCH, recommend_file
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
 from souk.serving.served import open_store
@@ -56,13 +56,16 @@ def test_one_line_in_one_line_out_in_order(workspace, tmp_path):
 
 def test_the_answers_are_the_recommenders(workspace, tmp_path):
     bundle = Bundle.load(workspace.current)
-    requests = [{"user_id": user, "k": k, "timestamp": NOW} for user in ("ann", "bob", "new") for k in (1, 20, 50)] * 20
-    lines = [json.dumps(request).encode() for request in requests]
+    kinds = [{"user_id": user, "k": k, "timestamp": NOW} for user in ("ann", "bob", "new") for k in (1, 20, 50)]
+    lines = [json.dumps(kinds[n % len(kinds)]).encode() for n in range(2 * BATCH + 5)]
     recommend_file(workspace.root, write(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl", NOW)
     recommender = Recommender.load(bundle, None, open_store(workspace, bundle))
     parser = RequestParser(SPEC, 10, 50)
-    for request, answer in zip(requests, read(tmp_path / "out.jsonl"), strict=True):
-        (slate,) = recommender.recommend([parser.parse(request, NOW)])
+    slates = [recommender.recommend([parser.parse(request, NOW)])[0] for request in kinds]
+    answers = read(tmp_path / "out.jsonl")
+    assert len(answers) == len(lines)
+    for number, answer in enumerate(answers):
+        slate = slates[number % len(kinds)]
         assert answer["items"] == [item.item_id for item in slate.items]
         assert answer["scores"] == pytest.approx([item.score for item in slate.items], abs=1e-6)
 

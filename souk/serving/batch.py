@@ -92,6 +92,7 @@ def recommend_file(
         expected = f"{requests} to be readable and {output} to be writable"
         raise SoukError(expected, f"{type(error).__name__}: {error}", "Check both paths.") from error
     finally:
+        gc.unfreeze()
         partial.unlink(missing_ok=True)
     return counts
 
