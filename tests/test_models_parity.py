@@ -36,11 +36,14 @@ BOUNDARY = "validation_start"
 class Trained:
     """Towers fitted up to the boundary, the ranker's examples of the window after it, and a bundle of both models.
 
-    Users have two events at a time now and then, some items are of unknown age, and none comes back within five days.
+    Users have two events at a time now and then, some items are of unknown age, and the repeat rule forbids what some
+    users do.
     """
 
     def __init__(self, folder):
         self.events, items, self.users = cycle_market(users=24, items=16)
+        again = self.events["event_id"].str[-1].isin(["1", "9"])
+        self.events.loc[again, "item_id"] = self.events["item_id"].shift(1)[again]
         day = self.events["timestamp"] // DAY_MS
         self.events["timestamp"] -= (day % 5 == 4) * DAY_MS
         items.loc[items.index % 4 == 0, "category"] = "stall"
@@ -127,6 +130,8 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
     assert [ranking.state.user_id for ranking in rankings] == examples.users.tolist()
     assert not any(ranking.degraded for ranking in rankings)
     assert 0 < examples.retrieved.mean() < 1 and not examples.first.all()
+    own = examples.pair[np.arange(len(examples)), examples.own, PAIR_FEATURES.index("log_rank")]
+    assert (own[~examples.retrieved] < np.log1p(COUNT)).any(), "no forbidden item would have had a place"
     row, column = np.nonzero(examples.candidate)
     np.testing.assert_array_equal(request, row)
     np.testing.assert_array_equal(positions, examples.positions[row, column])
