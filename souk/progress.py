@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import resource
 import sys
@@ -31,8 +32,11 @@ def report(text: str) -> None:
 
 
 def record(artifact: Any, values: Mapping[str, float]) -> None:
-    """Puts `values` into a KFP Metrics artifact: its metadata, for the UI, and its file, for the cache."""
-    artifact.metadata.update(values)
+    """Puts `values` into a KFP Metrics artifact: its metadata, for the UI, and its file, for the cache.
+
+    What could not be measured (NaN) is left out of the metadata, whose format has no such number.
+    """
+    artifact.metadata.update({name: value for name, value in values.items() if math.isfinite(value)})
     path = Path(artifact.path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(values), sort_keys=True, indent=1), encoding="utf-8")

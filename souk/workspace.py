@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from souk.errors import SoukError
 
@@ -80,14 +81,21 @@ class Workspace:
         Raises:
             SoukError: another run is at work here, or steps of a killed one do not end.
         """
-        self.runs.mkdir(parents=True, exist_ok=True)
         path = self.runs / "lock"
-        with path.open("a+", encoding="utf-8") as file:
+        with self._writable(path) as file:
             self._take(file.fileno(), path)
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
             yield path
+
+    def _writable(self, path: Path) -> TextIO:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a+", encoding="utf-8")
+        except OSError as error:
+            remedy = "Name another with --workspace, or change its permissions."
+            raise SoukError(f"a workspace folder to write to at {self.root}", str(error), remedy) from error
 
     def _take(self, lock: int, path: Path) -> None:
         """Alone first (no step of an older run is left), then shared with our own steps."""

@@ -19,6 +19,22 @@ def test_platt_has_an_answer_for_one_class_and_for_separable_data(labels):
     assert np.isfinite([slope, offset]).all()
 
 
+def test_platt_settles_where_plain_newton_steps_diverge():
+    random = np.random.default_rng(0)
+    logits = np.concatenate([random.normal(0, 0.3, 500), random.normal(-12, 1, 4500)])
+    labels = np.concatenate([random.random(500) < 0.6, np.zeros(4500)]).astype(int)
+    slope, offset = platt(logits, labels)
+    near = 1 / (1 + np.exp(-(slope * logits[:500] + offset)))
+    assert near.mean() == pytest.approx(0.6, abs=0.05)
+    assert 0 < slope < 5
+
+
+def test_platt_gives_no_say_to_logits_that_tell_the_contrary():
+    slope, offset = platt(np.array([-1.0, -0.5, 0.5, 1.0]), np.array([1, 1, 0, 0]))
+    assert slope == 0
+    assert offset == pytest.approx(0)
+
+
 def test_platt_without_rows_changes_nothing():
     assert platt(np.zeros(0), np.zeros(0)) == (1.0, 0.0)
 

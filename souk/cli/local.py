@@ -78,7 +78,11 @@ class _Hooks:
 
     def execute(self, **call: Any) -> Any:
         self._task, self._ran, began = call["task_spec"].task_info.name, False, time.monotonic()
-        outputs, outcome = self._execute(**call)
+        try:
+            outputs, outcome = self._execute(**call)
+        except Exception as error:  # kfp's own, of what a step gave it
+            self._observer.line(f"{progress.FAIL}A fault of Souk, not of yours: {type(error).__name__}: {error}")
+            outputs, outcome = {}, status.Status.FAILURE
         good = outcome == status.Status.SUCCESS
         self._observer.finished(self._task, outputs if good else None, time.monotonic() - began, not self._ran)
         return outputs, outcome

@@ -11,11 +11,18 @@ def add_workspace(parser: argparse.ArgumentParser, default: str = ".souk") -> No
     )
 
 
+def at_least_one(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text!r}")
+    return int(text)
+
+
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
     """What a pipeline run can be told beside its config."""
     parser.add_argument("--config", required=True, metavar="FILE", help="the dataset config (docs/data.md)")
     parser.add_argument(
-        "--epochs", type=int, default=0, metavar="N", help="epochs of the towers, instead of the config's"
+        "--epochs", type=at_least_one, default=0, metavar="N", help="epochs of the towers, instead of the config's"
     )
     parser.add_argument(
         "--gate-margin", type=float, metavar="X", help="margin over the champion, instead of the config's"

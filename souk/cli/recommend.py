@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 
 from souk.cli import options
+from souk.cli.quiet import load_tensorflow, quiet_loading
 from souk.workspace import Workspace
 
 
@@ -22,10 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, also where some lines had errors: they stand in the output."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
     print(f"loading {folder.name}", file=sys.stderr, flush=True)
-    from souk.serving.batch import recommend_file
+    load_tensorflow()
+    with quiet_loading():
+        from souk.serving.batch import recommend_file
 
     began = time.monotonic()
     counts = recommend_file(

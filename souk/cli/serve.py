@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from souk.cli import options
+from souk.cli.quiet import load_tensorflow, quiet_loading
 from souk.workspace import Workspace
 
 
@@ -32,10 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after it was told to stop."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
     print(f"loading {folder.name}", file=sys.stderr, flush=True)
-    from souk.serving.server import serve
+    load_tensorflow()
+    with quiet_loading():
+        from souk.serving.server import serve
 
     serve(
         workspace=arguments.workspace,

@@ -61,7 +61,10 @@ class Runner:
         """A new pipeline on this runner."""
         if self.name == EMBEDDED:
             return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(self.options)))
-        return beam.Pipeline(options=PipelineOptions([f"--runner={self.name}", *self.options]))
+        try:
+            return beam.Pipeline(options=PipelineOptions([f"--runner={self.name}", *self.options]))
+        except ValueError as error:
+            raise SoukError("a Beam runner", repr(self.name), f"{error}") from error
 
 
 def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: Runner) -> dict[str, float]:

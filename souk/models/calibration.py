@@ -8,9 +8,11 @@ ROC_POINTS = 100
 
 
 def platt(logits: np.ndarray, labels: np.ndarray, steps: int = 50) -> tuple[float, float]:
-    """The slope and offset of sigmoid(slope · logit + offset) that fit the labels best (Platt 1999), by Newton steps.
+    """The slope and offset of sigmoid(slope · logit + offset) that fit the labels best (Platt 1999).
 
-    The labels are drawn to (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2) as in the paper, so that separable data has an answer.
+    Newton steps with a line search (Lin, Lin and Weng 2007, A note on Platt's probabilistic outputs). The labels are
+    drawn to (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2) as in the paper, so that separable data has an answer. Logits that
+    tell nothing, or the contrary, are given no say: slope 0, the mean alone.
 
     Args:
         logits: `[rows]`.
@@ -22,16 +24,24 @@ def platt(logits: np.ndarray, labels: np.ndarray, steps: int = 50) -> tuple[floa
     positive = labels.sum()
     wanted = np.where(labels > 0, (positive + 1) / (positive + 2), 1 / (len(labels) - positive + 2))
     design = np.stack([logits, np.ones(len(logits))], axis=1).astype(np.float64)
-    weights = np.array([0.0, np.log(wanted.mean() / (1 - wanted.mean()))])
+    mean = float(np.log(wanted.mean() / (1 - wanted.mean())))
+
+    def loss(weights: np.ndarray) -> float:
+        z = design @ weights
+        return float((np.logaddexp(0, z) - wanted * z).sum())
+
+    weights = np.array([0.0, mean])
     for _ in range(steps):
-        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (p - wanted) + 1e-6 * weights
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2)
-        move = np.linalg.solve(curvature, gradient)
-        weights -= move
-        if np.abs(move).max() < 1e-8:
+        p = 1 / (1 + np.exp(-np.clip(design @ weights, -500, 500)))
+        gradient = design.T @ (p - wanted)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + 1e-12 * np.eye(2)
+        move, rate, now = np.linalg.solve(curvature, gradient), 1.0, loss(weights)
+        while loss(weights - rate * move) > now - 1e-4 * rate * float(gradient @ move) and rate > 1e-10:
+            rate /= 2
+        if rate <= 1e-10 or np.abs(rate * move).max() < 1e-8:
             break
-    return float(weights[0]), float(weights[1])
+        weights = weights - rate * move
+    return (float(weights[0]), float(weights[1])) if weights[0] > 0 else (0.0, mean)
 
 
 def roc(scores: np.ndarray, labels: np.ndarray) -> dict[str, list[float]]:

@@ -42,7 +42,7 @@ def show_text(workspace: Workspace, name: str) -> str:
         f"slate       {settings.slate_size} of {settings.candidates} candidates; weights {_plain(settings.objectives)}",
         f"files       {len(manifest['files'])}",
         "lineage",
-        *_indented(_flat(manifest["lineage"])),
+        *_indented({key: value for key, value in _flat(manifest["lineage"]).items() if value is not None}),
     ]
     summary = folder / "evaluation" / "summary.md"
     return "\n".join([*lines, "", summary.read_text(encoding="utf-8").rstrip()] if summary.exists() else lines)

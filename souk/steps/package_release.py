@@ -108,7 +108,7 @@ def _lineage(origins: dict[str, Path], bundle: Bundle, config: dict[str, Any]) -
 
 def _training(folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = _read_json(folder / "training.json")
-    return {key: value for key, value in record.items() if key != "history"}
+    return {key: value for key, value in record.items() if key not in ("history", "roc")}
 
 
 def _read_json(path: Path) -> Any:
