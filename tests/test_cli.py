@@ -58,7 +58,18 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"souk {souk.__version__}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["rnu"], ["run"], ["release"], ["release", "show"], ["init", "--output", "x"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["rnu"],
+        ["run"],
+        ["release"],
+        ["release", "show"],
+        ["init", "--output", "x"],
+        ["run", "--config", "x", "--epochs", "0"],
+    ],
+)
 def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(words)

@@ -66,3 +66,14 @@ def test_record_fills_the_artifact_and_its_file(tmp_path: Path) -> None:
     progress.record(Artifact, {"loss": 0.5})
     assert Artifact.metadata == {"loss": 0.5}
     assert Path(Artifact.path).read_text("utf-8") == '{\n "loss": 0.5\n}'
+
+
+def test_what_could_not_be_measured_does_not_reach_the_metadata(tmp_path: Path) -> None:
+    """kfp cannot write NaN: a step whose metric has no answer must not end in kfp's own error."""
+
+    class Artifact:
+        metadata: ClassVar[dict[str, float]] = {}
+        path = str(tmp_path / "metrics")
+
+    progress.record(Artifact, {"auc": float("nan"), "loss": 0.5})
+    assert Artifact.metadata == {"loss": 0.5}

@@ -56,3 +56,10 @@ def test_a_run_waits_for_the_last_step_of_a_killed_one(tmp_path: Path, monkeypat
 def test_steps_share_the_lock(tmp_path: Path) -> None:
     with Workspace(tmp_path).locked() as path, path.open() as step:
         fcntl.flock(step, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_a_workspace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    workspace = Workspace(tmp_path / "file")
+    with pytest.raises(SoukError, match="a workspace folder to write to"), workspace.locked():
+        pass
