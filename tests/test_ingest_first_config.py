@@ -147,6 +147,17 @@ def test_ratings_that_nobody_repeats(tmp_path: Path) -> None:
     assert read(config, "events").faults == []
 
 
+def test_a_column_that_may_be_the_type_is_pointed_at(tmp_path: Path) -> None:
+    kinds = ["angesehen", "gekauft", "retoure"]
+    rows = [
+        {"user_id": f"u{n % 9}", "item_id": f"i{n % 7}", "timestamp": 1_700_000_000_000 + n, "Vorgang": kinds[n % 3]}
+        for n in range(200)
+    ]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"))
+    assert config.data.events.constants == {"event_type": "click"}
+    assert "OR IS IT Vorgang (angesehen, gekauft, retoure)?" in text
+
+
 def test_impressions_with_a_click_column(tmp_path: Path) -> None:
     rows = [
         {"user": n % 9, "item": n % 5, "ts": 1_700_000_000 + n, "click": int(n % 4 == 0), "position": 1}

@@ -128,6 +128,9 @@ def map_time(table: Table) -> None:
         table.source = table.source.model_copy(update={"timestamp_unit": unit})
 
 
+MOST_TYPES = 12  # values of a column that could be event types
+
+
 def map_type(table: Table) -> None:
     """The event type: a column of few values, else one type for all."""
     value = _named(table, "value")
@@ -145,15 +148,27 @@ def map_type(table: Table) -> None:
             known = f"{match}s" if match else "unknown to Souk: is it a click?"
             table.types[text] = match or EventType.CLICK, known
     elif value is not None and value.numeric and value.plain not in ("quantity", "qty"):
-        table.constants["event_type"] = "rating", f"there is no type column, but {value.name}"
+        table.constants["event_type"] = "rating", f"there is no type column, but {value.name}{_perhaps_type(table)}"
     elif (
         value is not None
         or _named(table, "price")
         or any("invoice" in c.plain or "order" in c.plain for c in table.free)
     ):
-        table.constants["event_type"] = "purchase", "there is no type column, but quantities, prices or orders"
+        table.constants["event_type"] = (
+            "purchase",
+            f"no type column, but quantities, prices or orders{_perhaps_type(table)}",
+        )
     else:
-        table.constants["event_type"] = "click", "there is no type column"
+        table.constants["event_type"] = "click", f"there is no type column{_perhaps_type(table)}"
+
+
+def _perhaps_type(table: Table) -> str:
+    """Which column could say the type of an event in words that Souk does not know, for a comment."""
+    for column in table.free:
+        if not column.nested and not column.numeric and 2 <= column.distinct <= MOST_TYPES:
+            shown = ", ".join(sorted(pc.unique(column.texts).to_pylist())[:4])
+            return f"; OR IS IT {column.name} ({shown})? Then map it to event_type, and its values under event_types"
+    return ""
 
 
 def _kind_of(text: str) -> EventType | None:

@@ -79,7 +79,17 @@ def _quarantine(table: Quarantine) -> str:
 def _columns(statistics: Any) -> str:
     data = statistics.datasets[0]
     rows = [_column(feature, data.num_examples) for feature in data.features]
-    header = ("Column", "Type", "Missing", "Distinct", "Minimum", "Median", "Maximum", "Most frequent", "Distribution")
+    header = (
+        "Column",
+        "Type",
+        "Missing",
+        "Distinct (about)",
+        "Minimum",
+        "Median",
+        "Maximum",
+        "Most frequent",
+        "Distribution",
+    )
     return _table(header, rows, raw=True) if rows else "<p>No rows.</p>"
 
 
@@ -87,10 +97,13 @@ def _column(feature: Any, rows: int) -> tuple[str, ...]:
     name, kind = feature.path.step[0], statistics_pb2.FeatureNameStatistics.Type.Name(feature.type).lower()
     if feature.HasField("string_stats"):
         text, common = feature.string_stats, feature.string_stats.common_stats
-        top = [(value.value, value.frequency) for value in text.top_values[:BARS]]
+        # TFDV counts distinct and frequent values by sketches: of a column of ids they say nothing.
+        distinct = min(text.unique, common.num_non_missing)
+        repeats = 2 * distinct < common.num_non_missing
+        top = [(value.value, value.frequency) for value in text.top_values[:BARS]] if repeats else []
         frequent = ", ".join(f"{value} ({count:,.0f})" for value, count in top[:3])
         chart = histogram([count for _, count in top], [value for value, _ in top])
-        numbers = (f"{text.unique:,}", "", "", "", escape(frequent[:120]))
+        numbers = (f"{distinct:,}", "", "", "", escape(frequent[:120]))
     else:
         number, common = feature.num_stats, feature.num_stats.common_stats
         numbers = ("", f"{number.min:,.6g}", f"{number.median:,.6g}", f"{number.max:,.6g}", "")
