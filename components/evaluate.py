@@ -30,7 +30,7 @@ def evaluate(
     Args:
         config: the sections that the step reads, JSON.
         gate_margin: overrides the config's `evaluate.margin`; "" takes the config's.
-        champion: name of the release that is served; "" for none.
+        champion: name of the release that is served; "" for the workspace's current one, if there is any.
         workspace: path of the workspace, which holds the champion.
         tables: output of `ingest`.
         features: output of `build_features`.

@@ -56,7 +56,7 @@ def training(
         fingerprint: hash of the data's content.
         ingest_config: JSON of the config's sections for the step; likewise the other `*_config`.
         schema: TFDV schemas to enforce, JSON; "" for those of the workspace.
-        champion: name of the release that is served; "" for none.
+        champion: name of the release that is served; "" for the workspace's current one, if there is any.
         beam_runner: name of a Beam runner.
         beam_options: Beam flags, a JSON list; "" for none.
         epochs: overrides the config's epochs of the towers; 0 takes the config's.

@@ -35,7 +35,7 @@ class FixedModels(ModelRepositoryExtension):
 
     async def load(self, model_name: str) -> None:
         """Refuses."""
-        raise InvalidInput("Expected no call to load. Received: one. `souk deploy` moves releases.")
+        raise InvalidInput("Expected no call to load. Received: one. The pipeline and `souk rollback` move releases.")
 
     async def unload(self, model_name: str) -> None:
         """Refuses."""
