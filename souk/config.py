@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal
 
 import yaml
@@ -20,6 +21,20 @@ from souk.schema import EventType, Kind, contract
 
 NAME = r"^[a-z][a-z0-9_]*$"
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
+
+
+def template_parts(text: str) -> list[tuple[str, str]]:
+    """The parts of a template, "{a}, {b}": pairs of a text and the column after it, "" after the last text.
+
+    Raises:
+        ValueError: braces that do not match, or that hold more than a name. "{{" and "}}" are braces of the text.
+    """
+    parts = []
+    for before, name, form, conversion in Formatter().parse(text):
+        if name == "" or form or conversion:
+            raise ValueError(f"{text!r}: braces hold the name of a column and nothing else")
+        parts.append((before, name or ""))
+    return parts
 
 
 class Section(BaseModel):
@@ -33,17 +48,27 @@ class Source(Section):
 
     `path` is a local path (relative to the config file), an fsspec URL, or `package://DISTRIBUTION/FILE` for a file
     inside an installed Python package. `columns` maps contract or declared names to the names in the file;
-    `constants` gives columns that the file lacks one value; `separators` splits text into lists; `event_types` maps
-    what the file calls the kinds of events to those of the contract.
+    `templates` makes a column of several of the file; `constants` gives columns that the file lacks one value;
+    `separators` splits text into lists; `event_types` maps what the file calls the kinds of events to those of the
+    contract.
     """
 
     path: str
     format: Literal["auto", "parquet", "csv", "jsonl", "atomic"] = "auto"
     columns: dict[str, str] = {}
+    templates: dict[str, str] = {}
     constants: dict[str, str | int | float | bool] = {}
     separators: dict[str, str] = {}
     event_types: dict[str, EventType] = {}
     timestamp_unit: Literal["ms", "s", "us", "iso"] = "ms"
+
+    @field_validator("templates")
+    @classmethod
+    def _readable_templates(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not any(part for _, part in template_parts(text)):
+                raise ValueError(f'{name}: {text!r} names no column in braces, as "{{basket}}-{{product}}" does')
+        return value
 
 
 class Data(Section):
@@ -141,8 +166,11 @@ class Outliers(Section):
 
 
 class Ingest(Section):
+    """`items_without_events: unavailable` is for a catalogue that lists more than the shop sells."""
+
     quarantine_threshold: float = Field(default=0.05, ge=0, le=1)
     allowed_future_seconds: float = Field(default=300, ge=0)
+    items_without_events: Literal["available", "unavailable"] = "available"
     outliers: Outliers = Outliers()
 
 

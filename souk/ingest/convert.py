@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from souk.config import Source
 from souk.errors import SoukError, unknown
 from souk.ingest import cells
 from souk.ingest.faults import Fault, Reason, fault
+from souk.ingest.templates import check_templates, fill_template, template_columns
 from souk.readers import RawBatch, file_format, read_batches
 from souk.schema import ID_COLUMN, Kind, contract
 
@@ -98,9 +100,10 @@ def read_rows(table: str, source: Source | None, kinds: Mapping[str, Kind]) -> R
     present = {name for batch in batches for name in batch.table.column_names}
     used = _require_columns(table, source, kinds, present)
     _check_times(table, source, whole, faults)
-    if table == "events" and "event_id" not in used:
+    if table == "events" and "event_id" not in {*used, *source.templates}:
         whole = whole.set_column(0, schema.field(0), content_ids(whole.drop_columns(["event_id"]), contract(table)))
-    ignored = tuple(sorted(present - set(used.values()) - {""}))
+    parts = {part for text in source.templates.values() for part in template_columns(text)}
+    ignored = tuple(sorted(present - set(used.values()) - parts - {""}))
     return Rows(table, whole, _merged(faults), tuple(batches), ignored)
 
 
@@ -123,19 +126,25 @@ def content_ids(table: pa.Table, names: Iterable[str]) -> pa.Array:
 
 def _check_names(table: str, source: Source, schema: pa.Schema) -> None:
     """Every name that the source gives must be a column of the table."""
-    for key in ("columns", "constants", "separators"):
+    for key in ("columns", "templates", "constants", "separators"):
         for name in getattr(source, key):
             if name not in schema.names:
                 raise unknown(f"data.{table}.{key}: a contract column or one of columns.{table}", name, schema.names)
-    for name in set(source.columns) & set(source.constants):
-        raise SoukError(f"one origin of {table}.{name}", "a column and a constant", "Leave one of them out.")
+    origins: dict[str, Iterable[str]] = {
+        "column": source.columns,
+        "template": source.templates,
+        "constant": source.constants,
+    }
+    for (one, names), (other, others) in combinations(origins.items(), 2):
+        for name in set(names) & set(others):
+            raise SoukError(f"one origin of {table}.{name}", f"a {one} and a {other}", "Leave one of them out.")
 
 
 def _mapping(table: str, source: Source, kinds: Mapping[str, Kind], present: Iterable[str]) -> dict[str, str]:
     """Column of the table to column of the file: as the config says, else the one of the same name."""
-    found = {}
+    found, made = {}, {*source.constants, *source.templates}
     for name in arrow_schema(table, kinds).names:
-        raw = source.columns.get(name, "" if name in source.constants else name)
+        raw = source.columns.get(name, "" if name in made else name)
         if raw and raw in present:
             found[name] = raw
     return found
@@ -148,7 +157,9 @@ def _require_columns(
     present = list(present)
     found = _mapping(table, source, kinds, present)
     required = {name for name, column in contract(table).items() if column.required} - {"event_id"}
-    for name in sorted((required | set(kinds) | set(source.columns)) - set(found) - set(source.constants)):
+    check_templates(table, source.templates, present, file or source.path)
+    made = {*found, *source.constants, *source.templates}
+    for name in sorted((required | set(kinds) | set(source.columns)) - made):
         raw = source.columns.get(name, name)
         if raw:
             error = unknown(f"a column for {table}.{name} in {file or source.path}", raw, present)
@@ -169,13 +180,16 @@ def _convert(
     if batch.lines is None:
         found = _require_columns(table, source, kinds, names, batch.file)
     size = len(batch.positions)
-    raw_faults = _raw_faults(batch, found, size)
+    raw_faults = _raw_faults(batch, found, source.templates)
     spoiled = np.zeros(size, bool)
     for each in raw_faults:
         spoiled[each.rows] = True
     columns, faults = [], list(raw_faults)
     for column in schema:
-        array = _raw_column(batch, found.get(column.name), source.constants.get(column.name), size)
+        if column.name in source.templates:
+            array = _made_column(table, column.name, source, kinds, batch)
+        else:
+            array = _raw_column(batch, found.get(column.name), source.constants.get(column.name), size)
         typed, wrong = _parse(table, column, array, source, kinds, batch.file)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
@@ -190,6 +204,21 @@ def _raw_column(batch: RawBatch, name: str | None, constant: str | float | None,
         text = str(constant).lower() if isinstance(constant, bool) else str(constant)
         return pa.repeat(pa.scalar(text, pa.string()), size)
     return pa.nulls(size)
+
+
+def _made_column(table: str, name: str, source: Source, kinds: Mapping[str, Kind], batch: RawBatch) -> pa.Array:
+    text = source.templates[name]
+    parts = {
+        part: batch.table[part].combine_chunks() for part in template_columns(text) if part in batch.table.column_names
+    }
+    known = contract(table).get(name)
+    path = kinds.get(name) is Kind.PATH or name == "category"
+    try:
+        return fill_template(text, parts, len(batch.positions), bool(known and known.required), path)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        nested = next(part for part, array in parts.items() if pa.types.is_nested(array.type))
+        received = f"column {nested} of {parts[nested].type} in {batch.file}"
+        raise SoukError(f"texts or numbers in data.{table}.templates.{name}", received, "Leave it out.") from error
 
 
 def _parse(
@@ -221,16 +250,18 @@ def _parse(
         ) from error
 
 
-def _raw_faults(batch: RawBatch, found: Mapping[str, str], size: int) -> list[Fault]:
+def _raw_faults(batch: RawBatch, found: Mapping[str, str], templates: Mapping[str, str]) -> list[Fault]:
     """Rows that are malformed, and cells in use that are not UTF-8."""
     faults = []
     if batch.malformed:
         faults.append(Fault(Reason.MALFORMED, "", np.array(sorted(batch.malformed), dtype=np.int64)))
-    target = {raw: name for name, raw in found.items()} | {"": ""}
+    targets: dict[str, list[str]] = {"": [""]}
+    for name, raw in [*found.items(), *((n, part) for n, text in templates.items() for part in template_columns(text))]:
+        targets.setdefault(raw, []).append(name)
     places: dict[str, list[int]] = {}
-    for row, name in batch.undecodable:
-        if name in target and row not in batch.malformed:
-            places.setdefault(target[name], []).append(row)
+    for row, raw in batch.undecodable:
+        for name in targets.get(raw, ()) if row not in batch.malformed else ():
+            places.setdefault(name, []).append(row)
     return faults + [Fault(Reason.ENCODING, name, np.unique(np.array(rows))) for name, rows in places.items()]
 
 

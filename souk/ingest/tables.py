@@ -14,11 +14,12 @@ from souk.ingest.files import whole_file, write_parquet
 from souk.schema import ID_COLUMN
 
 
-def complete(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+def complete(tables: Mapping[str, pa.Table], withdraw: bool = False) -> dict[str, pa.Table]:
     """Sorts the tables, and adds items and users that only events know.
 
     Args:
         tables: accepted rows of events, items and users.
+        withdraw: whether items without an event are not available.
     """
     events = tables["events"].sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
     done = {"events": events}
@@ -31,7 +32,10 @@ def complete(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         done[name] = pa.concat_tables([known, pa.Table.from_arrays(columns, schema=known.schema)]).sort_by(key)
     items = done["items"]
     place = items.column_names.index("available")
-    done["items"] = items.set_column(place, items.schema.field(place), pc.fill_null(items["available"], True))
+    available = pc.fill_null(items["available"], True)
+    if withdraw:
+        available = pc.and_(available, pc.is_in(items["item_id"], value_set=pc.unique(events["item_id"])))
+    done["items"] = items.set_column(place, items.schema.field(place), available)
     return done
 
 

