@@ -47,6 +47,16 @@ def target_ranks(scores: Floats, targets: Ints) -> Floats:
     return np.where(np.isneginf(own), np.inf, 1.0 + above + before)
 
 
+def top(scores: Floats, k: int) -> Ints:
+    """The positions of the `k` highest finite `scores` `[items]`, best first, ties by position."""
+    if k < len(scores):
+        bound = np.partition(scores, len(scores) - k)[len(scores) - k]
+        candidates = np.flatnonzero((scores >= bound) & (scores > -np.inf))
+    else:
+        candidates = np.flatnonzero(scores > -np.inf)
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:k]
+
+
 def query_metric(name: str, ranks: Sequence[Floats]) -> Floats:
     """One metric of each query.
 

@@ -172,9 +172,10 @@ def scored(shop):
     return queries, catalogue, towers, Slates("slate", towers).load()
 
 
-def order(scores, query):
+def order(scores, query, catalogue):
     scores = scores.copy()
     scores[query.excluded] = -np.inf
+    scores[~catalogue.available] = -np.inf
     return [place for place in np.argsort(-scores, kind="stable") if scores[place] > -np.inf]
 
 
@@ -191,7 +192,7 @@ def test_towers_follow_the_history(scored):
 def test_slates_are_candidates_by_the_ranker_then_retrieval_order(scored):
     queries, catalogue, towers, slates = scored
     for query, flat, ranked in zip(queries, towers.score(queries), slates.score(queries), strict=True):
-        retrieved, shown = order(flat, query), order(ranked, query)
+        retrieved, shown = order(flat, query, catalogue), order(ranked, query, catalogue)
         assert set(shown[:8]) == set(retrieved[:8])
         assert shown[8:] == retrieved[8:]
         prices = [fixtures.PRICES[catalogue.ids[place]] for place in shown[:8]]

@@ -14,7 +14,7 @@ from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import read_transformed
 from souk.models.rank_examples import read_rank_examples
 from souk.models.ranker import HEADS, Ranker
-from souk.models.retrieve import item_vectors, query_vectors, write_candidates
+from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
 from souk.pairs import PAIR_FEATURES, ItemTable
@@ -65,9 +65,10 @@ class Trained:
         self.vectors = item_vectors(towers, self.catalogue)
         queries = query_vectors(towers, self.sequences, *self.window)
         path = self.folder / "candidates.parquet"
-        write_candidates(path, self.folder, queries, self.vectors, self.catalogue, self.spec, self.window)
+        drawn = draw_examples(self.folder, *self.window, 0)
+        write_candidates(path, self.folder, drawn, queries, self.vectors, self.catalogue, self.spec)
         items = ItemTable.load(self.folder, BOUNDARY, self.vectors)
-        self.examples = read_rank_examples(self.folder, path, self.sequences, items, self.window, COUNT, 0)
+        self.examples = read_rank_examples(path, self.sequences, items, self.window, COUNT)
         ServedQueryTower(towers, self.transforms, self.spec).save(self.folder / "query_tower")
 
     def _make_ranker(self):

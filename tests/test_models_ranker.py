@@ -17,7 +17,7 @@ from souk.models.fit_ranker import fit_ranker, ndcg, new_ranker, split_users
 from souk.models.inputs import read_transformed
 from souk.models.rank_examples import read_rank_examples
 from souk.models.ranker import SCORE, Ranker, listwise_loss, satisfied_loss
-from souk.models.retrieve import write_candidates
+from souk.models.retrieve import draw_examples, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import named_weights
@@ -45,12 +45,14 @@ class Ranked:
         self.vectors /= np.linalg.norm(self.vectors, axis=1, keepdims=True)
         queries = {event: random.normal(size=8).astype(np.float32) for event in events["event_id"]}
         path = folder / "candidates.parquet"
-        write_candidates(path, folder, queries, self.vectors, self.catalogue, self.spec, self.window)
+        write_candidates(
+            path, folder, draw_examples(folder, *self.window, 0), queries, self.vectors, self.catalogue, self.spec
+        )
 
     def examples(self, count=12):
         items = ItemTable.load(self.folder, "validation_start", self.vectors)
         path = self.folder / "candidates.parquet"
-        return read_rank_examples(self.folder, path, self.sequences, items, self.window, count, 0)
+        return read_rank_examples(path, self.sequences, items, self.window, count)
 
     def ranker(self, examples):
         keras.utils.set_random_seed(3)
@@ -130,8 +132,8 @@ def test_what_was_taken_at_the_same_time_is_no_negative(tmp_path):
 
 def test_a_label_that_is_known_only_after_the_window_is_not_known(ranked, tmp_path):
     shutil.copytree(ranked.folder, tmp_path / "late")
-    table = pq.read_table(ranked.folder / "examples.parquet").to_pandas()
-    table.assign(satisfied_at=ranked.window[1]).to_parquet(tmp_path / "late" / "examples.parquet", index=False)
+    table = pq.read_table(ranked.folder / "candidates.parquet").to_pandas()
+    table.assign(satisfied_at=ranked.window[1]).to_parquet(tmp_path / "late" / "candidates.parquet", index=False)
     late = copy.copy(ranked)
     late.folder = tmp_path / "late"
     assert (late.examples().satisfied == -1).all()
@@ -141,8 +143,8 @@ def test_a_label_that_is_known_only_after_the_window_is_not_known(ranked, tmp_pa
 def test_candidates_of_another_window_are_refused(ranked):
     items = ItemTable.load(ranked.folder, "validation_start", ranked.vectors)
     path = ranked.folder / "candidates.parquet"
-    with pytest.raises(SoukError, match="candidates of the window"):
-        read_rank_examples(ranked.folder, path, ranked.sequences, items, (0, ranked.window[0]), 12, 0)
+    with pytest.raises(SoukError, match="candidates of examples from"):
+        read_rank_examples(path, ranked.sequences, items, (0, ranked.window[0]), 12)
 
 
 def test_held_out_users_are_others():

@@ -14,7 +14,7 @@ from souk.errors import SoukError
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, mark_seen, new_towers
 from souk.models.inputs import UNKNOWN, read_transformed
-from souk.models.retrieve import item_vectors, query_vectors, write_candidates
+from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import load_weights, named_weights, save_weights
@@ -183,8 +183,9 @@ def test_candidates_obey_the_repeat_rule_and_time(tmp_path):
     model = market.towers()
     window = market.windows["validation_start"], market.windows["test_start"]
     queries, vectors = query_vectors(model, market.sequences, *window), item_vectors(model, market.catalogue)
+    drawn = draw_examples(market.folder, *window, 0)
     share = write_candidates(
-        tmp_path / "c.parquet", market.folder, queries, vectors, market.catalogue, market.spec, window
+        tmp_path / "c.parquet", market.folder, drawn, queries, vectors, market.catalogue, market.spec
     )
     found = pq.read_table(tmp_path / "c.parquet").to_pylist()
     examples = pq.read_table(tmp_path / "examples.parquet").to_pylist()

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from souk.evaluation.queries import Catalogue, Query
-from souk.metrics import Floats, Ints
+from souk.metrics import Floats, Ints, top
 
 
 class Scorer(Protocol):
@@ -68,9 +68,10 @@ class ItemKnn:
                 continue
             together = np.bincount(np.concatenate([baskets[user] for user in own]), minlength=count)
             together[item] = 0
-            similarity = together / (np.sqrt(users[item] * users) + shrinkage)
-            best = np.argpartition(-similarity, kept - 1)[:kept]
-            self._items[item], self._similarities[item] = best, similarity[best]
+            others = np.flatnonzero(together)
+            similarity = together[others] / (np.sqrt(users[item] * users[others]) + shrinkage)
+            best = top(similarity, kept)
+            self._items[item, : len(best)], self._similarities[item, : len(best)] = others[best], similarity[best]
         self._ties = (catalogue.popularity / max(1, catalogue.popularity.sum()) * 1e-6).astype(np.float32)
         self._longest = longest
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from souk.evaluation.baselines import Scorer
 from souk.evaluation.queries import Catalogue, Query
-from souk.metrics import Floats, Ints, bootstrap, coverage, mean_by_user, query_metric, target_ranks
+from souk.metrics import Floats, Ints, bootstrap, coverage, mean_by_user, query_metric, target_ranks, top
 
 METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 TOP = 10
@@ -40,13 +40,14 @@ class Ranking:
 
 
 def rank(scorer: Scorer, queries: Sequence[Query], catalogue: Catalogue) -> Ranking:
-    """Ranks the whole catalogue, but for what each query excludes."""
+    """Ranks the whole catalogue, but for what is not available and what each query excludes."""
     ranks: list[Floats] = []
     tops = []
     size = max(1, CELLS // max(1, len(catalogue.ids)))
     for start in range(0, len(queries), size):
         batch = queries[start : start + size]
         scores = np.array(scorer.score(batch), dtype=np.float32)
+        scores[:, ~catalogue.available] = -np.inf
         for row, query in enumerate(batch):
             scores[row, query.excluded] = -np.inf
             ranks.append(target_ranks(scores[row], query.targets))
@@ -124,6 +125,8 @@ def _slice(
 
 def _first(scores: Floats, count: int) -> Ints:
     """`[queries, count]` positions of the best scores, best first; -1 for those that are out of the ranking."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    order = np.where(np.isneginf(np.take_along_axis(scores, order, axis=1)), -1, order)
-    return np.pad(order, ((0, 0), (0, count - order.shape[1])), constant_values=-1)
+    first = np.full((len(scores), count), -1, np.int64)
+    for row, line in enumerate(scores):
+        best = top(line, count)
+        first[row, : len(best)] = best
+    return first

@@ -58,8 +58,8 @@ class Query:
         past: the user's events before it, oldest first, and
         profile: the row of the users table: states in another spec are computed from them.
         history: positions of the items engaged before it, oldest first, repeats kept.
-        excluded: positions that the slate may not show: by the repeat rule, or unavailable.
-        targets: positions of the right items, none of them excluded.
+        excluded: positions that the repeat rule keeps out of the slate; unavailable items are out of every slate.
+        targets: positions of the right items, available and not excluded.
         target_events: the event of each target.
     """
 
@@ -205,14 +205,11 @@ def _query(
     past = events[: bisect_left(events, time, key=lambda e: e.timestamp)]
     profile = window.profiles.get(user, {})
     state = state_of(user, past, spec, profile_of(profile, spec))
-    hidden = np.flatnonzero(~catalogue.available)
-    repeats = [catalogue.position[item] for item in repeat_excluded(state, time, spec) if item in catalogue.position]
-    excluded = np.union1d(hidden, np.array(repeats, dtype=np.int64)).astype(np.int64)
-    barred = set(excluded.tolist())
+    barred = {catalogue.position[item] for item in repeat_excluded(state, time, spec) if item in catalogue.position}
     targets: dict[int, str] = {}
     for event in wanted:
         place = catalogue.position.get(event.item_id)
-        if place is not None and place not in barred:
+        if place is not None and place not in barred and catalogue.available[place]:
             targets.setdefault(place, event.event_id)
     return Query(
         user_id=user,
@@ -222,7 +219,7 @@ def _query(
         past=past,
         profile=profile,
         history=np.array([catalogue.position[e.item_id] for e in past if engaging(e, spec)], dtype=np.int64),
-        excluded=excluded,
+        excluded=np.array(sorted(barred), dtype=np.int64),
         targets=np.array(list(targets), dtype=np.int64),
         target_events=tuple(targets.values()),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from souk.index.interface import Exclusions, Index, padded
+from souk.metrics import top
 
 BLOCK = 16_000_000  # scores held at once
 
@@ -46,13 +47,3 @@ class ExactIndex(Index):
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def top(scores: np.ndarray, k: int) -> np.ndarray:
-    """The positions of the `k` highest finite `scores` `[items]`, best first, ties by position."""
-    if k < len(scores):
-        bound = np.partition(scores, len(scores) - k)[len(scores) - k]
-        candidates = np.flatnonzero((scores >= bound) & (scores > -np.inf))
-    else:
-        candidates = np.flatnonzero(scores > -np.inf)
-    return candidates[np.argsort(-scores[candidates], kind="stable")][:k]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
@@ -19,7 +18,6 @@ from souk.models.sequences import Sequences, column_tensor
 from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
 from souk.spec import Entity, Feature
 
-MAX_EXAMPLES = 20_000  # pairs are held in memory: 200 candidates of so many examples take 230 MB
 CHUNK = 256
 LISTS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}
 
@@ -74,35 +72,32 @@ class RankExamples:
 
 
 def read_rank_examples(
-    features: str | Path,
     candidates: str | Path,
     sequences: Sequences,
     items: ItemTable,
     window: tuple[int, int],
     count: int,
-    seed: int,
 ) -> RankExamples:
-    """Reads the examples of a window with their first `count` candidates.
+    """Puts examples together with their first `count` candidates.
 
     Args:
-        features: the features folder.
-        candidates: the Parquet file of `write_candidates` for the window.
+        candidates: the Parquet file of `write_candidates`.
         sequences: the rows, with transforms.
         items: with the counters and the vectors of the window's start.
         window: its start, and one past its end, UTC epoch milliseconds; a label that is known only later is not known.
         count: candidates to each example.
-        seed: draws MAX_EXAMPLES where there are more.
 
     Raises:
-        SoukError: the window has no examples.
+        SoukError: the candidates are of another window.
     """
-    table = _joined(Path(features) / "examples.parquet", Path(candidates), window)
-    if not len(table):
-        raise SoukError("examples in the window", "none", "Widen `split.validation` and `split.test`.")
-    if len(table) > MAX_EXAMPLES:
-        drawn = np.random.default_rng(seed).choice(len(table), MAX_EXAMPLES, replace=False)
-        table = table.take(np.sort(drawn))
-    raw = {target.event_id: target for target in _targets(sequences, window)}
+    table = pq.read_table(candidates)
+    times = table["timestamp"].to_numpy()
+    if not len(times) or times.min() < window[0] or times.max() >= window[1]:
+        received = f"times from {times.min()} to {times.max()}" if len(times) else "none"
+        expected = f"candidates of examples from {window[0]} to {window[1]}"
+        raise SoukError(expected, received, "Give the towers of the same window.")
+    wanted = set(table["event_id"].to_pylist())
+    raw = {target.event_id: target for target in _targets(sequences, window, wanted)}
     targets = [raw[event] for event in table["event_id"].to_pylist()]
     queries = [PairQuery.of(t.time, t.tokens, t.query["query_since_last"], items) for t in targets]
     lists = _lists(table, items, count, window[1])
@@ -119,22 +114,6 @@ def read_rank_examples(
         pair=pair,
         **kept,
     )
-
-
-def _joined(examples: Path, candidates: Path, window: tuple[int, int]) -> pa.Table:
-    """The window's examples with their candidates, in the order of both files."""
-    columns = ["event_id", "user_id", "timestamp", "item_id", "satisfied", "satisfied_at"]
-    table = pq.read_table(examples, columns=columns)
-    table = table.filter(
-        pc.and_(pc.greater_equal(table["timestamp"], window[0]), pc.less(table["timestamp"], window[1]))
-    )
-    found = pq.read_table(candidates)
-    if table["event_id"].to_pylist() != found["event_id"].to_pylist():
-        received = f"{len(found)} for {len(table)} examples"
-        raise SoukError("the candidates of the window's examples", received, "Give the towers of the same window.")
-    for name in ("own_score", "items", "scores"):
-        table = table.append_column(name, found[name])
-    return table
 
 
 def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> dict[str, np.ndarray]:
@@ -178,12 +157,16 @@ class _Target:
     user: Mapping[str, Any]
 
 
-def _targets(sequences: Sequences, window: tuple[int, int]) -> Iterator[_Target]:
+def _targets(sequences: Sequences, window: tuple[int, int], wanted: Collection[str]) -> Iterator[_Target]:
+    """The targets of a window whose events are `wanted`."""
     spec = sequences.spec
     for record in tf.data.TFRecordDataset(list(sequences.files)).as_numpy_iterator():
         fields = tf.train.Example.FromString(record).features.feature
         times = fields["target_time"].int64_list.value
-        inside = [i for i, time in enumerate(times) if window[0] <= time < window[1]]
+        if not any(window[0] <= time < window[1] for time in times):
+            continue
+        events = [event.decode() for event in fields["target_event_id"].bytes_list.value]
+        inside = [i for i, event in enumerate(events) if event in wanted]
         if not inside:
             continue
         items = [item.decode() for item in fields["token_item_id"].bytes_list.value]
@@ -192,7 +175,7 @@ def _targets(sequences: Sequences, window: tuple[int, int]) -> Iterator[_Target]
         for i in inside:
             visible = fields["target_visible"].int64_list.value[i]
             yield _Target(
-                fields["target_event_id"].bytes_list.value[i].decode(),
+                events[i],
                 times[i],
                 {"token_item_id": items[:visible], "token_gap": gaps[:visible]},
                 {f.name: _value(fields, f, i) for f in spec.of(Entity.QUERY)},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from souk.errors import SoukError
+from souk.metrics import top
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.towers import TwoTower
 from souk.spec import FeatureSpec
 from souk.state import UserState, repeat_excluded
 
 RETRIEVED = 500  # items kept for each example
+MAX_EXAMPLES = 20_000  # of a window: 500 candidates of so many examples take 160 MB, and teach a ranker enough
 BATCH_ROWS = 64
+SCORES = 16_000_000  # held at once
 
 
 def item_vectors(model: TwoTower, catalogue: Catalogue) -> np.ndarray:
@@ -33,9 +38,42 @@ def item_vectors(model: TwoTower, catalogue: Catalogue) -> np.ndarray:
     )
 
 
-def query_vectors(model: TwoTower, sequences: Sequences, start: int, end: int) -> dict[str, np.ndarray]:
-    """The vector of each target with `start` <= time < `end`, by event id."""
+def draw_examples(features: str | Path, start: int, end: int, seed: int) -> pa.Table:
+    """The examples of a window that the ranker learns from: all, or MAX_EXAMPLES of them, moments drawn whole.
+
+    Args:
+        features: the features folder.
+        start: UTC epoch milliseconds.
+        end: one past the last.
+        seed: of the draw.
+
+    Returns:
+        `event_id, user_id, timestamp, item_id, satisfied, satisfied_at`, in the order of `examples.parquet`.
+
+    Raises:
+        SoukError: the window has no examples.
+    """
+    columns = ["event_id", "user_id", "timestamp", "item_id", "satisfied", "satisfied_at"]
+    inside = (pc.field("timestamp") >= start) & (pc.field("timestamp") < end)
+    table = pq.read_table(Path(features) / "examples.parquet", columns=columns, filters=inside)
+    if not len(table):
+        raise SoukError("examples in the window", "none", "Widen `split.validation` and `split.test`.")
+    if len(table) <= MAX_EXAMPLES:
+        return table
+    moments = list(zip(table["user_id"].to_pylist(), table["timestamp"].to_pylist(), strict=True))
+    numbers: dict[tuple[str, int], int] = {}
+    moment = np.array([numbers.setdefault(key, len(numbers)) for key in moments])
+    order = np.random.default_rng(seed).permutation(len(numbers))
+    sizes = np.bincount(moment)[order]
+    return table.filter(pa.array(np.isin(moment, order[np.cumsum(sizes) <= MAX_EXAMPLES])))
+
+
+def query_vectors(
+    model: TwoTower, sequences: Sequences, start: int, end: int, wanted: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The vector of each target with `start` <= time < `end`, by event id; of those in `wanted`, where it is given."""
     batches = sequences.batches(BATCH_ROWS, start, end)
+    kept = None if wanted is None else frozenset(wanted)
 
     def vectors(batch: dict[str, tf.Tensor]) -> tf.Tensor:
         return model.query_tower(batch["user"], batch["token"], batch["query"], batch["visible"])
@@ -45,97 +83,127 @@ def query_vectors(model: TwoTower, sequences: Sequences, start: int, end: int) -
     for batch in batches:
         counts = batch["counts"].numpy()
         names = (event.decode() for event in batch["event_id"].numpy()[counts])
-        found.update(zip(names, compiled(batch).numpy()[counts], strict=True))
+        pairs = zip(names, compiled(batch).numpy()[counts], strict=True)
+        found.update(pairs if kept is None else ((event, vector.copy()) for event, vector in pairs if event in kept))
     return found
 
 
 def write_candidates(
     path: str | Path,
     features: str | Path,
+    examples: pa.Table,
     queries: Mapping[str, np.ndarray],
     vectors: np.ndarray,
     catalogue: Catalogue,
     spec: FeatureSpec,
-    window: tuple[int, int],
 ) -> float:
-    """Writes what the towers retrieve for each example of a window: exact search, without the items that the repeat
-    rule excludes or that did not exist yet.
+    """Writes what the towers retrieve for each example: exact search, without the items that the repeat rule excludes,
+    that did not exist yet, or that never were to be had (not available, and in no example).
 
     Args:
-        path: the Parquet file: `event_id`, `own_score` (of the example's item, retrieved or not), `items` and `scores`,
-            best first.
+        path: the Parquet file: the columns of `examples`, `own_score` (of the example's item, retrieved or not),
+            `items` and `scores`, best first.
         features: the features folder.
-        queries: the query vector of each example of the window, by event id.
+        examples: from `draw_examples`.
+        queries: the query vector of each example, by event id; those of one user and time are the same.
         vectors: `[items, dim] float32`, of the same towers.
         catalogue: the items.
         spec: for the repeat rule.
-        window: its start, and one past its end, UTC epoch milliseconds.
 
     Returns:
         the share of examples whose item was retrieved.
     """
-    columns = ["event_id", "user_id", "timestamp", "item_id"]
-    examples = pq.read_table(Path(features) / "examples.parquet", columns=columns)
     position = {item: i for i, item in enumerate(catalogue.ids)}
-    events, rows, scores, own, hits = [], [], [], [], 0
-    for event, time, item, excluded in _with_exclusions(examples, *window, spec):
-        line = vectors @ queries[event]
-        own.append(line[position[item]])
-        line[[position[other] for other in excluded if other in position]] = -np.inf
-        line[catalogue.created_at > time] = -np.inf
-        best = _top(line, RETRIEVED)
-        events.append(event)
-        rows.append(best)
-        scores.append(line[best])
-        hits += position[item] in best
-    _write(Path(path), events, own, rows, scores, catalogue)
-    return hits / max(1, len(events))
-
-
-def _with_exclusions(
-    examples: pa.Table, start: int, end: int, spec: FeatureSpec
-) -> Iterator[tuple[str, int, str, set[str]]]:
-    """The examples of a window in the order of the table, each with the items that the repeat rule excludes."""
-    window = pc.and_(pc.greater_equal(examples["timestamp"], start), pc.less(examples["timestamp"], end))
-    inside = examples.filter(window).to_pydict()
-    past = examples.filter(pc.less(examples["timestamp"], end))
-    past = past.filter(pc.is_in(past["user_id"], pa.array(sorted(set(inside["user_id"])), pa.string())))
-    history: dict[str, tuple[list[int], list[str]]] = {}
-    for user, time, item in zip(*past.select(["user_id", "timestamp", "item_id"]).to_pydict().values(), strict=True):
-        times, items = history.setdefault(user, ([], []))
-        times.append(time)
-        items.append(item)
-    for event, user, time, item in zip(*inside.values(), strict=True):
-        times, items = history[user]
-        before = bisect_left(times, time)
-        engaged = dict(zip(items[:before], times[:before], strict=True)) if spec.repeat.rule != "always" else {}
-        yield event, time, item, repeat_excluded(UserState(user, engaged=engaged), time, spec)
-
-
-def _top(scores: np.ndarray, count: int) -> np.ndarray:
-    """The positions of the best finite scores, best first, ties in the order of positions."""
-    best = np.argsort(-scores, kind="stable")[:count]
-    return best[np.isfinite(scores[best])]
-
-
-def _write(
-    path: Path,
-    events: list[str],
-    own: list[float],
-    rows: list[np.ndarray],
-    scores: list[np.ndarray],
-    catalogue: Catalogue,
-) -> None:
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int32)
-    flat = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int32)
-    values = np.concatenate([*scores, np.zeros(0, np.float32)]).astype(np.float32)
-    items = pa.DictionaryArray.from_arrays(pa.array(flat), pa.array(catalogue.ids, pa.string()))
-    table = pa.table(
-        {
-            "event_id": pa.array(events, pa.string()),
-            "own_score": pa.array(own, pa.float32()),
-            "items": pa.ListArray.from_arrays(offsets, items),
-            "scores": pa.ListArray.from_arrays(offsets, pa.array(values)),
-        }
+    columns = ["user_id", "timestamp", "item_id"]
+    past = pq.read_table(
+        Path(features) / "examples.parquet",
+        columns=columns,
+        filters=pc.field("timestamp") <= pc.max(examples["timestamp"]),
     )
-    pq.write_table(table, path)
+    hidden = ~catalogue.available
+    hidden[[position[item] for item in pc.unique(past["item_id"]).to_pylist()]] = False
+    excluded = _exclusions(past, examples, spec)
+    found = _Found(len(examples))
+    moments = _moments(examples)
+    step = max(1, SCORES // max(1, len(catalogue.ids)))
+    for start in range(0, len(moments), step):
+        block = moments[start : start + step]
+        scores = np.stack([queries[moment.events[0]] for moment in block]) @ vectors.T
+        for moment, line in zip(block, scores, strict=True):
+            own = [line[position[item]] for item in moment.items]
+            line[[position[other] for other in excluded(moment) if other in position]] = -np.inf
+            line[hidden | (catalogue.created_at > moment.time)] = -np.inf
+            best = top(line, RETRIEVED)
+            found.add(moment, own, best, line[best], [position[item] for item in moment.items])
+    found.write(Path(path), examples, catalogue)
+    return found.hits / max(1, len(examples))
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """The examples of one user and time: their rows, events and items."""
+
+    user: str
+    time: int
+    rows: list[int] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
+
+
+def _moments(examples: pa.Table) -> list[_Moment]:
+    moments: dict[tuple[str, int], _Moment] = {}
+    names = ("user_id", "timestamp", "event_id", "item_id")
+    for row, (user, time, event, item) in enumerate(zip(*(examples[n].to_pylist() for n in names), strict=True)):
+        moment = moments.setdefault((user, time), _Moment(user, time))
+        moment.rows.append(row)
+        moment.events.append(event)
+        moment.items.append(item)
+    return list(moments.values())
+
+
+def _exclusions(past: pa.Table, examples: pa.Table, spec: FeatureSpec) -> Callable[[_Moment], set[str]]:
+    """A function that gives the items that the repeat rule excludes at a moment."""
+    history: dict[str, tuple[list[int], list[str]]] = {}
+    if spec.repeat.rule != "always":
+        past = past.filter(pc.is_in(past["user_id"], pc.unique(examples["user_id"])))
+        for user, time, item in zip(*(past[n].to_pylist() for n in ("user_id", "timestamp", "item_id")), strict=True):
+            times, items = history.setdefault(user, ([], []))
+            times.append(time)
+            items.append(item)
+
+    def excluded(moment: _Moment) -> set[str]:
+        times, items = history.get(moment.user, ([], []))
+        before = bisect_left(times, moment.time)
+        engaged = dict(zip(items[:before], times[:before], strict=True))
+        return repeat_excluded(UserState(moment.user, engaged=engaged), moment.time, spec)
+
+    return excluded
+
+
+class _Found:
+    """What was retrieved for each example, on its way to a file."""
+
+    def __init__(self, examples: int) -> None:
+        self.hits = 0
+        self._own = np.zeros(examples, np.float32)
+        self._rows: list[np.ndarray] = [np.zeros(0, np.int32)] * examples
+        self._scores: list[np.ndarray] = [np.zeros(0, np.float32)] * examples
+
+    def add(self, moment: _Moment, own: list[float], best: np.ndarray, scores: np.ndarray, mine: list[int]) -> None:
+        best, scores = best.astype(np.int32), scores.astype(np.float32)
+        for row, score, place in zip(moment.rows, own, mine, strict=True):
+            self._own[row], self._rows[row], self._scores[row] = score, best, scores
+            self.hits += bool(place in best)
+
+    def write(self, path: Path, examples: pa.Table, catalogue: Catalogue) -> None:
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in self._rows])]).astype(np.int32)
+        flat = np.concatenate([np.zeros(0, np.int32), *self._rows])
+        values = np.concatenate([np.zeros(0, np.float32), *self._scores])
+        items = pa.DictionaryArray.from_arrays(pa.array(flat), pa.array(catalogue.ids, pa.string()))
+        for name, column in (
+            ("own_score", pa.array(self._own)),
+            ("items", pa.ListArray.from_arrays(offsets, items)),
+            ("scores", pa.ListArray.from_arrays(offsets, pa.array(values))),
+        ):
+            examples = examples.append_column(name, column)
+        pq.write_table(examples, path)

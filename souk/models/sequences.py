@@ -27,11 +27,13 @@ class Catalogue:
         ids: item ids.
         features: transformed item features by name, `[items]` or `[items, length]`.
         created_at: UTC epoch milliseconds, `[items] int64`; 0 where it is unknown.
+        available: `[items] bool`.
     """
 
     ids: tuple[str, ...]
     features: Mapping[str, tf.Tensor]
     created_at: np.ndarray
+    available: np.ndarray
 
 
 def read_catalogue(features: str | Path, spec: FeatureSpec, transform: Transform) -> Catalogue:
@@ -40,7 +42,8 @@ def read_catalogue(features: str | Path, spec: FeatureSpec, transform: Transform
     raw = {f.name: column_tensor(table[f.name].to_pylist(), f) for f in spec.of(Entity.ITEM)}
     created = table["created_at"].to_pylist() if "created_at" in table.column_names else [0] * len(table)
     times = np.array([0 if t is None or t != t else int(t) for t in created], np.int64)
-    return Catalogue(tuple(table["item_id"].to_pylist()), transform(raw), times)
+    available = np.array([value is not False for value in table["available"].to_pylist()], bool)
+    return Catalogue(tuple(table["item_id"].to_pylist()), transform(raw), times, available)
 
 
 def column_tensor(values: list[Any], feature: Feature) -> tf.Tensor:

@@ -58,13 +58,11 @@ def train_ranker(
     start, end = WINDOWS[window]
     vectors = np.load(Path(towers_of_boundary) / "candidate_vectors.npy", allow_pickle=False)
     examples = read_rank_examples(
-        features,
         Path(towers_of_boundary) / "candidates.parquet",
         sequences,
         ItemTable.load(features, start, vectors),
         (getattr(windows, start), getattr(windows, end)),
         settings.candidates,
-        settings.seed,
     )
     report(f"{len(examples):,} examples, {examples.retrieved.mean():.1%} with their item among the candidates")
     model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings)

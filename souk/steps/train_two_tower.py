@@ -16,7 +16,7 @@ from souk.features.windows import read_windows
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import Transform, read_transformed
-from souk.models.retrieve import RETRIEVED, item_vectors, query_vectors, write_candidates
+from souk.models.retrieve import RETRIEVED, draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import load_weights, save_weights
@@ -62,11 +62,12 @@ def train_two_tower(
         history = fit.fit(boundary, epochs or settings.epochs, settings.learning_rate, report)
     out = Path(towers)
     out.mkdir(parents=True, exist_ok=True)
-    vectors, queries = item_vectors(model, catalogue), query_vectors(model, sequences, boundary, end)
+    examples = draw_examples(features, boundary, end, settings.seed)
+    vectors = item_vectors(model, catalogue)
+    queries = query_vectors(model, sequences, boundary, end, examples["event_id"].to_pylist())
     np.save(out / "candidate_vectors.npy", vectors)
-    candidates = out / "candidates.parquet"
-    recall = write_candidates(candidates, features, queries, vectors, catalogue, spec, (boundary, end))
-    report(f"candidates: {recall:.1%} of the window's items among {RETRIEVED}")
+    recall = write_candidates(out / "candidates.parquet", features, examples, queries, vectors, catalogue, spec)
+    report(f"candidates of {len(examples):,} examples: {recall:.1%} of their items among {RETRIEVED}")
     refresh = settings.learning_rate * settings.refresh_rate
     history += fit.fit(end, settings.refresh_epochs, refresh, report)
     _save(out, model, transforms, catalogue, sequences)
