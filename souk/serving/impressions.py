@@ -10,12 +10,14 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -38,6 +40,7 @@ SCHEMA = pa.schema(
         ("satisfied", pa.list_(pa.float32())),
         ("sources", pa.list_(pa.string())),
         ("propensities", pa.list_(pa.float32())),
+        ("features", pa.string()),  # JSON: raw user and query features but ids, a missing number as null
     ]
 )
 HOUR_MS = 3_600_000
@@ -195,7 +198,12 @@ def to_table(records: Sequence[tuple[int, Slate]]) -> pa.Table:
             "satisfied": [item.scores.get("satisfied") for item in slate.items],
             "sources": [item.source for item in slate.items],
             "propensities": [item.propensity for item in slate.items],
+            "features": _json(slate.features),
         }
         for answered_at, slate in records
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _json(features: Mapping[str, Any]) -> str:
+    return orjson.dumps({name: value for name, value in features.items() if name != "user_id"}).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Ranking:
         excluded: positions that must not appear.
         state: what was known of the user.
         degraded: why this is less than it could be.
+        features: raw features of user and query.
     """
 
     candidates: Candidates
@@ -51,6 +53,7 @@ class Ranking:
     excluded: frozenset[int]
     state: UserState
     degraded: tuple[str, ...]
+    features: Mapping[str, Any]
 
     @property
     def positions(self) -> np.ndarray:
@@ -99,6 +102,7 @@ class SlateMaker:
             self.arm,
             tuple(items),
             ranking.degraded,
+            ranking.features,
         )
 
     def _fill(self, request: Request, state: UserState, excluded: Collection[int]) -> Iterator[tuple[int, str]]:

@@ -144,7 +144,7 @@ class Recommender:
         candidates = self._candidates(requests, excluded, vectors, notes)
         heads = self._heads(requests, features, inputs, candidates, notes)
         return [
-            self._ranking(candidates[row], heads[row], excluded[row], states[row], notes[row])
+            self._ranking(candidates[row], heads[row], excluded[row], states[row], notes[row], features[row])
             for row in range(len(requests))
         ]
 
@@ -266,10 +266,12 @@ class Recommender:
         excluded: frozenset[int],
         state: UserState,
         notes: Sequence[str],
+        features: QueryFeatures,
     ) -> Ranking:
         """Orders candidates by the weighted product of the heads; ties, and all without heads, as retrieved."""
         scores = candidates.scores
         if heads:
             scores = np.prod([values ** self.settings.weights.get(head, 1.0) for head, values in heads.items()], axis=0)
         order = np.argsort(-scores, kind="stable")
-        return Ranking(candidates, order, scores, heads, excluded, state, tuple(dict.fromkeys(notes)))
+        raw = {**features.user, **features.query}
+        return Ranking(candidates, order, scores, heads, excluded, state, tuple(dict.fromkeys(notes)), raw)

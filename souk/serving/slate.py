@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -53,6 +54,7 @@ class Slate:
         arm: the experiment arm.
         items: best first.
         degraded: why the answer is less than it could be; empty when all went well.
+        features: the raw features of user and query that it was answered from; logged, not sent.
     """
 
     request_id: str
@@ -62,6 +64,7 @@ class Slate:
     arm: str
     items: tuple[SlateItem, ...]
     degraded: tuple[str, ...]
+    features: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The slate as it stands in an answer."""

@@ -21,11 +21,11 @@ from souk.release.bundle import Bundle, write_bundle
 from souk.release.golden import golden_requests, replay_golden, write_golden
 from souk.release.manifest import write_manifest
 from souk.release.naming import WEIGHTS, content_digests, read_weights, release_name
-from souk.release.reference import REQUESTS, write_reference
+from souk.release.reference import reference_requests, write_reference
 from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
 
-BLOCK = 50  # requests answered at once
+BLOCK = 100  # requests answered at once
 # Whose versions are noted where they are installed.
 PACKAGES = ("keras", "milvus-lite", "numpy", "pyarrow", "pymilvus", "tensorflow", "tensorflow-transform")
 
@@ -67,7 +67,7 @@ def package_release(
         weights = read_weights(towers, ranker)
         np.savez(folder / WEIGHTS, **weights)  # type: ignore[arg-type]  # keywords are names of arrays
         report("answering the golden requests")
-        golden = _write_answers(bundle, Path(features))
+        golden = _write_answers(bundle, tables, Path(features))
         content = content_digests(bundle, features, weights)
         name = release_name(settings.name, content)
         origins = {"tables": tables, "towers": towers, "ranker": ranker, "evaluation": evaluation}
@@ -78,12 +78,12 @@ def package_release(
     return name, {"files": float(len(sizes)), "megabytes": sum(sizes) / 1e6, "golden_requests": float(golden)}
 
 
-def _write_answers(bundle: Bundle, features: Path) -> int:
+def _write_answers(bundle: Bundle, tables: str, features: Path) -> int:
     """Golden requests and the drift reference, answered from the bundle's own vectors; how many are golden."""
     answer = golden_answers(Recommender.load(bundle, index=None, store=None))
     golden = golden_requests(features, bundle.spec)
     write_golden(bundle.folder, golden, answer(golden))
-    sample = golden_requests(features, bundle.spec, REQUESTS)
+    sample = reference_requests(tables, features, bundle.spec, bundle.settings.slate_size)
     blocks = [sample[start : start + BLOCK] for start in range(0, len(sample), BLOCK)]
     write_reference(bundle.folder, bundle.spec, sample, [slate for block in blocks for slate in answer(block)])
     return replay_golden(bundle.folder, answer)
