@@ -55,7 +55,7 @@ def test_nothing_is_installed_at_run_time_and_no_tag_moves(training: dict[str, A
     for label, container in containers(training).items():
         assert "pip install" not in " ".join(container["command"]), label
         assert container["image"].endswith(":dev"), label
-        assert container["image"].startswith(image("").partition("-:")[0]), label
+        assert container["image"].startswith(image("train").rpartition("train")[0]), label
 
 
 def test_every_task_has_a_place_for_the_code_digest_and_requests(training: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import souk
+from souk.cli import extras
 from souk.errors import SoukError
 
 # Command: its module, and what `souk --help` says. A module has `configure(parser)` and `run(arguments) -> exit code`.
@@ -47,6 +48,7 @@ def _run(command: str, words: list[str]) -> int:
     module.configure(parser)
     arguments = parser.parse_args(words)
     try:
+        extras.require(command)
         return int(module.run(arguments))
     except SoukError as error:
         if arguments.debug:

@@ -34,11 +34,11 @@ def code_digests(steps: Iterable[str]) -> dict[str, str]:
     """For each step 16 hex digits over the source of all that it imports, the Python and the package versions."""
     graph = grimp.build_graph("souk", cache_dir=None)
     versions = _versions()
-    return {step: _digest(_closure(graph, {f"souk.steps.{step}", *BODY}), versions) for step in steps}
+    return {step: _digest(closure(graph, {f"souk.steps.{step}", *BODY}), versions) for step in steps}
 
 
-def _closure(graph: grimp.ImportGraph, modules: set[str]) -> set[str]:
-    """The modules that importing `modules` can import, now or within a function, and the packages that hold them."""
+def closure(graph: grimp.ImportGraph, modules: set[str]) -> set[str]:
+    """The modules that `modules` can import, at once or within a function, and the packages that hold them."""
     found: set[str] = set()
     new = modules
     while new:
