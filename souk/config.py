@@ -6,12 +6,14 @@ reruns the steps that depend on it and no others.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -50,17 +52,55 @@ class Source(Section):
     inside an installed Python package. `columns` maps contract or declared names to the names in the file;
     `templates` makes a column of several of the file; `constants` gives columns that the file lacks one value;
     `separators` splits text into lists; `event_types` maps what the file calls the kinds of events to those of the
-    contract.
+    contract. `skip` names the values (of columns of the file) whose rows are left out and counted; `repeated_ids` says
+    which row of an id counts. `delimiter`, `encoding` and `header` describe text files.
     """
 
     path: str
     format: Literal["auto", "parquet", "csv", "jsonl", "atomic"] = "auto"
+    delimiter: str = ""
+    encoding: str = "utf-8"
+    header: tuple[str, ...] = ()
     columns: dict[str, str] = {}
     templates: dict[str, str] = {}
     constants: dict[str, str | int | float | bool] = {}
     separators: dict[str, str] = {}
     event_types: dict[str, EventType] = {}
     timestamp_unit: Literal["ms", "s", "us", "iso"] = "ms"
+    timezone: str = "UTC"
+    skip: dict[str, tuple[str, ...]] = {}
+    repeated_ids: Literal["quarantine", "first", "last"] = "quarantine"
+
+    @field_validator("skip", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        """One value may stand without a list, and numbers without quotes."""
+        if not isinstance(value, dict):
+            return value
+        lists = {name: each if isinstance(each, list | tuple) else [each] for name, each in value.items()}
+        return {name: ["" if v is None else str(v) for v in each] for name, each in lists.items()}
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            plain = "\n,".encode(value) == b"\n,"
+        except LookupError as error:
+            raise ValueError(f"{value!r} is no encoding that Python knows; latin-1 or cp1252 for instance") from error
+        if not plain:
+            raise ValueError(f"{value} does not write a line end as one byte; rewrite the file as UTF-8")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            near = difflib.get_close_matches(value, available_timezones(), n=1, cutoff=0.3)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{value!r} is no time zone, Europe/London for instance{hint}") from error
+        return value
 
     @field_validator("templates")
     @classmethod
@@ -72,6 +112,9 @@ class Source(Section):
 
 
 class Data(Section):
+    """The three tables; relative paths start at `folder`, which is itself relative to the config file."""
+
+    folder: str = ""
     events: Source
     items: Source | None = None
     users: Source | None = None
@@ -243,6 +286,44 @@ class Deploy(Section):
     max_slate_size: int = Field(default=200, ge=1)
 
 
+class Rollout(Section):
+    """Where `deploy` puts a release, and how much traffic it gets there. See `docs/rollout.md`.
+
+    `canary_percent` is the share of requests that a release starts with while the one before it keeps the rest; 0
+    gives it all of them. `storage` + `/` + the release's name is the address that KServe mounts or downloads.
+    """
+
+    target: Literal["workspace", "inference_service"] = "workspace"
+    name: str = Field(default="souk", pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=38)
+    namespace: str = Field(default="souk", pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
+    mode: Literal["standard", "knative"] = "standard"
+    canary_percent: int = Field(default=0, ge=0, le=99)
+    storage: str = Field(default="pvc://souk-workspace/releases", pattern=r"^[a-z0-9]+://[^/].*[^/]$")
+    runtime: str = Field(default="souk", min_length=1)
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=1, ge=1)
+    deadline_seconds: float = Field(default=600, gt=0)
+
+    @model_validator(mode="after")
+    def _replicas_in_order(self) -> Rollout:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
+        return self
+
+    def check_index(self, index: LoadIndex) -> None:
+        """A service of several servers needs an index that they share.
+
+        Raises:
+            SoukError: the target is a cluster and the index is Milvus Lite, whose file one process holds.
+        """
+        if self.target == "inference_service" and not index.uri:
+            raise SoukError(
+                "the address of a Milvus server in load_index.uri, since rollout.target is inference_service",
+                "'', which is Milvus Lite: one process holds its file",
+                "Set load_index.uri, to http://milvus.milvus:19530 for instance, or rollout.target to workspace.",
+            )
+
+
 class DatasetConfig(Section):
     """The whole file. See `docs/data.md` for every key."""
 
@@ -259,6 +340,12 @@ class DatasetConfig(Section):
     train_ranker: TrainRanker = TrainRanker()
     evaluate: Evaluate = Evaluate()
     deploy: Deploy = Deploy()
+    rollout: Rollout = Rollout()
+
+    @model_validator(mode="after")
+    def _cluster_has_an_index(self) -> DatasetConfig:
+        self.rollout.check_index(self.load_index)
+        return self
 
     @field_validator("repeat", mode="before")
     @classmethod
@@ -282,7 +369,7 @@ STEP_SECTIONS: dict[str, tuple[str, ...]] = {
     "train_ranker": ("train_ranker",),
     "evaluate": ("evaluate", "deploy"),
     "package_release": ("name", "deploy"),
-    "deploy": ("load_index",),
+    "deploy": ("load_index", "rollout"),
 }
 
 
@@ -329,19 +416,37 @@ def parse_config(text: str, origin: str = "config") -> DatasetConfig:
         raise _explain(error, origin) from error
 
 
-def load_config(path: str | Path) -> DatasetConfig:
-    """Reads a dataset config file; local paths in `data` become absolute, relative to the file's folder."""
+def load_config(path: str | Path, data: str = "") -> DatasetConfig:
+    """Reads a dataset config file; relative paths in `data` become absolute.
+
+    Args:
+        path: the file.
+        data: the folder or URL where relative paths start; "" for `data.folder`, relative to the file's own folder.
+    """
     file = Path(path)
     if not file.is_file():
         raise SoukError("a dataset config file", str(path), "Write one with `souk init`, or use one of configs/.")
     config = parse_config(file.read_text(encoding="utf-8"), str(path))
-    sources = {}
-    for table in ("events", "items", "users"):
-        source = getattr(config.data, table)
+    folder = data or config.data.folder
+    base = folder if "://" in folder else str((Path() if data else file.parent) / folder)
+    tables = {table: getattr(config.data, table) for table in ("events", "items", "users")}
+    if data and not any(source and _relative(source.path) for source in tables.values()):
+        raise SoukError("no --data", data, f"Every path in {path} is complete already.")
+    for table, source in tables.items():
         if source is not None and "://" not in source.path:
-            source = source.model_copy(update={"path": str((file.parent / source.path).resolve())})
-        sources[table] = source
-    return config.model_copy(update={"data": Data(**sources)})
+            tables[table] = source.model_copy(update={"path": _beneath(base, source.path)})
+    return config.model_copy(update={"data": Data(**tables)})
+
+
+def _relative(path: str) -> bool:
+    return "://" not in path and not Path(path).is_absolute()
+
+
+def _beneath(base: str, path: str) -> str:
+    """`path` within the folder or URL `base`, unless it is complete."""
+    if "://" in base and _relative(path):
+        return f"{base.rstrip('/')}/{path}"
+    return str((Path() if "://" in base else Path(base)).joinpath(path).resolve())
 
 
 def _explain(error: ValidationError, origin: str) -> SoukError:

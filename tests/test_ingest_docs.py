@@ -33,10 +33,19 @@ def test_every_key_is_named(model: type[BaseModel]) -> None:
 
 
 def test_the_defaults_of_the_tuning_sections() -> None:
-    for section in ("split", "build_features", "train_two_tower", "load_index", "train_ranker", "evaluate", "deploy"):
+    for section in (
+        "split",
+        "build_features",
+        "train_two_tower",
+        "load_index",
+        "train_ranker",
+        "evaluate",
+        "deploy",
+        "rollout",
+    ):
         line = next(line for line in TEXT.splitlines() if line.startswith(f"| {section} |"))
         for name, field in DatasetConfig.model_fields[section].annotation.model_fields.items():  # type: ignore[union-attr]
-            shown = re.search(rf"\b{name} \((.*?)[:)]", line.replace('"": ', '"":'))
+            shown = re.search(rf"\b{name} \((.*?)(: |\))", line)
             assert shown, f"{section}.{name}"
             default = list(field.default) if isinstance(field.default, tuple) else field.default
             assert yaml.safe_load(shown[1]) == default, f"{section}.{name}"

@@ -11,6 +11,7 @@ from souk.errors import SoukError
 # A command that is not here needs none.
 NEEDS = {
     "demo": ("serve",),
+    "deploy": ("deploy",),
     "init": ("preprocess",),
     "recommend": ("serve",),
     "run": ("pipeline", "preprocess", "train", "index", "deploy"),

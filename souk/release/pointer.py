@@ -71,6 +71,13 @@ def rollback(workspace: Workspace, name: str = "") -> str:
         return _rollback(workspace, name)
 
 
+def refuse(workspace: Workspace, name: str) -> None:
+    """Counts a release that was never current as rolled back: a canary that somebody ended."""
+    with _alone(workspace):
+        if name in release_names(workspace) and name != workspace.current_release():
+            _write(workspace, ROLLED_BACK, sorted({*rolled_back(workspace), name}))
+
+
 def _point(workspace: Workspace, name: str) -> None:
     current = workspace.current_release()
     if name == current:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from souk.config import parse_step_config
+from souk.config import Rollout, parse_step_config
 from souk.errors import SoukError
 from souk.folders import clear, placed
 from souk.index import lite
@@ -17,8 +17,10 @@ from souk.index.interface import IndexUnavailable
 from souk.index.milvus import open_or_build
 from souk.progress import report
 from souk.release.bundle import Bundle
+from souk.release.cluster import Cluster, connect
 from souk.release.manifest import verify
 from souk.release.pointer import collections_in_use, point, rolled_back
+from souk.release.rollout import roll_out
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, to_row
@@ -33,6 +35,9 @@ ASKED = 50  # users whose states Feast must give back
 def deploy(config: str, workspace: str, release: str, features: str, index: str) -> dict[str, float]:
     """Copies the release, its collection and its user states into the workspace, then moves `current`.
 
+    Where `rollout.target` is a cluster, its InferenceService gets the release in between, and `current` moves only if
+    the release has all requests then: during a canary it stays with the release that has the rest.
+
     Killed anywhere, the release before it stays current and whole, and another call completes the work. What is in
     place already is left as it is. A release that somebody rolled back is not made current.
 
@@ -46,16 +51,21 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     Returns:
         `changed` (1 where another release was current before), `files`, `states`.
     """
-    settings = parse_step_config("deploy", config).load_index
+    settings = parse_step_config("deploy", config)
+    settings.rollout.check_index(settings.load_index)
+    cluster = _cluster(settings.rollout)
     place = Workspace(Path(workspace))
     manifest = verify(release)
     name, before = manifest["name"], place.current_release()
     bundle = Bundle.load(_copied(Path(release), place.releases / name))
     report(f"{name}: {len(manifest['files'])} files verified")
-    _load_collection(bundle, place, Path(index), settings.uri)
+    _load_collection(bundle, place, Path(index), settings.load_index.uri)
     states = _fill_store(bundle.spec, place, Path(features) / "user_state.parquet")
     if name in rolled_back(place):
         report(f"{name} was rolled back and stays so; `souk rollback {name}` makes it current again")
+        return {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
+    if cluster and not roll_out(cluster, settings.rollout, name, settings.rollout.canary_percent):
+        report(f"current stays {before}; `souk deploy --release {name}` gives {name} all requests")
         return {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
     point(place, name)
     for collection in lite.sweep(place.milvus, collections_in_use(place)):
@@ -63,6 +73,16 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     clear(place.releases)
     report(f"current is {name}" if name == before else f"current: {before or 'nothing'} -> {name}")
     return {"changed": float(name != before), "files": float(len(manifest["files"])), "states": float(states)}
+
+
+def _cluster(settings: Rollout) -> Cluster | None:
+    """The cluster to deploy to, if any; refuses one that cannot be reached or read before anything is done."""
+    if settings.target == "workspace":
+        return None
+    cluster = connect(settings)
+    cluster.service()
+    cluster.pods()
+    return cluster
 
 
 def _copied(source: Path, target: Path) -> Path:

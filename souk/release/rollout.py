@@ -1,0 +1,134 @@
+"""A release gets requests in a cluster: apply, wait until it answers, or go back and say why it did not."""
+
+from __future__ import annotations
+
+import time
+
+from souk.config import Rollout
+from souk.errors import SoukError
+from souk.progress import report
+from souk.release.cluster import Cluster, Unavailable, connect
+from souk.release.inference_service import Traffic, inference_service, release_of, stages, traffic_of
+from souk.release.manifest import verify
+from souk.release.pointer import history, point, refuse, release_folder, rollback, rolled_back
+from souk.release.readiness import SHOWN, event_text, is_ready, reasons, serves, source
+from souk.workspace import Workspace
+
+POLL_SECONDS = 2.0
+
+
+def roll_out(
+    cluster: Cluster,
+    rollout: Rollout,
+    release: str,
+    percent: int,
+    force: bool = False,
+    poll_seconds: float = POLL_SECONDS,
+) -> bool:
+    """Gives a release its share of the requests of the InferenceService, and waits until it answers them.
+
+    Without a release that answers there is nothing to split with: the first one gets all requests. A release that has
+    all requests already keeps them, and a canary beside it ends.
+
+    Args:
+        cluster: the service.
+        rollout: how it is deployed.
+        release: the name of a release that lies in `rollout.storage`.
+        percent: its share, 0 for all.
+        force: take over fields that another manager owns.
+        poll_seconds: time between two looks.
+
+    Returns:
+        Whether the release has all requests now.
+
+    Raises:
+        SoukError: the API refuses; or the release does not answer in `rollout.deadline_seconds`, and what was before
+            has been applied again.
+    """
+    live = cluster.service()
+    before = traffic_of(live) if live else None
+    answered = any(serves(pod) for pod in cluster.pods())
+    plan = stages(rollout, release, percent if answered else 0, before)
+    for traffic in plan:
+        cluster.apply(inference_service(rollout, traffic), force)
+        report(f"{rollout.name}: {_text(traffic)}; waiting until it answers")
+        stuck = _wait(cluster, rollout, traffic, poll_seconds)
+        if stuck:
+            back = _go_back(cluster, rollout, before) if before and before != traffic else ""
+            raise SoukError(
+                f"InferenceService {rollout.name} in namespace {rollout.namespace} to answer from {release} within "
+                f"{rollout.deadline_seconds:g} s",
+                "; ".join(stuck),
+                back or "Nothing was changed back: it is the first release, or the one that was there.",
+            )
+    report(f"{rollout.name}: {_text(plan[-1])}")
+    return plan[-1].percent is None
+
+
+def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: int, force: bool = False) -> str:
+    """`souk deploy`: promotes a release of the workspace, or rolls a canary of it forward or back, and says so.
+
+    `current` moves with all requests, never with a part of them. A canary that ends without a promotion counts as
+    rolled back, as does the current release when an earlier one takes its place.
+    """
+    if rollout.target != "inference_service":
+        raise SoukError(
+            "a config whose rollout.target is inference_service",
+            rollout.target,
+            "Without a cluster, `souk run` deploys and `souk rollback` goes back.",
+        )
+    verify(release_folder(workspace, release))
+    cluster = connect(rollout)
+    live = cluster.service()
+    before = traffic_of(live) if live else None
+    if not roll_out(cluster, rollout, release, percent, force):
+        return f"{release}: {percent}% of requests; current stays {workspace.current_release() or 'nothing'}"
+    if before and release_of(before.newest) != release and before.percent is not None:
+        refuse(workspace, release_of(before.newest))
+    if release in (*history(workspace), *rolled_back(workspace)):
+        rollback(workspace, release)
+    else:
+        point(workspace, release)
+    return f"{release}: all requests; it is current"
+
+
+def _wait(cluster: Cluster, rollout: Rollout, traffic: Traffic, poll_seconds: float) -> list[str]:
+    """Waits for `traffic`; returns why it did not come, or nothing."""
+    end = time.monotonic() + rollout.deadline_seconds
+    found = ["no answer of the Kubernetes API"]
+    while True:
+        try:
+            service, pods = cluster.service() or {}, cluster.pods()
+            if is_ready(service, pods, traffic, rollout.mode):
+                return []
+            found = reasons(service, pods, traffic)
+        except Unavailable as error:  # a control plane that restarts is no reason to give up
+            found = [error.received]
+        if time.monotonic() + poll_seconds > end:
+            return found + _events(cluster, traffic)
+        time.sleep(poll_seconds)
+
+
+def _events(cluster: Cluster, traffic: Traffic) -> list[str]:
+    """The last events of the service and of the release's pods."""
+    try:
+        pods = [pod["metadata"]["name"] for pod in cluster.pods() if source(pod) == traffic.newest]
+        about = [("InferenceService", cluster.name), *(("Pod", name) for name in pods[-SHOWN:])]
+        events = [event for kind, name in about for event in cluster.events(kind, name) if event["type"] != "Normal"]
+    except SoukError as error:
+        return [f"its events could not be read: {error.received}"]
+    return [event_text(event) for event in events[-SHOWN:]]
+
+
+def _go_back(cluster: Cluster, rollout: Rollout, before: Traffic) -> str:
+    """Applies what was before; says so."""
+    try:
+        cluster.apply(inference_service(rollout, before))
+    except SoukError as error:
+        return f"What was before could not be applied again: {error.received}"
+    return f"Applied again: {_text(before)}."
+
+
+def _text(traffic: Traffic) -> str:
+    newest = release_of(traffic.newest)
+    return f"all requests to {newest}" if traffic.percent is None else f"{traffic.percent}% of requests to {newest}"
