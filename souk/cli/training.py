@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from souk.cli.code import code_digests
-from souk.config import STEP_SECTIONS, DatasetConfig
+from souk.config import STEP_SECTIONS, Data, DatasetConfig
 from souk.errors import SoukError
 from souk.readers import fingerprint
 from souk.workspace import Workspace
@@ -59,6 +59,16 @@ def with_images(spec: Spec, registry: str, tag: str) -> Spec:
     return spec
 
 
+def with_data_read_anew(spec: Spec) -> Spec:
+    """The pipeline for recurring runs: `ingest` is never cached, nor what follows it, for its parameters stay while the
+    data behind them changes."""
+    for component in [spec["root"], *spec["components"].values()]:
+        for key, task in component.get("dag", {}).get("tasks", {}).items():
+            if key == "ingest":
+                task["cachingOptions"] = {}
+    return spec
+
+
 def with_accelerators(spec: Spec, count: int, kind: str = "") -> Spec:
     """The pipeline with `count` accelerators, of resource name `kind` or as compiled, on each training step."""
     for executor in spec["deploymentSpec"]["executors"].values():
@@ -82,7 +92,7 @@ def parameters(options: argparse.Namespace, config: DatasetConfig, workspace: st
     """
     return {
         "workspace": workspace,
-        "fingerprint": fingerprint(config.data),
+        "fingerprint": _fingerprint(config.data),
         **{f"{step}_config": config.for_step(step) for step in STEP_SECTIONS},
         "schema": schema,
         "champion": champion,
@@ -101,6 +111,16 @@ def schema_parameter(config_path: Path, name: str, workspace: Workspace) -> str:
         return json.dumps(committed, sort_keys=True)
     present, inferred = _schemas(workspace.schemas / name), _schemas(workspace.schemas / name / ".inferred")
     return json.dumps(present, sort_keys=True) if present and present != inferred else ""
+
+
+def _fingerprint(data: Data) -> str:
+    """The fingerprint of the files; where there are none, the config may know how to get them."""
+    try:
+        return fingerprint(data)
+    except SoukError as error:
+        if not data.obtain:
+            raise
+        raise SoukError(error.expected, error.received, f"{error.remedy} To get the data: {data.obtain}") from error
 
 
 def _schemas(folder: Path) -> dict[str, str]:

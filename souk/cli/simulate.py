@@ -1,0 +1,153 @@
+"""Simulates a marketplace whose truth is known, and writes it as a data set to train on (docs/simulator.md).
+`souk simulate score` tells what given slates are really worth in it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from souk.errors import SoukError
+from souk.folders import placed
+
+if TYPE_CHECKING:
+    from souk.simulator.simulation import Beginning
+    from souk.simulator.truth import Truth
+
+USERS, ITEMS, DAYS, SEED = 2_500, 1_000, 90, 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="DIR", help="the folder to write (needed)")
+    parser.add_argument("--users", type=int, metavar="N", help=f"users (default: {USERS:,})")
+    parser.add_argument("--items", type=int, metavar="M", help=f"items (default: {ITEMS:,})")
+    parser.add_argument("--days", type=int, default=DAYS, metavar="D", help="simulated days (default: %(default)s)")
+    parser.add_argument("--seed", type=int, metavar="S", help=f"of every random draw (default: {SEED})")
+    parser.add_argument(
+        "--policy", default="mix", metavar="NAME", help="what users are shown: popular, random, mix (the default: some"
+        " slates at random, the others popular), or the address of a served release, http://HOST:PORT/v1/models/souk",
+    )  # fmt: skip
+    parser.add_argument(
+        "--random-share", type=float, default=0.5, metavar="X", help="random slates of mix (default: %(default)s)"
+    )
+    parser.add_argument("--after", metavar="DIR", help="go on with the marketplace of DIR from where its data ends")
+    parser.add_argument("--force", action="store_true", help="replace what stands at --output")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    score = actions.add_parser("score", help="what given slates are really worth")
+    score.add_argument("--truth", required=True, metavar="DIR", help="a folder that `souk simulate --output` wrote")
+    score.add_argument("--slates", required=True, metavar="FILE", help="JSON lines: output of `souk recommend`")
+    score.add_argument("--against", metavar="FILE", help="slates for the same users: report the paired differences")
+    score.add_argument("--at", metavar="TIME", help="UTC epoch ms, or 2024-03-01 (default: the end of the data)")
+    score.add_argument("--output", dest="scores", metavar="FILE", help="write the figures of each slate, JSON lines")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0."""
+    return _score(arguments) if arguments.action == "score" else _simulate(arguments)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from souk.simulator.policies import Policy, check_policy, own_policy
+    from souk.simulator.served_policy import Served
+    from souk.simulator.simulation import simulate
+
+    began = time.monotonic()
+    target = _free(arguments.output, arguments.force)
+    check_policy(arguments.policy, arguments.random_share)
+    beginning = _beginning(arguments)
+    world = beginning.world
+    served = "://" in arguments.policy
+    policy: Policy = (
+        Served(arguments.policy, world)
+        if served
+        else own_policy(arguments.policy, arguments.random_share, beginning.clicks)
+    )
+    seed = beginning.course.seed if arguments.seed is None else arguments.seed
+    print(
+        f"{len(world.users.ids):,} users, {len(world.items.ids):,} items, {arguments.days} days, seed {seed}",
+        flush=True,
+    )
+    counts = simulate(
+        target, beginning, arguments.days, seed, policy, arguments.policy, lambda text: print(f"  {text}", flush=True)
+    )
+    seconds, total = time.monotonic() - began, sum(counts.values())
+    kinds = ", ".join(f"{count:,} {kind}s" for kind, count in counts.items())
+    print(f"wrote {target} in {seconds:.1f} s: {total:,} events ({kinds})")
+    print("  events.parquet, items.parquet, users.parquet: the data; truth/: what is true of it")
+    print(f"next: souk run --config {target / 'simulated.yaml'}")
+    return 0
+
+
+def _free(output: str | None, force: bool) -> Path:
+    """The folder to write: one that is not there, or may be replaced."""
+    if not output:
+        raise SoukError("--output DIR, the folder to write", "none", "For instance --output .souk/data/simulated.")
+    target = Path(output)
+    try:
+        taken = target.exists() and not (target.is_dir() and not any(target.iterdir()))
+        if taken and not force:
+            raise SoukError(f"nothing at {target}", "files that are there", "Name another folder, or add --force.")
+        if taken and not (target / "truth" / "world.json").is_file():
+            remedy = "Name another folder; --force replaces simulated marketplaces only."
+            raise SoukError(f"a simulated marketplace to replace at {target}", "something else", remedy)
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SoukError(f"a folder to write at {target}", str(error), "Name another with --output.") from error
+    return target
+
+
+def _beginning(arguments: argparse.Namespace) -> Beginning:
+    from souk.simulator.parameters import MAX_DAYS, Parameters, Size
+    from souk.simulator.simulation import going_on, new_marketplace
+    from souk.simulator.truth import read_truth
+
+    if arguments.after is None:
+        given = {"users": USERS, "items": ITEMS, "seed": SEED}
+        size = {name: value if (v := getattr(arguments, name)) is None else v for name, value in given.items()}
+        return new_marketplace(Size(days=arguments.days, **size), Parameters())
+    if arguments.users is not None or arguments.items is not None:
+        raise SoukError("--after without --users and --items", "both", "The marketplace has its users and items.")
+    if not 1 <= arguments.days <= MAX_DAYS:
+        raise SoukError(f"--days to be a whole number from 1 to {MAX_DAYS:,}", f"{arguments.days}", "Choose another.")
+    return going_on(read_truth(Path(arguments.after)))
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from souk.simulator import score
+    from souk.simulator.truth import read_truth
+
+    truth = read_truth(Path(arguments.truth))
+    moment = _moment(arguments.at, truth)
+    given = score.read_slates(Path(arguments.slates), truth)
+    values = score.score(truth, given, moment)
+    rows = {"these slates": score.means(given.users, values)}
+    if arguments.against:
+        other = score.read_slates(Path(arguments.against), truth)
+        theirs = score.score(truth, other, moment)
+        rows["the others"] = score.means(other.users, theirs)
+        rows["difference"] = score.differences(given, values, other, theirs)
+    for name, slates in score.simple_slates(truth, given.users, given.items.shape[1], moment).items():
+        rows[name] = score.means(slates.users, score.score(truth, slates, moment))
+    when = datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    print(f"{len(given.users):,} slates, as of {when}; mean over users and 95% interval\n")
+    print(score.table(rows))
+    if arguments.scores:
+        with placed(arguments.scores) as partial:
+            partial.write_text("".join(f"{line}\n" for line in score.lines(truth, given, values)), encoding="utf-8")
+        print(f"\neach slate: {arguments.scores}")
+    return 0
+
+
+def _moment(text: str | None, truth: Truth) -> int:
+    if text is None:
+        return truth.end
+    if text.isdecimal():
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        remedy = "For instance --at 2024-03-01T12:00."
+        raise SoukError("--at as UTC epoch milliseconds or a date", repr(text), remedy) from error
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
