@@ -16,6 +16,7 @@ from souk.config import TrainTwoTower
 from souk.errors import SoukError
 from souk.models.inputs import missing_rows
 from souk.models.losses import mixed_probability, sampled_softmax
+from souk.models.optimizer import RowAdamW
 from souk.models.sequences import Catalogue, Sequences, Trained
 from souk.models.towers import TowerShape, TwoTower
 from souk.spec import Entity
@@ -63,7 +64,7 @@ class TowerFit:
 
     def __init__(self, model: TwoTower, sequences: Sequences, catalogue: Catalogue, config: TrainTwoTower) -> None:
         self.model, self.sequences, self.catalogue, self.config = model, sequences, catalogue, config
-        self._optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=1.0)
+        self._optimizer = RowAdamW(model.trainable_variables, config.weight_decay)
         self._frequency = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)
         self._known = tf.Variable(tf.zeros([0], tf.int64), trainable=False, shape=[None])  # items that the fit sees
         self._random = tf.random.Generator.from_seed(config.seed)
@@ -96,7 +97,7 @@ class TowerFit:
         for epoch in range(1, epochs + 1):
             began, losses = time.monotonic(), []
             for number, batch in enumerate(batches, 1):
-                self._optimizer.learning_rate = next(schedule)
+                self._optimizer.learning_rate.assign(next(schedule))
                 losses.append(float(self._step(batch)))
                 if not math.isfinite(losses[-1]):
                     raise SoukError(
@@ -112,8 +113,7 @@ class TowerFit:
         """Moves the weights by one batch and gives its loss."""
         with tf.GradientTape() as tape:
             loss = self._loss(batch)
-        variables = self.model.trainable_variables
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        self._optimizer.apply(tape.gradient(loss, self._optimizer.variables))
         return loss
 
     def _loss(self, batch: Any) -> tf.Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from souk.spec import Entity, Feature, FeatureSpec
 
 TARGETS = {"event_id": tf.string, "item_id": tf.string, "time": tf.int64, "visible": tf.int64}
 SHUFFLED_ROWS = 8192
+COUNTED_ROWS = 512  # read at a time
+COUNTED = {
+    **{name: tf.io.RaggedFeature(tf.string) for name in ("user_id", "token_item_id", "target_item_id")},
+    **{name: tf.io.RaggedFeature(tf.int64) for name in ("target_time", "target_visible")},
+}
 
 
 @dataclass(frozen=True)
@@ -106,32 +112,27 @@ class Sequences:
 
     def trained(self, end: int) -> Trained:
         """What a fit on the targets before `end` sees; one pass over the rows."""
-        users: set[str] = set()
-        tokens: set[str] = set()
-        frequency = np.zeros(len(self.items), np.int64)
-        index = {item: i for i, item in enumerate(self.items)}
+        users: set[bytes] = set()
+        tokens: set[bytes] = set()
+        targets: Counter[bytes] = Counter()
         rows = 0
-        for row in self._rows():
-            known = np.asarray(row["target_time"]) < end
-            if not known.any():
-                continue
-            rows += 1
-            users.add(row["user_id"][0].decode())
-            visible = int(np.asarray(row["target_visible"])[known].max())
-            tokens.update(item.decode() for item in row["token_item_id"][:visible])
-            for item in np.asarray(row["target_item_id"])[known]:
-                frequency[index[item.decode()]] += 1
-        tokens.update(item for item, count in zip(self.items, frequency, strict=True) if count)
-        return Trained(frozenset(users), frozenset(tokens), frequency, rows)
-
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        for record in tf.data.TFRecordDataset(list(self.files)).as_numpy_iterator():
-            feature = tf.train.Example.FromString(record).features.feature
-            names = ("target_time", "target_visible")
-            yield {
-                **{name: feature[name].int64_list.value for name in names},
-                **{n: feature[n].bytes_list.value for n in ("user_id", "token_item_id", "target_item_id")},
-            }
+        for records in tf.data.TFRecordDataset(list(self.files)).batch(COUNTED_ROWS):
+            parsed = tf.io.parse_example(records, COUNTED)
+            known = _flat(parsed["target_time"]) < end
+            lengths = parsed["target_time"].row_lengths().numpy()
+            owner = np.repeat(np.arange(len(lengths)), lengths)
+            visible = np.zeros(len(lengths), np.int64)
+            np.maximum.at(visible, owner[known], _flat(parsed["target_visible"])[known])
+            inside = np.bincount(owner[known], minlength=len(lengths)) > 0
+            rows += int(inside.sum())
+            users.update(_flat(parsed["user_id"])[inside])
+            targets.update(_flat(parsed["target_item_id"])[known])
+            tokens.update(
+                _flat(parsed["token_item_id"])[_first(parsed["token_item_id"].row_lengths().numpy(), visible)]
+            )
+        frequency = np.array([targets.get(item.encode(), 0) for item in self.items], np.int64)
+        items = frozenset(item.decode() for item in tokens | targets.keys())
+        return Trained(frozenset(user.decode() for user in users), items, frequency, rows)
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,18 @@ class Trained:
     items: frozenset[str]
     frequency: np.ndarray
     rows: int
+
+
+def _flat(values: tf.RaggedTensor) -> np.ndarray:
+    """The values of all rows, one after the other."""
+    flat: np.ndarray = values.flat_values.numpy()
+    return flat
+
+
+def _first(lengths: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Of rows of `lengths`, one after the other, whether a value is among the first `counts` of its row."""
+    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return place < np.repeat(counts, lengths)
 
 
 class _Reader:
