@@ -169,6 +169,28 @@ def test_slices_by_hand(read):
     assert found["known users and items"]["queries"] == 2
 
 
+def test_what_is_new_to_a_user_is_ranked_among_what_is_new_to_the_user(read):
+    spec = spec_of("always")
+    window, catalogue = read(spec)
+    queries = rolling_queries(window, catalogue, spec, most=20)  # ann: c and d are new; then b again. eve: new
+    order = Fixed(catalogue, {"a": 9, "b": 8, "c": 7, "d": 6, "new": 5})
+    ranking = rank(order, queries, catalogue)
+    assert [found.tolist() for found in ranking.ranks] == [[3, 4], [2], [5]]
+    assert [found.tolist() for found in ranking.new_ranks] == [[1, 2], [], [5]]  # a and b are old to ann
+    found = slices([ranking], queries, catalogue, METRICS)
+    assert found["new to the user"] == {"queries": 2, "users": 2, "fixed": pytest.approx(
+        {"hr@10": 1.0, "ndcg@10": (1 + 1 / np.log2(6)) / 2, "mrr": (1 + 1 / 5) / 2, "recall@100": 1.0})}  # fmt: skip
+    assert found["engaged with before"]["fixed"]["mrr"] == pytest.approx(1 / 2)
+
+
+def test_where_nobody_comes_back_there_is_one_report(read):
+    spec = spec_of("never")
+    window, catalogue = read(spec)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    found = slices([rank(Fixed(catalogue, {}), queries, catalogue)], queries, catalogue, METRICS)
+    assert "new to the user" not in found
+
+
 def plain_knn(histories, history, count, shrinkage):
     """Cosine over user vectors, item by item."""
     matrix = np.array([[item in own for item in range(count)] for own in histories], dtype=float)

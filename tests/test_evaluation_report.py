@@ -68,6 +68,20 @@ def test_summary_says_what_it_rests_on_and_the_verdict(metrics):
     assert "Gate: rejected. difference +0.0010 < margin" in text
 
 
+def test_new_items_and_repeats_stand_apart_where_users_come_back(metrics):
+    assert "new to the user" not in summary(metrics, VERDICT) + page(metrics, VERDICT, HISTORIES)
+    found = {
+        "queries": 5,
+        "users": 4,
+        "slate": dict.fromkeys(METRICS, 0.125),
+        "popularity": dict.fromkeys(METRICS, 0.0),
+    }
+    metrics["protocols"]["rolling"]["slices"]["new to the user"] = found
+    text = summary(metrics, VERDICT)
+    assert "ndcg@10 on items new to the user: slate 0.1250, popularity 0.0000." in text
+    assert "ranked among the items that this user never" in page(metrics, VERDICT, HISTORIES)
+
+
 class Tags(HTMLParser):
     def __init__(self):
         super().__init__()

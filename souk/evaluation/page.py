@@ -49,6 +49,9 @@ user, then over users, with 95% bootstrap intervals over users.</p>
 {{ picture | safe }}
 {% endfor %}
 <h2>Slices</h2>
+{% if "new to the user" in rolling.slices %}
+<p>What is new to the user is ranked among the items that this user never engaged with before.</p>
+{% endif %}
 <table>
 <tr><th>slice</th><th>queries</th><th>users</th>
 {% for name in rolling.models %}<th>{{ name }}<br><small>{{ metrics.primary }}</small></th>{% endfor %}</tr>

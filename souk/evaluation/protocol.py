@@ -7,7 +7,7 @@ are no sampled negatives: they change the order of models (Krichene and Rendle 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,17 +31,20 @@ class Ranking:
     Args:
         name: the model.
         ranks: per query, the rank of each target.
+        new_ranks: per query, the rank of each target that the user never engaged with before, among all such items.
         top: `[queries, TOP]` positions of the first items; -1 where the catalogue ends.
     """
 
     name: str
     ranks: list[Floats]
+    new_ranks: list[Floats]
     top: Ints
 
 
 def rank(scorer: Scorer, queries: Sequence[Query], catalogue: Catalogue) -> Ranking:
     """Ranks the whole catalogue, but for what is not available and what each query excludes."""
     ranks: list[Floats] = []
+    new_ranks: list[Floats] = []
     tops = []
     size = max(1, CELLS // max(1, len(catalogue.ids)))
     for start in range(0, len(queries), size):
@@ -52,7 +55,15 @@ def rank(scorer: Scorer, queries: Sequence[Query], catalogue: Catalogue) -> Rank
             scores[row, query.excluded] = -np.inf
             ranks.append(target_ranks(scores[row], query.targets))
         tops.append(_first(scores, TOP))
-    return Ranking(scorer.name, ranks, np.concatenate(tops) if tops else np.zeros((0, TOP), np.int64))
+        for row, query in enumerate(batch):
+            scores[row, query.history] = -np.inf
+            new_ranks.append(target_ranks(scores[row], query.targets[new_to_user(query)]))
+    return Ranking(scorer.name, ranks, new_ranks, np.concatenate(tops) if tops else np.zeros((0, TOP), np.int64))
+
+
+def new_to_user(query: Query) -> np.ndarray:
+    """`[targets]` bool: whether the user never engaged with the target before."""
+    return np.isin(query.targets, query.history, invert=True)
 
 
 def summarise(
@@ -97,20 +108,29 @@ def recall_curves(rankings: Sequence[Ranking], queries: Sequence[Query]) -> dict
 def slices(
     rankings: Sequence[Ranking], queries: Sequence[Query], catalogue: Catalogue, metrics: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Metrics on cold users (no event before the query) and on new items (no event before the window)."""
+    """Metrics on cold users (no event before the query), on new items (no event before the window) and, where users
+    come back to items, on what is new to the user (ranked among what is new to the user) and on what is not."""
     cold = [np.full(len(query.targets), query.state.count == 0) for query in queries]
     new = [~catalogue.old[query.targets] for query in queries]
     warm = [~a & ~b for a, b in zip(cold, new, strict=True)]
-    return {
+    found = {
         "cold users": _slice(rankings, queries, cold, metrics),
         "new items": _slice(rankings, queries, new, metrics),
         "known users and items": _slice(rankings, queries, warm, metrics),
     }
+    again = [~new_to_user(query) for query in queries]
+    if any(mask.any() for mask in again):
+        first = [np.ones(int((~mask).sum()), bool) for mask in again]
+        of_new = [replace(ranking, ranks=ranking.new_ranks) for ranking in rankings]
+        found["new to the user"] = _slice(of_new, queries, first, metrics)
+        found["engaged with before"] = _slice(rankings, queries, again, metrics)
+    return found
 
 
 def _slice(
     rankings: Sequence[Ranking], queries: Sequence[Query], chosen: Sequence[np.ndarray], metrics: Sequence[str]
 ) -> dict[str, Any]:
+    """Metrics over the targets that `chosen` marks, of those that `rankings` have ranks for."""
     kept = [index for index, mask in enumerate(chosen) if mask.any()]
     place: dict[str, int] = {}
     users = np.array([place.setdefault(queries[i].user_id, len(place)) for i in kept], dtype=np.int64)

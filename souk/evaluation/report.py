@@ -13,6 +13,7 @@ from souk.evaluation.page import PAGE
 from souk.evaluation.protocol import METRICS
 
 HEADERS = {"hr@10": "HR@10", "ndcg@10": "NDCG@10", "mrr": "MRR", "recall@100": "Recall@100"}
+SIZES = ("queries", "users")  # beside the models in a slice
 OUTCOMES = {
     "promote": "promoted",
     "reject": "rejected",
@@ -38,11 +39,23 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict) -> str:
             f"{rolling['queries']} queries of {rolling['users']} users in the test window, each ranking all "
             f"{metrics['items']} items.",
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}.",
+            *_by_novelty(rolling["slices"], primary),
             "",
             f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.rules[0].detail}",
             "",
         ]
     )
+
+
+def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
+    """A line for what is new to a user and one for what is not, where users come back to items."""
+    return [
+        f"{primary} on items {name}: "
+        + ", ".join(f"{model} {values[primary]:.4f}" for model, values in slices[name].items() if model not in SIZES)
+        + "."
+        for name in ("new to the user", "engaged with before")
+        if name in slices and slices[name]["queries"]
+    ]
 
 
 def page(metrics: Mapping[str, Any], verdict: Verdict, histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
