@@ -320,10 +320,10 @@ class Rollout(Section):
         Raises:
             SoukError: the target is a cluster and the index is Milvus Lite, whose file one process holds.
         """
-        if self.target == "inference_service" and not index.uri:
+        if self.target == "inference_service" and "://" not in index.uri:
             raise SoukError(
                 "the address of a Milvus server in load_index.uri, since rollout.target is inference_service",
-                "'', which is Milvus Lite: one process holds its file",
+                f"{index.uri!r}, which is Milvus Lite: one process holds its file",
                 "Set load_index.uri, to http://milvus.milvus:19530 for instance, or rollout.target to workspace.",
             )
 

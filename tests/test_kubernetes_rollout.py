@@ -1,0 +1,198 @@
+"""A release gets its share of the requests in a cluster, in both modes, and the one before it never stops answering."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from souk.errors import SoukError
+from tests.kubernetes_fixtures import NEW, NEXT, OLD, SERVICES, TestCluster, rollout, running
+
+MODES = ["standard", "knative"]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with running(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=MODES)
+def settings(request):
+    return rollout(mode=request.param)
+
+
+def settled(cluster: TestCluster) -> dict[str, int]:
+    """Who has which share of the requests now."""
+    return cluster.kserve.shares[-1]
+
+
+def without_a_gap(cluster: TestCluster) -> bool:
+    """Whether all requests had an answer since the first release was ready."""
+    shares = [sum(share.values()) for share in cluster.kserve.shares]
+    return set(shares[shares.index(100) :]) == {100}
+
+
+def test_the_first_release_gets_all_requests_though_a_canary_is_asked_for(cluster, settings):
+    assert cluster.roll_out(settings, OLD, 10) is True
+    assert settled(cluster) == {OLD: 100}
+    assert "canary" not in cluster.spec()
+    assert "canaryTrafficPercent" not in cluster.spec()["predictor"]
+
+
+def test_a_canary_gets_its_share_grows_and_takes_over(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    assert cluster.roll_out(settings, NEW, 10) is False
+    assert settled(cluster) == {OLD: 90, NEW: 10}
+    assert cluster.roll_out(settings, NEW, 50) is False
+    assert settled(cluster) == {OLD: 50, NEW: 50}
+    pods = cluster.pods()
+    assert cluster.roll_out(settings, NEW) is True
+    assert settled(cluster) == {NEW: 100}
+    assert without_a_gap(cluster)
+    assert cluster.pods() <= pods  # nothing was started anew
+
+
+def test_all_at_once_waits_for_the_new_release(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    assert cluster.roll_out(settings, NEW) is True
+    assert cluster.kserve.shares[-2:] == [{OLD: 100}, {NEW: 100}]
+    assert without_a_gap(cluster)
+
+
+def test_a_canary_is_taken_back_by_the_release_before_it(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    cluster.roll_out(settings, NEW, 10)
+    assert cluster.roll_out(settings, OLD) is True
+    assert settled(cluster) == {OLD: 100}
+    assert without_a_gap(cluster)
+    assert max(share.get(NEW, 0) for share in cluster.kserve.shares) == 10
+
+
+def test_the_next_canary_takes_the_place_of_one_that_is_there(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    cluster.roll_out(settings, NEW, 10)
+    assert cluster.roll_out(settings, NEXT, 20) is False
+    assert settled(cluster) == {OLD: 80, NEXT: 20}
+    assert without_a_gap(cluster)
+    assert max(share.get(NEW, 0) for share in cluster.kserve.shares) == 10
+
+
+def test_an_earlier_release_comes_back_after_a_promotion_and_the_later_one_again(cluster, settings):
+    for release, percent in ((OLD, 0), (NEW, 10), (NEW, 0), (OLD, 0), (NEW, 10), (NEW, 0)):
+        cluster.roll_out(settings, release, percent)
+    assert settled(cluster) == {NEW: 100}
+    assert without_a_gap(cluster)
+
+
+def test_a_second_call_changes_nothing(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    cluster.roll_out(settings, NEW, 10)
+    before = cluster.admin("GET", f"{SERVICES}/souk")["metadata"]["generation"]
+    assert cluster.roll_out(settings, NEW, 10) is False
+    assert cluster.roll_out(settings, NEW, 10) is False
+    assert cluster.admin("GET", f"{SERVICES}/souk")["metadata"]["generation"] == before
+
+
+def test_a_release_that_has_all_requests_is_no_canary_of_itself(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    assert cluster.roll_out(settings, OLD, 10) is True
+    assert settled(cluster) == {OLD: 100}
+
+
+@pytest.mark.parametrize("reason", ["ImagePullBackOff", "CrashLoopBackOff", "Unschedulable"])
+@pytest.mark.parametrize("percent", [0, 10])
+def test_a_release_that_does_not_answer_is_taken_back_and_the_reason_told(cluster, settings, reason, percent):
+    cluster.roll_out(settings, OLD)
+    before = cluster.spec()
+    cluster.kserve.broken[NEW] = reason
+    impatient = settings.model_copy(update={"deadline_seconds": 0.5})
+    with pytest.raises(
+        SoukError, match=rf"within 0.5 s.*pod souk.*{reason}.*told by the kubelet.*Applied again.*{OLD}"
+    ):
+        cluster.roll_out(impatient, NEW, percent)
+    assert cluster.spec() == before
+    assert without_a_gap(cluster)
+    assert all(NEW not in share for share in cluster.kserve.shares)
+
+
+def test_a_canary_that_does_not_answer_leaves_the_split_before_it(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    cluster.roll_out(settings, NEW, 10)
+    cluster.kserve.broken[NEXT] = "ImagePullBackOff"
+    with pytest.raises(SoukError, match=f"Applied again: 10% of requests to {NEW}"):
+        cluster.roll_out(settings.model_copy(update={"deadline_seconds": 0.5}), NEXT, 20)
+    assert cluster.roll_out(settings, NEW, 10) is False
+    assert settled(cluster) == {OLD: 90, NEW: 10}
+    assert without_a_gap(cluster)
+
+
+def test_a_canary_that_fails_is_not_promoted(cluster):
+    settings = rollout(mode="standard")
+    cluster.roll_out(settings, OLD)
+    cluster.roll_out(settings, NEW, 10)
+    cluster.kserve.broken[NEW] = "CrashLoopBackOff"
+    with pytest.raises(SoukError, match="CrashLoopBackOff"):
+        cluster.roll_out(settings.model_copy(update={"deadline_seconds": 0.5}), NEW)
+    assert settled(cluster).get(OLD) == 100
+
+
+def test_a_first_release_that_does_not_answer_stays_to_be_looked_at(cluster, settings):
+    cluster.kserve.broken[OLD] = "ImagePullBackOff"
+    with pytest.raises(
+        SoukError, match=r"Ready is False: PredictorNotReady.*ImagePullBackOff.*Nothing was changed back"
+    ):
+        cluster.roll_out(settings.model_copy(update={"deadline_seconds": 0.5}), OLD)
+    # It never answered, so there is nothing to split with: the next one gets everything.
+    assert cluster.roll_out(settings, NEW, 10) is True
+    assert settled(cluster) == {NEW: 100}
+
+
+def test_without_a_controller_the_reason_is_its_absence(cluster, settings):
+    cluster.kserve.stop()
+    with pytest.raises(SoukError, match="does KServe's controller run"):
+        cluster.roll_out(settings.model_copy(update={"deadline_seconds": 0.1}), OLD)
+
+
+def test_fields_of_others_stay(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    cluster.edit({"spec": {"predictor": {"logger": {"mode": "all", "url": "http://drift"}}}}, "kubectl-edit")
+    cluster.roll_out(settings, NEW, 10)
+    cluster.roll_out(settings, NEW)
+    assert cluster.spec()["predictor"]["logger"] == {"mode": "all", "url": "http://drift"}
+
+
+def test_a_field_that_somebody_else_changed_is_named_and_taken_over_when_asked(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    cluster.edit({"spec": {"predictor": {"model": {"storageUri": "pvc://elsewhere/x"}}}}, "kubectl-edit")
+    with pytest.raises(SoukError, match=r"\.spec\.predictor\.model\.storageUri.*kubectl-edit.*--force-conflicts"):
+        cluster.roll_out(settings, NEW)
+    assert cluster.spec()["predictor"]["model"]["storageUri"] == "pvc://elsewhere/x"
+    assert cluster.roll_out(settings, NEW, force=True) is True
+    assert settled(cluster) == {NEW: 100}
+
+
+def test_an_api_that_is_away_for_a_moment_is_waited_for(cluster, settings):
+    cluster.kserve.broken[OLD] = "ContainerCreating"
+    results: list[bool] = []
+    worker = threading.Thread(target=lambda: results.append(cluster.roll_out(settings, OLD)))
+    worker.start()
+    until(lambda: any(method == "PATCH" and "/status" not in path for method, path in cluster.api.requests))
+    cluster.api.outage = 503
+    away = len(cluster.api.requests)
+    until(lambda: len(cluster.api.requests) > away + 6)
+    cluster.api.outage = 0
+    del cluster.kserve.broken[OLD]
+    worker.join(20)
+    assert results == [True]
+
+
+def until(condition) -> None:
+    """Waits for another thread."""
+    pause = threading.Event()
+    for _ in range(2000):
+        if condition():
+            return
+        pause.wait(0.005)
+    raise AssertionError("never")
