@@ -8,8 +8,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from souk.config import DatasetConfig, Objectives, parse_config
+from souk.config import DatasetConfig, Objectives, load_config
+from souk.errors import SoukError
 from souk.ingest.faults import Reason
+from souk.readers import fingerprint
 from souk.schema import TABLES, Kind
 
 ROOT = Path(__file__).parents[1]
@@ -64,5 +66,22 @@ def test_the_objectives_shown_are_valid() -> None:
         Objectives.model_validate(each["objectives"])
 
 
-def test_the_movielens_config_is_valid() -> None:
-    assert parse_config((ROOT / "configs/movielens_100k.yaml").read_text("utf-8")).name == "movielens_100k"
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_config_is_valid_and_explained(path: Path) -> None:
+    assert load_config(path).name == path.stem
+    text = path.read_text("utf-8")
+    assert text.startswith("# ")
+    assert f"souk run --config configs/{path.name}" in text or f"make run DATASET={path.stem}" in text
+    assert f"(../configs/{path.name})" in TEXT or path.stem == "simulated"
+
+
+def test_the_folder_of_the_data_can_be_named(tmp_path: Path) -> None:
+    path = ROOT / "configs/online_retail.yaml"
+    assert load_config(path).data.events.path == str(ROOT / "data/online_retail/online_retail.*")
+    assert load_config(path, str(tmp_path)).data.users.path == f"{tmp_path}/online_retail.*"  # type: ignore[union-attr]
+    assert load_config(path, "s3://bucket/x/").data.items.path == "s3://bucket/x/online_retail.*"  # type: ignore[union-attr]
+    with pytest.raises(SoukError, match="Every path"):
+        load_config(ROOT / "configs/complete_journey.yaml", str(tmp_path))
+    config = load_config(path, str(tmp_path)).data
+    with pytest.raises(SoukError, match="--data DIR"):
+        fingerprint(config)

@@ -12,10 +12,10 @@ from pyarrow import parquet
 
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError
-from souk.ingest.convert import Rows, read_rows
 from souk.ingest.first_config import first_config, write_config
 from souk.ingest.profile import Column, guess_kind
 from souk.schema import EventType, Kind
+from tests.ingest_fixtures import Gathered, read_rows
 
 Table = list[dict[str, Any]]
 
@@ -70,7 +70,7 @@ def init(tmp_path: Path, *paths: str | None) -> tuple[str, DatasetConfig]:
     return text, load_config(tmp_path / "my.yaml")
 
 
-def read(config: DatasetConfig, table: str) -> Rows:
+def read(config: DatasetConfig, table: str) -> Gathered:
     return read_rows(table, getattr(config.data, table), getattr(config.columns, table))
 
 

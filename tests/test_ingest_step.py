@@ -91,6 +91,7 @@ def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
         "accepted": GOOD,
         "quarantined": 1,
         "reasons": {"domain event_type": 1},
+        "skipped": {},
     }
     assert (manifest["first_event"], manifest["last_event"]) == (times[0], times[-1])
     assert len(manifest["fingerprint"]) == 64

@@ -7,14 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from google.protobuf import text_format
+from pyarrow import parquet
 
 from souk.config import Outliers
 from souk.errors import SoukError
-from souk.ingest.checks import check_duplicates, check_future, check_schema, new_values
-from souk.ingest.convert import Rows, arrow_schema
+from souk.ingest.checks import check_future, check_schema, new_values
 from souk.ingest.faults import Fault, Reason, fault, faulty
-from souk.ingest.outliers import check_override_names, treat_outliers
-from souk.ingest.quarantine import check_threshold, quarantine
+from souk.ingest.mapping import arrow_schema
+from souk.ingest.outliers import check_override_names, find_bounds, treat_outliers
+from souk.ingest.quarantine import Quarantine, QuarantineWriter, check_threshold
+from souk.ingest.reading import Rows
+from souk.ingest.repeats import RepeatedIds
 from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema
 from souk.readers import RawBatch
 from souk.schema import Kind
@@ -85,10 +88,14 @@ def test_the_future_begins_after_the_latest_time() -> None:
     assert check_future("items", table("items", {}, created_at=[99]), 10) == []
 
 
-def test_a_duplicate_is_the_later_of_two_good_rows() -> None:
-    rows = table("items", {}, item_id=["a", "a", "b", "a", None])
-    good = np.array([False, True, True, True, False])
-    assert found(check_duplicates("items", rows, good)) == {"duplicate item_id": [3]}
+def test_a_repeat_is_a_later_row_of_an_id_or_an_earlier_one(tmp_path: Path) -> None:
+    ids = RepeatedIds(tmp_path)
+    ids.add(pa.chunked_array([["a", "b", "a"]]), np.array([0, 1, 2]))
+    ids.add(pa.chunked_array([["c", "a", "b"]]), np.array([5, 7, 9]))
+    for last, expected in ((False, {2: 1, 7: 2, 9: 1}), (True, {0: 2, 2: 1, 1: 1})):
+        pairs = [pair for rows, nth in ids.find(last) for pair in zip(rows.tolist(), nth.tolist(), strict=True)]
+        assert dict(pairs) == expected
+        assert len(pairs) == 3
 
 
 @pytest.mark.parametrize(
@@ -101,7 +108,8 @@ def test_outliers_are_treated_as_the_config_says(action: str, wrong: list[int], 
     good = np.ones(len(values), bool)
     good[-1] = False  # a row with another fault takes no part
     outliers = Outliers(action="off", width=3, columns={"price": action})  # type: ignore[dict-item]
-    treated, faults, bounds = treat_outliers(rows, good, ["price", "value"], outliers)
+    bounds = find_bounds(rows.filter(pa.array(good)), ["price", "value"], outliers)
+    treated, faults, bounds = treat_outliers(rows, good, bounds)
     assert [row for each in faults for row in each.rows.tolist()] == wrong
     assert treated["price"].to_pylist()[20] == pytest.approx(last)
     assert treated["price"].to_pylist()[:20] == values[:20]
@@ -114,26 +122,29 @@ def test_an_outlier_column_that_no_table_has_is_an_error() -> None:
         check_override_names(Outliers(columns={"prise": "clip"}), {"events": {}, "items": {}, "users": {}})
 
 
-def rows_with(faults: list[Fault], size: int) -> Rows:
+def refuse(faults: list[Fault], size: int, file: Path, skipped: int = 0) -> Quarantine:
     ids = [str(i) for i in range(size)]
     raw = RawBatch("u.csv", pa.table({"user": ids}), np.arange(1, size + 1))
-    return Rows("users", table("users", {}, user_id=ids), faults, (raw,))
+    writer = QuarantineWriter(file)
+    good = writer.add(Rows(table("users", {}, user_id=ids), [], raw), faults)
+    writer.close()
+    return writer.outcome("users", size + skipped, {"age": skipped} if skipped else {}, int(good.sum()))
 
 
-def test_a_row_with_several_faults_counts_once_under_the_first_reason() -> None:
+def test_a_row_with_several_faults_counts_once_under_the_first_reason(tmp_path: Path) -> None:
     faults = [
         Fault(Reason.DUPLICATE, "user_id", np.array([1])),
         Fault(Reason.RANGE, "created_at", np.array([1, 3])),
         Fault(Reason.TYPE, "age", np.array([1])),
     ]
-    refused = quarantine(rows_with(faults, 5))
-    assert refused.counts() == {
-        "read": 5,
+    assert refuse(faults, 5, tmp_path / "q.parquet", skipped=4).counts() == {
+        "read": 9,
         "accepted": 3,
         "quarantined": 2,
         "reasons": {"range created_at": 1, "type age": 1},
+        "skipped": {"age": 4},
     }
-    assert refused.rows.to_pylist()[0] == {
+    assert parquet.read_table(tmp_path / "q.parquet").to_pylist()[0] == {
         "reason": "type",
         "column": "age",
         "row": '{"user": "1"}',
@@ -143,13 +154,18 @@ def test_a_row_with_several_faults_counts_once_under_the_first_reason() -> None:
     }
 
 
+def test_rows_that_are_lost_are_noticed() -> None:
+    with pytest.raises(AssertionError, match=r"3 accepted \+ 1 quarantined \+ {} skipped != 5 read"):
+        Quarantine("users", 5, {}, 3, {"type age": 1}, {}).counts()
+
+
 def test_the_threshold_names_reasons_and_three_samples(tmp_path: Path) -> None:
-    refused = quarantine(rows_with([Fault(Reason.TYPE, "age", np.arange(4))], 100))
+    refused = refuse([Fault(Reason.TYPE, "age", np.arange(4))], 100, tmp_path / "q.parquet", skipped=900)
     check_threshold([refused], 0.04, tmp_path)
     with pytest.raises(SoukError) as error:
         check_threshold([refused], 0.039, tmp_path)
     text = str(error.value)
-    assert "4 of 100 users (4.0%)" in text
+    assert "4 of 1,000 users (4.0% of those not skipped)" in text
     assert "type age: 4 rows" in text
     assert [line.rstrip(". ") for line in text.splitlines() if "u.csv row" in line] == [
         f'    u.csv row {n + 1}: {{"user": "{n}"}}' for n in range(3)

@@ -18,9 +18,38 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def cron_line(text: str) -> str:
+    """A cron line as the server reads it: six fields, seconds first. Five fields, as in crontab, get second 0.
+
+    The server would take five fields for second, minute, hour, day and month.
+    """
+    fields = text.split()
+    if len(fields) == 1 and text.startswith("@"):
+        return text
+    if len(fields) not in (5, 6):
+        raise argparse.ArgumentTypeError(
+            f"expected 5 fields (minute hour day month weekday), or 6 with seconds first, received {text!r}"
+        )
+    return " ".join(fields if len(fields) == 6 else ["0", *fields])
+
+
+def hours(text: str) -> float:
+    """A number of hours, at least one second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 / 3600 <= value <= 24 * 366:
+        raise argparse.ArgumentTypeError(f"expected hours, as 24 or 0.5, received {text!r}")
+    return value
+
+
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
     """What a pipeline run can be told beside its config."""
     parser.add_argument("--config", required=True, metavar="FILE", help="the dataset config (docs/data.md)")
+    parser.add_argument(
+        "--data", default="", metavar="DIR", help="where relative paths of the config start, instead of data.folder"
+    )
     parser.add_argument(
         "--epochs", type=at_least_one, default=0, metavar="N", help="epochs of the towers, instead of the config's"
     )

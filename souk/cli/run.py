@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 where every step went well, 1 where one failed."""
-    config = load_config(arguments.config)
+    config = load_config(arguments.config, arguments.data)
     workspace = Workspace(Path(arguments.workspace).resolve())
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}", flush=True)

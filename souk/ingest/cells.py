@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)?)?$"
+NAMES_ZONE = r"[T ]\d{2}:\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$"
 MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 EXACT = float(2**53)
@@ -25,13 +25,10 @@ MS_PER_UNIT = {"ms": 1.0, "s": 1000.0, "us": 0.001}
 Parsed = tuple[pa.Array, np.ndarray]
 
 
-def parse_text(array: pa.Array, names: Mapping[str, str] | None = None) -> Parsed:
-    """Strings without surrounding white space; whole numbers become their decimal text. `names` renames values."""
+def parse_text(array: pa.Array) -> Parsed:
+    """Strings without surrounding white space; whole numbers become their decimal text."""
     text = pc.utf8_trim_whitespace(_text(array))
     text = pc.if_else(pc.equal(text, ""), None, text)
-    if names:
-        place = pc.index_in(text, value_set=pa.array(list(names)))
-        text = pc.coalesce(pc.take(pa.array(list(names.values())), place), text)
     return text, np.zeros(len(text), bool)
 
 
@@ -75,16 +72,23 @@ def parse_bool(array: pa.Array) -> Parsed:
     return pa.array(true, mask=~(true | false)), as_mask(text.is_valid()) & ~(true | false)
 
 
-def parse_time(array: pa.Array, unit: str) -> Parsed:
-    """int64 UTC epoch milliseconds. `unit` is ms, s, us or iso; times without a zone are UTC.
+def parse_time(array: pa.Array, unit: str, zone: str = "UTC") -> Parsed:
+    """int64 UTC epoch milliseconds.
 
-    Columns that are dates or times already are converted whatever the unit.
+    Of a local time that the clocks of `zone` show twice the first is taken; one that they skip cannot be read. Columns
+    that are dates or times already are converted whatever the unit.
+
+    Args:
+        array: the cells.
+        unit: ms, s, us (since 1970 in UTC) or iso.
+        zone: that of dates and times which name none.
     """
     if pa.types.is_date(array.type) or pa.types.is_timestamp(array.type):
-        time = array.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-        return time, np.zeros(len(array), bool)
+        time = array.cast(pa.timestamp("ms", getattr(array.type, "tz", None)), safe=False).cast(pa.int64())
+        aware = getattr(array.type, "tz", None)
+        return (time, np.zeros(len(array), bool)) if aware else _from_zone(time, np.ones(len(array), bool), zone)
     if unit == "iso":
-        return _parse_iso(_present(array))
+        return _parse_iso(_present(array), zone)
     number, wrong = parse_number(array)
     values = np.floor(number.to_numpy(zero_copy_only=False) * MS_PER_UNIT[unit])
     there = ~np.isnan(values)
@@ -112,13 +116,27 @@ def parse_vector(array: pa.Array, separator: str = "") -> Parsed:
     return _list_of(entries.cast(pa.float32()).filter(pa.array(keep)), parents[keep], missing), wrong
 
 
-def _parse_iso(text: pa.Array) -> Parsed:
+def _parse_iso(text: pa.Array, zone: str) -> Parsed:
     readable = pc.match_substring_regex(text, ISO)
     series = pc.if_else(readable, text, None).to_pandas()
     times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     missing = times.isna().to_numpy()
     ms = times.to_numpy(dtype="datetime64[ms]").astype(np.int64)
-    return pa.array(np.where(missing, 0, ms), mask=missing), as_mask(text.is_valid()) & missing
+    naive = ~as_mask(pc.match_substring_regex(text, NAMES_ZONE))
+    time, skipped = _from_zone(pa.array(np.where(missing, 0, ms), mask=missing), naive, zone)
+    return time, (as_mask(text.is_valid()) & missing) | skipped
+
+
+def _from_zone(time: pa.Array, naive: np.ndarray, zone: str) -> Parsed:
+    """Epoch milliseconds of which the `naive` ones were read as UTC and are those of clocks in `zone`."""
+    if zone == "UTC" or not naive.any():
+        return time, np.zeros(len(time), bool)
+    local = pd.DatetimeIndex(time.fill_null(0).to_numpy(zero_copy_only=False).astype("datetime64[ms]"))
+    there = local.tz_localize(zone, ambiguous=np.ones(len(local), bool), nonexistent="NaT")
+    skipped = naive & there.isna() & as_mask(time.is_valid())
+    ms = there.tz_convert("UTC").tz_localize(None).to_numpy(dtype="datetime64[ms]").astype(np.int64)
+    values = np.where(naive, np.where(skipped, 0, ms), time.fill_null(0).to_numpy(zero_copy_only=False))
+    return pa.array(values, mask=skipped | as_mask(time.is_null())), skipped
 
 
 def _text(array: pa.Array) -> pa.Array:

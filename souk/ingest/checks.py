@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from souk.ingest.cells import as_mask
 from souk.ingest.faults import Fault, Reason, fault
-from souk.schema import ID_COLUMN
 
 FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
 
@@ -52,16 +51,6 @@ def check_future(name: str, table: pa.Table, latest: int) -> list[Fault]:
     """Times after `latest`, UTC epoch milliseconds."""
     columns = FUTURE.get(name, ())
     return [f for c in columns for f in fault(Reason.FUTURE, c, as_mask(pc.greater(table[c], latest)))]
-
-
-def check_duplicates(name: str, table: pa.Table, good: np.ndarray) -> list[Fault]:
-    """Rows with the id of an earlier good row; `good` is the mask of rows without another fault."""
-    column = ID_COLUMN[name]
-    rows = np.flatnonzero(good)
-    repeated = table[column].take(pa.array(rows)).to_pandas().duplicated().to_numpy()
-    wrong = np.zeros(table.num_rows, bool)
-    wrong[rows[repeated]] = True
-    return fault(Reason.DUPLICATE, column, wrong)
 
 
 def new_values(table: pa.Table, schema: Any) -> dict[str, list[str]]:

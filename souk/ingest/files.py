@@ -16,8 +16,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yields a name beside `path` to be written; the file is renamed to `path` at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.partial")
-    yield fresh
-    os.replace(fresh, path)
+    try:
+        yield fresh
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 from souk.config import parse_config
 from souk.errors import SoukError
 from souk.ingest.checks import check_schema
-from souk.ingest.convert import read_rows
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
 from souk.ingest.guess_columns import Table, declare, map_ids, map_rest, map_time, map_type, open_table
 from souk.ingest.guess_rules import objectives, repeat
+from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
+from souk.ingest.reading import Reading
 from souk.ingest.schemas import contract_schema
 
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
@@ -65,9 +66,12 @@ def _refused(text: str, key: str) -> float:
     """The share of a table's rows that the contract would refuse under this config."""
     config = parse_config(text)
     kinds = getattr(config.columns, key)
-    rows = read_rows(key, getattr(config.data, key), kinds)
-    faults = [*rows.faults, *check_schema(rows.table, contract_schema(key, kinds), {})]
-    return float(faulty(faults, rows.table.num_rows).mean())
+    contract, refused, rows = contract_schema(key, kinds), 0, 0
+    for batch in Reading(TableSource(key, getattr(config.data, key), kinds)):
+        faults = [*batch.faults, *check_schema(batch.table, contract, {})]
+        refused += int(faulty(faults, batch.table.num_rows).sum())
+        rows += batch.table.num_rows
+    return refused / max(1, rows)
 
 
 def _render(name: str, tables: dict[str, Table], refused: dict[str, float] | None = None) -> str:

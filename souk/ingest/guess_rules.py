@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
+from souk.ingest.patterns import rename
 from souk.schema import EventType
 
 ENGAGING = (EventType.CLICK, EventType.CART, EventType.PURCHASE, EventType.RATING)
@@ -39,7 +40,7 @@ def _event_types(table: Table) -> pa.Array:
     if "event_type" in table.constants:
         return pa.repeat(pa.scalar(table.constants["event_type"][0]), len(table.columns[0].values))
     names = {text: str(kind) for text, (kind, _) in table.types.items()}
-    return cells.parse_text(table.mapped["event_type"][0].values, names)[0]
+    return rename(cells.parse_text(table.mapped["event_type"][0].values)[0], names)
 
 
 def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: list[str]) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -47,35 +47,45 @@ def numeric_columns(table: str, kinds: Mapping[str, Kind]) -> list[str]:
     return sorted({*known, *(name for name, kind in kinds.items() if kind is Kind.NUMERIC)})
 
 
+def find_bounds(sample: pa.Table, names: list[str], outliers: Outliers) -> list[Bounds]:
+    """The bounds of the columns `names`, from rows that are good so far."""
+    found = []
+    for name in names:
+        values = sample[name].to_numpy()
+        values = values[~np.isnan(values)]
+        action = outliers.columns.get(name, outliers.action)
+        if action == "off" or len(values) < FEWEST:
+            continue
+        middle = np.median(values)
+        spread = outliers.width * NORMAL * np.median(np.abs(values - middle))
+        if spread > 0:  # 0 where most values are equal: no measure of distance
+            found.append(Bounds(name, float(middle - spread), float(middle + spread), 0, action))
+    return found
+
+
 def treat_outliers(
-    table: pa.Table, good: np.ndarray, names: list[str], outliers: Outliers
+    table: pa.Table, good: np.ndarray, bounds: list[Bounds]
 ) -> tuple[pa.Table, list[Fault], list[Bounds]]:
-    """Finds the values out of bounds in rows that are good so far; clips them or faults their rows, by the config.
+    """Clips the values out of bounds in good rows or faults their rows, as `bounds` say.
 
     Args:
         table: the rows.
-        good: `[rows]` mask: the bounds are those of these rows.
-        names: the columns to look at.
-        outliers: width and actions.
+        good: `[rows]` mask: the others take no part.
+        bounds: by column.
+
+    Returns:
+        The rows, the faults, and the bounds with the number of values outside in these rows.
     """
     faults: list[Fault] = []
-    found: list[Bounds] = []
-    for name in names:
-        action = outliers.columns.get(name, outliers.action)
-        values = table[name].to_numpy()
-        there = good & ~np.isnan(values)
-        if action == "off" or there.sum() < FEWEST:
-            continue
-        middle = np.median(values[there])
-        spread = outliers.width * NORMAL * np.median(np.abs(values[there] - middle))
-        if spread == 0:  # most values are equal: no measure of distance
-            continue
-        low, high = middle - spread, middle + spread
-        wrong = there & ((values < low) | (values > high))
-        found.append(Bounds(name, float(low), float(high), int(wrong.sum()), action))
-        if action == "quarantine":
-            faults += fault(Reason.OUTLIER, name, wrong)
-        elif action == "clip" and wrong.any():
-            clipped = pa.array(np.where(wrong, np.clip(values, low, high), values), mask=np.isnan(values))
-            table = table.set_column(table.column_names.index(name), table.schema.field(name), clipped)
-    return table, faults, found
+    counted = []
+    for each in bounds:
+        values = table[each.column].to_numpy()
+        wrong = good & ((values < each.low) | (values > each.high))
+        counted.append(replace(each, outside=int(wrong.sum())))
+        if each.action == "quarantine":
+            faults += fault(Reason.OUTLIER, each.column, wrong)
+        elif each.action == "clip" and wrong.any():
+            clipped = pa.array(np.where(wrong, np.clip(values, each.low, each.high), values), mask=np.isnan(values))
+            place = table.column_names.index(each.column)
+            table = table.set_column(place, table.schema.field(place), clipped)
+    return table, faults, counted

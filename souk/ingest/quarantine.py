@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import parquet
 
 from souk.errors import SoukError
-from souk.ingest.convert import Rows
-from souk.ingest.faults import Reason
-from souk.ingest.files import write_parquet
+from souk.ingest.faults import Fault, Reason
+from souk.ingest.reading import Rows
 
 SCHEMA = pa.schema(
     [
@@ -31,64 +32,100 @@ SHOWN_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class Quarantine:
-    """The refused rows of one table.
+    """What became of the rows of one table.
 
     Args:
         name: the table.
-        read: rows of the source.
-        accepted: `[read]` mask of the others.
-        rows: the refused rows, as SCHEMA says.
+        read: rows of its files.
+        skipped: those that the config leaves out, by why.
+        accepted: those without a fault.
+        reasons: the others by `reason` and column ("range price"), most frequent first.
+        samples: the first SAMPLES rows of each of `reasons`, with file and position.
     """
 
     name: str
     read: int
-    accepted: np.ndarray
-    rows: pa.Table
+    skipped: Mapping[str, int]
+    accepted: int
+    reasons: Mapping[str, int]
+    samples: Mapping[str, Sequence[str]]
 
     @property
     def refused(self) -> int:
-        return int(self.rows.num_rows)
+        return sum(self.reasons.values())
 
     @property
-    def reasons(self) -> dict[str, int]:
-        """Rows by `reason` and column ("range price"), most frequent first."""
-        pairs = zip(self.rows["reason"].to_pylist(), self.rows["column"].to_pylist(), strict=True)
-        counts = Counter(f"{reason} {column}".strip() for reason, column in pairs)
-        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+    def share(self) -> float:
+        """Of the rows that are not skipped, those that are refused."""
+        return self.refused / max(1, self.read - sum(self.skipped.values()))
 
     def counts(self) -> dict[str, object]:
-        """For the manifest; accepted + quarantined = read, or an AssertionError."""
-        accepted = int(self.accepted.sum())
-        if accepted + self.refused != self.read:
-            raise AssertionError(f"{self.name}: {accepted} accepted + {self.refused} quarantined != {self.read} read")
-        return {"read": self.read, "accepted": accepted, "quarantined": self.refused, "reasons": self.reasons}
+        """For the manifest; accepted + quarantined + skipped = read, or an AssertionError."""
+        if self.accepted + self.refused + sum(self.skipped.values()) != self.read:
+            parts = f"{self.accepted} accepted + {self.refused} quarantined + {dict(self.skipped)} skipped"
+            raise AssertionError(f"{self.name}: {parts} != {self.read} read")
+        return {
+            "read": self.read,
+            "accepted": self.accepted,
+            "quarantined": self.refused,
+            "reasons": dict(self.reasons),
+            "skipped": dict(self.skipped),
+        }
 
 
-def quarantine(rows: Rows) -> Quarantine:
-    """Splits off the rows with faults. The first reason in the order of `Reason` counts; all are kept."""
-    order = list(Reason)
-    faults = sorted(rows.faults, key=lambda each: order.index(each.reason))
-    all_reasons: dict[int, list[str]] = {}
-    first: dict[int, tuple[str, str]] = {}
-    for each in faults:
-        label = f"{each.reason} {each.column}".strip()
-        for row in each.rows.tolist():
-            first.setdefault(row, (each.reason.value, each.column))
-            all_reasons.setdefault(row, []).append(label)
-    refused = np.array(sorted(first), dtype=np.int64)
-    accepted = np.ones(rows.table.num_rows, bool)
-    accepted[refused] = False
-    files, positions, texts = rows.origins(refused)
-    reasons, places = [first[row][0] for row in refused.tolist()], [first[row][1] for row in refused.tolist()]
-    columns = [reasons, places, texts, positions, files, [all_reasons[row] for row in refused.tolist()]]
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
-    return Quarantine(rows.name, rows.table.num_rows, accepted, pa.Table.from_arrays(arrays, schema=SCHEMA))
+class QuarantineWriter:
+    """Writes refused rows, as SCHEMA says, and counts them.
 
+    Args:
+        file: a Parquet file to be.
+    """
 
-def write_quarantine(tables: list[Quarantine], folder: Path) -> None:
-    """One file a table, also where it is empty."""
-    for table in tables:
-        write_parquet(table.rows, folder / f"{table.name}.parquet")
+    def __init__(self, file: Path) -> None:
+        self._writer = parquet.ParquetWriter(file, SCHEMA, compression="zstd")
+        self._reasons: Counter[str] = Counter()
+        self._samples: dict[str, list[str]] = {}
+
+    def add(self, rows: Rows, faults: list[Fault]) -> np.ndarray:
+        """Takes the rows with `faults`; returns the mask of the others.
+
+        The first reason in the order of `Reason` counts; all are kept.
+        """
+        order = list(Reason)
+        all_reasons: dict[int, list[str]] = {}
+        first: dict[int, tuple[str, str]] = {}
+        for each in sorted(faults, key=lambda fault: order.index(fault.reason)):
+            label = f"{each.reason} {each.column}".strip()
+            for row in each.rows.tolist():
+                first.setdefault(row, (each.reason.value, each.column))
+                all_reasons.setdefault(row, []).append(label)
+        refused = np.array(sorted(first), dtype=np.int64)
+        good = np.ones(rows.table.num_rows, bool)
+        good[refused] = False
+        if len(refused):
+            files, positions, texts = rows.origins(refused)
+            reasons, places = [first[row][0] for row in refused.tolist()], [first[row][1] for row in refused.tolist()]
+            self._write([reasons, places, texts, positions, files, [all_reasons[row] for row in refused.tolist()]])
+        return good
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._writer.close()
+
+    def outcome(self, name: str, read: int, skipped: Mapping[str, int], accepted: int) -> Quarantine:
+        """The counts of the table."""
+        reasons = dict(sorted(self._reasons.items(), key=lambda pair: (-pair[1], pair[0])))
+        return Quarantine(name, read, skipped, accepted, reasons, self._samples)
+
+    def _write(self, columns: list[list[Any]]) -> None:
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+        reasons, places, texts, positions, files = columns[:5]
+        labels = [f"{reason} {place}".strip() for reason, place in zip(reasons, places, strict=True)]
+        self._reasons.update(labels)
+        for label, file, position, text in zip(labels, files, positions, texts, strict=True):
+            shown = self._samples.setdefault(label, [])
+            if len(shown) < SAMPLES:
+                shown.append(f"{file} row {position}: {text[:SHOWN_CHARACTERS]}")
 
 
 def check_threshold(tables: list[Quarantine], threshold: float, folder: Path) -> None:
@@ -97,25 +134,19 @@ def check_threshold(tables: list[Quarantine], threshold: float, folder: Path) ->
     Raises:
         SoukError: the counts by reason, and sample rows of each.
     """
-    over = [table for table in tables if table.refused > threshold * table.read]
+    over = [table for table in tables if table.share > threshold]
     if not over:
         return
     lines = []
     for table in over:
-        lines.append(f"{table.refused:,} of {table.read:,} {table.name} ({table.refused / table.read:.1%})")
+        of = " of those not skipped" if any(table.skipped.values()) else ""
+        lines.append(f"{table.refused:,} of {table.read:,} {table.name} ({table.share:.1%}{of})")
         for reason, count in list(table.reasons.items())[:5]:
             lines.append(f"  {reason}: {count:,} rows, such as")
-            lines += [f"    {sample}" for sample in samples(table, reason)]
+            lines += [f"    {sample}" for sample in table.samples[reason]]
     raise SoukError(
         f"at most {threshold:.1%} of the rows of a table in quarantine",
         "\n".join(lines),
         f"\nAll of them: {folder}. Mend the data, the mapping (data.*) or the schema, or raise "
         "ingest.quarantine_threshold.",
     )
-
-
-def samples(table: Quarantine, reason: str) -> list[str]:
-    """The first SAMPLES refused rows of a reason (as in `Quarantine.reasons`), with file and position."""
-    labels = pc.utf8_trim_whitespace(pc.binary_join_element_wise(table.rows["reason"], table.rows["column"], " "))
-    found = table.rows.filter(pc.equal(labels, reason)).slice(0, SAMPLES).to_pylist()
-    return [f"{row['file']} row {row['position']}: {row['row'][:SHOWN_CHARACTERS]}" for row in found]

@@ -10,7 +10,7 @@ from typing import Any
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from souk.ingest.files import whole_file
-from souk.ingest.quarantine import Quarantine, samples
+from souk.ingest.quarantine import Quarantine
 from souk.ingest.validate import Validated
 
 STYLE = """
@@ -39,7 +39,9 @@ def write_report(
     title = f"Data of {escape(dataset)}"
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"]
     parts.append(f"<h1>{title}</h1>")
-    parts.append(_table(("Table", "Read", "Accepted", "Quarantined", "Share"), map(_counts, checked.values())))
+    parts.append(
+        _table(("Table", "Read", "Accepted", "Quarantined", "Share", "Skipped"), map(_counts, checked.values()))
+    )
     for name, each in checked.items():
         parts.append(f"<h2>{escape(name)}</h2>")
         parts.append(_list("Anomalies", anomalies[name]) + _list("Notices", each.notices))
@@ -62,8 +64,9 @@ def histogram(heights: Sequence[float], labels: Sequence[str]) -> str:
 
 def _counts(each: Validated) -> tuple[str, ...]:
     table = each.quarantine
-    share = f"{table.refused / table.read:.2%}" if table.read else "-"
-    return table.name, f"{table.read:,}", f"{table.read - table.refused:,}", f"{table.refused:,}", share
+    skipped = ", ".join(f"{count:,} by {why}" for why, count in table.skipped.items() if count)
+    numbers = (f"{count:,}" for count in (table.read, table.accepted, table.refused))
+    return table.name, *numbers, f"{table.share:.2%}" if table.read else "-", skipped
 
 
 def _quarantine(table: Quarantine) -> str:
@@ -71,7 +74,7 @@ def _quarantine(table: Quarantine) -> str:
         return ""
     rows = []
     for reason, count in table.reasons.items():
-        shown = "".join(f"<pre>{escape(sample)}</pre>" for sample in samples(table, reason))
+        shown = "".join(f"<pre>{escape(sample)}</pre>" for sample in table.samples[reason])
         rows.append((escape(reason), f"{count:,}", shown))
     return "<h3>Quarantine</h3>" + _table(("Reason and column", "Rows", "Samples"), rows, raw=True)
 

@@ -13,8 +13,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from souk.errors import SoukError
-from souk.ingest.convert import arrow_schema
 from souk.ingest.files import whole_file
+from souk.ingest.mapping import arrow_schema
 from souk.schema import EventType, Kind, contract
 
 MAX_DOMAIN = 100  # a column with more values than this gets no list of known values

@@ -13,18 +13,14 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from souk.folders import placed, remove
 from souk.ingest.files import whole_file
 
-SAMPLE_ROWS = 1_000_000  # statistics of a larger table are those of this many evenly spaced rows
-
 
 def table_statistics(table: pa.Table) -> Any:
-    """The `DatasetFeatureStatisticsList` of a table, of at most SAMPLE_ROWS rows.
+    """The `DatasetFeatureStatisticsList` of a table.
 
     Columns without a value are left out: a table has every column of the contract, most data sets have few.
     """
     from tensorflow_data_validation.statistics import stats_impl
 
-    if table.num_rows > SAMPLE_ROWS:
-        table = table.take(pa.array(np.linspace(0, table.num_rows - 1, SAMPLE_ROWS).astype(np.int64)))
     names = [name for name in table.column_names if table[name].null_count < table.num_rows]
     if not names:
         return statistics_pb2.DatasetFeatureStatisticsList(datasets=[statistics_pb2.DatasetFeatureStatistics()])

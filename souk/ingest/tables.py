@@ -4,46 +4,83 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import parquet
 
+from souk.ingest.accepted import Accepted
 from souk.ingest.files import whole_file, write_parquet
 from souk.schema import ID_COLUMN
 
+GROUP_ROWS = 1 << 17  # rows of a row group
 
-def complete(tables: Mapping[str, pa.Table], withdraw: bool = False) -> dict[str, pa.Table]:
-    """Sorts the tables, and adds items and users that only events know.
+
+@dataclass(frozen=True)
+class Events:
+    """What the other tables and the manifest need to know of the events.
 
     Args:
-        tables: accepted rows of events, items and users.
+        rows: how many.
+        seen: the items and users that they mention, by table.
+        first: the earliest time, UTC epoch ms.
+        last: the latest.
+    """
+
+    rows: int
+    seen: Mapping[str, pa.Array]
+    first: int
+    last: int
+
+
+def write_events(accepted: Accepted, file: Path) -> Events:
+    """Writes the events in the order of time and id; there is at least one."""
+    seen = {name: pa.array([], pa.string()) for name in ("items", "users")}
+    rows = 0
+    times: list[int] = []
+    with whole_file(file) as fresh, parquet.ParquetWriter(fresh, accepted.schema, compression="zstd") as writer:
+        for table in accepted.tables():
+            writer.write_table(table, row_group_size=GROUP_ROWS)
+            rows += table.num_rows
+            times += pc.min_max(table["timestamp"]).as_py().values() if table.num_rows else ()
+            for name, known in seen.items():
+                found = pc.unique(table[ID_COLUMN[name]])
+                seen[name] = pc.unique(pa.concat_arrays([known, found]))
+    return Events(rows, seen, min(times), max(times))
+
+
+def complete(name: str, accepted: Accepted, seen: pa.Array, withdraw: bool = False) -> pa.Table:
+    """Items or users by id, with those that only events know.
+
+    Args:
+        name: "items" or "users".
+        accepted: its rows.
+        seen: the ids in events.
         withdraw: whether items without an event are not available.
     """
-    events = tables["events"].sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
-    done = {"events": events}
-    for name in ("items", "users"):
-        key = ID_COLUMN[name]
-        known = tables[name]
-        seen = pc.unique(events[key])
-        new = seen.filter(pc.invert(pc.is_in(seen, value_set=known[key].combine_chunks())))
-        columns = [new if field.name == key else pa.nulls(len(new), field.type) for field in known.schema]
-        done[name] = pa.concat_tables([known, pa.Table.from_arrays(columns, schema=known.schema)]).sort_by(key)
-    items = done["items"]
-    place = items.column_names.index("available")
-    available = pc.fill_null(items["available"], True)
+    key = ID_COLUMN[name]
+    known = accepted.whole()
+    new = seen.filter(pc.invert(pc.is_in(seen, value_set=known[key].combine_chunks())))
+    columns = [new if field.name == key else pa.nulls(len(new), field.type) for field in known.schema]
+    done = pa.concat_tables([known, pa.Table.from_arrays(columns, schema=known.schema)]).sort_by(key)
+    if name == "users":
+        return done
+    place = done.column_names.index("available")
+    available = pc.fill_null(done["available"], True)
     if withdraw:
-        available = pc.and_(available, pc.is_in(items["item_id"], value_set=pc.unique(events["item_id"])))
-    done["items"] = items.set_column(place, items.schema.field(place), available)
-    return done
+        available = pc.and_(available, pc.is_in(done[key], value_set=seen))
+    return done.set_column(place, done.schema.field(place), available)
 
 
 def write_tables(tables: Mapping[str, pa.Table], schemas: Mapping[str, str], manifest: Any, folder: Path) -> None:
     """Writes tables, schema files and, last, the manifest."""
     for name, table in tables.items():
         write_parquet(table, folder / f"{name}.parquet")
+    for name, text in schemas.items():
         with whole_file(folder / "schema" / f"{name}.pbtxt") as fresh:
-            fresh.write_text(schemas[name], encoding="utf-8")
+            fresh.write_text(text, encoding="utf-8")
     with whole_file(folder / "manifest.json") as fresh:
         fresh.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")

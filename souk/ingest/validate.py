@@ -1,24 +1,58 @@
-"""Validation of one table: its schema, the faults of its rows, its statistics and what they show."""
+"""Validation of one table: its schema, the faults of its rows, its statistics and what they show.
+
+Two passes over the files, so that no table is ever whole in memory: the first takes a sample of the rows that the
+contract accepts, for the schema and the bounds of outliers; the second judges every row. Only where ids repeat does a
+third one fetch the text of the rows that they cost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from souk.config import Outliers
 from souk.errors import SoukError
-from souk.ingest.checks import check_duplicates, check_future, check_schema, new_values
-from souk.ingest.convert import Rows
+from souk.ingest.accepted import Accepted
+from souk.ingest.checks import check_future, check_schema, new_values
 from souk.ingest.faults import Fault, Reason, faulty
-from souk.ingest.outliers import Bounds, numeric_columns, treat_outliers
-from souk.ingest.quarantine import Quarantine, quarantine
+from souk.ingest.files import whole_file
+from souk.ingest.mapping import TableSource
+from souk.ingest.outliers import Bounds, find_bounds, numeric_columns, treat_outliers
+from souk.ingest.quarantine import Quarantine, QuarantineWriter
+from souk.ingest.reading import Reading, Rows, check_times
+from souk.ingest.sample import Sample
 from souk.ingest.schemas import SchemaFolder, contract_schema, infer_schema, read_schema, schema_text
 from souk.ingest.statistics import table_statistics
-from souk.schema import Kind
+from souk.schema import ID_COLUMN
+
+MOST_NEW_VALUES = 10_000  # of one column that are told apart
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What rows are checked against.
+
+    Args:
+        dataset: name of the data set.
+        given: the schema to enforce, "" for that of `folder`.
+        folder: where an inferred schema is kept.
+        outliers: bounds and actions.
+        latest: times after this are in the future, UTC epoch ms.
+        widths: of declared vectors.
+    """
+
+    dataset: str
+    given: str
+    folder: SchemaFolder
+    outliers: Outliers
+    latest: int
+    widths: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -27,15 +61,15 @@ class Validated:
 
     Args:
         accepted: the rows without a fault, outliers clipped where the config says so.
-        quarantine: the others.
-        schema: the schema in force, and its file.
-        schema_text: the file.
-        statistics: TFDV statistics of the accepted rows.
+        quarantine: what became of the others.
+        schema: the schema in force.
+        schema_text: its file.
+        statistics: TFDV statistics of the accepted rows, or of a sample.
         notices: what a reader should know and no row is refused for.
         bounds: the outlier bounds.
     """
 
-    accepted: pa.Table
+    accepted: Accepted
     quarantine: Quarantine
     schema: Any
     schema_text: str
@@ -44,49 +78,63 @@ class Validated:
     bounds: tuple[Bounds, ...]
 
 
-def validate(
-    rows: Rows,
-    kinds: Mapping[str, Kind],
-    dataset: str,
-    given: str,
-    folder: SchemaFolder,
-    outliers: Outliers,
-    latest: int,
-    widths: Mapping[str, int] | None = None,
-) -> Validated:
+@dataclass(frozen=True)
+class Survey:
+    """What the first pass found.
+
+    Args:
+        rows: those that are not skipped.
+        names: the columns of the files.
+        good: a sample of the rows that the contract accepts.
+    """
+
+    rows: int
+    names: frozenset[str]
+    good: pa.Table
+
+
+def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Validated:
     """Checks every row of a table.
 
     Args:
-        rows: the table as read.
-        kinds: its declared columns.
-        dataset: name of the data set.
-        given: the schema to enforce, "" for that of `folder`.
-        folder: where an inferred schema is kept.
-        outliers: bounds and actions.
-        latest: times after this are in the future, UTC epoch ms.
-        widths: of its declared vectors.
+        table: where it is.
+        rules: what is checked.
+        spill: an empty folder for accepted rows until they are sorted.
+        refused: the Parquet file of refused rows to be written.
+
+    Raises:
+        SoukError: files or a schema that cannot be read.
     """
-    unread = _unread(rows)
-    faults = [*rows.faults, *check_schema(rows.table, contract_schema(rows.name, kinds, widths), unread)]
-    faults += check_future(rows.name, rows.table, latest)
-    text, schema = _schema(rows, kinds, dataset, given, folder, ~faulty(faults, rows.table.num_rows))
-    faults = _union(faults, check_schema(rows.table, schema, unread))
-    good = ~faulty(faults, rows.table.num_rows)
-    table, outside, bounds = treat_outliers(rows.table, good, numeric_columns(rows.name, kinds), outliers)
-    faults += outside
-    faults += check_duplicates(rows.name, table, ~faulty(faults, table.num_rows))
-    refused = quarantine(replace(rows, table=table, faults=faults))
-    accepted = table.filter(pa.array(refused.accepted))
-    notices = [f"{rows.name}: column {name} of the source is not used" for name in rows.ignored]
-    for name, values in new_values(accepted, schema).items():
-        shown = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
-        notices.append(f"{rows.name}.{name}: {len(values)} values that the schema does not list: {shown}")
-    for found in bounds:
-        if found.outside and found.action != "quarantine":
-            done = "clipped" if found.action == "clip" else "kept"
-            span = f"{found.low:.6g} to {found.high:.6g}"
-            notices.append(f"{rows.name}.{found.column}: {found.outside} outliers beyond {span}, {done}")
-    return Validated(accepted, refused, schema, text, table_statistics(accepted), tuple(notices), tuple(bounds))
+    survey = _survey(table, rules)
+    text, schema = _schema(table, rules, survey.good)
+    bounds = find_bounds(survey.good, numeric_columns(table.name, table.kinds), rules.outliers)
+    judge = _Judge(table, rules, schema, bounds)
+    makes_ids = table.makes_ids(survey.names)
+    reading, sample = Reading(table, makes_ids), Sample(table.schema.append(pa.field("row", pa.int64())))
+    accepted = Accepted(table, spill, survey.good, survey.rows, makes_ids)
+    with whole_file(refused) as fresh:
+        writer = QuarantineWriter(fresh)
+        for rows in reading:
+            treated, faults = judge.of(rows)
+            good = writer.add(rows, faults)
+            numbers = np.arange(rows.start, rows.start + len(good))
+            sample.add(treated.append_column("row", pa.array(numbers)), good)
+            accepted.add(treated.filter(pa.array(good)), numbers[good])
+            judge.note_new(treated, good)
+        repeats = accepted.find_repeats()
+        if repeats and table.source.repeated_ids == "quarantine":
+            for rows, repeated in _fetch(Reading(table, makes_ids), accepted.dropped):
+                writer.add(rows, [Fault(Reason.DUPLICATE, ID_COLUMN[table.name], repeated)])
+        writer.close()
+    skipped = dict(reading.skipped)
+    if table.source.repeated_ids != "quarantine":
+        skipped["repeated_ids"] = repeats
+    outcome = writer.outcome(table.name, reading.read, skipped, accepted.count)
+    if reading.read != survey.rows + sum(reading.skipped.values()):
+        raise SoukError(f"files of {table.name} that stay as they are", "rows that came or went", "Run it again.")
+    statistics = table_statistics(_shown(table, accepted, sample))
+    notices = (*_unused(table, survey), *judge.notices())
+    return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds))
 
 
 def anomalies(name: str, statistics: Any, schema: Any, before: Any | None) -> list[str]:
@@ -100,23 +148,102 @@ def anomalies(name: str, statistics: Any, schema: Any, before: Any | None) -> li
     return [f"{name}.{column}: {each.short_description}. {each.description}".strip() for column, each in info]
 
 
-def _schema(
-    rows: Rows, kinds: Mapping[str, Kind], dataset: str, given: str, folder: SchemaFolder, good: np.ndarray
-) -> tuple[str, Any]:
-    """The schema file in force and its content: given, kept, or inferred from the rows that the contract accepts."""
-    name = rows.name
-    text = given or folder.read(name)
+class _Judge:
+    """Finds the faults of rows, and what else there is to say of them."""
+
+    def __init__(self, table: TableSource, rules: Rules, schema: Any, bounds: list[Bounds]) -> None:
+        self.bounds = bounds
+        self._name, self._rules, self._schema = table.name, rules, schema
+        self._contract = contract_schema(table.name, table.kinds, rules.widths)
+        self._new: dict[str, set[str]] = {}
+
+    def of(self, rows: Rows) -> tuple[pa.Table, list[Fault]]:
+        """The rows, clipped where the config says so, and all their faults but repeated ids."""
+        faults = _contract_faults(self._name, rows, self._contract, self._rules.latest)
+        faults = _union(faults, check_schema(rows.table, self._schema, _unread(rows)))
+        good = ~faulty(faults, rows.table.num_rows)
+        treated, outside, counted = treat_outliers(rows.table, good, self.bounds)
+        self.bounds = [replace(a, outside=a.outside + b.outside) for a, b in zip(self.bounds, counted, strict=True)]
+        return treated, faults + outside
+
+    def note_new(self, table: pa.Table, good: np.ndarray) -> None:
+        """Remembers values that open domains do not list."""
+        for name, values in new_values(table.filter(pa.array(good)), self._schema).items():
+            known = self._new.setdefault(name, set())
+            known.update(values[: MOST_NEW_VALUES - len(known)])
+
+    def notices(self) -> Iterator[str]:
+        """What a reader should know."""
+        for name, values in self._new.items():
+            shown = ", ".join(sorted(values)[:5]) + (", ..." if len(values) > 5 else "")
+            yield f"{self._name}.{name}: {len(values)} values that the schema does not list: {shown}"
+        for found in self.bounds:
+            if found.outside and found.action != "quarantine":
+                done = "clipped" if found.action == "clip" else "kept"
+                span = f"{found.low:.6g} to {found.high:.6g}"
+                yield f"{self._name}.{found.column}: {found.outside} outliers beyond {span}, {done}"
+
+
+def _survey(table: TableSource, rules: Rules) -> Survey:
+    """The first pass."""
+    contract = contract_schema(table.name, table.kinds, rules.widths)
+    reading, good = Reading(table), Sample(table.schema)
+    times, unreadable, count = Sample(pa.schema([("timestamp", pa.int64())])), 0, 0
+    for rows in reading:
+        count += rows.table.num_rows
+        faults = _contract_faults(table.name, rows, contract, rules.latest)
+        good.add(rows.table, ~faulty(faults, rows.table.num_rows))
+        if table.name == "events":
+            times.add(rows.table.select(["timestamp"]), np.ones(rows.table.num_rows, bool))
+            unreadable += sum(len(f.rows) for f in faults if f.column == "timestamp" and f.reason is Reason.TYPE)
+    if table.name == "events":
+        check_times(table.source, times.table["timestamp"], unreadable / max(1, count))
+    return Survey(count, frozenset(reading.names), good.table)
+
+
+def _contract_faults(name: str, rows: Rows, contract: Any, latest: int) -> list[Fault]:
+    faults = [*rows.faults, *check_schema(rows.table, contract, _unread(rows))]
+    return faults + check_future(name, rows.table, latest)
+
+
+def _schema(table: TableSource, rules: Rules, good: pa.Table) -> tuple[str, Any]:
+    """The schema file in force and its content: given, kept, or inferred from rows that the contract accepts."""
+    name, folder = table.name, rules.folder
+    text = rules.given or folder.read(name)
     if text:
-        origin = f"schema {name}.pbtxt" + ("" if given else f" in {folder.folder}")
+        origin = f"schema {name}.pbtxt" + ("" if rules.given else f" in {folder.folder}")
         try:
-            return text, read_schema(name, text, kinds, origin)
+            return text, read_schema(name, text, table.kinds, origin)
         except SoukError:  # a column was declared since
-            if given or folder.edited(name):
+            if rules.given or folder.edited(name):
                 raise
-    schema = infer_schema(name, kinds, table_statistics(rows.table.filter(pa.array(good))))
-    text = schema_text(name, dataset, schema)
+    schema = infer_schema(name, table.kinds, table_statistics(good))
+    text = schema_text(name, rules.dataset, schema)
     folder.write(name, text)
     return text, schema
+
+
+def _fetch(reading: Reading, wanted: np.ndarray) -> Iterator[tuple[Rows, np.ndarray]]:
+    """The batches that hold rows of the mask `wanted`, with these rows' indices."""
+    for rows in reading:
+        found = np.flatnonzero(wanted[rows.start : rows.start + rows.table.num_rows])
+        if len(found):
+            yield rows, found
+
+
+def _shown(table: TableSource, accepted: Accepted, sample: Sample) -> pa.Table:
+    """The rows that statistics are made of: at most SAMPLE_ROWS of those that are left."""
+    if table.name == "events":
+        rows = sample.table["row"].to_numpy()
+        return sample.table.filter(pc.invert(pa.array(accepted.dropped[rows]))).drop_columns(["row"])
+    left = Sample(table.schema)
+    left.add(accepted.whole(), np.ones(accepted.count, bool))
+    return left.table
+
+
+def _unused(table: TableSource, survey: Survey) -> Iterator[str]:
+    for name in table.ignored(survey.names):
+        yield f"{table.name}: column {name} of the source is not used"
 
 
 def _unread(rows: Rows) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,20 +12,21 @@ from pyarrow import parquet
 from souk.config import Source
 from souk.errors import SoukError
 from souk.readers.delimited import read_atomic, read_csv
-from souk.readers.files import File, file_format, find_files, first_line
+from souk.readers.files import BLOCK_BYTES, WHERE, File, file_format, find_files, first_line
 from souk.readers.json_lines import read_jsonl
 from souk.readers.raw import RawBatch
 
 BATCH_ROWS = 1 << 17
+BATCH_BYTES = 1 << 25
 
 
 def read_batches(source: Source) -> Iterator[RawBatch]:
-    """Reads every row of `source`, file by file.
+    """Reads every row of `source`, file by file, without a whole file in memory.
 
     Raises:
         SoukError: a file that is absent, empty or unreadable.
     """
-    readers: dict[str, Callable[[File], Iterator[RawBatch]]] = {
+    readers: dict[str, Callable[[File, Source], Iterator[RawBatch]]] = {
         "parquet": _read_parquet,
         "csv": read_csv,
         "atomic": read_atomic,
@@ -32,18 +34,35 @@ def read_batches(source: Source) -> Iterator[RawBatch]:
     }
     for file in find_files(source.path):
         kind = file_format(source, file.name)
+        _check_form(source, kind, file.name)
         try:
-            yield from readers[kind](file)
+            yield from readers[kind](file, source)
         except FileNotFoundError as error:
-            raise SoukError(f"a file {file.name}", "nothing there", "Mend `path` in the config.") from error
+            raise SoukError(f"a file {file.name}", "nothing there", WHERE) from error
         except (pa.ArrowException, OSError, EOFError) as error:
             remedy = "Is the file whole, and `format` right?"
             raise SoukError(f"{file.name} to be {kind}", first_line(error), remedy) from error
 
 
-def _read_parquet(file: File) -> Iterator[RawBatch]:
+def _check_form(source: Source, kind: str, name: str) -> None:
+    """Keys that describe text files must not be given for others."""
+    given = [key for key, value in (("delimiter", source.delimiter), ("header", source.header)) if value]
+    given += [] if source.encoding == "utf-8" else ["encoding"]
+    if given and kind not in ("csv", "atomic"):
+        raise SoukError(f"{name} to be csv, since `{given[0]}` is given", kind, f"Leave `{given[0]}` out.")
+
+
+def _read_parquet(file: File, source: Source) -> Iterator[RawBatch]:
     with file.open() as stream:
         start = 1
-        for batch in parquet.ParquetFile(stream).iter_batches(batch_size=BATCH_ROWS):
+        # A buffer, so that a row group of any size is read in parts.
+        content = parquet.ParquetFile(stream, buffer_size=BLOCK_BYTES, pre_buffer=False)
+        for batch in content.iter_batches(batch_size=_batch_rows(content.metadata)):
             yield RawBatch(file.name, pa.Table.from_batches([batch]), np.arange(start, start + batch.num_rows))
             start += batch.num_rows
+
+
+def _batch_rows(metadata: Any) -> int:
+    """Rows of about BATCH_BYTES, at most BATCH_ROWS."""
+    size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * metadata.num_rows // max(1, size)))

@@ -7,7 +7,8 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from souk.config import Source
 from souk.errors import SoukError
 from souk.readers.files import BLOCK_BYTES, File, unpacked
 from souk.readers.raw import RawBatch
@@ -23,29 +25,60 @@ ESCAPED = r"[\x{10FF80}-\x{10FFFF}]"
 ESCAPED_PYTHON = "[\U0010ff80-\U0010ffff]"
 
 
-def read_csv(file: File) -> Iterator[RawBatch]:
-    yield from _read_delimited(file, _delimiter, quote='"', rename=lambda name: name)
+SEPARATOR = "\x1f"  # stands for a delimiter of several characters, which Arrow does not know
 
 
-def read_atomic(file: File) -> Iterator[RawBatch]:
+@dataclass(frozen=True)
+class Form:
+    """How a delimited file is written.
+
+    Args:
+        delimiter: "" for the most frequent of `,` `;` tab and `|` in the first line.
+        quotes: whether values may stand in double quotes.
+        typed: whether names are `name:type`.
+        encoding: of the bytes.
+        header: the names of the columns, where the file has no line of them.
+    """
+
+    delimiter: str = ""
+    quotes: bool = True
+    typed: bool = False
+    encoding: str = "utf-8"
+    header: tuple[str, ...] = ()
+
+
+def read_csv(file: File, source: Source) -> Iterator[RawBatch]:
+    quotes = len(source.delimiter) < 2
+    yield from _read_delimited(file, Form(source.delimiter, quotes, False, source.encoding, source.header))
+
+
+def read_atomic(file: File, source: Source) -> Iterator[RawBatch]:
     """RecBole's atomic files: tab separated, `name:type` in the header, no quotes."""
-    yield from _read_delimited(file, lambda header: "\t", quote=False, rename=lambda name: name.partition(":")[0])
+    yield from _read_delimited(file, Form("\t", False, True, source.encoding, source.header))
 
 
-def _delimiter(header: str) -> str:
-    return max((",", ";", "\t", "|"), key=header.count)
-
-
-def _read_delimited(
-    file: File, delimiter_of: Callable[[str], str], quote: str | bool, rename: Callable[[str], str]
-) -> Iterator[RawBatch]:
+def _names(file: File, form: Form) -> tuple[list[str], str]:
+    """The columns and the delimiter."""
     with unpacked(file) as stream:
-        header = stream.readline().decode("utf-8-sig", "replace").rstrip("\r\n")
-    if not header.strip():
+        line = stream.readline(BLOCK_BYTES)
+    if len(line) == BLOCK_BYTES:
+        raise SoukError(f"lines in {file.name}", f"none within {BLOCK_BYTES:,} bytes", "Is it a text file?")
+    encoding = "utf-8-sig" if form.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else form.encoding
+    first = line.decode(encoding, "replace").rstrip("\r\n")
+    if not first.strip():
         raise SoukError(f"a header line in {file.name}", "an empty file or first line", "Write the column names first.")
-    delimiter = delimiter_of(header)
-    quoting = {"quotechar": '"'} if quote else {"quoting": csv.QUOTE_NONE}
-    names = [rename(n.strip()) for n in next(csv.reader([header], delimiter=delimiter, **quoting))]
+    delimiter = form.delimiter or max((",", ";", "\t", "|"), key=first.count)
+    if form.header:
+        return list(form.header), delimiter
+    if len(delimiter) > 1:
+        return [name.strip() for name in first.split(delimiter)], delimiter
+    quoting = {"quotechar": '"'} if form.quotes else {"quoting": csv.QUOTE_NONE}
+    names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter, **quoting))]
+    return [name.partition(":")[0] if form.typed else name for name in names], delimiter
+
+
+def _read_delimited(file: File, form: Form) -> Iterator[RawBatch]:
+    names, delimiter = _names(file, form)
     skipped: list[tuple[int, str]] = []
 
     def keep(row: Any) -> str:
@@ -53,13 +86,17 @@ def _read_delimited(
         return "skip"
 
     with unpacked(file) as stream, _open_quotes_explained(file.name):
-        stream.readline()
-        joined = _Joined(names, delimiter, stream)
+        if not form.header:
+            stream.readline()
+        joined = _Joined(len(names), delimiter, stream, form.encoding)
         reader = arrow_csv.open_csv(
             pa.PythonFile(joined, mode="r"),
             read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
             parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter, quote_char=quote, newlines_in_values=bool(quote), invalid_row_handler=keep
+                delimiter=joined.delimiter,
+                quote_char='"' if form.quotes else False,
+                newlines_in_values=form.quotes,
+                invalid_row_handler=keep,
             ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types={str(i): pa.string() for i in range(len(names))},
@@ -109,13 +146,17 @@ def _lines(text: str) -> list[str]:
 class _Joined(io.RawIOBase):
     """A stream of the header `0,1,2,...` and then the rows, so that columns are addressed by place.
 
-    Arrow's parser refuses a file for one byte that is not UTF-8; here such a byte becomes a character of ESCAPED.
+    Arrow's parser refuses a file for one byte that is not UTF-8; here such a byte becomes a character of ESCAPED. A
+    `delimiter` of several characters becomes one.
     """
 
-    def __init__(self, names: list[str], delimiter: str, rows: BinaryIO) -> None:
-        self._head = (delimiter.join(map(str, range(len(names)))) + "\n").encode()
+    def __init__(self, columns: int, delimiter: str, rows: BinaryIO, encoding: str) -> None:
+        self.delimiter = delimiter if len(delimiter) == 1 else SEPARATOR
+        self._long = delimiter if len(delimiter) > 1 else ""
+        self._head = (self.delimiter.join(map(str, range(columns))) + "\n").encode()
         self._rows = rows
-        self._decoder = codecs.getincrementaldecoder("utf-8")("souk-byte")
+        self._decoder = codecs.getincrementaldecoder(encoding)("souk-byte")
+        self._held = ""  # the beginning of a delimiter at the end of a block
         self.ascii = True
 
     def readable(self) -> bool:
@@ -126,12 +167,23 @@ class _Joined(io.RawIOBase):
             head, self._head = self._head, b""
             return head
         while block := self._rows.read(size // 4 if size > 4 else size):  # an escaped byte takes four
-            if text := self._decoder.decode(block):
+            if text := self._split(self._decoder.decode(block)):
                 self.ascii = self.ascii and text.isascii()
                 return text.encode()
-        text = self._decoder.decode(b"", final=True)
+        text = self._split(self._decoder.decode(b"", final=True)) + self._held
+        self._held = ""
         self.ascii = self.ascii and text.isascii()
         return text.encode()
+
+    def _split(self, text: str) -> str:
+        """`text` with one-character delimiters."""
+        if not self._long:
+            return text
+        text = (self._held + text).replace(self._long, self.delimiter)
+        sizes = range(len(self._long) - 1, 0, -1)
+        held = next((size for size in sizes if text.endswith(self._long[:size])), 0)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held]
 
 
 def _delimited_batch(

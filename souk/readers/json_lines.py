@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
+from souk.config import Source
+from souk.errors import SoukError
 from souk.readers.files import BLOCK_BYTES, File, unpacked
 from souk.readers.raw import RawBatch
 
 
-def read_jsonl(file: File) -> Iterator[RawBatch]:
+def read_jsonl(file: File, source: Source) -> Iterator[RawBatch]:
     """One JSON object a line. Values become text (lists and objects their JSON), so that mixed types are no error."""
     start = 1
     with unpacked(file) as stream:
-        buffered = stream if hasattr(stream, "readlines") else io.BufferedReader(stream)
-        while lines := buffered.readlines(BLOCK_BYTES):
+        for lines in _blocks(stream, file.name):
             if start == 1:
                 lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
             lines = [line for line in lines if line.strip()]
             if lines:
                 yield _json_batch(file.name, lines, start)
             start += len(lines)
+
+
+def _blocks(stream: BinaryIO, name: str) -> Iterator[list[bytes]]:
+    """The lines of a file, a block at a time."""
+    rest = b""
+    while block := stream.read(BLOCK_BYTES):
+        *lines, rest = (rest + block).split(b"\n")
+        if len(rest) > BLOCK_BYTES:
+            received = f"one of more than {BLOCK_BYTES:,} bytes"
+            raise SoukError(f"one JSON object a line in {name}", received, "Write a line an object, not one array.")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
 
 
 def _json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:

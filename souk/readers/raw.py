@@ -29,6 +29,18 @@ class RawBatch:
     undecodable: tuple[tuple[int, str], ...] = ()
     lines: pa.Array | None = None
 
+    def filter(self, keep: np.ndarray) -> RawBatch:
+        """The rows where the mask `keep` is true."""
+        place = np.cumsum(keep) - 1
+        return RawBatch(
+            self.file,
+            self.table.filter(pa.array(keep)),
+            self.positions[keep],
+            {int(place[row]): text for row, text in self.malformed.items() if keep[row]},
+            tuple((int(place[row]), name) for row, name in self.undecodable if keep[row]),
+            None if self.lines is None else self.lines.filter(pa.array(keep)),
+        )
+
     def originals(self, rows: np.ndarray) -> list[str]:
         """Rows (indices into the batch) as JSON, as they came."""
         if self.lines is not None:

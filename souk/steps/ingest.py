@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.compute as pc
 
-from souk.config import parse_step_config
+from souk.config import Source, parse_step_config
 from souk.errors import SoukError
-from souk.ingest.convert import read_rows
+from souk.ingest.mapping import TableSource
 from souk.ingest.outliers import check_override_names
-from souk.ingest.quarantine import check_threshold, write_quarantine
+from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.report import write_report
 from souk.ingest.schemas import SchemaFolder
 from souk.ingest.statistics import Windows
-from souk.ingest.tables import complete, write_tables
-from souk.ingest.validate import Validated, anomalies, validate
+from souk.ingest.tables import complete, write_events, write_tables
+from souk.ingest.validate import Rules, Validated, anomalies, validate
 from souk.progress import report
 from souk.readers import fingerprint
 from souk.workspace import Workspace
@@ -47,67 +51,81 @@ def ingest(
     check_override_names(sections.ingest.outliers, kinds)
     latest = int((time.time() + sections.ingest.allowed_future_seconds) * 1000)
     folder = SchemaFolder(Workspace(Path(workspace)).schemas / sections.name)
-    checked: dict[str, Validated] = {}
-    for name in TABLES:
-        rows = read_rows(name, getattr(sections.data, name), kinds[name])
-        checked[name] = validate(
-            rows,
-            kinds[name],
-            sections.name,
-            given.get(name, ""),
-            folder,
-            sections.ingest.outliers,
-            latest,
-            sections.columns.widths_of(name),
-        )
-        if rows.batches:
-            report(_line(name, checked[name]))
-    windows, content = Windows(folder.folder / "statistics"), fingerprint(sections.data)
-    found = {
-        name: anomalies(name, each.statistics, each.schema, windows.before(content, name))
-        for name, each in checked.items()
-    }
-    refused = [each.quarantine for each in checked.values()]
-    write_quarantine(refused, Path(quarantine))
-    write_report(sections.name, checked, found, Path(report_html))
-    check_threshold(refused, sections.ingest.quarantine_threshold, Path(quarantine))
-    for line in (
-        *(n for each in checked.values() for n in each.notices),
-        *(a for each in found.values() for a in each),
-    ):
-        report(line)
-    withdraw = sections.ingest.items_without_events == "unavailable"
-    done = complete({name: each.accepted for name, each in checked.items()}, withdraw)
-    if not done["events"].num_rows:
-        raise SoukError("an event to learn from", "none was accepted", f"See {quarantine}.")
-    span = pc.min_max(done["events"]["timestamp"]).as_py()
-    manifest = {
-        "tables": {each.name: each.counts() for each in refused},
-        "fingerprint": content,
-        "first_event": span["min"],
-        "last_event": span["max"],
-    }
-    write_tables(done, {name: each.schema_text for name, each in checked.items()}, manifest, Path(tables))
+    Path(quarantine).mkdir(parents=True, exist_ok=True)
+    with _spill(Path(tables).parent) as spill:
+        checked: dict[str, Validated] = {}
+        for name in TABLES:
+            table = TableSource(name, getattr(sections.data, name) or Source(path=""), kinds[name])
+            widths = sections.columns.widths_of(name)
+            rules = Rules(sections.name, given.get(name, ""), folder, sections.ingest.outliers, latest, widths)
+            (spill / name).mkdir()
+            checked[name] = validate(table, rules, spill / name, Path(quarantine) / f"{name}.parquet")
+            if checked[name].quarantine.read:
+                report(_line(checked[name].quarantine))
+        content = fingerprint(sections.data)
+        windows = Windows(folder.folder / "statistics")
+        found = {
+            name: anomalies(name, each.statistics, each.schema, windows.before(content, name))
+            for name, each in checked.items()
+        }
+        write_report(sections.name, checked, found, Path(report_html))
+        refused = [each.quarantine for each in checked.values()]
+        check_threshold(refused, sections.ingest.quarantine_threshold, Path(quarantine))
+        for line in (*(n for each in checked.values() for n in each.notices), *(a for e in found.values() for a in e)):
+            report(line)
+        withdraw = sections.ingest.items_without_events == "unavailable"
+        rows = _write(checked, content, withdraw, Path(tables))
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
-    available = pc.sum(done["items"]["available"]).as_py()
+    return _metrics(checked, found, rows)
+
+
+@contextlib.contextmanager
+def _spill(folder: Path) -> Iterator[Path]:
+    """A folder on the disk of the outputs for rows on their way, gone at the end.
+
+    Raises:
+        SoukError: the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".ingest-") as name:
+            yield Path(name)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        remedy = "Rows wait there until they are sorted: make room for about twice the data."
+        raise SoukError(f"free space on the disk of {folder}", "none left", remedy) from error
+
+
+def _write(checked: dict[str, Validated], content: str, withdraw: bool, folder: Path) -> dict[str, int]:
+    """Writes the tables; returns the rows of each, and the items that are available."""
+    if not checked["events"].accepted.count:
+        raise SoukError("an event to learn from", "none was accepted", "See the quarantine, and `skip` in the config.")
+    counts = {name: each.quarantine.counts() for name, each in checked.items()}
+    events = write_events(checked["events"].accepted, folder / "events.parquet")
+    done = {
+        name: complete(name, checked[name].accepted, events.seen[name], withdraw and name == "items")
+        for name in ("items", "users")
+    }
+    manifest = {"tables": counts, "fingerprint": content, "first_event": events.first, "last_event": events.last}
+    write_tables(done, {name: each.schema_text for name, each in checked.items()}, manifest, folder)
+    available = int(pc.sum(done["items"]["available"]).as_py())
     if withdraw:
-        report(f"items: {available:,} of {done['items'].num_rows:,} are available")
-    return _metrics(checked, found, {name: table.num_rows for name, table in done.items()}, available)
+        report(f"items: {available:,} of {done['items'].num_rows:,} have an event and are available")
+    return {"events": events.rows, **{name: t.num_rows for name, t in done.items()}, "items_available": available}
 
 
-def _line(name: str, checked: Validated) -> str:
-    refused = checked.quarantine
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in list(refused.reasons.items())[:5])
-    return f"{name}: {refused.read:,} read, {refused.refused:,} quarantined" + (f" ({reasons})" if reasons else "")
+def _line(table: Quarantine) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in list(table.reasons.items())[:5])
+    skipped = ", ".join(f"{count:,} by {why}" for why, count in table.skipped.items())
+    line = f"{table.name}: {table.read:,} read, {table.refused:,} quarantined" + (f" ({reasons})" if reasons else "")
+    return line + (f", skipped {skipped}" if skipped else "")
 
 
-def _metrics(
-    checked: dict[str, Validated], found: dict[str, list[str]], rows: dict[str, int], available: int
-) -> dict[str, float]:
+def _metrics(checked: dict[str, Validated], found: dict[str, list[str]], rows: dict[str, int]) -> dict[str, float]:
     values: dict[str, float] = {"anomalies": float(sum(map(len, found.values())))}
-    values["items_available"] = float(available)
     for name, each in checked.items():
         values[f"{name}_read"] = float(each.quarantine.read)
         values[f"{name}_quarantined"] = float(each.quarantine.refused)
-        values[name] = float(rows[name])
-    return values
+        values[f"{name}_skipped"] = float(sum(each.quarantine.skipped.values()))
+    return values | {name: float(count) for name, count in rows.items()}

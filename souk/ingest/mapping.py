@@ -1,0 +1,117 @@
+"""Which column of a file becomes which column of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import pyarrow as pa
+
+from souk.config import Source
+from souk.errors import SoukError, unknown
+from souk.ingest.templates import check_templates, template_columns
+from souk.schema import Kind, contract
+
+ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
+KIND_TYPES = {
+    Kind.CATEGORICAL: pa.string(),
+    Kind.NUMERIC: pa.float64(),
+    Kind.TEXT: pa.string(),
+    Kind.LIST: pa.list_(pa.string()),
+    Kind.PATH: pa.string(),
+    Kind.VECTOR: pa.list_(pa.float32()),
+}
+
+
+def arrow_schema(table: str, kinds: Mapping[str, Kind]) -> pa.Schema:
+    """The columns of `table`: those of the contract, then the declared ones by name."""
+    known = contract(table)
+    columns = [(name, ARROW_TYPES[column.type]) for name, column in known.items()]
+    columns += [(name, KIND_TYPES[kind]) for name, kind in sorted(kinds.items()) if name not in known]
+    return pa.schema(columns)
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A table and where it comes from.
+
+    Args:
+        name: "events", "items" or "users".
+        source: its files; of path "" for a table without rows.
+        kinds: its declared columns.
+    """
+
+    name: str
+    source: Source
+    kinds: Mapping[str, Kind]
+
+    @property
+    def schema(self) -> pa.Schema:
+        return arrow_schema(self.name, self.kinds)
+
+    @property
+    def parts(self) -> dict[str, list[str]]:
+        """Columns made by templates, with the columns of the file that they are made of."""
+        return {name: template_columns(text) for name, text in self.source.templates.items()}
+
+    def check_names(self) -> None:
+        """Every name that the source gives must be a column of the table, and have one origin.
+
+        Raises:
+            SoukError: one is not; the nearest is named.
+        """
+        names = self.schema.names
+        for key in ("columns", "templates", "constants", "separators"):
+            for name in getattr(self.source, key):
+                if name not in names:
+                    raise unknown(
+                        f"data.{self.name}.{key}: a contract column or one of columns.{self.name}", name, names
+                    )
+        origins: dict[str, Iterable[str]] = {
+            "column": self.source.columns,
+            "template": self.source.templates,
+            "constant": self.source.constants,
+        }
+        for (one, mine), (other, others) in combinations(origins.items(), 2):
+            for name in set(mine) & set(others):
+                raise SoukError(f"one origin of {self.name}.{name}", f"a {one} and a {other}", "Leave one of them out.")
+
+    def columns(self, present: Iterable[str]) -> dict[str, str]:
+        """Column of the table to column of the file: as the config says, else the one of the same name."""
+        found, made = {}, {*self.source.constants, *self.source.templates}
+        for name in self.schema.names:
+            raw = self.source.columns.get(name, "" if name in made else name)
+            if raw and raw in present:
+                found[name] = raw
+        return found
+
+    def require(self, present: Iterable[str], file: str) -> None:
+        """Nothing may be missing in `file`, which has the columns `present`, that must be there.
+
+        Raises:
+            SoukError: a required, declared or mapped column, a part of a template, or a column of `skip`.
+        """
+        present = list(present)
+        required = {name for name, column in contract(self.name).items() if column.required} - {"event_id"}
+        check_templates(self.name, self.source.templates, present, file)
+        made = {*self.columns(present), *self.source.constants, *self.source.templates}
+        for name in sorted((required | set(self.kinds) | set(self.source.columns)) - made):
+            raw = self.source.columns.get(name, name)
+            if raw:
+                error = unknown(f"a column for {self.name}.{name} in {file}", raw, present)
+                where = f"Map it in data.{self.name}.columns, or give data.{self.name}.constants.{name}."
+                raise SoukError(error.expected, error.received, f"{error.remedy} {where}")
+        for raw in self.source.skip:
+            if raw not in present:
+                raise unknown(f"data.{self.name}.skip to name columns of {file}", raw, present)
+
+    def ignored(self, present: Iterable[str]) -> list[str]:
+        """The columns of the files that nothing asks for."""
+        parts = {part for parts in self.parts.values() for part in parts}
+        return sorted({*present} - {*self.columns(present).values(), *parts, *self.source.skip, ""})
+
+    def makes_ids(self, present: Iterable[str]) -> bool:
+        """Whether events have no ids of their own."""
+        given = {*self.columns(present), *self.source.templates, *self.source.constants}
+        return self.name == "events" and "event_id" not in given

@@ -1,0 +1,121 @@
+"""A pass over the rows of a table, a batch at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from souk.config import Source
+from souk.errors import SoukError
+from souk.ingest.convert import content_ids, convert
+from souk.ingest.faults import Fault
+from souk.ingest.mapping import TableSource
+from souk.ingest.patterns import fits_any
+from souk.readers import RawBatch, read_batches
+from souk.schema import contract
+
+LATEST_MS = 7_258_118_400_000  # 2200-01-01
+FIRST_WEEKS_MS = 5_000_000_000  # seconds read as milliseconds end in the first weeks of 1970
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive rows of one table.
+
+    Args:
+        table: the rows, as `arrow_schema` says; a cell that could not be read is null.
+        faults: what is wrong with them so far.
+        raw: the rows as they came.
+        start: the number of the first among those of the table that are not skipped, from 0.
+    """
+
+    table: pa.Table
+    faults: list[Fault]
+    raw: RawBatch
+    start: int = 0
+
+    def origins(self, rows: np.ndarray) -> tuple[list[str], list[int], list[str]]:
+        """File, position in it (from 1) and original JSON of each of `rows` (indices into these)."""
+        return [self.raw.file] * len(rows), self.raw.positions[rows].tolist(), self.raw.originals(rows)
+
+
+class Reading:
+    """One pass over the rows of a table, and what was seen on the way.
+
+    Args:
+        table: the table.
+        makes_ids: whether events get ids made of their content; None to decide by each batch's columns.
+    """
+
+    def __init__(self, table: TableSource, makes_ids: bool | None = None) -> None:
+        self.table = table
+        self.read = 0  # rows of the files
+        self.skipped: Counter[str] = Counter()  # those that the config leaves out, by column
+        self.names: set[str] = set()  # columns of the files
+        self._makes_ids = makes_ids
+
+    def __iter__(self) -> Iterator[Rows]:
+        """The rows that the config does not skip.
+
+        Raises:
+            SoukError: files that cannot be read, or a column that is missing.
+        """
+        table = self.table
+        if not table.source.path:
+            return
+        table.check_names()
+        start = 0
+        for batch in read_batches(table.source):
+            self.read += len(batch.positions)
+            self.names.update(batch.table.column_names)
+            batch = self._without_skipped(batch)
+            rows, faults = convert(table, batch)
+            if table.makes_ids(batch.table.column_names) if self._makes_ids is None else self._makes_ids:
+                ids = content_ids(rows.drop_columns(["event_id"]), contract("events"))
+                rows = rows.set_column(0, rows.schema.field(0), ids)
+            yield Rows(rows, faults, batch, start)
+            start += rows.num_rows
+        if not self.read:
+            raise SoukError(f"rows in the {table.name} file {table.source.path}", "none", "Is it the right file?")
+        table.require(self.names, table.source.path)
+
+    def _without_skipped(self, batch: RawBatch) -> RawBatch:
+        left_out = np.zeros(len(batch.positions), bool)
+        spared = np.isin(np.arange(len(left_out)), list(batch.malformed))
+        for name, patterns in self.table.source.skip.items():
+            cells = batch.table[name].combine_chunks() if name in batch.table.column_names else pa.nulls(len(left_out))
+            fits = fits_any(cells, patterns) & ~left_out & ~spared
+            self.skipped[name] += int(fits.sum())
+            left_out |= fits
+        return batch.filter(~left_out) if left_out.any() else batch
+
+
+def check_times(source: Source, times: pa.Array, unreadable: float) -> None:
+    """Most event times unreadable, in January 1970 or after 2200: the unit is wrong.
+
+    Args:
+        source: of the events.
+        times: UTC epoch milliseconds, null where a time could not be read.
+        unreadable: the share of rows whose time could not be read.
+    """
+    key, unit = "data.events.timestamp_unit", source.timestamp_unit
+    if unreadable > 0.5:
+        remedy = f"Set {key} to " + ("ms, s or us." if unit == "iso" else "iso.")
+        raise SoukError(f"event times in {unit}", "most cannot be read as such", remedy)
+    times = pc.drop_null(times)
+    if not len(times):
+        return
+    low, middle = pc.min(times).as_py(), int(np.median(times.to_numpy()))
+    if low > 0 and middle < FIRST_WEEKS_MS and unit in ("ms", "us"):
+        right = "s" if unit == "ms" or middle < FIRST_WEEKS_MS / 1000 else "ms"
+        received = f"dates around {pd.Timestamp(middle, unit='ms'):%d %B %Y}"
+        raise SoukError(f"event times in {unit}", received, f"They look like {right}: set {key} to {right}.")
+    if middle > LATEST_MS:
+        right = "us" if unit == "ms" else "ms"
+        raise SoukError(f"event times in {unit}", "dates after the year 2200", f"Set {key} to {right}.")
