@@ -23,7 +23,7 @@ def roll_out(
     release: str,
     percent: int,
     force: bool = False,
-    poll_seconds: float = POLL_SECONDS,
+    poll_seconds: float | None = None,
 ) -> bool:
     """Gives a release its share of the requests of the InferenceService, and waits until it answers them.
 
@@ -36,7 +36,7 @@ def roll_out(
         release: the name of a release that lies in `rollout.storage`.
         percent: its share, 0 for all.
         force: take over fields that another manager owns.
-        poll_seconds: time between two looks.
+        poll_seconds: time between two looks; `POLL_SECONDS` by default.
 
     Returns:
         Whether the release has all requests now.
@@ -52,7 +52,7 @@ def roll_out(
     for traffic in plan:
         cluster.apply(inference_service(rollout, traffic), force)
         report(f"{rollout.name}: {_text(traffic)}; waiting until it answers")
-        stuck = _wait(cluster, rollout, traffic, poll_seconds)
+        stuck = _wait(cluster, rollout, traffic, poll_seconds or POLL_SECONDS)
         if stuck:
             back = _go_back(cluster, rollout, before) if before and before != traffic else ""
             raise SoukError(

@@ -1,0 +1,158 @@
+"""The deploy step and `souk deploy` with a cluster: `current` moves with all requests, never with a part of them."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import yaml
+
+from souk.cli import main
+from souk.config import DatasetConfig
+from souk.errors import SoukError
+from souk.release.pointer import history, point, rolled_back
+from souk.steps.deploy import deploy
+from souk.workspace import Workspace
+from tests.kubernetes_fixtures import MILVUS, running
+from tests.release_fixtures import SPEC, deployed, write_release
+
+VALUES = {
+    "name": "tiny",
+    "data": {"events": {"path": "x"}},
+    "objectives": SPEC.objectives.model_dump(mode="json", exclude_defaults=True),
+    "load_index": {"uri": MILVUS},
+}
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A cluster that this process has credentials for."""
+    monkeypatch.setattr("souk.release.rollout.POLL_SECONDS", 0.01)
+    with running(tmp_path) as cluster:
+        monkeypatch.setenv("KUBECONFIG", cluster.kubeconfig())
+        yield cluster
+
+
+@pytest.fixture
+def releases(tmp_path_factory):
+    """A workspace with two releases, and their names."""
+    work = tmp_path_factory.mktemp("work")
+    workspace = Workspace(work / "souk")
+    return workspace, [deployed(workspace, work / f"seed{seed}", seed) for seed in (1, 2)]
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**VALUES, "rollout": {"target": "inference_service", "deadline_seconds": 20}}))
+    return path
+
+
+def step_config(**settings):
+    section = {"target": "inference_service", "deadline_seconds": 20, **settings}
+    return DatasetConfig.model_validate({**VALUES, "rollout": section}).for_step("deploy")
+
+
+def souk_deploy(config, workspace, release, *more):
+    words = ["deploy", "--config", str(config), "--workspace", str(workspace.root), "--release", release, *more]
+    return main(words)
+
+
+def test_the_command_promotes_widens_and_takes_back(cluster, releases, config, capsys):
+    workspace, (first, second) = releases
+    assert souk_deploy(config, workspace, first) == 0
+    assert workspace.current_release() == first
+    assert souk_deploy(config, workspace, second, "--canary-percent", "10") == 0
+    assert capsys.readouterr().out.endswith(f"{second}: 10% of requests; current stays {first}\n")
+    assert cluster.kserve.shares[-1] == {first: 90, second: 10}
+    assert workspace.current_release() == first
+    assert souk_deploy(config, workspace, second, "--canary-percent", "50") == 0
+    assert souk_deploy(config, workspace, second) == 0
+    assert cluster.kserve.shares[-1] == {second: 100}
+    assert (workspace.current_release(), history(workspace)) == (second, [first])
+    assert souk_deploy(config, workspace, first) == 0
+    assert cluster.kserve.shares[-1] == {first: 100}
+    assert (workspace.current_release(), rolled_back(workspace)) == (first, [second])
+
+
+def test_a_canary_that_was_ended_counts_as_rolled_back(cluster, releases, config):
+    workspace, (first, second) = releases
+    souk_deploy(config, workspace, first)
+    souk_deploy(config, workspace, second, "--canary-percent", "10")
+    assert souk_deploy(config, workspace, first) == 0
+    assert (workspace.current_release(), rolled_back(workspace)) == (first, [second])
+    assert souk_deploy(config, workspace, second) == 0
+    assert (workspace.current_release(), rolled_back(workspace)) == (second, [first])
+
+
+def test_the_command_refuses_what_it_cannot_do(cluster, releases, config, capsys):
+    workspace, (first, second) = releases
+    assert souk_deploy(config, workspace, first[:-1]) == 2
+    assert f"Did you mean {first!r}?" in capsys.readouterr().err
+    (workspace.releases / second / "vectors.npy").write_bytes(b"damaged")
+    assert souk_deploy(config, workspace, second) == 2
+    assert "changed vectors.npy" in capsys.readouterr().err
+    config.write_text(yaml.safe_dump(VALUES))
+    assert souk_deploy(config, workspace, first) == 2
+    assert "rollout.target is inference_service" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        souk_deploy(config, workspace, first, "--canary-percent", "100")
+    assert not cluster.exists()
+    assert workspace.current_release() == ""
+
+
+def test_a_deploy_that_fails_leaves_current_where_it_is(cluster, releases, config, capsys):
+    workspace, (first, second) = releases
+    souk_deploy(config, workspace, first)
+    cluster.kserve.broken[second] = "ImagePullBackOff"
+    config.write_text(yaml.safe_dump({**VALUES, "rollout": {"target": "inference_service", "deadline_seconds": 0.5}}))
+    assert souk_deploy(config, workspace, second) == 2
+    assert "ImagePullBackOff" in capsys.readouterr().err
+    assert workspace.current_release() == first
+
+
+@pytest.mark.slow
+def test_the_step_gives_a_canary_its_share_and_current_waits(cluster, tmp_path, monkeypatch):
+    # There is no Milvus server here; what loads it is tested with Milvus Lite (test_release_deploy.py).
+    monkeypatch.setattr("souk.steps.deploy._load_collection", lambda *_: None)
+    workspace = Workspace(tmp_path / "souk")
+    names = [write_release(tmp_path / f"{seed}/release", tmp_path / f"{seed}", seed) for seed in (1, 2)]
+    runs = [(str(tmp_path / f"{seed}/release"), str(tmp_path / f"{seed}/features"), "none") for seed in (1, 2)]
+    assert deploy(step_config(canary_percent=10), str(workspace.root), *runs[0])["changed"] == 1
+    assert workspace.current_release() == names[0]
+    assert deploy(step_config(canary_percent=10), str(workspace.root), *runs[1])["changed"] == 0
+    assert workspace.current_release() == names[0]
+    assert cluster.kserve.shares[-1] == {names[0]: 90, names[1]: 10}
+    assert (workspace.releases / names[1]).is_dir()
+    assert deploy(step_config(), str(workspace.root), *runs[1])["changed"] == 1
+    assert workspace.current_release() == names[1]
+    assert cluster.kserve.shares[-1] == {names[1]: 100}
+
+
+@pytest.mark.parametrize("broken", ["milvus", "credentials", "cluster", "permission"])
+def test_the_step_does_nothing_where_the_cluster_cannot_take_it(cluster, tmp_path, monkeypatch, broken):
+    config = step_config()
+    if broken == "milvus":
+        config = config.replace(MILVUS, "")
+    elif broken == "credentials":
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    elif broken == "cluster":
+        cluster.api.outage = 503
+    else:
+        cluster.api.tokens["deployer"] = []
+    write_release(tmp_path / "1/release", tmp_path / "1", 1)
+    with pytest.raises(SoukError):
+        deploy(config, str(tmp_path / "souk"), str(tmp_path / "1/release"), str(tmp_path / "1/features"), "none")
+    assert not (tmp_path / "souk").exists()
+
+
+def test_a_release_that_was_rolled_back_stays_so_in_the_cluster(cluster, releases, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("souk.steps.deploy._load_collection", lambda *_: None)
+    monkeypatch.setattr("souk.steps.deploy._fill_store", lambda *_: 0)
+    workspace, (first, second) = releases
+    point(workspace, first)
+    souk_deploy(config, workspace, second)
+    souk_deploy(config, workspace, first)
+    again = shutil.copytree(workspace.releases / second, tmp_path / "again")
+    assert deploy(step_config(), str(workspace.root), str(again), "none", "none")["changed"] == 0
+    assert cluster.kserve.shares[-1] == {first: 100}
