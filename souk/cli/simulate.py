@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
+    """Writes a folder of data."""
     from souk.simulator.policies import Policy, check_policy, own_policy
     from souk.simulator.served_policy import Served
     from souk.simulator.simulation import simulate
@@ -75,7 +76,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
     seconds, total = time.monotonic() - began, sum(counts.values())
     kinds = ", ".join(f"{count:,} {kind}s" for kind, count in counts.items())
     print(f"wrote {target} in {seconds:.1f} s: {total:,} events ({kinds})")
-    print("  events.parquet, items.parquet, users.parquet: the data; truth/: what is true of it")
+    print("  events.parquet, items.parquet, users.parquet: the data; requests.jsonl: a request of each user")
+    print("  truth/: what is true of it")
     print(f"next: souk run --config {target / 'simulated.yaml'}")
     return 0
 
@@ -115,6 +117,7 @@ def _beginning(arguments: argparse.Namespace) -> Beginning:
 
 
 def _score(arguments: argparse.Namespace) -> int:
+    """Prints what slates are worth."""
     from souk.simulator import score
     from souk.simulator.truth import read_truth
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from souk.errors import SoukError
 from souk.folders import placed
 from souk.schema import DAY_MS
 from souk.simulator.behaviour import World
@@ -16,12 +18,12 @@ from souk.simulator.catalogue import draw_items
 from souk.simulator.dataset import config_text
 from souk.simulator.events import CLICK, KINDS, ROW, Numbers, in_order
 from souk.simulator.parameters import START, Parameters, Size
-from souk.simulator.people import draw_users
+from souk.simulator.people import REGIONS, draw_users
 from souk.simulator.policies import FADING, Policy, pools_of
 from souk.simulator.slates import WHOLE
 from souk.simulator.truth import FOLDER, Course, Truth, write_truth
 from souk.simulator.visits import run_day
-from souk.simulator.writer import EventWriter
+from souk.simulator.writer import DEVICES, SURFACES, EventWriter
 
 # Streams of random numbers. Each is its own, so that another policy changes neither users nor items.
 USERS, ITEMS, BEHAVIOUR, CHOICE, ARRIVAL = range(5)
@@ -87,18 +89,29 @@ def simulate(
 
     Returns:
         How many events of each type there are.
+
+    Raises:
+        SoukError: the folder cannot be written, or the policy does not answer.
     """
-    with placed(target) as folder:
-        folder.mkdir()
-        truth, counts = _run(folder, beginning, days, seed, policy, name, report)
-        pq.write_table(truth.world.items.table(truth.course.end_day), folder / "items.parquet")
-        pq.write_table(truth.world.users.table(), folder / "users.parquet")
-        write_truth(folder / FOLDER, truth)
-        about = (
-            f"A simulated marketplace: {len(beginning.trust):,} users, {len(beginning.clicks):,} items, {days} days."
-        )
-        text = config_text(about, "souk run --config simulated.yaml")
-        (folder / "simulated.yaml").write_text(text, encoding="utf-8")
+    try:
+        with placed(target) as folder:
+            return _fill(folder, beginning, days, seed, policy, name, report)
+    except OSError as error:
+        raise SoukError(f"to write {target}", f"{error}", "Make room, or name another folder.") from error
+
+
+def _fill(
+    folder: Path, beginning: Beginning, days: int, seed: int, policy: Policy, name: str, report: Report
+) -> dict[str, int]:
+    folder.mkdir()
+    truth, counts = _run(folder, beginning, days, seed, policy, name, report)
+    pq.write_table(truth.world.items.table(truth.course.end_day), folder / "items.parquet")
+    pq.write_table(truth.world.users.table(), folder / "users.parquet")
+    write_truth(folder / FOLDER, truth)
+    about = f"A simulated marketplace: {len(beginning.trust):,} users, {len(beginning.clicks):,} items, {days} days."
+    text = config_text(about, "souk run --config simulated.yaml")
+    (folder / "simulated.yaml").write_text(text, encoding="utf-8")
+    (folder / "requests.jsonl").write_text("".join(_requests(truth)), encoding="utf-8")
     return counts
 
 
@@ -130,6 +143,14 @@ def _run(
     )
     truth = Truth(world, course, np.stack(levels), np.stack(popular), seen.clicks)
     return truth, dict(zip(KINDS, counts.tolist(), strict=True))
+
+
+def _requests(truth: Truth) -> Iterator[str]:
+    """What each user would ask for the first page at the end of the data, for `souk recommend`: JSON lines."""
+    users = truth.world.users
+    for user, mobile, region in zip(users.ids.tolist(), users.mobile, users.region, strict=True):
+        context = {"device": DEVICES[int(mobile > 0.5)], "location": REGIONS[region], "surface": SURFACES[1]}
+        yield json.dumps({"user_id": user, "timestamp": truth.end, "context": context}) + "\n"
 
 
 class _Seen:

@@ -9,7 +9,7 @@ import numpy as np
 
 from souk.schema import DAY_MS
 from souk.simulator.behaviour import World, moved_trust, odds, patience, respond, visit_probability
-from souk.simulator.catalogue import DEPARTMENTS
+from souk.simulator.catalogue import DEPARTMENTS, LEAVES
 from souk.simulator.events import Numbers, delayed_rows, request_rows
 from souk.simulator.parameters import START
 from souk.simulator.people import REGIONS, taste
@@ -102,7 +102,7 @@ def _pools(
 ) -> np.ndarray:
     """`[n]`: the department that each request is for, drawn by taste (softmax), or the whole catalogue."""
     liked = taste(world.users.tastes[:, users], ((times - START) / DAY_MS)[:, None], world.parameters.drift_days)
-    by_department = liked.reshape(len(users), len(DEPARTMENTS), -1).mean(axis=2)
+    by_department = liked.reshape(len(users), len(DEPARTMENTS), len(LEAVES) // len(DEPARTMENTS)).mean(axis=2)
     wanted = np.argmax(by_department + rng.gumbel(size=by_department.shape), axis=1)
     large = np.array([len(pool) >= world.parameters.slate_size for pool in pools])
     browses = (rng.random(len(users)) < world.parameters.browse) & large[wanted]
