@@ -20,6 +20,7 @@ COMMANDS = {
     "recommend": ("souk.cli.recommend", "answer a file of requests"),
     "demo": ("souk.cli.demo", "serve the current release for three shown requests"),
     "simulate": ("souk.cli.simulate", "make a marketplace whose truth is known, or score slates with it"),
+    "drift-demo": ("souk.cli.drift_demo", "show the drift detector quiet, then alarmed (make drift-demo)"),
     "release": ("souk.cli.release", "list, show, verify or compare releases"),
     "deploy": ("souk.cli.deploy", "give a release its share of the requests in a cluster"),
     "rollback": ("souk.cli.rollback", "serve an earlier release again"),

@@ -30,9 +30,9 @@ EVENT_COLUMNS = ("event_id", "user_id", "item_id", "event_type", "timestamp", "v
 
 
 def reference_requests(
-    tables: str | Path, features: str | Path, spec: FeatureSpec, k: int, count: int = REQUESTS, seed: int = SEED
+    tables: str | Path, features: str | Path, spec: FeatureSpec, k: int, count: int = REQUESTS, skip: int = 0
 ) -> list[GoldenRequest]:
-    """Moments of the test window, in time order.
+    """Moments of the test window, in an order that is drawn from SEED.
 
     Args:
         tables: output of ingest.
@@ -40,7 +40,7 @@ def reference_requests(
         spec: its specification.
         k: items in each slate.
         count: how many, fewer where the window has fewer.
-        seed: of the draw.
+        skip: how many to leave out before: after `skip=REQUESTS` come moments that the reference does not have.
     """
     start = json.loads(Path(features, "windows.json").read_text(encoding="utf-8"))["test_start"]
     context = {f.name: f.source for f in spec.context}
@@ -49,8 +49,7 @@ def reference_requests(
         columns=["event_id", "user_id", "timestamp", *context],
         filters=[("timestamp", ">=", start)],
     ).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
-    chosen = np.random.default_rng(seed).choice(len(rows), size=min(count, len(rows)), replace=False)
-    moments = rows.take(np.sort(chosen)).to_pylist()
+    moments = rows.take(np.random.default_rng(SEED).permutation(len(rows))[skip : skip + count]).to_pylist()
     histories = _histories(Path(tables, "events.parquet"), spec, [m["user_id"] for m in moments])
     users = pq.read_table(Path(tables, "users.parquet"))
     users = users.filter(pc.is_in(users["user_id"], value_set=pa.array(list(histories), pa.string())))

@@ -1,0 +1,158 @@
+"""Shows drift detection on the current release: quiet on requests like those it was made for, an alarm on the same
+requests with a planted shift. Needs the drift detector's environment (make drift-demo)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from souk.cli import options
+from souk.cli.quiet import load_tensorflow, quiet_loading
+from souk.errors import SoukError
+from souk.spec import Entity, Feature, FeatureSpec, Role
+from souk.workspace import Workspace
+
+if TYPE_CHECKING:
+    from souk.release.bundle import Bundle
+    from souk.release.golden import GoldenRequest
+
+SHIFTED_SHARE = 0.2
+QUIET, ALARM = 0, 3
+BLOCK = 100
+FEWEST = 800  # requests for two windows and their tests
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    options.add_workspace(parser)
+    parser.add_argument("--souk-drift", default="souk-drift", metavar="FILE", help="the detector's command")
+    parser.add_argument(
+        "--requests", type=options.at_least_one, default=5000, metavar="N", help="in each stream (5000)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0 when the detector was quiet, then alarmed, and named the planted shift first."""
+    detector = shutil.which(arguments.souk_drift)
+    if detector is None:
+        raise SoukError("the drift detector's command", f"no {arguments.souk_drift}", "Start it with make drift-demo.")
+    workspace = Workspace(Path(arguments.workspace).resolve())
+    if not workspace.current_release():
+        raise SoukError(f"a current release in {arguments.workspace}", "none", "Make one: make run.")
+    folder = workspace.served_folder()
+    load_tensorflow()
+    with quiet_loading():
+        from souk.release.bundle import Bundle
+    bundle = Bundle.load(folder)
+    requests = _requests(workspace, bundle, arguments.requests)
+    feature, category = _to_shift(bundle.spec, requests)
+    shifted = _shifted(requests, feature, category)
+    place = workspace.root / "drift-demo"
+    shutil.rmtree(place, ignore_errors=True)
+    print(f"{bundle.name}: {len(requests)} requests of the last weeks that it learned from, in random order")
+    _answer(bundle, {place / "real": requests, place / "shifted": shifted})
+    window = min(1000, len(requests) // 2)
+    report = workspace.reports / f"{bundle.name}-drift.html"
+    print("\nthe real stream")
+    quiet = _check(detector, folder, place / "real", place / "state-real", window)
+    print(f"\nthe same, with {feature.source} = {category!r} in {SHIFTED_SHARE:.0%} of the requests")
+    alarm = _check(detector, folder, place / "shifted", place / "state-shifted", window, "--report", str(report))
+    first = _first_named(place / "state-shifted")
+    right = (quiet, alarm, first) == (QUIET, ALARM, feature.name)
+    print(f"\nquiet on the real stream: {'yes' if quiet == QUIET else 'no'}")
+    print(f"alarm on the planted shift: {'yes' if alarm == ALARM else 'no'}, first named: {first or 'nothing'}")
+    return 0 if right else 1
+
+
+def _requests(workspace: Workspace, bundle: Bundle, count: int) -> list[GoldenRequest]:
+    """Moments of the test window that the reference does not hold, or all of them where the window is small."""
+    from souk.release.reference import REQUESTS, reference_requests
+
+    tables, features = _artifacts(workspace, bundle)
+    size = bundle.settings.slate_size
+    found = reference_requests(tables, features, bundle.spec, size, count, skip=REQUESTS)
+    if len(found) < FEWEST:
+        found = reference_requests(tables, features, bundle.spec, size, count)
+    if len(found) < FEWEST:
+        raise SoukError(f"at least {FEWEST} engagements in the test window", f"{len(found)}", "Train on more data.")
+    return found
+
+
+def _artifacts(workspace: Workspace, bundle: Bundle) -> tuple[Path, Path]:
+    """The tables and features that the release was made from, among the workspace's runs."""
+    from souk.features.windows import read_windows
+
+    for spec in sorted(workspace.runs.glob("*/build-features/features/spec.json"), reverse=True):
+        tables = spec.parents[2] / "ingest" / "tables"
+        end = read_windows(spec.with_name("windows.json")).end
+        if (
+            spec.read_text("utf-8") == bundle.spec.to_json()
+            and end == bundle.settings.trained_until
+            and tables.is_dir()
+        ):
+            return tables, spec.parent
+    remedy = "Make the release again in this workspace: make run."
+    raise SoukError(f"the run that made {bundle.name} in {workspace.runs}", "no tables and features of it", remedy)
+
+
+def _to_shift(spec: FeatureSpec, requests: Sequence[GoldenRequest]) -> tuple[Feature, str]:
+    """A categorical feature of the request or else of the user, and its second most frequent value."""
+    for feature in (*spec.context, *spec.of(Entity.USER)):
+        if feature.role is Role.CATEGORY:
+            values = Counter(str(_given(feature, request).get(feature.source) or "") for request in requests)
+            common = [value for value, _ in values.most_common() if value]
+            if len(common) > 1:
+                return feature, common[1]
+    raise SoukError("a categorical column of users or events, to shift", "none", "Declare one in the dataset config.")
+
+
+def _given(feature: Feature, request: GoldenRequest) -> Any:
+    return request.context if feature.entity is Entity.QUERY else request.state.profile
+
+
+def _shifted(requests: Sequence[GoldenRequest], feature: Feature, category: str) -> list[GoldenRequest]:
+    """The same requests, every fifth with `category`."""
+    every = round(1 / SHIFTED_SHARE)
+    return [_with(r, feature, category) if number % every == 0 else r for number, r in enumerate(requests)]
+
+
+def _with(request: GoldenRequest, feature: Feature, category: str) -> GoldenRequest:
+    values = {**_given(feature, request), feature.source: category}
+    if feature.entity is Entity.QUERY:
+        return replace(request, context=values)
+    return replace(request, state=replace(request.state, profile=values))
+
+
+def _answer(bundle: Bundle, streams: dict[Path, list[GoldenRequest]]) -> None:
+    """Answers each stream with the release's own models, into an impression log of its own."""
+    with quiet_loading():
+        from souk.serving.impressions import ImpressionLog
+        from souk.serving.recommender import Recommender
+        from souk.serving.request import Request
+        from souk.serving.server import now
+    recommender = Recommender.load(bundle, None, None)
+    for folder, requests in streams.items():
+        log = ImpressionLog(folder, "demo", now, capacity=len(requests))
+        for start in range(0, len(requests), BLOCK):
+            block = enumerate(requests[start : start + BLOCK], start)
+            asked = [Request(r.user_id, r.k, r.timestamp, str(n), context=r.context, state=r.state) for n, r in block]
+            log.record(recommender.recommend(asked))
+            log.flush()
+
+
+def _check(detector: str, release: Path, impressions: Path, state: Path, rows: int, *more: str) -> int:
+    words = [detector, "check", "--release", str(release), "--impressions", str(impressions), "--state", str(state)]
+    words += ["--rows", str(rows), "--min-rows", str(min(200, rows)), *more]
+    return subprocess.run(words, check=False).returncode
+
+
+def _first_named(state: Path) -> str:
+    """The feature that `alarm.json` names first."""
+    path = state / "alarm.json"
+    return str(json.loads(path.read_text("utf-8"))["features"][0]["feature"]) if path.exists() else ""

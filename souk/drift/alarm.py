@@ -1,0 +1,82 @@
+"""Telling an alarm: a log line, `alarm.json`, and a call to whoever starts a retrain."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from souk.drift.state import State
+from souk.errors import SoukError
+from souk.folders import placed
+
+logger = logging.getLogger(__name__)
+FILE = "alarm.json"
+ATTEMPTS = 3
+TIMEOUT_SECONDS = 5.0
+WAIT_SECONDS = 1.0
+
+
+class Bell:
+    """Tells each alarm once it has begun, and again after a restart if it was not told to the end.
+
+    Args:
+        state: where alarms wait to be told.
+        folder: where `alarm.json` goes; None for nowhere.
+        url: is sent the alarm as JSON by POST; "" for nobody.
+        sleep: waits for seconds.
+    """
+
+    def __init__(
+        self, state: State, folder: str | Path | None, url: str = "", sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        if url and not url.startswith(("http://", "https://")):
+            raise SoukError(
+                "--on-alarm to be an http:// or https:// address", repr(url), "Leave it out to call nobody."
+            )
+        self._state = state
+        self._folder = folder
+        self._url = url
+        self._sleep = sleep
+
+    def ring(self) -> None:
+        """Tells the alarm that waits, if there is one. A call that fails in every attempt is counted, and not fatal."""
+        with self._state.reading():
+            waiting = self._state.get("untold")
+        if not waiting:
+            return
+        record = json.loads(waiting)
+        logger.warning("%s", line(record))
+        if self._folder is not None:
+            with placed(Path(self._folder, FILE)) as file:
+                file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        called = self._call(waiting.encode()) if self._url else True
+        with self._state.change():
+            self._state.count("calls_failed", not called)
+            if self._state.get("untold") == waiting:
+                self._state.put("untold", "")
+
+    def _call(self, body: bytes) -> bool:
+        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # nosec B310: http and https only
+                    return True
+            except (OSError, urllib.error.HTTPError) as error:
+                logger.error("attempt %d of %d to tell %s: %s", attempt, ATTEMPTS, self._url, error)
+            if attempt < ATTEMPTS:
+                self._sleep(WAIT_SECONDS * attempt)
+        return False
+
+
+def line(record: Mapping[str, Any]) -> str:
+    """The alarm in one line, the strongest drift first."""
+    features = ", ".join(
+        f"{f['feature']} ({f['test']}, p {f['p']:.1e}, {f['windows']} windows)" for f in record["features"]
+    )
+    return f"drift alarm, {record['release']}, window {record['window']}: {features}"

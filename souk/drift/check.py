@@ -1,0 +1,64 @@
+"""One pass over an impression log: what is new in it since the last one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from souk.drift.impressions import part_files, records
+from souk.drift.rows import Row, RowReader
+from souk.drift.windows import Monitor, Window
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass found.
+
+    Args:
+        files: part files that were read.
+        rows: requests taken from them.
+        others: records of other releases, passed over.
+        windows: those that closed.
+    """
+
+    files: int
+    rows: int
+    others: int
+    windows: tuple[Window, ...]
+
+    @property
+    def alarm(self) -> bool:
+        """Whether any of the windows is an alarm."""
+        return any(window.alarm for window in self.windows)
+
+
+def check(monitor: Monitor, reader: RowReader, folder: str | Path, now: int) -> Pass:
+    """Reads the part files that the monitor's state has not seen, in order, each in one transaction.
+
+    Args:
+        monitor: of the release.
+        reader: of the same.
+        folder: the impression log.
+        now: UTC epoch milliseconds.
+
+    Raises:
+        SoukError: a file is damaged or lacks a column; those before it are taken, it and those after it are not.
+    """
+    names = monitor.state.unread(part_files(folder))
+    windows: list[Window] = []
+    before = Counter(monitor.state.totals())
+    for name in names:
+        of_file: Counter[str] = Counter()
+        windows += monitor.take(_rows(Path(folder, name), reader, now, of_file), of_file, file=name)
+    windows += monitor.close_old(now)
+    taken = Counter(monitor.state.totals()) - before
+    return Pass(len(names), taken["rows_record"], taken["other_release"], tuple(windows))
+
+
+def _rows(path: Path, reader: RowReader, now: int, counts: Counter[str]) -> Iterator[Row]:
+    for batch in records(path):
+        rows, others = reader.records(batch, now)
+        counts["other_release"] += others
+        yield from rows

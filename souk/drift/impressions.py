@@ -1,0 +1,46 @@
+"""The impression log as a source: its part files in order, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from souk.errors import SoukError
+
+COLUMNS = ("request_id", "answered_at", "release", "features", "scores", "engaged", "satisfied")
+BATCH = 4096
+
+
+def part_files(folder: str | Path) -> list[str]:
+    """The part files by their paths within the log, the oldest hour first; unfinished ones are none.
+
+    Raises:
+        SoukError: there is no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise SoukError(f"an impression log at {root}", "no such folder", "It is the workspace's impressions/ folder.")
+    paths = (path for path in root.rglob("*.parquet") if not path.name.startswith("."))
+    return sorted(path.relative_to(root).as_posix() for path in paths)
+
+
+def records(path: Path) -> Iterator[list[dict[str, Any]]]:
+    """The records of one part file, in batches.
+
+    Raises:
+        SoukError: the file is no part of an impression log, or of one without request features.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            lacking = [name for name in COLUMNS if name not in file.schema_arrow.names]
+            if lacking:
+                remedy = "Features are logged since this version of souk serve: check what it has written since."
+                raise SoukError(f"impression records with {', '.join(lacking)} in {path}", "no such column", remedy)
+            for batch in file.iter_batches(BATCH, columns=list(COLUMNS)):
+                yield batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise SoukError(f"a Parquet file at {path}", str(error), "Move the damaged file out of the log.") from error

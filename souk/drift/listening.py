@@ -1,0 +1,23 @@
+"""The address of the detector's server."""
+
+from __future__ import annotations
+
+import socket
+
+from souk.errors import SoukError
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A TCP socket bound to an address that is free, port 0 for any.
+
+    Raises:
+        SoukError: the port is taken.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise SoukError(f"{host}:{port} to be free", f"{error.strerror}", "Choose another --http-port.") from error
+    return bound

@@ -1,0 +1,133 @@
+"""Requests as rows: from records of the impression log, and from the bodies that KServe's payload logger copies.
+
+A body of a request carries the context only, and one of a response the scores only, so their rows have these columns
+and no others: an absent column is not a missing value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from souk.drift.columns import Cell, fill
+from souk.drift.reference import Reference
+from souk.errors import SoukError
+from souk.monitored import SCORES, item_scores, slate_scores
+
+Kind = Literal["record", "request", "response"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request, as far as its source tells.
+
+    Args:
+        kind: its source.
+        key: names it within its source, so that one that is sent twice counts once; "" where nothing names it.
+        time: UTC epoch milliseconds.
+        cells: by column name.
+        malformed: cells of a wrong type; they count as missing.
+    """
+
+    kind: Kind
+    key: str
+    time: int
+    cells: Mapping[str, Cell]
+    malformed: int
+
+
+class RowReader:
+    """Reads rows for the columns of one release.
+
+    Args:
+        reference: the release's.
+    """
+
+    def __init__(self, reference: Reference) -> None:
+        self._release = reference.release
+        self._columns = reference.columns
+        self._context = {feature.source: feature.name for feature in reference.spec.context}
+
+    def records(self, records: Sequence[Any], now: int) -> tuple[list[Row], int]:
+        """Rows of impression records, and how many records are of another release.
+
+        Args:
+            records: with `features` (an object, or its JSON), `scores`, and as far as known `release`, `request_id`,
+                `answered_at`, `engaged`, `satisfied`.
+            now: the time of a record that has none, UTC epoch milliseconds.
+
+        Raises:
+            SoukError: one of them is no impression record.
+        """
+        ours = [r for r in records if not isinstance(r, dict) or r.get("release") in (None, self._release)]
+        return [self._record(record, now) for record in ours], len(records) - len(ours)
+
+    def request(self, body: Any, key: str, now: int) -> list[Row]:
+        """Rows of the body of a V1 call: a row for each instance, with the columns of its context, if there are any."""
+        rows = []
+        for number, instance in enumerate(_list(body, "instances")):
+            context = _object(instance, f"instances[{number}]").get("context") or {}
+            given = _object(context, f"instances[{number}].context")
+            features = {name: given.get(source) for source, name in self._context.items()}
+            rows.append(self._row("request", f"{key}/{number}" if key else "", now, features))
+        return [row for row in rows if row.cells]
+
+    def response(self, body: Any, key: str, now: int) -> tuple[list[Row], int]:
+        """Rows of the body of a V1 answer, one a slate, with its scores; and how many slates are of another release."""
+        rows = []
+        slates = [_object(slate, f"predictions[{n}]") for n, slate in enumerate(_list(body, "predictions"))]
+        ours = [slate for slate in slates if slate.get("release") in (None, self._release)]
+        for number, slate in enumerate(ours):
+            try:
+                scores = slate_scores(item_scores(slate["items"]))
+            except (KeyError, TypeError) as error:
+                raise _no("a slate with items and their scores", slate, f"predictions[{number}]") from error
+            rows.append(self._row("response", str(slate.get("request_id") or (key and f"{key}/{number}")), now, scores))
+        return rows, len(slates) - len(ours)
+
+    def _record(self, record: Any, now: int) -> Row:
+        values = _object(record, "a record")
+        features = values.get("features")
+        try:
+            features = json.loads(features) if isinstance(features, str) else features
+            columns = {name: values.get(name) or () for name in SCORES if name != "score"}
+            scores = slate_scores({"score": values["scores"], **columns})
+        except (ValueError, KeyError, TypeError) as error:
+            raise _no("an impression record with features and scores", record, "a record") from error
+        if not isinstance(features, dict):
+            raise _no("an impression record with features and scores", record, "a record")
+        lacking = {c.feature for c in self._columns} - features.keys() - scores.keys()
+        if lacking:
+            raise SoukError(
+                "an impression record with every feature of its release",
+                f"one without {', '.join(sorted(lacking))}",
+                "Send records as souk serve writes them.",
+            )
+        time = values.get("answered_at")
+        time = time if isinstance(time, int) and not isinstance(time, bool) else now
+        return self._row("record", str(values.get("request_id") or ""), time, features | scores)
+
+    def _row(self, kind: Kind, key: str, time: int, features: Mapping[str, Any]) -> Row:
+        cells, malformed = fill(self._columns, features)
+        return Row(kind, key, time, cells, malformed)
+
+
+def _list(body: Any, name: str) -> Iterable[Any]:
+    values = _object(body, "the body").get(name)
+    if not isinstance(values, list):
+        raise _no(f"a body with {name}, a list", body, "the body")
+    return values
+
+
+def _object(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise _no(f"{where} to be an object", value, where)
+    return value
+
+
+def _no(expected: str, received: Any, where: str) -> SoukError:
+    """The error for a wrong value; it names keys and types only, never what they hold."""
+    keys = ", ".join(sorted(map(str, received))[:8]) if isinstance(received, dict) else type(received).__name__
+    return SoukError(expected, f"{where} with {keys or 'nothing'}"[:200], "See docs/drift.md.")

@@ -1,0 +1,56 @@
+"""A release, its detector and its state, opened together: what both commands work with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from souk.drift.alarm import Bell
+from souk.drift.detector import CALENDAR, Detector, Settings
+from souk.drift.reference import Reference
+from souk.drift.rows import RowReader
+from souk.drift.state import State
+from souk.drift.windows import Monitor
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one process works with.
+
+    Args:
+        monitor: the detector with its state.
+        reader: makes rows of requests.
+        bell: tells alarms.
+        put_aside: the release whose state was put aside, "" where there was none.
+    """
+
+    monitor: Monitor
+    reader: RowReader
+    bell: Bell
+    put_aside: str
+
+
+def open_session(
+    release: str | Path,
+    settings: Settings,
+    state: str | Path | None = None,
+    excluded: Collection[str] | None = None,
+    on_alarm: str = "",
+) -> Session:
+    """Builds the detector of a release and opens its state.
+
+    Args:
+        release: its folder.
+        settings: of windows and alarms.
+        state: the folder of the state; None for one that ends with the process.
+        excluded: features that are not to be tested; None for those of the calendar.
+        on_alarm: is sent each new alarm by POST; "" for nobody.
+
+    Raises:
+        SoukError: the reference is damaged or of another release, or the state cannot be opened.
+    """
+    reference = Reference.load(Path(release).resolve(), CALENDAR if excluded is None else excluded)
+    opened, put_aside = State.open(state, reference.release)
+    monitor = Monitor(Detector(reference, settings), opened)
+    return Session(monitor, RowReader(reference), Bell(opened, state, on_alarm), put_aside)

@@ -1,0 +1,224 @@
+"""What a detector keeps between requests and restarts: one SQLite file, changed in transactions.
+
+A batch of requests, the windows that it closes, their results and the mark of the file that it came from are one
+transaction: a killed process has taken all of it or nothing, and what was acknowledged is on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from souk.drift.columns import Cell
+from souk.drift.rows import Row
+from souk.errors import SoukError
+
+FILE = "drift.db"
+FORMAT = "1"
+KEPT_WINDOWS = 50
+TABLES = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS open_rows (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT, time INTEGER NOT NULL, cells TEXT NOT NULL,
+    UNIQUE (kind, key)
+);
+CREATE TABLE IF NOT EXISTS windows (number INTEGER PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY);
+"""
+
+
+@dataclass(frozen=True)
+class OpenWindow:
+    """The window that is being filled.
+
+    Args:
+        kinds: rows by source.
+        began: the earliest time in it, UTC epoch milliseconds; 0 where it is empty.
+        ended: the latest.
+    """
+
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    began: int = 0
+    ended: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Requests: the most rows of one source, for a call and its answer are one request."""
+        return max(self.kinds.values(), default=0)
+
+    def with_row(self, row: Row) -> OpenWindow:
+        """The window after one more row."""
+        kinds = {**self.kinds, row.kind: self.kinds.get(row.kind, 0) + 1}
+        began = min(self.began, row.time) if self.kinds else row.time
+        return OpenWindow(kinds, began, max(self.ended, row.time))
+
+
+class State:
+    """The state of one release's detector.
+
+    Args:
+        connection: to its database.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, folder: str | Path | None, release: str) -> tuple[State, str]:
+        """Opens or begins a state; one of another release is put aside, under that release's name.
+
+        Args:
+            folder: where it is kept; None for one that ends with the process.
+            release: the release.
+
+        Returns:
+            The state, and the release of one that was put aside, "" where there was none.
+
+        Raises:
+            SoukError: the folder cannot be written to, or holds a damaged state.
+        """
+        if folder is None:
+            return cls._begin(sqlite3.connect(":memory:", isolation_level=None), release), ""
+        path = Path(folder, FILE)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            state = cls._begin(_connect(path), release)
+            other = state.release
+            if other == release:
+                return state, ""
+            state.close()
+            os.replace(path, _free(path.with_name(f"drift-{other}.db")))
+            return cls._begin(_connect(path), release), other
+        except (OSError, sqlite3.Error, KeyError) as error:
+            remedy = "Name another folder with --state, or move the file away to begin anew."
+            raise SoukError(f"a drift state to write to at {path}", f"{error}", remedy) from error
+
+    @classmethod
+    def _begin(cls, connection: sqlite3.Connection, release: str) -> State:
+        """Makes what is missing; what stands there is not touched."""
+        state = cls(connection)
+        try:
+            connection.executescript(TABLES)
+            with state.change():
+                for name, value in (("format", FORMAT), ("release", release)):
+                    connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
+            if state.get("format") != FORMAT:
+                raise sqlite3.DatabaseError(f"a state of format {state.get('format')}, not {FORMAT}")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return state
+
+    @property
+    def release(self) -> str:
+        """Whose state it is."""
+        return str(self.get("release"))
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[None]:
+        """A transaction: all that happens within is on disk at the end, or none of it after an exception."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """While no other thread changes anything."""
+        with self._lock:
+            yield
+
+    def get(self, name: str, default: str = "") -> str:
+        """A value by name."""
+        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else default
+
+    def put(self, name: str, value: str) -> None:
+        """Sets a value."""
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def count(self, name: str, more: int = 1) -> None:
+        """Adds to a total."""
+        if more:
+            change = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+            self._connection.execute(change, (name, more))
+
+    def totals(self) -> dict[str, int]:
+        """All totals that are not zero."""
+        return dict(self._connection.execute("SELECT name, value FROM totals").fetchall())
+
+    def add(self, row: Row) -> bool:
+        """Puts a row into the open window; False where one of its key is there already."""
+        values = (row.kind, row.key or None, row.time, json.dumps(row.cells, separators=(",", ":")))
+        insert = "INSERT OR IGNORE INTO open_rows (kind, key, time, cells) VALUES (?, ?, ?, ?)"
+        return self._connection.execute(insert, values).rowcount == 1
+
+    def open_window(self) -> OpenWindow:
+        """How far the open window is."""
+        query = "SELECT kind, COUNT(*), MIN(time), MAX(time) FROM open_rows GROUP BY kind"
+        found = self._connection.execute(query).fetchall()
+        if not found:
+            return OpenWindow()
+        kinds = {kind: count for kind, count, _, _ in found}
+        return OpenWindow(kinds, min(row[2] for row in found), max(row[3] for row in found))
+
+    def cells(self) -> list[dict[str, Cell]]:
+        """The rows of the open window, as they came."""
+        return [json.loads(row[0]) for row in self._connection.execute("SELECT cells FROM open_rows ORDER BY id")]
+
+    def close_window(self, content: Mapping[str, Any]) -> int:
+        """Empties the open window and keeps its `content`; returns its number, from 1."""
+        number = int(self.get("windows", "0")) + 1
+        self.put("windows", str(number))
+        self._connection.execute("DELETE FROM open_rows")
+        self._connection.execute("INSERT INTO windows VALUES (?, ?)", (number, json.dumps(content)))
+        self._connection.execute("DELETE FROM windows WHERE number <= ?", (number - KEPT_WINDOWS,))
+        return number
+
+    def windows(self) -> list[dict[str, Any]]:
+        """The content of the last closed windows, the oldest first."""
+        found = self._connection.execute("SELECT number, content FROM windows ORDER BY number")
+        return [json.loads(content) | {"number": number} for number, content in found]
+
+    def take_file(self, name: str) -> bool:
+        """Marks a file as read; False where it is already."""
+        return self._connection.execute("INSERT OR IGNORE INTO files VALUES (?)", (name,)).rowcount == 1
+
+    def unread(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that are not marked as read, in order."""
+        read = {row[0] for row in self._connection.execute("SELECT path FROM files")}
+        return [name for name in names if name not in read]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Of any thread, one at a time; a commit is on disk when it returns."""
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _free(path: Path) -> Path:
+    """`path`, or the first name with a number that nothing has."""
+    names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(1, 10_000))
+    return path if not path.exists() else next(name for name in names if not name.exists())
