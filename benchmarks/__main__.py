@@ -15,7 +15,7 @@ import souk
 from benchmarks.setting import Setting, machine
 from souk.workspace import Workspace
 
-NAMES = ("steps", "beam", "server", "recommend")
+NAMES = ("steps", "beam", "simulate", "server", "recommend")
 SERVED = ("server", "recommend")  # measure the release of a workspace, whatever the config
 RESULTS = Path(__file__).parent / "results"
 
@@ -36,8 +36,8 @@ def main() -> None:
         for name in given.names or NAMES:
             rows = importlib.import_module(f"benchmarks.{name}").measure(setting)
             print(f"\n{name}\n{table(rows)}", flush=True)
-            served = Workspace(setting.workspace).current_release()
-            write(name, rows, served if name in SERVED else given.config.stem)
+            subjects = {"simulate": "simulated"} | dict.fromkeys(SERVED, Workspace(setting.workspace).current_release())
+            write(name, rows, subjects.get(name, given.config.stem))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
