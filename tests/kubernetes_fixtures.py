@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,24 @@ class TestCluster:
                 raise
             return False
 
+    def until_told(self) -> Callable[[], float]:
+        """A clock that stands still until the kubelet has told of one more trouble, and is past every deadline then."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/events"
+        before = len(self.admin("GET", path)["items"])
+        return lambda: 1e9 if len(self.admin("GET", path)["items"]) > before else 0.0
+
+    def serves(self, shares: dict[str, int]) -> bool:
+        """Whether the requests are, or shortly become, split so."""
+        return until(lambda: self.kserve.shares[-1:] == [shares])
+
     def pods(self) -> set[str]:
         return {pod["metadata"]["uid"] for pod in self.admin("GET", f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]}
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Waits for another thread, 20 seconds at most; returns whether the condition came true."""
+    pause = threading.Event()
+    return any(condition() or pause.wait(0.01) for _ in range(2000))
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def test_events_that_may_not_be_read_are_said_to_be_so(cluster):
     rule["resources"] = ["pods"]
     cluster.kserve.broken[OLD] = "ImagePullBackOff"
     with pytest.raises(SoukError, match=r"ImagePullBackOff.*events could not be read: 403"):
-        cluster.roll_out(rollout(deadline_seconds=0.5), OLD)
+        cluster.roll_out(rollout(), OLD, clock=cluster.until_told())
 
 
 def test_kserve_is_not_installed(tmp_path):
@@ -103,7 +103,7 @@ def test_what_the_webhook_refuses_is_told_in_its_words(cluster):
     cluster.roll_out(rollout(mode="standard"), OLD)
     with pytest.raises(SoukError, match="deploymentMode cannot be changed from 'Standard' to 'Knative'"):
         cluster.roll_out(rollout(mode="knative"), NEW)
-    assert cluster.kserve.shares[-1] == {OLD: 100}
+    assert cluster.serves({OLD: 100})
 
 
 @pytest.mark.parametrize("uri", ["", "/workspace/milvus.db"])

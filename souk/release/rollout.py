@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from souk.config import Rollout
 from souk.errors import SoukError
@@ -24,6 +25,7 @@ def roll_out(
     percent: int,
     force: bool = False,
     poll_seconds: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> bool:
     """Gives a release its share of the requests of the InferenceService, and waits until it answers them.
 
@@ -37,6 +39,7 @@ def roll_out(
         percent: its share, 0 for all.
         force: take over fields that another manager owns.
         poll_seconds: time between two looks; `POLL_SECONDS` by default.
+        clock: seconds, for the deadline.
 
     Returns:
         Whether the release has all requests now.
@@ -52,7 +55,7 @@ def roll_out(
     for traffic in plan:
         cluster.apply(inference_service(rollout, traffic), force)
         report(f"{rollout.name}: {_text(traffic)}; waiting until it answers")
-        stuck = _wait(cluster, rollout, traffic, poll_seconds or POLL_SECONDS)
+        stuck = _wait(cluster, rollout, traffic, poll_seconds or POLL_SECONDS, clock)
         if stuck:
             back = _go_back(cluster, rollout, before) if before and before != traffic else ""
             raise SoukError(
@@ -92,9 +95,11 @@ def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: i
     return f"{release}: all requests; it is current"
 
 
-def _wait(cluster: Cluster, rollout: Rollout, traffic: Traffic, poll_seconds: float) -> list[str]:
+def _wait(
+    cluster: Cluster, rollout: Rollout, traffic: Traffic, poll_seconds: float, clock: Callable[[], float]
+) -> list[str]:
     """Waits for `traffic`; returns why it did not come, or nothing."""
-    end = time.monotonic() + rollout.deadline_seconds
+    end = clock() + rollout.deadline_seconds
     found = ["no answer of the Kubernetes API"]
     while True:
         try:
@@ -104,7 +109,7 @@ def _wait(cluster: Cluster, rollout: Rollout, traffic: Traffic, poll_seconds: fl
             found = reasons(service, pods, traffic)
         except Unavailable as error:  # a control plane that restarts is no reason to give up
             found = [error.received]
-        if time.monotonic() + poll_seconds > end:
+        if clock() + poll_seconds > end:
             return found + _events(cluster, traffic)
         time.sleep(poll_seconds)
 
