@@ -3,11 +3,7 @@
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -143,96 +139,6 @@ def test_schemas_beside_the_config_come_before_edited_ones_of_the_workspace(conf
     committed.mkdir()
     (committed / "items.pbtxt").write_text("committed", "utf-8")
     assert json.loads(schema_parameter(config, "small", workspace)) == {"items": "committed"}
-
-
-class Server(BaseHTTPRequestHandler):
-    """The part of the Kubeflow Pipelines API (v2beta1) that a submission uses; keeps the runs that it was sent."""
-
-    runs: list[dict[str, Any]]
-    refuse: bool
-
-    def do_GET(self) -> None:
-        self._answer({"multi_user": False} if "healthz" in self.path else {"experiments": []})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if "/runs" in self.path and self.server.refuse:  # type: ignore[attr-defined]
-            self._answer({"error": "quota is used up"}, 429)
-        elif "/runs" in self.path:
-            self.server.runs.append(body)  # type: ignore[attr-defined]
-            self._answer({"run_id": "run-1"})
-        else:
-            self._answer({"experiment_id": "experiment-1", "display_name": body["display_name"]})
-
-    def _answer(self, value: dict[str, Any], status: int = 200) -> None:
-        text = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
-    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context there
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    server.runs, server.refuse = [], False  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def submit(server: ThreadingHTTPServer, config: Path, *words: str) -> int:
-    host = f"http://127.0.0.1:{server.server_address[1]}"
-    return main(["submit", "--host", host, "--config", str(config), *words])
-
-
-def test_submit_sends_the_compiled_pipeline_with_its_parameters(
-    server: ThreadingHTTPServer, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = (
-        "--registry",
-        "ghcr.io/us",
-        "--tag",
-        "1",
-        "--epochs",
-        "3",
-        "--champion",
-        "small-1",
-        "--run-name",
-        "nightly",
-    )
-    assert submit(server, config, *words) == 0
-    assert "run-1" in capsys.readouterr().out
-    [sent] = server.runs  # type: ignore[attr-defined]
-    assert sent["display_name"] == "nightly"
-    values = sent["runtime_config"]["parameters"]
-    assert (values["epochs"], values["champion"], values["workspace"]) == (3, "small-1", "/workspace")
-    assert len(values["fingerprint"]) == 64
-    containers = [e["container"] for e in sent["pipeline_spec"]["deploymentSpec"]["executors"].values()]
-    assert {container["image"].rpartition("/")[0] for container in containers} == {"ghcr.io/us"}
-    codes = {container["env"][0]["value"] for container in containers}
-    assert "dev" not in codes
-    assert len(codes) > 1
-
-
-def test_submit_tells_what_the_server_refused(
-    server: ThreadingHTTPServer, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.refuse = True  # type: ignore[attr-defined]
-    assert submit(server, config) == 2
-    assert "HTTP 429" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("host", ["http://127.0.0.1:9", "localhost:8888"])
-def test_submit_to_no_server_is_one_clear_error(host: str, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["submit", "--host", host, "--config", str(config)]) == 2
-    assert "souk submit: Expected" in capsys.readouterr().err
 
 
 def test_every_parameter_of_the_pipeline_is_given(config: Path) -> None:

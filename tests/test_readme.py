@@ -1,7 +1,7 @@
 """The README: its commands exist and do what it says, its links lead somewhere.
 
 `souk run` and `souk recommend` train and load models: tests/test_pipeline_marketplace.py runs them, and the server.
-`souk submit` is run in tests/test_cli.py.
+`souk submit` is run in tests/test_submit.py.
 """
 
 import re

@@ -1,55 +1,102 @@
-"""Sends the compiled training pipeline to a Kubeflow Pipelines server, with the images and parameters of this run."""
+"""Sends the compiled training pipeline to a Kubeflow Pipelines server, as a version of the pipeline `souk-training`,
+and starts a run of it with the parameters of this config, or makes a recurring run (pipelines/README.md)."""
 
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 import sys
-import tempfile
-import urllib.error
-import urllib.request
-import warnings
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from souk.cli import options
 from souk.config import Data, load_config
 from souk.errors import SoukError
 from souk.workspace import Workspace
 
-REACH_SECONDS = 10
+if TYPE_CHECKING:
+    from souk.cli.kubeflow import Server
+
+EXPERIMENT = "Default"  # every server makes it
+TOKEN = "SOUK_KFP_TOKEN"  # nosec B105: the name of a variable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_pipeline(parser)
     options.add_workspace(parser, default="/workspace")
+    _add_server(parser)
+    _add_images(parser)
+    _add_run(parser)
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", required=True, metavar="URL", help="the server, as http://localhost:8888")
-    parser.add_argument(
-        "--registry", default="", metavar="R", help="registry of the images, instead of the compiled one"
-    )
+    parser.add_argument("--namespace", default="", metavar="NAME", help="yours, on a server with many users")
+    parser.add_argument("--token-file", default="", metavar="FILE", help=f"a bearer token (or {TOKEN} is set)")
+    parser.add_argument("--ca-cert", default="", metavar="FILE", help="certificate of the host's authority")
+    parser.add_argument("--ui", default="", metavar="URL", help="address of the UI in links (default: the host)")
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--registry", default="", metavar="R", help="registry of the images, not the compiled one")
     parser.add_argument("--tag", default="", metavar="T", help="tag of the images; never a moving one")
     parser.add_argument(
         "--accelerators", type=int, default=0, metavar="N", help="accelerators a training step asks for"
     )
-    parser.add_argument(
-        "--accelerator", default="", metavar="TYPE", help="their resource name (default: nvidia.com/gpu)"
-    )
-    parser.add_argument(
-        "--champion", default="", metavar="NAME", help="the release to beat, in the cluster's workspace"
-    )
-    parser.add_argument("--experiment", default="souk", metavar="NAME", help="experiment (default: %(default)s)")
+    parser.add_argument("--accelerator", default="", metavar="TYPE", help="resource name (default: nvidia.com/gpu)")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--champion", default="", metavar="NAME", help="release to beat, in the cluster's workspace")
+    parser.add_argument("--experiment", default=EXPERIMENT, metavar="NAME", help="it must exist (default: %(default)s)")
+    parser.add_argument("--create-experiment", action="store_true", help="make the experiment where there is none")
     parser.add_argument("--run-name", default="", metavar="NAME", help="name of the run (default: the config's)")
-    parser.add_argument("--namespace", metavar="NAME", help="namespace, on a server with many users")
     parser.add_argument("--pipeline-root", metavar="URL", help="where artifacts go (default: the server's)")
+    parser.add_argument("--service-account", metavar="NAME", help="the steps' account (default: the server's)")
+    parser.add_argument("--wait", action="store_true", help="follow the run to its end")
+    parser.add_argument("--deadline", type=float, default=720.0, metavar="MIN", help="of --wait (default: 720 minutes)")
+    parser.add_argument("--poll", type=float, default=10.0, metavar="S", help="how often --wait asks (default: 10 s)")
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument(
+        "--cron", type=options.cron_line, metavar="LINE", help='run again and again, as "0 3 * * *" (UTC)'
+    )
+    when.add_argument("--every", type=options.hours, metavar="HOURS", help="run again after so many hours")
+    parser.add_argument("--recurring-name", default="", metavar="NAME", help="of the recurring run (default: config's)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 when the server has taken the run."""
-    from souk.cli import training  # kfp takes a second to import
+    """Returns 0 when the server has taken it and, with --wait, the run succeeded; 1 when the run failed."""
+    from souk.cli.kubeflow import Server  # kfp takes a second to import
+    from souk.cli.submission import Submission
 
-    config = load_config(arguments.config)
+    recurring = bool(arguments.cron or arguments.every)
+    if recurring and arguments.wait:
+        raise SoukError("--wait with a single run", "a recurring run", "Leave out one of the two.")
+    spec, values, name = _prepare(arguments, fresh=recurring)
+    token = _token(arguments.token_file, os.environ.get(TOKEN, ""))
+    server = Server(arguments.host, arguments.namespace, token, arguments.ca_cert)
+    server.open()
+    if arguments.namespace and not server.many_users:
+        print(f"note: {server.host} has one user and no namespaces; --namespace is left out", file=sys.stderr)
+    submission = Submission(server, arguments.ui or server.host, arguments.pipeline_root, arguments.service_account)
+    try:
+        submission.upload(spec, arguments.experiment, arguments.create_experiment)
+        if recurring:
+            submission.repeat(arguments.recurring_name or name, values, when=(arguments.cron, arguments.every))
+        else:
+            submission.start(arguments.run_name or name, values)
+    except SoukError as error:
+        raise submission.with_what_stays(error) from error
+    return _wait(arguments, server, submission.run_id, spec) if arguments.wait else 0
+
+
+def _prepare(arguments: argparse.Namespace, fresh: bool) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The pipeline, its parameters, and the config's name; what can be wrong here is told before any call."""
+    from souk.cli import training
+
+    config = load_config(arguments.config, arguments.data)
     for path in _local_paths(config.data):
         print(f"note: {path} must be there for the steps too, on a volume or in the image", file=sys.stderr)
     schema = training.schema_parameter(Path(arguments.config), config.name, Workspace(Path(arguments.workspace)))
@@ -57,11 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = training.with_code_digests(training.load_pipeline())
     spec = training.with_images(spec, arguments.registry, arguments.tag)
     spec = training.with_accelerators(spec, arguments.accelerators, arguments.accelerator)
-    _reach(arguments.host)
-    run_id = _send(arguments, spec, values, arguments.run_name or config.name)
-    print(f"run       {run_id}")
-    print(f"details   {arguments.host.rstrip('/')}/#/runs/details/{run_id}")
-    return 0
+    return training.with_data_read_anew(spec) if fresh else spec, values, config.name
 
 
 def _local_paths(data: Data) -> list[str]:
@@ -69,42 +112,36 @@ def _local_paths(data: Data) -> list[str]:
     return [source.path for source in sources if source is not None and "://" not in source.path]
 
 
-def _reach(host: str) -> None:
-    """Asks for the server's health once: the client itself would try for long."""
-    url = f"{host.rstrip('/')}/apis/v2beta1/healthz"
-    if not url.startswith(("http://", "https://")):
-        raise SoukError("--host to be a URL", repr(host), "Write http://HOST:PORT or https://HOST.")
-    try:
-        urllib.request.urlopen(url, timeout=REACH_SECONDS).close()  # nosec B310: http(s), checked above
-    except urllib.error.HTTPError as error:
-        if error.code not in (401, 403):
-            raise SoukError(f"a Kubeflow Pipelines server at {host}", f"HTTP {error.code} from {url}", "") from error
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        remedy = "Is it up? kubectl -n kubeflow port-forward svc/ml-pipeline 8888 makes it http://localhost:8888."
-        raise SoukError(f"a Kubeflow Pipelines server at {host}", f"no answer ({reason})", remedy) from error
+def _token(file: str, value: str) -> Callable[[], str] | None:
+    """Reads the token of `file` anew each time, else gives `value`; None where there is neither."""
+    if not file:
+        return (lambda: value) if value else None
 
-
-def _send(arguments: argparse.Namespace, spec: dict[str, Any], values: dict[str, Any], name: str) -> str:
-    import kfp
-    import kfp_server_api
-
-    logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        package = Path(folder) / "training.yaml"
-        package.write_text(yaml.safe_dump(spec, sort_keys=True), encoding="utf-8")
+    def read() -> str:
         try:
-            client = kfp.Client(host=arguments.host, namespace=arguments.namespace or "kubeflow")
-            sent = client.create_run_from_pipeline_package(
-                str(package),
-                arguments=values,
-                run_name=name,
-                experiment_name=arguments.experiment,
-                namespace=arguments.namespace,
-                pipeline_root=arguments.pipeline_root,
-            )
-        except kfp_server_api.ApiException as error:
-            answer = f"HTTP {error.status} {str(error.body or error.reason)[:300]}"
-            raise SoukError(f"{arguments.host} to take the run", answer, "Its log tells more.") from error
-    return str(sent.run_id)
+            return Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SoukError("a file with a token", f"{file} ({error})", "Give it with --token-file FILE.") from error
+
+    read()
+    return read
+
+
+def _wait(arguments: argparse.Namespace, server: Server, run_id: str, spec: dict[str, Any]) -> int:
+    from souk.cli.kubeflow_wait import SUCCEEDED, follow, reasons, task_names
+
+    ended = follow(
+        server,
+        run_id,
+        tasks=task_names(spec),
+        seconds=arguments.deadline * 60,
+        every=arguments.poll,
+        say=lambda line: print(line, flush=True),
+        clock=time.monotonic,
+        sleep=time.sleep,
+    )
+    if ended.state == SUCCEEDED:
+        return 0
+    print(*(f"  {line}" for line in reasons(ended)), sep="\n", file=sys.stderr)
+    print(f"souk submit: the run ended {ended.state}", file=sys.stderr)
+    return 1

@@ -1,0 +1,326 @@
+"""A Kubeflow Pipelines API server over HTTP on 127.0.0.1, for tests of what talks to one.
+
+Each request and answer is checked against the published OpenAPI (tests/kfp_openapi.py): an unknown path is 404, an
+unknown field or parameter 400. What it does with a request follows backend/src/apiserver of kubeflow/pipelines: unique
+names, pagination, filters, who may do what, which runs are valid.
+"""
+
+import base64
+import email
+import itertools
+import json
+import ssl
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from tests.kfp_openapi import Invalid, Operation, check, check_query, find
+
+Json = dict[str, Any]
+CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13}  # gRPC's code of each status
+
+
+class Refused(Exception):
+    """An error answer: HTTP status and message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass
+class Kubeflow:
+    """What the server holds, and how it shall behave.
+
+    Args:
+        many_users: multi-user mode: namespaces count.
+        token: the bearer token that it asks for; "" for none.
+        namespaces: where the token's user has rights, in multi-user mode.
+        states: of a run, one more at each question for it; the last one stays.
+        tasks: the tasks' details at each question, as `states`.
+        error: of a failed run.
+        broken: status and body that an operation answers instead, by its name.
+        requests: what it was asked, as (operation, body or query).
+        faults: of this server itself; they fail the test.
+    """
+
+    many_users: bool = False
+    token: str = ""
+    namespaces: tuple[str, ...] = ("team",)
+    states: list[str] = field(default_factory=lambda: ["PENDING", "RUNNING", "SUCCEEDED"])
+    tasks: list[list[Json]] = field(default_factory=list)
+    error: str = ""
+    broken: dict[str, tuple[int, str]] = field(default_factory=dict)
+    requests: list[tuple[str, Json]] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    experiments: list[Json] = field(default_factory=list)
+    pipelines: list[Json] = field(default_factory=list)
+    versions: list[Json] = field(default_factory=list)
+    runs: list[Json] = field(default_factory=list)
+    recurring: list[Json] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.many_users:
+            self.experiments.append({"experiment_id": "e0", "display_name": "Default", "storage_state": "AVAILABLE"})
+
+    def healthz_service_get_healthz(self, **_: Any) -> Json:
+        return {"multi_user": self.many_users}
+
+    def experiment_service_list_experiments(self, query: Json, **_: Any) -> Json:
+        self._allow(query.get("namespace", ""))
+        return self._page("experiments", self._of(self.experiments, query), query)
+
+    def experiment_service_create_experiment(self, body: Json, **_: Any) -> Json:
+        self._allow(body.get("namespace", ""))
+        self._unique(self.experiments, "display_name", body)
+        return self._add(self.experiments, "experiment_id", {**body, "storage_state": "AVAILABLE"})
+
+    def pipeline_service_get_pipeline_by_name(self, query: Json, name: str) -> Json:
+        self._allow(query.get("namespace", ""))
+        return self._one(self._of(self.pipelines, query), "name", name)
+
+    def pipeline_service_create_pipeline(self, body: Json, **_: Any) -> Json:
+        self._allow(body.get("namespace", ""))
+        self._unique(self.pipelines, "name", body)
+        return self._add(self.pipelines, "pipeline_id", body)
+
+    def pipeline_service_delete_pipeline(self, query: Json, pipeline_id: str) -> Json:
+        if any(v["pipeline_id"] == pipeline_id for v in self.versions) and query.get("cascade") != "true":
+            raise Refused(400, f"Failed to delete pipeline {pipeline_id} as it has existing pipeline versions")
+        self.pipelines.remove(self._one(self.pipelines, "pipeline_id", pipeline_id))
+        return {}
+
+    def pipeline_service_list_pipeline_versions(self, query: Json, pipeline_id: str) -> Json:
+        mine = [v for v in self.versions if v["pipeline_id"] == pipeline_id]
+        return self._page("pipeline_versions", mine, query)
+
+    def upload_pipeline_version(self, query: Json, file: bytes) -> Json:
+        pipeline = self._one(self.pipelines, "pipeline_id", query.get("pipelineid", ""), missing=400)
+        spec = yaml.safe_load(file)
+        try:
+            json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+        except json_format.ParseError as error:
+            raise Refused(400, f"Invalid input error: invalid v2 pipeline spec: {error}") from error
+        mine = [v for v in self.versions if v["pipeline_id"] == pipeline["pipeline_id"]]
+        version = {"name": query["name"], "display_name": query["name"], "pipeline_id": pipeline["pipeline_id"]}
+        self._unique(mine, "name", version)
+        return self._add(self.versions, "pipeline_version_id", {**version, "pipeline_spec": spec})
+
+    def run_service_create_run(self, body: Json, **_: Any) -> Json:
+        if not body.get("display_name"):
+            raise Refused(400, "The run name is empty. Please specify a valid name")
+        self._check_source(body)
+        return self._add(self.runs, "run_id", {**body, "state": "PENDING"})
+
+    def run_service_get_run(self, query: Json, run_id: str) -> Json:
+        run = self._one(self.runs, "run_id", run_id)
+        run["state"] = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if self.tasks:
+            tasks = self.tasks.pop(0) if len(self.tasks) > 1 else self.tasks[0]
+            run["run_details"] = {"task_details": tasks}
+        if self.error and run["state"] == "FAILED":
+            run["error"] = {"code": 13, "message": self.error}
+        return run
+
+    def recurring_run_service_list_recurring_runs(self, query: Json, **_: Any) -> Json:
+        self._allow(query.get("namespace", ""))
+        return self._page("recurringRuns", self._of(self.recurring, query), query)
+
+    def recurring_run_service_create_recurring_run(self, body: Json, **_: Any) -> Json:
+        self._allow(body.get("namespace", ""))
+        self._check_source(body)
+        if not 1 <= int(body.get("max_concurrency", 0)) <= 10:
+            raise Refused(400, "The max concurrency of the recurring run is out of range. Support 1-10.")
+        trigger = body.get("trigger", {})
+        cron = trigger.get("cron_schedule", {}).get("cron")
+        if cron and len(cron.split()) not in (5, 6) and not cron.startswith("@"):
+            raise Refused(400, f"Schedule cron is not a supported format. Error: {cron}")
+        if not cron and int(trigger.get("periodic_schedule", {}).get("interval_second", 0)) < 1:
+            raise Refused(400, "Found invalid period schedule interval. Set at interval to least 1 second.")
+        status = {"ENABLE": "ENABLED", "DISABLE": "DISABLED"}[body["mode"]]
+        return self._add(self.recurring, "recurring_run_id", {**body, "status": status})
+
+    def recurring_run_service_enable_recurring_run(self, recurring_run_id: str, **_: Any) -> Json:
+        self._one(self.recurring, "recurring_run_id", recurring_run_id)["status"] = "ENABLED"
+        return {}
+
+    def recurring_run_service_disable_recurring_run(self, recurring_run_id: str, **_: Any) -> Json:
+        self._one(self.recurring, "recurring_run_id", recurring_run_id)["status"] = "DISABLED"
+        return {}
+
+    def recurring_run_service_delete_recurring_run(self, recurring_run_id: str, **_: Any) -> Json:
+        self.recurring.remove(self._one(self.recurring, "recurring_run_id", recurring_run_id))
+        return {}
+
+    def _check_source(self, body: Json) -> None:
+        """A run needs an experiment, a version, and values for what the version's pipeline declares."""
+        self._allow(self._one(self.experiments, "experiment_id", body["experiment_id"]).get("namespace", ""))
+        reference = body["pipeline_version_reference"]
+        version = self._one(self.versions, "pipeline_version_id", reference["pipeline_version_id"])
+        if version["pipeline_id"] != reference["pipeline_id"]:
+            raise Refused(400, "pipeline ID should be parent of pipeline version")
+        declared = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+        given = body.get("runtime_config", {}).get("parameters", {})
+        needed = {name for name, value in declared.items() if "defaultValue" not in value}
+        if given.keys() - declared.keys() or needed - given.keys():
+            wrong = sorted(given.keys() - declared.keys() | (needed - given.keys()))
+            raise Refused(400, f"Invalid input error: Unrecognized or missing input parameters: {wrong}")
+
+    def _allow(self, namespace: str) -> None:
+        if self.many_users and not namespace:
+            raise Refused(400, "Invalid input error: it cannot have an empty namespace in multi-user mode")
+        if self.many_users and namespace not in self.namespaces:
+            raise Refused(403, f"Failed to authorize with API: User is not authorized (namespace: {namespace})")
+
+    def _unique(self, items: list[Json], key: str, new: Json) -> None:
+        place = new.get("namespace", "")
+        if any(i[key] == new[key] and i.get("namespace", "") == place for i in items):
+            raise Refused(409, f"Already exist error: The name {new[key]} already exists. Specify a new name")
+
+    def _one(self, items: list[Json], key: str, value: str, missing: int = 404) -> Json:
+        found = [item for item in items if item[key] == value]
+        if not found:
+            raise Refused(missing, f"ResourceNotFoundError: {key} {value} not found.")
+        return found[0]
+
+    def _of(self, items: list[Json], query: Json) -> list[Json]:
+        return [item for item in items if item.get("namespace", "") == query.get("namespace", "")]
+
+    def _page(self, name: str, items: list[Json], query: Json) -> Json:
+        """The items that a filter lets through, `page_size` (20, at most 200) from where the token says."""
+        predicates = json.loads(query.get("filter") or "{}").get("predicates", [])
+        for predicate in predicates:
+            assert predicate["operation"] == "EQUALS"
+            items = [item for item in items if item[predicate["key"]] == predicate["string_value"]]
+        size, start = min(int(query.get("page_size") or 20), 200), 0
+        if token := query.get("page_token"):
+            start, of = json.loads(base64.b64decode(token))
+            if of != query.get("filter"):
+                raise Refused(400, "page token does not match the supplied sort by and/or filtering criteria")
+        page: Json = {name: items[start : start + size], "total_size": len(items)}
+        if start + size < len(items):
+            page["next_page_token"] = base64.b64encode(
+                json.dumps([start + size, query.get("filter")]).encode()
+            ).decode()
+        return page
+
+    def _add(self, items: list[Json], key: str, item: Json) -> Json:
+        made = {**item, key: f"{key.removesuffix('_id').replace('_', '-')}-{next(self.numbers)}"}
+        items.append(made)
+        return made
+
+
+class Handler(BaseHTTPRequestHandler):
+    """HTTP around a `Kubeflow`: routes, checks and answers."""
+
+    kubeflow: Kubeflow
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urllib.parse.urlsplit(self.path)
+        upload = url.path.startswith("/apis/v2beta1/pipelines/upload")
+        try:
+            operation, parameters = self._find(url.path)
+            if self.kubeflow.token and self.headers.get("Authorization") != f"Bearer {self.kubeflow.token}":
+                raise Refused(401, "Unauthenticated: Request header error: there is no user identity header.")
+            if operation.name in self.kubeflow.broken:
+                status, text = self.kubeflow.broken[operation.name]
+                return self._send(status, text, "text/html" if text.startswith("<") else "application/json")
+            query = dict(urllib.parse.parse_qsl(url.query))
+            self._send(200, json.dumps(self._run(operation, parameters, query, content)))
+        except Refused as error:
+            words = {"error_message": str(error), "error_details": str(error)}
+            if not upload:
+                words = {"error": str(error), "code": CODES[error.status], "message": str(error), "details": []}
+            self._send(error.status, json.dumps(words))
+        except Exception as error:
+            self.kubeflow.faults.append(error)
+            self._send(500, "")
+
+    def _find(self, path: str) -> tuple[Operation, dict[str, str]]:
+        try:
+            return find(self.command, urllib.parse.unquote(path))
+        except Invalid as error:
+            raise Refused(404, f"Not Found: {error}") from error
+
+    def _run(self, operation: Operation, parameters: dict[str, str], query: Json, content: bytes) -> Json:
+        given: dict[str, Any] = {}
+        try:
+            check_query(operation, query)
+            check(json.loads(query.get("filter", "{}")), "V2beta1Filter", "filter")
+            if operation.body:
+                given["body"] = json.loads(content)
+                check(given["body"], operation.body)
+            elif operation.upload:
+                given["file"] = self._file(content)
+        except (Invalid, ValueError) as error:
+            raise Refused(400, f"proto: {error}") from error
+        self.kubeflow.requests.append((operation.name, given.get("body", query)))
+        do: Callable[..., Json] = getattr(self.kubeflow, operation.name)
+        answer = do(query=query, **given, **parameters)
+        check(answer, operation.answer, "answer")
+        return answer
+
+    def _file(self, content: bytes) -> bytes:
+        """The part `uploadfile` of a multipart form; its name tells the server how to read it."""
+        message = email.message_from_bytes(
+            b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n" + content
+        )
+        for part in message.walk():
+            if part.get_param("name", header="Content-Disposition") == "uploadfile":
+                if not str(part.get_filename()).endswith((".yaml", ".yml", ".json")):
+                    raise Refused(400, "Failed to read a pipeline spec file: unexpected file format")
+                payload = part.get_payload(decode=True)
+                assert isinstance(payload, bytes)
+                return payload
+        raise Refused(400, "Failed to read pipeline from file")
+
+    def _send(self, status: int, text: str, kind: str = "application/json") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        if 300 <= status < 400:
+            self.send_header("Location", text)
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def serve(kubeflow: Kubeflow, certificate: str = "") -> Iterator[str]:
+    """The URL of a server on a free port, over TLS where there is a file with a `certificate` and its key."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"kubeflow": kubeflow}))
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not kubeflow.faults, kubeflow.faults
