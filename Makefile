@@ -25,7 +25,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help run serve test check format bench compile manifests lock tools clean
+.PHONY: help run serve test check format bench compile images manifests drift-demo drift-test lock tools clean
 
 help: ## Show these targets.
 	@echo "Souk, a marketplace recommender. Targets:"
@@ -43,7 +43,15 @@ serve: .venv/.installed ## Serve the current release on http://localhost:8080 un
 	souk serve
 
 test: .venv/.installed ## Run every test, as CI does, and report coverage.
-	pytest --cov --cov-report=term
+	@rm -f .coverage
+	@status=0; $(MAKE) --no-print-directory drift-test || status=1; \
+		pytest --cov --cov-append --cov-report=term || status=1; exit $$status
+
+# The detector's tests run in its own environment; without a Python that can have it they are left out, and it says so.
+drift-test: | $(UV)
+	@if sh requirements/drift_python.sh $(DRIFT_PYTHON) >/dev/null; then \
+		$(MAKE) --no-print-directory .venv-drift/.installed && \
+		.venv-drift/bin/python -m pytest tests/drift --cov --cov-report=; fi
 
 check: .venv/.installed ## Check format, lint, types, import contracts, security and golden files; run the fast tests.
 	ruff format --check .
@@ -64,10 +72,18 @@ bench: .venv/.installed ## Measure steps and server; write benchmarks/results/*.
 compile: .venv/.installed ## Compile the pipelines into pipelines/compiled/*.yaml (golden; commit them).
 	python -m pipelines.compile
 
+# The container images, with podman or docker; IMAGES="train serve" builds those only (docs/images.md).
+images: .venv/.installed
+	python -m components.images $(if $(REGISTRY),--registry $(REGISTRY)) --build $(IMAGES)
+
 manifests: ## Render the kustomize manifests from the Helm chart (needs helm: make tools).
 	helm template souk charts/souk --namespace souk > manifests/base/souk.yaml
 	helm template souk charts/souk --namespace souk --values charts/souk/values-production.yaml \
 		--show-only templates/servicemonitor.yaml > manifests/overlays/production/servicemonitor.yaml
+
+# No line in `make help`: it needs a release and an environment of its own (docs/drift.md).
+drift-demo: .venv/.installed .venv-drift/.installed
+	souk drift-demo --souk-drift .venv-drift/bin/souk-drift
 
 lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to take newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra all --extra dev --output-file requirements/main.txt

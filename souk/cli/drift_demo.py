@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 import subprocess
 from collections import Counter
@@ -33,8 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_workspace(parser)
     parser.add_argument("--souk-drift", default="souk-drift", metavar="FILE", help="the detector's command")
     parser.add_argument(
-        "--requests", type=options.at_least_one, default=5000, metavar="N", help="in each stream (5000)"
+        "--requests", type=options.at_least_one, default=3000, metavar="N", help="in each stream (3000)"
     )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw of requests (%(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     with quiet_loading():
         from souk.release.bundle import Bundle
     bundle = Bundle.load(folder)
-    requests = _requests(workspace, bundle, arguments.requests)
+    requests = _requests(workspace, bundle, arguments.requests, random.Random(arguments.seed))
     feature, category = _to_shift(bundle.spec, requests)
     shifted = _shifted(requests, feature, category)
     place = workspace.root / "drift-demo"
@@ -70,18 +72,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if right else 1
 
 
-def _requests(workspace: Workspace, bundle: Bundle, count: int) -> list[GoldenRequest]:
+def _requests(workspace: Workspace, bundle: Bundle, count: int, draw: random.Random) -> list[GoldenRequest]:
     """Moments of the test window that the reference does not hold, or all of them where the window is small."""
     from souk.release.reference import REQUESTS, reference_requests
 
     tables, features = _artifacts(workspace, bundle)
     size = bundle.settings.slate_size
-    found = reference_requests(tables, features, bundle.spec, size, count, skip=REQUESTS)
+    found = reference_requests(tables, features, bundle.spec, size, 2 * count, skip=REQUESTS)
     if len(found) < FEWEST:
-        found = reference_requests(tables, features, bundle.spec, size, count)
+        found = reference_requests(tables, features, bundle.spec, size, 2 * count)
     if len(found) < FEWEST:
         raise SoukError(f"at least {FEWEST} engagements in the test window", f"{len(found)}", "Train on more data.")
-    return found
+    return draw.sample(found, min(count, len(found)))
 
 
 def _artifacts(workspace: Workspace, bundle: Bundle) -> tuple[Path, Path]:
