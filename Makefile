@@ -73,8 +73,8 @@ compile: .venv/.installed ## Compile the pipelines into pipelines/compiled/*.yam
 	python -m pipelines.compile
 
 # The container images, with podman or docker; IMAGES="train serve" builds those only (docs/images.md).
-images: .venv/.installed
-	python -m components.images $(if $(REGISTRY),--registry $(REGISTRY)) --build $(IMAGES)
+images:
+	@python3 -m components.images $(if $(REGISTRY),--registry $(REGISTRY)) --build $(IMAGES)
 
 manifests: ## Render the kustomize manifests from the Helm chart (needs helm: make tools).
 	helm template souk charts/souk --namespace souk > manifests/base/souk.yaml
