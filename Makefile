@@ -77,13 +77,13 @@ images:
 	@python3 -m components.images $(if $(REGISTRY),--registry $(REGISTRY)) --build $(IMAGES)
 
 manifests: ## Render the kustomize manifests from the Helm chart (needs helm: make tools).
-	helm template souk charts/souk --namespace souk > manifests/base/souk.yaml
-	helm template souk charts/souk --namespace souk --values charts/souk/values-production.yaml \
-		--show-only templates/servicemonitor.yaml > manifests/overlays/production/servicemonitor.yaml
-
-# No line in `make help`: it needs a release and an environment of its own (docs/drift.md).
-drift-demo: .venv/.installed .venv-drift/.installed
-	souk drift-demo --souk-drift .venv-drift/bin/souk-drift
+	@command -v helm >/dev/null || { echo "Expected helm, to render charts/souk. Received: none on PATH." \
+		"Run make tools, or put helm on PATH yourself." >&2; exit 1; }
+	@objects=$$(helm template souk charts/souk --namespace souk) && echo "$$objects" > manifests/base/souk.yaml
+	@for name in servicemonitor poddisruptionbudget; do \
+		objects=$$(helm template souk charts/souk --namespace souk --values charts/souk/values-production.yaml \
+			--show-only templates/$$name.yaml) && \
+		echo "$$objects" > manifests/overlays/production/$$name.yaml || exit 1; done
 
 lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to take newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra all --extra dev --output-file requirements/main.txt

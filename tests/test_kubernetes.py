@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,29 @@ import yaml
 
 from components.images import image
 from souk.cli import COMMANDS
+from souk.config import Rollout
+from souk.release.inference_service import Traffic, inference_service, stages, traffic_of
+from tests.kserve_webhook import refusal
 from tests.kubernetes_objects import problems, read
 from tests.requirements import require
 
 ROOT = Path(__file__).parents[1]
 STORIES = sorted((ROOT / "kserve").glob("*.yaml"))
-RENDERED = [ROOT / "manifests/base/souk.yaml", ROOT / "manifests/overlays/production/servicemonitor.yaml"]
+RENDERED = [ROOT / "manifests/base/souk.yaml", *(ROOT / "manifests/overlays/production").glob("[ps]*.yaml")]
 INSTALL = "make tools"
+FIRST, SECOND = "movielens_100k-0123456789ab", "movielens_100k-ba9876543210"
+# What the deploy step would apply for a story: the mode, and the deploys (release, percent) that lead to it, of which
+# the last one's first object is meant.
+DEPLOYS = {
+    "default": ("standard", [(FIRST, 0)]),
+    "canary-standard": ("standard", [(FIRST, 0), (SECOND, 10)]),
+    "promotion-standard": ("standard", [(FIRST, 0), (SECOND, 10), (SECOND, 0)]),
+    "rollback-standard": ("standard", [(FIRST, 0), (SECOND, 10), (SECOND, 0), (FIRST, 0)]),
+    "canary-knative": ("knative", [(FIRST, 0), (SECOND, 10)]),
+    "promotion-knative": ("knative", [(FIRST, 0), (SECOND, 10), (SECOND, 0)]),
+    "rollback-knative": ("knative", [(FIRST, 0), (SECOND, 10), (FIRST, 0)]),
+}
+DRIFT = ("--set", "drift.enabled=true", "--set", f"drift.release={FIRST}")
 
 
 @pytest.mark.parametrize("path", [*STORIES, *RENDERED], ids=lambda path: str(path.relative_to(ROOT)))
@@ -42,14 +59,53 @@ def test_a_wrong_field_of_a_native_object_is_found() -> None:
     assert len(problems(account)) == 1
 
 
-@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.name)
-def test_the_stories_say_what_the_chart_says(path: Path) -> None:
+@pytest.mark.parametrize("story", ["default", "servingruntime"])
+def test_the_stories_of_an_install_say_what_the_chart_says(story: str) -> None:
     chart = by_name(RENDERED[0].read_text("utf-8"))
-    for story in read(path.read_text("utf-8")):
-        rendered = chart[story["kind"], story["metadata"]["name"]]
-        for container in rendered["spec"].get("containers", []):
-            container.pop("imagePullPolicy")
-        assert story["spec"] == rendered["spec"]
+    [document] = read((ROOT / f"kserve/{story}.yaml").read_text("utf-8"))
+    rendered = chart[document["kind"], document["metadata"]["name"]]
+    for container in rendered["spec"].get("containers", []):
+        container.pop("imagePullPolicy")
+    assert document["spec"] == rendered["spec"]
+
+
+@pytest.mark.parametrize("story", DEPLOYS)
+def test_the_stories_of_a_rollout_say_what_the_deploy_step_applies(story: str) -> None:
+    mode, deploys = DEPLOYS[story]
+    rollout = Rollout.model_validate({"target": "inference_service", "mode": mode})
+    before = None
+    for release, percent in deploys:
+        applied = stages(rollout, release, percent, before)
+        # A promotion first waits for the canary, which stays as it is; the story tells what comes then.
+        shown = applied[-1] if applied[0] == before else applied[0]
+        before = applied[-1]
+    expected = inference_service(rollout, shown)
+    del expected["metadata"]["namespace"]  # kubectl apply -n
+    assert read((ROOT / f"kserve/{story}.yaml").read_text("utf-8")) == [expected]
+
+
+def test_every_story_is_compared_and_told() -> None:
+    compared = {"servingruntime", "drift", *DEPLOYS}
+    readme = (ROOT / "kserve/README.md").read_text("utf-8")
+    for path in STORIES:
+        assert path.stem in compared
+        assert f"| `{path.name}` |" in readme
+        head = path.read_text("utf-8").split("apiVersion")[0]
+        if path.stem != "drift":
+            assert all(f"# {word}:" in head for word in ("When", "Command", "You see")), path
+
+
+@pytest.mark.parametrize("mode", ["standard", "knative"])
+@pytest.mark.parametrize("percent", [None, 0, 10])
+def test_what_is_applied_is_valid_and_can_be_read_back(mode: str, percent: int | None) -> None:
+    rollout = Rollout.model_validate({"mode": mode, "min_replicas": 2, "max_replicas": 3})
+    traffic = Traffic("pvc://a/b", (2, 3), percent=percent)
+    if mode == "standard" and percent is not None:
+        traffic = Traffic("pvc://a/b", (2, 3), "one", percent, "pvc://a/c", "two")
+    document = inference_service(rollout, traffic)
+    assert problems(document) == []
+    assert refusal(document, None) == ""
+    assert traffic_of(document) == traffic
 
 
 def test_the_image_has_the_name_that_the_pipeline_knows() -> None:
@@ -68,20 +124,107 @@ def test_the_server_takes_the_arguments_that_it_is_given(milvus: str) -> None:
     assert (arguments.host, arguments.release) == ("0.0.0.0", "/mnt/models")
 
 
-def test_the_chart_passes_lint() -> None:
+@pytest.mark.parametrize(
+    "arguments", [(), ("--values", "values-local.yaml"), ("--values", "values-production.yaml"), DRIFT]
+)
+def test_the_chart_passes_lint(arguments: tuple[str, ...]) -> None:
     helm = require("helm", INSTALL)
-    subprocess.run([helm, "lint", "--strict", ROOT / "charts/souk"], check=True, capture_output=True)
+    command = [helm, "lint", "--strict", ".", *arguments]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT / "charts/souk")
 
 
-def test_the_chart_refuses_an_unknown_setting() -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--values", str(ROOT / "charts/souk/values-local.yaml")),
+        ("--values", str(ROOT / "charts/souk/values-production.yaml")),
+        DRIFT,
+        ("--set", "recommender.mode=knative"),
+        ("--set", "recommender.env[0].name=A", "--set", "recommender.env[0].value=b"),
+        ("--set", "recommender.storageUri="),
+    ],
+    ids=str,
+)
+def test_what_the_chart_renders_is_valid(arguments: tuple[str, ...]) -> None:
+    rendered = template(*arguments)
+    assert [problem for document in rendered.values() for problem in problems(document)] == []
+    services = [document for (kind, _), document in rendered.items() if kind == "InferenceService"]
+    assert [refusal(service, None) for service in services] == [""] * len(services)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "recommender.replicas=2",
+        "recommender.mode=serverless",
+        "recommender.storageUri=/releases",
+        "recommender.resources.request.cpu=1",
+        "recommender.env[0].nam=A",
+        "image.serve=souk-serve:latest",
+        "image.serv=x:1",
+        "drift.enable=true",
+        "drift.release=current",
+        "workspace.size=much",
+        "monitoring.interval=15",
+        "pipeline.account=x",
+        "rollout=x",
+    ],
+)
+def test_the_chart_refuses_an_unknown_or_wrong_setting(wrong: str) -> None:
+    run = helm_template("--set", wrong)
+    assert run.returncode != 0
+    assert "values don't meet the specifications of the schema" in run.stderr
+
+
+def test_drift_wants_a_release_to_compare_with() -> None:
+    run = helm_template("--set", "drift.enabled=true")
+    assert run.returncode != 0
+    assert "drift.release: the name of the release to compare with" in run.stderr
+
+
+def test_the_logger_sends_to_the_drift_detector() -> None:
+    rendered = template(*DRIFT)
+    detector = rendered["InferenceService", "souk-drift"]
+    url = rendered["InferenceService", "souk"]["spec"]["predictor"]["logger"]["url"]
+    # KServe's service of a predictor in Standard mode is <name>-predictor; the model has the name of souk-drift serve.
+    assert url == "http://souk-drift-predictor.souk.svc.cluster.local/v1/models/souk-drift:predict"
+    assert detector["spec"]["predictor"]["containers"][0]["image"] == image("drift")
+    assert "logger" not in template()["InferenceService", "souk"]["spec"]["predictor"]
+
+
+def test_the_role_is_what_the_deploy_step_needs_and_no_more() -> None:
+    rules = template()["Role", "souk-pipeline"]["rules"]
+    allowed = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    services = {("inferenceservices", verb) for verb in ("get", "list", "watch", "create", "patch")}
+    assert allowed == services | {(resource, verb) for resource in ("pods", "events") for verb in ("get", "list")}
+
+
+def test_several_servers_have_a_disruption_budget() -> None:
+    assert ("PodDisruptionBudget", "souk") not in template()
+    budget = template("--set", "recommender.minReplicas=2")["PodDisruptionBudget", "souk"]
+    assert budget["spec"]["maxUnavailable"] == 1
+
+
+def test_notes_tell_who_owns_the_service() -> None:
     helm = require("helm", INSTALL)
+    command = [helm, "install", "souk", str(ROOT / "charts/souk"), "--dry-run=client", "--namespace", "souk"]
+    for uri, words in (("pvc://a/b", "The chart owns the InferenceService"), ("", "target: inference_service")):
+        run = subprocess.run(
+            [*command, "--set", f"recommender.storageUri={uri}"], capture_output=True, text=True, check=False
+        )
+        assert words in run.stdout, run.stderr
+
+
+def test_without_helm_make_says_what_to_do_and_writes_nothing(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "manifests/base").mkdir(parents=True)
+    make = require("make", "apt-get install make")
     run = subprocess.run(
-        [helm, "template", "souk", ROOT / "charts/souk", "--set", "recommender.replicas=2"],
-        capture_output=True,
-        text=True,
+        [make, "manifests"], cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
     )
     assert run.returncode != 0
-    assert "replicas" in run.stderr
+    assert "Expected helm, to render charts/souk. Received: none on PATH. Run make tools" in run.stderr
+    assert not list((tmp_path / "manifests/base").iterdir())
 
 
 def test_the_chart_carries_a_dataset_config_unchanged() -> None:
@@ -112,6 +255,13 @@ def template(*arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
     helm = require("helm", INSTALL)
     command = [helm, "template", "souk", str(ROOT / "charts/souk"), "--namespace", "souk", *arguments]
     return by_name(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def helm_template(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What helm says to values that may be wrong."""
+    helm = require("helm", INSTALL)
+    command = [helm, "template", "souk", str(ROOT / "charts/souk"), "--namespace", "souk", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def by_name(text: str) -> dict[tuple[str, str], dict[str, Any]]:

@@ -1,6 +1,21 @@
-{{/* Labels of every object. No chart name or manager among them: the same objects go out through kustomize. */}}
+{{/* Labels of every object: (list root component). No chart name or manager among them: the same objects go out through
+kustomize. Nothing that changes with a release either: KServe gives the labels of an InferenceService to its pods. */}}
 {{- define "souk.labels" -}}
+{{- $root := index . 0 -}}
 app.kubernetes.io/name: souk
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/part-of: souk
+{{- end -}}
+
+{{/* What a container of ours may do: nothing but its work. */}}
+{{- define "souk.securityContext" -}}
+runAsNonRoot: true
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
 {{- end -}}
