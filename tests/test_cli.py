@@ -1,6 +1,7 @@
 """The command line: help for every command, one line for every mistake, no traceback."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,25 @@ def test_what_a_user_can_mend_is_one_line(
     assert message in error
     assert error.startswith(f"souk {words[0]}: Expected ")
     assert error.count("\n") == 1
+
+
+def test_a_command_without_its_packages_names_the_extra_before_it_does_anything(tmp_path: Path) -> None:
+    """An installation that says it asks for packages which are not there; tests/test_extras.py has the real ones."""
+    wanted = ('gone-a[x]==1.0; extra == "serve"', 'gone_b>2 ; extra == "serve"', 'gone-c; extra == "index"', "numpy")
+    (tmp_path / "souk-9.dist-info").mkdir()
+    text = "".join(f"Requires-Dist: {line}\n" for line in wanted)
+    (tmp_path / "souk-9.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: souk\n{text}", "utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    words = [sys.executable, "-m", "souk.cli", "serve", "--workspace", str(tmp_path / "w")]
+    run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == (
+        "souk serve: Expected the packages of souk[serve]. Received: an installation without gone-a, gone_b. "
+        "pip install 'souk[serve]', or use the image that holds them (docs/images.md).\n"
+    )
+    needs_none = [*words[:3], "release", "list"]
+    run = subprocess.run(needs_none, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_data_that_is_not_there_is_told_before_any_step(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,18 @@ def test_each_component_takes_its_image_from_the_table() -> None:
             assert keyword.value.func.id == "image", path.name  # type: ignore[attr-defined]
 
 
+def test_the_documentation_shows_the_table_as_it_is() -> None:
+    text = (ROOT / "docs" / "images.md").read_text("utf-8")
+    rows = re.findall(r"^\| `souk-(\w+)` \| `([\w,]+)` \| (\w+) \| (.+?) \|", text, re.M)
+    assert [(name, extras, lock) for name, extras, lock, _ in rows] == [
+        (name, ",".join(row.extras), row.lock) for name, row in IMAGES.items()
+    ]
+    for name, _, _, runs in rows:
+        components = (ROOT / "components").glob("*.py")
+        steps = {path.stem for path in components if f'base_image=image("{name}")' in path.read_text("utf-8")}
+        assert steps <= set(re.findall(r"`(\w+)`", runs)), name
+
+
 def test_an_unknown_image_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"preprocess, train.*Received: 'tain'"):
         image("tain")
@@ -148,8 +160,8 @@ def test_the_tag_is_the_version_and_the_content(tree: Path) -> None:
 )
 def test_whatever_goes_into_an_image_changes_the_tag(tree: Path, path: str) -> None:
     before = content_tag(tree)
-    with (tree / path).open("a", encoding="utf-8") as file:
-        file.write("\n")
+    content = (tree / path).read_bytes()
+    (tree / path).write_bytes(bytes([content[0] ^ 1]) + content[1:])
     assert content_tag(tree) != before
 
 

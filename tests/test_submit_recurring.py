@@ -1,7 +1,9 @@
 """`souk submit --cron` and `--every`: when a run is due, and how a new recurring run takes the place of the old."""
 
 from argparse import ArgumentTypeError
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,8 +62,32 @@ def test_its_version_is_another_than_that_of_a_single_run(kubeflow: Kubeflow, ur
     assert len(kubeflow.versions) == 2
 
 
+class Watched(Kubeflow):
+    """Keeps how many recurring runs of each name were ever enabled at once."""
+
+    most = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if not name.endswith("_recurring_run"):
+            return found
+
+        def watched(**given: Any) -> Any:
+            answer = found(**given)
+            enabled = Counter(r["display_name"] for r in self.recurring if r["status"] == "ENABLED")
+            self.most = max(self.most, *enabled.values(), 0)
+            return answer
+
+        return watched
+
+
+@pytest.fixture
+def kubeflow() -> Watched:
+    return Watched()
+
+
 def test_the_one_of_its_name_is_replaced_and_never_two_are_enabled(
-    kubeflow: Kubeflow, url: str, config: Path, capsys: pytest.CaptureFixture[str]
+    kubeflow: Watched, url: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert submit(url, config, "--every", "24") == 0
     assert submit(url, config, "--every", "24", "--recurring-name", "other") == 0
@@ -73,6 +99,7 @@ def test_the_one_of_its_name_is_replaced_and_never_two_are_enabled(
         ("small", "ENABLED"),
     ]
     assert kubeflow.recurring[1]["trigger"] == {"cron_schedule": {"cron": "@daily"}}
+    assert kubeflow.most == 1
     changes = [name for name, _ in kubeflow.requests if name.endswith("_recurring_run")]
     assert changes == [OPERATION.format(verb) for verb in ("create", "disable", "enable", "delete")]
 
