@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.drift.state import State
+from souk.drift.two_sample import shown
 from souk.errors import SoukError
 from souk.folders import placed
 
@@ -77,6 +78,6 @@ class Bell:
 def line(record: Mapping[str, Any]) -> str:
     """The alarm in one line, the strongest drift first."""
     features = ", ".join(
-        f"{f['feature']} ({f['test']}, p {f['p']:.1e}, {f['windows']} windows)" for f in record["features"]
+        f"{f['feature']} ({f['test']}, p {shown(f['p'])}, {f['windows']} windows)" for f in record["features"]
     )
     return f"drift alarm, {record['release']}, window {record['window']}: {features}"

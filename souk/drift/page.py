@@ -25,7 +25,7 @@ requests from when the release was made.{% if verdict == "alarm" %} What to do: 
 campaign, another season) or a fault (a column that is empty or renamed); if it is real, train again.{% endif %}</p>
 {% for column in drifted %}
 <h2>{{ loop.index }}. {{ column.name }}</h2>
-<p>{{ sentences[column.name] }} <small>p = {{ "%.2g"|format(column.p) }}, q = {{ "%.2g"|format(column.q) }},
+<p>{{ sentences[column.name] }} <small>p {{ column.p|shown }}, q {{ column.q|shown }},
 {{ column.windows }} drifted window{{ "" if column.windows == 1 else "s" }} in a row</small></p>
 {{ pictures[column.name] | safe }}
 {% endfor %}
@@ -39,8 +39,8 @@ unknown: reference → window.</p>
 {% for column in window.columns %}
 <tr{% if column.drifted %} class="drifted"{% endif %}><td>{{ column.name }}</td><td>{{ column.rows }}</td>
 <td>{{ column.test or "–" }}</td>
-<td>{{ "%.2g"|format(column.p) if column.test else "–" }}</td>
-<td>{{ "%.2g"|format(column.q) if column.test else "–" }}</td>
+<td>{{ column.p|shown if column.test else "–" }}</td>
+<td>{{ column.q|shown if column.test else "–" }}</td>
 <td>{{ "%.3f"|format(column.effect) if column.test else "–" }}</td>
 <td>{{ "%.1f%% → %.1f%%"|format(100 * column.missing[0], 100 * column.missing[1]) }}</td>
 <td>{{ "%.1f%% → %.1f%%"|format(100 * column.unknown[0], 100 * column.unknown[1]) if column.unknown else "–" }}</td>

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from souk.drift.detector import ColumnResult
@@ -20,33 +21,39 @@ def distributions(column: ColumnResult) -> str:
     """Shares of both samples, over bins or categories, and the rates that have tests of their own."""
     rates = _rates(column)
     figure = Figure(figsize=(8, 2.9), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(4, 1))
-    shape = column.shape
-    if shape.edges:
-        for values, color, name in ((shape.reference, REFERENCE, "reference"), (shape.window, WINDOW, "window")):
-            left.stairs(values, shape.edges, color=color, fill=color == REFERENCE, alpha=0.9, lw=1.6, label=name)
-        left.set_xlabel(column.name)
-    elif shape.labels:
-        places = np.arange(len(shape.labels))
-        left.bar(places - 0.2, shape.reference, 0.4, color=REFERENCE, label="reference")
-        left.bar(places + 0.2, shape.window, 0.4, color=WINDOW, label="window")
-        turned = {"rotation": 30, "ha": "right"} if max(map(len, shape.labels)) * len(shape.labels) > 50 else {}
-        left.set_xticks(places, [_literal(label) for label in shape.labels], **turned)
-    left.set_ylabel("share")
-    left.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    if shape.edges or shape.labels:
-        left.legend(frameon=False)
-    places = np.arange(len(rates))
-    right.bar(places - 0.2, [pair[0] for pair in rates.values()], 0.4, color=REFERENCE)
-    right.bar(places + 0.2, [pair[1] for pair in rates.values()], 0.4, color=WINDOW)
-    right.set_xticks(places, list(rates))
-    right.set_ylim(0, max(0.02, 1.1 * max(max(pair) for pair in rates.values())))
-    right.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
+    axes = figure.subplots(1, 2 if rates else 1, squeeze=False, width_ratios=(4, 1) if rates else None)[0]
+    _values(axes[0], column)
+    if rates:
+        places = np.arange(len(rates))
+        axes[1].bar(places - 0.2, [pair[0] for pair in rates.values()], 0.4, color=REFERENCE)
+        axes[1].bar(places + 0.2, [pair[1] for pair in rates.values()], 0.4, color=WINDOW)
+        axes[1].set_xticks(places, list(rates))
+        axes[1].yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     return _svg(figure)
 
 
+def _values(axes: Axes, column: ColumnResult) -> None:
+    shape = column.shape
+    axes.set_ylabel("share")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    if shape.edges:
+        axes.stairs(shape.reference, shape.edges, color=REFERENCE, fill=True, alpha=0.9, label="reference")
+        axes.stairs(shape.window, shape.edges, color=WINDOW, lw=1.6, label="window")
+        axes.set_xlabel(_literal(column.name))
+    elif shape.labels:
+        places = np.arange(len(shape.labels))
+        axes.bar(places - 0.2, shape.reference, 0.4, color=REFERENCE, label="reference")
+        axes.bar(places + 0.2, shape.window, 0.4, color=WINDOW, label="window")
+        turned = {"rotation": 30, "ha": "right"} if max(map(len, shape.labels)) * len(shape.labels) > 50 else {}
+        axes.set_xticks(places, [_literal(label) for label in shape.labels], **turned)
+    if shape.edges or shape.labels:
+        axes.legend(frameon=False)
+
+
 def _rates(column: ColumnResult) -> dict[str, tuple[float, float]]:
-    return {"missing": column.missing} | ({"unknown": column.unknown} if column.unknown else {})
+    """Those that are not zero in both samples."""
+    rates = {"missing": column.missing, "unknown": column.unknown or (0.0, 0.0)}
+    return {name: pair for name, pair in rates.items() if max(pair) > 0}
 
 
 def _literal(label: str) -> str:

@@ -11,6 +11,7 @@ import jinja2
 from souk.drift.detector import ColumnResult
 from souk.drift.page import PAGE
 from souk.drift.plots import distributions
+from souk.drift.two_sample import shown
 from souk.drift.windows import Monitor, Window
 from souk.folders import placed
 
@@ -36,6 +37,7 @@ def page(monitor: Monitor, window: Window, windows: Sequence[Window]) -> str:
     """
     drifted = [column for column in window.columns if column.drifted]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["shown"] = shown
     return environment.from_string(PAGE).render(
         release=monitor.detector.release,
         window=window,

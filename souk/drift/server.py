@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,6 +36,7 @@ def serve(model: DriftModel, monitor: Monitor, listening: socket.socket, ready: 
         listening: a bound socket.
         ready: is told the URL once the server answers.
     """
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe's, once for each route
     metrics = DriftMetrics(monitor)
     REGISTRY.register(metrics)
     host, port = listening.getsockname()[:2]

@@ -75,6 +75,11 @@ class Shares:
         return Counter(self.codes[value] for value in values)
 
 
+def shown(p: float) -> str:
+    """A p-value for people; Alibi Detect computes in float32, which knows none below 1e-38."""
+    return f"{p:.2g}" if p >= 1e-37 else "< 1e-37"
+
+
 def pooled(counts: Counter[str], rows: int) -> dict[str, int]:
     """A code for each category, the most frequent first; the rare ones, by what `rows` would hold, share the last code.
 
