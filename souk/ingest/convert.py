@@ -76,6 +76,8 @@ def _made_column(table: TableSource, name: str, batch: RawBatch) -> pa.Array:
 def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> cells.Parsed:
     """The parser of a column, applied."""
     source, name, kind = table.source, column.name, table.kinds.get(column.name)
+    if pa.types.is_null(array.type):
+        return pa.nulls(len(array), column.type), np.zeros(len(array), bool)
     separator = source.separators.get(name, " " if file_format(source, file) == "atomic" else "")
     try:
         if isinstance(array, pa.ChunkedArray):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,11 @@ class SortedRows:
             self._write(0, table)
             return
         parts = self._parts(table)
-        for part in np.unique(parts).tolist():
-            self._write(part, table.filter(pa.array(parts == part)))
+        order = np.argsort(parts, kind="stable")
+        table, parts = table.take(pa.array(order)), parts[order]
+        starts = np.flatnonzero(np.diff(parts, prepend=-1))
+        for start, end in pairwise([*starts.tolist(), len(parts)]):
+            self._write(int(parts[start]), table.slice(start, end - start))
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows in order, with the column `row`, a part at a time; call it once, at the end.

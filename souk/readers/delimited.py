@@ -25,6 +25,9 @@ ESCAPED = r"[\x{10FF80}-\x{10FFFF}]"
 ESCAPED_PYTHON = "[\U0010ff80-\U0010ffff]"
 
 
+MALFORMED_BYTES = 1 << 28  # of malformed rows in memory: Arrow gives no batch before it meets a good row
+ROW_BYTES = 200  # what a malformed row takes beside its text
+ESCAPE_BYTES = 4  # what an escaped byte takes
 SEPARATOR = "\x1f"  # stands for a delimiter of several characters, which Arrow does not know
 
 
@@ -80,18 +83,21 @@ def _names(file: File, form: Form) -> tuple[list[str], str]:
 def _read_delimited(file: File, form: Form) -> Iterator[RawBatch]:
     names, delimiter = _names(file, form)
     skipped: list[tuple[int, str]] = []
+    held = 0
 
     def keep(row: Any) -> str:
+        nonlocal held
+        held = (held if skipped else 0) + len(row.text) + ROW_BYTES
         skipped.append((row.number - 1, row.text))
-        return "skip"
+        return "skip" if held <= MALFORMED_BYTES else "error"
 
-    with unpacked(file) as stream, _open_quotes_explained(file.name):
+    with unpacked(file) as stream, _arrow_explained(file.name, len(names), skipped):
         if not form.header:
             stream.readline()
         joined = _Joined(len(names), delimiter, stream, form.encoding)
         reader = arrow_csv.open_csv(
             pa.PythonFile(joined, mode="r"),
-            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=ESCAPE_BYTES * BLOCK_BYTES),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=joined.delimiter,
                 quote_char='"' if form.quotes else False,
@@ -127,11 +133,15 @@ def _batches(
 
 
 @contextlib.contextmanager
-def _open_quotes_explained(file: str) -> Iterator[None]:
-    """Arrow's complaint about a row larger than a block, in words that help."""
+def _arrow_explained(file: str, columns: int, skipped: list[tuple[int, str]]) -> Iterator[None]:
+    """Arrow's complaints in words that help: a row larger than a block, or none that is right for long."""
     try:
         yield
     except pa.ArrowInvalid as error:
+        if sum(len(text) + ROW_BYTES for _, text in skipped) > MALFORMED_BYTES:
+            received = f"{len(skipped):,} rows in a row that have another number, such as {skipped[0][1][:80]!r}"
+            remedy = "Give `delimiter`, and `header` if the file has no line of names."
+            raise SoukError(f"{columns} columns in the rows of {file}", received, remedy) from error
         if "straddl" not in str(error):
             raise
         received = f"one of more than {BLOCK_BYTES:,} bytes"
@@ -166,7 +176,7 @@ class _Joined(io.RawIOBase):
         if self._head:
             head, self._head = self._head, b""
             return head
-        while block := self._rows.read(size // 4 if size > 4 else size):  # an escaped byte takes four
+        while block := self._rows.read(max(1, size // ESCAPE_BYTES)):
             if text := self._split(self._decoder.decode(block)):
                 self.ascii = self.ascii and text.isascii()
                 return text.encode()
