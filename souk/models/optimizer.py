@@ -43,7 +43,8 @@ class RowAdamW:
                 self._move_rows(variable, gradient)
             elif gradient is not None:
                 dense.append((gradient, variable))
-        self._dense.apply_gradients(dense)
+        if dense:
+            self._dense.apply_gradients(dense)
 
     def _move_rows(self, variable: Any, gradient: tf.IndexedSlices) -> None:
         if variable.path not in self._moments:
@@ -56,7 +57,7 @@ class RowAdamW:
         rows, where = tf.unique(gradient.indices)
         slope = tf.math.unsorted_segment_sum(gradient.values, where, tf.size(rows))
         slope = tf.clip_by_norm(slope, CLIP)
-        mean, square = (moment for moment in self._moments[variable.path])
+        mean, square = self._moments[variable.path]
         first = BETA_1 * tf.gather(mean, rows) + (1 - BETA_1) * slope
         second = BETA_2 * tf.gather(square, rows) + (1 - BETA_2) * tf.square(slope)
         mean.scatter_update(tf.IndexedSlices(first, rows))

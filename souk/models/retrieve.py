@@ -60,12 +60,12 @@ def draw_examples(features: str | Path, start: int, end: int, seed: int) -> pa.T
         raise SoukError("examples in the window", "none", "Widen `split.validation` and `split.test`.")
     if len(table) <= MAX_EXAMPLES:
         return table
-    moments = list(zip(table["user_id"].to_pylist(), table["timestamp"].to_pylist(), strict=True))
-    numbers: dict[tuple[str, int], int] = {}
-    moment = np.array([numbers.setdefault(key, len(numbers)) for key in moments])
-    order = np.random.default_rng(seed).permutation(len(numbers))
-    sizes = np.bincount(moment)[order]
-    return table.filter(pa.array(np.isin(moment, order[np.cumsum(sizes) <= MAX_EXAMPLES])))
+    users = pc.dictionary_encode(table["user_id"]).combine_chunks().indices.to_numpy().astype(np.int64)
+    times = table["timestamp"].to_numpy() - start
+    _, moment = np.unique(users * (end - start) + times, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(int(moment.max()) + 1)
+    drawn = order[np.cumsum(np.bincount(moment)[order]) <= MAX_EXAMPLES]
+    return table.filter(pa.array(np.isin(moment, drawn)))
 
 
 def query_vectors(
@@ -114,15 +114,11 @@ def write_candidates(
         the share of examples whose item was retrieved.
     """
     position = {item: i for i, item in enumerate(catalogue.ids)}
-    columns = ["user_id", "timestamp", "item_id"]
-    past = pq.read_table(
-        Path(features) / "examples.parquet",
-        columns=columns,
-        filters=pc.field("timestamp") <= pc.max(examples["timestamp"]),
-    )
+    everything = Path(features) / "examples.parquet"
     hidden = ~catalogue.available
-    hidden[[position[item] for item in pc.unique(past["item_id"]).to_pylist()]] = False
-    excluded = _exclusions(past, examples, spec)
+    for batch in pq.ParquetFile(everything).iter_batches(columns=["item_id"]):
+        hidden[[position[item] for item in pc.unique(batch["item_id"]).to_pylist()]] = False
+    excluded = _exclusions(everything, examples, spec)
     found = _Found(len(examples))
     moments = _moments(examples)
     step = max(1, SCORES // max(1, len(catalogue.ids)))
@@ -161,12 +157,13 @@ def _moments(examples: pa.Table) -> list[_Moment]:
     return list(moments.values())
 
 
-def _exclusions(past: pa.Table, examples: pa.Table, spec: FeatureSpec) -> Callable[[_Moment], set[str]]:
-    """A function that gives the items that the repeat rule excludes at a moment."""
+def _exclusions(everything: Path, examples: pa.Table, spec: FeatureSpec) -> Callable[[_Moment], set[str]]:
+    """A function that gives the items that the repeat rule excludes at a moment of `examples`."""
     history: dict[str, tuple[list[int], list[str]]] = {}
     if spec.repeat.rule != "always":
-        past = past.filter(pc.is_in(past["user_id"], pc.unique(examples["user_id"])))
-        for user, time, item in zip(*(past[n].to_pylist() for n in ("user_id", "timestamp", "item_id")), strict=True):
+        asking = pc.field("user_id").isin(pc.unique(examples["user_id"]))
+        past = pq.read_table(everything, columns=["user_id", "timestamp", "item_id"], filters=asking)
+        for user, time, item in zip(*(column.to_pylist() for column in past.columns), strict=True):
             times, items = history.setdefault(user, ([], []))
             times.append(time)
             items.append(item)

@@ -1,0 +1,84 @@
+"""Training streams its rows: four times the users take the same memory."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from souk.config import TrainRanker, TrainTwoTower, parse_config
+from souk.features.pipeline import Runner, build
+from souk.features.records import read_records, write_records
+from tests.features_fixtures import CONFIG, bazaar_events, spec_of, write_tables
+
+TOWERS = TrainTwoTower(dim=8, epochs=1, refresh_epochs=1, layers=0, uniform_negatives=16)
+RANKER = TrainRanker(candidates=10, negatives=2, epochs=1)
+STEPS = """
+import json, pathlib, re, sys
+from souk.steps.train_ranker import train_ranker
+from souk.steps.train_two_tower import train_two_tower
+towers, ranker, features, out = sys.argv[1:]
+def peak():  # of this program alone: what getrusage tells may be that of the one that started it
+    return int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+train_two_tower(towers, "twin", 0, features, f"{out}/towers")
+of_towers = peak()
+train_ranker(ranker, "twin", features, f"{out}/towers", f"{out}/ranker")
+print(json.dumps([of_towers, peak()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    config = parse_config(CONFIG.replace("history_length: 8", "history_length: 64"))
+    tables = write_tables(folder / "tables", bazaar_events(users=8, events=6000))
+    build(tables, folder / "features", spec_of(config), config.split, Runner())
+    return folder / "features"
+
+
+def crowd(built: Path, folder: Path, megabytes: int) -> int:
+    """The features of so many users that their rows take `megabytes`: each a copy of a user of `built`; how many."""
+    shutil.copytree(built, folder)
+    rows, examples = (
+        list(
+            read_records(built / "sequences"),
+        ),
+        pd.read_parquet(built / "examples.parquet"),
+    )
+    copies = -(-megabytes * 1_000_000 // sum(row.ByteSize() for row in rows))
+    shutil.rmtree(folder / "sequences")
+    (folder / "sequences").mkdir()
+    for copy in range(copies):
+        for row in rows:
+            for name in ("row_id", "user_id", "target_event_id"):
+                values = row.features.feature[name].bytes_list.value
+                values[:] = [value.split(b"~")[0] + b"~%d" % copy for value in values]
+        write_records(str(folder / "sequences" / f"{copy:04d}.tfrecord"), (row.SerializeToString() for row in rows))
+    every = []
+    for copy in range(copies):
+        ids = {name: examples[name] + f"~{copy}" for name in ("event_id", "user_id", "row_id")}
+        every.append(examples.assign(**ids))
+    pd.concat(every).sort_values(["timestamp", "event_id"]).to_parquet(folder / "examples.parquet", index=False)
+    return copies
+
+
+def peaks(features: Path, out: Path) -> list[int]:
+    """The greatest memory of a process that trains towers, and of one that then trains a ranker, KiB."""
+    config = [json.dumps({name: s.model_dump()}) for name, s in (("train_two_tower", TOWERS), ("train_ranker", RANKER))]
+    command = [sys.executable, "-c", STEPS, *config, str(features), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.slow
+def test_four_times_the_users_take_the_memory_of_one(built, tmp_path):
+    few = crowd(built, tmp_path / "few", 15)
+    many = crowd(built, tmp_path / "many", 60)
+    assert many >= 3.9 * few
+    small, large = (peaks(tmp_path / name, tmp_path / f"{name}-out") for name in ("few", "many"))
+    print(small, large)
+    assert large[0] <= 1.3 * small[0]
+    assert large[1] <= 1.3 * small[1]
