@@ -129,6 +129,7 @@ def test_a_canary_that_fails_is_not_promoted(cluster):
     with pytest.raises(SoukError, match="CrashLoopBackOff"):
         cluster.roll_out(settings, NEW, clock=cluster.until_told())
     assert cluster.serves({OLD: 100})
+    assert without_a_gap(cluster)
 
 
 def test_a_first_release_that_does_not_answer_stays_to_be_looked_at(cluster, settings):
