@@ -103,6 +103,11 @@ def _prepare(arguments: argparse.Namespace, fresh: bool) -> tuple[dict[str, Any]
     values = training.parameters(arguments, config, arguments.workspace, arguments.champion, schema)
     spec = training.with_code_digests(training.load_pipeline())
     spec = training.with_images(spec, arguments.registry, arguments.tag)
+    if not (arguments.registry and arguments.tag):
+        print(
+            "note: without --registry and --tag the images are those of this machine, localhost/...:dev",
+            file=sys.stderr,
+        )
     spec = training.with_accelerators(spec, arguments.accelerators, arguments.accelerator)
     return training.with_data_read_anew(spec) if fresh else spec, values, config.name
 
