@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+import souk.drift.cli
 from components.images import image
 from souk.cli import COMMANDS
 from souk.config import Rollout
@@ -69,6 +70,16 @@ def test_the_stories_of_an_install_say_what_the_chart_says(story: str) -> None:
     assert document["spec"] == rendered["spec"]
 
 
+def test_the_story_of_drift_says_what_the_chart_says() -> None:
+    chart = template(*DRIFT)
+    for document in read((ROOT / "kserve/drift.yaml").read_text("utf-8")):
+        rendered = chart[document["kind"], document["metadata"]["name"]]["spec"]["predictor"]
+        for container in rendered.get("containers", []):
+            container.pop("imagePullPolicy")
+        assert document["spec"]["predictor"].items() <= rendered.items()
+        assert document["metadata"]["name"] == "souk" or document["spec"]["predictor"] == rendered
+
+
 @pytest.mark.parametrize("story", DEPLOYS)
 def test_the_stories_of_a_rollout_say_what_the_deploy_step_applies(story: str) -> None:
     mode, deploys = DEPLOYS[story]
@@ -91,8 +102,7 @@ def test_every_story_is_compared_and_told() -> None:
         assert path.stem in compared
         assert f"| `{path.name}` |" in readme
         head = path.read_text("utf-8").split("apiVersion")[0]
-        if path.stem != "drift":
-            assert all(f"# {word}:" in head for word in ("When", "Command", "You see")), path
+        assert all(f"# {word}:" in head for word in ("When", "Command", "You see")), path
 
 
 @pytest.mark.parametrize("mode", ["standard", "knative"])
@@ -190,6 +200,22 @@ def test_the_logger_sends_to_the_drift_detector() -> None:
     assert url == "http://souk-drift-predictor.souk.svc.cluster.local/v1/models/souk-drift:predict"
     assert detector["spec"]["predictor"]["containers"][0]["image"] == image("drift")
     assert "logger" not in template()["InferenceService", "souk"]["spec"]["predictor"]
+
+
+def test_the_drift_story_is_what_the_chart_renders() -> None:
+    rendered = template(*DRIFT)
+    for document in read((ROOT / "kserve/drift.yaml").read_text("utf-8")):
+        expected = rendered["InferenceService", document["metadata"]["name"]]
+        for container in expected["spec"]["predictor"].get("containers", []):
+            del container["imagePullPolicy"]
+        assert document["spec"] == expected["spec"]
+
+
+def test_the_detector_takes_the_arguments_that_it_is_given() -> None:
+    [container] = template(*DRIFT)["InferenceService", "souk-drift"]["spec"]["predictor"]["containers"]
+    arguments = souk.drift.cli.parser().parse_args(container["args"])
+    assert (arguments.host, arguments.http_port, arguments.model_name) == ("0.0.0.0", 8080, "souk-drift")
+    assert arguments.release == f"/workspace/releases/{FIRST}"
 
 
 def test_the_role_is_what_the_deploy_step_needs_and_no_more() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from souk.index.interface import IndexUnavailable
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.state import Event, UserState
+from souk.state import Event, UserState, features_at
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
 from tests.serving_fixtures import HIDDEN, IDS, NOW, PRICES, SPEC, STATES, vectors, write_shop
@@ -106,6 +106,15 @@ def test_events_that_are_not_past_yet_push_out_no_history(recommender):
     assert ids(at_once) == expected("ann", 8) and at_once.degraded == ("future_events",)
     (ranking,) = recommender.rank(asked[1:2])
     assert [e.item_id for e in ranking.state.events] == ["g1-00", "g1-01", "g1-02", "g1-03"]
+
+
+def test_a_slate_carries_the_features_that_it_was_answered_from_and_does_not_send_them(recommender):
+    request = Request("ann", 5, NOW, context={"device": "mobile"})
+    [slate] = recommender.recommend([request])
+    wanted = features_at(KNOWN["ann"], NOW, SPEC, request.context)
+    assert repr(slate.features) == repr({**wanted.user, **wanted.query})  # NaN is not equal to itself, its text is
+    assert slate.features["context_device"] == "mobile" and slate.features["user_region"] == "north"
+    assert "features" not in slate.to_json()
 
 
 def test_an_unknown_user_gets_the_candidates_that_the_ranker_was_trained_on(recommender):

@@ -21,11 +21,25 @@ QUIET, MEND, ALARM = 0, 2, 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0 for quiet or stopped, 2 for something to mend in what was given, 3 for an alarm."""
-    parser = argparse.ArgumentParser(
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        return int(arguments.run(arguments))
+    except SoukError as error:
+        print(f"souk-drift {arguments.command}: {error}", file=sys.stderr)
+        return MEND
+    except KeyboardInterrupt:
+        print(f"\nsouk-drift {arguments.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of both commands."""
+    whole = argparse.ArgumentParser(
         prog="souk-drift",
         description="Tells when requests and scores are no longer what they were when a release was made.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     checking = commands.add_parser("check", help="read what is new in an impression log; exit code 3 is an alarm")
     checking.add_argument("--impressions", required=True, metavar="DIR", help="the workspace's impressions/ folder")
     checking.add_argument("--state", metavar="DIR", help="what was read so far; without it each check begins anew")
@@ -38,16 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command, run in ((checking, _check), (serving, _serve)):
         _common(command)
         command.set_defaults(run=run)
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    try:
-        return int(arguments.run(arguments))
-    except SoukError as error:
-        print(f"souk-drift {arguments.command}: {error}", file=sys.stderr)
-        return MEND
-    except KeyboardInterrupt:
-        print(f"\nsouk-drift {arguments.command}: interrupted", file=sys.stderr)
-        return 130
+    return whole
 
 
 def _common(parser: argparse.ArgumentParser) -> None:

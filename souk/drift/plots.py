@@ -44,8 +44,9 @@ def _values(axes: Axes, column: ColumnResult) -> None:
         places = np.arange(len(shape.labels))
         axes.bar(places - 0.2, shape.reference, 0.4, color=REFERENCE, label="reference")
         axes.bar(places + 0.2, shape.window, 0.4, color=WINDOW, label="window")
-        turned = {"rotation": 30, "ha": "right"} if max(map(len, shape.labels)) * len(shape.labels) > 50 else {}
-        axes.set_xticks(places, [_literal(label) for label in shape.labels], **turned)
+        axes.set_xticks(places, [_literal(label) for label in shape.labels])
+        if max(map(len, shape.labels)) * len(shape.labels) > 50:
+            axes.tick_params(axis="x", rotation=30)
     if shape.edges or shape.labels:
         axes.legend(frameon=False)
 
