@@ -128,7 +128,7 @@ def refuse(faults: list[Fault], size: int, file: Path, skipped: int = 0) -> Quar
     writer = QuarantineWriter(file)
     good = writer.add(Rows(table("users", {}, user_id=ids), [], raw), faults)
     writer.close()
-    return writer.outcome("users", size + skipped, {"age": skipped} if skipped else {}, int(good.sum()))
+    return writer.outcome("users", size + skipped, {"age": skipped} if skipped else {}, 0, int(good.sum()))
 
 
 def test_a_row_with_several_faults_counts_once_under_the_first_reason(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_row_with_several_faults_counts_once_under_the_first_reason(tmp_path: 
 
 def test_rows_that_are_lost_are_noticed() -> None:
     with pytest.raises(AssertionError, match=r"3 accepted \+ 1 quarantined \+ {} skipped != 5 read"):
-        Quarantine("users", 5, {}, 3, {"type age": 1}, {}).counts()
+        Quarantine("users", 5, {}, 0, 3, {"type age": 1}, {}).counts()
 
 
 def test_the_threshold_names_reasons_and_three_samples(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def parse_vector(array: pa.Array, separator: str = "") -> Parsed:
 
 def _parse_iso(text: pa.Array, zone: str) -> Parsed:
     readable = pc.match_substring_regex(text, ISO)
-    series = pc.if_else(readable, text, None).to_pandas()
+    series = pc.replace_substring_regex(pc.if_else(readable, text, None), r"\s?UTC$", "Z").to_pandas()
     times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     missing = times.isna().to_numpy()
     ms = times.to_numpy(dtype="datetime64[ms]").astype(np.int64)

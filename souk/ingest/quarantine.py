@@ -37,7 +37,8 @@ class Quarantine:
     Args:
         name: the table.
         read: rows of its files.
-        skipped: those that the config leaves out, by why.
+        skipped: those that the config leaves out, by column.
+        repeats: rows with the id of another good row that the config lets fall.
         accepted: those without a fault.
         reasons: the others by `reason` and column ("range price"), most frequent first.
         samples: the first SAMPLES rows of each of `reasons`, with file and position.
@@ -46,6 +47,7 @@ class Quarantine:
     name: str
     read: int
     skipped: Mapping[str, int]
+    repeats: int
     accepted: int
     reasons: Mapping[str, int]
     samples: Mapping[str, Sequence[str]]
@@ -59,17 +61,23 @@ class Quarantine:
         """Of the rows that are not skipped, those that are refused."""
         return self.refused / max(1, self.read - sum(self.skipped.values()))
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Rows that are neither accepted nor refused, by the column or the key of the config that says so."""
+        found = {**self.skipped, "repeated_ids": self.repeats}
+        return {why: count for why, count in found.items() if count or why in self.skipped}
+
     def counts(self) -> dict[str, object]:
         """For the manifest; accepted + quarantined + skipped = read, or an AssertionError."""
-        if self.accepted + self.refused + sum(self.skipped.values()) != self.read:
-            parts = f"{self.accepted} accepted + {self.refused} quarantined + {dict(self.skipped)} skipped"
+        if self.accepted + self.refused + sum(self.left_out.values()) != self.read:
+            parts = f"{self.accepted} accepted + {self.refused} quarantined + {self.left_out} skipped"
             raise AssertionError(f"{self.name}: {parts} != {self.read} read")
         return {
             "read": self.read,
             "accepted": self.accepted,
             "quarantined": self.refused,
             "reasons": dict(self.reasons),
-            "skipped": dict(self.skipped),
+            "skipped": self.left_out,
         }
 
 
@@ -111,10 +119,10 @@ class QuarantineWriter:
         """Ends the file."""
         self._writer.close()
 
-    def outcome(self, name: str, read: int, skipped: Mapping[str, int], accepted: int) -> Quarantine:
+    def outcome(self, name: str, read: int, skipped: Mapping[str, int], repeats: int, accepted: int) -> Quarantine:
         """The counts of the table."""
         reasons = dict(sorted(self._reasons.items(), key=lambda pair: (-pair[1], pair[0])))
-        return Quarantine(name, read, skipped, accepted, reasons, self._samples)
+        return Quarantine(name, read, skipped, repeats, accepted, reasons, self._samples)
 
     def _write(self, columns: list[list[Any]]) -> None:
         arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]

@@ -121,17 +121,15 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
             sample.add(treated.append_column("row", pa.array(numbers)), good)
             accepted.add(treated.filter(pa.array(good)), numbers[good])
             judge.note_new(treated, good)
+        if reading.read != survey.rows + sum(reading.skipped.values()):
+            raise SoukError(f"files of {table.name} that stay as they are", "rows that came or went", "Run it again.")
         repeats = accepted.find_repeats()
         if repeats and table.source.repeated_ids == "quarantine":
             for rows, repeated in _fetch(Reading(table, makes_ids), accepted.dropped):
                 writer.add(rows, [Fault(Reason.DUPLICATE, ID_COLUMN[table.name], repeated)])
         writer.close()
-    skipped = dict(reading.skipped)
-    if table.source.repeated_ids != "quarantine":
-        skipped["repeated_ids"] = repeats
-    outcome = writer.outcome(table.name, reading.read, skipped, accepted.count)
-    if reading.read != survey.rows + sum(reading.skipped.values()):
-        raise SoukError(f"files of {table.name} that stay as they are", "rows that came or went", "Run it again.")
+    let_fall = 0 if table.source.repeated_ids == "quarantine" else repeats
+    outcome = writer.outcome(table.name, reading.read, reading.skipped, let_fall, accepted.count)
     statistics = table_statistics(_shown(table, accepted, sample))
     notices = (*_unused(table, survey), *judge.notices())
     return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds))

@@ -117,7 +117,7 @@ def _write(checked: dict[str, Validated], content: str, withdraw: bool, folder: 
 
 def _line(table: Quarantine) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in list(table.reasons.items())[:5])
-    skipped = ", ".join(f"{count:,} by {why}" for why, count in table.skipped.items())
+    skipped = ", ".join(f"{count:,} by {why}" for why, count in table.left_out.items())
     line = f"{table.name}: {table.read:,} read, {table.refused:,} quarantined" + (f" ({reasons})" if reasons else "")
     return line + (f", skipped {skipped}" if skipped else "")
 
@@ -127,5 +127,5 @@ def _metrics(checked: dict[str, Validated], found: dict[str, list[str]], rows: d
     for name, each in checked.items():
         values[f"{name}_read"] = float(each.quarantine.read)
         values[f"{name}_quarantined"] = float(each.quarantine.refused)
-        values[f"{name}_skipped"] = float(sum(each.quarantine.skipped.values()))
+        values[f"{name}_skipped"] = float(sum(each.quarantine.left_out.values()))
     return values | {name: float(count) for name, count in rows.items()}

@@ -1,0 +1,169 @@
+"""What a config says of files: templates, patterns, skipped rows, forms of text files, time zones."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from souk.config import Source, parse_config
+from souk.errors import SoukError
+from souk.ingest import cells
+from souk.ingest.faults import Reason
+from souk.ingest.patterns import rename
+from souk.readers import delimited, read_batches
+from souk.schema import EventType, Kind
+from tests.ingest_fixtures import read_rows
+
+
+def items(folder: Path, rows: list[dict[str, Any]], kind: str, **keys: Any) -> Any:
+    path = folder / f"i.{kind}"
+    if kind == "parquet":
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        present = [{name: value for name, value in row.items() if value is not None} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in present))
+    return read_rows("items", Source(path=str(path), **keys), {"title": Kind.TEXT, "category": Kind.PATH})
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_template_leaves_out_what_is_missing(tmp_path: Path, kind: str) -> None:
+    rows = [
+        {"id": 7, "part": 1.0, "type": "ICE - CRUSHED/CUBED", "size": "22 LB", "dept": "GROCERY"},
+        {"id": 7, "part": 2.0, "type": None, "size": "5 OZ", "dept": "DELI/HOT"},
+        {"id": 7, "part": None, "type": "MILK", "size": None, "dept": None},
+        {"id": None, "part": 4.0, "type": None, "size": None, "dept": None},
+    ]
+    templates = {"item_id": "p{id}-{part}", "title": "{type}, {size}", "category": "{dept}/{size}/{type}"}
+    found = items(tmp_path, rows, kind, templates=templates)
+    assert found.table["item_id"].to_pylist() == ["p7-1", "p7-2", None, None]
+    assert found.table["title"].to_pylist() == ["ICE - CRUSHED/CUBED, 22 LB", "5 OZ", "MILK", None]
+    paths = ["GROCERY/22 LB/ICE - CRUSHED|CUBED", "DELI|HOT/5 OZ", "MILK", None]
+    assert found.table["category"].to_pylist() == paths
+    assert found.ignored == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"templates": {"title": "{tipe}, {size}"}}, "Did you mean 'type'"),
+        ({"templates": {"titel": "{type}"}}, "Did you mean 'title'"),
+        ({"templates": {"title": "{type}"}, "columns": {"title": "type"}}, "a column and a template"),
+        ({"templates": {"title": "{tags}"}}, "a column|column tags of list"),
+        ({"skip": {"tipe": [""]}}, "Did you mean 'type'"),
+        ({"delimiter": "::"}, "Leave `delimiter` out"),
+        ({"encoding": "latin-1"}, "Leave `encoding` out"),
+    ],
+)
+def test_a_description_that_fits_no_column_or_file_is_an_error(
+    tmp_path: Path, keys: dict[str, Any], expected: str
+) -> None:
+    rows = [{"item_id": "1", "type": "x", "size": "y", "tags": ["a"], "title": "t", "category": "c"}]
+    keys = {"columns": {}} | keys
+    with pytest.raises(SoukError, match=expected):
+        items(tmp_path, rows, "parquet", **keys)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("templates: {title: 'no braces'}", "names no column in braces"),
+        ("templates: {title: '{a'}", "templates"),
+        ("templates: {title: '{a!r}'}", "nothing else"),
+        ("encoding: utf-16", "does not write a line end as one byte"),
+        ("encoding: latin1000", "no encoding that Python knows"),
+        ("timezone: Europe/Lundon", "did you mean 'Europe/London'"),
+        ("repeated_ids: newest", "'last'"),
+    ],
+)
+def test_a_description_that_says_nothing_is_refused(line: str, expected: str) -> None:
+    text = f"name: a\ndata: {{events: {{path: e.csv, {line}}}}}\n"
+    with pytest.raises(SoukError, match=expected):
+        parse_config(text + "objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}")
+
+
+def test_of_several_patterns_the_most_exact_counts() -> None:
+    text = pa.array(["C1", "536", "C1x", "C.x", None, "view"])
+    names = {"*": "purchase", "C*": "return", "C1": "cart", "C*x": "rating", "": "click"}
+    expected = ["cart", "purchase", "rating", "rating", "click", "purchase"]
+    for order in (list(names), list(reversed(names)), sorted(names)):
+        assert rename(text, {key: names[key] for key in order}).to_pylist() == expected
+    assert rename(pa.array(["Cx", "C.x"]), {"C.*": "return"}).to_pylist() == ["Cx", "return"]  # no regular expression
+
+
+def test_skipped_rows_are_counted_and_the_others_keep_their_positions(tmp_path: Path) -> None:
+    lines = ["u,i1,1.7e9", ",i1,6", "u,POST,7", "u,TEST9,8", "torn", "u,i2,1.7e9"]
+    (tmp_path / "e.csv").write_text("user_id,code,timestamp\n" + "\n".join(lines) + "\n")
+    keys: dict[str, Any] = {"columns": {"item_id": "code"}, "constants": {"event_type": "click"}}
+    rows = read_rows(
+        "events",
+        Source(
+            path=str(tmp_path / "e.csv"), skip={"user_id": "", "code": ["POST", "TEST*"]}, timestamp_unit="s", **keys
+        ),
+        {},
+    )
+    assert rows.skipped == {"user_id": 1, "code": 2}
+    positions = [position for batch in rows.batches for position in batch.positions.tolist()]
+    assert sorted(positions) == [1, 5, 6]
+    assert [fault.reason for fault in rows.faults] == [Reason.MALFORMED]  # a line without columns misses none
+    assert json.loads(rows.texts()[positions.index(5)]) == {"line": "torn"}
+
+
+@pytest.mark.parametrize("block", [8, 11, 13, 16, 1 << 20])
+def test_a_long_delimiter_is_found_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", max(block, 64))
+    monkeypatch.setattr(delimited, "ESCAPE_BYTES", max(1, 64 // block))
+    rows = [f'{n}::Les "Misérables": {n}::Drama|{n}' for n in range(60)]
+    (tmp_path / "m.dat").write_bytes(("\n".join(rows) + "\n").encode("latin-1"))
+    source = Source(
+        path=str(tmp_path / "m.dat"), format="csv", delimiter="::", encoding="latin-1", header=("n", "title", "genres")
+    )
+    batches = list(read_batches(source))
+    tables = pa.concat_tables([batch.table for batch in batches]).to_pylist()
+    assert not any(batch.malformed or batch.undecodable for batch in batches)
+    assert ["::".join(row.values()) for row in tables] == rows
+
+
+LONDON = [
+    ("2024-03-31T00:30:00", "2024-03-31T00:30:00+00:00"),
+    ("2024-03-31T01:30:00", None),  # the clocks went from 01:00 to 02:00
+    ("2024-03-31T02:30:00", "2024-03-31T01:30:00+00:00"),
+    ("2024-10-27T01:30:00", "2024-10-27T00:30:00+00:00"),  # shown twice: the first
+    ("2024-07-01", "2024-06-30T23:00:00+00:00"),
+]
+
+
+def ms(text: str | None) -> int | None:
+    return None if text is None else int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
+
+
+def test_local_times_become_utc_and_those_that_name_a_zone_stay() -> None:
+    aware = ["2024-07-01T12:00:00Z", "2024-07-01 12:00+02:00", "2024-03-31T01:30:00 UTC"]
+    texts = [local for local, _ in LONDON] + aware
+    time, wrong = cells.parse_time(pa.array([*texts, None, "soon"]), "iso", "Europe/London")
+    instants = [ms("2024-07-01T12:00:00+00:00"), ms("2024-07-01T10:00:00+00:00"), ms("2024-03-31T01:30:00+00:00")]
+    assert time.to_pylist() == [*(ms(utc) for _, utc in LONDON), *instants, None, None]
+    assert wrong.tolist() == [utc is None for _, utc in LONDON] + [False, False, False, False, True]
+
+
+def test_times_of_parquet_with_and_without_a_zone() -> None:
+    naive = pa.array([datetime.fromisoformat(local) for local, _ in LONDON], pa.timestamp("us"))
+    time, wrong = cells.parse_time(naive, "ms", "Europe/London")
+    assert time.to_pylist() == [ms(utc) for _, utc in LONDON]
+    assert wrong.tolist() == [utc is None for _, utc in LONDON]
+    instant = datetime(2024, 3, 31, 1, 30, tzinfo=UTC)
+    for zone in ("UTC", "Europe/London", "Asia/Tokyo"):
+        time, wrong = cells.parse_time(pa.array([instant], pa.timestamp("us", "America/New_York")), "s", zone)
+        assert (time.to_pylist(), wrong.tolist()) == ([ms(instant.isoformat())], [False])
+
+
+def test_event_types_by_pattern_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text("user_id,item_id,invoice,timestamp\nu,i,536,1700000000\nu,i,C536,1700000001\n")
+    types = {"C*": EventType.RETURN, "*": EventType.PURCHASE}
+    source = Source(
+        path=str(tmp_path / "e.csv"), columns={"event_type": "invoice"}, event_types=types, timestamp_unit="s"
+    )
+    assert read_rows("events", source, {}).table["event_type"].to_pylist() == ["purchase", "return"]
