@@ -10,6 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from souk.spec import FeatureSpec
 RESULTS = Path(__file__).parent / "results" / "drift.json"
 REFERENCES, WINDOWS = 20, 50  # stationary: a thousand windows, against twenty references
 ROWS_OF_REFERENCE = (5000, 1000)
+ROWS_OF_WINDOW = (1000, 300)  # the default, and a third of it
 SEEDS = 40  # of each planted shift
 LONGEST = 20  # windows after which an alarm is given up
 SPEC = FeatureSpec(
@@ -67,12 +69,12 @@ def sample(count: int, random: np.random.Generator) -> Sample:
     return {c.name: _cells(values[c.name].tolist(), c) for c in COLUMNS}
 
 
-def category(share: float) -> Plant:
-    """A `share` of the requests come from the region "west", which a tenth come from anyway."""
+def category(share: float, column: str, value: str) -> Plant:
+    """A `share` of the requests have `value`, whatever they had before."""
 
     def plant(cells: Sample, random: np.random.Generator) -> None:
-        hit = random.random(len(cells["user_region"])) < share
-        cells["user_region"] = ["west" if h else v for v, h in zip(cells["user_region"], hit.tolist(), strict=True)]
+        hit = random.random(len(cells[column])) < share
+        cells[column] = [value if h else v for v, h in zip(cells[column], hit.tolist(), strict=True)]
 
     return plant
 
@@ -87,8 +89,10 @@ def sigmas(by: float) -> Plant:
 
 
 SHIFTS: dict[str, tuple[str, Plant]] = {
-    "10% of a categorical": ("user_region", category(0.1)),
-    "20% of a categorical": ("user_region", category(0.2)),
+    "10% of a categorical (4 values)": ("user_region", category(0.1, "user_region", "south")),
+    "20% of a categorical (4 values)": ("user_region", category(0.2, "user_region", "south")),
+    "10% of a categorical (60 values)": ("user_occupation", category(0.1, "user_occupation", "occupation 1")),
+    "20% of a categorical (60 values)": ("user_occupation", category(0.2, "user_occupation", "occupation 1")),
     "0.25 sigma of a numeric": ("user_age", sigmas(0.25)),
     "0.5 sigma of a numeric": ("user_age", sigmas(0.5)),
 }
@@ -148,7 +152,15 @@ def delays(name: str, settings: Settings) -> dict[str, Any]:
             found.append(LONGEST + 1)
     median, ninth = np.percentile(found, (50, 90), method="higher").tolist()
     late = sum(delay > LONGEST for delay in found)
-    return {"shift": name, "seeds": SEEDS, "median": median, "90%": ninth, "never": late, "first named": first_named}
+    return {
+        "shift": name,
+        "rows": settings.rows,
+        "seeds": SEEDS,
+        "median": median,
+        "90%": ninth,
+        "never": late,
+        "first named": first_named,
+    }
 
 
 def main() -> None:
@@ -158,7 +170,7 @@ def main() -> None:
         "settings": vars(settings),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "stationary": [_shown(stationary(rows, settings)) for rows in ROWS_OF_REFERENCE],
-        "delays": [_shown(delays(name, settings)) for name in SHIFTS],
+        "delays": [_shown(delays(name, replace(settings, rows=rows))) for rows in ROWS_OF_WINDOW for name in SHIFTS],
     }
     results["seconds"] = round(time.perf_counter() - begin, 1)
     RESULTS.parent.mkdir(exist_ok=True)

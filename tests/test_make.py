@@ -60,3 +60,30 @@ def test_without_a_python_it_says_what_was_tried_and_what_to_do(tmp_path: Path, 
 
 def test_a_missing_name_is_said_to_be_missing() -> None:
     assert "no-such-python: not found" in find_python("no-such-python").stderr
+
+
+def find_drift_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", str(ROOT / "requirements/drift_python.sh"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_a_python_that_is_too_new_for_the_drift_detector_is_told_to_be_no_harm(tmp_path: Path) -> None:
+    python = script(tmp_path, "python3.13", "echo 'is Python 3.13'; exit 1")
+    run = find_drift_python(str(python))
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "Expected Python 3.11 or 3.12" in run.stderr
+    assert "is Python 3.13" in run.stderr
+    assert "optional" in run.stderr
+
+
+def test_a_python_for_the_drift_detector_is_taken(tmp_path: Path) -> None:
+    python = script(tmp_path, "python3.12", f"echo {tmp_path}/python3.12")
+    assert find_drift_python(str(python)).stdout.strip() == str(python)
+
+
+def test_without_such_a_python_the_other_tests_run_all_the_same(tmp_path: Path) -> None:
+    python = script(tmp_path, "python3.13", "echo 'is Python 3.13'; exit 1")
+    command = ["make", "drift-test", f"DRIFT_PYTHON={python}", "UV=/bin/true"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "The detector is optional" in run.stderr

@@ -53,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
         from souk.release.bundle import Bundle
     bundle = Bundle.load(folder)
     requests = _requests(workspace, bundle, arguments.requests, random.Random(arguments.seed))
-    feature, category = _to_shift(bundle.spec, requests)
-    shifted = _shifted(requests, feature, category)
+    feature, category = to_shift(bundle.spec, requests)
+    planted = shifted(requests, feature, category)
     place = workspace.root / "drift-demo"
     shutil.rmtree(place, ignore_errors=True)
     print(f"{bundle.name}: {len(requests)} requests of the last weeks that it learned from, in random order")
-    _answer(bundle, {place / "real": requests, place / "shifted": shifted})
+    _answer(bundle, {place / "real": requests, place / "shifted": planted})
     window = min(1000, len(requests) // 2)
     report = workspace.reports / f"{bundle.name}-drift.html"
     print("\nthe real stream")
@@ -103,7 +103,7 @@ def _artifacts(workspace: Workspace, bundle: Bundle) -> tuple[Path, Path]:
     raise SoukError(f"the run that made {bundle.name} in {workspace.runs}", "no tables and features of it", remedy)
 
 
-def _to_shift(spec: FeatureSpec, requests: Sequence[GoldenRequest]) -> tuple[Feature, str]:
+def to_shift(spec: FeatureSpec, requests: Sequence[GoldenRequest]) -> tuple[Feature, str]:
     """A categorical feature of the request or else of the user, and its second most frequent value."""
     for feature in (*spec.context, *spec.of(Entity.USER)):
         if feature.role is Role.CATEGORY:
@@ -118,7 +118,7 @@ def _given(feature: Feature, request: GoldenRequest) -> Any:
     return request.context if feature.entity is Entity.QUERY else request.state.profile
 
 
-def _shifted(requests: Sequence[GoldenRequest], feature: Feature, category: str) -> list[GoldenRequest]:
+def shifted(requests: Sequence[GoldenRequest], feature: Feature, category: str) -> list[GoldenRequest]:
     """The same requests, every fifth with `category`."""
     every = round(1 / SHIFTED_SHARE)
     return [_with(r, feature, category) if number % every == 0 else r for number, r in enumerate(requests)]
