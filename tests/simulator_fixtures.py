@@ -65,7 +65,7 @@ def make(
     days: int = 20,
     seed: int = 1,
     policy: str = "mix",
-    share: float = 0.5,
+    share: float = 0.8,
     **constants: float,
 ) -> Simulated:
     """Simulates into `folder`; `constants` replace those of `Parameters`."""

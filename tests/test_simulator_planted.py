@@ -24,7 +24,15 @@ def random(tmp_path_factory) -> Simulated:
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory) -> Simulated:
     """Half popular, half random, with few items, so that each is shown at each position often."""
-    return make(tmp_path_factory.mktemp("mix") / "data", users=8000, items=40, days=40, new_items=0, withdrawn_items=0)
+    return make(
+        tmp_path_factory.mktemp("mix") / "data",
+        users=8000,
+        items=40,
+        days=40,
+        share=0.5,
+        new_items=0,
+        withdrawn_items=0,
+    )
 
 
 def covariates(data: Simulated, events: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -113,26 +121,26 @@ def test_ratings_tell_kept_from_returned(random):
     assert rated["value"][~returned].min() >= 3
 
 
-def test_tastes_drift(random):
+def test_tastes_drift(tmp_path):
     """The covariance of a user's clicks by department in two months falls with the months between, as cos(wh)."""
-    seen = first_places(random)
-    department = DEPARTMENT_OF[random.truth.world.items.leaf[seen["item"]]]
+    data, months = make(tmp_path / "data", users=4000, items=200, days=180, policy="random"), 6
+    seen = first_places(data)
+    department = DEPARTMENT_OF[data.truth.world.items.leaf[seen["item"]]]
     month = (seen["timestamp"] - START) // (30 * DAY_MS)
-    shape = (3, len(random.truth.world.users.ids), len(DEPARTMENTS))
+    shape = (months, len(data.truth.world.users.ids), len(DEPARTMENTS))
     where = np.ravel_multi_index((month, seen["user"], department), shape)
     shown, clicked = (np.bincount(where, w, np.prod(shape)).reshape(shape) for w in (None, seen["clicked"]))
-    rate = [clicked[m].sum(axis=0) / shown[m].sum(axis=0) for m in range(3)]
-    excess = [clicked[m] - shown[m] * rate[m] for m in range(3)]
+    excess = clicked - shown * (clicked.sum(axis=1) / shown.sum(axis=1))[:, None]
 
-    def like(first, second):
-        """The mean product of excess clicks, per impression of both months."""
-        return (excess[first] * excess[second]).sum() / (shown[first] * shown[second]).sum()
+    def alike(lag):
+        """The mean product of excess clicks in months `lag` apart, per impression of both."""
+        pairs = [(first, first + lag) for first in range(months - lag)]
+        products = sum((excess[one] * excess[two]).sum() for one, two in pairs)
+        return products / sum((shown[one] * shown[two]).sum() for one, two in pairs)
 
-    near, far = (like(0, 1) + like(1, 2)) / 2, like(0, 2)
-    planted = np.cos(np.pi / 2 * 60 / P.drift_days) / np.cos(np.pi / 2 * 30 / P.drift_days)
-    assert near > 0
-    assert far / near == pytest.approx(planted, abs=0.2)
-    assert far / near < 1
+    turn = np.pi / 2 / P.drift_days * 30
+    for lag in (3, 5):
+        assert alike(lag) / alike(1) == pytest.approx(np.cos(lag * turn) / np.cos(turn), abs=0.15), lag
 
 
 def test_who_was_satisfied_comes_back(random):

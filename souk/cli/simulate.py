@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " slates at random, the others popular), or the address of a served release, http://HOST:PORT/v1/models/souk",
     )  # fmt: skip
     parser.add_argument(
-        "--random-share", type=float, default=0.5, metavar="X", help="random slates of mix (default: %(default)s)"
+        "--random-share", type=float, default=0.8, metavar="X", help="random slates of mix (default: %(default)s)"
     )
     parser.add_argument("--after", metavar="DIR", help="go on with the marketplace of DIR from where its data ends")
     parser.add_argument("--force", action="store_true", help="replace what stands at --output")

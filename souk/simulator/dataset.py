@@ -29,7 +29,12 @@ columns:
 
 objectives:
   engaged: {{events: [click]}}
-  satisfied: {{events: [click], followed_by: [purchase], unless: [return], within_days: 3}}  # bought, and kept
+  satisfied:  # bought, and kept
+    events: [click]
+    followed_by: [purchase]
+    unless: [return]
+    within_days: 3
+    weight: 2.0
 
 repeat: always  # who liked a thing may buy it again
 
