@@ -92,11 +92,17 @@ class TestCluster:
                 raise
             return False
 
-    def until_told(self) -> Callable[[], float]:
-        """A clock that stands still until the kubelet has told of one more trouble, and is past every deadline then."""
+    def breaks(self, release: str, reason: str) -> Callable[[], float]:
+        """The release's pods stop answering, or never do.
+
+        Returns:
+            A clock that stands at 0 when it is first asked, and at the end of time once the kubelet has told of it.
+        """
         path = f"/api/v1/namespaces/{NAMESPACE}/events"
         before = len(self.admin("GET", path)["items"])
-        return lambda: 1e9 if len(self.admin("GET", path)["items"]) > before else 0.0
+        self.kserve.broken[release] = reason
+        asked = iter([True])
+        return lambda: 0.0 if next(asked, False) or len(self.admin("GET", path)["items"]) == before else 1e9
 
     def serves(self, shares: dict[str, int]) -> bool:
         """Whether the requests are, or shortly become, split so."""

@@ -75,9 +75,9 @@ def test_no_permission(cluster, missing, verb, resource):
 def test_events_that_may_not_be_read_are_said_to_be_so(cluster):
     rule = next(rule for rule in cluster.api.tokens["deployer"] if "events" in rule["resources"])
     rule["resources"] = ["pods"]
-    cluster.kserve.broken[OLD] = "ImagePullBackOff"
+    told = cluster.breaks(OLD, "ImagePullBackOff")
     with pytest.raises(SoukError, match=r"ImagePullBackOff.*events could not be read: 403"):
-        cluster.roll_out(rollout(), OLD, clock=cluster.until_told())
+        cluster.roll_out(rollout(), OLD, clock=told)
 
 
 def test_kserve_is_not_installed(tmp_path):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 
 import pytest
+import yaml
 
 from souk.errors import SoukError
-from tests.kubernetes_fixtures import NEW, NEXT, OLD, SERVICES, TestCluster, rollout, running, until
+from tests.kubernetes_fixtures import NEW, NEXT, OLD, ROOT, SERVICES, TestCluster, rollout, running, until
 
 MODES = ["standard", "knative"]
 
@@ -102,9 +103,9 @@ def test_a_release_that_has_all_requests_is_no_canary_of_itself(cluster, setting
 def test_a_release_that_does_not_answer_is_taken_back_and_the_reason_told(cluster, settings, reason, percent):
     cluster.roll_out(settings, OLD)
     before = cluster.spec()
-    cluster.kserve.broken[NEW] = reason
+    told = cluster.breaks(NEW, reason)
     with pytest.raises(SoukError, match=rf"within 20 s.*pod souk.*{reason}.*told by the kubelet.*Applied again.*{OLD}"):
-        cluster.roll_out(settings, NEW, percent, clock=cluster.until_told())
+        cluster.roll_out(settings, NEW, percent, clock=told)
     assert cluster.spec() == before
     assert without_a_gap(cluster)
     assert all(NEW not in share for share in cluster.kserve.shares)
@@ -113,9 +114,9 @@ def test_a_release_that_does_not_answer_is_taken_back_and_the_reason_told(cluste
 def test_a_canary_that_does_not_answer_leaves_the_split_before_it(cluster, settings):
     cluster.roll_out(settings, OLD)
     cluster.roll_out(settings, NEW, 10)
-    cluster.kserve.broken[NEXT] = "ImagePullBackOff"
+    told = cluster.breaks(NEXT, "ImagePullBackOff")
     with pytest.raises(SoukError, match=f"Applied again: 10% of requests to {NEW}"):
-        cluster.roll_out(settings, NEXT, 20, clock=cluster.until_told())
+        cluster.roll_out(settings, NEXT, 20, clock=told)
     assert cluster.roll_out(settings, NEW, 10) is False
     assert cluster.serves({OLD: 90, NEW: 10})
     assert without_a_gap(cluster)
@@ -125,19 +126,20 @@ def test_a_canary_that_fails_is_not_promoted(cluster):
     settings = rollout(mode="standard")
     cluster.roll_out(settings, OLD)
     cluster.roll_out(settings, NEW, 10)
-    cluster.kserve.broken[NEW] = "CrashLoopBackOff"
+    told = cluster.breaks(NEW, "CrashLoopBackOff")
+    assert cluster.serves({OLD: 100})
     with pytest.raises(SoukError, match="CrashLoopBackOff"):
-        cluster.roll_out(settings, NEW, clock=cluster.until_told())
+        cluster.roll_out(settings, NEW, clock=told)
     assert cluster.serves({OLD: 100})
     assert without_a_gap(cluster)
 
 
 def test_a_first_release_that_does_not_answer_stays_to_be_looked_at(cluster, settings):
-    cluster.kserve.broken[OLD] = "ImagePullBackOff"
+    told = cluster.breaks(OLD, "ImagePullBackOff")
     with pytest.raises(
         SoukError, match=r"Ready is False: PredictorNotReady.*ImagePullBackOff.*Nothing was changed back"
     ):
-        cluster.roll_out(settings, OLD, clock=cluster.until_told())
+        cluster.roll_out(settings, OLD, clock=told)
     # It never answered, so there is nothing to split with: the next one gets everything.
     assert cluster.roll_out(settings, NEW, 10) is True
     assert cluster.serves({NEW: 100})
@@ -149,12 +151,14 @@ def test_without_a_controller_the_reason_is_its_absence(cluster, settings):
         cluster.roll_out(settings.model_copy(update={"deadline_seconds": 0.1}), OLD)
 
 
-def test_fields_of_others_stay(cluster, settings):
+def test_the_logger_of_the_drift_story_stays(cluster, settings):
     cluster.roll_out(settings, OLD)
-    cluster.edit({"spec": {"predictor": {"logger": {"mode": "all", "url": "http://drift"}}}}, "kubectl-edit")
+    _, story = yaml.safe_load_all((ROOT / "kserve/drift.yaml").read_text("utf-8"))
+    query = "fieldManager=souk-drift&force=false"
+    cluster.admin("PATCH", f"{SERVICES}/souk?{query}", story, "application/apply-patch+yaml")
     cluster.roll_out(settings, NEW, 10)
     cluster.roll_out(settings, NEW)
-    assert cluster.spec()["predictor"]["logger"] == {"mode": "all", "url": "http://drift"}
+    assert cluster.spec()["predictor"]["logger"] == story["spec"]["predictor"]["logger"]
 
 
 def test_a_field_that_somebody_else_changed_is_named_and_taken_over_when_asked(cluster, settings):
