@@ -85,6 +85,10 @@ manifests: ## Render the kustomize manifests from the Helm chart (needs helm: ma
 			--show-only templates/$$name.yaml) && \
 		echo "$$objects" > manifests/overlays/production/$$name.yaml || exit 1; done
 
+# No line in `make help`: it needs a release and an environment of its own (docs/drift.md).
+drift-demo: .venv/.installed .venv-drift/.installed
+	souk drift-demo --souk-drift .venv-drift/bin/souk-drift
+
 lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to take newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra all --extra dev --output-file requirements/main.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra drift --output-file requirements/drift.txt
