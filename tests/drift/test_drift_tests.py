@@ -43,6 +43,12 @@ def test_the_chi_square_of_shares_is_that_of_the_table() -> None:
     assert found.effect == pytest.approx(0.2)
 
 
+def test_an_unseen_category_leaves_the_shares_of_the_others_alone() -> None:
+    shares = Shares(["a"] * 600 + ["b"] * 400, rows=100)
+    assert shares.test(["a"] * 40 + ["b"] * 60 + ["new"] * 50) == shares.test(["a"] * 40 + ["b"] * 60)
+    assert shares.test(["new"] * 50) is None
+
+
 def test_rare_categories_share_a_code_until_it_is_no_longer_rare() -> None:
     counts = Counter({"a": 600, "b": 300, "c": 60, "d": 20, "e": 10, "f": 10})
     codes = pooled(counts, rows=100)
