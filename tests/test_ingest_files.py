@@ -1,0 +1,110 @@
+"""Files in the forms that other programs write: marks, archives, odd names, many malformed rows."""
+
+import bz2
+import gzip
+import lzma
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from souk.config import Source, parse_config
+from souk.errors import SoukError
+from souk.readers import delimited, find_files, read_batches
+
+TEXT = "user_id,item_id\nu1,i1\nu2,i2\n"
+ROWS = [{"user_id": "u1", "item_id": "i1"}, {"user_id": "u2", "item_id": "i2"}]
+
+
+def rows(path: Path, **keys: Any) -> list[dict[str, Any]]:
+    batches = list(read_batches(Source(path=str(path), **keys)))
+    assert not any(batch.malformed or batch.undecodable for batch in batches)
+    return pa.concat_tables([batch.table for batch in batches]).to_pylist()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-8-sig"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_mark_before_the_first_character_is_no_part_of_a_value(
+    tmp_path: Path, encoding: str, mark: bytes, named: bool
+) -> None:
+    text = TEXT if named else TEXT.split("\n", 1)[1]
+    (tmp_path / "e.csv").write_bytes(mark + text.encode())
+    assert rows(tmp_path / "e.csv", encoding=encoding, header=() if named else ("user_id", "item_id")) == ROWS
+
+
+def test_a_byte_that_takes_an_ascii_one_with_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_bytes(b"user_id,item_id\nu1,\x8fAx\n")  # EUC-JP refuses both bytes
+    [batch] = read_batches(Source(path=str(tmp_path / "e.csv"), encoding="euc_jp"))
+    assert batch.undecodable == ((0, "item_id"),)
+
+
+@pytest.mark.parametrize("delimiter", ["é", '"', "\\n", "::\\n"])
+def test_what_cannot_delimit_is_refused(delimiter: str) -> None:
+    written = delimiter.replace('"', '\\"')
+    text = f'name: a\ndata: {{events: {{path: e.csv, delimiter: "{written}"}}}}\n'
+    with pytest.raises(SoukError, match="cannot delimit"):
+        parse_config(text + "objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}")
+
+
+def test_lines_that_end_with_a_carriage_return_alone(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_bytes(TEXT.replace("\n", "\r").encode())
+    with pytest.raises(SoukError, match=r"first line of e\.csv.*line feed"):
+        rows(tmp_path / "e.csv")
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz"])
+def test_damaged_archives_are_told_in_words(tmp_path: Path, ending: str) -> None:
+    pack: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    path = tmp_path / f"e.csv.{ending}"
+    whole = pack[ending](TEXT.encode() + b"".join(b"u,%s\n" % os.urandom(9).hex().encode() for _ in range(9000)))
+    middle = len(whole) // 2
+    for content in (b"no archive", whole[:middle], whole[:middle] + bytes(50) + whole[middle + 50 :]):
+        path.write_bytes(content)
+        with pytest.raises(SoukError, match=rf"e\.csv\.{ending} to be csv"):
+            rows(path)
+
+
+@pytest.mark.parametrize(("names", "expected"), [((), "Received: 0"), (("a.csv", "b.csv"), "Received: 2")])
+def test_a_zip_holds_one_file(tmp_path: Path, names: tuple[str, ...], expected: str) -> None:
+    path = tmp_path / "e.csv.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, TEXT)
+    with pytest.raises(SoukError, match=rf"one file inside e\.csv\.zip.*{expected}"):
+        rows(path)
+    path.write_bytes(b"no archive")
+    with pytest.raises(SoukError, match="to be csv"):
+        rows(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.mkdir("inner")
+        archive.writestr("inner/a.csv", TEXT)
+    assert rows(path) == ROWS
+
+
+def test_a_glob_below_a_hidden_folder_and_a_name_like_a_glob(tmp_path: Path) -> None:
+    folder = tmp_path / ".souk" / "data [2017]"
+    folder.mkdir(parents=True)
+    for name in ("a.csv", "b.csv", "_left.csv"):
+        (folder / name).write_text(TEXT)
+    assert rows(folder / "a.csv") == ROWS
+    assert [file.name for file in find_files(str(folder))] == ["a.csv", "b.csv"]
+    hidden = tmp_path / ".souk" / "plain"
+    folder.rename(hidden)
+    assert [file.name for file in find_files(f"{hidden}/*.csv")] == ["a.csv", "b.csv"]
+
+
+def test_many_malformed_rows_among_good_ones_are_no_reason_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(delimited, "MALFORMED_BYTES", 40_000)  # of 2,000 rows at 204 bytes
+    lines = ["torn" if n % 10 == 0 else f"{n},i" for n in range(20_000)]
+    (tmp_path / "e.csv").write_text("user_id,item_id\n" + "\n".join(lines) + "\n")
+    batches = list(read_batches(Source(path=str(tmp_path / "e.csv"))))
+    assert sum(len(batch.malformed) for batch in batches) == 2000
+    assert sorted(p for batch in batches for p in batch.positions.tolist()) == list(range(1, 20_001))
