@@ -69,3 +69,35 @@ def test_a_compiled_step_is_the_eager_one():
         optimizers[0].apply([slope(eager, rows)])
         step(tf.constant(rows))
     np.testing.assert_allclose(compiled.numpy(), eager.numpy(), rtol=1e-6)
+
+
+def test_tables_of_one_name_keep_moments_of_their_own():
+    twins, alone = [table(), table()], [table("a"), table("b")]
+    optimizers = [RowAdamW(twins, 0.0), *(RowAdamW([each], 0.0) for each in alone)]
+    for optimizer in optimizers:
+        optimizer.learning_rate.assign(0.05)
+    for _ in range(3):
+        optimizers[0].apply([slope(twins[0], [0, 1]), slope(twins[1], [1, 2], 3.0)])
+        optimizers[1].apply([slope(alone[0], [0, 1])])
+        optimizers[2].apply([slope(alone[1], [1, 2], 3.0)])
+    for one, other in zip(twins, alone, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-6)
+
+
+def test_a_table_that_is_looked_up_in_two_places_has_the_sum_of_both_gradients():
+    mine, theirs = table(), table()
+    rows, whole = RowAdamW([mine], 0.1), keras.optimizers.AdamW(0.05, weight_decay=0.1, clipnorm=CLIP)
+    rows.learning_rate.assign(0.05)
+    every = tf.constant([0, 1, 2, 3, 4])
+    for _ in range(5):
+        with tf.GradientTape() as tape:
+            first, second = tf.gather(mine.value, [3, 3, 1]), tf.gather(mine.value, every)
+            loss = tf.reduce_sum(first**2) + tf.reduce_sum((second - WANTED) ** 2)
+        found = tape.gradient(loss, mine.value)
+        assert isinstance(found, tf.IndexedSlices) and len(found.indices) == 8
+        rows.apply([found])
+        with tf.GradientTape() as tape:
+            weights = theirs.value
+            loss = tf.reduce_sum((weights - WANTED) ** 2) + tf.reduce_sum(weights[1] ** 2 + 2 * weights[3] ** 2)
+        whole.apply_gradients([(tape.gradient(loss, weights), theirs)])
+    np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)

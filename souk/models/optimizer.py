@@ -30,7 +30,7 @@ class RowAdamW:
         self._decay = weight_decay
         self._dense = keras.optimizers.AdamW(1.0, weight_decay=weight_decay, clipnorm=CLIP)
         self._step = tf.Variable(0.0, trainable=False)
-        self._moments: dict[str, tuple[tf.Variable, tf.Variable]] = {}
+        self._moments: dict[int, tuple[tf.Variable, tf.Variable]] = {}  # by place in `variables`: names may repeat
         self.learning_rate = tf.Variable(0.0, trainable=False)
 
     def apply(self, gradients: Sequence[Any]) -> None:
@@ -38,26 +38,26 @@ class RowAdamW:
         self._step.assign_add(1.0)
         self._dense.learning_rate.assign(self.learning_rate)
         dense = []
-        for gradient, variable in zip(gradients, self.variables, strict=True):
+        for place, (gradient, variable) in enumerate(zip(gradients, self.variables, strict=True)):
             if isinstance(gradient, tf.IndexedSlices):
-                self._move_rows(variable, gradient)
+                self._move_rows(place, variable, gradient)
             elif gradient is not None:
                 dense.append((gradient, variable))
         if dense:
             self._dense.apply_gradients(dense)
 
-    def _move_rows(self, variable: Any, gradient: tf.IndexedSlices) -> None:
-        if variable.path not in self._moments:
+    def _move_rows(self, place: int, variable: Any, gradient: tf.IndexedSlices) -> None:
+        if place not in self._moments:
             with tf.init_scope():  # inside a traced function, variables must be created outside of the graph
                 zeros = tf.zeros(variable.shape)
-                self._moments[variable.path] = (
+                self._moments[place] = (
                     tf.Variable(zeros, trainable=False),
                     tf.Variable(zeros, trainable=False),
                 )
         rows, where = tf.unique(gradient.indices)
         slope = tf.math.unsorted_segment_sum(gradient.values, where, tf.size(rows))
         slope = tf.clip_by_norm(slope, CLIP)
-        mean, square = self._moments[variable.path]
+        mean, square = self._moments[place]
         first = BETA_1 * tf.gather(mean, rows) + (1 - BETA_1) * slope
         second = BETA_2 * tf.gather(square, rows) + (1 - BETA_2) * tf.square(slope)
         mean.scatter_update(tf.IndexedSlices(first, rows))
