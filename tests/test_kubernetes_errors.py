@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import threading
+from typing import Any
+
 import pytest
 
 from souk.config import parse_config
 from souk.errors import SoukError
 from souk.release.cluster import Unavailable, connect
-from tests.kubernetes_api import KubernetesApi, serving
+from tests.certificate_fixtures import *  # noqa: F403
+from tests.kubernetes_api import Failure, KubernetesApi, serving
 from tests.kubernetes_fixtures import MILVUS, NEW, OLD, kubeconfig, rollout, running
 
 CONFIG = """
@@ -46,6 +52,93 @@ def test_no_cluster(tmp_path):
     cluster = connect(settings, {"KUBECONFIG": str(kubeconfig(tmp_path / "config", url, "x"))})
     with pytest.raises(Unavailable, match=rf"a Kubernetes API at {url}.*Connection refused.*kubectl cluster-info"):
         cluster.service()
+
+
+class Proxy(KubernetesApi):
+    """Answers the same text to everything, as a proxy or a login page does."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__({})
+        self.answer = Failure(code, "", text)
+
+    def handle(self, *_: Any) -> dict[str, Any]:
+        raise self.answer
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "shown"),
+    [
+        (200, "<html><title>Log in</title></html>", "'Log in'"),
+        (200, "[]", "'[]'"),
+        (200, "", "''"),
+        (302, "", "'302 "),
+        (400, "Client sent an HTTP request to an HTTPS server.", "400 Client sent"),
+        (404, "<h1>404 Not Found</h1>", "'404 404 Not Found'"),
+        (404, '{"details": null}', "404 "),
+    ],
+)
+def test_what_answers_is_no_kubernetes(tmp_path, code, text, shown):
+    with serving(Proxy(code, text)) as url:
+        cluster = connect(rollout(), {"KUBECONFIG": str(kubeconfig(tmp_path / "config", url, "x"))})
+        for call in (cluster.service, cluster.pods, lambda: cluster.apply({})):
+            with pytest.raises(SoukError, match=rf"a Kubernetes API at {url}\..*another kind.*A proxy") as error:
+                call()
+            assert shown in error.value.received
+            assert "<" not in error.value.received
+
+
+def test_a_certificate_that_is_not_known_here(tmp_path, certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            with connection, pytest.raises(ssl.SSLError):
+                context.wrap_socket(connection, server_side=True)
+
+        server = threading.Thread(target=greet)
+        server.start()
+        config = kubeconfig(tmp_path / "config", f"https://127.0.0.1:{listening.getsockname()[1]}", "x")
+        with pytest.raises(SoukError, match=r"a certificate of .* trusted here.*self.signed.*certificate-authority"):
+            connect(rollout(), {"KUBECONFIG": str(config)}).service()
+        server.join(10)
+
+
+def test_a_server_that_never_answers_is_asked_once_for_one_call(tmp_path, monkeypatch):
+    monkeypatch.setattr("souk.release.cluster.TIMEOUTS", (5, 0.05))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = kubeconfig(tmp_path / "config", f"http://127.0.0.1:{silent.getsockname()[1]}", "x")
+        with pytest.raises(Unavailable, match="Read timed out"):
+            connect(rollout(), {"KUBECONFIG": str(config)}).service()
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # a second connection would be another wait
+            silent.accept()
+
+
+@pytest.mark.parametrize("token", ["secret\n", "secr\u20act"])
+def test_a_token_that_no_header_can_carry_is_not_shown(tmp_path, token):
+    config = kubeconfig(tmp_path / "config", "http://127.0.0.1:9", token)
+    with pytest.raises(SoukError, match="a token of one line of visible ASCII characters") as error:
+        connect(rollout(), {"KUBECONFIG": str(config)}).service()
+    assert "secr" not in str(error.value)
+    assert error.value.__suppress_context__
+
+
+def test_a_token_that_expires_while_the_step_waits_ends_the_waiting(cluster):
+    handle = cluster.api.handle
+
+    def expiring(method: str, *more: Any) -> dict[str, Any]:
+        answer = handle(method, *more)
+        if method == "PATCH":
+            del cluster.api.tokens["deployer"]
+        return answer
+
+    cluster.kserve.stop()
+    cluster.api.handle = expiring
+    with pytest.raises(SoukError, match=r"to answer from .*401 Unauthorized.*kubectl auth whoami.*Nothing was changed"):
+        cluster.roll_out(rollout(), OLD)
 
 
 def test_an_expired_token(cluster):

@@ -31,6 +31,8 @@ def ended(uri: str) -> dict[str, Any]:
         ([pod(OLD), pod(NEW)], False),  # half of the requests still go to the old one
         ([pod(OLD, deletionTimestamp="2026-01-01T00:00:00Z"), pod(NEW)], True),
         ([ended(OLD), pod(NEW)], True),
+        ([pod(""), pod(NEW)], True),  # of a transformer, which has no release
+        ([pod("")], False),
         ([pod(NEW), pod(NEW, ready=False)], True),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from souk.release.inference_service import GROUP, PLURAL, VERSION
 MANAGER = "souk"  # of the fields that Souk applies
 TIMEOUTS = (5, 30)  # seconds to connect, to answer
 APPLY = "application/apply-patch+yaml"
+SHOWN = 600  # characters of an answer
+NO_SUCH_PATH = "404 page not found"  # an API server, about a resource that nothing defines
 
 
 class Unavailable(SoukError):
@@ -43,7 +46,7 @@ class Cluster:
         try:
             return self._call("GET", f"{self._services}/{self.name}")
         except client.ApiException as error:
-            missing = _status(error).get("details", {})
+            missing = _details(_status(error))
             if error.status == 404 and missing.get("kind") == PLURAL and missing.get("name") == self.name:
                 return None
             raise self._explained(error, "get", f"{PLURAL}.{GROUP}") from error
@@ -99,13 +102,35 @@ class Cluster:
             raise Unavailable(
                 f"a Kubernetes API at {host}", str(error), "Check the address and network: `kubectl cluster-info`."
             ) from error
+        except ValueError:  # of http.client, which shows the token
+            raise SoukError(
+                "a token of one line of visible ASCII characters",
+                "another one in the credentials",
+                "Mend the kubeconfig's token or tokenFile: a line break at its end is enough.",
+            ) from None
+        if not isinstance(answer, dict):  # the client gives whatever it cannot read as text
+            raise self._not_kubernetes(str(answer))
         return answer
+
+    def _not_kubernetes(self, text: str) -> SoukError:
+        """The error for an answer that no API server gives, a login page for instance."""
+        return SoukError(
+            f"a Kubernetes API at {self._api.configuration.host}",
+            f"an answer of another kind, {_shown(text)!r}",
+            "A proxy or a login page? Mend the server's address in the kubeconfig: `kubectl cluster-info`.",
+        )
 
     def _explained(self, error: client.ApiException, verb: str, resource: str) -> SoukError:
         """An error of the API with its remedy."""
         status = _status(error)
-        message = status.get("message") or str(error.body or error.reason or error.status)
+        message = status.get("message") or _shown(str(error.body or error.reason or error.status))
         where = f"namespace {self.namespace}"
+        if not error.status:
+            return SoukError(
+                f"a certificate of {self._api.configuration.host} that is trusted here",
+                message,
+                "Mend certificate-authority in the kubeconfig: `kubectl cluster-info`.",
+            )
         if error.status == 429 or error.status >= 500:
             return Unavailable("an answer of the Kubernetes API", f"{error.status} {message}", "Try again.")
         if error.status == 401:
@@ -121,17 +146,26 @@ class Cluster:
                 f"Ask for the role of charts/souk; `kubectl auth can-i {verb} {resource} --namespace {self.namespace}` "
                 "says yes with it.",
             )
-        if error.status == 404 and status.get("details", {}).get("kind") == "namespaces":
-            return SoukError(where, f"404 {message}", f"`kubectl create namespace {self.namespace}`.")
         if error.status == 404:
+            return self._absent(status, message)
+        if error.status == 409:
+            return _conflict(status, message, f"InferenceService {self.name}")
+        if status:
+            return SoukError(f"an InferenceService that the cluster accepts, {self.name} in {where}", message, "")
+        return self._not_kubernetes(f"{error.status} {message}")
+
+    def _absent(self, status: dict[str, Any], message: str) -> SoukError:
+        if _details(status).get("kind") == "namespaces":
+            return SoukError(
+                f"namespace {self.namespace}", f"404 {message}", f"`kubectl create namespace {self.namespace}`."
+            )
+        if status or message == NO_SUCH_PATH:
             return SoukError(
                 f"KServe in the cluster, which defines {PLURAL}.{GROUP}",
                 f"404 {message}",
                 f"Install KServe 0.21; `kubectl get crd {PLURAL}.{GROUP}` finds it then.",
             )
-        if error.status == 409:
-            return _conflict(status, message, f"InferenceService {self.name}")
-        return SoukError(f"an InferenceService that the cluster accepts, {self.name} in {where}", message, "")
+        return self._not_kubernetes(f"404 {message}")
 
 
 def connect(rollout: Rollout, environment: Mapping[str, str] = os.environ) -> Cluster:
@@ -141,6 +175,7 @@ def connect(rollout: Rollout, environment: Mapping[str, str] = os.environ) -> Cl
         SoukError: there are neither.
     """
     settings = client.Configuration()
+    settings.retries = False  # neither retries nor redirects: who waits asks again, and has a deadline
     try:
         config.load_incluster_config(client_configuration=settings)
     except config.ConfigException as pod:
@@ -162,11 +197,20 @@ def _status(error: client.ApiException) -> dict[str, Any]:
         found = json.loads(error.body or "")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and found.get("kind") == "Status" else {}
+
+
+def _details(status: dict[str, Any]) -> dict[str, Any]:
+    return status.get("details") or {}
+
+
+def _shown(text: str) -> str:
+    """The words of an answer, without tags."""
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:SHOWN]
 
 
 def _conflict(status: dict[str, Any], message: str, what: str) -> SoukError:
-    causes = status.get("details", {}).get("causes", [])
+    causes = _details(status).get("causes") or []
     fields = [f"{cause.get('field')} ({cause.get('message')})" for cause in causes]
     return SoukError(
         f"{what} with fields that only {MANAGER!r} manages",

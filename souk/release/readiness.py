@@ -25,7 +25,7 @@ def is_ready(service: dict[str, Any], pods: list[dict[str, Any]], traffic: Traff
         mode: "standard" or "knative".
     """
     status = service.get("status", {})
-    alive = [pod for pod in pods if not _is_over(pod)]
+    alive = [pod for pod in pods if source(pod) and not _is_over(pod)]
     if not is_true(status, "Ready") or not any(serves(pod) and source(pod) == traffic.newest for pod in alive):
         return False
     if mode == "knative":
@@ -56,7 +56,7 @@ def _is_over(pod: dict[str, Any]) -> bool:
 
 
 def source(pod: dict[str, Any]) -> str:
-    """The storage URI of the release in a pod."""
+    """The storage URI of the release in a pod; "" in one without, of a transformer for instance."""
     uri: str = pod["metadata"].get("annotations", {}).get(SOURCE, "")
     return uri
 

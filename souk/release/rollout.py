@@ -50,7 +50,7 @@ def roll_out(
     """
     live = cluster.service()
     before = traffic_of(live) if live else None
-    answered = any(serves(pod) for pod in cluster.pods())
+    answered = any(serves(pod) and source(pod) for pod in cluster.pods())
     plan = stages(rollout, release, percent if answered else 0, before)
     for traffic in plan:
         cluster.apply(inference_service(rollout, traffic), force)
@@ -109,6 +109,8 @@ def _wait(
             found = reasons(service, pods, traffic)
         except Unavailable as error:  # a control plane that restarts is no reason to give up
             found = [error.received]
+        except SoukError as error:  # a token that expired, rights that were taken away: no use in waiting
+            return [str(error)]
         if clock() + poll_seconds > end:
             return found + _events(cluster, traffic)
         time.sleep(poll_seconds)
@@ -119,7 +121,9 @@ def _events(cluster: Cluster, traffic: Traffic) -> list[str]:
     try:
         pods = [pod["metadata"]["name"] for pod in cluster.pods() if source(pod) == traffic.newest]
         about = [("InferenceService", cluster.name), *(("Pod", name) for name in pods[-SHOWN:])]
-        events = [event for kind, name in about for event in cluster.events(kind, name) if event["type"] != "Normal"]
+        events = [
+            event for kind, name in about for event in cluster.events(kind, name) if event.get("type") != "Normal"
+        ]
     except SoukError as error:
         return [f"its events could not be read: {error.received}"]
     return [event_text(event) for event in events[-SHOWN:]]
