@@ -15,6 +15,7 @@ import yaml
 from souk.cli import main
 from souk.simulator.truth import read_truth
 
+ROOT = Path(__file__).parents[1]
 SMALL = ("--users", "40", "--items", "30", "--days", "5")
 
 
@@ -65,6 +66,7 @@ def test_it_says_what_it_wrote_and_what_comes_next(tmp_path: Path, capsys: pytes
         (("--items", "9"), "A slate holds 10 different items"),
         (("--days", "-1"), "--days to be a whole number from 1"),
         (("--days", "99999"), "--days to be a whole number from 1 to 3,650"),
+        (("--users", "1000000", "--days", "300"), "at most 200,000,000 days of users"),
         (("--seed", "-1"), "--seed to be a whole number from 0"),
         (("--policy", "populr"), "Did you mean 'popular'?"),
         (("--policy", "ftp://somewhere"), "http:// or https://"),
@@ -77,10 +79,10 @@ def test_bad_numbers_and_names(words, wanted, tmp_path, capsys) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("days", ["0", "-5"])
-def test_bad_days_of_a_marketplace_that_goes_on(days, folder, tmp_path, capsys) -> None:
-    words = ("--after", folder, "--days", days, "--output", tmp_path / "data")
-    assert "--days to be a whole number from 1" in refused(capsys, *words)
+@pytest.mark.parametrize(("name", "value"), [("--days", "0"), ("--days", "-5"), ("--seed", "-1")])
+def test_bad_numbers_of_a_marketplace_that_goes_on(name, value, folder, tmp_path, capsys) -> None:
+    words = ("--after", folder, name, value, "--output", tmp_path / "data")
+    assert f"{name} to be a whole number from" in refused(capsys, *words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,6 +124,17 @@ def test_force_replaces_a_simulated_marketplace(tmp_path, capsys) -> None:
     assert "add --force" in refused(capsys, *words[1:])
     assert main([*words, "--force", "--seed", "2"]) == 0
     assert read_truth(tmp_path / "data").course.seed == 2
+
+
+def test_a_run_without_the_data_names_the_command_that_makes_it(tmp_path, capsys) -> None:
+    config = tmp_path / "configs" / "simulated.yaml"
+    config.parent.mkdir()
+    config.write_bytes((ROOT / "configs" / "simulated.yaml").read_bytes())
+    assert main(["run", "--config", str(config), "--workspace", str(tmp_path / "workspace")]) == 2
+    error = capsys.readouterr().err
+    command = error.strip().splitlines()[-1].partition("To get the data: ")[2]
+    assert command == "souk simulate --output .souk/data/simulated"
+    assert f"\t{command.replace('.souk/data/simulated', '$(@D)')}\n" in (ROOT / "Makefile").read_text("utf-8")
 
 
 def test_no_room_leaves_nothing(tmp_path) -> None:
@@ -166,6 +179,10 @@ def server() -> Iterator[ThreadingHTTPServer]:
         (200, b"{}", "another answer"),
         (200, b"[]", "another answer"),
         (200, b'{"predictions": [{"items": []}]}', "Received: 0 items"),
+        (200, b'{"predictions": [{"items": [{"item_id": "shoe"}]}]}', "'shoe', which is not"),
+        (200, b'{"predictions": [{"items": [1]}]}', "another answer"),
+        (200, b'{"predictions": [1]}', "another answer"),
+        (200, b'{"predictions": []}', "another number"),
     ],
 )
 def test_a_server_that_is_no_recommender(server, status, body, wanted, tmp_path, capsys) -> None:

@@ -203,3 +203,10 @@ def test_sizes_of_the_committed_config_are_the_defaults():
     size = Size()
     assert f"{size.users:,} users, {size.items:,} items, {size.days} days" in text
     assert Parameters().slate_size == load_config(ROOT / "configs/simulated.yaml").deploy.slate_size
+
+
+def test_the_page_names_every_constant_with_its_value():
+    text = (ROOT / "docs/simulator.md").read_text("utf-8")
+    for name, value in Parameters().to_json().items():
+        assert f"| `{name}` | {value:g} |" in text, name
+    assert f"`--users`, `--items`, `--days` | {Size().users:,}, {Size().items:,}, {Size().days} |" in text

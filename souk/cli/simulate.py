@@ -5,26 +5,30 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from souk.errors import SoukError
 from souk.folders import placed
+from souk.simulator.parameters import Parameters, Size
 
 if TYPE_CHECKING:
     from souk.simulator.simulation import Beginning
     from souk.simulator.truth import Truth
 
-USERS, ITEMS, DAYS, SEED = 2_500, 1_000, 90, 1
+DEFAULT = Size()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", help="the folder to write (needed)")
-    parser.add_argument("--users", type=int, metavar="N", help=f"users (default: {USERS:,})")
-    parser.add_argument("--items", type=int, metavar="M", help=f"items (default: {ITEMS:,})")
-    parser.add_argument("--days", type=int, default=DAYS, metavar="D", help="simulated days (default: %(default)s)")
-    parser.add_argument("--seed", type=int, metavar="S", help=f"of every random draw (default: {SEED})")
+    parser.add_argument("--users", type=int, metavar="N", help=f"users (default: {DEFAULT.users:,})")
+    parser.add_argument("--items", type=int, metavar="M", help=f"items (default: {DEFAULT.items:,})")
+    parser.add_argument(
+        "--days", type=int, default=DEFAULT.days, metavar="D", help="simulated days (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help=f"of every random draw (default: {DEFAULT.seed})")
     parser.add_argument(
         "--policy", default="mix", metavar="NAME", help="what users are shown: popular, random, mix (the default: some"
         " slates at random, the others popular), or the address of a served release, http://HOST:PORT/v1/models/souk",
@@ -101,19 +105,20 @@ def _free(output: str | None, force: bool) -> Path:
 
 
 def _beginning(arguments: argparse.Namespace) -> Beginning:
-    from souk.simulator.parameters import MAX_DAYS, Parameters, Size
     from souk.simulator.simulation import going_on, new_marketplace
     from souk.simulator.truth import read_truth
 
+    given = {name: getattr(arguments, name) for name in ("users", "items", "days", "seed")}
+    given = {name: value for name, value in given.items() if value is not None}
     if arguments.after is None:
-        given = {"users": USERS, "items": ITEMS, "seed": SEED}
-        size = {name: value if (v := getattr(arguments, name)) is None else v for name, value in given.items()}
-        return new_marketplace(Size(days=arguments.days, **size), Parameters())
-    if arguments.users is not None or arguments.items is not None:
+        return new_marketplace(replace(DEFAULT, **given), Parameters())
+    if "users" in given or "items" in given:
         raise SoukError("--after without --users and --items", "both", "The marketplace has its users and items.")
-    if not 1 <= arguments.days <= MAX_DAYS:
-        raise SoukError(f"--days to be a whole number from 1 to {MAX_DAYS:,}", f"{arguments.days}", "Choose another.")
-    return going_on(read_truth(Path(arguments.after)))
+    beginning = going_on(read_truth(Path(arguments.after)))
+    world = beginning.world
+    size = Size(len(world.users.ids), len(world.items.ids), seed=beginning.course.seed)
+    replace(size, **given).check(world.parameters)
+    return beginning
 
 
 def _score(arguments: argparse.Namespace) -> int:

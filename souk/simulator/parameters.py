@@ -10,7 +10,8 @@ from souk.errors import SoukError
 
 START = 1_704_067_200_000  # 2024-01-01, UTC epoch milliseconds
 MAX_DAYS = 3_650
-MAX_ROWS = 10_000_000  # users or items: what is held in memory
+MAX_ROWS = 1_000_000  # users or items: what is held in memory
+MAX_LEVELS = 200_000_000  # users times days: bytes of the truth about trust
 
 
 @dataclass(frozen=True)
@@ -122,3 +123,7 @@ class Size:
             if not least <= value <= most:
                 expected = f"--{field.name} to be a whole number from {least:,} to {most:,}"
                 raise SoukError(expected, f"{value}", remedy.get(field.name, "Choose another number."))
+        if self.users * self.days > MAX_LEVELS:
+            received = f"{self.users:,} users and {self.days:,} days"
+            expected = f"at most {MAX_LEVELS:,} days of users, which are held in memory"
+            raise SoukError(expected, received, "Simulate fewer users, or go on later with --after.")

@@ -22,7 +22,7 @@ from souk.simulator.truth import Truth
 SAMPLES, SEED = 2_000, 0
 MEASURES = tuple(field.name for field in fields(SlateTruth))
 LONGEST = 200  # items of a slate
-CHUNK = 256  # users whose every item is looked at at once
+PAIRS = 500_000  # users times items that are looked at at once
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,9 @@ def simple_slates(truth: Truth, users: np.ndarray, k: int, time: int) -> dict[st
     popular = np.tile(truth.popular[truth.row(time)][:k], (len(users), 1))
     slates = {"random": drawn, "popular": popular, "most clicks": np.empty_like(drawn)}
     slates["most satisfaction"] = np.empty_like(drawn)
-    for start in range(0, len(users), CHUNK):
-        rows = slice(start, start + CHUNK)
+    chunk = max(1, PAIRS // len(pool))
+    for start in range(0, len(users), chunk):
+        rows = slice(start, start + chunk)
         everything = np.tile(pool, (len(users[rows]), 1))
         chances = odds(truth.world, users[rows], everything, np.full(len(users[rows]), time))
         for name, worth in (("most clicks", chances.click), ("most satisfaction", chances.kept)):

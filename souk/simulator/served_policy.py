@@ -64,8 +64,12 @@ class Served:
         propensity = np.zeros((len(answers), k))
         source = np.zeros(len(answers), np.int64)
         for row, answer in enumerate(answers):
-            items[row], propensity[row] = self._slate(answer, k)
-            name = (str(answer.get("release", "")), str(answer.get("arm", "")))
+            try:
+                items[row], propensity[row] = self._slate(answer, k)
+                name = (str(answer.get("release", "")), str(answer.get("arm", "")))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                received = f"another answer ({type(error).__name__})"
+                raise SoukError(f"slates from {self._address}", received, "Name a model that Souk serves.") from error
             if name not in self.sources:
                 self.sources.append(name)
             source[row] = self.sources.index(name)
@@ -102,7 +106,8 @@ class Served:
         body = f'{{"instances": [{", ".join(instances)}]}}'.encode()
         call = urllib.request.Request(self._address, body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(call, timeout=TIMEOUT_SECONDS) as answer:  # nosec B310: http or https, checked
+            # http or https: check_policy has seen to it
+            with urllib.request.urlopen(call, timeout=TIMEOUT_SECONDS) as answer:  # nosec B310
                 predictions: list[dict[str, Any]] = json.loads(answer.read())["predictions"]
         except urllib.error.HTTPError as error:
             received = f"status {error.code}: {error.read(500).decode(errors='replace')}"
