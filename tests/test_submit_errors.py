@@ -112,6 +112,52 @@ def test_a_token_file_that_is_missing(url: str, kubeflow: Kubeflow, config: Path
     assert kubeflow.requests == []
 
 
+@pytest.mark.parametrize("text", ["", "\n", "secret\nsecret", "s\u20accret", "se cret"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(
+    url: str, kubeflow: Kubeflow, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said, text: str
+) -> None:
+    (tmp_path / "token").write_text(text, "utf-8")
+    assert submit(url, config, "--token-file", str(tmp_path / "token")) == 2
+    error = said()
+    assert "a token of one line of visible ASCII characters" in error
+    assert "cret" not in error
+    assert kubeflow.requests == []
+    if text:
+        monkeypatch.setenv("SOUK_KFP_TOKEN", text)
+        assert submit(url, config) == 2
+        assert "Received: SOUK_KFP_TOKEN" in said()
+
+
+def test_a_token_of_the_environment_may_end_with_a_line_break(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOUK_KFP_TOKEN", "secret\n")
+    with serve(Kubeflow(token="secret")) as url:
+        assert submit(url, config) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--poll", "-1"),
+        ("--poll", "nan"),
+        ("--deadline", "0"),
+        ("--deadline", "inf"),
+        ("--accelerators", "-1"),
+        ("--tag", "latest"),
+        ("--tag", "a b"),
+        ("--registry", "https://ghcr.io"),
+        ("--registry", "ghcr.io/US"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_before_anything_is_made(
+    url: str, kubeflow: Kubeflow, config: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        submit(url, config, "--wait", *words)
+    assert end.value.code == 2
+    assert f"argument {words[0]}: expected" in capsys.readouterr().err
+    assert kubeflow.requests == []
+
+
 def test_a_namespace_without_the_right(config: Path, said) -> None:
     kubeflow = Kubeflow(many_users=True)
     with serve(kubeflow) as url:

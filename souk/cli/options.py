@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 
 def add_workspace(parser: argparse.ArgumentParser, default: str = ".souk") -> None:
@@ -16,6 +17,40 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text!r}")
     return int(text)
+
+
+def at_least_zero(text: str) -> int:
+    """A whole number."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, received {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, received {text!r}")
+    return value
+
+
+def registry(text: str) -> str:
+    """A registry of images and a path in it, or "" for none."""
+    if not re.fullmatch(r"|[\w.-]+(:\d+)?(/[a-z0-9._-]+)*/?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"expected a registry without a scheme, as ghcr.io/us, received {text!r}")
+    return text
+
+
+def image_tag(text: str) -> str:
+    """A tag of images that does not move, or "" for none."""
+    if text == "latest" or not re.fullmatch(r"|\w[\w.-]{0,127}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"expected a tag of its own for each content, as 0.1.0-ab12, received {text!r}"
+        )
+    return text
 
 
 def cron_line(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -40,10 +41,22 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--registry", default="", metavar="R", help="registry of the images, not the compiled one")
-    parser.add_argument("--tag", default="", metavar="T", help="tag of the images; never a moving one")
     parser.add_argument(
-        "--accelerators", type=int, default=0, metavar="N", help="accelerators a training step asks for"
+        "--registry",
+        type=options.registry,
+        default="",
+        metavar="R",
+        help="registry of the images, not the compiled one",
+    )
+    parser.add_argument(
+        "--tag", type=options.image_tag, default="", metavar="T", help="tag of the images; never a moving one"
+    )
+    parser.add_argument(
+        "--accelerators",
+        type=options.at_least_zero,
+        default=0,
+        metavar="N",
+        help="accelerators a training step asks for",
     )
     parser.add_argument("--accelerator", default="", metavar="TYPE", help="resource name (default: nvidia.com/gpu)")
 
@@ -56,8 +69,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline-root", metavar="URL", help="where artifacts go (default: the server's)")
     parser.add_argument("--service-account", metavar="NAME", help="the steps' account (default: the server's)")
     parser.add_argument("--wait", action="store_true", help="follow the run to its end")
-    parser.add_argument("--deadline", type=float, default=720.0, metavar="MIN", help="of --wait (default: 720 minutes)")
-    parser.add_argument("--poll", type=float, default=10.0, metavar="S", help="how often --wait asks (default: 10 s)")
+    parser.add_argument(
+        "--deadline", type=options.positive, default=720.0, metavar="MIN", help="of --wait (default: 720 minutes)"
+    )
+    parser.add_argument(
+        "--poll", type=options.positive, default=10.0, metavar="S", help="how often --wait asks (default: 10 s)"
+    )
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
         "--cron", type=options.cron_line, metavar="LINE", help='run again and again, as "0 3 * * *" (UTC)'
@@ -120,16 +137,29 @@ def _local_paths(data: Data) -> list[str]:
 def _token(file: str, value: str) -> Callable[[], str] | None:
     """Reads the token of `file` anew each time, else gives `value`; None where there is neither."""
     if not file:
-        return (lambda: value) if value else None
+        token = _visible(value, TOKEN) if value else ""
+        return (lambda: token) if token else None
 
     def read() -> str:
         try:
-            return Path(file).read_text(encoding="utf-8").strip()
+            return _visible(Path(file).read_text(encoding="utf-8"), file)
         except (OSError, UnicodeDecodeError) as error:
             raise SoukError("a file with a token", f"{file} ({error})", "Give it with --token-file FILE.") from error
 
     read()
     return read
+
+
+def _visible(text: str, source: str) -> str:
+    """The token in a text. One that no header can carry is refused here: the HTTP client would show it."""
+    token = text.strip()
+    if not re.fullmatch(r"[!-~]+", token):
+        raise SoukError(
+            "a token of one line of visible ASCII characters",
+            f"{source}, {'with others in it' if token else 'which is empty'}",
+            "Give it with --token-file FILE.",
+        )
+    return token
 
 
 def _wait(arguments: argparse.Namespace, server: Server, run_id: str, spec: dict[str, Any]) -> int:
