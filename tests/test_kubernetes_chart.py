@@ -1,0 +1,157 @@
+"""What the chart takes, refuses, renders and says."""
+
+import argparse
+import importlib
+import subprocess
+
+import pytest
+import yaml
+
+import souk.drift.cli
+from components.images import image
+from souk.cli import COMMANDS
+from tests.helm_chart import CHART, DRIFT, FIRST, INSTALL, helm_template, template
+from tests.kserve_webhook import refusal
+from tests.kubernetes_objects import problems
+from tests.requirements import require
+
+
+@pytest.mark.parametrize("milvus", ["", "http://milvus:19530"])
+def test_the_server_takes_the_arguments_that_it_is_given(milvus: str) -> None:
+    runtime = template("--set", f"recommender.milvusUri={milvus}")["ServingRuntime", "souk"]
+    command, *words = runtime["spec"]["containers"][0]["args"]
+    module = importlib.import_module(COMMANDS[command][0])
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    module.configure(parser)
+    arguments = parser.parse_args(words)
+    assert (arguments.host, arguments.release) == ("0.0.0.0", "/mnt/models")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--values", "values-local.yaml"), ("--values", "values-production.yaml"), DRIFT]
+)
+def test_the_chart_passes_lint(arguments: tuple[str, ...]) -> None:
+    helm = require("helm", INSTALL)
+    command = [helm, "lint", "--strict", ".", *arguments]
+    subprocess.run(command, check=True, capture_output=True, cwd=CHART)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--values", str(CHART / "values-local.yaml")),
+        ("--values", str(CHART / "values-production.yaml")),
+        DRIFT,
+        ("--set", "recommender.mode=knative"),
+        ("--set", "recommender.env[0].name=A", "--set", "recommender.env[0].value=b"),
+        ("--set", "recommender.storageUri="),
+    ],
+    ids=str,
+)
+def test_what_the_chart_renders_is_valid(arguments: tuple[str, ...]) -> None:
+    rendered = template(*arguments)
+    assert [problem for document in rendered.values() for problem in problems(document)] == []
+    services = [document for (kind, _), document in rendered.items() if kind == "InferenceService"]
+    assert [refusal(service, None) for service in services] == [""] * len(services)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "recommender.replicas=2",
+        "recommender.mode=serverless",
+        "recommender.storageUri=/releases",
+        "recommender.resources.request.cpu=1",
+        "recommender.env[0].nam=A",
+        "image.serve=souk-serve:latest",
+        "image.serv=x:1",
+        "drift.enable=true",
+        "drift.release=current",
+        "workspace.size=much",
+        "monitoring.interval=15",
+        "pipeline.account=x",
+        "rollout=x",
+    ],
+)
+def test_the_chart_refuses_an_unknown_or_wrong_setting(wrong: str) -> None:
+    run = helm_template("--set", wrong)
+    assert run.returncode != 0
+    assert "values don't meet the specifications of the schema" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("minReplicas=2", "recommender.minReplicas 2 is above recommender.maxReplicas 1"),
+        ("maxReplicas=2", "recommender.milvusUri: several servers need a Milvus server"),
+    ],
+)
+def test_the_chart_refuses_servers_that_cannot_be(value: str, told: str) -> None:
+    run = helm_template("--set", f"recommender.{value}")
+    assert run.returncode != 0
+    assert told in run.stderr
+
+
+def test_drift_wants_a_release_to_compare_with() -> None:
+    run = helm_template("--set", "drift.enabled=true")
+    assert run.returncode != 0
+    assert "drift.release: the name of the release to compare with" in run.stderr
+
+
+def test_the_logger_sends_to_the_drift_detector() -> None:
+    rendered = template(*DRIFT)
+    detector = rendered["InferenceService", "souk-drift"]
+    url = rendered["InferenceService", "souk"]["spec"]["predictor"]["logger"]["url"]
+    # KServe's service of a predictor in Standard mode is <name>-predictor; the model has the name of souk-drift serve.
+    assert url == "http://souk-drift-predictor.souk.svc.cluster.local/v1/models/souk-drift:predict"
+    assert detector["spec"]["predictor"]["containers"][0]["image"] == image("drift")
+    assert "logger" not in template()["InferenceService", "souk"]["spec"]["predictor"]
+
+
+def test_the_detector_takes_the_arguments_that_it_is_given() -> None:
+    [container] = template(*DRIFT)["InferenceService", "souk-drift"]["spec"]["predictor"]["containers"]
+    arguments = souk.drift.cli.parser().parse_args(container["args"])
+    assert (arguments.host, arguments.http_port, arguments.model_name) == ("0.0.0.0", 8080, "souk-drift")
+    assert arguments.release == f"/workspace/releases/{FIRST}"
+
+
+def test_the_role_is_what_the_deploy_step_needs_and_no_more() -> None:
+    rules = template()["Role", "souk-pipeline"]["rules"]
+    allowed = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    services = {("inferenceservices", verb) for verb in ("get", "create", "patch")}
+    assert allowed == services | {(resource, verb) for resource in ("pods", "events") for verb in ("get", "list")}
+
+
+def test_several_servers_have_a_disruption_budget() -> None:
+    assert ("PodDisruptionBudget", "souk") not in template()
+    budget = template("--values", str(CHART / "values-production.yaml"))["PodDisruptionBudget", "souk"]
+    assert budget["spec"]["maxUnavailable"] == 1
+
+
+def test_notes_tell_who_owns_the_service() -> None:
+    helm = require("helm", INSTALL)
+    command = [helm, "install", "souk", str(CHART), "--dry-run=client", "--namespace", "souk"]
+    for uri, *told in (
+        ("pvc://a/b", "The chart owns the InferenceService"),
+        ("", "target: inference_service", "also to be recommender.milvusUri", "The logger is not there yet"),
+    ):
+        run = subprocess.run(
+            [*command, *DRIFT, "--set", f"recommender.storageUri={uri}"], capture_output=True, text=True, check=False
+        )
+        assert [words for words in told if words not in run.stdout] == [], run.stderr
+        assert ("The logger is not there yet" in run.stdout) is (not uri)
+
+
+def test_the_chart_carries_a_dataset_config_unchanged() -> None:
+    config = CHART / "values-local.yaml"  # any YAML file
+    rendered = template("--set-file", f"dataset.config={config}")
+    assert rendered["ConfigMap", "souk-dataset"]["data"]["movielens_100k.yaml"] == config.read_text("utf-8")
+
+
+def test_without_a_release_the_chart_has_no_inference_service() -> None:
+    assert "InferenceService" not in {kind for kind, _ in template("--set", "recommender.storageUri=")}
+
+
+def test_the_chart_has_no_dependencies() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    assert "dependencies" not in chart
