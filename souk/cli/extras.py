@@ -12,6 +12,7 @@ from souk.errors import SoukError
 NEEDS = {
     "demo": ("serve",),
     "deploy": ("deploy",),
+    "drift-demo": ("serve",),
     "init": ("preprocess",),
     "recommend": ("serve",),
     "run": ("pipeline", "preprocess", "train", "index", "deploy"),
