@@ -111,7 +111,10 @@ def test_the_drift_story_is_what_the_chart_renders() -> None:
     expected = rendered["InferenceService", "souk-drift"]
     for container in expected["spec"]["predictor"]["containers"]:
         del container["imagePullPolicy"]
+    assert detector["metadata"]["name"] == expected["metadata"]["name"]
+    assert detector["metadata"]["annotations"] == expected["metadata"]["annotations"]
     assert detector["spec"] == expected["spec"]
+    assert recommender["metadata"] == {"name": "souk"}
     logger = rendered["InferenceService", "souk"]["spec"]["predictor"]["logger"]
     assert recommender["spec"] == {"predictor": {"logger": logger}}  # what the deploy step does not manage
 

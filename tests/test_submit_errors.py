@@ -52,6 +52,13 @@ def test_a_host_without_a_scheme(config: Path, said) -> None:
     assert "--host to be a URL. Received: 'localhost:8888'." in said()
 
 
+def test_a_host_with_a_password_is_refused_and_not_shown(config: Path, said) -> None:
+    assert submit("https://user:secret@127.0.0.1:9", config) == 2
+    error = said()
+    assert "--host without a user and password" in error
+    assert "secret" not in error
+
+
 def test_a_login_page_that_answers_200(kubeflow: Kubeflow, url: str, config: Path, said) -> None:
     kubeflow.broken["healthz_service_get_healthz"] = (200, LOGIN)
     assert submit(url, config) == 2

@@ -47,6 +47,8 @@ class Server:
         """
         if not self.host.startswith(("http://", "https://")):
             raise SoukError("--host to be a URL", repr(self.host), "Write http://HOST:PORT or https://HOST.")
+        if "@" in self.host:  # links and errors show the host
+            raise SoukError("--host without a user and password", "one with them", "Give a token: --token-file FILE.")
         if self.authority and not os.path.isfile(self.authority):
             raise SoukError("a file with a certificate", self.authority, "Give it with --ca-cert FILE.")
         configuration = kfp_server_api.Configuration(host=self.host)
