@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from souk.errors import SoukError
+from souk.release.inference_service import Traffic, stages, storage_uri
 from tests.kubernetes_fixtures import NEW, NEXT, OLD, ROOT, SERVICES, TestCluster, rollout, running, until
 
 MODES = ["standard", "knative"]
@@ -184,3 +185,20 @@ def test_an_api_that_is_away_for_a_moment_is_waited_for(cluster, settings):
     del cluster.kserve.broken[OLD]
     worker.join(20)
     assert results == [True]
+
+
+def test_a_promotion_waits_for_the_canary_as_it_is_before_it_gets_everything(settings):
+    old, new = (storage_uri(settings, release) for release in (OLD, NEW))
+    canary = {
+        "standard": Traffic(old, percent=10, canary=new, canary_name="c"),
+        "knative": Traffic(new, percent=10),
+    }[settings.mode]
+    first, last = stages(settings, NEW, 0, canary)
+    assert first == canary
+    assert (last.uri, last.percent, last.canary) == (new, None, "")
+
+
+def test_a_change_of_the_replicas_comes_with_the_next_release(settings):
+    more = settings.model_copy(update={"min_replicas": 2, "max_replicas": 3})
+    for percent in (0, 10):
+        assert stages(more, NEW, percent, Traffic(storage_uri(settings, OLD)))[-1].replicas == (2, 3)
