@@ -27,7 +27,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
     """The error for a `name` that is not among the `known` ones; it names the nearest."""
     names = sorted(known)
     if not names:
-        return SoukError(f"no {what}: there is none here", repr(name), "Leave it out.")
+        return SoukError(f"{what}, and there is none here", repr(name))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     remedy = f"Did you mean {near[0]!r}?" if near else "Use one of these names."
     return SoukError(f"{what} to be one of {', '.join(names)}", repr(name), remedy)

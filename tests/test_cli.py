@@ -81,8 +81,8 @@ def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys
         (["submit", "--host", "http://127.0.0.1:9", "--config", "none.yaml"], "Received: none.yaml."),
         (["demo"], "Expected a current release in .souk. Received: none."),
         (["rollback"], "Expected a release before the current one. Received: none."),
-        (["release", "show", "gone"], "Received: 'gone'."),
-        (["release", "verify", "current"], "Received: 'current'."),
+        (["release", "show", "gone"], "Received: 'gone', and"),
+        (["release", "verify", "current"], "Received: 'current', and"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(
@@ -175,3 +175,14 @@ def test_every_parameter_of_the_pipeline_is_given(config: Path) -> None:
     assert values["gate_margin"] == "0.25"
     assert json.loads(values["beam_options"]) == ["--a=1", "--b"]
     assert yaml.safe_load(values["ingest_config"])["name"] == "small"
+
+
+def test_what_the_disk_refuses_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    events = tmp_path / "events.csv"
+    events.write_text("user_id,item_id,event_type,timestamp\nu,i,click,1700000000\nv,j,click,1700003600\n", "utf-8")
+    assert main(["init", "--events", str(events), "--output", str(tmp_path / "file" / "x.yaml")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("souk init: Expected ")
+    assert "Not a directory" in told or "File exists" in told
+    assert told.count("\n") == 1

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.config import DatasetConfig, load_config
+from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
 from souk.ingest.first_config import first_config, write_config
 from souk.ingest.profile import Column, guess_kind
@@ -216,3 +216,25 @@ def test_a_config_is_not_overwritten_without_force(tmp_path: Path) -> None:
 )
 def test_kinds(name: str, values: list[Any], kind: Kind | None) -> None:
     assert guess_kind(Column(name, pa.array(values))).kind == kind
+
+
+def test_words_that_are_no_true_or_false_do_not_say_what_is_available(tmp_path):
+    events, items = tmp_path / "events.csv", tmp_path / "items.csv"
+    rows = [f"u{n % 20},i{n % 30},click,{1_700_000_000 + n * 3600}" for n in range(300)]
+    events.write_text("\n".join(["user_id,item_id,event_type,timestamp", *rows]), "utf-8")
+    answers = [f"i{n},{'ja' if n % 3 else 'nein'}" for n in range(30)]
+    items.write_text("\n".join(["item_id,In Stock", *answers]), "utf-8")
+    config = parse_config(first_config(str(events), str(items), None, "shop"))
+    assert "available" not in config.data.items.columns
+    assert config.columns.items == {"in_stock": "categorical"}
+    assert config.ingest.quarantine_threshold == 0.05
+
+
+def test_a_table_that_would_be_refused_is_not_let_through(tmp_path):
+    events, items = tmp_path / "events.csv", tmp_path / "items.csv"
+    rows = [f"u{n % 20},i{n % 30},click,{1_700_000_000 + n * 3600}" for n in range(300)]
+    events.write_text("\n".join(["user_id,item_id,event_type,timestamp", *rows]), "utf-8")
+    items.write_text("\n".join(["item_id,price", *(f"i{n},-{n + 1}.5" for n in range(30))]), "utf-8")
+    text = first_config(str(events), str(items), None, "shop")
+    assert "The contract refuses 100.0% of items: a column above is not what it seems." in text
+    assert parse_config(text).ingest.quarantine_threshold == 0.05

@@ -58,6 +58,17 @@ def _run(command: str, words: list[str]) -> int:
             raise
         print(f"souk {command}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if arguments.debug:
+            raise
+        print(f"souk {command}: {_of_disk(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\nsouk {command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _of_disk(error: OSError) -> SoukError:
+    """What the operating system refused, as one line."""
+    place = f"{error.filename} to be readable or writable" if error.filename else "the operating system to help"
+    return SoukError(place, error.strerror or str(error), "Check path, rights and free space; --debug tells where.")

@@ -89,7 +89,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     (folder / "windows.json").write_text(windows.to_json(), encoding="utf-8")
     items = item_table(pq.read_table(tables / "items.parquet"), spec)
     pq.write_table(items, folder / "items.parquet")
-    report(f"windows: {windows}")
+    report(f"windows: {windows.text()}")
     with tft_beam.Context(temp_dir=str(folder / "temporary"), force_tf_compat_v1=False):
         analyze_names(tables, folder, spec, runner)
         report("users and items analysed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,11 @@ class Windows:
     validation_start: int
     test_start: int
     end: int
+
+    def text(self) -> str:
+        """The boundaries as dates, for people."""
+        days = (datetime.fromtimestamp(time / 1000, UTC).strftime("%Y-%m-%d %H:%M") for time in asdict(self).values())
+        return "validation from {}, test from {}, end {} (UTC)".format(*days)
 
     def to_json(self) -> str:
         """The content of `windows.json`."""

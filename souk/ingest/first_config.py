@@ -20,6 +20,7 @@ from souk.ingest.profile import SAMPLE_ROWS
 from souk.ingest.reading import Reading
 from souk.ingest.schemas import contract_schema
 
+MOST_REFUSED = 0.5  # share of a table
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
@@ -90,8 +91,11 @@ def _render(name: str, tables: dict[str, Table], refused: dict[str, float] | Non
     if refused:
         worst = max(refused.values())
         shares = ", ".join(f"{share:.1%} of {key}" for key, share in refused.items() if share > 0)
-        bar = min(1.0, np.ceil(100 * (worst * 1.1 + 0.01)) / 100)
-        lines += ["", "ingest:", f"  quarantine_threshold: {bar:g}  # the contract refuses {shares}; 0.05 is usual"]
+        bar = np.ceil(100 * (worst * 1.1 + 0.01)) / 100
+        if worst > MOST_REFUSED:  # a bar above that would be none: a guess above is wrong
+            lines += ["", f"# The contract refuses {shares}: a column above is not what it seems. Mend it, then run."]
+        else:
+            lines += ["", "ingest:", f"  quarantine_threshold: {bar:g}  # the contract refuses {shares}; 0.05 is usual"]
     return "\n".join(lines) + "\n"
 
 

@@ -128,6 +128,7 @@ def map_time(table: Table) -> None:
         table.source = table.source.model_copy(update={"timestamp_unit": unit})
 
 
+FEW_WRONG = 0.05  # share of values that are no true or false in a column that is
 MOST_TYPES = 12  # values of a column that could be event types
 
 
@@ -187,6 +188,8 @@ def map_rest(table: Table) -> None:
         if column is None or column.nested or (target == "event_id" and column.distinct < len(column.values)):
             continue
         if known[target].type == "double" and not column.numeric:
+            continue
+        if known[target].type == "bool" and cells.parse_bool(column.values)[1].mean() > FEW_WRONG:
             continue
         if target == "created_at" and column.time_unit not in ("native", table.source.timestamp_unit):
             continue

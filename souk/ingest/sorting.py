@@ -13,13 +13,15 @@ import pyarrow as pa
 from souk.ingest.memory import check_fits
 
 PART_ROWS = 1 << 19
+MOST_PARTS = 500  # each is an open file, of which most systems allow a process 1,024
 ROW = pa.field("row", pa.int64())  # the number of a row in its table
 Cut = tuple[int, str]
 
 
 def cuts(times: pa.Array, ids: pa.Array, rows: int) -> list[Cut]:
-    """Places between parts of about PART_ROWS of `rows` rows, from a sample of their times and ids."""
-    parts = -(-rows // PART_ROWS)
+    """Places between parts of about PART_ROWS of `rows` rows, larger ones where that makes more than MOST_PARTS, from a
+    sample of their times and ids."""
+    parts = min(MOST_PARTS, -(-rows // PART_ROWS))
     if parts < 2 or not len(times):
         return []
     ordered = sorted(zip(times.to_pylist(), ids.to_pylist(), strict=True))

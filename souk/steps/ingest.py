@@ -55,7 +55,10 @@ def ingest(
     with _spill(Path(tables).parent) as spill:
         checked: dict[str, Validated] = {}
         for name in TABLES:
-            table = TableSource(name, getattr(sections.data, name) or Source(path=""), kinds[name])
+            source = getattr(sections.data, name)
+            table = TableSource(name, source or Source(path=""), kinds[name])
+            if source:
+                report(f"{name}: reading {source.path}")
             widths = sections.columns.widths_of(name)
             rules = Rules(sections.name, given.get(name, ""), folder, sections.ingest.outliers, latest, widths)
             (spill / name).mkdir()
