@@ -12,7 +12,7 @@ from tests.kfp_server import Kubeflow, serve
 from tests.submit_fixtures import *  # noqa: F403
 from tests.submit_fixtures import asked, submit
 
-WAIT = ("--wait", "--poll", "0")
+WAIT = ("--wait", "--poll", "0.001")
 
 
 def task(name: str, state: str, error: str = "") -> dict:
@@ -62,9 +62,9 @@ def test_the_deadline_ends_the_waiting_and_not_the_run(
     kubeflow: Kubeflow, url: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kubeflow.states = ["RUNNING"]
-    assert submit(url, config, *WAIT, "--deadline", "0") == 2
+    assert submit(url, config, *WAIT, "--deadline", "1e-9") == 2
     error = capsys.readouterr().err
-    assert "Expected the run to end in 0 minutes. Received: RUNNING." in error
+    assert "Expected the run to end in 1e-09 minutes. Received: RUNNING." in error
     assert f"The run {kubeflow.runs[0]['run_id']} goes on there." in error
 
 
