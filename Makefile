@@ -27,9 +27,9 @@ unexport PYTHONPATH
 
 .PHONY: help run serve test check format bench compile images manifests drift-demo drift-test lock tools clean
 
-help: ## Show these targets.
+help:
 	@echo "Souk, a marketplace recommender. Targets:"
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: .venv/.installed $(DATA_$(DATASET)) ## Train on DATASET (movielens_100k) through the whole pipeline, then show it served.
 	souk run --config configs/$(DATASET).yaml
@@ -85,8 +85,7 @@ manifests: ## Render the kustomize manifests from the Helm chart (needs helm: ma
 			--show-only templates/$$name.yaml) && \
 		echo "$$objects" > manifests/overlays/production/$$name.yaml || exit 1; done
 
-# No line in `make help`: it needs a release and an environment of its own (docs/drift.md).
-drift-demo: .venv/.installed .venv-drift/.installed
+drift-demo: .venv/.installed .venv-drift/.installed ## Show the drift detector on the current release: quiet, then an alarm.
 	souk drift-demo --souk-drift .venv-drift/bin/souk-drift
 
 lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to take newer versions.

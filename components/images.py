@@ -108,7 +108,9 @@ def main() -> int:
     for name in arguments.build or IMAGES:
         built = subprocess.run(build_command(name, arguments.registry, tag, engine), cwd=ROOT, check=False)
         if built.returncode:
-            print(f"Expected {engine} to build souk-{name}. Received: exit code {built.returncode}.", file=sys.stderr)
+            remedy = f"What {engine} said stands above; is its daemon running?"
+            received = f"exit code {built.returncode}"
+            print(f"Expected {engine} to build souk-{name}. Received: {received}. {remedy}", file=sys.stderr)
             return 1
     print(f"tag {tag}")
     return 0

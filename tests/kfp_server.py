@@ -65,6 +65,7 @@ class Kubeflow:
     experiments: list[Json] = field(default_factory=list)
     pipelines: list[Json] = field(default_factory=list)
     versions: list[Json] = field(default_factory=list)
+    platforms: dict[str, list[Json]] = field(default_factory=dict)  # by name of a version
     runs: list[Json] = field(default_factory=list)
     recurring: list[Json] = field(default_factory=list)
 
@@ -105,14 +106,17 @@ class Kubeflow:
 
     def upload_pipeline_version(self, query: Json, file: bytes) -> Json:
         pipeline = self._one(self.pipelines, "pipeline_id", query.get("pipelineid", ""), missing=400)
-        spec = yaml.safe_load(file)
+        spec, *platform = yaml.safe_load_all(file)
         try:
             json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+            for each in platform:
+                json_format.ParseDict(each, pipeline_spec_pb2.PlatformSpec())
         except json_format.ParseError as error:
             raise Refused(400, f"Invalid input error: invalid v2 pipeline spec: {error}") from error
         mine = [v for v in self.versions if v["pipeline_id"] == pipeline["pipeline_id"]]
         version = {"name": query["name"], "display_name": query["name"], "pipeline_id": pipeline["pipeline_id"]}
         self._unique(mine, "name", version)
+        self.platforms[query["name"]] = platform
         return self._add(self.versions, "pipeline_version_id", {**version, "pipeline_spec": spec})
 
     def run_service_create_run(self, body: Json, **_: Any) -> Json:

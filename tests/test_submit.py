@@ -55,6 +55,26 @@ def test_a_version_of_the_pipeline_is_uploaded_and_run(
     assert f"{url}/#/pipelines/details/{pipeline['pipeline_id']}/version/{version['pipeline_version_id']}" in shown
 
 
+def test_every_step_finds_the_workspace_on_its_volume(kubeflow: Kubeflow, url: str, config: Path) -> None:
+    assert submit(url, config, "--registry", "r", "--tag", "1") == 0
+    [version] = kubeflow.versions
+    [platform] = kubeflow.platforms[version["name"]]
+    mounted = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(mounted) == set(version["pipeline_spec"]["deploymentSpec"]["executors"])
+    name = {"constant": "souk-workspace", "pvcNameParameter": {"runtimeValue": {"constant": "souk-workspace"}}}
+    assert all(mounts == {"pvcMount": [{**name, "mountPath": "/workspace"}]} for mounts in mounted.values())
+
+
+def test_without_a_claim_nothing_is_mounted_and_it_is_another_version(
+    kubeflow: Kubeflow, url: str, config: Path
+) -> None:
+    for claim in ("", "another"):
+        assert submit(url, config, "--registry", "r", "--tag", "1", "--volume-claim", claim) == 0
+    first, second = (version["name"] for version in kubeflow.versions)
+    assert kubeflow.platforms[first] == []
+    assert "another" in str(kubeflow.platforms[second])
+
+
 def test_the_same_spec_is_uploaded_once_and_another_one_again(kubeflow: Kubeflow, url: str, config: Path) -> None:
     for words in ((), (), ("--tag", "2")):
         assert submit(url, config, "--registry", "r", *words) == 0

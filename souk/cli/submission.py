@@ -20,9 +20,9 @@ from souk.errors import SoukError
 PIPELINE = "souk-training"
 
 
-def version_name(spec: dict[str, Any]) -> str:
-    """The name of a version: that of Souk and 12 hex digits of the spec, so the same spec has the same name."""
-    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+def version_name(documents: list[dict[str, Any]]) -> str:
+    """The name of a version: that of Souk and 12 hex digits of its content, so the same content has the same name."""
+    digest = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
     return f"souk-{souk.__version__}-{digest[:12]}"
 
 
@@ -44,15 +44,16 @@ class Submission:
         self.made: list[str] = []
         self.experiment_id = self.pipeline_id = self.version_id = self.run_id = ""
 
-    def upload(self, spec: dict[str, Any], experiment: str, create: bool) -> None:
-        """Finds or makes the experiment, the pipeline and the version of this spec."""
+    def upload(self, documents: list[dict[str, Any]], experiment: str, create: bool) -> None:
+        """Finds or makes the experiment, the pipeline and the version with this content: a pipeline, a platform."""
         self.experiment_id, new = self.server.experiment(experiment, create)
         self._tell("experiment", experiment, new, f"experiments/details/{self.experiment_id}")
         self.pipeline_id, new_pipeline = self.server.pipeline(PIPELINE)
-        name = version_name(spec)
+        name = version_name(documents)
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"{PIPELINE}.yaml"
-            file.write_text(yaml.dump(spec, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)), encoding="utf-8")
+            file.write_text(yaml.dump_all(documents, Dumper=dumper), encoding="utf-8")
             try:
                 self.version_id, new = self.server.version(self.pipeline_id, name, file)
             except SoukError:

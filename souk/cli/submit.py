@@ -67,6 +67,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--create-experiment", action="store_true", help="make the experiment where there is none")
     parser.add_argument("--run-name", default="", metavar="NAME", help="name of the run (default: the config's)")
     parser.add_argument("--pipeline-root", metavar="URL", help="where artifacts go (default: the server's)")
+    parser.add_argument(
+        "--volume-claim",
+        default="souk-workspace",
+        metavar="NAME",
+        help='volume of the workspace, mounted in every step; "" for none (default: %(default)s)',
+    )
     parser.add_argument("--service-account", metavar="NAME", help="the steps' account (default: the server's)")
     parser.add_argument("--wait", action="store_true", help="follow the run to its end")
     parser.add_argument(
@@ -85,6 +91,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 when the server has taken it and, with --wait, the run succeeded; 1 when the run failed."""
+    from souk.cli import training
     from souk.cli.kubeflow import Server  # kfp takes a second to import
     from souk.cli.submission import Submission
 
@@ -99,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"note: {server.host} has one user and no namespaces; --namespace is left out", file=sys.stderr)
     submission = Submission(server, arguments.ui or server.host, arguments.pipeline_root, arguments.service_account)
     try:
-        submission.upload(spec, arguments.experiment, arguments.create_experiment)
+        documents = training.documents(spec, arguments.volume_claim, arguments.workspace)
+        submission.upload(documents, arguments.experiment, arguments.create_experiment)
         if recurring:
             submission.repeat(arguments.recurring_name or name, values, when=(arguments.cron, arguments.every))
         else:

@@ -69,6 +69,19 @@ def with_data_read_anew(spec: Spec) -> Spec:
     return spec
 
 
+def documents(spec: Spec, claim: str, workspace: str) -> list[Spec]:
+    """What is uploaded: the pipeline and, for Kubernetes, the volume of `claim` at `workspace` in every step's pod.
+
+    The second is what `kfp.kubernetes.mount_pvc` compiles to; servers before 2.15 read `constant`. Without a claim the
+    pipeline stands alone.
+    """
+    if not claim:
+        return [spec]
+    mount = {"constant": claim, "pvcNameParameter": {"runtimeValue": {"constant": claim}}, "mountPath": workspace}
+    executors = {name: {"pvcMount": [mount]} for name in spec["deploymentSpec"]["executors"]}
+    return [spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}]
+
+
 def with_accelerators(spec: Spec, count: int, kind: str = "") -> Spec:
     """The pipeline with `count` accelerators, of resource name `kind` or as compiled, on each training step."""
     for executor in spec["deploymentSpec"]["executors"].values():

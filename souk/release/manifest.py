@@ -38,7 +38,10 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(text)
         del record["sha256"]
         intact = _sealed(record) == text and record["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        remedy = "Name the folder of a release, as .souk/releases/current; `souk run` makes one."
+        raise SoukError(f"a release at {folder}", f"{NAME}: {error.strerror or error}", remedy) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise SoukError(f"a release at {folder}", f"{NAME}: {error!r}", "Deploy it again.") from error
     if not intact:
         raise SoukError(f"{path} as it was written, in format {FORMAT}", "a changed file", "Deploy it again.")

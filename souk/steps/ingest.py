@@ -27,6 +27,7 @@ from souk.readers import fingerprint
 from souk.workspace import Workspace
 
 TABLES = ("events", "items", "users")
+REASONS = 5  # of a table's refused rows that a line of progress names
 
 
 def ingest(
@@ -119,7 +120,9 @@ def _write(checked: dict[str, Validated], content: str, withdraw: bool, folder: 
 
 
 def _line(table: Quarantine) -> str:
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in list(table.reasons.items())[:5])
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in list(table.reasons.items())[:REASONS])
+    if len(table.reasons) > REASONS:
+        reasons += f", {len(table.reasons) - REASONS} more reasons"
     skipped = ", ".join(f"{count:,} by {why}" for why, count in table.left_out.items())
     line = f"{table.name}: {table.read:,} read, {table.refused:,} quarantined" + (f" ({reasons})" if reasons else "")
     return line + (f", skipped {skipped}" if skipped else "")
