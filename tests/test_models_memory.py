@@ -12,22 +12,44 @@ import pytest
 from souk.config import TrainRanker, TrainTwoTower, parse_config
 from souk.features.pipeline import Runner, build
 from souk.features.records import read_records, write_records
+from souk.models.sequences import SHUFFLED_ROWS
 from tests.features_fixtures import CONFIG, bazaar_events, spec_of, write_tables
 
 TOWERS = TrainTwoTower(dim=8, epochs=1, refresh_epochs=1, layers=0, uniform_negatives=16)
 RANKER = TrainRanker(candidates=10, negatives=2, epochs=1)
-STEPS = """
+PEAK = """
 import json, pathlib, re, sys
+def peak():  # of this program alone: what getrusage tells may be that of the one that started it
+    return int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+"""
+READ = (
+    PEAK
+    + """
+from souk.features.transform import load_transform
+from souk.models.sequences import Sequences, read_catalogue
+from souk.spec import Entity, read_spec
+features = sys.argv[1]
+spec = read_spec(f"{features}/spec.json")
+transforms = {str(entity): load_transform(features, entity) for entity in Entity}
+sequences = Sequences.open(features, spec, transforms, read_catalogue(features, spec, transforms["item"]).ids)
+rows = sequences.trained(2**62).rows
+for batch in sequences.batches(256, 0, 2**62, seed=1):
+    pass
+print(json.dumps([rows, peak()]))
+"""
+)
+STEPS = (
+    PEAK
+    + """
 from souk.steps.train_ranker import train_ranker
 from souk.steps.train_two_tower import train_two_tower
 towers, ranker, features, out = sys.argv[1:]
-def peak():  # of this program alone: what getrusage tells may be that of the one that started it
-    return int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
 train_two_tower(towers, "twin", 0, features, f"{out}/towers")
 of_towers = peak()
 train_ranker(ranker, "twin", features, f"{out}/towers", f"{out}/ranker")
 print(json.dumps([of_towers, peak()]))
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +64,7 @@ def built(tmp_path_factory) -> Path:
 def crowd(built: Path, folder: Path, megabytes: int) -> int:
     """The features of so many users that their rows take `megabytes`: each a copy of a user of `built`; how many."""
     shutil.copytree(built, folder)
-    rows, examples = (
-        list(
-            read_records(built / "sequences"),
-        ),
-        pd.read_parquet(built / "examples.parquet"),
-    )
+    rows, examples = list(read_records(built / "sequences")), pd.read_parquet(built / "examples.parquet")
     copies = -(-megabytes * 1_000_000 // sum(row.ByteSize() for row in rows))
     shutil.rmtree(folder / "sequences")
     (folder / "sequences").mkdir()
@@ -68,9 +85,28 @@ def crowd(built: Path, folder: Path, megabytes: int) -> int:
 def peaks(features: Path, out: Path) -> list[int]:
     """The greatest memory of a process that trains towers, and of one that then trains a ranker, KiB."""
     config = [json.dumps({name: s.model_dump()}) for name, s in (("train_two_tower", TOWERS), ("train_ranker", RANKER))]
-    command = [sys.executable, "-c", STEPS, *config, str(features), str(out)]
+    return told(STEPS, *config, features, out)
+
+
+def told(program: str, *arguments: object) -> list[int]:
+    """What a process of `program` prints last."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.slow
+def test_reading_takes_the_same_memory_whatever_there_is_to_read(built, tmp_path):
+    """44 and 265 MB, far more than a fit could take in a test: kept in memory, the rows would be seen."""
+    [file] = (built / "sequences").glob("*.tfrecord")
+    small, large = (tmp_path / f"{copies}" for copies in (64, 384))
+    for folder in (small, large):
+        shutil.copytree(built, folder, ignore=shutil.ignore_patterns("*.tfrecord"))
+        for copy in range(int(folder.name)):
+            (folder / "sequences" / f"{copy}.tfrecord").hardlink_to(file)
+    few, many = told(READ, small), told(READ, large)
+    assert many[0] == 6 * few[0] > 6 * SHUFFLED_ROWS
+    assert many[1] <= 1.15 * few[1]  # 1.01; 1.6 with a cache of the records
 
 
 @pytest.mark.slow
