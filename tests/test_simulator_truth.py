@@ -137,3 +137,13 @@ def test_differences_are_paired(data, tmp_path):
     other = GivenSlates(given.users[::-1], given.items)
     with pytest.raises(SoukError, match="same users"):
         differences(given, values, other, values)
+
+
+def test_popular_items_stand_beside_slates_of_their_length_only(data):
+    users, widest = np.arange(3), data.truth.popular.shape[1]
+    assert simple_slates(data.truth, users, widest, data.truth.end)["popular"].items.shape == (3, widest)
+    assert list(simple_slates(data.truth, users, widest + 1, data.truth.end)) == [
+        "random",
+        "most clicks",
+        "most satisfaction",
+    ]

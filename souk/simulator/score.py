@@ -133,9 +133,11 @@ def simple_slates(truth: Truth, users: np.ndarray, k: int, time: int) -> dict[st
     pool = np.flatnonzero(offered(truth, time))
     k = min(k, len(pool))
     drawn = pool[draw_slates(np.random.default_rng(SEED), len(pool), len(users), k)]
-    popular = np.tile(truth.popular[truth.row(time)][:k], (len(users), 1))
-    slates = {"random": drawn, "popular": popular, "most clicks": np.empty_like(drawn)}
-    slates["most satisfaction"] = np.empty_like(drawn)
+    slates = {"random": drawn}
+    popular = truth.popular[truth.row(time)]
+    if k <= len(popular):  # the truth keeps no more of them, and a shorter slate is no fair comparison
+        slates["popular"] = np.tile(popular[:k], (len(users), 1))
+    slates |= {"most clicks": np.empty_like(drawn), "most satisfaction": np.empty_like(drawn)}
     chunk = max(1, PAIRS // len(pool))
     for start in range(0, len(users), chunk):
         rows = slice(start, start + chunk)
