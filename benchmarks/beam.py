@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.setting import Setting
 from souk.config import load_config
+from souk.progress import peak_mib
 from souk.spec import FeatureSpec
 
 COPIES = (1, 5)
@@ -78,7 +78,7 @@ def main() -> None:
         "events": int(counts["events"]),
         "seconds": round(seconds, 1),
         "events/s": round(counts["events"] / seconds),
-        "peak MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak MiB": round(peak_mib()),
     }
     print(json.dumps(row))
 

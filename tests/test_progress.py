@@ -77,3 +77,11 @@ def test_what_could_not_be_measured_does_not_reach_the_metadata(tmp_path: Path) 
 
     progress.record(Artifact, {"auc": float("nan"), "loss": 0.5})
     assert Artifact.metadata == {"loss": 0.5}
+
+
+def test_memory_is_that_of_the_step_and_not_of_its_parent() -> None:
+    held = bytearray(400 << 20)
+    held[::4096] = b"x" * len(held[::4096])
+    told = float(lines(step("pass"), progress.PEAK)[0])
+    assert 5 < told < 200
+    assert len(held)
