@@ -31,3 +31,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     remedy = f"Did you mean {near[0]!r}?" if near else "Use one of these names."
     return SoukError(f"{what} to be one of {', '.join(names)}", repr(name), remedy)
+
+
+def of_disk(error: OSError) -> SoukError:
+    """What the operating system refused, for a command that has no better word for it."""
+    place = f"{error.filename} to be readable or writable" if error.filename else "the operating system to help"
+    return SoukError(place, error.strerror or str(error), "Check the path, your rights and the free space.")

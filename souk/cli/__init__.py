@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import souk
 from souk.cli import extras
-from souk.errors import SoukError
+from souk.errors import SoukError, of_disk
 
 # Command: its module, and what `souk --help` says. A module has `configure(parser)` and `run(arguments) -> exit code`.
 COMMANDS = {
@@ -61,14 +61,8 @@ def _run(command: str, words: list[str]) -> int:
     except OSError as error:
         if arguments.debug:
             raise
-        print(f"souk {command}: {_of_disk(error)}", file=sys.stderr)
+        print(f"souk {command}: {of_disk(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nsouk {command}: interrupted", file=sys.stderr)
         return 130
-
-
-def _of_disk(error: OSError) -> SoukError:
-    """What the operating system refused, as one line."""
-    place = f"{error.filename} to be readable or writable" if error.filename else "the operating system to help"
-    return SoukError(place, error.strerror or str(error), "Check path, rights and free space; --debug tells where.")

@@ -52,7 +52,7 @@ def check(monitor: Monitor, reader: RowReader, folder: str | Path, now: int) -> 
     for name in names:
         of_file: Counter[str] = Counter()
         windows += monitor.take(_rows(Path(folder, name), reader, now, of_file), of_file, file=name)
-    windows += monitor.close_old(now)
+    windows += monitor.close_due(now)
     taken = Counter(monitor.state.totals()) - before
     return Pass(len(names), taken["rows_record"], taken["other_release"], tuple(windows))
 

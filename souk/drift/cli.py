@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from souk.errors import SoukError
+from souk.errors import SoukError, of_disk
 
 if TYPE_CHECKING:
     from souk.drift.session import Session
@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except SoukError as error:
         print(f"souk-drift {arguments.command}: {error}", file=sys.stderr)
+        return MEND
+    except OSError as error:
+        print(f"souk-drift {arguments.command}: {of_disk(error)}", file=sys.stderr)
         return MEND
     except KeyboardInterrupt:
         print(f"\nsouk-drift {arguments.command}: interrupted", file=sys.stderr)
@@ -81,6 +84,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    folder = os.path.dirname(os.path.abspath(arguments.report or ""))
+    if arguments.report and not os.access(folder, os.W_OK):  # before a window is closed that nothing would show
+        raise SoukError("--report in a folder that can be written", folder, "Name another place.")
     session = _open(arguments)
     from souk.drift.check import check
 

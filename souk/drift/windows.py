@@ -91,15 +91,16 @@ class Monitor:
                 self.state.count(name, more)
         return closed
 
-    def close_old(self, now: int) -> list[Window]:
-        """Closes the open window if it is older than it may become.
+    def close_due(self, now: int) -> list[Window]:
+        """Closes the open window if it is older than it may become, or has all its requests since they became fewer.
 
         Args:
             now: UTC epoch milliseconds.
         """
         with self.state.change():
             opened = self.state.open_window()
-            return [self._close(opened)] if self._old(opened, now) else []
+            due = self._old(opened, now) or opened.rows >= self.detector.settings.rows
+            return [self._close(opened)] if due else []
 
     def last(self) -> list[Window]:
         """The last closed windows, the oldest first."""

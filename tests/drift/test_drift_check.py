@@ -36,6 +36,16 @@ def check(release: Path, folder: Path, *more: str) -> int:
     return main(["check", *words, "--max-age", "1e12"])
 
 
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_read(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, state = tmp_path / "impressions", tmp_path / "state"
+    log(folder, parts=2)
+    assert check(release, folder, "--state", str(state), "--report", str(tmp_path / "none" / "drift.html")) == 2
+    assert "Expected --report in a folder that can be written" in capsys.readouterr().err
+    assert not state.exists()
+
+
 def test_quiet_then_alarm_and_each_file_once(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, state = tmp_path / "impressions", tmp_path / "state"
     report = tmp_path / "drift.html"

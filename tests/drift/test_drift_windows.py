@@ -51,13 +51,25 @@ def test_one_batch_may_close_several_windows(fresh: Monitor) -> None:
 def test_an_old_window_closes_with_what_it_has(fresh: Monitor) -> None:
     week = 7 * 86_400_000
     fresh.take(as_rows(traffic(150, 2), 0, NOON), {})
-    assert fresh.close_old(NOON + week) == []
+    assert fresh.close_due(NOON + week) == []
     [window] = fresh.take(as_rows(traffic(1, 3), 150, NOON + week + 1), {})
     assert (window.rows, window.tested, window.began, window.ended) == (150, True, NOON, NOON + 149_000)
-    [rest] = fresh.close_old(NOON + 3 * week)
+    [rest] = fresh.close_due(NOON + 3 * week)
     assert (rest.rows, rest.tested, rest.columns) == (1, False, ())
     assert fresh.state.totals()["untested_windows"] == 1
-    assert fresh.close_old(NOON + 9 * week) == [], "an empty window has no age"
+    assert fresh.close_due(NOON + 9 * week) == [], "an empty window has no age"
+
+
+def test_a_window_that_has_enough_since_windows_became_smaller_closes(base: Monitor, fresh: Monitor) -> None:
+    fresh.take(rows(300, 2, 0), {})
+    assert fresh.close_due(NOON) == []
+    kept = base.detector.settings
+    base.detector.settings = Settings(rows=250, min_rows=100, max_age_seconds=kept.max_age_seconds)
+    try:
+        [window] = fresh.close_due(NOON)
+    finally:
+        base.detector.settings = kept
+    assert (window.rows, window.tested) == (300, True)
 
 
 def test_an_alarm_takes_windows_in_a_row_of_the_same_feature(fresh: Monitor) -> None:
@@ -78,7 +90,7 @@ def test_a_window_that_is_too_small_to_test_does_not_break_the_row(base: Monitor
     try:
         tight.take(rows(400, 31, 0, **WEST), {})
         tight.take(as_rows(traffic(10, 32), 400, NOON + 1_000_000), {})
-        [small, _] = [*tight.close_old(NOON + 9_000_000), None]
+        [small, _] = [*tight.close_due(NOON + 9_000_000), None]
         assert not small.tested
         [window] = tight.take(as_rows(traffic(400, 33, **WEST), 500, NOON + 10_000_000), {})
     finally:
