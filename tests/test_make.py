@@ -87,3 +87,10 @@ def test_without_such_a_python_the_other_tests_run_all_the_same(tmp_path: Path) 
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "The detector is optional" in run.stderr
+
+
+@pytest.mark.parametrize(("words", "workspace"), [((), ".souk"), (("DATASET=simulated",), ".souk-simulated")])
+def test_each_data_set_has_a_workspace_of_its_own(words: tuple[str, ...], workspace: str) -> None:
+    command = ["make", "--dry-run", "--assume-old=.venv/.installed", "run", *words]
+    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert re.findall(r"--workspace (\S+)", shown) == [workspace, workspace]

@@ -89,7 +89,10 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=at_least_one, default=0, metavar="N", help="epochs of the towers, instead of the config's"
     )
     parser.add_argument(
-        "--gate-margin", type=float, metavar="X", help="margin over the champion, instead of the config's"
+        "--gate-margin",
+        type=float,
+        metavar="X",
+        help="margin over the champion, instead of the config's; a first release must beat popularity",
     )
     parser.add_argument(
         "--beam-runner", default="FnApiRunner", metavar="NAME", help="Beam runner (default: %(default)s)"

@@ -16,6 +16,7 @@ from pathlib import Path
 from souk.cli import options
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
+from souk.errors import SoukError
 from souk.workspace import Workspace
 
 ERROR_LINES = 40
@@ -37,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, arguments.data)
     workspace = Workspace(Path(arguments.workspace).resolve())
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    _check_workspace(workspace, config.name)
     print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}", flush=True)
     with workspace.locked() as lock:
         log = workspace.runs / f"{started}.log"
@@ -50,6 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
         return _tell_failure(view, log)
     _tell_success(view, workspace, report, log)
     return 0
+
+
+def _check_workspace(workspace: Workspace, dataset: str) -> None:
+    """Refuses a workspace that serves another data set: the gate could compare nothing, after all the training."""
+    served = workspace.current_release()
+    if served and served.rpartition("-")[0] != dataset:
+        remedy = f"Give each data set its own: --workspace {workspace.root}-{dataset}"
+        raise SoukError(f"a workspace of the data set {dataset}", f"{workspace.root}, which serves {served}", remedy)
 
 
 def _train(

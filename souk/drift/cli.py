@@ -99,12 +99,16 @@ def _check(arguments: argparse.Namespace) -> int:
     for window in found.windows:
         print(_line(window))
     waiting = session.monitor.state.open_window().rows
-    print(f"{waiting} of {arguments.rows} requests wait for the next window")
+    print(f"{waiting} requests wait for the next window of {arguments.rows}")
     if arguments.report:
         from souk.drift.report import write_report
 
         number = write_report(session.monitor, arguments.report)
-        print(f"report of window {number}: {arguments.report}" if number else "no report: no window was tested yet")
+        print(
+            f"report of window {number}: {arguments.report}"
+            if number
+            else "no report: no window was tested yet; --rows makes smaller ones"
+        )
     return ALARM if found.alarm else QUIET
 
 

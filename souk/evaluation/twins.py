@@ -72,6 +72,7 @@ class Towers:
         self.bundle = bundle
         self.places = np.array([catalogue.position.get(item, -1) for item in bundle.item_ids], dtype=np.int64)
         self._size = len(catalogue.ids)
+        self._in_order = tuple(bundle.item_ids) == catalogue.ids
         self._same_spec = bundle.spec.hash == spec.hash
         self._tower = QueryTower(bundle.query_tower)
         self._vectors = np.array(bundle.vectors, dtype=np.float32)
@@ -93,8 +94,11 @@ class Towers:
             batch = queries[start : start + BATCH]
             spec = self.bundle.spec
             features = [features_at(self.state(query), query.timestamp, spec, query.context) for query in batch]
-            found = self._tower.vectors(query_inputs(features, spec)) @ self._vectors.T
-            scores[start : start + len(batch), self.places[kept]] = found[:, kept]
+            rows, vectors = scores[start : start + len(batch)], self._tower.vectors(query_inputs(features, spec))
+            if self._in_order:
+                np.matmul(vectors, self._vectors.T, out=rows)
+            else:
+                rows[:, self.places[kept]] = (vectors @ self._vectors.T)[:, kept]
         return scores
 
 

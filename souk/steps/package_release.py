@@ -58,6 +58,7 @@ def package_release(
         The release's name, and `files`, `megabytes` and `golden_requests`.
     """
     settings = parse_step_config("package_release", config)
+    report("putting the files together")
     with placed(release) as folder:
         collection = _read_json(Path(index) / "index.json")["collection"]
         bundle = write_bundle(folder, features, towers, ranker, "end", collection, settings.deploy)

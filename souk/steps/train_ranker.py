@@ -49,6 +49,7 @@ def train_ranker(
     settings: TrainRanker = parse_step_config("train_ranker", config).train_ranker
     if window not in WINDOWS:
         raise unknown("window", window, WINDOWS)
+    report("reading items, candidates and their examples")
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
     spec, windows = read_spec(Path(features) / "spec.json"), read_windows(Path(features) / "windows.json")

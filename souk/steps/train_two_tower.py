@@ -48,6 +48,7 @@ def train_two_tower(
         raise unknown("window", window, BOUNDARIES)
     if window == "release" and not previous:
         raise SoukError("the twin's towers for a release to continue from", "none", "Give `previous`.")
+    report("reading items and sequences")
     tf.config.experimental.enable_op_determinism()
     spec, windows = read_spec(Path(features) / "spec.json"), read_windows(Path(features) / "windows.json")
     transforms = {str(entity): load_transform(features, entity) for entity in Entity}
@@ -62,6 +63,7 @@ def train_two_tower(
         history = fit.fit(boundary, epochs or settings.epochs, settings.learning_rate, report)
     out = Path(towers)
     out.mkdir(parents=True, exist_ok=True)
+    report("retrieving candidates for the ranker")
     examples = draw_examples(features, boundary, end, settings.seed)
     vectors = item_vectors(model, catalogue)
     queries = query_vectors(model, sequences, boundary, end, examples["event_id"].to_pylist())
