@@ -21,6 +21,7 @@ INSERT_ROWS = 5_000
 OVERFETCH = 200  # a query with more exclusions sends them along instead of dropping them here
 TIMEOUT = 1.0  # seconds
 PER_QUERY = 0.05
+LITE_STARTS = 3
 LOAD_TIMEOUT = 30.0
 Report = Callable[[str], None]
 
@@ -179,8 +180,11 @@ def open_or_build(
 
 
 def connect(uri: str) -> Any:
-    """A client of Milvus at `uri`."""
+    """A client of Milvus at `uri`. Lite starts a server of its own for it, which a busy machine may start too late."""
     with unavailable_on_error(uri):
+        for _ in range(LITE_STARTS - 1 if lite.is_lite(uri) else 0):
+            with contextlib.suppress(MilvusException):
+                return MilvusClient(uri, timeout=LOAD_TIMEOUT)
         return MilvusClient(uri, timeout=LOAD_TIMEOUT)
 
 
