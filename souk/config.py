@@ -237,8 +237,13 @@ class Ingest(Section):
 
 
 class Split(Section):
-    """Shares of the events, in time order, that become the validation and the test window."""
+    """Shares of the events, in time order, that become the validation and the test window.
 
+    `leave_last_out` instead holds out each user's last event for the test and the one before it for validation, as many
+    papers do: for comparison with them, not to be served (`souk.ingest.last_out`).
+    """
+
+    protocol: Literal["temporal", "leave_last_out"] = "temporal"
     validation: float = Field(default=0.1, gt=0, lt=0.5)
     test: float = Field(default=0.1, gt=0, lt=0.5)
 
@@ -381,7 +386,7 @@ class DatasetConfig(Section):
 
 # Which sections each step reads. A step that needs to know more takes it from the artifacts of the steps before it.
 STEP_SECTIONS: dict[str, tuple[str, ...]] = {
-    "ingest": ("name", "data", "columns", "ingest"),
+    "ingest": ("name", "data", "columns", "ingest", "split"),
     "build_features": ("name", "columns", "objectives", "repeat", "split", "build_features"),
     "train_two_tower": ("train_two_tower",),
     "load_index": ("load_index",),

@@ -57,7 +57,11 @@ def split_windows(engaging: npt.NDArray[np.int64], last_event: int, split: Split
         SoukError: there are too few distinct times for three windows.
     """
     times, count = np.sort(engaging), len(engaging)
-    starts = [count - round(count * share) for share in (split.validation + split.test, split.test)]
+    if split.protocol == "leave_last_out":  # the last two days of souk.ingest.last_out's clock
+        days = np.unique(times)[-3:]
+        starts = np.searchsorted(times, days[1:]).tolist() if len(days) == 3 else [0, 0]
+    else:
+        starts = [count - round(count * share) for share in (split.validation + split.test, split.test)]
     if count:
         validation_start, test_start = (int(times[min(start, count - 1)]) for start in starts)
         if times[0] < validation_start < test_start:

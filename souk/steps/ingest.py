@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from souk.config import Source, parse_step_config
 from souk.errors import SoukError
+from souk.ingest.last_out import leave_last_out
 from souk.ingest.mapping import TableSource
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
@@ -79,6 +80,8 @@ def ingest(
             report(line)
         withdraw = sections.ingest.items_without_events == "unavailable"
         rows = _write(checked, content, withdraw, Path(tables))
+        if sections.split.protocol == "leave_last_out":
+            leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet")
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
     return _metrics(checked, found, rows)
 
