@@ -270,7 +270,7 @@ class TrainTwoTower(Section):
     epochs: int = Field(default=6, ge=1)
     refresh_epochs: int = Field(default=2, ge=1)
     batch_rows: int = Field(default=32, ge=1)
-    uniform_negatives: int = Field(default=512, ge=1)
+    negatives: int = Field(default=512, ge=1)
     learning_rate: float = Field(default=6e-3, gt=0)
     refresh_rate: float = Field(default=0.3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)

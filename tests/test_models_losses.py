@@ -6,66 +6,70 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from souk.models.losses import mixed_probability, sampled_softmax
+from souk.models.losses import sample_chance, sampled_softmax
 
 RANDOM = np.random.default_rng(3)
 QUERIES = RANDOM.normal(size=(3, 4)).astype(np.float32)
 VECTORS = RANDOM.normal(size=(5, 4)).astype(np.float32)
-PROBABILITY = np.array([0.3, 0.1, 0.05, 0.02, 0.2], np.float32)
+CHANCE = np.array([0.3, 0.1, 0.05, 0.02, 0.2], np.float32)
 
 
-def plain(items, probability, temperature=0.5):
+def plain(own, chance, temperature):
     losses = []
-    for target in range(len(QUERIES)):
-        scores = {}
-        for candidate in range(len(VECTORS)):
-            dot = sum(float(a) * float(b) for a, b in zip(QUERIES[target], VECTORS[candidate], strict=True))
-            if candidate == target:
-                scores[candidate] = dot / temperature
-            elif items[candidate] != items[target]:
-                scores[candidate] = dot / temperature - math.log((len(VECTORS) - 1) * probability[candidate])
-        losses.append(math.log(sum(math.exp(s) for s in scores.values())) - scores[target])
+    for query, target in zip(QUERIES, own, strict=True):
+        dots = [sum(float(a) * float(b) for a, b in zip(query, vector, strict=True)) for vector in VECTORS]
+        scores = [
+            dot / temperature - (0 if item == target else math.log(chance[item])) for item, dot in enumerate(dots)
+        ]
+        losses.append(math.log(sum(math.exp(score) for score in scores)) - scores[target])
     return sum(losses) / len(losses)
 
 
-def loss(items, probability, temperature=0.5):
-    return float(sampled_softmax(QUERIES, VECTORS, tf.constant(items), tf.constant(probability), temperature))
+def loss(own, chance, temperature=0.5):
+    return float(sampled_softmax(QUERIES, VECTORS, tf.constant(own), tf.constant(chance), temperature))
 
 
 def test_it_is_the_corrected_softmax():
-    items = [0, 1, 2, 3, 4]
-    assert loss(items, PROBABILITY) == pytest.approx(plain(items, PROBABILITY), rel=1e-5)
-    even = np.full(5, 0.2, np.float32)
-    assert loss(items, even) == pytest.approx(plain(items, even), rel=1e-5)
-    assert abs(loss(items, PROBABILITY) - loss(items, even)) > 0.01
+    for own, temperature in (([0, 1, 2], 0.5), ([4, 4, 1], 2.0)):
+        assert loss(own, CHANCE, temperature) == pytest.approx(plain(own, CHANCE, temperature), rel=1e-5)
+    assert abs(loss([0, 1, 2], CHANCE) - loss([0, 1, 2], np.full(5, 0.2, np.float32))) > 0.01
 
 
-def test_samples_of_the_targets_own_item_are_no_negatives():
-    items = [7, 8, 7, 8, 9]  # target 0 meets its item again at 2, target 1 at 3
-    assert loss(items, PROBABILITY) == pytest.approx(plain(items, PROBABILITY), rel=1e-5)
-    assert loss(items, PROBABILITY) < loss([0, 1, 2, 3, 4], PROBABILITY)
+def test_a_sample_of_all_items_is_the_whole_softmax():
+    logits = QUERIES @ VECTORS.T / 0.5
+    whole = np.mean([np.log(np.exp(row).sum()) - row[t] for row, t in zip(logits, (0, 1, 2), strict=True)])
+    assert loss([0, 1, 2], np.ones(5, np.float32)) == pytest.approx(whole, rel=1e-5)
 
 
-def learned_shares(frequency, probability, rate=2.0):
-    """The softmax of one score an item, fitted to targets and in-batch negatives drawn at `frequency`."""
-    scores = tf.Variable(np.zeros(len(frequency), np.float32))
-    for batch in np.random.default_rng(5).choice(len(frequency), size=(80, 100), p=frequency):
+def test_the_chance_of_being_in_the_sample():
+    frequency = np.array([0.5, 0.3, 0.15, 0.05])
+    targets = RANDOM.choice(4, size=(40_000, 5), p=frequency)  # the others of a batch of 6
+    drawn = RANDOM.integers(0, 4, size=(40_000, 2))
+    found = sample_chance(tf.constant(frequency, tf.float32), tf.constant(6), 2, tf.constant(4)).numpy()
+    for item in range(4):
+        there = (targets == item).any(axis=1) | (drawn == item).any(axis=1)
+        assert found[item] == pytest.approx(there.mean(), abs=0.01)
+    alone = sample_chance(tf.constant([1.0]), tf.constant(1), 8, tf.constant(1)).numpy()
+    assert np.isfinite(np.log(alone)).all()
+
+
+def learned_shares(frequency, corrected):
+    """The softmax of one score an item, fitted to targets and a sample of them and of 2 uniform draws."""
+    scores, rate, random = tf.Variable(np.zeros(len(frequency), np.float32)), 2.0, np.random.default_rng(5)
+    every = tf.constant(frequency, tf.float32)
+    for targets in random.choice(len(frequency), size=(300, 4), p=frequency):
+        sample, place = np.unique(np.concatenate([targets, random.integers(0, len(frequency), 2)]), return_inverse=True)
+        chance = sample_chance(tf.gather(every, sample), tf.constant(4), 2, tf.constant(len(frequency)))
         with tf.GradientTape() as tape:
-            taken = tf.gather(tf.convert_to_tensor(scores), batch)
-            chance = tf.gather(tf.constant(probability, tf.float32), batch)
-            value = sampled_softmax(np.ones((100, 1), np.float32), taken[:, None], tf.constant(batch), chance, 1.0)
+            vectors = tf.gather(tf.convert_to_tensor(scores), sample)[:, None]
+            chance = chance if corrected else tf.ones(len(sample))
+            value = sampled_softmax(np.ones((4, 1), np.float32), vectors, tf.constant(place[:4]), chance, 1.0)
         scores.assign_sub(rate * tf.convert_to_tensor(tape.gradient(value, scores)))
+        rate *= 0.99
     return tf.nn.softmax(scores).numpy()
 
 
 def test_only_the_corrected_loss_learns_how_popular_items_are():
-    frequency = np.array([0.7, 0.2, 0.1])
-    assert learned_shares(frequency, frequency) == pytest.approx(frequency, abs=0.03)
-    assert learned_shares(frequency, np.full(3, 1 / 3))[0] < 0.6
-
-
-def test_the_mixed_sample_is_in_batch_and_uniform():
-    frequency = tf.constant([0.5, 0.5, 0.0, 0.0])
-    got = mixed_probability(frequency, 6, uniform=2, items=4).numpy()
-    assert got == pytest.approx([(3 + 0.5) / 8, (3 + 0.5) / 8, 0.5 / 8, 0.5 / 8])
-    assert got.sum() == pytest.approx(1)
+    frequency = np.array([0.6, 0.2, 0.1, 0.06, 0.04])
+    assert learned_shares(frequency, True)[0] == pytest.approx(0.6, abs=0.06)
+    assert learned_shares(frequency, False)[0] < 0.53

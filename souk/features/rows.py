@@ -9,7 +9,7 @@ from typing import Any
 
 from souk.features.labels import Label, engaging, label
 from souk.spec import FeatureSpec
-from souk.state import Event, features_at, walk
+from souk.state import Event, features_at, walk, window_start
 
 MAX_TARGETS = 64
 
@@ -66,8 +66,8 @@ def sequence_rows(
     for event, state in walk(user_id, events, spec, profile):
         if not engaging(event, spec):
             continue
-        next_hop = state.count // (spec.history_length // 2)
-        if latest is not None and (next_hop != hop or len(targets) == MAX_TARGETS):
+        next_hop = window_start(state.count, spec.history_length) // (spec.history_length // 2)
+        if latest is not None and (next_hop != hop or len(targets) == max(64, spec.history_length)):
             yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, tuple(targets))
             part, targets = (0 if next_hop != hop else part + 1), []
         hop = next_hop

@@ -1,15 +1,22 @@
-"""The sequence encoder: a causal transformer."""
+"""The sequence encoder: a causal transformer with gates."""
 
 from __future__ import annotations
+
+import math
+import os
 
 import keras
 import tensorflow as tf
 
 MASKED = -1e9
+NEAR = 16  # distances below it have a bias of their own
+BUCKETS = 32  # biases by distance: beyond NEAR, four to each doubling
+POS = os.environ.get("POS", "1") == "1"
+REL = os.environ.get("REL", "1") == "1"
 
 
 class CausalEncoder(keras.layers.Layer):
-    """Pre-norm self-attention in which each token sees itself and those before it (Kang and McAuley 2018, SASRec).
+    """Self-attention in which each token sees itself and those before it (Kang and McAuley 2018, SASRec).
 
     Padding stands at the end, so no token ever sees it.
 
@@ -23,41 +30,51 @@ class CausalEncoder(keras.layers.Layer):
 
     def __init__(self, length: int, layers: int, heads: int, dim: int, dropout: float, name: str) -> None:
         super().__init__(name=name)
-        self.positions = keras.layers.Embedding(length, dim, name="positions")
+        normal = keras.initializers.RandomNormal(stddev=0.02)
+        self.positions = keras.layers.Embedding(length, dim, embeddings_initializer=normal, name="positions")
         self.drop = keras.layers.Dropout(dropout, name="drop")
         self.blocks = [Block(heads, dim, dropout, name=f"block_{i}") for i in range(layers)]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
 
     def call(self, tokens: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[rows, length, dim]` → `[rows, length, dim]`."""
-        x = self.drop(tokens + self.positions(tf.range(tf.shape(tokens)[1])), training=training)
+        x = tokens + self.positions(tf.range(tf.shape(tokens)[1])) if POS else tokens
+        x = self.drop(x, training=training)
+        near = distances(tf.shape(tokens)[1])
         for block in self.blocks:
-            x = block(x, training=training)
+            x = block(x, near, training=training)
         return self.norm(x)
 
 
 class Block(keras.layers.Layer):
-    """Causal attention, then two dense layers, each added to its input."""
+    """Causal attention, then a gated linear unit, each added to its input as far as a gate lets it.
+
+    x + σ(x W) ∘ f(norm(x)): LiGR (Borisyuk et al. 2025, section 4), with SwiGLU (Shazeer 2020) as the second f.
+    """
 
     def __init__(self, heads: int, dim: int, dropout: float, name: str) -> None:
         super().__init__(name=name)
         self.attend_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="attend_norm")
         self.attend = CausalAttention(heads, dim, name="attend")
+        self.attend_gate = keras.layers.Dense(dim, activation="sigmoid", name="attend_gate")
         self.widen_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="widen_norm")
-        self.widen = keras.layers.Dense(2 * dim, activation="silu", name="widen")
+        self.widen = keras.layers.Dense(4 * dim, name="widen")
         self.narrow = keras.layers.Dense(dim, name="narrow")
+        self.widen_gate = keras.layers.Dense(dim, activation="sigmoid", name="widen_gate")
         self.drop = keras.layers.Dropout(dropout, name="drop")
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[rows, length, dim]` → `[rows, length, dim]`."""
-        x += self.drop(self.attend(self.attend_norm(x)), training=training)
-        return x + self.drop(self.narrow(self.widen(self.widen_norm(x))), training=training)
+    def call(self, x: tf.Tensor, near: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`."""
+        x += self.attend_gate(x) * self.drop(self.attend(self.attend_norm(x), near), training=training)
+        gate, value = tf.split(self.widen(self.widen_norm(x)), 2, axis=-1)
+        return x + self.widen_gate(x) * self.drop(self.narrow(tf.nn.silu(gate) * value), training=training)
 
 
 class CausalAttention(keras.layers.Layer):
-    """softmax(Q Kᵀ / √d) V by head, each position over those up to itself.
+    """softmax(Q Kᵀ / √d + b) V by head, each position over those up to itself.
 
-    Keras' MultiHeadAttention takes twice the time here: three projections, and dropout over every pair of positions.
+    b is learned by head and distance, in buckets that widen with it (Raffel et al. 2020, section 2.1). Keras'
+    MultiHeadAttention takes twice the time here: three projections, and dropout over every pair of positions.
     """
 
     def __init__(self, heads: int, dim: int, name: str) -> None:
@@ -66,12 +83,28 @@ class CausalAttention(keras.layers.Layer):
         self.project = keras.layers.Dense(3 * dim, name="project")
         self.out = keras.layers.Dense(dim, name="out")
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """`[rows, length, dim]` → `[rows, length, dim]`."""
+    def build(self, *_: object) -> None:
+        """Creates the biases."""
+        self.bias = self.add_weight(shape=(BUCKETS, self.heads), initializer="zeros", name="bias")
+
+    def call(self, x: tf.Tensor, near: tf.Tensor) -> tf.Tensor:
+        """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`."""
         rows, length, size = tf.shape(x)[0], tf.shape(x)[1], self.dim // self.heads
         split = tf.reshape(self.project(x), [rows, length, 3, self.heads, size])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), num=3)
-        scores = tf.matmul(query, key, transpose_b=True) * size**-0.5
-        causal = tf.linalg.band_part(tf.ones([length, length], tf.bool), -1, 0)
-        attended = tf.matmul(tf.nn.softmax(tf.where(causal, scores, MASKED)), value)
+        scores = tf.matmul(query * size**-0.5, key, transpose_b=True)
+        # a product with one-hot rows: the gradient of a gather would be a sum over each pair of positions
+        bias = tf.matmul(tf.one_hot(tf.reshape(near, [-1]), BUCKETS), self.bias) * (1.0 if REL else 0.0)
+        scores += tf.transpose(tf.reshape(bias, [length, length, self.heads]), [2, 0, 1])
+        scores = tf.where(near >= 0, scores, MASKED)
+        attended = tf.matmul(tf.nn.softmax(scores), value)
         return self.out(tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [rows, length, self.dim]))
+
+
+def distances(length: tf.Tensor) -> tf.Tensor:
+    """The bucket of each pair's distance, `[length, length] int32`: row sees column; -1 where it must not."""
+    places = tf.range(length)
+    back = places[:, tf.newaxis] - places[tf.newaxis, :]
+    doublings = tf.math.log(tf.maximum(tf.cast(back, tf.float32), 1.0) / NEAR) / math.log(2.0)
+    far = tf.minimum(NEAR + tf.cast(4 * tf.maximum(doublings, 0.0), tf.int32), BUCKETS - 1)
+    return tf.where(back < 0, -1, tf.where(back < NEAR, back, far))

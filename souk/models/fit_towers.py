@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,14 +16,17 @@ import tensorflow as tf
 
 from souk.config import TrainTwoTower
 from souk.errors import SoukError
+from souk.models.checkpoint import Checkpoint
 from souk.models.inputs import missing_rows
-from souk.models.losses import mixed_probability, sampled_softmax
+from souk.models.losses import sample_chance, sampled_softmax
 from souk.models.optimizer import RowAdamW
 from souk.models.sequences import Catalogue, Sequences, Trained
 from souk.models.towers import TowerShape, TwoTower
+from souk.models.weights import named_weights
 from souk.spec import Entity
 
 FOREVER = 2**62
+WHOLE = 8  # a catalogue of so many times the uniform negatives is compared with as a whole
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
 
@@ -52,6 +57,19 @@ def _marks(size: int, ids: np.ndarray) -> np.ndarray:
     return marks
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How a fit is judged while it goes on, so that its best epoch is kept.
+
+    Args:
+        score: gives a figure of the towers as they are, the higher the better.
+        name: of the figure.
+    """
+
+    score: Callable[[], float]
+    name: str
+
+
 class TowerFit:
     """Fits towers, once or repeatedly as time goes on, with one compiled step.
 
@@ -60,17 +78,29 @@ class TowerFit:
         sequences: the training rows.
         catalogue: the items.
         config: sizes and rates.
+        checkpoints: a folder where a fit that was killed goes on, of these inputs alone; None to begin again.
     """
 
-    def __init__(self, model: TwoTower, sequences: Sequences, catalogue: Catalogue, config: TrainTwoTower) -> None:
+    def __init__(
+        self,
+        model: TwoTower,
+        sequences: Sequences,
+        catalogue: Catalogue,
+        config: TrainTwoTower,
+        checkpoints: Path | None = None,
+    ) -> None:
         self.model, self.sequences, self.catalogue, self.config = model, sequences, catalogue, config
+        self._checkpoints = checkpoints
         self._optimizer = RowAdamW(model.trainable_variables, config.weight_decay)
-        self._frequency = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)
         self._known = tf.Variable(tf.zeros([0], tf.int64), trainable=False, shape=[None])  # items that the fit sees
+        self._frequency = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)
         self._random = tf.random.Generator.from_seed(config.seed)
         self._step = tf.function(self._train, input_signature=[sequences.batches(1, 0, FOREVER).element_spec])
+        self._fits = 0
 
-    def fit(self, end: int, epochs: int, rate: float, report: Callable[[str], None]) -> list[dict[str, float]]:
+    def fit(
+        self, end: int, epochs: int, rate: float, report: Callable[[str], None], judged: Judged | None = None
+    ) -> list[dict[str, float]]:
         """Fits the towers on the targets before `end`.
 
         Args:
@@ -78,36 +108,85 @@ class TowerFit:
             epochs: passes over the rows.
             rate: the highest learning rate.
             report: takes a line of progress.
+            judged: how the epoch to keep is chosen; None keeps the last.
 
         Returns:
-            per epoch: `loss` and `seconds`.
+            per epoch: `loss`, `seconds` and the judge's figure.
 
         Raises:
             SoukError: there is no target before `end`, or the loss is no finite number.
         """
         trained = self.sequences.trained(end)
-        if not trained.rows:
+        if not len(trained.lengths):
             raise SoukError("events before the first boundary", "none", "Lower `split.validation` and `split.test`.")
         mark_seen(self.model, self.catalogue, self.sequences, trained)
-        self._frequency.assign(trained.frequency / trained.frequency.sum())
         self._known.assign([i for i, item in enumerate(self.catalogue.ids) if item in trained.items])
-        batches = self.sequences.batches(self.config.batch_rows, 0, end, seed=self.config.seed)
-        schedule = _schedule(rate, epochs * math.ceil(trained.rows / self.config.batch_rows))
-        history = []
-        for epoch in range(1, epochs + 1):
-            began, losses = time.monotonic(), []
-            for number, batch in enumerate(batches, 1):
-                self._optimizer.learning_rate.assign(next(schedule))
-                losses.append(float(self._step(batch)))
-                if not math.isfinite(losses[-1]):
-                    raise SoukError(
-                        "a finite loss",
-                        f"{losses[-1]} in train_two_tower at epoch {epoch}, step {number}",
-                        "Lower train_two_tower.learning_rate, or look for extreme values in numeric columns.",
-                    )
-            history.append({"loss": float(np.mean(losses)), "seconds": time.monotonic() - began})
-            report(f"epoch {epoch}/{epochs}: loss {history[-1]['loss']:.4f}, {history[-1]['seconds']:.1f} s")
+        self._frequency.assign(trained.frequency / trained.frequency.sum())
+        steps = self.sequences.steps(trained, self.config.batch_rows)
+        self._fits += 1
+        history, best = self._resume(report)
+        schedule = itertools.islice(_schedule(rate, epochs * steps), len(history) * steps, None)
+        for epoch in range(len(history) + 1, epochs + 1):
+            began = time.monotonic()
+            seed = self.config.seed + 1000 * self._fits + epoch
+            loss = self._epoch(self.sequences.batches(self.config.batch_rows, 0, end, seed), schedule, epoch)
+            history.append({"loss": loss, "seconds": time.monotonic() - began})
+            told = ""
+            if judged and 2 * epoch >= epochs:
+                history[-1][judged.name] = judged.score()
+                told = f", {judged.name} {history[-1][judged.name]:.4f}"
+                if history[-1][judged.name] >= max(each.get(judged.name, -1.0) for each in history):
+                    best = self._weights()
+            report(f"epoch {epoch}/{epochs}: loss {loss:.4f}{told}, {history[-1]['seconds']:.1f} s")
+            self._save(history, best)
+        for name, variable in named_weights(self.model).items() if best else ():
+            variable.assign(best[name])
         return history
+
+    def _epoch(self, batches: tf.data.Dataset, schedule: Iterator[float], epoch: int) -> float:
+        """One pass; its mean loss."""
+        losses = []
+        for number, batch in enumerate(batches, 1):
+            self._optimizer.learning_rate.assign(next(schedule))
+            losses.append(float(self._step(batch)))
+            if not math.isfinite(losses[-1]):
+                last = f" The last good epoch is in {self._kept.path}." if self._kept and epoch > 1 else ""
+                raise SoukError(
+                    "a finite loss",
+                    f"{losses[-1]} in train_two_tower at epoch {epoch}, step {number}",
+                    f"Lower train_two_tower.learning_rate, or look for extreme values in numeric columns.{last}",
+                )
+        return float(np.mean(losses))
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {name: variable.numpy() for name, variable in named_weights(self.model).items()}
+
+    def _state(self) -> dict[str, Any]:
+        """All that the next step depends on, by name; traces the step, which creates what is not there yet."""
+        self._step.get_concrete_function()
+        every = (*self.model.variables, *self._optimizer.state, self._random.state)
+        return {f"state/{place:04d}": variable for place, variable in enumerate(every)}
+
+    @property
+    def _kept(self) -> Checkpoint | None:
+        """That of the fit that goes on: each fit has its own, since those before it are needed to come back to it."""
+        return Checkpoint(self._checkpoints / f"fit_{self._fits}.npz") if self._checkpoints else None
+
+    def _save(self, history: list[dict[str, float]], best: Mapping[str, np.ndarray]) -> None:
+        if self._kept:
+            arrays = {name: variable.numpy() for name, variable in self._state().items()}
+            kept = {f"best/{name}": value for name, value in best.items()}
+            self._kept.save(arrays | kept, history)
+
+    def _resume(self, report: Callable[[str], None]) -> tuple[list[dict[str, float]], dict[str, np.ndarray]]:
+        """The epochs of this fit that were done before, and their best weights."""
+        arrays, history = self._kept.load() if self._kept else ({}, None)
+        if not history:
+            return [], {}
+        for name, variable in self._state().items():
+            variable.assign(arrays[name])
+        report(f"goes on after epoch {len(history)}, which an earlier run finished")
+        return history, {name[len("best/") :]: array for name, array in arrays.items() if name.startswith("best/")}
 
     def _train(self, batch: Any) -> tf.Tensor:
         """Moves the weights by one batch and gives its loss."""
@@ -117,16 +196,25 @@ class TowerFit:
         return loss
 
     def _loss(self, batch: Any) -> tf.Tensor:
-        items, uniform = tf.size(self._known), self.config.uniform_negatives
+        """Each item's vector is made once a step, however many targets it is."""
         inputs = batch["user"], batch["token"], batch["query"], batch["visible"]
         queries = tf.boolean_mask(self.model.query_tower(*inputs, training=True), batch["counts"])
         targets = tf.boolean_mask(batch["item"], batch["counts"])
-        drawn = tf.gather(self._known, self._random.uniform([uniform], 0, items, tf.int32))
-        sampled = tf.concat([targets, drawn], 0)
-        features = {name: tf.gather(values, sampled) for name, values in self.catalogue.features.items()}
+        sample, own, chance = self._sample(targets)
+        features = {name: tf.gather(values, sample) for name, values in self.catalogue.features.items()}
         vectors = self.model.item_tower(features, training=True)
-        probability = mixed_probability(tf.gather(self._frequency, sampled), tf.size(targets), uniform, items)
-        return sampled_softmax(queries, vectors, sampled, probability, self.config.temperature)
+        return sampled_softmax(queries, vectors, own, chance, self.config.temperature)
+
+    def _sample(self, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The items that targets are compared with, the place of each target's among them, and their chances."""
+        items, draws = tf.size(self._known), self.config.negatives
+        if len(self.catalogue.ids) <= WHOLE * draws:
+            sample, place = tf.unique(tf.concat([self._known, targets], 0))
+            return sample, place[items:], tf.ones(tf.shape(sample))
+        drawn = tf.gather(self._known, self._random.uniform([draws], 0, items, tf.int32))
+        sample, place = tf.unique(tf.concat([targets, drawn], 0))
+        chance = sample_chance(tf.gather(self._frequency, sample), tf.size(targets), draws, items)
+        return sample, place[: tf.size(targets)], chance
 
 
 def _schedule(rate: float, steps: int) -> Iterator[float]:

@@ -33,6 +33,12 @@ class RowAdamW:
         self._moments: dict[int, tuple[tf.Variable, tf.Variable]] = {}  # by place in `variables`: names may repeat
         self.learning_rate = tf.Variable(0.0, trainable=False)
 
+    @property
+    def state(self) -> list[tf.Variable]:
+        """All variables of the optimiser itself; those of rows are there after the first step was traced."""
+        moments = [variable for place in sorted(self._moments) for variable in self._moments[place]]
+        return [self._step, *moments, *self._dense.variables]
+
     def apply(self, gradients: Sequence[Any]) -> None:
         """Moves the variables by one step; one without a gradient stays."""
         self._step.assign_add(1.0)

@@ -95,6 +95,9 @@ class Sequences:
     def batches(self, rows: int, start: int, end: int, seed: int | None = None) -> tf.data.Dataset:
         """Batches of the rows that have a target with `start` <= time < `end`, in file order or shuffled by `seed`.
 
+        Shuffled rows meet others of about their length, so that padding costs little: `rows` of the longest, more of
+        shorter ones.
+
         Each batch is a dict: `user`, `token` and `query` (dicts of transformed features, `[rows]`, `[rows, tokens]`,
         `[rows, targets]`), `visible`, `item` (index in the catalogue), `time` and `event_id` of each target, and
         `counts`: whether it is a target of the time asked for.
@@ -105,17 +108,36 @@ class Sequences:
             return tf.reduce_any((times >= start) & (times < end))
 
         data = tf.data.TFRecordDataset(list(self.files)).filter(wanted)
-        if seed is not None:
-            data = data.shuffle(SHUFFLED_ROWS, seed=seed, reshuffle_each_iteration=True)
         read = _Reader(self, start, end)
-        return data.batch(rows).map(read, num_parallel_calls=2, deterministic=True).prefetch(2)
+        if seed is None:
+            data = data.batch(rows)
+        else:
+            bounds, sizes = self._buckets(rows)
+            data = data.shuffle(SHUFFLED_ROWS, seed=seed, reshuffle_each_iteration=False).group_by_window(
+                lambda record: tf.cast(tf.searchsorted(bounds, _tokens(record)[tf.newaxis])[0], tf.int64),
+                lambda bucket, some: some.batch(tf.gather(sizes, bucket)),
+                window_size_func=lambda bucket: tf.gather(sizes, bucket),
+            )
+        return data.map(read, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+    def steps(self, trained: Trained, rows: int) -> int:
+        """The batches of `rows` that a pass over what a fit sees has."""
+        bounds, sizes = self._buckets(rows)
+        counts = np.bincount(np.searchsorted(bounds, trained.lengths), minlength=len(sizes))
+        return int(np.ceil(counts / sizes).sum())
+
+    def _buckets(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """The longest rows of each bucket, in tokens, and how many of them make a batch; the last bucket has no end."""
+        longest = self.spec.history_length
+        bounds = np.unique(np.maximum(1, longest // np.array([16, 8, 4, 2])))
+        return bounds, rows * np.array([*(longest // bounds), 1], np.int64)
 
     def trained(self, end: int) -> Trained:
         """What a fit on the targets before `end` sees; one pass over the rows."""
         users: set[bytes] = set()
         tokens: set[bytes] = set()
         targets: Counter[bytes] = Counter()
-        rows = 0
+        lengths_seen = [np.zeros(0, np.int64)]
         for records in tf.data.TFRecordDataset(list(self.files)).batch(COUNTED_ROWS):
             parsed = tf.io.parse_example(records, COUNTED)
             known = _flat(parsed["target_time"]) < end
@@ -124,15 +146,15 @@ class Sequences:
             visible = np.zeros(len(lengths), np.int64)
             np.maximum.at(visible, owner[known], _flat(parsed["target_visible"])[known])
             inside = np.bincount(owner[known], minlength=len(lengths)) > 0
-            rows += int(inside.sum())
             users.update(_flat(parsed["user_id"])[inside])
             targets.update(_flat(parsed["target_item_id"])[known])
+            lengths_seen.append(parsed["token_item_id"].row_lengths().numpy()[inside])
             tokens.update(
                 _flat(parsed["token_item_id"])[_first(parsed["token_item_id"].row_lengths().numpy(), visible)]
             )
         frequency = np.array([targets.get(item.encode(), 0) for item in self.items], np.int64)
         items = frozenset(item.decode() for item in tokens | targets.keys())
-        return Trained(frozenset(user.decode() for user in users), items, frequency, rows)
+        return Trained(frozenset(user.decode() for user in users), items, frequency, np.concatenate(lengths_seen))
 
 
 @dataclass(frozen=True)
@@ -143,13 +165,19 @@ class Trained:
         users: ids of users with a target.
         items: ids of items that are a target or a visible token.
         frequency: targets by item, in the order of the catalogue.
-        rows: training rows.
+        lengths: tokens of each training row, `[rows] int64`.
     """
 
     users: frozenset[str]
     items: frozenset[str]
     frequency: np.ndarray
-    rows: int
+    lengths: np.ndarray
+
+
+def _tokens(record: tf.Tensor) -> tf.Tensor:
+    """The number of tokens of a serialised row."""
+    parsed = tf.io.parse_single_example(record, {"token_item_id": tf.io.RaggedFeature(tf.string)})
+    return tf.size(parsed["token_item_id"], tf.int64)
 
 
 def _flat(values: tf.RaggedTensor) -> np.ndarray:
@@ -175,7 +203,7 @@ class _Reader:
         self.index = tf.lookup.StaticHashTable(init, -1)
 
     def __call__(self, records: tf.Tensor) -> dict[str, Any]:
-        spec, apply = self.spec, self.transforms
+        apply, spec = self.transforms, self.spec
         user, token, query = (spec.of(entity) for entity in (Entity.USER, Entity.TOKEN, Entity.QUERY))
         wanted = {f.name: tf.dtypes.as_dtype(f.dtype) for f in (*user, *token, *query)}
         wanted |= {f"target_{name}": dtype for name, dtype in TARGETS.items()}
@@ -184,7 +212,7 @@ class _Reader:
         present = tf.sequence_mask(parsed["target_time"].row_lengths(), tf.shape(target["time"])[1])
         return {
             "user": apply["user"]({f.name: _dense(parsed[f.name], f, 1)[:, 0] for f in user}),
-            "token": apply["token"]({f.name: _dense(parsed[f.name], f, spec.history_length) for f in token}),
+            "token": apply["token"]({f.name: _dense(parsed[f.name], f, None) for f in token}),
             "query": apply["query"]({f.name: _dense(parsed[f.name], f, None) for f in query}),
             "visible": target["visible"],
             "item": self.index.lookup(target["item_id"]),
