@@ -11,8 +11,7 @@ from souk.evaluation.protocol import METRICS, rank, slices, summarise
 from souk.evaluation.queries import (
     frozen_queries,
     in_spec,
-    read_catalogue,
-    read_test_window,
+    read_window,
     rolling_queries,
 )
 from tests.evaluation_fixtures import make_spec, spec_of, write_artifacts
@@ -41,9 +40,9 @@ EVENTS = [
 def read(tmp_path):
     """Reads EVENTS, or others, under a spec."""
 
-    def of(spec, events=EVENTS, items=ITEMS):
+    def of(spec, events=EVENTS, items=ITEMS, window="test"):
         tables, features = write_artifacts(tmp_path / f"{len(list(tmp_path.iterdir()))}", events, items, START)
-        return read_test_window(tables, features, spec), read_catalogue(tables, features, spec)
+        return read_window(tables, features, spec, window)[::-1]
 
     return of
 
@@ -121,6 +120,26 @@ def test_later_events_change_no_query(read):
     assert [repr(q.state) for q in before] == [repr(q.state) for q in after]  # repr: NaN is not equal to itself
     assert catalogue.popularity.tolist() == catalogue_later.popularity.tolist() == [1, 2, 1, 0, 0, 0]
     assert catalogue.old.tolist() == catalogue_later.old.tolist()
+
+
+def test_the_validation_window_knows_neither_itself_nor_the_test_window(read):
+    """The validation window of the fixtures starts long before the first event."""
+    spec = spec_of("always")
+    early = [("ann", "d", "click", START // 2 - 5), *EVENTS]
+    window, catalogue = read(spec, early, window="validation")
+    assert (window.start, window.end) == (START // 2, START)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    assert [(q.user_id, [catalogue.ids[t] for t in q.targets]) for q in queries] == [
+        ("ann", ["a"]), ("ann", ["b"]), ("bob", ["b"]), ("bob", ["c"]),
+    ]  # fmt: skip
+    assert [[catalogue.ids[i] for i in q.history] for q in queries] == [["d"], ["d", "a"], [], ["b"]]
+    assert {e.item_id for own in window.events.values() for e in own} == set("abcd")
+    assert catalogue.popularity.tolist() == [0, 0, 0, 1, 0, 0]
+    assert catalogue.old.tolist() == [False, False, False, True, False, False]
+    assert {user: times.tolist() for user, times in catalogue.engaged_times.items()} == {"ann": [START // 2 - 5]}
+    without_test = [event for event in early if event[3] < START] + [("zoe", "a", "click", START)]
+    other, same = read(spec, without_test, window="validation")
+    assert repr(rolling_queries(other, same, spec, most=20)) == repr(queries)
 
 
 class Fixed:

@@ -14,7 +14,7 @@ import pytest
 
 from souk.config import Deploy, Evaluate
 from souk.errors import SoukError
-from souk.evaluation.queries import read_catalogue, read_test_window, rolling_queries
+from souk.evaluation.queries import read_window, rolling_queries
 from souk.release.bundle import Bundle
 from souk.release.manifest import write_manifest
 from souk.steps.evaluate import evaluate
@@ -165,8 +165,7 @@ def scored(shop):
 
     _, _, out = shop.evaluate("good")
     bundle = Bundle.load(out / "twin")
-    catalogue = read_catalogue(shop.tables, shop.features, bundle.spec)
-    window = read_test_window(shop.tables, shop.features, bundle.spec)
+    catalogue, window = read_window(shop.tables, shop.features, bundle.spec)
     queries = rolling_queries(window, catalogue, bundle.spec, 20)[::5]
     towers = Towers("two_tower", bundle, catalogue, bundle.spec).load()
     return queries, catalogue, towers, Slates("slate", towers).load()

@@ -18,8 +18,7 @@ from souk.evaluation.queries import (
     Catalogue,
     Query,
     frozen_queries,
-    read_catalogue,
-    read_test_window,
+    read_window,
     rolling_queries,
 )
 from souk.progress import report
@@ -37,7 +36,7 @@ def measure(
     from souk.evaluation.twins import Slates, Towers  # TensorFlow: not for a verdict of `unchanged`
 
     spec = bundle.spec
-    catalogue, window = read_catalogue(tables, features, spec), read_test_window(tables, features, spec)
+    catalogue, window = read_window(tables, features, spec)
     towers = Towers("two_tower", bundle, catalogue, spec).load()
     slates = Slates(CHALLENGER, towers).load()
     scorers: list[Scorer] = [slates, towers, ItemKnn(catalogue), Popularity(catalogue)]
