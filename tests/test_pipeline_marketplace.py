@@ -127,7 +127,7 @@ def test_slices_are_reported(trained):
     found = trained.evaluation("metrics.json")["protocols"]["rolling"]["slices"]
     assert found["cold users"]["queries"] >= 10
     assert found["new items"]["queries"] >= 10
-    assert found["known users and items"]["slate"]["ndcg@10"] > 0.4
+    assert found["known users and items"]["models"]["slate"]["ndcg@10"]["mean"] > 0.4
 
 
 def hits(trained, served, rankings, first, orders):

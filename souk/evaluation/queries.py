@@ -66,6 +66,7 @@ class Query:
         excluded: positions that the repeat rule keeps out of the slate; unavailable items are out of every slate.
         targets: positions of the right items, available and not excluded.
         target_events: the event of each target.
+        filtered: how many more items were engaged with at that moment, and are kept out of the slate.
     """
 
     user_id: str
@@ -78,6 +79,7 @@ class Query:
     excluded: Ints
     targets: Ints
     target_events: tuple[str, ...]
+    filtered: int
 
 
 @dataclass(frozen=True)
@@ -184,17 +186,26 @@ def rolling_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec, mos
 
     All that a user engages with at one time are the targets of one query.
     """
+    return with_targets(all_moments(window, catalogue, spec, most))
+
+
+def all_moments(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
+    """`rolling_queries` with the moments up to the last one whose every item is kept out of the slate."""
     queries = []
     for user in window.events:
         found = 0
         for time, wanted in _moments(window, user, spec):
             query = _query(window, user, time, wanted, catalogue, spec)
-            if len(query.targets):
-                queries.append(query)
-                found += 1
+            queries.append(query)
+            found += bool(len(query.targets))
             if found == most:
                 break
     return queries
+
+
+def with_targets(queries: Sequence[Query]) -> list[Query]:
+    """The queries that have an answer."""
+    return [query for query in queries if len(query.targets)]
 
 
 def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> list[Query]:
@@ -203,10 +214,8 @@ def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> l
     queries = []
     for user in window.events:
         wanted = [event for _, events in _moments(window, user, spec) for event in events]
-        query = _query(window, user, window.start, wanted, catalogue, spec)
-        if len(query.targets):
-            queries.append(query)
-    return queries
+        queries.append(_query(window, user, window.start, wanted, catalogue, spec))
+    return with_targets(queries)
 
 
 def _moments(window: Window, user: str, spec: FeatureSpec) -> Iterator[tuple[int, list[Event]]]:
@@ -244,6 +253,7 @@ def _query(
         excluded=np.array(sorted(barred), dtype=np.int64),
         targets=np.array(list(targets), dtype=np.int64),
         target_events=tuple(targets.values()),
+        filtered=len({event.item_id for event in wanted}) - len(targets),
     )
 
 
