@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +37,7 @@ from souk.progress import report
 from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
+Tell = Callable[[str], None]
 FORMAT = 2  # of `metrics.json`
 BASELINES = ("item_knn", POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
@@ -60,6 +61,7 @@ class Setting:
         content: what is known of the items beside their events.
         tables: output of `ingest`.
         features: output of `build_features`.
+        tell: is told what begins.
     """
 
     settings: Evaluate
@@ -69,13 +71,14 @@ class Setting:
     content: Content
     tables: Path
     features: Path
+    tell: Tell
 
     @classmethod
-    def read(cls, settings: Evaluate, spec: FeatureSpec, tables: Path, features: Path) -> Setting:
+    def read(cls, settings: Evaluate, spec: FeatureSpec, tables: Path, features: Path, tell: Tell = report) -> Setting:
         """The test window."""
         catalogue, window = read_window(tables, features, spec)
         content = Content.read(features, spec, catalogue)
-        return cls(settings, spec, catalogue, window, content, tables, features)
+        return cls(settings, spec, catalogue, window, content, tables, features, tell)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ class Setting:
 
 
 def measure(
-    settings: Evaluate, bundle: Bundle, champion: Champion, tables: Path, features: Path
+    settings: Evaluate, bundle: Bundle, champion: Champion, tables: Path, features: Path, tell: Tell = report
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Ranks the catalogue with every model under both protocols.
 
@@ -93,7 +96,7 @@ def measure(
     """
     from souk.evaluation.twins import Slates, Towers  # TensorFlow: not for a verdict of `unchanged`
 
-    setting = Setting.read(settings, bundle.spec, tables, features)
+    setting = Setting.read(settings, bundle.spec, tables, features, tell)
     catalogue, spec = setting.catalogue, setting.spec
     towers = Towers("two_tower", bundle, catalogue, spec).load()
     slates = [Slates(CHALLENGER, towers).load()]
@@ -177,7 +180,7 @@ def _summary(
     users = len({query.user_id for query in queries})
     if not queries:
         raise SoukError("engagements in the test window", "none that could be recommended", "Enlarge split.test.")
-    report(f"{name}: {len(queries):,} queries of {users:,} users, {len(setting.catalogue.ids):,} items")
+    setting.tell(f"{name}: {len(queries):,} queries of {users:,} users, {len(setting.catalogue.ids):,} items")
     rankings = rank_all(scorers, queries, setting.catalogue)
     bounds = (setting.metrics, setting.settings.bootstrap)
     models, per_user = summarise(rankings, queries, setting.catalogue, setting.content, *bounds)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 
 from souk.evaluation import plots
 from souk.evaluation.gate import CHALLENGER, CHAMPION, Verdict
 from souk.evaluation.page import PAGE
 from souk.evaluation.slices import LEAST_USERS
+from souk.folders import placed
 
 HEADERS = {
     "hr@10": "HR@10",
@@ -118,6 +122,28 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             "calibration": plots.calibration(calibrated) if calibrated else "",
         },
     )
+
+
+def write_evaluation(folder: Path, metrics: Mapping[str, Any], per_user: pd.DataFrame, verdict: Verdict | None) -> None:
+    """Writes all that is kept of an evaluation, whole or not at all: see docs/evaluation.md.
+
+    Args:
+        folder: where; replaced where it exists.
+        metrics: the content of `metrics.json`.
+        per_user: a row per user and model.
+        verdict: the gate's, where it was asked.
+    """
+    texts = {
+        "metrics.json": json.dumps(metrics, indent=1),
+        "summary.md": summary(metrics, verdict),
+        "report.html": page(metrics, verdict),
+        **({"verdict.json": verdict.to_json()} if verdict else {}),
+    }
+    with placed(folder) as place:
+        place.mkdir()
+        for file, text in texts.items():
+            (place / file).write_text(text, encoding="utf-8")
+        per_user.to_parquet(place / "per_user.parquet", index=False)
 
 
 def _families(slices: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
