@@ -41,6 +41,10 @@ class RankExamples:
         first: `[examples] bool`, False for all but one of the examples of one user and time.
         satisfied: `[examples] int64`: 1, 0, or -1 where it is not known yet.
         users: `[examples]`, user ids.
+        pleased: `[examples, width] bool`, of the chosen, those known to have satisfied.
+        taken: `[examples] int64`, how many items were taken at that time, retrieved or not.
+        place: `[examples, width] int16`, the place from 1 where the slate of the example's request showed it, else 0.
+        also: `[examples, width] bool`, what that slate showed and the user took at another time.
     """
 
     user: Mapping[str, np.ndarray]
@@ -53,6 +57,10 @@ class RankExamples:
     first: np.ndarray
     satisfied: np.ndarray
     users: np.ndarray
+    pleased: np.ndarray
+    taken: np.ndarray
+    place: np.ndarray
+    also: np.ndarray
 
     def __len__(self) -> int:
         return len(self.own)
@@ -99,7 +107,7 @@ def read_rank_examples(
     wanted = set(table["event_id"].to_pylist())
     raw = {target.event_id: target for target in _targets(sequences, window, wanted)}
     targets = [raw[event] for event in table["event_id"].to_pylist()]
-    queries = [PairQuery.of(t.time, t.tokens, t.query["query_since_last"], items) for t in targets]
+    queries = [PairQuery.of(t.time, t.tokens, t.query["query_since_last"], items, t.user) for t in targets]
     lists = _lists(table, items, count, window[1])
     pair = np.zeros((*lists["positions"].shape, len(PAIR_FEATURES)), np.float32)
     for start in range(0, len(queries), CHUNK):
@@ -107,12 +115,12 @@ def read_rank_examples(
         at = np.nonzero(lists["present"][rows])
         places, scores, listed = (lists[name][rows][at] for name in ("positions", "scores", "candidate"))
         pair[rows][at] = pair_features(items, queries[rows], at[0], places, scores, listed)
-    kept = {name: lists[name] for name in ("positions", "own", "candidate", "chosen", "first", "satisfied", "users")}
+    del lists["scores"], lists["present"]
     return RankExamples(
         user=_transformed(sequences.transforms["user"], sequences.spec.of(Entity.USER), [t.user for t in targets]),
         query=_transformed(sequences.transforms["query"], sequences.spec.of(Entity.QUERY), [t.query for t in targets]),
         pair=pair,
-        **kept,
+        **lists,
     )
 
 
@@ -120,14 +128,15 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
     """Positions, scores and labels, padded: the candidates, then the example's own item where it is none of them."""
     own_items = np.array([items.position[item] for item in table["item_id"].to_pylist()])
     times, users = table["timestamp"].to_numpy(), np.array(table["user_id"].to_pylist())
-    taken: dict[tuple[str, int], set[int]] = {}
+    satisfied = np.where(table["satisfied_at"].to_numpy() < known_until, table["satisfied"].to_numpy(), -1)
+    taken: dict[tuple[str, int], dict[int, bool]] = {}
     first = np.zeros(len(table), bool)
     for row, (user, time, item) in enumerate(zip(users, times, own_items, strict=True)):
         first[row] = (user, time) not in taken
-        taken.setdefault((user, time), set()).add(item)
+        taken.setdefault((user, time), {})[item] = satisfied[row] == 1
     shape = (len(table), count + 1)
     positions, scores = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
-    candidate, chosen, present = (np.zeros(shape, bool) for _ in range(3))
+    candidate, chosen, present, pleased = (np.zeros(shape, bool) for _ in range(4))
     own = np.zeros(len(table), np.int64)
     columns = (table[name].to_pylist() for name in ("items", "scores", "own_score"))
     for row, (names, values, own_score) in enumerate(zip(*columns, strict=True)):
@@ -135,14 +144,17 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
         size = len(found)
         positions[row, :size], scores[row, :size], candidate[row, :size] = found, values[:size], True
         present[row, :size] = True
-        chosen[row, :size] = np.isin(found, list(taken[users[row], times[row]]))
+        mine = taken[users[row], times[row]]
+        chosen[row, :size] = np.isin(found, list(mine))
+        pleased[row, :size] = np.isin(found, [item for item, good in mine.items() if good])
         own[row] = found.index(own_items[row]) if own_items[row] in found else size
         if own[row] == size:
             positions[row, size], scores[row, size], present[row, size] = own_items[row], own_score, True
-    satisfied = np.where(table["satisfied_at"].to_numpy() < known_until, table["satisfied"].to_numpy(), -1)
     return {
         "positions": positions, "scores": scores, "candidate": candidate, "chosen": chosen, "present": present,
-        "own": own, "first": first, "satisfied": satisfied, "users": users,
+        "own": own, "first": first, "satisfied": satisfied, "users": users, "pleased": pleased,
+        "taken": np.array([len(taken[key]) for key in zip(users, times, strict=True)], np.int64),
+        "place": np.zeros(shape, np.int16), "also": np.zeros(shape, bool),
     }  # fmt: skip
 
 
