@@ -6,7 +6,7 @@ h1 { margin-bottom: .2rem; } h2 { margin-top: 2.2rem; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top; }
 th:first-child, td:first-child, .words { text-align: left; }
-small, .few td { color: #777; } .better { color: #27713a; } .worse { color: #b3261e; }
+small, .few td { color: #777; } td small { white-space: nowrap; } .better { color: #27713a; } .worse { color: #b3261e; }
 .verdict { padding: .6rem 1rem; background: #f3f3f3; border-left: .4rem solid #c33; font-size: 1.1rem; }
 .promote { border-color: #393; } .unchanged, .none { border-color: #888; }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
@@ -15,6 +15,7 @@ small, .few td { color: #777; } .better { color: #27713a; } .worse { color: #b32
 .family th { padding-top: .8rem; } .worst td { background: #fbeeea; }
 .users { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: .8rem; }
 .users section { border: 1px solid #ddd; padding: .5rem .8rem; } .users h3 { margin: 0; font-size: 1rem; }
+.slates { display: flex; gap: .8rem; margin-top: .4rem; } .slates > div { flex: 1; }
 .users ol { margin: .2rem 0 .6rem; padding-left: 1.6rem; } .hit { font-weight: bold; color: #27713a; }
 .two { display: flex; flex-wrap: wrap; gap: 1rem; } .two > div { flex: 1 1 26rem; }
 svg { max-width: 100%; height: auto; }
@@ -177,14 +178,14 @@ items that this user never engaged with before.{% endif %}</p>
 <tr class="family"><th colspan="3">{{ family }}</th></tr>
 {% for name, values in parts %}
 <tr class="{{ "worst" if name in marked else "few" if values.users < least_users }}">
-<td>{{ name }}</td><td>{{ values.queries }}</td><td>{{ values.users }}</td>
+<td>{{ name.removeprefix(family ~ ": ") }}</td><td>{{ values.queries }}</td><td>{{ values.users }}</td>
 {% for model in rolling.models %}
 {% set found = values["models"][model][metrics.primary] %}
-<td>{{ "%.4f"|format(found.mean) }}{% if model == ours %}<br><small>{{ found|interval }}</small>{% endif %}</td>
+<td>{{ "%.4f"|format(found.mean) }}{% if model == ours %}<br><small>{{ found|interval(3) }}</small>{% endif %}</td>
 {% endfor %}
 {% for other in [served, rolling.best_baseline] if other in rolling.differences %}
 {% set lead = values.differences[other] %}
-<td class="{{ lead|tone }}">{{ "%+.4f"|format(lead.mean) }}<br><small>{{ lead|interval }}</small></td>{% endfor %}
+<td class="{{ lead|tone }}">{{ "%+.4f"|format(lead.mean) }}<br><small>{{ lead|interval(3) }}</small></td>{% endfor %}
 </tr>
 {% endfor %}
 {% endfor %}
@@ -198,11 +199,11 @@ EXAMPLES = """
 {% for user in rolling.examples %}
 <section><h3>{{ user.user_id }} <small>{{ user.events }} events so far</small></h3>
 <small>last: {{ user.history|join(" · ") or "nothing" }}</small>
-{% for name, slate in user.slates.items() %}
+<div class="slates">{% for name, slate in user.slates.items() %}
 <div>{{ name }}<ol>{% for title, hit in slate %}<li{% if hit %} class="hit"{% endif %}>{{ title }}</li>{% endfor %}
 </ol></div>
 {% endfor %}
-<small>took: {{ user.targets|join(" · ") }}</small></section>
+</div><small>took: {{ user.targets|join(" · ") }}</small></section>
 {% endfor %}
 </div>
 {% set frozen = metrics.protocols.frozen %}

@@ -111,6 +111,7 @@ def calibration(heads: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
         top = max([*predicted, *observed, 1e-9])
         axes.plot([0, top], [0, top], color="#bbbbbb", lw=1)
         axes.plot(predicted, observed, marker="o", ms=4, color=COLORS[0])
+        axes.locator_params(nbins=5)
         axes.set_title(name)
         axes.set_xlabel("predicted")
         axes.set_ylabel("observed")
