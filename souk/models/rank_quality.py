@@ -76,7 +76,7 @@ def tune_weight(
     """The weight of satisfaction, and the front that it was chosen from.
 
     Of the weights that keep NDCG@10 of what was taken within `max_click_loss`, the smallest whose NDCG@10 of what
-    satisfied is within one standard error (of the paired difference) of the best: noise moves nothing.
+    satisfied is within two standard errors (of the paired difference) of the best: noise moves nothing.
 
     Args:
         engaged: `[rows, width]`, log P(engaged).
@@ -96,7 +96,7 @@ def tune_weight(
     if told.sum() > 1:
         gaps = pleased[best][told] - pleased[:, told]
         errors = gaps.std(axis=1, ddof=1) / np.sqrt(told.sum())
-        chosen = next(i for i in allowed if gaps[i].mean() <= errors[i])
+        chosen = next(i for i in allowed if gaps[i].mean() <= 2 * errors[i])
     front = [
         {"weight": w, "ndcg@10": float(c), "satisfied_ndcg@10": float(s), "chosen": float(i == chosen)}
         for i, (w, c, s) in enumerate(zip(WEIGHTS, shares, means, strict=True))
