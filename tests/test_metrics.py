@@ -142,6 +142,9 @@ def test_top_is_the_start_of_the_whole_order():
         scores = rng.integers(0, size, size).astype(np.float32)  # ties
         scores[rng.uniform(size=size) < 0.3] = -np.inf
         assert top(scores, 10).tolist() == plain_order(scores)[:10]
+    apart = np.zeros(6400, np.float32)
+    apart[np.arange(10) * 640] = np.arange(10, 0, -1)  # each the best of its block
+    assert top(apart, 10).tolist() == [place * 640 for place in range(10)]
     few = np.full(5000, -np.inf, np.float32)
     few[[4000, 7]] = 1.0
     assert top(few, 10).tolist() == [7, 4000]
