@@ -83,7 +83,7 @@ bench-quality: .venv/.installed .venv-quality/.installed
 
 # The peers that need packages which Souk does not have.
 bench-quality-test: .venv-quality/.installed
-	.venv-quality/bin/python -m pytest --noconftest --override-ini testpaths=benchmarks/quality benchmarks/quality
+	.venv-quality/bin/python -m pytest tests/quality
 
 compile: .venv/.installed ## Compile the pipelines into pipelines/compiled/*.yaml (golden; commit them).
 	python -m pipelines.compile

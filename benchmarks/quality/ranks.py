@@ -56,7 +56,7 @@ def write_ranks(path: Path, model: str, frames: dict[str, pd.DataFrame]) -> None
 def read_ranks(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
     """The ranks of every model in a folder: per model and view the columns of `views_of`."""
     found: dict[str, dict[str, pd.DataFrame]] = {}
-    for path in sorted(folder.glob("*.parquet")):
+    for path in sorted(folder.glob("[!.]*.parquet")):  # what begins with a dot is half written
         table = pd.read_parquet(path)
         for (model, view), rows in table.groupby(["model", "view"], sort=False):
             found.setdefault(str(model), {})[str(view)] = rows[["user_id", "timestamp", "ranks"]]
