@@ -48,9 +48,8 @@ class Ranked:
         self.vectors /= np.linalg.norm(self.vectors, axis=1, keepdims=True)
         queries = {event: random.normal(size=8).astype(np.float32) for event in events["event_id"]}
         path = folder / "candidates.parquet"
-        write_candidates(
-            path, folder, draw_examples(folder, *self.window, 0), queries, self.vectors, self.catalogue, self.spec
-        )
+        drawn = draw_examples(folder, *self.window, 0)
+        write_candidates(path, folder, "validation_start", drawn, queries, self.vectors, self.catalogue, self.sequences)
 
     def examples(self, count=12):
         items = ItemTable.load(self.folder, "validation_start", self.vectors)

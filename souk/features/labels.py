@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from souk.config import Objective
 from souk.errors import SoukError
 from souk.schema import DAY_MS
@@ -61,6 +65,17 @@ def engaging(event: Event, spec: FeatureSpec) -> bool:
     """Whether `event` is an engagement: a target of training and a query of evaluation."""
     objective = spec.objectives.engaged
     return event.event_type in objective.events and positive(objective, event.value, event.dwell_seconds)
+
+
+def engaging_rows(events: pa.Table, spec: FeatureSpec) -> np.ndarray:
+    """`engaging` of each row of an events table, `[rows]` bool."""
+    objective = spec.objectives.engaged
+    found: np.ndarray = np.isin(events["event_type"].to_numpy(), [str(kind) for kind in objective.events])
+    for column, least in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):
+        if least is not None:
+            values = events[column] if column in events.column_names else pa.nulls(len(events), pa.float64())
+            found = found & pc.fill_null(pc.greater_equal(values, least), False).to_numpy(zero_copy_only=False)
+    return found
 
 
 def check_objectives(spec: FeatureSpec) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow as tf
 
 from souk.errors import SoukError
 from souk.models.inputs import FILL, Transform
 from souk.models.sequences import Sequences, column_tensor
-from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
+from souk.models.targets import read_targets
+from souk.pairs import PAIR_FEATURES, ItemTable, pair_features
 from souk.spec import Entity, Feature
 
 CHUNK = 256
-LISTS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}
 
 
 @dataclass(frozen=True)
@@ -105,9 +104,9 @@ def read_rank_examples(
         expected = f"candidates of examples from {window[0]} to {window[1]}"
         raise SoukError(expected, received, "Give the towers of the same window.")
     wanted = set(table["event_id"].to_pylist())
-    raw = {target.event_id: target for target in _targets(sequences, window, wanted)}
+    raw = {target.event_id: target for target in read_targets(sequences, window, wanted)}
     targets = [raw[event] for event in table["event_id"].to_pylist()]
-    queries = [PairQuery.of(t.time, t.tokens, t.query["query_since_last"], items, t.user) for t in targets]
+    queries = [target.pair_query(items) for target in targets]
     lists = _lists(table, items, count, window[1])
     pair = np.zeros((*lists["positions"].shape, len(PAIR_FEATURES)), np.float32)
     for start in range(0, len(queries), CHUNK):
@@ -156,53 +155,6 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
         "taken": np.array([len(taken[key]) for key in zip(users, times, strict=True)], np.int64),
         "place": np.zeros(shape, np.int16), "also": np.zeros(shape, bool),
     }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Target:
-    """The raw features of one target of a sequence row."""
-
-    event_id: str
-    time: int
-    tokens: Mapping[str, Sequence[Any]]
-    query: Mapping[str, Any]
-    user: Mapping[str, Any]
-
-
-def _targets(sequences: Sequences, window: tuple[int, int], wanted: Collection[str]) -> Iterator[_Target]:
-    """The targets of a window whose events are `wanted`."""
-    spec = sequences.spec
-    for record in tf.data.TFRecordDataset(list(sequences.files)).as_numpy_iterator():
-        fields = tf.train.Example.FromString(record).features.feature
-        times = fields["target_time"].int64_list.value
-        if not any(window[0] <= time < window[1] for time in times):
-            continue
-        events = [event.decode() for event in fields["target_event_id"].bytes_list.value]
-        inside = [i for i, event in enumerate(events) if event in wanted]
-        if not inside:
-            continue
-        items = [item.decode() for item in fields["token_item_id"].bytes_list.value]
-        gaps = fields["token_gap"].float_list.value
-        user = {f.name: _value(fields, f, 0) for f in spec.of(Entity.USER)}
-        for i in inside:
-            visible = fields["target_visible"].int64_list.value[i]
-            yield _Target(
-                events[i],
-                times[i],
-                {"token_item_id": items[:visible], "token_gap": gaps[:visible]},
-                {f.name: _value(fields, f, i) for f in spec.of(Entity.QUERY)},
-                user,
-            )
-
-
-def _value(fields: Any, feature: Feature, index: int) -> Any:
-    """The value of `feature` for the target `index` of a row (0 for user features)."""
-    field, length = fields[feature.name], feature.length
-    values = getattr(field, LISTS[feature.dtype]).value
-    value = values[index * length : (index + 1) * length] if length else values[index]
-    if feature.dtype != "string":
-        return value
-    return [word.decode() for word in value] if length else value.decode()
 
 
 def _transformed(
