@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.errors import SoukError
@@ -84,6 +85,7 @@ def read_rank_examples(
     items: ItemTable,
     window: tuple[int, int],
     count: int,
+    impressions: str | Path = "",
 ) -> RankExamples:
     """Puts examples together with their first `count` candidates.
 
@@ -93,6 +95,7 @@ def read_rank_examples(
         items: with the counters and the vectors of the window's start.
         window: its start, and one past its end, UTC epoch milliseconds; a label that is known only later is not known.
         count: candidates to each example.
+        impressions: the file of `souk.features.impressions`; where there is none, no slate was logged.
 
     Raises:
         SoukError: the candidates are of another window.
@@ -108,6 +111,7 @@ def read_rank_examples(
     targets = [raw[event] for event in table["event_id"].to_pylist()]
     queries = [target.pair_query(items) for target in targets]
     lists = _lists(table, items, count, window[1])
+    _place(lists, table["event_id"].to_pylist(), Path(impressions), items)
     pair = np.zeros((*lists["positions"].shape, len(PAIR_FEATURES)), np.float32)
     for start in range(0, len(queries), CHUNK):
         rows = slice(start, start + CHUNK)
@@ -162,3 +166,22 @@ def _transformed(
 ) -> dict[str, np.ndarray]:
     raw = {f.name: column_tensor([row.get(f.name, FILL[f.dtype]) for row in rows], f) for f in features}
     return {name: value.numpy() for name, value in transform(raw).items()}
+
+
+def _place(lists: dict[str, np.ndarray], events: list[str], impressions: Path, items: ItemTable) -> None:
+    """Fills in where each example's request showed its candidates, and what else of them the user took there."""
+    if not impressions.is_file():
+        return
+    table = pq.read_table(impressions, filters=pc.field("event_id").isin(events))
+    slates = {
+        event: (shown, places, taken) for event, shown, places, taken in zip(*table.to_pydict().values(), strict=True)
+    }
+    for row, event in enumerate(events):
+        places = {
+            items.position[item]: (place, took)
+            for item, place, took in zip(*slates.get(event, ([], [], [])), strict=True)
+        }
+        for column in np.flatnonzero(lists["present"][row]).tolist():
+            place, took = places.get(int(lists["positions"][row, column]), (0, False))
+            lists["place"][row, column] = place
+            lists["also"][row, column] = took and not lists["chosen"][row, column] and column != lists["own"][row]

@@ -69,8 +69,11 @@ def train_ranker(
         items,
         (getattr(windows, start), getattr(windows, end)),
         settings.candidates,
+        Path(features) / "impressions.parquet",
     )
     report(f"{len(examples):,} examples, {examples.retrieved.mean():.1%} with their item among the candidates")
+    if examples.place.any():
+        report(f"{np.mean((examples.place > 0).any(axis=1)):.1%} with a logged slate")
     model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings)
     new_ranker(model, examples, catalogue)
     if previous:
