@@ -204,6 +204,10 @@ def test_beauty_and_movielens_become_sources_that_souk_reads(tmp_path):
     items = pd.read_parquet(tmp_path / "beauty" / "items.parquet")
     assert [list(words) for words in items["attributes"]] == [["1", "2"], [], ["2"]]
     assert load_config(prepare("movielens_100k", raw, tmp_path / "ml")).split.protocol == "leave_last_out"
+    ratings = pd.read_parquet(tmp_path / "ml" / "events.parquet")
+    assert len(ratings) == 100_000
+    assert ratings["event_id"].is_monotonic_increasing  # in the order of the file
+    assert ratings["timestamp"].between(874_000_000_000, 894_000_000_000).all()
     assert load_config(prepare("complete_journey", raw, tmp_path / "cj")).split.protocol == "temporal"
 
 

@@ -22,6 +22,7 @@ RECENCY = (
     Decay("moments", rate=1.0),
     Decay("moments", "exponential", rate=0.3),
     Decay("days", rate=0.5),
+    Decay("days", "exponential", rate=0.02),
 )
 FADES = RECENCY[1:]  # a peer "with recency" has some
 
@@ -66,10 +67,10 @@ class Peer:
 RULES = {
     "distance": (Decay(longest=20), Decay(rate=0.5, longest=20), Decay("moments", longest=10), Decay(rate=1.0)),
     "recency": (Decay(rate=1.0), *FADES),
-    "popularity": (0.3, 0.0, 0.15, 0.45),
+    "popularity": (0.3, 0.0, 0.15, 0.5),
     "support": (0.5, 0.25, 0.75),
     "back": (0.0, 0.3, 1.0),
-    "together": (1.0, 0.3),
+    "together": (1.0, 0.3, 3.0),
 }
 PEERS = (
     Peer("popularity", "popularity:Popularity"),
