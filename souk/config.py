@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Formatter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import yaml
@@ -195,7 +195,8 @@ class Objective(Section):
 
     An event of one of `events` is positive when its value is at least `min_value`, its dwell at least
     `min_dwell_seconds`, and, within `within_days` after it, the same user did none of `unless` and at least one of
-    `followed_by` with the same item. `weight` is the objective's exponent in the slate's score.
+    `followed_by` with the same item. `weight` is the objective's exponent in the slate's score; `auto` is 1 for
+    `engaged`, and for `satisfied` what the ranker's held-out users say (`train_ranker.max_click_loss`).
     """
 
     events: tuple[EventType, ...] = Field(min_length=1)
@@ -204,7 +205,7 @@ class Objective(Section):
     unless: tuple[EventType, ...] = ()
     followed_by: tuple[EventType, ...] = ()
     within_days: float = Field(default=0, ge=0)
-    weight: float = Field(default=1.0, ge=0)
+    weight: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
 
 
 class Objectives(Section):
@@ -285,14 +286,26 @@ class LoadIndex(Section):
 
 
 class TrainRanker(Section):
+    """`straight_epochs` passes fit the straight path, at most `epochs` more the body of `experts`, which sees
+    `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight of satisfaction may cost.
+    `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more. `debias` takes the place
+    in a logged slate out of what a click says."""
+
     candidates: int = Field(default=200, ge=10, le=500)
-    negatives: int = Field(default=30, ge=1)
-    hidden: tuple[int, ...] = (64, 32)
-    cross_layers: int = Field(default=2, ge=0)
+    negatives: int = Field(default=100, ge=1)
+    experts: int = Field(default=3, ge=1)
+    hidden: tuple[int, ...] = Field(default=(32,), min_length=1)
+    cross_layers: int = Field(default=1, ge=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    epochs: int = Field(default=6, ge=1)
+    straight_epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=6, ge=0)
     batch_rows: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    max_click_loss: float = Field(default=0.01, ge=0, lt=1)
+    tail_weight: float = Field(default=0.0, ge=0, le=2)
+    minority: dict[str, float] = {}
+    debias: bool = True
     seed: int = 17
 
 

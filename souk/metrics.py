@@ -1,4 +1,4 @@
-"""Ranking metrics over full rankings, averages by user, and the paired bootstrap.
+"""Ranking metrics over full rankings, averages by user, exposure, calibration, and the paired bootstrap.
 
 A query has one or more targets. What a metric needs of it are the ranks of its targets, from 1, in the whole ranking;
 a target that is not ranked at all has rank `inf`.
@@ -7,7 +7,7 @@ a target that is not ranked at all has rank `inf`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from souk.errors import SoukError, unknown
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 NAMES = ("hr", "ndcg", "recall", "mrr")
+BLOCK = 64  # scores of which `top` first looks at the highest
+CELLS = 4_000_000  # counts that the bootstrap holds at once
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,11 @@ def target_ranks(scores: Floats, targets: Ints) -> Floats:
 
 def top(scores: Floats, k: int) -> Ints:
     """The positions of the `k` highest finite `scores` `[items]`, best first, ties by position."""
+    blocks = len(scores) // BLOCK
     if k < len(scores):
-        bound = np.partition(scores, len(scores) - k)[len(scores) - k]
+        # The k-th best of the blocks' best is no better than the k-th best of all, and found in a fraction of the time.
+        heads = scores[: blocks * BLOCK].reshape(blocks, BLOCK).max(axis=1) if k <= blocks else scores
+        bound = np.partition(heads, len(heads) - k)[len(heads) - k]
         candidates = np.flatnonzero((scores >= bound) & (scores > -np.inf))
     else:
         candidates = np.flatnonzero(scores > -np.inf)
@@ -73,13 +78,23 @@ def query_metric(name: str, ranks: Sequence[Floats]) -> Floats:
     Returns:
         `[queries]` float64.
     """
-    kind, k = parse_metric(name)
     sizes = np.array([len(own) for own in ranks], dtype=np.int64)
+    return flat_metric(name, np.concatenate([*ranks, np.zeros(0)]).astype(np.float64), sizes)
+
+
+def flat_metric(name: str, flat: Floats, sizes: Ints) -> Floats:
+    """`query_metric` of ranks that stand one query after the other.
+
+    Args:
+        name: the metric.
+        flat: `[targets]` ranks, from 1.
+        sizes: `[queries]`, how many targets each query has.
+    """
+    kind, k = parse_metric(name)
     if not len(sizes):
         return np.zeros(0)
     if (sizes == 0).any():
         raise SoukError("every query to have a target", f"{int((sizes == 0).sum())} without", "Drop these queries.")
-    flat = np.concatenate(ranks).astype(np.float64)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     if kind == "mrr":
         return 1.0 / np.minimum.reduceat(flat, starts)
@@ -118,6 +133,30 @@ def coverage(shown: Ints, catalogue: int) -> float:
     return len(np.unique(shown)) / catalogue if catalogue else 0.0
 
 
+def gini(exposure: Floats) -> float:
+    """The Gini coefficient of `exposure` `[items]`: 0 where all get the same, near 1 where one item gets everything."""
+    ordered, count = np.sort(exposure.astype(np.float64)), len(exposure)
+    if not count or not ordered.sum():
+        return float("nan")
+    return float((2 * np.arange(1, count + 1) - count - 1) @ ordered / (count * ordered.sum()))
+
+
+def log_loss(predicted: Floats, observed: Floats) -> float:
+    """The mean negative log likelihood of `observed` (0 or 1) under `predicted`, in nats; NaN without examples."""
+    if not len(predicted):
+        return float("nan")
+    chance = np.clip(predicted.astype(np.float64), 1e-12, 1 - 1e-12)
+    return float(-np.where(observed > 0, np.log(chance), np.log1p(-chance)).mean())
+
+
+def calibration_error(bins: Sequence[Mapping[str, float]]) -> float:
+    """The expected calibration error of the bins of `reliability` (Naeini et al. 2015, with bins of equal size)."""
+    total = sum(part["count"] for part in bins)
+    if not total:
+        return float("nan")
+    return float(sum(part["count"] * abs(part["predicted"] - part["observed"]) for part in bins) / total)
+
+
 def reliability(predicted: Floats, observed: Floats, bins: int = 10) -> list[dict[str, float]]:
     """Mean prediction and observed share in bins of equal size, in the order of the predictions.
 
@@ -145,9 +184,19 @@ def bootstrap(values: Floats, samples: int, seed: int, level: float = 0.95) -> I
         seed: of the resampling.
         level: of the interval.
     """
-    if not len(values):
-        return Interval(float("nan"), float("nan"), float("nan"))
+    return bootstrap_columns(values[:, None], samples, seed, level)[0]
+
+
+def bootstrap_columns(values: Floats, samples: int, seed: int, level: float = 0.95) -> list[Interval]:
+    """`bootstrap` of each column of `values` `[users, columns]`, with the same resamplings of the users for all."""
+    count, columns = values.shape
+    if not count:
+        return [Interval(float("nan"), float("nan"), float("nan"))] * columns
     rng = np.random.default_rng(seed)
-    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(samples)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    means, block = np.empty((samples, columns)), max(1, CELLS // count)
+    for start in range(0, samples, block):
+        drawn = [rng.integers(count, size=count) for _ in range(min(block, samples - start))]
+        times = np.array([np.bincount(users, minlength=count) for users in drawn], np.float64)
+        means[start : start + len(drawn)] = times @ values / count
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [Interval(*bounds) for bounds in zip(values.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True)]

@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 
 from souk.errors import SoukError
 from souk.schema import DAY_MS
+from souk.sources.co_visitation import decay, follow
+from souk.sources.popularity import Segments
+from souk.sources.rows import SparseRows, summed, weights_of
 from souk.spec import Entity, FeatureSpec, Role, read_spec
 
 RECENT = 10  # events whose items a candidate is compared with
@@ -35,8 +38,15 @@ PAIR_FEATURES = (
     "shared_max",
     "age",  # log(1 + days since the item's creation); 0 where unknown
     "age_known",
+    "co_visitation",  # what others went on to after the window's items (souk.sources.co_visitation)
+    "co_visitation_rank",  # log(1 + place among the request's candidates by it), one place for equals
+    "again",  # sum over the window's events with the item of their decay
+    "again_rank",
+    "popularity",  # share of the recent events of the user's segments
+    "popularity_rank",
 )
 SHARED_ROLES = (Role.CATEGORY, Role.BAG)
+SOURCE_FILES = ("co_visitation", "segment_popular")
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ class ItemTable:
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
         value_start: `[items + 1]` int64, where each item's values start in `values`.
         values: category values of all items, as numbers.
+        rules: what follows each item.
+        segments: what is popular with whom.
     """
 
     position: Mapping[str, int]
@@ -58,14 +70,18 @@ class ItemTable:
     created_at: np.ndarray
     value_start: np.ndarray
     values: np.ndarray
+    rules: SparseRows
+    segments: Segments
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
         """Reads a `features` folder, or a bundle.
 
         Args:
-            folder: with `spec.json`, `items.parquet`, `counters.parquet` and, in a bundle, `vectors.npy`.
-            boundary: whose counters; "" where the file has those of one boundary only.
+            folder: with `spec.json`, `items.parquet`, `counters.parquet` and, in a bundle, `vectors.npy`; rules and
+                popular items are in `co_visitation/<boundary>.npz` and `segment_popular/<boundary>.npz`, in a bundle in
+                `co_visitation.npz` and `segment_popular.npz`.
+            boundary: whose counters; "" for a bundle, which has those of one boundary only.
             vectors: `[items, dim]`, where the folder has none.
         """
         path = Path(folder)
@@ -74,11 +90,28 @@ class ItemTable:
             counters = counters.filter(pc.equal(counters["boundary"], boundary))
         if vectors is None:
             vectors = np.load(path / "vectors.npy", allow_pickle=False)
-        return cls.of(pq.read_table(path / "items.parquet"), counters, vectors, read_spec(path / "spec.json"))
+        items = pq.read_table(path / "items.parquet")
+        rules, segments = (path / name / boundary if boundary else path / name for name in SOURCE_FILES)
+        return cls.of(
+            items,
+            counters,
+            vectors,
+            read_spec(path / "spec.json"),
+            SparseRows.load(rules.with_suffix(".npz"), len(items)),
+            Segments.load(segments.with_suffix(".npz"), len(items)),
+        )
 
     @classmethod
-    def of(cls, items: pa.Table, counters: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:
-        """From the item feature table and one boundary's counters, in the same order.
+    def of(
+        cls,
+        items: pa.Table,
+        counters: pa.Table,
+        vectors: np.ndarray,
+        spec: FeatureSpec,
+        rules: SparseRows | None = None,
+        segments: Segments | None = None,
+    ) -> ItemTable:
+        """From the item feature table and one boundary's counters, in the same order; rules and segments as of it.
 
         Raises:
             SoukError: they are not of the same items.
@@ -86,6 +119,7 @@ class ItemTable:
         if (
             not len(items) == len(counters) == len(vectors)
             or items["item_id"].to_pylist() != counters["item_id"].to_pylist()
+            or (rules is not None and len(rules) != len(items))
         ):
             received = f"{len(items)} items, {len(counters)} counters, {len(vectors)} vectors"
             raise SoukError("items, counters and vectors of the same items", received, "Run the pipeline again.")
@@ -100,6 +134,8 @@ class ItemTable:
             created_at=np.array([np.nan if t is None else t for t in items["created_at"].to_pylist()], np.float64),
             value_start=start,
             values=values,
+            rules=SparseRows.empty(len(items)) if rules is None else rules,
+            segments=segments or Segments.empty(),
         )
 
 
@@ -128,14 +164,25 @@ class PairQuery:
         time: UTC epoch milliseconds.
         items: `[window]` int64, positions of the window's items, oldest first; -1 for unknown ones.
         ages: `[window]` float64, days from each event to the query.
+        moments: `[window]` int64, how many moments each event lies behind the last; events of one time are one.
+        segments: `[S]` int64, rows of the user's segments.
     """
 
     time: int
     items: np.ndarray
     ages: np.ndarray
+    moments: np.ndarray
+    segments: np.ndarray
 
     @classmethod
-    def of(cls, time: int, tokens: Mapping[str, Sequence[Any]], since_last: float, items: ItemTable) -> PairQuery:
+    def of(
+        cls,
+        time: int,
+        tokens: Mapping[str, Sequence[Any]],
+        since_last: float,
+        items: ItemTable,
+        user: Mapping[str, Any] | None = None,
+    ) -> PairQuery:
         """From raw features.
 
         Args:
@@ -143,11 +190,26 @@ class PairQuery:
             tokens: `token_item_id` and `token_gap` of the events that the query sees, oldest first, not padded.
             since_last: `query_since_last`, seconds.
             items: the item table.
+            user: raw user features; None for a user of whom nothing is known.
         """
         known = np.array([items.position.get(item, -1) for item in tokens["token_item_id"]], np.int64)
         gaps = np.asarray(tokens["token_gap"], np.float32).astype(np.float64)
         back = np.cumsum([np.float32(since_last), *gaps[:0:-1]])[::-1] if len(known) else np.zeros(0)
-        return cls(time, known, back * 1000 / DAY_MS)
+        behind = np.cumsum(np.concatenate([[0], gaps[:0:-1] != 0]))[::-1] if len(known) else np.zeros(0)
+        return cls(time, known, back * 1000 / DAY_MS, behind.astype(np.int64), items.segments.of(user or {}))
+
+    def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
+        """What others went on to after the window's items: positions, ascending, and scores."""
+        return follow(items.rules, self.items, self.moments, len(items.vectors))
+
+    def again(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
+        """The window's own items: positions, ascending, and the sums of their events' decay."""
+        known = self.items >= 0
+        return summed(self.items[known], decay(self.moments[known]), len(items.vectors))
+
+    def popular(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
+        """What is popular in the user's segments: positions, ascending, and shares."""
+        return items.segments.popular(self.segments, len(items.vectors))
 
 
 def pair_features(
@@ -186,6 +248,7 @@ def pair_features(
         _similarity(items.vectors, queries, request, positions),
         _shared(items, request, positions, owner, window, lengths),
         _age(items.created_at[positions], times[request] if len(request) else times[:0]),
+        _sourced(items, queries, request, positions, listed),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 
@@ -249,6 +312,38 @@ def _shared(
     most = np.zeros(len(positions))
     np.maximum.at(most, row, shares)
     return [total / np.maximum(1, np.diff(items.value_start)[positions]), most]
+
+
+def _sourced(
+    items: ItemTable,
+    queries: Sequence[PairQuery],
+    request: np.ndarray,
+    positions: np.ndarray,
+    listed: np.ndarray | None,
+) -> list[np.ndarray]:
+    """The score of each candidate by each other source, 0 where it has none, and its place by it."""
+    scores = np.zeros((3, len(request)), np.float32)
+    bounds = np.searchsorted(request, np.arange(len(queries) + 1))
+    for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
+        if end > start:
+            wanted = positions[start:end]
+            for row, source in enumerate((query.followers, query.again, query.popular)):
+                scores[row, start:end] = weights_of(*source(items), wanted)
+    ranked = [np.log1p(_shared_ranks(request, line, listed)) for line in scores]
+    return [column for pair in zip(scores, ranked, strict=True) for column in pair]
+
+
+def _shared_ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
+    """`[M]`: one more than the listed with a better score in the same request; equals share a place."""
+    order = np.lexsort((-scores, request))
+    counts = np.ones(len(scores), np.int64) if listed is None else listed[order].astype(np.int64)
+    before = np.cumsum(counts) - counts
+    starts = np.ones(len(scores), bool)
+    starts[1:] = (np.diff(request[order]) != 0) | (np.diff(scores[order]) != 0)
+    group = np.maximum.accumulate(np.where(starts, np.arange(len(scores)), 0))
+    ranks = np.empty(len(scores))
+    ranks[order] = before[group] - before[np.searchsorted(request, request)] + 1
+    return ranks
 
 
 def _expand(items: ItemTable, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,5 +10,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("FEAST_USAGE", "False")
 
-# The detector's tests need its own environment (requirements/drift_test.txt); `make drift-test` runs them there.
-collect_ignore = [] if importlib.util.find_spec("alibi_detect") else ["drift"]
+# Tests with an environment of their own: `make drift-test` and `make bench-quality-test` run them there.
+OWN = {"drift": "alibi_detect", "quality": "rectools"}
+collect_ignore = [folder for folder, package in OWN.items() if not importlib.util.find_spec(package)]

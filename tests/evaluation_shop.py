@@ -19,6 +19,7 @@ from souk.state import Event, item_features, state_of
 from souk.state_rows import to_row
 from souk.steps.evaluate import evaluate
 from tests import serving_fixtures as shop
+from tests.sources_fixtures import write_sources
 
 USERS, CLICKS = 48, 12
 START = 19_000 * DAY_MS
@@ -89,6 +90,7 @@ def write_features(folder):
     pq.write_table(pa.Table.from_pylist(examples), folder / "examples.parquet")
     states = [to_row(state_of(u, es, shop.SPEC, {"region": region(u)}), shop.SPEC) for u, es in histories().items()]
     pq.write_table(pa.Table.from_pylist(states), folder / "user_state.parquet")
+    write_sources(folder, shop.SPEC)
     (folder / "transform").mkdir()
     (folder / "transform" / "features.json").write_text("{}")
     return folder

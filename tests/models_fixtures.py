@@ -22,6 +22,8 @@ from souk.models.inputs import FILL
 from souk.schema import DAY_MS, EventType, Kind
 from souk.spec import Entity, Feature, FeatureSpec, Role, positive
 from souk.state import Event, features_at, item_features, walk
+from souk.state_rows import PROFILE
+from tests.sources_fixtures import write_sources
 
 TEXT_BUCKETS = 512
 IDS = (Role.USER_ID, Role.ITEM_ID, Role.CATEGORY, Role.ENUM, Role.BAG)
@@ -83,6 +85,10 @@ def write_features(
             | {"available": True, "created_at": row.get("created_at")} for row in _rows(items)]  # fmt: skip
     pd.DataFrame(rows).to_parquet(folder / "items.parquet", index=False)
     _counters(events, items, windows, spec).to_parquet(folder / "counters.parquet", index=False)
+    (users[["user_id"]].assign(**{PROFILE + name: users[name] for name in spec.columns.users})).to_parquet(
+        folder / "user_state.parquet", index=False
+    )
+    write_sources(folder, spec)
     transforms = _transforms(spec, rows, users)
     (folder / "transform" / "features.json").write_text(json.dumps(_described(transforms)))
     return transforms

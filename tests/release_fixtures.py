@@ -19,6 +19,7 @@ from souk.spec import FeatureSpec
 from souk.state import Event, state_of
 from souk.state_rows import to_row
 from souk.workspace import Workspace
+from tests.sources_fixtures import write_sources
 
 ITEMS, DIM, DAYS = 40, 8, 100
 SPEC = FeatureSpec(
@@ -80,6 +81,7 @@ def write_features(folder: Path, spec: FeatureSpec = SPEC, users: int = 12) -> P
     )
     states = [to_row(state_of(f"u{u}", histories[u], spec, profiles[u]), spec) for u in profiles]
     pq.write_table(pa.Table.from_pylist(states), folder / "user_state.parquet")
+    write_sources(folder, spec)
     assets = folder / "transform" / "item" / "transform_fn" / "assets"
     assets.mkdir(parents=True)
     (assets / "item_id").write_text("\n".join(ITEM_IDS))

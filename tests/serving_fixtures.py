@@ -26,6 +26,8 @@ from souk.release.manifest import write_manifest
 from souk.release.pointer import point
 from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
+from souk.sources.popularity import Segments
+from souk.sources.rows import SparseRows
 from souk.spec import Entity, FeatureSpec
 from souk.state import Event, UserState, item_features, state_of
 from souk.state_rows import to_row
@@ -132,6 +134,21 @@ def save(model: tf.Module, path: Path, inputs: dict[str, tf.TensorSpec]) -> None
     tf.saved_model.save(model, str(path), signatures={"serve": serve})
 
 
+def ranked_segments(lists: dict[str, list[str]]) -> Segments:
+    """Segments whose items are popular in the given order."""
+    rows = [
+        SparseRows.strongest(
+            np.zeros(len(items), np.int64),
+            np.array([IDS.index(i) for i in items]),
+            1 / np.arange(1, len(items) + 1),
+            1,
+            99,
+        )
+        for items in lists.values()
+    ]
+    return Segments({name: row for row, name in enumerate(lists)}, SparseRows.joined(rows))
+
+
 def write_shop(folder: Path, candidates: int = 20) -> Bundle:
     """Writes the bundle."""
     folder.mkdir(parents=True)
@@ -153,8 +170,8 @@ def write_shop(folder: Path, candidates: int = 20) -> Bundle:
     counters = [{"item_id": i, "events": 9.0, "events_30d": 3.0, "satisfied_rate": 0.5} for i in IDS]
     pq.write_table(pa.Table.from_pylist(counters), folder / "counters.parquet")
     popular = [item for item in IDS if item not in HIDDEN]
-    slates = {"global": popular[::-1][:30], "user_region": {"north": popular[:5]}}
-    (folder / "safe_slates.json").write_text(json.dumps(slates))
+    SparseRows.empty(len(IDS)).save(folder / "co_visitation.npz")
+    ranked_segments({"": popular[::-1][:30], "user_region=north": popular[:5]}).save(folder / "segment_popular.npz")
     (folder / "spec.json").write_text(SPEC.to_json())
     settings = BundleSettings(
         spec_hash=SPEC.hash,

@@ -7,45 +7,21 @@ import numpy as np
 import pytest
 
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.protocol import METRICS, rank, slices, summarise
+from souk.evaluation.protocol import METRICS, rank, rank_all
 from souk.evaluation.queries import (
+    all_moments,
     frozen_queries,
     in_spec,
-    read_catalogue,
-    read_test_window,
     rolling_queries,
 )
-from tests.evaluation_fixtures import make_spec, spec_of, write_artifacts
+from souk.evaluation.summary import summarise
+from tests.evaluation_fixtures import DAY, EVENTS, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
-
-DAY = 86_400_000
-START = 100 * DAY
-ITEMS = {"a": True, "b": True, "c": True, "d": True, "gone": False, "new": True}
-EVENTS = [
-    ("ann", "a", "click", START - 9 * DAY),
-    ("ann", "a", "purchase", START - 9 * DAY),
-    ("ann", "b", "click", START - 8 * DAY),
-    ("bob", "b", "click", START - 7 * DAY),
-    ("bob", "c", "click", START - 6 * DAY),
-    ("ann", "c", "click", START + 1),
-    ("ann", "d", "click", START + 1),  # one moment, two targets
-    ("ann", "d", "purchase", START + 2),  # no engagement: no query
-    ("ann", "b", "click", START + 5),
-    ("ann", "gone", "click", START + 6),
-    ("eve", "new", "click", START + 7),
-    ("dan", "a", "impression", START + 8),
-]
 
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads EVENTS, or others, under a spec."""
-
-    def of(spec, events=EVENTS, items=ITEMS):
-        tables, features = write_artifacts(tmp_path / f"{len(list(tmp_path.iterdir()))}", events, items, START)
-        return read_test_window(tables, features, spec), read_catalogue(tables, features, spec)
-
-    return of
+    return reader(tmp_path)
 
 
 def shown(query, catalogue):
@@ -123,15 +99,24 @@ def test_later_events_change_no_query(read):
     assert catalogue.old.tolist() == catalogue_later.old.tolist()
 
 
-class Fixed:
-    """Scores by item id."""
-
-    def __init__(self, catalogue, scores, name="fixed"):
-        self.name = name
-        self._scores = np.array([scores.get(item, 0.0) for item in catalogue.ids])
-
-    def score(self, queries):
-        return np.tile(self._scores, (len(queries), 1))
+def test_the_validation_window_knows_neither_itself_nor_the_test_window(read):
+    """The validation window of the fixtures starts long before the first event."""
+    spec = spec_of("always")
+    early = [("ann", "d", "click", START // 2 - 5), *EVENTS]
+    window, catalogue = read(spec, early, window="validation")
+    assert (window.start, window.end) == (START // 2, START)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    assert [(q.user_id, [catalogue.ids[t] for t in q.targets]) for q in queries] == [
+        ("ann", ["a"]), ("ann", ["b"]), ("bob", ["b"]), ("bob", ["c"]),
+    ]  # fmt: skip
+    assert [[catalogue.ids[i] for i in q.history] for q in queries] == [["d"], ["d", "a"], [], ["b"]]
+    assert {e.item_id for own in window.events.values() for e in own} == set("abcd")
+    assert catalogue.popularity.tolist() == [0, 0, 0, 1, 0, 0]
+    assert catalogue.old.tolist() == [False, False, False, True, False, False]
+    assert {user: times.tolist() for user, times in catalogue.engaged_times.items()} == {"ann": [START // 2 - 5]}
+    without_test = [event for event in early if event[3] < START] + [("zoe", "a", "click", START)]
+    other, same = read(spec, without_test, window="validation")
+    assert repr(rolling_queries(other, same, spec, most=20)) == repr(queries)
 
 
 def test_rank_by_hand(read):
@@ -150,45 +135,45 @@ def test_users_weigh_the_same(read):
     window, catalogue = read(spec)
     queries = rolling_queries(window, catalogue, spec, most=20)
     ranking = rank(Fixed(catalogue, {"new": 1.0}), queries, catalogue)
-    models, table = summarise([ranking], queries, catalogue, METRICS, samples=100)
+    models, table = summarise([ranking], queries, catalogue, content_of(catalogue), METRICS, samples=100)
     by_user = table.set_index("user_id")["mrr"]
     assert by_user.to_dict() == pytest.approx({"ann": (1 / 4 + 1 / 3) / 2, "eve": 1.0})
     assert models["fixed"]["mrr"]["mean"] == pytest.approx(by_user.mean())
     assert models["fixed"]["coverage@10"] == 1.0  # five available items, all within the first ten
 
 
-def test_slices_by_hand(read):
-    spec = spec_of("always")
-    window, catalogue = read(spec)
-    queries = rolling_queries(window, catalogue, spec, most=20)
-    found = slices([rank(Fixed(catalogue, {"new": 1.0, "d": 0.5}), queries, catalogue)], queries, catalogue, METRICS)
-    assert (found["cold users"]["queries"], found["cold users"]["users"]) == (1, 1)
-    assert found["cold users"]["fixed"]["mrr"] == 1.0
-    assert found["new items"]["queries"] == 2  # eve's, and d of ann's first
-    assert found["new items"]["fixed"]["mrr"] == pytest.approx((1 / 2 + 1) / 2)
-    assert found["known users and items"]["queries"] == 2
-
-
 def test_what_is_new_to_a_user_is_ranked_among_what_is_new_to_the_user(read):
     spec = spec_of("always")
     window, catalogue = read(spec)
     queries = rolling_queries(window, catalogue, spec, most=20)  # ann: c and d are new; then b again. eve: new
-    order = Fixed(catalogue, {"a": 9, "b": 8, "c": 7, "d": 6, "new": 5})
-    ranking = rank(order, queries, catalogue)
+    ranking = rank(Fixed(catalogue, {"a": 9, "b": 8, "c": 7, "d": 6, "new": 5}), queries, catalogue)
     assert [found.tolist() for found in ranking.ranks] == [[3, 4], [2], [5]]
     assert [found.tolist() for found in ranking.new_ranks] == [[1, 2], [], [5]]  # a and b are old to ann
-    found = slices([ranking], queries, catalogue, METRICS)
-    assert found["new to the user"] == {"queries": 2, "users": 2, "fixed": pytest.approx(
-        {"hr@10": 1.0, "ndcg@10": (1 + 1 / np.log2(6)) / 2, "mrr": (1 + 1 / 5) / 2, "recall@100": 1.0})}  # fmt: skip
-    assert found["engaged with before"]["fixed"]["mrr"] == pytest.approx(1 / 2)
 
 
-def test_where_nobody_comes_back_there_is_one_report(read):
-    spec = spec_of("never")
+def test_models_that_are_ranked_together_are_ranked_as_alone(read, monkeypatch):
+    monkeypatch.setattr("souk.evaluation.protocol.CELLS", 12)  # two queries a batch
+    spec = spec_of("always")
     window, catalogue = read(spec)
     queries = rolling_queries(window, catalogue, spec, most=20)
-    found = slices([rank(Fixed(catalogue, {}), queries, catalogue)], queries, catalogue, METRICS)
-    assert "new to the user" not in found
+    scorers = [Fixed(catalogue, {"new": 1.0}), ItemKnn(catalogue), Popularity(catalogue)]
+    together = rank_all(scorers, queries, catalogue)
+    for scorer, found in zip(scorers, together, strict=True):
+        alone = rank(scorer, queries, catalogue)
+        assert [own.tolist() for own in found.ranks] == [own.tolist() for own in alone.ranks]
+        assert [own.tolist() for own in found.new_ranks] == [own.tolist() for own in alone.new_ranks]
+        assert found.top.tolist() == alone.top.tolist()
+
+
+def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
+    spec = spec_of("never")
+    window, catalogue = read(spec)
+    moments = all_moments(window, catalogue, spec, most=20)
+    assert [(q.user_id, q.timestamp - START, len(q.targets), q.filtered) for q in moments] == [
+        ("ann", 1, 2, 0), ("ann", 5, 0, 1), ("ann", 6, 0, 1), ("eve", 7, 1, 0),
+    ]  # fmt: skip
+    assert len(rolling_queries(window, catalogue, spec, most=20)) == 2
+    assert len(all_moments(window, catalogue, spec, most=1)) == 2
 
 
 def plain_knn(histories, history, count, shrinkage):

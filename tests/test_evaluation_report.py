@@ -1,52 +1,53 @@
 """The summary and the page say what was measured, and nothing in a name breaks them."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
+from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.gate import Rule, Verdict
-from souk.evaluation.protocol import METRICS, RECALL_AT
-from souk.evaluation.report import page, summary
+from souk.evaluation.measure import measure_models
+from souk.evaluation.report import page, summary, tone
+from tests.evaluation_fixtures import FixedSlates, shop_setting
 
-HISTORIES = {
+TRAINING = {
     "two_tower": [{"loss": 3.0, "seconds": 1.0}, {"loss": 2.0, "seconds": 1.0}],
     "ranker": [{"loss": 0.5, "validation_loss": 0.6}],
 }
+RULE = Rule("beats_champion", False, {"low": -0.01}, "difference +0.0010 < margin")
+VERDICT = Verdict("reject", "old", (RULE,))
 
 
-def protocol(models=("slate", "two_tower", "popularity")):
-    rng = np.random.default_rng(0)
-    values = {}
-    for model in models:
-        means = {name: float(rng.uniform(0.1, 0.4)) for name in METRICS}
-        intervals = {name: {"mean": mean, "low": mean - 0.05, "high": mean + 0.05} for name, mean in means.items()}
-        values[model] = {**intervals, "coverage@10": 0.5, "popularity@10": 12.0}
-    return {
-        "queries": 321,
-        "users": 45,
-        "models": values,
-        "recall_curve": {model: np.linspace(0, 1, len(RECALL_AT)).tolist() for model in models},
-        "slices": {
-            "cold users": {"queries": 9, "users": 9, **{model: dict.fromkeys(METRICS, 0.25) for model in models}},
-            "new items": {"queries": 0, "users": 0},
-        },
-    }
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return shop_setting(tmp_path_factory.mktemp("shop"))
 
 
-@pytest.fixture
-def metrics():
-    return {
-        "dataset": "<b>shop & co</b>",
-        "primary": "ndcg@10",
-        "items": 1682,
-        "protocols": {"rolling": protocol(), "frozen": protocol()},
-        "calibration": {"engaged": [{"predicted": 0.1, "observed": 0.12, "count": 50}], "satisfied": []},
-    }
+def measured(setting, champion=()):
+    """A slate of i03, i05, i00 beside one of the items of `champion`."""
+    catalogue = setting.catalogue
+    slates = [FixedSlates(catalogue, ["i03", "i05", "i00"], {"i03": 0.9, "i05": 0.5})]
+    if champion:
+        slates.append(FixedSlates(catalogue, champion, {champion[0]: 0.9}, "champion"))
+    metrics, _ = measure_models(setting, slates, [ItemKnn(catalogue), Popularity(catalogue)])
+    return metrics | {"training": TRAINING}
 
 
-VERDICT = Verdict("reject", "old", (Rule("beats_champion", False, {"low": -0.01}, "difference +0.0010 < margin"),))
+@pytest.fixture(scope="module")
+def metrics(setting):
+    return measured(setting, ["i05", "i19"])
+
+
+@pytest.fixture(scope="module")
+def html(metrics):
+    return page(metrics, VERDICT)
+
+
+def words(html):
+    """The text of a page, without tags."""
+    return re.sub(r"\s+", " ", re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL))
 
 
 def test_summary_is_one_aligned_table(metrics):
@@ -55,7 +56,7 @@ def test_summary_is_one_aligned_table(metrics):
     assert [cell.strip() for cell in table[0].strip("|").split("|")] == [
         "model", "HR@10", "NDCG@10", "MRR", "Recall@100", "coverage",
     ]  # fmt: skip
-    assert len(table) == 5
+    assert len(table) == 6
     assert len({len(line) for line in table}) == 1
     assert len({tuple(m.start() for m in re.finditer(r"\|", line)) for line in table}) == 1
     slate = metrics["protocols"]["rolling"]["models"]["slate"]
@@ -64,22 +65,23 @@ def test_summary_is_one_aligned_table(metrics):
 
 def test_summary_says_what_it_rests_on_and_the_verdict(metrics):
     text = summary(metrics, VERDICT)
-    assert "321 queries of 45 users" in text
+    assert "25 queries of 25 users" in text
+    assert "Of 30 positives: 66.7% kept, lost 16.7% in filtering, 16.7% in retrieval" in text
+    assert re.search(r"Slate less (item_knn|popularity), the best baseline: ndcg@10 \+0\.\d{4} \(95%", text)
     assert "Gate: rejected. difference +0.0010 < margin" in text
+    assert "Gate" not in summary(metrics, None)
 
 
-def test_new_items_and_repeats_stand_apart_where_users_come_back(metrics):
-    assert "new to the user" not in summary(metrics, VERDICT) + page(metrics, VERDICT, HISTORIES)
-    found = {
-        "queries": 5,
-        "users": 4,
-        "slate": dict.fromkeys(METRICS, 0.125),
-        "popularity": dict.fromkeys(METRICS, 0.0),
+def test_new_items_and_repeats_stand_apart_where_users_come_back(metrics, html):
+    assert "new to the user" not in summary(metrics, VERDICT) + html
+    rolling = metrics["protocols"]["rolling"]
+    part = rolling["slices"]["user town: north"] | {"family": "new to the user"}
+    back = {
+        **metrics,
+        "protocols": {**metrics["protocols"], "rolling": rolling | {"slices": {"new to the user": part}}},
     }
-    metrics["protocols"]["rolling"]["slices"]["new to the user"] = found
-    text = summary(metrics, VERDICT)
-    assert "ndcg@10 on items new to the user: slate 0.1250, popularity 0.0000." in text
-    assert "ranked among the items that this user never" in page(metrics, VERDICT, HISTORIES)
+    assert re.search(r"ndcg@10 on items new to the user: slate 0\.\d{4}, champion 0", summary(back, VERDICT))
+    assert "ranked among the items that this user never" in words(page(back, VERDICT))
 
 
 class Tags(HTMLParser):
@@ -91,29 +93,70 @@ class Tags(HTMLParser):
         self.seen.append((tag, dict(attrs)))
 
 
-def test_page_is_self_contained_and_has_every_plot(metrics):
-    html = page(metrics, VERDICT, HISTORIES)
+def test_page_is_self_contained_and_has_every_plot(html):
     tags = Tags()
     tags.feed(html)
-    assert sum(tag == "svg" for tag, _ in tags.seen) == 5
+    assert sum(tag == "svg" for tag, _ in tags.seen) == 6
     assert not any(tag in ("script", "link", "img") for tag, _ in tags.seen)
     assert not any(attrs.get("src") for _, attrs in tags.seen)
-    assert re.search(r"321 queries of 45 users[^<]*\s1682 items", html)
+    assert "25 queries of 25 users, each ranking all 20 items" in words(html)
 
 
-def test_page_escapes_names(metrics):
-    html = page(metrics, VERDICT, HISTORIES)
+def test_the_verdict_comes_first(html):
+    text = words(html)
+    assert text.index("rejected (served: old)") < text.index("beside the baselines")
+    assert "difference +0.0010 < margin" in html.replace("&lt;", "<")
+    assert html.index("verdict reject") < html.index("<table>")
+
+
+def test_a_page_without_a_gate_says_so(metrics):
+    assert "measured , not judged" in words(page(metrics, None))
+
+
+def test_what_changed_against_the_champion(html, setting):
+    text = words(html)
+    assert "What changed against the champion" in text
+    assert re.search(r"Of the first ten items, \d+% are those that the champion would show", text)
+    alone = words(page(measured(setting), VERDICT))
+    assert "What changed against the champion" not in alone
+
+
+def test_parts_that_got_worse_are_named(setting):
+    found = measured(setting, ["i03", "i05"])
+    slices = found["protocols"]["rolling"]["slices"]
+    slices["user town: north"]["differences"]["champion"] = {"mean": -0.2, "low": -0.3, "high": -0.1}
+    assert "Behind the champion beyond chance in: user town: north (-0.2000" in words(page(found, VERDICT))
+
+
+def test_examples_and_slices_are_told(html):
+    text = words(html)
+    assert text.count("took:") == 10
+    assert 'class="hit"' in html
+    assert re.search(r"user town south 13 13 [\d. a-z+-]* north 12 12", text)
+
+
+def test_page_escapes_names(setting):
+    titles = tuple(f"<b>{item} & co" for item in setting.content.titles)
+    spec = replace(setting.spec, dataset="<b>shop & co</b>")
+    html = page(measured(replace(setting, spec=spec, content=replace(setting.content, titles=titles))), VERDICT)
     assert "<b>shop" not in html
+    assert "<b>i0" not in html
     assert "&lt;b&gt;shop &amp; co" in html
     assert "&lt; margin" in html
 
 
 def test_page_without_training_or_calibration(metrics):
-    metrics["calibration"] = {"engaged": [], "satisfied": []}
-    html = page(metrics, VERDICT, {"ranker": []})
-    assert html.count("<svg") == 3
-    assert "Calibration" not in html
+    bare = metrics | {"calibration": {"engaged": [], "satisfied": []}, "training": {"ranker": []}}
+    html = page(bare, VERDICT)
+    assert html.count("<svg") == 4
+    assert "Training" not in html
 
 
-def test_page_is_the_same_for_the_same_numbers(metrics):
-    assert page(metrics, VERDICT, HISTORIES) == page(metrics, VERDICT, HISTORIES)
+def test_page_is_the_same_for_the_same_numbers(metrics, html):
+    assert page(metrics, VERDICT) == html
+
+
+def test_only_a_difference_beyond_chance_has_a_tone():
+    assert tone({"low": 0.1, "high": 0.2}) == "better"
+    assert tone({"low": -0.2, "high": -0.1}) == "worse"
+    assert tone({"low": -0.1, "high": 0.1}) == ""

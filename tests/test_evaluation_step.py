@@ -14,7 +14,8 @@ import pytest
 
 from souk.config import Deploy, Evaluate
 from souk.errors import SoukError
-from souk.evaluation.queries import read_catalogue, read_test_window, rolling_queries
+from souk.evaluation.protocol import rank_all
+from souk.evaluation.queries import read_window, rolling_queries
 from souk.release.bundle import Bundle
 from souk.release.manifest import write_manifest
 from souk.steps.evaluate import evaluate
@@ -165,8 +166,7 @@ def scored(shop):
 
     _, _, out = shop.evaluate("good")
     bundle = Bundle.load(out / "twin")
-    catalogue = read_catalogue(shop.tables, shop.features, bundle.spec)
-    window = read_test_window(shop.tables, shop.features, bundle.spec)
+    catalogue, window = read_window(shop.tables, shop.features, bundle.spec)
     queries = rolling_queries(window, catalogue, bundle.spec, 20)[::5]
     towers = Towers("two_tower", bundle, catalogue, bundle.spec).load()
     return queries, catalogue, towers, Slates("slate", towers).load()
@@ -197,6 +197,33 @@ def test_slates_are_candidates_by_the_ranker_then_retrieval_order(scored):
         assert shown[8:] == retrieved[8:]
         prices = [fixtures.PRICES[catalogue.ids[place]] for place in shown[:8]]
         assert prices == sorted(prices, reverse=query.state.profile["region"] == "north")
+
+
+def test_towers_are_asked_once_for_the_slate_and_for_themselves(scored):
+    from souk.evaluation.twins import BATCH
+
+    queries, catalogue, towers, slates = scored
+    alone = rank_all([slates], queries, catalogue)[0], rank_all([towers], queries, catalogue)[0]
+    asked, real = [], towers._tower.vectors
+    towers._tower.vectors = lambda inputs: asked.append(1) or real(inputs)
+    try:
+        together = rank_all([slates, towers], queries, catalogue)
+    finally:
+        del towers._tower.vectors
+    assert len(asked) == -(-len(queries) // BATCH)
+    for found, expected in zip(together, alone, strict=True):
+        assert [ranks.tolist() for ranks in found.ranks] == [ranks.tolist() for ranks in expected.ranks]
+        assert found.top.tolist() == expected.top.tolist()
+
+
+def test_positives_are_followed_through_the_request_path(shop):
+    """Everyone takes items of the own group, each once: what the eight candidates miss, retrieval lost."""
+    rolling = metrics_of(shop.evaluate("good")[2])["protocols"]["rolling"]
+    stages = rolling["stages"]["slate"]
+    assert stages["positives"] == USERS * (CLICKS - 9)
+    assert sum(stages["shares"].values()) == pytest.approx(1.0)
+    assert stages["shares"]["filtering"] == stages["shares"]["ranking"] == 0.0  # eight candidates fit into ten places
+    assert stages["shares"]["kept"] == pytest.approx(rolling["models"]["slate"]["hr@10"]["mean"])
 
 
 def test_items_that_a_bundle_lacks_come_last(scored):

@@ -34,23 +34,32 @@ BOTH = Objective(events=("click",), followed_by=("purchase",), unless=("return",
         (Objective(events=("click",), min_dwell_seconds=5), event("click", 1, dwell=6.0), [], (1, 1)),
         (KEPT, event("click", 1), [], (-1, 1)),
         (KEPT, event("purchase", 1), [], (1, 11)),
-        (KEPT, event("purchase", 1), [event("return", 4)], (0, 4)),
+        (KEPT, event("purchase", 1), [event("return", 4)], (0, 11)),
         (KEPT, event("purchase", 1), [event("return", 11)], (0, 11)),
         (KEPT, event("purchase", 1), [event("return", 11.1)], (1, 11)),
         (KEPT, event("purchase", 89), [], (1, 99)),
         (KEPT, event("purchase", 90), [], (-1, 100)),
-        (KEPT, event("purchase", 90), [event("return", 95)], (0, 95)),
-        (BOUGHT, event("click", 1), [event("cart", 2), event("purchase", 3)], (1, 3)),
+        (KEPT, event("purchase", 90), [event("return", 95)], (-1, 100)),
+        (BOUGHT, event("click", 1), [event("cart", 2), event("purchase", 3)], (1, 11)),
         (BOUGHT, event("click", 1), [], (0, 11)),
-        (BOUGHT, event("click", 95), [event("purchase", 96)], (1, 96)),
+        (BOUGHT, event("click", 95), [event("purchase", 96)], (-1, 105)),
         (BOUGHT, event("click", 95), [], (-1, 105)),
         (BOTH, event("click", 1), [event("purchase", 3)], (1, 11)),
-        (BOTH, event("click", 1), [event("purchase", 3), event("return", 5)], (0, 5)),
+        (BOTH, event("click", 1), [event("purchase", 3), event("return", 5)], (0, 11)),
     ],
 )
 def test_known_answers(objective, first, later, expected):
     value, day = expected
     assert label(objective, first, later, END) == Label(value, day * DAY_MS)
+
+
+@pytest.mark.parametrize("known_until", [20, 50, 90])
+def test_what_is_known_at_any_time_is_as_satisfied_as_everything(known_until):
+    """A purchase a day, every second one returned the day after: early returns alone would look like half and more."""
+    told = [label(KEPT, event("purchase", d), [event("return", d + 1)] * (d % 2), END) for d in range(1, 100)]
+    known = [each.value for each in told if each.known_at < known_until * DAY_MS and each.value >= 0]
+    assert len(known) == known_until - 11
+    assert abs(np.mean(known) - 0.5) < 0.06
 
 
 def test_an_engagement_that_the_future_decides_is_refused():

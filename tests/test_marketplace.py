@@ -10,7 +10,7 @@ import pytest
 from souk.config import load_config
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.protocol import METRICS, rank, summarise
-from souk.evaluation.queries import read_catalogue, read_test_window, rolling_queries
+from souk.evaluation.queries import read_window, rolling_queries
 from tests.evaluation_fixtures import market_artifacts, spec_of
 from tests.marketplace import CONFIG, write_marketplace
 
@@ -51,8 +51,8 @@ def test_config_is_valid(market):
 def test_known_best_wins(market, tmp_path):
     spec = spec_of(CONFIG["repeat"])
     tables, features = market_artifacts(market, tmp_path)
-    catalogue = read_catalogue(tables, features, spec)
-    queries = rolling_queries(read_test_window(tables, features, spec), catalogue, spec, most=20)
+    catalogue, window = read_window(tables, features, spec)
+    queries = rolling_queries(window, catalogue, spec, most=20)
     scorers = [KnownBest(market, catalogue), Popularity(catalogue), ItemKnn(catalogue), Chance()]
     models, _ = summarise([rank(s, queries, catalogue) for s in scorers], queries, catalogue, METRICS, samples=100)
     ndcg = {name: values["ndcg@10"]["mean"] for name, values in models.items()}

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from souk.errors import SoukError
-from souk.metrics import bootstrap, coverage, mean_by_user, query_metric, reliability, target_ranks
+from souk.metrics import (
+    bootstrap,
+    bootstrap_columns,
+    calibration_error,
+    coverage,
+    gini,
+    log_loss,
+    mean_by_user,
+    query_metric,
+    reliability,
+    target_ranks,
+    top,
+)
 
 
 def plain_order(scores):
@@ -122,3 +134,55 @@ def test_bootstrap_is_seeded():
 
 def test_bootstrap_without_users_is_nan():
     assert math.isnan(bootstrap(np.zeros(0), 100, seed=0).mean)
+
+
+def test_top_is_the_start_of_the_whole_order():
+    rng = np.random.default_rng(6)
+    for size in (1, 63, 700, 5000):
+        scores = rng.integers(0, size, size).astype(np.float32)  # ties
+        scores[rng.uniform(size=size) < 0.3] = -np.inf
+        assert top(scores, 10).tolist() == plain_order(scores)[:10]
+    apart = np.zeros(6400, np.float32)
+    apart[np.arange(10) * 640] = np.arange(10, 0, -1)  # each the best of its block
+    assert top(apart, 10).tolist() == [place * 640 for place in range(10)]
+    few = np.full(5000, -np.inf, np.float32)
+    few[[4000, 7]] = 1.0
+    assert top(few, 10).tolist() == [7, 4000]
+
+
+def test_gini_of_known_shares():
+    assert gini(np.full(50, 3.0)) == pytest.approx(0.0)
+    assert gini(np.eye(1, 50).ravel()) == pytest.approx(49 / 50)
+    values = np.random.default_rng(0).uniform(size=30)
+    pairs = np.abs(values[:, None] - values[None, :]).sum()
+    assert gini(values) == pytest.approx(pairs / (2 * 30 * values.sum()))
+    assert math.isnan(gini(np.zeros(3)))
+
+
+def test_log_loss_by_hand():
+    assert log_loss(np.array([0.5, 0.8]), np.array([1, 0])) == pytest.approx(-(math.log(0.5) + math.log(0.2)) / 2)
+    assert math.isnan(log_loss(np.zeros(0), np.zeros(0)))
+    assert math.isfinite(log_loss(np.array([0.0]), np.array([1])))
+
+
+def test_calibration_error_weighs_bins_by_their_examples():
+    bins = [
+        {"predicted": 0.1, "observed": 0.3, "count": 30},
+        {"predicted": 0.8, "observed": 0.7, "count": 10},
+    ]
+    assert calibration_error(bins) == pytest.approx((30 * 0.2 + 10 * 0.1) / 40)
+    assert math.isnan(calibration_error([]))
+
+
+def test_columns_share_their_resamplings():
+    values = np.random.default_rng(3).normal(size=(40, 2))
+    both = bootstrap_columns(np.column_stack([values, values[:, 0] - values[:, 1]]), 300, seed=1)
+    assert vars(both[0]) == pytest.approx(vars(bootstrap(values[:, 0], 300, seed=1)))
+    assert both[2].low == pytest.approx(bootstrap(values[:, 0] - values[:, 1], 300, seed=1).low)
+
+
+def test_bootstrap_in_blocks_is_the_same(monkeypatch):
+    values = np.random.default_rng(2).normal(size=50)
+    whole = bootstrap(values, 100, seed=4)
+    monkeypatch.setattr("souk.metrics.CELLS", 130)
+    assert vars(bootstrap(values, 100, seed=4)) == pytest.approx(vars(whole))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from souk.models.calibration import auc, platt, roc
+from souk.models.calibration import Calibration, auc, calibrate, expected_calibration_error, log_loss, platt, roc
 
 
 def test_platt_finds_the_slope_and_offset_that_made_the_labels():
@@ -55,3 +55,44 @@ def test_roc_rises_from_zero_to_one_and_is_short():
     assert (curve["fpr"][0], curve["tpr"][0], curve["fpr"][-1], curve["tpr"][-1]) == (0, 0, 1, 1)
     assert np.trapezoid(curve["tpr"], curve["fpr"]) == pytest.approx(auc(scores, labels), abs=1e-3)
     assert roc(np.ones(3), np.ones(3)) == {"fpr": [], "tpr": [], "threshold": []}
+
+
+def curved(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits whose true curve bends twice, their labels and their true probabilities."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 2, count)
+    truth = 1 / (1 + np.exp(-(-2 + np.minimum(logits, 0) * 0.2 + np.maximum(logits, 0) * 1.5)))
+    return logits, (random.random(count) < truth).astype(int), truth
+
+
+def test_the_curve_bends_where_the_truth_does_and_a_line_is_not_enough():
+    (logits, labels, _), (others, _, truth) = curved(60_000, 3), curved(60_000, 4)
+    found = calibrate(logits, labels)
+    slope, offset = platt(logits, labels)
+    line = Calibration(offset, (), (slope,))
+    deciles = np.array_split(np.argsort(others), 10)
+    ratios = [found.probability(others[rows]).mean() / truth[rows].mean() for rows in deciles]
+    assert np.all((np.array(ratios) > 0.93) & (np.array(ratios) < 1.07)), ratios
+    off = [line.probability(others[rows]).mean() / truth[rows].mean() for rows in deciles]
+    assert max(abs(np.log(off))) > 2 * max(abs(np.log(ratios)))
+
+
+def test_the_curve_rises_whatever_the_labels():
+    random = np.random.default_rng(5)
+    logits = random.normal(0, 1, 5_000)
+    labels = (random.random(5_000) < np.where(abs(logits) < 1, 0.5, 0.2 + 0.1 * (logits > 0))).astype(int)
+    found = calibrate(logits, labels)
+    assert (np.diff(found.probability(np.linspace(-4, 4, 200))) > 0).all()
+
+
+def test_few_positives_get_a_line():
+    logits, labels, _ = curved(150, 6)
+    assert calibrate(logits, labels).knots == ()
+    assert calibrate(np.zeros(0), np.zeros(0, int)) == Calibration(0.0, (), (1.0,))
+
+
+def test_calibration_error_by_hand():
+    probability, labels = np.array([0.1, 0.1, 0.8, 0.8]), np.array([0, 1, 1, 1])
+    assert expected_calibration_error(probability, labels, bins=2) == pytest.approx((0.4 + 0.2) / 2)
+    assert log_loss(np.array([0.5, 0.25]), np.array([1, 0])) == pytest.approx(-(np.log(0.5) + np.log(0.75)) / 2)
+    assert np.isnan(expected_calibration_error(np.zeros(0), np.zeros(0)))

@@ -66,7 +66,7 @@ class Trained:
         queries = query_vectors(towers, self.sequences, *self.window)
         path = self.folder / "candidates.parquet"
         drawn = draw_examples(self.folder, *self.window, 0)
-        write_candidates(path, self.folder, drawn, queries, self.vectors, self.catalogue, self.spec)
+        write_candidates(path, self.folder, BOUNDARY, drawn, queries, self.vectors, self.catalogue, self.sequences)
         items = ItemTable.load(self.folder, BOUNDARY, self.vectors)
         self.examples = read_rank_examples(path, self.sequences, items, self.window, COUNT)
         ServedQueryTower(towers, self.transforms, self.spec).save(self.folder / "query_tower")
@@ -85,8 +85,9 @@ class Trained:
             self.spec.hash, BOUNDARY, self.window[0], "none", dict.fromkeys(HEADS, 1.0), COUNT, COUNT, COUNT
         )
         table, counters = pq.read_table(self.folder / "items.parquet"), counters_at(self.folder, BOUNDARY)
-        slates = {"global": list(self.catalogue.ids)}
-        return Bundle(self.folder, "", self.spec, settings, self.vectors, table, counters, slates)
+        items = ItemTable.load(self.folder, BOUNDARY, self.vectors)
+        arrays = (self.vectors, table, counters, items.rules, items.segments)
+        return Bundle(self.folder, "", self.spec, settings, *arrays)
 
     def requests(self):
         """A request for each example, at its time, by the user as they were before it."""

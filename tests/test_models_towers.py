@@ -185,7 +185,14 @@ def test_candidates_obey_the_repeat_rule_and_time(tmp_path):
     queries, vectors = query_vectors(model, market.sequences, *window), item_vectors(model, market.catalogue)
     drawn = draw_examples(market.folder, *window, 0)
     share = write_candidates(
-        tmp_path / "c.parquet", market.folder, drawn, queries, vectors, market.catalogue, market.spec
+        tmp_path / "c.parquet",
+        market.folder,
+        "validation_start",
+        drawn,
+        queries,
+        vectors,
+        market.catalogue,
+        market.sequences,
     )
     found = pq.read_table(tmp_path / "c.parquet").to_pylist()
     examples = pq.read_table(tmp_path / "examples.parquet").to_pylist()
@@ -195,7 +202,10 @@ def test_candidates_obey_the_repeat_rule_and_time(tmp_path):
         past = events[(events["user_id"] == example["user_id"]) & (events["timestamp"] < example["timestamp"])]
         assert not set(row["items"]) & set(past["item_id"])
         assert set(row["items"]) | set(past["item_id"]) | {"i39"} == set(items["item_id"])
-        assert row["scores"] == sorted(row["scores"], reverse=True)
+        query = queries[row["event_id"]]
+        own = vectors[[market.catalogue.ids.index(item) for item in row["items"]]] @ query
+        assert row["scores"] == pytest.approx(own.tolist(), abs=1e-6)
+        assert row["scores"][0] == max(row["scores"]), "the nearest item has the first place"
         place = market.catalogue.ids.index(example["item_id"])
         assert row["own_score"] == pytest.approx(float(vectors[place] @ queries[row["event_id"]]), abs=1e-6)
     assert share == pytest.approx(np.mean([e["item_id"] in f["items"] for e, f in zip(examples, found, strict=True)]))

@@ -9,6 +9,9 @@ import pytest
 from souk.errors import SoukError
 from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
 from souk.schema import DAY_MS
+from souk.sources.co_visitation import STEPS
+from souk.sources.popularity import Segments
+from souk.sources.rows import SparseRows
 from tests.models_fixtures import cycle_spec
 
 DAY = 100 * DAY_MS
@@ -28,11 +31,18 @@ COUNTERS = pa.table(
         "satisfied_rate": pa.array([0.5, 0.25, 0.75, 0.1], pa.float32()),
     }
 )
+RULES = SparseRows(  # a → c .4, b → a .5
+    np.array([0, 1, 2, 2, 2]), np.array([2, 0], np.int32), np.array([0.4, 0.5], np.float32)
+)
+SEGMENTS = Segments(
+    {"": 0, "user_country=ma": 1},
+    SparseRows(np.array([0, 2, 4]), np.array([0, 1, 0, 2], np.int32), np.array([0.2, 0.3, 0.1, 0.6], np.float32)),
+)
 
 
 @pytest.fixture(scope="module")
 def table():
-    return ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec())
+    return ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(), RULES, SEGMENTS)
 
 
 def query(table, names, gaps=(), since=0.0, time=DAY):
@@ -64,10 +74,19 @@ def test_every_feature_of_a_candidate(table):
             "shared_max": 3 / 4,
             "age": math.log(11),
             "age_known": 1.0,
+            "co_visitation": 0.5 * 3**-STEPS,  # after b, two moments before the last event
+            "co_visitation_rank": math.log(3),  # c is before it
+            "again": 2**-STEPS + 4**-STEPS,
+            "again_rank": math.log(2),
+            "popularity": 0.2,
+            "popularity_rank": math.log(2),
         },
         rel=1e-5,
     )
     assert c["log_rank"] == pytest.approx(math.log(2))
+    assert c["co_visitation"] == pytest.approx(0.4 * (2**-STEPS + 4**-STEPS), rel=1e-5)
+    assert (c["co_visitation_rank"], c["again"], c["popularity"]) == (pytest.approx(math.log(2)), 0, 0)
+    assert c["again_rank"] == c["popularity_rank"] == pytest.approx(math.log(3))
     assert c["window_events"] == c["window_recency"] == c["shared_mean"] == c["shared_max"] == 0
     assert c["similarity_mean"] == pytest.approx((0.6 + 0.8 + 0.6) / 3)
     assert c["age"] == 0  # created after the query
@@ -110,6 +129,30 @@ def test_several_queries_at_once_are_each_alone(table):
     ]
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-6)
     assert together.dtype == np.float32 and together.shape == (8, len(PAIR_FEATURES))
+
+
+def test_equals_share_a_place_whatever_their_order(table):
+    found = pair_features(
+        table, [query(table, [])], np.zeros(4, np.int64), np.array([3, 1, 2, 0]), np.ones(4, np.float32)
+    )
+    assert np.expm1(found[:, PAIR_FEATURES.index("popularity_rank")]) == pytest.approx([3, 1, 3, 2])
+    assert np.expm1(found[:, PAIR_FEATURES.index("co_visitation_rank")]) == pytest.approx([1, 1, 1, 1])
+
+
+def test_a_user_is_of_known_segments_or_of_everyone(table):
+    asked = [
+        PairQuery.of(DAY, {"token_item_id": [], "token_gap": []}, 0.0, table, {"user_country": c}) for c in ("ma", "tr")
+    ]
+    known, unknown = features(table, asked, [0, 1], [2, 1], [0.0, 0.0])
+    assert (known["popularity"], unknown["popularity"]) == (pytest.approx(0.6), pytest.approx(0.3))
+
+
+def test_events_of_one_time_are_one_moment(table):
+    asked = query(table, ["a", "b", "b"], gaps=[60.0, 0.0], since=5.0)
+    assert asked.moments.tolist() == [1, 0, 0]
+    [a] = features(table, [asked], [0], [0], [0.0])
+    assert a["co_visitation"] == pytest.approx(1.0)  # after both b
+    assert a["again"] == pytest.approx(2**-STEPS)
 
 
 def test_no_candidates(table):

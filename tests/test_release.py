@@ -13,16 +13,19 @@ from souk.errors import SoukError
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.manifest import read_manifest, verify
 from souk.schema import DAY_MS
+from souk.sources.rows import SparseRows
 from tests.release_fixtures import (
     BOUNDARIES,
     DAYS,
     ITEM_IDS,
     ITEMS,
+    SPEC,
     events_of,
     write_features,
     write_models,
     write_release,
 )
+from tests.sources_fixtures import write_sources
 
 
 @pytest.fixture(scope="module")
@@ -156,41 +159,37 @@ def test_counters_and_training_end_are_those_of_the_boundary(release, part, boun
     assert bundle.counters["events"].to_pylist() == [sum(e.item_id == item for e in events) for item in ITEM_IDS]
 
 
-def test_safe_slates_are_the_popular_items_of_each_segment(release):
-    slates = Bundle.load(release[0]).safe_slates
-    assert set(slates) == {"global", "user_country"}
-    assert len(slates["global"]) == ITEMS - 1
-    assert "i07" not in slates["global"]
+def test_popular_items_are_those_of_each_segment(release):
+    segments = Bundle.load(release[0]).segments
+    assert list(segments.numbers) == ["", "user_country=ma", "user_country=tr"]
+    assert set(segments.ordered(0).tolist()) == set(range(ITEMS)) - {7}, "what is not available is not popular"
     for value, parity in (("ma", 0), ("tr", 1)):
-        assert {int(item[1:]) % 2 for item in slates["user_country"][value]} == {parity}
-    end = BOUNDARIES["end"]
-    recent = [e.item_id for u in range(0, 12, 2) for e in events_of(u) if end - 30 * DAY_MS <= e.timestamp < end]
-    counts = [recent.count(item) for item in slates["user_country"]["ma"]]
-    assert counts == sorted(counts, reverse=True)
-    assert counts[0] > counts[-1]
+        row = segments.numbers[f"user_country={value}"]
+        first = segments.ordered(row)[: ITEMS // 2 - 1]
+        assert {place % 2 for place in first.tolist()} == {parity}
+        weights = segments.rows.weights[segments.rows.indptr[row] : segments.rows.indptr[row + 1]]
+        assert weights.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_safe_slates_of_a_twin_do_not_see_its_test_window(release, tmp_path):
-    """Events after the boundary change the release's slates and not the twin's."""
-
-    def planted(folder):
-        table = pq.read_table(folder / "examples.parquet").to_pylist()
-        late = [
-            {**table[0], "event_id": f"p{n}", "item_id": "i39", "timestamp": (DAYS - 1) * DAY_MS} for n in range(500)
-        ]
-        return table + late
-
+def test_popular_items_and_rules_of_a_twin_do_not_see_its_test_window(release, tmp_path):
+    """Events after the boundary change the release's and not the twin's."""
     work = tmp_path / "w"
     features = write_features(work / "features")
     towers, ranker = write_models(work)
-    pq.write_table(pa.Table.from_pylist(planted(features)), features / "examples.parquet")
+    table = pq.read_table(features / "examples.parquet").to_pylist()
+    late = [{**table[0], "event_id": f"p{n}", "item_id": "i39", "timestamp": (DAYS - 1) * DAY_MS} for n in range(500)]
+    pq.write_table(pa.Table.from_pylist(table + late), features / "examples.parquet")
+    write_sources(features, SPEC)
     twin = write_bundle(work / "twin", features, towers, ranker, "test_start", "c")
     after = write_bundle(work / "after", features, towers, ranker, "end", "c")
-    assert twin.safe_slates == Bundle.load(release[0] / "twin").safe_slates
-    assert after.safe_slates["user_country"]["ma"][0] == "i39"
+    before = Bundle.load(release[0] / "twin")
+    for mine, theirs in ((twin.rules, before.rules), (twin.segments.rows, before.segments.rows)):
+        for name, array in vars(mine).items():
+            np.testing.assert_array_equal(array, vars(theirs)[name])
+    assert after.segments.ordered(after.segments.numbers["user_country=ma"])[0] == 39
 
 
-@pytest.mark.parametrize("name", ["vectors.npy", "ranker", "safe_slates.json"])
+@pytest.mark.parametrize("name", ["vectors.npy", "ranker", "co_visitation.npz", "segment_popular.npz"])
 def test_a_bundle_without_a_part_is_refused(mine, name):
     shutil.rmtree(mine / name) if (mine / name).is_dir() else (mine / name).unlink()
     with pytest.raises(SoukError, match=name):
@@ -202,6 +201,11 @@ def test_parts_of_two_releases_are_refused(mine):
     with pytest.raises(SoukError, match="41 vectors"):
         Bundle.load(mine)
     np.save(mine / "vectors.npy", np.zeros((ITEMS, 8), np.float32))
+    rules = Bundle.load(mine).rules
+    SparseRows.empty(ITEMS - 1).save(mine / "co_visitation.npz")
+    with pytest.raises(SoukError, match="39 rules"):
+        Bundle.load(mine)
+    rules.save(mine / "co_visitation.npz")
     settings = json.loads((mine / "bundle.json").read_text())
     (mine / "bundle.json").write_text(json.dumps({**settings, "spec_hash": "0" * 12}))
     with pytest.raises(SoukError, match="000000000000"):

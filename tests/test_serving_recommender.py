@@ -17,6 +17,8 @@ from tests.serving_fixtures import HIDDEN, IDS, NOW, PRICES, SPEC, STATES, vecto
 
 CANDIDATES = 20
 KNOWN = {state.user_id: state for state in STATES}
+SHOWN = [n for n, item in enumerate(IDS) if item not in HIDDEN]
+POPULAR = {"north": SHOWN[:5], "south": SHOWN[::-1][:30]}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,11 @@ def expected(user, k, exclude=()):
     owned = {event.item_id for event in state.events}
     eligible = [n for n, name in enumerate(IDS) if name not in HIDDEN | owned | set(exclude)]
     nearest = sorted(eligible, key=lambda n: -float(item[n] @ query))[:CANDIDATES]
-    return sorted((IDS[n] for n in nearest), key=lambda i: -score(i, state.profile["region"] == "north"))[:k]
+    popular = [n for n in POPULAR[state.profile["region"]] if n in eligible][: CANDIDATES // 10]
+    places = {n: (10.0 * (r + 1), 1) for r, n in enumerate(popular)}
+    places |= {n: min((r + 1.0, 0), places.get(n, (np.inf, 1))) for r, n in enumerate(nearest)}
+    chosen = sorted(places, key=lambda n: places[n])[:CANDIDATES]
+    return sorted((IDS[n] for n in chosen), key=lambda i: -score(i, state.profile["region"] == "north"))[:k]
 
 
 @pytest.mark.parametrize("user", ["ann", "bob"])
@@ -57,7 +63,13 @@ def test_slates_are_those_of_the_plain_way(recommender, user):
     assert [item.score for item in slate.items] == pytest.approx([score(i, north) for i in ids(slate)], rel=1e-5)
     first = slate.items[0]
     assert first.scores == pytest.approx({"engaged": 2 * first.score, "satisfied": 0.5}, rel=1e-5)
-    assert (first.title, first.source, first.position, first.propensity) == (f"Item {first.item_id}", "two_tower", 0, 1)
+    assert (first.title, first.source, first.position, first.propensity) == (
+        f"Item {first.item_id}",
+        first.source,
+        0,
+        1,
+    )
+    assert "two_tower" in first.source
     assert [item.position for item in slate.items] == list(range(8))
     assert (slate.request_id, slate.user_id, slate.timestamp, slate.degraded) == ("r1", user, NOW, ())
 
@@ -121,12 +133,13 @@ def test_an_unknown_user_gets_the_candidates_that_the_ranker_was_trained_on(reco
     (ranking,) = recommender.rank([Request("new", 10, NOW)])
     (slate,) = recommender.recommend([Request("new", 10, NOW)])
     assert ranking.degraded == slate.degraded == ("unknown_user",)
-    assert len(ranking.positions) == CANDIDATES and {item.source for item in slate.items} == {"two_tower"}
+    assert len(ranking.positions) == CANDIDATES
+    assert {item.source.split("+")[0] for item in slate.items} <= {"two_tower", "segment_popular"}
 
 
 def test_a_short_slate_is_filled_from_popular_then_catalogue(recommender):
     (slate,) = recommender.recommend([Request("ann", 50, NOW)])
-    assert [item.source for item in slate.items] == ["two_tower"] * 50, "k widens the search"
+    assert not {"popular", "catalogue"} & {item.source for item in slate.items}, "k widens the search"
     broken = recommender.connected(None, recommender.store)
     broken._query_tower = Failing(RuntimeError("down"))
     (slate,) = broken.recommend([Request("ann", 50, NOW)])
@@ -134,7 +147,7 @@ def test_a_short_slate_is_filled_from_popular_then_catalogue(recommender):
     popular = [*shown[:5], *shown[::-1][:30]]
     rest = [i for i in shown if i not in popular and i not in KNOWN["ann"].engaged]
     assert ids(slate) == [*popular, *rest][:50]
-    assert [item.source for item in slate.items] == ["popular"] * 35 + ["catalogue"] * 15
+    assert [item.source for item in slate.items] == ["segment_popular"] * 5 + ["popular"] * 30 + ["catalogue"] * 15
 
 
 def test_candidates_are_ranked_and_nothing_else_appears(recommender):
@@ -206,7 +219,9 @@ def test_without_the_query_tower_popular_items_of_the_segment_answer(recommender
     popular = [i for i in IDS if i not in HIDDEN]
     assert ids(ann) == [*popular[:5], *popular[::-1][:2]], "north has its own favourites"
     assert ids(bob) == popular[::-1][:7]
-    assert {i.source for i in ann.items} == {"popular"} and ann.degraded == ("query_tower_unavailable",)
+    assert {i.source for i in ann.items} == {"segment_popular", "popular"} and ann.degraded == (
+        "query_tower_unavailable",
+    )
 
 
 def test_with_everything_down_there_is_still_a_slate(recommender):
@@ -216,7 +231,7 @@ def test_with_everything_down_there_is_still_a_slate(recommender):
     (slate,) = broken.recommend([Request("ann", 50, NOW)])
     assert len(set(ids(slate))) == 50 and not set(ids(slate)) & HIDDEN
     assert slate.degraded == ("features_unavailable", "query_tower_unavailable")
-    assert {i.source for i in slate.items} == {"popular", "catalogue"}
+    assert {i.source for i in slate.items} == {"segment_popular", "popular", "catalogue"}
 
 
 @settings(max_examples=60, deadline=None)

@@ -21,6 +21,8 @@ COMMANDS = {
     "demo": ("souk.cli.demo", "serve the current release for three shown requests"),
     "simulate": ("souk.cli.simulate", "make a marketplace whose truth is known, or score slates with it"),
     "drift-demo": ("souk.cli.drift_demo", "show the drift detector quiet, then alarmed (make drift-demo)"),
+    "evaluate": ("souk.cli.evaluate", "measure a release again, beside baselines or another one"),
+    "report": ("souk.cli.report", "where the evaluation report of a release lies"),
     "release": ("souk.cli.release", "list, show, verify or compare releases"),
     "deploy": ("souk.cli.deploy", "give a release its share of the requests in a cluster"),
     "rollback": ("souk.cli.rollback", "serve an earlier release again"),

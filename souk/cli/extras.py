@@ -13,6 +13,7 @@ NEEDS = {
     "demo": ("serve",),
     "deploy": ("deploy",),
     "drift-demo": ("serve",),
+    "evaluate": ("train", "serve"),
     "init": ("preprocess",),
     "recommend": ("serve",),
     "run": ("pipeline", "preprocess", "train", "index", "deploy"),

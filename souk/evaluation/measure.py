@@ -1,33 +1,93 @@
-"""Everything that an evaluation measures: all models, both protocols, calibration."""
+"""Everything that an evaluation measures: all models, both protocols, slices, stages, the ranker, the shop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from souk.config import Evaluate
 from souk.errors import SoukError
+from souk.evaluation import business
 from souk.evaluation.baselines import ItemKnn, Popularity, Scorer
-from souk.evaluation.gate import CHALLENGER, CHAMPION, Champion
-from souk.evaluation.protocol import METRICS, rank, recall_curves, slices, summarise
+from souk.evaluation.content import Content
+from souk.evaluation.examples import example_users
+from souk.evaluation.exposure import popularity_curve
+from souk.evaluation.gate import CHALLENGER, CHAMPION, POPULARITY, Champion
+from souk.evaluation.observed import Observed
+from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
 from souk.evaluation.queries import (
     Catalogue,
     Query,
+    Window,
+    all_moments,
     frozen_queries,
-    read_catalogue,
-    read_test_window,
-    rolling_queries,
+    read_window,
+    with_targets,
 )
+from souk.evaluation.slices import Targets, measure_slices, slices_of, worst
+from souk.evaluation.stages import attribution
+from souk.evaluation.summary import differences, summarise
 from souk.progress import report
 from souk.release.bundle import Bundle
+from souk.spec import FeatureSpec
+
+Tell = Callable[[str], None]
+FORMAT = 2  # of `metrics.json`
+BASELINES = ("item_knn", POPULARITY)
+SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
+
+
+class ObservedScorer(Scorer, Protocol):
+    """A scorer that ranks candidates and keeps what was seen of them."""
+
+    observed: Observed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an evaluation is of.
+
+    Args:
+        settings: the protocol's bounds.
+        spec: that of the data.
+        catalogue: the items, as they were known before the window.
+        window: who engages in it.
+        content: what is known of the items beside their events.
+        tables: output of `ingest`.
+        features: output of `build_features`.
+        tell: is told what begins.
+    """
+
+    settings: Evaluate
+    spec: FeatureSpec
+    catalogue: Catalogue
+    window: Window
+    content: Content
+    tables: Path
+    features: Path
+    tell: Tell
+
+    @classmethod
+    def read(cls, settings: Evaluate, spec: FeatureSpec, tables: Path, features: Path, tell: Tell = report) -> Setting:
+        """The test window."""
+        catalogue, window = read_window(tables, features, spec)
+        content = Content.read(features, spec, catalogue)
+        return cls(settings, spec, catalogue, window, content, tables, features, tell)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the ranking metrics."""
+        return tuple(dict.fromkeys((*METRICS, self.settings.primary)))
 
 
 def measure(
-    settings: Evaluate, bundle: Bundle, champion: Champion, tables: Path, features: Path
+    settings: Evaluate, bundle: Bundle, champion: Champion, tables: Path, features: Path, tell: Tell = report
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Ranks the catalogue with every model under both protocols.
 
@@ -36,26 +96,42 @@ def measure(
     """
     from souk.evaluation.twins import Slates, Towers  # TensorFlow: not for a verdict of `unchanged`
 
-    spec = bundle.spec
-    catalogue, window = read_catalogue(tables, features, spec), read_test_window(tables, features, spec)
+    setting = Setting.read(settings, bundle.spec, tables, features, tell)
+    catalogue, spec = setting.catalogue, setting.spec
     towers = Towers("two_tower", bundle, catalogue, spec).load()
-    slates = Slates(CHALLENGER, towers).load()
-    scorers: list[Scorer] = [slates, towers, ItemKnn(catalogue), Popularity(catalogue)]
+    slates = [Slates(CHALLENGER, towers).load()]
     if champion.twin:
-        scorers.insert(1, Slates(CHAMPION, Towers(CHAMPION, Bundle.load(champion.twin), catalogue, spec).load()).load())
-    rolling, per_user = _protocol(
-        "rolling", scorers, rolling_queries(window, catalogue, spec, settings.max_queries_per_user), catalogue, settings
-    )
-    calibration = slates.observed.calibration(_satisfied(features))
-    frozen, _ = _protocol("frozen", scorers, frozen_queries(window, catalogue, spec), catalogue, settings)
+        other = Towers(CHAMPION, Bundle.load(champion.twin), catalogue, spec).load()
+        slates.append(Slates(CHAMPION, other).load())
+    metrics, per_user = measure_models(setting, slates, [towers, ItemKnn(catalogue), Popularity(catalogue)])
+    return metrics | {"champion": champion.name}, per_user
+
+
+def measure_models(
+    setting: Setting, slates: Sequence[ObservedScorer], others: Sequence[Scorer]
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """`measure` of models that are loaded.
+
+    Args:
+        setting: the data.
+        slates: CHALLENGER and, where there is one, CHAMPION; asked nothing before.
+        others: the models beside them, BASELINES among them.
+    """
+    scorers = [*slates, *others]
+    rolling, per_user = _rolling(setting, scorers, slates)
+    ranker = _of_ranker(slates, setting)  # before the slates are asked anything else
+    queries = frozen_queries(setting.window, setting.catalogue, setting.spec)
+    frozen, _, _ = _summary("frozen", setting, queries, scorers)
     return {
-        "dataset": spec.dataset,
-        "primary": settings.primary,
-        "items": int(catalogue.available.sum()),
-        "test_start": window.start,
-        "champion": champion.name,
+        "format": FORMAT,
+        "dataset": setting.spec.dataset,
+        "primary": setting.settings.primary,
+        "items": int(setting.catalogue.available.sum()),
+        "test_start": setting.window.start,
+        "champion": "",
+        "training": {},
         "protocols": {"rolling": rolling, "frozen": frozen},
-        "calibration": calibration,
+        **ranker,
     }, per_user
 
 
@@ -67,26 +143,80 @@ def main_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {**values, **coverage, "queries": float(rolling["queries"]), "users": float(rolling["users"])}
 
 
-def _protocol(
-    name: str, scorers: Sequence[Scorer], queries: Sequence[Query], catalogue: Catalogue, settings: Evaluate
+def _rolling(
+    setting: Setting, scorers: Sequence[Scorer], slates: Sequence[ObservedScorer]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    users = len({query.user_id for query in queries})
-    if not queries:
-        raise SoukError("engagements in the test window", "none that could be recommended", "Enlarge split.test.")
-    report(f"{name}: {len(queries):,} queries of {users:,} users, {len(catalogue.ids):,} items")
-    rankings = [rank(scorer, queries, catalogue) for scorer in scorers]
-    names = tuple(dict.fromkeys((*METRICS, settings.primary)))
-    models, per_user = summarise(rankings, queries, catalogue, names, settings.bootstrap)
-    return {
-        "queries": len(queries),
-        "users": users,
-        "models": models,
-        "recall_curve": recall_curves(rankings, queries),
-        "slices": slices(rankings, queries, catalogue, names),
+    """All that is told of the rolling protocol, and the metrics of each user."""
+    moments = all_moments(setting.window, setting.catalogue, setting.spec, setting.settings.max_queries_per_user)
+    queries, samples, primary = with_targets(moments), setting.settings.bootstrap, setting.settings.primary
+    found, rankings, per_user = _summary("rolling", setting, queries, scorers)
+    targets, users = Targets.of(queries), Users.of(queries)
+    parts = slices_of(targets, setting.catalogue, setting.content, setting.spec)
+    names = tuple(dict.fromkeys((*SLICE_METRICS, primary)))
+    sliced = measure_slices(parts, targets, rankings, names, primary, samples)
+    filtered = sum(query.filtered for query in moments)
+    own = {ranking.name: ranking for ranking in rankings}
+    events = business.window_events(setting.tables, setting.window)
+    return found | {
+        "differences": differences(per_user, CHALLENGER, samples),
+        "best_baseline": max(BASELINES, key=lambda name: found["models"][name][primary]["mean"]),
+        "recall_curve": recall_curves(rankings, users),
+        "popularity_curve": popularity_curve(rankings, queries, users, setting.catalogue),
+        "slices": sliced,
+        "worst_slices": worst(sliced, CHALLENGER, primary, found["models"][CHALLENGER][primary]["mean"]),
+        "stages": {each.name: _stages(own[each.name], each, filtered) for each in slates},
+        "overlap@10": _overlap(own[CHALLENGER], own[CHAMPION], users) if CHAMPION in own else None,
+        "business": {
+            "window": business.figures(events, setting.spec),
+            "models": business.value_per_slate(rankings, queries, events, setting.content, samples),
+        },
+        "examples": example_users(rankings, queries, setting.content, [CHALLENGER, CHAMPION]),
     }, per_user
 
 
-def _satisfied(features: Path) -> dict[str, int]:
-    """The label of each event that has one by now."""
-    table = pq.read_table(features / "examples.parquet", columns=["event_id", "satisfied"]).to_pydict()
-    return {event: label for event, label in zip(table["event_id"], table["satisfied"], strict=True) if label >= 0}
+def _summary(
+    name: str, setting: Setting, queries: Sequence[Query], scorers: Sequence[Scorer]
+) -> tuple[dict[str, Any], list[Ranking], pd.DataFrame]:
+    users = len({query.user_id for query in queries})
+    if not queries:
+        raise SoukError("engagements in the test window", "none that could be recommended", "Enlarge split.test.")
+    setting.tell(f"{name}: {len(queries):,} queries of {users:,} users, {len(setting.catalogue.ids):,} items")
+    rankings = rank_all(scorers, queries, setting.catalogue)
+    bounds = (setting.metrics, setting.settings.bootstrap)
+    models, per_user = summarise(rankings, queries, setting.catalogue, setting.content, *bounds)
+    return {"queries": len(queries), "users": users, "models": models}, rankings, per_user
+
+
+def _stages(ranking: Ranking, slates: ObservedScorer, filtered: int) -> dict[str, Any]:
+    first = [ranks <= TOP for ranks in slates.observed.ranked]
+    return attribution(ranking.ranks, slates.observed.found, first, filtered)
+
+
+def _of_ranker(slates: Sequence[ObservedScorer], setting: Setting) -> dict[str, Any]:
+    """The rankers on the candidates of the queries; the bins of the challenger's calibration for the plot."""
+    heads = {head for each in slates for head in each.observed.given}
+    labels = _labels(setting.features, heads)
+    return {
+        "calibration": slates[0].observed.calibration(labels),
+        "ranker": {each.name: each.observed.measure(labels, setting.settings.bootstrap) for each in slates},
+    }
+
+
+def _labels(features: Path, heads: Collection[str]) -> dict[str, dict[str, int]]:
+    """By head and event the labels that are known by now."""
+    path = features / "examples.parquet"
+    present = set(pq.read_schema(path).names)
+    table = pq.read_table(path, columns=["event_id", *sorted(present.intersection(heads))]).to_pydict()
+    events = table.pop("event_id")
+    return {
+        head: {event: label for event, label in zip(events, column, strict=True) if label in (0, 1)}
+        for head, column in table.items()
+    }
+
+
+def _overlap(ours: Ranking, theirs: Ranking, users: Users) -> float:
+    """The share of the first items that both models show, where users weigh the same."""
+    both = [
+        len(np.intersect1d(a[a >= 0], b)) / max(1, (a >= 0).sum()) for a, b in zip(ours.top, theirs.top, strict=True)
+    ]
+    return float(np.array(both) @ users.weights)

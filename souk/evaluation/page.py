@@ -1,71 +1,232 @@
 """The template of the report. Everything in it is escaped but the pictures, in which matplotlib escapes."""
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Souk: evaluation of {{ metrics.dataset }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #222; }
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 66rem; padding: 0 1rem; color: #222; }
+h1 { margin-bottom: .2rem; } h2 { margin-top: 2.2rem; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-small { color: #777; }
-.verdict { padding: .6rem 1rem; background: #f3f3f3; border-left: .4rem solid #c33; }
-.promote { border-color: #393; } .unchanged { border-color: #888; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top; }
+th:first-child, td:first-child, .words { text-align: left; }
+small, .few td { color: #777; } td small { white-space: nowrap; } .better { color: #27713a; } .worse { color: #b3261e; }
+.verdict { padding: .6rem 1rem; background: #f3f3f3; border-left: .4rem solid #c33; font-size: 1.1rem; }
+.promote { border-color: #393; } .unchanged, .none { border-color: #888; }
+.tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
+.tiles div { flex: 1 1 9.5rem; padding: .6rem .8rem; border: 1px solid #ddd; }
+.tiles b { display: block; font-size: 1.4rem; }
+.family th { padding-top: .8rem; } .worst td { background: #fbeeea; }
+.users { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: .8rem; }
+.users section { border: 1px solid #ddd; padding: .5rem .8rem; } .users h3 { margin: 0; font-size: 1rem; }
+.slates { display: flex; gap: .8rem; margin-top: .4rem; } .slates > div { flex: 1; }
+.users ol { margin: .2rem 0 .6rem; padding-left: 1.6rem; } .hit { font-weight: bold; color: #27713a; }
+.two { display: flex; flex-wrap: wrap; gap: 1rem; } .two > div { flex: 1 1 26rem; }
 svg { max-width: 100%; height: auto; }
-</style>
-</head>
-<body>
+"""
+
+VERDICT = """
+{% set primary = metrics.primary %}
+{% set own = rolling.models[ours] %}
 <h1>{{ metrics.dataset }}</h1>
+<small>Test window from {{ window }}: {{ rolling.queries }} queries of {{ rolling.users }} users, each ranking all
+{{ metrics["items"] }} items.</small>
+{% if verdict %}
 <p class="verdict {{ verdict.outcome }}"><b>{{ outcome }}</b>{% if verdict.champion %}
- (served: {{ verdict.champion }}){% endif %}</p>
+ (served: {{ verdict.champion }}){% endif %}{% if verdict.rules|length == 1 %}
+<br>{{ verdict.rules[0].detail }}{% endif %}</p>
+{% else %}
+<p class="verdict none"><b>measured</b>, not judged: no champion was compared with.</p>
+{% endif %}
+<div class="tiles">
+<div>{{ primary }}<b>{{ "%.4f"|format(own[primary].mean) }}</b><small>{{ own[primary]|interval }}</small></div>
+{% for name in [served, rolling.best_baseline] if name in rolling.differences %}
+{% set lead = rolling.differences[name][primary] %}
+<div>against {{ name }}<b class="{{ lead|tone }}">{{ "%+.4f"|format(lead.mean) }}</b>
+<small>{{ lead|interval }}</small></div>
+{% endfor %}
+<div>catalogue shown<b>{{ "%.1f"|format(100 * own["coverage@10"]) }}%</b>
+<small>top 1% gets {{ "%.1f"|format(100 * own["top1_share@10"].mean) }}% of the places</small></div>
+{% if "user" in rolling.worst_slices %}
+{% set least = rolling.worst_slices.user %}
+<div>worst served users<b>{{ "%.4f"|format(least.mean) }}</b>
+<small>{{ least.name }}, {{ least.users }} users, {{ "%+.4f"|format(least.gap) }}</small></div>
+{% endif %}
+</div>
+{% if verdict and verdict.rules|length > 1 %}
 <table>
-<tr><th>rule</th><th>passed</th><th style="text-align: left">numbers</th></tr>
+<tr><th>rule</th><th>passed</th><th class="words">numbers</th></tr>
 {% for rule in verdict.rules %}
-<tr><td>{{ rule.name }}</td><td>{{ "yes" if rule.passed else "no" }}</td>
-<td style="text-align: left">{{ rule.detail }}</td></tr>
+<tr><td>{{ rule.name }}</td><td class="{{ "better" if rule.passed else "worse" }}">{{ "yes" if rule.passed else "no" }}
+</td><td class="words">{{ rule.detail }}</td></tr>
 {% endfor %}
 </table>
+{% endif %}
+"""
+
+MODELS = """
 {% macro models_table(protocol) %}
 <table>
-<tr><th>model</th>{% for title in headers.values() %}<th>{{ title }}</th>{% endfor %}<th>coverage</th></tr>
+<tr><th>model</th>{% for title in headers.values() %}<th>{{ title }}</th>{% endfor %}</tr>
 {% for name, values in protocol.models.items() %}
 <tr><td>{{ name }}</td>
 {% for metric in headers %}<td>{{ "%.4f"|format(values[metric].mean) }}
-<br><small>{{ "%.4f"|format(values[metric].low) }} to {{ "%.4f"|format(values[metric].high) }}</small></td>{% endfor %}
-<td>{{ "%.1f"|format(100 * values["coverage@10"]) }}%</td></tr>
+<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}
+</tr>
 {% endfor %}
 </table>
 {% endmacro %}
-{% set rolling = metrics.protocols.rolling %}
-<h2>The next engagement</h2>
-<p>{{ rolling.queries }} queries of {{ rolling.users }} users in the test window. Each ranks all
-{{ metrics["items"] }} items knowing everything before it; models are frozen at the window's start. Averages within a
-user, then over users, with 95% bootstrap intervals over users.</p>
+<h2>The next engagement, beside the baselines</h2>
+<p>Each query knows everything before it; models are frozen at the window's start. Averages within a user, then over
+users, with 95% bootstrap intervals over users.</p>
 {{ models_table(rolling) }}
-{% for title, picture in pictures.items() %}
-<h2>{{ title }}</h2>
-{{ picture | safe }}
-{% endfor %}
-<h2>Slices</h2>
-{% if "new to the user" in rolling.slices %}
-<p>What is new to the user is ranked among the items that this user never engaged with before.</p>
-{% endif %}
+{{ pictures.metrics | safe }}
+<h3>The slate less each other model, paired by user</h3>
 <table>
-<tr><th>slice</th><th>queries</th><th>users</th>
-{% for name in rolling.models %}<th>{{ name }}<br><small>{{ metrics.primary }}</small></th>{% endfor %}</tr>
-{% for name, values in rolling.slices.items() %}
-<tr><td>{{ name }}</td><td>{{ values.queries }}</td><td>{{ values.users }}</td>
-{% for model in rolling.models %}
-<td>{{ "%.4f"|format(values[model][metrics.primary]) if model in values else "–" }}</td>{% endfor %}</tr>
+<tr><th>slate less</th>{% for title in headers.values() %}<th>{{ title }}</th>{% endfor %}</tr>
+{% for name, values in rolling.differences.items() %}
+<tr><td>{{ name }}{% if name == rolling.best_baseline %} <small>best baseline</small>{% endif %}</td>
+{% for metric in headers %}<td class="{{ values[metric]|tone }}">{{ "%+.4f"|format(values[metric].mean) }}
+<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}
+</tr>
 {% endfor %}
 </table>
+{% if served in rolling.models %}
+<h2>What changed against the champion</h2>
+{% set change = rolling.differences[served] %}
+<p>Of the first ten items, {{ "%.0f"|format(100 * rolling["overlap@10"]) }}% are those that the champion would show.
+Coverage {{ "%+.1f"|format(100 * (own["coverage@10"] - rolling.models[served]["coverage@10"])) }} points.
+{% for name, title in [("top1_share@10", "Places of the most popular 1%"), ("novelty@10", "Novelty, bits"),
+("diversity@10", "Diversity")] if name in change %}{{ title }}: {{ change[name]|signed }}. {% endfor %}</p>
+{% if behind %}
+<p class="worse">Behind the champion beyond chance in: {% for name, part in behind %}{{ name }}
+({{ part.differences[served]|signed }}){{ "" if loop.last else "; " }}{% endfor %}.</p>
+{% else %}
+<p>In no slice behind the champion beyond chance.</p>
+{% endif %}
+{% endif %}
+<h2>Where positives are lost</h2>
+<p>Of the {{ rolling.stages[ours].positives }} engagements of these moments: {{ lost }}. Work on the stage that loses
+most.</p>
+{{ pictures.stages | safe }}
+<h2>Beyond accuracy</h2>
+<table>
+<tr><th>model</th><th>coverage</th><th>Gini of exposure</th><th>engagements of an item</th><th>novelty, bits</th>
+<th>diversity</th><th>places of the top 1%</th></tr>
+{% for name, values in rolling.models.items() %}
+<tr><td>{{ name }}</td><td>{{ "%.1f"|format(100 * values["coverage@10"]) }}%</td>
+<td>{{ "%.3f"|format(values["gini@10"]) }}</td>
+{% for metric, digits in [("popularity@10", 1), ("novelty@10", 2), ("diversity@10", 3), ("top1_share@10", 3)] %}
+<td>{% if metric in values %}{{ ("%%.%df"|format(digits))|format(values[metric].mean) }}
+<br><small>{{ values[metric]|interval(digits) }}</small>{% else %}–{% endif %}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</table>
+<div class="two"><div>{{ pictures.popularity | safe }}</div><div>{{ pictures.recall | safe }}</div></div>
+"""
+
+RANKER = """
+<h2>The ranker on its candidates</h2>
+<table>
+<tr><th>model</th><th>head</th><th>examples</th><th>positives</th><th>AUC</th><th>log loss</th>
+<th>calibration error</th><th>NDCG@10 of its order</th><th>of the retrievers' order</th><th>difference</th></tr>
+{% for model, found in metrics.ranker.items() %}
+{% for head, values in found.heads.items() %}
+{% set order = found["ndcg@10"][head] %}
+<tr><td>{{ model }}</td><td class="words">{{ head }}</td><td>{{ values.examples }}</td><td>{{ values.positives }}</td>
+<td>{{ "%.4f"|format(values.auc) }}</td><td>{{ "%.4f"|format(values.log_loss) }}</td>
+<td>{{ "%.4f"|format(values.calibration_error) }}</td>
+<td>{{ "%.4f"|format(order.ranker.mean) }}</td><td>{{ "%.4f"|format(order.retrieval.mean) }}</td>
+<td class="{{ order.difference|tone }}">{{ "%+.4f"|format(order.difference.mean) }}
+<br><small>{{ order.difference|interval }}</small></td></tr>
+{% endfor %}
+{% endfor %}
+</table>
+{{ pictures.calibration | safe }}
+{% if pictures.training %}
+<h2>Training</h2>
+{{ pictures.training | safe }}
+{% endif %}
+{% set shop = rolling.business %}
+{% if shop.window or shop.models %}
+<h2>The shop</h2>
+<p>{% for name, value in shop.window.items() %}{{ name.replace("_", " ") }}
+{{ "%.1f%%"|format(100 * value) if name in ("conversion", "repeat_visits") else "%.2f"|format(value) }}{{ "; " if not
+loop.last }}{% endfor %}{{ "." if shop.window }} These are of the log, whatever was shown then.</p>
+{% if shop.models %}
+<table>
+<tr><th>model</th><th>price of what was taken and shown, a slate</th><th>share of all that was taken</th></tr>
+{% for name, values in shop.models.items() %}
+<tr><td>{{ name }}</td><td>{{ "%.3f"|format(values["value_per_slate@10"].mean) }}
+<br><small>{{ values["value_per_slate@10"]|interval(3) }}</small></td>
+<td>{{ "%.1f"|format(100 * values["value_share@10"]) }}%</td></tr>
+{% endfor %}
+</table>
+{% endif %}
+{% endif %}
+"""
+
+SLICES = """
+<h2>Slices</h2>
+<p>{{ metrics.primary }} by part of the users or items. Marked: the worst of at least {{ least_users }} users, on
+either side; grey: fewer users.{% if "new to the user" in rolling.slices %} What is new to the user is ranked among the
+items that this user never engaged with before.{% endif %}</p>
+{% set marked = rolling.worst_slices.values()|selectattr("name", "defined")|map(attribute="name")|list %}
+<table>
+<tr><th>slice</th><th>queries</th><th>users</th>
+{% for name in rolling.models %}<th>{{ name }}</th>{% endfor %}
+{% for name in [served, rolling.best_baseline] if name in rolling.differences %}<th>less {{ name }}</th>{% endfor %}
+</tr>
+{% for family, parts in families %}
+<tr class="family"><th colspan="3">{{ family }}</th></tr>
+{% for name, values in parts %}
+<tr class="{{ "worst" if name in marked else "few" if values.users < least_users }}">
+<td>{{ name.removeprefix(family ~ ": ") }}</td><td>{{ values.queries }}</td><td>{{ values.users }}</td>
+{% for model in rolling.models %}
+{% set found = values["models"][model][metrics.primary] %}
+<td>{{ "%.4f"|format(found.mean) }}{% if model == ours %}<br><small>{{ found|interval(3) }}</small>{% endif %}</td>
+{% endfor %}
+{% for other in [served, rolling.best_baseline] if other in rolling.differences %}
+{% set lead = values.differences[other] %}
+<td class="{{ lead|tone }}">{{ "%+.4f"|format(lead.mean) }}<br><small>{{ lead|interval(3) }}</small></td>{% endfor %}
+</tr>
+{% endfor %}
+{% endfor %}
+</table>
+"""
+
+EXAMPLES = """
+<h2>{{ rolling.examples|length }} users, drawn by a seed</h2>
+<p>The first query of each: what they did last, what they would have been shown, and in green what they then took.</p>
+<div class="users">
+{% for user in rolling.examples %}
+<section><h3>{{ user.user_id }} <small>{{ user.events }} events so far</small></h3>
+<small>last: {{ user.history|join(" · ") or "nothing" }}</small>
+<div class="slates">{% for name, slate in user.slates.items() %}
+<div>{{ name }}<ol>{% for title, hit in slate %}<li{% if hit %} class="hit"{% endif %}>{{ title }}</li>{% endfor %}
+</ol></div>
+{% endfor %}
+</div><small>took: {{ user.targets|join(" · ") }}</small></section>
+{% endfor %}
+</div>
 {% set frozen = metrics.protocols.frozen %}
 <h2>Everything frozen at the window's start</h2>
 <p>One query for each of {{ frozen.users }} users; the targets are all that the user engages with in the window. For
 comparison with other reports.</p>
 {{ models_table(frozen) }}
-</body>
-</html>
 """
+
+PAGE = (
+    """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Souk: evaluation of {{ metrics.dataset }}</title>
+<style>"""
+    + STYLE
+    + "</style>\n</head>\n<body>"
+    + VERDICT
+    + MODELS
+    + RANKER
+    + SLICES
+    + EXAMPLES
+    + "</body>\n</html>\n"
+)

@@ -10,17 +10,24 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from souk.evaluation.protocol import METRICS, RECALL_AT
+from souk.evaluation.protocol import RECALL_AT
 
 STYLE = {"svg.hashsalt": "souk", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 COLORS = ("#1b6ca8", "#5fb0d6", "#c76d2e", "#9a9a9a", "#c9a227", "#6a4c93")
+STAGE_COLORS = {  # in the order of the stages; see souk.evaluation.stages
+    "filtering": "#9a9a9a",
+    "retrieval": "#c76d2e",
+    "ranking": "#c9a227",
+    "reranking": "#6a4c93",
+    "kept": "#1b6ca8",
+}
 
 
 @rc_context(STYLE)
-def metric_bars(models: Mapping[str, Mapping[str, Any]]) -> str:
-    """Each metric of each model, with its interval."""
-    figure = Figure(figsize=(9, 2.6), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
+def metric_bars(models: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> str:
+    """Each of `metrics` of each model, with its interval."""
+    figure = Figure(figsize=(9, 0.9 + 0.3 * len(models)), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         values = [models[name][metric] for name in models]
         means = [value["mean"] for value in values]
         errors = [[v["mean"] - v["low"] for v in values], [v["high"] - v["mean"] for v in values]]
@@ -43,18 +50,39 @@ def recall_curves(curves: Mapping[str, Sequence[float]]) -> str:
 
 
 @rc_context(STYLE)
-def coverage_bars(models: Mapping[str, Mapping[str, Any]]) -> str:
-    """How much of the catalogue is shown, and how popular it is."""
-    figure = Figure(figsize=(7, 2.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes, key, title in (
-        (left, "coverage@10", "share of the catalogue shown"),
-        (right, "popularity@10", "mean engagements of a shown item"),
-    ):
-        axes.barh(list(models), [models[name][key] for name in models], color=COLORS[: len(models)])
-        axes.invert_yaxis()
-        axes.set_title(title)
-    right.set_yticks([])
+def popularity_curve(curve: Mapping[str, Any]) -> str:
+    """The share of the exposure that the most popular items get, of each model and of the users' own choices."""
+    figure, axes = _single("most popular items, % of the catalogue", "share of the first ten")
+    for (name, values), color in zip(curve["models"].items(), COLORS, strict=False):
+        axes.plot(curve["percent"], values, marker=".", label=name, color=color)
+    axes.plot(curve["percent"], curve["data"], color="#222222", ls="--", label="engagements")
+    axes.axvline(1, color="#dddddd", lw=1, zorder=0)
+    axes.set_xscale("log")
+    axes.set_xticks(percents := [0.1, 1, 10, 100], [f"{percent:g}" for percent in percents])
+    axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False, loc="upper left", fontsize=8)
+    return _svg(figure)
+
+
+@rc_context(STYLE)
+def stage_bars(stages: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where the positives of each slate go: lost at a stage, or kept."""
+    figure = Figure(figsize=(9, 0.8 + 0.4 * len(stages)), layout="constrained")
+    axes = figure.subplots()
+    start = [0.0] * len(stages)
+    for stage, color in STAGE_COLORS.items():
+        shares = [found["shares"][stage] for found in stages.values()]
+        label = "kept" if stage == "kept" else f"lost in {stage}"
+        axes.barh(range(len(shares)), shares, left=start, color=color, label=label, height=0.6)
+        for row, (left, share) in enumerate(zip(start, shares, strict=True)):
+            if share >= 0.04:
+                axes.text(left + share / 2, row, f"{share:.0%}", ha="center", va="center", color="#ffffff")
+        start = [left + share for left, share in zip(start, shares, strict=True)]
+    axes.set_yticks(range(len(stages)), list(stages))
+    axes.set_ylim(len(stages) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([])
+    axes.legend(frameon=False, ncols=len(STAGE_COLORS), loc="upper center", bbox_to_anchor=(0.5, -0.05))
     return _svg(figure)
 
 
@@ -83,6 +111,7 @@ def calibration(heads: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
         top = max([*predicted, *observed, 1e-9])
         axes.plot([0, top], [0, top], color="#bbbbbb", lw=1)
         axes.plot(predicted, observed, marker="o", ms=4, color=COLORS[0])
+        axes.locator_params(nbins=5)
         axes.set_title(name)
         axes.set_xlabel("predicted")
         axes.set_ylabel("observed")

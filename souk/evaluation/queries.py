@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,20 +22,23 @@ from souk.spec import FeatureSpec
 from souk.state import Event, UserState, repeat_excluded, state_of
 from souk.state_rows import profile_of
 
+WindowName = Literal["validation", "test"]
 LABEL_COLUMNS = ["user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds"]
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items to rank, in the order of the item table.
+    """The items to rank, in the order of the item table, with what was known of them before one window.
 
     Args:
         ids: `[items]` item ids.
         position: the place of each id.
         available: `[items]` bool.
-        engaged_users: per user, the positions that were engaged before the test window, in order, repeats kept.
-        popularity: `[items]` engaging events before the test window.
-        old: `[items]` bool: any event before the test window.
+        engaged_users: per user, the positions that were engaged before the window, in order, repeats kept.
+        popularity: `[items]` engaging events before the window.
+        old: `[items]` bool: any event before the window.
+        start: where the window begins, UTC epoch milliseconds.
+        engaged_times: per user, the times of `engaged_users`, UTC epoch milliseconds.
     """
 
     ids: tuple[str, ...]
@@ -44,6 +47,8 @@ class Catalogue:
     engaged_users: Mapping[str, Ints]
     popularity: Ints
     old: np.ndarray
+    start: int
+    engaged_times: Mapping[str, Ints]
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Query:
         excluded: positions that the repeat rule keeps out of the slate; unavailable items are out of every slate.
         targets: positions of the right items, available and not excluded.
         target_events: the event of each target.
+        filtered: how many more items were engaged with at that moment, and are kept out of the slate.
     """
 
     user_id: str
@@ -73,75 +79,93 @@ class Query:
     excluded: Ints
     targets: Ints
     target_events: tuple[str, ...]
+    filtered: int
 
 
 @dataclass(frozen=True)
-class TestWindow:
-    """The users with events in the test window.
+class Window:
+    """The users who engage in a window.
 
     Args:
-        start: UTC epoch milliseconds; the window ends with the data.
-        events: all events of each such user, oldest first.
+        start: UTC epoch milliseconds.
+        end: one past its last event.
+        events: all events of each such user before `end`, oldest first.
         profiles: their rows of the users table.
     """
 
-    __test__ = False  # not a test, whatever pytest makes of the name
-
     start: int
+    end: int
     events: Mapping[str, tuple[Event, ...]]
     profiles: Mapping[str, Mapping[str, Any]]
 
 
-def read_catalogue(tables: Path, features: Path, spec: FeatureSpec) -> Catalogue:
-    """The catalogue of `features/items.parquet` with what was known of it at the start of the test window."""
+def read_window(tables: Path, features: Path, spec: FeatureSpec, name: WindowName = "test") -> tuple[Catalogue, Window]:
+    """What models that were fitted before a window are asked in it.
+
+    Choices are made on "validation", with models that know nothing from `validation_start` on; "test" is read once,
+    for what was chosen. Nothing of what follows the window is read.
+
+    Returns:
+        The catalogue as it was known at the start of the window, and the users who engage in the window.
+    """
+    windows = read_windows(features / "windows.json")
+    start = {"validation": windows.validation_start, "test": windows.test_start}[name]
+    end = {"validation": windows.test_start, "test": windows.end}[name]
+    return _read_catalogue(tables, features, spec, start), _read_users(tables, spec, start, end)
+
+
+def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, start: int) -> Catalogue:
     items = pq.read_table(features / "items.parquet", columns=["item_id", "available"]).to_pandas()
     ids = tuple(items["item_id"])
     position = {item: place for place, item in enumerate(ids)}
-    start = read_windows(features / "windows.json").test_start
     past = _history(tables, spec, LABEL_COLUMNS, ("timestamp", "<", start))
     places = past["item_id"].to_pandas().map(position).to_numpy(np.int64)
     engaged = _engaging_rows(past, spec)
     old = np.zeros(len(ids), dtype=bool)
     old[places] = True
     users = past["user_id"].to_pandas()[engaged].to_numpy()
-    grouped = pd.Series(places[engaged]).groupby(users, sort=True)
+    rows = pd.DataFrame({"place": places[engaged], "time": past["timestamp"].to_numpy()[engaged]})
+    grouped = {str(user): group for user, group in rows.groupby(users, sort=True)}
     return Catalogue(
         ids=ids,
         position=position,
         available=items["available"].fillna(True).to_numpy(bool),
-        engaged_users={str(user): group.to_numpy() for user, group in grouped},
+        engaged_users={user: group["place"].to_numpy() for user, group in grouped.items()},
         popularity=np.bincount(places[engaged], minlength=len(ids)),
         old=old,
+        start=start,
+        engaged_times={user: group["time"].to_numpy() for user, group in grouped.items()},
     )
 
 
-def read_test_window(tables: Path, features: Path, spec: FeatureSpec) -> TestWindow:
-    """The whole histories of the users who engage in the test window."""
-    start = read_windows(features / "windows.json").test_start
+def _read_users(tables: Path, spec: FeatureSpec, start: int, end: int) -> Window:
+    """The histories up to `end` of the users who engage from `start` on."""
     context = [feature.source for feature in spec.context]
-    late = _history(tables, spec, LABEL_COLUMNS, ("timestamp", ">=", start))
+    late = _history(tables, spec, LABEL_COLUMNS, ("timestamp", ">=", start), ("timestamp", "<", end))
     asking = sorted(set(late.filter(_engaging_rows(late, spec))["user_id"].to_pylist()))
-    rows = _history(tables, spec, ["event_id", *LABEL_COLUMNS, *context], ("user_id", "in", asking))
+    columns = ["event_id", *LABEL_COLUMNS, *context]
+    rows = _history(tables, spec, columns, ("user_id", "in", asking), ("timestamp", "<", end))
     events: dict[str, list[Event]] = {user: [] for user in asking}
     for row in rows.to_pylist():
         events[row["user_id"]].append(_event(row, context))
-    people = pq.read_table(tables / "users.parquet", filters=[("user_id", "in", asking)]).to_pylist()
-    return TestWindow(
+    people = pq.read_table(tables / "users.parquet", filters=[("user_id", "in", asking)]).to_pylist() if asking else []
+    return Window(
         start=start,
+        end=end,
         events={user: tuple(sorted(own, key=lambda e: e.order)) for user, own in events.items()},
         profiles={row["user_id"]: row for row in people},
     )
 
 
-def _history(tables: Path, spec: FeatureSpec, columns: Sequence[str], rows: tuple[str, str, Any]) -> pa.Table:
-    """The history events that meet the filter `rows`, in order."""
+def _history(tables: Path, spec: FeatureSpec, columns: Sequence[str], *rows: tuple[str, str, Any]) -> pa.Table:
+    """The history events that meet the filters `rows`, in order."""
     present = pq.read_schema(tables / "events.parquet").names
-    if rows[1] == "in" and not rows[2]:
-        rows = ("timestamp", "<", 0)  # pyarrow cannot tell the type of an empty list
+    if any(kind == "in" and not wanted for _, kind, wanted in rows):
+        rows = (("timestamp", "<", 0),)  # pyarrow cannot tell the type of an empty list
     return pq.read_table(
         tables / "events.parquet",
         columns=[name for name in columns if name in present],
-        filters=[("event_type", "in", [str(kind) for kind in spec.history_events]), rows],
+        filters=[("event_type", "in", [str(kind) for kind in spec.history_events]), *rows],
     )
 
 
@@ -157,37 +181,44 @@ def _engaging_rows(table: pa.Table, spec: FeatureSpec) -> np.ndarray:
     return found
 
 
-def rolling_queries(window: TestWindow, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
+def rolling_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
     """A query for each moment of engagement in the window, at most the first `most` of each user.
 
     All that a user engages with at one time are the targets of one query.
     """
+    return with_targets(all_moments(window, catalogue, spec, most))
+
+
+def all_moments(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
+    """`rolling_queries` with the moments up to the last one whose every item is kept out of the slate."""
     queries = []
     for user in window.events:
         found = 0
         for time, wanted in _moments(window, user, spec):
             query = _query(window, user, time, wanted, catalogue, spec)
-            if len(query.targets):
-                queries.append(query)
-                found += 1
+            queries.append(query)
+            found += bool(len(query.targets))
             if found == most:
                 break
     return queries
 
 
-def frozen_queries(window: TestWindow, catalogue: Catalogue, spec: FeatureSpec) -> list[Query]:
+def with_targets(queries: Sequence[Query]) -> list[Query]:
+    """The queries that have an answer."""
+    return [query for query in queries if len(query.targets)]
+
+
+def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> list[Query]:
     """One query a user at the start of the window, with the context of the user's first moment in it; the targets are
     all items that are engaged with in the window."""
     queries = []
     for user in window.events:
         wanted = [event for _, events in _moments(window, user, spec) for event in events]
-        query = _query(window, user, window.start, wanted, catalogue, spec)
-        if len(query.targets):
-            queries.append(query)
-    return queries
+        queries.append(_query(window, user, window.start, wanted, catalogue, spec))
+    return with_targets(queries)
 
 
-def _moments(window: TestWindow, user: str, spec: FeatureSpec) -> Iterator[tuple[int, list[Event]]]:
+def _moments(window: Window, user: str, spec: FeatureSpec) -> Iterator[tuple[int, list[Event]]]:
     late = [e for e in window.events[user] if e.timestamp >= window.start and engaging(e, spec)]
     for time, events in groupby(late, key=lambda e: e.timestamp):
         yield time, list(events)
@@ -199,7 +230,7 @@ def in_spec(query: Query, spec: FeatureSpec) -> UserState:
 
 
 def _query(
-    window: TestWindow, user: str, time: int, wanted: Sequence[Event], catalogue: Catalogue, spec: FeatureSpec
+    window: Window, user: str, time: int, wanted: Sequence[Event], catalogue: Catalogue, spec: FeatureSpec
 ) -> Query:
     events = window.events[user]
     past = events[: bisect_left(events, time, key=lambda e: e.timestamp)]
@@ -222,6 +253,7 @@ def _query(
         excluded=np.array(sorted(barred), dtype=np.int64),
         targets=np.array(list(targets), dtype=np.int64),
         target_events=tuple(targets.values()),
+        filtered=len({event.item_id for event in wanted}) - len(targets),
     )
 
 

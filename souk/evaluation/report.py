@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 
 from souk.evaluation import plots
-from souk.evaluation.gate import Verdict
+from souk.evaluation.gate import CHALLENGER, CHAMPION, Verdict
 from souk.evaluation.page import PAGE
-from souk.evaluation.protocol import METRICS
+from souk.evaluation.slices import LEAST_USERS
+from souk.folders import placed
 
-HEADERS = {"hr@10": "HR@10", "ndcg@10": "NDCG@10", "mrr": "MRR", "recall@100": "Recall@100"}
-SIZES = ("queries", "users")  # beside the models in a slice
+HEADERS = {
+    "hr@10": "HR@10",
+    "ndcg@10": "NDCG@10",
+    "mrr": "MRR",
+    "recall@10": "Recall@10",
+    "recall@50": "Recall@50",
+    "recall@100": "Recall@100",
+}
+IN_SHORT = ("hr@10", "ndcg@10", "mrr", "recall@100")
 OUTCOMES = {
     "promote": "promoted",
     "reject": "rejected",
@@ -22,12 +35,12 @@ OUTCOMES = {
 }
 
 
-def summary(metrics: Mapping[str, Any], verdict: Verdict) -> str:
-    """Markdown: the main table, aligned, with what it rests on and the verdict."""
+def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
+    """Markdown: the main table, aligned, with what it rests on, where positives are lost, and the verdict, if any."""
     rolling, frozen = metrics["protocols"]["rolling"], metrics["protocols"]["frozen"]
-    header = ("model", *HEADERS.values(), "coverage")
+    header = ("model", *(HEADERS[name] for name in IN_SHORT), "coverage")
     rows = [
-        (name, *(f"{values[m]['mean']:.4f}" for m in METRICS), f"{values['coverage@10']:.1%}")
+        (name, *(f"{values[m]['mean']:.4f}" for m in IN_SHORT), f"{values['coverage@10']:.1%}")
         for name, values in rolling["models"].items()
     ]
     primary = metrics["primary"]
@@ -40,8 +53,11 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict) -> str:
             f"{metrics['items']} items.",
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}.",
             *_by_novelty(rolling["slices"], primary),
-            "",
-            f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.rules[0].detail}",
+            f"Slate less {rolling['best_baseline']}, the best baseline: {primary} "
+            f"{signed(rolling['differences'][rolling['best_baseline']][primary])}.",
+            f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {_lost(rolling['stages'][CHALLENGER])}.",
+            *_least(rolling["worst_slices"], primary),
+            *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.rules[0].detail}"] if verdict else []),
             "",
         ]
     )
@@ -51,39 +67,108 @@ def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
     """A line for what is new to a user and one for what is not, where users come back to items."""
     return [
         f"{primary} on items {name}: "
-        + ", ".join(f"{model} {values[primary]:.4f}" for model, values in slices[name].items() if model not in SIZES)
+        + ", ".join(f"{model} {values[primary]['mean']:.4f}" for model, values in slices[name]["models"].items())
         + "."
         for name in ("new to the user", "engaged with before")
-        if name in slices and slices[name]["queries"]
+        if name in slices
     ]
 
 
-def page(metrics: Mapping[str, Any], verdict: Verdict, histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+def _lost(stages: Mapping[str, Any]) -> str:
+    lost = [f"{share:.1%} in {stage}" for stage, share in stages["shares"].items() if stage != "kept"]
+    return f"{stages['shares']['kept']:.1%} kept, lost {', '.join(lost)}"
+
+
+def _least(worst: Mapping[str, Any], primary: str) -> list[str]:
+    return [
+        f"Least {primary} of {side}s: {worst[side]['name']}, {worst[side]['mean']:.4f} ({worst[side]['users']} users), "
+        f"{worst[side]['gap']:+.4f} from the whole."
+        for side in ("user", "item")
+        if side in worst
+    ]
+
+
+def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     """The report: a self-contained HTML page.
 
     Args:
         metrics: the content of `metrics.json`.
-        verdict: the gate's.
-        histories: per model, a record of each epoch of its training.
+        verdict: the gate's, where it was asked.
     """
     rolling = metrics["protocols"]["rolling"]
-    trained = {name: history for name, history in histories.items() if history}
+    trained = {name: history for name, history in metrics["training"].items() if history}
     calibrated = {name: bins for name, bins in metrics["calibration"].items() if bins}
-    pictures = {
-        "Metrics beside the baselines": plots.metric_bars(rolling["models"]),
-        "Recall": plots.recall_curves(rolling["recall_curve"]),
-        "Coverage and popularity": plots.coverage_bars(rolling["models"]),
-        "Training": plots.learning_curves(trained) if trained else "",
-        "Calibration of the ranker": plots.calibration(calibrated) if calibrated else "",
-    }
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters |= {"signed": signed, "interval": interval, "tone": tone}
     return environment.from_string(PAGE).render(
         metrics=metrics,
+        rolling=rolling,
+        ours=CHALLENGER,
+        served=CHAMPION,
         verdict=verdict,
-        outcome=OUTCOMES[verdict.outcome],
+        outcome=OUTCOMES[verdict.outcome] if verdict else "",
         headers=HEADERS,
-        pictures={title: svg for title, svg in pictures.items() if svg},
+        least_users=LEAST_USERS,
+        window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        lost=_lost(rolling["stages"][CHALLENGER]),
+        families=_families(rolling["slices"]),
+        behind=_behind(rolling["slices"]),
+        pictures={
+            "metrics": plots.metric_bars(rolling["models"], IN_SHORT),
+            "recall": plots.recall_curves(rolling["recall_curve"]),
+            "popularity": plots.popularity_curve(rolling["popularity_curve"]),
+            "stages": plots.stage_bars(rolling["stages"]),
+            "training": plots.learning_curves(trained) if trained else "",
+            "calibration": plots.calibration(calibrated) if calibrated else "",
+        },
     )
+
+
+def write_evaluation(folder: Path, metrics: Mapping[str, Any], per_user: pd.DataFrame, verdict: Verdict | None) -> None:
+    """Writes all that is kept of an evaluation, whole or not at all: see docs/evaluation.md.
+
+    Args:
+        folder: where; replaced where it exists.
+        metrics: the content of `metrics.json`.
+        per_user: a row per user and model.
+        verdict: the gate's, where it was asked.
+    """
+    texts = {
+        "metrics.json": json.dumps(metrics, indent=1),
+        "summary.md": summary(metrics, verdict),
+        "report.html": page(metrics, verdict),
+        **({"verdict.json": verdict.to_json()} if verdict else {}),
+    }
+    with placed(folder) as place:
+        place.mkdir()
+        for file, text in texts.items():
+            (place / file).write_text(text, encoding="utf-8")
+        per_user.to_parquet(place / "per_user.parquet", index=False)
+
+
+def _families(slices: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """The slices by what divides them, in their order."""
+    return [(family, list(parts)) for family, parts in groupby(slices.items(), key=lambda part: part[1]["family"])]
+
+
+def _behind(slices: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The slices in which the slate is behind the champion, beyond chance."""
+    return [(n, part) for n, part in slices.items() if part["differences"].get(CHAMPION, {"high": 0})["high"] < 0]
+
+
+def interval(value: Mapping[str, float], digits: int = 4) -> str:
+    """The bounds of an interval."""
+    return f"{value['low']:.{digits}f} to {value['high']:.{digits}f}"
+
+
+def signed(value: Mapping[str, float], digits: int = 4) -> str:
+    """A difference with its interval."""
+    return f"{value['mean']:+.{digits}f} (95% {value['low']:+.{digits}f} to {value['high']:+.{digits}f})"
+
+
+def tone(value: Mapping[str, float]) -> str:
+    """Whether a difference is beyond chance: `better`, `worse`, or "" where its interval holds 0."""
+    return "better" if value["low"] > 0 else "worse" if value["high"] < 0 else ""
 
 
 def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 
 from souk.errors import SoukError
+from souk.evaluation.observed import Observed
 from souk.evaluation.queries import Catalogue, Query, in_spec
-from souk.metrics import Floats, Ints, reliability
+from souk.metrics import Floats
 from souk.release.bundle import Bundle
 from souk.serving.inputs import query_inputs
 from souk.serving.ranking import Ranking
@@ -23,42 +23,8 @@ BATCH = 64  # requests in one call of the models
 ABSENT = np.float32(-1e30)  # below everything: an item that the bundle does not have
 
 
-@dataclass
-class Observed:
-    """What the ranker said of the candidates, and what came of them.
-
-    Args:
-        engaged: predicted, for each candidate.
-        chosen: whether the candidate was a target.
-        satisfied: predicted, for each target among the candidates.
-        events: the events of these targets.
-    """
-
-    engaged: list[Floats] = field(default_factory=list)
-    chosen: list[np.ndarray] = field(default_factory=list)
-    satisfied: list[float] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
-
-    def add(self, query: Query, positions: Ints, heads: Mapping[str, Floats]) -> None:
-        """Takes one query's candidates: `positions` in the catalogue, and each head's probabilities."""
-        chosen = np.isin(positions, query.targets)
-        event = dict(zip(query.targets.tolist(), query.target_events, strict=True))
-        self.engaged.append(heads["engaged"])
-        self.chosen.append(chosen)
-        self.satisfied += heads["satisfied"][chosen].tolist()
-        self.events += [event[place] for place in positions[chosen].tolist()]
-
-    def calibration(self, labels: Mapping[str, int]) -> dict[str, list[dict[str, float]]]:
-        """Predicted against observed shares by head; `labels` are 1 or 0 by event, without those not yet known."""
-        pairs = zip(self.satisfied, self.events, strict=True)
-        known = [(predicted, labels[event]) for predicted, event in pairs if event in labels]
-        predicted, observed = np.array(known, dtype=np.float64).reshape(-1, 2).T
-        engaged, chosen = (np.concatenate([*parts, np.zeros(0)]) for parts in (self.engaged, self.chosen))
-        return {"engaged": reliability(engaged, chosen), "satisfied": reliability(predicted, observed)}
-
-
 class Towers:
-    """Retrieval order: the whole catalogue by query times item vector.
+    """Retrieval order: the whole catalogue by query times item vector. The last queries' scores are kept: see `Slates`.
 
     Args:
         name: in the tables.
@@ -76,6 +42,7 @@ class Towers:
         self._same_spec = bundle.spec.hash == spec.hash
         self._tower = QueryTower(bundle.query_tower)
         self._vectors = np.array(bundle.vectors, dtype=np.float32)
+        self._last: tuple[Sequence[Query], Floats] | None = None
 
     def load(self) -> Towers:
         """Reads the query tower."""
@@ -87,7 +54,12 @@ class Towers:
         return query.state if self._same_spec else in_spec(query, self.bundle.spec)
 
     def score(self, queries: Sequence[Query]) -> Floats:
-        """See `Scorer`."""
+        """See `Scorer`. The same object of queries gives the same array of scores: it is not to be written to."""
+        if self._last is None or self._last[0] is not queries:
+            self._last = queries, self._scores(queries)
+        return self._last[1]
+
+    def _scores(self, queries: Sequence[Query]) -> Floats:
         scores = np.full((len(queries), self._size), ABSENT, dtype=np.float32)
         kept = self.places >= 0
         for start in range(0, len(queries), BATCH):
@@ -122,15 +94,15 @@ class Slates:
 
     def score(self, queries: Sequence[Query]) -> Floats:
         """See `Scorer`."""
-        scores = self._towers.score(queries)
+        scores = self._towers.score(queries).copy()
         for start in range(0, len(queries), BATCH):
             batch = queries[start : start + BATCH]
             for row, (query, ranking) in enumerate(zip(batch, self._ranked(batch), strict=True), start=start):
-                places = self._towers.places[ranking.positions]
-                order = ranking.order[places >= 0]
-                places = places[places >= 0]
-                self.observed.add(query, places, {head: values[order] for head, values in ranking.heads.items()})
-                scores[row, places] = scores[row].max() + 1 + np.arange(len(places), 0, -1)
+                places = self._towers.places[ranking.candidates.positions]
+                kept = places >= 0
+                order = (np.cumsum(kept) - 1)[ranking.order[kept[ranking.order]]]
+                self.observed.add(query, places[kept], order, {head: v[kept] for head, v in ranking.heads.items()})
+                scores[row, places[kept][order]] = scores[row].max() + 1 + np.arange(len(order), 0, -1)
         return scores
 
     def _ranked(self, batch: Sequence[Query]) -> list[Ranking]:

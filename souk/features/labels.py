@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from souk.config import Objective
 from souk.errors import SoukError
 from souk.schema import DAY_MS
@@ -21,7 +25,8 @@ class Label:
     Args:
         value: 1, 0, or -1 where the data does not tell (yet).
         known_at: UTC epoch milliseconds; a model fitted up to a boundary may use the value if `known_at` is before it.
-            For an event that does not carry the label, its own time.
+            The end of the label's window, whichever way it went; without a window, or for an event that does not
+            carry the label, the event's own time.
     """
 
     value: int
@@ -39,28 +44,34 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     """
     if event.event_type not in objective.events:
         return Label(UNKNOWN, event.timestamp)
-    if not positive(objective, event.value, event.dwell_seconds):
-        return Label(0, event.timestamp)
     if not objective.unless and not objective.followed_by:
-        return Label(1, event.timestamp)
+        return Label(int(positive(objective, event.value, event.dwell_seconds)), event.timestamp)
+    # A return is known at once, that there is none only at the end: what is known early is of one kind.
     deadline = event.timestamp + int(objective.within_days * DAY_MS)
-    followed = not objective.followed_by
-    for other in later:
-        if other.timestamp > deadline:
-            break
-        if other.event_type in objective.unless:
-            return Label(0, other.timestamp)
-        if other.event_type in objective.followed_by:
-            followed = True
-            if not objective.unless:
-                return Label(1, other.timestamp)
-    return Label(int(followed) if deadline < end else UNKNOWN, deadline)
+    if deadline >= end:
+        return Label(UNKNOWN, deadline)
+    within = {other.event_type for other in later if other.timestamp <= deadline}
+    kept = within.isdisjoint(objective.unless) and (
+        not objective.followed_by or not within.isdisjoint(objective.followed_by)
+    )
+    return Label(int(kept and positive(objective, event.value, event.dwell_seconds)), deadline)
 
 
 def engaging(event: Event, spec: FeatureSpec) -> bool:
     """Whether `event` is an engagement: a target of training and a query of evaluation."""
     objective = spec.objectives.engaged
     return event.event_type in objective.events and positive(objective, event.value, event.dwell_seconds)
+
+
+def engaging_rows(events: pa.Table, spec: FeatureSpec) -> np.ndarray:
+    """`engaging` of each row of an events table, `[rows]` bool."""
+    objective = spec.objectives.engaged
+    found: np.ndarray = np.isin(events["event_type"].to_numpy(), [str(kind) for kind in objective.events])
+    for column, least in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):
+        if least is not None:
+            values = events[column] if column in events.column_names else pa.nulls(len(events), pa.float64())
+            found = found & pc.fill_null(pc.greater_equal(values, least), False).to_numpy(zero_copy_only=False)
+    return found
 
 
 def check_objectives(spec: FeatureSpec) -> None:

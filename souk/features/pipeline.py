@@ -20,11 +20,14 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from souk.config import Split
 from souk.errors import SoukError
 from souk.features.analyze import Analyze, describe, record_batch
-from souk.features.labels import check_objectives
+from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
+from souk.features.labels import check_objectives, engaging_rows
 from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
 from souk.features.tables import counters, item_table, join_parts
+from souk.features.trends import write_popular
 from souk.features.windows import Windows, split_windows
 from souk.progress import report
+from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec
 from souk.state import item_features, user_features
 from souk.state_rows import profile_of
@@ -90,13 +93,17 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     items = item_table(pq.read_table(tables / "items.parquet"), spec)
     pq.write_table(items, folder / "items.parquet")
     report(f"windows: {windows.text()}")
+    half_life = write_trends(tables, folder, spec, windows)
+    report(f"half-life of what is popular: {half_life / DAY_MS:,.1f} days")
     with tft_beam.Context(temp_dir=str(folder / "temporary"), force_tf_compat_v1=False):
         analyze_names(tables, folder, spec, runner)
         report("users and items analysed")
         build_histories(tables, folder, spec, windows, runner)
     described = describe(spec, str(folder / "transform"))
     events = pq.read_metadata(tables / "events.parquet").num_rows
-    return _finish(folder, items, windows) | {"events": float(events), "transformed_features": float(len(described))}
+    counts = _finish(folder, items, windows)
+    write_popular(folder, spec, windows, half_life)
+    return counts | {"events": float(events), "transformed_features": float(len(described))}
 
 
 def find_windows(events: Path, spec: FeatureSpec, split: Split) -> Windows:
@@ -106,12 +113,7 @@ def find_windows(events: Path, spec: FeatureSpec, split: Split) -> Windows:
         events, columns=[n for n in names if n in ("event_type", "timestamp", "value", "dwell_seconds")]
     )
     last = pc.max(rows["timestamp"]).as_py() or 0
-    objective = spec.objectives.engaged
-    rows = rows.filter(pc.is_in(rows["event_type"], pa.array([str(kind) for kind in objective.events])))
-    for column, minimum in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):
-        if minimum is not None:
-            values = rows[column] if column in rows.column_names else pa.nulls(len(rows), pa.float64())
-            rows = rows.filter(pc.fill_null(pc.greater_equal(values, minimum), False))
+    rows = rows.filter(pa.array(engaging_rows(rows, spec)))
     return split_windows(rows["timestamp"].to_numpy().astype(np.int64), last, split)
 
 
@@ -149,12 +151,17 @@ def build_histories(tables: Path, folder: Path, spec: FeatureSpec, windows: Wind
             | "Read profiles" >> beam.io.ReadFromParquetBatched(str(tables / "users.parquet"))
             | "Profiles by shard" >> beam.FlatMap(split_by_shard, shards)
         )
-        built = (
-            {"events": events, "users": users}
-            | "Meet" >> beam.CoGroupByKey()
-            | "Build" >> beam.ParDo(BuildShard(spec, windows, str(folder), shards)).with_outputs("token", "query")
+        met = {"events": events, "users": users} | "Meet" >> beam.CoGroupByKey()
+        built = met | "Build" >> beam.ParDo(BuildShard(spec, windows, str(folder), shards)).with_outputs(
+            "token", "query"
         )
         built.token | Analyze(Entity.TOKEN, spec, str(folder / "transform"))
+        (
+            met
+            | "Count pairs" >> beam.ParDo(CountPairs(spec, windows, str(folder)))
+            | "Pairs by block" >> beam.GroupByKey()
+            | "Write rules" >> beam.ParDo(WriteRules(windows, str(folder)))
+        )
         built.query | Analyze(Entity.QUERY, spec, str(folder / "transform"))
 
 
@@ -169,6 +176,7 @@ def _finish(folder: Path, items: pa.Table, windows: Windows) -> dict[str, float]
     users = join_parts(parts.glob("user_state-*"), folder / "user_state.parquet", [])
     narrow = pq.read_table(folder / "examples.parquet", columns=["item_id", "timestamp", "satisfied", "satisfied_at"])
     pq.write_table(counters(narrow, items["item_id"].to_pylist(), windows), folder / "counters.parquet")
+    join_rules(folder, len(items))
     shutil.rmtree(parts)
     shutil.rmtree(folder / "temporary")
     return {"examples": float(examples), "users": float(users), "items": float(len(items))}

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from souk.config import Split
 from souk.errors import SoukError
 
+BOUNDARIES = ("validation_start", "test_start", "end")
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -27,6 +29,11 @@ class Windows:
     validation_start: int
     test_start: int
     end: int
+
+    @property
+    def ends(self) -> npt.NDArray[np.int64]:
+        """The boundaries, in the order of BOUNDARIES."""
+        return np.array([getattr(self, name) for name in BOUNDARIES], np.int64)
 
     def text(self) -> str:
         """The boundaries as dates, for people."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from souk.models.calibration import Calibration
 from souk.models.inputs import Transform
 from souk.models.ranker import Ranker
 from souk.models.towers import TwoTower
@@ -89,7 +90,8 @@ class ServedRanker(tf.Module):
         model: the ranker.
         transforms: by entity.
         spec: the feature specification.
-        calibration: slope and offset by head.
+        calibration: the curve of each head.
+        with_body: whether its weights use the body.
     """
 
     def __init__(
@@ -97,13 +99,15 @@ class ServedRanker(tf.Module):
         model: Ranker,
         transforms: Mapping[str, Transform],
         spec: FeatureSpec,
-        calibration: Mapping[str, tuple[float, float]],
+        calibration: Mapping[str, Calibration],
+        with_body: bool,
     ) -> None:
         super().__init__(name="served_ranker")
         self.model = model
         self.user, self.query, self.item = (transforms[name] for name in ("user", "query", "item"))
         self._features = {name: spec.of(Entity(name)) for name in ("user", "query", "item")}
         self._calibration = dict(calibration)
+        self._with_body = with_body
 
     def save(self, path: str | Path) -> None:
         """Writes the SavedModel with the signature `serve`."""
@@ -126,5 +130,15 @@ class ServedRanker(tf.Module):
             self.item(pick(raw, self._features["item"])),
             raw["pair"],
             raw["request"],
+            with_body=self._with_body,
         )
-        return {name: tf.sigmoid(slope * logits[name] + offset) for name, (slope, offset) in self._calibration.items()}
+        logits["engaged"] += logits["level"]
+        return {name: tf.sigmoid(_bent(logits[name], curve)) for name, curve in self._calibration.items()}
+
+
+def _bent(logits: tf.Tensor, curve: Calibration) -> tf.Tensor:
+    """`Calibration.probability`, before the logistic function."""
+    z = curve.offset + curve.slopes[0] * logits
+    for knot, change in curve.bends():
+        z += change * tf.nn.relu(logits - knot)
+    return z

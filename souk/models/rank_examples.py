@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import tensorflow as tf
 
 from souk.errors import SoukError
 from souk.models.inputs import FILL, Transform
 from souk.models.sequences import Sequences, column_tensor
-from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
+from souk.models.targets import read_targets
+from souk.pairs import PAIR_FEATURES, ItemTable, pair_features
 from souk.spec import Entity, Feature
 
 CHUNK = 256
-LISTS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class RankExamples:
         first: `[examples] bool`, False for all but one of the examples of one user and time.
         satisfied: `[examples] int64`: 1, 0, or -1 where it is not known yet.
         users: `[examples]`, user ids.
+        pleased: `[examples, width] bool`, of the chosen, those known to have satisfied.
+        taken: `[examples] int64`, how many items were taken at that time, retrieved or not.
+        place: `[examples, width] int16`, the place from 1 where the slate of the example's request showed it, else 0.
+        also: `[examples, width] bool`, what that slate showed and the user took at another time.
     """
 
     user: Mapping[str, np.ndarray]
@@ -53,6 +57,10 @@ class RankExamples:
     first: np.ndarray
     satisfied: np.ndarray
     users: np.ndarray
+    pleased: np.ndarray
+    taken: np.ndarray
+    place: np.ndarray
+    also: np.ndarray
 
     def __len__(self) -> int:
         return len(self.own)
@@ -77,6 +85,7 @@ def read_rank_examples(
     items: ItemTable,
     window: tuple[int, int],
     count: int,
+    impressions: str | Path = "",
 ) -> RankExamples:
     """Puts examples together with their first `count` candidates.
 
@@ -86,6 +95,7 @@ def read_rank_examples(
         items: with the counters and the vectors of the window's start.
         window: its start, and one past its end, UTC epoch milliseconds; a label that is known only later is not known.
         count: candidates to each example.
+        impressions: the file of `souk.features.impressions`; where there is none, no slate was logged.
 
     Raises:
         SoukError: the candidates are of another window.
@@ -97,22 +107,23 @@ def read_rank_examples(
         expected = f"candidates of examples from {window[0]} to {window[1]}"
         raise SoukError(expected, received, "Give the towers of the same window.")
     wanted = set(table["event_id"].to_pylist())
-    raw = {target.event_id: target for target in _targets(sequences, window, wanted)}
+    raw = {target.event_id: target for target in read_targets(sequences, window, wanted)}
     targets = [raw[event] for event in table["event_id"].to_pylist()]
-    queries = [PairQuery.of(t.time, t.tokens, t.query["query_since_last"], items) for t in targets]
+    queries = [target.pair_query(items) for target in targets]
     lists = _lists(table, items, count, window[1])
+    _place(lists, table["event_id"].to_pylist(), Path(impressions), items)
     pair = np.zeros((*lists["positions"].shape, len(PAIR_FEATURES)), np.float32)
     for start in range(0, len(queries), CHUNK):
         rows = slice(start, start + CHUNK)
         at = np.nonzero(lists["present"][rows])
         places, scores, listed = (lists[name][rows][at] for name in ("positions", "scores", "candidate"))
         pair[rows][at] = pair_features(items, queries[rows], at[0], places, scores, listed)
-    kept = {name: lists[name] for name in ("positions", "own", "candidate", "chosen", "first", "satisfied", "users")}
+    del lists["scores"], lists["present"]
     return RankExamples(
         user=_transformed(sequences.transforms["user"], sequences.spec.of(Entity.USER), [t.user for t in targets]),
         query=_transformed(sequences.transforms["query"], sequences.spec.of(Entity.QUERY), [t.query for t in targets]),
         pair=pair,
-        **kept,
+        **lists,
     )
 
 
@@ -120,14 +131,15 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
     """Positions, scores and labels, padded: the candidates, then the example's own item where it is none of them."""
     own_items = np.array([items.position[item] for item in table["item_id"].to_pylist()])
     times, users = table["timestamp"].to_numpy(), np.array(table["user_id"].to_pylist())
-    taken: dict[tuple[str, int], set[int]] = {}
+    satisfied = np.where(table["satisfied_at"].to_numpy() < known_until, table["satisfied"].to_numpy(), -1)
+    taken: dict[tuple[str, int], dict[int, bool]] = {}
     first = np.zeros(len(table), bool)
     for row, (user, time, item) in enumerate(zip(users, times, own_items, strict=True)):
         first[row] = (user, time) not in taken
-        taken.setdefault((user, time), set()).add(item)
+        taken.setdefault((user, time), {})[item] = satisfied[row] == 1
     shape = (len(table), count + 1)
     positions, scores = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
-    candidate, chosen, present = (np.zeros(shape, bool) for _ in range(3))
+    candidate, chosen, present, pleased = (np.zeros(shape, bool) for _ in range(4))
     own = np.zeros(len(table), np.int64)
     columns = (table[name].to_pylist() for name in ("items", "scores", "own_score"))
     for row, (names, values, own_score) in enumerate(zip(*columns, strict=True)):
@@ -135,62 +147,18 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
         size = len(found)
         positions[row, :size], scores[row, :size], candidate[row, :size] = found, values[:size], True
         present[row, :size] = True
-        chosen[row, :size] = np.isin(found, list(taken[users[row], times[row]]))
+        mine = taken[users[row], times[row]]
+        chosen[row, :size] = np.isin(found, list(mine))
+        pleased[row, :size] = np.isin(found, [item for item, good in mine.items() if good])
         own[row] = found.index(own_items[row]) if own_items[row] in found else size
         if own[row] == size:
             positions[row, size], scores[row, size], present[row, size] = own_items[row], own_score, True
-    satisfied = np.where(table["satisfied_at"].to_numpy() < known_until, table["satisfied"].to_numpy(), -1)
     return {
         "positions": positions, "scores": scores, "candidate": candidate, "chosen": chosen, "present": present,
-        "own": own, "first": first, "satisfied": satisfied, "users": users,
+        "own": own, "first": first, "satisfied": satisfied, "users": users, "pleased": pleased,
+        "taken": np.array([len(taken[key]) for key in zip(users, times, strict=True)], np.int64),
+        "place": np.zeros(shape, np.int16), "also": np.zeros(shape, bool),
     }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Target:
-    """The raw features of one target of a sequence row."""
-
-    event_id: str
-    time: int
-    tokens: Mapping[str, Sequence[Any]]
-    query: Mapping[str, Any]
-    user: Mapping[str, Any]
-
-
-def _targets(sequences: Sequences, window: tuple[int, int], wanted: Collection[str]) -> Iterator[_Target]:
-    """The targets of a window whose events are `wanted`."""
-    spec = sequences.spec
-    for record in tf.data.TFRecordDataset(list(sequences.files)).as_numpy_iterator():
-        fields = tf.train.Example.FromString(record).features.feature
-        times = fields["target_time"].int64_list.value
-        if not any(window[0] <= time < window[1] for time in times):
-            continue
-        events = [event.decode() for event in fields["target_event_id"].bytes_list.value]
-        inside = [i for i, event in enumerate(events) if event in wanted]
-        if not inside:
-            continue
-        items = [item.decode() for item in fields["token_item_id"].bytes_list.value]
-        gaps = fields["token_gap"].float_list.value
-        user = {f.name: _value(fields, f, 0) for f in spec.of(Entity.USER)}
-        for i in inside:
-            visible = fields["target_visible"].int64_list.value[i]
-            yield _Target(
-                events[i],
-                times[i],
-                {"token_item_id": items[:visible], "token_gap": gaps[:visible]},
-                {f.name: _value(fields, f, i) for f in spec.of(Entity.QUERY)},
-                user,
-            )
-
-
-def _value(fields: Any, feature: Feature, index: int) -> Any:
-    """The value of `feature` for the target `index` of a row (0 for user features)."""
-    field, length = fields[feature.name], feature.length
-    values = getattr(field, LISTS[feature.dtype]).value
-    value = values[index * length : (index + 1) * length] if length else values[index]
-    if feature.dtype != "string":
-        return value
-    return [word.decode() for word in value] if length else value.decode()
 
 
 def _transformed(
@@ -198,3 +166,22 @@ def _transformed(
 ) -> dict[str, np.ndarray]:
     raw = {f.name: column_tensor([row.get(f.name, FILL[f.dtype]) for row in rows], f) for f in features}
     return {name: value.numpy() for name, value in transform(raw).items()}
+
+
+def _place(lists: dict[str, np.ndarray], events: list[str], impressions: Path, items: ItemTable) -> None:
+    """Fills in where each example's request showed its candidates, and what else of them the user took there."""
+    if not impressions.is_file():
+        return
+    table = pq.read_table(impressions, filters=pc.field("event_id").isin(events))
+    slates = {
+        event: (shown, places, taken) for event, shown, places, taken in zip(*table.to_pydict().values(), strict=True)
+    }
+    for row, event in enumerate(events):
+        places = {
+            items.position[item]: (place, took)
+            for item, place, took in zip(*slates.get(event, ([], [], [])), strict=True)
+        }
+        for column in np.flatnonzero(lists["present"][row]).tolist():
+            place, took = places.get(int(lists["positions"][row, column]), (0, False))
+            lists["place"][row, column] = place
+            lists["also"][row, column] = took and not lists["chosen"][row, column] and column != lists["own"][row]

@@ -10,33 +10,17 @@ from keras_rs.layers import FeatureCross
 
 from souk.config import TrainRanker
 from souk.models.inputs import FeatureEncoder
+from souk.models.rank_features import Hinges, Normalise, Relative
 from souk.models.towers import TowerShape
 from souk.pairs import PAIR_FEATURES
 
 Inputs = Mapping[str, tf.Tensor]
-EMBEDDING = 32  # bound of the width of a feature's embedding is half of it
+EMBEDDING = 16  # bound of the width of a feature's embedding is half of it
+CROSS = 16  # rank of a cross
 IDS = ("user_id", "item_id")  # names teach a ranker of few examples to memorise; the towers know them
 HEADS = ("engaged", "satisfied")
 SCORE = PAIR_FEATURES.index("score")
-
-
-class Normalise(keras.layers.Layer):
-    """(x - mean) / deviation, with statistics of the training pairs."""
-
-    def build(self, shape: tuple[int, ...]) -> None:
-        """Creates the statistics."""
-        self.mean = self.add_weight(shape=(shape[-1],), initializer="zeros", trainable=False, name="mean")
-        self.deviation = self.add_weight(shape=(shape[-1],), initializer="ones", trainable=False, name="deviation")
-
-    def adapt(self, values: tf.Tensor) -> None:
-        """Takes the statistics of `values [rows, columns]`; a constant column keeps deviation 1."""
-        self.mean.assign(tf.reduce_mean(values, 0))
-        deviation = tf.math.reduce_std(values, 0)
-        self.deviation.assign(tf.where(deviation > 1e-6, deviation, tf.ones_like(deviation)))
-
-    def call(self, values: tf.Tensor) -> tf.Tensor:
-        """`[rows, columns]` → the same; bounded, so that no value that training never saw can blow up a score."""
-        return tf.clip_by_value((values - self.mean) / self.deviation, -8.0, 8.0)
+PLACES = 64  # logged places that have a weight of their own; those behind share the last
 
 
 class Cross(FeatureCross):
@@ -48,11 +32,67 @@ class Cross(FeatureCross):
         self.down_proj_dense.name, self.dense.name = "down", "up"
 
 
-class Ranker(keras.layers.Layer):
-    """Two heads over one body.
+class Experts(keras.layers.Layer):
+    """Experts that all heads share, mixed by a gate for each head (Ma et al. 2018, MMoE, eq. 6 and 7)."""
 
-    The body is a deep and cross network (Wang et al. 2021, DCN-v2). The engaged head adds a multiple of the retrieval
-    score to what it makes of the body, so that a ranker that has learned nothing keeps the order of retrieval.
+    def __init__(self, config: TrainRanker, name: str) -> None:
+        super().__init__(name=name)
+        self.crosses = [Cross(projection_dim=CROSS, name=f"cross_{i}") for i in range(config.cross_layers)]
+        self.experts = [
+            keras.Sequential(
+                [keras.layers.Dense(size, "silu", name=f"hidden_{i}") for i, size in enumerate(config.hidden)],
+                name=f"expert_{e}",
+            )
+            for e in range(config.experts)
+        ]
+        self.drop = keras.layers.Dropout(config.dropout, name="drop")
+        self.gates = {head: keras.layers.Dense(config.experts, "softmax", name=f"gate_{head}") for head in HEADS}
+        self.heads = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in HEADS}
+
+    def call(self, first: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """`[rows, width]` → what to add to each head's logit, `[rows]`; zeros before training."""
+        x = first
+        for cross in self.crosses:  # Wang et al. 2021, DCN-v2, eq. 2 with a matrix of low rank
+            x = cross(first, x)
+        stacked = tf.stack([expert(self.drop(x, training=training)) for expert in self.experts], axis=1)
+        return {
+            name: head(tf.einsum("rew,re->rw", stacked, self.gates[name](x)))[:, 0] for name, head in self.heads.items()
+        }
+
+
+class PositionTower(keras.layers.Layer):
+    """What the place of a logged impression adds to the logit of a click, by moment (Zhao et al. 2019, section 4.3).
+
+    Only training knows a place; a served ranker leaves this out.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.slope = keras.layers.Dense(1, kernel_initializer="zeros", use_bias=False, name="slope")
+
+    def build(self, *_: object) -> None:
+        """Creates the weight of each place."""
+        self.place = self.add_weight(shape=(PLACES,), initializer="zeros", name="place")
+
+    def call(self, place: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+        """Logits `[rows, columns]`.
+
+        Args:
+            place: `[rows, columns] int64`, from 1; 0 for what no slate showed, which adds nothing.
+            moment: `[rows, width]`, the encoded query.
+        """
+        down = tf.math.log(tf.maximum(tf.cast(place, tf.float32), 1.0))
+        bias = tf.gather(self.place, tf.clip_by_value(place - 1, 0, PLACES - 1)) + self.slope(moment) * down
+        return tf.where(place > 0, bias, 0.0)
+
+
+class Ranker(keras.layers.Layer):
+    """A straight path from the pair features to each head, and a body for what it cannot say.
+
+    The straight path is linear in the features, as they stand among those of the request's other candidates, and in
+    hinges of them: a generalised additive model, which learns from some hundred examples. It begins as the order of
+    retrieval. The body begins as zero. `level` moves all candidates of a request alike: it orders nothing, and lets a
+    probability depend on who asks and when.
     """
 
     def __init__(self, shape: TowerShape, config: TrainRanker) -> None:
@@ -61,19 +101,29 @@ class Ranker(keras.layers.Layer):
         self.moments = FeatureEncoder(shape.of("query"), EMBEDDING, name="moments")
         self.items = FeatureEncoder(shape.of("item", *IDS), EMBEDDING, name="items")
         self.normalise = Normalise(name="normalise")
-        self.crosses = [Cross(projection_dim=EMBEDDING, name=f"cross_{i}") for i in range(config.cross_layers)]
-        self.hidden = [keras.layers.Dense(size, "silu", name=f"hidden_{i}") for i, size in enumerate(config.hidden)]
-        self.drop = keras.layers.Dropout(config.dropout, name="drop")
-        self.heads = {name: keras.layers.Dense(1, kernel_initializer="zeros", name=name) for name in HEADS}
+        self.relative = Relative(name="relative")
+        self.hinges = Hinges(name="hinges")
+        self.straight = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in HEADS}
+        self.level = keras.layers.Dense(1, kernel_initializer="zeros", name="level")
+        self.body = Experts(config, name="body")
+        self.position = PositionTower(name="position")
 
     def build(self, *_: object) -> None:
         """Creates the weight of the retrieval score."""
         self.pass_through = self.add_weight(shape=(), initializer="ones", name="pass_through")
 
     def call(
-        self, user: Inputs, query: Inputs, item: Inputs, pair: tf.Tensor, request: tf.Tensor, training: bool = False
+        self,
+        user: Inputs,
+        query: Inputs,
+        item: Inputs,
+        pair: tf.Tensor,
+        request: tf.Tensor,
+        spread: tuple[tf.Tensor, tf.Tensor] | None = None,
+        training: bool = False,
+        with_body: bool = True,
     ) -> dict[str, tf.Tensor]:
-        """Logits by head, before calibration.
+        """Logits, before calibration.
 
         Args:
             user: transformed user features, `[requests]` or `[requests, length]`.
@@ -81,36 +131,64 @@ class Ranker(keras.layers.Layer):
             item: transformed item features, `[candidates]` or `[candidates, length]`.
             pair: `[candidates, P] float32`.
             request: `[candidates] int64`.
+            spread: mean and deviation over all candidates of each request, `[requests, P]`, where these are but some.
             training: whether to drop.
+            with_body: whether to use more than the straight path.
 
         Returns:
-            `engaged` and `satisfied`, `[candidates] float32`.
+            `engaged`, `level` and `satisfied`, `[candidates] float32`. A click's logit is `engaged + level`.
         """
         pair = self.normalise(pair)
-        asked = tf.concat(
-            [encode(values) for encode, values in ((self.users, user), (self.moments, query)) if encode.features], -1
-        )
-        parts = [tf.gather(asked, request), pair]
-        if self.items.features:
-            parts.append(self.items(item))
-        first = x = tf.concat(parts, -1)
-        for cross in self.crosses:
-            x = cross(first, x)
-        for hidden in self.hidden:
-            x = self.drop(hidden(x), training=training)
-        logits = {name: head(x)[:, 0] for name, head in self.heads.items()}
-        return logits | {"engaged": logits["engaged"] + self.pass_through * pair[:, SCORE]}
+        asked = self.asked(user, query)
+        if spread is None:
+            spread = self.relative.spread(pair, request, tf.shape(asked)[0])
+        among = self.relative(pair, *(tf.gather(values, request) for values in spread))
+        straight = tf.concat([among, self.hinges(among)], -1)
+        logits = {"engaged": self.straight["engaged"](straight)[:, 0] + self.pass_through * among[:, SCORE]}
+        logits["satisfied"] = self.straight["satisfied"](tf.concat([straight, pair], -1))[:, 0]
+        level = self.level(tf.concat([asked, *spread], -1))[:, 0]
+        if with_body:
+            parts = [tf.gather(asked, request), pair, among]
+            if self.items.features:
+                parts.append(self.items(item))
+            for name, more in self.body(tf.concat(parts, -1), training=training).items():
+                logits[name] += more
+        return logits | {"level": tf.gather(level, request)}
+
+    def straight_variables(self) -> list[tf.Variable]:
+        """What the straight path, the level and the places learn."""
+        layers = (*self.straight.values(), self.level, self.position)
+        return [self.pass_through, *(v for layer in layers for v in layer.trainable_variables)]
+
+    def asked(self, user: Inputs, query: Inputs) -> tf.Tensor:
+        """`[requests, width]`: who asks, and when."""
+        parts = [encode(values) for encode, values in ((self.users, user), (self.moments, query)) if encode.features]
+        return tf.concat(parts, -1)
 
 
-def listwise_loss(logits: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:
-    """The mean over lists of the softmax cross-entropy of the positive among its negatives (Cao et al. 2007, ListNet).
+def listwise_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
+    """The mean over lists of the softmax cross-entropy of each positive among the negatives (Cao et al. 2007, ListNet).
+
+    Positives are no negatives of each other; those of a list share its weight.
 
     Args:
-        logits: `[lists, candidates] float32`, the positive first.
-        positive: `[lists] float32`, weight of each list; 0 leaves it out.
+        logits: `[lists, columns] float32`.
+        positive: `[lists, columns] float32`, the weight of a positive; 0 for the rest.
+        allowed: `[lists, columns] bool`, what belongs to the list.
     """
-    losses = tf.reduce_logsumexp(logits, axis=1) - logits[:, 0]
-    return tf.reduce_sum(losses * positive) / tf.maximum(tf.reduce_sum(positive), 1.0)
+    negative = tf.where(allowed & (positive <= 0), logits, -1e9)
+    behind = tf.reduce_logsumexp(negative, axis=1, keepdims=True)
+    losses = tf.nn.softplus(behind - logits) * positive
+    count = tf.reduce_sum(tf.cast(positive > 0, tf.float32), axis=1)
+    used = tf.cast(count > 0, tf.float32)
+    return tf.reduce_sum(tf.reduce_sum(losses, axis=1) / tf.maximum(count, 1.0)) / tf.maximum(tf.reduce_sum(used), 1.0)
+
+
+def pointwise_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
+    """The mean cross-entropy over all candidates `[lists, columns]`: it places the level of the probabilities."""
+    inside = tf.cast(allowed, tf.float32)
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(positive > 0, tf.float32), logits)
+    return tf.reduce_sum(losses * inside) / tf.maximum(tf.reduce_sum(inside), 1.0)
 
 
 def satisfied_loss(logits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:

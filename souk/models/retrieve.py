@@ -1,9 +1,9 @@
-"""Retrieves candidates for the examples of a window, as an index would have, for the ranker to learn from."""
+"""Retrieves candidates for the examples of a window, as a request would have, for the ranker to learn from."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from souk.candidates import TOWERS, Sources, merged
 from souk.errors import SoukError
 from souk.metrics import top
 from souk.models.sequences import Catalogue, Sequences
+from souk.models.targets import read_targets
 from souk.models.towers import TwoTower
+from souk.pairs import ItemTable, PairQuery
 from souk.spec import FeatureSpec
 from souk.state import UserState, repeat_excluded
 
@@ -91,48 +94,66 @@ def query_vectors(
 def write_candidates(
     path: str | Path,
     features: str | Path,
+    boundary: str,
     examples: pa.Table,
     queries: Mapping[str, np.ndarray],
     vectors: np.ndarray,
     catalogue: Catalogue,
-    spec: FeatureSpec,
+    sequences: Sequences,
 ) -> float:
-    """Writes what the towers retrieve for each example: exact search, without the items that the repeat rule excludes,
-    that did not exist yet, or that never were to be had (not available, and in no example).
+    """Writes what the sources together bring for each example (`souk.candidates`), the towers by exact search, without
+    the items that the repeat rule excludes, that did not exist yet, or that never were to be had (not available, and
+    in no example).
 
     Args:
         path: the Parquet file: the columns of `examples`, `own_score` (of the example's item, retrieved or not),
-            `items` and `scores`, best first.
+            `items` in the order of the merged list, and their `scores` by the towers.
         features: the features folder.
+        boundary: that of the counters and rules, the start of the examples' window.
         examples: from `draw_examples`.
         queries: the query vector of each example, by event id; those of one user and time are the same.
         vectors: `[items, dim] float32`, of the same towers.
         catalogue: the items.
-        spec: for the repeat rule.
+        sequences: the rows of the examples.
 
     Returns:
         the share of examples whose item was retrieved.
     """
-    position = {item: i for i, item in enumerate(catalogue.ids)}
     everything = Path(features) / "examples.parquet"
-    hidden = ~catalogue.available
-    for batch in pq.ParquetFile(everything).iter_batches(columns=["item_id"]):
-        hidden[[position[item] for item in pc.unique(batch["item_id"]).to_pylist()]] = False
-    excluded = _exclusions(everything, examples, spec)
-    found = _Found(len(examples))
-    moments = _moments(examples)
+    items = ItemTable.load(features, boundary, vectors)
+    excluded = _exclusions(everything, examples, sequences.spec)
+    hidden = _never_to_be_had(everything, catalogue, items.position)
+    moments, found, sources = _moments(examples), _Found(len(examples)), Sources(items)
+    asked = _asked(moments, examples, sequences, items)
     step = max(1, SCORES // max(1, len(catalogue.ids)))
     for start in range(0, len(moments), step):
         block = moments[start : start + step]
-        scores = np.stack([queries[moment.events[0]] for moment in block]) @ vectors.T
-        for moment, line in zip(block, scores, strict=True):
-            own = [line[position[item]] for item in moment.items]
-            line[[position[other] for other in excluded(moment) if other in position]] = -np.inf
-            line[hidden | (catalogue.created_at > moment.time)] = -np.inf
-            best = top(line, RETRIEVED)
-            found.add(moment, own, best, line[best], [position[item] for item in moment.items])
+        given = np.stack([queries[moment.events[0]] for moment in block])
+        for moment, vector, line in zip(block, given, given @ vectors.T, strict=True):
+            mine = [items.position[item] for item in moment.items]
+            shown = ~(hidden | (catalogue.created_at > moment.time))
+            shown[[items.position[other] for other in excluded(moment) if other in items.position]] = False
+            best = _candidates(sources, asked[moment.events[0]], vector, line, shown)
+            found.add(moment, line[mine].tolist(), best, line[best], mine)
     found.write(Path(path), examples, catalogue)
     return found.hits / max(1, len(examples))
+
+
+def _candidates(
+    sources: Sources, query: PairQuery, vector: np.ndarray, scores: np.ndarray, shown: np.ndarray
+) -> np.ndarray:
+    """The merged list of all sources; one that fails in training stops it."""
+    lists, failed = sources.listed(query, vector, RETRIEVED, lambda positions: shown[positions])
+    if failed:
+        raise SoukError("every source to give candidates", f"none of {', '.join(failed)}", "See the messages above.")
+    return merged({TOWERS: top(np.where(shown, scores, -np.inf), RETRIEVED), **lists}, RETRIEVED).positions
+
+
+def _never_to_be_had(everything: Path, catalogue: Catalogue, position: Mapping[str, int]) -> np.ndarray:
+    hidden = ~catalogue.available
+    for batch in pq.ParquetFile(everything).iter_batches(columns=["item_id"]):
+        hidden[[position[item] for item in pc.unique(batch["item_id"]).to_pylist()]] = False
+    return hidden
 
 
 @dataclass(frozen=True)
@@ -155,6 +176,16 @@ def _moments(examples: pa.Table) -> list[_Moment]:
         moment.events.append(event)
         moment.items.append(item)
     return list(moments.values())
+
+
+def _asked(
+    moments: Sequence[_Moment], examples: pa.Table, sequences: Sequences, items: ItemTable
+) -> dict[str, PairQuery]:
+    """The query of each moment, by its first event."""
+    times = examples["timestamp"].to_numpy()
+    window = int(times.min()), int(times.max()) + 1
+    targets = read_targets(sequences, window, {moment.events[0] for moment in moments})
+    return {target.event_id: target.pair_query(items) for target in targets}
 
 
 def _exclusions(everything: Path, examples: pa.Table, spec: FeatureSpec) -> Callable[[_Moment], set[str]]:

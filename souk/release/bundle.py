@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 
 from souk.config import Deploy, TrainRanker
 from souk.errors import SoukError
-from souk.release.safe_slates import safe_slates
+from souk.pairs import SOURCE_FILES
+from souk.sources.popularity import Segments
+from souk.sources.rows import SparseRows
 from souk.spec import FeatureSpec, read_spec
 
 
@@ -29,7 +31,7 @@ class BundleSettings:
         trained_until: the time of that boundary, UTC epoch milliseconds: events before it were learned from.
         collection: the Milvus collection of the vectors.
         objectives: objective to the exponent of its probability in the score.
-        candidates: how many items are retrieved for the ranker.
+        candidates: how many items of the merged sources the ranker looks at.
         slate_size: items in a slate where the request does not say.
         max_slate_size: the most that a request may ask for.
     """
@@ -56,7 +58,8 @@ class Bundle:
         vectors: `[items, dim]` float32, memory-mapped.
         items: the item feature table, by position.
         counters: `item_id`, `events`, `events_30d`, `satisfied_rate` of each item, by position.
-        safe_slates: `global`, and by user feature and value: item ids, most popular first.
+        rules: what follows each item (souk.sources.co_visitation).
+        segments: what is popular with whom (souk.sources.popularity).
     """
 
     folder: Path
@@ -66,7 +69,8 @@ class Bundle:
     vectors: np.ndarray
     items: pa.Table
     counters: pa.Table
-    safe_slates: dict[str, Any]
+    rules: SparseRows
+    segments: Segments
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -80,15 +84,17 @@ class Bundle:
         if missing:
             raise SoukError(f"a bundle at {path}", f"no {', '.join(missing)}", "Run the pipeline again.")
         manifest = path / "release.json"
+        items = pq.read_table(path / "items.parquet")
         bundle = cls(
             folder=path,
             name=_read_json(manifest)["name"] if manifest.exists() else "",
             spec=read_spec(path / "spec.json"),
             settings=BundleSettings(**_read_json(path / "bundle.json")),
             vectors=np.load(path / "vectors.npy", mmap_mode="r", allow_pickle=False),
-            items=pq.read_table(path / "items.parquet"),
+            items=items,
             counters=pq.read_table(path / "counters.parquet"),
-            safe_slates=_read_json(path / "safe_slates.json"),
+            rules=SparseRows.load(path / "co_visitation.npz", len(items)),
+            segments=Segments.load(path / "segment_popular.npz", len(items)),
         )
         bundle.check()
         return bundle
@@ -98,9 +104,13 @@ class Bundle:
         if self.spec.hash != self.settings.spec_hash:
             raise SoukError(f"spec {self.settings.spec_hash} in {self.folder}", self.spec.hash, "Do not mix releases.")
         ids = self.items["item_id"]
-        if len(self.vectors) != len(ids) or not ids.equals(self.counters["item_id"]):
-            counts = f"{len(self.vectors)} vectors and {len(self.counters)} counters for {len(ids)} items"
-            raise SoukError(f"vectors, counters and items of one release in {self.folder}", counts, "Do not mix them.")
+        sizes = {len(self.vectors), len(self.rules), len(ids)}
+        if len(sizes) > 1 or not ids.equals(self.counters["item_id"]):
+            counts = f"{len(self.vectors)} vectors, {len(self.rules)} rules, {len(self.counters)} counters"
+            counts += f" for {len(ids)} items"
+            raise SoukError(
+                f"vectors, rules, counters and items of one release in {self.folder}", counts, "Do not mix them."
+            )
 
     @property
     def item_ids(self) -> list[str]:
@@ -144,7 +154,8 @@ FILES = (
     "vectors.npy",
     "items.parquet",
     "counters.parquet",
-    "safe_slates.json",
+    "co_visitation.npz",
+    "segment_popular.npz",
 )
 
 
@@ -175,24 +186,29 @@ def write_bundle(
     shutil.copyfile(Path(towers) / "vectors.npy", target / "vectors.npy")
     for name in ("spec.json", "items.parquet"):
         shutil.copyfile(source / name, target / name)
-    counters = counters_at(source, boundary)
-    pq.write_table(counters, target / "counters.parquet")
+    for name in SOURCE_FILES:
+        shutil.copyfile(source / name / f"{boundary}.npz", target / f"{name}.npz")
+    pq.write_table(counters_at(source, boundary), target / "counters.parquet")
     spec = read_spec(source / "spec.json")
-    popular = safe_slates(source, spec, counters, boundary)
-    (target / "safe_slates.json").write_text(json.dumps(popular, indent=1, sort_keys=True), encoding="utf-8")
-    sizes = slates or Deploy()
+    sizes, trained = slates or Deploy(), _read_json(Path(ranker) / "training.json")
     settings = BundleSettings(
         spec_hash=spec.hash,
         boundary=boundary,
         trained_until=_read_json(source / "windows.json")[boundary],
         collection=collection,
-        objectives={"engaged": spec.objectives.engaged.weight, "satisfied": spec.objectives.satisfied.weight},
-        candidates=_read_json(Path(ranker) / "training.json").get("candidates", TrainRanker().candidates),
+        objectives=_weights(spec, trained.get("objectives", {})),
+        candidates=trained.get("candidates", TrainRanker().candidates),
         slate_size=sizes.slate_size,
         max_slate_size=sizes.max_slate_size,
     )
     (target / "bundle.json").write_text(json.dumps(asdict(settings), indent=1, sort_keys=True), encoding="utf-8")
     return Bundle.load(target)
+
+
+def _weights(spec: FeatureSpec, tuned: dict[str, float]) -> dict[str, float]:
+    """The exponent of each objective: the config's, or where it says `auto`, the one that the ranker was tuned to."""
+    given = {"engaged": spec.objectives.engaged.weight, "satisfied": spec.objectives.satisfied.weight}
+    return {name: tuned.get(name, 1.0) if weight == "auto" else float(weight) for name, weight in given.items()}
 
 
 def counters_at(features: Path, boundary: str) -> pa.Table:

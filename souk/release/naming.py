@@ -34,6 +34,8 @@ def content_digests(bundle: Bundle, features: str | Path, weights: dict[str, np.
         "vectors": _arrays({"vectors": bundle.vectors}),
         "items": _rows(bundle.items.to_pylist()),
         "counters": _rows(bundle.counters.to_pylist()),
+        "rules": _arrays(vars(bundle.rules)),
+        "popular": _arrays({"names": np.array(list(bundle.segments.numbers)), **vars(bundle.segments.rows)}),
         "settings": _rows([settings]),
     }
 

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 
-from souk.serving.catalogue import Catalogue, SafeSlates
+from souk.serving.catalogue import Catalogue
 from souk.serving.request import Request
 from souk.serving.slate import Slate, SlateItem
+from souk.sources.popularity import EVERYONE, Segments
 from souk.state import UserState
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What the retrievers brought for one request, best first.
+    """What the sources brought for one request, in the order of the merged list.
 
     Args:
         positions: `[C]` int64.
-        scores: `[C]` float32, dot products of query and item.
+        scores: `[C]` float32, dot products of query and item; None without a query vector.
+        sources: `[C]`, which brought each: names of `souk.candidates.SHARES` with + between them, or `candidates`.
     """
 
     positions: np.ndarray
-    scores: np.ndarray
+    scores: np.ndarray | None
+    sources: Sequence[str]
 
 
-NO_CANDIDATES = Candidates(np.empty(0, np.int64), np.empty(0, np.float32))
+NO_CANDIDATES = Candidates(np.empty(0, np.int64), None, ())
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ class Ranking:
     """Ranked candidates of one request, before the slate is cut and filled.
 
     Args:
-        candidates: in the retrievers' order.
+        candidates: in the order of the merged list.
         order: `[C]` int64, indices into the candidates, best first.
-        scores: `[C]` float32 by candidate: what the order follows.
+        scores: `[C]` float32 by candidate: what the order follows. Without heads 1 / place in the merged list.
         heads: `[C]` float32 by candidate for each objective; empty where the ranker did not answer.
         excluded: positions that must not appear.
         state: what was known of the user.
@@ -67,30 +70,32 @@ class SlateMaker:
 
     Args:
         catalogue: the items.
-        safe: popular items.
+        popular: popular items by segment.
         release: its name.
         arm: the experiment arm.
     """
 
     catalogue: Catalogue
-    safe: SafeSlates
+    popular: Segments
     release: str
     arm: str = ""
 
     def slate(self, request: Request, ranking: Ranking) -> Slate:
         """The answer to `request`."""
         best = ranking.order[: request.k]
-        source = "two_tower" if request.candidates is None else "candidates"
+        sources = [ranking.candidates.sources[place] for place in best.tolist()]
         positions, scores = ranking.candidates.positions[best].tolist(), ranking.scores[best].tolist()
         columns = [values[best].tolist() for values in ranking.heads.values()]
         heads = zip(*columns, strict=True) if columns else repeat((), len(positions))
         items = [
             self._item(position, score, dict(zip(ranking.heads, values, strict=True)), source, place)
-            for place, (position, score, values) in enumerate(zip(positions, scores, heads, strict=True))
+            for place, (position, score, values, source) in enumerate(
+                zip(positions, scores, heads, sources, strict=True)
+            )
         ]
         if len(items) < request.k:
             taken = ranking.excluded.union(positions)
-            for position, source in self._fill(request, ranking.state, taken):
+            for position, source in self._fill(request, ranking.features, taken):
                 items.append(self._item(position, 0.0, {}, source, len(items)))
                 if len(items) == request.k:
                     break
@@ -105,11 +110,14 @@ class SlateMaker:
             ranking.features,
         )
 
-    def _fill(self, request: Request, state: UserState, excluded: Collection[int]) -> Iterator[tuple[int, str]]:
+    def _fill(
+        self, request: Request, features: Mapping[str, Any], excluded: Collection[int]
+    ) -> Iterator[tuple[int, str]]:
         taken = set(excluded)
         allowed = None if request.candidates is None else self.catalogue.known(request.candidates)
         rest = range(len(self.catalogue.ids)) if allowed is None else sorted(allowed)
-        for source, positions in (("popular", self.safe.for_user(state)), ("catalogue", iter(rest))):
+        popular = (self.popular.ordered(row).tolist() for row in (*self.popular.of(features).tolist(), EVERYONE))
+        for source, positions in (("popular", chain.from_iterable(popular)), ("catalogue", rest)):
             for position in positions:
                 if position in taken or not self.catalogue.available[position]:
                     continue

@@ -15,11 +15,12 @@ from typing import Protocol
 
 import numpy as np
 
+from souk.candidates import TOWERS, Allowed, Sources, merged
 from souk.index.exact import ExactIndex
 from souk.index.interface import Index
 from souk.pairs import ItemTable, PairQuery, pair_features
 from souk.release.bundle import Bundle
-from souk.serving.catalogue import Catalogue, SafeSlates
+from souk.serving.catalogue import Catalogue
 from souk.serving.inputs import item_inputs, query_inputs
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, SlateMaker
 from souk.serving.request import Request, past_events, with_events
@@ -48,7 +49,7 @@ class Settings:
     Args:
         release: its name.
         weights: the exponent of each head in the score.
-        candidates: how many items the ranker looks at.
+        candidates: how many items of the merged sources the ranker looks at.
     """
 
     release: str
@@ -64,7 +65,6 @@ class Recommender:
         settings: what the bundle says about its slates.
         catalogue: the items.
         items: what pairs of query and item are described with.
-        safe: popular items.
         query_tower: loaded.
         ranker: loaded.
         retrieval: the index and its fallback.
@@ -77,7 +77,6 @@ class Recommender:
         settings: Settings,
         catalogue: Catalogue,
         items: ItemTable,
-        safe: SafeSlates,
         query_tower: QueryTower,
         ranker: Ranker,
         retrieval: Retrieval,
@@ -89,10 +88,10 @@ class Recommender:
         self.store = store
         self.retrieval = retrieval
         self._items = items
-        self._safe = safe
+        self._sources = Sources(items)
         self._query_tower = query_tower
         self._ranker = ranker
-        self._slates = SlateMaker(catalogue, safe, settings.release)
+        self._slates = SlateMaker(catalogue, items.segments, settings.release)
 
     @classmethod
     def load(
@@ -108,13 +107,12 @@ class Recommender:
         """
         catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available)
         settings = Settings(bundle.name, bundle.settings.objectives, bundle.settings.candidates)
-        items = ItemTable.of(bundle.items, bundle.counters, bundle.vectors, bundle.spec)
+        items = ItemTable.of(bundle.items, bundle.counters, bundle.vectors, bundle.spec, bundle.rules, bundle.segments)
         recommender = cls(
             spec=bundle.spec,
             settings=settings,
             catalogue=catalogue,
             items=items,
-            safe=SafeSlates.of(bundle.safe_slates, catalogue, bundle.spec),
             query_tower=QueryTower(bundle.query_tower).load(),
             ranker=Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec)).load(),
             retrieval=Retrieval(index, ExactIndex(items.vectors, catalogue.available), clock),
@@ -141,8 +139,12 @@ class Recommender:
         inputs = query_inputs(features, self.spec)
         excluded = [self._excluded(request, state) for request, state in zip(requests, states, strict=True)]
         vectors = self._vectors(inputs, notes)
-        candidates = self._candidates(requests, excluded, vectors, notes)
-        heads = self._heads(requests, features, inputs, candidates, notes)
+        queries = [
+            PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self._items, f.user)
+            for r, f in zip(requests, features, strict=True)
+        ]
+        candidates = self._candidates(requests, queries, excluded, vectors, notes)
+        heads = self._heads(queries, inputs, candidates, notes)
         return [
             self._ranking(candidates[row], heads[row], excluded[row], states[row], notes[row], features[row])
             for row in range(len(requests))
@@ -192,54 +194,81 @@ class Recommender:
     def _candidates(
         self,
         requests: Sequence[Request],
+        queries: Sequence[PairQuery],
         excluded: Sequence[frozenset[int]],
         vectors: np.ndarray,
         notes: Notes,
     ) -> list[Candidates]:
-        """What the ranker is to look at: one index search for all requests without candidates of their own."""
-        found = [NO_CANDIDATES] * len(requests)
-        usable = np.isfinite(vectors).all(axis=1)
-        wanted = [max(self.settings.candidates, request.k) for request in requests]
-        searched = [row for row, r in enumerate(requests) if usable[row] and r.candidates is None]
-        if searched:
-            most = max(wanted[row] for row in searched)
-            positions, scores, healthy = self.retrieval.search(
-                vectors[searched], most, [excluded[row] for row in searched]
-            )
-            for row, line, values, answered in zip(searched, positions, scores, healthy, strict=True):
-                kept = line[: wanted[row]] >= 0
-                found[row] = Candidates(line[: wanted[row]][kept], values[: wanted[row]][kept])
-                if not answered:
-                    notes[row].append("index_unavailable")
-        for row, request in enumerate(requests):
-            if usable[row] and request.candidates is not None:
-                allowed = self.catalogue.known(request.candidates) - excluded[row]
-                found[row] = self._scored(sorted(p for p in allowed if self.catalogue.available[p]), vectors[row])
+        """What the ranker is to look at: of all sources, or what the request names."""
+        near = self._near(requests, excluded, vectors, notes)
+        found = []
+        for row, (request, query) in enumerate(zip(requests, queries, strict=True)):
+            vector = vectors[row] if np.isfinite(vectors[row]).all() else None
+            allowed = self._allowed(excluded[row])
+            if request.candidates is not None:
+                found.append(self._named(request.candidates, vector, allowed))
+                continue
+            count = self._wanted(request)
+            lists, failed = self._sources.listed(query, vector, count, allowed)
+            notes[row].extend(f"{name}_unavailable" for name in failed)
+            both = merged({TOWERS: near[row], **lists}, count)
+            found.append(Candidates(both.positions, self._scores(both.positions, vector), both.names()))
         return found
 
-    def _scored(self, positions: Sequence[int], vector: np.ndarray) -> Candidates:
-        chosen = np.array(positions, np.int64)
+    def _wanted(self, request: Request) -> int:
+        return max(self.settings.candidates, request.k)
+
+    def _near(
+        self, requests: Sequence[Request], excluded: Sequence[frozenset[int]], vectors: np.ndarray, notes: Notes
+    ) -> list[np.ndarray]:
+        """The items nearest to each query vector: one index search for all requests without candidates of their own."""
+        found = [np.zeros(0, np.int64)] * len(requests)
+        usable = np.isfinite(vectors).all(axis=1)
+        searched = [row for row, request in enumerate(requests) if usable[row] and request.candidates is None]
+        if searched:
+            most = max(self._wanted(requests[row]) for row in searched)
+            positions, _, healthy = self.retrieval.search(vectors[searched], most, [excluded[row] for row in searched])
+            for row, line, answered in zip(searched, positions, healthy, strict=True):
+                own = line[: self._wanted(requests[row])]
+                found[row] = own[own >= 0]
+                if not answered:
+                    notes[row].append("index_unavailable")
+        return found
+
+    def _allowed(self, excluded: frozenset[int]) -> Allowed:
+        """Which positions may be shown."""
+        available, barred = self.catalogue.available, np.fromiter(excluded, np.int64, len(excluded))
+        return lambda positions: available[positions] & ~np.isin(positions, barred)
+
+    def _named(self, names: Sequence[str], vector: np.ndarray | None, allowed: Allowed) -> Candidates:
+        """The request's own candidates, best first by the towers; none without a query vector."""
+        if vector is None:
+            return NO_CANDIDATES
+        known = np.array(sorted(self.catalogue.known(names)), np.int64)
+        chosen = known[allowed(known)]
         scores = self.retrieval.exact.vectors[chosen] @ vector
         order = np.argsort(-scores, kind="stable")
-        return Candidates(chosen[order], scores[order])
+        return Candidates(chosen[order], scores[order], ["candidates"] * len(chosen))
+
+    def _scores(self, positions: np.ndarray, vector: np.ndarray | None) -> np.ndarray | None:
+        return None if vector is None else self.retrieval.exact.vectors[positions] @ vector
 
     def _heads(
         self,
-        requests: Sequence[Request],
-        features: Sequence[QueryFeatures],
+        queries: Sequence[PairQuery],
         inputs: Mapping[str, np.ndarray],
         candidates: Sequence[Candidates],
         notes: Notes,
     ) -> list[dict[str, np.ndarray]]:
-        """The objectives' probabilities of every candidate: one ranker call for all requests."""
-        counts = [len(c.positions) for c in candidates]
+        """The objectives' probabilities of every candidate that the towers know: one ranker call for all requests."""
+        scores = [np.zeros(0, np.float32) if c.scores is None else c.scores for c in candidates]
+        counts = [len(own) for own in scores]
         if not sum(counts):
-            return [{} for _ in requests]
+            return [{} for _ in queries]
         try:
-            positions = np.concatenate([c.positions for c in candidates])
-            request = np.repeat(np.arange(len(requests)), counts)
-            scores = np.concatenate([c.scores for c in candidates])
-            pair = pair_features(self._items, self._pair_queries(requests, features), request, positions, scores)
+            positions = np.concatenate([c.positions for c in candidates if c.scores is not None])
+            request = np.repeat(np.arange(len(queries)), counts)
+            pair = pair_features(self._items, queries, request, positions, np.concatenate(scores))
             heads = self._ranker.probabilities(inputs, positions, pair, request)
             if not all(np.isfinite(values).all() for values in heads.values()):
                 raise ArithmeticError("the ranker gave numbers that are none")
@@ -248,15 +277,11 @@ class Recommender:
             for note, count in zip(notes, counts, strict=True):
                 if count:
                     note.append("ranker_unavailable")
-            return [{} for _ in requests]
+            return [{} for _ in queries]
         ends = np.cumsum(counts)[:-1]
         split = {head: np.split(values, ends) for head, values in heads.items()}
-        return [{head: parts[row] for head, parts in split.items()} for row in range(len(requests))]
-
-    def _pair_queries(self, requests: Sequence[Request], features: Sequence[QueryFeatures]) -> list[PairQuery]:
         return [
-            PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self._items)
-            for r, f in zip(requests, features, strict=True)
+            {head: parts[row] for head, parts in split.items()} if counts[row] else {} for row in range(len(queries))
         ]
 
     def _ranking(
@@ -268,8 +293,8 @@ class Recommender:
         notes: Sequence[str],
         features: QueryFeatures,
     ) -> Ranking:
-        """Orders candidates by the weighted product of the heads; ties, and all without heads, as retrieved."""
-        scores = candidates.scores
+        """Orders candidates by the weighted product of the heads; ties, and all without heads, as merged."""
+        scores = (1 / np.arange(1, len(candidates.positions) + 1)).astype(np.float32)
         if heads:
             scores = np.prod([values ** self.settings.weights.get(head, 1.0) for head, values in heads.items()], axis=0)
         order = np.argsort(-scores, kind="stable")

@@ -16,7 +16,8 @@ class SlateItem:
         title: its title, "" without one.
         score: what the slate is ordered by, within one source.
         scores: calibrated probability by objective; empty where the ranker did not score the item.
-        source: what brought it: `two_tower`, `candidates` (the request's own), `popular` or `catalogue`.
+        source: what brought it: names of `souk.candidates.SHARES` with + between them, `candidates` (the request's
+            own), `popular` or `catalogue`.
         position: from 0, best first.
         propensity: probability that the item stood in the slate; 1 without exploration.
     """

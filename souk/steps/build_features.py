@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 from souk.config import parse_step_config
+from souk.features.impressions import write_impressions
 from souk.features.pipeline import Runner, build
+from souk.features.windows import read_windows
 from souk.progress import report
 from souk.spec import FeatureSpec
 from souk.store.publish import publish
@@ -33,6 +35,8 @@ def build_features(
     spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
     started = time.monotonic()
     counts = build(Path(tables), Path(features), spec, sections.split, Runner.parse(beam_runner, beam_options))
+    start = read_windows(Path(features) / "windows.json").validation_start
+    counts["slates"] = float(write_impressions(tables, features, spec, start))
     counts["events_per_second"] = counts["events"] / (time.monotonic() - started)
     report("publishing the user states to Feast")
     now = time.time_ns() // 1_000_000

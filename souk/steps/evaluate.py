@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import pandas as pd
 
 from souk.config import Deploy, Evaluate, parse_step_config
 from souk.errors import SoukError
-from souk.evaluation.gate import Champion, Verdict, compare_identity, judge
-from souk.evaluation.measure import main_metrics, measure
-from souk.evaluation.report import page, summary
+from souk.evaluation.gate import Champion, compare_identity, judge
+from souk.evaluation.measure import FORMAT, main_metrics, measure
+from souk.evaluation.report import write_evaluation
 from souk.metrics import parse_metric
 from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
@@ -79,15 +79,19 @@ def evaluate(
     place = Workspace(Path(workspace))
     served = read_champion(champion or place.current_release(), place)
     verdict = compare_identity(served, name, inputs, bundle.spec.dataset, bundle.settings.trained_until)
-    if verdict and verdict.outcome == "unchanged":
-        metrics, per_user = _measured_before(place.releases / served.name / "evaluation")
+    before = _measured_before(place.releases / served.name / "evaluation")
+    if verdict and verdict.outcome == "unchanged" and before:
+        metrics, per_user = before
     else:
         compared = Champion() if verdict or not served.whole else served
         metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
+        metrics["training"] = {"two_tower": _history(Path(towers)), "ranker": _history(Path(ranker))}
         verdict = verdict or judge(per_user, compared.name, settings)
     report(f"{verdict.outcome}: {verdict.rules[0].detail}")
-    histories = {"two_tower": _history(Path(towers)), "ranker": _history(Path(ranker))}
-    _write(outputs, metrics, per_user, verdict, histories)
+    write_evaluation(outputs.evaluation, metrics, per_user, verdict)
+    for file, target in (("report.html", outputs.report_html), ("summary.md", outputs.summary_md)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(outputs.evaluation / file, target)
     return verdict.outcome, main_metrics(metrics)
 
 
@@ -131,9 +135,12 @@ def _identify(bundle: Bundle, features: Path, towers: Path, ranker: Path, inputs
     return name
 
 
-def _measured_before(evaluation: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """What the evaluation of a release measured."""
-    metrics: dict[str, Any] = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+def _measured_before(evaluation: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """What the evaluation of a release measured; None where there is none, or one of another form."""
+    path = evaluation / "metrics.json"
+    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if metrics.get("format") != FORMAT:
+        return None
     return metrics, pd.read_parquet(evaluation / "per_user.parquet")
 
 
@@ -141,25 +148,3 @@ def _history(model: Path) -> list[dict[str, float]]:
     """The records of each epoch in `training.json`."""
     values = json.loads((model / "training.json").read_text(encoding="utf-8"))
     return list(values.get("history", []))
-
-
-def _write(
-    outputs: Outputs,
-    metrics: Mapping[str, Any],
-    per_user: pd.DataFrame,
-    verdict: Verdict,
-    histories: Mapping[str, Sequence[Mapping[str, float]]],
-) -> None:
-    outputs.evaluation.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "metrics.json": json.dumps(metrics, indent=1),
-        "verdict.json": verdict.to_json(),
-        "summary.md": summary(metrics, verdict),
-        "report.html": page(metrics, verdict, histories),
-    }
-    for file, text in texts.items():
-        (outputs.evaluation / file).write_text(text, encoding="utf-8")
-    per_user.to_parquet(outputs.evaluation / "per_user.parquet", index=False)
-    for file, target in (("report.html", outputs.report_html), ("summary.md", outputs.summary_md)):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(texts[file], encoding="utf-8")

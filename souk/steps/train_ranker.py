@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -14,11 +15,13 @@ from souk.errors import unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
 from souk.models.export import ServedRanker
-from souk.models.fit_ranker import RankerFit, fit_ranker, new_ranker
+from souk.models.fit_ranker import RankerFit, fit_ranker
 from souk.models.inputs import read_transformed
 from souk.models.rank_examples import RankExamples, read_rank_examples
+from souk.models.rank_lists import RankLists, balance_weights, rank_lists
+from souk.models.rank_scoring import new_ranker, spread_of
 from souk.models.ranker import Ranker
-from souk.models.sequences import Sequences, read_catalogue
+from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import load_weights, save_weights
 from souk.pairs import ItemTable
@@ -43,8 +46,9 @@ def train_ranker(
         previous: a ranker folder to continue from.
 
     Returns:
-        on held-out users: `ndcg@10`, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues, and `auc` and
-        `log_loss` of each head.
+        on held-out users: `ndcg@10` of the engaged head, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues,
+        `slate_ndcg@10` and `slate_satisfied_ndcg@10` under the tuned weights, `satisfied_ndcg@10` without weight of
+        satisfaction, and `auc`, `log_loss` and `ece` of each head.
     """
     settings: TrainRanker = parse_step_config("train_ranker", config).train_ranker
     if window not in WINDOWS:
@@ -58,25 +62,44 @@ def train_ranker(
     sequences = Sequences.open(features, spec, transforms, catalogue.ids)
     start, end = WINDOWS[window]
     vectors = np.load(Path(towers_of_boundary) / "candidate_vectors.npy", allow_pickle=False)
+    items = ItemTable.load(features, start, vectors)
     examples = read_rank_examples(
         Path(towers_of_boundary) / "candidates.parquet",
         sequences,
-        ItemTable.load(features, start, vectors),
+        items,
         (getattr(windows, start), getattr(windows, end)),
         settings.candidates,
+        Path(features) / "impressions.parquet",
     )
     report(f"{len(examples):,} examples, {examples.retrieved.mean():.1%} with their item among the candidates")
+    if examples.place.any():
+        report(f"{np.mean((examples.place > 0).any(axis=1)):.1%} with a logged slate")
     model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings)
     new_ranker(model, examples, catalogue)
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
-    fit = fit_ranker(model, examples, catalogue, settings, report, continued=bool(previous))
+    lists = _lists(model, examples, catalogue, items, settings)
+    fit = fit_ranker(model, lists, catalogue, settings, report, continued=bool(previous))
     out = Path(ranker)
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / "weights.npz", model)
-    ServedRanker(model, transforms, spec, fit.calibration).save(out / "ranker")
+    ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
     (out / "training.json").write_text(json.dumps(_record(window, settings, examples, fit), indent=1), encoding="utf-8")
     return fit.metrics
+
+
+def _lists(
+    model: Ranker, examples: RankExamples, catalogue: Catalogue, items: ItemTable, settings: TrainRanker
+) -> RankLists:
+    events = np.expm1(items.counters[:, 0].astype(np.float64))
+    content = {name: values.numpy() for name, values in catalogue.features.items()}
+    for name in settings.minority:
+        found = content.get(name, examples.user.get(name))
+        if found is None or found.dtype.kind != "i":
+            ids = [n for table in (content, examples.user) for n, values in table.items() if values.dtype.kind == "i"]
+            raise unknown("a categorical feature in train_ranker.minority", name, ids)
+    weights = balance_weights(examples, content, events, settings.tail_weight, settings.minority)
+    return rank_lists(examples, spread_of(model, examples), weights, settings.debias)
 
 
 def _record(window: str, settings: TrainRanker, examples: RankExamples, fit: RankerFit) -> dict[str, object]:
@@ -84,8 +107,11 @@ def _record(window: str, settings: TrainRanker, examples: RankExamples, fit: Ran
         "window": window,
         "candidates": settings.candidates,
         "examples": len(examples),
+        "with_body": fit.with_body,
         "history": fit.history[1:],
-        "calibration": fit.calibration,
+        "calibration": {head: asdict(curve) for head, curve in fit.quality.calibration.items()},
         "metrics": fit.metrics,
-        "roc": fit.roc,
+        "objectives": fit.quality.weights,
+        "pareto": fit.quality.front,
+        "roc": fit.quality.roc,
     }

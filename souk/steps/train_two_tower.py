@@ -68,7 +68,11 @@ def train_two_tower(
     vectors = item_vectors(model, catalogue)
     queries = query_vectors(model, sequences, boundary, end, examples["event_id"].to_pylist())
     np.save(out / "candidate_vectors.npy", vectors)
-    recall = write_candidates(out / "candidates.parquet", features, examples, queries, vectors, catalogue, spec)
+    np.save(out / "candidate_queries.npy", np.stack([queries[event] for event in examples["event_id"].to_pylist()]))
+    name = BOUNDARIES[window][0]
+    recall = write_candidates(
+        out / "candidates.parquet", features, name, examples, queries, vectors, catalogue, sequences
+    )
     report(f"candidates of {len(examples):,} examples: {recall:.1%} of their items among {RETRIEVED}")
     refresh = settings.learning_rate * settings.refresh_rate
     history += fit.fit(end, settings.refresh_epochs, refresh, report)

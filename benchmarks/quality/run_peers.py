@@ -1,0 +1,92 @@
+"""Tunes the peers on one data set and leaves their ranks, settings and seconds."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality.peers import LAMBDAMART, PEERS, Peer
+from benchmarks.quality.ranks import write_ranks
+from benchmarks.quality.tuning import PRIMARY, Asked, tune
+from souk.errors import SoukError, unknown
+from souk.folders import placed
+from souk.spec import read_spec
+
+
+def run(dataset: Path, output: Path, names: str, trials: int, users: int, most: int, seed: int) -> None:
+    """Runs every peer whose ranks are not there yet.
+
+    Args:
+        dataset: a folder with `tables` and `features`.
+        output: gets `ranks/NAME.parquet` and `tuning/NAME.json`.
+        names: of peers, with commas; "" for all.
+        trials: settings that each may try.
+        users: drawn from the validation window.
+        most: queries of a user at most.
+        seed: of all draws.
+    """
+    if not (dataset / "features" / "spec.json").exists():
+        raise SoukError("a folder with tables/ and features/", str(dataset), "Run `souk` first, or name it: --dataset.")
+    known = {peer.name: peer for peer in (*PEERS, LAMBDAMART)}
+    wanted = [name for name in names.split(",") if name] or list(known)
+    for name in wanted:
+        if name not in known:
+            raise unknown("a peer", name, known)
+    spec = read_spec(dataset / "features" / "spec.json")
+    validation = Asked.read(dataset, spec, "validation", most).drawn(users, seed)
+    test = Asked.read(dataset, spec, "test", most)
+    print(f"{spec.dataset}: {len(validation.queries):,} validation and {len(test.queries):,} test queries", flush=True)
+    for name in wanted:
+        if (output / "tuning" / f"{name}.json").exists():
+            print(f"{name}: there already", flush=True)
+        elif name == LAMBDAMART.name:
+            _run_lambdamart(output, test, trials, seed)
+        else:
+            _run(known[name], output, validation, test, trials, seed)
+
+
+def _run(peer: Peer, output: Path, validation: Asked, test: Asked, trials: int, seed: int) -> None:
+    tuned = tune(peer, validation, test, trials, seed)
+    (output / "ranks").mkdir(parents=True, exist_ok=True)
+    write_ranks(output / "ranks" / f"{peer.name}.parquet", peer.name, dict(tuned.ranks))
+    record = tuned.to_json()
+    _write(output, record)
+    for view, best in record["best"].items():
+        values = " ".join(f"{name} {value:.4f}" for name, value in best["values"][view].items())
+        print(f"{peer.name} {view}: {values} with {best['settings']} in {tuned.seconds:.0f} s", flush=True)
+
+
+def _run_lambdamart(output: Path, test: Asked, trials: int, seed: int) -> None:
+    """The ranker's peer: chosen on held-out users of the validation window's candidates."""
+    from benchmarks.quality.lambdamart import Candidates, LambdaMart, fit  # LightGBM is there only in one environment
+
+    folder = output / "candidates"
+    if not (folder / "test.parquet").exists():
+        print(f"{LAMBDAMART.name}: left out, for {folder} has no candidates (`souk` writes them)", flush=True)
+        return
+    began, candidates = time.monotonic(), Candidates.read(folder / "validation.parquet")
+    fits = [(settings, *fit(candidates, settings, seed)) for settings in LAMBDAMART.trials(trials, seed)]
+    settings, booster, value = max(fits, key=lambda found: found[2])
+    seconds = time.monotonic() - began
+    scorer = LambdaMart(Candidates.read(folder / "test.parquet"), booster, test.past.size)
+    asked = replace(test, queries=[query for query in test.queries if scorer.knows(query)])
+    (output / "ranks").mkdir(parents=True, exist_ok=True)
+    write_ranks(output / "ranks" / f"{scorer.name}.parquet", scorer.name, asked.measured(scorer))
+    records = [_trial(each, score) for each, _, score in fits]
+    record = {"name": scorer.name, "seconds": round(seconds, 1), "ranker": True, "trials": records}
+    _write(output, {**record, "best": {"all": _trial(settings, value)}})
+    print(f"{scorer.name}: held-out {PRIMARY} {value:.4f} with {settings} in {seconds:.0f} s", flush=True)
+
+
+def _trial(settings: Mapping[str, Any], value: float) -> dict[str, Any]:
+    return {"settings": dict(settings), "epochs": 0, "values": {"all": {PRIMARY: value}}}
+
+
+def _write(output: Path, record: Mapping[str, Any]) -> None:
+    (output / "tuning").mkdir(parents=True, exist_ok=True)
+    with placed(output / "tuning" / f"{record['name']}.json") as fresh:
+        fresh.write_text(json.dumps(record, indent=1), encoding="utf-8")

@@ -1,0 +1,164 @@
+"""Tunes each peer on the validation window with the same number of trials, and reads the test window once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.quality.interactions import Decay, Histories, Interactions
+from benchmarks.quality.peers import Peer
+from benchmarks.quality.ranks import METRICS, by_user, views_of
+from souk.evaluation.baselines import Scorer
+from souk.evaluation.protocol import rank
+from souk.evaluation.queries import Catalogue, Query, WindowName, read_window, rolling_queries
+from souk.spec import FeatureSpec
+
+PRIMARY = METRICS[0]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A window as a peer meets it.
+
+    Args:
+        catalogue: the items, as they were known at its start.
+        past: what peers are fitted on.
+        histories: of the queries.
+        queries: of the window.
+    """
+
+    catalogue: Catalogue
+    past: Interactions
+    histories: Histories
+    queries: Sequence[Query]
+
+    @classmethod
+    def read(cls, dataset: Path, spec: FeatureSpec, window: WindowName, most: int) -> Asked:
+        """Reads a folder with `tables` and `features`; at most the first `most` queries of each user."""
+        catalogue, users = read_window(dataset / "tables", dataset / "features", spec, window)
+        queries = rolling_queries(users, catalogue, spec, most)
+        return cls(catalogue, Interactions.of(catalogue), Histories.of(users, spec), queries)
+
+    def drawn(self, users: int, seed: int) -> Asked:
+        """The queries of so many users, drawn."""
+        names = sorted({query.user_id for query in self.queries})
+        if len(names) <= users:
+            return self
+        kept = set(np.random.default_rng(seed).choice(names, users, replace=False).tolist())
+        return replace(self, queries=[query for query in self.queries if query.user_id in kept])
+
+    def measured(self, scorer: Scorer) -> dict[str, pd.DataFrame]:
+        """The ranks that a scorer gives the targets, by view."""
+        return views_of(rank(scorer, self.queries, self.catalogue), self.queries)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of a peer on the validation window.
+
+    Args:
+        settings: of the scorer.
+        epochs: of the fit; 0 where it has none.
+        values: per view, each metric's mean over users.
+        seconds: of the fit and the ranking, up to here.
+    """
+
+    settings: Mapping[str, Any]
+    epochs: int
+    values: Mapping[str, Mapping[str, float]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a peer came to.
+
+    Args:
+        name: of the peer.
+        trials: all that was measured on validation.
+        best: the trial of each view.
+        ranks: of the test window by view, each by its best trial's setting.
+        seconds: of tuning.
+        fit_seconds: of the fit whose ranks are those of the first view.
+    """
+
+    name: str
+    trials: tuple[Trial, ...]
+    best: Mapping[str, Trial]
+    ranks: Mapping[str, pd.DataFrame]
+    seconds: float
+    fit_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the ranks."""
+        return {
+            "name": self.name,
+            "seconds": round(self.seconds, 1),
+            "fit_seconds": round(self.fit_seconds, 1),
+            "best": {view: _record(trial) for view, trial in self.best.items()},
+            "trials": [_record(trial) for trial in self.trials],
+        }
+
+
+def tune(
+    peer: Peer,
+    validation: Asked,
+    test: Asked,
+    trials: int,
+    seed: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> Tuned:
+    """Tries settings on validation, refits the best of each view on all before the test window, and ranks its queries.
+
+    Args:
+        peer: what to tune.
+        validation: fitted and asked for choosing.
+        test: fitted and asked once for each view's best setting.
+        trials: settings at most.
+        seed: of the draw of settings.
+        clock: seconds.
+    """
+    began = clock()
+    found: list[Trial] = []
+    for settings in peer.trials(trials, seed):
+        start = clock()
+        for epochs, scorer in _fitted(peer, validation, settings, peer.epochs):
+            frames = validation.measured(scorer)
+            means = {view: by_user(frame).mean() for view, frame in frames.items()}
+            values = {view: {name: float(mean[name]) for name in METRICS} for view, mean in means.items()}
+            found.append(Trial(settings, epochs, values, clock() - start))
+    best = {view: max(found, key=lambda trial: trial.values[view][PRIMARY]) for view in found[0].values}
+    seconds, ranks, fit_seconds = clock() - began, {}, 0.0
+    for view, trial in best.items():
+        if view in ranks:
+            continue
+        start = clock()
+        _, scorer = list(_fitted(peer, test, trial.settings, (trial.epochs,) if trial.epochs else ()))[-1]
+        fit_seconds = fit_seconds or clock() - start
+        frames = test.measured(scorer)
+        ranks.update({other: frames[other] for other in frames if best.get(other) is trial})
+    return Tuned(peer.name, tuple(found), best, ranks, seconds, fit_seconds)
+
+
+def _fitted(peer: Peer, asked: Asked, settings: Mapping[str, Any], epochs: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    scorer = peer.load()(asked.past, asked.histories, **settings)
+    if epochs:
+        yield from scorer.stages(epochs)
+    else:
+        yield 0, scorer
+
+
+def _record(trial: Trial) -> dict[str, Any]:
+    settings = {name: str(value) if isinstance(value, Decay) else value for name, value in trial.settings.items()}
+    return {
+        "settings": settings,
+        "epochs": trial.epochs,
+        "values": trial.values,
+        "seconds": round(trial.seconds, 1),
+    }

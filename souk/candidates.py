@@ -1,0 +1,132 @@
+"""Candidates of several sources, merged: one definition, for training, evaluation and serving.
+
+Each source lists its best items. The r-th of a source with share s has the place r / s; an item that several bring has
+the best of its places. The ranker looks at the first of the merged list, whichever source they came from.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from souk.pairs import ItemTable, PairQuery
+from souk.schema import DAY_MS
+
+logger = logging.getLogger(__name__)
+TOWERS = "two_tower"
+SHARES = {TOWERS: 1.0, "co_visitation": 1.0, "buy_again": 0.5, "segment_popular": 0.1, "fresh": 0.1}
+FRESH_DAYS = 30  # an item is fresh for so long
+FRESH = 2000  # of these the newest are compared by content
+Allowed = Callable[[np.ndarray], np.ndarray]  # positions → which of them may be shown
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The candidates of one query, best place first.
+
+    Args:
+        positions: `[C]` int64.
+        sources: `[C]` int64, bit s is set where the s-th of SHARES brought the candidate.
+    """
+
+    positions: np.ndarray
+    sources: np.ndarray
+
+    def names(self) -> list[str]:
+        """Of each candidate its sources, with + between them."""
+        named = {int(bits): "+".join(n for s, n in enumerate(SHARES) if bits >> s & 1) for bits in set(self.sources)}
+        return [named[int(bits)] for bits in self.sources]
+
+
+NOTHING = Merged(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+class Sources:
+    """The sources beside the index. Each is a function of this class with the name of its source.
+
+    Args:
+        items: the item table, with what the sources know.
+    """
+
+    def __init__(self, items: ItemTable) -> None:
+        self._items = items
+        self._by_age = np.argsort(items.created_at, kind="stable")  # unknown ages last
+        self._born = items.created_at[self._by_age]
+
+    def listed(
+        self, query: PairQuery, vector: np.ndarray | None, count: int, allowed: Allowed
+    ) -> tuple[dict[str, np.ndarray], list[str]]:
+        """The best items of each source, and the names of the sources that failed.
+
+        Args:
+            query: the query.
+            vector: `[dim]`, where there is one.
+            count: how many candidates are wanted in all.
+            allowed: says which items may be shown.
+        """
+        lists, failed = {}, []
+        for name in list(SHARES)[1:]:
+            try:
+                found, scores = getattr(self, name)(query, vector)
+                kept = allowed(found)
+                lists[name] = _best(found[kept], scores[kept], int(count * SHARES[name]))
+            except Exception as error:
+                logger.warning("%s unavailable: %s: %s", name, type(error).__name__, error)
+                failed.append(name)
+        return lists, failed
+
+    def co_visitation(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """What others went on to after the items of the history; ascending positions and scores, as all sources."""
+        return query.followers(self._items)
+
+    def buy_again(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """The items of the history itself; what may not be bought again is not `allowed`."""
+        return query.again(self._items)
+
+    def segment_popular(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """What was popular in the user's segments lately."""
+        return query.popular(self._items)
+
+    def fresh(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Items created lately: those that suit best by content, the newest where there is no vector."""
+        start, end = np.searchsorted(self._born, [query.time - FRESH_DAYS * DAY_MS, query.time], side="right")
+        found = np.sort(self._by_age[max(start, end - FRESH) : end])
+        if vector is None:
+            return found, self._items.created_at[found]
+        return found, self._items.vectors[found] @ vector
+
+
+def merged(lists: Mapping[str, np.ndarray], count: int) -> Merged:
+    """Puts the lists of the sources together, and cuts at `count`; equal places are in the order of SHARES.
+
+    Args:
+        lists: by source, its items, best first.
+        count: at most so many candidates.
+    """
+    names = [name for name in SHARES if len(lists.get(name, ()))]
+    if not names:
+        return NOTHING
+    items = np.concatenate([lists[name] for name in names])
+    places = np.concatenate([np.arange(1, len(lists[name]) + 1) / SHARES[name] for name in names])
+    bits = np.concatenate([np.full(len(lists[name]), 1 << list(SHARES).index(name)) for name in names])
+    found, where = np.unique(items, return_inverse=True)
+    sources, first = np.zeros(len(found), np.int64), np.full(len(found), len(items))
+    np.bitwise_or.at(sources, where, bits)
+    order = np.argsort(places, kind="stable")
+    rank = np.empty(len(items), np.int64)
+    rank[order] = np.arange(len(items))
+    np.minimum.at(first, where, rank)
+    best = np.argsort(first)[:count]
+    return Merged(found[best].astype(np.int64), sources[best])
+
+
+def _best(found: np.ndarray, scores: np.ndarray, count: int) -> np.ndarray:
+    """The `count` of highest score, best first, ties by position."""
+    if count < len(found):
+        bound = np.partition(scores, len(scores) - count)[len(scores) - count] if count else np.inf
+        kept = scores >= bound
+        found, scores = found[kept], scores[kept]
+    return np.asarray(found[np.argsort(-scores, kind="stable")][:count])

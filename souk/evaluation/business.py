@@ -1,0 +1,97 @@
+"""Figures of the shop, where its data has them: what was bought in the window, and how much of it slates would show.
+
+Nothing here is a promise of sales: who was shown what in the window was decided by others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from souk.evaluation.content import Content
+from souk.evaluation.protocol import TOP, Ranking, Users
+from souk.evaluation.queries import Query, Window
+from souk.evaluation.summary import intervals
+from souk.metrics import Floats, mean_by_user
+from souk.schema import DAY_MS, EventType
+from souk.spec import FeatureSpec
+
+COLUMNS = ("event_id", "user_id", "event_type", "timestamp", "session_id", "request_id", "price")
+
+
+def window_events(tables: Path, window: Window) -> pd.DataFrame:
+    """The events of the window, of all types."""
+    present = pq.read_schema(tables / "events.parquet").names
+    filters = [("timestamp", ">=", window.start), ("timestamp", "<", window.end)]
+    columns = [name for name in COLUMNS if name in present]
+    frame = pq.read_table(tables / "events.parquet", columns=columns, filters=filters).to_pandas()
+    return frame.reindex(columns=list(COLUMNS))
+
+
+def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
+    """What the log itself says of the window; a figure that it does not support is left out.
+
+    - `conversion`: of the logged slates (requests with impressions), the share with an engaging event of that request;
+    - `average_order_value`: the mean sum of prices of a user's purchases in one session (or, without sessions, at one
+      time); quantities are not known;
+    - `repeat_visits`: of the users who engage, the share that does so on a second day of the window (UTC).
+    """
+    found: dict[str, float] = {}
+    engaging = events[events["event_type"].isin([str(kind) for kind in spec.objectives.engaged.events])]
+    shown = set(events.loc[events["event_type"] == EventType.IMPRESSION, "request_id"].dropna())
+    if shown:
+        found["logged_slates"] = float(len(shown))
+        found["conversion"] = len(shown & set(engaging["request_id"].dropna())) / len(shown)
+    bought = events[(events["event_type"] == EventType.PURCHASE) & events["price"].notna()]
+    if len(bought):
+        visit = bought["session_id"].fillna(bought["timestamp"].astype(str))
+        orders = bought.groupby([bought["user_id"], visit])["price"].sum()
+        found |= {"orders": float(len(orders)), "average_order_value": float(orders.mean())}
+    days = (engaging["timestamp"] // DAY_MS).groupby(engaging["user_id"]).nunique()
+    if (days > 1).any():
+        found["repeat_visits"] = float((days > 1).mean())
+    return found
+
+
+def value_per_slate(
+    rankings: Sequence[Ranking],
+    queries: Sequence[Query],
+    events: pd.DataFrame,
+    content: Content,
+    samples: int,
+) -> dict[str, Any]:
+    """The price of the engaged items that stand among the first TOP, per query, averaged by user.
+
+    The price is that of the event, else that of the item; a target without either counts as 0. Empty where no target
+    has a price.
+
+    Returns:
+        Per model `value_per_slate@10` with its interval, and `value_share@10`: its part of the price of all targets.
+    """
+    known = events[["event_id", "price"]].dropna()
+    paid = dict(zip(known["event_id"].tolist(), known["price"].tolist(), strict=True))
+    prices = [_prices(query, paid, content) for query in queries]
+    users = Users.of(queries)
+    total = mean_by_user(np.array([own.sum() for own in prices]), users.of_query, len(users.names)).mean()
+    if not total > 0:
+        return {}
+    found = {}
+    for ranking in rankings:
+        hits = np.array([own[ranks <= TOP].sum() for own, ranks in zip(prices, ranking.ranks, strict=True)])
+        by_user = mean_by_user(hits, users.of_query, len(users.names))
+        found[ranking.name] = intervals({f"value_per_slate@{TOP}": by_user}, samples) | {
+            f"value_share@{TOP}": float(by_user.mean() / total)
+        }
+    return found
+
+
+def _prices(query: Query, paid: Mapping[str, float], content: Content) -> Floats:
+    known = [
+        paid.get(event, content.prices[item]) for event, item in zip(query.target_events, query.targets, strict=True)
+    ]
+    return np.nan_to_num(np.array(known, np.float64))

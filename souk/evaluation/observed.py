@@ -1,0 +1,137 @@
+"""The ranker on its own candidates: what it said of each, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from souk.evaluation.protocol import SEED, TOP
+from souk.evaluation.queries import Query
+from souk.metrics import (
+    Floats,
+    Ints,
+    bootstrap_columns,
+    calibration_error,
+    log_loss,
+    mean_by_user,
+    query_metric,
+    reliability,
+)
+from souk.models.calibration import auc
+
+ENGAGED = "engaged"  # the head of every candidate; the others are of what was engaged with
+
+
+@dataclass
+class Observed:
+    """What the ranker said of the candidates of the queries that it was given, in their order.
+
+    Args:
+        engaged: `[candidates]` predicted, per query.
+        chosen: `[candidates]` bool, whether the candidate was a target, per query.
+        given: by further head, what was predicted for each target among the candidates.
+        events: the events of these targets.
+        found: per query `[targets]` bool, whether the target was among the candidates.
+        ranked: per query `[targets]`, the target's rank in the ranker's order of the candidates, `inf` without.
+        retrieved: the same in the order of the retrievers.
+        targets: the events of the targets, per query.
+        users: who asked, per query.
+    """
+
+    engaged: list[Floats] = field(default_factory=list)
+    chosen: list[np.ndarray] = field(default_factory=list)
+    given: dict[str, list[float]] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    found: list[np.ndarray] = field(default_factory=list)
+    ranked: list[Floats] = field(default_factory=list)
+    retrieved: list[Floats] = field(default_factory=list)
+    targets: list[tuple[str, ...]] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
+
+    def add(self, query: Query, positions: Ints, order: Ints, heads: Mapping[str, Floats]) -> None:
+        """Takes one query's candidates.
+
+        Args:
+            query: what was asked.
+            positions: `[C]` candidates, in the order of the retrievers, by position in the catalogue.
+            order: `[C]` indices into `positions`, best first.
+            heads: `[C]` probabilities by head.
+        """
+        chosen = np.isin(positions, query.targets)
+        event = dict(zip(query.targets.tolist(), query.target_events, strict=True))
+        self.engaged.append(heads[ENGAGED])
+        self.chosen.append(chosen)
+        for head, values in heads.items():
+            if head != ENGAGED:
+                self.given.setdefault(head, []).extend(values[chosen].tolist())
+        self.events += [event[place] for place in positions[chosen].tolist()]
+        self.ranked.append(_ranks(positions[order], query.targets))
+        self.retrieved.append(_ranks(positions, query.targets))
+        self.found.append(np.isfinite(self.retrieved[-1]))
+        self.targets.append(query.target_events)
+        self.users.append(query.user_id)
+
+    def calibration(self, labels: Mapping[str, Mapping[str, int]]) -> dict[str, list[dict[str, float]]]:
+        """Predicted against observed shares by head.
+
+        Args:
+            labels: by further head, 1 or 0 by event, without those not yet known.
+        """
+        return {head: reliability(*pair) for head, pair in self._pairs(labels).items()}
+
+    def measure(self, labels: Mapping[str, Mapping[str, int]], samples: int) -> dict[str, Any]:
+        """How well each head tells and counts, and how well the order of the ranker beside that of the retrievers."""
+        heads = {}
+        for head, (predicted, observed) in self._pairs(labels).items():
+            heads[head] = {
+                "examples": len(predicted),
+                "positives": int(observed.sum()),
+                "auc": auc(predicted, observed),
+                "log_loss": log_loss(predicted, observed),
+                "calibration_error": calibration_error(reliability(predicted, observed)),
+            }
+        marks = {ENGAGED: None, **{head: labels.get(head, {}) for head in self.given}}
+        return {"heads": heads, f"ndcg@{TOP}": {head: self._ndcg(mark, samples) for head, mark in marks.items()}}
+
+    def _pairs(self, labels: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[Floats, Floats]]:
+        """By head: what was predicted and what came, `[examples]` each."""
+        none = np.zeros(0)
+        pairs = {ENGAGED: (np.concatenate([*self.engaged, none]), np.concatenate([*self.chosen, none]))}
+        for head, values in self.given.items():
+            known = labels.get(head, {})
+            told = [(value, known[e]) for value, e in zip(values, self.events, strict=True) if e in known]
+            predicted, observed = np.array(told, np.float64).reshape(-1, 2).T
+            pairs[head] = predicted, observed
+        return pairs
+
+    def _ndcg(self, labels: Mapping[str, int] | None, samples: int) -> dict[str, Any]:
+        """NDCG of the candidates where the targets count that `labels` marks (all where None), by user.
+
+        Only queries that have such a target among their candidates: what retrieval misses is not the ranker's.
+        """
+        rows: list[tuple[int, np.ndarray]] = []
+        for query, (events, found) in enumerate(zip(self.targets, self.found, strict=True)):
+            wanted = found if labels is None else found & np.array([labels.get(e, 0) == 1 for e in events], bool)
+            if wanted.any():
+                rows.append((query, wanted))
+        place: dict[str, int] = {}
+        users = np.array([place.setdefault(self.users[q], len(place)) for q, _ in rows], np.int64)
+        orders: Mapping[str, Sequence[Floats]] = {"ranker": self.ranked, "retrieval": self.retrieved}
+        values = [
+            mean_by_user(query_metric(f"ndcg@{TOP}", [ranks[q][wanted] for q, wanted in rows]), users, len(place))
+            for ranks in orders.values()
+        ]
+        table = np.stack([*values, values[0] - values[1]], axis=1)
+        told = dict(zip((*orders, "difference"), map(asdict, bootstrap_columns(table, samples, SEED)), strict=True))
+        return {"queries": len(rows), "users": len(place), **told}
+
+
+def _ranks(ordered: Ints, targets: Ints) -> Floats:
+    """`[targets]`: the place of each in `ordered`, from 1; `inf` where it is not there."""
+    hits = ordered[None, :] == targets[:, None]
+    return (
+        np.where(hits.any(axis=1), 1.0 + hits.argmax(axis=1), np.inf) if len(ordered) else np.full(len(targets), np.inf)
+    )

@@ -1,0 +1,121 @@
+"""The evaluation of a release that exists: its twin, on the test window of artifacts that lie in the workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from souk.config import Evaluate
+from souk.errors import SoukError
+from souk.evaluation.gate import Champion
+from souk.evaluation.measure import Tell, measure
+from souk.release.bundle import Bundle
+from souk.release.manifest import read_manifest
+from souk.release.pointer import release_folder
+from souk.spec import read_spec
+from souk.workspace import Workspace
+
+KEPT = "`souk evaluate --tables DIR --features DIR` takes the folders of `ingest` and `build_features` from elsewhere."
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Folders of the steps `ingest` and `build_features`, of one run."""
+
+    tables: Path
+    features: Path
+
+
+def evaluate_release(
+    workspace: Workspace, name: str, against: str, artifacts: Artifacts | None, settings: Evaluate, tell: Tell
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Measures a release's twin, beside that of another one.
+
+    Args:
+        workspace: holds the releases.
+        name: of the release, or "current".
+        against: the release that stands as the champion, "" for none.
+        artifacts: the data; None for those that the release came of, among the runs of the workspace.
+        settings: the protocol's bounds.
+        tell: is told what begins.
+
+    Returns:
+        As `souk.evaluation.measure.measure`, with the training curves that the release keeps.
+
+    Raises:
+        SoukError: a release or its twin is missing, it has seen the window, or there are no artifacts.
+    """
+    folder = release_folder(workspace, name)
+    twin = _twin(folder)
+    other = release_folder(workspace, against) if against else None
+    found = artifacts or find_artifacts(workspace, twin, read_manifest(folder)["lineage"]["data"]["fingerprint"])
+    start = _window_start(found, twin)
+    champion = Champion(other.name, other / "twin") if other else Champion()
+    for release, bundle in ((folder, twin), *([(other, _twin(other))] if other else [])):
+        if bundle.settings.trained_until > start:
+            raise SoukError(
+                f"a twin that has not seen the test window of {found.features}",
+                f"that of {release.name}, which was fitted past its start",
+                "Take the artifacts of a later run, or compare releases of the same run.",
+            )
+    metrics, per_user = measure(settings, twin, champion, found.tables, found.features, tell)
+    before = folder / "evaluation" / "metrics.json"
+    kept = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
+    return metrics | {"training": kept.get("training", {})}, per_user
+
+
+def find_artifacts(workspace: Workspace, twin: Bundle, fingerprint: str) -> Artifacts:
+    """The tables and features that a twin was fitted on, of the newest run of the workspace that has them.
+
+    Args:
+        workspace: whose runs.
+        twin: tells the spec and the start of the test window.
+        fingerprint: of the data.
+    """
+    tables = next(_newest(workspace, "*/ingest/tables", lambda path: _fingerprint(path) == fingerprint), None)
+    features = next(_newest(workspace, "*/build-features/features", lambda path: _belongs(path, twin)), None)
+    if tables is None or features is None:
+        missing = "tables" if tables is None else "features"
+        raise SoukError(f"the {missing} that the release came of, in {workspace.runs}", "none", KEPT)
+    return Artifacts(tables, features)
+
+
+def _newest(workspace: Workspace, pattern: str, belongs: Any) -> Iterator[Path]:
+    return (path for path in sorted(workspace.runs.glob(pattern), reverse=True) if belongs(path))
+
+
+def _fingerprint(tables: Path) -> str:
+    path = tables / "manifest.json"
+    return str(json.loads(path.read_text(encoding="utf-8")).get("fingerprint")) if path.is_file() else ""
+
+
+def _belongs(features: Path, twin: Bundle) -> bool:
+    parts = features / "spec.json", features / "windows.json"
+    if not all(path.is_file() for path in parts):
+        return False
+    start = json.loads(parts[1].read_text(encoding="utf-8"))["test_start"]
+    return bool(start == twin.settings.trained_until and read_spec(parts[0]).hash == twin.spec.hash)
+
+
+def _window_start(found: Artifacts, twin: Bundle) -> int:
+    """Where the test window begins; refuses folders that are none, or of another data set."""
+    for folder, file in ((found.tables, "events.parquet"), (found.features, "windows.json")):
+        if not (folder / file).is_file():
+            raise SoukError(f"{file} in {folder}", "none", KEPT)
+    spec = read_spec(found.features / "spec.json")
+    if spec.hash != twin.spec.hash:
+        received = f"{spec.hash} of {spec.dataset} in {found.features}"
+        raise SoukError(f"features of the spec {twin.spec.hash}, of {twin.spec.dataset}", received, KEPT)
+    return int(json.loads((found.features / "windows.json").read_text(encoding="utf-8"))["test_start"])
+
+
+def _twin(release: Path) -> Bundle:
+    if not (release / "twin").is_dir():
+        remedy = "The release itself has seen all events and cannot be measured: run the pipeline again."
+        raise SoukError(f"a twin in {release}", "none", remedy)
+    return Bundle.load(release / "twin")

@@ -1,0 +1,45 @@
+"""Where the slate loses what was right: the stage at which each positive of the test window falls out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from souk.evaluation.protocol import TOP
+from souk.metrics import Floats
+
+STAGES = ("filtering", "retrieval", "ranking", "reranking", "kept")
+
+
+def attribution(
+    ranks: Sequence[Floats], found: Sequence[np.ndarray], moved: Sequence[np.ndarray], filtered: int
+) -> dict[str, Any]:
+    """The share of the positives that is lost at each stage, and the share that is kept.
+
+    - `filtering`: the repeat rule or availability keeps it out;
+    - `kept`: it stands in the slate, among the first TOP, whichever way it came there;
+    - `retrieval`: no retriever brought it, so that it is not among the candidates;
+    - `reranking`: it stood among the first TOP of the ranker's order, and the re-ranking moved it out;
+    - `ranking`: it was a candidate, and the ranker put it behind the first TOP.
+
+    Every positive counts once. The shares sum to 1.
+
+    Args:
+        ranks: per query `[targets]`, the rank in the final order.
+        found: per query `[targets]` bool, whether it was among the candidates.
+        moved: per query `[targets]` bool, whether it was among the first TOP of the ranker's order.
+        filtered: positives that were filtered out, of the same moments.
+    """
+    rank, candidate, first = (np.concatenate([*parts, np.zeros(0)]) for parts in (ranks, found, moved))
+    total = len(rank) + filtered
+    kept = rank <= TOP
+    lost = {
+        "filtering": filtered,
+        "retrieval": int((~kept & (candidate == 0)).sum()),
+        "ranking": int((~kept & (candidate == 1) & (first == 0)).sum()),
+        "reranking": int((~kept & (candidate == 1) & (first == 1)).sum()),
+        "kept": int(kept.sum()),
+    }
+    return {"k": TOP, "positives": total, "shares": {stage: lost[stage] / max(1, total) for stage in STAGES}}

@@ -1,0 +1,80 @@
+"""What the logged slates showed around each engaging event: the ranker's evidence of what was seen and left."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.schema import EventType
+from souk.spec import FeatureSpec, positive
+
+FILE = "impressions.parquet"
+WANTED = ("event_id", "item_id", "event_type", "timestamp", "request_id", "position", "value", "dwell_seconds")
+SCHEMA = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("items", pa.list_(pa.string())),
+        ("places", pa.list_(pa.int16())),
+        ("engaged", pa.list_(pa.bool_())),
+    ]
+)
+
+
+def write_impressions(tables: str | Path, features: str | Path, spec: FeatureSpec, start: int) -> int:
+    """Writes `impressions.parquet` to a features folder, where events carry requests and impressions places.
+
+    Args:
+        tables: the folder of ingest.
+        features: the features folder.
+        spec: says which events engage.
+        start: UTC epoch milliseconds; earlier events teach no ranker.
+
+    Returns:
+        how many engaging events have a slate. For each the file says what its request showed (`items`), where
+        (`places`, from 1) and whether the user took it, then or later in the same request (`engaged`).
+    """
+    events = Path(tables) / "events.parquet"
+    if not {"request_id", "position"} <= set(pq.read_schema(events).names):
+        return 0
+    taken: dict[str, dict[str, str]] = defaultdict(dict)  # by request: the first event of each item
+    for row in _rows(events, start, tuple(spec.objectives.engaged.events)):
+        if positive(spec.objectives.engaged, row["value"], row["dwell_seconds"]):
+            taken[row["request_id"]].setdefault(row["item_id"], row["event_id"])
+    shown: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in _rows(events, 0, (EventType.IMPRESSION,)):
+        if row["request_id"] in taken and row["position"] is not None:
+            shown[row["request_id"]][row["item_id"]] = min(int(row["position"]) + 1, 2**15 - 1)
+    slates = [
+        {
+            "event_id": event,
+            "items": list(shown[request]),
+            "places": list(shown[request].values()),
+            "engaged": [other in items for other in shown[request]],
+        }
+        for request, items in taken.items()
+        for item, event in items.items()
+        if item in shown[request]
+    ]
+    if slates:
+        pq.write_table(pa.Table.from_pylist(slates, SCHEMA), Path(features) / FILE)
+    return len(slates)
+
+
+def _rows(events: Path, start: int, kinds: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The events of some types that belong to a request, from `start` on."""
+    file = pq.ParquetFile(events)
+    names = [name for name in WANTED if name in file.schema_arrow.names]
+    missing = dict.fromkeys(set(WANTED) - set(names))
+    for batch in file.iter_batches(columns=names):
+        of_kind = pc.is_in(batch["event_type"], pa.array([str(kind) for kind in kinds]))
+        inside = pc.and_(
+            of_kind, pc.and_(pc.is_valid(batch["request_id"]), pc.greater_equal(batch["timestamp"], start))
+        )
+        for row in batch.filter(inside).to_pylist():
+            yield row | missing

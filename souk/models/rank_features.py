@@ -1,0 +1,71 @@
+"""Layers that turn pair features into what a ranker of few examples learns from."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+BOUND = 8.0  # deviations: no value that training never saw can blow up a score
+KNOTS = (0.5, 0.8, 0.95, 0.99)  # quantiles at which a slope may change
+SMALLEST = 1e-3  # deviation within a request below which a feature does not tell its candidates apart
+
+
+class Normalise(keras.layers.Layer):
+    """(x - mean) / deviation, with statistics of the training pairs."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Creates the statistics."""
+        self.mean = self.add_weight(shape=(shape[-1],), initializer="zeros", trainable=False, name="mean")
+        self.deviation = self.add_weight(shape=(shape[-1],), initializer="ones", trainable=False, name="deviation")
+
+    def adapt(self, values: np.ndarray) -> None:
+        """Takes the statistics of `values [rows, columns]`; a constant column keeps deviation 1."""
+        self.mean.assign(values.mean(axis=0))
+        deviation = values.std(axis=0)
+        self.deviation.assign(np.where(deviation > 1e-6, deviation, 1.0))
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        """`[rows, columns]` → the same, bounded."""
+        return tf.clip_by_value((values - self.mean) / self.deviation, -BOUND, BOUND)
+
+
+class Relative(keras.layers.Layer):
+    """How a candidate's features stand among those of its request: the scale of a week ago is that of today."""
+
+    def spread(self, values: tf.Tensor, request: tf.Tensor, requests: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and deviation over the candidates of each request, `[requests, columns]` each.
+
+        Args:
+            values: `[candidates, columns] float32`.
+            request: `[candidates] int64`.
+            requests: how many there are.
+        """
+        mean = tf.math.unsorted_segment_mean(values, request, requests)
+        squares = tf.square(values - tf.gather(mean, request))
+        return mean, tf.sqrt(tf.math.unsorted_segment_mean(squares, request, requests))
+
+    def call(self, values: tf.Tensor, mean: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
+        """(values - mean) / deviation, bounded, `[candidates, columns]`."""
+        return tf.clip_by_value((values - mean) / tf.maximum(deviation, SMALLEST), -BOUND, BOUND)
+
+
+class Hinges(keras.layers.Layer):
+    """max(0, x - knot) at quantiles of each column: a sum of them is any piecewise linear function."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Creates the knots, at first out of reach."""
+        out = keras.initializers.Constant(BOUND)
+        self.knots = self.add_weight(shape=(shape[-1], len(KNOTS)), initializer=out, trainable=False, name="knots")
+
+    def adapt(self, values: np.ndarray) -> None:
+        """Takes the quantiles of `values [rows, columns]`; where two are the same, one is out of reach."""
+        knots = np.quantile(values, KNOTS, axis=0).T
+        again = np.zeros(knots.shape, bool)
+        again[:, 1:] = np.diff(knots, axis=1) < 1e-3
+        self.knots.assign(np.where(again, BOUND, knots))
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        """`[rows, columns]` → `[rows, columns × knots]`."""
+        above = tf.nn.relu(values[:, :, tf.newaxis] - self.knots)
+        return tf.reshape(above, [-1, above.shape[1] * above.shape[2]])

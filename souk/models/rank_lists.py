@@ -1,0 +1,145 @@
+"""The lists that a ranker learns from: what was taken at a moment, among what could have been."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from souk.models.rank_examples import RankExamples
+
+POSITIVES = 16  # of a list that are learned in one step, where its negatives are drawn
+
+
+@dataclass(frozen=True)
+class RankLists:
+    """Examples as lists: one for each moment that has something taken and something left.
+
+    Where a slate was logged, the list is what it showed: of all else nothing is known. Elsewhere it is the candidates.
+
+    Args:
+        examples: of some users.
+        allowed: `[examples, width] bool`, what is in the list.
+        positive: `[examples, width] float32`, the weight of what was taken; 0 for the rest.
+        mean: `[examples, P] float32`, of the candidates' normalised pair features.
+        deviation: likewise.
+    """
+
+    examples: RankExamples
+    allowed: np.ndarray
+    positive: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def lists(self, rows: np.ndarray) -> np.ndarray:
+        """Those of `rows` that are the list of their moment."""
+        taken = (self.positive[rows] > 0).any(axis=1)
+        left = (self.allowed[rows] & (self.positive[rows] == 0)).any(axis=1)
+        return rows[self.examples.first[rows] & taken & left]
+
+    def labelled(self, rows: np.ndarray) -> np.ndarray:
+        """Those of `rows` whose satisfaction is known."""
+        return rows[self.examples.satisfied[rows] >= 0]
+
+    def batch(self, rows: np.ndarray, negatives: int = 0, random: np.random.Generator | None = None) -> dict[str, Any]:
+        """The tensors of some lists.
+
+        Args:
+            rows: lists.
+            negatives: how many of each list are drawn, evenly; 0 for all.
+            random: draws them.
+        """
+        columns = np.tile(np.arange(self.allowed.shape[1]), (len(rows), 1))
+        counts = np.ones(columns.shape, bool)
+        if negatives and random is not None and negatives + POSITIVES < columns.shape[1]:
+            columns, counts = self._drawn(rows, negatives, random)
+        return self._tensors(rows, columns) | {
+            "allowed": tf.constant(np.take_along_axis(self.allowed[rows], columns, axis=1) & counts),
+            "positive": tf.constant(np.take_along_axis(self.positive[rows], columns, axis=1) * counts),
+            "place": tf.constant(np.take_along_axis(self.examples.place[rows], columns, axis=1).astype(np.int64)),
+        }
+
+    def taken(self, rows: np.ndarray) -> dict[str, Any]:
+        """The tensors of the examples' own items, with their satisfaction."""
+        satisfied = tf.constant(self.examples.satisfied[rows])
+        return self._tensors(rows, self.examples.own[rows][:, None]) | {"satisfied": satisfied}
+
+    def _drawn(self, rows: np.ndarray, negatives: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Columns of some of the taken and of some of the rest, drawn evenly, and whether each counts.
+
+        Both `[rows, POSITIVES + negatives]`; where a list lacks one kind, the other fills up, and counts once.
+        """
+        allowed, positive = self.allowed[rows], self.positive[rows] > 0
+        drawn = []
+        for kind, count in ((positive, POSITIVES), (allowed & ~positive, negatives)):
+            keys = np.where(kind, random.random(kind.shape, np.float32), 2.0)
+            drawn.append(np.argpartition(keys, count - 1, axis=1)[:, :count])
+        columns = np.sort(np.concatenate(drawn, axis=1), axis=1)
+        counts = np.ones(columns.shape, bool)
+        counts[:, 1:] = columns[:, 1:] != columns[:, :-1]
+        return columns, counts
+
+    def _tensors(self, rows: np.ndarray, columns: np.ndarray) -> dict[str, Any]:
+        examples = self.examples
+        return {
+            "user": {name: tf.constant(values[rows]) for name, values in examples.user.items()},
+            "query": {name: tf.constant(values[rows]) for name, values in examples.query.items()},
+            "positions": tf.constant(np.take_along_axis(examples.positions[rows], columns, axis=1)),
+            "pair": tf.constant(examples.pair[rows[:, None], columns]),
+            "mean": tf.constant(self.mean[rows]),
+            "deviation": tf.constant(self.deviation[rows]),
+        }
+
+
+def rank_lists(
+    examples: RankExamples, spread: tuple[np.ndarray, np.ndarray], weights: np.ndarray, debias: bool
+) -> RankLists:
+    """Makes lists of examples.
+
+    Args:
+        examples: all of them.
+        spread: mean and deviation of the candidates' normalised pair features, `[examples, P]` each.
+        weights: `[examples, width] float32`, how much it counts that an item was taken.
+        debias: whether a logged slate is its moment's list.
+    """
+    logged = examples.place > 0
+    slate = debias & logged[np.arange(len(examples)), examples.own]
+    allowed = np.where(slate[:, None], logged & ~examples.also, examples.candidate)
+    positive = np.where(allowed & examples.chosen, weights, 0).astype(np.float32)
+    return RankLists(examples, allowed, positive, *spread)
+
+
+def balance_weights(
+    examples: RankExamples,
+    items: Mapping[str, np.ndarray],
+    events: np.ndarray,
+    tail: float,
+    minority: Mapping[str, float],
+) -> np.ndarray:
+    """How much each taken item counts: what is rare in the training data may count more, 1 on average.
+
+    Args:
+        examples: all of them.
+        items: transformed item features, `[items]` or `[items, length]`.
+        events: `[items]`, engaging events before the boundary.
+        tail: exponent of an item's inverse number of events.
+        minority: exponent of the inverse share of a value, by transformed feature of users or items.
+
+    Returns:
+        `[examples, width] float32`.
+    """
+    weight = (1.0 + events[examples.positions]) ** -tail
+    taken = examples.chosen & examples.candidate & examples.first[:, None]
+    for name, exponent in minority.items():
+        per_item = name in items
+        values = items[name][examples.positions] if per_item else examples.user[name][:, None]
+        counted = values[taken] if per_item else np.repeat(values[:, 0], taken.sum(axis=1), axis=0)
+        share = np.bincount(counted.reshape(-1), minlength=int(values.max()) + 1) / max(1, len(counted))
+        rarity = np.maximum(share, 1e-3) ** -exponent
+        found = rarity[values]
+        weight = weight * (found if values.ndim == 2 else np.where(values > 0, found, 1.0).max(axis=-1))
+    mean = weight[taken].mean() if taken.any() else 1.0
+    return np.asarray(np.clip(weight / mean, 0.1, 10.0), np.float32)

@@ -1,0 +1,133 @@
+"""What a ranker is worth to users that it was not fitted on: its order, its probabilities, and the weights of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from souk.models.calibration import Calibration, auc, calibrate, expected_calibration_error, log_loss, roc
+from souk.models.rank_examples import RankExamples
+
+WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of satisfaction, beside 1 for engagement
+
+
+@dataclass(frozen=True)
+class RankerQuality:
+    """On held-out users.
+
+    Args:
+        calibration: by head.
+        weights: exponents of the heads' probabilities that satisfy most at a bounded loss of clicks.
+        front: for each weight of satisfaction `weight`, `ndcg@10` and `satisfied_ndcg@10`, `chosen`.
+        metrics: AUC, log loss and calibration error by head, NDCG by objective.
+        roc: points by head.
+    """
+
+    calibration: dict[str, Calibration]
+    weights: dict[str, float]
+    front: list[dict[str, float]]
+    metrics: dict[str, float]
+    roc: dict[str, dict[str, list[float]]]
+
+
+def quality(
+    logits: Mapping[str, np.ndarray], examples: RankExamples, rows: np.ndarray, max_click_loss: float
+) -> RankerQuality:
+    """Calibrates, tunes the weights and measures.
+
+    `engaged` is asked of all candidates of each moment, `satisfied` of the engaged items whose label is known.
+
+    Args:
+        logits: `[rows, width]` by head.
+        examples: all of them.
+        rows: which of them the logits are of.
+        max_click_loss: the share of NDCG@10 that satisfaction may cost.
+    """
+    moments = np.flatnonzero(examples.first[rows])
+    queries = examples.candidate[rows] & examples.first[rows][:, None]
+    known = np.flatnonzero(examples.satisfied[rows] >= 0)
+    pairs = {
+        "engaged": (logits["engaged"][queries], examples.chosen[rows][queries].astype(np.int64)),
+        "satisfied": (logits["satisfied"][known, examples.own[rows[known]]], examples.satisfied[rows[known]]),
+    }
+    calibration, metrics, curves, chances = {}, {}, {}, {}
+    for head, (values, labels) in pairs.items():
+        calibration[head] = calibrate(values, labels)
+        probability = calibration[head].probability(values)
+        curves[head] = roc(probability, labels)
+        metrics[f"{head}_auc"] = auc(probability, labels)
+        metrics[f"{head}_log_loss"] = log_loss(probability, labels)
+        metrics[f"{head}_ece"] = expected_calibration_error(probability, labels)
+        chances[head] = np.log(calibration[head].probability(logits[head][moments]))
+    metrics["ndcg@10"] = ndcg(logits["engaged"][moments], examples, rows[moments])
+    weight, front = tune_weight(chances["engaged"], chances["satisfied"], examples, rows[moments], max_click_loss)
+    metrics["slate_ndcg@10"], metrics["slate_satisfied_ndcg@10"] = (
+        next(point[name] for point in front if point["chosen"]) for name in ("ndcg@10", "satisfied_ndcg@10")
+    )
+    metrics["satisfied_ndcg@10"] = front[0]["satisfied_ndcg@10"]
+    return RankerQuality(calibration, {"engaged": 1.0, "satisfied": weight}, front, metrics, curves)
+
+
+def tune_weight(
+    engaged: np.ndarray, satisfied: np.ndarray, examples: RankExamples, rows: np.ndarray, max_click_loss: float
+) -> tuple[float, list[dict[str, float]]]:
+    """The weight of satisfaction, and the front that it was chosen from.
+
+    Of the weights that keep NDCG@10 of what was taken within `max_click_loss`, the smallest whose NDCG@10 of what
+    satisfied is within two standard errors (of the paired difference) of the best: noise moves nothing.
+
+    Args:
+        engaged: `[rows, width]`, log P(engaged).
+        satisfied: `[rows, width]`, log P(satisfied | engaged).
+        examples: all of them.
+        rows: a list of each moment.
+        max_click_loss: a share.
+    """
+    clicks = np.stack([gains(engaged + w * satisfied, examples, rows, examples.chosen) for w in WEIGHTS])
+    pleased = np.stack([gains(engaged + w * satisfied, examples, rows, examples.pleased) for w in WEIGHTS])
+    told = examples.pleased[rows].any(axis=1) if len(rows) else np.zeros(0, bool)
+    means = pleased[:, told].mean(axis=1) if told.any() else np.zeros(len(WEIGHTS))
+    shares = clicks.mean(axis=1) if len(rows) else np.zeros(len(WEIGHTS))
+    allowed = np.flatnonzero(shares >= (1 - max_click_loss) * shares[0])
+    best = allowed[np.argmax(means[allowed])]
+    chosen = best
+    if told.sum() > 1:
+        gaps = pleased[best][told] - pleased[:, told]
+        errors = gaps.std(axis=1, ddof=1) / np.sqrt(told.sum())
+        chosen = next(i for i in allowed if gaps[i].mean() <= 2 * errors[i])
+    front = [
+        {"weight": w, "ndcg@10": float(c), "satisfied_ndcg@10": float(s), "chosen": float(i == chosen)}
+        for i, (w, c, s) in enumerate(zip(WEIGHTS, shares, means, strict=True))
+    ]
+    return WEIGHTS[chosen], front
+
+
+def gains(scores: np.ndarray, examples: RankExamples, rows: np.ndarray, wanted: np.ndarray, k: int = 10) -> np.ndarray:
+    """NDCG@k of each list, where every wanted item is worth the same; 0 for what retrieval missed.
+
+    Args:
+        scores: `[rows, width]`.
+        examples: all of them.
+        rows: a list of each moment.
+        wanted: `[examples, width] bool`, what is worth something.
+        k: places that count.
+    """
+    candidate = examples.candidate[rows]
+    order = np.argsort(np.where(candidate, -scores, np.inf), axis=1, kind="stable")[:, :k]
+    hits = np.take_along_axis(wanted[rows] & candidate, order, axis=1)
+    discount = 1 / np.log2(np.arange(order.shape[1]) + 2)
+    ideal = np.concatenate([[np.inf], np.cumsum(discount)])
+    return np.asarray((hits * discount).sum(axis=1) / ideal[np.minimum(examples.taken[rows], len(discount))])
+
+
+def ndcg(scores: np.ndarray, examples: RankExamples, rows: np.ndarray, k: int = 10) -> float:
+    """The mean over moments of the NDCG@k of what was taken, among the candidates; 0 for what retrieval missed."""
+    return float(gains(scores, examples, rows, examples.chosen, k).mean()) if len(rows) else 0.0
+
+
+def retrieval_order(examples: RankExamples, rows: np.ndarray) -> np.ndarray:
+    """Scores `[rows, width]` that keep the candidates as they were retrieved, best first."""
+    width = examples.positions.shape[1]
+    return np.broadcast_to(-np.arange(width, dtype=np.float64), (len(rows), width))

@@ -1,0 +1,85 @@
+"""A ranker applied to lists, and its statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from souk.models.rank_examples import RankExamples
+from souk.models.rank_features import BOUND, SMALLEST
+from souk.models.rank_lists import RankLists
+from souk.models.ranker import Ranker
+from souk.models.sequences import Catalogue
+
+SCORED_ROWS = 64  # examples in one call without gradients
+ADAPTED = 2000  # lists that the knots are taken from
+
+
+def list_logits(
+    model: Ranker, catalogue: Catalogue, batch: dict[str, Any], with_body: bool, training: bool
+) -> dict[str, tf.Tensor]:
+    """`[rows, columns]` by head."""
+    shape = tf.shape(batch["positions"])
+    request = tf.repeat(tf.range(shape[0]), shape[1])
+    flat = tf.reshape(batch["positions"], [-1])
+    item = {name: tf.gather(values, flat) for name, values in catalogue.features.items()}
+    pair = tf.reshape(batch["pair"], [-1, batch["pair"].shape[-1]])
+    spread = batch["mean"], batch["deviation"]
+    logits = model(batch["user"], batch["query"], item, pair, request, spread, training=training, with_body=with_body)
+    return {name: tf.reshape(values, shape) for name, values in logits.items()}
+
+
+def new_ranker(model: Ranker, examples: RankExamples, catalogue: Catalogue) -> Ranker:
+    """Creates the variables of a ranker, and takes the statistics of the pairs; the same for the same seed."""
+    shape = np.zeros((1, examples.pair.shape[-1]), np.float32)
+    one = RankLists(examples, examples.candidate, np.zeros(examples.candidate.shape, np.float32), shape, shape)
+    batch = one.batch(np.arange(1))
+    list_logits(model, catalogue, batch, with_body=True, training=False)
+    model.position(batch["place"], model.moments(batch["query"]))
+    rows = np.flatnonzero(examples.first)
+    model.normalise.adapt(examples.pair[rows][examples.candidate[rows]])
+    mean, deviation = spread_of(model, examples)
+    some = rows[:ADAPTED]
+    among = (model.normalise(examples.pair[some]).numpy() - mean[some, None]) / np.maximum(
+        deviation[some, None], SMALLEST
+    )
+    model.hinges.adapt(np.clip(among[examples.candidate[some]], -BOUND, BOUND))
+    return model
+
+
+def spread_of(model: Ranker, examples: RankExamples) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the candidates' normalised pair features by example, `[examples, P]` each."""
+    parts = []
+    for start in range(0, len(examples), SCORED_ROWS):
+        rows = slice(start, start + SCORED_ROWS)
+        request, column = np.nonzero(examples.candidate[rows])
+        values = model.normalise(tf.constant(examples.pair[rows][request, column]))
+        count = len(examples.own[rows])
+        parts.append([part.numpy() for part in model.relative.spread(values, tf.constant(request), count)])
+    return np.concatenate([m for m, _ in parts]), np.concatenate([d for _, d in parts])
+
+
+def scoring(model: Ranker, catalogue: Catalogue, with_body: bool) -> Callable[[RankLists, np.ndarray], dict[str, Any]]:
+    """A function of lists and rows that gives the logits of all columns, `[rows, width]` each.
+
+    `engaged` with the level of its request, `listed` without it and with the place in a logged slate, `satisfied`.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def call(batch: Any) -> Mapping[str, tf.Tensor]:
+        logits = list_logits(model, catalogue, batch, with_body, training=False)
+        listed = logits["engaged"] + model.position(batch["place"], model.moments(batch["query"]))
+        return {
+            "engaged": logits["engaged"] + logits["level"],
+            "listed": listed,
+            "satisfied": logits["satisfied"],
+        }
+
+    def score(data: RankLists, rows: np.ndarray) -> dict[str, Any]:
+        parts = [call(data.batch(rows[start : start + SCORED_ROWS])) for start in range(0, len(rows), SCORED_ROWS)]
+        return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+
+    return score

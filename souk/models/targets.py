@@ -1,0 +1,74 @@
+"""The raw features of training targets, as the request path would have them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from souk.models.sequences import Sequences
+from souk.pairs import ItemTable, PairQuery
+from souk.spec import Entity, Feature
+
+LISTS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target of a sequence row.
+
+    Args:
+        event_id: the event.
+        time: UTC epoch milliseconds.
+        tokens: `token_item_id` and `token_gap` of what the query sees.
+        query: raw query features.
+        user: raw user features.
+    """
+
+    event_id: str
+    time: int
+    tokens: Mapping[str, Sequence[Any]]
+    query: Mapping[str, Any]
+    user: Mapping[str, Any]
+
+    def pair_query(self, items: ItemTable) -> PairQuery:
+        """The query at the target's time."""
+        return PairQuery.of(self.time, self.tokens, self.query["query_since_last"], items, self.user)
+
+
+def read_targets(sequences: Sequences, window: tuple[int, int], wanted: Collection[str]) -> Iterator[Target]:
+    """The targets of a window whose events are `wanted`."""
+    spec = sequences.spec
+    for record in tf.data.TFRecordDataset(list(sequences.files)).as_numpy_iterator():
+        fields = tf.train.Example.FromString(record).features.feature
+        times = fields["target_time"].int64_list.value
+        if not any(window[0] <= time < window[1] for time in times):
+            continue
+        events = [event.decode() for event in fields["target_event_id"].bytes_list.value]
+        inside = [i for i, event in enumerate(events) if event in wanted]
+        if not inside:
+            continue
+        items = [item.decode() for item in fields["token_item_id"].bytes_list.value]
+        gaps = fields["token_gap"].float_list.value
+        user = {f.name: _value(fields, f, 0) for f in spec.of(Entity.USER)}
+        for i in inside:
+            visible = fields["target_visible"].int64_list.value[i]
+            yield Target(
+                events[i],
+                times[i],
+                {"token_item_id": items[:visible], "token_gap": gaps[:visible]},
+                {f.name: _value(fields, f, i) for f in spec.of(Entity.QUERY)},
+                user,
+            )
+
+
+def _value(fields: Any, feature: Feature, index: int) -> Any:
+    """The value of `feature` for the target `index` of a row (0 for user features)."""
+    field, length = fields[feature.name], feature.length
+    values = getattr(field, LISTS[feature.dtype]).value
+    value = values[index * length : (index + 1) * length] if length else values[index]
+    if feature.dtype != "string":
+        return value
+    return [word.decode() for word in value] if length else value.decode()

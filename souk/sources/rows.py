@@ -1,0 +1,132 @@
+"""Sparse rows of weighted items, in compressed form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from souk.errors import SoukError
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """For each row some items with a weight, by item.
+
+    Args:
+        indptr: `[rows + 1]` int64, where each row starts in the other two.
+        items: `[entries]` int32, positions in the item table, ascending in a row.
+        weights: `[entries]` float32.
+    """
+
+    indptr: np.ndarray
+    items: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def empty(cls, rows: int) -> SparseRows:
+        """Rows without entries."""
+        return cls(np.zeros(rows + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+
+    @classmethod
+    def strongest(cls, rows: np.ndarray, items: np.ndarray, weights: np.ndarray, count: int, kept: int) -> SparseRows:
+        """The entries of greatest weight above 0 of each row; of equal ones those of the first items.
+
+        Args:
+            rows: `[entries]`, the row of each entry.
+            items: `[entries]`.
+            weights: `[entries]`.
+            count: how many rows there are.
+            kept: at most so many entries of a row.
+        """
+        inside = weights > 0
+        rows, items, weights = rows[inside], items[inside], weights[inside]
+        order = np.lexsort((items, -weights, rows))
+        sorted_rows = rows[order]
+        place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
+        order = order[place < kept]
+        order = order[np.lexsort((items[order], rows[order]))]
+        lengths = np.bincount(rows[order], minlength=count)
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return cls(indptr, items[order].astype(np.int32), weights[order].astype(np.float32))
+
+    @classmethod
+    def joined(cls, parts: Iterable[SparseRows]) -> SparseRows:
+        """The rows of the parts, one part after the other."""
+        pieces = list(parts) or [cls.empty(0)]
+        lengths = np.concatenate([np.diff(part.indptr) for part in pieces])
+        return cls(
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            np.concatenate([part.items for part in pieces]),
+            np.concatenate([part.weights for part in pieces]),
+        )
+
+    @classmethod
+    def load(cls, path: str | Path, items: int) -> SparseRows:
+        """Reads what `save` wrote.
+
+        Args:
+            path: the file.
+            items: the size of the item table.
+
+        Raises:
+            SoukError: it is missing, or speaks of other items.
+        """
+        arrays = read_arrays(path, ("indptr", "items", "weights"))
+        rows = cls(arrays["indptr"], arrays["items"], arrays["weights"])
+        if len(rows.items) and not 0 <= rows.items.min() <= rows.items.max() < items:
+            raise SoukError(f"positions of {items} items in {path}", f"{rows.items.max()}", "Do not mix releases.")
+        return rows
+
+    def save(self, path: str | Path) -> None:
+        """Writes a numpy archive."""
+        np.savez(path, indptr=self.indptr, items=self.items, weights=self.weights)
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The entries of `rows`: of each its index in `rows`, its item and its weight."""
+        starts, counts = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
+        owner = np.repeat(np.arange(len(rows)), counts)
+        place = np.arange(len(owner)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        return owner, self.items[place], self.weights[place]
+
+
+def read_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The arrays `names` of a numpy archive.
+
+    Raises:
+        SoukError: there is no such file, or it lacks one of them.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except (OSError, KeyError, ValueError) as error:
+        raise SoukError(f"a numpy archive at {path}", str(error), "Run the step build_features again.") from error
+
+
+def summed(items: np.ndarray, weights: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct `items`, ascending, and the sum of the `weights` of each.
+
+    Args:
+        items: `[entries]`, in any order.
+        weights: `[entries]`.
+        size: of the item table.
+    """
+    if size <= 32 * len(items):  # counting is faster than sorting where the table is not much longer than the list
+        totals = np.bincount(items, weights, minlength=size)
+        found = np.flatnonzero(totals)
+        return found, totals[found].astype(np.float32)
+    found, where = np.unique(items, return_inverse=True)
+    return found.astype(np.int64), np.bincount(where, weights, minlength=len(found)).astype(np.float32)
+
+
+def weights_of(found: np.ndarray, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The weight of each of `wanted` where the ascending `found` hold it, else 0."""
+    if not len(found):
+        return np.zeros(len(wanted), np.float32)
+    place = np.minimum(np.searchsorted(found, wanted), len(found) - 1)
+    return np.where(found[place] == wanted, weights[place], 0).astype(np.float32)

@@ -1,0 +1,152 @@
+"""`souk evaluate` and `souk report` on real releases, whose evaluation is known from the step."""
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from souk.cli import main
+from souk.release.manifest import write_manifest
+from tests.evaluation_shop import Shop
+
+pytestmark = pytest.mark.slow
+LINEAGE = {"data": {"fingerprint": "f00d"}}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A workspace with the releases `good` and `bad`, and the run that they came of."""
+    shop = Shop(tmp_path_factory.mktemp("shop")).write()
+    (shop.tables / "manifest.json").write_text(json.dumps({"fingerprint": "f00d"}))
+    for name in ("good", "bad"):
+        shop.release(name)
+        write_manifest(shop.workspace / "releases" / name, name, {}, LINEAGE)
+    run = shop.workspace / "runs" / "training-1"
+    shutil.copytree(shop.tables, run / "ingest" / "tables")
+    shutil.copytree(shop.features, run / "build-features" / "features")
+    return shop
+
+
+def souk(*words, shop):
+    return main([*words, "--workspace", str(shop.workspace)])
+
+
+def kept(shop, release):
+    return json.loads((shop.workspace / "releases" / release / "evaluation" / "metrics.json").read_text())
+
+
+def test_a_release_is_measured_as_the_step_did(shop, capsys):
+    assert souk("evaluate", "good", shop=shop) == 0
+    out = shop.workspace / "reports" / "good-evaluation"
+    assert {path.name for path in out.iterdir()} == {"metrics.json", "summary.md", "report.html", "per_user.parquet"}
+    models = json.loads((out / "metrics.json").read_text())["protocols"]["rolling"]["models"]
+    before = kept(shop, "good")["protocols"]["rolling"]["models"]
+    assert list(models) == ["slate", "two_tower", "item_knn", "popularity"]
+    assert models["slate"]["ndcg@10"]["mean"] == pytest.approx(before["slate"]["ndcg@10"]["mean"])
+    text = capsys.readouterr().out
+    assert f"{models['slate']['ndcg@10']['mean']:.4f}" in text
+    assert str(out / "report.html") in text
+    assert "souk|" not in text
+    assert "Training" in (out / "report.html").read_text()
+
+
+def test_two_releases_beside_each_other(shop, tmp_path):
+    (tmp_path / "shop.yaml").write_text(
+        "name: shop\ndata: {events: {path: e.csv}}\nobjectives:\n  engaged: {events: [click]}\n"
+        "  satisfied: {events: [click]}\nevaluate: {bootstrap: 100, primary: hr@5}\n"
+    )
+    words = ("--against", "bad", "--config", str(tmp_path / "shop.yaml"), "--output", str(tmp_path / "out"))
+    assert souk("evaluate", "good", *words, shop=shop) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    models = metrics["protocols"]["rolling"]["models"]
+    bad = kept(shop, "bad")["protocols"]["rolling"]["models"]["slate"]
+    assert (metrics["champion"], metrics["primary"]) == ("bad", "hr@5")
+    assert models["champion"]["ndcg@10"]["mean"] == pytest.approx(bad["ndcg@10"]["mean"])
+    assert metrics["protocols"]["rolling"]["differences"]["champion"]["ndcg@10"]["low"] > 0
+
+
+@pytest.fixture
+def elsewhere(shop, tmp_path):
+    """The words that name copies of the artifacts, and the folder of the copies."""
+    for name in ("tables", "features"):
+        shutil.copytree(getattr(shop, name), tmp_path / name)
+    return ["--tables", str(tmp_path / "tables"), "--features", str(tmp_path / "features")], tmp_path
+
+
+def test_a_twin_that_saw_the_window_is_refused(shop, elsewhere, capsys):
+    words, folder = elsewhere
+    windows = json.loads((folder / "features" / "windows.json").read_text())
+    (folder / "features" / "windows.json").write_text(json.dumps(windows | {"test_start": windows["test_start"] - 1}))
+    assert souk("evaluate", "good", *words, shop=shop) == 2
+    assert "has not seen the test window" in capsys.readouterr().err
+
+
+def test_artifacts_of_another_spec_are_refused(shop, elsewhere, capsys):
+    words, folder = elsewhere
+    spec = json.loads((folder / "features" / "spec.json").read_text())
+    spec["build"]["history_length"] = 16
+    (folder / "features" / "spec.json").write_text(json.dumps(spec))
+    assert souk("evaluate", "good", *words, shop=shop) == 2
+    assert "features of the spec" in capsys.readouterr().err
+
+
+def test_a_window_without_engagements_is_refused(shop, elsewhere, capsys):
+    words, folder = elsewhere
+    events = pq.read_table(folder / "tables" / "events.parquet")
+    start = json.loads((folder / "features" / "windows.json").read_text())["test_start"]
+    early = events.filter([time < start for time in events["timestamp"].to_pylist()])
+    pq.write_table(early, folder / "tables" / "events.parquet")
+    assert souk("evaluate", "good", *words, shop=shop) == 2
+    assert "engagements in the test window" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "god"], "Did you mean 'good'?"),
+        (["evaluate", "good", "--against", "best"], "a deployed release to be one of bad, good"),
+        (["evaluate", "good", "--tables", "somewhere"], "--tables and --features together"),
+        (["evaluate", "good", "--tables", "no", "--features", "such"], "events.parquet in no"),
+        (["report", "god"], "Did you mean 'good'?"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(shop, capsys, words, message):
+    assert souk(*words, shop=shop) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_workspace_without_the_run_says_what_to_give(shop, capsys):
+    runs = shop.workspace / "runs"
+    runs.rename(shop.workspace / "gone")
+    try:
+        assert souk("evaluate", "good", shop=shop) == 2
+    finally:
+        (shop.workspace / "gone").rename(runs)
+    assert "--tables DIR --features DIR" in capsys.readouterr().err
+
+
+def test_the_report_of_a_release_is_found(shop, capsys):
+    assert souk("report", "good", shop=shop) == 0
+    path = capsys.readouterr().out.strip()
+    assert path == str(shop.workspace / "releases" / "good" / "evaluation" / "report.html")
+
+
+def test_a_report_is_opened_where_there_is_a_browser(shop, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or False)
+    assert souk("report", "good", "--open", shop=shop) == 0
+    assert opened == [(shop.workspace / "releases" / "good" / "evaluation" / "report.html").resolve().as_uri()]
+    assert "no browser here" in capsys.readouterr().err
+
+
+def test_a_missing_report_can_be_made_again(shop, capsys):
+    page = shop.workspace / "releases" / "bad" / "evaluation" / "report.html"
+    page.rename(page.with_suffix(".kept"))
+    try:
+        assert souk("report", "bad", shop=shop) == 2
+    finally:
+        page.with_suffix(".kept").rename(page)
+    assert "souk evaluate bad" in capsys.readouterr().err

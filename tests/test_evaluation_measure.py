@@ -1,0 +1,203 @@
+"""Everything that an evaluation tells, of a shop and models whose answers are known by construction."""
+
+import json
+
+import numpy as np
+import pytest
+
+from souk.config import Evaluate
+from souk.evaluation.baselines import ItemKnn, Popularity
+from souk.evaluation.business import figures, window_events
+from souk.evaluation.examples import USERS, example_users
+from souk.evaluation.measure import Setting, main_metrics, measure_models
+from souk.evaluation.observed import Observed
+from souk.evaluation.protocol import METRICS, rank
+from souk.evaluation.queries import Window, rolling_queries
+from souk.evaluation.stages import STAGES, attribution
+from tests.evaluation_fixtures import (
+    DAY,
+    ITEMS,
+    START,
+    Fixed,
+    FixedSlates,
+    content_of,
+    reader,
+    shop_setting,
+    spec_of,
+    write_artifacts,
+    write_examples,
+)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    setting = shop_setting(tmp_path_factory.mktemp("shop"))
+    slates = [
+        FixedSlates(setting.catalogue, ["i00", "i03", "i05"], {"i03": 0.9, "i00": 0.5}),
+        FixedSlates(setting.catalogue, ["i05", "i00"], {"i05": 0.9, "i00": 0.5}, "champion"),
+    ]
+    others = [ItemKnn(setting.catalogue), Popularity(setting.catalogue)]
+    return measure_models(setting, slates, others)
+
+
+def test_every_positive_is_kept_or_lost_at_one_stage():
+    """Per query: kept though no candidate; not a candidate; ranked behind the tenth; moved out by the re-ranking."""
+    ranks = [np.array([3.0, 50.0]), np.array([11.0]), np.array([12.0, 1.0])]
+    found = [np.array([False, False]), np.array([True]), np.array([True, True])]
+    moved = [np.array([False, False]), np.array([False]), np.array([True, True])]
+    told = attribution(ranks, found, moved, filtered=5)
+    assert told["positives"] == 10
+    assert told["shares"] == {
+        "filtering": 0.5, "retrieval": 0.1, "ranking": 0.1, "reranking": 0.1, "kept": 0.2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_of_the_stages_sum_to_one(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 4, 30)
+    ranks = [np.where(rng.uniform(size=n) < 0.2, np.inf, rng.integers(1, 40, n)) for n in sizes]
+    masks = [[rng.uniform(size=n) < 0.5 for n in sizes] for _ in range(2)]
+    told = attribution(ranks, *masks, filtered=int(rng.integers(0, 9)))
+    assert tuple(told["shares"]) == STAGES
+    assert sum(told["shares"].values()) == pytest.approx(1.0)
+    assert told["shares"]["kept"] == pytest.approx(
+        np.mean(np.concatenate(ranks) <= 10) * sizes.sum() / told["positives"]
+    )
+
+
+def test_stages_of_a_slate(measured):
+    """Ten users take i03, ten i05, five what they had, five i19 that is never a candidate."""
+    shares = measured[0]["protocols"]["rolling"]["stages"]["slate"]["shares"]
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["filtering"] == pytest.approx(5 / 30)
+    assert shares["retrieval"] == pytest.approx(5 / 30)
+    assert shares["kept"] == pytest.approx(20 / 30)
+
+
+def observed_of(tmp_path):
+    spec = spec_of("always")
+    window, catalogue = reader(tmp_path)(spec)
+    queries = rolling_queries(window, catalogue, spec, most=20)  # targets c and d, b, new
+    slates = FixedSlates(catalogue, ["a", "c", "b", "d"], {"d": 0.8, "c": 0.4, "a": 0.2, "b": 0.1})
+    slates.score(queries)
+    return queries, slates.observed
+
+
+def test_the_ranker_is_seen_on_its_candidates(tmp_path):
+    queries, observed = observed_of(tmp_path)
+    assert [found.tolist() for found in observed.found] == [[True, True], [True], [False]]
+    assert [ranks.tolist() for ranks in observed.ranked] == [[2, 1], [4], [np.inf]]
+    assert [ranks.tolist() for ranks in observed.retrieved] == [[2, 4], [3], [np.inf]]
+    first, second = queries[0].target_events
+    told = observed.measure({"satisfied": {first: 1, second: 0}}, samples=100)
+    engaged, satisfied = told["heads"]["engaged"], told["heads"]["satisfied"]
+    assert (engaged["examples"], engaged["positives"]) == (12, 3)
+    assert (satisfied["examples"], satisfied["positives"]) == (2, 1)
+    scores = np.array([0.2, 0.4, 0.1, 0.8] * 3)
+    hits = np.array([0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0], bool)
+    above = (scores[hits][:, None] > scores[~hits]).mean() + (scores[hits][:, None] == scores[~hits]).mean() / 2
+    assert engaged["auc"] == pytest.approx(above)
+    order = told["ndcg@10"]["engaged"]
+    assert (order["queries"], order["users"]) == (2, 1)
+    assert order["ranker"]["mean"] == pytest.approx((1 + 1 / np.log2(5)) / 2)
+    ideal = 1 + 1 / np.log2(3)
+    assert order["retrieval"]["mean"] == pytest.approx(((1 / np.log2(3) + 1 / np.log2(5)) / ideal + 1 / np.log2(4)) / 2)
+    assert told["ndcg@10"]["satisfied"]["ranker"]["mean"] == pytest.approx(1 / np.log2(3))  # c alone was satisfying
+    assert order["difference"]["mean"] == pytest.approx(order["ranker"]["mean"] - order["retrieval"]["mean"])
+
+
+def test_nothing_observed_is_told_as_nothing():
+    told = Observed().measure({}, samples=100)
+    assert told["heads"]["engaged"]["examples"] == 0
+    assert told["ndcg@10"]["engaged"]["queries"] == 0
+
+
+WINDOW = Window(START, START + 9 * DAY, {}, {})
+
+
+def shop_events(tmp_path, rows):
+    tables, _ = write_artifacts(tmp_path / "shop", rows, ITEMS, START)
+    return tables
+
+
+def event(number, user, kind, time, **more):
+    return {"event_id": f"e{number}", "user_id": user, "item_id": "a", "event_type": kind, "timestamp": time, **more}
+
+
+def test_business_figures_by_hand(tmp_path):
+    rows = [
+        event(0, "ann", "purchase", START - DAY, session_id="s0", price=99.0),
+        event(1, "ann", "impression", START, request_id="r1"),
+        event(2, "ann", "impression", START, request_id="r2"),
+        event(3, "ann", "click", START + 1, request_id="r1"),
+        event(4, "ann", "purchase", START + 2, session_id="s1", price=3.0),
+        event(5, "ann", "purchase", START + 9, session_id="s1", price=4.0),
+        event(6, "bob", "purchase", START + 3, price=5.0),
+        event(7, "bob", "click", START + 4),
+        event(8, "ann", "click", START + 2 * DAY),
+    ]
+    spec = spec_of("always")
+    found = figures(window_events(shop_events(tmp_path, rows), WINDOW), spec)
+    assert found == {
+        "logged_slates": 2.0, "conversion": 0.5, "orders": 2.0, "average_order_value": 6.0, "repeat_visits": 0.5,
+    }  # fmt: skip
+
+
+def test_figures_that_the_log_does_not_support_are_left_out(tmp_path):
+    rows = [event(0, "ann", "click", START - 1), event(1, "ann", "click", START), event(2, "bob", "purchase", START)]
+    spec = spec_of("always")
+    assert figures(window_events(shop_events(tmp_path, rows), WINDOW), spec) == {}
+
+
+def test_the_value_of_a_slate_is_that_of_its_hits(measured):
+    """Every engagement has the price of its item's number; i03 and i05 stand in the slate, i19 does not."""
+    models = measured[0]["protocols"]["rolling"]["business"]["models"]
+    total = (10 * 3 + 10 * 5 + 5 * 19) / 25
+    assert models["slate"]["value_per_slate@10"]["mean"] == pytest.approx((10 * 3 + 10 * 5) / 25)
+    assert models["slate"]["value_share@10"] == pytest.approx(80 / 25 / total)
+
+
+def test_examples_are_drawn_and_marked(tmp_path):
+    spec = spec_of("always")
+    events = [(f"u{n:02d}", item, "click", START + t) for n in range(30) for item, t in (("a", -5), ("b", 1), ("c", 2))]
+    window, catalogue = reader(tmp_path)(spec, events)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    ranking = rank(Fixed(catalogue, {"b": 1.0}, "slate"), queries, catalogue)
+    found = example_users([ranking], queries, content_of(catalogue), ["slate", "champion"])
+    assert len({user["user_id"] for user in found}) == USERS
+    assert found == example_users([ranking], queries, content_of(catalogue), ["slate", "champion"])
+    assert all((user["history"], user["targets"], user["events"]) == (["A"], ["B"], 1) for user in found)
+    assert found[0]["slates"] == {"slate": [("B", True), ("A", False), ("C", False), ("D", False), ("NEW", False)]}
+
+
+def test_the_whole_is_json_and_has_what_a_gate_asks_for(measured):
+    metrics, per_user = measured
+    assert json.loads(json.dumps(metrics, allow_nan=False)) is not None
+    rolling = metrics["protocols"]["rolling"]
+    assert list(rolling["models"]) == ["slate", "champion", "item_knn", "popularity"]
+    assert {*METRICS, "popularity@10", "novelty@10", "top1_share@10", "coverage@10", "gini@10"} <= set(
+        rolling["models"]["slate"]
+    )
+    assert rolling["best_baseline"] in ("item_knn", "popularity")
+    assert metrics["ranker"]["champion"]["heads"]["engaged"]["calibration_error"] > 0
+    south = rolling["slices"]["user town: south"]
+    assert south["differences"]["champion"].keys() == {"mean", "low", "high"}
+    assert rolling["overlap@10"] == pytest.approx(0.99, abs=0.11)
+    assert per_user.groupby("model").size().to_dict() == dict.fromkeys(rolling["models"], 25)
+    values = main_metrics(metrics)
+    assert values["slate_ndcg@10"] == rolling["models"]["slate"]["ndcg@10"]["mean"]
+
+
+def test_a_setting_without_prices_or_content_is_measured(tmp_path):
+    spec = spec_of("always")
+    events = [("ann", "a", "click", START - 1), ("ann", "b", "click", START)]
+    tables, features = write_artifacts(tmp_path / "bare", events, {"a": True, "b": True}, START)
+    write_examples(features, {"e00001": -1})
+    setting = Setting.read(Evaluate(bootstrap=100), spec, tables, features)
+    slates = [FixedSlates(setting.catalogue, ["a"], {"a": 0.5})]
+    metrics, _ = measure_models(setting, slates, [ItemKnn(setting.catalogue), Popularity(setting.catalogue)])
+    rolling = metrics["protocols"]["rolling"]
+    assert rolling["business"] == {"window": {}, "models": {}}
+    assert rolling["overlap@10"] is None
+    assert rolling["worst_slices"].keys() == {"least_users"}

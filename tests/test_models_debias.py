@@ -1,0 +1,80 @@
+"""A habit of the logging policy is no taste of its users: the place in a slate is taken out of what a click says."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from souk.config import Objective, Objectives
+from souk.features.impressions import FILE, write_impressions
+from souk.models.rank_lists import rank_lists
+from souk.schema import EventType
+from souk.simulator.parameters import Size
+from tests.debias_fixtures import Log, simulated
+from tests.models_fixtures import cycle_spec
+
+SIZE = Size(1500, 120, 30, 1)
+
+
+def event(number: int, kind: str, item: str, request: str | None, position: int | None, time: int = 10) -> dict:
+    names = {"event_id": f"e{number}", "user_id": "u", "item_id": item, "event_type": kind, "timestamp": time}
+    return names | {"request_id": request, "position": position}
+
+
+def test_a_slate_is_what_the_request_of_a_click_showed(tmp_path):
+    clicks = Objective(events=(EventType.CLICK,))
+    spec = cycle_spec(objectives=Objectives(engaged=clicks, satisfied=clicks))
+    rows = [event(place, "impression", item, "r1", place) for place, item in enumerate("abc")]
+    rows += [event(10, "click", "b", "r1", 1, 11), event(11, "click", "c", "r1", 2, 12)]
+    rows += [event(12, "impression", "a", "r2", 0, 13)]  # nothing was taken there
+    rows += [event(13, "click", "a", None, None, 14)]  # no request
+    rows += [event(14, "impression", "b", "r0", 0, 1), event(15, "click", "b", "r0", 0, 2)]  # before the start
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet")
+    assert write_impressions(tmp_path, tmp_path, spec, start=10) == 2
+    shown = {"items": ["a", "b", "c"], "places": [1, 2, 3], "engaged": [False, True, True]}
+    assert pq.read_table(tmp_path / FILE).to_pylist() == [{"event_id": e, **shown} for e in ("e10", "e11")]
+
+
+def test_data_without_requests_have_no_slates(tmp_path):
+    rows = [{"event_id": "e", "user_id": "u", "item_id": "a", "event_type": "rating", "timestamp": 1}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet")
+    assert write_impressions(tmp_path, tmp_path, cycle_spec(), start=0) == 0
+    assert not (tmp_path / FILE).exists()
+
+
+def test_the_list_of_a_logged_slate_is_what_it_showed_and_was_left(tmp_path):
+    """What was taken from it at another time is neither wanted nor unwanted."""
+    examples = Log(simulated(tmp_path / "log", 1.0, Size(200, 60, 10, 1))).examples()
+    examples.place[:, 7:] = 0
+    spread, weights = (np.zeros((len(examples), 1)),) * 2, np.ones(examples.positions.shape, np.float32)
+    lists = rank_lists(examples, spread, weights, debias=True)
+    slate = examples.place[np.arange(len(examples)), examples.own] > 0
+    assert 0 < slate.mean() < 1
+    assert not (lists.allowed & examples.also)[slate].any()
+    assert (lists.allowed[slate].sum(axis=1) == 7 - examples.also[slate, :7].sum(axis=1)).all()
+    assert lists.allowed[~slate].all(), "a click on what no slate showed is set against all candidates"
+    assert rank_lists(examples, spread, weights, debias=False).allowed.all()
+
+
+@pytest.mark.slow
+def test_clicks_of_biased_slates_teach_what_those_of_random_ones_do(tmp_path):
+    """Most slates have the newest items at the top, where everybody looks."""
+    fair, biased = Log(simulated(tmp_path / "fair", 1.0, SIZE)), Log(simulated(tmp_path / "biased", 0.15, SIZE))
+    best = fair.true_ndcg(*fair.ranker(debias=True))
+    debiased, naive = (biased.true_ndcg(*biased.ranker(debias=debias)) for debias in (True, False))
+    print(json.dumps({"random slates": best, "debiased": debiased, "biased": naive}))
+    assert debiased >= 0.95 * best
+    assert naive < 0.95 * best
+
+
+@pytest.mark.slow
+def test_the_places_are_learned_as_they_were_looked_at(tmp_path):
+    """Weights of places fall as the simulated looks do."""
+    log = Log(simulated(tmp_path / "biased", 0.15, SIZE))
+    model, _ = log.ranker(debias=True)
+    learned = model.position.place.numpy()[:10]
+    looks = log.data.slates("position")[0]
+    assert np.corrcoef(learned, -np.log1p(looks))[0, 1] > 0.9
+    assert learned[0] > learned[4] > learned[9]

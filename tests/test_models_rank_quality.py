@@ -1,0 +1,106 @@
+"""The weight of satisfaction and the weights of what is rare, with known answers."""
+
+import numpy as np
+import pytest
+
+from souk.models.rank_examples import RankExamples
+from souk.models.rank_lists import balance_weights
+from souk.models.rank_quality import WEIGHTS, gains, quality, tune_weight
+
+
+def examples(rows: int = 400, width: int = 12, seed: int = 0) -> tuple[RankExamples, np.ndarray, np.ndarray]:
+    """Moments in which two items were taken, the first of which pleased, and log-probabilities that tell which.
+
+    Both taken items are as likely to be engaged with, and more than the rest; one of them satisfies.
+    """
+    random = np.random.default_rng(seed)
+    columns = np.argsort(random.random((rows, width)), axis=1)
+    chosen, pleased = np.zeros((2, rows, width), bool)
+    np.put_along_axis(chosen, columns[:, :2], True, axis=1)
+    np.put_along_axis(pleased, columns[:, :1], True, axis=1)
+    engaged = np.where(chosen, -1.0, -3.0) + random.normal(0, 0.3, (rows, width))
+    satisfied = np.where(pleased, -0.1, -1.5) + random.normal(0, 0.1, (rows, width))
+    shape = (rows, width)
+    found = RankExamples(
+        user={"user_id": np.arange(rows)},
+        query={},
+        positions=np.tile(np.arange(width), (rows, 1)),
+        pair=np.zeros((*shape, 1), np.float32),
+        own=columns[:, 0],
+        candidate=np.ones(shape, bool),
+        chosen=chosen,
+        first=np.ones(rows, bool),
+        satisfied=np.ones(rows, np.int64),
+        users=np.arange(rows),
+        pleased=pleased,
+        taken=np.full(rows, 2),
+        place=np.zeros(shape, np.int16),
+        also=np.zeros(shape, bool),
+    )
+    return found, engaged, satisfied
+
+
+def test_gains_by_hand():
+    found, _, _ = examples(rows=1)
+    [taken] = [np.flatnonzero(found.chosen[0])]
+    scores = np.zeros((1, 12))
+    scores[0, taken[0]] = 1
+    ideal = 1 + 1 / np.log2(3)
+    before = taken[1] + (taken[1] < taken[0])  # ties keep the order of retrieval
+    expected = (1 + (1 / np.log2(before + 2) if before < 10 else 0)) / ideal
+    assert gains(scores, found, np.arange(1), found.chosen)[0] == pytest.approx(expected)
+
+
+def test_satisfaction_is_weighted_as_far_as_clicks_allow():
+    found, engaged, satisfied = examples()
+    rows = np.arange(len(found))
+    weight, front = tune_weight(engaged, satisfied, found, rows, max_click_loss=0.01)
+    assert [point["weight"] for point in front] == list(WEIGHTS)
+    assert [point["chosen"] for point in front].count(1.0) == 1
+    at = {point["weight"]: point for point in front}
+    assert weight > 0
+    assert at[weight]["ndcg@10"] >= 0.99 * at[0.0]["ndcg@10"]
+    assert at[weight]["satisfied_ndcg@10"] > 1.1 * at[0.0]["satisfied_ndcg@10"]
+    strict, _ = tune_weight(engaged, satisfied, found, rows, max_click_loss=0.0)
+    assert strict <= weight
+
+
+def test_what_tells_nothing_of_satisfaction_gets_no_weight():
+    found, engaged, _ = examples()
+    noise = np.random.default_rng(1).normal(-1, 0.1, engaged.shape)
+    assert tune_weight(engaged, noise, found, np.arange(len(found)), 0.01)[0] == 0
+    assert tune_weight(engaged[:0], noise[:0], found, np.arange(0), 0.01)[0] == 0
+
+
+def test_a_worse_click_order_is_never_chosen_beyond_the_bound():
+    """Satisfaction that contradicts clicks: the other ten items are said to satisfy more."""
+    found, engaged, satisfied = examples()
+    contrary = np.where(found.chosen & ~found.pleased, -20.0, satisfied)
+    weight, front = tune_weight(engaged, contrary, found, np.arange(len(found)), 0.01)
+    at = {point["weight"]: point for point in front}
+    assert at[6.0]["ndcg@10"] < 0.9 * at[0.0]["ndcg@10"]
+    assert at[weight]["ndcg@10"] >= 0.99 * at[0.0]["ndcg@10"]
+
+
+def test_quality_tells_every_objective():
+    found, engaged, satisfied = examples()
+    told = quality({"engaged": engaged, "satisfied": satisfied}, found, np.arange(len(found)), 0.01)
+    for head in ("engaged", "satisfied"):
+        assert {f"{head}_{name}" for name in ("auc", "log_loss", "ece")} <= set(told.metrics)
+    assert told.metrics["engaged_auc"] > 0.99
+    assert told.metrics["engaged_ece"] < 0.05
+    assert told.metrics["slate_satisfied_ndcg@10"] >= told.metrics["satisfied_ndcg@10"]
+
+
+def test_rare_items_and_rare_values_count_more():
+    found, _, _ = examples()
+    events = np.where(np.arange(12) < 6, 99.0, 0.0)
+    even = balance_weights(found, {}, events, 0.0, {})
+    assert (even == 1).all()
+    tail = balance_weights(found, {}, events, 0.5, {})
+    assert tail[0, 11] / tail[0, 0] == pytest.approx(10)
+    assert tail[found.chosen].mean() == pytest.approx(1, abs=0.05)
+    colour = {"item_colour": np.where(np.arange(12) < 9, 2, 3)}
+    rare = balance_weights(found, colour, events, 0.0, {"item_colour": 1.0})
+    share = (found.positions[found.chosen] < 9).mean()
+    assert rare[0, 11] / rare[0, 0] == pytest.approx(share / (1 - share), rel=1e-4)
