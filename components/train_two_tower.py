@@ -13,6 +13,7 @@ def train_two_tower(
     config: str,
     window: str,
     epochs: int,
+    workspace: str,
     features: Input[Dataset],
     towers: Output[Model],
     metrics: Output[Metrics],
@@ -24,6 +25,7 @@ def train_two_tower(
         config: the sections that the step reads, JSON.
         window: `twin` (events before the test window) or `release` (all events).
         epochs: overrides the config's; 0 takes the config's.
+        workspace: holds checkpoints while it runs.
         features: output of `build_features`.
         towers: SavedModels, item vectors and the candidates that they retrieve.
         metrics: losses and times.
@@ -34,4 +36,4 @@ def train_two_tower(
 
     with step_process():
         start = previous.path if previous else ""
-        record(metrics, run(config, window, epochs, features.path, towers.path, start))
+        record(metrics, run(config, window, epochs, workspace, features.path, towers.path, start))

@@ -80,7 +80,13 @@ def training(
             "build_features",
         ).outputs
         towers = trained(
-            train_two_tower(config=train_two_tower_config, window="twin", epochs=epochs, features=built["features"]),
+            train_two_tower(
+                config=train_two_tower_config,
+                window="twin",
+                epochs=epochs,
+                workspace=workspace,
+                features=built["features"],
+            ),
             "train_two_tower",
         ).outputs
         loaded = named(
@@ -114,6 +120,7 @@ def training(
                     config=train_two_tower_config,
                     window="release",
                     epochs=epochs,
+                    workspace=workspace,
                     features=built["features"],
                     previous=towers["towers"],
                 ),

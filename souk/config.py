@@ -250,29 +250,35 @@ class Split(Section):
 
 
 class BuildFeatures(Section):
-    """`history_length` is even: a query sees between half of it and all of it but one of a user's last events."""
+    """`history_length` is even: a query sees between half of it and all of it but one of a user's last events. `auto`
+    looks at how much users do (`souk.features.history`)."""
 
-    history_length: int = Field(default=64, ge=4, multiple_of=2)
+    history_length: Annotated[int, Field(ge=4, multiple_of=2)] | Literal["auto"] = "auto"
     text_buckets: int = Field(default=2048, ge=16)
     numeric_buckets: int = Field(default=16, ge=2)
 
 
 class TrainTwoTower(Section):
     """`id_dropout` and `user_dropout` hide item and user ids in training, so that content and history learn to do
-    without; `refresh_epochs` passes at `refresh_rate` × `learning_rate` take fitted towers through a new window."""
+    without; `refresh_epochs` passes at `refresh_rate` × `learning_rate` take fitted towers through a new window.
+
+    A batch holds `batch_rows` of the longest histories, or more of shorter ones. Each target is compared with
+    `negatives` uniform draws and the batch's other targets, or with all items where these are few. `epochs: auto`
+    follows from how many targets there are (`souk.models.fit_towers.epochs_for`).
+    """
 
     dim: int = Field(default=64, ge=4, multiple_of=4)
-    layers: int = Field(default=1, ge=0)
+    layers: int = Field(default=2, ge=0)
     heads: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
     user_dropout: float = Field(default=0.5, ge=0, lt=1)
     temperature: float = Field(default=0.15, gt=0)
-    epochs: int = Field(default=6, ge=1)
+    epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     refresh_epochs: int = Field(default=2, ge=1)
-    batch_rows: int = Field(default=32, ge=1)
+    batch_rows: int = Field(default=16, ge=1)
     negatives: int = Field(default=512, ge=1)
-    learning_rate: float = Field(default=6e-3, gt=0)
+    learning_rate: float = Field(default=4e-3, gt=0)
     refresh_rate: float = Field(default=0.3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     seed: int = 17

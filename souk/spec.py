@@ -145,7 +145,7 @@ class FeatureSpec:
     @property
     def history_length(self) -> int:
         """The padded length of a history, in tokens; at most one less is used."""
-        return self.build.history_length
+        return int(self.build.history_length)
 
     @property
     def hash(self) -> str:

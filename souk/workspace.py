@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def checkpoints(self) -> Path:
+        """Fits of the towers that go on where they were killed, by their inputs."""
+        return self.root / "checkpoints"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

@@ -75,7 +75,7 @@ def build_features(config, workspace, beam_runner, beam_options, tables, feature
     return {"rows": 1.0}
 """,
     "train_two_tower": """
-def train_two_tower(config, window, epochs, features, towers, previous=""):
+def train_two_tower(config, window, epochs, workspace, features, towers, previous=""):
     assert bool(previous) == (window == "release") and isinstance(epochs, int)
     small("train_two_tower", [config, window, epochs, features, previous], [towers])
     return {"loss": 1.0}

@@ -41,7 +41,7 @@ def train(config: DatasetConfig, out: Path) -> None:
     previous: dict[str, str] = {}
     for window in ("twin", "release"):
         towers, index, ranker = (path(f"{name}-{window}") for name in ("towers", "index", "ranker"))
-        train_two_tower(given("train_two_tower"), window, 0, features, towers, previous.get("towers", ""))
+        train_two_tower(given("train_two_tower"), window, 0, workspace, features, towers, previous.get("towers", ""))
         load_index(given("load_index"), features, towers, index)
         train_ranker(given("train_ranker"), window, features, towers, ranker, previous.get("ranker", ""))
         if window == "twin":

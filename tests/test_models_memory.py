@@ -15,7 +15,7 @@ from souk.features.records import read_records, write_records
 from souk.models.sequences import SHUFFLED_ROWS
 from tests.features_fixtures import CONFIG, bazaar_events, spec_of, write_tables
 
-TOWERS = TrainTwoTower(dim=8, epochs=1, refresh_epochs=1, layers=0, uniform_negatives=16)
+TOWERS = TrainTwoTower(dim=8, epochs=1, refresh_epochs=1, layers=0, negatives=16)
 RANKER = TrainRanker(candidates=10, negatives=2, epochs=1)
 PEAK = """
 import json, pathlib, re, sys
@@ -32,7 +32,7 @@ features = sys.argv[1]
 spec = read_spec(f"{features}/spec.json")
 transforms = {str(entity): load_transform(features, entity) for entity in Entity}
 sequences = Sequences.open(features, spec, transforms, read_catalogue(features, spec, transforms["item"]).ids)
-rows = sequences.trained(2**62).rows
+rows = len(sequences.trained(2**62).lengths)
 for batch in sequences.batches(256, 0, 2**62, seed=1):
     pass
 print(json.dumps([rows, peak()]))
@@ -44,7 +44,7 @@ STEPS = (
 from souk.steps.train_ranker import train_ranker
 from souk.steps.train_two_tower import train_two_tower
 towers, ranker, features, out = sys.argv[1:]
-train_two_tower(towers, "twin", 0, features, f"{out}/towers")
+train_two_tower(towers, "twin", 0, f"{out}/workspace", features, f"{out}/towers")
 of_towers = peak()
 train_ranker(ranker, "twin", features, f"{out}/towers", f"{out}/ranker")
 print(json.dumps([of_towers, peak()]))

@@ -28,7 +28,7 @@ from souk.state import Event, state_of
 from tests.models_fixtures import cycle_market, cycle_spec, write_features
 
 COUNT = 8  # candidates, fewer than there are
-TOWERS = TrainTwoTower(dim=8, layers=1, epochs=2, batch_rows=16, uniform_negatives=8, learning_rate=1e-2)
+TOWERS = TrainTwoTower(dim=8, layers=1, epochs=2, batch_rows=16, negatives=8, learning_rate=1e-2)
 RANKER = TrainRanker(hidden=(8,), cross_layers=1)
 BOUNDARY = "validation_start"
 

@@ -11,7 +11,7 @@ from souk.features.labels import Label, engaging, label
 from souk.spec import FeatureSpec
 from souk.state import Event, features_at, walk, window_start
 
-MAX_TARGETS = 64
+MAX_TARGETS = 64  # of a row, where a history is shorter
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Target:
 
 @dataclass(frozen=True)
 class SequenceRow:
-    """The targets of one user and hop, and the history that they share.
+    """The targets of one user whose windows begin at the same event, and the history that they share.
 
     Args:
         row_id: `user:hop:part`.
         user: raw user features.
         tokens: raw token features, the longest window of the row's targets.
-        targets: at most MAX_TARGETS, in order.
+        targets: at most MAX_TARGETS or the history length, in order.
     """
 
     row_id: str
@@ -51,7 +51,7 @@ class SequenceRow:
 def sequence_rows(
     user_id: str, events: Sequence[Event], profile: Mapping[str, Any], spec: FeatureSpec, end: int
 ) -> Iterator[SequenceRow]:
-    """A row for each hop of a history with targets in it; hops with many events of one time give several.
+    """A row for each start of a window with targets in it; one with many targets gives several.
 
     Args:
         user_id: the user.
@@ -67,7 +67,7 @@ def sequence_rows(
         if not engaging(event, spec):
             continue
         next_hop = window_start(state.count, spec.history_length) // (spec.history_length // 2)
-        if latest is not None and (next_hop != hop or len(targets) == max(64, spec.history_length)):
+        if latest is not None and (next_hop != hop or len(targets) == max(MAX_TARGETS, spec.history_length)):
             yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, tuple(targets))
             part, targets = (0 if next_hop != hop else part + 1), []
         hop = next_hop

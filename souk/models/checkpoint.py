@@ -27,7 +27,7 @@ class Checkpoint:
     def save(self, arrays: Mapping[str, np.ndarray], progress: Any) -> None:
         """Writes named arrays, and what JSON can say of the progress."""
         with placed(self.path) as fresh, fresh.open("wb") as file:
-            np.savez(file, **arrays, **{PROGRESS: np.array(json.dumps(progress))})
+            np.savez(file, **dict(arrays), **{PROGRESS: np.array(json.dumps(progress))})  # type: ignore[arg-type]
 
     def load(self) -> tuple[dict[str, np.ndarray], Any]:
         """The arrays and the progress of the last `save`; nothing and None where there was none."""

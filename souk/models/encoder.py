@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 
 import keras
 import tensorflow as tf
@@ -11,8 +10,6 @@ import tensorflow as tf
 MASKED = -1e9
 NEAR = 16  # distances below it have a bias of their own
 BUCKETS = 32  # biases by distance: beyond NEAR, four to each doubling
-POS = os.environ.get("POS", "1") == "1"
-REL = os.environ.get("REL", "1") == "1"
 
 
 class CausalEncoder(keras.layers.Layer):
@@ -38,8 +35,7 @@ class CausalEncoder(keras.layers.Layer):
 
     def call(self, tokens: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[rows, length, dim]` → `[rows, length, dim]`."""
-        x = tokens + self.positions(tf.range(tf.shape(tokens)[1])) if POS else tokens
-        x = self.drop(x, training=training)
+        x = self.drop(tokens + self.positions(tf.range(tf.shape(tokens)[1])), training=training)
         near = distances(tf.shape(tokens)[1])
         for block in self.blocks:
             x = block(x, near, training=training)
@@ -94,7 +90,7 @@ class CausalAttention(keras.layers.Layer):
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), num=3)
         scores = tf.matmul(query * size**-0.5, key, transpose_b=True)
         # a product with one-hot rows: the gradient of a gather would be a sum over each pair of positions
-        bias = tf.matmul(tf.one_hot(tf.reshape(near, [-1]), BUCKETS), self.bias) * (1.0 if REL else 0.0)
+        bias = tf.matmul(tf.one_hot(tf.reshape(near, [-1]), BUCKETS), self.bias)
         scores += tf.transpose(tf.reshape(bias, [length, length, self.heads]), [2, 0, 1])
         scores = tf.where(near >= 0, scores, MASKED)
         attended = tf.matmul(tf.nn.softmax(scores), value)

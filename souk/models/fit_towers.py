@@ -6,9 +6,8 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -18,6 +17,7 @@ from souk.config import TrainTwoTower
 from souk.errors import SoukError
 from souk.models.checkpoint import Checkpoint
 from souk.models.inputs import missing_rows
+from souk.models.judge import RetrievalJudge
 from souk.models.losses import sample_chance, sampled_softmax
 from souk.models.optimizer import RowAdamW
 from souk.models.sequences import Catalogue, Sequences, Trained
@@ -26,6 +26,8 @@ from souk.models.weights import named_weights
 from souk.spec import Entity
 
 FOREVER = 2**62
+SEEN = 20_000_000
+FEWEST_EPOCHS, MOST_EPOCHS = 4, 40
 WHOLE = 8  # a catalogue of so many times the uniform negatives is compared with as a whole
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
@@ -38,6 +40,14 @@ def new_towers(config: TrainTwoTower, sequences: Sequences, catalogue: Catalogue
     batch = next(iter(sequences.batches(1, 0, FOREVER)))
     model(batch, {name: value[:1] for name, value in catalogue.features.items()})
     return model
+
+
+def epochs_for(targets: int) -> int:
+    """How many passes a fit makes, where the config leaves it to the data.
+
+    So many that it sees SEEN targets in all: a small data set is learned in more passes, a large one in fewer.
+    """
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SEEN / max(1, targets))))
 
 
 def mark_seen(model: TwoTower, catalogue: Catalogue, sequences: Sequences, trained: Trained) -> None:
@@ -55,19 +65,6 @@ def _marks(size: int, ids: np.ndarray) -> np.ndarray:
     marks = np.zeros(size, np.float32)
     marks[ids] = 1
     return marks
-
-
-@dataclass(frozen=True)
-class Judged:
-    """How a fit is judged while it goes on, so that its best epoch is kept.
-
-    Args:
-        score: gives a figure of the towers as they are, the higher the better.
-        name: of the figure.
-    """
-
-    score: Callable[[], float]
-    name: str
 
 
 class TowerFit:
@@ -99,16 +96,21 @@ class TowerFit:
         self._fits = 0
 
     def fit(
-        self, end: int, epochs: int, rate: float, report: Callable[[str], None], judged: Judged | None = None
+        self,
+        end: int,
+        epochs: int | Literal["auto"],
+        rate: float,
+        report: Callable[[str], None],
+        judge: RetrievalJudge | None = None,
     ) -> list[dict[str, float]]:
         """Fits the towers on the targets before `end`.
 
         Args:
             end: UTC epoch milliseconds.
-            epochs: passes over the rows.
+            epochs: passes over the rows; `auto` for those of `epochs_for`.
             rate: the highest learning rate.
             report: takes a line of progress.
-            judged: how the epoch to keep is chosen; None keeps the last.
+            judge: the epoch that it finds best is kept, of the second half of them; None keeps the last.
 
         Returns:
             per epoch: `loss`, `seconds` and the judge's figure.
@@ -123,6 +125,8 @@ class TowerFit:
         self._known.assign([i for i, item in enumerate(self.catalogue.ids) if item in trained.items])
         self._frequency.assign(trained.frequency / trained.frequency.sum())
         steps = self.sequences.steps(trained, self.config.batch_rows)
+        if epochs == "auto":
+            epochs = epochs_for(int(trained.frequency.sum()))
         self._fits += 1
         history, best = self._resume(report)
         schedule = itertools.islice(_schedule(rate, epochs * steps), len(history) * steps, None)
@@ -132,10 +136,10 @@ class TowerFit:
             loss = self._epoch(self.sequences.batches(self.config.batch_rows, 0, end, seed), schedule, epoch)
             history.append({"loss": loss, "seconds": time.monotonic() - began})
             told = ""
-            if judged and 2 * epoch >= epochs:
-                history[-1][judged.name] = judged.score()
-                told = f", {judged.name} {history[-1][judged.name]:.4f}"
-                if history[-1][judged.name] >= max(each.get(judged.name, -1.0) for each in history):
+            if judge and 2 * epoch >= epochs:
+                history[-1][judge.name] = judge.score(self.model)
+                told = f", {judge.name} {history[-1][judge.name]:.4f}"
+                if history[-1][judge.name] >= max(each.get(judge.name, -1.0) for each in history):
                     best = self._weights()
             report(f"epoch {epoch}/{epochs}: loss {loss:.4f}{told}, {history[-1]['seconds']:.1f} s")
             self._save(history, best)

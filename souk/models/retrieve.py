@@ -121,9 +121,9 @@ def write_candidates(
     """
     everything = Path(features) / "examples.parquet"
     items = ItemTable.load(features, boundary, vectors)
-    excluded = _exclusions(everything, examples, sequences.spec)
-    hidden = _never_to_be_had(everything, catalogue, items.position)
-    moments, found, sources = _moments(examples), _Found(len(examples)), Sources(items)
+    excluded = exclusions(everything, examples, sequences.spec)
+    hidden = never_to_be_had(everything, catalogue, items.position)
+    moments, found, sources = moments_of(examples), _Found(len(examples)), Sources(items)
     asked = _asked(moments, examples, sequences, items)
     step = max(1, SCORES // max(1, len(catalogue.ids)))
     for start in range(0, len(moments), step):
@@ -149,7 +149,8 @@ def _candidates(
     return merged({TOWERS: top(np.where(shown, scores, -np.inf), RETRIEVED), **lists}, RETRIEVED).positions
 
 
-def _never_to_be_had(everything: Path, catalogue: Catalogue, position: Mapping[str, int]) -> np.ndarray:
+def never_to_be_had(everything: Path, catalogue: Catalogue, position: Mapping[str, int]) -> np.ndarray:
+    """`[items] bool`: not available, and in no example."""
     hidden = ~catalogue.available
     for batch in pq.ParquetFile(everything).iter_batches(columns=["item_id"]):
         hidden[[position[item] for item in pc.unique(batch["item_id"]).to_pylist()]] = False
@@ -157,7 +158,7 @@ def _never_to_be_had(everything: Path, catalogue: Catalogue, position: Mapping[s
 
 
 @dataclass(frozen=True)
-class _Moment:
+class Moment:
     """The examples of one user and time: their rows, events and items."""
 
     user: str
@@ -167,11 +168,12 @@ class _Moment:
     items: list[str] = field(default_factory=list)
 
 
-def _moments(examples: pa.Table) -> list[_Moment]:
-    moments: dict[tuple[str, int], _Moment] = {}
+def moments_of(examples: pa.Table) -> list[Moment]:
+    """The examples of `draw_examples` by user and time, in their order."""
+    moments: dict[tuple[str, int], Moment] = {}
     names = ("user_id", "timestamp", "event_id", "item_id")
     for row, (user, time, event, item) in enumerate(zip(*(examples[n].to_pylist() for n in names), strict=True)):
-        moment = moments.setdefault((user, time), _Moment(user, time))
+        moment = moments.setdefault((user, time), Moment(user, time))
         moment.rows.append(row)
         moment.events.append(event)
         moment.items.append(item)
@@ -179,7 +181,7 @@ def _moments(examples: pa.Table) -> list[_Moment]:
 
 
 def _asked(
-    moments: Sequence[_Moment], examples: pa.Table, sequences: Sequences, items: ItemTable
+    moments: Sequence[Moment], examples: pa.Table, sequences: Sequences, items: ItemTable
 ) -> dict[str, PairQuery]:
     """The query of each moment, by its first event."""
     times = examples["timestamp"].to_numpy()
@@ -188,7 +190,7 @@ def _asked(
     return {target.event_id: target.pair_query(items) for target in targets}
 
 
-def _exclusions(everything: Path, examples: pa.Table, spec: FeatureSpec) -> Callable[[_Moment], set[str]]:
+def exclusions(everything: Path, examples: pa.Table, spec: FeatureSpec) -> Callable[[Moment], set[str]]:
     """A function that gives the items that the repeat rule excludes at a moment of `examples`."""
     history: dict[str, tuple[list[int], list[str]]] = {}
     if spec.repeat.rule != "always":
@@ -199,7 +201,7 @@ def _exclusions(everything: Path, examples: pa.Table, spec: FeatureSpec) -> Call
             times.append(time)
             items.append(item)
 
-    def excluded(moment: _Moment) -> set[str]:
+    def excluded(moment: Moment) -> set[str]:
         times, items = history.get(moment.user, ([], []))
         before = bisect_left(times, moment.time)
         engaged = dict(zip(items[:before], times[:before], strict=True))
@@ -217,7 +219,7 @@ class _Found:
         self._rows: list[np.ndarray] = [np.zeros(0, np.int32)] * examples
         self._scores: list[np.ndarray] = [np.zeros(0, np.float32)] * examples
 
-    def add(self, moment: _Moment, own: list[float], best: np.ndarray, scores: np.ndarray, mine: list[int]) -> None:
+    def add(self, moment: Moment, own: list[float], best: np.ndarray, scores: np.ndarray, mine: list[int]) -> None:
         best, scores = best.astype(np.int32), scores.astype(np.float32)
         for row, score, place in zip(moment.rows, own, mine, strict=True):
             self._own[row], self._rows[row], self._scores[row] = score, best, scores

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import os
-
 import keras
 import tensorflow as tf
 
@@ -15,8 +13,6 @@ from souk.config import TrainTwoTower
 from souk.models.encoder import CausalEncoder
 from souk.models.inputs import KNOWN, UNKNOWN, FeatureEncoder, TransformedFeature
 
-QUERY = os.environ.get("QUERY", "all")
-USERID = os.environ.get("USERID", "1") == "1"
 Inputs = Mapping[str, tf.Tensor]
 
 
@@ -141,7 +137,7 @@ class QueryTower(keras.layers.Layer):
             `[rows, queries, dim] float32`.
         """
         history = self._history(token, visible, training)
-        who = self.users(user["user_id"] if USERID else tf.ones_like(user["user_id"]), training=training)
+        who = self.users(user["user_id"], training=training)
         if self.profile is not None:
             who = tf.concat([who, self.profile(user)], -1)
         who = tf.repeat(who[:, tf.newaxis], tf.shape(visible)[1], axis=1)

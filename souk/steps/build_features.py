@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from souk.config import parse_step_config
+from souk.features.history import history_length
 from souk.features.impressions import write_impressions
 from souk.features.pipeline import Runner, build
 from souk.features.windows import read_windows
@@ -33,6 +35,10 @@ def build_features(
     """
     sections = parse_step_config("build_features", config)
     spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
+    if sections.build_features.history_length == "auto":
+        length = history_length(Path(tables) / "events.parquet", spec)
+        spec = replace(spec, build=spec.build.model_copy(update={"history_length": length}))
+        report(f"history length: {length} events")
     started = time.monotonic()
     counts = build(Path(tables), Path(features), spec, sections.split, Runner.parse(beam_runner, beam_options))
     start = read_windows(Path(features) / "windows.json").validation_start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,22 +14,25 @@ from souk.config import TrainTwoTower, parse_step_config
 from souk.errors import SoukError, unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
+from souk.folders import remove
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import Transform, read_transformed
+from souk.models.judge import RetrievalJudge
 from souk.models.retrieve import RETRIEVED, draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import load_weights, save_weights
 from souk.progress import report
 from souk.spec import Entity, read_spec
+from souk.workspace import Workspace
 
 # By window: the boundary that the first fit ends at, and the one that the towers are fitted up to in the end.
 BOUNDARIES = {"twin": ("validation_start", "test_start"), "release": ("test_start", "end")}
 
 
 def train_two_tower(
-    config: str, window: str, epochs: int, features: str, towers: str, previous: str = ""
+    config: str, window: str, epochs: int, workspace: str, features: str, towers: str, previous: str = ""
 ) -> dict[str, float]:
     """Fits the towers on the events before a boundary, retrieves for the window after it, and goes on through it.
 
@@ -36,6 +40,7 @@ def train_two_tower(
         config: `DatasetConfig.for_step("train_two_tower")`.
         window: "twin" (fitted up to `test_start`) or "release" (continues a twin up to `end`).
         epochs: of the first fit; 0 for those of the config.
+        workspace: holds the checkpoints, from which a run with the same inputs goes on if it is killed.
         features: the folder of `build_features`.
         towers: the folder to write.
         previous: a towers folder to continue from: with it, there is no first fit.
@@ -56,15 +61,18 @@ def train_two_tower(
     sequences = Sequences.open(features, spec, transforms, catalogue.ids)
     model = new_towers(settings, sequences, catalogue, TowerShape(read_transformed(features), spec.history_length))
     boundary, end = (getattr(windows, name) for name in BOUNDARIES[window])
-    fit, history = TowerFit(model, sequences, catalogue, settings), []
+    inputs = digest_of_inputs(config, window, epochs, features, previous)
+    checkpoints = Workspace(Path(workspace)).checkpoints / inputs
+    fit, history = TowerFit(model, sequences, catalogue, settings, checkpoints), []
+    examples = draw_examples(features, boundary, end, settings.seed)
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
     else:
-        history = fit.fit(boundary, epochs or settings.epochs, settings.learning_rate, report)
+        judge = RetrievalJudge(features, examples, catalogue, sequences, settings.seed)
+        history = fit.fit(boundary, epochs or settings.epochs, settings.learning_rate, report, judge)
     out = Path(towers)
     out.mkdir(parents=True, exist_ok=True)
     report("retrieving candidates for the ranker")
-    examples = draw_examples(features, boundary, end, settings.seed)
     vectors = item_vectors(model, catalogue)
     queries = query_vectors(model, sequences, boundary, end, examples["event_id"].to_pylist())
     np.save(out / "candidate_vectors.npy", vectors)
@@ -84,7 +92,20 @@ def train_two_tower(
     }
     record = {"window": window, "boundary": boundary, "trained_until": end, "history": history, "metrics": metrics}
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    remove(checkpoints)
     return metrics
+
+
+def digest_of_inputs(config: str, window: str, epochs: int, features: str, previous: str) -> str:
+    """Names all that a fit depends on: twelve hex digits."""
+    folder = Path(features)
+    named = [folder / name for name in ("spec.json", "windows.json", "items.parquet", "transform/features.json")]
+    digest = hashlib.sha256(json.dumps([config, window, epochs]).encode())
+    weights = [Path(previous) / "weights.npz"] if previous else []
+    for path in (*named, *sorted((folder / "sequences").glob("*.tfrecord")), *weights):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
 
 
 def _save(

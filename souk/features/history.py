@@ -1,0 +1,34 @@
+"""How long a history the models look at, where the config leaves it to the data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.spec import FeatureSpec
+
+LENGTHS = (32, 64, 128)
+SHARE = 75  # percent of the users whose whole history is to fit
+
+
+def history_length(events: str | Path, spec: FeatureSpec) -> int:
+    """The smallest of LENGTHS that holds all events of SHARE percent of the users, or the largest.
+
+    Powers of two, so that a data set that grows keeps its length, and with it its features, most of the time.
+
+    Args:
+        events: the accepted events, a Parquet file.
+        spec: says which event types make a history.
+    """
+    kinds = pa.array([str(kind) for kind in spec.history_events])
+    counts: Counter[str] = Counter()
+    for batch in pq.ParquetFile(events).iter_batches(columns=["user_id", "event_type"]):
+        users = batch["user_id"].filter(pc.is_in(batch["event_type"], kinds))
+        counts.update({row["values"]: row["counts"] for row in pc.value_counts(users).to_pylist()})
+    wanted = np.percentile([*counts.values()], SHARE) if counts else 0
+    return next((length for length in LENGTHS if length >= wanted), LENGTHS[-1])

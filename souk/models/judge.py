@@ -1,0 +1,74 @@
+"""Judges towers while they are fitted: how well they retrieve for moments of the window after the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from souk.metrics import query_metric, target_ranks
+from souk.models.retrieve import Moment, exclusions, item_vectors, moments_of, never_to_be_had
+from souk.models.sequences import Catalogue, Sequences
+from souk.models.towers import TwoTower
+
+MOMENTS = 1000
+BATCH_ROWS = 64
+
+
+class RetrievalJudge:
+    """NDCG@10 of the whole catalogue at a draw of at most MOMENTS moments, averaged over moments.
+
+    Args:
+        features: the features folder.
+        examples: of the window, from `draw_examples`.
+        catalogue: the items.
+        sequences: the rows.
+        seed: of the draw.
+    """
+
+    name = "ndcg@10"
+
+    def __init__(
+        self, features: str | Path, examples: pa.Table, catalogue: Catalogue, sequences: Sequences, seed: int
+    ) -> None:
+        every = moments_of(examples)
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(every))[:MOMENTS])
+        self._moments = [every[place] for place in drawn.tolist()]
+        self._catalogue = catalogue
+        file = Path(features) / "examples.parquet"
+        self._position = {item: place for place, item in enumerate(catalogue.ids)}
+        self._hidden = never_to_be_had(file, catalogue, self._position)
+        self._excluded = exclusions(file, examples, sequences.spec)
+        times = [moment.time for moment in self._moments]
+        self._batches = sequences.batches(BATCH_ROWS, min(times), max(times) + 1)
+        self._vectors: Any = None
+
+    def score(self, model: TwoTower) -> float:
+        """The figure of the towers as they are."""
+        queries, vectors = self._queries(model), item_vectors(model, self._catalogue)
+        ranks = [self._ranks(moment, vectors @ queries[moment.events[0]]) for moment in self._moments]
+        return float(np.mean(query_metric(self.name, ranks)))
+
+    def _queries(self, model: TwoTower) -> Mapping[str, np.ndarray]:
+        if self._vectors is None:
+            self._vectors = tf.function(
+                lambda batch: model.query_tower(batch["user"], batch["token"], batch["query"], batch["visible"]),
+                input_signature=[self._batches.element_spec],
+            )
+        wanted = {moment.events[0] for moment in self._moments}
+        found: dict[str, np.ndarray] = {}
+        for batch in self._batches:
+            names = [event.decode() for event in batch["event_id"].numpy()[batch["counts"].numpy()]]
+            if not wanted.isdisjoint(names):
+                vectors = self._vectors(batch).numpy()[batch["counts"].numpy()]
+                found.update((event, vector) for event, vector in zip(names, vectors, strict=True) if event in wanted)
+        return found
+
+    def _ranks(self, moment: Moment, scores: np.ndarray) -> np.ndarray:
+        scores[self._hidden | (self._catalogue.created_at > moment.time)] = -np.inf
+        scores[[self._position[item] for item in self._excluded(moment) if item in self._position]] = -np.inf
+        return target_ranks(scores, np.unique([self._position[item] for item in moment.items]))
