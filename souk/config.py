@@ -292,10 +292,10 @@ class LoadIndex(Section):
 
 
 class TrainRanker(Section):
-    """`straight_epochs` passes fit the straight path, at most `epochs` more the body of `experts`, which sees
-    `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight of satisfaction may cost.
-    `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more. `debias` takes the place
-    in a logged slate out of what a click says."""
+    """`straight_epochs` passes fit the straight path; from `body_lists` lists on, at most `epochs` more fit the body
+    of `experts`, which sees `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight of
+    satisfaction may cost. `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more.
+    `debias` takes the place in a logged slate out of what a click says."""
 
     candidates: int = Field(default=200, ge=10, le=500)
     negatives: int = Field(default=100, ge=1)
@@ -304,6 +304,7 @@ class TrainRanker(Section):
     cross_layers: int = Field(default=1, ge=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     straight_epochs: int = Field(default=3, ge=1)
+    body_lists: int = Field(default=1000, ge=0)
     epochs: int = Field(default=6, ge=0)
     batch_rows: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)

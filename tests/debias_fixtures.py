@@ -1,7 +1,13 @@
-"""Rankers of simulated logs, scored by the truth: the same users and items, shown by policies of different fairness."""
+"""Rankers of simulated logs, scored by the truth: the same users and items, shown by policies of different fairness.
+
+`python -m tests.debias_fixtures USERS ITEMS DAYS` prints the true NDCG@10 of each (docs/models.md).
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +70,16 @@ def simulated(folder: Path, share: float, size: Size) -> Simulated:
     return Simulated(folder)
 
 
+def compared(folder: Path, size: Size) -> dict[str, float]:
+    """The true NDCG@10 of rankers of random slates, and of biased ones with and without their places."""
+    fair, biased = Log(simulated(folder / "fair", 1.0, size)), Log(simulated(folder / "biased", 0.15, size))
+    return {
+        "random slates": fair.true_ndcg(*fair.ranker(debias=True)),
+        "biased slates, places taken out": biased.true_ndcg(*biased.ranker(debias=True)),
+        "biased slates": biased.true_ndcg(*biased.ranker(debias=False)),
+    }
+
+
 @dataclass(frozen=True)
 class Log:
     """Requests with a click, as a ranker's examples, and what is true of some more."""
@@ -74,7 +90,6 @@ class Log:
         """`[rows, columns, P]`: what a retriever knows of taste, a noisy sign of quality and price, and age."""
         world = self.data.truth.world
         noise = np.random.default_rng(5).normal(size=(2, len(world.items.ids)))
-        chances = odds(world, users, items, times)
         pair = np.zeros((*items.shape, len(PAIR_FEATURES)), np.float32)
         liked = world.users.tastes[0][users[:, None], world.items.leaf[items]]
         pair[..., PAIR_FEATURES.index("score")] = liked
@@ -82,7 +97,6 @@ class Log:
         pair[..., PAIR_FEATURES.index("satisfied_rate")] = -world.items.bait[items] + 0.1 * noise[1][items]
         pair[..., PAIR_FEATURES.index("age")] = np.log1p((times[:, None] - world.items.created_at[items]) / 86_400_000)
         pair[..., PAIR_FEATURES.index("age_known")] = 1
-        assert chances.click.shape == items.shape
         return pair
 
     def examples(self) -> RankExamples:
@@ -141,3 +155,8 @@ class Log:
         found = np.take_along_axis(gain, np.argsort(-scores, axis=1, kind="stable")[:, :k], axis=1) @ discount
         ideal = -np.sort(-gain, axis=1)[:, :k] @ discount
         return float((found / ideal).mean())
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        print(json.dumps(compared(Path(place), Size(*map(int, sys.argv[1:4]), 1))))

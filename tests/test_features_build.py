@@ -12,10 +12,14 @@ import pandas as pd
 import pytest
 
 from souk.errors import SoukError
+from souk.features.co_visitation import LIVES
 from souk.features.pipeline import Runner
 from souk.features.records import pad, read_records
+from souk.features.rules import BACK, DISTANCE, SUPPORT
 from souk.features.transform import load_transform
+from souk.features.trends import half_life, trends
 from souk.features.windows import read_windows
+from souk.sources.rows import SparseRows
 from souk.spec import Entity, read_spec
 from souk.state import Event, features_at, state_of
 from souk.state_rows import profile_of
@@ -156,6 +160,34 @@ def test_tables_beside_the_rows(features):
             assert part.satisfied_rate[item] == pytest.approx((labels.sum() + 10 * mean) / (len(labels) + 10))
 
 
+def test_rules_are_those_of_the_plain_way(features):
+    """Every pair of events of a user, one by one."""
+    ids = list(pd.read_parquet(features / "items.parquet").item_id)
+    windows = read_windows(features / "windows.json")
+    items = np.array([ids.index(event["item_id"]) for event in ENGAGING])
+    times = np.array([event["timestamp"] for event in ENGAGING])
+    early = times < windows.validation_start
+    half = half_life(items[early], times[early], len(ids))
+    for name in ("validation_start", "test_start", "end"):
+        rows = SparseRows.load(features / "co_visitation" / f"{name}.npz", len(ids))
+        votes, events, end = np.zeros((len(ids), len(ids))), np.zeros(len(ids)), getattr(windows, name)
+        for history in histories().values():
+            seen = [e for e in history if e.timestamp < end and e.event_type != "impression"]
+            for later, event in enumerate(seen):
+                aged = 0.5 ** ((end - event.timestamp) / (LIVES * half))
+                events[ids.index(event.item_id)] += 1
+                for steps, earlier in enumerate(reversed(seen[max(0, later - DISTANCE) : later]), 1):
+                    if earlier.item_id != event.item_id:
+                        pair = ids.index(earlier.item_id), ids.index(event.item_id)
+                        votes[pair] += aged * (event.event_type in ("click", "purchase")) / steps
+                        back = 1 if earlier.timestamp == event.timestamp else BACK
+                        votes[pair[::-1]] += aged * back * (earlier.event_type in ("click", "purchase")) / steps
+        row, item, weight = rows.gather(np.arange(len(ids)))
+        assert len(row) == np.count_nonzero(votes) > 100
+        plain = votes[row, item] / np.sqrt(events[row] + SUPPORT) * trends(items, times, len(ids), end, half)[item]
+        np.testing.assert_allclose(weight, plain, rtol=1e-5)
+
+
 def changed_future(time):
     """The same events before `time`; from it on, other users do other things with other items."""
     chance = random.Random(9)
@@ -192,6 +224,10 @@ def test_a_planted_future_changes_nothing_before_it(features, tmp_path):
     early = [table[table.boundary != "end"].reset_index(drop=True) for table in counters]
     pd.testing.assert_frame_equal(*early)
     assert not counters[0].equals(counters[1])
+    for part in ("co_visitation", "segment_popular"):
+        for boundary in ("validation_start", "test_start", "end"):
+            was, became = (folder.joinpath(part, f"{boundary}.npz").read_bytes() for folder in (features, planted))
+            assert (was == became) == (boundary != "end"), (part, boundary)
     for entity in Entity:
         graphs = [folder / "transform" / entity / "transform_fn" for folder in (features, planted)]
         for part in ("assets", "variables"):

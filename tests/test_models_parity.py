@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import Repeat, TrainRanker, TrainTwoTower
+from souk.models.calibration import Calibration
 from souk.models.export import ServedQueryTower, ServedRanker
-from souk.models.fit_ranker import new_ranker
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import read_transformed
 from souk.models.rank_examples import read_rank_examples
+from souk.models.rank_scoring import new_ranker
 from souk.models.ranker import HEADS, Ranker
 from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
@@ -72,12 +73,13 @@ class Trained:
         ServedQueryTower(towers, self.transforms, self.spec).save(self.folder / "query_tower")
 
     def _make_ranker(self):
-        """Random heads: an untrained one would not show what it is given."""
+        """Random weights: an untrained one would not show what it is given."""
         keras.utils.set_random_seed(5)
         self.ranker = new_ranker(Ranker(self.shape, RANKER), self.examples, self.catalogue)
-        for head in self.ranker.heads.values():
-            head.kernel.assign(keras.random.normal(head.kernel.shape))
-        served = ServedRanker(self.ranker, self.transforms, self.spec, dict.fromkeys(HEADS, (1.0, 0.0)))
+        for layer in (*self.ranker.straight.values(), self.ranker.level, *self.ranker.body.heads.values()):
+            layer.kernel.assign(keras.random.normal(layer.kernel.shape) / 4)
+        plain = dict.fromkeys(HEADS, Calibration(0.0, (), (1.0,)))
+        served = ServedRanker(self.ranker, self.transforms, self.spec, plain, with_body=True)
         served.save(self.folder / "ranker")
 
     def bundle(self):
@@ -157,6 +159,7 @@ def test_the_served_probabilities_are_those_of_the_inputs_of_training(trained, s
         name: values.numpy()[examples.positions[row, column]] for name, values in trained.catalogue.features.items()
     }
     logits = trained.ranker(examples.user, examples.query, item, examples.pair[row, column], row)
+    logits["engaged"] += logits["level"]
     for head in HEADS:
         found = np.concatenate([ranking.heads[head] for ranking in rankings])
         assert np.ptp(found) > 0.05

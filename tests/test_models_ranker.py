@@ -179,13 +179,13 @@ def test_ndcg_by_hand(ranked):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", [False, True])
-def test_untrained_it_keeps_the_order_of_retrieval_and_trained_it_beats_it(ranked, tmp_path, monkeypatch, body):
+def test_untrained_it_keeps_the_order_of_retrieval_and_trained_it_beats_it(ranked, tmp_path, body):
     """The next item of the circle is never among the last events, and the even items satisfy."""
-    monkeypatch.setattr("souk.models.fit_ranker.BODY_LISTS", 50 if body else 10_000)
+    config = CONFIG.model_copy(update={"body_lists": 50 if body else 10_000})
     examples = ranked.examples()
     lines = []
     model = ranked.ranker(examples)
-    fit = fit_ranker(model, ranked.lists(model, examples), ranked.catalogue, CONFIG, lines.append)
+    fit = fit_ranker(model, ranked.lists(model, examples), ranked.catalogue, config, lines.append)
     held_out = split_users(examples.users, CONFIG.seed)[1]
     order = retrieval_order(examples, held_out)
     assert (
@@ -199,7 +199,7 @@ def test_untrained_it_keeps_the_order_of_retrieval_and_trained_it_beats_it(ranke
     chosen = examples.chosen[:, :-1]
     assert served["engaged"].mean() == pytest.approx(chosen.mean(), abs=0.02)
     again = ranked.ranker(examples)
-    fit_ranker(again, ranked.lists(again, examples), ranked.catalogue, CONFIG, lines.append)
+    fit_ranker(again, ranked.lists(again, examples), ranked.catalogue, config, lines.append)
     for name, variable in named_weights(model).items():
         np.testing.assert_array_equal(variable.numpy(), named_weights(again)[name].numpy(), err_msg=name)
 

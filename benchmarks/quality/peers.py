@@ -152,7 +152,7 @@ PEERS = (
             "length": (50, 100),
             "factors": (64, 128),
             "dropout": (0.2, 0.4),
-            "negatives": (256, 0),
+            "negatives": (0, 256),  # the full softmax is the faster one where items are few
             "layers": ("sasrec", "ligr"),
             "heads": (2, 1),
         },

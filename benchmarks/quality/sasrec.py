@@ -59,7 +59,7 @@ class SasRec:
         blocks: int = 2,
         heads: int = 2,
         dropout: float = 0.2,
-        negatives: int = 256,
+        negatives: int = 0,
         learning_rate: float = 1e-3,
         layers: str = "sasrec",
         batch: int = 128,

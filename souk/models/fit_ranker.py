@@ -28,7 +28,6 @@ STRAIGHT_STEPS = 250  # at least, for the straight path, in at most STRAIGHT_EPO
 STRAIGHT_EPOCHS = 40
 STRAIGHT_RATE = 0.03
 STRAIGHT_DECAY = 1e-2  # of its weights towards where they began
-BODY_LISTS = 1000  # with fewer lists the body is left out: it would learn them by heart
 PATIENCE = 2  # epochs without a better one
 STAGES = ("start", "straight path", "with the body")
 
@@ -93,7 +92,7 @@ def fit_ranker(
         steps = math.ceil(count / config.batch_rows)
         epochs = min(STRAIGHT_EPOCHS, max(config.straight_epochs, math.ceil(STRAIGHT_STEPS / steps)))
         fit.stage(False, fitted, epochs, STRAIGHT_RATE)
-        if count >= BODY_LISTS and config.epochs:
+        if count >= config.body_lists and config.epochs:
             fit.stage(True, fitted, config.epochs, config.learning_rate)
     with_body = fit.restore()
     found = quality(fit.score(held_out), lists.examples, held_out, config.max_click_loss)
