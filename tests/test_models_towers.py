@@ -14,6 +14,7 @@ from souk.errors import SoukError
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, mark_seen, new_towers
 from souk.models.inputs import UNKNOWN, read_transformed
+from souk.models.judge import RetrievalJudge
 from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
@@ -87,6 +88,49 @@ def test_the_best_next_item_is_found(market, fitted):
     best = {event: market.catalogue.ids[int(np.argmax(vectors @ query))] for event, query in queries.items()}
     assert len(best) == ((market.events["timestamp"] >= start) & (market.events["timestamp"] < end)).sum()
     assert np.mean([best[event] == wanted[event] for event in best]) > 0.95
+
+
+@pytest.mark.slow
+def test_the_judge_is_the_plain_ndcg_of_the_window(market, fitted):
+    start, end = market.windows["validation_start"], market.windows["test_start"]
+    examples = draw_examples(market.folder, start, end, seed=1)
+    vectors, queries = item_vectors(fitted, market.catalogue), query_vectors(fitted, market.sequences, start, end)
+    position = {item: place for place, item in enumerate(market.catalogue.ids)}
+    plain = []
+    for event, item in zip(examples["event_id"].to_pylist(), examples["item_id"].to_pylist(), strict=True):
+        scores = vectors @ queries[event]
+        rank = 1 + (scores > scores[position[item]]).sum()
+        plain.append(1 / np.log2(1 + rank) if rank <= 10 else 0.0)
+    judge = RetrievalJudge(market.folder, examples, market.catalogue, market.sequences, seed=1)
+    assert judge.score(fitted) == pytest.approx(np.mean(plain), abs=1e-6)
+    assert judge.score(market.towers()) < judge.score(fitted)
+    few = RetrievalJudge(market.folder, examples, market.catalogue, market.sequences, seed=1, count=3)
+    assert 0 <= few.score(fitted) <= 1
+
+
+class Told:
+    """A judge that says what it was told to, and remembers the towers that it saw."""
+
+    name = "ndcg@10"
+
+    def __init__(self, *scores):
+        self.scores, self.seen = list(scores), []
+
+    def score(self, model):
+        self.seen.append(arrays(model))
+        return self.scores[len(self.seen) - 1]
+
+
+@pytest.mark.slow
+def test_the_epoch_that_the_judge_finds_best_is_kept(market):
+    model, judge = market.towers(), Told(0.2, 0.4, 0.3)
+    fit = TowerFit(model, market.sequences, market.catalogue, CONFIG)
+    history = fit.fit(market.windows["validation_start"], 5, CONFIG.learning_rate, lambda _: None, judge)
+    assert [epoch.get("ndcg@10") for epoch in history] == [None, None, 0.2, 0.4, 0.3]  # the second half
+    kept, last = arrays(model), judge.seen[2]
+    for name, array in judge.seen[1].items():
+        np.testing.assert_array_equal(kept[name], array)
+    assert any(np.any(kept[name] != last[name]) for name in kept)
 
 
 @pytest.mark.slow

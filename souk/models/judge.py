@@ -20,7 +20,7 @@ BATCH_ROWS = 64
 
 
 class RetrievalJudge:
-    """NDCG@10 of the whole catalogue at a draw of at most MOMENTS moments, averaged over moments.
+    """NDCG@10 of the whole catalogue at a draw of moments, averaged over moments.
 
     Args:
         features: the features folder.
@@ -28,15 +28,22 @@ class RetrievalJudge:
         catalogue: the items.
         sequences: the rows.
         seed: of the draw.
+        count: at most so many moments.
     """
 
     name = "ndcg@10"
 
     def __init__(
-        self, features: str | Path, examples: pa.Table, catalogue: Catalogue, sequences: Sequences, seed: int
+        self,
+        features: str | Path,
+        examples: pa.Table,
+        catalogue: Catalogue,
+        sequences: Sequences,
+        seed: int,
+        count: int = MOMENTS,
     ) -> None:
         every = moments_of(examples)
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(every))[:MOMENTS])
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(every))[:count])
         self._moments = [every[place] for place in drawn.tolist()]
         self._catalogue = catalogue
         file = Path(features) / "examples.parquet"
