@@ -14,6 +14,7 @@ NEEDS = {
     "deploy": ("deploy",),
     "drift-demo": ("serve",),
     "evaluate": ("train", "serve"),
+    "explain": ("serve",),
     "init": ("preprocess",),
     "recommend": ("serve",),
     "run": ("pipeline", "preprocess", "train", "index", "deploy"),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from souk.models.calibration import Calibration
+from souk.models.explain import by_raw, nothing_known, ranker_parts, tower_parts
 from souk.models.inputs import Transform
-from souk.models.ranker import Ranker
+from souk.models.ranker import HEADS, Ranker
 from souk.models.towers import TwoTower
 from souk.pairs import PAIR_FEATURES
 from souk.spec import Entity, Feature, FeatureSpec
@@ -45,10 +46,31 @@ class ServedQueryTower(tf.Module):
         }
 
     def save(self, path: str | Path) -> None:
-        """Writes the SavedModel with the signature `serve`."""
-        tf.saved_model.save(
-            self, str(path), signatures={"serve": tf.function(self.serve).get_concrete_function(**self._signature)}
-        )
+        """Writes the SavedModel with the signatures `serve` and `explain`."""
+        way = {
+            "item": tf.TensorSpec([self.tower.dim], tf.float32, name="item"),
+            "alpha": tf.TensorSpec([None], tf.float32, name="alpha"),
+        }
+        write(self, path, serve=(self.serve, self._signature), explain=(self.explain, self._signature | way))
+
+    def explain(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the inputs of one request add to its vector · `item [dim]` at the points `alpha` of the path from
+        events and features of which nothing is known: `score`, `token` and the features (souk.models.explain)."""
+        features = self._features
+        length = raw["token_item_id"].shape[1]
+        missing = {
+            "user": nothing_known(self.user, features["user"]),
+            "token": nothing_known(self.token, features["token"], length),
+            "query": nothing_known(self.query, features["query"], 1),
+        }
+        actual = {
+            "user": self.user(pick(raw, features["user"])),
+            "token": self.token(pick(raw, features["token"])),
+            "query": self.query({name: value[:, tf.newaxis] for name, value in pick(raw, features["query"]).items()}),
+        }
+        visible = raw["token_count"][:, tf.newaxis]
+        parts = tower_parts(self.tower, missing, actual, visible, raw["item"], raw["alpha"])
+        return by_raw(parts, (*features["user"], *features["query"]))
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """`vector [rows, dim]`: the same call of the same tower as in training, with one query a row."""
@@ -73,10 +95,7 @@ class ServedItemTower(tf.Module):
 
     def save(self, path: str | Path) -> None:
         """Writes the SavedModel with the signature `serve`."""
-        signature: dict[str, Any] = specs(self._features)
-        tf.saved_model.save(
-            self, str(path), signatures={"serve": tf.function(self.serve).get_concrete_function(**signature)}
-        )
+        write(self, path, serve=(self.serve, specs(self._features)))
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """`vector [rows, dim]`."""
@@ -110,17 +129,17 @@ class ServedRanker(tf.Module):
         self._with_body = with_body
 
     def save(self, path: str | Path) -> None:
-        """Writes the SavedModel with the signature `serve`."""
-        signature = {
-            **specs(self._features["user"]),
-            **specs(self._features["query"]),
-            **specs(self._features["item"]),
-            "pair": tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32, name="pair"),
-            "request": tf.TensorSpec([None], tf.int64, name="request"),
+        """Writes the SavedModel with the signatures `serve` and `explain`."""
+        raw = {**specs(self._features["user"]), **specs(self._features["query"]), **specs(self._features["item"])}
+        pair = tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32, name="pair")
+        serve = raw | {"pair": pair, "request": tf.TensorSpec([None], tf.int64, name="request")}
+        explain = raw | {
+            "pair": pair,
+            "candidates": tf.TensorSpec(pair.shape, tf.float32, name="candidates"),
+            "alpha": tf.TensorSpec([None], tf.float32, name="alpha"),
+            "weights": tf.TensorSpec([len(HEADS)], tf.float32, name="weights"),
         }
-        tf.saved_model.save(
-            self, str(path), signatures={"serve": tf.function(self.serve).get_concrete_function(**signature)}
-        )
+        write(self, path, serve=(self.serve, serve), explain=(self.explain, explain))
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """`engaged [candidates]` and `satisfied [candidates]`."""
@@ -132,8 +151,40 @@ class ServedRanker(tf.Module):
             raw["request"],
             with_body=self._with_body,
         )
-        logits["engaged"] += logits["level"]
-        return {name: tf.sigmoid(_bent(logits[name], curve)) for name, curve in self._calibration.items()}
+        return {name: tf.sigmoid(value) for name, value in self._bent(logits).items()}
+
+    def explain(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the inputs of one candidate add to log(engaged^w satisfied^v) at the points `alpha` of the path from
+        features of which nothing is known.
+
+        Its pair features at the points are `pair [points, P]`; those of the request's candidates, among whom it stands,
+        `candidates [M, P]`; w and v, `weights`. The other inputs have one row. Gives `score`, its gradient `pair`, and
+        the features (souk.models.explain).
+        """
+        features = self._features
+        transforms = {"user": self.user, "query": self.query, "item": self.item}
+        missing = {name: nothing_known(transform, features[name]) for name, transform in transforms.items()}
+        actual = {name: transform(pick(raw, features[name])) for name, transform in transforms.items()}
+
+        def score(logits: dict[str, tf.Tensor]) -> tf.Tensor:
+            bent = self._bent(logits)
+            return tf.add_n([raw["weights"][h] * tf.math.log_sigmoid(bent[head]) for h, head in enumerate(HEADS)])
+
+        parts = ranker_parts(
+            self.model, missing, actual, raw["pair"], raw["candidates"], raw["alpha"], score, self._with_body
+        )
+        return by_raw(parts, tuple(f for own in features.values() for f in own))
+
+    def _bent(self, logits: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The calibrated logits of each head; a click's has the level of its request."""
+        logits = {**logits, "engaged": logits["engaged"] + logits["level"]}
+        return {name: _bent(logits[name], curve) for name, curve in self._calibration.items()}
+
+
+def write(model: tf.Module, path: str | Path, **signatures: tuple[Callable[..., Any], Mapping[str, Any]]) -> None:
+    """Saves a model; each signature is a function of named inputs, and their types."""
+    functions = {name: tf.function(call).get_concrete_function(**inputs) for name, (call, inputs) in signatures.items()}
+    tf.saved_model.save(model, str(path), signatures=functions)
 
 
 def _bent(logits: tf.Tensor, curve: Calibration) -> tf.Tensor:

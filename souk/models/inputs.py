@@ -77,9 +77,14 @@ class FeatureEncoder(keras.layers.Layer):
         }
 
     @property
+    def widths(self) -> dict[str, int]:
+        """How many columns of the output each feature has, in their order."""
+        return {f.name: self.tables[f.name].output_dim if f.type == "ids" else max(1, f.length) for f in self.features}
+
+    @property
     def width(self) -> int:
         """The last dimension of the output."""
-        return sum(self.tables[f.name].output_dim if f.type == "ids" else max(1, f.length) for f in self.features)
+        return sum(self.widths.values())
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """`[...]` or `[..., length]` by name → `[..., width]`."""

@@ -140,8 +140,33 @@ class Ranker(keras.layers.Layer):
         """
         pair = self.normalise(pair)
         asked = self.asked(user, query)
+        goods = self.items(item) if with_body and self.items.features else None
         if spread is None:
             spread = self.relative.spread(pair, request, tf.shape(asked)[0])
+        return self.logits(asked, goods, pair, request, spread, training, with_body)
+
+    def logits(
+        self,
+        asked: tf.Tensor,
+        goods: tf.Tensor | None,
+        pair: tf.Tensor,
+        request: tf.Tensor,
+        spread: tuple[tf.Tensor, tf.Tensor],
+        training: bool = False,
+        with_body: bool = True,
+    ) -> dict[str, tf.Tensor]:
+        """What `call` gives, of embedded features.
+
+        Args:
+            asked: `[requests, width]`, who asks and when.
+            goods: `[candidates, width]`, what the items are made of; None where nothing is known of any, or no body
+                looks at it.
+            pair: `[candidates, P] float32`, normalised.
+            request: `[candidates] int64`.
+            spread: mean and deviation of `pair` over the candidates of each request, `[requests, P]`.
+            training: whether to drop.
+            with_body: whether to use more than the straight path.
+        """
         among = self.relative(pair, *(tf.gather(values, request) for values in spread))
         straight = tf.concat([among, self.hinges(among)], -1)
         logits = {"engaged": self.straight["engaged"](straight)[:, 0] + self.pass_through * among[:, SCORE]}
@@ -149,8 +174,8 @@ class Ranker(keras.layers.Layer):
         level = self.level(tf.concat([asked, *spread], -1))[:, 0]
         if with_body:
             parts = [tf.gather(asked, request), pair, among]
-            if self.items.features:
-                parts.append(self.items(item))
+            if goods is not None:
+                parts.append(goods)
             for name, more in self.body(tf.concat(parts, -1), training=training).items():
                 logits[name] += more
         return logits | {"level": tf.gather(level, request)}

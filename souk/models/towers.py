@@ -136,17 +136,28 @@ class QueryTower(keras.layers.Layer):
         Returns:
             `[rows, queries, dim] float32`.
         """
-        history = self._history(token, visible, training)
-        who = self.users(user["user_id"], training=training)
-        if self.profile is not None:
-            who = tf.concat([who, self.profile(user)], -1)
+        return self.of_embedded(self.embedded(user, token, query, training), visible, training)
+
+    def embedded(self, user: Inputs, token: Inputs, query: Inputs, training: bool = False) -> dict[str, tf.Tensor]:
+        """The inputs as vectors: `token [rows, tokens, dim]`, `user_id` and `profile [rows, width]`,
+        `moment [rows, queries, width]`."""
+        items = self.items(token["token_item_id"], training=training, hide=False)
+        parts = {
+            "token": items * self.dim**0.5 + self.project(self.tokens(token)),
+            "user_id": self.users(user["user_id"], training=training),
+            "moment": self.moment(query),
+        }
+        return parts if self.profile is None else parts | {"profile": self.profile(user)}
+
+    def of_embedded(self, parts: Inputs, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Unit vectors `[rows, queries, dim]` of what `embedded` gives."""
+        history = self._history(parts["token"], visible, training)
+        who = tf.concat([parts[name] for name in ("user_id", "profile") if name in parts], -1)
         who = tf.repeat(who[:, tf.newaxis], tf.shape(visible)[1], axis=1)
-        mixed = self.mix(tf.concat([history, who, self.moment(query)], -1), training=training)
+        mixed = self.mix(tf.concat([history, who, parts["moment"]], -1), training=training)
         return tf.math.l2_normalize(history + mixed, axis=-1)
 
-    def _history(self, token: Inputs, visible: tf.Tensor, training: bool) -> tf.Tensor:
-        items = self.items(token["token_item_id"], training=training, hide=False)
-        tokens = items * self.dim**0.5 + self.project(self.tokens(token))
+    def _history(self, tokens: tf.Tensor, visible: tf.Tensor, training: bool) -> tf.Tensor:
         encoded = self.encoder(tokens, training=training)
         empty = tf.broadcast_to(self.empty, [tf.shape(encoded)[0], 1, self.dim])
         return tf.gather(tf.concat([empty, encoded], 1), visible, batch_dims=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,13 +14,31 @@ from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, unknown
 from souk.serving import tensors
+from souk.serving.explain import Explainer
+from souk.serving.explain_words import to_json
 from souk.serving.impressions import ImpressionLog
 from souk.serving.metrics import ServingMetrics
 from souk.serving.recommender import Recommender
-from souk.serving.request import Request, RequestParser, shown
+from souk.serving.request import Request, RequestParser, identifier, shown
 from souk.serving.slate import Slate
 
 NAME = "souk"
+MAX_EXPLAINED = 8  # requests of one call: each takes as long as some hundred slates
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A checked body.
+
+    Args:
+        requests: its requests.
+        items: of each the item to explain, "" for the first of the slate; empty for a V2 body.
+        v2: the V2 request, where it is one.
+    """
+
+    requests: list[Request]
+    items: list[str]
+    v2: InferRequest | None
 
 
 class SoukModel(Model):
@@ -52,18 +71,20 @@ class SoukModel(Model):
         self._metrics = metrics
         self._clock = clock
         self._request_ids = request_ids
+        self._explainer = Explainer(recommender)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recommender")
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
-        """The checked requests, beside the V2 request where there is one.
+        """The checked requests.
 
         Raises:
             InvalidInput: the request is wrong; the text says expected, received, remedy.
         """
         v2 = payload if isinstance(payload, InferRequest) else None
         try:
-            instances = tensors.instances_of(v2) if v2 else instances_of(payload)
-            return self._parser.parse_all(instances, self._clock(), self._request_ids), v2
+            instances, items = (tensors.instances_of(v2), []) if v2 else without_items(instances_of(payload))
+            return Checked(self._parser.parse_all(instances, self._clock(), self._request_ids), items, v2)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
 
@@ -75,24 +96,40 @@ class SoukModel(Model):
         self, payload: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> tuple[list[Slate], InferRequest | None]:
         """The slates of checked requests."""
-        requests, v2 = payload
-        slates = await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, requests)
+        for place, item in enumerate(payload.items):
+            if item:
+                error = SoukError(f"instances[{place}] without item_id", "one", "It belongs to :explain.")
+                raise InvalidInput(str(error))
+        slates = await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, payload.requests)
         if response_headers is not None:
             response_headers["x-souk-release"] = self._recommender.settings.release
-        return slates, v2
+        return slates, payload.v2
 
     async def postprocess(
         self, result: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> dict[str, Any] | InferResponse:
         """The answer in the protocol of the request; from here on it counts as shown."""
+        if isinstance(result, dict):  # explanations
+            return result
         slates, v2 = result
         answer = tensors.response_of(slates, v2) if v2 else {"predictions": [slate.to_json() for slate in slates]}
         self._impressions.record(slates)
         return answer
 
-    async def explain(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
-        """Refuses: there are no explanations yet."""
-        raise InvalidInput("Expected a request to :predict. Received: one to :explain. This version explains nothing.")
+    async def explain(self, payload: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        """Why an item has its score, for each request (souk.serving.explain), in a thread beside that of slates.
+
+        Raises:
+            InvalidInput: too many requests, an unknown item, or a release that cannot explain.
+        """
+        try:
+            if len(payload.requests) > MAX_EXPLAINED:
+                expected = f"at most {MAX_EXPLAINED} instances to explain"
+                raise SoukError(expected, f"{len(payload.requests)}", "Send several requests.")
+            explained = await asyncio.get_running_loop().run_in_executor(self._beside, self._explain, payload)
+        except SoukError as error:
+            raise InvalidInput(str(error)) from error
+        return {"explanations": explained}
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """The V2 inputs; all but user_id may be left out."""
@@ -105,6 +142,11 @@ class SoukModel(Model):
             {"name": name, "datatype": datatype, "shape": shapes.get(name, [-1, -1])}
             for name, datatype in tensors.OUTPUTS.items()
         ]
+
+    def _explain(self, payload: Checked) -> list[dict[str, Any]]:
+        items = payload.items or [""] * len(payload.requests)
+        found = zip(payload.requests, items, strict=True)
+        return [to_json(self._explainer.explain(request, item)) for request, item in found]
 
     def _answer(self, requests: list[Request]) -> list[Slate]:
         slates = self._recommender.recommend(requests)
@@ -131,6 +173,22 @@ def instances_of(payload: Any) -> Any:
     if "instances" not in payload:
         raise SoukError("the body to have instances", "an empty object", EXAMPLE)
     return payload["instances"]
+
+
+def without_items(instances: Any) -> tuple[Any, list[str]]:
+    """The instances of a V1 body without `item_id`, which only :explain takes, and the items.
+
+    Raises:
+        SoukError: an item is no identifier.
+    """
+    if not isinstance(instances, list):
+        return instances, []
+    items, rest = [], []
+    for place, instance in enumerate(instances):
+        item = instance.get("item_id") if isinstance(instance, dict) else None
+        items.append("" if item is None else identifier(f"instances[{place}].item_id", item))
+        rest.append({n: v for n, v in instance.items() if n != "item_id"} if isinstance(instance, dict) else instance)
+    return rest, items
 
 
 EXAMPLE = 'For example {"instances": [{"user_id": "42", "k": 10}]}.'

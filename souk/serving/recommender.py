@@ -127,6 +127,11 @@ class Recommender:
         other.retrieval, other.store = Retrieval(index, self.retrieval.exact, clock), store
         return other
 
+    @property
+    def parts(self) -> tuple[ItemTable, QueryTower, Ranker]:
+        """What an explanation takes apart."""
+        return self._items, self._query_tower, self._ranker
+
     def recommend(self, requests: Sequence[Request]) -> list[Slate]:
         """A slate for each request: never fewer than `k` items while the catalogue has that many eligible ones."""
         return [self._slates.slate(r, ranking) for r, ranking in zip(requests, self.rank(requests), strict=True)]

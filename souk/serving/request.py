@@ -84,7 +84,7 @@ class RequestParser:
         self._max_slate_size = max_slate_size
         self._context = {feature.source: feature for feature in spec.context}
         self._fields: dict[str, Callable[[str, Any], Any]] = {
-            "user_id": _identifier,
+            "user_id": identifier,
             "k": lambda path, value: _integer(path, value, 1, max_slate_size),
             "timestamp": _timestamp,
             "exclude": lambda path, value: frozenset(_identifiers(path, value, MAX_EXCLUDE)),
@@ -152,11 +152,11 @@ class RequestParser:
         given = {name: part for name, part in value.items() if part is not None}
         return (
             Event(
-                item_id=_identifier(f"{path}.item_id", given["item_id"]),
+                item_id=identifier(f"{path}.item_id", given["item_id"]),
                 event_type=given["event_type"],
                 timestamp=_timestamp(f"{path}.timestamp", given.get("timestamp", max(0, default_time))),
                 value=_number(f"{path}.value", given.get("value", math.nan)),
-                event_id=_identifier(f"{path}.event_id", given["event_id"]) if "event_id" in given else "",
+                event_id=identifier(f"{path}.event_id", given["event_id"]) if "event_id" in given else "",
                 dwell_seconds=_number(f"{path}.dwell_seconds", given.get("dwell_seconds", math.nan)),
                 context=context,
             ),
@@ -196,7 +196,12 @@ def _known_keys(path: str, values: Mapping[str, Any], known: Any) -> None:
             raise unknown(f"{path}: a field", str(name)[:ID_LENGTH], known)
 
 
-def _identifier(path: str, value: Any) -> str:
+def identifier(path: str, value: Any) -> str:
+    """The id at `path` of a body.
+
+    Raises:
+        SoukError: it is none.
+    """
     if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH or not _is_text(value):
         remedy = f'Write "{value}", in quotes.' if isinstance(value, int) else ""
         raise SoukError(f"{path} to be a text of 1 to {ID_LENGTH} characters", shown(value), remedy)
@@ -204,7 +209,7 @@ def _identifier(path: str, value: Any) -> str:
 
 
 def _identifiers(path: str, value: Any, most: int) -> list[str]:
-    return [_identifier(f"{path}[{index}]", entry) for index, entry in enumerate(_list(path, value, most))]
+    return [identifier(f"{path}[{index}]", entry) for index, entry in enumerate(_list(path, value, most))]
 
 
 def _candidates(path: str, value: Any) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, refusal
 
-CALLS = (":predict", "/infer")
+CALLS = {":predict": "v1", "/infer": "v2", ":explain": "explain"}  # the end of a path, and what metrics call it
 
 
 class RestServer(RESTServer):
@@ -78,7 +78,7 @@ class RestServer(RESTServer):
 
 
 class Calls:
-    """ASGI middleware: counts calls for recommendations, and refuses bodies that are too large."""
+    """ASGI middleware: counts calls for recommendations and explanations, and refuses bodies that are too large."""
 
     def __init__(self, app: Any, metrics: ServingMetrics) -> None:
         self._app = app
@@ -86,7 +86,8 @@ class Calls:
 
     async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
         """Passes the call on."""
-        if scope["type"] != "http" or not scope["path"].endswith(CALLS):
+        protocol = next((CALLS[end] for end in CALLS if scope.get("path", "").endswith(end)), "")
+        if scope["type"] != "http" or not protocol:
             await self._app(scope, receive, send)
             return
         begin, size, status = time.perf_counter(), 0, 500
@@ -107,7 +108,6 @@ class Calls:
         try:
             await self._app(scope, limited, watched)
         finally:
-            protocol = "v1" if scope["path"].endswith(CALLS[0]) else "v2"
             self._metrics.observe(protocol, str(status), time.perf_counter() - begin)
 
 

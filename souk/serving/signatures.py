@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +32,17 @@ class QueryTower:
         """The unit vectors `[B, dim]` float32 of `query_inputs`."""
         answer = self._serve(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in self._names.items()})
         return np.asarray(answer["vector"])
+
+    def explain(self, inputs: Mapping[str, np.ndarray], item: np.ndarray, alpha: np.ndarray) -> dict[str, np.ndarray]:
+        """What one request's inputs add to its vector · `item [dim]` at the points `alpha [points]` of the path.
+
+        Returns:
+            `score [points]`, `token [points, tokens]`, user and query features `[points]` (souk.models.explain).
+
+        Raises:
+            SoukError: the release cannot explain.
+        """
+        return _explained(self._model, self._path, {**inputs, "item": item, "alpha": alpha})
 
 
 class Ranker:
@@ -81,6 +93,43 @@ class Ranker:
         )
         return {head: np.asarray(answer[head]).reshape(-1) for head in HEADS}
 
+    def explain(
+        self,
+        query: Mapping[str, np.ndarray],
+        position: int,
+        pair: np.ndarray,
+        candidates: np.ndarray,
+        alpha: np.ndarray,
+        weights: Mapping[str, float],
+    ) -> dict[str, np.ndarray]:
+        """What one candidate's inputs add to the logarithm of its score at points of the path.
+
+        Args:
+            query: user and query features of one request.
+            position: the candidate.
+            pair: `[points, P]` float32, its pair features at the points.
+            candidates: `[M, P]` float32, those of the candidates among whom it stands.
+            alpha: `[points]`.
+            weights: the exponent of each head.
+
+        Returns:
+            `score [points]`, its gradient `pair [points, P]`, user, query and item features `[points]`.
+
+        Raises:
+            SoukError: the release cannot explain.
+        """
+        own = {name: values[position : position + 1] for name, values in self._items.items()}
+        exponents = np.array([weights.get(head, 1.0) for head in HEADS], np.float32)
+        way = {"pair": pair, "candidates": candidates, "alpha": alpha, "weights": exponents}
+        return _explained(self._model, self._path, {**query, **own, **way})
+
+    def item_value(self, name: str, position: int) -> Any:
+        """One raw feature of an item; a list without its padding."""
+        value = self._items[name][position]
+        if isinstance(value, np.ndarray):
+            return [entry for entry in value.tolist() if entry != "" and entry == entry]
+        return value.item() if isinstance(value, np.generic) else value
+
 
 HEADS = ("engaged", "satisfied")
 
@@ -90,6 +139,14 @@ def _load(path: Path):  # type: ignore[no-untyped-def]
         raise SoukError(f"a SavedModel at {path}", "none", "Deploy a release again, or verify it.")
     model = tf.saved_model.load(str(path))
     return model, model.signatures["serve"]
+
+
+def _explained(model, path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:  # type: ignore[no-untyped-def]
+    if "explain" not in model.signatures:
+        raise SoukError(f"a model that explains at {path}", "one of an earlier version", "Run `souk run` again.")
+    explain = model.signatures["explain"]
+    answer = explain(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in _specs(explain).items()})
+    return {name: np.asarray(values, np.float64) for name, values in answer.items()}
 
 
 def _specs(serve) -> dict[str, tf.TensorSpec]:  # type: ignore[no-untyped-def]

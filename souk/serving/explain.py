@@ -1,0 +1,254 @@
+"""Why an item has its score: integrated gradients (Sundararajan et al. 2017) through both models of a release.
+
+What is explained is the logarithm of the score, the weighted sum of the logarithms of the heads' probabilities. The
+path leads from nothing known (a user without a name or a profile, as many events of which nothing is known, no pair
+feature from a history) to the request. The query vector's part of the way is passed on to the ranker as it goes, so the
+contributions of events and features, and nothing else, add up to log(score) - log(baseline score).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from souk.errors import SoukError
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.serving.explain_pairs import COLUMN, SCORE, divided, shares, start, votes
+from souk.serving.inputs import query_inputs
+from souk.serving.ranking import Ranking
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.state import Event, QueryFeatures, features_at
+
+STEPS = (32, 128, 512)  # points of the path; more where fewer leave a gap
+CLOSE = 0.01  # of the way: a gap that needs no more points
+CHUNK = 32  # points in one call
+
+
+@dataclass(frozen=True)
+class EventPart:
+    """What a past event adds to the logarithm of the score."""
+
+    event: Event
+    title: str
+    contribution: float
+
+
+@dataclass(frozen=True)
+class FeaturePart:
+    """What a feature adds to the logarithm of the score. `value` is raw, in the feature's own unit; None if missing."""
+
+    name: str
+    value: Any
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A score and what it is made of.
+
+    Args:
+        user_id: who asked.
+        item_id: the item.
+        title: its title, "" without one.
+        release: the release that explains.
+        timestamp: the moment of the request, UTC epoch milliseconds.
+        place: among the ranked candidates, from 0; None for an item that is none of them.
+        source: what brought it; "" for an item that is no candidate.
+        shown: whether it may stand in a slate: available, and not excluded.
+        log_score: the natural logarithm of its score.
+        log_baseline: that of the score at the start of the path.
+        events: the window's events, oldest first.
+        features: the others, greatest contribution first.
+        steps: points of the path.
+        degraded: as in the slate.
+    """
+
+    user_id: str
+    item_id: str
+    title: str
+    release: str
+    timestamp: int
+    place: int | None
+    source: str
+    shown: bool
+    log_score: float
+    log_baseline: float
+    events: tuple[EventPart, ...]
+    features: tuple[FeaturePart, ...]
+    steps: int
+    degraded: tuple[str, ...]
+
+    @property
+    def gap(self) -> float:
+        """The sum of the contributions, less what they should add up to: completeness (ibid., section 3)."""
+        parts = [part.contribution for part in self.events] + [part.contribution for part in self.features]
+        return math.fsum(parts) - self.way
+
+    @property
+    def way(self) -> float:
+        """log(score) - log(baseline score)."""
+        return self.log_score - self.log_baseline
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One candidate of one request: what the path ends in, and the candidates among whom it stands."""
+
+    position: int
+    features: QueryFeatures
+    inputs: Mapping[str, np.ndarray]
+    query: PairQuery
+    own: np.ndarray
+    candidates: np.ndarray
+    others: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """The integral with some number of points: contributions by event, and by feature."""
+
+    log_score: float
+    log_baseline: float
+    events: np.ndarray
+    features: dict[str, float]
+
+    @property
+    def close(self) -> bool:
+        way = self.log_score - self.log_baseline
+        return abs(self.events.sum() + sum(self.features.values()) - way) <= CLOSE * abs(way)
+
+
+class Explainer:
+    """Explains the scores of a loaded recommender.
+
+    Args:
+        recommender: of a release whose models have the signature `explain`.
+    """
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
+        self._items, self._tower, self._ranker = recommender.parts
+
+    def explain(self, request: Request, item_id: str = "") -> Explanation:
+        """Why `item_id` has its score for this request; "" for the first of the slate.
+
+        Raises:
+            SoukError: the catalogue has no such item, nothing was ranked, or the release cannot explain.
+        """
+        (ranking,) = self._recommender.rank([request])
+        case = self._case(request, ranking, self._position(ranking, item_id))
+        for steps in STEPS:
+            found = self._integrated(case, steps)
+            if found.close:
+                break
+        return self._explanation(request, ranking, case, found, steps)
+
+    def _position(self, ranking: Ranking, item_id: str) -> int:
+        catalogue = self._recommender.catalogue
+        if item_id and item_id not in catalogue.positions:
+            raise SoukError(f"an item of release {self._recommender.settings.release}", repr(item_id[:80]))
+        if not ranking.heads and (not item_id or len(ranking.positions)):
+            reason = ", ".join(ranking.degraded) or "no candidate"
+            raise SoukError("a slate that the ranker scored", f"one without scores ({reason})", "Name an item.")
+        return catalogue.positions[item_id] if item_id else int(ranking.positions[0])
+
+    def _case(self, request: Request, ranking: Ranking, position: int) -> _Case:
+        spec = self._recommender.spec
+        features = features_at(ranking.state, request.timestamp, spec, request.context)
+        inputs = query_inputs([features], spec)
+        query = PairQuery.of(
+            request.timestamp, features.tokens, features.query["query_since_last"], self._items, features.user
+        )
+        positions = ranking.candidates.positions if ranking.heads else np.zeros(0, np.int64)
+        listed = np.ones(len(positions), bool)
+        if position not in positions:
+            positions, listed = np.append(positions, position), np.append(listed, not len(positions))
+        scores = self._items.vectors[positions] @ self._tower.vectors(inputs)[0]
+        owner = np.zeros(len(positions), np.int64)
+        pair = pair_features(self._items, [query], owner, positions, scores, listed)
+        mine = positions == position
+        return _Case(position, features, inputs, query, pair[mine][0], pair[listed], pair[listed & ~mine])
+
+    def _integrated(self, case: _Case, steps: int) -> _Sum:
+        """The integral by the midpoint rule."""
+        alpha = np.concatenate([[0], (np.arange(steps) + 0.5) / steps, [1]]).astype(np.float32)
+        vector = self._items.vectors[case.position]
+        tower = _in_chunks(len(alpha), lambda part: self._tower.explain(case.inputs, vector, alpha[part]))
+        first = start(case.candidates, case.others, tower["score"][0])
+        pair = first + alpha[:, np.newaxis] * (case.own - first)
+        pair[:, SCORE] = tower["score"]
+        weights = self._recommender.settings.weights
+        ranker = _in_chunks(
+            len(alpha),
+            lambda part: self._ranker.explain(
+                case.inputs, case.position, pair[part], case.candidates, alpha[part], weights
+            ),
+        )
+        slopes, total = ranker.pop("pair"), ranker.pop("score")
+        passed_on = slopes[1:-1, SCORE]
+        tokens = passed_on @ tower["token"][1:-1, : len(case.features.window)] / steps
+        own = {n: float(passed_on @ v[1:-1] / steps) for n, v in tower.items() if n not in ("score", "token")}
+        for name, values in ranker.items():
+            own[name] = own.get(name, 0.0) + float(values[1:-1].mean())
+        by_pair = slopes[1:-1].mean(axis=0) * (case.own - first)
+        return self._divided(case, total, tokens, own, dict(zip(PAIR_FEATURES, by_pair.tolist(), strict=True)))
+
+    def _divided(
+        self, case: _Case, total: np.ndarray, tokens: np.ndarray, own: dict[str, float], pair: dict[str, float]
+    ) -> _Sum:
+        """Gives what pair features add to the events that they come from, and the place by score to what made it."""
+        del pair["score"]
+        moved = shares(np.concatenate([tokens, list(own.values())]))
+        if moved.any():
+            place = pair.pop("log_rank")
+            tokens = tokens + place * moved[: len(tokens)]
+            own = {n: v + place * part for (n, v), part in zip(own.items(), moved[len(tokens) :].tolist(), strict=True)}
+        events, rest = divided(pair, votes(self._items, case.query, case.position), len(tokens))
+        return _Sum(float(total[-1]), float(total[0]), tokens + events, own | rest)
+
+    def _explanation(self, request: Request, ranking: Ranking, case: _Case, found: _Sum, steps: int) -> Explanation:
+        catalogue, place = self._recommender.catalogue, np.flatnonzero(ranking.positions == case.position)
+        titles = catalogue.titles
+        events = [
+            EventPart(event, titles[at] if (at := catalogue.positions.get(event.item_id, -1)) >= 0 else "", part)
+            for event, part in zip(case.features.window, found.events.tolist(), strict=True)
+        ]
+        features = [FeaturePart(name, self._value(case, name), part) for name, part in found.features.items()]
+        return Explanation(
+            user_id=request.user_id,
+            item_id=catalogue.ids[case.position],
+            title=titles[case.position],
+            release=self._recommender.settings.release,
+            timestamp=request.timestamp,
+            place=int(place[0]) if len(place) else None,
+            source=ranking.candidates.sources[int(ranking.order[place[0]])] if len(place) else "",
+            shown=bool(catalogue.available[case.position]) and case.position not in ranking.excluded,
+            log_score=found.log_score,
+            log_baseline=found.log_baseline,
+            events=tuple(events),
+            features=tuple(sorted(features, key=lambda part: -abs(part.contribution))),
+            steps=steps,
+            degraded=ranking.degraded,
+        )
+
+    def _value(self, case: _Case, name: str) -> Any:
+        """The raw value of a feature; logarithms of counts, days and places are undone."""
+        if name in COLUMN:
+            value = float(case.own[COLUMN[name]])
+            value = math.expm1(value) if name.startswith("log_") or name.endswith("_rank") or name == "age" else value
+            return round(value, 4)
+        raw = case.features.user | case.features.query
+        value = raw[name] if name in raw else self._ranker.item_value(name, case.position)
+        missing = value == "" or (isinstance(value, float) and math.isnan(value))
+        return None if missing else value
+
+
+def _in_chunks(points: int, call: Any) -> dict[str, np.ndarray]:
+    """Puts together what `call` answers for each CHUNK of points."""
+    answers = [call(slice(start, min(points, start + CHUNK))) for start in range(0, points, CHUNK)]
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}

@@ -1,0 +1,122 @@
+"""Pair features in an explanation: where their path starts, and from which past events they come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from souk.pairs import PAIR_FEATURES, RECENT, ItemTable, PairQuery
+from souk.sources.co_visitation import WINDOW, decay
+
+COLUMN = {name: place for place, name in enumerate(PAIR_FEATURES)}
+SCORE = COLUMN["score"]
+RANKED = {"co_visitation_rank": "co_visitation", "again_rank": "again"}
+HISTORY = (
+    "window_events",
+    "window_recency",
+    "similarity_mean",
+    "similarity_max",
+    "similarity_last",
+    "shared_mean",
+    "shared_max",
+    "co_visitation",
+    "again",
+)
+
+
+def start(candidates: np.ndarray, others: np.ndarray, score: float) -> np.ndarray:
+    """The pair features `[P]` of a candidate for a user without a history.
+
+    What comes from past events is 0. What the item has by itself is that of the mean candidate, so that only what sets
+    it apart counts. Places are those that it would have among the others as they are.
+
+    Args:
+        candidates: `[M, P]`, of the request's candidates.
+        others: `[O, P]`, of those besides the explained one.
+        score: query vector · item vector at the start.
+    """
+    found = candidates.mean(axis=0).astype(np.float64)
+    found[[COLUMN[name] for name in HISTORY]] = 0
+    found[SCORE] = score
+    found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
+    for rank, name in RANKED.items():
+        found[COLUMN[rank]] = np.log1p(1 + np.sum(others[:, COLUMN[name]] > 0))
+    return found
+
+
+def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.ndarray]:
+    """What each event of the window puts into the pair features of the item at `position`, `[window]` by feature."""
+    window = query.items
+    known = window >= 0
+    same = (window == position).astype(np.float64)
+    cosines = np.zeros(len(window))
+    recent = np.flatnonzero(known)[-RECENT:]
+    cosines[recent] = items.vectors[window[recent]] @ items.vectors[position]
+    shared, most = _shared(items, query, position)
+    followed = _followed(items, query, position)
+    again = same * decay(query.moments)
+    return {
+        "window_events": same,
+        "window_recency": _only(np.flatnonzero(same)[-1:], len(window)),
+        "similarity_mean": cosines,
+        "similarity_max": _only(recent[np.argmax(cosines[recent])][None] if len(recent) else recent, len(window)),
+        "similarity_last": _only(recent[-1:], len(window)),
+        "shared_mean": shared,
+        "shared_max": most,
+        "co_visitation": followed,
+        "co_visitation_rank": followed,
+        "again": again,
+        "again_rank": again,
+    }
+
+
+def shares(given: np.ndarray) -> np.ndarray:
+    """Parts of one: those of `given` with the sign of its sum, by size. Zeros where it sums to nothing."""
+    same = np.maximum(given * np.sign(given.sum()), 0)
+    total = same.sum()
+    return np.asarray(same / total) if total > 0 else np.zeros(len(given))
+
+
+def divided(
+    pair: Mapping[str, float], given: Mapping[str, np.ndarray], window: int
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Contributions of pair features as those of past events `[window]`, and of the features that come from none."""
+    events, rest = np.zeros(window), {}
+    for name, contribution in pair.items():
+        parts = shares(given[name]) if name in given else np.zeros(window)
+        if parts.any():
+            events += contribution * parts
+        else:
+            rest[name] = contribution
+    return events, rest
+
+
+def _only(chosen: np.ndarray, size: int) -> np.ndarray:
+    found = np.zeros(size)
+    found[chosen] = 1
+    return found
+
+
+def _values(items: ItemTable, position: int) -> np.ndarray:
+    return items.values[items.value_start[position] : items.value_start[position + 1]]
+
+
+def _shared(items: ItemTable, query: PairQuery, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each event, how many of the candidate's values its item has, and whether it has the most frequent of them."""
+    own = _values(items, position)
+    has = np.array([np.isin(own, _values(items, item)) if item >= 0 else own < 0 for item in query.items.tolist()])
+    if not has.size:
+        return np.zeros(len(query.items)), np.zeros(len(query.items))
+    return has.sum(axis=1).astype(np.float64), has[:, np.argmax(has.sum(axis=0))].astype(np.float64)
+
+
+def _followed(items: ItemTable, query: PairQuery, position: int) -> np.ndarray:
+    """What each event votes for the candidate by co-visitation."""
+    found = np.zeros(len(query.items))
+    looked = np.arange(len(query.items))[-WINDOW:]
+    looked = looked[query.items[looked] >= 0]
+    owner, followers, weights = items.rules.gather(query.items[looked])
+    hit = followers == position
+    np.add.at(found, looked[owner[hit]], weights[hit] * decay(query.moments[looked])[owner[hit]])
+    return found

@@ -1,0 +1,187 @@
+"""An explanation as a shopkeeper reads it, and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from souk.schema import DAY_MS
+from souk.serving.explain import EventPart, Explanation
+
+NAMES = {
+    "user_id": "what was learned about this user",
+    "query_hour": "the hour of the day (UTC)",
+    "query_weekday": "the day of the week",
+    "query_since_last": "the seconds since the last event",
+    "query_events": "how much the user has done so far",
+    "query_events_1d": "how much the user did today",
+    "query_events_7d": "how much the user did in the last 7 days",
+    "query_events_30d": "how much the user did in the last 30 days",
+    "log_rank": "its place by the fit with the user",
+    "log_events": "how often it was chosen in all",
+    "log_events_30d": "how often it was chosen in the last 30 days",
+    "satisfied_rate": "how often those who chose it were satisfied",
+    "window_events": "how often the user chose it before",
+    "window_recency": "how long ago the user last chose it",
+    "similarity_mean": "its likeness to recent events",
+    "similarity_max": "its likeness to the nearest recent event",
+    "similarity_last": "its likeness to the last event",
+    "shared_mean": "what it has in common with past events",
+    "shared_max": "the most that it has in common with past events",
+    "age": "the days that it has been on offer",
+    "age_known": "whether it is known how long it has been on offer",
+    "co_visitation": "what others went on to after the same events",
+    "co_visitation_rank": "its place by what others went on to",
+    "again": "the user's habit of choosing it",
+    "again_rank": "its place by the user's habits",
+    "popularity": "its popularity among users of the same kind",
+    "popularity_rank": "its place by that popularity",
+}
+OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
+DONE = {
+    "click": "clicked",
+    "cart": "put in the cart",
+    "purchase": "bought",
+    "return": "returned",
+    "rating": "rated",
+}
+SPAN = ((DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"))
+LEAST, MOST = 0.05, 3  # a reason has this share of all that counts, for the item or against; at most so many are told
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that speaks for an item, or against it: `contribution` is to the logarithm of the score."""
+
+    text: str
+    contribution: float
+
+
+def plain_name(name: str) -> str:
+    """A feature in plain words."""
+    entity, _, source = name.partition("_")
+    return NAMES.get(name) or OF.get(entity, "{}").format(source.replace("_", " "))
+
+
+def sentences(explanation: Explanation) -> list[str]:
+    """What made the score, most important first."""
+    events, features = _of_items(explanation), _of_features(explanation)
+    whole = sum(abs(reason.contribution) for reason in (*events, *features))
+    said = [_opening(explanation)]
+    if best := _told(events, whole):
+        said.append(f"Because of {best}.")
+    if best := _told(features, whole):
+        said.append(f"What also speaks for it: {best}." if len(said) > 1 else f"What speaks for it: {best}.")
+    if worst := _told([*events, *features], -whole):
+        said.append(f"What speaks against it: {worst}.")
+    return said + _notes(explanation)
+
+
+def to_json(explanation: Explanation) -> dict[str, Any]:
+    """The answer of `:explain`."""
+    way, gap = explanation.way, explanation.gap
+    return {
+        "user_id": explanation.user_id,
+        "item_id": explanation.item_id,
+        "title": explanation.title,
+        "release": explanation.release,
+        "position": explanation.place,
+        "source": explanation.source,
+        "score": math.exp(explanation.log_score),
+        "baseline": math.exp(explanation.log_baseline),
+        "log_score": explanation.log_score,
+        "log_baseline": explanation.log_baseline,
+        "sentences": sentences(explanation),
+        "events": [
+            {
+                "item_id": part.event.item_id,
+                "title": part.title,
+                "event_type": str(part.event.event_type),
+                "timestamp": part.event.timestamp,
+                "contribution": part.contribution,
+            }
+            for part in explanation.events
+        ],
+        "features": [
+            {
+                "name": part.name,
+                "meaning": plain_name(part.name),
+                "value": part.value,
+                "contribution": part.contribution,
+            }
+            for part in explanation.features
+        ],
+        "completeness_gap": gap,
+        "completeness_share": abs(gap) / abs(way) if way else 0.0,
+        "steps": explanation.steps,
+        "degraded": list(explanation.degraded),
+    }
+
+
+def ago(milliseconds: int) -> str:
+    """`3 days ago`; the largest unit that it fills."""
+    for size, unit in SPAN:
+        if milliseconds >= size:
+            count = milliseconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _opening(explanation: Explanation) -> str:
+    factor = math.exp(min(explanation.way, 50.0))
+    number = f"{factor:.2g}" if factor < 100 else f"{factor:.0f}"
+    name = _titled(explanation.title, explanation.item_id)
+    return f"“{name}” scores {number} times what it would if nothing were known of the user and the history."
+
+
+def _titled(title: str, item_id: str) -> str:
+    return title or item_id
+
+
+def _of_items(explanation: Explanation) -> list[Reason]:
+    """Events by item: one that was clicked and bought is one reason."""
+    grouped: dict[str, list[EventPart]] = {}
+    for part in explanation.events:
+        grouped.setdefault(part.event.item_id, []).append(part)
+    found = []
+    for item, parts in grouped.items():
+        last = parts[-1].event
+        done = DONE.get(str(last.event_type), str(last.event_type))
+        often = f"{len(parts)} events, last {done} " if len(parts) > 1 else f"{done} "
+        text = f"“{_titled(parts[-1].title, item)}” ({often}{ago(explanation.timestamp - last.timestamp)}"
+        found.append(Reason(text, sum(part.contribution for part in parts)))
+    return found
+
+
+def _of_features(explanation: Explanation) -> list[Reason]:
+    """Features by meaning: a value and the place by it are one reason."""
+    found: dict[str, float] = {}
+    for part in explanation.features:
+        stem = part.name.removesuffix("_rank")
+        name = stem if stem in NAMES else part.name
+        found[name] = found.get(name, 0.0) + part.contribution
+    return [Reason(f"{plain_name(name)} (", contribution) for name, contribution in found.items()]
+
+
+def _told(reasons: Sequence[Reason], whole: float) -> str:
+    """The greatest of those with the sign of `whole`, each with its share of all that counts."""
+    if not whole:
+        return ""
+    best = sorted(((reason.contribution / whole, reason.text) for reason in reasons), key=lambda pair: -pair[0])
+    told = [f"{text}{'' if text.endswith('(') else ', '}{share:.0%})" for share, text in best[:MOST] if share >= LEAST]
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}" if told else ""
+
+
+def _notes(explanation: Explanation) -> list[str]:
+    notes = []
+    if "unknown_user" in explanation.degraded:
+        notes.append("This user is not known: only the moment, the request's own events and the item itself count.")
+    elif "features_unavailable" in explanation.degraded:
+        notes.append("The user's history could not be read: only the request itself and the item count.")
+    if not explanation.shown:
+        notes.append("It is not shown to this user: it is not available, excluded, or not to be repeated yet.")
+    elif explanation.place is None:
+        notes.append("No source proposed it, so it stands in no slate: this is the score that it would have.")
+    return notes
