@@ -317,12 +317,22 @@ class TrainRanker(Section):
 
 
 class Evaluate(Section):
-    """The protocol's bounds and the gate: the challenger must beat the champion's primary metric by `margin`."""
+    """The protocol's bounds and the gate: the challenger must beat the champion's primary metric by `margin`, and keep
+    every guardrail, each of which null turns off. See `docs/evaluation.md`.
+    """
 
     primary: str = "ndcg@10"
     margin: float = 0.0
     max_queries_per_user: int = Field(default=20, ge=1)
     bootstrap: int = Field(default=1000, ge=100)
+    worst_slice: float | None = Field(default=0.05, ge=0)
+    cold_items: float | None = Field(default=0.1, ge=0)
+    coverage: float | None = Field(default=0.25, ge=0, le=1)
+    popularity_bias: float | None = Field(default=0.25, ge=0)
+    calibration: float | None = Field(default=0.1, ge=0)
+    latency: float | None = Field(default=1.0, ge=0)
+    size: float | None = Field(default=1.0, ge=0)
+    segment_parity: dict[str, Annotated[float, Field(ge=0)]] = {}
 
 
 class Deploy(Section):
@@ -389,6 +399,20 @@ class DatasetConfig(Section):
     @model_validator(mode="after")
     def _cluster_has_an_index(self) -> DatasetConfig:
         self.rollout.check_index(self.load_index)
+        return self
+
+    @model_validator(mode="after")
+    def _parity_of_declared_columns(self) -> DatasetConfig:
+        for column in self.evaluate.segment_parity:
+            kind = self.columns.users.get(column)
+            if kind is None:
+                raise unknown("a column of users in evaluate.segment_parity", column, self.columns.users)
+            if kind in (Kind.TEXT, Kind.VECTOR):
+                raise SoukError(
+                    "a column of users with values to compare in evaluate.segment_parity",
+                    f"{column}, of kind {kind}",
+                    "Take one of the kinds categorical, numeric, path or list.",
+                )
         return self
 
     @field_validator("repeat", mode="before")

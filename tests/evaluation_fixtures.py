@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from souk.config import Evaluate, parse_config
 from souk.evaluation.content import Content
+from souk.evaluation.cost import Cost
 from souk.evaluation.measure import Setting
 from souk.evaluation.observed import Observed
 from souk.evaluation.queries import read_window
@@ -138,6 +139,7 @@ class FixedSlates(Fixed):
     def __init__(self, catalogue, candidates, scores, name="slate"):
         super().__init__(catalogue, {}, name)
         self.observed = Observed()
+        self.cost = Cost()
         self._candidates = np.array([catalogue.position[item] for item in candidates])
         self._order = np.argsort([-scores.get(item, 0.0) for item in candidates], kind="stable")
         self._chances = np.array([scores.get(item, 0.01) for item in candidates])

@@ -1,82 +1,263 @@
-"""The gate on really different models: each user's metric comes from rankings that are better, equal or worse."""
+"""The gate on really different models: every one ranks the catalogue for a whole test window, and is better, equal or
+worse by construction."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from souk.config import Evaluate
+from souk.config import Evaluate, parse_config
+from souk.errors import SoukError
 from souk.evaluation.gate import Champion, compare_identity, judge
-from souk.metrics import query_metric
+from souk.evaluation.guardrails import RULES
+from souk.evaluation.simultaneous import upper_bounds, widest_gap
+from souk.metrics import Interval, bootstrap, query_metric
+from tests.gate_fixtures import CANDIDATES, ITEMS, NEW, Made, gate_setting, measured, town
+from tests.marketplace import CONFIG
 
-CONFIG = Evaluate(bootstrap=200)
-
-
-def per_user(quality, users=150, seed=0):
-    """One row a user and model; `quality` is the chance that a model ranks a user's target by its true score."""
-    rng = np.random.default_rng(seed)
-    random_ranks = rng.integers(1, 80, users)
-    rows = []
-    for model, chance in quality.items():
-        right = np.random.default_rng(seed + 1).uniform(size=users) < chance  # the same luck for all models
-        ranks = [np.array([1.0 if hit else float(rank)]) for hit, rank in zip(right, random_ranks, strict=True)]
-        values = {name: query_metric(name, ranks) for name in ("ndcg@10", "hr@10")}
-        rows.append(pd.DataFrame({"user_id": [f"u{i}" for i in range(users)], "model": model, **values}))
-    return pd.concat(rows, ignore_index=True)
+SETTINGS = Evaluate(bootstrap=200, latency=4.0)  # a busy machine decides no test
+BAR = 0.3  # the champion's chance of a hit
 
 
-@pytest.mark.parametrize(("slate", "outcome"), [(0.4, "promote"), (0.2, "reject"), (0.05, "reject")])
-def test_first_release_must_beat_popularity(slate, outcome):
-    verdict = judge(per_user({"slate": slate, "popularity": 0.2}), "", CONFIG)
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return gate_setting(tmp_path_factory.mktemp("gate"))
+
+
+@pytest.fixture(scope="module")
+def judged(setting):
+    """A verdict on a challenger and a champion; both of the chance `BAR` where nothing is said."""
+
+    def against(ours, theirs=(), settings=SETTINGS):
+        made = [
+            Made(setting.catalogue, name, **({"chance": lambda query: BAR, "seed": seed} | dict(values)))
+            for name, seed, values in (("slate", 1, ours), ("champion", 2, theirs))
+        ]
+        return judge(*measured(setting, *made), "old", settings)
+
+    return against
+
+
+def better(query):
+    return 0.6
+
+
+def failed(verdict):
+    return [rule.name for rule in verdict.rules if not rule.passed]
+
+
+def rule_of(verdict, name):
+    return next(rule for rule in verdict.rules if rule.name == name)
+
+
+def test_a_better_one_passes(judged):
+    verdict = judged({"chance": better})
+    assert (verdict.outcome, failed(verdict)) == ("promote", [])
+    assert [rule.name for rule in verdict.rules] == ["beats_champion", *RULES]
+    assert [rule.name for rule in verdict.rules if rule.skipped] == ["size"]  # these models lie in no folder
+
+
+def test_an_equal_one_does_not_pass_unless_that_is_asked(judged):
+    verdict = judged({})
+    assert (verdict.outcome, failed(verdict)) == ("reject", ["beats_champion"])
+    asked = judged({}, settings=SETTINGS.model_copy(update={"margin": -0.1}))
+    assert (asked.outcome, failed(asked)) == ("promote", [])
+
+
+def test_a_worse_one_fails(judged):
+    verdict = judged({"chance": lambda query: 0.05})
+    assert verdict.outcome == "reject"
+    assert failed(verdict)[:2] == ["beats_champion", "worst_slice"]
+
+
+def test_a_lead_below_the_margin_is_not_enough(judged):
+    verdict = judged({"chance": better}, settings=SETTINGS.model_copy(update={"margin": 0.5}))
+    assert failed(verdict) == ["beats_champion"]
+
+
+def test_one_that_is_better_on_average_and_worse_for_a_town_fails(judged):
+    verdict = judged({"chance": lambda query: 0.05 if town(query.user_id) == "south" else 0.9})
+    numbers = rule_of(verdict, "beats_champion").numbers
+    assert numbers["low"] > 0
+    assert failed(verdict) == ["worst_slice"]
+    assert verdict.outcome == "reject"
+    assert rule_of(verdict, "worst_slice").numbers["slice"] == "user town: south"
+    assert verdict.reason.startswith("worst_slice: ndcg@10 of user town: south (100 users)")
+
+
+def new_item(query):
+    return (query.targets >= ITEMS - NEW).any()
+
+
+BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "cold_items": ({"chance": lambda query: 0.02 if new_item(query) else 0.9}, {}),
+    "coverage": ({"chance": lambda query: (query.targets % 2 == 0).all(), "fill": 30}, {}),
+    "popularity_bias": ({"chance": better, "popular": 0.9}, {"popular": 0.1}),
+    "calibration": ({"chance": better, "predicted": 0.3}, {"predicted": 0.1}),
+    "latency": ({"chance": better, "pause": 0.002}, {}),
+    "size": ({"chance": better, "folder": "large"}, {"folder": "small"}),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    for name, size in (("small", 1000), ("large", 2001)):
+        (root / name / "part").mkdir(parents=True)
+        (root / name / "part" / "weights").write_bytes(bytes(size))
+    return root
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_each_guardrail_alone_stops_a_better_one(judged, folders, name):
+    ours, theirs = ({k: folders / v if k == "folder" else v for k, v in part.items()} for part in BROKEN[name])
+    verdict = judged(ours, theirs)
+    assert rule_of(verdict, "beats_champion").passed
+    assert (verdict.outcome, failed(verdict)) == ("reject", [name])
+    assert verdict.reason.startswith(f"{name}: ")
+
+
+def test_a_head_that_errs_less_than_the_champions_stops_nobody(judged):
+    verdict = judged({"chance": better, "predicted": 0.3}, {"predicted": 0.9})
+    assert verdict.outcome == "promote"
+    numbers = rule_of(verdict, "calibration").numbers
+    assert numbers["limit"] < numbers["challenger"] < numbers["champion"]
+
+
+@pytest.fixture(scope="module")
+def broken(setting, folders):
+    """The metrics of a challenger that breaks two guardrails."""
+    small, large = folders / "small", folders / "large"
+    made = [
+        Made(setting.catalogue, "slate", better, seed=1, predicted=0.3, folder=large),
+        Made(setting.catalogue, "champion", lambda query: BAR, seed=2, folder=small),
+    ]
+    return measured(setting, *made)
+
+
+def test_every_guardrail_can_be_turned_off(broken):
+    assert failed(judge(*broken, "old", SETTINGS)) == ["calibration", "size"]
+    half = judge(*broken, "old", SETTINGS.model_copy(update={"size": None}))
+    assert failed(half) == ["calibration"]
+    off = judge(*broken, "old", SETTINGS.model_copy(update=dict.fromkeys(RULES)))
+    assert off.outcome == "promote"
+    assert all(rule.skipped and "null" in rule.detail for rule in off.rules[1:])
+
+
+def test_what_is_allowed_is_the_configs(broken):
+    allowed = SETTINGS.model_copy(update={"size": 1.002, "calibration": None})
+    assert judge(*broken, "old", allowed).outcome == "promote"  # 2,001 bytes beside 1,000
+
+
+def test_the_verdict_is_json_with_every_number(broken):
+    told = json.loads(judge(*broken, "old", SETTINGS).to_json())
+    assert (told["verdict"], told["champion"]) == ("reject", "old")
+    assert [rule["name"] for rule in told["rules"]] == ["beats_champion", *RULES]
+    assert all(rule["numbers"] and rule["detail"] for rule in told["rules"])
+    first, size = told["rules"][0]["numbers"], told["rules"][-1]["numbers"]
+    assert first["challenger"] - first["champion"] == pytest.approx(first["difference"])
+    assert first["users"] == 400
+    assert size == {"challenger": 2001, "champion": 1000, "limit": 2000.0, "allowed": 1.0}
+
+
+@pytest.mark.parametrize(("column", "passed"), [("town", False), ("age", True)])
+def test_parity_is_asked_of_the_columns_of_the_config(judged, column, passed):
+    asked = SETTINGS.model_copy(update={"segment_parity": {column: 0.3}, "worst_slice": None})
+    verdict = judged({"chance": lambda query: 0.2 if town(query.user_id) == "south" else 0.8}, settings=asked)
+    rule = rule_of(verdict, f"segment_parity_{column}")
+    assert (rule.passed, verdict.outcome) == (passed, "promote" if passed else "reject")
+    if column == "town":
+        assert (rule.numbers["highest"], rule.numbers["lowest"]) == ("user town: north", "user town: south")
+        assert 0.3 < rule.numbers["low"] < rule.numbers["gap"] < 1.5
+
+
+@pytest.mark.parametrize(("chance", "outcome"), [(0.4, "promote"), (0.02, "reject")])
+def test_the_first_release_has_to_beat_popularity_and_nothing_else(setting, chance, outcome):
+    metrics, per_user = measured(setting, Made(setting.catalogue, "slate", lambda query: chance, predicted=0.9))
+    verdict = judge(metrics, per_user, "", SETTINGS)
     assert verdict.outcome == outcome
-    assert [rule.name for rule in verdict.rules] == ["beats_popularity"]
+    assert [rule.name for rule in verdict.rules] == ["beats_popularity", *RULES]
+    assert all(rule.skipped and rule.passed for rule in verdict.rules[1:])
 
 
-@pytest.mark.parametrize(("slate", "outcome"), [(0.5, "promote"), (0.3, "reject"), (0.2, "reject")])
-def test_later_releases_must_beat_the_champion(slate, outcome):
-    models = {"slate": slate, "champion": 0.3, "popularity": 0.0}
-    verdict = judge(per_user(models), "old", CONFIG)
-    assert verdict.outcome == outcome
-    assert [rule.name for rule in verdict.rules] == ["beats_champion"]
+def test_what_too_few_say_is_not_asked(broken):
+    metrics, per_user = broken
+    rolling = metrics["protocols"]["rolling"]
+    few = {name: part | {"users": 49} for name, part in rolling["slices"].items()}
+    heads = {"heads": {"engaged": metrics["ranker"]["slate"]["heads"]["engaged"] | {"examples": 999}}}
+    told = metrics | {
+        "protocols": {"rolling": rolling | {"slices": few, "against_champion": {}}},
+        "ranker": metrics["ranker"] | {"slate": heads},
+        "cost": {name: {"bytes": 0, "calls": 4, "milliseconds": 1.0} for name in ("slate", "champion")},
+    }
+    asked = SETTINGS.model_copy(update={"segment_parity": {"shoe": 0.1}})
+    verdict = judge(told, per_user, "old", asked)
+    skips = [rule.name for rule in verdict.rules if rule.skipped]
+    assert skips == ["worst_slice", "cold_items", "calibration", "latency", "size", "segment_parity_shoe"]
+    assert verdict.outcome == "promote"
 
 
-def test_a_lead_that_may_be_luck_is_rejected():
-    """Better on average, on too few users to tell."""
-    table = per_user({"slate": 0.35, "champion": 0.3}, users=30)
-    means = table.groupby("model")["ndcg@10"].mean()
-    assert means["slate"] > means["champion"]
-    assert judge(table, "old", CONFIG).outcome == "reject"
+def equal_models(random, users, slices):
+    """The difference of two models of the same worth, by user, in overlapping parts of the users."""
+    ranks = np.where(random.random((2, users)) < 0.15, random.integers(1, 10, (2, users)), 99)
+    ours, theirs = (query_metric("ndcg@10", [np.array([float(rank)]) for rank in own]) for own in ranks)
+    member = random.random((users, slices)) < random.uniform(0.1, 0.5, slices)
+    return np.where(member, (ours - theirs)[:, None], np.nan)
 
 
-def test_margin_asks_for_more_or_allows_an_equal_one():
-    table = per_user({"slate": 0.5, "champion": 0.3})
-    assert judge(table, "old", Evaluate(bootstrap=200, margin=0.5)).outcome == "reject"
-    equal = per_user({"slate": 0.3, "champion": 0.3})
-    assert judge(equal, "old", Evaluate(bootstrap=200, margin=-0.01)).outcome == "promote"
+def test_twenty_slices_of_equal_models_seldom_raise_an_alarm():
+    """At a threshold of zero, one gate in twenty may be stopped by chance; single intervals stop one in four."""
+    random, trials, together, single = np.random.default_rng(0), 150, 0, 0
+    for seed in range(trials):
+        values = equal_models(random, users=600, slices=20)
+        together += bool((upper_bounds(values, samples=200, seed=seed) < 0).any())
+        single += any(bootstrap(own[np.isfinite(own)], 100, seed).high < 0 for own in values.T)
+    assert together / trials <= 0.08
+    assert single / trials >= 0.2
 
 
-def test_primary_metric_decides():
-    table = per_user({"slate": 0.5, "popularity": 0.2})
-    table.loc[table["model"] == "slate", "hr@10"] = 0.0
-    assert judge(table, "", Evaluate(bootstrap=200, primary="ndcg@10")).outcome == "promote"
-    assert judge(table, "", Evaluate(bootstrap=200, primary="hr@10")).outcome == "reject"
+def test_the_bound_of_one_column_is_its_percentile():
+    values = np.random.default_rng(3).normal(0.5, 1.0, 300)
+    [high] = upper_bounds(values[:, None], samples=2000, seed=1)
+    assert high == pytest.approx(bootstrap(values, 2000, seed=1, level=0.9).high)
 
 
-def test_verdict_json_holds_the_numbers():
-    verdict = json.loads(judge(per_user({"slate": 0.5, "champion": 0.3}), "old", CONFIG).to_json())
-    numbers = verdict["rules"][0]["numbers"]
-    assert verdict["verdict"] == "promote"
-    assert numbers["low"] > numbers["margin"] == 0
-    assert numbers["challenger"] - numbers["champion"] == pytest.approx(numbers["difference"])
-    assert numbers["users"] == 150
+def test_bounds_widen_with_the_number_of_columns_and_not_for_copies():
+    values = np.random.default_rng(3).normal(size=(200, 30))
+    one = upper_bounds(values[:, :1], 500, seed=1)[0]
+    assert upper_bounds(np.repeat(values[:, :1], 30, axis=1), 500, seed=1)[0] == pytest.approx(one)
+    assert upper_bounds(values, 500, seed=1)[0] > one + 0.05
 
 
-def test_no_test_users_reject():
-    empty = per_user({"slate": 0.5, "popularity": 0.2}, users=0)
-    assert judge(empty, "", CONFIG).outcome == "reject"
+def test_a_column_that_does_not_vary_is_its_own_bound():
+    values = np.column_stack([np.full(60, -0.2), np.linspace(-1, 1, 60), np.full(60, np.nan)])
+    found = upper_bounds(values, 100, seed=1)
+    assert found[0] == pytest.approx(-0.2)
+    assert found[1] > 0
+    assert np.isnan(found[2])
+    assert upper_bounds(values[:, :1], 100, seed=1) == pytest.approx([-0.2])
+
+
+def test_the_widest_gap_is_the_most_certain_one():
+    wide = Interval(0.9, -1.0, 2.8)  # of few users
+    parts = [Interval(0.50, 0.48, 0.52), wide, Interval(0.40, 0.38, 0.42)]
+    high, low, bound = widest_gap(parts)
+    assert (high, low) == (0, 2)
+    error = 0.02 / 1.959964 * 2**0.5
+    assert bound == pytest.approx(0.1 - 2.393980 * error, abs=1e-5)  # 1 - 0.05 / 6 of a normal
+    assert widest_gap(parts[::2])[2] > bound  # one pair: no correction but for its two signs
+
+
+@pytest.mark.parametrize(
+    ("parity", "words"),
+    [({"regon": 0.1}, "Did you mean 'region'"), ({"about": 0.1}, "of kind text"), ({"region": -0.1}, "greater")],
+)
+def test_parity_of_a_column_that_has_no_values_to_compare_is_an_error(parity, words):
+    columns = {"users": {"region": "categorical", "about": "text"}}
+    with pytest.raises(SoukError, match=words):
+        parse_config(json.dumps({**CONFIG, "columns": columns, "evaluate": {"segment_parity": parity}}))
 
 
 def champion(**changes):

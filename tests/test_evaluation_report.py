@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.gate import Rule, Verdict
 from souk.evaluation.measure import measure_models
 from souk.evaluation.report import page, summary, tone
+from souk.evaluation.verdict import Rule, Verdict
 from tests.evaluation_fixtures import FixedSlates, shop_setting
 
 TRAINING = {

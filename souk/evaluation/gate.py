@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from souk.config import Evaluate
+from souk.evaluation.guardrails import guardrails
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY, Rule, Verdict
 from souk.metrics import bootstrap
 
-Outcome = Literal["promote", "reject", "unchanged", "not_comparable"]
-CHALLENGER, CHAMPION, POPULARITY = "slate", "champion", "popularity"
 SEED = 21
 REMEDY = (
     "Wait for more events or make split.test smaller, so that the window starts later, or start afresh in another "
     "--workspace, where the first release has to beat popularity (docs/evaluation.md)."
 )
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One condition of a verdict.
-
-    Args:
-        name: what is asked.
-        passed: whether it holds.
-        numbers: the values that decided it.
-        detail: the same in words, with what to do where it failed.
-    """
-
-    name: str
-    passed: bool
-    numbers: Mapping[str, float | str]
-    detail: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The gate's answer. Only `promote` lets the release through.
-
-    Args:
-        outcome: `promote`, `reject`, `unchanged` or `not_comparable`.
-        champion: the release that is served, "" before the first.
-        rules: each condition that was looked at, in order.
-    """
-
-    outcome: Outcome
-    champion: str
-    rules: tuple[Rule, ...]
-
-    def to_json(self) -> str:
-        """The text of `verdict.json`."""
-        rules = [asdict(rule) for rule in self.rules]
-        return json.dumps({"verdict": self.outcome, "champion": self.champion, "rules": rules}, indent=1)
 
 
 @dataclass(frozen=True)
@@ -113,16 +75,18 @@ def _same_twin(champion: Champion, twin: str, inputs: str) -> Verdict:
     return Verdict("promote", champion.name, (Rule("refresh", True, {"twin": twin}, detail),))
 
 
-def judge(per_user: pd.DataFrame, champion: str, config: Evaluate) -> Verdict:
-    """Promotes a challenger that beats popularity (the first release) or the champion (every other) by the margin.
+def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, config: Evaluate) -> Verdict:
+    """Promotes what beats popularity (the first release), or the champion by the margin without breaking a guardrail.
 
     Args:
+        metrics: the content of `metrics.json`.
         per_user: a row per user and model, a column per metric (`protocol.summarise`).
         champion: the served release, "" before the first.
-        config: primary metric, margin, and resamplings.
+        config: primary metric, margin, resamplings, and what the guardrails allow.
     """
     rule = beats(per_user, CHAMPION if champion else POPULARITY, config, config.margin if champion else 0.0)
-    return Verdict("promote" if rule.passed else "reject", champion, (rule,))
+    rules = (rule, *guardrails(metrics, config))
+    return Verdict("promote" if all(each.passed for each in rules) else "reject", champion, rules)
 
 
 def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -> Rule:

@@ -16,9 +16,10 @@ from souk.errors import SoukError
 from souk.evaluation import business
 from souk.evaluation.baselines import ItemKnn, Popularity, Scorer
 from souk.evaluation.content import Content
+from souk.evaluation.cost import Cost
 from souk.evaluation.examples import example_users
 from souk.evaluation.exposure import popularity_curve
-from souk.evaluation.gate import CHALLENGER, CHAMPION, POPULARITY, Champion
+from souk.evaluation.gate import Champion
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
 from souk.evaluation.queries import (
@@ -30,23 +31,25 @@ from souk.evaluation.queries import (
     read_window,
     with_targets,
 )
-from souk.evaluation.slices import Targets, measure_slices, slices_of, worst
+from souk.evaluation.slices import Targets, measure_slices, segment_gaps, slices_of, user_losses, worst
 from souk.evaluation.stages import attribution
 from souk.evaluation.summary import differences, summarise
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY
 from souk.progress import report
 from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 2  # of `metrics.json`
+FORMAT = 3  # of `metrics.json`
 BASELINES = ("item_knn", POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 
 class ObservedScorer(Scorer, Protocol):
-    """A scorer that ranks candidates and keeps what was seen of them."""
+    """A scorer that ranks candidates and keeps what was seen of them, and what it took."""
 
     observed: Observed
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def measure_models(
         "champion": "",
         "training": {},
         "protocols": {"rolling": rolling, "frozen": frozen},
+        "cost": {each.name: each.cost.measure() for each in slates},
         **ranker,
     }, per_user
 
@@ -156,6 +160,7 @@ def _rolling(
     sliced = measure_slices(parts, targets, rankings, names, primary, samples)
     filtered = sum(query.filtered for query in moments)
     own = {ranking.name: ranking for ranking in rankings}
+    twins = (own[CHALLENGER], own[CHAMPION]) if CHAMPION in own else None
     events = business.window_events(setting.tables, setting.window)
     return found | {
         "differences": differences(per_user, CHALLENGER, samples),
@@ -163,9 +168,11 @@ def _rolling(
         "recall_curve": recall_curves(rankings, users),
         "popularity_curve": popularity_curve(rankings, queries, users, setting.catalogue),
         "slices": sliced,
+        "against_champion": user_losses(parts, targets, *twins, primary, samples) if twins else {},
+        "parity": segment_gaps(sliced, setting.spec, CHALLENGER, primary),
         "worst_slices": worst(sliced, CHALLENGER, primary, found["models"][CHALLENGER][primary]["mean"]),
         "stages": {each.name: _stages(own[each.name], each, filtered) for each in slates},
-        "overlap@10": _overlap(own[CHALLENGER], own[CHAMPION], users) if CHAMPION in own else None,
+        "overlap@10": _overlap(*twins, users) if twins else None,
         "business": {
             "window": business.figures(events, setting.spec),
             "models": business.value_per_slate(rankings, queries, events, setting.content, samples),

@@ -29,8 +29,8 @@ VERDICT = """
 {{ metrics["items"] }} items.</small>
 {% if verdict %}
 <p class="verdict {{ verdict.outcome }}"><b>{{ outcome }}</b>{% if verdict.champion %}
- (served: {{ verdict.champion }}){% endif %}{% if verdict.rules|length == 1 %}
-<br>{{ verdict.rules[0].detail }}{% endif %}</p>
+ (served: {{ verdict.champion }}){% endif %}
+<br>{{ verdict.reason }}</p>
 {% else %}
 <p class="verdict none"><b>measured</b>, not judged: no champion was compared with.</p>
 {% endif %}
@@ -53,8 +53,9 @@ VERDICT = """
 <table>
 <tr><th>rule</th><th>passed</th><th class="words">numbers</th></tr>
 {% for rule in verdict.rules %}
-<tr><td>{{ rule.name }}</td><td class="{{ "better" if rule.passed else "worse" }}">{{ "yes" if rule.passed else "no" }}
-</td><td class="words">{{ rule.detail }}</td></tr>
+<tr{% if rule.skipped %} class="few"{% endif %}><td>{{ rule.name }}</td>
+<td class="{{ "" if rule.skipped else "better" if rule.passed else "worse" }}">
+{{ "–" if rule.skipped else "yes" if rule.passed else "no" }}</td><td class="words">{{ rule.detail }}</td></tr>
 {% endfor %}
 </table>
 {% endif %}

@@ -13,9 +13,9 @@ import jinja2
 import pandas as pd
 
 from souk.evaluation import plots
-from souk.evaluation.gate import CHALLENGER, CHAMPION, Verdict
 from souk.evaluation.page import PAGE
 from souk.evaluation.slices import LEAST_USERS
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, Verdict
 from souk.folders import placed
 
 HEADERS = {
@@ -57,7 +57,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"{signed(rolling['differences'][rolling['best_baseline']][primary])}.",
             f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {_lost(rolling['stages'][CHALLENGER])}.",
             *_least(rolling["worst_slices"], primary),
-            *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.rules[0].detail}"] if verdict else []),
+            *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.reason}"] if verdict else []),
             "",
         ]
     )

@@ -12,7 +12,8 @@ import numpy as np
 from souk.evaluation.content import Content, Labels, labels
 from souk.evaluation.protocol import SEED, Ranking, new_to_user
 from souk.evaluation.queries import Catalogue, Query
-from souk.metrics import Floats, Ints, bootstrap_columns, flat_metric, mean_by_user
+from souk.evaluation.simultaneous import upper_bounds, widest_gap
+from souk.metrics import Floats, Interval, Ints, bootstrap_columns, flat_metric, mean_by_user
 from souk.schema import Kind
 from souk.spec import FeatureSpec
 
@@ -173,20 +174,57 @@ def measure_slices(
         Per slice its family, its queries and users; per model the mean and interval of each metric; and how much more
         of `primary` the first model has than each other one, paired by user.
     """
+    found = {}
+    for part, queries, users, values in _by_user(parts, targets, rankings, metrics):
+        sizes_of = {"side": part.side, "family": part.family, "queries": queries, "users": len(users)}
+        found[part.name] = sizes_of | _with_intervals(values, [r.name for r in rankings], primary, samples)
+    return found
+
+
+def _by_user(
+    parts: Sequence[Slice], targets: Targets, rankings: Sequence[Ranking], metrics: Sequence[str]
+) -> Iterator[tuple[Slice, int, Ints, dict[tuple[str, str], Floats]]]:
+    """Per slice the number of its queries, its users, and by model and metric `[users]` means."""
     flat = [np.concatenate([*ranking.ranks, np.zeros(0)]) for ranking in rankings]
     new = [np.concatenate([*ranking.new_ranks, np.zeros(0)]) for ranking in rankings]
-    found = {}
     for part in parts:
         kept, sizes = np.unique(targets.query[part.chosen], return_counts=True)
-        names, user = np.unique(targets.user[kept], return_inverse=True)
+        users, user = np.unique(targets.user[kept], return_inverse=True)
         ranks = new if part.among_new else [own[part.chosen] for own in flat]
-        values = {
-            (ranking.name, metric): mean_by_user(flat_metric(metric, own, sizes), user, len(names))
-            for ranking, own in zip(rankings, ranks, strict=True)
-            for metric in metrics
-        }
-        sizes_of = {"side": part.side, "family": part.family, "queries": len(kept), "users": len(names)}
-        found[part.name] = sizes_of | _with_intervals(values, [r.name for r in rankings], primary, samples)
+        yield (
+            part,
+            len(kept),
+            users,
+            {
+                (ranking.name, metric): mean_by_user(flat_metric(metric, own, sizes), user, len(users))
+                for ranking, own in zip(rankings, ranks, strict=True)
+                for metric in metrics
+            },
+        )
+
+
+def user_losses(
+    parts: Sequence[Slice], targets: Targets, ours: Ranking, theirs: Ranking, primary: str, samples: int
+) -> dict[str, dict[str, float]]:
+    """How far `ours` is from `theirs` in every slice of at least LEAST_USERS users that divides the users.
+
+    Returns:
+        Per slice its users, the mean of `primary` of both models, their difference, and `high`, its upper bound, which
+        holds for all these slices at once (`souk.evaluation.simultaneous.upper_bounds`).
+    """
+    found: dict[str, dict[str, float]] = {}
+    columns = []
+    for part, _, users, values in _by_user([p for p in parts if p.side == "user"], targets, [ours, theirs], [primary]):
+        if len(users) >= LEAST_USERS:
+            own, other = values[ours.name, primary], values[theirs.name, primary]
+            column = np.full(int(targets.user.max()) + 1, np.nan)
+            column[users] = own - other
+            columns.append(column)
+            means = {"challenger": float(own.mean()), "champion": float(other.mean())}
+            found[part.name] = {"users": len(users), **means, "difference": float((own - other).mean())}
+    if columns:
+        for told, high in zip(found.values(), upper_bounds(np.stack(columns, axis=1), samples, SEED), strict=True):
+            told["high"] = float(high)
     return found
 
 
@@ -204,6 +242,26 @@ def _with_intervals(
         },
         "differences": {name: told[name, "lead"] for name in others},
     }
+
+
+def segment_gaps(
+    slices: Mapping[str, Mapping[str, Any]], spec: FeatureSpec, model: str, primary: str
+) -> dict[str, dict[str, Any]]:
+    """By declared column of the users, how far apart `model` serves its values, of those with LEAST_USERS users.
+
+    Returns:
+        The two slices; their gap and its lower bound (`widest_gap`), both over the mean of the column's users.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for column in spec.columns.users:
+        own = {n: s for n, s in slices.items() if s["family"] == f"user {column}" and s["users"] >= LEAST_USERS}
+        names, means = list(own), [Interval(**part["models"][model][primary]) for part in own.values()]
+        whole = np.average([part.mean for part in means], weights=[p["users"] for p in own.values()]) if own else 0.0
+        if len(own) > 1 and whole > 0:
+            high, low, bound = widest_gap(means)
+            gap = {"gap": (means[high].mean - means[low].mean) / whole, "low": bound / whole}
+            found[column] = {"highest": names[high], "lowest": names[low], **{n: float(v) for n, v in gap.items()}}
+    return found
 
 
 def worst(slices: Mapping[str, Mapping[str, Any]], model: str, primary: str, whole: float) -> dict[str, Any]:

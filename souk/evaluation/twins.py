@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from souk.errors import SoukError
+from souk.evaluation.cost import Cost, bytes_of
 from souk.evaluation.observed import Observed
 from souk.evaluation.queries import Catalogue, Query, in_spec
 from souk.metrics import Floats
@@ -85,6 +86,7 @@ class Slates:
     def __init__(self, name: str, towers: Towers) -> None:
         self.name = name
         self.observed = Observed()
+        self.cost = Cost(bytes_of(towers.bundle.folder))
         self._towers = towers
 
     def load(self) -> Slates:
@@ -117,7 +119,8 @@ class Slates:
             )
             for query in batch
         ]
-        rankings = self._recommender.rank(requests)
+        with self.cost.timed(len(requests)):
+            rankings = self._recommender.rank(requests)
         degraded = sorted({reason for ranking in rankings for reason in ranking.degraded})
         if degraded:
             remedy = "See the messages above; do not release this model."

@@ -86,8 +86,8 @@ def evaluate(
         compared = Champion() if verdict or not served.whole else served
         metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
         metrics["training"] = {"two_tower": _history(Path(towers)), "ranker": _history(Path(ranker))}
-        verdict = verdict or judge(per_user, compared.name, settings)
-    report(f"{verdict.outcome}: {verdict.rules[0].detail}")
+        verdict = verdict or judge(metrics, per_user, compared.name, settings)
+    report(f"{verdict.outcome}: {verdict.reason}")
     write_evaluation(outputs.evaluation, metrics, per_user, verdict)
     for file, target in (("report.html", outputs.report_html), ("summary.md", outputs.summary_md)):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,170 @@
+"""What a challenger may not lose to the champion, however much better it is on average.
+
+A figure with an interval breaks its rule only where the whole interval lies beyond what is allowed, so that chance
+seldom stops an equal model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from souk.config import Evaluate
+from souk.evaluation.slices import LEAST_USERS
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, skipped
+from souk.metrics import Interval
+
+LEAST_EXAMPLES, LEAST_POSITIVES = 1000, 200  # of a head: with fewer, the error of a right one is not small
+LEAST_CALLS = 5  # of the models: with fewer, one pause decides
+NO_CHAMPION = "nothing is served yet"
+Metrics = Mapping[str, Any]
+
+
+def guardrails(metrics: Metrics, config: Evaluate) -> tuple[Rule, ...]:
+    """Every guardrail, in the order of the config; those that are off or cannot be asked are passed, and say so.
+
+    Args:
+        metrics: the content of `metrics.json`.
+        config: what each allows; None turns one off.
+    """
+    found = []
+    for name, rule in RULES.items():
+        allowed = getattr(config, name)
+        if allowed is None:
+            found.append(skipped(name, f"evaluate.{name} is null"))
+        elif CHAMPION not in metrics["protocols"]["rolling"]["models"]:
+            found.append(skipped(name, NO_CHAMPION))
+        else:
+            found.append(rule(metrics, allowed))
+    parity = (_segment_parity(metrics, column, gap) for column, gap in sorted(config.segment_parity.items()))
+    return (*found, *parity)
+
+
+def _worst_slice(metrics: Metrics, allowed: float) -> Rule:
+    """The users' slice that certainly loses most; bounds hold for all slices together."""
+    slices = metrics["protocols"]["rolling"]["against_champion"]
+    if not slices:
+        return skipped("worst_slice", f"no slice has {LEAST_USERS} users")
+    name = min(slices, key=lambda each: slices[each]["high"] + allowed * slices[each]["champion"])
+    part = slices[name]
+    limit = -allowed * part["champion"]
+    numbers = {"slice": name, "slices": len(slices), **part, "limit": limit, "allowed": allowed}
+    detail = (
+        f"{metrics['primary']} of {name} ({part['users']} users) {part['challenger']:.4f} beside "
+        f"{part['champion']:.4f}: difference {part['difference']:+.4f}, at most {part['high']:+.4f} (95%, all "
+        f"{len(slices)} slices together), may not lie below {limit:+.4f}"
+    )
+    return Rule("worst_slice", bool(part["high"] >= limit), numbers, detail)
+
+
+def _cold_items(metrics: Metrics, allowed: float) -> Rule:
+    part = metrics["protocols"]["rolling"]["slices"].get("new items")
+    if not part or part["users"] < LEAST_USERS:
+        return skipped("cold_items", f"fewer than {LEAST_USERS} users engage with an item that is new")
+    ours, theirs = (part["models"][name][metrics["primary"]]["mean"] for name in (CHALLENGER, CHAMPION))
+    lead, limit = part["differences"][CHAMPION], -allowed * theirs
+    numbers = {"users": part["users"], "challenger": ours, CHAMPION: theirs, **_of(lead), "limit": limit}
+    detail = (
+        f"{metrics['primary']} of new items {ours:.4f} beside {theirs:.4f}: difference {lead['mean']:+.4f} (95% "
+        f"{lead['low']:+.4f} to {lead['high']:+.4f}), may not lie wholly below {limit:+.4f}"
+    )
+    return Rule("cold_items", bool(lead["high"] >= limit), numbers | {"allowed": allowed}, detail)
+
+
+def _coverage(metrics: Metrics, allowed: float) -> Rule:
+    ours, theirs = (metrics["protocols"]["rolling"]["models"][name]["coverage@10"] for name in (CHALLENGER, CHAMPION))
+    limit = (1 - allowed) * theirs
+    detail = f"{ours:.1%} of the catalogue is shown beside {theirs:.1%}, asked to be at least {limit:.1%}"
+    numbers = {"challenger": ours, CHAMPION: theirs, "limit": limit, "allowed": allowed}
+    return Rule("coverage", bool(ours >= limit), numbers, detail)
+
+
+def _popularity_bias(metrics: Metrics, allowed: float) -> Rule:
+    """The share of the most popular 1%; a share that an even exposure would give them too is no bias."""
+    rolling, name = metrics["protocols"]["rolling"], "top1_share@10"
+    ours, theirs = (rolling["models"][model][name]["mean"] for model in (CHALLENGER, CHAMPION))
+    rise, items = rolling["differences"][CHAMPION][name], metrics["items"]
+    even = max(1, round(0.01 * items)) / items
+    limit = (1 + allowed) * max(theirs, even) - theirs
+    numbers = {"challenger": ours, CHAMPION: theirs, "even": even, **_of(rise), "limit": limit, "allowed": allowed}
+    detail = (
+        f"the most popular 1% get {ours:.1%} of the places beside {theirs:.1%}: difference {rise['mean']:+.4f} (95% "
+        f"{rise['low']:+.4f} to {rise['high']:+.4f}), may not lie wholly above {limit:+.4f}"
+    )
+    return Rule("popularity_bias", bool(rise["low"] <= limit), numbers, detail)
+
+
+def _calibration(metrics: Metrics, allowed: float) -> Rule:
+    """The head that is furthest beyond its limit; one that errs less than the champion's does not stop a challenger."""
+    heads, served = (metrics["ranker"][name]["heads"] for name in (CHALLENGER, CHAMPION))
+    told = {
+        name: (head["calibration_error"], served.get(name, {}).get("calibration_error"), _limit(head, allowed))
+        for name, head in heads.items()
+        if head["examples"] >= LEAST_EXAMPLES and head["positives"] >= LEAST_POSITIVES
+    }
+    if not told:
+        return skipped("calibration", f"no head has {LEAST_EXAMPLES} examples and {LEAST_POSITIVES} positives")
+    broken = {
+        name for name, (ours, theirs, limit) in told.items() if ours > limit and (theirs is None or ours > theirs)
+    }
+    name = max(told, key=lambda each: (each in broken, told[each][0] / told[each][2]))
+    ours, theirs, limit = told[name]
+    beside = "" if theirs is None else f" beside {theirs:.4f}"
+    detail = f"expected calibration error of {name} {ours:.4f}{beside}, asked to be at most {limit:.4f}"
+    detail += " or the champion's" if theirs is not None else ""
+    numbers = {"head": name, "challenger": ours, "limit": limit, "allowed": allowed}
+    return Rule("calibration", not broken, numbers | ({CHAMPION: theirs} if theirs is not None else {}), detail)
+
+
+def _limit(head: Metrics, allowed: float) -> float:
+    """An error as large as the share of positives is none that a rare head may have."""
+    return min(allowed, float(head["positives"] / head["examples"]))
+
+
+def _latency(metrics: Metrics, allowed: float) -> Rule:
+    ours, theirs = (metrics["cost"][name] for name in (CHALLENGER, CHAMPION))
+    if min(ours["calls"], theirs["calls"]) < LEAST_CALLS:
+        return skipped("latency", f"fewer than {LEAST_CALLS} calls of the models")
+    return _dearer("latency", "milliseconds", ours, theirs, allowed, "{:.2f} ms a request")
+
+
+def _size(metrics: Metrics, allowed: float) -> Rule:
+    ours, theirs = (metrics["cost"][name] for name in (CHALLENGER, CHAMPION))
+    if not ours["bytes"] or not theirs["bytes"]:
+        return skipped("size", "the models lie in no folder")
+    return _dearer("size", "bytes", ours, theirs, allowed, "{:,.0f} bytes")
+
+
+def _dearer(name: str, key: str, ours: Metrics, theirs: Metrics, allowed: float, form: str) -> Rule:
+    limit = (1 + allowed) * theirs[key]
+    numbers = {"challenger": ours[key], CHAMPION: theirs[key], "limit": limit, "allowed": allowed}
+    detail = f"{form.format(ours[key])} beside {form.format(theirs[key])}, asked to be at most {form.format(limit)}"
+    return Rule(name, bool(ours[key] <= limit), numbers, detail)
+
+
+def _segment_parity(metrics: Metrics, column: str, allowed: float) -> Rule:
+    """The certain part of the widest gap between the segments of a users' column, over the mean of all users."""
+    name, gap = f"segment_parity_{column}", metrics["protocols"]["rolling"]["parity"].get(column)
+    if gap is None:
+        return skipped(name, f"fewer than two values of {column} have {LEAST_USERS} users")
+    detail = (
+        f"{metrics['primary']} of {gap['highest']} beside {gap['lowest']}: {gap['gap']:.1%} of the mean apart, at "
+        f"least {gap['low']:.1%} (95%, all pairs together), asked to be at most {allowed:.1%}"
+    )
+    return Rule(name, bool(gap["low"] <= allowed), {**gap, "allowed": allowed}, detail)
+
+
+def _of(bounds: Mapping[str, float]) -> dict[str, float]:
+    found = Interval(**bounds)
+    return {"difference": found.mean, "low": found.low, "high": found.high}
+
+
+RULES: dict[str, Callable[[Metrics, float], Rule]] = {
+    "worst_slice": _worst_slice,
+    "cold_items": _cold_items,
+    "coverage": _coverage,
+    "popularity_bias": _popularity_bias,
+    "calibration": _calibration,
+    "latency": _latency,
+    "size": _size,
+}

@@ -1,0 +1,63 @@
+"""What the gate answers: a verdict, and the rules that it rests on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Outcome = Literal["promote", "reject", "unchanged", "not_comparable"]
+CHALLENGER, CHAMPION, POPULARITY = "slate", "champion", "popularity"
+Numbers = Mapping[str, float | str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One condition of a verdict.
+
+    Args:
+        name: what is asked.
+        passed: whether it holds, or could not be asked.
+        numbers: the values that decided it.
+        detail: the same in words, with what to do where it failed.
+        skipped: whether it could not be asked, or is off.
+    """
+
+    name: str
+    passed: bool
+    numbers: Numbers
+    detail: str
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer. Only `promote` lets the release through.
+
+    Args:
+        outcome: `promote`, `reject`, `unchanged` or `not_comparable`.
+        champion: the release that is served, "" before the first.
+        rules: each condition that was looked at, in order.
+    """
+
+    outcome: Outcome
+    champion: str
+    rules: tuple[Rule, ...]
+
+    @property
+    def reason(self) -> str:
+        """What decided: the rules that failed, or the first one where none did."""
+        first, *others = self.rules
+        broken = [f"{rule.name}: {rule.detail}" for rule in others if not rule.passed]
+        return "; ".join(broken if first.passed and broken else [first.detail, *broken])
+
+    def to_json(self) -> str:
+        """The text of `verdict.json`."""
+        rules = [asdict(rule) for rule in self.rules]
+        return json.dumps({"verdict": self.outcome, "champion": self.champion, "rules": rules}, indent=1)
+
+
+def skipped(name: str, why: str) -> Rule:
+    """A rule that was not asked."""
+    return Rule(name, True, {}, f"not asked: {why}", skipped=True)
