@@ -45,13 +45,11 @@ from souk.store.publish import publish
 from souk.workspace import Workspace
 from tests.models_fixtures import cycle_spec, write_features
 
-RING, USERS, EVENTS = 12, 60, 24
+RING, USERS, EVENTS = 12, 48, 24
 START = 20_000 * DAY_MS
 END = START + EVENTS * DAY_MS
-TOWERS = TrainTwoTower(
-    dim=16, layers=1, heads=2, dropout=0.0, epochs=12, batch_rows=16, negatives=8, learning_rate=1e-2
-)
-RANKER = TrainRanker(candidates=10, negatives=8, epochs=4, batch_rows=32, hidden=(16,), cross_layers=1, dropout=0.0)
+TOWERS = TrainTwoTower(dim=16, layers=1, heads=2, dropout=0.0, epochs=8, batch_rows=16, negatives=8, learning_rate=1e-2)
+RANKER = TrainRanker(candidates=10, negatives=8, epochs=2, batch_rows=32, hidden=(16,), cross_layers=1, dropout=0.0)
 
 
 def ring_spec() -> FeatureSpec:

@@ -1,0 +1,93 @@
+"""Where pair features start in an explanation, and which past events they come from."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
+from souk.schema import DAY_MS
+from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, shares, start, votes
+from souk.sources.rows import SparseRows
+from tests.models_fixtures import cycle_spec
+
+NOW = 20_000 * DAY_MS
+NAMES = ["a", "b", "c", "d"]
+CATEGORIES = [["s", "s/0"], ["s", "s/1"], ["s", "s/0"], ["t"]]
+
+
+@pytest.fixture(scope="module")
+def items():
+    """Four items: a and c share all categories, d none with them; after a comes c, after b a little less."""
+    random = np.random.default_rng(2)
+    vectors = random.normal(size=(4, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    table = pa.table({"item_id": NAMES, "item_category": CATEGORIES, "created_at": pa.array([None] * 4, pa.int64())})
+    counters = pa.table(
+        {"item_id": NAMES, "events": [4.0, 3.0, 2.0, 1.0], "events_30d": [1.0] * 4, "satisfied_rate": [0.5] * 4}
+    )
+    rules = SparseRows.strongest(np.array([0, 1]), np.array([2, 2]), np.array([1.0, 0.5]), 4, 9)
+    spec = cycle_spec(columns=cycle_spec().columns.model_copy(update={"items": {"category": "path"}, "widths": {}}))
+    return ItemTable.of(table, counters, vectors, spec, rules)
+
+
+def asked(items, names):
+    """A query after these items, a day apart, the last a day ago."""
+    gaps = [float("nan"), *[86_400.0] * (len(names) - 1)][: len(names)]
+    return PairQuery.of(NOW, {"token_item_id": names, "token_gap": gaps}, 86_400.0, items)
+
+
+def features(items, query, position):
+    positions = np.arange(4)
+    pair = pair_features(items, [query], np.zeros(4, np.int64), positions, np.zeros(4, np.float32))
+    return dict(zip(PAIR_FEATURES, pair[position].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("names", [["a", "b", "d"], ["c", "a", "c", "b"], ["gone", "b"], ["gone"], []])
+def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, names):
+    query = asked(items, names)
+    found, given = features(items, query, 2), votes(items, query, 2)
+    assert all(len(parts) == len(names) for parts in given.values())
+    assert given["again"].sum() == pytest.approx(found["again"], abs=1e-6)
+    assert given["co_visitation"].sum() == pytest.approx(found["co_visitation"], abs=1e-6)
+    assert np.log1p(given["window_events"].sum()) == pytest.approx(found["window_events"], abs=1e-6)
+    known = sum(name != "gone" for name in names)
+    assert given["similarity_mean"].sum() / max(known, 1) == pytest.approx(found["similarity_mean"], abs=1e-6)
+    for name in ("similarity_last", "similarity_max"):
+        cosines = given["similarity_mean"] * given[name]
+        assert cosines.sum() == pytest.approx(found[name], abs=1e-6) and given[name].sum() == min(known, 1)
+    size = max(len(names), 1)  # the candidate has two values
+    assert given["shared_mean"].sum() / 2 / size == pytest.approx(found["shared_mean"], abs=1e-6)
+    assert given["shared_max"].sum() / size == pytest.approx(found["shared_max"], abs=1e-6)
+
+
+def test_without_a_history_a_candidate_starts_where_its_features_are(items):
+    query = asked(items, [])
+    pair = pair_features(items, [query], np.zeros(4, np.int64), np.arange(4), np.zeros(4, np.float32))
+    first = start(pair, pair[1:], 0.0)
+    for name in (*HISTORY, *RANKED):
+        assert first[COLUMN[name]] == pytest.approx(pair[0, COLUMN[name]], abs=1e-6), name
+    assert first[COLUMN["log_events"]] == pytest.approx(pair[:, COLUMN["log_events"]].mean())
+
+
+def test_the_place_at_the_start_is_that_of_the_score_there():
+    others = np.zeros((3, len(PAIR_FEATURES)))
+    others[:, COLUMN["score"]] = [0.9, 0.5, 0.1]
+    places = [np.expm1(start(others, others, score)[COLUMN["log_rank"]]) for score in (1.0, 0.6, 0.0)]
+    assert places == pytest.approx([1, 2, 4])
+
+
+def test_shares_are_parts_of_one_with_the_sign_of_the_whole():
+    assert shares(np.array([3.0, 1.0])).tolist() == [0.75, 0.25]
+    assert shares(np.array([-3.0, 1.0, -1.0])).tolist() == [0.75, 0, 0.25]
+    assert shares(np.zeros(2)).tolist() == [0, 0] and shares(np.zeros(0)).tolist() == []
+
+
+def test_what_no_event_voted_for_stays_with_the_feature():
+    given = {"again": np.array([0.0, 2.0]), "co_visitation": np.zeros(2)}
+    events, rest = divided({"again": 1.5, "co_visitation": 0.25, "age": -1.0}, given, 2)
+    assert events.tolist() == [0, 1.5] and rest == {"co_visitation": 0.25, "age": -1.0}
+
+
+def test_the_item_of_the_last_event_is_its_youngest(items):
+    query = asked(items, ["c", "a", "c"])
+    assert votes(items, query, 2)["window_recency"].tolist() == [0, 0, 1]

@@ -1,0 +1,150 @@
+"""Explanations of a trained release whose reasons are known: the item of the last event decides (explain_fixtures)."""
+
+import json
+
+import numpy as np
+import pytest
+
+from souk.cli import main
+from souk.errors import SoukError
+from souk.release.bundle import Bundle
+from souk.serving.explain import Explainer
+from souk.serving.explain_words import to_json
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.state import UserState
+from tests.explain_fixtures import END, RING, history, item, write_ring
+from tests.serving_fixtures import write_shop
+from tests.serving_process import JSON, V1, serving
+
+pytestmark = pytest.mark.slow
+HISTORIES = ([3, 9, 1, 5], [5, 1, 9, 3], [0, 4, 4, 8, 11], [2], [])
+EXPLAIN = V1.replace("predict", "explain")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return write_ring(tmp_path_factory.mktemp("ring"))
+
+
+@pytest.fixture(scope="module")
+def recommender(workspace):
+    return Recommender.load(Bundle.load(workspace.served_folder()), None, None)
+
+
+@pytest.fixture(scope="module")
+def explainer(recommender):
+    return Explainer(recommender)
+
+
+def by(places, **changes):
+    return Request("u000", 5, END, state=history("u000", places), **changes)
+
+
+def features(explanation):
+    return {part.name: part.contribution for part in explanation.features}
+
+
+@pytest.mark.parametrize("places", HISTORIES)
+@pytest.mark.parametrize("name", ["", item(0), item(7)])
+def test_the_parts_add_up_to_the_score_less_the_baseline(explainer, places, name):
+    found = explainer.explain(by(places), name)
+    parts = [part.contribution for part in (*found.events, *found.features)]
+    assert sum(parts) == pytest.approx(found.log_score - found.log_baseline, rel=0.05)
+    assert found.gap == pytest.approx(sum(parts) - found.way, abs=1e-9)
+    assert len({part.name for part in found.features}) == len(found.features)
+    assert len(found.events) == len(places)
+
+
+def test_what_is_explained_is_the_score_of_the_slate(explainer, recommender):
+    slate = recommender.recommend([by([3, 9, 1, 5])])[0]
+    for place, own in enumerate(slate.items):
+        found = explainer.explain(by([3, 9, 1, 5]), own.item_id)
+        assert np.exp(found.log_score) == pytest.approx(own.score, rel=1e-3)
+        assert (found.place, found.source, found.title) == (place, own.source, own.title)
+        assert found.log_baseline < 0 and found.shown
+    assert explainer.explain(by([3, 9, 1, 5])).item_id == slate.items[0].item_id
+
+
+@pytest.mark.parametrize("places", [[3, 9, 1, 5], [5, 1, 9, 3], [0, 4, 8, 11], [8, 6, 2, 10]])
+def test_the_event_that_decides_has_the_largest_part(explainer, places):
+    found = explainer.explain(by(places), item(places[-1] + 1))
+    shares = [part.contribution for part in found.events]
+    assert shares[-1] == max(shares) > 2 * max(map(abs, shares[:-1]))
+    assert shares[-1] > max(map(abs, features(found).values()))
+    assert f"Item {places[-1]}” (rated 1 day ago" in to_json(found)["sentences"][1].split("”, “")[0]
+
+
+def test_what_no_model_can_use_adds_nothing(explainer):
+    found = explainer.explain(by([3, 9, 1, 5]))
+    largest = max(abs(part.contribution) for part in found.events)
+    assert features(found)["age"] == features(found)["age_known"] == 0  # known of no item
+    assert abs(features(found)["user_country"]) < 0.1 * largest  # drawn by lot
+    stranger = explainer.explain(Request("nobody", 5, END, state=UserState("nobody")))
+    assert features(stranger)["user_id"] == features(stranger)["user_country"] == 0
+    assert stranger.events == () and features(stranger)["similarity_last"] == 0
+
+
+def test_an_item_that_may_not_be_shown_is_explained_and_said_to_be_so(explainer):
+    left_out = by([3, 9, 1, 5], exclude=frozenset([item(6)]))
+    found, shown = explainer.explain(left_out, item(6)), explainer.explain(by([3, 9, 1, 5]), item(6))
+    assert not found.shown and found.place is None and found.source == "" and shown.shown
+    assert found.log_score == pytest.approx(shown.log_score, abs=1.0)
+    assert "It is not shown to this user" in to_json(found)["sentences"][-1]
+    alone = explainer.explain(by([5], exclude=frozenset(item(n) for n in range(RING))), item(6))
+    assert np.isfinite(alone.log_score) and alone.place is None
+
+
+def test_mistakes_are_named(explainer, tmp_path):
+    with pytest.raises(SoukError, match=r"an item of release ring-.*Received: 'boots'"):
+        explainer.explain(by([3]), "boots")
+    with pytest.raises(SoukError, match="no candidate"):
+        explainer.explain(by([3], exclude=frozenset(item(n) for n in range(RING))))
+    older = Explainer(Recommender.load(write_shop(tmp_path / "shop"), None, None))
+    with pytest.raises(SoukError, match="model that explains"):
+        older.explain(Request("ann", 5, END, state=UserState("ann")))
+
+
+def test_the_command_prints_a_table_and_sentences(workspace, capsys):
+    words = ["explain", "--workspace", str(workspace.root), "--at", str(END), "--user"]
+    assert main([*words, "u000", "--item", item(9)]) == 0
+    text = capsys.readouterr().out
+    assert "Because of “Item 8” (rated 1 day ago" in text and "rating    Item 8" in text and "add up" in text
+    assert main([*words, "new", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["events"] == [] and found["degraded"] == ["unknown_user"] and found["position"] == 0
+    assert found["sentences"][-1].startswith("This user is not known")
+    assert main(["explain", "--workspace", str(workspace.root / "none"), "--user", "u000"]) == 2
+    assert "a release at" in capsys.readouterr().err
+
+
+def test_the_server_explains(workspace, explainer, tmp_path):
+    asked = {"user_id": "u000", "timestamp": END, "item_id": item(9)}
+    with serving(workspace.root, tmp_path / "serve.log") as server:
+
+        def call(path, *instances):
+            status, body = server.call(path, json.dumps({"instances": instances}), JSON)
+            return status, json.loads(body)
+
+        status, body = call(EXPLAIN, asked, {"user_id": "new", "timestamp": END, "k": 3, "item_id": None})
+        assert status == 200, body
+        known, new = body["explanations"]
+        stored = Request("u000", 20, END, state=history("u000", [3, 4, 8]))  # 20: the release's slate size
+        expected = to_json(explainer.explain(stored, item(9)))
+        assert known["sentences"] == expected["sentences"] and known["position"] == expected["position"]
+        assert known["score"] == pytest.approx(expected["score"], rel=1e-4)
+        assert new["degraded"] == ["unknown_user"] and new["position"] == 0
+        refused = {
+            "an item of release": [{**asked, "item_id": "boots"}],
+            "instances[0].item_id to be a text": [{**asked, "item_id": 9}],
+            "at most 8 instances": [asked] * 9,
+            "instances[0]: a field": [{**asked, "item": "1"}],
+        }
+        for expected, instances in refused.items():
+            status, body = call(EXPLAIN, *instances)
+            assert status == 400 and expected in body["error"], body
+        status, body = call(V1, asked)
+        assert status == 400 and "belongs to :explain" in body["error"]
+        assert server.metric('souk_requests_total{code="200",protocol="explain"}') == 1
+        assert server.metric("souk_impressions_answered_total") == 0
+    assert "i08" not in (tmp_path / "serve.log").read_text()

@@ -1,0 +1,115 @@
+"""Explanations in words."""
+
+from dataclasses import replace
+
+import pytest
+
+from souk.pairs import PAIR_FEATURES
+from souk.schema import DAY_MS
+from souk.serving.explain import EventPart, Explanation, FeaturePart
+from souk.serving.explain_words import NAMES, ago, plain_name, sentences, to_json
+from souk.spec import QUERY_FEATURES
+from souk.state import Event
+
+NOW = 20_000 * DAY_MS
+
+
+def event(item, kind, days, contribution, title=""):
+    return EventPart(Event(item, kind, NOW - days * DAY_MS), title, contribution)
+
+
+WHY = Explanation(
+    user_id="u1",
+    item_id="i9",
+    title="Red boots",
+    release="shop-1",
+    timestamp=NOW,
+    place=0,
+    source="two_tower",
+    shown=True,
+    log_score=-1.0,
+    log_baseline=-2.0,
+    events=(
+        event("i1", "click", 3, 0.3, "Blue boots"),
+        event("i2", "click", 2, -0.2),
+        event("i1", "purchase", 1, 0.4, "Blue boots"),
+    ),
+    features=(
+        FeaturePart("popularity", 0.25, 0.2),
+        FeaturePart("popularity_rank", 2.0, 0.25),
+        FeaturePart("user_home_town", "Fes", 0.05),
+        FeaturePart("query_hour", 4, 0.001),
+    ),
+    steps=32,
+    degraded=(),
+)
+
+
+def test_the_reasons_are_told_by_size_with_titles_and_shares():
+    assert sentences(WHY) == [
+        "“Red boots” scores 2.7 times what it would if nothing were known of the user and the history.",
+        "Because of “Blue boots” (2 events, last bought 1 day ago, 50%).",
+        "What also speaks for it: its popularity among users of the same kind (32%).",
+        "What speaks against it: “i2” (clicked 2 days ago, 14%).",
+    ]
+
+
+def test_what_is_small_is_not_told():
+    one = replace(WHY, events=(), features=(FeaturePart("age", 3.0, 1.0), FeaturePart("query_hour", 4, -0.01)))
+    assert sentences(one)[1:] == ["What speaks for it: the days that it has been on offer (99%)."]
+
+
+def test_several_reasons_are_listed():
+    many = tuple(event(f"i{n}", "cart", 1, 0.3 - n / 100) for n in range(4))
+    said = sentences(replace(WHY, events=many, features=()))[1]
+    assert said.startswith("Because of “i0” (put in the cart 1 day ago, 26%), “i1” (") and " and “i2” (" in said
+    assert "i3" not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"degraded": ("unknown_user",)}, "This user is not known"),
+        ({"degraded": ("features_unavailable",)}, "could not be read"),
+        ({"shown": False, "place": None}, "It is not shown to this user"),
+        ({"place": None}, "No source proposed it"),
+    ],
+)
+def test_what_a_reader_must_know_besides_stands_at_the_end(changes, expected):
+    assert expected in sentences(replace(WHY, **changes))[-1]
+
+
+def test_nothing_that_counts_is_no_reason():
+    empty = replace(WHY, events=(), features=(), log_baseline=-1.0)
+    assert sentences(empty) == [
+        "“Red boots” scores 1 times what it would if nothing were known of the user and the history."
+    ]
+    assert to_json(empty)["completeness_share"] == 0
+
+
+def test_every_feature_has_a_plain_name():
+    ours = {f.name for f in QUERY_FEATURES} | set(PAIR_FEATURES) - {"score"} | {"user_id"}
+    assert ours == set(NAMES)
+    assert plain_name("user_home_town") == "the user's home town"
+    assert plain_name("item_price") == "the item's price"
+    assert plain_name("context_device") == "the device of the visit"
+
+
+def test_the_answer_names_all_parts_and_the_gap():
+    found = to_json(WHY)
+    assert [part["contribution"] for part in found["events"]] == [0.3, -0.2, 0.4]
+    assert found["events"][0] == {
+        "item_id": "i1",
+        "title": "Blue boots",
+        "event_type": "click",
+        "timestamp": NOW - 3 * DAY_MS,
+        "contribution": 0.3,
+    }
+    assert found["completeness_gap"] == pytest.approx(0.001) == found["completeness_share"]
+    assert (found["score"], found["baseline"]) == pytest.approx((0.3678794, 0.1353353))
+
+
+def test_times_are_told_in_the_largest_unit_that_they_fill():
+    times = (0, 59_999, 60_000, 3_600_000 * 5, DAY_MS, 40 * DAY_MS)
+    expected = ["just now", "just now", "1 minute ago", "5 hours ago", "1 day ago", "40 days ago"]
+    assert [ago(time) for time in times] == expected
