@@ -14,6 +14,7 @@ from tests.marketplace import CONFIG
 
 USERS, ITEMS, NEW = 400, 100, 20  # the last NEW items have no event before the window
 CANDIDATES = 25
+BATCH = 40  # requests in one call
 TOWNS = ("north", "north", "north", "south")
 
 
@@ -63,8 +64,8 @@ class Made:
 
     def score(self, queries):
         rows = []
-        for start in range(0, len(queries), 20):
-            batch = queries[start : start + 20]
+        for start in range(0, len(queries), BATCH):
+            batch = queries[start : start + BATCH]
             with self.cost.timed(len(batch)):
                 time.sleep(self._pause * len(batch))
             for query in batch:

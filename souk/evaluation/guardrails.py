@@ -143,7 +143,7 @@ def _dearer(name: str, key: str, ours: Metrics, theirs: Metrics, allowed: float,
 
 
 def _segment_parity(metrics: Metrics, column: str, allowed: float) -> Rule:
-    """The certain part of the widest gap between the segments of a users' column, over the mean of all users."""
+    """The certain part of the widest gap between the segments of a users' column, over their mean."""
     name, gap = f"segment_parity_{column}", metrics["protocols"]["rolling"]["parity"].get(column)
     if gap is None:
         return skipped(name, f"fewer than two values of {column} have {LEAST_USERS} users")

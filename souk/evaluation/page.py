@@ -169,6 +169,11 @@ SLICES = """
 <p>{{ metrics.primary }} by part of the users or items. Marked: the worst of at least {{ least_users }} users, on
 either side; grey: fewer users.{% if "new to the user" in rolling.slices %} What is new to the user is ranked among the
 items that this user never engaged with before.{% endif %}</p>
+{% for column, gap in rolling.parity.items() %}
+<p>Parity, {{ column }}: {{ gap.highest }} and {{ gap.lowest }} are {{ "%.0f"|format(100 * gap.gap) }}% of the mean
+apart; {% if gap.low > 0 %}at least {{ "%.0f"|format(100 * gap.low) }}%, all pairs together{% else %}no pair differs
+beyond chance{% endif %}.</p>
+{% endfor %}
 {% set marked = rolling.worst_slices.values()|selectattr("name", "defined")|map(attribute="name")|list %}
 <table>
 <tr><th>slice</th><th>queries</th><th>users</th>
