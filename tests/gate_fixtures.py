@@ -82,10 +82,9 @@ class Made:
         """`[items]` positions: the target is first, or the last candidate; the others vary by user."""
         random = np.random.default_rng([self._seed, int(query.user_id[1:])])
         hit, popular = random.uniform(size=2) < (self._chance(query), self._popular)
-        shown = sorted(1 + random.permutation(ITEMS - 1), key=lambda place: place >= self._fill)
-        order = [0, *shown] if popular else [*shown, 0]
-        order = [place for place in order if place not in query.targets]
-        targets = query.targets.tolist()
+        shown, targets = (1 + random.permutation(ITEMS - 1)).tolist(), query.targets.tolist()
+        shown.sort(key=lambda place: place >= self._fill)
+        order = [place for place in ([0, *shown] if popular else [*shown, 0]) if place not in targets]
         at = 0 if hit else CANDIDATES - len(targets)
         return np.array([*order[:at], *targets, *order[at:]])
 
