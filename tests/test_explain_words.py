@@ -60,7 +60,7 @@ def test_what_is_small_is_not_told():
 
 
 def test_several_reasons_are_listed():
-    many = tuple(event(f"i{n}", "cart", 1, 0.3 - n / 100) for n in range(4))
+    many = tuple(event(f"i{n}", "cart", 1, 0.3 - n / 100) for n in range(4))  # they add up to 1.14
     said = sentences(replace(WHY, events=many, features=()))[1]
     assert said.startswith("Because of “i0” (put in the cart 1 day ago, 26%), “i1” (") and " and “i2” (" in said
     assert "i3" not in said
@@ -73,6 +73,7 @@ def test_several_reasons_are_listed():
         ({"degraded": ("features_unavailable",)}, "could not be read"),
         ({"shown": False, "place": None}, "It is not shown to this user"),
         ({"place": None}, "No source proposed it"),
+        ({"log_score": -0.9}, "do not add up"),
     ],
 )
 def test_what_a_reader_must_know_besides_stands_at_the_end(changes, expected):
@@ -80,7 +81,7 @@ def test_what_a_reader_must_know_besides_stands_at_the_end(changes, expected):
 
 
 def test_nothing_that_counts_is_no_reason():
-    empty = replace(WHY, events=(), features=(), log_baseline=-1.0)
+    empty = replace(WHY, events=(), features=(), log_baseline=WHY.log_score)
     assert sentences(empty) == [
         "“Red boots” scores 1 times what it would if nothing were known of the user and the history."
     ]

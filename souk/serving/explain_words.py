@@ -50,6 +50,8 @@ DONE = {
 SPAN = ((DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"))
 LEAST, MOST = 0.05, 3  # a reason has this share of all that counts, for the item or against; at most so many are told
 
+UNSURE = 0.05  # a gap of this share of the way is told
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -180,6 +182,10 @@ def _notes(explanation: Explanation) -> list[str]:
         notes.append("This user is not known: only the moment, the request's own events and the item itself count.")
     elif "features_unavailable" in explanation.degraded:
         notes.append("The user's history could not be read: only the request itself and the item count.")
+    if abs(explanation.gap) > UNSURE * abs(explanation.way):
+        notes.append(
+            "These parts do not add up to the score: something in the request is far from all that was learned."
+        )
     if not explanation.shown:
         notes.append("It is not shown to this user: it is not available, excluded, or not to be repeated yet.")
     elif explanation.place is None:
