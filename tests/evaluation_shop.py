@@ -96,8 +96,11 @@ def write_features(folder):
     return folder
 
 
-def write_models(folder, vectors, seed):
-    """`towers`, `ranker` and `index`; the items are where `vectors` says, and `seed` makes the weights of their own."""
+def write_models(folder, vectors, seed, candidates=8):
+    """`towers`, `ranker` and `index`; the items are where `vectors` says, and `seed` makes the weights of their own.
+
+    The towers bring the first of the `candidates`; where there are more, so do the other sources.
+    """
     towers, ranker, index = folder / "towers", folder / "ranker", folder / "index"
     for part in (towers, ranker, index):
         part.mkdir(parents=True)
@@ -108,7 +111,7 @@ def write_models(folder, vectors, seed):
     for part in (towers, ranker):
         np.savez(part / "weights.npz", kernel=np.random.default_rng(seed).normal(size=3))
     (towers / "training.json").write_text(json.dumps({"history": [{"loss": 2.0, "seconds": 1.0}]}))
-    (ranker / "training.json").write_text(json.dumps({"candidates": 8, "history": []}))
+    (ranker / "training.json").write_text(json.dumps({"candidates": candidates, "history": []}))
     available = np.array([item not in shop.HIDDEN for item in shop.IDS])
     (index / "index.json").write_text(json.dumps({"collection": collection_name(shop.IDS, vectors, available)}))
     return towers, ranker, index
@@ -136,8 +139,9 @@ class Shop:
     def write(self):
         write_tables(self.tables)
         write_features(self.features)
-        for seed, (name, vectors) in enumerate({"good": following(), "bad": misled(), "equal": following()}.items()):
-            write_models(self.root / name, vectors, seed)
+        write_models(self.root / "good", following(), seed=0)
+        write_models(self.root / "bad", misled(), seed=1, candidates=1)
+        write_models(self.root / "equal", following(), seed=2)
         return self
 
     def arguments(self, challenger, champion="", settings=None, deploy=None):
