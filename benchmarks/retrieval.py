@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 from benchmarks.__main__ import table
 from souk.candidates import SHARES, TOWERS, Sources, merged
 from souk.features.transform import load_transform
+from souk.items import ItemTable
 from souk.metrics import mean_by_user, query_metric, top
 from souk.models.sequences import Sequences
 from souk.models.targets import read_targets
-from souk.pairs import ItemTable, PairQuery
+from souk.pairs import PairQuery
 from souk.spec import Entity, read_spec
 
 BOUNDARY = "validation_start"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from souk.pairs import ItemTable, PairQuery
+from souk.items import ItemTable
+from souk.pairs import PairQuery
 from souk.schema import DAY_MS
 
 logger = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from souk.config import BuildFeatures, Columns, TrainRanker, TrainTwoTower
 from souk.index.interface import collection_name
+from souk.items import ItemTable
 from souk.models.export import ServedItemTower, ServedQueryTower, ServedRanker
 from souk.models.fit_ranker import fit_ranker
 from souk.models.fit_towers import TowerFit, new_towers
@@ -30,7 +31,6 @@ from souk.models.ranker import Ranker
 from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, read_catalogue
 from souk.models.towers import TowerShape
-from souk.pairs import ItemTable
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.golden import GoldenRequest, write_golden
 from souk.release.manifest import write_manifest

@@ -7,7 +7,8 @@ import pytest
 
 from souk.candidates import FRESH_DAYS, SHARES, Sources, merged
 from souk.errors import SoukError
-from souk.pairs import ItemTable, PairQuery
+from souk.items import ItemTable
+from souk.pairs import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS, follow
 from souk.sources.popularity import Segments

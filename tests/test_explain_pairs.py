@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
+from souk.items import ItemTable
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.schema import DAY_MS
 from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, shares, start, votes
 from souk.sources.rows import SparseRows

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import Repeat, TrainRanker, TrainTwoTower
+from souk.items import ItemTable
 from souk.models.calibration import Calibration
 from souk.models.export import ServedQueryTower, ServedRanker
 from souk.models.fit_towers import TowerFit, new_towers
@@ -18,7 +19,7 @@ from souk.models.ranker import HEADS, Ranker
 from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
-from souk.pairs import PAIR_FEATURES, ItemTable
+from souk.pairs import PAIR_FEATURES
 from souk.release.bundle import Bundle, BundleSettings, counters_at
 from souk.schema import DAY_MS
 from souk.serving import signatures

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from souk.config import Repeat, TrainRanker
 from souk.errors import SoukError
+from souk.items import ItemTable
 from souk.models.export import ServedRanker
 from souk.models.fit_ranker import fit_ranker, split_users
 from souk.models.inputs import read_transformed
@@ -24,7 +25,7 @@ from souk.models.retrieve import draw_examples, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import named_weights
-from souk.pairs import PAIR_FEATURES, ItemTable
+from souk.pairs import PAIR_FEATURES
 from souk.spec import Entity
 from tests.models_fixtures import cycle_market, cycle_spec, write_features
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from souk.errors import SoukError
-from souk.pairs import PAIR_FEATURES, ItemTable, PairQuery, pair_features
+from souk.items import ItemTable
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS
 from souk.sources.popularity import Segments

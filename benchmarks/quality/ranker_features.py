@@ -14,9 +14,10 @@ from souk.errors import SoukError
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
 from souk.folders import placed
+from souk.items import ItemTable
 from souk.models.rank_examples import RankExamples, read_rank_examples
 from souk.models.sequences import Sequences, read_catalogue
-from souk.pairs import PAIR_FEATURES, ItemTable
+from souk.pairs import PAIR_FEATURES
 from souk.spec import Entity, read_spec
 
 WINDOWS = {"validation": ("validation_start", "test_start"), "test": ("test_start", "end")}

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from souk.evaluation.queries import Catalogue
+from souk.items import SHARED_ROLES
 from souk.metrics import Floats, Ints
-from souk.pairs import SHARED_ROLES
 from souk.schema import Kind
 from souk.spec import Entity, FeatureSpec
 

@@ -11,7 +11,8 @@ from souk.sources.rows import SparseRows
 DISTANCE = 20  # steps between two events of a pair, at most: bounds the work of a user with many
 BACK = 0.2  # weight of a pair against the order of time; events of one time have no order
 SUPPORT = 20.0  # a rule is weakened as if its item had so many more events
-FOLLOWERS = 100  # of an item
+FOLLOWERS = 200  # of an item, and so many in all:
+ENTRIES = 100_000_000  # eight bytes each
 
 
 def pair_sums(
@@ -96,4 +97,4 @@ def rules(
         total = np.bincount(where, aged, minlength=len(found))
         row, column = found // size - first, found % size
         weights = total / np.sqrt(events[row] + SUPPORT) * trend[boundary][column]
-        yield SparseRows.strongest(row, column, weights, count, FOLLOWERS)
+        yield SparseRows.strongest(row, column, weights, count, max(1, min(FOLLOWERS, ENTRIES // size)))

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.errors import SoukError
+from souk.items import ItemTable
 from souk.models.inputs import FILL, Transform
 from souk.models.sequences import Sequences, column_tensor
 from souk.models.targets import read_targets
-from souk.pairs import PAIR_FEATURES, ItemTable, pair_features
+from souk.pairs import PAIR_FEATURES, pair_features
 from souk.spec import Entity, Feature
 
 CHUNK = 256

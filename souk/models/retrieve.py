@@ -15,11 +15,12 @@ import tensorflow as tf
 
 from souk.candidates import TOWERS, Sources, merged
 from souk.errors import SoukError
+from souk.items import ItemTable
 from souk.metrics import top
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.targets import read_targets
 from souk.models.towers import TwoTower
-from souk.pairs import ItemTable, PairQuery
+from souk.pairs import PairQuery
 from souk.spec import FeatureSpec
 from souk.state import UserState, repeat_excluded
 

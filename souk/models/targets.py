@@ -8,8 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from souk.items import ItemTable
 from souk.models.sequences import Sequences
-from souk.pairs import ItemTable, PairQuery
+from souk.pairs import PairQuery
 from souk.spec import Entity, Feature
 
 LISTS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from souk.config import Deploy, TrainRanker
 from souk.errors import SoukError
-from souk.pairs import SOURCE_FILES
+from souk.items import SOURCE_FILES
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import FeatureSpec, read_spec

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from souk.pairs import PAIR_FEATURES, RECENT, ItemTable, PairQuery
+from souk.items import ItemTable
+from souk.pairs import PAIR_FEATURES, RECENT, PairQuery
 from souk.sources.co_visitation import WINDOW, decay
 
 COLUMN = {name: place for place, name in enumerate(PAIR_FEATURES)}

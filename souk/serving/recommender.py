@@ -18,7 +18,8 @@ import numpy as np
 from souk.candidates import TOWERS, Allowed, Sources, merged
 from souk.index.exact import ExactIndex
 from souk.index.interface import Index
-from souk.pairs import ItemTable, PairQuery, pair_features
+from souk.items import ItemTable
+from souk.pairs import PairQuery, pair_features
 from souk.release.bundle import Bundle
 from souk.serving.catalogue import Catalogue
 from souk.serving.inputs import item_inputs, query_inputs

@@ -10,7 +10,7 @@ import numpy as np
 
 from souk.sources.rows import SparseRows, summed
 
-WINDOW = 50  # last events of a query that are looked at
+WINDOW = 100  # last events of a query that are looked at
 STEPS = 1.25  # exponent of the decay by moments
 
 

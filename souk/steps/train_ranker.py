@@ -14,6 +14,7 @@ from souk.config import TrainRanker, parse_step_config
 from souk.errors import unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
+from souk.items import ItemTable
 from souk.models.export import ServedRanker
 from souk.models.fit_ranker import RankerFit, fit_ranker
 from souk.models.inputs import read_transformed
@@ -24,7 +25,6 @@ from souk.models.ranker import Ranker
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import load_weights, save_weights
-from souk.pairs import ItemTable
 from souk.progress import report
 from souk.spec import Entity, read_spec
 

@@ -1,0 +1,127 @@
+"""What pairs, sources and explanations need to know of the items of a release, by position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.errors import SoukError
+from souk.sources.popularity import Segments
+from souk.sources.rows import SparseRows
+from souk.spec import Entity, FeatureSpec, Role, read_spec
+
+SHARED_ROLES = (Role.CATEGORY, Role.BAG)
+SOURCE_FILES = ("co_visitation", "segment_popular")
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """What pairs need to know of items, by position in the item table.
+
+    Args:
+        position: item id to position.
+        vectors: `[items, dim]` float32, unit length.
+        counters: `[items, 3]` float32: log events, log events of 30 days, satisfied rate.
+        created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
+        value_start: `[items + 1]` int64, where each item's values start in `values`.
+        values: category values of all items, as numbers.
+        rules: what follows each item.
+        segments: what is popular with whom.
+    """
+
+    position: Mapping[str, int]
+    vectors: np.ndarray
+    counters: np.ndarray
+    created_at: np.ndarray
+    value_start: np.ndarray
+    values: np.ndarray
+    rules: SparseRows
+    segments: Segments
+
+    @classmethod
+    def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
+        """Reads a `features` folder, or a bundle.
+
+        Args:
+            folder: with `spec.json`, `items.parquet`, `counters.parquet` and, in a bundle, `vectors.npy`; rules and
+                popular items are in `co_visitation/<boundary>.npz` and `segment_popular/<boundary>.npz`, in a bundle in
+                `co_visitation.npz` and `segment_popular.npz`.
+            boundary: whose counters; "" for a bundle, which has those of one boundary only.
+            vectors: `[items, dim]`, where the folder has none.
+        """
+        path = Path(folder)
+        counters = pq.read_table(path / "counters.parquet")
+        if boundary:
+            counters = counters.filter(pc.equal(counters["boundary"], boundary))
+        if vectors is None:
+            vectors = np.load(path / "vectors.npy", allow_pickle=False)
+        items = pq.read_table(path / "items.parquet")
+        rules, segments = (path / name / boundary if boundary else path / name for name in SOURCE_FILES)
+        return cls.of(
+            items,
+            counters,
+            vectors,
+            read_spec(path / "spec.json"),
+            SparseRows.load(rules.with_suffix(".npz"), len(items)),
+            Segments.load(segments.with_suffix(".npz"), len(items)),
+        )
+
+    @classmethod
+    def of(
+        cls,
+        items: pa.Table,
+        counters: pa.Table,
+        vectors: np.ndarray,
+        spec: FeatureSpec,
+        rules: SparseRows | None = None,
+        segments: Segments | None = None,
+    ) -> ItemTable:
+        """From the item feature table and one boundary's counters, in the same order; rules and segments as of it.
+
+        Raises:
+            SoukError: they are not of the same items.
+        """
+        if (
+            not len(items) == len(counters) == len(vectors)
+            or items["item_id"].to_pylist() != counters["item_id"].to_pylist()
+            or (rules is not None and len(rules) != len(items))
+        ):
+            received = f"{len(items)} items, {len(counters)} counters, {len(vectors)} vectors"
+            raise SoukError("items, counters and vectors of the same items", received, "Run the pipeline again.")
+        events, recent, rate = (
+            counters[name].to_numpy().astype(np.float64) for name in ("events", "events_30d", "satisfied_rate")
+        )
+        start, values = _values(items, spec)
+        return cls(
+            position={item: i for i, item in enumerate(items["item_id"].to_pylist())},
+            vectors=np.ascontiguousarray(vectors, np.float32),
+            counters=np.stack([np.log1p(events), np.log1p(recent), rate], axis=1).astype(np.float32),
+            created_at=np.array([np.nan if t is None else t for t in items["created_at"].to_pylist()], np.float64),
+            value_start=start,
+            values=values,
+            rules=SparseRows.empty(len(items)) if rules is None else rules,
+            segments=segments or Segments.empty(),
+        )
+
+
+def _values(items: pa.Table, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
+    """The categories of each item as numbers, in compressed rows; equal words of two features differ."""
+    columns = [(f, items[f.name].to_pylist()) for f in spec.of(Entity.ITEM) if f.role in SHARED_ROLES]
+    numbers: dict[tuple[str, str], int] = {}
+    start, values = np.zeros(len(items) + 1, np.int64), list[int]()
+    for row in range(len(items)):
+        mine = {
+            (feature.name, str(word))
+            for feature, column in columns
+            for word in (column[row] if feature.length else [column[row]])
+            if word
+        }
+        values.extend(numbers.setdefault(key, len(numbers)) for key in sorted(mine))
+        start[row + 1] = len(values)
+    return start, np.array(values, np.int64)
