@@ -1,7 +1,8 @@
 """The README: its commands exist and do what it says, its links lead somewhere.
 
 `souk run` and `souk recommend` train and load models: tests/test_pipeline_marketplace.py runs them, and the server.
-`souk submit` is run in tests/test_submit.py, `souk explain` in tests/test_explain_ring.py.
+`souk submit` is run in tests/test_submit.py, `souk explain` in tests/test_explain_ring.py, `souk evaluate` and
+`souk report` in tests/test_evaluation_cli.py.
 """
 
 import re
@@ -18,7 +19,7 @@ from tests.release_fixtures import deployed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LOADS_MODELS = {"run", "recommend", "explain", "submit"}
+LOADS_MODELS = {"run", "recommend", "explain", "evaluate", "report", "submit"}
 RUN_HERE = {"init", "release list", "release show", "release verify", "release diff", "rollback"}
 
 
