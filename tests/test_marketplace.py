@@ -9,9 +9,10 @@ import pytest
 
 from souk.config import load_config
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.protocol import METRICS, rank, summarise
+from souk.evaluation.protocol import METRICS, rank
 from souk.evaluation.queries import read_window, rolling_queries
-from tests.evaluation_fixtures import market_artifacts, spec_of
+from souk.evaluation.summary import summarise
+from tests.evaluation_fixtures import content_of, market_artifacts, spec_of
 from tests.marketplace import CONFIG, write_marketplace
 
 
@@ -54,7 +55,8 @@ def test_known_best_wins(market, tmp_path):
     catalogue, window = read_window(tables, features, spec)
     queries = rolling_queries(window, catalogue, spec, most=20)
     scorers = [KnownBest(market, catalogue), Popularity(catalogue), ItemKnn(catalogue), Chance()]
-    models, _ = summarise([rank(s, queries, catalogue) for s in scorers], queries, catalogue, METRICS, samples=100)
+    rankings = [rank(scorer, queries, catalogue) for scorer in scorers]
+    models, _ = summarise(rankings, queries, catalogue, content_of(catalogue), METRICS, samples=100)
     ndcg = {name: values["ndcg@10"]["mean"] for name, values in models.items()}
     assert len(queries) > 400
     assert ndcg["known_best"] > 0.5
