@@ -424,7 +424,8 @@ class DatasetConfig(Section):
         """The sections that `step` reads, as canonical JSON: a pipeline parameter."""
         if step not in STEP_SECTIONS:
             raise unknown("a step", step, STEP_SECTIONS)
-        sections = self.model_dump(mode="json", include=set(STEP_SECTIONS[step]))
+        wanted = {name: STEP_KEYS.get((step, name), True) for name in STEP_SECTIONS[step]}
+        sections = self.model_dump(mode="json", include=wanted)
         return json.dumps(sections, sort_keys=True, ensure_ascii=False)
 
 
@@ -439,6 +440,9 @@ STEP_SECTIONS: dict[str, tuple[str, ...]] = {
     "package_release": ("name", "deploy"),
     "deploy": ("load_index", "rollout"),
 }
+
+# Where a step reads not all of a section, the keys that it does.
+STEP_KEYS: dict[tuple[str, str], set[str]] = {("ingest", "split"): {"protocol"}}
 
 
 def parse_step_config(step: str, text: str) -> Any:
