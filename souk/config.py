@@ -292,9 +292,9 @@ class LoadIndex(Section):
 
 
 class TrainRanker(Section):
-    """`straight_epochs` passes fit the straight path; from `body_lists` lists on, at most `epochs` more fit the body
-    of `experts`, which sees `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight of
-    satisfaction may cost. `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more.
+    """`straight_epochs` passes fit the straight path; from `body_examples` taken items on, at most `epochs` more fit a
+    body of `experts`, which sees `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight
+    of satisfaction may cost. `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more.
     `debias` takes the place in a logged slate out of what a click says."""
 
     candidates: int = Field(default=200, ge=10, le=500)
@@ -304,10 +304,10 @@ class TrainRanker(Section):
     cross_layers: int = Field(default=1, ge=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     straight_epochs: int = Field(default=3, ge=1)
-    body_lists: int = Field(default=1000, ge=0)
+    body_examples: int = Field(default=1000, ge=0)
     epochs: int = Field(default=6, ge=0)
     batch_rows: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     max_click_loss: float = Field(default=0.01, ge=0, lt=1)
     tail_weight: float = Field(default=0.0, ge=0, le=2)

@@ -91,7 +91,7 @@ def test_satisfaction_that_is_not_known_yet_is_not_learned():
 
 
 def test_examples_hold_candidates_in_order_and_the_item_that_retrieval_missed(ranked):
-    examples = ranked.examples(count=4)
+    examples = ranked.examples(count=1)
     table = pq.read_table(ranked.folder / "examples.parquet").to_pylist()
     table = [row for row in table if ranked.window[0] <= row["timestamp"] < ranked.window[1]]
     found = pq.read_table(ranked.folder / "candidates.parquet").to_pylist()
@@ -99,7 +99,7 @@ def test_examples_hold_candidates_in_order_and_the_item_that_retrieval_missed(ra
     assert 0 < examples.retrieved.mean() < 1
     for row, (example, candidates) in enumerate(zip(table, found, strict=True)):
         names = [ranked.catalogue.ids[p] for p in examples.positions[row][examples.candidate[row]]]
-        assert names == candidates["items"][:4]
+        assert names == candidates["items"][:1]
         assert ranked.catalogue.ids[examples.positions[row, examples.own[row]]] == example["item_id"]
         assert examples.retrieved[row] == (example["item_id"] in names)
         assert examples.pair[row, examples.own[row], SCORE] == pytest.approx(candidates["own_score"], abs=1e-6)
@@ -180,18 +180,17 @@ def test_ndcg_by_hand(ranked):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", [False, True])
-def test_untrained_it_keeps_the_order_of_retrieval_and_trained_it_beats_it(ranked, tmp_path, body):
+def test_untrained_it_keeps_the_order_of_the_score_and_trained_it_beats_retrieval(ranked, tmp_path, body):
     """The next item of the circle is never among the last events, and the even items satisfy."""
-    config = CONFIG.model_copy(update={"body_lists": 50 if body else 10_000})
+    config = CONFIG.model_copy(update={"body_examples": 50 if body else 10_000})
     examples = ranked.examples()
     lines = []
     model = ranked.ranker(examples)
     fit = fit_ranker(model, ranked.lists(model, examples), ranked.catalogue, config, lines.append)
     held_out = split_users(examples.users, CONFIG.seed)[1]
     order = retrieval_order(examples, held_out)
-    assert (
-        fit.history[0]["ndcg@10"] == fit.metrics["retrieval_ndcg@10"] == pytest.approx(ndcg(order, examples, held_out))
-    )
+    assert fit.metrics["retrieval_ndcg@10"] == pytest.approx(ndcg(order, examples, held_out))
+    assert fit.history[0]["ndcg@10"] == pytest.approx(ndcg(examples.pair[held_out, :, SCORE], examples, held_out))
     assert fit.with_body == body
     assert fit.metrics["ndcg@10"] > fit.metrics["retrieval_ndcg@10"] + 0.1
     assert fit.metrics["satisfied_auc"] > 0.95

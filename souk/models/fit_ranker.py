@@ -23,9 +23,9 @@ from souk.models.weights import named_weights
 
 HELD_OUT = 0.2  # share of the users
 CHOOSING = 2000  # held-out examples that an epoch is judged by
-JUDGED = 6  # times, at least, while the straight path is fitted
-STRAIGHT_STEPS = 250  # at least, for the straight path, in at most STRAIGHT_EPOCHS
-STRAIGHT_EPOCHS = 40
+JUDGED = 6  # times, at least, in a stage
+LEAST_STEPS = 250  # of either stage, in at most MOST_EPOCHS
+MOST_EPOCHS = 40
 STRAIGHT_RATE = 0.03
 STRAIGHT_DECAY = 1e-2  # of its weights towards where they began
 PATIENCE = 2  # epochs without a better one
@@ -87,13 +87,16 @@ def fit_ranker(
     if continued:
         compared["previous_ndcg@10"] = fit.history[0]["ndcg@10"]
         report(f"ranker of before: ndcg@10 {compared['previous_ndcg@10']:.4f} on held-out users")
-    count = len(lists.lists(fitted))
-    if count:
-        steps = math.ceil(count / config.batch_rows)
-        epochs = min(STRAIGHT_EPOCHS, max(config.straight_epochs, math.ceil(STRAIGHT_STEPS / steps)))
-        fit.stage(False, fitted, epochs, STRAIGHT_RATE)
-        if count >= config.body_lists and config.epochs:
-            fit.stage(True, fitted, config.epochs, config.learning_rate)
+    rows = lists.lists(fitted)
+    if len(rows):
+        steps = math.ceil(len(rows) / config.batch_rows)
+        epochs = [
+            min(MOST_EPOCHS, max(given, math.ceil(LEAST_STEPS / steps)))
+            for given in (config.straight_epochs, config.epochs)
+        ]
+        fit.stage(False, fitted, epochs[0], STRAIGHT_RATE)
+        if config.epochs and (lists.positive[rows] > 0).sum() >= config.body_examples:
+            fit.stage(True, fitted, epochs[1], config.learning_rate)
     with_body = fit.restore()
     found = quality(fit.score(held_out), lists.examples, held_out, config.max_click_loss)
     metrics = {"epoch": float(fit.best_epoch), **compared, **found.metrics}
@@ -129,6 +132,7 @@ class _Fit:
         lists, labelled = self.data.lists(rows), self.data.labelled(rows)
         steps = math.ceil(len(lists) / self.config.batch_rows)
         decay = keras.optimizers.schedules.PolynomialDecay(rate, epochs * steps, end_learning_rate=rate / 20)
+        before = len(self.history) - 1
         step = self._step(keras.optimizers.AdamW(decay, weight_decay=self.config.weight_decay * body), body)
         for epoch in range(1, epochs + 1):
             began = time.monotonic()
@@ -142,10 +146,10 @@ class _Fit:
                         f"{losses[-1]} in train_ranker, {STAGES[1 + body]}, epoch {epoch}, step {len(losses)}",
                         "Lower train_ranker.learning_rate, or look for extreme values in numeric columns.",
                     )
-            if body or epoch == epochs or epoch % max(1, epochs // JUDGED) == 0:
+            if epoch == epochs or epoch % max(1, epochs // JUDGED) == 0:
                 seconds = time.monotonic() - began
                 self._note({"stage": 1 + body, "loss": float(np.mean(losses)), "seconds": seconds})
-                if body and len(self.history) - 1 - self.best_epoch >= PATIENCE:
+                if body and len(self.history) - 1 - max(before, self.best_epoch) >= PATIENCE:
                     break
 
     def restore(self) -> bool:

@@ -20,6 +20,7 @@ CROSS = 16  # rank of a cross
 IDS = ("user_id", "item_id")  # names teach a ranker of few examples to memorise; the towers know them
 HEADS = ("engaged", "satisfied")
 SCORE = PAIR_FEATURES.index("score")
+LEVEL = 16  # width of what a request's level is made of, beside its features as they are
 PLACES = 64  # logged places that have a weight of their own; those behind share the last
 
 
@@ -104,6 +105,7 @@ class Ranker(keras.layers.Layer):
         self.relative = Relative(name="relative")
         self.hinges = Hinges(name="hinges")
         self.straight = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in HEADS}
+        self.level_hidden = keras.layers.Dense(LEVEL, "tanh", name="level_hidden")
         self.level = keras.layers.Dense(1, kernel_initializer="zeros", name="level")
         self.body = Experts(config, name="body")
         self.position = PositionTower(name="position")
@@ -171,7 +173,8 @@ class Ranker(keras.layers.Layer):
         straight = tf.concat([among, self.hinges(among)], -1)
         logits = {"engaged": self.straight["engaged"](straight)[:, 0] + self.pass_through * among[:, SCORE]}
         logits["satisfied"] = self.straight["satisfied"](tf.concat([straight, pair], -1))[:, 0]
-        level = self.level(tf.concat([asked, *spread], -1))[:, 0]
+        level = tf.concat([asked, *spread], -1)
+        level = self.level(tf.concat([level, self.level_hidden(level)], -1))[:, 0]
         if with_body:
             parts = [tf.gather(asked, request), pair, among]
             if goods is not None:
@@ -182,7 +185,7 @@ class Ranker(keras.layers.Layer):
 
     def straight_variables(self) -> list[tf.Variable]:
         """What the straight path, the level and the places learn."""
-        layers = (*self.straight.values(), self.level, self.position)
+        layers = (*self.straight.values(), self.level_hidden, self.level, self.position)
         return [self.pass_through, *(v for layer in layers for v in layer.trainable_variables)]
 
     def asked(self, user: Inputs, query: Inputs) -> tf.Tensor:
