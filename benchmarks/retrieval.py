@@ -30,7 +30,7 @@ from souk.spec import Entity, read_spec
 
 BOUNDARY = "validation_start"
 LIST = 500
-METRICS = ("ndcg@10", "recall@100", "recall@500")
+METRICS = ("ndcg@10", "hr@10", "recall@100", "recall@500")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def measure(features: Path, towers: Path, new: bool) -> list[dict[str, Any]]:
 
 def _lists(sources: Sources, items: ItemTable, moment: Moment) -> dict[str, np.ndarray]:
     """The whole list of each source, and the merged one as a request would have it."""
-    shown = ~np.isin(np.arange(len(items.vectors)), moment.barred)
+    shown = np.ones(len(items.vectors), bool)
+    shown[moment.barred] = False
     near = top(np.where(shown, items.vectors @ moment.vector, -np.inf), LIST)
     alone, _ = sources.listed(moment.query, moment.vector, 10 * LIST, lambda positions: shown[positions])
     lists, _ = sources.listed(moment.query, moment.vector, LIST, lambda positions: shown[positions])

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from souk.candidates import Sources
 from souk.index.interface import IndexUnavailable
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
+from souk.sources.rows import SparseRows
 from souk.state import Event, UserState, features_at
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
@@ -222,6 +224,29 @@ def test_without_the_query_tower_popular_items_of_the_segment_answer(recommender
     assert {i.source for i in ann.items} == {"segment_popular", "popular"} and ann.degraded == (
         "query_tower_unavailable",
     )
+
+
+def test_without_the_query_tower_what_follows_the_history_answers_first(recommender):
+    """g3-04, hidden g0-07 and g3-05 follow g1-02, ann's last item; g2-09 follows the one before it."""
+    broken = recommender.connected(None, recommender.store)
+    rows, items = np.array([17, 17, 17, 16]), np.array([49, 7, 50, 39])
+    rules = SparseRows.strongest(rows, items, np.array([0.5, 0.9, 0.4, 0.6]), len(IDS), 9)
+    broken._items = replace(recommender._items, rules=rules)
+    broken._sources, broken._query_tower = Sources(broken._items), Failing(RuntimeError("no memory"))
+    (slate,) = broken.recommend([Request("ann", 6, NOW)])
+    assert ids(slate)[:3] == ["g3-04", "g3-05", "g2-09"], ".5, .4, and .6 one moment ago"
+    assert {item.source for item in slate.items[:3]} == {"co_visitation"}
+    assert [item.score for item in slate.items[:3]] == pytest.approx([1, 1 / 2, 1 / 3])
+    assert slate.degraded == ("query_tower_unavailable",) and slate.items[3].source == "segment_popular"
+
+
+def test_without_a_source_the_others_answer(recommender):
+    broken = recommender.connected(None, recommender.store)
+    broken._sources = Sources(recommender._items)
+    broken._sources.segment_popular = Failing(RuntimeError("no memory"))._fail
+    (slate,) = broken.recommend([Request("ann", 8, NOW)])
+    assert slate.degraded == ("segment_popular_unavailable",) and len(slate.items) == 8
+    assert {item.source for item in slate.items} == {"two_tower"} and all(item.scores for item in slate.items)
 
 
 def test_with_everything_down_there_is_still_a_slate(recommender):
