@@ -43,10 +43,10 @@ def new_ranker(model: Ranker, examples: RankExamples, catalogue: Catalogue) -> R
     model.normalise.adapt(examples.pair[rows][examples.candidate[rows]])
     mean, deviation = spread_of(model, examples)
     some = rows[:ADAPTED]
-    among = (model.normalise(examples.pair[some]).numpy() - mean[some, None]) / np.maximum(
-        deviation[some, None], SMALLEST
-    )
-    model.hinges.adapt(np.clip(among[examples.candidate[some]], -BOUND, BOUND))
+    inside, pair = examples.candidate[some], model.normalise(examples.pair[some]).numpy()
+    among = (pair - mean[some, None]) / np.maximum(deviation[some, None], SMALLEST)
+    model.absolute.adapt(pair[inside])
+    model.hinges.adapt(np.clip(among[inside], -BOUND, BOUND))
     return model
 
 

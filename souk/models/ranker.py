@@ -90,10 +90,10 @@ class PositionTower(keras.layers.Layer):
 class Ranker(keras.layers.Layer):
     """A straight path from the pair features to each head, and a body for what it cannot say.
 
-    The straight path is linear in the features, as they stand among those of the request's other candidates, and in
-    hinges of them: a generalised additive model, which learns from some hundred examples. It begins as the order of
-    retrieval. The body begins as zero. `level` moves all candidates of a request alike: it orders nothing, and lets a
-    probability depend on who asks and when.
+    The straight path is linear in the features, as they are and as they stand among those of the request's other
+    candidates, and in hinges of both: a generalised additive model, which learns from some hundred examples. It begins
+    as the order of the towers' score. The body begins as zero. `level` moves all candidates of a request alike: it
+    orders nothing, and lets a probability depend on who asks and when.
     """
 
     def __init__(self, shape: TowerShape, config: TrainRanker) -> None:
@@ -104,6 +104,7 @@ class Ranker(keras.layers.Layer):
         self.normalise = Normalise(name="normalise")
         self.relative = Relative(name="relative")
         self.hinges = Hinges(name="hinges")
+        self.absolute = Hinges(name="absolute")
         self.straight = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in HEADS}
         self.level_hidden = keras.layers.Dense(LEVEL, "tanh", name="level_hidden")
         self.level = keras.layers.Dense(1, kernel_initializer="zeros", name="level")
@@ -170,9 +171,9 @@ class Ranker(keras.layers.Layer):
             with_body: whether to use more than the straight path.
         """
         among = self.relative(pair, *(tf.gather(values, request) for values in spread))
-        straight = tf.concat([among, self.hinges(among)], -1)
+        straight = tf.concat([among, self.hinges(among), pair, self.absolute(pair)], -1)
         logits = {"engaged": self.straight["engaged"](straight)[:, 0] + self.pass_through * among[:, SCORE]}
-        logits["satisfied"] = self.straight["satisfied"](tf.concat([straight, pair], -1))[:, 0]
+        logits["satisfied"] = self.straight["satisfied"](straight)[:, 0]
         level = tf.concat([asked, *spread], -1)
         level = self.level(tf.concat([level, self.level_hidden(level)], -1))[:, 0]
         if with_body:
