@@ -10,7 +10,15 @@ from tests.features_fixtures import bazaar, spec_of
 
 @pytest.mark.parametrize(
     ("counts", "length"),
-    [([1], 32), ([32] * 4, 32), ([10, 10, 10, 33], 32), ([10, 60, 60, 60], 64), ([70] * 5, 128), ([9_000] * 5, 128)],
+    [
+        ([1], 32),
+        ([31] * 4, 32),
+        ([32] * 4, 64),
+        ([10, 10, 10, 33], 32),
+        ([10, 60, 60, 60], 64),
+        ([70] * 5, 128),
+        ([9_000] * 5, 128),
+    ],
 )
 def test_it_holds_all_that_most_users_did(tmp_path, counts, length):
     users = [f"u{user}" for user, count in enumerate(counts) for _ in range(count)]

@@ -21,7 +21,10 @@ import tensorflow as tf
 from souk.config import TrainTwoTower
 from souk.features.transform import load_transform
 from souk.models.fit_towers import TowerFit, new_towers
+from souk.features.windows import read_windows
 from souk.models.inputs import read_transformed
+from souk.models.judge import RetrievalJudge
+from souk.models.retrieve import draw_examples
 from souk.models.sequences import Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import save_weights
@@ -36,8 +39,11 @@ catalogue = read_catalogue(features, spec, transforms["item"])
 sequences = Sequences.open(features, spec, transforms, catalogue.ids)
 model = new_towers(config, sequences, catalogue, TowerShape(read_transformed(features), spec.history_length))
 fit = TowerFit(model, sequences, catalogue, config, Path(checkpoints) if checkpoints else None)
-for epochs in (3, 4):  # two fits, as a twin has them
-    fit.fit(2**62, epochs, config.learning_rate, lambda line: print(line, flush=True))
+windows = read_windows(f"{features}/windows.json")
+examples = draw_examples(features, windows.test_start, windows.end, 1)
+judge = RetrievalJudge(features, examples, catalogue, sequences, 1)
+for epochs, judged in ((3, judge), (4, None)):  # two fits, as a twin has them
+    fit.fit(windows.end, epochs, config.learning_rate, lambda line: print(line, flush=True), judged)
 save_weights(weights, model)
 """
 
@@ -50,6 +56,8 @@ def test_what_was_saved_is_there_again(tmp_path):
     assert progress == [{"loss": 1.5}]
     assert sorted(arrays) == ["a/b", "c"]
     np.testing.assert_array_equal(arrays["a/b"], np.arange(3))
+    (tmp_path / "deep" / "fit.npz").write_bytes(b"PK half a file")
+    assert checkpoint.load() == ({}, None)
 
 
 def test_a_small_data_set_is_learned_in_more_passes_than_a_large_one():

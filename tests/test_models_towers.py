@@ -108,6 +108,16 @@ def test_the_judge_is_the_plain_ndcg_of_the_window(market, fitted):
     assert 0 <= few.score(fitted) <= 1
 
 
+@pytest.mark.slow
+def test_a_pass_has_the_batches_that_the_learning_rate_counts_on(market):
+    end = market.windows["validation_start"]
+    trained = market.sequences.trained(end)
+    for rows in (1, 3, 16):
+        batches = list(market.sequences.batches(rows, 0, end, seed=1))
+        assert len(batches) == market.sequences.steps(trained, rows)
+        assert sum(int(batch["counts"].numpy().sum()) for batch in batches) == trained.frequency.sum()
+
+
 class Told:
     """A judge that says what it was told to, and remembers the towers that it saw."""
 

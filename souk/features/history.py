@@ -17,7 +17,7 @@ SHARE = 75  # percent of the users whose whole history is to fit
 
 
 def history_length(events: str | Path, spec: FeatureSpec) -> int:
-    """The smallest of LENGTHS that holds all events of SHARE percent of the users, or the largest.
+    """The smallest of LENGTHS above the events of SHARE percent of the users (one less is seen), or the largest.
 
     Powers of two, so that a data set that grows keeps its length, and with it its features, most of the time.
 
@@ -31,4 +31,4 @@ def history_length(events: str | Path, spec: FeatureSpec) -> int:
         users = batch["user_id"].filter(pc.is_in(batch["event_type"], kinds))
         counts.update({row["values"]: row["counts"] for row in pc.value_counts(users).to_pylist()})
     wanted = np.percentile([*counts.values()], SHARE) if counts else 0
-    return next((length for length in LENGTHS if length >= wanted), LENGTHS[-1])
+    return next((length for length in LENGTHS if length > wanted), LENGTHS[-1])

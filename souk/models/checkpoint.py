@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,12 @@ class Checkpoint:
             np.savez(file, **dict(arrays), **{PROGRESS: np.array(json.dumps(progress))})  # type: ignore[arg-type]
 
     def load(self) -> tuple[dict[str, np.ndarray], Any]:
-        """The arrays and the progress of the last `save`; nothing and None where there was none."""
+        """The arrays and the progress of the last `save`; nothing and None where there was none, or it is damaged."""
         if not self.path.is_file():
             return {}, None
-        with np.load(self.path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-        return found, json.loads(str(found.pop(PROGRESS)))
+        try:
+            with np.load(self.path, allow_pickle=False) as arrays:
+                found = {name: arrays[name] for name in arrays.files}
+            return found, json.loads(str(found.pop(PROGRESS)))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return {}, None

@@ -154,13 +154,19 @@ class TowerFit:
             self._optimizer.learning_rate.assign(next(schedule))
             losses.append(float(self._step(batch)))
             if not math.isfinite(losses[-1]):
-                last = f" The last good epoch is in {self._kept.path}." if self._kept and epoch > 1 else ""
-                raise SoukError(
-                    "a finite loss",
-                    f"{losses[-1]} in train_two_tower at epoch {epoch}, step {number}",
-                    f"Lower train_two_tower.learning_rate, or look for extreme values in numeric columns.{last}",
-                )
+                raise self._diverged(str(losses[-1]), epoch, number)
+        if not all(bool(tf.reduce_all(tf.math.is_finite(v.value))) for v in self.model.trainable_variables):
+            raise self._diverged("weights that are no finite numbers", epoch, len(losses))
         return float(np.mean(losses))
+
+    def _diverged(self, found: str, epoch: int, step: int) -> SoukError:
+        kept = sorted(self._checkpoints.glob("fit_*.npz")) if self._checkpoints else []
+        last = f" The last good epoch is in {kept[-1]}." if kept else ""
+        return SoukError(
+            "a finite loss",
+            f"{found} in train_two_tower at epoch {epoch}, step {step}",
+            f"Lower train_two_tower.learning_rate, or look for extreme values in numeric columns.{last}",
+        )
 
     def _weights(self) -> dict[str, np.ndarray]:
         return {name: variable.numpy() for name, variable in named_weights(self.model).items()}
@@ -169,7 +175,7 @@ class TowerFit:
         """All that the next step depends on, by name; traces the step, which creates what is not there yet."""
         self._step.get_concrete_function()
         every = (*self.model.variables, *self._optimizer.state, self._random.state)
-        return {f"state/{place:04d}": variable for place, variable in enumerate(every)}
+        return {f"state/{place:04d} {getattr(v, 'path', v.name)}": v for place, v in enumerate(every)}
 
     @property
     def _kept(self) -> Checkpoint | None:
@@ -185,9 +191,11 @@ class TowerFit:
     def _resume(self, report: Callable[[str], None]) -> tuple[list[dict[str, float]], dict[str, np.ndarray]]:
         """The epochs of this fit that were done before, and their best weights."""
         arrays, history = self._kept.load() if self._kept else ({}, None)
-        if not history:
+        state = self._state() if history else {}
+        shapes = {name: tuple(variable.shape) for name, variable in state.items()}
+        if not history or {name: arrays[name].shape for name in arrays if name.startswith("state/")} != shapes:
             return [], {}
-        for name, variable in self._state().items():
+        for name, variable in state.items():
             variable.assign(arrays[name])
         report(f"goes on after epoch {len(history)}, which an earlier run finished")
         return history, {name[len("best/") :]: array for name, array in arrays.items() if name.startswith("best/")}

@@ -114,7 +114,7 @@ class Sequences:
         else:
             bounds, sizes = self._buckets(rows)
             data = data.shuffle(SHUFFLED_ROWS, seed=seed, reshuffle_each_iteration=False).group_by_window(
-                lambda record: tf.cast(tf.searchsorted(bounds, _tokens(record)[tf.newaxis])[0], tf.int64),
+                lambda record: tf.cast(tf.searchsorted(bounds, _length(record)[tf.newaxis])[0], tf.int64),
                 lambda bucket, some: some.batch(tf.gather(sizes, bucket)),
                 window_size_func=lambda bucket: tf.gather(sizes, bucket),
             )
@@ -127,7 +127,7 @@ class Sequences:
         return int(np.ceil(counts / sizes).sum())
 
     def _buckets(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """The longest rows of each bucket, in tokens, and how many of them make a batch; the last bucket has no end."""
+        """The longest rows of each bucket, and how many of them make a batch; the last bucket has no end."""
         longest = self.spec.history_length
         bounds = np.unique(np.maximum(1, longest // np.array([16, 8, 4, 2])))
         return bounds, rows * np.array([*(longest // bounds), 1], np.int64)
@@ -148,7 +148,7 @@ class Sequences:
             inside = np.bincount(owner[known], minlength=len(lengths)) > 0
             users.update(_flat(parsed["user_id"])[inside])
             targets.update(_flat(parsed["target_item_id"])[known])
-            lengths_seen.append(parsed["token_item_id"].row_lengths().numpy()[inside])
+            lengths_seen.append(np.maximum(parsed["token_item_id"].row_lengths().numpy(), lengths)[inside])
             tokens.update(
                 _flat(parsed["token_item_id"])[_first(parsed["token_item_id"].row_lengths().numpy(), visible)]
             )
@@ -165,7 +165,7 @@ class Trained:
         users: ids of users with a target.
         items: ids of items that are a target or a visible token.
         frequency: targets by item, in the order of the catalogue.
-        lengths: tokens of each training row, `[rows] int64`.
+        lengths: tokens of each training row, or targets where these are more, `[rows] int64`.
     """
 
     users: frozenset[str]
@@ -174,10 +174,11 @@ class Trained:
     lengths: np.ndarray
 
 
-def _tokens(record: tf.Tensor) -> tf.Tensor:
-    """The number of tokens of a serialised row."""
-    parsed = tf.io.parse_single_example(record, {"token_item_id": tf.io.RaggedFeature(tf.string)})
-    return tf.size(parsed["token_item_id"], tf.int64)
+def _length(record: tf.Tensor) -> tf.Tensor:
+    """What a serialised row costs: its tokens, or its targets where these are more."""
+    wanted = {"token_item_id": tf.io.RaggedFeature(tf.string), "target_time": tf.io.RaggedFeature(tf.int64)}
+    parsed = tf.io.parse_single_example(record, wanted)
+    return tf.maximum(*(tf.size(parsed[name], tf.int64) for name in wanted))
 
 
 def _flat(values: tf.RaggedTensor) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -61,7 +63,7 @@ def train_two_tower(
     sequences = Sequences.open(features, spec, transforms, catalogue.ids)
     model = new_towers(settings, sequences, catalogue, TowerShape(read_transformed(features), spec.history_length))
     boundary, end = (getattr(windows, name) for name in BOUNDARIES[window])
-    inputs = digest_of_inputs(config, window, epochs, features, previous)
+    inputs = digest_of_inputs(config, window, epochs, features, previous, os.environ.get("SOUK_CODE", ""))
     checkpoints = Workspace(Path(workspace)).checkpoints / inputs
     fit, history = TowerFit(model, sequences, catalogue, settings, checkpoints), []
     examples = draw_examples(features, boundary, end, settings.seed)
@@ -96,13 +98,15 @@ def train_two_tower(
     return metrics
 
 
-def digest_of_inputs(config: str, window: str, epochs: int, features: str, previous: str) -> str:
-    """Names all that a fit depends on: twelve hex digits."""
+def digest_of_inputs(config: str, window: str, epochs: int, features: str, previous: str, code: str) -> str:
+    """Names all that a fit depends on, the code and the versions of its libraries among it: twelve hex digits."""
     folder = Path(features)
-    named = [folder / name for name in ("spec.json", "windows.json", "items.parquet", "transform/features.json")]
-    digest = hashlib.sha256(json.dumps([config, window, epochs]).encode())
+    tables = [folder / name for name in ("spec.json", "windows.json", "items.parquet", "examples.parquet")]
+    parts = [path for name in ("transform", "sequences") for path in sorted((folder / name).rglob("*"))]
     weights = [Path(previous) / "weights.npz"] if previous else []
-    for path in (*named, *sorted((folder / "sequences").glob("*.tfrecord")), *weights):
+    said = [config, window, epochs, code, tf.__version__, keras.__version__]
+    digest = hashlib.sha256(json.dumps(said).encode())
+    for path in (*tables, *(part for part in parts if part.is_file()), *weights):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:12]
