@@ -329,7 +329,7 @@ class Evaluate(Section):
     cold_items: float | None = Field(default=0.1, ge=0)
     coverage: float | None = Field(default=0.25, ge=0, le=1)
     popularity_bias: float | None = Field(default=0.25, ge=0)
-    calibration: float | None = Field(default=0.1, ge=0)
+    calibration: float | None = Field(default=0.4, ge=0)
     latency: float | None = Field(default=1.0, ge=0)
     size: float | None = Field(default=1.0, ge=0)
     segment_parity: dict[str, Annotated[float, Field(ge=0)]] = {}

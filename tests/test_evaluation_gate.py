@@ -1,6 +1,7 @@
 """The gate on really different models: every one ranks the catalogue for a whole test window, and is better, equal or
 worse by construction."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,16 @@ def test_a_head_that_errs_less_than_the_champions_stops_nobody(judged):
     assert verdict.outcome == "promote"
     numbers = rule_of(verdict, "calibration").numbers
     assert numbers["limit"] < numbers["challenger"] < numbers["champion"]
+
+
+@pytest.mark.parametrize(("error", "passes"), [(1.0, False), (0.5, False), (0.9, False), (0.1, True)])
+def test_a_rare_head_is_held_to_its_share_of_positives(broken, error, passes):
+    metrics, per_user = copy.deepcopy(broken[0]), broken[1]
+    for model, times in (("slate", error), ("champion", 0.05)):  # to predict 0, half, and 1.9 times the truth
+        for head in metrics["ranker"][model]["heads"].values():
+            head |= {"examples": 100_000, "positives": 500, "calibration_error": times * 0.005}
+    verdict = judge(metrics, per_user, "old", SETTINGS.model_copy(update={"size": None}))
+    assert rule_of(verdict, "calibration").passed == passes
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.errors import SoukError
+from souk.release import manifest
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.manifest import read_manifest, verify
 from souk.schema import DAY_MS
@@ -78,6 +79,15 @@ def test_every_byte_of_the_manifest_counts(mine):
     path.write_bytes(content + b" ")
     with pytest.raises(SoukError, match=r"release\.json"):
         read_manifest(mine)
+
+
+def test_a_release_of_another_format_is_refused_as_that(mine, monkeypatch):
+    written = read_manifest(mine)
+    with monkeypatch.context() as older:
+        older.setattr(manifest, "FORMAT", 1)
+        manifest.write_manifest(mine, written["name"], written["content"], written["lineage"])
+    with pytest.raises(SoukError, match=r"format 2.*format 1.*souk run"):
+        verify(mine)
 
 
 def test_missing_and_unexpected_files_are_named(mine):

@@ -117,8 +117,8 @@ def _calibration(metrics: Metrics, allowed: float) -> Rule:
 
 
 def _limit(head: Metrics, allowed: float) -> float:
-    """An error as large as the share of positives is none that a rare head may have."""
-    return min(allowed, float(head["positives"] / head["examples"]))
+    """A share of the positives' share: to predict 0 for everything errs as much as that share, however rare it is."""
+    return allowed * float(head["positives"] / head["examples"])
 
 
 def _latency(metrics: Metrics, allowed: float) -> Rule:

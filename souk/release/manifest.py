@@ -10,7 +10,7 @@ from typing import Any
 from souk.errors import SoukError
 
 NAME = "release.json"
-FORMAT = 1
+FORMAT = 2
 
 
 def write_manifest(folder: str | Path, name: str, content: dict[str, str], lineage: dict[str, Any]) -> None:
@@ -37,14 +37,17 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         text = path.read_bytes()
         record: dict[str, Any] = json.loads(text)
         del record["sha256"]
-        intact = _sealed(record) == text and record["format"] == FORMAT
+        intact, form = _sealed(record) == text, record["format"]
     except OSError as error:
         remedy = "Name the folder of a release, as .souk/releases/current; `souk run` makes one."
         raise SoukError(f"a release at {folder}", f"{NAME}: {error.strerror or error}", remedy) from error
     except (ValueError, KeyError, TypeError) as error:
         raise SoukError(f"a release at {folder}", f"{NAME}: {error!r}", "Deploy it again.") from error
     if not intact:
-        raise SoukError(f"{path} as it was written, in format {FORMAT}", "a changed file", "Deploy it again.")
+        raise SoukError(f"{path} as it was written", "a changed file", "Deploy it again.")
+    if form != FORMAT:
+        remedy = "Another version of Souk made it: make a release anew with `souk run`, or serve it with that version."
+        raise SoukError(f"a release of format {FORMAT}", f"format {form} in {path}", remedy)
     return record
 
 
