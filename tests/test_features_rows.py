@@ -1,11 +1,14 @@
 """Cutting histories: whatever the ties and hops, a target's tokens are those that serving would compute."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from souk.config import Objective
 from souk.features.rows import MAX_TARGETS, sequence_rows
 from souk.state import Event, features_at, state_of
 from souk.state_rows import profile_of
@@ -79,3 +82,36 @@ def test_a_crowd_of_one_time_is_split_and_sees_the_same_past():
     assert [row.row_id for row in rows] == ["u:0:0", "u:0:1", "u:0:2"]
     assert [len(row.targets) for row in rows] == [MAX_TARGETS, MAX_TARGETS, 6]
     assert [row.tokens["token_item_id"] for row in rows] == [["j"]] * 3
+
+
+AGAIN = Objective(events=("purchase",), followed_by=("purchase",), within_days=30)
+DAY = 86_400_000
+FIRST = 1_700_000_000_000
+
+
+def labels_of(objective, *days):
+    """The satisfied labels of purchases of one item on `days`."""
+    objectives = SPEC.objectives.model_copy(update={"satisfied": objective, "engaged": Objective(events=("purchase",))})
+    bought = [Event("i", "purchase", FIRST + int(d * DAY), math.nan, f"p{n:06d}") for n, d in enumerate(days)]
+    rows = sequence_rows("u", bought, PROFILE, replace(SPEC, objectives=objectives), FIRST + 100 * DAY)
+    return [target.satisfied.value for row in rows for target in row.targets]
+
+
+def test_bought_again_is_later_and_no_second_line_of_the_same_moment():
+    assert labels_of(AGAIN, 1, 1, 20, 60) == [1, 1, 0, 0]
+    assert labels_of(AGAIN, 1, 1) == [0, 0]
+    assert labels_of(AGAIN, 1, 90) == [0, -1]
+
+
+def test_labels_of_a_long_history_take_a_look_up_each(monkeypatch):
+    looked = 0
+
+    def counted(event):
+        nonlocal looked
+        looked += 1
+        return event.order
+
+    monkeypatch.setattr("souk.features.rows._order", counted)
+    found = labels_of(AGAIN, *np.linspace(0, 50, 400))
+    assert found == [1] * 399 + [0]
+    assert looked < 400 * 12  # two to the power of nine is more than 400

@@ -39,7 +39,7 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     Args:
         objective: the rule.
         event: the event.
-        later: what the same user did with the same item after it, in order.
+        later: what the same user did with the same item after it: at least the first event of each kind.
         end: one past the last event of the data: what happens from then on is not known.
     """
     if event.event_type not in objective.events:

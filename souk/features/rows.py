@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,15 +79,31 @@ def sequence_rows(
 
 
 class _Labels:
-    """The satisfied labels of one user's events."""
+    """The satisfied labels of one user's events.
+
+    Of what follows an event, the first of each kind decides; it is looked up, however much a user did with an item.
+    """
 
     def __init__(self, events: Sequence[Event], spec: FeatureSpec, end: int) -> None:
         self._objective, self._end = spec.objectives.satisfied, end
-        self._later: dict[str, list[Event]] = defaultdict(list)
-        if self._objective.unless or self._objective.followed_by:
-            for event in events:
-                self._later[event.item_id].append(event)
+        self._kinds = {*self._objective.unless, *self._objective.followed_by}
+        self._done: dict[tuple[str, str], list[Event]] = defaultdict(list)
+        for event in events:
+            if event.event_type in self._kinds:
+                self._done[event.item_id, event.event_type].append(event)
 
     def of(self, event: Event) -> Label:
-        later = (other for other in self._later.get(event.item_id, ()) if other.order > event.order)
-        return label(self._objective, event, later, self._end)
+        return label(self._objective, event, self._later(event), self._end)
+
+    def _later(self, event: Event) -> Iterator[Event]:
+        """The first event of each kind after `event`; what follows it, as a second purchase, comes at a later time."""
+        for kind in sorted(self._kinds):
+            done = self._done.get((event.item_id, kind), [])
+            follows = kind in self._objective.followed_by
+            after = (event.timestamp + 1, "") if follows else event.order
+            place = bisect_left(done, after, key=_order) if follows else bisect_right(done, after, key=_order)
+            yield from done[place : place + 1]
+
+
+def _order(event: Event) -> tuple[int, str]:
+    return event.order
