@@ -75,8 +75,8 @@ def tune_weight(
 ) -> tuple[float, list[dict[str, float]]]:
     """The weight of satisfaction, and the front that it was chosen from.
 
-    Of the weights that keep NDCG@10 of what was taken within `max_click_loss`, the smallest whose NDCG@10 of what
-    satisfied is within two standard errors (of the paired difference) of the best: noise moves nothing.
+    Of the weights that keep NDCG@10 of what was taken within `max_click_loss`, the one whose NDCG@10 of what satisfied
+    is best; of equal ones the smallest.
 
     Args:
         engaged: `[rows, width]`, log P(engaged).
@@ -91,12 +91,7 @@ def tune_weight(
     means = pleased[:, told].mean(axis=1) if told.any() else np.zeros(len(WEIGHTS))
     shares = clicks.mean(axis=1) if len(rows) else np.zeros(len(WEIGHTS))
     allowed = np.flatnonzero(shares >= (1 - max_click_loss) * shares[0])
-    best = allowed[np.argmax(means[allowed])]
-    chosen = best
-    if told.sum() > 1:
-        gaps = pleased[best][told] - pleased[:, told]
-        errors = gaps.std(axis=1, ddof=1) / np.sqrt(told.sum())
-        chosen = next(i for i in allowed if gaps[i].mean() <= 2 * errors[i])
+    chosen = allowed[np.argmax(means[allowed])]
     front = [
         {"weight": w, "ndcg@10": float(c), "satisfied_ndcg@10": float(s), "chosen": float(i == chosen)}
         for i, (w, c, s) in enumerate(zip(WEIGHTS, shares, means, strict=True))
