@@ -1,0 +1,228 @@
+"""The dataset config: one YAML file that says what the data is and what Souk is to do with it.
+
+Every pipeline step gets only the sections that it reads (`DatasetConfig.for_step`), so that changing a value
+reruns the steps that depend on it and no others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from souk.config.settings import (
+    BuildFeatures,
+    Deploy,
+    Evaluate,
+    Ingest,
+    LoadIndex,
+    Objective,
+    Objectives,
+    Outliers,
+    Repeat,
+    Rollout,
+    Split,
+    TrainRanker,
+    TrainTwoTower,
+)
+from souk.config.tables import Columns, Data, Section, Source, template_parts
+from souk.errors import SoukError, unknown
+from souk.schema import Kind
+
+__all__ = [
+    "BuildFeatures",
+    "Columns",
+    "Data",
+    "DatasetConfig",
+    "Deploy",
+    "Evaluate",
+    "Ingest",
+    "LoadIndex",
+    "Objective",
+    "Objectives",
+    "Outliers",
+    "Repeat",
+    "Rollout",
+    "Section",
+    "Source",
+    "Split",
+    "TrainRanker",
+    "TrainTwoTower",
+    "load_config",
+    "parse_config",
+    "parse_step_config",
+    "template_parts",
+    "with_value",
+]
+
+NAME = r"^[a-z][a-z0-9_]*$"
+
+
+class DatasetConfig(Section):
+    """The whole file. See `docs/data.md` for every key."""
+
+    name: str = Field(pattern=NAME)
+    data: Data
+    columns: Columns = Columns()
+    objectives: Objectives
+    repeat: Repeat = Repeat()
+    ingest: Ingest = Ingest()
+    split: Split = Split()
+    build_features: BuildFeatures = BuildFeatures()
+    train_two_tower: TrainTwoTower = TrainTwoTower()
+    load_index: LoadIndex = LoadIndex()
+    train_ranker: TrainRanker = TrainRanker()
+    evaluate: Evaluate = Evaluate()
+    deploy: Deploy = Deploy()
+    rollout: Rollout = Rollout()
+
+    @model_validator(mode="after")
+    def _cluster_has_an_index(self) -> DatasetConfig:
+        self.rollout.check_index(self.load_index)
+        return self
+
+    @model_validator(mode="after")
+    def _parity_of_declared_columns(self) -> DatasetConfig:
+        for column in self.evaluate.segment_parity:
+            kind = self.columns.users.get(column)
+            if kind is None:
+                raise unknown("a column of users in evaluate.segment_parity", column, self.columns.users)
+            if kind in (Kind.TEXT, Kind.VECTOR):
+                raise SoukError(
+                    "a column of users with values to compare in evaluate.segment_parity",
+                    f"{column}, of kind {kind}",
+                    "Take one of the kinds categorical, numeric, path or list.",
+                )
+        return self
+
+    @field_validator("repeat", mode="before")
+    @classmethod
+    def _short_repeat(cls, value: Any) -> Any:
+        return {"rule": value} if isinstance(value, str) else value
+
+    def for_step(self, step: str) -> str:
+        """The sections that `step` reads, as canonical JSON: a pipeline parameter."""
+        if step not in STEP_SECTIONS:
+            raise unknown("a step", step, STEP_SECTIONS)
+        wanted = {name: STEP_KEYS.get((step, name), True) for name in STEP_SECTIONS[step]}
+        sections = self.model_dump(mode="json", include=wanted)
+        return json.dumps(sections, sort_keys=True, ensure_ascii=False)
+
+
+# Which sections each step reads. A step that needs to know more takes it from the artifacts of the steps before it.
+STEP_SECTIONS: dict[str, tuple[str, ...]] = {
+    "ingest": ("name", "data", "columns", "ingest", "split"),
+    "build_features": ("name", "columns", "objectives", "repeat", "split", "build_features"),
+    "train_two_tower": ("train_two_tower",),
+    "load_index": ("load_index",),
+    "train_ranker": ("train_ranker",),
+    "evaluate": ("evaluate", "deploy"),
+    "package_release": ("name", "deploy"),
+    "deploy": ("load_index", "rollout"),
+}
+
+# Where a step reads not all of a section, the keys that it does.
+STEP_KEYS: dict[tuple[str, str], set[str]] = {("ingest", "split"): {"protocol"}}
+
+
+def parse_step_config(step: str, text: str) -> Any:
+    """Reads what `DatasetConfig.for_step` wrote: an object with one attribute for each section of the step."""
+    fields = {name: DatasetConfig.model_fields[name] for name in STEP_SECTIONS[step]}
+    values: Mapping[str, Any] = json.loads(text)
+    parsed = {
+        name: field.annotation.model_validate(values[name])
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        else values[name]
+        for name, field in fields.items()
+    }
+    return _Sections(**parsed)
+
+
+def with_value(text: str, section: str, key: str, value: Any) -> str:
+    """What `DatasetConfig.for_step` wrote, with one value replaced: a parameter overrides its config."""
+    values = json.loads(text)
+    values[section][key] = value
+    return json.dumps(values, sort_keys=True, ensure_ascii=False)
+
+
+class _Sections:
+    def __init__(self, **sections: Any) -> None:
+        self.__dict__.update(sections)
+
+
+def parse_config(text: str, origin: str = "config") -> DatasetConfig:
+    """Reads a dataset config from YAML `text`.
+
+    Raises:
+        SoukError: not YAML, an unknown key (the nearest known one is named), or a value out of range.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SoukError(f"{origin} to be YAML", str(error).replace("\n", " "), "Mend the line it names.") from error
+    if not isinstance(values, dict):
+        raise SoukError(f"{origin} to be a mapping of sections", type(values).__name__, "See docs/data.md.")
+    try:
+        return DatasetConfig.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, origin) from error
+
+
+def load_config(path: str | Path, data: str = "") -> DatasetConfig:
+    """Reads a dataset config file; relative paths in `data` become absolute.
+
+    Args:
+        path: the file.
+        data: the folder or URL where relative paths start; "" for `data.folder`, relative to the file's own folder.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise SoukError("a dataset config file", str(path), "Write one with `souk init`, or use one of configs/.")
+    config = parse_config(file.read_text(encoding="utf-8"), str(path))
+    folder = data or config.data.folder
+    base = folder if "://" in folder else str((Path() if data else file.parent) / folder)
+    tables = {table: getattr(config.data, table) for table in ("events", "items", "users")}
+    if data and not any(source and _relative(source.path) for source in tables.values()):
+        raise SoukError("no --data", data, f"Every path in {path} is complete already.")
+    for table, source in tables.items():
+        if source is not None and "://" not in source.path:
+            tables[table] = source.model_copy(update={"path": _beneath(base, source.path)})
+    return config.model_copy(update={"data": Data(obtain=config.data.obtain, **tables)})
+
+
+def _relative(path: str) -> bool:
+    return "://" not in path and not Path(path).is_absolute()
+
+
+def _beneath(base: str, path: str) -> str:
+    """`path` within the folder or URL `base`, unless it is complete."""
+    if "://" in base and _relative(path):
+        return f"{base.rstrip('/')}/{path}"
+    return str((Path() if "://" in base else Path(base)).joinpath(path).resolve())
+
+
+def _explain(error: ValidationError, origin: str) -> SoukError:
+    """The first problem in our own words; a wrong key names the nearest right one."""
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    path = [str(part) for part in first["loc"]]
+    where = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        model: Any = DatasetConfig
+        for part in path[:-1]:
+            model = _model_at(model, part)
+        known = model.model_fields if model else {}
+        return unknown(f"{origin}: key {where}", path[-1], known)
+    received = repr(first.get("input"))[:120]
+    more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
+    return SoukError(f"{origin}: {where}: {first['msg']}", received + more, "See docs/data.md.")
+
+
+def _model_at(model: Any, part: str) -> Any:
+    field = model.model_fields.get(part) if model else None
+    annotation = field.annotation if field else None
+    options = (annotation, *getattr(annotation, "__args__", ()))
+    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)

@@ -1,0 +1,199 @@
+"""The sections of the config that say what Souk is to do with the data: one for each step, and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from souk.config.tables import Section
+from souk.errors import SoukError
+from souk.schema import EventType
+
+
+class Objective(Section):
+    """A label: which events carry it, and what makes it true.
+
+    An event of one of `events` is positive when its value is at least `min_value`, its dwell at least
+    `min_dwell_seconds`, and, within `within_days` after it, the same user did none of `unless` and at least one of
+    `followed_by` with the same item. `weight` is the objective's exponent in the slate's score; `auto` is 1 for
+    `engaged`, and for `satisfied` what the ranker's held-out users say (`train_ranker.max_click_loss`).
+    """
+
+    events: tuple[EventType, ...] = Field(min_length=1)
+    min_value: float | None = None
+    min_dwell_seconds: float | None = None
+    unless: tuple[EventType, ...] = ()
+    followed_by: tuple[EventType, ...] = ()
+    within_days: float = Field(default=0, ge=0)
+    weight: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+
+
+class Objectives(Section):
+    engaged: Objective
+    satisfied: Objective
+
+
+class Repeat(Section):
+    """When an item may be recommended again to a user who already engaged with it."""
+
+    rule: Literal["never", "after_days", "always"] = "always"
+    days: float = Field(default=0, ge=0)
+
+
+class Outliers(Section):
+    """Robust bounds for numeric columns: median ± `width` × 1.4826 × median absolute deviation."""
+
+    action: Literal["quarantine", "clip", "warn", "off"] = "warn"
+    width: float = Field(default=20.0, gt=0)
+    columns: dict[str, Literal["quarantine", "clip", "warn", "off"]] = Field(default={})
+
+
+class Ingest(Section):
+    """`items_without_events: unavailable` is for a catalogue that lists more than the shop sells."""
+
+    quarantine_threshold: float = Field(default=0.05, ge=0, le=1)
+    allowed_future_seconds: float = Field(default=300, ge=0)
+    items_without_events: Literal["available", "unavailable"] = "available"
+    outliers: Outliers = Outliers()
+
+
+class Split(Section):
+    """Shares of the events, in time order, that become the validation and the test window.
+
+    `leave_last_out` instead holds out each user's last event for the test and the one before it for validation, as many
+    papers do: for comparison with them, not to be served (`souk.ingest.last_out`).
+    """
+
+    protocol: Literal["temporal", "leave_last_out"] = "temporal"
+    validation: float = Field(default=0.1, gt=0, lt=0.5)
+    test: float = Field(default=0.1, gt=0, lt=0.5)
+
+
+class BuildFeatures(Section):
+    """`history_length` is even: a query sees between half of it and all of it but one of a user's last events. `auto`
+    looks at how much users do (`souk.features.history`)."""
+
+    history_length: Annotated[int, Field(ge=4, multiple_of=2)] | Literal["auto"] = "auto"
+    text_buckets: int = Field(default=2048, ge=16)
+    numeric_buckets: int = Field(default=16, ge=2)
+
+
+class TrainTwoTower(Section):
+    """`id_dropout` and `user_dropout` hide item and user ids in training, so that content and history learn to do
+    without; `refresh_epochs` passes at `refresh_rate` × `learning_rate` take fitted towers through a new window.
+
+    A batch holds `batch_rows` of the longest histories, or more of shorter ones. Each target is compared with
+    `negatives` uniform draws and the batch's other targets, or with all items where these are few. `epochs: auto`
+    follows from how many targets there are (`souk.models.fit_towers.epochs_for`).
+    """
+
+    dim: int = Field(default=64, ge=4, multiple_of=4)
+    layers: int = Field(default=2, ge=0)
+    heads: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    id_dropout: float = Field(default=0.1, ge=0, lt=1)
+    user_dropout: float = Field(default=0.5, ge=0, lt=1)
+    temperature: float = Field(default=0.15, gt=0)
+    epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    refresh_epochs: int = Field(default=2, ge=1)
+    batch_rows: int = Field(default=16, ge=1)
+    negatives: int = Field(default=512, ge=1)
+    learning_rate: float = Field(default=4e-3, gt=0)
+    refresh_rate: float = Field(default=0.3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    seed: int = 17
+
+
+class LoadIndex(Section):
+    """`uri` is empty for Milvus Lite in the workspace, or the address of a Milvus server."""
+
+    uri: str = ""
+    recall_bar: float = Field(default=0.95, ge=0, le=1)
+
+
+class TrainRanker(Section):
+    """`straight_epochs` passes fit the straight path; from `body_examples` taken items on, at most `epochs` more fit a
+    body of `experts`, which sees `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight
+    of satisfaction may cost. `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more.
+    `debias` takes the place in a logged slate out of what a click says."""
+
+    candidates: int = Field(default=200, ge=10, le=500)
+    negatives: int = Field(default=100, ge=1)
+    experts: int = Field(default=3, ge=1)
+    hidden: tuple[int, ...] = Field(default=(32,), min_length=1)
+    cross_layers: int = Field(default=1, ge=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    straight_epochs: int = Field(default=3, ge=1)
+    body_examples: int = Field(default=1000, ge=0)
+    epochs: int = Field(default=6, ge=0)
+    batch_rows: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    max_click_loss: float = Field(default=0.01, ge=0, lt=1)
+    tail_weight: float = Field(default=0.0, ge=0, le=2)
+    minority: dict[str, float] = Field(default={})
+    debias: bool = True
+    seed: int = 17
+
+
+class Evaluate(Section):
+    """The protocol's bounds and the gate: the challenger must beat the champion's primary metric by `margin`, and keep
+    every guardrail, each of which null turns off. See `docs/evaluation.md`.
+    """
+
+    primary: str = "ndcg@10"
+    margin: float = 0.0
+    max_queries_per_user: int = Field(default=20, ge=1)
+    bootstrap: int = Field(default=1000, ge=100)
+    worst_slice: float | None = Field(default=0.05, ge=0)
+    cold_items: float | None = Field(default=0.1, ge=0)
+    coverage: float | None = Field(default=0.25, ge=0, le=1)
+    popularity_bias: float | None = Field(default=0.25, ge=0)
+    calibration: float | None = Field(default=0.4, ge=0)
+    latency: float | None = Field(default=1.0, ge=0)
+    size: float | None = Field(default=1.0, ge=0)
+    segment_parity: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
+
+
+class Deploy(Section):
+    slate_size: int = Field(default=20, ge=1)
+    max_slate_size: int = Field(default=200, ge=1)
+
+
+class Rollout(Section):
+    """Where `deploy` puts a release, and how much traffic it gets there. See `docs/rollout.md`.
+
+    `canary_percent` is the share of requests that a release starts with while the one before it keeps the rest; 0
+    gives it all of them. `storage` + `/` + the release's name is the address that KServe mounts or downloads.
+    """
+
+    target: Literal["workspace", "inference_service"] = "workspace"
+    name: str = Field(default="souk", pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=38)
+    namespace: str = Field(default="souk", pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
+    mode: Literal["standard", "knative"] = "standard"
+    canary_percent: int = Field(default=0, ge=0, le=99)
+    storage: str = Field(default="pvc://souk-workspace/releases", pattern=r"^[a-z0-9]+://[^/].*[^/]$")
+    runtime: str = Field(default="souk", min_length=1)
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=1, ge=1)
+    deadline_seconds: float = Field(default=600, gt=0)
+
+    @model_validator(mode="after")
+    def _replicas_in_order(self) -> Rollout:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
+        return self
+
+    def check_index(self, index: LoadIndex) -> None:
+        """A service of several servers needs an index that they share.
+
+        Raises:
+            SoukError: the target is a cluster and the index is Milvus Lite, whose file one process holds.
+        """
+        if self.target == "inference_service" and "://" not in index.uri:
+            raise SoukError(
+                "the address of a Milvus server in load_index.uri, since rollout.target is inference_service",
+                f"{index.uri!r}, which is Milvus Lite: one process holds its file",
+                "Set load_index.uri, to http://milvus.milvus:19530 for instance, or rollout.target to workspace.",
+            )

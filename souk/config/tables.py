@@ -1,0 +1,180 @@
+"""The sections of the config that say what the data is: where the tables are, and which columns to learn from."""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import re
+from string import Formatter
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from souk.schema import EventType, Kind, contract
+
+VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
+
+
+def template_parts(text: str) -> list[tuple[str, str]]:
+    """The parts of a template, "{a}, {b}": pairs of a text and the column after it, "" after the last text.
+
+    Raises:
+        ValueError: braces that do not match, or that hold more than a name. "{{" and "}}" are braces of the text.
+    """
+    parts: list[tuple[str, str]] = []
+    held = ""  # a text that a doubled brace ends
+    for before, name, form, conversion in Formatter().parse(text):
+        if name == "" or form or conversion:
+            raise ValueError(f"{text!r}: braces hold the name of a column and nothing else")
+        held += before
+        if name:
+            parts.append((held, name))
+            held = ""
+    return [*parts, (held, "")] if held else parts
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """Where a table is, and how its columns become those of the contract.
+
+    `path` is a local path (relative to the config file), an fsspec URL, or `package://DISTRIBUTION/FILE` for a file
+    inside an installed Python package. `columns` maps contract or declared names to the names in the file;
+    `templates` makes a column of several of the file; `constants` gives columns that the file lacks one value;
+    `separators` splits text into lists; `event_types` maps what the file calls the kinds of events to those of the
+    contract. `skip` names the values (of columns of the file) whose rows are left out and counted; `repeated_ids` says
+    which row of an id counts. `delimiter`, `encoding` and `header` describe text files.
+    """
+
+    path: str
+    format: Literal["auto", "parquet", "csv", "jsonl", "atomic"] = "auto"
+    delimiter: str = ""
+    encoding: str = "utf-8"
+    header: tuple[str, ...] = ()
+    columns: dict[str, str] = {}
+    templates: dict[str, str] = {}
+    constants: dict[str, str | int | float | bool] = {}
+    separators: dict[str, str] = {}
+    event_types: dict[str, EventType] = {}
+    timestamp_unit: Literal["ms", "s", "us", "iso"] = "ms"
+    timezone: str = "UTC"
+    skip: dict[str, tuple[str, ...]] = {}
+    repeated_ids: Literal["quarantine", "first", "last"] = "quarantine"
+
+    @field_validator("skip", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        """One value may stand without a list, and numbers without quotes."""
+        if not isinstance(value, dict):
+            return value
+        lists = {name: each if isinstance(each, list | tuple) else [each] for name, each in value.items()}
+        return {name: ["" if v is None else str(v) for v in each] for name, each in lists.items()}
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            name = codecs.lookup(value).name
+            if name in ("utf-8", "utf-8-sig"):  # with and without a mark both are read
+                return "utf-8"
+            plain = "\n,".encode(value) == b"\n,"
+        except LookupError as error:
+            raise ValueError(f"{value!r} is no encoding that Python knows; latin-1 or cp1252 for instance") from error
+        if not plain:
+            raise ValueError(f"{value} does not write a line end as one byte; rewrite the file as UTF-8")
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _usable_delimiter(cls, value: str) -> str:
+        if set(value) & {"\r", "\n"} or (len(value) == 1 and (not value.isascii() or value == '"')):
+            raise ValueError(f"{value!r} cannot delimit: give an ASCII character but no quote, or several characters")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            near = difflib.get_close_matches(value, available_timezones(), n=1, cutoff=0.3)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{value!r} is no time zone, Europe/London for instance{hint}") from error
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _readable_templates(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not any(part for _, part in template_parts(text)):
+                raise ValueError(f'{name}: {text!r} names no column in braces, as "{{basket}}-{{product}}" does')
+        return value
+
+
+class Data(Section):
+    """The three tables; relative paths start at `folder`, which is itself relative to the config file.
+
+    `obtain` is the command or the address that gets the files: an error about missing ones ends with it.
+    """
+
+    folder: str = ""
+    obtain: str = ""
+    events: Source
+    items: Source | None = None
+    users: Source | None = None
+
+
+class Columns(Section):
+    """The columns to learn from, with their kinds. Contract columns may be declared with the kind of the contract.
+
+    A `vector[W]` of W numbers may describe items and users; `widths` keeps its W by `table.column`.
+    """
+
+    events: dict[str, Kind] = {}
+    items: dict[str, Kind] = {}
+    users: dict[str, Kind] = {}
+    widths: dict[str, int] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_widths(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values, widths = dict(values), dict(values.get("widths") or {})
+        for table in ("events", "items", "users"):
+            kinds = values.get(table)
+            for name, kind in kinds.items() if isinstance(kinds, dict) else ():
+                found = VECTOR.match(str(kind))
+                if found:
+                    widths[f"{table}.{name}"] = int(found[1])
+                    values[table] = {**values[table], name: str(Kind.VECTOR)}
+        return values | {"widths": widths}
+
+    def widths_of(self, table: str) -> dict[str, int]:
+        """The width of each vector column of `table`."""
+        return {key.split(".", 1)[1]: width for key, width in self.widths.items() if key.startswith(f"{table}.")}
+
+    @model_validator(mode="after")
+    def _vectors_have_widths(self) -> Columns:
+        for table in ("events", "items", "users"):
+            for name, kind in getattr(self, table).items():
+                if table == "events" and kind in (Kind.VECTOR, Kind.TEXT, Kind.PATH):
+                    raise ValueError(f"columns.events.{name}: a {kind} describes an item or a user, not an event")
+                if kind is Kind.VECTOR and f"{table}.{name}" not in self.widths:
+                    raise ValueError(f"columns.{table}.{name} must say its width, for instance vector[512]")
+        return self
+
+    @model_validator(mode="after")
+    def _known_kinds(self) -> Columns:
+        for table in ("events", "items", "users"):
+            known = contract(table)
+            for name, kind in getattr(self, table).items():
+                if name in known and known[name].kind != kind:
+                    wanted = known[name].kind or "no feature (leave it out of columns)"
+                    raise ValueError(f"columns.{table}.{name} must be {wanted}, not {kind}")
+        return self
