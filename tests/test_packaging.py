@@ -54,7 +54,7 @@ def test_each_extra_is_in_its_lock(lock: str) -> None:
 def test_what_the_datasets_wheel_asks_for_stays_out_of_the_lock() -> None:
     names = {line.partition("==")[0] for line in (ROOT / "requirements" / "main.txt").read_text("utf-8").splitlines()}
     assert "recbole" in names
-    assert not names & {"torch", "ray", "tensorboard", "colorlog", "plotly", "thop"}
+    assert not names & {"torch", "ray", "tensorboard", "plotly", "thop"}
 
 
 def test_the_wheel_carries_souk_and_the_compiled_pipelines_only(tmp_path: Path) -> None:
