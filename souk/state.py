@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from souk.schema import DAY_MS, Kind
-from souk.spec import Entity, Feature, FeatureSpec
+from souk.spec import Entity, Feature, FeatureSpec, positive
 
 COUNT_DAYS = 30
 KEPT_DAYS = 2 * COUNT_DAYS  # so that a query up to COUNT_DAYS before the last event still counts right
@@ -88,6 +88,12 @@ def window_start(count: int, history_length: int) -> int:
     return max(0, hop * (count // hop - 1))
 
 
+def engaging(event: Event, spec: FeatureSpec) -> bool:
+    """Whether `event` is an engagement: a target of training, a query of evaluation, what the repeat rule counts."""
+    objective = spec.objectives.engaged
+    return event.event_type in objective.events and positive(objective, event.value, event.dwell_seconds)
+
+
 def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
     """The state after one more event. Events must come in the order of `Event.order`; impressions change nothing."""
     if event.event_type not in spec.history_events:
@@ -98,7 +104,7 @@ def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
     daily = {d: n for d, n in state.daily.items() if d > day - KEPT_DAYS}
     daily[day] = daily.get(day, 0) + 1
     engaged = state.engaged
-    if spec.repeat.rule != "always" and event.event_type in spec.objectives.engaged.events:
+    if spec.repeat.rule != "always" and engaging(event, spec):
         engaged = {**engaged, event.item_id: _engaged_at(engaged, event, spec)}
     return replace(state, count=count, events=events, daily=daily, engaged=engaged)
 
@@ -111,7 +117,7 @@ def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: 
         return state
     engaged: dict[str, int] = {}
     for event in kept:
-        if event.event_type in spec.objectives.engaged.events:
+        if engaging(event, spec):
             engaged[event.item_id] = _engaged_at(engaged, event, spec)
     return replace(state, engaged=engaged)
 
@@ -258,5 +264,10 @@ def repeat_excluded(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
     """The items that the repeat rule keeps out of this user's slate at time `t`."""
     if spec.repeat.rule == "always":
         return set()
-    since = t - spec.repeat.days * DAY_MS if spec.repeat.rule == "after_days" else -math.inf
-    return {item for item, time in state.engaged.items() if since < time < t}
+    since = excluded_since(t, spec)
+    return {item for item, time in state.engaged.items() if time < t and (since is None or time > since)}
+
+
+def excluded_since(t: int, spec: FeatureSpec) -> int | None:
+    """Engagements after this time and before `t` keep their items out; None for all of them before `t`."""
+    return math.floor(t - spec.repeat.days * DAY_MS) if spec.repeat.rule == "after_days" else None

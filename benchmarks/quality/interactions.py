@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from souk.evaluation.queries import Catalogue, Query, Window
-from souk.features.labels import engaging
 from souk.metrics import Floats, Ints
 from souk.schema import DAY_MS
 from souk.spec import FeatureSpec
+from souk.state import engaging
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from souk.features.labels import engaging
 from souk.features.windows import read_windows
 from souk.metrics import Ints
 from souk.spec import FeatureSpec
-from souk.state import Event, UserState, repeat_excluded, state_of
+from souk.state import Event, UserState, engaging, repeat_excluded, state_of
 from souk.state_rows import profile_of
 
 WindowName = Literal["validation", "test"]
@@ -170,7 +169,7 @@ def _history(tables: Path, spec: FeatureSpec, columns: Sequence[str], *rows: tup
 
 
 def _engaging_rows(table: pa.Table, spec: FeatureSpec) -> np.ndarray:
-    """`souk.features.labels.engaging` of each row."""
+    """`souk.state.engaging` of each row."""
     objective = spec.objectives.engaged
     found = np.isin(table["event_type"].to_numpy(), [str(kind) for kind in objective.events])
     for column, least in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):

@@ -57,14 +57,8 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     return Label(int(kept and positive(objective, event.value, event.dwell_seconds)), deadline)
 
 
-def engaging(event: Event, spec: FeatureSpec) -> bool:
-    """Whether `event` is an engagement: a target of training and a query of evaluation."""
-    objective = spec.objectives.engaged
-    return event.event_type in objective.events and positive(objective, event.value, event.dwell_seconds)
-
-
 def engaging_rows(events: pa.Table, spec: FeatureSpec) -> np.ndarray:
-    """`engaging` of each row of an events table, `[rows]` bool."""
+    """`souk.state.engaging` of each row of an events table, `[rows]` bool."""
     objective = spec.objectives.engaged
     found: np.ndarray = np.isin(events["event_type"].to_numpy(), [str(kind) for kind in objective.events])
     for column, least in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):

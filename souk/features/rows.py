@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from souk.features.labels import Label, engaging, label
+from souk.features.labels import Label, label
 from souk.spec import FeatureSpec
-from souk.state import Event, features_at, walk, window_start
+from souk.state import Event, engaging, features_at, walk, window_start
 
 MAX_TARGETS = 64  # of a row, where a history is shorter
 

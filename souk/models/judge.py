@@ -49,7 +49,7 @@ class RetrievalJudge:
         file = Path(features) / "examples.parquet"
         self._position = {item: place for place, item in enumerate(catalogue.ids)}
         self._hidden = never_to_be_had(file, catalogue, self._position)
-        self._excluded = exclusions(file, examples, sequences.spec)
+        self._excluded = exclusions(file, examples, sequences.spec, self._position)
         times = [moment.time for moment in self._moments]
         self._batches = sequences.batches(BATCH_ROWS, min(times), max(times) + 1)
         self._vectors: Any = None
@@ -77,5 +77,5 @@ class RetrievalJudge:
 
     def _ranks(self, moment: Moment, scores: np.ndarray) -> np.ndarray:
         scores[self._hidden | (self._catalogue.created_at > moment.time)] = -np.inf
-        scores[[self._position[item] for item in self._excluded(moment) if item in self._position]] = -np.inf
+        scores[self._excluded(moment)] = -np.inf
         return target_ranks(scores, np.unique([self._position[item] for item in moment.items]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from souk.models.targets import read_targets
 from souk.models.towers import TwoTower
 from souk.pairs import PairQuery
 from souk.spec import FeatureSpec
-from souk.state import UserState, repeat_excluded
+from souk.state import excluded_since
 
 RETRIEVED = 500  # items kept for each example
 MAX_EXAMPLES = 20_000  # of a window: 500 candidates of so many examples take 160 MB, and teach a ranker enough
@@ -122,7 +122,7 @@ def write_candidates(
     """
     everything = Path(features) / "examples.parquet"
     items = ItemTable.load(features, boundary, vectors)
-    excluded = exclusions(everything, examples, sequences.spec)
+    excluded = exclusions(everything, examples, sequences.spec, items.position)
     hidden = never_to_be_had(everything, catalogue, items.position)
     moments, found, sources = moments_of(examples), _Found(len(examples)), Sources(items)
     asked = _asked(moments, examples, sequences, items)
@@ -133,7 +133,7 @@ def write_candidates(
         for moment, vector, line in zip(block, given, given @ vectors.T, strict=True):
             mine = [items.position[item] for item in moment.items]
             shown = ~(hidden | (catalogue.created_at > moment.time))
-            shown[[items.position[other] for other in excluded(moment) if other in items.position]] = False
+            shown[excluded(moment)] = False
             best = _candidates(sources, asked[moment.events[0]], vector, line, shown)
             found.add(moment, line[mine].tolist(), best, line[best], mine)
     found.write(Path(path), examples, catalogue)
@@ -191,22 +191,30 @@ def _asked(
     return {target.event_id: target.pair_query(items) for target in targets}
 
 
-def exclusions(everything: Path, examples: pa.Table, spec: FeatureSpec) -> Callable[[Moment], set[str]]:
-    """A function that gives the items that the repeat rule excludes at a moment of `examples`."""
-    history: dict[str, tuple[list[int], list[str]]] = {}
-    if spec.repeat.rule != "always":
-        asking = pc.field("user_id").isin(pc.unique(examples["user_id"]))
-        past = pq.read_table(everything, columns=["user_id", "timestamp", "item_id"], filters=asking)
-        for user, time, item in zip(*(column.to_pylist() for column in past.columns), strict=True):
-            times, items = history.setdefault(user, ([], []))
-            times.append(time)
-            items.append(item)
+def exclusions(
+    everything: Path, examples: pa.Table, spec: FeatureSpec, position: Mapping[str, int]
+) -> Callable[[Moment], np.ndarray]:
+    """A function that gives what the repeat rule excludes at a moment of `examples`: positions, some more than once.
 
-    def excluded(moment: Moment) -> set[str]:
-        times, items = history.get(moment.user, ([], []))
-        before = bisect_left(times, moment.time)
-        engaged = dict(zip(items[:before], times[:before], strict=True))
-        return repeat_excluded(UserState(moment.user, engaged=engaged), moment.time, spec)
+    It is `souk.state.repeat_excluded`, since every engagement is an example; a moment costs a slice of its user's.
+    """
+    if spec.repeat.rule == "always":
+        return lambda moment: np.zeros(0, np.int64)
+    asking = pc.field("user_id").isin(pc.unique(examples["user_id"]))
+    past = pq.read_table(everything, columns=["user_id", "timestamp", "item_id"], filters=asking)
+    past = past.sort_by([("user_id", "ascending"), ("timestamp", "ascending")])
+    times = past["timestamp"].to_numpy()
+    items = np.array([position[item] for item in past["item_id"].to_pylist()], np.int64)
+    runs = past["user_id"].combine_chunks().dictionary_encode()
+    bounds = np.searchsorted(runs.indices.to_numpy(), np.arange(len(runs.dictionary) + 1))
+    rows = dict(zip(runs.dictionary.to_pylist(), pairwise(bounds.tolist()), strict=True))
+    nothing = len(times), len(times)
+
+    def excluded(moment: Moment) -> np.ndarray:
+        own = slice(*rows.get(moment.user, nothing))
+        since = excluded_since(moment.time, spec)
+        start = 0 if since is None else np.searchsorted(times[own], since, side="right")
+        return items[own][start : np.searchsorted(times[own], moment.time)]
 
     return excluded
 
