@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from souk.features import rules as module
-from souk.features.rules import BACK, DISTANCE, FOLLOWERS, SUPPORT, pair_sums, rules
+from souk.features.rules import BACK, BLOCK, DISTANCE, FOLLOWERS, SUPPORT, VOTES, packed, pair_sums, rules, unpacked
 from souk.features.trends import SEGMENT_EVENTS, half_life, segments, trends
 from souk.schema import DAY_MS
 
@@ -108,6 +108,30 @@ def test_the_work_of_a_long_history_is_bounded():
     hub = [(user, item, 2 * user + place, 1) for user in range(300) for place, item in enumerate((0, user + 1))]
     found = made(hub, 301, ends=np.array([1000]))[0]
     assert np.count_nonzero(found[0]) == FOLLOWERS
+
+
+def test_a_user_who_repeats_a_pair_does_not_own_the_rules_of_its_item(monkeypatch):
+    """Ten thousand times A then B of one, against A then C of twenty: also where its votes are summed in pieces."""
+    bot = [(0, n % 2, n, 1) for n in range(20_000)]
+    people = [(user, item, 10 * user + item, 1) for user in range(1, 21) for item in (0, 2)]
+    ends = np.array([30_000])
+    weights = made(bot + people, 3, ends=ends)[0]
+    assert weights[0] == pytest.approx(np.array([0, VOTES, 20]) / math.sqrt(20 + VOTES + SUPPORT))
+    monkeypatch.setattr(module, "PENDING", 1_000)
+    np.testing.assert_array_equal(made(bot + people, 3, ends=ends)[0], weights)
+
+
+def test_sums_travel_in_blocks_of_ten_bytes_a_pair():
+    random = np.random.default_rng(5)
+    size = 2 * BLOCK + 7
+    keys = np.unique(random.integers(0, size * size * 3, 400))
+    sums = random.integers(1, 9, len(keys)) / 4
+    parts = list(packed(keys, sums, size, 3))
+    assert [block for block, _ in parts][:2] == [0, 1]
+    assert sum(len(part) for _, part in parts) == 10 * len(keys)
+    found = [unpacked(block, [part, part], size, 3) for block, part in parts]
+    np.testing.assert_array_equal(np.concatenate([k for k, _ in found]), keys)
+    np.testing.assert_array_equal(np.concatenate([s for _, s in found]), 2 * sums)
 
 
 def test_a_market_that_moves_has_a_short_half_life_and_one_that_stands_none():

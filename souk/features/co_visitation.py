@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.features.labels import engaging_rows
-from souk.features.rules import collapsed, pair_sums, rules
+from souk.features.rules import BLOCK, packed, pair_sums, rules, unpacked
 from souk.features.shards import PARTS, read_parts
 from souk.features.trends import half_life, trends
 from souk.features.windows import BOUNDARIES, Windows
 from souk.sources.rows import SparseRows, read_arrays
 from souk.spec import FeatureSpec
 
-BLOCK = 4096  # items whose rules are made at once
 LIVES = 8  # half-life of a vote, in half-lives of what is popular: pairs are rarer, and last longer
 TRENDS = "trends.npz"
 RULES = "co_visitation"  # the folder of the artifact
@@ -57,12 +55,8 @@ class CountPairs(beam.DoFn):
         items = pc.index_in(events["item_id"].combine_chunks(), value_set=self._ids).to_numpy().astype(np.int64)
         times, votes, ends = events["timestamp"].to_numpy(), engaging_rows(events, self.spec), self.windows.ends
         size = len(self._ids)
-        keys, sums = pair_sums(users, items, times, votes, ends, size, self._half)
-        bounds = np.arange(0, size + BLOCK, BLOCK) * size * len(ends)
-        for block, (start, end) in enumerate(pairwise(bounds.tolist())):
-            part = slice(*np.searchsorted(keys, [start, end]))
-            if part.start < part.stop:
-                yield block, np.stack([keys[part], sums[part].view(np.int64)]).tobytes()
+        keys, sums = pair_sums(users.astype(np.int64), items, times, votes, ends, size, self._half)
+        yield from packed(keys, sums, size, len(ends))
 
 
 class WriteRules(beam.DoFn):
@@ -84,9 +78,9 @@ class WriteRules(beam.DoFn):
     def process(self, element: tuple[int, Iterable[bytes]]) -> None:
         """Takes (block, sums of shards)."""
         block, parts = element
-        merged = np.concatenate([np.frombuffer(part, np.int64).reshape(2, -1) for part in sorted(parts)], axis=1)
-        keys, sums = collapsed([merged[0]], [merged[1].view(np.float64)])
-        count = min(BLOCK, self._trend.shape[1] - block * BLOCK)
+        windows, size = self._trend.shape
+        keys, sums = unpacked(block, sorted(parts), size, windows)
+        count = min(BLOCK, size - block * BLOCK)
         made = rules(keys, sums, self._trend, self.windows.ends, self._half, block * BLOCK, count)
         for name, rows in zip(BOUNDARIES, made, strict=True):
             rows.save(Path(self.folder) / PARTS / f"{RULES}-{name}-{block:06d}.npz")

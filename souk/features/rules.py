@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,9 +11,12 @@ from souk.sources.rows import SparseRows
 
 DISTANCE = 20  # steps between two events of a pair, at most: bounds the work of a user with many
 BACK = 0.2  # weight of a pair against the order of time; events of one time have no order
+VOTES = 3.0  # of one user for a pair between two boundaries, at most, and so many of its events with an item count
 SUPPORT = 20.0  # a rule is weakened as if its item had so many more events
 FOLLOWERS = 200  # of an item, and so many in all:
 ENTRIES = 100_000_000  # eight bytes each
+BLOCK = 4096  # items whose rules are made at once
+PENDING = 4_000_000  # votes held before they are summed: a shard's fit, a user with millions of events is cut
 
 
 def pair_sums(
@@ -26,8 +30,10 @@ def pair_sums(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The votes of events for those up to DISTANCE steps after them: 1 / steps, and BACK of that in return.
 
+    A user has at most VOTES for a pair, however often it repeats there.
+
     Args:
-        users: `[events]`; the events of a user stand together, in order.
+        users: `[events]` int64, from 0; the events of a user stand together, in order.
         items: `[events]` int64.
         times: `[events]` int64.
         votes: `[events]` bool, those that may be voted for.
@@ -37,15 +43,39 @@ def pair_sums(
 
     Returns:
         keys, `(item · size + follower) · len(ends) + boundary`, ascending, and sums. An item's own row and column hold
-        how many events it has.
+        how many events it has, at most VOTES of a user.
     """
+    ids, local = np.unique(items, return_inverse=True)  # so that a user and a pair fit into one number
+    span = len(ids) * len(ids) * len(ends)
+    keys: list[np.ndarray] = []
+    sums: list[np.ndarray] = []
+    for own, key, weight in _votes(users, local, times, votes, ends, len(ids), half):
+        keys.append(own * span + key)
+        sums.append(weight)
+        if sum(map(len, keys)) > PENDING:
+            keys, sums = map(list, zip(collapsed(keys, sums), strict=True))
+    own, total = collapsed(keys, sums)
+    pairs, total = collapsed([own % max(1, span)], [np.minimum(total, VOTES)])
+    pair, window = np.divmod(pairs, len(ends))
+    source, target = np.divmod(pair, max(1, len(ids)))
+    return _key(ids[source], ids[target], window, size, len(ends)), total
+
+
+def _votes(
+    users: np.ndarray,
+    items: np.ndarray,
+    times: np.ndarray,
+    votes: np.ndarray,
+    ends: np.ndarray,
+    size: int,
+    half: float,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Users, keys and weights of single votes: of each event for itself, then step by step."""
     window = np.searchsorted(ends, times, side="right")
     inside = window < len(ends)
-    keys = [_key(items[inside], items[inside], window[inside], size, len(ends))]
-    sums = [np.ones(len(keys[0]))]
-    for steps in range(1, DISTANCE + 1):
-        if steps >= len(users):
-            break
+    itself = _key(items[inside], items[inside], window[inside], size, len(ends))
+    yield users[inside], itself, np.ones(len(itself))
+    for steps in range(1, min(DISTANCE + 1, len(users))):
         first, later = np.arange(len(users) - steps), np.arange(steps, len(users))
         pairs = (users[first] == users[later]) & (items[first] != items[later]) & inside[later]
         first, later = first[pairs], later[pairs]
@@ -54,10 +84,8 @@ def pair_sums(
         back = np.where(times[first] == times[later], 1.0, BACK) * ahead
         for source, target, weight in ((first, later, ahead), (later, first, back)):
             kept = votes[target]
-            keys.append(_key(items[source[kept]], items[target[kept]], when[kept], size, len(ends)))
-            sums.append(weight[kept])
-        keys, sums = map(list, zip(collapsed(keys, sums), strict=True))
-    return collapsed(keys, sums)
+            key = _key(items[source[kept]], items[target[kept]], when[kept], size, len(ends))
+            yield users[source[kept]], key, weight[kept]
 
 
 def _key(source: np.ndarray, target: np.ndarray, window: np.ndarray, size: int, windows: int) -> np.ndarray:
@@ -65,9 +93,40 @@ def _key(source: np.ndarray, target: np.ndarray, window: np.ndarray, size: int, 
 
 
 def collapsed(keys: list[np.ndarray], sums: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct keys, ascending, and the sum of each."""
-    found, where = np.unique(np.concatenate(keys), return_inverse=True)
-    return found, np.bincount(where, np.concatenate(sums), minlength=len(found))
+    """The distinct keys, ascending, and the sum of each, added up in the order given."""
+    every = np.concatenate(keys)
+    order = np.argsort(every, kind="stable")  # cheap for lists that are ascending in themselves
+    every, starts = _runs(every[order])
+    return every, np.add.reduceat(np.concatenate(sums)[order], starts) if len(starts) else np.zeros(0)
+
+
+def _runs(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values of an ascending array, and where each starts."""
+    starts = np.flatnonzero(np.concatenate([ascending[:1] == ascending[:1], ascending[1:] != ascending[:-1]]))
+    return ascending[starts], starts
+
+
+def packed(keys: np.ndarray, sums: np.ndarray, size: int, windows: int) -> Iterator[tuple[int, bytes]]:
+    """What `pair_sums` gives as (block of items, ten bytes a pair): `unpacked` reads the parts of a block."""
+    for block, (start, end) in enumerate(pairwise(range(0, size + BLOCK, BLOCK))):
+        part = slice(*np.searchsorted(keys, [start * size * windows, end * size * windows]))
+        if part.start < part.stop:
+            pair, window = np.divmod(keys[part], windows)
+            source, target = np.divmod(pair, size)
+            place = ((source - start) * windows + window).astype(np.uint16)
+            yield block, place.tobytes() + target.astype(np.uint32).tobytes() + sums[part].astype(np.float32).tobytes()
+
+
+def unpacked(block: int, parts: Iterable[bytes], size: int, windows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keys, ascending, and sums of all the parts of a block."""
+    keys, sums = [], []
+    for part in parts:
+        count = len(part) // 10
+        place = np.frombuffer(part, np.uint16, count).astype(np.int64)
+        target = np.frombuffer(part, np.uint32, count, 2 * count)
+        keys.append(_key(block * BLOCK + place // windows, target, place % windows, size, windows))
+        sums.append(np.frombuffer(part, np.float32, count, 6 * count).astype(np.float64))
+    return collapsed(keys, sums)
 
 
 def rules(
@@ -93,8 +152,8 @@ def rules(
         known, votes = (window <= boundary) & itself, (window <= boundary) & ~itself
         events = np.bincount(source[known], sums[known], minlength=count)
         aged = sums[votes] * 0.5 ** ((ends[boundary] - ends[window[votes]]) / half)
-        found, where = np.unique(pair[votes], return_inverse=True)
-        total = np.bincount(where, aged, minlength=len(found))
+        found, starts = _runs(pair[votes])
+        total = np.add.reduceat(aged, starts) if len(starts) else aged
         row, column = found // size - first, found % size
         weights = total / np.sqrt(events[row] + SUPPORT) * trend[boundary][column]
         yield SparseRows.strongest(row, column, weights, count, max(1, min(FOLLOWERS, ENTRIES // size)))

@@ -35,7 +35,7 @@ class SparseRows:
         """The entries of greatest weight above 0 of each row; of equal ones those of the first items.
 
         Args:
-            rows: `[entries]`, the row of each entry.
+            rows: `[entries]`, the row of each entry; entries are in the order of row and item.
             items: `[entries]`.
             weights: `[entries]`.
             count: how many rows there are.
@@ -43,14 +43,14 @@ class SparseRows:
         """
         inside = weights > 0
         rows, items, weights = rows[inside], items[inside], weights[inside]
-        order = np.lexsort((items, -weights, rows))
-        sorted_rows = rows[order]
-        place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
-        order = order[place < kept]
-        order = order[np.lexsort((items[order], rows[order]))]
-        lengths = np.bincount(rows[order], minlength=count)
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return cls(indptr, items[order].astype(np.int32), weights[order].astype(np.float32))
+        starts = np.searchsorted(rows, np.arange(count + 1))
+        strong = np.ones(len(rows), bool)
+        for row in np.flatnonzero(np.diff(starts) > kept).tolist():
+            own = slice(starts[row], starts[row + 1])
+            strong[own] = _strongest(weights[own], kept)
+        rows, items, weights = rows[strong], items[strong], weights[strong]
+        indptr = np.searchsorted(rows, np.arange(count + 1)).astype(np.int64)
+        return cls(indptr, items.astype(np.int32), weights.astype(np.float32))
 
     @classmethod
     def joined(cls, parts: Iterable[SparseRows]) -> SparseRows:
@@ -93,6 +93,14 @@ class SparseRows:
         owner = np.repeat(np.arange(len(rows)), counts)
         place = np.arange(len(owner)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
         return owner, self.items[place], self.weights[place]
+
+
+def _strongest(weights: np.ndarray, kept: int) -> np.ndarray:
+    """`[entries] bool`: the `kept` greatest, the first of equal ones; by partition, which is linear."""
+    least = np.partition(weights, -kept)[-kept]
+    strong: np.ndarray = weights > least
+    strong[np.flatnonzero(weights == least)[: kept - np.count_nonzero(strong)]] = True
+    return strong
 
 
 def read_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:
