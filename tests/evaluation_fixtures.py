@@ -13,6 +13,7 @@ from souk.evaluation.cost import Cost
 from souk.evaluation.measure import Setting
 from souk.evaluation.observed import Observed
 from souk.evaluation.queries import read_window
+from souk.evaluation.reranking import Alternatives
 from souk.spec import FeatureSpec
 from tests.marketplace import CONFIG, Marketplace
 
@@ -138,7 +139,7 @@ class FixedSlates(Fixed):
 
     def __init__(self, catalogue, candidates, scores, name="slate"):
         super().__init__(catalogue, {}, name)
-        self.observed = Observed()
+        self.observed, self.alternatives = Observed(), Alternatives()
         self.cost = Cost()
         self._candidates = np.array([catalogue.position[item] for item in candidates])
         self._order = np.argsort([-scores.get(item, 0.0) for item in candidates], kind="stable")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from souk.config import Deploy, Evaluate
+from souk.config import Deploy, Evaluate, Rerank
 from souk.index.interface import collection_name
 from souk.release.manifest import write_manifest
 from souk.schema import DAY_MS
@@ -151,7 +151,11 @@ class Shop:
         models = [self.root / challenger / part for part in ("towers", "ranker", "index")]
         outputs = [out / name for name in ("twin", "report.html", "summary.md", "evaluation")]
         config = json.dumps(
-            {"evaluate": settings.model_dump(mode="json"), "deploy": (deploy or Deploy()).model_dump(mode="json")}
+            {
+                "rerank": Rerank().model_dump(mode="json"),
+                "evaluate": settings.model_dump(mode="json"),
+                "deploy": (deploy or Deploy()).model_dump(mode="json"),
+            }
         )
         return [config, champion, *map(str, [self.workspace, self.tables, self.features, *models, *outputs])], out
 

@@ -9,6 +9,7 @@ from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.cost import Cost, bytes_of
 from souk.evaluation.measure import Setting, measure_models
 from souk.evaluation.observed import Observed
+from souk.evaluation.reranking import Alternatives
 from tests.evaluation_fixtures import DAY, START, make_spec, write_artifacts, write_examples
 from tests.marketplace import CONFIG
 
@@ -57,7 +58,7 @@ class Made:
         self, catalogue, name, chance, seed=0, fill=ITEMS, popular=0.5, predicted=None, pause=0.0001, folder=None
     ):
         self.name = name
-        self.observed = Observed()
+        self.observed, self.alternatives = Observed(), Alternatives()
         self.cost = Cost(bytes_of(folder) if folder else 0)
         self._catalogue, self._chance, self._seed = catalogue, chance, seed
         self._fill, self._popular, self._predicted, self._pause = fill, popular, predicted, pause

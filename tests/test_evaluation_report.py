@@ -16,6 +16,10 @@ TRAINING = {
     "two_tower": [{"loss": 3.0, "seconds": 1.0}, {"loss": 2.0, "seconds": 1.0}],
     "ranker": [{"loss": 0.5, "validation_loss": 0.6}],
 }
+PARETO = [
+    {"weight": 0.0, "ndcg@10": 0.31, "satisfied_ndcg@10": 0.2, "chosen": 0.0},
+    {"weight": 0.75, "ndcg@10": 0.3, "satisfied_ndcg@10": 0.25, "chosen": 1.0},
+]
 RULE = Rule("beats_champion", False, {"low": -0.01}, "difference +0.0010 < margin")
 VERDICT = Verdict("reject", "old", (RULE,))
 
@@ -160,3 +164,31 @@ def test_only_a_difference_beyond_chance_has_a_tone():
     assert tone({"low": 0.1, "high": 0.2}) == "better"
     assert tone({"low": -0.2, "high": -0.1}) == "worse"
     assert tone({"low": -0.1, "high": 0.1}) == ""
+
+
+def told(mean, **more):
+    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01, **more}
+
+
+def test_the_price_of_re_ranking_is_a_table_of_its_controls(metrics):
+    values = {"ndcg@10": told(0.31), "diversity@10": told(0.4), "top1_share@10": told(0.1), "coverage@10": 0.5}
+    lower = values | {"ndcg@10": told(0.27), "coverage@10": 0.625}
+    rows = {
+        "none": values | {"new_share@10": 0.0, "difference": told(0.0)},
+        "new_items": lower | {"new_share@10": 0.125, "difference": told(-0.04)},
+    }
+    rolling = metrics["protocols"]["rolling"]
+    assert "re-ranking costs" not in words(page(metrics, None))
+    protocols = metrics["protocols"] | {"rolling": rolling | {"reranking": rows}}
+    html = page(metrics | {"protocols": protocols}, None)
+    assert "What re-ranking costs and brings" in words(html)
+    assert '<td class="worse">-0.0400' in html and "62.5%" in html and "0.125" in html
+    assert html.count("<svg") == page(metrics, None).count("<svg") + 1
+
+
+def test_the_front_of_weights_is_drawn_with_the_weight_that_is_served(metrics):
+    html = page(metrics | {"pareto": PARETO}, None)
+    assert "weight of satisfaction costs" in words(html) and "weight of satisfaction" not in words(page(metrics, None))
+    svg = html[html.index("weight of satisfaction costs") :]
+    svg = svg[svg.index("<svg") : svg.index("</svg>")]
+    assert "<!-- 0.75 -->" in svg and "<!-- NDCG@10 of what satisfied -->" in svg

@@ -25,6 +25,7 @@ WHY = Explanation(
     release="shop-1",
     timestamp=NOW,
     place=0,
+    place_by_score=0,
     source="two_tower",
     shown=True,
     log_score=-1.0,
@@ -114,3 +115,9 @@ def test_times_are_told_in_the_largest_unit_that_they_fill():
     times = (0, 59_999, 60_000, 3_600_000 * 5, DAY_MS, 40 * DAY_MS)
     expected = ["just now", "just now", "1 minute ago", "5 hours ago", "1 day ago", "40 days ago"]
     assert [ago(time) for time in times] == expected
+
+
+def test_an_item_that_the_re_ranking_moved_says_so():
+    [note] = set(sentences(replace(WHY, place_by_score=4))) - set(sentences(WHY))
+    assert note == "By its score it would stand at place 5: the rules for the slate as a whole put it at place 1."
+    assert to_json(replace(WHY, place_by_score=4))["position_by_score"] == 4

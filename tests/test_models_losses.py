@@ -73,3 +73,23 @@ def test_only_the_corrected_loss_learns_how_popular_items_are():
     frequency = np.array([0.6, 0.2, 0.1, 0.06, 0.04])
     assert learned_shares(frequency, True)[0] == pytest.approx(0.6, abs=0.06)
     assert learned_shares(frequency, False)[0] < 0.53
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5, 0.0])
+def test_what_is_given_of_popularity_is_not_learned(strength):
+    """Users of two kinds: nothing pulls at the best scores, log P(item | kind) less what is given."""
+    taken = np.array([[0.6, 0.3, 0.1], [0.5, 0.1, 0.4]])
+    given = ((1 - strength) * np.log(taken.mean(axis=0))).astype(np.float32)
+    rows, items = (
+        np.repeat([0, 1], 10),
+        np.concatenate([np.repeat([0, 1, 2], (10 * p).round().astype(int)) for p in taken]),
+    )
+    queries = np.eye(2, dtype=np.float32)[rows]
+    slopes = []
+    for scores in (np.log(taken) - given, np.log(taken) - 0.5 * given - 0.1):
+        vectors = tf.Variable(scores.T.astype(np.float32))
+        with tf.GradientTape() as tape:
+            value = sampled_softmax(queries, vectors, tf.constant(items), tf.ones(3), 1.0, tf.constant(given))
+        slopes.append(np.abs(tape.gradient(value, vectors).numpy()).max())
+    assert slopes[0] < 1e-6
+    assert slopes[1] > 0.01 or strength == 1.0

@@ -283,3 +283,53 @@ def test_no_wrong_item_ever_and_never_fewer_than_k(recommender, data):
         eligible &= set(request.candidates)
     assert len(ids(slate)) == len(set(ids(slate))) == min(request.k, len(eligible))
     assert set(ids(slate)) <= eligible
+
+
+RULES = {"diversity": 0.3, "caps": {"category": 2}, "new_items": {"days": 1.0, "share": 0.2}, "popularity": 0.5}
+
+
+@pytest.fixture(scope="module")
+def reranking(bundle, recommender):
+    """The shop of today: sellers of their own, two items of today, and some that sell better."""
+    table = bundle.items
+    sorts = [[item[:2] + item[-1]] for item in IDS]
+    created = [NOW - 3_600_000 if item.endswith("-13") else 0 for item in IDS]
+    for name, values in (("item_category", sorts), ("created_at", created)):
+        table = table.set_column(table.column_names.index(name), name, [values])
+    sold = bundle.counters.set_column(1, "events", [[float(n % 40) for n in range(len(IDS))]])
+    changed = replace(bundle, items=table, counters=sold, settings=replace(bundle.settings, rerank=RULES))
+    return Recommender.load(changed, None, recommender.store)
+
+
+def test_a_slate_is_in_the_order_of_the_reranker_and_keeps_the_rankers_scores(recommender, reranking):
+    requests = [Request("ann", 10, NOW), Request("new", 10, NOW), Request("cho", 10, NOW)]
+    for before, after in zip(recommender.rank(requests), reranking.rank(requests), strict=True):
+        assert set(after.positions) == set(before.positions)
+        assert after.candidates.positions[after.ranked].tolist() == before.positions.tolist()
+        ranked = after.candidates.positions[after.ranked], after.scores[after.ranked]
+        assert after.order.tolist() == after.ranked[reranking.reranker.order(*ranked, NOW)].tolist()
+    for request, slate, ranking in zip(requests, reranking.recommend(requests), reranking.rank(requests), strict=True):
+        assert ids(slate) == [reranking.catalogue.ids[p] for p in ranking.positions[: request.k]]
+        assert ids(slate) != [reranking.catalogue.ids[ranking.candidates.positions[p]] for p in ranking.ranked[:10]]
+        north = KNOWN[request.user_id].profile["region"] == "north" if request.user_id in KNOWN else False
+        assert [item.score for item in slate.items] == pytest.approx([score(i, north) for i in ids(slate)], rel=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    user=st.sampled_from(["ann", "bob", "cho", "nobody"]),
+    k=st.integers(1, 60),
+    exclude=st.frozensets(st.sampled_from(IDS)),
+    down=st.booleans(),
+)
+def test_no_rule_makes_a_slate_short_or_shows_what_is_hidden(reranking, user, k, exclude, down):
+    asked = reranking.connected(None, reranking.store)
+    if down:
+        asked._ranker = None
+    (slate,) = asked.recommend([Request(user, k, NOW, exclude=exclude)])
+    barred = HIDDEN | exclude | (KNOWN[user].engaged.keys() if user in KNOWN else set())
+    assert len(slate.items) == min(k, len(set(IDS) - barred)) and len(set(ids(slate))) == len(slate.items)
+    assert not barred & set(ids(slate))
+    kinds = [item[:2] + item[-1] for item in ids(slate)[:20]]
+    if not exclude and len(slate.items) >= 5:
+        assert max(kinds[:5].count(kind) for kind in kinds) <= 2

@@ -24,6 +24,7 @@ from souk.config.settings import (
     Objectives,
     Outliers,
     Repeat,
+    Rerank,
     Rollout,
     Split,
     TrainRanker,
@@ -46,6 +47,7 @@ __all__ = [
     "Objectives",
     "Outliers",
     "Repeat",
+    "Rerank",
     "Rollout",
     "Section",
     "Source",
@@ -76,6 +78,7 @@ class DatasetConfig(Section):
     train_two_tower: TrainTwoTower = TrainTwoTower()
     load_index: LoadIndex = LoadIndex()
     train_ranker: TrainRanker = TrainRanker()
+    rerank: Rerank = Rerank()
     evaluate: Evaluate = Evaluate()
     deploy: Deploy = Deploy()
     rollout: Rollout = Rollout()
@@ -96,6 +99,20 @@ class DatasetConfig(Section):
                     "a column of users with values to compare in evaluate.segment_parity",
                     f"{column}, of kind {kind}",
                     "Take one of the kinds categorical, numeric, path or list.",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _caps_of_declared_columns(self) -> DatasetConfig:
+        for column in self.rerank.caps:
+            kind = self.columns.items.get(column)
+            if kind is None:
+                raise unknown("a column of items in rerank.caps", column, self.columns.items)
+            if kind not in (Kind.CATEGORICAL, Kind.PATH):
+                raise SoukError(
+                    "a column of items with one value each in rerank.caps",
+                    f"{column}, of kind {kind}",
+                    "Take one of the kinds categorical and path.",
                 )
         return self
 
@@ -120,8 +137,8 @@ STEP_SECTIONS: dict[str, tuple[str, ...]] = {
     "train_two_tower": ("train_two_tower",),
     "load_index": ("load_index",),
     "train_ranker": ("train_ranker",),
-    "evaluate": ("evaluate", "deploy"),
-    "package_release": ("name", "deploy"),
+    "evaluate": ("rerank", "evaluate", "deploy"),
+    "package_release": ("name", "rerank", "deploy"),
     "deploy": ("load_index", "rollout"),
 }
 

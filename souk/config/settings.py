@@ -84,8 +84,9 @@ class TrainTwoTower(Section):
     without; `refresh_epochs` passes at `refresh_rate` × `learning_rate` take fitted towers through a new window.
 
     A batch holds `batch_rows` of the longest histories, or more of shorter ones. Each target is compared with
-    `negatives` uniform draws and the batch's other targets, or with all items where these are few. `epochs: auto`
-    follows from how many targets there are (`souk.models.fit_towers.epochs_for`).
+    `negatives` uniform draws and the batch's other targets, or with all items where these are few. `logq_strength` is
+    how much of an item's popularity the towers learn: all of it at 1, none at 0. `epochs: auto` follows from how many
+    targets there are (`souk.models.fit_towers.epochs_for`).
     """
 
     dim: int = Field(default=64, ge=4, multiple_of=4)
@@ -99,6 +100,7 @@ class TrainTwoTower(Section):
     refresh_epochs: int = Field(default=2, ge=1)
     batch_rows: int = Field(default=16, ge=1)
     negatives: int = Field(default=512, ge=1)
+    logq_strength: float = Field(default=1.0, ge=0, le=1)
     learning_rate: float = Field(default=4e-3, gt=0)
     refresh_rate: float = Field(default=0.3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -135,6 +137,27 @@ class TrainRanker(Section):
     minority: dict[str, float] = Field(default={})
     debias: bool = True
     seed: int = 17
+
+
+class NewItems(Section):
+    """Items created in the last `days` get at least `share` of the places, as far as there are any."""
+
+    days: float = Field(default=14, gt=0)
+    share: float = Field(default=0, ge=0, le=1)
+
+
+class Rerank(Section):
+    """How the first `slate` places differ from the ranker's order: see `souk.rerank`. As it is, in nothing.
+
+    `caps` allow at most so many items of one value of a column: a categorical one, or a path, of which the top level
+    counts. `diversity` 1 looks at nothing but the difference between the items. `popularity` is an exponent.
+    """
+
+    diversity: float = Field(default=0, ge=0, le=1)
+    caps: dict[str, Annotated[int, Field(ge=1)]] = Field(default={})
+    new_items: NewItems = NewItems()
+    popularity: float = Field(default=0, ge=0)
+    slate: int = Field(default=20, ge=1)
 
 
 class Evaluate(Section):

@@ -31,6 +31,7 @@ from souk.evaluation.queries import (
     read_window,
     with_targets,
 )
+from souk.evaluation.reranking import Alternatives
 from souk.evaluation.slices import Targets, measure_slices, segment_gaps, slices_of, user_losses, worst
 from souk.evaluation.stages import attribution
 from souk.evaluation.summary import differences, summarise
@@ -40,7 +41,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 3  # of `metrics.json`
+FORMAT = 4  # of `metrics.json`
 BASELINES = ("item_knn", POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
@@ -49,6 +50,7 @@ class ObservedScorer(Scorer, Protocol):
     """A scorer that ranks candidates and keeps what was seen of them, and what it took."""
 
     observed: Observed
+    alternatives: Alternatives
     cost: Cost
 
 
@@ -133,6 +135,7 @@ def measure_models(
         "test_start": setting.window.start,
         "champion": "",
         "training": {},
+        "pareto": [],
         "protocols": {"rolling": rolling, "frozen": frozen},
         "cost": {each.name: each.cost.measure() for each in slates},
         **ranker,
@@ -172,6 +175,7 @@ def _rolling(
         "parity": segment_gaps(sliced, setting.spec, CHALLENGER, primary),
         "worst_slices": worst(sliced, CHALLENGER, primary, found["models"][CHALLENGER][primary]["mean"]),
         "stages": {each.name: _stages(own[each.name], each, filtered) for each in slates},
+        "reranking": slates[0].alternatives.price(queries, setting.catalogue, setting.content, samples),
         "overlap@10": _overlap(*twins, users) if twins else None,
         "business": {
             "window": business.figures(events, setting.spec),

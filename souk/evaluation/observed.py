@@ -57,7 +57,7 @@ class Observed:
         Args:
             query: what was asked.
             positions: `[C]` candidates, in the order of the retrievers, by position in the catalogue.
-            order: `[C]` indices into `positions`, best first.
+            order: `[C]` indices into `positions` in the ranker's own order, best first.
             heads: `[C]` probabilities by head.
         """
         chosen = np.isin(positions, query.targets)
@@ -68,8 +68,8 @@ class Observed:
             if head != ENGAGED:
                 self.given.setdefault(head, []).extend(values[chosen].tolist())
         self.events += [event[place] for place in positions[chosen].tolist()]
-        self.ranked.append(_ranks(positions[order], query.targets))
-        self.retrieved.append(_ranks(positions, query.targets))
+        self.ranked.append(places_among(positions[order], query.targets))
+        self.retrieved.append(places_among(positions, query.targets))
         self.found.append(np.isfinite(self.retrieved[-1]))
         self.targets.append(query.target_events)
         self.users.append(query.user_id)
@@ -129,7 +129,7 @@ class Observed:
         return {"queries": len(rows), "users": len(place), **told}
 
 
-def _ranks(ordered: Ints, targets: Ints) -> Floats:
+def places_among(ordered: Ints, targets: Ints) -> Floats:
     """`[targets]`: the place of each in `ordered`, from 1; `inf` where it is not there."""
     hits = ordered[None, :] == targets[:, None]
     return (

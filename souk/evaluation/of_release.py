@@ -45,7 +45,7 @@ def evaluate_release(
         tell: is told what begins.
 
     Returns:
-        As `souk.evaluation.measure.measure`, with the training curves that the release keeps.
+        As `souk.evaluation.measure.measure`, with the training curves and the front of weights that the release keeps.
 
     Raises:
         SoukError: a release or its twin is missing, it has seen the window, or there are no artifacts.
@@ -66,7 +66,7 @@ def evaluate_release(
     metrics, per_user = measure(settings, twin, champion, found.tables, found.features, tell)
     before = folder / "evaluation" / "metrics.json"
     kept = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
-    return metrics | {"training": kept.get("training", {})}, per_user
+    return metrics | {key: kept[key] for key in ("training", "pareto") if key in kept}, per_user
 
 
 def find_artifacts(workspace: Workspace, twin: Bundle, fingerprint: str) -> Artifacts:

@@ -106,6 +106,28 @@ Coverage {{ "%+.1f"|format(100 * (own["coverage@10"] - rolling.models[served]["c
 <p>Of the {{ rolling.stages[ours].positives }} engagements of these moments: {{ lost }}. Work on the stage that loses
 most.</p>
 {{ pictures.stages | safe }}
+{% if rolling.reranking %}
+<h2>What re-ranking costs and brings</h2>
+<p>The same ranked candidates in the ranker's order, with each control alone{{ ", and with all of them" if "all" in
+rolling.reranking }}: the first ten.</p>
+<table>
+<tr><th>controls</th><th>NDCG@10</th><th>less none</th><th>coverage</th><th>diversity</th><th>places of the top 1%</th>
+<th>of new items</th></tr>
+{% for name, values in rolling.reranking.items() %}
+<tr><td>{{ name.replace("_", " ") }}</td><td>{{ "%.4f"|format(values["ndcg@10"].mean) }}
+<br><small>{{ values["ndcg@10"]|interval }}</small></td>
+<td class="{{ values.difference|tone }}">{% if name != "none" %}{{ "%+.4f"|format(values.difference.mean) }}
+<br><small>{{ values.difference|interval }}</small>{% endif %}</td>
+<td>{{ "%.1f"|format(100 * values["coverage@10"]) }}%</td>
+{% for metric in ["diversity@10", "top1_share@10"] %}
+<td>{% if metric in values %}{{ "%.3f"|format(values[metric].mean) }}
+<br><small>{{ values[metric]|interval(3) }}</small>{% else %}–{% endif %}</td>
+{% endfor %}
+<td>{{ "%.3f"|format(values["new_share@10"]) }}</td></tr>
+{% endfor %}
+</table>
+{{ pictures.reranking | safe }}
+{% endif %}
 <h2>Beyond accuracy</h2>
 <table>
 <tr><th>model</th><th>coverage</th><th>Gini of exposure</th><th>engagements of an item</th><th>novelty, bits</th>
@@ -141,6 +163,12 @@ RANKER = """
 {% endfor %}
 </table>
 {{ pictures.calibration | safe }}
+{% if pictures.pareto %}
+<h2>What the weight of satisfaction costs and brings</h2>
+<p>On the users that the ranker held out; at each point the exponent of satisfaction in the score, filled the one that
+is served.</p>
+{{ pictures.pareto | safe }}
+{% endif %}
 {% if pictures.training %}
 <h2>Training</h2>
 {{ pictures.training | safe }}

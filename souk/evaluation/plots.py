@@ -103,6 +103,33 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> s
 
 
 @rc_context(STYLE)
+def pareto(front: Sequence[Mapping[str, float]]) -> str:
+    """What each weight of satisfaction costs and brings, the chosen one filled."""
+    figure, axes = _single("NDCG@10 of what was taken", "NDCG@10 of what satisfied")
+    taken, pleased = [point["ndcg@10"] for point in front], [point["satisfied_ndcg@10"] for point in front]
+    axes.plot(taken, pleased, color=COLORS[1], lw=1)
+    colors = [COLORS[0] if point["chosen"] else "#ffffff" for point in front]
+    axes.scatter(taken, pleased, c=colors, edgecolors=COLORS[0], s=26, zorder=2)
+    for x, y, point in zip(taken, pleased, front, strict=True):
+        axes.annotate(f"{point['weight']:g}", (x, y), (4, 4), textcoords="offset points", fontsize=8)
+    axes.locator_params(nbins=5)
+    return _svg(figure)
+
+
+@rc_context(STYLE)
+def reranking(found: Mapping[str, Any]) -> str:
+    """Accuracy with its interval beside the places of the most popular, of each set of controls."""
+    figure, axes = _single("places of the most popular 1%", "NDCG@10")
+    for (name, values), color in zip(found.items(), COLORS, strict=False):
+        own = values["ndcg@10"]
+        errors = [[own["mean"] - own["low"]], [own["high"] - own["mean"]]]
+        axes.errorbar(values["top1_share@10"]["mean"], own["mean"], errors, marker="o", label=name, color=color)
+    axes.locator_params(nbins=5)
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+@rc_context(STYLE)
 def calibration(heads: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """Predicted against observed shares, a point for each tenth of the predictions."""
     figure = Figure(figsize=(6, 2.8), layout="constrained")

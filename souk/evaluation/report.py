@@ -119,6 +119,8 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             "popularity": plots.popularity_curve(rolling["popularity_curve"]),
             "stages": plots.stage_bars(rolling["stages"]),
             "training": plots.learning_curves(trained) if trained else "",
+            "pareto": plots.pareto(metrics["pareto"]) if metrics["pareto"] else "",
+            "reranking": plots.reranking(rolling["reranking"]) if rolling["reranking"] else "",
             "calibration": plots.calibration(calibrated) if calibrated else "",
         },
     )

@@ -10,6 +10,7 @@ from souk.errors import SoukError
 from souk.evaluation.cost import Cost, bytes_of
 from souk.evaluation.observed import Observed
 from souk.evaluation.queries import Catalogue, Query, in_spec
+from souk.evaluation.reranking import Alternatives
 from souk.metrics import Floats
 from souk.release.bundle import Bundle
 from souk.serving.inputs import query_inputs
@@ -76,7 +77,7 @@ class Towers:
 
 
 class Slates:
-    """The request path: candidates in the ranker's order, then the rest of the catalogue in retrieval order.
+    """The request path: candidates in the order of the slate, then the rest of the catalogue in retrieval order.
 
     Args:
         name: in the tables.
@@ -85,13 +86,14 @@ class Slates:
 
     def __init__(self, name: str, towers: Towers) -> None:
         self.name = name
-        self.observed = Observed()
+        self.observed, self.alternatives = Observed(), Alternatives()
         self.cost = Cost(bytes_of(towers.bundle.folder))
         self._towers = towers
 
     def load(self) -> Slates:
         """Reads the models of the request path; it searches in process, exactly."""
         self._recommender = Recommender.load(self._towers.bundle, index=None, store=None)
+        self.alternatives = Alternatives.of(self._recommender.reranker)
         return self
 
     def score(self, queries: Sequence[Query]) -> Floats:
@@ -102,9 +104,11 @@ class Slates:
             for row, (query, ranking) in enumerate(zip(batch, self._ranked(batch), strict=True), start=start):
                 places = self._towers.places[ranking.candidates.positions]
                 kept = places >= 0
-                order = (np.cumsum(kept) - 1)[ranking.order[kept[ranking.order]]]
-                self.observed.add(query, places[kept], order, {head: v[kept] for head, v in ranking.heads.items()})
-                scores[row, places[kept][order]] = scores[row].max() + 1 + np.arange(len(order), 0, -1)
+                ranked = (np.cumsum(kept) - 1)[ranking.ranked[kept[ranking.ranked]]]
+                self.observed.add(query, places[kept], ranked, {head: v[kept] for head, v in ranking.heads.items()})
+                self.alternatives.add(ranking, query.timestamp, places)
+                shown = places[ranking.order]
+                scores[row, shown[shown >= 0]] = scores[row].max() + 1 + np.arange(kept.sum(), 0, -1)
         return scores
 
     def _ranked(self, batch: Sequence[Query]) -> list[Ranking]:

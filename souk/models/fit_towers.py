@@ -91,6 +91,7 @@ class TowerFit:
         self._optimizer = RowAdamW(model.trainable_variables, config.weight_decay)
         self._known = tf.Variable(tf.zeros([0], tf.int64), trainable=False, shape=[None])  # items that the fit sees
         self._frequency = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)
+        self._popularity = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)  # logarithm of the frequency
         self._random = tf.random.Generator.from_seed(config.seed)
         self._step = tf.function(self._train, input_signature=[sequences.batches(1, 0, FOREVER).element_spec])
         self._fits = 0
@@ -124,6 +125,7 @@ class TowerFit:
         mark_seen(self.model, self.catalogue, self.sequences, trained)
         self._known.assign([i for i, item in enumerate(self.catalogue.ids) if item in trained.items])
         self._frequency.assign(trained.frequency / trained.frequency.sum())
+        self._popularity.assign(np.log(np.maximum(trained.frequency, 1) / trained.frequency.sum()))
         steps = self.sequences.steps(trained, self.config.batch_rows)
         if epochs == "auto":
             epochs = epochs_for(int(trained.frequency.sum()))
@@ -215,7 +217,8 @@ class TowerFit:
         sample, own, chance = self._sample(targets)
         features = {name: tf.gather(values, sample) for name, values in self.catalogue.features.items()}
         vectors = self.model.item_tower(features, training=True)
-        return sampled_softmax(queries, vectors, own, chance, self.config.temperature)
+        given = (1 - self.config.logq_strength) * tf.gather(self._popularity, sample)
+        return sampled_softmax(queries, vectors, own, chance, self.config.temperature, given)
 
     def _sample(self, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The items that targets are compared with, the place of each target's among them, and their chances."""

@@ -25,7 +25,12 @@ def sample_chance(frequency: tf.Tensor, targets: tf.Tensor, draws: int, items: t
 
 
 def sampled_softmax(
-    queries: tf.Tensor, vectors: tf.Tensor, own: tf.Tensor, chance: tf.Tensor, temperature: float
+    queries: tf.Tensor,
+    vectors: tf.Tensor,
+    own: tf.Tensor,
+    chance: tf.Tensor,
+    temperature: float,
+    given: tf.Tensor | float = 0.0,
 ) -> Any:
     """The mean cross-entropy of each target against all items of the sample.
 
@@ -35,14 +40,19 @@ def sampled_softmax(
     (Khrylchenko et al. 2025, Correcting the LogQ Correction). Without the correction a popular item, often a negative
     of other targets, is pushed down too far. Where the sample is the whole catalogue, p is 1 and this the softmax.
 
+    What is `given` of each item need not be learned (logit adjustment: Menon et al. 2021, equation 10): s becomes
+    log P(i | q) less it. With (1 - a) log frequency, a share a of popularity is learned. Where negatives are drawn by
+    frequency this is the same as a correction by a · log p.
+
     Args:
         queries: `[targets, dim] float32`.
         vectors: `[sample, dim] float32`, the vectors of distinct items.
         own: `[targets] int`, the place of each target's item in the sample.
         chance: p, `[sample] float32`.
         temperature: τ.
+        given: `[sample] float32`, added to the logits here and nowhere else.
     """
-    logits = tf.matmul(queries, vectors, transpose_b=True) / temperature
+    logits = tf.matmul(queries, vectors, transpose_b=True) / temperature + given
     own = tf.cast(own, tf.int32)
     mine = own[:, tf.newaxis] == tf.range(tf.shape(vectors)[0])[tf.newaxis, :]
     corrected = tf.where(mine, logits, logits - tf.math.log(chance))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from souk.config import Deploy, TrainRanker
+from souk.config import Deploy, Rerank, TrainRanker
 from souk.errors import SoukError
 from souk.items import SOURCE_FILES
 from souk.sources.popularity import Segments
@@ -34,6 +34,7 @@ class BundleSettings:
         candidates: how many items of the merged sources the ranker looks at.
         slate_size: items in a slate where the request does not say.
         max_slate_size: the most that a request may ask for.
+        rerank: the config's section; {} in a bundle of before there was one.
     """
 
     spec_hash: str
@@ -44,6 +45,7 @@ class BundleSettings:
     candidates: int
     slate_size: int
     max_slate_size: int
+    rerank: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def write_bundle(
     boundary: str,
     collection: str,
     slates: Deploy | None = None,
+    rerank: Rerank | None = None,
 ) -> Bundle:
     """Gathers the outputs of the steps into a bundle.
 
@@ -178,6 +181,7 @@ def write_bundle(
         boundary: up to where the models were fitted: "test_start" (twin) or "end" (release).
         collection: the Milvus collection of the towers' vectors.
         slates: slate sizes; the defaults where None.
+        rerank: how slates are re-ranked; not at all where None.
     """
     target, source = Path(folder), Path(features)
     target.mkdir(parents=True, exist_ok=True)
@@ -200,6 +204,7 @@ def write_bundle(
         candidates=trained.get("candidates", TrainRanker().candidates),
         slate_size=sizes.slate_size,
         max_slate_size=sizes.max_slate_size,
+        rerank=(rerank or Rerank()).model_dump(),
     )
     (target / "bundle.json").write_text(json.dumps(asdict(settings), indent=1, sort_keys=True), encoding="utf-8")
     return Bundle.load(target)

@@ -57,7 +57,8 @@ class Explanation:
         title: its title, "" without one.
         release: the release that explains.
         timestamp: the moment of the request, UTC epoch milliseconds.
-        place: among the ranked candidates, from 0; None for an item that is none of them.
+        place: among the re-ranked candidates, from 0; None for an item that is none of them.
+        place_by_score: the same before the re-ranking.
         source: what brought it; "" for an item that is no candidate.
         shown: whether it may stand in a slate: available, and not excluded.
         log_score: the natural logarithm of its score.
@@ -74,6 +75,7 @@ class Explanation:
     release: str
     timestamp: int
     place: int | None
+    place_by_score: int | None
     source: str
     shown: bool
     log_score: float
@@ -212,10 +214,10 @@ class Explainer:
         return _Sum(float(total[-1]), float(total[0]), tokens + events, own | rest)
 
     def _explanation(self, request: Request, ranking: Ranking, case: _Case, found: _Sum, steps: int) -> Explanation:
-        catalogue, place = self._recommender.catalogue, np.flatnonzero(ranking.positions == case.position)
+        catalogue, at = self._recommender.catalogue, np.flatnonzero(ranking.candidates.positions == case.position)
         titles = catalogue.titles
         events = [
-            EventPart(event, titles[at] if (at := catalogue.positions.get(event.item_id, -1)) >= 0 else "", part)
+            EventPart(event, titles[place] if (place := catalogue.positions.get(event.item_id, -1)) >= 0 else "", part)
             for event, part in zip(case.features.window, found.events.tolist(), strict=True)
         ]
         features = [FeaturePart(name, self._value(case, name), part) for name, part in found.features.items()]
@@ -225,8 +227,9 @@ class Explainer:
             title=titles[case.position],
             release=self._recommender.settings.release,
             timestamp=request.timestamp,
-            place=int(place[0]) if len(place) else None,
-            source=ranking.candidates.sources[int(ranking.order[place[0]])] if len(place) else "",
+            place=int(np.flatnonzero(ranking.order == at[0])[0]) if len(at) else None,
+            place_by_score=int(np.flatnonzero(ranking.ranked == at[0])[0]) if len(at) else None,
+            source=ranking.candidates.sources[int(at[0])] if len(at) else "",
             shown=bool(catalogue.available[case.position]) and case.position not in ranking.excluded,
             log_score=found.log_score,
             log_baseline=found.log_baseline,

@@ -90,6 +90,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
         "title": explanation.title,
         "release": explanation.release,
         "position": explanation.place,
+        "position_by_score": explanation.place_by_score,
         "source": explanation.source,
         "score": math.exp(explanation.log_score),
         "baseline": math.exp(explanation.log_baseline),
@@ -185,6 +186,11 @@ def _notes(explanation: Explanation) -> list[str]:
     if abs(explanation.gap) > UNSURE * abs(explanation.way):
         notes.append(
             "These parts do not add up to the score: something in the request is far from all that was learned."
+        )
+    if explanation.place != explanation.place_by_score:
+        notes.append(
+            f"By its score it would stand at place {(explanation.place_by_score or 0) + 1}: the rules for the slate as "
+            f"a whole put it at place {(explanation.place or 0) + 1}."
         )
     if not explanation.shown:
         notes.append("It is not shown to this user: it is not available, excluded, or not to be repeated yet.")

@@ -41,7 +41,8 @@ class Ranking:
     Args:
         candidates: in the order of the merged list.
         order: `[C]` int64, indices into the candidates, best first.
-        scores: `[C]` float32 by candidate: what the order follows. Without heads 1 / place in the merged list.
+        ranked: the same in the ranker's own order, before the re-ranking.
+        scores: `[C]` float32 by candidate: what `ranked` follows. Without heads 1 / place in the merged list.
         heads: `[C]` float32 by candidate for each objective; empty where the ranker did not answer.
         excluded: positions that must not appear.
         state: what was known of the user.
@@ -51,6 +52,7 @@ class Ranking:
 
     candidates: Candidates
     order: np.ndarray
+    ranked: np.ndarray
     scores: np.ndarray
     heads: Mapping[str, np.ndarray]
     excluded: frozenset[int]

@@ -16,11 +16,13 @@ from typing import Protocol
 import numpy as np
 
 from souk.candidates import TOWERS, Allowed, Sources, merged
+from souk.config import Rerank
 from souk.index.exact import ExactIndex
 from souk.index.interface import Index
 from souk.items import ItemTable
 from souk.pairs import PairQuery, pair_features
 from souk.release.bundle import Bundle
+from souk.rerank import Reranker
 from souk.serving.catalogue import Catalogue
 from souk.serving.inputs import item_inputs, query_inputs
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, SlateMaker
@@ -29,7 +31,7 @@ from souk.serving.retrieval import Retrieval
 from souk.serving.signatures import QueryTower, Ranker
 from souk.serving.slate import Slate
 from souk.spec import FeatureSpec
-from souk.state import QueryFeatures, UserState, features_at, repeat_excluded
+from souk.state import UserState, features_at, repeat_excluded
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], float]
@@ -68,6 +70,7 @@ class Recommender:
         items: what pairs of query and item are described with.
         query_tower: loaded.
         ranker: loaded.
+        reranker: what reorders its candidates.
         retrieval: the index and its fallback.
         store: user states; None where requests bring their own.
     """
@@ -80,6 +83,7 @@ class Recommender:
         items: ItemTable,
         query_tower: QueryTower,
         ranker: Ranker,
+        reranker: Reranker,
         retrieval: Retrieval,
         store: Store | None,
     ) -> None:
@@ -87,6 +91,7 @@ class Recommender:
         self.settings = settings
         self.catalogue = catalogue
         self.store = store
+        self.reranker = reranker
         self.retrieval = retrieval
         self._items = items
         self._sources = Sources(items)
@@ -116,6 +121,7 @@ class Recommender:
             items=items,
             query_tower=QueryTower(bundle.query_tower).load(),
             ranker=Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec)).load(),
+            reranker=Reranker.of(Rerank(**bundle.settings.rerank), items, bundle.items, bundle.spec),
             retrieval=Retrieval(index, ExactIndex(items.vectors, catalogue.available), clock),
             store=store,
         )
@@ -152,8 +158,16 @@ class Recommender:
         candidates = self._candidates(requests, queries, excluded, vectors, notes)
         heads = self._heads(queries, inputs, candidates, notes)
         return [
-            self._ranking(candidates[row], heads[row], excluded[row], states[row], notes[row], features[row])
-            for row in range(len(requests))
+            Ranking(
+                candidates=candidates[row],
+                **self._orders(request.timestamp, candidates[row], heads[row]),
+                heads=heads[row],
+                excluded=excluded[row],
+                state=states[row],
+                degraded=tuple(dict.fromkeys(notes[row])),
+                features={**features[row].user, **features[row].query},
+            )
+            for row, request in enumerate(requests)
         ]
 
     def _states(self, requests: Sequence[Request], notes: Notes) -> list[UserState]:
@@ -290,19 +304,11 @@ class Recommender:
             {head: parts[row] for head, parts in split.items()} if counts[row] else {} for row in range(len(queries))
         ]
 
-    def _ranking(
-        self,
-        candidates: Candidates,
-        heads: Mapping[str, np.ndarray],
-        excluded: frozenset[int],
-        state: UserState,
-        notes: Sequence[str],
-        features: QueryFeatures,
-    ) -> Ranking:
-        """Orders candidates by the weighted product of the heads; ties, and all without heads, as merged."""
+    def _orders(self, time: int, candidates: Candidates, heads: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """By the weighted product of the heads, ties, and all without heads, as merged; and re-ranked."""
         scores = (1 / np.arange(1, len(candidates.positions) + 1)).astype(np.float32)
         if heads:
             scores = np.prod([values ** self.settings.weights.get(head, 1.0) for head, values in heads.items()], axis=0)
-        order = np.argsort(-scores, kind="stable")
-        raw = {**features.user, **features.query}
-        return Ranking(candidates, order, scores, heads, excluded, state, tuple(dict.fromkeys(notes)), raw)
+        ranked = np.argsort(-scores, kind="stable")
+        order = ranked[self.reranker.order(candidates.positions[ranked], scores[ranked], time)]
+        return {"scores": scores, "ranked": ranked, "order": order}

@@ -52,7 +52,7 @@ def evaluate(
     """Assembles the challenger's twin, judges it and reports.
 
     Args:
-        config: the sections `evaluate` and `deploy`, JSON.
+        config: the sections `rerank`, `evaluate` and `deploy`, JSON.
         champion: the release that is served, "" for the workspace's current one, if there is any.
         workspace: holds the champion.
         tables: from `ingest`.
@@ -73,7 +73,7 @@ def evaluate(
     parse_metric(settings.primary)
     outputs = Outputs(Path(report_html), Path(summary_md), Path(evaluation))
     collection = json.loads((Path(index) / "index.json").read_text(encoding="utf-8"))["collection"]
-    bundle = write_bundle(twin, features, towers, ranker, "test_start", collection)
+    bundle = write_bundle(twin, features, towers, ranker, "test_start", collection, rerank=sections.rerank)
     inputs = _digest_of_inputs(Path(tables), sections.deploy)
     name = _identify(bundle, Path(features), Path(towers), Path(ranker), inputs)
     place = Workspace(Path(workspace))
@@ -85,7 +85,8 @@ def evaluate(
     else:
         compared = Champion() if verdict or not served.whole else served
         metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
-        metrics["training"] = {"two_tower": _history(Path(towers)), "ranker": _history(Path(ranker))}
+        metrics["training"] = {"two_tower": _record(towers, "history"), "ranker": _record(ranker, "history")}
+        metrics["pareto"] = _record(ranker, "pareto")
         verdict = verdict or judge(metrics, per_user, compared.name, settings)
     report(f"{verdict.outcome}: {verdict.reason}")
     write_evaluation(outputs.evaluation, metrics, per_user, verdict)
@@ -144,7 +145,7 @@ def _measured_before(evaluation: Path) -> tuple[dict[str, Any], pd.DataFrame] | 
     return metrics, pd.read_parquet(evaluation / "per_user.parquet")
 
 
-def _history(model: Path) -> list[dict[str, float]]:
-    """The records of each epoch in `training.json`."""
-    values = json.loads((model / "training.json").read_text(encoding="utf-8"))
-    return list(values.get("history", []))
+def _record(model: str, key: str) -> list[dict[str, float]]:
+    """A list of `training.json`: a record of each epoch, or of each point of a front."""
+    values = json.loads((Path(model) / "training.json").read_text(encoding="utf-8"))
+    return list(values.get(key, []))

@@ -61,7 +61,7 @@ def package_release(
     report("putting the files together")
     with placed(release) as folder:
         collection = _read_json(Path(index) / "index.json")["collection"]
-        bundle = write_bundle(folder, features, towers, ranker, "end", collection, settings.deploy)
+        bundle = write_bundle(folder, features, towers, ranker, "end", collection, settings.deploy, settings.rerank)
         shutil.copytree(twin, folder / "twin")
         shutil.copytree(evaluation, folder / "evaluation")
         shutil.copytree(Path(tables) / "schema", folder / "schema")

@@ -1,0 +1,85 @@
+"""What re-ranking costs and brings: the slates without it, with each control alone, and with all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from souk.evaluation.content import Content
+from souk.evaluation.observed import places_among
+from souk.evaluation.protocol import TOP, Ranking, Users
+from souk.evaluation.queries import Catalogue, Query
+from souk.evaluation.summary import intervals, summarise
+from souk.metrics import Ints
+from souk.rerank import Reranker
+from souk.serving import ranking as served
+
+NONE, ALL = "none", "all"
+METRIC = f"ndcg@{TOP}"
+TOLD = (METRIC, f"coverage@{TOP}", f"diversity@{TOP}", f"top1_share@{TOP}")
+
+
+@dataclass
+class Alternatives:
+    """The first TOP of the same ranked candidates under other rules.
+
+    Args:
+        rerankers: by name: NONE, each control that is on alone, and ALL where there are several; empty where none is.
+        tops: by name and query, positions in the catalogue.
+        new: by name and query, the share of them that are new items.
+    """
+
+    rerankers: dict[str, Reranker] = field(default_factory=dict)
+    tops: dict[str, list[Ints]] = field(default_factory=dict)
+    new: dict[str, list[float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, reranker: Reranker) -> Alternatives:
+        """Those of a release."""
+        on = reranker.controls
+        found = {NONE: reranker.alone(""), **{name: reranker.alone(name) for name in on}} if on else {}
+        return cls(found | ({ALL: reranker} if len(on) > 1 else {}))
+
+    def add(self, ranking: served.Ranking, time: int, places: Ints) -> None:
+        """Takes one query's candidates.
+
+        Args:
+            ranking: what is served.
+            time: of the query, UTC epoch milliseconds.
+            places: `[C]` the candidates' positions in the catalogue, -1 for those that it lacks.
+        """
+        ranked = ranking.ranked
+        positions, scores = ranking.candidates.positions[ranked], ranking.scores[ranked]
+        for name, reranker in self.rerankers.items():
+            order = reranker.order(positions, scores, time)
+            first = order[places[ranked[order]] >= 0][:TOP]
+            self.tops.setdefault(name, []).append(places[ranked[first]])
+            new = reranker.new(positions[first], time)
+            self.new.setdefault(name, []).append(float(new.mean()) if len(new) else 0.0)
+
+    def price(self, queries: Sequence[Query], catalogue: Catalogue, content: Content, samples: int) -> dict[str, Any]:
+        """By name: accuracy with the difference to NONE, paired by user, and what it is paid for.
+
+        Args:
+            queries: those that were added, in order.
+            catalogue: the items.
+            content: of the items.
+            samples: of the bootstrap.
+        """
+        rankings = []
+        for name, tops in self.tops.items():
+            ranks = [places_among(top, query.targets) for top, query in zip(tops, queries, strict=True)]
+            rows = np.array([np.pad(top, (0, TOP - len(top)), constant_values=-1) for top in tops])
+            rankings.append(Ranking(name, ranks, ranks, rows))
+        models, per_user = summarise(rankings, queries, catalogue, content, (METRIC,), samples)
+        own = {str(name): table[METRIC].to_numpy() for name, table in per_user.groupby("model")} if models else {}
+        weights = Users.of(queries).weights
+        return {
+            name: {key: values[key] for key in TOLD if key in values}
+            | {f"new_share@{TOP}": float(np.array(self.new[name]) @ weights)}
+            | {"difference": intervals({METRIC: own[name] - own[NONE]}, samples)[METRIC]}
+            for name, values in models.items()
+        }

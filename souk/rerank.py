@@ -1,0 +1,201 @@
+"""Re-ranking: the ranker's order, bent for the slate as a whole. One definition, for serving and evaluation.
+
+Places are filled one after the other, each with the candidate of highest
+
+    (1 - d) · (log score - p · log(1 + engagements)) + d · log(what it adds)
+
+among those that the rules leave. d is `diversity`: what an item adds is the squared distance of its vector from the
+space of those chosen before it, so that this is the greedy search for the slate of greatest probability under a
+determinantal point process whose kernel has the scores as quality and the vectors' products as likeness (Chen, Zhang
+and Zhou 2018, Fast Greedy MAP Inference, equations 8 to 10). p is `popularity`, the exponent of an inverse propensity.
+Logarithms make both strengths independent of the scale of the scores.
+
+The first k places are the same whatever is asked for, so a rule holds for each slate of at most `slate` places. What
+comes after these is in the order of the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from souk.config import Rerank
+from souk.errors import SoukError
+from souk.items import ItemTable
+from souk.schema import DAY_MS
+from souk.spec import Entity, FeatureSpec
+
+TINY = 1e-30  # of a score: below it, all are the same
+SAME = 1e-6  # of a squared distance: an item that is as good as another one
+DIGITS = 5  # of what is compared: equal items are equal on every machine, and stay in the ranker's order
+CONTROLS = ("diversity", "caps", "new_items", "popularity")
+
+
+@dataclass(frozen=True)
+class Reranker:
+    """Reorders ranked candidates. Nothing is lost, and nothing added.
+
+    Args:
+        rules: what is asked for.
+        items: vectors, engagements and ages, by position.
+        values: `[items, caps]` int64, the value of each capped column as a number; -1 where an item has none.
+    """
+
+    rules: Rerank
+    items: ItemTable
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, rules: Rerank, items: ItemTable, table: pa.Table, spec: FeatureSpec) -> Reranker:
+        """From the item feature table, in the order of `items`.
+
+        Raises:
+            SoukError: a capped column is none of the table.
+        """
+        features = {feature.source: feature for feature in spec.of(Entity.ITEM)}
+        columns = []
+        for name in rules.caps:
+            if name not in features or features[name].name not in table.column_names:
+                raise SoukError("a column of items in rerank.caps", name, "Declare it, and run the pipeline again.")
+            columns.append(_numbers(table[features[name].name].to_pylist()))
+        return cls(rules, items, np.stack(columns, axis=1) if columns else np.zeros((len(table), 0), np.int64))
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The names of the controls that are on."""
+        on = self.rules.diversity, self.rules.caps, self.rules.new_items.share, self.rules.popularity
+        return tuple(name for name, value in zip(CONTROLS, on, strict=True) if value)
+
+    def alone(self, control: str) -> Reranker:
+        """With one of the controls; "" for none."""
+        off = {name: getattr(Rerank(), name) for name in CONTROLS if name not in (control, "new_items")}
+        new = self.rules.new_items if control == "new_items" else self.rules.new_items.model_copy(update={"share": 0.0})
+        rules = self.rules.model_copy(update=off | {"new_items": new})  # what is new stays what it is
+        return Reranker(rules, self.items, self.values if rules.caps else self.values[:, :0])
+
+    def order(self, positions: np.ndarray, scores: np.ndarray, time: int) -> np.ndarray:
+        """The new order of ranked candidates, `[C]` int64 indices.
+
+        Args:
+            positions: `[C]` by position in the item table, each once, best first.
+            scores: `[C]`, not negative, falling.
+            time: of the request, UTC epoch milliseconds: who is new.
+        """
+        if not self.controls or not len(positions):
+            return np.arange(len(positions))
+        worth = np.log(np.maximum(scores.astype(np.float64), TINY))
+        worth = np.round(worth - self.rules.popularity * self.items.counters[positions, 0], DIGITS)
+        first = np.fromiter(self._places(positions, worth, time), np.int64)
+        rest = np.delete(np.arange(len(positions)), first)
+        return np.concatenate([first, rest[np.argsort(-worth[rest], kind="stable")]])
+
+    def _places(self, pool: np.ndarray, worth: np.ndarray, time: int) -> Iterator[int]:
+        """The places of the slate, one after the other: indices into `pool`."""
+        strength, places = self.rules.diversity, min(self.rules.slate, len(pool))
+        left, gain = np.ones(len(pool), bool), worth
+        caps = _Caps(self.values[pool], tuple(self.rules.caps.values()))
+        floor = _Floor(self.new(pool, time), self.rules.new_items.share)
+        added = _Added(self.items.vectors[pool], places) if strength else None
+        for _ in range(places):
+            if added:
+                gain = np.round((1 - strength) * worth + strength * np.log(added.squared), DIGITS)
+            chosen = int(np.argmax(np.where(floor.narrowed(caps.narrowed(left)), gain, -np.inf)))
+            yield chosen
+            left[chosen] = False
+            caps.take(chosen)
+            floor.take(chosen)
+            if added:
+                added.take(chosen)
+
+    def new(self, positions: np.ndarray, time: int) -> np.ndarray:
+        """Which of the items `[C]` are new at `time`."""
+        age = time - self.items.created_at[positions]
+        return np.asarray((age >= 0) & (age <= self.rules.new_items.days * DAY_MS))
+
+
+class _Added:
+    """What each candidate adds to those chosen: `squared` `[C]`, from 1 for all to SAME for what is there already.
+
+    Args:
+        vectors: `[C, dim]`, unit length.
+        places: how many are chosen at most.
+    """
+
+    def __init__(self, vectors: np.ndarray, places: int) -> None:
+        self._vectors, self._size = vectors, 0
+        self._basis = np.zeros((places, vectors.shape[1]), np.float32)
+        self.squared = np.ones(len(vectors))
+
+    def take(self, chosen: int) -> None:
+        """The incremental Cholesky factor of the kernel, a row: the vectors along what the chosen one adds."""
+        vector, basis = self._vectors[chosen], self._basis[: self._size]
+        rest = vector - (basis @ vector) @ basis
+        length = float(rest @ rest)
+        if length > SAME:
+            along = self._vectors @ (rest / np.sqrt(length))
+            self._basis[self._size], self._size = rest / np.sqrt(length), self._size + 1
+            self.squared = np.maximum(self.squared - along * along, SAME)
+
+
+class _Caps:
+    """At most so many of one value: `over` `[C]`, how many caps each candidate would break now.
+
+    Args:
+        values: `[C, caps]`, -1 for none.
+        most: of each column.
+    """
+
+    def __init__(self, values: np.ndarray, most: Sequence[int]) -> None:
+        self._values, self._most = values, most
+        self._counts: dict[tuple[int, int], int] = {}
+        self._over = np.zeros(len(values), np.int64)
+
+    def narrowed(self, left: np.ndarray) -> np.ndarray:
+        """Those of `left` `[C]` that break no cap; where all do, those that break the fewest."""
+        if not self._most:
+            return left
+        kept = left & (self._over == 0)
+        return kept if kept.any() else left & (self._over == self._over[left].min())
+
+    def take(self, chosen: int) -> None:
+        """Counts the values of the chosen one."""
+        for column, most in enumerate(self._most):
+            value = int(self._values[chosen, column])
+            if value >= 0:
+                count = self._counts[column, value] = self._counts.get((column, value), 0) + 1
+                if count == most:
+                    self._over += self._values[:, column] == value
+
+
+class _Floor:
+    """Places for new items: of the first p, at least ⌊share · p⌋, while there are new ones.
+
+    Args:
+        new: `[C]` bool.
+        share: of the places.
+    """
+
+    def __init__(self, new: np.ndarray, share: float) -> None:
+        self._new, self._share = new, share
+        self._places = self._given = 0
+
+    def narrowed(self, left: np.ndarray) -> np.ndarray:
+        """The new ones of `left` `[C]`, where this place is theirs."""
+        due = int(self._share * (self._places + 1) + 1e-9) > self._given
+        return left & self._new if due and (left & self._new).any() else left
+
+    def take(self, chosen: int) -> None:
+        """Counts a place."""
+        self._places += 1
+        self._given += bool(self._new[chosen])
+
+
+def _numbers(values: Sequence[Any]) -> np.ndarray:
+    """The values of a column as numbers, -1 for none; a path is told by its top level."""
+    known: dict[str, int] = {}
+    words = [(value[0] if value else "") if isinstance(value, list | tuple) else value for value in values]
+    return np.array([known.setdefault(str(w), len(known)) if w not in (None, "") else -1 for w in words], np.int64)

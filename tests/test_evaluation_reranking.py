@@ -1,0 +1,83 @@
+"""What re-ranking costs, told by candidates and rules whose effect is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from souk.config import Rerank
+from souk.evaluation.observed import Observed
+from souk.evaluation.protocol import TOP
+from souk.evaluation.queries import rolling_queries
+from souk.evaluation.reranking import Alternatives
+from souk.evaluation.stages import attribution
+from souk.rerank import Reranker
+from tests.evaluation_fixtures import START, shop_setting
+from tests.rerank_fixtures import shop
+
+SCORES = np.linspace(0.9, 0.5, 20).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return shop_setting(tmp_path_factory.mktemp("shop"))
+
+
+def served(items, rules, candidates):
+    """A reranker of the shop's items, and the ranking of one request whose ranker keeps the order of `candidates`."""
+    reranker, scores = Reranker(Rerank(**rules), items, np.zeros((20, 0), np.int64)), SCORES[: len(candidates)]
+    ranked = np.arange(len(candidates))
+    order = reranker.order(candidates, scores, START)
+    return reranker, SimpleNamespace(
+        candidates=SimpleNamespace(positions=candidates), ranked=ranked, scores=scores, order=order
+    )
+
+
+def queries_of(setting):
+    return rolling_queries(setting.window, setting.catalogue, setting.spec, 20)
+
+
+def test_each_control_is_priced_alone_and_with_the_others(setting):
+    """i03 and i05 are taken by ten users each, i19 by five; it is new, and i00 sells most."""
+    items = shop(np.eye(20), events=[500] + [0] * 19, ages=[400] * 19 + [1], now=START)
+    rules = {"popularity": 5.0, "new_items": {"share": 0.1}}
+    reranker, ranking = served(items, rules, np.array([0, 3, *range(6, 14), 5, 19]))
+    alternatives, queries = Alternatives.of(reranker), queries_of(setting)
+    assert list(alternatives.rerankers) == ["none", "new_items", "popularity", "all"]
+    for _ in queries:
+        alternatives.add(ranking, START, np.array([0, 3, *range(6, 14), 5, 19]))
+    told = alternatives.price(queries, setting.catalogue, setting.content, 100)
+    ndcg = {name: values["ndcg@10"]["mean"] for name, values in told.items()}
+    users = len(queries)
+    at = {place: 1 / np.log2(1 + place) for place in (1, 2, 10)}
+    assert ndcg["none"] == pytest.approx(10 * at[2] / users)
+    assert ndcg["new_items"] == pytest.approx((10 * at[2] + 5 * at[10]) / users)
+    assert ndcg["popularity"] == pytest.approx((10 * at[1] + 10 * at[10]) / users)
+    assert ndcg["all"] == pytest.approx((10 * at[1] + 5 * at[10]) / users)
+    assert told["all"]["difference"]["mean"] == pytest.approx(ndcg["all"] - ndcg["none"])
+    assert [told[name]["new_share@10"] for name in told] == pytest.approx([0, 0.1, 0, 0.1])
+    popular = [told[name]["top1_share@10"]["mean"] for name in told]
+    assert popular == pytest.approx([0.1, 0.1, 0.0, 0.0])
+    assert told["none"]["coverage@10"] == told["all"]["coverage@10"] == 0.5
+
+
+def test_nothing_is_told_where_nothing_is_re_ranked(setting):
+    reranker, ranking = served(shop(np.eye(20)), {}, np.arange(12))
+    alternatives = Alternatives.of(reranker)
+    alternatives.add(ranking, START, np.arange(12))
+    assert alternatives.price(queries_of(setting), setting.catalogue, setting.content, 100) == {}
+
+
+def test_what_re_ranking_moves_out_is_lost_there(setting):
+    """The most sold item is the first by the ranker, and the last of the slate."""
+    items = shop(np.eye(20), events=[500 if n == 3 else 0 for n in range(20)])
+    _, ranking = served(items, {"popularity": 5.0}, np.array([3, *range(6, 18)]))
+    observed, queries, ranks = Observed(), queries_of(setting), []
+    for query in queries:
+        heads = {"engaged": ranking.scores}
+        observed.add(query, ranking.candidates.positions, ranking.ranked, heads)
+        shown = ranking.candidates.positions[ranking.order].tolist()
+        ranks.append(np.array([shown.index(t) + 1.0 if t in shown else np.inf for t in query.targets]))
+    told = attribution(ranks, observed.found, [found <= TOP for found in observed.ranked], 0)
+    assert told["shares"]["reranking"] == pytest.approx(10 / len(queries))
+    assert told["shares"]["retrieval"] == pytest.approx(15 / len(queries))

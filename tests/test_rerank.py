@@ -1,0 +1,198 @@
+"""Re-ranking: what each control does by construction, and what none may do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat, Rerank, parse_config
+from souk.errors import SoukError
+from souk.rerank import Reranker
+from souk.spec import FeatureSpec
+from tests.rerank_fixtures import NOW, shop
+
+CONFIG = """
+name: shop
+data: {events: {path: e.csv}}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+columns: {items: {category: path, seller_id: categorical, tags: list, title: text}}
+"""
+CLICKED = Objective(events=("click",))
+SPEC = FeatureSpec(
+    dataset="shop",
+    columns=Columns(items={"category": "path", "seller_id": "categorical"}),
+    objectives=Objectives(engaged=CLICKED, satisfied=CLICKED),
+    repeat=Repeat(),
+    build=BuildFeatures(history_length=8),
+)
+
+
+def rerank(items, scores, values=None, **rules):
+    """The new order of items 0, 1, … with falling scores."""
+    columns = np.zeros((len(scores), 0), np.int64) if values is None else np.array(values).T.reshape(len(scores), -1)
+    return Reranker(Rerank(**rules), items, columns).order(np.arange(len(scores)), np.array(scores), NOW).tolist()
+
+
+def falling(count, ratio=0.9):
+    return ratio ** np.arange(count)
+
+
+def circle(*degrees):
+    return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+
+
+def test_nothing_moves_where_nothing_is_asked_for():
+    assert Reranker(Rerank(), shop(circle(*range(30))), np.zeros((30, 0), np.int64)).controls == ()
+    assert rerank(shop(circle(*range(30))), falling(30)) == list(range(30))
+
+
+def test_diversity_takes_what_is_different_before_what_is_alike():
+    items = shop(circle(0, 1, 2, 90))
+    assert rerank(items, [0.9, 0.8, 0.7, 0.6], diversity=0.5) == [0, 3, 1, 2]
+    assert rerank(items, [0.9, 0.8, 0.7, 1e-9], diversity=0.1)[-1] == 3, "nothing makes up for a score of none"
+
+
+def test_the_slate_is_that_of_greatest_determinant_step_by_step():
+    """The plain way: each place by the determinant of the whole kernel of what is chosen."""
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(40, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    scores = np.sort(rng.uniform(0.05, 0.4, 40))[::-1]
+    quality, chosen = scores ** (0.6 / (2 * 0.4)), []
+    kernel = quality[:, None] * (vectors @ vectors.T) * quality
+    for _ in range(8):
+        rest = [n for n in range(40) if n not in chosen]
+        chosen.append(max(rest, key=lambda n: np.linalg.slogdet(kernel[np.ix_([*chosen, n], [*chosen, n])])[1]))
+    assert rerank(shop(vectors), scores, diversity=0.4, slate=8)[:8] == chosen
+
+
+def test_a_copy_of_what_is_chosen_comes_last():
+    items = shop(circle(0, 0, 0, 60, 61))
+    assert rerank(items, [0.9, 0.9, 0.9, 0.5, 0.4], diversity=0.5)[:2] == [0, 3]
+    assert sorted(rerank(items, [0.9, 0.9, 0.9, 0.5, 0.4], diversity=1.0)) == [0, 1, 2, 3, 4]
+
+
+def test_caps_keep_the_best_of_each_value():
+    sellers = [7, 7, 7, 7, 8, 8, 9, -1, -1, -1]
+    found = rerank(shop(circle(*range(10))), falling(10), [sellers], caps={"seller_id": 2}, slate=6)
+    assert found == [0, 1, 4, 5, 6, 7, 2, 3, 8, 9], "those without a seller are not capped"
+
+
+def test_two_caps_hold_at_once():
+    sellers, kinds = [1, 1, 2, 2, 3, 3], [1, 2, 1, 2, 1, 2]
+    found = rerank(shop(circle(*range(6))), falling(6), [sellers, kinds], caps={"s": 1, "k": 1}, slate=2)
+    assert found[:2] == [0, 3]
+
+
+def test_caps_give_way_where_they_cannot_be_kept():
+    """Three of seller 1, one of seller 2: the places are filled all the same, with what breaks the fewest caps."""
+    found = rerank(shop(circle(*range(4))), falling(4), [[1, 1, 1, 2], [1, 1, 2, 1]], caps={"s": 1, "k": 2}, slate=4)
+    assert found == [0, 3, 2, 1]
+
+
+def test_new_items_get_their_share_of_the_places():
+    ages = [400] * 15 + [3, 13, 15, np.nan, -1]
+    items = shop(circle(*range(20)), ages=ages)
+    rules = {"new_items": {"days": 14, "share": 0.2}}
+    assert rerank(items, falling(20), **rules)[:11] == [0, 1, 2, 3, 15, 4, 5, 6, 7, 16, 8]
+    assert rerank(items, falling(20), new_items={"days": 14, "share": 0.0}) == list(range(20))
+
+
+def test_a_cap_goes_before_the_share_of_new_items():
+    items = shop(circle(*range(6)), ages=[400] * 3 + [1, 1, 1])
+    rules = {"new_items": {"share": 1.0}, "caps": {"s": 1}}
+    assert rerank(items, falling(6), [[1, 2, 3, 9, 9, 9]], **rules)[:4] == [3, 0, 1, 2]
+
+
+def test_popularity_weighs_by_the_inverse_of_engagements():
+    items = shop(circle(0, 0, 0), events=[99, 9, 0])
+    assert rerank(items, [0.5, 0.2, 0.05], popularity=0.3) == [0, 1, 2]
+    assert rerank(items, [0.5, 0.2, 0.05], popularity=0.4) == [1, 0, 2]
+    assert rerank(items, [0.5, 0.2, 0.05], popularity=0.7) == [2, 1, 0]
+
+
+@st.composite
+def requests(draw):
+    count, columns = draw(st.integers(1, 40)), draw(st.integers(0, 2))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    vectors = rng.normal(size=(count, 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    items = shop(vectors, rng.integers(0, 1000, count), rng.choice([np.nan, 1.0, 5.0, 90.0], count))
+    scores = np.sort(np.round(rng.uniform(0, 1, count), 1))[::-1].astype(np.float32)
+    rules = Rerank(
+        diversity=draw(st.sampled_from([0.0, 0.3, 1.0])),
+        caps={f"c{n}": draw(st.integers(1, 3)) for n in range(columns)},
+        new_items={"share": draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))},
+        popularity=draw(st.sampled_from([0.0, 0.4])),
+        slate=draw(st.integers(1, 25)),
+    )
+    return Reranker(rules, items, rng.integers(-1, 4, (count, columns))), rng.permutation(count), scores
+
+
+@settings(max_examples=150, deadline=None)
+@given(requests())
+def test_whatever_is_asked_for(request):
+    """Nothing is lost or twice; rules hold for each slate as far as the candidates allow; the same always comes out."""
+    reranker, positions, scores = request
+    order = reranker.order(positions, scores, NOW)
+    assert sorted(order.tolist()) == list(range(len(positions)))
+    assert reranker.order(positions, scores, NOW).tolist() == order.tolist()
+    places = min(reranker.rules.slate, len(order))
+    values, new = reranker.values[positions], reranker.new(positions, NOW)
+    for place in range(places):
+        before, here, rest = order[:place], order[place], order[place:]
+        over = np.zeros(len(order), int)
+        for column, most in enumerate(reranker.rules.caps.values()):
+            counts = np.array([(values[before, column] == value).sum() for value in values[:, column]])
+            over += (values[:, column] >= 0) & (counts >= most)
+        assert over[here] == over[rest].min(), "a cap was broken by an item while another one kept it"
+        due = int(reranker.rules.new_items.share * (place + 1) + 1e-9)
+        able = rest[(over[rest] == over[rest].min()) & new[rest]]
+        assert new[before].sum() >= due or new[here] or not len(able), "a new item that the caps allow was passed over"
+    shorter = replace(reranker, rules=reranker.rules.model_copy(update={"slate": max(1, places - 1)}))
+    assert shorter.order(positions, scores, NOW)[: places - 1].tolist() == order[: places - 1].tolist()
+
+
+@settings(max_examples=50, deadline=None)
+@given(requests())
+def test_the_scale_of_the_scores_does_not_matter(request):
+    reranker, positions, scores = request
+    scores = np.maximum(scores, 0.1).astype(np.float64)
+    found = [reranker.order(positions, scale * scores, NOW).tolist() for scale in (1.0, 2.0**-10)]
+    assert len(set(found[0][: reranker.rules.slate]) & set(found[1])) == len(found[0][: reranker.rules.slate])
+
+
+def test_a_control_alone_leaves_the_others_out():
+    rules = Rerank(diversity=0.3, caps={"c": 2}, new_items={"days": 7, "share": 0.1}, popularity=0.2, slate=9)
+    whole = Reranker(rules, shop(circle(*range(5))), np.zeros((5, 1), np.int64))
+    assert whole.controls == ("diversity", "caps", "new_items", "popularity")
+    for control in whole.controls:
+        alone = whole.alone(control)
+        assert alone.controls == (control,) and alone.rules.slate == 9 and alone.rules.new_items.days == 7
+        assert getattr(alone.rules, control) == getattr(rules, control)
+    assert whole.alone("").controls == ()
+
+
+def test_capped_columns_are_read_from_the_item_table():
+    table = pa.table(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "item_category": [["toys", "toys/cars"], ["toys", "toys/dolls"], ["food"], []],
+            "item_seller_id": ["s1", "", "s1", "s2"],
+        }
+    )
+    made = Reranker.of(Rerank(caps={"category": 1, "seller_id": 1}), shop(np.eye(4)), table, SPEC)
+    assert made.values.tolist() == [[0, 0], [0, -1], [1, 0], [-1, 1]]
+    with pytest.raises(SoukError, match="brand"):
+        Reranker.of(Rerank(caps={"brand": 1}), shop(np.eye(4)), table, SPEC)
+
+
+def test_only_declared_columns_of_one_value_are_capped():
+    parsed = parse_config(CONFIG + "rerank: {caps: {category: 3, seller_id: 2}}")
+    assert parsed.rerank.caps == {"category": 3, "seller_id": 2}
+    for caps, word in (("{brand: 2}", "brand"), ("{tags: 2}", "list"), ("{title: 1}", "text"), ("{category: 0}", "1")):
+        with pytest.raises(SoukError, match=word):
+            parse_config(CONFIG + f"rerank: {{caps: {caps}}}")
