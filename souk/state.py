@@ -100,9 +100,7 @@ def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
         return state
     count = state.count + 1
     events = (*state.events, event)[-kept_events(spec) :]
-    day = event.timestamp // DAY_MS
-    daily = {d: n for d, n in state.daily.items() if d > day - KEPT_DAYS}
-    daily[day] = daily.get(day, 0) + 1
+    daily = _counted(state.daily, (event,))
     engaged = state.engaged
     if spec.repeat.rule != "always" and engaging(event, spec):
         engaged = {**engaged, event.item_id: _engaged_at(engaged, event, spec)}
@@ -112,7 +110,7 @@ def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
 def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: Mapping[str, Any]) -> UserState:
     """The state after `events`, in any order."""
     kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
-    state = _state_after(user_id, kept, len(kept), spec, profile)
+    state = UserState(user_id, len(kept), _recent(kept, len(kept), spec), _counted({}, kept), {}, profile)
     if spec.repeat.rule == "always":
         return state
     engaged: dict[str, int] = {}
@@ -137,21 +135,25 @@ def walk(
     state, time = UserState(user_id, profile=profile), -1
     for index, event in enumerate(kept):
         if event.timestamp != time:
-            state, time = _state_after(user_id, kept, index, spec, profile), event.timestamp
+            daily = _counted(state.daily, kept[state.count : index])
+            state = UserState(user_id, index, _recent(kept, index, spec), daily, {}, profile)
+            time = event.timestamp
         yield event, state
 
 
-def _state_after(
-    user_id: str, ordered: Sequence[Event], count: int, spec: FeatureSpec, profile: Mapping[str, Any]
-) -> UserState:
-    """The state after the first `count` of `ordered`, without `engaged`."""
-    daily: dict[int, int] = {}
-    if count:
-        first = (ordered[count - 1].timestamp // DAY_MS - KEPT_DAYS + 1) * DAY_MS
-        for event in ordered[bisect_left(ordered, first, hi=count, key=lambda e: e.timestamp) : count]:
-            daily[event.timestamp // DAY_MS] = daily.get(event.timestamp // DAY_MS, 0) + 1
-    recent = tuple(ordered[max(0, count - kept_events(spec)) : count])
-    return UserState(user_id, count, recent, daily, {}, profile)
+def _counted(daily: Mapping[int, int], events: Iterable[Event]) -> dict[int, int]:
+    """`UserState.daily` after more events, in order."""
+    found = dict(daily)
+    for event in events:
+        day = event.timestamp // DAY_MS
+        found[day] = found.get(day, 0) + 1
+    last = max(found, default=0)
+    return {day: count for day, count in found.items() if day > last - KEPT_DAYS}
+
+
+def _recent(ordered: Sequence[Event], count: int, spec: FeatureSpec) -> tuple[Event, ...]:
+    """`UserState.events` after the first `count` of `ordered`."""
+    return tuple(ordered[max(0, count - kept_events(spec)) : count])
 
 
 def kept_events(spec: FeatureSpec) -> int:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.config import parse_config
 from souk.schema import DAY_MS, Kind
 from souk.spec import FeatureSpec
 from souk.state import (
+    KEPT_DAYS,
     Event,
     UserState,
     advance,
     entries,
     features_at,
     item_features,
+    kept_events,
     repeat_excluded,
     state_of,
     walk,
@@ -70,6 +73,38 @@ def test_walk_gives_the_state_of_the_events_strictly_before(events):
             features_at(state, event.timestamp, SPEC, event.context),
             features_at(reference, event.timestamp, SPEC, event.context),
         )
+
+
+@settings(deadline=None)
+@given(histories)
+def test_walk_gives_the_whole_state_but_what_the_repeat_rule_asks(events):
+    """Counts of the days that no event stands on any more are gone, as in a state made at once."""
+    for event, state in walk("u", events, SPEC, {"age": 3}):
+        before = [e for e in events if e.timestamp < event.timestamp]
+        assert same(state, replace(state_of("u", before, SPEC, {"age": 3}), engaged={}))
+
+
+class Counting(list):
+    """Events that count how often one is looked at by its place or in a slice."""
+
+    looked = 0
+
+    def __getitem__(self, place):
+        found = super().__getitem__(place)
+        Counting.looked += len(found) if isinstance(place, slice) else 1
+        return found
+
+
+@pytest.mark.parametrize("days", [1, 50, 5000])
+def test_the_work_of_a_walk_grows_as_the_history_and_not_as_its_square(monkeypatch, days):
+    """However dense it is: each state looks at the events that it keeps, and at those since the last state."""
+    monkeypatch.setattr("souk.state.sorted", lambda *given, **key: Counting(sorted(*given, **key)), raising=False)
+    Counting.looked, count = 0, 4000
+    events = [Event("a", "rating", day * DAY_MS * days // count, event_id=f"{day:04}") for day in range(count)]
+    *_, (_, last) = walk("u", events, SPEC, {})
+    assert last.count == count - 1
+    assert Counting.looked <= count * (kept_events(SPEC) + 1)
+    assert len(last.daily) <= KEPT_DAYS
 
 
 @given(histories)
