@@ -218,6 +218,24 @@ def test_a_ranker_of_before_is_measured_apart_from_the_order_of_retrieval(ranked
     assert min(h["held_out_loss"] for h in second.history) <= second.history[0]["held_out_loss"]
 
 
+def test_a_fit_that_diverges_names_the_step_and_leaves_the_last_good_weights(ranked, tmp_path, monkeypatch):
+    monkeypatch.setattr("souk.models.fit_ranker.STRAIGHT_RATE", 1e38)
+    examples = ranked.examples()
+    model = ranked.ranker(examples)
+    begun = {name: variable.numpy() for name, variable in named_weights(model).items()}
+    with pytest.raises(SoukError, match=r"straight path, epoch 1, step 2.*last_good\.npz"):
+        fit_ranker(
+            model,
+            ranked.lists(model, examples),
+            ranked.catalogue,
+            CONFIG,
+            lambda line: None,
+            last_good=tmp_path / "new" / "last_good.npz",
+        )
+    with np.load(tmp_path / "new" / "last_good.npz") as kept:
+        assert {name: kept[name].tolist() for name in kept.files} == {n: v.tolist() for n, v in begun.items()}
+
+
 def served_probabilities(ranked, model, fit, examples, folder):
     """All examples through the SavedModel at once, checked against the first one alone."""
     ServedRanker(model, ranked.transforms, ranked.spec, fit.quality.calibration, fit.with_body).save(folder / "ranker")

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -65,6 +66,7 @@ def fit_ranker(
     config: TrainRanker,
     report: Callable[[str], None],
     continued: bool = False,
+    last_good: Path | None = None,
 ) -> RankerFit:
     """Fits the straight path, then the body where there are enough lists, and keeps what held-out users like best.
 
@@ -75,12 +77,13 @@ def fit_ranker(
         config: sizes and rates.
         report: takes a line of progress.
         continued: whether the model starts from the weights of an earlier fit.
+        last_good: where the best weights are left if the fit diverges.
 
     Raises:
         SoukError: the loss is no finite number.
     """
     fitted, held_out = split_users(lists.examples.users, config.seed)
-    fit = _Fit(model, lists, catalogue, config, report, held_out)
+    fit = _Fit(model, lists, catalogue, config, report, held_out, last_good)
     moments = held_out[lists.examples.first[held_out]]
     compared = {"retrieval_ndcg@10": ndcg(retrieval_order(lists.examples, moments), lists.examples, moments)}
     report(f"retrieval order: ndcg@10 {compared['retrieval_ndcg@10']:.4f} on held-out users")
@@ -114,10 +117,11 @@ class _Fit:
         config: TrainRanker,
         report: Callable[[str], None],
         held_out: np.ndarray,
+        last_good: Path | None,
     ) -> None:
         self.model, self.data, self.catalogue, self.config, self.report = model, data, catalogue, config, report
         self.history: list[dict[str, float]] = []
-        self.best_epoch = 0
+        self.best_epoch, self._last_good = 0, last_good
         self._with_body = bool(np.any(model.body.heads["engaged"].kernel.numpy()))
         self._random = np.random.default_rng(config.seed)
         self._judged = held_out[:CHOOSING]
@@ -141,16 +145,25 @@ class _Fit:
                 batch = self.data.batch(some, self.config.negatives * body, self._random)
                 losses.append(float(step(batch, self.data.taken(known if len(known) else some[:1]))))
                 if not math.isfinite(losses[-1]):
-                    raise SoukError(
-                        "a finite loss",
-                        f"{losses[-1]} in train_ranker, {STAGES[1 + body]}, epoch {epoch}, step {len(losses)}",
-                        "Lower train_ranker.learning_rate, or look for extreme values in numeric columns.",
-                    )
+                    raise self._diverged(f"{losses[-1]} in {STAGES[1 + body]}, epoch {epoch}, step {len(losses)}")
             if epoch == epochs or epoch % max(1, epochs // JUDGED) == 0:
                 seconds = time.monotonic() - began
                 self._note({"stage": 1 + body, "loss": float(np.mean(losses)), "seconds": seconds})
                 if body and len(self.history) - 1 - max(before, self.best_epoch) >= PATIENCE:
                     break
+
+    def _diverged(self, found: str) -> SoukError:
+        """The error, with the best weights so far left on disk."""
+        kept = ""
+        if self._last_good:
+            self._last_good.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(self._last_good, **self._best[2])  # type: ignore[arg-type]  # keywords are names of arrays
+            kept = f" The last good weights are in {self._last_good}."
+        return SoukError(
+            "a finite loss in train_ranker",
+            found,
+            f"Lower train_ranker.learning_rate, or look for extreme values in numeric columns.{kept}",
+        )
 
     def restore(self) -> bool:
         """Puts the best weights back, and says whether they use the body."""
