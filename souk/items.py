@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from souk.sources.rows import SparseRows
 from souk.spec import Entity, FeatureSpec, Role, read_spec
 
 SHARED_ROLES = (Role.CATEGORY, Role.BAG)
+PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 SOURCE_FILES = ("co_visitation", "segment_popular")
 
 
@@ -30,7 +31,8 @@ class ItemTable:
         counters: `[items, 3]` float32: log events, log events of 30 days, satisfied rate.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
         value_start: `[items + 1]` int64, where each item's values start in `values`.
-        values: category values of all items, as numbers.
+        values: category values of all items, as numbers, which
+        numbers: gives by feature and word; equal words of two features differ.
         rules: what follows each item.
         segments: what is popular with whom.
     """
@@ -43,6 +45,7 @@ class ItemTable:
     values: np.ndarray
     rules: SparseRows
     segments: Segments
+    numbers: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -97,7 +100,7 @@ class ItemTable:
         events, recent, rate = (
             counters[name].to_numpy().astype(np.float64) for name in ("events", "events_30d", "satisfied_rate")
         )
-        start, values = _values(items, spec)
+        start, values, numbers = _values(items, spec)
         return cls(
             position={item: i for i, item in enumerate(items["item_id"].to_pylist())},
             vectors=np.ascontiguousarray(vectors, np.float32),
@@ -107,13 +110,45 @@ class ItemTable:
             values=values,
             rules=SparseRows.empty(len(items)) if rules is None else rules,
             segments=segments or Segments.empty(),
+            numbers=numbers,
+        )
+
+    def with_items(self, items: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:
+        """With rows of the item feature table in the place of their items' old ones, new items at the end.
+
+        A new item has the counters of one without events, and follows nothing.
+
+        Args:
+            items: the rows, each item once.
+            vectors: `[rows, dim]` float32.
+            spec: the feature specification.
+        """
+        ids, old = items["item_id"].to_pylist(), len(self.vectors)
+        new = [item for item in ids if item not in self.position]
+        position = {**self.position, **{item: old + n for n, item in enumerate(new)}}
+        where = np.array([position[item] for item in ids], np.int64)
+        start, own, numbers = _values(items, spec, self.numbers)
+        value_start, values = _spliced(self.value_start, self.values, where, start, own)
+        created = np.array([np.nan if t is None else t for t in items["created_at"].to_pylist()], np.float64)
+        return replace(
+            self,
+            position=position,
+            vectors=_placed(self.vectors, where, np.asarray(vectors, np.float32), len(position)),
+            counters=np.concatenate([self.counters, np.repeat(_unseen(self.counters), len(new), axis=0)]),
+            created_at=_placed(self.created_at, where, created, len(position)),
+            value_start=value_start,
+            values=values,
+            rules=self.rules.longer(len(new)),
+            numbers=numbers,
         )
 
 
-def _values(items: pa.Table, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
-    """The categories of each item as numbers, in compressed rows; equal words of two features differ."""
+def _values(
+    items: pa.Table, spec: FeatureSpec, known: Mapping[tuple[str, str], int] | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[tuple[str, str], int]]:
+    """The categories of each item as numbers, in compressed rows; `known` numbers stay what they are."""
     columns = [(f, items[f.name].to_pylist()) for f in spec.of(Entity.ITEM) if f.role in SHARED_ROLES]
-    numbers: dict[tuple[str, str], int] = {}
+    numbers: dict[tuple[str, str], int] = dict(known or {})
     start, values = np.zeros(len(items) + 1, np.int64), list[int]()
     for row in range(len(items)):
         mine = {
@@ -124,4 +159,38 @@ def _values(items: pa.Table, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]
         }
         values.extend(numbers.setdefault(key, len(numbers)) for key in sorted(mine))
         start[row + 1] = len(values)
-    return start, np.array(values, np.int64)
+    return start, np.array(values, np.int64), numbers
+
+
+def _placed(old: np.ndarray, where: np.ndarray, new: np.ndarray, size: int) -> np.ndarray:
+    """A copy of `old`, `size` rows long, with `new` at the rows `where`."""
+    grown = np.concatenate([old, np.zeros((size - len(old), *old.shape[1:]), old.dtype)])
+    grown[where] = new
+    return grown
+
+
+def _spliced(
+    start: np.ndarray, values: np.ndarray, where: np.ndarray, new_start: np.ndarray, new: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compressed rows with those `where` replaced, or added at the end."""
+    size = max(len(start) - 1, int(where.max(initial=-1)) + 1)
+    counts = _placed(np.diff(start), where, np.diff(new_start), size)
+    joined = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    whole = np.zeros(joined[-1], values.dtype)
+    for old_rows, old_start, old in ((np.arange(len(start) - 1), start, values), (where, new_start, new)):
+        owner = np.repeat(np.arange(len(old_rows)), np.diff(old_start))
+        offset = np.arange(len(old)) - old_start[owner]
+        stays = offset < counts[old_rows[owner]]  # of a replaced row, what does not fit; the rest is overwritten
+        whole[(joined[old_rows[owner]] + offset)[stays]] = old[stays]
+    return joined, whole
+
+
+def _unseen(counters: np.ndarray) -> np.ndarray:
+    """`[1, 3]`: the counters of an item without events. Its rate is the mean that the others' are drawn to.
+
+    rate = (satisfied + n mean) / (labels + n), so the mean of the rates weighted by labels + n is that mean.
+    """
+    if not len(counters):
+        return np.zeros((1, 3), np.float32)
+    rate = np.average(counters[:, 2].astype(np.float64), weights=np.expm1(counters[:, 0]) + PRIOR_LABELS)
+    return np.array([[0, 0, rate]], np.float32)

@@ -60,6 +60,11 @@ class Workspace:
     def impressions(self) -> Path:
         return self.root / "impressions"
 
+    @property
+    def item_log(self) -> Path:
+        """Items that were upserted into a running server, whatever release it served."""
+        return self.root / "items" / "upserts.log"
+
     def current_release(self) -> str:
         """The name of the release that is served, "" before the first."""
         return os.path.basename(os.readlink(self.current)) if self.current.is_symlink() else ""

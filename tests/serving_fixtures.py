@@ -89,6 +89,22 @@ class QueryTowerModel(tf.Module):
         return {"vector": tf.math.l2_normalize(total, axis=-1)}
 
 
+class ItemTowerModel(tf.Module):
+    """The vectors of known items; of others the axis of the group that the category names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        init = tf.lookup.KeyValueTensorInitializer(tf.constant(IDS), tf.range(len(IDS), dtype=tf.int64))
+        self.places = tf.lookup.StaticHashTable(init, -1)
+        self.table = tf.Variable(vectors())
+
+    def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        place = self.places.lookup(raw["item_id"])
+        group = tf.strings.to_number(tf.strings.regex_replace(raw["item_category"][:, 1], r"\D", "0"), tf.int32)
+        own = tf.gather(self.table, tf.maximum(place, 0))
+        return {"vector": tf.where(place[:, tf.newaxis] >= 0, own, tf.one_hot(group % 10, DIM))}
+
+
 class RankerModel(tf.Module):
     """Probabilities that follow the price, up or down with the user's region."""
 
@@ -112,11 +128,11 @@ def specs(*entities: Entity, tokens: bool = False) -> dict[str, tf.TensorSpec]:
 
 
 def save_models(folder: Path) -> None:
-    """Writes `query_tower`, `item_tower` (not called when serving) and `ranker`."""
+    """Writes `query_tower`, `item_tower` and `ranker`."""
     tower, ranker = QueryTowerModel(), RankerModel()
     inputs = specs(Entity.USER, Entity.TOKEN, Entity.QUERY) | {"token_count": tf.TensorSpec([None], tf.int64)}
     save(tower, folder / "query_tower", inputs)
-    save(tower, folder / "item_tower", inputs)
+    save(ItemTowerModel(), folder / "item_tower", specs(Entity.ITEM))
     extra = {"pair": tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32), "request": tf.TensorSpec([None], tf.int64)}
     save(ranker, folder / "ranker", specs(Entity.USER, Entity.QUERY, Entity.ITEM) | extra)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from souk.index.delta import DeltaIndex
 from souk.index.exact import ExactIndex
 from souk.index.interface import IndexUnavailable, collection_name, recall_at
 from souk.index.milvus import MilvusIndex, build, open_or_build
@@ -48,6 +49,12 @@ def opened(kind, vectors, available, folder):
     with contextlib.ExitStack() as stack:
         if kind == "exact":
             index = ExactIndex(vectors, available)
+        elif kind == "delta":  # below it, every third item is another one, and the last fifty are not there yet
+            replaced = np.union1d(np.arange(0, ITEMS, 3), np.arange(ITEMS - 50, ITEMS))
+            old = vectors[: ITEMS - 50].copy()
+            old[::3] = catalogue(seed=4)[0][: len(old) : 3]
+            known = np.where(np.arange(len(old)) % 3, available[: len(old)], ~available[: len(old)])
+            index = DeltaIndex(ExactIndex(old, known), vectors, available, replaced)
         elif kind == "lite":
             index = open_or_build(str(folder / "items.db"), "items_test", vectors, available)
         else:
@@ -57,7 +64,7 @@ def opened(kind, vectors, available, folder):
         yield index
 
 
-@pytest.fixture(scope="module", params=["exact", "lite", "server"])
+@pytest.fixture(scope="module", params=["exact", "delta", "lite", "server"])
 def index(request, tmp_path_factory):
     with opened(request.param, *catalogue(), tmp_path_factory.mktemp("index")) as one:
         yield one
@@ -134,6 +141,15 @@ def test_equal_scores_come_in_order_of_position(index):
 def test_exact_breaks_ties_at_the_cut_by_position():
     positions, _ = ExactIndex(np.ones((50, 4), np.float32)).search(np.ones((1, 4), np.float32), 7)
     np.testing.assert_array_equal(positions[0], np.arange(7))
+
+
+def test_more_items_were_replaced_than_are_spared_for():
+    """All of the first items went, and the index below brings nothing but them."""
+    vectors = np.ones((600, 2), np.float32) * np.linspace(2, 1, 600, dtype=np.float32)[:, None]
+    available = np.arange(600) >= 500
+    index = DeltaIndex(ExactIndex(vectors), vectors, available, np.arange(500))
+    np.testing.assert_array_equal(index.search(vectors[:1], 7)[0][0], np.arange(500, 507))
+    np.testing.assert_array_equal(index.search(vectors[:1], 7, [[500, 502]])[0][0], [501, *range(503, 509)])
 
 
 def test_closed_index_is_unavailable(tmp_path):

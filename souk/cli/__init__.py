@@ -18,6 +18,7 @@ COMMANDS = {
     "submit": ("souk.cli.submit", "send the compiled pipeline to a Kubeflow Pipelines server"),
     "serve": ("souk.cli.serve", "answer recommendation requests over HTTP and gRPC"),
     "recommend": ("souk.cli.recommend", "answer a file of requests"),
+    "items": ("souk.cli.items", "give new or changed items to a running server"),
     "explain": ("souk.cli.explain", "why a user is shown an item"),
     "demo": ("souk.cli.demo", "serve the current release for three shown requests"),
     "simulate": ("souk.cli.simulate", "make a marketplace whose truth is known, or score slates with it"),

@@ -16,6 +16,7 @@ NEEDS = {
     "evaluate": ("train", "serve"),
     "explain": ("serve",),
     "init": ("preprocess",),
+    "items": ("serve",),
     "recommend": ("serve",),
     "run": ("pipeline", "preprocess", "train", "index", "deploy"),
     "serve": ("serve",),

@@ -12,16 +12,19 @@ import pyarrow.parquet as pq
 
 from souk.features.records import arrow_type
 from souk.features.windows import Windows
+from souk.items import PRIOR_LABELS
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS, item_features
 
-PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
-
 
 def item_table(items: pa.Table, spec: FeatureSpec) -> pa.Table:
     """The item feature table, in the order of item ids: raw `item_*` features, `title`, `available`, `created_at`."""
-    items = items.sort_by("item_id")
+    return item_rows(items.sort_by("item_id"), spec)
+
+
+def item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
+    """`item_table` in the order of `items`."""
     rows = items.to_pylist()
     features = [item_features(row, spec) for row in rows]
     columns: dict[str, Any] = {"item_id": items["item_id"].cast(pa.string())}

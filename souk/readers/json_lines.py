@@ -25,7 +25,7 @@ def read_jsonl(file: File, source: Source) -> Iterator[RawBatch]:
                 lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
             lines = [line for line in lines if line.strip()]
             if lines:
-                yield _json_batch(file.name, lines, start)
+                yield json_batch(file.name, lines, start)
             start += len(lines)
 
 
@@ -43,7 +43,8 @@ def _blocks(stream: BinaryIO, name: str) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def _json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
+def json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
+    """Lines as rows; the first is number `start` of `file`."""
     texts: list[str] = []
     rows: list[dict[str, Any]] = []
     malformed: dict[int, str] = {}

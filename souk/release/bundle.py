@@ -142,6 +142,12 @@ class Bundle:
         return self.folder / "item_tower"
 
     @property
+    def item_schema(self) -> str:
+        """The schema that `ingest` held items to, as text; "" in a bundle without one."""
+        path = self.folder / "schema" / "items.pbtxt"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @property
     def ranker(self) -> Path:
         """SavedModel: raw features of queries and candidates to probabilities."""
         return self.folder / "ranker"

@@ -20,7 +20,7 @@ from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser, shown
-from souk.serving.served import open_store
+from souk.serving.served import open_store, with_upserts
 from souk.serving.slate import Slate
 from souk.workspace import Workspace
 
@@ -79,7 +79,8 @@ def recommend_file(
     most = bundle.settings.max_slate_size
     if k is not None and not 1 <= k <= most:
         raise SoukError(f"--k from 1 to {most}, the release's max_slate_size", str(k), "Ask for less.")
-    recommender = Recommender.load(bundle, None, open_store(place, bundle))
+    loaded = Recommender.load(bundle, None, open_store(place, bundle))
+    recommender = with_upserts(place, bundle, loaded, lambda: now).current
     parser = RequestParser(bundle.spec, k or bundle.settings.slate_size, most)
     counts = {"answered": 0, "refused": 0}
     gc.freeze()  # the models and libraries stay: no collection of a batch's leavings need walk them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,17 @@ class Catalogue:
             available,
             {item: position for position, item in enumerate(ids)},
         )
+
+    def with_items(self, rows: Sequence[Mapping[str, Any]]) -> Catalogue:
+        """With rows of the item table in the place of their items' old ones, new items at the end."""
+        new = [row["item_id"] for row in rows if row["item_id"] not in self.positions]
+        positions = {**self.positions, **{item: len(self.ids) + n for n, item in enumerate(new)}}
+        titles = [*self.titles, *[""] * len(new)]
+        available = np.concatenate([self.available, np.zeros(len(new), bool)])
+        for row in rows:
+            titles[positions[row["item_id"]]] = row["title"] or ""
+            available[positions[row["item_id"]]] = row["available"]
+        return Catalogue((*self.ids, *new), tuple(titles), available, positions)
 
     def known(self, ids: Iterable[str]) -> set[int]:
         """The positions of those ids that are in the catalogue."""

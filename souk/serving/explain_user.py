@@ -11,7 +11,7 @@ from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser, identifier
-from souk.serving.served import open_store
+from souk.serving.served import open_store, with_upserts
 from souk.workspace import Workspace
 
 
@@ -35,5 +35,6 @@ def explain_user(workspace: str | Path, user: str, item: str, at: int, release: 
     parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size)
     request = parser.parse({"user_id": user, "timestamp": at}, at, path="request")
     wanted = identifier("item", item) if item else ""
-    recommender = Recommender.load(bundle, None, open_store(place, bundle))
+    loaded = Recommender.load(bundle, None, open_store(place, bundle))
+    recommender = with_upserts(place, bundle, loaded, lambda: at).current
     return to_json(Explainer(recommender).explain(request, wanted))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from souk.serving.impressions import ImpressionLog
+from souk.serving.live_items import LiveItems
 from souk.serving.slate import Slate
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -30,6 +32,15 @@ class ServingMetrics:
         self._slates = Counter("souk_slates", "Requests answered with a slate", registry=registry)
         self._degraded = Counter("souk_degraded_slates", "Slates by degraded reason", ["reason"], registry=registry)
 
+        self._items = Counter(
+            "souk_items", "Rows of items sent to the server, by outcome", ["outcome"], registry=registry
+        )
+
+    def items(self, accepted: int, refused: int) -> None:
+        """Counts the rows of one call."""
+        self._items.labels("accepted").inc(accepted)
+        self._items.labels("refused").inc(refused)
+
     def observe(self, protocol: str, code: str, seconds: float) -> None:
         """Counts one call."""
         self._requests.labels(protocol, code).inc()
@@ -41,6 +52,20 @@ class ServingMetrics:
             self._slates.inc()
             for reason in slate.degraded:
                 self._degraded.labels(reason).inc()
+
+
+class ItemLogMetrics(Collector):
+    """What the log of upserted items gave at the start."""
+
+    def __init__(self, live: LiveItems) -> None:
+        self._live = live
+
+    def collect(self) -> Iterator[Metric]:
+        """Rows by state: taken, older, refused, torn, damaged (souk.serving.live_items.Replayed)."""
+        family = GaugeMetricFamily("souk_item_log_rows", "Rows of the log of items at the start", labels=["state"])
+        for state, count in asdict(self._live.replayed).items():
+            family.add_metric([state], count)
+        yield family
 
 
 class ImpressionMetrics(Collector):

@@ -17,8 +17,8 @@ from souk.serving import tensors
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
 from souk.serving.impressions import ImpressionLog
+from souk.serving.live_items import LiveItems
 from souk.serving.metrics import ServingMetrics
-from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser, identifier, shown
 from souk.serving.slate import Slate
 
@@ -47,7 +47,7 @@ class SoukModel(Model):
     The models run in one thread of their own, so that the event loop stays free to read and refuse requests.
 
     Args:
-        recommender: a loaded recommender.
+        live: the recommender, which upserts replace.
         parser: of the same release.
         impressions: an open log.
         metrics: counters.
@@ -57,7 +57,7 @@ class SoukModel(Model):
 
     def __init__(
         self,
-        recommender: Recommender,
+        live: LiveItems,
         parser: RequestParser,
         impressions: ImpressionLog,
         metrics: ServingMetrics,
@@ -65,13 +65,12 @@ class SoukModel(Model):
         request_ids: Callable[[], str],
     ) -> None:
         super().__init__(NAME, return_response_headers=True)
-        self._recommender = recommender
+        self._live = live
         self._parser = parser
         self._impressions = impressions
         self._metrics = metrics
         self._clock = clock
         self._request_ids = request_ids
-        self._explainer = Explainer(recommender)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recommender")
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
 
@@ -102,7 +101,7 @@ class SoukModel(Model):
                 raise InvalidInput(str(error))
         slates = await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, payload.requests)
         if response_headers is not None:
-            response_headers["x-souk-release"] = self._recommender.settings.release
+            response_headers["x-souk-release"] = self._live.current.settings.release
         return slates, payload.v2
 
     async def postprocess(
@@ -146,10 +145,11 @@ class SoukModel(Model):
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
         items = payload.items or [""] * len(payload.requests)
         found = zip(payload.requests, items, strict=True)
-        return [to_json(self._explainer.explain(request, item)) for request, item in found]
+        explainer = Explainer(self._live.current)
+        return [to_json(explainer.explain(request, item)) for request, item in found]
 
     def _answer(self, requests: list[Request]) -> list[Slate]:
-        slates = self._recommender.recommend(requests)
+        slates = self._live.current.recommend(requests)
         self._metrics.count(slates)
         return slates
 

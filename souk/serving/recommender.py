@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from souk.candidates import TOWERS, Allowed, Sources, merged
 from souk.config import Rerank
@@ -132,6 +133,23 @@ class Recommender:
         """The same models over another index and store."""
         other = copy.copy(self)
         other.retrieval, other.store = Retrieval(index, self.retrieval.exact, clock), store
+        return other
+
+    def with_items(self, rows: pa.Table, vectors: np.ndarray) -> Recommender:
+        """The same models over a catalogue with other rows; this recommender stays as it is.
+
+        Args:
+            rows: of the item feature table, each item once: new content of known items, and new items.
+            vectors: `[rows, dim]` float32, by the item tower.
+        """
+        other, listed = copy.copy(self), rows.to_pylist()
+        other.catalogue = self.catalogue.with_items(listed)
+        other._items = self._items.with_items(rows, vectors, self.spec)
+        other._sources = Sources(other._items)
+        where = np.array([other.catalogue.positions[row["item_id"]] for row in listed], np.int64)
+        other._ranker = self._ranker.with_items(where, item_inputs(rows.to_pydict(), self.spec))
+        other.retrieval = self.retrieval.with_items(other._items.vectors, other.catalogue.available, where)
+        other._slates = SlateMaker(other.catalogue, other._items.segments, self.settings.release)
         return other
 
     @property

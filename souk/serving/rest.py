@@ -21,7 +21,12 @@ from starlette.exceptions import HTTPException
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, refusal
 
-CALLS = {":predict": "v1", "/infer": "v2", ":explain": "explain"}  # the end of a path, and what metrics call it
+CALLS = {
+    ":predict": "v1",
+    "/infer": "v2",
+    ":explain": "explain",
+    "items:upsert": "items",
+}  # the end of a path, and what metrics call it
 
 
 class RestServer(RESTServer):
@@ -33,6 +38,7 @@ class RestServer(RESTServer):
         models: what clients may do to models.
         metrics: where calls are counted.
         grace_seconds: how long calls in flight may take at the end.
+        more: adds routes that are no model's.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class RestServer(RESTServer):
         models: ModelRepositoryExtension,
         metrics: ServingMetrics,
         grace_seconds: int,
+        more: Callable[[FastAPI], None],
     ) -> None:
         super().__init__(
             "kserve.model_server:app", dataplane, models, listening.getsockname()[1], grace_period=grace_seconds
@@ -49,6 +56,11 @@ class RestServer(RESTServer):
         logging.getLogger("uvicorn.access").handlers.clear()  # a line for each call; /metrics counts them
         self._socket = listening
         self._metrics = metrics
+        self._more = more
+
+    def _register_endpoints(self, app: FastAPI) -> None:
+        super()._register_endpoints(app)
+        self._more(app)
 
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(Calls, metrics=self._metrics)
@@ -78,7 +90,7 @@ class RestServer(RESTServer):
 
 
 class Calls:
-    """ASGI middleware: counts calls for recommendations and explanations, and refuses bodies that are too large."""
+    """ASGI middleware: counts calls for slates, explanations and upserts, and refuses bodies that are too large."""
 
     def __init__(self, app: Any, metrics: ServingMetrics) -> None:
         self._app = app

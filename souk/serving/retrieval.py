@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from souk.index.delta import DeltaIndex
 from souk.index.exact import ExactIndex
 from souk.index.interface import Exclusions, Index, padded
 
@@ -34,6 +35,23 @@ class Retrieval:
         self._clock = clock
         self._retry_seconds = retry_seconds
         self._retry_at = 0.0
+
+    def with_items(self, vectors: np.ndarray, available: np.ndarray, replaced: np.ndarray) -> Retrieval:
+        """Over a catalogue of which some items were replaced or added since the index was built.
+
+        Args:
+            vectors: `[items, dim]` float32, of all.
+            available: `[items]` bool.
+            replaced: positions of those that are not as they were.
+        """
+        base = self.index
+        if isinstance(base, DeltaIndex):
+            replaced = np.concatenate([base.replaced, replaced])
+            base = base.base
+        delta = None if base is None else DeltaIndex(base, vectors, available, replaced)
+        other = Retrieval(delta, ExactIndex(vectors, available), self._clock, self._retry_seconds)
+        other._retry_at = self._retry_at
+        return other
 
     def search(self, vectors: np.ndarray, k: int, exclude: Exclusions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The best `k` eligible items of each query.

@@ -10,6 +10,8 @@ from souk.index.interface import Index, IndexUnavailable
 from souk.index.milvus import MilvusIndex, open_or_build
 from souk.release.bundle import Bundle
 from souk.release.golden import GoldenRequest
+from souk.serving.item_log import ItemLog
+from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.store.feast_store import FeastStore
@@ -40,6 +42,15 @@ def open_index(workspace: Workspace, bundle: Bundle, uri: str, report: Callable[
 def open_store(workspace: Workspace, bundle: Bundle) -> FeastStore:
     """The user states of a bundle's specification."""
     return FeastStore(workspace.feast, bundle.spec)
+
+
+def with_upserts(workspace: Workspace, bundle: Bundle, recommender: Recommender, clock: Callable[[], int]) -> LiveItems:
+    """The recommender with what was upserted into the workspace's servers so far."""
+    live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock).load()
+    seen = live.replayed
+    if seen.refused or seen.torn or seen.damaged:
+        logger.warning("%s: %s", workspace.item_log, seen)
+    return live
 
 
 def golden_answers(recommender: Recommender) -> Callable[[Sequence[GoldenRequest]], list[dict[str, Any]]]:

@@ -16,11 +16,12 @@ from souk.release.bundle import Bundle
 from souk.release.golden import replay_golden
 from souk.release.manifest import verify
 from souk.serving.impressions import ImpressionLog
-from souk.serving.metrics import ImpressionMetrics, ServingMetrics
+from souk.serving.items_route import ItemsRoute
+from souk.serving.metrics import ImpressionMetrics, ItemLogMetrics, ServingMetrics
 from souk.serving.model import NAME, SoukModel
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
-from souk.serving.served import golden_answers, open_index, open_store
+from souk.serving.served import golden_answers, open_index, open_store, with_upserts
 from souk.serving.transport import RecommenderServer, bind
 from souk.workspace import Workspace
 
@@ -62,12 +63,15 @@ def serve(
     in_process = Recommender.load(bundle, None, None)
     replay_golden(folder, golden_answers(in_process))
     recommender = in_process.connected(open_index(place, bundle, milvus_uri, report), open_store(place, bundle))
+    live = with_upserts(place, bundle, recommender, now).warm()
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
     metrics = ServingMetrics(REGISTRY)
     REGISTRY.register(ImpressionMetrics(log))
+    REGISTRY.register(ItemLogMetrics(live))
     parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size)
-    model = SoukModel(recommender, parser, log, metrics, now, lambda: uuid.uuid4().hex)
+    model = SoukModel(live, parser, log, metrics, now, lambda: uuid.uuid4().hex)
     model.load()
+    route = ItemsRoute(live, metrics)
 
     def ready(port: int) -> None:
         url = f"http://{host}:{listening.getsockname()[1]}"
@@ -76,7 +80,7 @@ def serve(
 
     log.open()
     try:
-        RecommenderServer(listening, host, grpc_port, metrics, GRACE_SECONDS, ready).start([model])
+        RecommenderServer(listening, host, grpc_port, metrics, GRACE_SECONDS, ready, route.register).start([model])
     finally:
         log.close()
         logger.info("impressions: %s", log.counts)

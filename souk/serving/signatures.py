@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,32 @@ class QueryTower:
         return _explained(self._model, self._path, {**inputs, "item": item, "alpha": alpha})
 
 
+class ItemTower:
+    """Raw features of items to their vectors.
+
+    Args:
+        path: the SavedModel.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+
+    def load(self) -> ItemTower:
+        """Reads the model."""
+        self._model, self._serve = _load(self._path)
+        self._names = _specs(self._serve)
+        return self
+
+    def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The unit vectors `[rows, dim]` float32 of `item_inputs`."""
+        answer = self._serve(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in self._names.items()})
+        return np.asarray(answer["vector"])
+
+
 class Ranker:
     """Candidates of requests to calibrated probabilities.
 
-    The item features of the whole catalogue lie in the graph's memory, so that a call carries positions only.
+    The item features of the whole catalogue lie in memory as tensors, so that a call carries positions only.
 
     Args:
         path: the SavedModel.
@@ -63,16 +86,42 @@ class Ranker:
         """Reads the model."""
         self._model, serve = _load(self._path)
         specs = _specs(serve)
-        items = {name: tf.constant(self._items[name], specs[name].dtype) for name in specs if name in self._items}
-        self._query = {name: specs[name] for name in specs if name not in items and name not in ("pair", "request")}
+        own = {name: specs[name] for name in specs if name in self._items}
+        self._query = {name: specs[name] for name in specs if name not in own and name not in ("pair", "request")}
+        self._tensors = {name: tf.constant(self._items[name], spec.dtype) for name, spec in own.items()}
 
-        @tf.function(input_signature=[self._query, tf.TensorSpec([None], tf.int64), specs["pair"], specs["request"]])
-        def rank(query, positions, pair, request):  # type: ignore[no-untyped-def]
+        @tf.function(
+            input_signature=[self._query, own, tf.TensorSpec([None], tf.int64), specs["pair"], specs["request"]]
+        )
+        def rank(query, items, positions, pair, request):  # type: ignore[no-untyped-def]
             rows = {name: tf.gather(values, positions) for name, values in items.items()}
             return serve(**query, **rows, pair=pair, request=request)
 
         self._rank = rank
         return self
+
+    def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> Ranker:
+        """The same model over a catalogue with other rows.
+
+        Args:
+            where: `[rows]` int64, their positions; those beyond the catalogue follow one another, without a gap.
+            rows: raw item features, `[rows]` or `[rows, length]` by name.
+        """
+        other, items = copy.copy(self), {}
+        old = len(next(iter(self._items.values()), ()))
+        first, inside = np.argsort(where, kind="stable"), np.flatnonzero(where < old)
+        added = first[where[first] >= old]
+        for name, values in self._items.items():
+            items[name] = np.concatenate([values, rows[name][added]])
+            items[name][where[inside]] = rows[name][inside]
+        other._items = items
+        other._tensors = {
+            name: tf.concat([values, tf.constant(items[name][old:], values.dtype)], 0)
+            if not len(inside)  # of many texts, quicker than to read them all again
+            else tf.constant(items[name], values.dtype)
+            for name, values in self._tensors.items()
+        }
+        return other
 
     def probabilities(
         self, query: Mapping[str, np.ndarray], positions: np.ndarray, pair: np.ndarray, request: np.ndarray
@@ -87,6 +136,7 @@ class Ranker:
         """
         answer = self._rank(
             {name: tf.constant(query[name], spec.dtype) for name, spec in self._query.items()},
+            self._tensors,
             tf.constant(positions, tf.int64),
             tf.constant(pair, tf.float32),
             tf.constant(request, tf.int64),

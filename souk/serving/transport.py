@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 
+from fastapi import FastAPI
 from kserve import Model, ModelServer
 
 from souk.errors import SoukError
@@ -26,6 +27,7 @@ class RecommenderServer(ModelServer):
         metrics: where calls are counted.
         grace_seconds: how long calls in flight may take after SIGTERM.
         ready: is called with the gRPC port when both servers answer.
+        more: adds routes to the HTTP server.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class RecommenderServer(ModelServer):
         metrics: ServingMetrics,
         grace_seconds: int,
         ready: Callable[[int], None],
+        more: Callable[[FastAPI], None],
     ) -> None:
         super().__init__(
             http_port=listening.getsockname()[1],
@@ -46,7 +49,9 @@ class RecommenderServer(ModelServer):
         )
         self.dataplane = StrictDataPlane(self.registered_models)
         self.model_repository_extension = FixedModels(self.registered_models)
-        self._rest = RestServer(listening, self.dataplane, self.model_repository_extension, metrics, grace_seconds)
+        self._rest = RestServer(
+            listening, self.dataplane, self.model_repository_extension, metrics, grace_seconds, more
+        )
         self._grpc = RpcServer(host, grpc_port, self.dataplane, self.model_repository_extension, metrics, grace_seconds)
         self._ready = ready
 

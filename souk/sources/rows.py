@@ -63,6 +63,10 @@ class SparseRows:
             np.concatenate([part.weights for part in pieces]),
         )
 
+    def longer(self, rows: int) -> SparseRows:
+        """With so many empty rows at the end."""
+        return SparseRows(np.concatenate([self.indptr, np.repeat(self.indptr[-1:], rows)]), self.items, self.weights)
+
     @classmethod
     def load(cls, path: str | Path, items: int) -> SparseRows:
         """Reads what `save` wrote.

@@ -1,0 +1,82 @@
+"""Gives items to a running server: new ones, new content of known ones, and what is not to be had any more
+(docs/serving.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from souk.config import load_config
+from souk.errors import SoukError
+
+URL = "http://localhost:8080"
+ROWS = 500  # of one call
+SECONDS = 60
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    upsert = actions.add_parser("upsert", help="new items, or new content of known ones")
+    upsert.add_argument("file", nargs="?", metavar="FILE", help="Parquet, CSV or JSON lines, one item a row")
+    upsert.add_argument("--item", metavar="JSON", help="one item, in place of a file")
+    upsert.add_argument("--config", metavar="FILE", help="whose data.items says which column of the file is which")
+    delete = actions.add_parser("delete", help="items that are not to be shown any more")
+    delete.add_argument("ids", nargs="+", metavar="ID", help="item ids")
+    for action in (upsert, delete):
+        action.add_argument("--url", default=URL, metavar="URL", help="the server (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, or 1 where the server refused a row."""
+    accepted = created = refused = start = 0
+    rows = _rows(arguments)
+    while batch := list(islice(rows, ROWS)):
+        answer = _send(arguments.url, batch)
+        accepted, created = accepted + answer["accepted"], created + answer["created"]
+        for row in answer["refused"]:
+            print(f"row {start + row['row'] + 1}, item {row['item_id']!r}: {row['reason']}", file=sys.stderr)
+        refused, start = refused + len(answer["refused"]), start + len(batch)
+    print(f"{accepted:,} accepted ({created:,} new), {refused:,} refused")
+    return 1 if refused else 0
+
+
+def _rows(arguments: argparse.Namespace) -> Iterator[Any]:
+    if arguments.action == "delete":
+        return iter([{"item_id": item, "available": False} for item in arguments.ids])
+    if bool(arguments.file) == bool(arguments.item):
+        raise SoukError("a FILE or --item", "both" if arguments.file else "neither", "Give one of them.")
+    if arguments.item:
+        try:
+            return iter([json.loads(arguments.item)])
+        except ValueError as error:
+            raise SoukError("--item to be JSON", f"{error}", """As --item '{"item_id": "7"}'.""") from error
+    from souk.ingest.item_file import item_rows_of
+
+    return item_rows_of(arguments.file, load_config(arguments.config) if arguments.config else None)
+
+
+def _send(url: str, rows: list[Any]) -> dict[str, Any]:
+    """The server's answer to one batch.
+
+    Raises:
+        SoukError: it does not answer, or refuses the whole batch.
+    """
+    body = json.dumps({"items": rows}).encode()
+    place = url.rstrip("/") + "/v1/items:upsert"
+    if not place.startswith(("http://", "https://")):
+        raise SoukError("an http address in --url", url, f"As {URL}.")
+    request = urllib.request.Request(place, body, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # nosec B310: http alone, checked above
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        text = error.read().decode(errors="replace")[:500]
+        raise SoukError(f"{place} to take {len(rows)} items", f"status {error.code}: {text}") from error
+    except (OSError, ValueError) as error:
+        raise SoukError(f"a server at {url}", str(error), "Is `souk serve` running? Name it with --url.") from error

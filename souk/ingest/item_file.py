@@ -1,0 +1,70 @@
+"""A file of items as rows for a running server: the readers' formats, the config's mapping."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from souk.config import DatasetConfig, Source
+from souk.ingest.convert import convert
+from souk.ingest.mapping import TableSource
+from souk.readers import RawBatch, read_batches
+
+
+def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[Any]:
+    """Rows of items in the order of the file: JSON objects, and what is none as it stands there.
+
+    Args:
+        path: Parquet, CSV or JSON lines.
+        config: says which column of the file is which (`data.items`); columns that the file lacks are left out. None
+            for a file with Souk's own names.
+
+    Raises:
+        SoukError: a file that cannot be read.
+    """
+    source = config.data.items if config and config.data.items else Source(path=path)
+    source = source.model_copy(update={"path": path, "format": "auto"})
+    for batch in read_batches(source):
+        if config is None:
+            yield from _as_they_are(batch)
+        else:
+            yield from _mapped(batch, source, config)
+
+
+def _as_they_are(batch: RawBatch) -> Iterator[Any]:
+    """The columns by the names of the file; the server reads their values."""
+    if batch.lines is not None:
+        yield from (json.loads(line) if at not in batch.malformed else line for at, line in _numbered(batch))
+    else:
+        yield from ({name: _plain(v) for name, v in row.items()} for row in batch.table.to_pylist())
+
+
+def _numbered(batch: RawBatch) -> Iterator[tuple[int, str]]:
+    return enumerate(batch.lines.to_pylist() if batch.lines is not None else [])
+
+
+def _mapped(batch: RawBatch, source: Source, config: DatasetConfig) -> Iterator[Any]:
+    """The columns by the config. A cell that cannot be read stays as it is: the server says what is wrong with it."""
+    names = batch.table.column_names
+    columns = {name: raw for name, raw in source.columns.items() if raw in names}
+    source = source.model_copy(update={"columns": columns})
+    table = TableSource("items", source, config.columns.items)
+    found = table.columns(names)
+    given = [n for n in table.schema.names if n in found or n in source.constants or n in source.templates]
+    table = TableSource("items", source, {n: k for n, k in config.columns.items.items() if n in given})
+    typed, faults = convert(table, batch)
+    rows = typed.select(given).to_pylist()
+    for each in faults:
+        for at in each.rows.tolist():
+            raw = batch.table[found[each.column]][at].as_py() if each.column in found else None
+            rows[at] = {**rows[at], each.column: _plain(raw)} if each.column else batch.malformed.get(at, "")
+    yield from ({n: _plain(v) for n, v in row.items()} if isinstance(row, dict) else row for row in rows)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | list | None) else str(value)

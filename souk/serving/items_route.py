@@ -1,0 +1,78 @@
+"""`POST /v1/items:upsert`: items for the running server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import ORJSONResponse
+from kserve.errors import InvalidInput
+
+from souk.errors import SoukError, of_disk, unknown
+from souk.serving.live_items import LiveItems
+from souk.serving.metrics import ServingMetrics
+from souk.serving.request import shown
+
+logger = logging.getLogger(__name__)
+PATH = "/v1/items:upsert"
+MAX_ROWS = 1000
+EXAMPLE = 'For example {"items": [{"item_id": "new-1", "title": "Red boots"}]}.'
+
+
+class ItemsRoute:
+    """The route. Rows are taken in a thread of their own, one call after the other, beside that of slates.
+
+    Args:
+        live: takes them.
+        metrics: counts them.
+    """
+
+    def __init__(self, live: LiveItems, metrics: ServingMetrics) -> None:
+        self._live, self._metrics = live, metrics
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="items")
+
+    def register(self, app: FastAPI) -> None:
+        """Adds the route."""
+        router = APIRouter()
+        router.add_api_route(PATH, self.upsert, methods=["POST"], response_class=ORJSONResponse)
+        app.include_router(router)
+
+    async def upsert(self, request: Request) -> ORJSONResponse:
+        """200 with what was accepted and what was refused, 400 for a body that is no batch, 503 from a full disk."""
+        try:
+            rows = rows_of(await request.body())
+            outcome = await asyncio.get_running_loop().run_in_executor(self._thread, self._live.upsert, rows)
+        except SoukError as error:
+            raise InvalidInput(str(error)) from error
+        except OSError as error:
+            logger.error("items not taken: %s: %s", type(error).__name__, error)
+            return ORJSONResponse({"error": str(of_disk(error))}, 503)
+        self._metrics.items(outcome.accepted, len(outcome.refused))
+        release = self._live.current.settings.release
+        return ORJSONResponse({**asdict(outcome), "release": release})
+
+
+def rows_of(body: bytes) -> list[Any]:
+    """The rows of a body.
+
+    Raises:
+        SoukError: it is no JSON object with 1 to MAX_ROWS `items` and nothing else.
+    """
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise SoukError("a JSON body", f"{len(body)} bytes that are none ({error})", EXAMPLE) from error
+    if not isinstance(payload, dict) or not isinstance(payload.get("items"), list):
+        raise SoukError("the body to be an object with items, a list", shown(payload), EXAMPLE)
+    for name in payload:
+        if name != "items":
+            raise unknown("body: a field", str(name)[:80], ["items"])
+    if not 1 <= len(payload["items"]) <= MAX_ROWS:
+        received = f"{len(payload['items'])}"
+        raise SoukError(f"1 to {MAX_ROWS} items in one call", received, "Send several calls, as `souk items` does.")
+    return list(payload["items"])

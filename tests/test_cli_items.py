@@ -1,0 +1,99 @@
+"""`souk items`: what it sends of each kind of file, what it says of refusals."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from souk.cli import main
+from souk.cli.items import ROWS
+
+
+@pytest.fixture
+def sent():
+    """A server that refuses items without a title, and the bodies that it got."""
+    bodies = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            rows = json.loads(self.rfile.read(int(self.headers["content-length"])))["items"]
+            bodies.append(rows)
+            refused = [
+                {"row": n, "item_id": row["item_id"], "reason": "no title"}
+                for n, row in enumerate(rows)
+                if not row.get("title") and "available" not in row
+            ]
+            answer = {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
+            self.send_response(200 if self.path == "/v1/items:upsert" else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", bodies
+    server.shutdown()
+
+
+CONFIG = """
+name: shop
+data:
+  events: {path: events.csv}
+  items: {path: elsewhere.csv, columns: {item_id: sku, title: name, price: cost}, separators: {tags: "|"}}
+columns: {items: {title: text, tags: list, price: numeric}}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+"""
+
+
+def test_a_file_in_the_names_of_a_config(sent, tmp_path, capsys):
+    url, bodies = sent
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / "new.csv").write_text("sku,name,tags\n7,Boots,red|warm\n8,,\n")
+    config = ["--config", str(tmp_path / "config.yaml"), "--url", url]
+    assert main(["items", "upsert", str(tmp_path / "new.csv"), *config]) == 1
+    said = capsys.readouterr()
+    assert bodies == [[
+        {"item_id": "7", "title": "Boots", "tags": ["red", "warm"]},
+        {"item_id": "8", "title": None, "tags": None},
+    ]]  # fmt: skip
+    assert "row 2, item '8': no title" in said.err and "1 accepted (0 new), 1 refused" in said.out
+    (tmp_path / "more.csv").write_text("sku,name,cost\n9,Hat,dear\n")
+    main(["items", "upsert", str(tmp_path / "more.csv"), *config])
+    assert bodies[-1] == [{"item_id": "9", "title": "Hat", "price": "dear"}]  # the server says what is wrong with it
+
+
+def test_files_in_souks_own_names_go_in_batches(sent, tmp_path):
+    url, bodies = sent
+    rows = [{"item_id": str(n), "title": "x", "price": 1.5} for n in range(ROWS + 1)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "items.parquet")
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
+    assert main(["items", "upsert", str(tmp_path / "items.parquet"), "--url", url]) == 0
+    assert main(["items", "upsert", str(tmp_path / "items.jsonl"), "--url", url]) == 0
+    assert [len(body) for body in bodies] == [ROWS, 1, 2] and bodies[0] + bodies[1] == rows and bodies[2] == rows[:2]
+
+
+def test_one_item_and_what_goes(sent):
+    url, bodies = sent
+    assert main(["items", "upsert", "--item", '{"item_id": "7", "title": "Boots"}', "--url", url]) == 0
+    assert main(["items", "delete", "7", "8", "--url", url]) == 0
+    gone = [{"item_id": "7", "available": False}, {"item_id": "8", "available": False}]
+    assert bodies == [[{"item_id": "7", "title": "Boots"}], gone]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["upsert"], "a FILE or --item"),
+        (["upsert", "--item", "{"], "--item to be JSON"),
+        (["delete", "7", "--url", "http://127.0.0.1:9"], "Is `souk serve` running?"),
+        (["delete", "7", "--url", "file:///etc"], "an http address"),
+    ],
+)
+def test_what_cannot_be_sent(words, part, capsys):
+    assert main(["items", *words]) == 2
+    assert part in capsys.readouterr().err

@@ -1,0 +1,227 @@
+"""Items that come while a release serves: what is refused, what changes, what stays, and what a disk may do."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.errors import SoukError
+from souk.index.exact import ExactIndex
+from souk.ingest.live import ItemCheck
+from souk.items import ItemTable
+from souk.pairs import PairQuery, pair_features
+from souk.schema import Kind
+from souk.serving.item_log import ItemLog
+from souk.serving.items_route import MAX_ROWS, rows_of
+from souk.serving.live_items import LiveItems, Replayed
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.sources.rows import SparseRows
+from souk.state import Event, UserState
+from tests.serving_fixtures import DIM, IDS, NOW, PRICES, SPEC, STATES, vectors, write_shop
+
+ANN, BOB = STATES[0], STATES[1]  # of group 1 in the north, where dear items come first; of group 2 in the south
+DEAR = {"item_id": "new", "category": "all/g1", "price": 99.5, "title": "Gilded boots"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    bundle = write_shop(tmp_path_factory.mktemp("items") / "shop")
+    return bundle, Recommender.load(bundle, ExactIndex(vectors(), bundle.available), None)
+
+
+@pytest.fixture
+def live(shop, tmp_path):
+    bundle, recommender = shop
+    return LiveItems(recommender, bundle, ItemLog(tmp_path / "log"), lambda: NOW - 1000)
+
+
+def slate(recommender, state, **asked):
+    (answer,) = recommender.recommend([Request(state.user_id, 5, NOW, state=state, **asked)])
+    return {item.item_id: item for item in answer.items}
+
+
+def test_a_new_item_is_found_ranked_and_shown_at_once(live, shop):
+    before = slate(live.current, ANN)
+    outcome = live.upsert([DEAR])
+    assert (outcome.accepted, outcome.created, outcome.refused) == (1, 1, ())
+    first = next(iter(slate(live.current, ANN).values()))
+    assert (first.item_id, first.title, first.source) == ("new", "Gilded boots", "two_tower+fresh")
+    assert first.scores == pytest.approx({"engaged": 0.995, "satisfied": 0.5})
+    cheap = slate(live.current, BOB, candidates=("new", "g2-01"))  # south: the ranker reads its price
+    assert list(cheap)[-1] == "new"
+    assert list(slate(shop[1], ANN)) == list(before)  # what a request in flight holds is what it was
+    assert "new" not in shop[1].catalogue.positions and "new" not in slate(live.current, ANN, exclude=("new",))
+
+
+def test_the_exact_search_knows_it_where_the_index_fails(live, shop):
+    class Gone(ExactIndex):
+        def search(self, *given, **named):
+            raise OSError("gone")
+
+    live.current = live.current.connected(Gone(vectors(), shop[0].available), None)
+    live.upsert([DEAR])
+    (answer,) = live.current.recommend([Request("ann", 5, NOW, state=ANN)])
+    assert answer.items[0].item_id == "new" and answer.degraded == ("index_unavailable",)
+
+
+def test_a_row_changes_what_it_speaks_of_and_leaves_the_rest(live):
+    best = next(iter(slate(live.current, ANN)))
+    live.upsert([{"item_id": best, "available": False}])
+    assert best not in slate(live.current, ANN)
+    live.upsert([{"item_id": best, "available": None}])  # cleared: as in a table without the column
+    back = slate(live.current, ANN)
+    assert next(iter(back)) == best and back[best].title == f"Item {best}"
+    assert back[best].scores["engaged"] == pytest.approx(PRICES[best] / 100)
+    live.upsert([{"item_id": best, "price": 0.5, "category": "all/g1"}])
+    assert best not in slate(live.current, ANN)
+    live.upsert([DEAR, {"item_id": "new", "title": "Boots"}, {"item_id": "new", "available": False}])
+    assert "new" not in slate(live.current, ANN)
+    live.upsert([{"item_id": "new", "available": True}])
+    assert slate(live.current, ANN)["new"].title == "Boots"
+
+
+def test_a_just_seen_new_item_brings_its_neighbours(live):
+    """A visitor without a past: before the event the first axis, after it what is like the item just seen."""
+    live.upsert([{**DEAR, "item_id": f"n{n}", "category": "all/g3", "price": 1.0} for n in range(3)])
+    click = Event("g3-01", "click", NOW - 500)
+    asked = {"user_id": "nobody", "k": 5, "timestamp": NOW, "state": UserState("nobody")}
+    before, after = live.current.rank([Request(**asked), Request(**asked, events=(click,))])
+    assert {item[:2] for item in nearest(live.current, before, 8)} == {"g0"}
+    assert {item[:2] for item in nearest(live.current, after, 8)} <= {"g3", "n0", "n1", "n2"}
+    assert {"n0", "n1", "n2"} <= set(nearest(live.current, after, 16))
+
+
+def nearest(recommender, ranking, count):
+    """The first ids that the index brought."""
+    pairs = zip(ranking.candidates.positions.tolist(), ranking.candidates.sources, strict=True)
+    return [recommender.catalogue.ids[at] for at, source in pairs if "two_tower" in source][:count]
+
+
+def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
+    rows = [
+        {"item_id": "a", "price": "cheap"},
+        {"price": 3},
+        {"item_id": "b", "price": -1},
+        {"item_id": "c", "titel": "x"},
+        ["d"],
+        {"item_id": "x" * 513},
+        {"item_id": "e", "category": "all/g0", "price": 7},
+    ]
+    outcome = live.upsert(rows)
+    assert outcome.accepted == 1 and "e" in live.current.catalogue.positions and len(live._log.read().rows) == 1
+    reasons = {each.row: each.reason for each in outcome.refused}
+    parts = {
+        0: "price to be of type double. Received: 'cheap'",
+        1: "a value for item_id. Received: None",
+        2: "price within the range",
+        3: "Did you mean 'title'?",
+        4: "a JSON object for each item. Received: ['d']",
+        5: "1 to 512 characters",
+    }
+    assert reasons.keys() == parts.keys()
+    for row, part in parts.items():
+        assert part in reasons[row]
+
+
+SCHEMA = """
+feature { name: "brand" type: BYTES presence { min_fraction: 1 } domain: "brand" }
+feature { name: "shape" type: FLOAT }
+feature { name: "price" type: FLOAT float_domain { max: 10 } }
+string_domain { name: "brand" value: "acme" }
+"""
+
+
+def test_rows_meet_the_schema_of_the_release():
+    check = ItemCheck({"brand": Kind.CATEGORICAL, "shape": Kind.VECTOR}, {"shape": 2}, SCHEMA)
+    rows = [
+        {"item_id": "1", "brand": "acme", "price": 9, "shape": [1, 2]},
+        {"item_id": "2", "brand": "other"},
+        {"item_id": "3", "brand": "acme", "price": 11},
+        {"item_id": "4"},
+        {"item_id": "5", "price": 1},
+        {"item_id": "6", "brand": "acme", "shape": [1]},
+    ]
+    _, refused = check.check(rows, known={"5"})  # a known item keeps the brand that it has
+    assert sorted(refused) == [1, 2, 3, 5]
+    assert "a value that the release's schema lists" in refused[1] and "a value for brand" in refused[3]
+
+
+def test_a_log_gives_back_what_it_took(shop, live):
+    live.upsert([{"item_id": IDS[1], "title": "Older than the release"}, DEAR])
+    bundle, recommender = shop
+    first = LiveItems(recommender, bundle, live._log, lambda: NOW).load()
+    first.upsert([{"item_id": "bad", "price": "x"}, {"item_id": IDS[0], "title": "Renamed"}])
+    first.upsert([{"item_id": "new", "price": 98.0}])
+    again = LiveItems(recommender, bundle, live._log, lambda: NOW + 9).load()
+    assert again.replayed == Replayed(taken=3, older=1)
+    assert again.current.catalogue.ids == first.current.catalogue.ids
+    assert again.current.catalogue.titles[:2] == ("Renamed", "Item g0-01")
+    np.testing.assert_array_equal(again.current.parts[0].created_at, first.current.parts[0].created_at)
+    assert slate(again.current, ANN)["new"].scores["engaged"] == pytest.approx(0.98)
+
+
+def test_a_torn_last_line_is_counted_and_cut_away_and_a_damaged_one_passed_over(tmp_path):
+    log = ItemLog(tmp_path / "items" / "log")
+    assert log.read().rows == ()
+    log.append([{"item_id": "1"}, {"item_id": "2"}], 5)
+    whole = log._path.read_bytes()
+    log._path.write_bytes(whole.replace(b'"1"', b'"7"') + whole[: len(whole) // 2 - 3])
+    seen = log.read()
+    assert (seen.rows, seen.times, seen.torn, seen.damaged) == (({"item_id": "2"},), (5,), 1, 1)
+    log.append([{"item_id": "3", "title": "x\ny"}], 6)
+    seen = log.read()
+    assert seen.rows == ({"item_id": "2"}, {"item_id": "3", "title": "x\ny"}) and seen.torn == 0
+
+
+def test_nothing_changes_where_the_disk_refuses(live, monkeypatch):
+    live.upsert([DEAR])
+    before = live.current
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        live.upsert([{"item_id": "other", "category": "all/g1"}])
+    assert live.current is before and [row["item_id"] for row in live._log.read().rows] == ["new"]
+
+
+def test_an_item_table_with_rows_replaced_is_that_of_the_whole_catalogue(shop):
+    bundle, _ = shop
+    rows = bundle.items.to_pylist()
+    changed = [
+        {**rows[3], "item_category": ["all"], "created_at": 7},
+        {**rows[8], "item_category": ["all", "all/g9", "all/g9/x"]},
+        {**rows[0], "item_id": "new-1", "item_category": []},
+        {**rows[1], "item_id": "new-2"},
+    ]
+    fresh = np.random.default_rng(0).normal(size=(4, DIM)).astype(np.float32)
+    old = ItemTable.of(bundle.items, bundle.counters, vectors(), SPEC)
+    table = old.with_items(pa.Table.from_pylist(changed, bundle.items.schema), fresh, SPEC)
+    whole = [changed[0] if n == 3 else changed[1] if n == 8 else row for n, row in enumerate(rows)] + changed[2:]
+    counters = bundle.counters.to_pylist()
+    unseen = [{"item_id": i, "events": 0.0, "events_30d": 0.0, "satisfied_rate": 0.5} for i in ("new-1", "new-2")]
+    expected = ItemTable.of(
+        pa.Table.from_pylist(whole, bundle.items.schema), pa.Table.from_pylist(counters + unseen),
+        np.concatenate([vectors()[:3], fresh[:1], vectors()[4:8], fresh[1:2], vectors()[9:], fresh[2:]]), SPEC,
+        SparseRows.empty(len(whole)),
+    )  # fmt: skip
+    assert table.position == expected.position and len(table.rules) == len(whole)
+    np.testing.assert_array_equal(table.value_start, expected.value_start)
+    query = PairQuery.of(NOW, {"token_item_id": ["new-2", IDS[8], IDS[3]], "token_gap": [0.0, 5.0, 5.0]}, 9.0, table)
+    every = np.arange(len(whole))
+    given = [query], np.zeros(len(every), np.int64), every, (table.vectors @ fresh[0]).astype(np.float32)
+    np.testing.assert_allclose(pair_features(table, *given), pair_features(expected, *given), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("body", "part"),
+    [
+        (b"{", "a JSON body"),
+        (b"[]", "an object with items"),
+        (json.dumps({"items": []}).encode(), f"1 to {MAX_ROWS} items"),
+        (json.dumps({"items": [{}] * (MAX_ROWS + 1)}).encode(), f"1 to {MAX_ROWS} items"),
+        (json.dumps({"items": [{}], "item": 1}).encode(), "Did you mean 'items'"),
+    ],
+)
+def test_a_body_that_is_no_batch(body, part):
+    with pytest.raises(SoukError, match=part):
+        rows_of(body)
