@@ -16,7 +16,7 @@ comes after these is in the order of the scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +43,13 @@ class Reranker:
         rules: what is asked for.
         items: vectors, engagements and ages, by position.
         values: `[items, caps]` int64, the value of each capped column as a number; -1 where an item has none.
+        numbers: of each capped column, the number of each value.
     """
 
     rules: Rerank
     items: ItemTable
     values: np.ndarray
+    numbers: tuple[Mapping[str, int], ...] = ()
 
     @classmethod
     def of(cls, rules: Rerank, items: ItemTable, table: pa.Table, spec: FeatureSpec) -> Reranker:
@@ -56,13 +58,23 @@ class Reranker:
         Raises:
             SoukError: a capped column is none of the table.
         """
-        features = {feature.source: feature for feature in spec.of(Entity.ITEM)}
-        columns = []
-        for name in rules.caps:
-            if name not in features or features[name].name not in table.column_names:
-                raise SoukError("a column of items in rerank.caps", name, "Declare it, and run the pipeline again.")
-            columns.append(_numbers(table[features[name].name].to_pylist()))
-        return cls(rules, items, np.stack(columns, axis=1) if columns else np.zeros((len(table), 0), np.int64))
+        values, numbers = _capped(rules, table, spec, [{} for _ in rules.caps])
+        return cls(rules, items, values, numbers)
+
+    def with_items(self, items: ItemTable, table: pa.Table, where: np.ndarray, spec: FeatureSpec) -> Reranker:
+        """The same rules over a catalogue with other rows.
+
+        Args:
+            items: all of them, as they are now.
+            table: rows of the item feature table, which are at the positions
+            where: `[rows]` int64.
+            spec: the feature specification.
+        """
+        new, numbers = _capped(self.rules, table, spec, self.numbers)
+        values = np.full((len(items.vectors), len(self.rules.caps)), -1, np.int64)
+        values[: len(self.values)] = self.values
+        values[where] = new
+        return Reranker(self.rules, items, values, numbers)
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -75,7 +87,8 @@ class Reranker:
         off = {name: getattr(Rerank(), name) for name in CONTROLS if name not in (control, "new_items")}
         new = self.rules.new_items if control == "new_items" else self.rules.new_items.model_copy(update={"share": 0.0})
         rules = self.rules.model_copy(update=off | {"new_items": new})  # what is new stays what it is
-        return Reranker(rules, self.items, self.values if rules.caps else self.values[:, :0])
+        kept = len(rules.caps)
+        return Reranker(rules, self.items, self.values[:, :kept], self.numbers[:kept])
 
     def order(self, positions: np.ndarray, scores: np.ndarray, time: int) -> np.ndarray:
         """The new order of ranked candidates, `[C]` int64 indices.
@@ -194,8 +207,25 @@ class _Floor:
         self._given += bool(self._new[chosen])
 
 
-def _numbers(values: Sequence[Any]) -> np.ndarray:
+def _capped(
+    rules: Rerank, table: pa.Table, spec: FeatureSpec, known: Sequence[Mapping[str, int]]
+) -> tuple[np.ndarray, tuple[Mapping[str, int], ...]]:
+    """The values of the capped columns `[rows, caps]`, and the numbers of all values, `known` ones among them."""
+    features = {feature.source: feature for feature in spec.of(Entity.ITEM)}
+    columns, numbers = [], []
+    for name, old in zip(rules.caps, known, strict=True):
+        if name not in features or features[name].name not in table.column_names:
+            raise SoukError("a column of items in rerank.caps", name, "Declare it, and run the pipeline again.")
+        column, new = _numbers(table[features[name].name].to_pylist(), old)
+        columns.append(column)
+        numbers.append(new)
+    values = np.stack(columns, axis=1) if columns else np.zeros((len(table), 0), np.int64)
+    return values, tuple(numbers)
+
+
+def _numbers(values: Sequence[Any], old: Mapping[str, int]) -> tuple[np.ndarray, dict[str, int]]:
     """The values of a column as numbers, -1 for none; a path is told by its top level."""
-    known: dict[str, int] = {}
+    known = dict(old)
     words = [(value[0] if value else "") if isinstance(value, list | tuple) else value for value in values]
-    return np.array([known.setdefault(str(w), len(known)) if w not in (None, "") else -1 for w in words], np.int64)
+    numbers = [known.setdefault(str(w), len(known)) if w not in (None, "") else -1 for w in words]
+    return np.array(numbers, np.int64), known

@@ -19,7 +19,7 @@ from tests.release_fixtures import deployed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LOADS_MODELS = {"run", "recommend", "explain", "evaluate", "report", "submit"}
+LOADS_MODELS = {"run", "recommend", "explain", "items", "evaluate", "report", "submit"}
 RUN_HERE = {"init", "release list", "release show", "release verify", "release diff", "rollback"}
 
 

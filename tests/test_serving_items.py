@@ -1,16 +1,19 @@
 """Items that come while a release serves: what is refused, what changes, what stays, and what a disk may do."""
 
+import copy
 import json
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from souk.config import Rerank
 from souk.errors import SoukError
 from souk.index.exact import ExactIndex
 from souk.ingest.live import ItemCheck
 from souk.items import ItemTable
 from souk.pairs import PairQuery, pair_features
+from souk.rerank import Reranker
 from souk.schema import Kind
 from souk.serving.item_log import ItemLog
 from souk.serving.items_route import MAX_ROWS, rows_of
@@ -225,3 +228,16 @@ def test_an_item_table_with_rows_replaced_is_that_of_the_whole_catalogue(shop):
 def test_a_body_that_is_no_batch(body, part):
     with pytest.raises(SoukError, match=part):
         rows_of(body)
+
+
+def test_caps_count_new_items_with_the_known_ones(shop):
+    """At most two of one category's top level: `all` has every known item, and a new one may be the third."""
+    bundle, recommender = shop
+    rules = Rerank(caps={"category": 2}, slate=4)
+    capped = copy.copy(recommender)
+    capped.reranker = Reranker.of(rules, recommender.parts[0], bundle.items, SPEC)
+    row = {**bundle.items.to_pylist()[0], "created_at": None}
+    rows = [{**row, "item_id": "n1", "item_category": ["all"]}, {**row, "item_id": "n2", "item_category": ["own"]}]
+    later = capped.with_items(pa.Table.from_pylist(rows, bundle.items.schema), np.eye(2, DIM, dtype=np.float32))
+    places = np.array([0, 1, 60, 61])
+    assert later.reranker.order(places, np.array([4, 3, 2, 1.0]), NOW).tolist() == [0, 1, 3, 2]

@@ -22,12 +22,13 @@ from souk.ingest.accepted import Accepted
 from souk.ingest.checks import check_future, check_schema, new_values
 from souk.ingest.faults import Fault, Reason, faulty
 from souk.ingest.files import whole_file
+from souk.ingest.infer import infer_schema
 from souk.ingest.mapping import TableSource
 from souk.ingest.outliers import Bounds, find_bounds, numeric_columns, treat_outliers
 from souk.ingest.quarantine import Quarantine, QuarantineWriter
 from souk.ingest.reading import Reading, Rows, check_times
 from souk.ingest.sample import Sample
-from souk.ingest.schemas import SchemaFolder, contract_schema, infer_schema, read_schema, schema_text
+from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema, schema_text
 from souk.ingest.statistics import table_statistics
 from souk.schema import ID_COLUMN
 

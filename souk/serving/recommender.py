@@ -148,6 +148,7 @@ class Recommender:
         other._sources = Sources(other._items)
         where = np.array([other.catalogue.positions[row["item_id"]] for row in listed], np.int64)
         other._ranker = self._ranker.with_items(where, item_inputs(rows.to_pydict(), self.spec))
+        other.reranker = self.reranker.with_items(other._items, rows, where, self.spec)
         other.retrieval = self.retrieval.with_items(other._items.vectors, other.catalogue.available, where)
         other._slates = SlateMaker(other.catalogue, other._items.segments, self.settings.release)
         return other
