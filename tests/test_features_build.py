@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from souk.errors import SoukError
 from souk.features.co_visitation import LIVES
 from souk.features.pipeline import Runner
 from souk.features.records import pad, read_records
-from souk.features.rules import BACK, DISTANCE, SUPPORT
+from souk.features.rules import BACK, DISTANCE, SUPPORT, VOTES
 from souk.features.transform import load_transform
 from souk.features.trends import half_life, trends
 from souk.features.windows import read_windows
@@ -171,17 +172,23 @@ def test_rules_are_those_of_the_plain_way(features):
     for name in ("validation_start", "test_start", "end"):
         rows = SparseRows.load(features / "co_visitation" / f"{name}.npz", len(ids))
         votes, events, end = np.zeros((len(ids), len(ids))), np.zeros(len(ids)), getattr(windows, name)
-        for history in histories().values():
-            seen = [e for e in history if e.timestamp < end and e.event_type != "impression"]
+        starts = [0, *(bound for bound in windows.ends if bound <= end)]
+        for history, (start, until) in product(histories().values(), pairwise(starts)):
+            seen = [e for e in history if e.timestamp < until and e.event_type != "impression"]
+            mine, own = np.zeros_like(votes), np.zeros_like(events)
             for later, event in enumerate(seen):
-                aged = 0.5 ** ((end - event.timestamp) / (LIVES * half))
-                events[ids.index(event.item_id)] += 1
+                if event.timestamp < start:
+                    continue
+                aged = 0.5 ** ((until - event.timestamp) / (LIVES * half))
+                own[ids.index(event.item_id)] += 1
                 for steps, earlier in enumerate(reversed(seen[max(0, later - DISTANCE) : later]), 1):
                     if earlier.item_id != event.item_id:
                         pair = ids.index(earlier.item_id), ids.index(event.item_id)
-                        votes[pair] += aged * (event.event_type in ("click", "purchase")) / steps
+                        mine[pair] += aged * (event.event_type in ("click", "purchase")) / steps
                         back = 1 if earlier.timestamp == event.timestamp else BACK
-                        votes[pair[::-1]] += aged * back * (earlier.event_type in ("click", "purchase")) / steps
+                        mine[pair[::-1]] += aged * back * (earlier.event_type in ("click", "purchase")) / steps
+            votes += np.minimum(mine, VOTES) * 0.5 ** ((end - until) / (LIVES * half))
+            events += np.minimum(own, VOTES)
         row, item, weight = rows.gather(np.arange(len(ids)))
         assert len(row) == np.count_nonzero(votes) > 100
         plain = votes[row, item] / np.sqrt(events[row] + SUPPORT) * trends(items, times, len(ids), end, half)[item]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.features.windows import BOUNDARIES, Windows
 from souk.sources.popularity import Segments
-from souk.sources.rows import SparseRows
+from souk.sources.rows import SparseRows, summed, weights_of
 from souk.spec import Entity, FeatureSpec, Role
 from souk.state_rows import PROFILE
 
@@ -21,7 +23,8 @@ TREND_PRIOR = 10.0  # a trend is drawn to 1 as if the item had so many more even
 SEGMENT_PRIOR = 200.0  # a segment's popularity is drawn to everyone's as if it had so many more events
 SEGMENT_EVENTS = 200  # fewer say too little of a segment
 SEGMENT_COUNT = 64  # per feature, the largest
-POPULAR = 500  # items of a segment
+POPULAR = 500  # items of a segment: a request is given a tenth of its candidates from them, all where towers fail
+Coded = tuple[np.ndarray, Sequence[str]]  # `[events]` integers, and the word of each
 
 
 def half_life(items: np.ndarray, times: np.ndarray, size: int) -> float:
@@ -97,11 +100,11 @@ def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float
         end: int = getattr(windows, boundary)
         kept = (times < end) & available[items]
         weights = _decayed(times[kept], end, half)
-        columns = {name: column[kept] for name, column in values.items()}
+        columns = {name: (codes[kept], words) for name, (codes, words) in values.items()}
         segments(items[kept], weights, columns, len(position)).save(folder / "segment_popular" / f"{boundary}.npz")
 
 
-def _values(folder: Path, spec: FeatureSpec, users: Any) -> dict[str, np.ndarray]:
+def _values(folder: Path, spec: FeatureSpec, users: Any) -> dict[str, Coded]:
     """Of each event the user's value, by categorical user feature."""
     declared = [feature for feature in spec.of(Entity.USER) if feature.role is Role.CATEGORY]
     if not declared:
@@ -111,36 +114,49 @@ def _values(folder: Path, spec: FeatureSpec, users: Any) -> dict[str, np.ndarray
     row = {user: place for place, user in enumerate(profiles["user_id"].to_pylist())}
     encoded = users.combine_chunks().dictionary_encode()
     rows = np.array([row[user] for user in encoded.dictionary.to_pylist()], np.int64)[encoded.indices.to_numpy()]
-    texts = {f.name: [str(value or "") for value in profiles[PROFILE + f.source].to_pylist()] for f in declared}
-    return {name: np.array(text, np.str_)[rows] for name, text in texts.items()}
+    found = {}
+    for feature in declared:
+        column = pc.fill_null(profiles[PROFILE + feature.source], "").combine_chunks().dictionary_encode()
+        found[feature.name] = column.indices.to_numpy()[rows], column.dictionary.to_pylist()
+    return found
 
 
-def segments(items: np.ndarray, weights: np.ndarray, values: dict[str, np.ndarray], size: int) -> Segments:
+def segments(items: np.ndarray, weights: np.ndarray, values: Mapping[str, Coded], size: int) -> Segments:
     """Popularity by segment: decayed shares, those of small segments drawn to everyone's.
+
+    What a segment's own events do not name stands in the order of everyone, so that no more of it than the POPULAR
+    first can be among the segment's: a segment costs its events and those, not the catalogue.
 
     Args:
         items: `[events]`.
         weights: `[events]`, 1 for an event of now.
-        values: `[events]` by user feature, "" where it is not known.
+        values: by user feature the codes `[events]` and their words, "" where it is not known.
         size: how many items there are.
     """
     everyone = np.bincount(items, weights, minlength=size)
     share = everyone / max(everyone.sum(), 1e-300)
-    names, shares = [""], [share]
-    scale = weights.sum() / max(1, len(weights))  # how much an event weighs
-    for feature, column in values.items():
-        words, places, counts = np.unique(column, return_inverse=True, return_counts=True)
-        largest = [w for w in np.argsort(-counts, kind="stable") if words[w] and counts[w] >= SEGMENT_EVENTS]
-        for word in largest[:SEGMENT_COUNT]:
-            inside = places == word
-            own = np.bincount(items[inside], weights[inside], minlength=size)
-            prior = SEGMENT_PRIOR * scale
-            names.append(f"{feature}={words[word]}")
-            shares.append((own + prior * share) / (own.sum() + prior))
-    parts = [_popular(line) for line in shares]
+    names, parts = [""], [_popular(np.flatnonzero(share), share[np.flatnonzero(share)])]
+    prior = SEGMENT_PRIOR * weights.sum() / max(1, len(weights))  # times how much an event weighs
+    for feature, (codes, words) in values.items():
+        for word, inside in _largest(codes, words):
+            own, totals = summed(items[inside], weights[inside], size)
+            found = np.union1d(own, parts[0].items)
+            counts = weights_of(own, totals, found).astype(np.float64)
+            names.append(f"{feature}={word}")
+            parts.append(_popular(found, (counts + prior * share[found]) / (counts.sum() + prior)))
     return Segments({name: row for row, name in enumerate(names)}, SparseRows.joined(parts))
 
 
-def _popular(shares: np.ndarray) -> SparseRows:
-    found = np.flatnonzero(shares)
-    return SparseRows.strongest(np.zeros(len(found), np.int64), found, shares[found], 1, POPULAR)
+def _largest(codes: np.ndarray, words: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """The words with events enough, at most SEGMENT_COUNT, the largest first, and the rows of each."""
+    counts = np.bincount(codes, minlength=len(words))
+    large = [code for code in np.flatnonzero(counts >= SEGMENT_EVENTS).tolist() if words[code]]
+    chosen = sorted(large, key=lambda code: (-counts[code], words[code]))[:SEGMENT_COUNT]
+    order = np.argsort(codes, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    for code in chosen:
+        yield words[code], order[starts[code] : starts[code + 1]]
+
+
+def _popular(items: np.ndarray, shares: np.ndarray) -> SparseRows:
+    return SparseRows.strongest(np.zeros(len(items), np.int64), items, shares, 1, POPULAR)

@@ -35,7 +35,7 @@ class SparseRows:
         """The entries of greatest weight above 0 of each row; of equal ones those of the first items.
 
         Args:
-            rows: `[entries]`, the row of each entry; entries are in the order of row and item.
+            rows: `[entries]`, the row of each entry.
             items: `[entries]`.
             weights: `[entries]`.
             count: how many rows there are.
@@ -43,6 +43,8 @@ class SparseRows:
         """
         inside = weights > 0
         rows, items, weights = rows[inside], items[inside], weights[inside]
+        order = np.lexsort((items, rows))  # cheap where they are in order, as those of the rules are
+        rows, items, weights = rows[order], items[order], weights[order]
         starts = np.searchsorted(rows, np.arange(count + 1))
         strong = np.ones(len(rows), bool)
         for row in np.flatnonzero(np.diff(starts) > kept).tolist():
