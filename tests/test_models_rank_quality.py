@@ -1,11 +1,14 @@
 """The weight of satisfaction and the weights of what is rare, with known answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from souk.models.fit_ranker import CHOOSING, judging
 from souk.models.rank_examples import RankExamples
 from souk.models.rank_lists import balance_weights
-from souk.models.rank_quality import WEIGHTS, gains, quality, tune_weight
+from souk.models.rank_quality import WEIGHTS, cross_fitted, gains, quality, tune_weight
 
 
 def examples(rows: int = 400, width: int = 12, seed: int = 0) -> tuple[RankExamples, np.ndarray, np.ndarray]:
@@ -103,3 +106,28 @@ def test_rare_items_and_rare_values_count_more():
     rare = balance_weights(found, colour, events, 0.0, {"item_colour": 1.0})
     share = (found.positions[found.chosen] < 9).mean()
     assert rare[0, 11] / rare[0, 0] == pytest.approx(share / (1 - share), rel=1e-4)
+
+
+def test_calibration_is_measured_on_users_that_it_was_not_fitted_to():
+    """One half of the users satisfied by everything, the other by nothing: no curve of one half foretells the other."""
+    found, engaged, satisfied = examples()
+    pleased = np.arange(len(found)) % 2
+    logits = {"engaged": engaged, "satisfied": np.zeros_like(satisfied)}
+    told = quality(logits, replace(found, satisfied=pleased), np.arange(len(found)), 0.01)
+    assert told.metrics["satisfied_ece"] > 0.9, "on its own rows the mean of all, .5, would be calibrated"
+    assert told.metrics["satisfied_log_loss"] > 2
+    assert told.calibration["satisfied"].probability(np.zeros(1)) == pytest.approx(0.5, abs=0.01), "served: of all rows"
+
+
+def test_one_half_alone_is_its_own_measure():
+    assert cross_fitted(np.zeros(4), np.array([1, 1, 0, 0]), np.zeros(4, int)) == pytest.approx(0.5)
+    assert len(cross_fitted(np.zeros(0), np.zeros(0), np.zeros(0, int))) == 0
+
+
+def test_epochs_are_judged_by_a_draw_of_the_whole_window():
+    held_out = np.arange(0, 20 * CHOOSING, 2)
+    drawn = judging(held_out, 1)
+    assert len(np.unique(drawn)) == CHOOSING and np.isin(drawn, held_out).all()
+    assert abs(drawn.mean() / held_out.mean() - 1) < 0.05, "not the first"
+    assert not np.array_equal(drawn, judging(held_out, 2))
+    np.testing.assert_array_equal(judging(held_out[:50], 1), held_out[:50])

@@ -59,6 +59,11 @@ def split_users(users: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (np.flatnonzero(~held_out), np.flatnonzero(held_out)) if len(names) > 1 else (np.arange(len(users)),) * 2
 
 
+def judging(held_out: np.ndarray, seed: int) -> np.ndarray:
+    """The rows that epochs are judged by: a draw, since the first ones are those of the earliest days."""
+    return np.sort(np.random.default_rng(seed).permutation(held_out)[:CHOOSING])
+
+
 def fit_ranker(
     model: Ranker,
     lists: RankLists,
@@ -124,7 +129,7 @@ class _Fit:
         self.best_epoch, self._last_good = 0, last_good
         self._with_body = bool(np.any(model.body.heads["engaged"].kernel.numpy()))
         self._random = np.random.default_rng(config.seed)
-        self._judged = held_out[:CHOOSING]
+        self._judged = judging(held_out, config.seed)
         self._scores = {body: scoring(model, catalogue, body) for body in (False, True)}
         self._best = (math.inf, False, _snapshot(model))
         self._note({"stage": 0})

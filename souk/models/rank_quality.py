@@ -35,7 +35,8 @@ class RankerQuality:
 def quality(
     logits: Mapping[str, np.ndarray], examples: RankExamples, rows: np.ndarray, max_click_loss: float
 ) -> RankerQuality:
-    """Calibrates, tunes the weights and measures.
+    """Calibrates, tunes the weights and measures. The curves are of all rows; log loss and calibration error are those
+    of curves that were fitted to the other half of the users.
 
     `engaged` is asked of all candidates of each moment, `satisfied` of the engaged items whose label is known.
 
@@ -52,14 +53,17 @@ def quality(
         "engaged": (logits["engaged"][queries], examples.chosen[rows][queries].astype(np.int64)),
         "satisfied": (logits["satisfied"][known, examples.own[rows[known]]], examples.satisfied[rows[known]]),
     }
+    asked = {"engaged": np.nonzero(queries)[0], "satisfied": known}
+    half = np.unique(examples.users[rows], return_inverse=True)[1] % 2
     calibration, metrics, curves, chances = {}, {}, {}, {}
     for head, (values, labels) in pairs.items():
         calibration[head] = calibrate(values, labels)
         probability = calibration[head].probability(values)
         curves[head] = roc(probability, labels)
         metrics[f"{head}_auc"] = auc(probability, labels)
-        metrics[f"{head}_log_loss"] = log_loss(probability, labels)
-        metrics[f"{head}_ece"] = expected_calibration_error(probability, labels)
+        unseen = cross_fitted(values, labels, half[asked[head]])
+        metrics[f"{head}_log_loss"] = log_loss(unseen, labels)
+        metrics[f"{head}_ece"] = expected_calibration_error(unseen, labels)
         chances[head] = np.log(calibration[head].probability(logits[head][moments]))
     metrics["ndcg@10"] = ndcg(logits["engaged"][moments], examples, rows[moments])
     weight, front = tune_weight(chances["engaged"], chances["satisfied"], examples, rows[moments], max_click_loss)
@@ -68,6 +72,23 @@ def quality(
     )
     metrics["satisfied_ndcg@10"] = front[0]["satisfied_ndcg@10"]
     return RankerQuality(calibration, {"engaged": 1.0, "satisfied": weight}, front, metrics, curves)
+
+
+def cross_fitted(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """The probability of each row by the curve of the rows of the other half; of one half alone, by its own.
+
+    Args:
+        logits: `[rows]`.
+        labels: `[rows]`, 1 or 0.
+        half: `[rows]`, 0 or 1; a user's rows are in one.
+    """
+    if len(np.unique(half)) < 2:
+        return calibrate(logits, labels).probability(logits)
+    found = np.empty(len(logits))
+    for side in (0, 1):
+        curve = calibrate(logits[half != side], labels[half != side])
+        found[half == side] = curve.probability(logits[half == side])
+    return found
 
 
 def tune_weight(
