@@ -1,13 +1,16 @@
 """The clock of leave-last-out: each user's last event is the test, the one before it the validation."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.config import Split
+from souk.config import Objective, Split
 from souk.errors import SoukError
 from souk.evaluation.queries import read_window, rolling_queries
+from souk.features.labels import engaging_rows
 from souk.features.windows import Windows, split_windows
 from souk.ingest.last_out import leave_last_out
 from souk.schema import DAY_MS
@@ -37,7 +40,7 @@ def clocked(tmp_path):
     parquet.write_table(table, tmp_path / "events.parquet")
     created = pa.array([5, None], pa.int64())
     parquet.write_table(pa.table({"item_id": ["a", "b"], "created_at": created}), tmp_path / "items.parquet")
-    leave_last_out(tmp_path / "events.parquet", tmp_path / "items.parquet")
+    leave_last_out(tmp_path / "events.parquet", tmp_path / "items.parquet", lambda rows: np.ones(len(rows), bool))
     return parquet.read_table(tmp_path / "events.parquet"), parquet.read_table(tmp_path / "items.parquet")
 
 
@@ -45,6 +48,30 @@ def test_each_users_events_count_back_from_the_last_midnight(clocked):
     events, _ = clocked
     days = {row["event_id"]: (LAST - row["timestamp"]) / DAY_MS for row in events.to_pylist()}
     assert days == {"e1": 4, "e2": 3, "e4": 2, "e5": 1, "e8": 0, "e6": 1, "e7": 0, "e3": 0}
+
+
+def test_the_last_target_is_held_out_whatever_surrounds_it(tmp_path):
+    """A purchase (P) is a target, a click (c) is not: ann looks around before and after, bob only looks."""
+    kinds = {"ann": "cPccPcPcc", "bob": "ccc", "cem": "P"}
+    rows = [
+        (f"{user}{n}", user, "a", NOON + n, "purchase" if kind == "P" else "click")
+        for user, told in kinds.items()
+        for n, kind in enumerate(told)
+    ]
+    names = ("event_id", "user_id", "item_id", "timestamp", "event_type")
+    rows.sort(key=lambda row: (row[3], row[0]))
+    table = pa.table({name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+    parquet.write_table(table, tmp_path / "events.parquet")
+    parquet.write_table(pa.table({"item_id": ["a"]}), tmp_path / "items.parquet")
+    bought = partial(engaging_rows, objective=Objective(events=("purchase",)))
+    leave_last_out(tmp_path / "events.parquet", tmp_path / "items.parquet", bought)
+    found = {
+        row["event_id"]: row["timestamp"] - LAST for row in parquet.read_table(tmp_path / "events.parquet").to_pylist()
+    }
+    back = [2 * DAY_MS + 1, 2 * DAY_MS, DAY_MS + 2, DAY_MS + 1, DAY_MS, 1, 0, -1, -2]
+    assert [found[f"ann{n}"] for n in range(9)] == [-day for day in back]
+    assert [found[f"bob{n}"] for n in range(3)] == [-2 * DAY_MS - 3, -2 * DAY_MS - 2, -2 * DAY_MS - 1]
+    assert found["cem0"] == 0
 
 
 def test_rows_stay_whole_and_in_the_order_of_time_and_id(clocked):

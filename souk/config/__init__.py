@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from souk.config.settings import (
     BuildFeatures,
@@ -132,7 +132,7 @@ class DatasetConfig(Section):
 
 # Which sections each step reads. A step that needs to know more takes it from the artifacts of the steps before it.
 STEP_SECTIONS: dict[str, tuple[str, ...]] = {
-    "ingest": ("name", "data", "columns", "ingest", "split"),
+    "ingest": ("name", "data", "columns", "objectives", "ingest", "split"),
     "build_features": ("name", "columns", "objectives", "repeat", "split", "build_features"),
     "train_two_tower": ("train_two_tower",),
     "load_index": ("load_index",),
@@ -143,7 +143,10 @@ STEP_SECTIONS: dict[str, tuple[str, ...]] = {
 }
 
 # Where a step reads not all of a section, the keys that it does.
-STEP_KEYS: dict[tuple[str, str], set[str]] = {("ingest", "split"): {"protocol"}}
+STEP_KEYS: dict[tuple[str, str], set[str]] = {
+    ("ingest", "split"): {"protocol"},
+    ("ingest", "objectives"): {"engaged"},  # what leave-last-out counts
+}
 
 
 def parse_step_config(step: str, text: str) -> Any:
@@ -151,10 +154,7 @@ def parse_step_config(step: str, text: str) -> Any:
     fields = {name: DatasetConfig.model_fields[name] for name in STEP_SECTIONS[step]}
     values: Mapping[str, Any] = json.loads(text)
     parsed = {
-        name: field.annotation.model_validate(values[name])
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        else values[name]
-        for name, field in fields.items()
+        name: _section(field.annotation, values[name], STEP_KEYS.get((step, name))) for name, field in fields.items()
     }
     return _Sections(**parsed)
 
@@ -164,6 +164,16 @@ def with_value(text: str, section: str, key: str, value: Any) -> str:
     values = json.loads(text)
     values[section][key] = value
     return json.dumps(values, sort_keys=True, ensure_ascii=False)
+
+
+def _section(kind: Any, value: Any, keys: set[str] | None) -> Any:
+    """A section, or an object with those of its `keys` alone."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return value
+    if keys is None:
+        return kind.model_validate(value)
+    kinds: dict[str, Any] = {key: kind.model_fields[key].annotation for key in keys}
+    return _Sections(**{key: TypeAdapter(each).validate_python(value[key]) for key, each in kinds.items()})
 
 
 class _Sections:

@@ -53,7 +53,11 @@ class CountPairs(beam.DoFn):
         events = events.sort_by([(name, "ascending") for name in ("user_id", "timestamp", "event_id")])
         users = events["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
         items = pc.index_in(events["item_id"].combine_chunks(), value_set=self._ids).to_numpy().astype(np.int64)
-        times, votes, ends = events["timestamp"].to_numpy(), engaging_rows(events, self.spec), self.windows.ends
+        times, votes, ends = (
+            events["timestamp"].to_numpy(),
+            engaging_rows(events, self.spec.objectives.engaged),
+            self.windows.ends,
+        )
         size = len(self._ids)
         keys, sums = pair_sums(users.astype(np.int64), items, times, votes, ends, size, self._half)
         yield from packed(keys, sums, size, len(ends))
@@ -119,7 +123,7 @@ def _engagements(path: Path, ids: Any, spec: FeatureSpec) -> tuple[np.ndarray, n
     items, times = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     for batch in pq.ParquetFile(path).iter_batches(columns=columns):
         table = pa.table(batch)
-        table = table.filter(pa.array(engaging_rows(table, spec)))
+        table = table.filter(pa.array(engaging_rows(table, spec.objectives.engaged)))
         places = pc.index_in(table["item_id"].combine_chunks(), value_set=ids)
         items.append(places.to_numpy(zero_copy_only=False).astype(np.int32))
         times.append(table["timestamp"].to_numpy())

@@ -16,7 +16,7 @@ LENGTHS = (32, 64, 128)
 SHARE = 75  # percent of the users whose whole history is to fit
 
 
-def history_length(events: str | Path, spec: FeatureSpec) -> int:
+def history_length(events: str | Path, spec: FeatureSpec, before: int) -> int:
     """The smallest of LENGTHS above the events of SHARE percent of the users (one less is seen), or the largest.
 
     Powers of two, so that a data set that grows keeps its length, and with it its features, most of the time.
@@ -24,11 +24,13 @@ def history_length(events: str | Path, spec: FeatureSpec) -> int:
     Args:
         events: the accepted events, a Parquet file.
         spec: says which event types make a history.
+        before: UTC epoch milliseconds, the start of validation: later events may not choose.
     """
     kinds = pa.array([str(kind) for kind in spec.history_events])
     counts: Counter[str] = Counter()
-    for batch in pq.ParquetFile(events).iter_batches(columns=["user_id", "event_type"]):
-        users = batch["user_id"].filter(pc.is_in(batch["event_type"], kinds))
+    for batch in pq.ParquetFile(events).iter_batches(columns=["user_id", "event_type", "timestamp"]):
+        early = pc.less(batch["timestamp"], before)
+        users = batch["user_id"].filter(pc.and_(early, pc.is_in(batch["event_type"], kinds)))
         counts.update({row["values"]: row["counts"] for row in pc.value_counts(users).to_pylist()})
     wanted = np.percentile([*counts.values()], SHARE) if counts else 0
     return next((length for length in LENGTHS if length > wanted), LENGTHS[-1])

@@ -57,9 +57,8 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     return Label(int(kept and positive(objective, event.value, event.dwell_seconds)), deadline)
 
 
-def engaging_rows(events: pa.Table, spec: FeatureSpec) -> np.ndarray:
-    """`souk.state.engaging` of each row of an events table, `[rows]` bool."""
-    objective = spec.objectives.engaged
+def engaging_rows(events: pa.Table, objective: Objective) -> np.ndarray:
+    """`souk.state.engaging` of each row of an events table, `[rows]` bool, by `objectives.engaged`."""
     found: np.ndarray = np.isin(events["event_type"].to_numpy(), [str(kind) for kind in objective.events])
     for column, least in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):
         if least is not None:

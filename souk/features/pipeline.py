@@ -113,7 +113,7 @@ def find_windows(events: Path, spec: FeatureSpec, split: Split) -> Windows:
         events, columns=[n for n in names if n in ("event_type", "timestamp", "value", "dwell_seconds")]
     )
     last = pc.max(rows["timestamp"]).as_py() or 0
-    rows = rows.filter(pa.array(engaging_rows(rows, spec)))
+    rows = rows.filter(pa.array(engaging_rows(rows, spec.objectives.engaged)))
     return split_windows(rows["timestamp"].to_numpy().astype(np.int64), last, split)
 
 

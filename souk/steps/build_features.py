@@ -9,7 +9,7 @@ from pathlib import Path
 from souk.config import parse_step_config
 from souk.features.history import history_length
 from souk.features.impressions import write_impressions
-from souk.features.pipeline import Runner, build
+from souk.features.pipeline import Runner, build, find_windows
 from souk.features.windows import read_windows
 from souk.progress import report
 from souk.spec import FeatureSpec
@@ -36,7 +36,8 @@ def build_features(
     sections = parse_step_config("build_features", config)
     spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
     if sections.build_features.history_length == "auto":
-        length = history_length(Path(tables) / "events.parquet", spec)
+        events = Path(tables) / "events.parquet"
+        length = history_length(events, spec, find_windows(events, spec, sections.split).validation_start)
         spec = replace(spec, build=spec.build.model_copy(update={"history_length": length}))
         report(f"history length: {length} events")
     started = time.monotonic()

@@ -8,12 +8,14 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow.compute as pc
 
 from souk.config import Source, parse_step_config
 from souk.errors import SoukError
+from souk.features.labels import engaging_rows
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.mapping import TableSource
 from souk.ingest.outliers import check_override_names
@@ -81,7 +83,8 @@ def ingest(
         withdraw = sections.ingest.items_without_events == "unavailable"
         rows = _write(checked, content, withdraw, Path(tables))
         if sections.split.protocol == "leave_last_out":
-            leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet")
+            targets = partial(engaging_rows, objective=sections.objectives.engaged)
+            leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet", targets)
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
     return _metrics(checked, found, rows)
 
