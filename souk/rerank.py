@@ -1,23 +1,24 @@
 """Re-ranking: the ranker's order, bent for the slate as a whole. One definition, for serving and evaluation.
 
-Places are filled one after the other, each with the candidate of highest
+Items are chosen one after the other, each time the candidate of highest
 
-    (1 - d) · (log score - p · log(1 + engagements)) + d · log(what it adds)
+    (1 - d) · (log score - log(1 + p · popularity)) + d · log(what it adds)
 
 among those that the rules leave. d is `diversity`: what an item adds is the squared distance of its vector from the
 space of those chosen before it, so that this is the greedy search for the slate of greatest probability under a
 determinantal point process whose kernel has the scores as quality and the vectors' products as likeness (Chen, Zhang
-and Zhou 2018, Fast Greedy MAP Inference, equations 8 to 10). p is `popularity`, the exponent of an inverse propensity.
-Logarithms make both strengths independent of the scale of the scores.
+and Zhou 2018, Fast Greedy MAP Inference, equations 8 to 10). p is `popularity`; an item's own is its engagements over
+those of the item at the edge of the most popular 1%. Logarithms make both strengths independent of the scale of the
+scores.
 
-The first k places are the same whatever is asked for, so a rule holds for each slate of at most `slate` places. What
-comes after these is in the order of the scores.
+What is chosen stands in the ranker's order, and so does the rest behind it: which items are shown costs less than
+where they stand (docs/models.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from souk.spec import Entity, FeatureSpec
 TINY = 1e-30  # of a score: below it, all are the same
 SAME = 1e-6  # of a squared distance: an item that is as good as another one
 DIGITS = 5  # of what is compared: equal items are equal on every machine, and stay in the ranker's order
+POPULAR = 0.01  # the share of the catalogue that counts as most popular
 CONTROLS = ("diversity", "caps", "new_items", "popularity")
 
 
@@ -42,12 +44,14 @@ class Reranker:
     Args:
         rules: what is asked for.
         items: vectors, engagements and ages, by position.
+        edge: the engagements of the item at the edge of the most popular 1% of the release.
         values: `[items, caps]` int64, the value of each capped column as a number; -1 where an item has none.
         numbers: of each capped column, the number of each value.
     """
 
     rules: Rerank
     items: ItemTable
+    edge: float
     values: np.ndarray
     numbers: tuple[Mapping[str, int], ...] = ()
 
@@ -59,7 +63,10 @@ class Reranker:
             SoukError: a capped column is none of the table.
         """
         values, numbers = _capped(rules, table, spec, [{} for _ in rules.caps])
-        return cls(rules, items, values, numbers)
+        available = table["available"].to_numpy(zero_copy_only=False).astype(bool)
+        engagements = np.sort(np.expm1(items.counters[available, 0].astype(np.float64)))[::-1]
+        edge = engagements[max(1, round(POPULAR * len(engagements))) - 1] if len(engagements) else 0.0
+        return cls(rules, items, max(1.0, float(edge)), values, numbers)
 
     def with_items(self, items: ItemTable, table: pa.Table, where: np.ndarray, spec: FeatureSpec) -> Reranker:
         """The same rules over a catalogue with other rows.
@@ -74,7 +81,7 @@ class Reranker:
         values = np.full((len(items.vectors), len(self.rules.caps)), -1, np.int64)
         values[: len(self.values)] = self.values
         values[where] = new
-        return Reranker(self.rules, items, values, numbers)
+        return replace(self, items=items, values=values, numbers=numbers)
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -88,41 +95,47 @@ class Reranker:
         new = self.rules.new_items if control == "new_items" else self.rules.new_items.model_copy(update={"share": 0.0})
         rules = self.rules.model_copy(update=off | {"new_items": new})  # what is new stays what it is
         kept = len(rules.caps)
-        return Reranker(rules, self.items, self.values[:, :kept], self.numbers[:kept])
+        return replace(self, rules=rules, values=self.values[:, :kept], numbers=self.numbers[:kept])
 
-    def order(self, positions: np.ndarray, scores: np.ndarray, time: int) -> np.ndarray:
+    def order(self, positions: np.ndarray, scores: np.ndarray, time: int, k: int) -> np.ndarray:
         """The new order of ranked candidates, `[C]` int64 indices.
 
         Args:
             positions: `[C]` by position in the item table, each once, best first.
             scores: `[C]`, not negative, falling.
             time: of the request, UTC epoch milliseconds: who is new.
+            k: how many are shown.
         """
-        if not self.controls or not len(positions):
+        if not self.controls:
             return np.arange(len(positions))
-        worth = np.log(np.maximum(scores.astype(np.float64), TINY))
-        worth = np.round(worth - self.rules.popularity * self.items.counters[positions, 0], DIGITS)
-        first = np.fromiter(self._places(positions, worth, time), np.int64)
-        rest = np.delete(np.arange(len(positions)), first)
-        return np.concatenate([first, rest[np.argsort(-worth[rest], kind="stable")]])
+        shown = np.zeros(len(positions), bool)
+        shown[self.chosen(positions, scores, time, k)] = True
+        return np.concatenate([np.flatnonzero(shown), np.flatnonzero(~shown)])
 
-    def _places(self, pool: np.ndarray, worth: np.ndarray, time: int) -> Iterator[int]:
-        """The places of the slate, one after the other: indices into `pool`."""
-        strength, places = self.rules.diversity, min(self.rules.slate, len(pool))
-        left, gain = np.ones(len(pool), bool), worth
-        caps = _Caps(self.values[pool], tuple(self.rules.caps.values()))
-        floor = _Floor(self.new(pool, time), self.rules.new_items.share)
-        added = _Added(self.items.vectors[pool], places) if strength else None
+    def chosen(self, positions: np.ndarray, scores: np.ndarray, time: int, k: int) -> list[int]:
+        """What `order` shows, in the order in which it was chosen: of `k`, at most `slate`."""
+        strength, places = self.rules.diversity, min(k, self.rules.slate, len(positions))
+        worth = np.log(np.maximum(scores.astype(np.float64), TINY))
+        worth = gain = np.round(worth - np.log1p(self.rules.popularity * self.popularity(positions)), DIGITS)
+        left, found = np.ones(len(positions), bool), list[int]()
+        caps = _Caps(self.values[positions], tuple(self.rules.caps.values()))
+        floor = _Floor(self.new(positions, time), self.rules.new_items.share)
+        added = _Added(self.items.vectors[positions], places) if strength else None
         for _ in range(places):
             if added:
                 gain = np.round((1 - strength) * worth + strength * np.log(added.squared), DIGITS)
-            chosen = int(np.argmax(np.where(floor.narrowed(caps.narrowed(left)), gain, -np.inf)))
-            yield chosen
-            left[chosen] = False
-            caps.take(chosen)
-            floor.take(chosen)
+            best = int(np.argmax(np.where(floor.narrowed(caps.narrowed(left)), gain, -np.inf)))
+            found.append(best)
+            left[best] = False
+            caps.take(best)
+            floor.take(best)
             if added:
-                added.take(chosen)
+                added.take(best)
+        return found
+
+    def popularity(self, positions: np.ndarray) -> np.ndarray:
+        """The engagements of items `[C]` over those at the edge."""
+        return np.asarray(np.expm1(self.items.counters[positions, 0].astype(np.float64)) / self.edge)
 
     def new(self, positions: np.ndarray, time: int) -> np.ndarray:
         """Which of the items `[C]` are new at `time`."""

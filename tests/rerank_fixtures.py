@@ -1,13 +1,27 @@
 """Items of which a re-ranking needs to know: their vectors, engagements and ages."""
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pyarrow as pa
+
+from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat, Rerank
 from souk.items import ItemTable
+from souk.rerank import Reranker
 from souk.schema import DAY_MS
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
+from souk.spec import FeatureSpec
 
 NOW = 1_000 * DAY_MS
+CLICKED = Objective(events=("click",))
+SPEC = FeatureSpec(
+    dataset="shop",
+    columns=Columns(items={"category": "path", "seller_id": "categorical"}),
+    objectives=Objectives(engaged=CLICKED, satisfied=CLICKED),
+    repeat=Repeat(),
+    build=BuildFeatures(history_length=8),
+)
 
 
 def shop(vectors, events=None, ages=None, now=NOW):
@@ -21,3 +35,11 @@ def shop(vectors, events=None, ages=None, now=NOW):
     return ItemTable(
         {}, vectors, counters, now - age * DAY_MS, none, none[:0], SparseRows.empty(count), Segments.empty()
     )
+
+
+def reranker(items, rules, values=None):
+    """Of the shop's items, with the values of the capped columns as numbers, one column after the other."""
+    count = len(items.vectors)
+    plain = Reranker.of(Rerank(), items, pa.table({"available": np.ones(count, bool)}), SPEC)
+    columns = np.zeros((count, 0), np.int64) if values is None else np.array(values).reshape(-1, count).T
+    return replace(plain, rules=rules if isinstance(rules, Rerank) else Rerank(**rules), values=columns)

@@ -5,15 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from souk.config import Rerank
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import TOP
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.reranking import Alternatives
 from souk.evaluation.stages import attribution
-from souk.rerank import Reranker
 from tests.evaluation_fixtures import START, shop_setting
-from tests.rerank_fixtures import shop
+from tests.rerank_fixtures import reranker, shop
 
 SCORES = np.linspace(0.9, 0.5, 20).astype(np.float32)
 
@@ -25,10 +23,10 @@ def setting(tmp_path_factory):
 
 def served(items, rules, candidates):
     """A reranker of the shop's items, and the ranking of one request whose ranker keeps the order of `candidates`."""
-    reranker, scores = Reranker(Rerank(**rules), items, np.zeros((20, 0), np.int64)), SCORES[: len(candidates)]
+    made, scores = reranker(items, rules), SCORES[: len(candidates)]
     ranked = np.arange(len(candidates))
-    order = reranker.order(candidates, scores, START)
-    return reranker, SimpleNamespace(
+    order = made.order(candidates, scores, START, TOP)
+    return made, SimpleNamespace(
         candidates=SimpleNamespace(positions=candidates), ranked=ranked, scores=scores, order=order
     )
 
@@ -41,8 +39,8 @@ def test_each_control_is_priced_alone_and_with_the_others(setting):
     """i03 and i05 are taken by ten users each, i19 by five; it is new, and i00 sells most."""
     items = shop(np.eye(20), events=[500] + [0] * 19, ages=[400] * 19 + [1], now=START)
     rules = {"popularity": 5.0, "new_items": {"share": 0.1}}
-    reranker, ranking = served(items, rules, np.array([0, 3, *range(6, 14), 5, 19]))
-    alternatives, queries = Alternatives.of(reranker), queries_of(setting)
+    made, ranking = served(items, rules, np.array([0, 3, *range(6, 14), 5, 19]))
+    alternatives, queries = Alternatives.of(made), queries_of(setting)
     assert list(alternatives.rerankers) == ["none", "new_items", "popularity", "all"]
     for _ in queries:
         alternatives.add(ranking, START, np.array([0, 3, *range(6, 14), 5, 19]))
@@ -62,8 +60,8 @@ def test_each_control_is_priced_alone_and_with_the_others(setting):
 
 
 def test_nothing_is_told_where_nothing_is_re_ranked(setting):
-    reranker, ranking = served(shop(np.eye(20)), {}, np.arange(12))
-    alternatives = Alternatives.of(reranker)
+    made, ranking = served(shop(np.eye(20)), {}, np.arange(12))
+    alternatives = Alternatives.of(made)
     alternatives.add(ranking, START, np.arange(12))
     assert alternatives.price(queries_of(setting), setting.catalogue, setting.content, 100) == {}
 

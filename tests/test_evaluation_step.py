@@ -14,7 +14,7 @@ import pytest
 
 from souk.config import Deploy, Evaluate
 from souk.errors import SoukError
-from souk.evaluation.protocol import rank_all
+from souk.evaluation.protocol import TOP, rank_all
 from souk.evaluation.queries import read_window, rolling_queries
 from souk.release.bundle import Bundle
 from souk.release.manifest import write_manifest
@@ -204,24 +204,26 @@ def test_what_is_judged_is_what_is_served(scored):
     """A bundle that re-ranks: the evaluation's first items are the slate's; the ranker's own order is kept."""
     from souk.evaluation.twins import Slates, Towers
 
-    queries, catalogue, towers, plain = scored
-    bundle = replace(towers.bundle, settings=replace(towers.bundle.settings, rerank={"diversity": 0.9}))
-    slates = Slates("slate", Towers("two_tower", bundle, catalogue, bundle.spec).load()).load()
-    requests = [Request(q.user_id, 8, q.timestamp, state=q.state, context=q.context) for q in queries]
+    queries, catalogue, towers, _ = scored
+    many = replace(towers.bundle.settings, candidates=20)
+    bundles = [replace(towers.bundle, settings=replace(many, rerank=rules)) for rules in ({}, {"diversity": 0.9})]
+    plain, slates = (
+        Slates("slate", Towers("two_tower", bundle, catalogue, bundle.spec).load()).load() for bundle in bundles
+    )
+    requests = [Request(q.user_id, TOP, q.timestamp, state=q.state, context=q.context) for q in queries]
     served = slates._recommender.recommend(requests)
-    before = plain.score(queries)
-    moved = 0
-    for row, (query, scores, slate) in enumerate(zip(queries, slates.score(queries), served, strict=True)):
-        shown = [catalogue.ids[place] for place in order(scores, query, catalogue)[:8]]
-        by_ranker = order(before[row], query, catalogue)[:8]
+    moved, scores, before = 0, slates.score(queries), plain.score(queries)
+    for row, (query, slate) in enumerate(zip(queries, served, strict=True)):
+        shown = [catalogue.ids[place] for place in order(scores[row], query, catalogue)[:TOP]]
+        by_ranker = order(before[row], query, catalogue)[:20]
         assert shown == [item.item_id for item in slate.items]
         assert [catalogue.ids[place] for place in slates.alternatives.tops["diversity"][row]] == shown
-        assert slates.alternatives.tops["none"][row].tolist() == by_ranker
+        assert slates.alternatives.tops["none"][row].tolist() == by_ranker[:TOP]
         assert slates.observed.ranked[row].tolist() == [
             by_ranker.index(t) + 1.0 if t in by_ranker else np.inf for t in query.targets
         ]
-        moved += shown != [catalogue.ids[place] for place in by_ranker]
-    assert moved == len(queries)
+        moved += shown != [catalogue.ids[place] for place in by_ranker[:TOP]]
+    assert moved and plain.alternatives.tops == {}
 
 
 def test_towers_are_asked_once_for_the_slate_and_for_themselves(scored):

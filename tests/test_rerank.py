@@ -1,18 +1,15 @@
 """Re-ranking: what each control does by construction, and what none may do."""
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat, Rerank, parse_config
+from souk.config import Rerank, parse_config
 from souk.errors import SoukError
 from souk.rerank import Reranker
-from souk.spec import FeatureSpec
-from tests.rerank_fixtures import NOW, shop
+from tests.rerank_fixtures import NOW, SPEC, reranker, shop
 
 CONFIG = """
 name: shop
@@ -20,20 +17,11 @@ data: {events: {path: e.csv}}
 objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
 columns: {items: {category: path, seller_id: categorical, tags: list, title: text}}
 """
-CLICKED = Objective(events=("click",))
-SPEC = FeatureSpec(
-    dataset="shop",
-    columns=Columns(items={"category": "path", "seller_id": "categorical"}),
-    objectives=Objectives(engaged=CLICKED, satisfied=CLICKED),
-    repeat=Repeat(),
-    build=BuildFeatures(history_length=8),
-)
 
 
 def rerank(items, scores, values=None, **rules):
-    """The new order of items 0, 1, … with falling scores."""
-    columns = np.zeros((len(scores), 0), np.int64) if values is None else np.array(values).T.reshape(len(scores), -1)
-    return Reranker(Rerank(**rules), items, columns).order(np.arange(len(scores)), np.array(scores), NOW).tolist()
+    """What is chosen of items 0, 1, … with falling scores, one after the other."""
+    return reranker(items, rules, values).chosen(np.arange(len(scores)), np.array(scores), NOW, len(scores))
 
 
 def falling(count, ratio=0.9):
@@ -45,8 +33,16 @@ def circle(*degrees):
 
 
 def test_nothing_moves_where_nothing_is_asked_for():
-    assert Reranker(Rerank(), shop(circle(*range(30))), np.zeros((30, 0), np.int64)).controls == ()
-    assert rerank(shop(circle(*range(30))), falling(30)) == list(range(30))
+    plain = reranker(shop(circle(*range(30))), {})
+    assert plain.controls == ()
+    assert plain.order(np.arange(30), falling(30), NOW, 5).tolist() == list(range(30))
+
+
+def test_what_is_chosen_stands_in_the_rankers_order_and_so_does_the_rest():
+    plain = reranker(shop(circle(0, 1, 90, 91, 180)), {"diversity": 0.9, "slate": 3})
+    order = [plain.order(np.arange(5), falling(5), NOW, k).tolist() for k in (1, 2, 3, 5)]
+    assert plain.chosen(np.arange(5), falling(5), NOW, 2) == [0, 2]
+    assert order == [[0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
 
 
 def test_diversity_takes_what_is_different_before_what_is_alike():
@@ -66,7 +62,7 @@ def test_the_slate_is_that_of_greatest_determinant_step_by_step():
     for _ in range(8):
         rest = [n for n in range(40) if n not in chosen]
         chosen.append(max(rest, key=lambda n: np.linalg.slogdet(kernel[np.ix_([*chosen, n], [*chosen, n])])[1]))
-    assert rerank(shop(vectors), scores, diversity=0.4, slate=8)[:8] == chosen
+    assert rerank(shop(vectors), scores, diversity=0.4, slate=8) == chosen
 
 
 def test_a_copy_of_what_is_chosen_comes_last():
@@ -78,13 +74,13 @@ def test_a_copy_of_what_is_chosen_comes_last():
 def test_caps_keep_the_best_of_each_value():
     sellers = [7, 7, 7, 7, 8, 8, 9, -1, -1, -1]
     found = rerank(shop(circle(*range(10))), falling(10), [sellers], caps={"seller_id": 2}, slate=6)
-    assert found == [0, 1, 4, 5, 6, 7, 2, 3, 8, 9], "those without a seller are not capped"
+    assert found == [0, 1, 4, 5, 6, 7], "those without a seller are not capped"
 
 
 def test_two_caps_hold_at_once():
     sellers, kinds = [1, 1, 2, 2, 3, 3], [1, 2, 1, 2, 1, 2]
     found = rerank(shop(circle(*range(6))), falling(6), [sellers, kinds], caps={"s": 1, "k": 1}, slate=2)
-    assert found[:2] == [0, 3]
+    assert found == [0, 3]
 
 
 def test_caps_give_way_where_they_cannot_be_kept():
@@ -107,11 +103,14 @@ def test_a_cap_goes_before_the_share_of_new_items():
     assert rerank(items, falling(6), [[1, 2, 3, 9, 9, 9]], **rules)[:4] == [3, 0, 1, 2]
 
 
-def test_popularity_weighs_by_the_inverse_of_engagements():
-    items = shop(circle(0, 0, 0), events=[99, 9, 0])
-    assert rerank(items, [0.5, 0.2, 0.05], popularity=0.3) == [0, 1, 2]
-    assert rerank(items, [0.5, 0.2, 0.05], popularity=0.4) == [1, 0, 2]
-    assert rerank(items, [0.5, 0.2, 0.05], popularity=0.7) == [2, 1, 0]
+def test_popularity_divides_by_engagements_relative_to_the_edge_of_the_most_popular():
+    """Of 200 items the first two are the most popular 1%: the second is their edge."""
+    items = shop(np.eye(200), events=[4000, 1000, 500, *[0] * 197])
+    scores = [0.5, 0.2, 0.18, 0.1, *[0.01] * 196]
+    assert reranker(items, {}).popularity(np.arange(4)).tolist() == pytest.approx([4, 1, 0.5, 0])
+    assert rerank(items, scores, popularity=0.25)[:4] == [0, 1, 2, 3]  # .25, .16, .16, .1
+    assert rerank(items, scores, popularity=0.5)[:4] == [0, 2, 1, 3]  # .167, .133, .144, .1
+    assert rerank(items, scores, popularity=2.0)[:4] == [3, 2, 1, 0]  # .056, .067, .09, .1
 
 
 @st.composite
@@ -129,45 +128,48 @@ def requests(draw):
         popularity=draw(st.sampled_from([0.0, 0.4])),
         slate=draw(st.integers(1, 25)),
     )
-    return Reranker(rules, items, rng.integers(-1, 4, (count, columns))), rng.permutation(count), scores
+    values = rng.integers(-1, 4, (columns, count))
+    return reranker(items, rules, values), rng.permutation(count), scores, draw(st.integers(1, 45))
 
 
 @settings(max_examples=150, deadline=None)
 @given(requests())
 def test_whatever_is_asked_for(request):
-    """Nothing is lost or twice; rules hold for each slate as far as the candidates allow; the same always comes out."""
-    reranker, positions, scores = request
-    order = reranker.order(positions, scores, NOW)
+    """Nothing is lost or twice; rules hold as far as the candidates allow; the same always comes out."""
+    made, positions, scores, k = request
+    order, chosen = made.order(positions, scores, NOW, k), made.chosen(positions, scores, NOW, k)
     assert sorted(order.tolist()) == list(range(len(positions)))
-    assert reranker.order(positions, scores, NOW).tolist() == order.tolist()
-    places = min(reranker.rules.slate, len(order))
-    values, new = reranker.values[positions], reranker.new(positions, NOW)
-    for place in range(places):
-        before, here, rest = order[:place], order[place], order[place:]
-        over = np.zeros(len(order), int)
-        for column, most in enumerate(reranker.rules.caps.values()):
+    assert made.order(positions, scores, NOW, k).tolist() == order.tolist()
+    assert len(set(chosen)) == len(chosen) == min(k, made.rules.slate, len(positions))
+    if made.controls:
+        assert order.tolist() == sorted(chosen) + sorted(set(range(len(positions))) - set(chosen))
+    values, new = made.values[positions], made.new(positions, NOW)
+    for place, here in enumerate(chosen):
+        before, rest = chosen[:place], np.setdiff1d(np.arange(len(positions)), chosen[:place])
+        over = np.zeros(len(positions), int)
+        for column, most in enumerate(made.rules.caps.values()):
             counts = np.array([(values[before, column] == value).sum() for value in values[:, column]])
             over += (values[:, column] >= 0) & (counts >= most)
         assert over[here] == over[rest].min(), "a cap was broken by an item while another one kept it"
-        due = int(reranker.rules.new_items.share * (place + 1) + 1e-9)
+        due = int(made.rules.new_items.share * (place + 1) + 1e-9)
         able = rest[(over[rest] == over[rest].min()) & new[rest]]
         assert new[before].sum() >= due or new[here] or not len(able), "a new item that the caps allow was passed over"
-    shorter = replace(reranker, rules=reranker.rules.model_copy(update={"slate": max(1, places - 1)}))
-    assert shorter.order(positions, scores, NOW)[: places - 1].tolist() == order[: places - 1].tolist()
+    assert made.chosen(positions, scores, NOW, max(1, k - 1))[: k - 1] == chosen[: k - 1]
 
 
 @settings(max_examples=50, deadline=None)
 @given(requests())
 def test_the_scale_of_the_scores_does_not_matter(request):
-    reranker, positions, scores = request
-    scores = np.maximum(scores, 0.1).astype(np.float64)
-    found = [reranker.order(positions, scale * scores, NOW).tolist() for scale in (1.0, 2.0**-10)]
-    assert len(set(found[0][: reranker.rules.slate]) & set(found[1])) == len(found[0][: reranker.rules.slate])
+    """But where it stops being a number: nothing is below TINY, and rounding may take one of two equals."""
+    made, positions, scores, k = request
+    apart = np.cumsum(np.full(len(scores), 0.37))[::-1]
+    found = [made.order(positions, scale * apart, NOW, k).tolist() for scale in (1.0, 2.0**-20)]
+    assert found[0] == found[1]
 
 
 def test_a_control_alone_leaves_the_others_out():
     rules = Rerank(diversity=0.3, caps={"c": 2}, new_items={"days": 7, "share": 0.1}, popularity=0.2, slate=9)
-    whole = Reranker(rules, shop(circle(*range(5))), np.zeros((5, 1), np.int64))
+    whole = reranker(shop(circle(*range(5))), rules, np.zeros((1, 5), np.int64))
     assert whole.controls == ("diversity", "caps", "new_items", "popularity")
     for control in whole.controls:
         alone = whole.alone(control)
@@ -179,7 +181,7 @@ def test_a_control_alone_leaves_the_others_out():
 def test_capped_columns_are_read_from_the_item_table():
     table = pa.table(
         {
-            "item_id": ["a", "b", "c", "d"],
+            "available": [True] * 4,
             "item_category": [["toys", "toys/cars"], ["toys", "toys/dolls"], ["food"], []],
             "item_seller_id": ["s1", "", "s1", "s2"],
         }

@@ -11,8 +11,8 @@ from souk.evaluation.content import Content, diversity
 from souk.evaluation.protocol import Ranking, Users
 from souk.evaluation.queries import Catalogue, Query
 from souk.metrics import Floats, Ints, coverage, gini
+from souk.rerank import POPULAR
 
-POPULAR = 0.01  # the share of the catalogue that counts as most popular
 PERCENT = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 BY_QUERY = ("popularity@10", "novelty@10", "diversity@10", "top1_share@10")
 

@@ -54,7 +54,7 @@ class Alternatives:
         ranked = ranking.ranked
         positions, scores = ranking.candidates.positions[ranked], ranking.scores[ranked]
         for name, reranker in self.rerankers.items():
-            order = reranker.order(positions, scores, time)
+            order = reranker.order(positions, scores, time, TOP)
             first = order[places[ranked[order]] >= 0][:TOP]
             self.tops.setdefault(name, []).append(places[ranked[first]])
             new = reranker.new(positions[first], time)

@@ -9,6 +9,7 @@ import numpy as np
 from souk.errors import SoukError
 from souk.evaluation.cost import Cost, bytes_of
 from souk.evaluation.observed import Observed
+from souk.evaluation.protocol import TOP
 from souk.evaluation.queries import Catalogue, Query, in_spec
 from souk.evaluation.reranking import Alternatives
 from souk.metrics import Floats
@@ -116,7 +117,7 @@ class Slates:
         requests = [
             Request(
                 user_id=query.user_id,
-                k=1,
+                k=TOP,
                 timestamp=query.timestamp,
                 context={name: value for name, value in query.context.items() if value is not None},
                 state=self._towers.state(query),

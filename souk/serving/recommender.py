@@ -179,7 +179,7 @@ class Recommender:
         return [
             Ranking(
                 candidates=candidates[row],
-                **self._orders(request.timestamp, candidates[row], heads[row]),
+                **self._orders(request, candidates[row], heads[row]),
                 heads=heads[row],
                 excluded=excluded[row],
                 state=states[row],
@@ -323,11 +323,13 @@ class Recommender:
             {head: parts[row] for head, parts in split.items()} if counts[row] else {} for row in range(len(queries))
         ]
 
-    def _orders(self, time: int, candidates: Candidates, heads: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _orders(
+        self, request: Request, candidates: Candidates, heads: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """By the weighted product of the heads, ties, and all without heads, as merged; and re-ranked."""
         scores = (1 / np.arange(1, len(candidates.positions) + 1)).astype(np.float32)
         if heads:
             scores = np.prod([values ** self.settings.weights.get(head, 1.0) for head, values in heads.items()], axis=0)
         ranked = np.argsort(-scores, kind="stable")
-        order = ranked[self.reranker.order(candidates.positions[ranked], scores[ranked], time)]
-        return {"scores": scores, "ranked": ranked, "order": order}
+        order = self.reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
+        return {"scores": scores, "ranked": ranked, "order": ranked[order]}

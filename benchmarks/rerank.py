@@ -1,0 +1,167 @@
+"""What a control of re-ranking costs and brings, and how popular what is shown is.
+
+    python -m benchmarks.rerank CONFIG FEATURES TOWERS RANKER [KEY=VALUE,...]
+
+The users that the ranker held out of the validation window, on the candidates that it was trained on; the test window
+is not read. FEATURES, TOWERS and RANKER are folders of `build_features`, `train_two_tower` and `train_ranker`, of the
+twin of CONFIG. Each KEY=VALUE,VALUE,... is a key of `rerank` and the values to try, one after the other:
+`popularity=0.5,1 diversity=0.1`. The first row is the order of the ranker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+
+from benchmarks.__main__ import table
+from souk.config import Rerank, TrainRanker, load_config
+from souk.features.transform import load_transform
+from souk.features.windows import read_windows
+from souk.items import ItemTable
+from souk.metrics import bootstrap, coverage
+from souk.models.calibration import Calibration
+from souk.models.fit_ranker import split_users
+from souk.models.inputs import read_transformed
+from souk.models.rank_examples import RankExamples, read_rank_examples
+from souk.models.rank_lists import rank_lists
+from souk.models.rank_scoring import new_ranker, scoring, spread_of
+from souk.models.ranker import Ranker
+from souk.models.sequences import Sequences as Rows
+from souk.models.sequences import read_catalogue
+from souk.models.towers import TowerShape
+from souk.models.weights import load_weights
+from souk.rerank import POPULAR, Reranker
+from souk.spec import Entity, read_spec
+
+TOP = 10
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The candidates of held-out moments, best first by the ranker.
+
+    Args:
+        reranker: of the items, without a rule.
+        popular: `[items]` bool, the most popular 1% of the available.
+        available: how many items are.
+        positions, scores, taken: of each moment, `[C]`.
+        best: the greatest DCG of each moment.
+        time: of the window, UTC epoch milliseconds.
+    """
+
+    reranker: Reranker
+    popular: np.ndarray
+    available: int
+    positions: list[np.ndarray]
+    scores: list[np.ndarray]
+    taken: list[np.ndarray]
+    best: np.ndarray
+    time: int
+
+    def measure(self, rules: Rerank) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Per moment NDCG@10, the share of the most popular, diversity by the vectors; and the coverage."""
+        reranker = replace(self.reranker, rules=rules)
+        tops, gains, apart = [], [], []
+        for positions, scores, taken in zip(self.positions, self.scores, self.taken, strict=True):
+            order = reranker.order(positions, scores, self.time, TOP)[:TOP]
+            tops.append(positions[order])
+            gains.append((taken[order] / np.log2(2 + np.arange(len(order)))).sum())
+            vectors = reranker.items.vectors[tops[-1]]
+            pairs = max(1, len(order) * (len(order) - 1))
+            apart.append(1 - ((vectors @ vectors.T).sum() - len(order)) / pairs)
+        shares = np.array([self.popular[top].mean() for top in tops])
+        return np.array(gains) / self.best, shares, np.array(apart), coverage(np.concatenate(tops), self.available)
+
+
+def main() -> None:
+    """Reads the arguments, reorders and prints."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rerank", description=(__doc__ or "").split(":")[0])
+    parser.add_argument("config", type=Path)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("towers", type=Path)
+    parser.add_argument("ranker", type=Path)
+    parser.add_argument("keys", nargs="*", metavar="KEY=VALUE,...")
+    given = parser.parse_args()
+    lists = read_lists(load_config(given.config).train_ranker, given.features, given.towers, given.ranker)
+    tried = [{}, *({key: value} for key, values in map(_split, given.keys) for value in values)]
+    print(table(rows(lists, tried)))
+
+
+def _split(text: str) -> tuple[str, Sequence[object]]:
+    key, _, values = text.partition("=")
+    return key, [yaml.safe_load(value) for value in values.split(",")]
+
+
+def rows(lists: Lists, tried: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """A row for each setting, with its change from the first, paired."""
+    found: list[dict[str, object]] = []
+    base = np.zeros(0)
+    for rules in tried:
+        ndcg, shares, apart, covered = lists.measure(Rerank.model_validate(rules))
+        base = base if len(base) else ndcg
+        change = bootstrap(ndcg - base, 1000, 0)
+        found.append(
+            {
+                "rerank": json.dumps(rules),
+                "ndcg@10": f"{ndcg.mean():.4f}",
+                "change": f"{change.mean / base.mean():+.1%}",
+                "low": f"{change.low / base.mean():+.1%}",
+                "high": f"{change.high / base.mean():+.1%}",
+                "top 1%": f"{shares.mean():.4f}",
+                "coverage": f"{covered:.3f}",
+                "diversity": f"{apart.mean():.3f}",
+            }
+        )
+    return found
+
+
+def read_lists(config: TrainRanker, features: Path, towers: Path, ranker: Path) -> Lists:
+    """The ranker's word on the candidates of the users that it held out."""
+    record = json.loads((ranker / "training.json").read_text(encoding="utf-8"))
+    spec, windows = read_spec(features / "spec.json"), read_windows(features / "windows.json")
+    transforms = {str(entity): load_transform(features, entity) for entity in Entity}
+    catalogue = read_catalogue(features, spec, transforms["item"])
+    sequences = Rows.open(features, spec, transforms, catalogue.ids)
+    items = ItemTable.load(features, "validation_start", np.load(towers / "candidate_vectors.npy"))
+    bounds = windows.validation_start, windows.test_start
+    examples = read_rank_examples(towers / "candidates.parquet", sequences, items, bounds, config.candidates)
+    model = Ranker(TowerShape(read_transformed(features), spec.history_length), config)
+    load_weights(ranker / "weights.npz", new_ranker(model, examples, catalogue))
+    even = np.ones(examples.positions.shape, np.float32)
+    _, held_out = split_users(examples.users, config.seed)
+    moments = held_out[examples.first[held_out]]
+    lists = rank_lists(examples, spread_of(model, examples), even, config.debias)
+    logits = scoring(model, catalogue, record["with_body"])(lists, moments)
+    scores = np.ones(logits["engaged"].shape)
+    for head, weight in record["objectives"].items():
+        scores *= Calibration(**record["calibration"][head]).probability(logits[head]) ** weight
+    orders = [inside[np.argsort(-own[inside], kind="stable")] for inside, own in _inside(examples, moments, scores)]
+    table = pq.read_table(features / "items.parquet")
+    available = np.flatnonzero(table["available"].to_numpy(zero_copy_only=False))
+    popular = available[np.argsort(-items.counters[available, 0], kind="stable")]
+    taken = np.minimum(examples.taken[moments], TOP)
+    return Lists(
+        reranker=Reranker.of(Rerank(), items, table, spec),
+        popular=np.isin(np.arange(len(table)), popular[: max(1, round(POPULAR * len(popular)))]),
+        available=len(available),
+        positions=[examples.positions[row][order] for row, order in zip(moments, orders, strict=True)],
+        scores=[own[order] for own, order in zip(scores, orders, strict=True)],
+        taken=[examples.chosen[row][order] for row, order in zip(moments, orders, strict=True)],
+        best=np.cumsum(1 / np.log2(2 + np.arange(TOP)))[taken - 1],
+        time=bounds[1],
+    )
+
+
+def _inside(examples: RankExamples, moments: np.ndarray, scores: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    return ((np.flatnonzero(examples.candidate[row]), own) for row, own in zip(moments, scores, strict=True))
+
+
+if __name__ == "__main__":
+    main()
