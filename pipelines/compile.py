@@ -9,9 +9,10 @@ from pathlib import Path
 from kfp import compiler
 
 from pipelines.training import training
+from pipelines.tuning import tuning
 
 COMPILED = Path(__file__).parent / "compiled"
-PIPELINES = {"training": training}
+PIPELINES = {"training": training, "tuning": tuning}
 
 
 def compile_into(folder: Path) -> list[Path]:

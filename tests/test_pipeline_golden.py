@@ -18,11 +18,23 @@ from pipelines.compile import COMPILED, compile_into, stale
 from souk.config import STEP_SECTIONS
 
 STEPS = {*STEP_SECTIONS, "report_run"}
+TUNING = {"ingest", "build_features", "tune_draw", "tune_trial", "tune_choose"}
+TRAINS = ("train_two_tower", "train_ranker", "tune_trial")
 
 
 @pytest.fixture(scope="module")
 def training() -> dict[str, Any]:
     return yaml.safe_load((COMPILED / "training.yaml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def tuning() -> dict[str, Any]:
+    return yaml.safe_load((COMPILED / "tuning.yaml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module", params=["training", "tuning"])
+def pipeline(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return request.getfixturevalue(request.param)
 
 
 def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -38,32 +50,33 @@ def test_compiled_pipelines_are_those_of_the_source() -> None:
 
 
 def test_a_changed_file_is_stale(tmp_path: Path) -> None:
-    [path] = compile_into(tmp_path)
+    path, _ = compile_into(tmp_path)
     path.write_text(path.read_text("utf-8").replace("FnApiRunner", "DirectRunner"), "utf-8")
     assert stale(tmp_path) == ["training.yaml"]
     path.unlink()
     assert stale(tmp_path) == ["training.yaml"]
 
 
-def test_component_file_and_step_have_one_name(training: dict[str, Any]) -> None:
-    found = {step_of(container) for container in containers(training).values()}
+def test_component_file_and_step_have_one_name(training: dict[str, Any], tuning: dict[str, Any]) -> None:
+    trained, tuned = ({step_of(each) for each in containers(spec).values()} for spec in (training, tuning))
     files = {path.stem for path in (COMPILED.parents[1] / "components").glob("*.py")} - {"__init__", "images"}
-    assert found == files == STEPS
+    assert (trained, tuned) == (STEPS, TUNING)
+    assert files == STEPS | TUNING
 
 
-def test_nothing_is_installed_at_run_time_and_no_tag_moves(training: dict[str, Any]) -> None:
-    for label, container in containers(training).items():
+def test_nothing_is_installed_at_run_time_and_no_tag_moves(pipeline: dict[str, Any]) -> None:
+    for label, container in containers(pipeline).items():
         assert "pip install" not in " ".join(container["command"]), label
         assert container["image"].endswith(":dev"), label
         assert container["image"].startswith(image("train").rpartition("train")[0]), label
 
 
-def test_every_task_has_a_place_for_the_code_digest_and_requests(training: dict[str, Any]) -> None:
-    for label, container in containers(training).items():
+def test_every_task_has_a_place_for_the_code_digest_and_requests(pipeline: dict[str, Any]) -> None:
+    for label, container in containers(pipeline).items():
         assert container["env"] == [{"name": "SOUK_CODE", "value": "dev"}], label
         assert container["resources"]["resourceCpuRequest"], label
         assert container["resources"]["resourceMemoryRequest"], label
-        trains = step_of(container).startswith("train_")
+        trains = step_of(container) in TRAINS
         assert ("accelerator" in container["resources"]) == trains, label
 
 
@@ -101,6 +114,17 @@ def test_parameters_carry_every_step_config(training: dict[str, Any]) -> None:
     assert required == {"workspace", "fingerprint", *(f"{step}_config" for step in STEP_SECTIONS)}
 
 
+def test_trials_run_side_by_side_in_two_rounds_and_every_task_is_cached(tuning: dict[str, Any]) -> None:
+    tasks = tuning["root"]["dag"]["tasks"]
+    rounds = [task for task in tasks.values() if "parameterIterator" in task]
+    assert [task["iteratorPolicy"]["parallelismLimit"] for task in rounds] == [2, 2]
+    inner = [tuning["components"][task["componentRef"]["name"]]["dag"]["tasks"] for task in rounds]
+    flat = [task for dag in inner for task in dag.values()]
+    assert {task["taskInfo"]["name"].partition(" ")[0] for task in flat} == {"tune_trial"}
+    plain = [task for task in tasks.values() if "parameterIterator" not in task]
+    assert all(task["cachingOptions"]["enableCache"] for task in (*flat, *plain))
+
+
 def installed_with(wanted: Iterable[str]) -> set[str]:
     """The names of the distributions that come with requirements, as installed here."""
     found: set[str] = set()
@@ -121,13 +145,13 @@ def installed_with(wanted: Iterable[str]) -> set[str]:
     return found
 
 
-def test_each_image_has_what_its_step_imports(training: dict[str, Any]) -> None:
+def test_each_image_has_what_its_step_imports(pipeline: dict[str, Any]) -> None:
     setup = configparser.ConfigParser()
     setup.read(COMPILED.parents[1] / "setup.cfg", encoding="utf-8")
     base = setup["options"]["install_requires"].split() + setup["options.extras_require"]["pipeline"].split()
     graph = grimp.build_graph("souk", include_external_packages=True, cache_dir=None)
     names = packages_distributions()
-    for container in containers(training).values():
+    for container in containers(pipeline).values():
         step, extra = step_of(container), container["image"].rpartition("souk-")[2].removesuffix(":dev")
         modules = {f"souk.steps.{step}", *graph.find_upstream_modules(f"souk.steps.{step}")}
         imported = {top for top in modules if "." not in top and top != "souk"} - sys.stdlib_module_names - {"google"}

@@ -2,7 +2,7 @@
 
 `souk run` and `souk recommend` train and load models: tests/test_pipeline_marketplace.py runs them, and the server.
 `souk submit` is run in tests/test_submit.py, `souk explain` in tests/test_explain_ring.py, `souk evaluate` and
-`souk report` in tests/test_evaluation_cli.py.
+`souk report` in tests/test_evaluation_cli.py, `souk tune` in tests/test_pipeline_tuning.py.
 """
 
 import re
@@ -19,7 +19,7 @@ from tests.release_fixtures import deployed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LOADS_MODELS = {"run", "recommend", "explain", "items", "evaluate", "report", "submit"}
+LOADS_MODELS = {"run", "recommend", "explain", "items", "evaluate", "report", "submit", "tune"}
 RUN_HERE = {"init", "release list", "release show", "release verify", "release diff", "rollback"}
 
 

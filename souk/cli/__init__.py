@@ -15,6 +15,7 @@ from souk.errors import SoukError, of_disk
 COMMANDS = {
     "init": ("souk.cli.init", "write a first config from your own files"),
     "run": ("souk.cli.run", "train, judge and deploy on this machine, through the compiled pipeline"),
+    "tune": ("souk.cli.tune", "search better settings on the validation window, and write them as a config"),
     "submit": ("souk.cli.submit", "send the compiled pipeline to a Kubeflow Pipelines server"),
     "serve": ("souk.cli.serve", "answer recommendation requests over HTTP and gRPC"),
     "recommend": ("souk.cli.recommend", "answer a file of requests"),

@@ -21,6 +21,7 @@ NEEDS = {
     "run": ("pipeline", "preprocess", "train", "index", "deploy"),
     "serve": ("serve",),
     "submit": ("pipeline",),
+    "tune": ("pipeline", "preprocess", "train"),
 }
 
 

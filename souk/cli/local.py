@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import kfp.local
 import yaml
 from kfp import components
-from kfp.local import status, task_dispatcher
+from kfp.local import logging_utils, status, task_dispatcher
 from kfp.local.orchestrator import task_executor
 
 from souk import progress
@@ -74,35 +75,41 @@ class _Hooks:
         self._observer = observer
         self._execute = task_executor.execute_single_task
         self._dispatch = task_dispatcher.run_single_task_implementation
-        self._task, self._ran = "", False
+        self._of = threading.local()  # tasks of a ParallelFor run in threads
 
     def execute(self, **call: Any) -> Any:
-        self._task, self._ran, began = call["task_spec"].task_info.name, False, time.monotonic()
+        self._of.task, self._of.ran, began = call["task_spec"].task_info.name, False, time.monotonic()
         try:
             outputs, outcome = self._execute(**call)
         except Exception as error:  # kfp's own, of what a step gave it
             self._observer.line(f"{progress.FAIL}A fault of Souk, not of yours: {type(error).__name__}: {error}")
             outputs, outcome = {}, status.Status.FAILURE
         good = outcome == status.Status.SUCCESS
-        self._observer.finished(self._task, outputs if good else None, time.monotonic() - began, not self._ran)
+        seconds = time.monotonic() - began
+        self._observer.finished(self._of.task, outputs if good else None, seconds, not self._of.ran)
         return outputs, outcome
 
     def dispatch(self, **call: Any) -> Any:
-        self._ran = True
-        self._observer.started(self._task)
+        self._of.ran = True
+        self._observer.started(self._of.task)
         return self._dispatch(**call)
 
 
 @contextlib.contextmanager
 def _observed(observer: Observer) -> Iterator[None]:
-    """kfp.local has no hook for its tasks, so these two functions are replaced while a pipeline runs."""
+    """kfp.local has no hook for its tasks, so these two functions are replaced while a pipeline runs.
+
+    So is what indents the lines of a task: it changes `print` for all threads, and two tasks leave it changed.
+    """
     execute, dispatch = task_executor.execute_single_task, task_dispatcher.run_single_task_implementation
-    hooks = _Hooks(observer)
+    indented, hooks = logging_utils.indented_print, _Hooks(observer)
     task_executor.execute_single_task, task_dispatcher.run_single_task_implementation = hooks.execute, hooks.dispatch
+    logging_utils.indented_print = contextlib.nullcontext
     try:
         yield
     finally:
         task_executor.execute_single_task, task_dispatcher.run_single_task_implementation = execute, dispatch
+        logging_utils.indented_print = indented
 
 
 @contextlib.contextmanager
@@ -149,14 +156,14 @@ def _root_log(stream: io.TextIOBase) -> Iterator[None]:
 
 
 class _Lines(io.TextIOBase):
-    """A text stream that hands on whole lines, without the indentation that kfp puts before them."""
+    """A text stream that hands on whole lines, those of each thread apart."""
 
     def __init__(self, take: Callable[[str], None]) -> None:
         self._take = take
-        self._rest = ""
+        self._of = threading.local()
 
     def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
+        *lines, self._of.rest = (getattr(self._of, "rest", "") + text).split("\n")
         for line in lines:
-            self._take(line.removeprefix("    "))
+            self._take(line)
         return len(text)

@@ -80,19 +80,24 @@ def hours(text: str) -> float:
 
 
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
-    """What a pipeline run can be told beside its config."""
+    """What a training run can be told beside its config."""
+    add_data(parser)
+    parser.add_argument(
+        "--gate-margin",
+        type=float,
+        metavar="X",
+        help="margin over the champion, instead of the config's; a first release must beat popularity",
+    )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """What a run of any pipeline can be told: its config and data, and how the steps run."""
     parser.add_argument("--config", required=True, metavar="FILE", help="the dataset config (docs/data.md)")
     parser.add_argument(
         "--data", default="", metavar="DIR", help="where relative paths of the config start, instead of data.folder"
     )
     parser.add_argument(
         "--epochs", type=at_least_one, default=0, metavar="N", help="epochs of the towers, instead of the config's"
-    )
-    parser.add_argument(
-        "--gate-margin",
-        type=float,
-        metavar="X",
-        help="margin over the champion, instead of the config's; a first release must beat popularity",
     )
     parser.add_argument(
         "--beam-runner", default="FnApiRunner", metavar="NAME", help="Beam runner (default: %(default)s)"

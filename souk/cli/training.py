@@ -104,15 +104,22 @@ def parameters(options: argparse.Namespace, config: DatasetConfig, workspace: st
         schema: JSON of the schemas to enforce, "" for those of the workspace.
     """
     return {
+        **data_parameters(options, config, workspace, schema),
+        "champion": champion,
+        "gate_margin": "" if options.gate_margin is None else repr(options.gate_margin),
+    }
+
+
+def data_parameters(options: argparse.Namespace, config: DatasetConfig, workspace: str, schema: str) -> Spec:
+    """The arguments of any pipeline that begins with the data; `options` of `souk.cli.options.add_data`."""
+    return {
         "workspace": workspace,
         "fingerprint": _fingerprint(config.data),
         **{f"{step}_config": config.for_step(step) for step in STEP_SECTIONS},
         "schema": schema,
-        "champion": champion,
         "beam_runner": options.beam_runner,
         "beam_options": json.dumps(shlex.split(options.beam_options)) if options.beam_options else "",
         "epochs": options.epochs,
-        "gate_margin": "" if options.gate_margin is None else repr(options.gate_margin),
     }
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tensorflow as tf
 
 from souk.config import TrainRanker, parse_step_config
@@ -29,7 +31,13 @@ from souk.progress import report
 from souk.spec import Entity, read_spec
 
 # By window: the boundary that it starts at and the one that it ends at.
-WINDOWS = {"twin": ("validation_start", "test_start"), "release": ("test_start", "end")}
+WINDOWS = {
+    "twin": ("validation_start", "test_start"),
+    "release": ("test_start", "end"),
+    "trial": ("validation_start", "test_start"),
+}
+LAST_GOOD = "last_good.npz"  # of a fit that diverged
+SLATES = "slates.parquet"  # of a trial: NDCG@10 of the slate of each moment of held-out users
 
 
 def train_ranker(
@@ -39,7 +47,7 @@ def train_ranker(
 
     Args:
         config: `DatasetConfig.for_step("train_ranker")`.
-        window: "twin" or "release".
+        window: "twin", "release", or "trial": a twin that is measured, by moment, and not exported.
         features: the folder of `build_features`.
         towers_of_boundary: the towers folder of the same window, with its candidates.
         ranker: the folder to write.
@@ -79,11 +87,14 @@ def train_ranker(
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
     lists = _lists(model, examples, catalogue, items, settings)
-    fit = fit_ranker(model, lists, catalogue, settings, report, continued=bool(previous))
     out = Path(ranker)
+    fit = fit_ranker(model, lists, catalogue, settings, report, bool(previous), out / LAST_GOOD)
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / "weights.npz", model)
-    ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
+    if window == "trial":
+        pq.write_table(pa.table({"user_id": fit.quality.users, "ndcg@10": fit.quality.slates}), out / SLATES)
+    else:
+        ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
     (out / "training.json").write_text(json.dumps(_record(window, settings, examples, fit), indent=1), encoding="utf-8")
     return fit.metrics
 

@@ -30,7 +30,11 @@ from souk.spec import Entity, read_spec
 from souk.workspace import Workspace
 
 # By window: the boundary that the first fit ends at, and the one that the towers are fitted up to in the end.
-BOUNDARIES = {"twin": ("validation_start", "test_start"), "release": ("test_start", "end")}
+BOUNDARIES = {
+    "twin": ("validation_start", "test_start"),
+    "release": ("test_start", "end"),
+    "trial": ("validation_start", "test_start"),
+}
 
 
 def train_two_tower(
@@ -40,7 +44,8 @@ def train_two_tower(
 
     Args:
         config: `DatasetConfig.for_step("train_two_tower")`.
-        window: "twin" (fitted up to `test_start`) or "release" (continues a twin up to `end`).
+        window: "twin" (fitted up to `test_start`), "release" (continues a twin up to `end`), or "trial" (a twin that
+            stops at the first boundary, with its candidates and without an export).
         epochs: of the first fit; 0 for those of the config.
         workspace: holds the checkpoints, from which a run with the same inputs goes on if it is killed.
         features: the folder of `build_features`.
@@ -84,9 +89,11 @@ def train_two_tower(
         out / "candidates.parquet", features, name, examples, queries, vectors, catalogue, sequences
     )
     report(f"candidates of {len(examples):,} examples: {recall:.1%} of their items among {RETRIEVED}")
-    refresh = settings.learning_rate * settings.refresh_rate
-    history += fit.fit(end, settings.refresh_epochs, refresh, report)
-    _save(out, model, transforms, catalogue, sequences)
+    if window == "trial":
+        end = boundary
+    else:
+        history += fit.fit(end, settings.refresh_epochs, settings.learning_rate * settings.refresh_rate, report)
+        _save(out, model, transforms, catalogue, sequences)
     metrics = {
         "loss": history[-1]["loss"],
         "candidate_recall": recall,

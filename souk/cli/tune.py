@@ -1,0 +1,123 @@
+"""Searches better settings of towers and ranker on the validation window, within a bound, and writes them as a config.
+
+The first of the trials is the config as it is; the test window is not read. Trials that were finished before are
+reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from souk.cli import options
+from souk.cli.view import WIDTH, RunView
+from souk.config import DatasetConfig, load_config, parse_config
+from souk.errors import SoukError
+from souk.workspace import Workspace
+
+AT_ONCE = (1, 2)
+UNTIL = "SOUK_TUNE_UNTIL"  # that of souk.steps.tune_trial
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    options.add_data(parser)
+    parser.add_argument(
+        "--trials", type=options.at_least_one, default=12, metavar="N", help="settings to try (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--parallel", type=int, choices=AT_ONCE, default=2, help="trials at once (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--minutes", type=options.positive, metavar="M", help="no trial but the first goes on after so long"
+    )
+    parser.add_argument("--seed", type=options.at_least_zero, default=17, help="of the draws (default: %(default)s)")
+    parser.add_argument(
+        "--output", default="", metavar="FILE", help="the config to write (default: NAME.tuned.yaml beside the config)"
+    )
+    options.add_workspace(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0 where a trial was chosen, 1 where a step failed."""
+    config = load_config(arguments.config, arguments.data)
+    if arguments.trials < AT_ONCE[-1]:
+        raise SoukError("at least 2 trials, the config as it is and another one", str(arguments.trials), "Raise it.")
+    workspace = Workspace(Path(arguments.workspace).resolve())
+    began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    print(f"{config.name}: {arguments.config}, {arguments.trials} trials", flush=True)
+    with workspace.locked() as lock:
+        log = workspace.runs / f"{started}.log"
+        with log.open("w", encoding="utf-8") as file:
+            view = RunView(sys.stdout, file)
+            _search(arguments, config, workspace, lock, view)
+        print(f"  {'total':<{WIDTH}}{time.monotonic() - began:7.1f} s", flush=True)
+    chosen = view.path("tune_choose", "chosen")
+    if view.failed or chosen is None:
+        print("\n".join(f"  {line}" for line in view.errors), file=sys.stderr)
+        print(
+            f"souk tune: step {', '.join(view.failed) or 'none'} failed. Everything it printed: {log}", file=sys.stderr
+        )
+        return 1
+    _tell(view, workspace, started)
+    values = json.loads(chosen.read_text(encoding="utf-8"))
+    print(f"config    {write_config(Path(arguments.config), arguments.output, values, config.name)}")
+    return 0
+
+
+def _search(
+    arguments: argparse.Namespace, config: DatasetConfig, workspace: Workspace, lock: Path, view: RunView
+) -> None:
+    from souk.cli import training  # kfp takes a second to import
+    from souk.cli.local import run_pipeline
+
+    schema = training.schema_parameter(Path(arguments.config), config.name, workspace)
+    values = training.data_parameters(arguments, config, str(workspace.root), schema)
+    spec = at_once(training.with_code_digests(training.load_pipeline("tuning")), arguments.parallel)
+    wanted = spec["root"]["inputDefinitions"]["parameters"]
+    values = {name: value for name, value in values.items() if name in wanted}
+    values |= {"trials": arguments.trials, "seed": arguments.seed}
+    if arguments.minutes:
+        os.environ[UNTIL] = str(time.time() + 60 * arguments.minutes)
+    try:
+        run_pipeline(spec, values, workspace.runs, lock, view)
+    finally:
+        os.environ.pop(UNTIL, None)
+
+
+def at_once(spec: dict[str, Any], count: int) -> dict[str, Any]:
+    """The pipeline with `count` trials of a round at once."""
+    for task in spec["root"]["dag"]["tasks"].values():
+        if "iteratorPolicy" in task:
+            task["iteratorPolicy"]["parallelismLimit"] = count
+    return spec
+
+
+def _tell(view: RunView, workspace: Workspace, started: str) -> None:
+    summary, page = view.path("tune_choose", "summary"), view.path("tune_choose", "report")
+    if summary and page:
+        print(f"\n{summary.read_text(encoding='utf-8').strip()}\n")
+        workspace.reports.mkdir(parents=True, exist_ok=True)
+        print(f"report    {shutil.copyfile(page, workspace.reports / f'tune-{started}.html')}")
+
+
+def write_config(config: Path, output: str, chosen: Mapping[str, Any], name: str) -> Path:
+    """Writes the config with the chosen settings; relative paths of the data stay where they lead."""
+    from souk.tuning.rewrite import with_settings
+
+    target = Path(output) if output else config.with_name(f"{name}.tuned.yaml")
+    text, settings = config.read_text(encoding="utf-8"), dict(chosen["settings"])
+    folder = parse_config(text).data.folder
+    if target.resolve().parent != config.resolve().parent and "://" not in folder:
+        settings["data.folder"] = str((config.resolve().parent / folder).resolve())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    head = f"# `souk tune`, trial {chosen['number']}: {chosen['verdict']}\n"
+    target.write_text(head + with_settings(text, settings), encoding="utf-8")
+    return target

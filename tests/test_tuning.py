@@ -1,0 +1,180 @@
+"""The search for settings: what is drawn, what is chosen, and the config that is written."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from souk.cli.training import load_pipeline
+from souk.cli.tune import at_once, write_config
+from souk.config import parse_config
+from souk.errors import SoukError
+from souk.steps import tune_trial as step
+from souk.tuning.rewrite import with_settings
+from souk.tuning.space import CHOICES, RANGES, defaults, draw
+from souk.tuning.trials import Trial, choose, read_trial, table
+
+MINIMAL = """name: tiny  # a comment
+data: {events: {path: events.csv}}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+train_two_tower:
+  epochs: 3  # few
+  dim: 16
+"""
+CONFIG = parse_config(MINIMAL).model_dump(mode="json")
+
+
+def trial(number, gains, **more):
+    settings = {name: (values[number % 3]) for name, values in CHOICES.items()}
+    settings |= {name: low + (high - low) * number / 10 for name, (low, high) in RANGES.items()}
+    return Trial(number, settings, gains={f"u{place}": gain for place, gain in enumerate(gains)}, **more)
+
+
+def test_trial_0_is_the_config_and_the_rest_lie_in_the_space():
+    (zero, usual), *others = draw(CONFIG, 12, 5, 1, [])
+    assert (zero, usual) == (0, defaults(CONFIG))
+    assert usual["train_two_tower.dim"] == 16
+    later = draw(CONFIG, 12, 5, 2, [trial(n, [n / 10]) for n in range(1, 6)])
+    assert [number for number, _ in (*others, *later)] == list(range(1, 12))
+    for _, settings in (*others, *later):
+        assert settings.keys() == usual.keys()
+        assert all(settings[name] in (*choices, usual[name]) for name, choices in CHOICES.items())
+        assert all(low <= settings[name] <= high for name, (low, high) in RANGES.items())
+    assert len({json.dumps(settings) for _, settings in (*others, *later)}) == 11
+
+
+def test_the_same_seed_draws_the_same_and_another_one_others():
+    before = [trial(n, [n / 10]) for n in range(6)]
+    for number in (1, 2):
+        assert draw(CONFIG, 12, 5, number, before) == draw(CONFIG, 12, 5, number, before)
+        assert draw(CONFIG, 12, 5, number, before)[1:] != draw(CONFIG, 12, 6, number, before)[1:]
+
+
+def test_the_second_round_goes_where_the_first_did_well():
+    """The score is the temperature's nearness to 0.1: the second round is nearer to it than chance."""
+    name = "train_two_tower.temperature"
+    first = draw(CONFIG, 40, 3, 1, [])
+    told = [Trial(n, s, gains={"u": -abs(float(np.log(s[name] / 0.1)))}) for n, s in first]
+    second = [settings for _, settings in draw(CONFIG, 40, 3, 2, told)]
+    away = [np.mean([abs(np.log(s[name] / 0.1)) for s in some]) for some in ([s for _, s in first[1:]], second)]
+    assert away[1] < 0.7 * away[0]
+
+
+def test_one_trial_alone_is_no_search():
+    with pytest.raises(SoukError, match="at least 2"):
+        draw(CONFIG, 1, 5, 1, [])
+
+
+def test_the_best_on_validation_is_chosen_and_ties_go_to_the_config():
+    low, high = [0.1, 0.2, 0.3] * 10, [0.4, 0.6, 0.5] * 10
+    choice = choose([trial(0, low), trial(1, high), trial(2, low)])
+    assert (choice.best.number, choice.certain) == (1, True)
+    assert choice.gain.mean == pytest.approx(0.3)
+    assert choose([trial(0, low), trial(1, low)]).best.number == 0
+    assert "Nothing was better" in choose([trial(0, low), trial(1, low)]).verdict
+
+
+def test_a_gain_that_may_be_chance_is_warned_of_and_many_trials_make_it_harder():
+    usual, better = [0.5] * 40, [0.9] * 6 + [0.45] * 34
+    choice = choose([trial(0, usual), trial(1, better)])
+    assert choice.best.number == 1
+    assert choice.gain.low < 0 < choice.gain.mean
+    assert choice.verdict.startswith("Warning")
+    steady = [0.5 + 0.1 * (place % 5 == 0) - 0.005 for place in range(40)]
+    alone = choose([trial(0, usual), trial(1, steady)])
+    many = choose([trial(0, usual), trial(1, steady), *(trial(n, usual) for n in range(2, 200))])
+    assert alone.gain.low > many.gain.low
+
+
+def test_trials_without_a_figure_are_told_and_not_chosen():
+    trials = [trial(0, [0.5]), trial(1, [], error="killed by signal 9"), trial(2, [0.4])]
+    choice = choose(trials)
+    assert choice.best.number == 0
+    lines = table(trials, choice).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:5]] == ["0 (config) **chosen**", "2", "1"]
+    assert "killed by signal 9" in lines[4]
+    with pytest.raises(SoukError, match="killed by signal 9"):
+        choose(trials[1:2])
+
+
+def test_without_a_figure_of_the_config_there_is_no_gain():
+    choice = choose([trial(0, [], error="crashed"), trial(1, [0.4])])
+    assert choice.best.number == 1
+    assert "no figure to compare" in choice.verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (MINIMAL, ["# a comment", "epochs: 3  # few"]),
+        ("a: 1  # one\ntrain_two_tower: {dim: 16, epochs: 3}  # flow\n", ["# one", "# flow", "epochs: 3"]),
+        (
+            "train_two_tower: {}\ntrain_ranker:\n  # wide\n  hidden:\n    - 8\n    - 4\n  epochs: 2 # e",
+            ["# wide", "# e"],
+        ),
+        ("a: 1 # last", ["# last"]),
+        ("train_two_tower:\nb: 2 # b\n", []),
+    ],
+)
+def test_a_config_gets_values_and_keeps_its_comments(text, kept):
+    settings = {"train_two_tower.dim": 64, "train_ranker.hidden": [64, 32], "train_two_tower.learning_rate": 1e-05}
+    new = with_settings(text, settings)
+    wanted = yaml.safe_load(text)
+    for name, value in settings.items():
+        section, key = name.split(".")
+        wanted[section] = {**(wanted.get(section) or {}), key: value}
+    assert yaml.safe_load(new) == wanted
+    assert all(comment in new for comment in kept), new
+
+
+def test_the_written_config_is_the_old_one_with_the_choice_and_leads_to_the_same_data(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(MINIMAL)
+    chosen = {
+        "number": 4,
+        "verdict": "better",
+        "settings": {"train_two_tower.dim": 64, "train_ranker.hidden": [64, 32]},
+    }
+    beside = write_config(tmp_path / "tiny.yaml", "", chosen, "tiny")
+    assert beside == tmp_path / "tiny.tuned.yaml"
+    assert beside.read_text().startswith("# `souk tune`, trial 4: better\nname: tiny  # a comment\n")
+    away = write_config(tmp_path / "tiny.yaml", str(tmp_path / "other" / "new.yaml"), chosen, "tiny")
+    for path in (beside, away):
+        config = parse_config(path.read_text())
+        assert (config.train_two_tower.dim, config.train_ranker.hidden) == (64, (64, 32))
+        assert (path.parent / config.data.folder / "events.csv").resolve() == tmp_path / "events.csv"
+
+
+def tried(tmp_path, monkeypatch, code, number=1, **environment):
+    """A trial whose process runs `code` instead."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    run = step._run
+    monkeypatch.setattr(step, "_run", lambda command, seconds: run([command[0], "-c", code], seconds))
+    text = json.dumps({"number": number, "settings": {"train_two_tower.dim": 8}})
+    metrics = step.tune_trial("{}", "{}", text, 0, "", "", str(tmp_path / "result"))
+    return metrics, read_trial(tmp_path / "result")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("import os; os.kill(os.getpid(), 9)", "signal 9"), ("import sys; sys.exit(3)", "exit code 3")],
+)
+def test_a_process_that_dies_is_a_trial_without_a_figure(tmp_path, monkeypatch, code, error):
+    metrics, found = tried(tmp_path, monkeypatch, code)
+    assert metrics is None
+    assert error in found.error
+    assert found.settings == {"train_two_tower.dim": 8}
+
+
+def test_when_the_time_is_up_only_the_config_as_it_is_runs(tmp_path, monkeypatch):
+    metrics, found = tried(tmp_path, monkeypatch, "raise SystemExit(5)", SOUK_TUNE_UNTIL="1")
+    assert (metrics, found.error) == (None, "not started: no time")
+    _, found = tried(tmp_path, monkeypatch, "raise SystemExit(5)", number=0, SOUK_TUNE_UNTIL="1")
+    assert "exit code 5" in found.error
+
+
+def test_parallel_is_written_into_both_rounds():
+    spec = at_once(load_pipeline("tuning"), 1)
+    limits = [t["iteratorPolicy"] for t in spec["root"]["dag"]["tasks"].values() if "iteratorPolicy" in t]
+    assert limits == [{"parallelismLimit": 1}] * 2
