@@ -53,6 +53,12 @@ def _beside(place: Path) -> tuple[Path, Path]:
     return partial, old
 
 
+def untouched(folder: Path, since: float) -> list[Path]:
+    """The folders in `folder` with no file written after `since` (seconds since the epoch), by name."""
+    inside = [path for path in sorted(folder.glob("*")) if path.is_dir()]
+    return [path for path in inside if all(p.stat().st_mtime <= since for p in (path, *path.rglob("*")))]
+
+
 def remove(path: Path) -> None:
     """Deletes a file or folder, if there is one."""
     if path.is_dir() and not path.is_symlink():

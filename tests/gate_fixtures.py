@@ -6,7 +6,7 @@ import numpy as np
 
 from souk.config import Evaluate
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.cost import Cost, bytes_of
+from souk.evaluation.cost import Cost
 from souk.evaluation.measure import Setting, measure_models
 from souk.evaluation.observed import Observed
 from souk.evaluation.reranking import Alternatives
@@ -59,7 +59,7 @@ class Made:
     ):
         self.name = name
         self.observed, self.alternatives = Observed(), Alternatives()
-        self.cost = Cost(bytes_of(folder) if folder else 0)
+        self.cost = Cost(sum(path.stat().st_size for path in folder.rglob("weights")) if folder else 0)
         self._catalogue, self._chance, self._seed = catalogue, chance, seed
         self._fill, self._popular, self._predicted, self._pause = fill, popular, predicted, pause
 

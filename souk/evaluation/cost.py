@@ -1,11 +1,10 @@
-"""What a model costs to serve, beside another one in the same run: its bytes, and the time of a request."""
+"""What a model costs to serve, beside another one in the same run: bytes of weights, and the time of a request."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -14,7 +13,7 @@ class Cost:
     """The size of a model, and how long its calls took.
 
     Args:
-        size: bytes on disk; 0 where that is not known.
+        size: bytes of the models' weights; 0 where that is not known.
         clock: seconds.
     """
 
@@ -37,8 +36,3 @@ class Cost:
         """
         calls = self._milliseconds
         return {"bytes": self.size, "calls": len(calls), "milliseconds": median(calls) if calls else None}
-
-
-def bytes_of(folder: Path) -> int:
-    """The size of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from souk.errors import SoukError
-from souk.evaluation.cost import Cost, bytes_of
+from souk.evaluation.cost import Cost
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import TOP
 from souk.evaluation.queries import Catalogue, Query, in_spec
@@ -23,7 +27,19 @@ from souk.spec import FeatureSpec
 from souk.state import UserState, features_at
 
 BATCH = 64  # requests in one call of the models
+BY_ID = re.compile(r"/(items|users)/(table|seen)/")  # in the names of variables (souk.models.towers)
 ABSENT = np.float32(-1e30)  # below everything: an item that the bundle does not have
+
+
+def weight_bytes(model: Path) -> int:
+    """The bytes of a SavedModel's weights without the tables by item and by user id: a shop that grows is no worse."""
+    weights = tf.train.load_checkpoint(str(model / "variables" / "variables"))
+    kinds = weights.get_variable_to_dtype_map()
+    return sum(
+        math.prod(shape) * kinds[name].size
+        for name, shape in weights.get_variable_to_shape_map().items()
+        if kinds[name] != tf.string and not BY_ID.search(name)
+    )
 
 
 class Towers:
@@ -88,7 +104,9 @@ class Slates:
     def __init__(self, name: str, towers: Towers) -> None:
         self.name = name
         self.observed, self.alternatives = Observed(), Alternatives()
-        self.cost = Cost(bytes_of(towers.bundle.folder))
+        self.cost = Cost(
+            sum(map(weight_bytes, (towers.bundle.query_tower, towers.bundle.item_tower, towers.bundle.ranker)))
+        )
         self._towers = towers
 
     def load(self) -> Slates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from souk.config import TrainTwoTower, parse_step_config
 from souk.errors import SoukError, unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
-from souk.folders import remove
+from souk.folders import remove, untouched
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import Transform, read_transformed
@@ -29,6 +30,7 @@ from souk.progress import report
 from souk.spec import Entity, read_spec
 from souk.workspace import Workspace
 
+ABANDONED = 7 * 24 * 3600  # seconds without a pass: a fit that goes on writes its checkpoints long before
 # By window: the boundary that the first fit ends at, and the one that the towers are fitted up to in the end.
 BOUNDARIES = {
     "twin": ("validation_start", "test_start"),
@@ -70,6 +72,9 @@ def train_two_tower(
     boundary, end = (getattr(windows, name) for name in BOUNDARIES[window])
     inputs = digest_of_inputs(config, window, epochs, features, previous, os.environ.get("SOUK_CODE", ""))
     checkpoints = Workspace(Path(workspace)).checkpoints / inputs
+    for path in untouched(checkpoints.parent, time.time() - ABANDONED):
+        report(f"deleting the checkpoints of {path.name}, a fit that nobody took up")
+        remove(path)
     fit, history = TowerFit(model, sequences, catalogue, settings, checkpoints), []
     examples = draw_examples(features, boundary, end, settings.seed)
     if previous:
