@@ -288,3 +288,22 @@ def test_no_sequences_is_an_error(market, tmp_path):
     shutil.copytree(market.folder, tmp_path / "f", ignore=shutil.ignore_patterns("*.tfrecord"))
     with pytest.raises(SoukError, match="tfrecord"):
         Sequences.open(tmp_path / "f", market.spec, market.transforms, market.catalogue.ids)
+
+
+def test_new_items_lean_to_what_is_taken_and_known_ones_stay(market):
+    """The same training with and without: known items' vectors are equal, that of an unknown one is nearer the mean."""
+    start = market.windows["validation_start"]
+    found, vectors = {}, {}
+    for lean in (0.0, 0.5):
+        model = market.towers(config := CONFIG.model_copy(update={"new_item_lean": lean}))
+        market.fit(model, start, 1, config)
+        raw = {name: value[:1] for name, value in market.catalogue.features.items()}
+        found[lean] = model.item_tower(raw | {"item_id": tf.constant([UNKNOWN], tf.int64)}).numpy()[0]
+        vectors[lean] = item_vectors(model, market.catalogue)
+    trained = market.sequences.trained(start)
+    seen = np.array([item in trained.items for item in market.catalogue.ids])
+    assert seen.sum() > 0
+    np.testing.assert_array_equal(vectors[0.0][seen], vectors[0.5][seen])
+    mean = trained.frequency @ vectors[0.0] / trained.frequency.sum()
+    leant = found[0.0] + 0.5 * mean / np.linalg.norm(mean)
+    np.testing.assert_allclose(found[0.5], leant / np.linalg.norm(leant), atol=1e-5)

@@ -20,6 +20,7 @@ from souk.models.inputs import missing_rows
 from souk.models.judge import RetrievalJudge
 from souk.models.losses import sample_chance, sampled_softmax
 from souk.models.optimizer import RowAdamW
+from souk.models.retrieve import item_vectors
 from souk.models.sequences import Catalogue, Sequences, Trained
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import named_weights
@@ -147,6 +148,8 @@ class TowerFit:
             self._save(history, best)
         for name, variable in named_weights(self.model).items() if best else ():
             variable.assign(best[name])
+        vectors = item_vectors(self.model, self.catalogue)
+        self.model.item_tower.lean_to(vectors, self._frequency, self.config.new_item_lean)
         return history
 
     def _epoch(self, batches: tf.data.Dataset, schedule: Iterator[float], epoch: int) -> float:

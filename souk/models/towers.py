@@ -79,7 +79,12 @@ class Perceptron(keras.layers.Layer):
 
 
 class ItemTower(keras.layers.Layer):
-    """What an item is called and what it is made of: the sum of its id's embedding and its content's."""
+    """What an item is called and what it is made of: the sum of its id's embedding and its content's.
+
+    An item that training never saw is its content, and leans to what everybody takes: the mean of the catalogue, by
+    how often each item is taken. Without it, known items, whose own embeddings stand out, leave a new one no place
+    among all, however well it suits.
+    """
 
     def __init__(self, shape: TowerShape, config: TrainTwoTower, items: IdTable) -> None:
         super().__init__(name="item_tower")
@@ -87,13 +92,33 @@ class ItemTower(keras.layers.Layer):
         content = shape.of("item", "item_id")
         self.features = FeatureEncoder(content, config.dim, name="features") if content else None
         self.content = Perceptron(config.dim, config.dropout, name="content")
+        self.dim = config.dim
+
+    def build(self, _: object) -> None:
+        """Creates what new items lean to; none until a fit has ended."""
+        self.lean = self.add_weight(shape=(self.dim,), initializer="zeros", trainable=False, name="lean")
 
     def call(self, item: Inputs, training: bool = False) -> tf.Tensor:
         """Transformed item features `[...]` or `[..., length]` → unit vectors `[..., dim]`."""
         vector = self.items(item["item_id"], training=training)
         if self.features is not None:
             vector += self.content(self.features(item), training=training)
-        return tf.math.l2_normalize(vector, axis=-1)
+        vector = tf.math.l2_normalize(vector, axis=-1)
+        if training:
+            return vector
+        seen = tf.gather(self.items.seen, item["item_id"])[..., tf.newaxis] > 0
+        return tf.where(seen, vector, tf.math.l2_normalize(vector + self.lean, axis=-1))
+
+    def lean_to(self, vectors: tf.Tensor, frequency: tf.Tensor, strength: float) -> None:
+        """Says what new items lean to, and how much.
+
+        Args:
+            vectors: `[items, dim] float32`, of the catalogue.
+            frequency: `[items] float32`, share of the training targets.
+            strength: length of what is added to a unit vector.
+        """
+        mean = tf.linalg.matvec(vectors, frequency, transpose_a=True)
+        self.lean.assign(strength * tf.math.l2_normalize(mean))
 
 
 class QueryTower(keras.layers.Layer):
