@@ -27,11 +27,11 @@ import pyarrow as pa
 from souk.config import Rerank
 from souk.errors import SoukError
 from souk.items import ItemTable
+from souk.rerank_rules import Added, Caps, Floor
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec
 
 TINY = 1e-30  # of a score: below it, all are the same
-SAME = 1e-6  # of a squared distance: an item that is as good as another one
 DIGITS = 5  # of what is compared: equal items are equal on every machine, and stay in the ranker's order
 POPULAR = 0.01  # the share of the catalogue that counts as most popular
 CONTROLS = ("diversity", "caps", "new_items", "popularity")
@@ -118,9 +118,9 @@ class Reranker:
         worth = np.log(np.maximum(scores.astype(np.float64), TINY))
         worth = gain = np.round(worth - np.log1p(self.rules.popularity * self.popularity(positions)), DIGITS)
         left, found = np.ones(len(positions), bool), list[int]()
-        caps = _Caps(self.values[positions], tuple(self.rules.caps.values()))
-        floor = _Floor(self.new(positions, time), self.rules.new_items.share)
-        added = _Added(self.items.vectors[positions], places) if strength else None
+        caps = Caps(self.values[positions], tuple(self.rules.caps.values()))
+        floor = Floor(self.new(positions, time), self.rules.new_items.share)
+        added = Added(self.items.vectors[positions], places) if strength else None
         for _ in range(places):
             if added:
                 gain = np.round((1 - strength) * worth + strength * np.log(added.squared), DIGITS)
@@ -141,83 +141,6 @@ class Reranker:
         """Which of the items `[C]` are new at `time`."""
         age = time - self.items.created_at[positions]
         return np.asarray((age >= 0) & (age <= self.rules.new_items.days * DAY_MS))
-
-
-class _Added:
-    """What each candidate adds to those chosen: `squared` `[C]`, from 1 for all to SAME for what is there already.
-
-    Args:
-        vectors: `[C, dim]`, unit length.
-        places: how many are chosen at most.
-    """
-
-    def __init__(self, vectors: np.ndarray, places: int) -> None:
-        self._vectors, self._size = vectors, 0
-        self._basis = np.zeros((places, vectors.shape[1]), np.float32)
-        self.squared = np.ones(len(vectors))
-
-    def take(self, chosen: int) -> None:
-        """The incremental Cholesky factor of the kernel, a row: the vectors along what the chosen one adds."""
-        vector, basis = self._vectors[chosen], self._basis[: self._size]
-        rest = vector - (basis @ vector) @ basis
-        length = float(rest @ rest)
-        if length > SAME:
-            along = self._vectors @ (rest / np.sqrt(length))
-            self._basis[self._size], self._size = rest / np.sqrt(length), self._size + 1
-            self.squared = np.maximum(self.squared - along * along, SAME)
-
-
-class _Caps:
-    """At most so many of one value: `over` `[C]`, how many caps each candidate would break now.
-
-    Args:
-        values: `[C, caps]`, -1 for none.
-        most: of each column.
-    """
-
-    def __init__(self, values: np.ndarray, most: Sequence[int]) -> None:
-        self._values, self._most = values, most
-        self._counts: dict[tuple[int, int], int] = {}
-        self._over = np.zeros(len(values), np.int64)
-
-    def narrowed(self, left: np.ndarray) -> np.ndarray:
-        """Those of `left` `[C]` that break no cap; where all do, those that break the fewest."""
-        if not self._most:
-            return left
-        kept = left & (self._over == 0)
-        return kept if kept.any() else left & (self._over == self._over[left].min())
-
-    def take(self, chosen: int) -> None:
-        """Counts the values of the chosen one."""
-        for column, most in enumerate(self._most):
-            value = int(self._values[chosen, column])
-            if value >= 0:
-                count = self._counts[column, value] = self._counts.get((column, value), 0) + 1
-                if count == most:
-                    self._over += self._values[:, column] == value
-
-
-class _Floor:
-    """Places for new items: of the first p, at least ⌊share · p⌋, while there are new ones.
-
-    Args:
-        new: `[C]` bool.
-        share: of the places.
-    """
-
-    def __init__(self, new: np.ndarray, share: float) -> None:
-        self._new, self._share = new, share
-        self._places = self._given = 0
-
-    def narrowed(self, left: np.ndarray) -> np.ndarray:
-        """The new ones of `left` `[C]`, where this place is theirs."""
-        due = int(self._share * (self._places + 1) + 1e-9) > self._given
-        return left & self._new if due and (left & self._new).any() else left
-
-    def take(self, chosen: int) -> None:
-        """Counts a place."""
-        self._places += 1
-        self._given += bool(self._new[chosen])
 
 
 def _capped(
