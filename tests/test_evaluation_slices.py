@@ -6,7 +6,7 @@ import pytest
 from souk.evaluation.content import labels
 from souk.evaluation.protocol import METRICS, Ranking, rank
 from souk.evaluation.queries import rolling_queries
-from souk.evaluation.slices import LEAST_USERS, Targets, measure_slices, slices_of, worst
+from souk.evaluation.slices import LEAST_SERVED, LEAST_USERS, Targets, measure_slices, slices_of, user_losses, worst
 from souk.schema import Kind
 from tests.evaluation_fixtures import DAY, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
@@ -168,6 +168,22 @@ def test_the_worst_slice_is_named_with_its_gap(read):
     assert found["user"]["name"] == "user town: south"
     assert found["user"]["gap"] == -0.5
     assert (found["least_users"], found["user"]["users"]) == (LEAST_USERS, 60)
+
+
+@pytest.mark.parametrize(("served", "asked"), [(LEAST_SERVED, True), (LEAST_SERVED - 1, False)])
+def test_a_slice_that_neither_model_serves_stops_no_challenger(read, served, asked):
+    """All users are of one slice; of 100, the champion serves `served`, the challenger some of these."""
+    names = [f"u{n:03d}" for n in range(100)]
+    events = [(name, "a", "click", START - DAY) for name in names] + [(name, "b", "click", START + 5) for name in names]
+    spec = make_spec(CONFIG)
+    window, catalogue = read(spec, events)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    shown, targets = np.zeros((len(queries), 10), np.int64), Targets.of(queries)
+    ranks = [[np.array([1.0 if n < count else np.inf]) for n in range(len(queries))] for count in (served // 2, served)]
+    ours, theirs = (Ranking(name, own, own, shown) for name, own in zip(("slate", "champion"), ranks, strict=True))
+    parts = slices_of(targets, catalogue, content_of(catalogue), spec)
+    found = user_losses(parts, targets, ours, theirs, "ndcg@10", samples=50)
+    assert bool(found) == asked
 
 
 def test_slices_of_few_users_are_not_called_the_worst(read):

@@ -20,6 +20,7 @@ from souk.spec import FeatureSpec
 ACTIVITY = ((0, 0), (1, 5), (6, 20), (21, 100), (101, None))  # events before the query
 VALUES = 12  # of a declared column; the rest are one slice
 LEAST_USERS = 50  # of a slice that may be called the worst
+LEAST_SERVED = 30  # of these, users that either model serves at all, where the slice may stop a challenger
 Side = Literal["user", "item"]
 KNOWN, FAMILIARITY = "known or new", "new to the user"  # families
 
@@ -206,7 +207,8 @@ def _by_user(
 def user_losses(
     parts: Sequence[Slice], targets: Targets, ours: Ranking, theirs: Ranking, primary: str, samples: int
 ) -> dict[str, dict[str, float]]:
-    """How far `ours` is from `theirs` in every slice of at least LEAST_USERS users that divides the users.
+    """How far `ours` is from `theirs` in every slice that divides the users and has LEAST_USERS of them, LEAST_SERVED
+    of whom get anything from one of the two: the bound of a mean of few figures beside zeros fails too often.
 
     Returns:
         Per slice its users, the mean of `primary` of both models, their difference, and `high`, its upper bound, which
@@ -215,8 +217,8 @@ def user_losses(
     found: dict[str, dict[str, float]] = {}
     columns = []
     for part, _, users, values in _by_user([p for p in parts if p.side == "user"], targets, [ours, theirs], [primary]):
-        if len(users) >= LEAST_USERS:
-            own, other = values[ours.name, primary], values[theirs.name, primary]
+        own, other = values[ours.name, primary], values[theirs.name, primary]
+        if len(users) >= LEAST_USERS and np.count_nonzero((own > 0) | (other > 0)) >= LEAST_SERVED:
             column = np.full(int(targets.user.max()) + 1, np.nan)
             column[users] = own - other
             columns.append(column)
