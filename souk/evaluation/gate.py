@@ -90,12 +90,12 @@ def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, con
 
 
 def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -> Rule:
-    """Whether the paired interval of the challenger's lead over `other` lies above `margin`."""
+    """Whether the paired interval of the challenger's lead over `other` lies above `margin`; one user has none."""
     values = per_user.set_index("user_id").groupby("model")[config.primary]
     ours, theirs = (dict(iter(values)).get(name, pd.Series(dtype=float)) for name in (CHALLENGER, other))
     lead = (ours - theirs).dropna().to_numpy()
     interval = bootstrap(lead, config.bootstrap, SEED)
-    passed = bool(interval.low > margin)
+    passed = bool(len(lead) > 1 and interval.low > margin)
     numbers: dict[str, float | str] = {
         "metric": config.primary,
         "challenger": float(ours.mean()),
@@ -109,6 +109,7 @@ def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -
     detail = (
         f"{config.primary} {numbers['challenger']:.4f} beside {numbers[other]:.4f} of {other}: difference "
         f"{interval.mean:+.4f} (95% {interval.low:+.4f} to {interval.high:+.4f}), asked to lie above {margin:+.4f}"
+        + (", and of one user alone, which proves nothing" if len(lead) == 1 else "")
         if np.isfinite(interval.mean)
         else "No user engages in the test window: enlarge split.test."
     )
