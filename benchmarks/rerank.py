@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,19 +66,22 @@ class Lists:
     best: np.ndarray
     time: int
 
-    def measure(self, rules: Rerank) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """Per moment NDCG@10, the share of the most popular, diversity by the vectors; and the coverage."""
+    def measure(self, rules: Rerank) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+        """Per moment NDCG@10, the share of the most popular, and diversity by the vectors; coverage; milliseconds."""
         reranker = replace(self.reranker, rules=rules)
-        tops, gains, apart = [], [], []
+        tops, gains, apart, took = [], [], [], []
         for positions, scores, taken in zip(self.positions, self.scores, self.taken, strict=True):
+            began = time.perf_counter()
             order = reranker.order(positions, scores, self.time, TOP)[:TOP]
+            took.append(1000 * (time.perf_counter() - began))
             tops.append(positions[order])
             gains.append((taken[order] / np.log2(2 + np.arange(len(order)))).sum())
             vectors = reranker.items.vectors[tops[-1]]
             pairs = max(1, len(order) * (len(order) - 1))
             apart.append(1 - ((vectors @ vectors.T).sum() - len(order)) / pairs)
         shares = np.array([self.popular[top].mean() for top in tops])
-        return np.array(gains) / self.best, shares, np.array(apart), coverage(np.concatenate(tops), self.available)
+        covered = coverage(np.concatenate(tops), self.available)
+        return np.array(gains) / self.best, shares, np.array(apart), covered, float(np.median(took))
 
 
 def main() -> None:
@@ -104,7 +108,7 @@ def rows(lists: Lists, tried: Sequence[dict[str, object]]) -> list[dict[str, obj
     found: list[dict[str, object]] = []
     base = np.zeros(0)
     for rules in tried:
-        ndcg, shares, apart, covered = lists.measure(Rerank.model_validate(rules))
+        ndcg, shares, apart, covered, took = lists.measure(Rerank.model_validate(rules))
         base = base if len(base) else ndcg
         change = bootstrap(ndcg - base, 1000, 0)
         found.append(
@@ -117,6 +121,7 @@ def rows(lists: Lists, tried: Sequence[dict[str, object]]) -> list[dict[str, obj
                 "top 1%": f"{shares.mean():.4f}",
                 "coverage": f"{covered:.3f}",
                 "diversity": f"{apart.mean():.3f}",
+                "ms": f"{took:.2f}",
             }
         )
     return found
