@@ -1,0 +1,155 @@
+"""Degenerate data through the real steps: it trains and is judged.
+
+One small data set for each way in which data can be poor. Price, brand and age are the same for all in each.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from souk.config import load_config
+from souk.steps.build_features import build_features
+from souk.steps.evaluate import evaluate
+from souk.steps.ingest import ingest
+from souk.steps.load_index import load_index
+from souk.steps.train_ranker import train_ranker
+from souk.steps.train_two_tower import train_two_tower
+
+DAY = 86_400
+START = 1_700_006_400
+NAMES = [
+    "blue lamp",
+    "größe, 40",
+    'a "quoted" one',
+    "boots/red",
+    "\u706f 1",
+    "it's",
+    "semi;colon",
+    "tab\tin",
+    "#7",
+    "-",
+]
+CONFIG: dict[str, Any] = {
+    "name": "poor",
+    "data": {
+        "events": {"path": "events.csv", "timestamp_unit": "s"},
+        "items": {"path": "items.csv"},
+        "users": {"path": "users.csv"},
+    },
+    "columns": {
+        "events": {"device": "categorical"},
+        "items": {"title": "text", "price": "numeric", "brand": "categorical"},
+        "users": {"age": "numeric"},
+    },
+    "objectives": {
+        "engaged": {"events": ["click"]},
+        "satisfied": {"events": ["click"], "followed_by": ["purchase"], "within_days": 2},
+    },
+    "build_features": {"history_length": 8, "text_buckets": 16, "numeric_buckets": 4},
+    "train_two_tower": {"dim": 8, "layers": 1, "heads": 1, "epochs": 1, "refresh_epochs": 1, "negatives": 4},
+    "train_ranker": {
+        "candidates": 10, "negatives": 4, "experts": 1, "hidden": [4], "straight_epochs": 1, "epochs": 1,
+        "batch_rows": 4096,
+    },
+    "evaluate": {"bootstrap": 100},
+    "deploy": {"slate_size": 3, "max_slate_size": 5},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """An event; `day` after START, with a fraction."""
+
+    user: str
+    item: str
+    day: float
+    kind: str = "click"
+    device: str = "phone"
+
+
+def clicks(users: list[str], items: list[str], count: int, days: float = 40, seed: int = 1) -> list[Row]:
+    """Clicks of any user on any item at any time, half of them followed by a purchase."""
+    rng = random.Random(seed)
+    rows = [Row(rng.choice(users), rng.choice(items), rng.uniform(0, days)) for _ in range(count)]
+    return rows + [Row(row.user, row.item, row.day + 0.1, "purchase") for row in rows[::2]]
+
+
+EVERYONE = [f"u{number}" for number in range(12)]
+TRAINED: dict[str, Callable[[], list[Row]]] = {
+    "one user": lambda: clicks(["ann"], NAMES, 120),
+    "one item": lambda: clicks(EVERYONE, ["lamp"], 120),
+}
+
+
+def write(folder: Path, rows: list[Row], **changes: Any) -> Path:
+    """The three tables and the config: `price`, `brand` and `age` are the same for all."""
+    folder.mkdir()
+    for name, header, lines in (
+        ("events", "user_id item_id event_type timestamp device",
+         [(r.user, r.item, r.kind, START + round(r.day * DAY), r.device) for r in rows]),
+        ("items", "item_id title price brand", [(i, f"the {i}", 5.0, "acme") for i in sorted({r.item for r in rows})]),
+        ("users", "user_id age", [(u, 30) for u in sorted({r.user for r in rows})]),
+    ):  # fmt: skip
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header.split(), *lines])
+    path = folder / "poor.yaml"
+    path.write_text(yaml.safe_dump(CONFIG | changes), encoding="utf-8")
+    return path
+
+
+class Steps:
+    """The steps on one data set, in this process."""
+
+    def __init__(self, folder: Path, rows: list[Row]) -> None:
+        self.folder, self.config = folder, load_config(write(folder / "data", rows))
+        self.workspace = self.at("workspace")
+
+    def at(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def of(self, step: str) -> str:
+        return self.config.for_step(step)
+
+    def prepare(self) -> None:
+        at = self.at
+        ingest(self.of("ingest"), "", self.workspace, at("tables"), at("quarantine"), at("data.html"))
+        build_features(self.of("build_features"), self.workspace, "FnApiRunner", "", at("tables"), at("features"))
+
+    def fit(self) -> None:
+        at, features = self.at, self.at("features")
+        train_two_tower(self.of("train_two_tower"), "twin", 0, self.workspace, features, at("towers"))
+        load_index(self.of("load_index"), features, at("towers"), at("index"))
+        train_ranker(self.of("train_ranker"), "twin", features, at("towers"), at("ranker"))
+
+    def judge(self) -> dict[str, Any]:
+        at, twin = self.at, [self.at(name) for name in ("towers", "ranker", "index")]
+        made = [at(name) for name in ("bundle", "report.html", "summary.md", "evaluation")]
+        evaluate(self.of("evaluate"), "", self.workspace, at("tables"), at("features"), *twin, *made)
+        found: dict[str, Any] = json.loads((self.folder / "evaluation" / "metrics.json").read_text("utf-8"))
+        return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("case", TRAINED)
+def test_it_trains_and_is_judged(case, tmp_path):
+    steps = Steps(tmp_path, TRAINED[case]())
+    steps.prepare()
+    steps.fit()
+    metrics = steps.judge()
+    ids = pq.read_table(tmp_path / "bundle" / "items.parquet")["item_id"].to_pylist()
+    assert sorted(ids) == sorted({row.item for row in TRAINED[case]()}), "as strange as ids get, and whole"
+    slate = metrics["protocols"]["rolling"]["models"]["slate"]["ndcg@10"]
+    assert 0 < slate["low"] <= slate["mean"] <= slate["high"] <= 1
+    verdict = json.loads((tmp_path / "evaluation" / "verdict.json").read_text("utf-8"))
+    assert verdict["verdict"] == "reject", "one user proves nothing, and nothing beats popularity at one item"
