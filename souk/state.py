@@ -103,7 +103,7 @@ def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
     daily = _counted(state.daily, (event,))
     engaged = state.engaged
     if spec.repeat.rule != "always" and engaging(event, spec):
-        engaged = {**engaged, event.item_id: _engaged_at(engaged, event, spec)}
+        engaged = {**engaged, event.item_id: engaged_at(engaged, event, spec)}
     return replace(state, count=count, events=events, daily=daily, engaged=engaged)
 
 
@@ -116,11 +116,12 @@ def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: 
     engaged: dict[str, int] = {}
     for event in kept:
         if engaging(event, spec):
-            engaged[event.item_id] = _engaged_at(engaged, event, spec)
+            engaged[event.item_id] = engaged_at(engaged, event, spec)
     return replace(state, engaged=engaged)
 
 
-def _engaged_at(engaged: Mapping[str, int], event: Event, spec: FeatureSpec) -> int:
+def engaged_at(engaged: Mapping[str, int], event: Event, spec: FeatureSpec) -> int:
+    """What `UserState.engaged` says of an event's item after it, where items do not always repeat."""
     return engaged.get(event.item_id, event.timestamp) if spec.repeat.rule == "never" else event.timestamp
 
 

@@ -9,12 +9,13 @@ import pytest
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.protocol import METRICS, rank, rank_all
 from souk.evaluation.queries import (
-    all_moments,
+    ask,
     frozen_queries,
     in_spec,
     rolling_queries,
 )
 from souk.evaluation.summary import summarise
+from souk.state import engaging
 from tests.evaluation_fixtures import DAY, EVENTS, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
 
@@ -71,6 +72,8 @@ def test_frozen_queries_know_nothing_of_the_window(read):
     queries = frozen_queries(window, catalogue, spec)
     assert [shown(query, catalogue) for query in queries] == [("ann", 0, ["c", "d"]), ("eve", 0, ["new"])]
     assert queries[0].state.count == 3
+    bought_first, same = read(spec, [*EVENTS, ("ann", "a", "purchase", START)])  # no engagement, and in the window
+    assert [query.state.count for query in frozen_queries(bought_first, same, spec)] == [3, 0]
 
 
 def test_state_of_a_query_in_another_spec(read):
@@ -168,12 +171,30 @@ def test_models_that_are_ranked_together_are_ranked_as_alone(read, monkeypatch):
 def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     spec = spec_of("never")
     window, catalogue = read(spec)
-    moments = all_moments(window, catalogue, spec, most=20)
-    assert [(q.user_id, q.timestamp - START, len(q.targets), q.filtered) for q in moments] == [
-        ("ann", 1, 2, 0), ("ann", 5, 0, 1), ("ann", 6, 0, 1), ("eve", 7, 1, 0),
-    ]  # fmt: skip
-    assert len(rolling_queries(window, catalogue, spec, most=20)) == 2
-    assert len(all_moments(window, catalogue, spec, most=1)) == 2
+    asked = ask(window, catalogue, spec, most=20)
+    assert [(q.user_id, q.timestamp - START) for q in asked.queries] == [("ann", 1), ("eve", 7)]
+    assert asked.filtered == 2, "ann takes b again, and what is gone"
+    assert ask(window, catalogue, spec, most=1).filtered == 0, "both come after her first query"
+
+
+def test_a_user_who_has_taken_everything_costs_one_walk(read, monkeypatch):
+    """And whoever is asked is known as the events before say, whatever the rule."""
+    looked = []
+    for module in ("souk.state", "souk.evaluation.queries"):
+        monkeypatch.setattr(f"{module}.engaging", lambda *given: looked.append(1) or engaging(*given))
+    events = [("ann", "abcd"[min(n // 100, 3 - n % 4)], "click", START - 100 + n // 2) for n in range(600)]
+    for repeat in ("always", "never", {"rule": "after_days", "days": 2.3e-8}):
+        spec = spec_of(repeat)
+        window, catalogue = read(spec, events)
+        looked.clear()
+        asked = ask(window, catalogue, spec, most=9)
+        assert len(looked) <= 600, repeat
+        assert len(asked.queries) == (2 if repeat == "never" else 9)
+        for query in asked.queries:
+            assert query.past == tuple(e for e in window.events["ann"] if e.timestamp < query.timestamp)
+            assert repr(query.state) == repr(in_spec(query, spec))
+            assert query.history.tolist() == [catalogue.position[e.item_id] for e in query.past]
+            assert not set(query.targets) & set(query.excluded)
 
 
 def plain_knn(histories, history, count, shrinkage):

@@ -26,10 +26,9 @@ from souk.evaluation.queries import (
     Catalogue,
     Query,
     Window,
-    all_moments,
+    ask,
     frozen_queries,
     read_window,
-    with_targets,
 )
 from souk.evaluation.reranking import Alternatives
 from souk.evaluation.slices import Targets, measure_slices, segment_gaps, slices_of, user_losses, worst
@@ -154,14 +153,13 @@ def _rolling(
     setting: Setting, scorers: Sequence[Scorer], slates: Sequence[ObservedScorer]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """All that is told of the rolling protocol, and the metrics of each user."""
-    moments = all_moments(setting.window, setting.catalogue, setting.spec, setting.settings.max_queries_per_user)
-    queries, samples, primary = with_targets(moments), setting.settings.bootstrap, setting.settings.primary
+    asked = ask(setting.window, setting.catalogue, setting.spec, setting.settings.max_queries_per_user)
+    queries, samples, primary = asked.queries, setting.settings.bootstrap, setting.settings.primary
     found, rankings, per_user = _summary("rolling", setting, queries, scorers)
     targets, users = Targets.of(queries), Users.of(queries)
     parts = slices_of(targets, setting.catalogue, setting.content, setting.spec)
     names = tuple(dict.fromkeys((*SLICE_METRICS, primary)))
     sliced = measure_slices(parts, targets, rankings, names, primary, samples)
-    filtered = sum(query.filtered for query in moments)
     own = {ranking.name: ranking for ranking in rankings}
     twins = (own[CHALLENGER], own[CHAMPION]) if CHAMPION in own else None
     events = business.window_events(setting.tables, setting.window)
@@ -174,7 +172,7 @@ def _rolling(
         "against_champion": user_losses(parts, targets, *twins, primary, samples) if twins else {},
         "parity": segment_gaps(sliced, setting.spec, CHALLENGER, primary),
         "worst_slices": worst(sliced, CHALLENGER, primary, found["models"][CHALLENGER][primary]["mean"]),
-        "stages": {each.name: _stages(own[each.name], each, filtered) for each in slates},
+        "stages": {each.name: _stages(own[each.name], each, asked.filtered) for each in slates},
         "reranking": slates[0].alternatives.price(queries, setting.catalogue, setting.content, samples),
         "overlap@10": _overlap(*twins, users) if twins else None,
         "business": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from souk.features.labels import engaging_rows
 from souk.features.windows import read_windows
 from souk.metrics import Ints
 from souk.spec import FeatureSpec
-from souk.state import Event, UserState, engaging, repeat_excluded, state_of
+from souk.state import Event, UserState, engaged_at, engaging, repeat_excluded, state_of, walk
 from souk.state_rows import profile_of
 
 WindowName = Literal["validation", "test"]
@@ -65,7 +65,6 @@ class Query:
         excluded: positions that the repeat rule keeps out of the slate; unavailable items are out of every slate.
         targets: positions of the right items, available and not excluded.
         target_events: the event of each target.
-        filtered: how many more items were engaged with at that moment, and are kept out of the slate.
     """
 
     user_id: str
@@ -78,6 +77,14 @@ class Query:
     excluded: Ints
     targets: Ints
     target_events: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked under the rolling protocol, and how many more items were engaged with at the moments up to each
+    user's last query, but are kept out of the slate."""
+
+    queries: list[Query]
     filtered: int
 
 
@@ -119,7 +126,7 @@ def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, start: int)
     position = {item: place for place, item in enumerate(ids)}
     past = _history(tables, spec, LABEL_COLUMNS, ("timestamp", "<", start))
     places = past["item_id"].to_pandas().map(position).to_numpy(np.int64)
-    engaged = _engaging_rows(past, spec)
+    engaged = engaging_rows(past, spec.objectives.engaged)
     old = np.zeros(len(ids), dtype=bool)
     old[places] = True
     users = past["user_id"].to_pandas()[engaged].to_numpy()
@@ -141,7 +148,7 @@ def _read_users(tables: Path, spec: FeatureSpec, start: int, end: int) -> Window
     """The histories up to `end` of the users who engage from `start` on."""
     context = [feature.source for feature in spec.context]
     late = _history(tables, spec, LABEL_COLUMNS, ("timestamp", ">=", start), ("timestamp", "<", end))
-    asking = sorted(set(late.filter(_engaging_rows(late, spec))["user_id"].to_pylist()))
+    asking = sorted(set(late.filter(engaging_rows(late, spec.objectives.engaged))["user_id"].to_pylist()))
     columns = ["event_id", *LABEL_COLUMNS, *context]
     rows = _history(tables, spec, columns, ("user_id", "in", asking), ("timestamp", "<", end))
     events: dict[str, list[Event]] = {user: [] for user in asking}
@@ -168,59 +175,90 @@ def _history(tables: Path, spec: FeatureSpec, columns: Sequence[str], *rows: tup
     )
 
 
-def _engaging_rows(table: pa.Table, spec: FeatureSpec) -> np.ndarray:
-    """`souk.state.engaging` of each row."""
-    objective = spec.objectives.engaged
-    found = np.isin(table["event_type"].to_numpy(), [str(kind) for kind in objective.events])
-    for column, least in (("value", objective.min_value), ("dwell_seconds", objective.min_dwell_seconds)):
-        if least is not None and column not in table.column_names:
-            return np.zeros(len(table), dtype=bool)
-        if least is not None:
-            found &= pc.fill_null(pc.greater_equal(table[column], least), False).to_numpy()
-    return found
-
-
 def rolling_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
     """A query for each moment of engagement in the window, at most the first `most` of each user.
 
     All that a user engages with at one time are the targets of one query.
     """
-    return with_targets(all_moments(window, catalogue, spec, most))
+    return ask(window, catalogue, spec, most).queries
 
 
-def all_moments(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
-    """`rolling_queries` with the moments up to the last one whose every item is kept out of the slate."""
-    queries = []
+def ask(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> Asked:
+    """`rolling_queries`, and what is not asked because every item of a moment is kept out of the slate.
+
+    A query is made only where there is an answer: a user who has taken all that there is costs one walk.
+    """
+    queries, filtered = [], 0
     for user in window.events:
         found = 0
-        for time, wanted in _moments(window, user, spec):
-            query = _query(window, user, time, wanted, catalogue, spec)
-            queries.append(query)
-            found += bool(len(query.targets))
-            if found == most:
-                break
-    return queries
-
-
-def with_targets(queries: Sequence[Query]) -> list[Query]:
-    """The queries that have an answer."""
-    return [query for query in queries if len(query.targets)]
+        for moment in _moments(window, user, catalogue, spec):
+            targets = moment.targets(catalogue, spec)
+            filtered += len({event.item_id for event in moment.wanted}) - len(targets)
+            if targets:
+                queries.append(_query(window, moment, targets, catalogue, spec))
+                found += 1
+                if found == most:
+                    break
+    return Asked(queries, filtered)
 
 
 def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> list[Query]:
     """One query a user at the start of the window, with the context of the user's first moment in it; the targets are
     all items that are engaged with in the window."""
     queries = []
-    for user in window.events:
-        wanted = [event for _, events in _moments(window, user, spec) for event in events]
-        queries.append(_query(window, user, window.start, wanted, catalogue, spec))
-    return with_targets(queries)
+    for user, events in window.events.items():
+        wanted = [event for event in events if event.timestamp >= window.start and engaging(event, spec)]
+        first = next(_moments(window, user, catalogue, spec))
+        moment = replace(first, time=window.start, wanted=wanted)
+        if targets := moment.targets(catalogue, spec):
+            queries.append(_query(window, moment, targets, catalogue, spec))
+    return queries
 
 
-def _moments(window: Window, user: str, spec: FeatureSpec) -> Iterator[tuple[int, list[Event]]]:
-    late = [e for e in window.events[user] if e.timestamp >= window.start and engaging(e, spec)]
-    for time, events in groupby(late, key=lambda e: e.timestamp):
-        yield time, list(events)
+@dataclass(frozen=True)
+class _Moment:
+    """The time of some events of a user, and what is known before it.
+
+    Args:
+        time: UTC epoch milliseconds.
+        wanted: the engagements among them.
+        state: but for `engaged`:
+        engaged: `UserState.engaged`, and
+        history: the positions of the items engaged, oldest first. Both grow once the next moment is asked for.
+    """
+
+    time: int
+    wanted: Sequence[Event]
+    state: UserState
+    engaged: Mapping[str, int]
+    history: Sequence[int]
+
+    def targets(self, catalogue: Catalogue, spec: FeatureSpec) -> dict[int, str]:
+        """The right items, available and not excluded: the first event of each by position."""
+        old = {e.item_id: self.engaged[e.item_id] for e in self.wanted if e.item_id in self.engaged}
+        barred = repeat_excluded(replace(self.state, engaged=old), self.time, spec)
+        found: dict[int, str] = {}
+        for event in self.wanted:
+            place = catalogue.position.get(event.item_id)
+            if place is not None and event.item_id not in barred and catalogue.available[place]:
+                found.setdefault(place, event.event_id)
+        return found
+
+
+def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec) -> Iterator[_Moment]:
+    """The times of a user's events in the window, engagements or not, in one walk through the history."""
+    engaged: dict[str, int] = {}
+    history: list[int] = []
+    steps = walk(user, window.events[user], spec, profile_of(window.profiles.get(user, {}), spec))
+    for time, group in groupby(steps, key=lambda step: step[0].timestamp):
+        events, states = zip(*group, strict=True)
+        wanted = [event for event in events if engaging(event, spec)]
+        if time >= window.start:
+            yield _Moment(time, wanted, states[0], engaged, history)
+        for event in wanted:
+            history.append(catalogue.position[event.item_id])
+            if spec.repeat.rule != "always":
+                engaged[event.item_id] = engaged_at(engaged, event, spec)
 
 
 def in_spec(query: Query, spec: FeatureSpec) -> UserState:
@@ -229,30 +267,23 @@ def in_spec(query: Query, spec: FeatureSpec) -> UserState:
 
 
 def _query(
-    window: Window, user: str, time: int, wanted: Sequence[Event], catalogue: Catalogue, spec: FeatureSpec
+    window: Window, moment: _Moment, targets: Mapping[int, str], catalogue: Catalogue, spec: FeatureSpec
 ) -> Query:
-    events = window.events[user]
-    past = events[: bisect_left(events, time, key=lambda e: e.timestamp)]
-    profile = window.profiles.get(user, {})
-    state = state_of(user, past, spec, profile_of(profile, spec))
-    barred = {catalogue.position[item] for item in repeat_excluded(state, time, spec) if item in catalogue.position}
-    targets: dict[int, str] = {}
-    for event in wanted:
-        place = catalogue.position.get(event.item_id)
-        if place is not None and place not in barred and catalogue.available[place]:
-            targets.setdefault(place, event.event_id)
+    state = replace(moment.state, engaged=dict(moment.engaged))
+    events = window.events[state.user_id]
+    excluded = repeat_excluded(state, moment.time, spec)
+    barred = sorted(catalogue.position[item] for item in excluded if item in catalogue.position)
     return Query(
-        user_id=user,
-        timestamp=time,
+        user_id=state.user_id,
+        timestamp=moment.time,
         state=state,
-        context=wanted[0].context,
-        past=past,
-        profile=profile,
-        history=np.array([catalogue.position[e.item_id] for e in past if engaging(e, spec)], dtype=np.int64),
-        excluded=np.array(sorted(barred), dtype=np.int64),
+        context=moment.wanted[0].context,
+        past=events[: bisect_left(events, moment.time, key=lambda e: e.timestamp)],
+        profile=window.profiles.get(state.user_id, {}),
+        history=np.array(moment.history, dtype=np.int64),
+        excluded=np.array(barred, dtype=np.int64),
         targets=np.array(list(targets), dtype=np.int64),
         target_events=tuple(targets.values()),
-        filtered=len({event.item_id for event in wanted}) - len(targets),
     )
 
 
