@@ -1,0 +1,152 @@
+"""What training the towers costs: a step against the size of the catalogue, and targets a second beside SASRec.
+
+    python -m benchmarks.training_cost FEATURES [--items 10000,1000000] [--peers .venv-quality/bin/python]
+
+FEATURES is a folder of `build_features`. Both parts take turns, so that what else the machine does falls on all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from souk.config import TrainTwoTower
+from souk.features.transform import load_transform
+from souk.features.windows import read_windows
+from souk.models.fit_towers import TowerFit, new_towers
+from souk.models.inputs import KNOWN, TransformedFeature, read_transformed
+from souk.models.sequences import Catalogue, Sequences, read_catalogue
+from souk.models.towers import TowerShape
+from souk.spec import Entity, FeatureSpec, read_spec
+
+ID_FEATURES = ("item_id", "token_item_id")
+WARM_STEPS, STEPS, ROUNDS = 5, 20, 3
+MOST_TARGETS = 300_000  # of a turn beside the peer
+
+
+class Inputs:
+    """What a fit reads of a features folder."""
+
+    def __init__(self, features: Path) -> None:
+        self.spec: FeatureSpec = read_spec(features / "spec.json")
+        self.windows = read_windows(features / "windows.json")
+        transforms = {str(entity): load_transform(features, entity) for entity in Entity}
+        self.catalogue = read_catalogue(features, self.spec, transforms["item"])
+        self.sequences = Sequences.open(features, self.spec, transforms, self.catalogue.ids)
+        self.transformed = read_transformed(features)
+
+
+class Enlarged:
+    """The same rows over a catalogue of another size: ids are spread over it, its content repeats.
+
+    Args:
+        inputs: the features.
+        items: how many there are to be.
+        config: settings of the towers.
+    """
+
+    def __init__(self, inputs: Inputs, items: int, config: TrainTwoTower) -> None:
+        real = len(inputs.catalogue.ids)
+        self.items, self._factor = items, items // real
+        content = {name: tf.gather(v, np.arange(items) % real) for name, v in inputs.catalogue.features.items()}
+        content["item_id"] = tf.range(items, dtype=tf.int64) + KNOWN
+        catalogue = Catalogue(tuple(map(str, range(items))), content, np.zeros(items, np.int64), np.ones(items, bool))
+        shape = TowerShape(tuple(self._sized(f) for f in inputs.transformed), inputs.spec.history_length)
+        model = new_towers(config, inputs.sequences, catalogue, shape)
+        model.items.seen.assign(np.ones(items + KNOWN, np.float32))
+        self._fit = TowerFit(model, inputs.sequences, catalogue, config)
+        self._fit._known.assign(np.arange(items))
+        self._fit._frequency.assign(np.full(items, 1 / items, np.float32))
+        self._fit._optimizer.learning_rate.assign(1e-3)
+
+    def _sized(self, feature: TransformedFeature) -> TransformedFeature:
+        return replace(feature, size=self.items + KNOWN) if feature.name in ID_FEATURES else feature
+
+    def step(self, batch: Mapping[str, Any]) -> float:
+        """The seconds of a step on a batch of the features."""
+        token = dict(batch["token"])
+        ids = token["token_item_id"]
+        token["token_item_id"] = tf.where(ids < KNOWN, ids, (ids - KNOWN) * self._factor + KNOWN)
+        spread = {**batch, "token": token, "item": batch["item"] * self._factor}
+        began = time.perf_counter()
+        float(self._fit._step(spread))
+        return time.perf_counter() - began
+
+
+def steps(inputs: Inputs, sizes: list[int]) -> dict[int, float]:
+    """The median seconds of a step over a catalogue of each size, of the same batches by turns."""
+    config = TrainTwoTower()
+    fits = [Enlarged(inputs, items, config) for items in sizes]
+    data = inputs.sequences.batches(config.batch_rows, 0, inputs.windows.validation_start, config.seed)
+    batches = itertools.islice(itertools.cycle(data), WARM_STEPS + STEPS * ROUNDS)
+    taken = [[fit.step(batch) for fit in fits] for batch in batches][WARM_STEPS:]
+    return {items: statistics.median(row[place] for row in taken) for place, items in enumerate(sizes)}
+
+
+def own_rates(inputs: Inputs) -> Iterator[float]:
+    """Targets a second of the towers with the default settings, a turn each time it is asked."""
+    config, end = TrainTwoTower(), inputs.windows.validation_start
+    shape = TowerShape(inputs.transformed, inputs.spec.history_length)
+    fit = TowerFit(
+        new_towers(config, inputs.sequences, inputs.catalogue, shape), inputs.sequences, inputs.catalogue, config
+    )
+    trained = inputs.sequences.trained(end)
+    fit._known.assign([i for i, item in enumerate(inputs.catalogue.ids) if item in trained.items])
+    fit._frequency.assign(trained.frequency / trained.frequency.sum())
+    for turn in itertools.count():
+        seen, began = 0, 0.0
+        for number, batch in enumerate(inputs.sequences.batches(config.batch_rows, 0, end, turn)):
+            if number == WARM_STEPS:
+                began, seen = time.perf_counter(), 0
+            float(fit._step(batch))
+            seen += int(tf.reduce_sum(tf.cast(batch["counts"], tf.int64)))
+            if number >= WARM_STEPS and seen >= MOST_TARGETS:
+                break
+        yield seen / (time.perf_counter() - began)
+
+
+def peer_rates(python: Path, dataset: Path, length: int, dim: int) -> dict[str, float]:
+    """Targets a second of RecTools' SASRec at the same length and width, full and sampled softmax."""
+    words = ["-m", "benchmarks.quality.sasrec_cost", str(dataset), "--length", str(length), "--factors", str(dim)]
+    found = subprocess.run([python, *words], check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return {
+        name: float(rate) for name, rate in (line.split("\t") for line in found.stdout.splitlines() if "\t" in line)
+    }
+
+
+def main() -> None:
+    """Reads the arguments and measures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_cost", description=__doc__)
+    parser.add_argument("features", type=Path, help="a folder of build_features; --peers wants `tables` beside it")
+    parser.add_argument("--items", default="10000,1000000", help="sizes of the catalogue, with commas")
+    parser.add_argument("--peers", type=Path, help="the peers' Python, .venv-quality/bin/python")
+    given = parser.parse_args()
+    inputs = Inputs(given.features)
+    found = steps(inputs, [int(size) for size in given.items.split(",")])
+    least = min(found.values())
+    for items, seconds in found.items():
+        print(
+            f"a step over {items:,} items: {1000 * seconds:.1f} ms, {seconds / least:.2f} times the fastest", flush=True
+        )
+    mine = own_rates(inputs)
+    for _ in range(ROUNDS if given.peers else 1):
+        rate = next(mine)
+        print(f"souk: {rate:,.0f} targets a second", flush=True)
+        if given.peers:
+            rates = peer_rates(given.peers, given.features.parent, inputs.spec.history_length, TrainTwoTower().dim)
+            for name, theirs in rates.items():
+                print(f"{name}: {theirs:,.0f} targets a second; souk is {rate / theirs:.2f} times as fast", flush=True)
+
+
+if __name__ == "__main__":
+    main()
