@@ -1,6 +1,6 @@
-"""Degenerate data through the real steps: it trains and is judged.
+"""Degenerate data through the real steps: it trains, is judged and packed, or stops with an error that says the remedy.
 
-One small data set for each way in which data can be poor. Price, brand and age are the same for all in each.
+One small data set for each way in which data can be poor; where two ways can meet in one, they do.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import pytest
 import yaml
 
 from souk.config import load_config
+from souk.errors import SoukError
 from souk.steps.build_features import build_features
 from souk.steps.evaluate import evaluate
 from souk.steps.ingest import ingest
 from souk.steps.load_index import load_index
+from souk.steps.package_release import package_release
 from souk.steps.train_ranker import train_ranker
 from souk.steps.train_two_tower import train_two_tower
 
@@ -84,10 +86,26 @@ def clicks(users: list[str], items: list[str], count: int, days: float = 40, see
     return rows + [Row(row.user, row.item, row.day + 0.1, "purchase") for row in rows[::2]]
 
 
+def strangers() -> list[Row]:
+    """Each user has one day, so that nobody in a window was there before it, and meets no item twice.
+
+    The ids are as strange as ids get, and no event of the test window has a device.
+    """
+    rng = random.Random(3)
+    rows = []
+    for day in range(40):
+        for user in range(3):
+            device = "" if day > 30 else rng.choice(["phone", "desk"])
+            items = rng.sample(NAMES, 3)
+            rows += [Row(f"é, {day}/{user}", item, day + place / 9, device=device) for place, item in enumerate(items)]
+    return rows
+
+
 EVERYONE = [f"u{number}" for number in range(12)]
 TRAINED: dict[str, Callable[[], list[Row]]] = {
     "one user": lambda: clicks(["ann"], NAMES, 120),
     "one item": lambda: clicks(EVERYONE, ["lamp"], 120),
+    "one user, one item, one act": lambda: [Row("ann", "lamp", day / 3) for day in range(120)],
 }
 
 
@@ -125,18 +143,26 @@ class Steps:
         ingest(self.of("ingest"), "", self.workspace, at("tables"), at("quarantine"), at("data.html"))
         build_features(self.of("build_features"), self.workspace, "FnApiRunner", "", at("tables"), at("features"))
 
-    def fit(self) -> None:
-        at, features = self.at, self.at("features")
-        train_two_tower(self.of("train_two_tower"), "twin", 0, self.workspace, features, at("towers"))
-        load_index(self.of("load_index"), features, at("towers"), at("index"))
-        train_ranker(self.of("train_ranker"), "twin", features, at("towers"), at("ranker"))
+    def fit(self, window: str, before: str = "") -> None:
+        at = self.at
+        towers, ranker = at(f"{window}-towers"), at(f"{window}-ranker")
+        old = [at(f"{before}-{name}") if before else "" for name in ("towers", "ranker")]
+        train_two_tower(self.of("train_two_tower"), window, 0, self.workspace, at("features"), towers, old[0])
+        load_index(self.of("load_index"), at("features"), towers, at(f"{window}-index"))
+        train_ranker(self.of("train_ranker"), window, at("features"), towers, ranker, old[1])
 
     def judge(self) -> dict[str, Any]:
-        at, twin = self.at, [self.at(name) for name in ("towers", "ranker", "index")]
+        at, twin = self.at, [self.at(f"twin-{name}") for name in ("towers", "ranker", "index")]
         made = [at(name) for name in ("bundle", "report.html", "summary.md", "evaluation")]
         evaluate(self.of("evaluate"), "", self.workspace, at("tables"), at("features"), *twin, *made)
         found: dict[str, Any] = json.loads((self.folder / "evaluation" / "metrics.json").read_text("utf-8"))
         return found
+
+    def package(self) -> Path:
+        at, made = self.at, [self.at(f"release-{name}") for name in ("towers", "ranker", "index")]
+        inputs = (at("tables"), at("features"), *made, at("bundle"), at("evaluation"))
+        package_release(self.of("package_release"), *inputs, at("release"))
+        return self.folder / "release"
 
 
 @pytest.mark.slow
@@ -145,11 +171,31 @@ class Steps:
 def test_it_trains_and_is_judged(case, tmp_path):
     steps = Steps(tmp_path, TRAINED[case]())
     steps.prepare()
-    steps.fit()
+    steps.fit("twin")
     metrics = steps.judge()
+    assert (tmp_path / "summary.md").read_text("utf-8")
     ids = pq.read_table(tmp_path / "bundle" / "items.parquet")["item_id"].to_pylist()
     assert sorted(ids) == sorted({row.item for row in TRAINED[case]()}), "as strange as ids get, and whole"
     slate = metrics["protocols"]["rolling"]["models"]["slate"]["ndcg@10"]
     assert 0 < slate["low"] <= slate["mean"] <= slate["high"] <= 1
     verdict = json.loads((tmp_path / "evaluation" / "verdict.json").read_text("utf-8"))
     assert verdict["verdict"] == "reject", "one user proves nothing, and nothing beats popularity at one item"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_strangers_with_strange_ids_a_constant_feature_and_one_missing_in_a_window_become_a_release(tmp_path):
+    steps = Steps(tmp_path, strangers())
+    steps.prepare()
+    assert set(pq.read_table(tmp_path / "tables" / "items.parquet")["item_id"].to_pylist()) == set(NAMES)
+    steps.fit("twin")
+    steps.judge()
+    steps.fit("release", "twin")
+    release = steps.package()
+    assert set(pq.read_table(release / "items.parquet")["item_id"].to_pylist()) == set(NAMES)
+
+
+def test_the_same_event_again_and_again_is_refused_with_the_remedy(tmp_path):
+    steps = Steps(tmp_path, [Row("ann", "lamp", 3)] * 200)
+    with pytest.raises(SoukError, match="1 distinct times"):
+        steps.prepare()
