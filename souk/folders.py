@@ -54,14 +54,23 @@ def _beside(place: Path) -> tuple[Path, Path]:
 
 
 def untouched(folder: Path, since: float) -> list[Path]:
-    """The folders in `folder` with no file written after `since` (seconds since the epoch), by name."""
-    inside = [path for path in sorted(folder.glob("*")) if path.is_dir()]
-    return [path for path in inside if all(p.stat().st_mtime <= since for p in (path, *path.rglob("*")))]
+    """The folders in `folder` with no file written after `since` (seconds since the epoch), by name.
+
+    Others may write there meanwhile: a folder from which something vanishes is touched.
+    """
+    return [path for path in sorted(folder.glob("*")) if path.is_dir() and _rested(path, since)]
+
+
+def _rested(folder: Path, since: float) -> bool:
+    try:
+        return all(path.stat().st_mtime <= since for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return False
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or folder, if there is one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    """Deletes a file or folder, if there is one; another process may do the same at the same time."""
+    while path.is_dir() and not path.is_symlink():
+        with contextlib.suppress(FileNotFoundError):  # the other one was faster with a file: go on with the rest
+            shutil.rmtree(path)
+    path.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
-"""Folders that nobody has written to for long."""
+"""Folders that nobody has written to for long, and that others delete meanwhile."""
 
 import os
+import shutil
 
-from souk.folders import untouched
+from souk.folders import remove, untouched
 
 
 def test_a_folder_is_untouched_as_long_as_nothing_in_it_was_written(tmp_path):
@@ -17,3 +18,33 @@ def test_a_folder_is_untouched_as_long_as_nothing_in_it_was_written(tmp_path):
     (tmp_path / ".left.lock").touch()
     os.utime(tmp_path / ".left.lock", (1, 1))
     assert untouched(tmp_path, 1000) == [tmp_path / "left"]
+
+
+def test_a_folder_from_which_something_vanishes_meanwhile_is_touched(tmp_path):
+    """A link to nothing is listed, and cannot be asked for its time: like a file that is gone by then."""
+    for name in ("going", "left"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "going" / "fit_1.npz").symlink_to("nothing")
+    for name in ("going", "left"):
+        os.utime(tmp_path / name, (900, 900))
+    assert untouched(tmp_path, 1000) == [tmp_path / "left"]
+
+
+def test_two_may_delete_the_same_folder(tmp_path, monkeypatch):
+    """The other one deletes a file that this one has just listed."""
+    (tmp_path / "old").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "old" / name).touch()
+    delete, calls = shutil.rmtree, []
+
+    def raced(path):
+        calls.append(path)
+        if len(calls) == 1:
+            (path / "a").unlink()
+            raise FileNotFoundError(path / "a")
+        delete(path)
+
+    monkeypatch.setattr(shutil, "rmtree", raced)
+    remove(tmp_path / "old")
+    assert not (tmp_path / "old").exists()
+    remove(tmp_path / "old")
