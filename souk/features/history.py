@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from souk.spec import FeatureSpec
 
-LENGTHS = (32, 64, 128, 256)
+LENGTHS = (32, 64, 128)
 SHARE = 75  # percent of the users whose whole history is to fit
 
 
