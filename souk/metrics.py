@@ -19,6 +19,7 @@ from souk.errors import SoukError, unknown
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 NAMES = ("hr", "ndcg", "recall", "mrr")
+FEW = 32  # targets that are compared with every score; the ranks of more are read from one sort
 BLOCK = 64  # scores of which `top` first looks at the highest
 CELLS = 4_000_000  # counts that the bootstrap holds at once
 
@@ -46,6 +47,10 @@ def target_ranks(scores: Floats, targets: Ints) -> Floats:
     ranked = own > -np.inf
     places = np.flatnonzero(scores >= own[ranked].min()) if ranked.any() else np.zeros(0, np.int64)
     others = scores[places]  # nothing below the last target moves a rank
+    if len(own) > FEW:  # each beside all others would cost targets × items
+        ranks = np.empty(len(places) + 1)
+        ranks[np.argsort(-others, kind="stable")] = 1.0 + np.arange(len(places))
+        return np.where(ranked, ranks[np.searchsorted(places, targets)], np.inf)
     above = others[None, :] > own[:, None]
     before = (others[None, :] == own[:, None]) & (places[None, :] < np.asarray(targets)[:, None])
     return np.where(ranked, 1.0 + (above | before).sum(axis=1), np.inf)

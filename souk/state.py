@@ -110,14 +110,19 @@ def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
 def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: Mapping[str, Any]) -> UserState:
     """The state after `events`, in any order."""
     kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
-    state = UserState(user_id, len(kept), _recent(kept, len(kept), spec), _counted({}, kept), {}, profile)
+    daily, engaged = _counted({}, kept), _engaged({}, kept, spec)
+    return UserState(user_id, len(kept), _recent(kept, len(kept), spec), daily, engaged, profile)
+
+
+def _engaged(engaged: Mapping[str, int], events: Iterable[Event], spec: FeatureSpec) -> dict[str, int]:
+    """`UserState.engaged` after more events, in order."""
     if spec.repeat.rule == "always":
-        return state
-    engaged: dict[str, int] = {}
-    for event in kept:
+        return {}
+    found = dict(engaged)
+    for event in events:
         if engaging(event, spec):
-            engaged[event.item_id] = engaged_at(engaged, event, spec)
-    return replace(state, engaged=engaged)
+            found[event.item_id] = engaged_at(found, event, spec)
+    return found
 
 
 def engaged_at(engaged: Mapping[str, int], event: Event, spec: FeatureSpec) -> int:
@@ -140,6 +145,21 @@ def walk(
             state = UserState(user_id, index, _recent(kept, index, spec), daily, {}, profile)
             time = event.timestamp
         yield event, state
+
+
+def states_before(
+    user_id: str, events: Iterable[Event], times: Iterable[int], spec: FeatureSpec, profile: Mapping[str, Any]
+) -> Iterator[UserState]:
+    """`state_of` the events before each of `times`, ascending: one pass over the history, however many are asked."""
+    kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
+    count: int = 0
+    daily: dict[int, int] = {}
+    engaged: dict[str, int] = {}
+    for time in times:
+        known, count = count, bisect_left(kept, time, lo=count, key=lambda e: e.timestamp)
+        new = kept[known:count]
+        daily, engaged = _counted(daily, new), _engaged(engaged, new, spec)
+        yield UserState(user_id, count, _recent(kept, count, spec), daily, engaged, profile)
 
 
 def _counted(daily: Mapping[int, int], events: Iterable[Event]) -> dict[int, int]:

@@ -1,6 +1,7 @@
 """Every metric against a plain reference that reads the ranked list item by item."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -52,6 +53,28 @@ def test_metric_equals_plain_reference(name, most_targets):
         ranks.append(target_ranks(scores, targets))
         expected.append(plain_metric(name, plain_order(scores), set(targets.tolist())))
     assert query_metric(name, ranks) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("targets", [1, 32, 33, 200])
+def test_ranks_of_many_targets_are_those_of_the_order_read_item_by_item(targets):
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        scores = rng.integers(0, 30, size=300).astype(np.float32)  # many ties
+        scores[rng.choice(300, 60, replace=False)] = -np.inf
+        wanted = rng.permutation(300)[:targets]
+        place = {item: rank for rank, item in enumerate(plain_order(scores), start=1)}
+        assert target_ranks(scores, wanted).tolist() == [place.get(item, math.inf) for item in wanted.tolist()]
+    assert np.isinf(target_ranks(np.full(300, -np.inf), np.arange(targets))).all()
+
+
+def test_many_targets_are_not_each_held_beside_every_item():
+    """20,000 targets of 40,000 items: a cell for each pair would be 800 MB."""
+    tracemalloc.start()
+    ranks = target_ranks(np.arange(40_000, dtype=np.float32)[::-1], np.arange(0, 40_000, 2))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ranks.tolist() == list(range(1, 40_000, 2))
+    assert most < 10_000_000
 
 
 def test_values_known_by_hand():

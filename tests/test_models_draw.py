@@ -69,3 +69,14 @@ def test_large_moments_are_drawn_as_often_as_small_ones(features, monkeypatch):
     there = np.bincount(list(whole.values()), minlength=6)
     shares = found[1:] / there[1:] / 60
     assert np.abs(shares - 0.25).max() < 0.03
+
+
+def test_a_moment_that_is_too_large_is_left_out_and_alone_it_is_cut(features, monkeypatch):
+    whole = moments(draw_examples(features, START, END, 0))
+    monkeypatch.setattr(retrieve, "MAX_EXAMPLES", 4)
+    for seed in range(20):
+        drawn = moments(draw_examples(features, START, END, seed))
+        assert drawn.items() <= whole.items() and 0 < sum(drawn.values()) <= 4
+    table = pq.read_table(features / "examples.parquet")
+    pq.write_table(table.filter(np.isin(table["other"], np.arange(4, 600, 5))), features / "examples.parquet")
+    assert set(moments(draw_examples(features, START, END, 0)).values()) == {4}, "of moments of five"

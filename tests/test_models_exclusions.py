@@ -54,5 +54,6 @@ def test_the_repeat_rule_is_the_same_in_training_and_in_serving(tmp_path, repeat
         found = {ITEMS[place] for place in excluded(moment)}
         assert found == repeat_excluded(state_of(moment.user, past, spec, {}), moment.time, spec)
         assert found == repeat_excluded(streamed, moment.time, spec)
+        assert repeat.rule != "never" or len(excluded(moment)) == len(found), "each item once, however often taken"
         sizes.append(len(found))
     assert (max(sizes) > 3) == (repeat.rule != "always")

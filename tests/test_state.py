@@ -23,6 +23,7 @@ from souk.state import (
     kept_events,
     repeat_excluded,
     state_of,
+    states_before,
     walk,
     window_start,
 )
@@ -105,6 +106,28 @@ def test_the_work_of_a_walk_grows_as_the_history_and_not_as_its_square(monkeypat
     assert last.count == count - 1
     assert Counting.looked <= count * (kept_events(SPEC) + 1)
     assert len(last.daily) <= KEPT_DAYS
+
+
+@settings(deadline=None)
+@pytest.mark.parametrize("repeat", ["always", "never", "{rule: after_days, days: 3}"])
+@given(events=histories, hours=st.lists(st.integers(0, 60 * 24), max_size=8))
+def test_states_before_are_the_states_of_what_was_before(repeat, events, hours):
+    spec = spec_of(repeat)
+    times = sorted(hour * HOUR for hour in hours)
+    found = list(states_before("u", events, times, spec, {"age": 3}))
+    assert len(found) == len(times)
+    for time, state in zip(times, found, strict=True):
+        assert same(state, state_of("u", [e for e in events if e.timestamp < time], spec, {"age": 3}))
+
+
+def test_the_work_of_many_states_grows_as_the_history_and_not_as_its_square(monkeypatch):
+    """Each state looks at the events that it keeps, those since the last state, and a few that find its place."""
+    monkeypatch.setattr("souk.state.sorted", lambda *given, **key: Counting(sorted(*given, **key)), raising=False)
+    Counting.looked, count = 0, 4000
+    events = [Event("a", "rating", n * HOUR, event_id=f"{n:04}") for n in range(count)]
+    *_, last = states_before("u", events, [event.timestamp for event in events], SPEC, {})
+    assert last.count == count - 1
+    assert 0 < Counting.looked <= count * (kept_events(SPEC) + 1 + 13)
 
 
 @given(histories)

@@ -149,8 +149,8 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
         positions[row, :size], scores[row, :size], candidate[row, :size] = found, values[:size], True
         present[row, :size] = True
         mine = taken[users[row], times[row]]
-        chosen[row, :size] = np.isin(found, list(mine))
-        pleased[row, :size] = np.isin(found, [item for item, good in mine.items() if good])
+        chosen[row, :size] = [item in mine for item in found]  # costs the candidates, whatever the moment took
+        pleased[row, :size] = [mine.get(item, False) for item in found]
         own[row] = found.index(own_items[row]) if own_items[row] in found else size
         if own[row] == size:
             positions[row, size], scores[row, size], present[row, size] = own_items[row], own_score, True

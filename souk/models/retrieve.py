@@ -45,6 +45,8 @@ def item_vectors(model: TwoTower, catalogue: Catalogue) -> np.ndarray:
 def draw_examples(features: str | Path, start: int, end: int, seed: int) -> pa.Table:
     """The examples of a window that the ranker learns from: all, or MAX_EXAMPLES of them, moments drawn whole.
 
+    A moment that is larger than that is left out; where there are only such, the first of their examples are taken.
+
     Args:
         features: the features folder.
         start: UTC epoch milliseconds.
@@ -67,8 +69,12 @@ def draw_examples(features: str | Path, start: int, end: int, seed: int) -> pa.T
     users = pc.dictionary_encode(table["user_id"]).combine_chunks().indices.to_numpy().astype(np.int64)
     times = table["timestamp"].to_numpy() - start
     _, moment = np.unique(users * (end - start) + times, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(int(moment.max()) + 1)
-    drawn = order[np.cumsum(np.bincount(moment)[order]) <= MAX_EXAMPLES]
+    sizes = np.bincount(moment)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[sizes[order] <= MAX_EXAMPLES]
+    if not len(order):
+        return table.slice(0, MAX_EXAMPLES)
+    drawn = order[np.cumsum(sizes[order]) <= MAX_EXAMPLES]
     return table.filter(pa.array(np.isin(moment, drawn)))
 
 
@@ -196,7 +202,8 @@ def exclusions(
 ) -> Callable[[Moment], np.ndarray]:
     """A function that gives what the repeat rule excludes at a moment of `examples`: positions, some more than once.
 
-    It is `souk.state.repeat_excluded`, since every engagement is an example; a moment costs a slice of its user's.
+    It is `souk.state.repeat_excluded`, since every engagement is an example. A moment costs a slice of its user's: of
+    the items where none repeats, else of the engagements of the last days.
     """
     if spec.repeat.rule == "always":
         return lambda moment: np.zeros(0, np.int64)
@@ -206,7 +213,11 @@ def exclusions(
     times = past["timestamp"].to_numpy()
     items = np.array([position[item] for item in past["item_id"].to_pylist()], np.int64)
     runs = past["user_id"].combine_chunks().dictionary_encode()
-    bounds = np.searchsorted(runs.indices.to_numpy(), np.arange(len(runs.dictionary) + 1))
+    users = runs.indices.to_numpy().astype(np.int64)
+    if spec.repeat.rule == "never":  # the first time says it all
+        first = np.sort(np.unique(users * len(position) + items, return_index=True)[1])
+        times, items, users = times[first], items[first], users[first]
+    bounds = np.searchsorted(users, np.arange(len(runs.dictionary) + 1))
     rows = dict(zip(runs.dictionary.to_pylist(), pairwise(bounds.tolist()), strict=True))
     nothing = len(times), len(times)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 from souk.monitored import REFERENCE, SCORE_COLUMNS, item_scores, monitored_features, slate_scores
 from souk.release.golden import Answer, GoldenRequest
 from souk.spec import FeatureSpec
-from souk.state import Event, features_at, state_of
+from souk.state import Event, UserState, features_at, states_before
 from souk.state_rows import profile_of
 
 REQUESTS = 5_000
@@ -54,14 +53,31 @@ def reference_requests(
     users = pq.read_table(Path(tables, "users.parquet"))
     users = users.filter(pc.is_in(users["user_id"], value_set=pa.array(list(histories), pa.string())))
     profiles = {row["user_id"]: profile_of(row, spec) for row in users.to_pylist()}
+    states = _states(moments, histories, profiles, spec)
     requests = []
     for moment in moments:
         user, time = moment["user_id"], moment["timestamp"]
-        past = histories[user][: bisect_left(histories[user], time, key=lambda e: e.timestamp)]
-        state = state_of(user, past, spec, profiles.get(user, profile_of({}, spec)))
         given = {source: moment[name] for name, source in context.items() if not _missing(moment[name])}
-        requests.append(GoldenRequest(user, k, time, state, given))
+        requests.append(GoldenRequest(user, k, time, states[user, time], given))
     return requests
+
+
+def _states(
+    moments: Sequence[Mapping[str, Any]],
+    histories: Mapping[str, Sequence[Event]],
+    profiles: Mapping[str, Mapping[str, Any]],
+    spec: FeatureSpec,
+) -> dict[tuple[str, int], UserState]:
+    """What is known just before each moment; a user's history is gone through once."""
+    times: dict[str, set[int]] = {}
+    for moment in moments:
+        times.setdefault(moment["user_id"], set()).add(moment["timestamp"])
+    found: dict[tuple[str, int], UserState] = {}
+    for user, own in times.items():
+        profile, ordered = profiles.get(user, profile_of({}, spec)), sorted(own)
+        states = states_before(user, histories[user], ordered, spec, profile)
+        found |= {(user, time): state for time, state in zip(ordered, states, strict=True)}
+    return found
 
 
 def write_reference(
