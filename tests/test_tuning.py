@@ -61,6 +61,16 @@ def test_the_second_round_goes_where_the_first_did_well():
     assert away[1] < 0.7 * away[0]
 
 
+def test_a_drawn_number_is_not_rounded_out_of_the_bounds_that_a_config_sets(monkeypatch):
+    """Bounds of more digits than a drawn number has: the second round would refuse what the first one drew."""
+    name, (low, high) = "train_two_tower.temperature", (0.100041, 0.100049)
+    monkeypatch.setitem(RANGES, name, (low, high))
+    config = CONFIG | {"train_two_tower": CONFIG["train_two_tower"] | {"temperature": low}}
+    first = draw(config, 6, 5, 1, [])
+    second = draw(config, 6, 5, 2, [Trial(n, settings, gains={"u": n / 10}) for n, settings in first])
+    assert all(low <= settings[name] <= high for _, settings in (*first, *second))
+
+
 def test_one_trial_alone_is_no_search():
     with pytest.raises(SoukError, match="at least 2"):
         draw(CONFIG, 1, 5, 1, [])
@@ -114,7 +124,9 @@ def test_without_a_figure_of_the_config_there_is_no_gain():
             ["# wide", "# e"],
         ),
         ("a: 1 # last", ["# last"]),
-        ("train_two_tower:\nb: 2 # b\n", []),
+        ("train_two_tower:\nb: 2 # b\n", ["# b"]),
+        ("train_two_tower:  # later\n  # dim\nb: 2 # b\ntrain_ranker:", ["# later", "# dim", "# b"]),
+        ("train_ranker: null # none\nb: 2 # b\ntrain_two_tower: ~\n", ["# none", "# b"]),
     ],
 )
 def test_a_config_gets_values_and_keeps_its_comments(text, kept):
@@ -125,6 +137,8 @@ def test_a_config_gets_values_and_keeps_its_comments(text, kept):
         section, key = name.split(".")
         wanted[section] = {**(wanted.get(section) or {}), key: value}
     assert yaml.safe_load(new) == wanted
+    keys = [key.value for key, _ in yaml.compose(new, Loader=yaml.SafeLoader).value]
+    assert len(keys) == len(set(keys)), new
     assert all(comment in new for comment in kept), new
 
 

@@ -40,6 +40,10 @@ def _edited(text: str, settings: Mapping[str, Any]) -> str:
     for section, values in sections.items():
         if isinstance(nodes.get(section), yaml.MappingNode):
             edits += _edits(text, nodes[section], values)
+        elif section in nodes:  # a key with nothing behind it
+            start, end = nodes[section].start_mark.index, nodes[section].end_mark.index
+            inside = ", ".join(f"{key}: {_written(value)}" for key, value in values.items())
+            edits.append((start, end, f"{' ' * text[:start].endswith(':')}{{{inside}}}"))
         else:
             added += f"{section}:\n" + "".join(f"  {key}: {_written(value)}\n" for key, value in values.items())
     for start, end, new in sorted(edits, reverse=True):

@@ -96,7 +96,12 @@ def _study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
 def _asked(study: optuna.Study, space: dict[str, BaseDistribution]) -> Settings:
     """The next settings."""
     params = study.ask(space).params
-    return {name: _read(value) if name in CHOICES else float(f"{value:.{DIGITS}g}") for name, value in params.items()}
+    return {name: _read(value) if name in CHOICES else _rounded(value, space[name]) for name, value in params.items()}
+
+
+def _rounded(value: float, within: Any) -> float:
+    """A number that is to be read, no further out than the bounds, which the config may have set to more digits."""
+    return min(max(float(f"{value:.{DIGITS}g}"), within.low), within.high)
 
 
 def _stored(value: Any) -> Any:
