@@ -17,7 +17,6 @@ from souk.sources.rows import SparseRows
 from souk.spec import Entity, FeatureSpec, Role, read_spec
 
 SHARED_ROLES = (Role.CATEGORY, Role.BAG)
-PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 SOURCE_FILES = ("co_visitation", "segment_popular")
 
 
@@ -35,6 +34,7 @@ class ItemTable:
         numbers: gives by feature and word; equal words of two features differ.
         rules: what follows each item.
         segments: what is popular with whom.
+        prior_rate: the satisfied rate of an item without labels.
     """
 
     position: Mapping[str, int]
@@ -46,6 +46,7 @@ class ItemTable:
     rules: SparseRows
     segments: Segments
     numbers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    prior_rate: float = 0.0
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -111,6 +112,7 @@ class ItemTable:
             rules=SparseRows.empty(len(items)) if rules is None else rules,
             segments=segments or Segments.empty(),
             numbers=numbers,
+            prior_rate=_prior(counters),
         )
 
     def with_items(self, items: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:
@@ -134,13 +136,17 @@ class ItemTable:
             self,
             position=position,
             vectors=_placed(self.vectors, where, np.asarray(vectors, np.float32), len(position)),
-            counters=np.concatenate([self.counters, np.repeat(_unseen(self.counters), len(new), axis=0)]),
+            counters=np.concatenate([self.counters, self._unseen(len(new))]),
             created_at=_placed(self.created_at, where, created, len(position)),
             value_start=value_start,
             values=values,
             rules=self.rules.longer(len(new)),
             numbers=numbers,
         )
+
+    def _unseen(self, count: int) -> np.ndarray:
+        """`[count, 3]`: the counters of items without events, as `souk.features.tables.counters` has them."""
+        return np.tile(np.array([0, 0, self.prior_rate], np.float32), (count, 1))
 
 
 def _values(
@@ -185,12 +191,9 @@ def _spliced(
     return joined, whole
 
 
-def _unseen(counters: np.ndarray) -> np.ndarray:
-    """`[1, 3]`: the counters of an item without events. Its rate is the mean that the others' are drawn to.
-
-    rate = (satisfied + n mean) / (labels + n), so the mean of the rates weighted by labels + n is that mean.
-    """
+def _prior(counters: pa.Table) -> float:
+    """What the rates were drawn to; the mean of the rates in a bundle of before that was kept."""
     if not len(counters):
-        return np.zeros((1, 3), np.float32)
-    rate = np.average(counters[:, 2].astype(np.float64), weights=np.expm1(counters[:, 0]) + PRIOR_LABELS)
-    return np.array([[0, 0, rate]], np.float32)
+        return 0.0
+    name = "prior_rate" if "prior_rate" in counters.column_names else "satisfied_rate"
+    return float(counters[name].to_numpy().astype(np.float64).mean())

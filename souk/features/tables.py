@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from souk.features.records import arrow_type
 from souk.features.windows import Windows
-from souk.items import PRIOR_LABELS
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS, item_features
+
+PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 
 
 def item_table(items: pa.Table, spec: FeatureSpec) -> pa.Table:
@@ -47,7 +48,8 @@ def counters(examples: pa.Table, item_ids: list[str], windows: Windows) -> pa.Ta
 
     Returns:
         A row per boundary and item: `events` and `events_30d` (engaging events before it), `satisfied_rate` (of the
-        labels known before it, drawn to their mean by PRIOR_LABELS).
+        labels known before it, drawn to their mean by PRIOR_LABELS), and that mean, `prior_rate`: the rate of an item
+        without labels, also of one that comes to be after training.
     """
     position = {item: index for index, item in enumerate(item_ids)}
     items = np.array([position[item] for item in examples["item_id"].to_pylist()], np.int64)
@@ -64,6 +66,7 @@ def counters(examples: pa.Table, item_ids: list[str], windows: Windows) -> pa.Ta
         names = pa.array([boundary] * len(item_ids), pa.string())
         parts.append({"boundary": names, "item_id": item_ids, "events": events, "events_30d": recent})
         parts[-1]["satisfied_rate"] = rate.astype(np.float32)
+        parts[-1]["prior_rate"] = np.full(len(item_ids), mean, np.float32)
     return pa.concat_tables(pa.table(part) for part in parts)
 
 

@@ -59,7 +59,7 @@ class Bundle:
         settings: `bundle.json`.
         vectors: `[items, dim]` float32, memory-mapped.
         items: the item feature table, by position.
-        counters: `item_id`, `events`, `events_30d`, `satisfied_rate` of each item, by position.
+        counters: `item_id`, `events`, `events_30d`, `satisfied_rate`, `prior_rate` of each item, by position.
         rules: what follows each item (souk.sources.co_visitation).
         segments: what is popular with whom (souk.sources.popularity).
     """
