@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.cli import main
-from souk.cli.items import ROWS
+from souk.cli.items import BODY_BYTES, ROWS
+from souk.serving.refusals import MAX_BODY_BYTES
 
 
 @pytest.fixture
@@ -27,7 +28,8 @@ def sent():
                 if not row.get("title") and "available" not in row
             ]
             answer = {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
-            self.send_response(200 if self.path == "/v1/items:upsert" else 404)
+            full = "calls=3" in self.path and len(bodies) == 3
+            self.send_response(503 if full else 200 if self.path.endswith("/v1/items:upsert") else 404)
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
@@ -75,6 +77,25 @@ def test_files_in_souks_own_names_go_in_batches(sent, tmp_path):
     assert main(["items", "upsert", str(tmp_path / "items.parquet"), "--url", url]) == 0
     assert main(["items", "upsert", str(tmp_path / "items.jsonl"), "--url", url]) == 0
     assert [len(body) for body in bodies] == [ROWS, 1, 2] and bodies[0] + bodies[1] == rows and bodies[2] == rows[:2]
+
+
+def test_wide_rows_go_in_calls_that_a_server_takes(sent, tmp_path):
+    """As 500 rows with vectors of 768 numbers are: 7.8 MB."""
+    url, bodies = sent
+    rows = [{"item_id": str(n), "title": "x" * 1_000_000} for n in range(7)] + [{"item_id": "7", "title": "y"}]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["items", "upsert", str(tmp_path / "items.jsonl"), "--url", url]) == 0
+    assert [len(body) for body in bodies] == [3, 3, 2] and [row for body in bodies for row in body] == rows
+    assert 3 * 1_000_100 < BODY_BYTES < MAX_BODY_BYTES
+
+
+def test_a_server_that_goes_away_in_the_middle(sent, tmp_path, capsys):
+    url, _ = sent
+    text = "".join(json.dumps({"item_id": str(n), "title": "x" if n else ""}) + "\n" for n in range(ROWS * 3))
+    (tmp_path / "items.jsonl").write_text(text)
+    assert main(["items", "upsert", str(tmp_path / "items.jsonl"), "--url", f"{url}/?calls=3"]) == 2
+    said = capsys.readouterr().err
+    assert f"stopped after row {2 * ROWS:,}: {2 * ROWS - 1:,} accepted, 1 refused" in said and "status 503" in said
 
 
 def test_one_item_and_what_goes(sent):

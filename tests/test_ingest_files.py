@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pytest
 
 from souk.config import Source, parse_config
 from souk.errors import SoukError
-from souk.readers import delimited, find_files, read_batches
+from souk.readers import delimited, find_files, read_batches, written_until
 
 TEXT = "user_id,item_id\nu1,i1\nu2,i2\n"
 ROWS = [{"user_id": "u1", "item_id": "i1"}, {"user_id": "u2", "item_id": "i2"}]
@@ -108,3 +109,15 @@ def test_many_malformed_rows_among_good_ones_are_no_reason_to_stop(
     batches = list(read_batches(Source(path=str(tmp_path / "e.csv"))))
     assert sum(len(batch.malformed) for batch in batches) == 2000
     assert sorted(p for batch in batches for p in batch.positions.tolist()) == list(range(1, 20_001))
+
+
+def test_a_source_is_as_young_as_its_newest_file_and_never_of_tomorrow(tmp_path: Path) -> None:
+    for seconds in (1_000, 3_000, 2_000):
+        (tmp_path / f"{seconds}.csv").write_text(TEXT)
+        os.utime(tmp_path / f"{seconds}.csv", (seconds, seconds))
+    assert written_until(str(tmp_path), 9_000_000) == 3_000_000
+    assert written_until(str(tmp_path), 2_500_000) == 2_500_000
+    assert written_until(str(tmp_path / "none.csv"), 7) == 7
+    with fsspec.open("memory://items.csv", "w") as file:
+        file.write(TEXT)
+    assert 1_700_000_000_000 < written_until("memory://items.csv", 1 << 50) < 1 << 50

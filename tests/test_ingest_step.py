@@ -95,6 +95,7 @@ def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
     }
     assert (manifest["first_event"], manifest["last_event"]) == (times[0], times[-1])
     assert len(manifest["fingerprint"]) == 64
+    assert manifest["items_as_of"] == pytest.approx((shop.folder / "items.jsonl").stat().st_mtime * 1000, abs=1.5)
     for name in ("events", "items", "users"):
         assert (shop.folder / f"1/tables/schema/{name}.pbtxt").read_text() == (
             shop.schemas / f"{name}.pbtxt"

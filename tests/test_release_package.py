@@ -41,7 +41,7 @@ def shop(tmp_path_factory):
     pq.write_table(examples, shop.features / "examples.parquet")
     (shop.tables / "schema").mkdir()
     (shop.tables / "schema" / "events.pbtxt").write_text("# events")
-    (shop.tables / "manifest.json").write_text(json.dumps({"fingerprint": "f00d", "first_event": 1, "last_event": 2}))
+    (shop.tables / "manifest.json").write_text(json.dumps({"fingerprint": "f00d", "items_as_of": 7, "last_event": 2}))
     _, _, out = shop.evaluate("good")
     good = shop.root / "good"
     folders = (shop.tables, shop.features, good / "towers", good / "ranker", good / "index")
@@ -67,6 +67,7 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release):
     assert metrics["files"] == len(manifest["files"]) + 1
     lineage = manifest["lineage"]
     assert lineage["data"]["fingerprint"] == "f00d"
+    assert lineage["data"]["items_as_of"] == Bundle.load(folder).items_as_of == 7
     assert lineage["trained_until"] == Bundle.load(folder).settings.trained_until
     assert lineage["packages"]["tensorflow"]
     present = {path.name for path in folder.iterdir()}

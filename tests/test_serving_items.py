@@ -1,7 +1,9 @@
 """Items that come while a release serves: what is refused, what changes, what stays, and what a disk may do."""
 
 import copy
+import dataclasses
 import json
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -67,6 +69,22 @@ def test_the_exact_search_knows_it_where_the_index_fails(live, shop):
     live.upsert([DEAR])
     (answer,) = live.current.recommend([Request("ann", 5, NOW, state=ANN)])
     assert answer.items[0].item_id == "new" and answer.degraded == ("index_unavailable",)
+
+
+def test_an_index_that_failed_is_left_alone_after_an_upsert_too(live, shop):
+    asked = []
+
+    class Gone(ExactIndex):
+        def search(self, *given, **named):
+            asked.append(1)
+            raise OSError("gone")
+
+    live.current = live.current.connected(Gone(vectors(), shop[0].available), None, clock=lambda: 0.0)
+    for row in (DEAR, {**DEAR, "item_id": "other"}):
+        slate(live.current, ANN)
+        live.upsert([row])
+    slate(live.current, ANN)
+    assert len(asked) == 1
 
 
 def test_a_row_changes_what_it_speaks_of_and_leaves_the_rest(live):
@@ -153,7 +171,7 @@ def test_rows_meet_the_schema_of_the_release():
 
 def test_a_log_gives_back_what_it_took(shop, live):
     live.upsert([{"item_id": IDS[1], "title": "Older than the release"}, DEAR])
-    bundle, recommender = shop
+    bundle, recommender = dataclasses.replace(shop[0], items_as_of=NOW), shop[1]
     first = LiveItems(recommender, bundle, live._log, lambda: NOW).load()
     first.upsert([{"item_id": "bad", "price": "x"}, {"item_id": IDS[0], "title": "Renamed"}])
     first.upsert([{"item_id": "new", "price": 98.0}])
@@ -168,12 +186,13 @@ def test_a_log_gives_back_what_it_took(shop, live):
 def test_a_torn_last_line_is_counted_and_cut_away_and_a_damaged_one_passed_over(tmp_path):
     log = ItemLog(tmp_path / "items" / "log")
     assert log.read().rows == ()
-    log.append([{"item_id": "1"}, {"item_id": "2"}], 5)
+    log.append([{"item_id": "1"}, {"item_id": "2"}], [True, False], 5)
     whole = log._path.read_bytes()
     log._path.write_bytes(whole.replace(b'"1"', b'"7"') + whole[: len(whole) // 2 - 3])
     seen = log.read()
     assert (seen.rows, seen.times, seen.torn, seen.damaged) == (({"item_id": "2"},), (5,), 1, 1)
-    log.append([{"item_id": "3", "title": "x\ny"}], 6)
+    assert seen.created == (False,)
+    log.append([{"item_id": "3", "title": "x\ny"}], [True], 6)
     seen = log.read()
     assert seen.rows == ({"item_id": "2"}, {"item_id": "3", "title": "x\ny"}) and seen.torn == 0
 
@@ -241,3 +260,22 @@ def test_caps_count_new_items_with_the_known_ones(shop):
     later = capped.with_items(pa.Table.from_pylist(rows, bundle.items.schema), np.eye(2, DIM, dtype=np.float32))
     places = np.array([0, 1, 60, 61])
     assert later.reranker.chosen(places, np.array([4, 3, 2, 1.0]), NOW, 4) == [0, 1, 3, 2]
+
+
+def test_a_request_during_upserts_sees_all_of_one_or_nothing(live):
+    """Two dear items of which each call takes one away and brings the other back."""
+    pair = ("x", "y")
+    live.upsert([{**DEAR, "item_id": "x"}, {**DEAR, "item_id": "y", "available": False}])
+
+    def turn():
+        for n in range(20):
+            live.upsert([{"item_id": item, "available": n % 2 == at} for at, item in enumerate(pair)])
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    seen = []
+    while thread.is_alive() or not seen:
+        shown = slate(live.current, ANN)
+        seen.append([item for item in pair if item in shown])
+    thread.join()
+    assert all(len(found) == 1 for found in seen)

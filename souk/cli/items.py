@@ -8,8 +8,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from souk.config import load_config
@@ -17,6 +16,7 @@ from souk.errors import SoukError
 
 URL = "http://localhost:8080"
 ROWS = 500  # of one call
+BODY_BYTES = 3_500_000  # of their JSON: a server takes 4 MiB
 SECONDS = 60
 
 
@@ -34,16 +34,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where the server refused a row."""
-    accepted = created = refused = start = 0
-    rows = _rows(arguments)
-    while batch := list(islice(rows, ROWS)):
-        answer = _send(arguments.url, batch)
-        accepted, created = accepted + answer["accepted"], created + answer["created"]
-        for row in answer["refused"]:
-            print(f"row {start + row['row'] + 1}, item {row['item_id']!r}: {row['reason']}", file=sys.stderr)
-        refused, start = refused + len(answer["refused"]), start + len(batch)
+    accepted = created = refused = sent = 0
+    try:
+        for batch in _batches(_rows(arguments)):
+            answer = _send(arguments.url, batch)
+            accepted, created = accepted + answer["accepted"], created + answer["created"]
+            for row in answer["refused"]:
+                print(f"row {sent + row['row'] + 1}, item {row['item_id']!r}: {row['reason']}", file=sys.stderr)
+            refused, sent = refused + len(answer["refused"]), sent + len(batch)
+    except SoukError:
+        if sent:
+            print(f"stopped after row {sent:,}: {accepted:,} accepted, {refused:,} refused", file=sys.stderr)
+        raise
     print(f"{accepted:,} accepted ({created:,} new), {refused:,} refused")
     return 1 if refused else 0
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[list[bytes]]:
+    """Rows as JSON, as many as one call takes; one that is too large alone is the server's to refuse."""
+    batch, size = list[bytes](), 0
+    for row in rows:
+        text = json.dumps(row).encode()
+        if batch and (len(batch) == ROWS or size + len(text) > BODY_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text) + 1
+    if batch:
+        yield batch
 
 
 def _rows(arguments: argparse.Namespace) -> Iterator[Any]:
@@ -61,13 +79,13 @@ def _rows(arguments: argparse.Namespace) -> Iterator[Any]:
     return item_rows_of(arguments.file, load_config(arguments.config) if arguments.config else None)
 
 
-def _send(url: str, rows: list[Any]) -> dict[str, Any]:
+def _send(url: str, rows: list[bytes]) -> dict[str, Any]:
     """The server's answer to one batch.
 
     Raises:
         SoukError: it does not answer, or refuses the whole batch.
     """
-    body = json.dumps({"items": rows}).encode()
+    body = b'{"items":[' + b",".join(rows) + b"]}"
     place = url.rstrip("/") + "/v1/items:upsert"
     if not place.startswith(("http://", "https://")):
         raise SoukError("an http address in --url", url, f"As {URL}.")

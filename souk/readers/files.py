@@ -9,11 +9,14 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from souk.config import Data, Source
 from souk.errors import SoukError, unknown
@@ -35,10 +38,11 @@ WHERE = "Put it there, mend `path` in the config, or name the folder where relat
 
 @dataclass(frozen=True)
 class File:
-    """One file of a source: its name within the source, and how to open it for reading bytes."""
+    """One file of a source: its name within the source, how to open it for reading bytes, and when it was written."""
 
     name: str
     open: Callable[[], Any]
+    modified: Callable[[], datetime]
 
 
 def find_files(path: str) -> list[File]:
@@ -63,7 +67,22 @@ def find_files(path: str) -> list[File]:
     if not names:
         raise SoukError(f"a file, a folder of files or a glob at {path}", "nothing there", WHERE)
     short = {n: n.removeprefix(_base(n, root)) if n != root else n.rpartition("/")[2] for n in names}
-    return [File(short[name], _opener(fs, name)) for name in names]
+    return [File(short[name], _opener(fs, name), partial(fs.modified, name)) for name in names]
+
+
+def written_until(path: str, now: int) -> int:
+    """When the newest file of a source was written: what it says cannot be younger.
+
+    Args:
+        path: of the source.
+        now: UTC epoch milliseconds; the answer where nothing is there, the storage does not tell, or tells a time that
+            is to come.
+    """
+    try:
+        times = [file.modified() for file in find_files(path)]
+    except (SoukError, NotImplementedError, OSError, KeyError, TypeError):
+        return now
+    return min(now, max(int(t.replace(tzinfo=t.tzinfo or UTC).timestamp() * 1000) for t in times))
 
 
 def file_format(source: Source, name: str) -> str:
@@ -127,7 +146,8 @@ def _package_file(path: str) -> File:
         data_files = [str(file) for file in files if file.suffix not in (".py", ".pyc")]
         raise unknown(f"the file in package {distribution}", name, data_files)
     located = str(found.locate())
-    return File(found.name, lambda: open(located, "rb"))
+    written = partial(LocalFileSystem().modified, located)
+    return File(found.name, lambda: open(located, "rb"), written)
 
 
 def _opener(fs: Any, name: str) -> Callable[[], Any]:

@@ -62,6 +62,8 @@ class Bundle:
         counters: `item_id`, `events`, `events_30d`, `satisfied_rate`, `prior_rate` of each item, by position.
         rules: what follows each item (souk.sources.co_visitation).
         segments: what is popular with whom (souk.sources.popularity).
+        items_as_of: when the items file of its data was written, UTC epoch milliseconds; no part of the name. 0 where
+            nobody knows.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class Bundle:
     counters: pa.Table
     rules: SparseRows
     segments: Segments
+    items_as_of: int = 0
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -85,11 +88,12 @@ class Bundle:
         missing = [name for name in FILES if not (path / name).exists()]
         if missing:
             raise SoukError(f"a bundle at {path}", f"no {', '.join(missing)}", "Run the pipeline again.")
-        manifest = path / "release.json"
+        release = path / "release.json"
+        manifest: dict[str, Any] = _read_json(release) if release.exists() else {"name": "", "lineage": {}}
         items = pq.read_table(path / "items.parquet")
         bundle = cls(
             folder=path,
-            name=_read_json(manifest)["name"] if manifest.exists() else "",
+            name=manifest["name"],
             spec=read_spec(path / "spec.json"),
             settings=BundleSettings(**_read_json(path / "bundle.json")),
             vectors=np.load(path / "vectors.npy", mmap_mode="r", allow_pickle=False),
@@ -97,6 +101,7 @@ class Bundle:
             counters=pq.read_table(path / "counters.parquet"),
             rules=SparseRows.load(path / "co_visitation.npz", len(items)),
             segments=Segments.load(path / "segment_popular.npz", len(items)),
+            items_as_of=manifest["lineage"].get("data", {}).get("items_as_of") or 0,
         )
         bundle.check()
         return bundle

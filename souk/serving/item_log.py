@@ -7,10 +7,10 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 BLOCK = 1 << 16  # bytes read at a time from the end
 
@@ -22,12 +22,16 @@ class Logged:
     Args:
         rows: as they were given, oldest first.
         times: when each was taken, UTC epoch milliseconds.
+        created: whether each made its item: it was not known before.
+        settled: of items that a release had after they were made: how many of `rows` are older than the note of it.
         torn: 1 where the last line is not whole (a write that was cut off, and never answered), else 0.
         damaged: whole lines that do not fit their checksums; they are passed over.
     """
 
     rows: tuple[dict[str, Any], ...]
     times: tuple[int, ...]
+    created: tuple[bool, ...]
+    settled: Mapping[str, int]
     torn: int
     damaged: int
 
@@ -35,7 +39,8 @@ class Logged:
 class ItemLog:
     """A log of one workspace. Several processes may append: each takes the file's lock.
 
-    A line is eight hex digits of the CRC-32 of what follows, a space, and `{"at": milliseconds, "item": row}`.
+    A line is eight hex digits of the CRC-32 of what follows, a space, and `{"at": milliseconds, "created": bool,
+    "item": row}`, or `{"at": milliseconds, "settled": [item ids]}`.
 
     Args:
         path: the file; it need not exist.
@@ -49,41 +54,57 @@ class ItemLog:
         try:
             return _parsed(self._path.read_bytes())
         except FileNotFoundError:
-            return Logged((), (), 0, 0)
+            return _parsed(b"")
 
-    def append(self, rows: Sequence[dict[str, Any]], at: int) -> None:
+    def append(self, rows: Sequence[dict[str, Any]], created: Sequence[bool], at: int) -> None:
         """Writes rows and waits until they are on the disk; what a write that was cut off left is cut away first.
 
         Args:
             rows: JSON objects.
+            created: whether each makes its item.
             at: when they were taken, UTC epoch milliseconds.
 
         Raises:
             OSError: the disk did not take them; then none of them is in the log.
         """
-        text = b"".join(_line({"at": at, "item": row}) for row in rows)
+        pairs = zip(rows, created, strict=True)
+        self._write(b"".join(_line({"at": at, "created": new, "item": row}) for row, new in pairs))
+
+    def settle(self, items: Collection[str], at: int) -> None:
+        """Notes that a release has these items, which rows above made: a later release without them means it.
+
+        Raises:
+            OSError: the disk did not take it.
+        """
+        self._write(_line({"at": at, "settled": sorted(items)}))
+
+    def _write(self, text: bytes) -> None:
         with self._locked() as file:
             end = _end(file)
-            file.truncate(end)
-            file.seek(end)
+            os.ftruncate(file, end)
             try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+                _write_whole(file, text, end)
+                os.fsync(file)
             except OSError:
                 with contextlib.suppress(OSError):
-                    file.truncate(end)
+                    os.ftruncate(file, end)
+                    os.fsync(file)
                 raise
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[BinaryIO]:
+    def _locked(self) -> Iterator[int]:
+        """The file's descriptor. Nothing is buffered: what was refused must not reach the disk later."""
         new = not self._path.exists()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if new:
                 _sync(self._path.parent)
+                _sync(self._path.parent.parent)
             yield file
+        finally:
+            os.close(file)  # which gives the lock back
 
 
 def _line(record: dict[str, Any]) -> bytes:
@@ -91,13 +112,19 @@ def _line(record: dict[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _end(file: BinaryIO) -> int:
+def _write_whole(file: int, text: bytes, place: int) -> None:
+    """One write may take less than it was given, and only the next one says why."""
+    while text:
+        written = os.pwrite(file, text, place)
+        text, place = text[written:], place + written
+
+
+def _end(file: int) -> int:
     """Where the last whole line ends."""
-    place = file.seek(0, os.SEEK_END)
+    place = os.fstat(file).st_size
     while place:
         start = max(0, place - BLOCK)
-        file.seek(start)
-        found = file.read(place - start).rfind(b"\n")
+        found = os.pread(file, place - start, start).rfind(b"\n")
         if found >= 0:
             return start + found + 1
         place = start
@@ -108,9 +135,18 @@ def _parsed(content: bytes) -> Logged:
     *lines, rest = content.split(b"\n")
     records = [_record(line) for line in lines]
     good = [record for record in records if record is not None]
+    rows: list[dict[str, Any]] = []
+    settled: dict[str, int] = {}
+    for record in good:
+        if "settled" in record:
+            settled.update(dict.fromkeys(record["settled"], len(rows)))
+        else:
+            rows.append(record)
     return Logged(
-        tuple(record["item"] for record in good),
-        tuple(record["at"] for record in good),
+        tuple(record["item"] for record in rows),
+        tuple(record["at"] for record in rows),
+        tuple(record.get("created", False) for record in rows),
+        settled,
         int(bool(rest)),
         len(records) - len(good),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,21 @@ import pyarrow as pa
 
 from souk.errors import SoukError
 from souk.features.tables import item_rows
-from souk.ingest.live import ItemCheck
+from souk.ingest.live import SHOWN, ItemCheck
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs
 from souk.serving.item_log import ItemLog
+from souk.serving.item_replay import replay
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
 from souk.spec import Entity
 
+logger = logging.getLogger(__name__)
 REPLAYED = 10_000  # rows at a time
+LARGEST = 1e18  # of a number of an item: the models square some, and float32 ends at 3e38
+AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
+CREATED = "Send the item when it is to be shown."
+VECTOR = "Look for extreme values in the row."
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Replayed:
 
     Args:
         taken: rows that are in the answers now.
-        older: rows of items that the release has itself, from before it was trained: its data knew them.
+        older: rows from before the release's items table, which has superseded them.
+        unknown: rows of items that are gone: they change an item, and do not make one.
         refused: rows that do not fit this release's columns and schema.
         torn: 1 where the last line is not whole.
         damaged: lines that do not fit their checksums.
@@ -61,9 +69,25 @@ class Replayed:
 
     taken: int = 0
     older: int = 0
+    unknown: int = 0
     refused: int = 0
     torn: int = 0
     damaged: int = 0
+
+
+@dataclass
+class _Batch:
+    """Rows on their way.
+
+    Args:
+        taken: rows of the item table by item.
+        accepted: the number, the item of each row behind them, and whether it makes its item.
+        reasons: why others are refused, by number of row.
+    """
+
+    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    accepted: list[tuple[int, str, bool]] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
 
 
 class LiveItems:
@@ -80,29 +104,35 @@ class LiveItems:
         self.current = recommender
         self.replayed = Replayed()
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
-        self._trained_until = bundle.settings.trained_until
+        self._as_of = bundle.items_as_of
         self._tower, self._loaded = ItemTower(bundle.item_tower), False
         columns = bundle.spec.columns
         self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.item_schema)
+        self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
         self._one_at_a_time = threading.Lock()
 
     def load(self) -> LiveItems:
-        """Takes the rows of the log."""
+        """Takes the rows of the log that the release does not have."""
         logged = self._log.read()
-        ids, until = self.current.catalogue.positions, self._trained_until
-        lines = zip(logged.rows, logged.times, strict=True)
-        newer = [(row, at) for row, at in lines if at >= until or str(_id(row)) not in ids]
-        accepted, refused = 0, 0
-        for start in range(0, len(newer), REPLAYED):
-            rows, times = zip(*newer[start : start + REPLAYED], strict=True)
-            taken, good, spoiled = self._checked(rows, times)
-            accepted, refused = accepted + len(good), refused + len(spoiled)
-            if taken:
-                self._take(taken, self._changed(taken))
-        older = len(logged.rows) - len(newer)
-        self.replayed = Replayed(accepted, older, refused, logged.torn, logged.damaged)
+        plan = replay(logged, self.current.catalogue.positions, self._as_of)
+        accepted = refused = 0
+        for start in range(0, len(plan.rows), REPLAYED):
+            part = slice(start, start + REPLAYED)
+            batch, changed = self._prepared(plan.rows[part], plan.times[part], plan.created[part])
+            accepted, refused = accepted + len(batch.accepted), refused + len(batch.reasons)
+            self._take(batch, changed)
+        self.replayed = Replayed(accepted, plan.older, plan.unknown, refused, logged.torn, logged.damaged)
+        self._settle(plan.settled)
         return self
+
+    def _settle(self, items: set[str]) -> None:
+        """Where the disk refuses, the next start notes it."""
+        try:
+            if items:
+                self._log.settle(items, self._clock())
+        except OSError as error:
+            logger.warning("log of items: %s: %s", type(error).__name__, error)
 
     def warm(self) -> LiveItems:
         """Calls the item tower once, so that the first upsert is as fast as the others."""
@@ -120,29 +150,80 @@ class LiveItems:
         """
         with self._one_at_a_time:
             now = self._clock()
-            taken, good, refused = self._checked(rows, [now] * len(rows))
-            created = sum(item not in self.current.catalogue.positions for item in taken)
-            if good:
-                changed = self._changed(taken)
-                self._log.append([rows[at] for at in good], now)
-                self._take(taken, changed)
-            return Outcome(len(good), created, tuple(refused))
+            batch, changed = self._prepared(rows, [now] * len(rows), [True] * len(rows))
+            created = [new for _, _, new in batch.accepted]
+            if batch.accepted:
+                named = [{**rows[at], "item_id": item} for at, item, _ in batch.accepted]
+                self._log.append(named, created, now)
+                self._take(batch, changed)
+            refused = [Refused(at, str(_id(rows[at])), why) for at, why in sorted(batch.reasons.items())]
+            return Outcome(len(batch.accepted), sum(created), tuple(refused))
 
-    def _checked(
-        self, rows: Sequence[Any], times: Sequence[int]
-    ) -> tuple[dict[str, dict[str, Any]], list[int], list[Refused]]:
-        """Rows of the item table by item, the numbers of the rows behind them, and those refused."""
-        table, reasons = self._check.check(rows, self.current.catalogue.positions)
+    def _prepared(
+        self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]
+    ) -> tuple[_Batch, Recommender]:
+        """The rows that can be taken, and the recommender with them."""
+        batch = self._checked(rows, times, may_create)
+        vectors = self._vectors(list(batch.taken.values()))
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        fit = np.abs(lengths - 1) < 0.01  # not so where one is not finite either
+        for (item, _), good in zip(list(batch.taken.items()), fit.tolist(), strict=True):
+            if not good:
+                self._drop(batch, item)
+        if not batch.taken:
+            return batch, self.current
+        table = pa.Table.from_pylist(list(batch.taken.values()), self._table.schema)
+        return batch, self.current.with_items(table, vectors[fit])
+
+    def _drop(self, batch: _Batch, item: str) -> None:
+        """Refuses the rows of an item for which the tower has no vector."""
+        why = str(SoukError("content that the item tower has a vector of length 1 for", "none such", VECTOR))
+        batch.reasons |= {at: why for at, of, _ in batch.accepted if of == item}
+        batch.accepted = [each for each in batch.accepted if each[1] != item]
+        del batch.taken[item]
+
+    def _checked(self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]) -> _Batch:
+        """Each row on top of what is known of its item, those before it in the call included."""
+        table, alone, reasons = self._typed(rows)
         good = [at for at in range(len(rows)) if at not in reasons]
         made = item_rows(table.take(pa.array(good, pa.int64())), self._spec).to_pylist()
-        taken: dict[str, dict[str, Any]] = {}
+        batch = _Batch(reasons=reasons)
         for at, row in zip(good, made, strict=True):
             item = row["item_id"]
-            old = taken.get(item) or self._row(item)
+            old = batch.taken.get(item) or self._row(item)
+            why = alone.get(at, "") if old is None else ""
+            why = why or self._unfit(rows[at], row, old is None, may_create[at], times[at])
+            if why:
+                batch.reasons[at] = why
+                continue
             if old is None and row["created_at"] is None:
                 row["created_at"] = times[at]
-            taken[item] = row if old is None else {**old, **{n: row[n] for n in self._given(rows[at])}}
-        return taken, good, [Refused(at, str(_id(rows[at])), why) for at, why in sorted(reasons.items())]
+            batch.taken[item] = row if old is None else {**old, **{n: row[n] for n in self._given(rows[at])}}
+            batch.accepted.append((at, item, old is None))
+        return batch
+
+    def _typed(self, rows: Sequence[Any]) -> tuple[pa.Table, dict[int, str], dict[int, str]]:
+        """The typed rows; why some are refused, each taken alone; and why, where the call makes the items before."""
+        positions = self.current.catalogue.positions
+        table, alone = self._check.check(rows, positions)
+        if not alone:
+            return table, alone, {}
+        ids = [str(_id(row)) for row in rows]
+        there = {item for at, item in enumerate(ids) if at not in alone or item in positions}
+        return table, alone, self._check.check(rows, there)[1]
+
+    def _unfit(self, given: Mapping[str, Any], row: Mapping[str, Any], new: bool, may_create: bool, at: int) -> str:
+        """Why a row of the right types is refused; "" where it is not."""
+        item = f"{row['item_id']!r}"[:SHOWN]
+        if new and (not may_create or set(given) == {"item_id", "available"}):
+            return str(SoukError("an item that is known, or a row with its content", item, "Look for a typing error."))
+        if "created_at" in given and (row["created_at"] or 0) > at + AHEAD_MS:
+            return str(SoukError("created_at in the past", f"{row['created_at']}", CREATED))
+        for feature in self._numbers:
+            values = row[feature.name]
+            if values is not None and np.any(np.abs(np.asarray(values, np.float64)) > LARGEST):
+                return str(SoukError(f"{feature.source} of at most {LARGEST:g}", f"{values}"[:SHOWN], VECTOR))
+        return ""
 
     def _given(self, row: Mapping[str, Any]) -> list[str]:
         """The columns of the item table that a row speaks of."""
@@ -156,25 +237,19 @@ class LiveItems:
         position = self.current.catalogue.positions.get(item)
         return None if position is None else dict(self._table.slice(position, 1).to_pylist()[0])
 
-    def _changed(self, taken: Mapping[str, dict[str, Any]]) -> Recommender:
-        """The recommender with these rows."""
-        rows = list(taken.values())
-        return self.current.with_items(pa.Table.from_pylist(rows, self._table.schema), self._vectors(rows))
-
-    def _take(self, taken: Mapping[str, dict[str, Any]], changed: Recommender) -> None:
-        self._rows.update(taken)
+    def _take(self, batch: _Batch, changed: Recommender) -> None:
+        self._rows.update(batch.taken)
         self.current = changed
 
     def _vectors(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """`[rows, dim]`, of rows of the item table."""
+        if not rows:
+            return np.zeros((0, 0), np.float32)
         if not self._loaded:
             self._tower.load()
             self._loaded = True
         columns = {f.name: [row[f.name] for row in rows] for f in self._spec.of(Entity.ITEM)}
-        vectors = self._tower.vectors(item_inputs(columns, self._spec))
-        if not np.isfinite(vectors).all():
-            raise SoukError("finite vectors of items", "some that are none", "Look for extreme values in the rows.")
-        return vectors
+        return self._tower.vectors(item_inputs(columns, self._spec))
 
 
 def _id(row: Any) -> Any:

@@ -61,7 +61,7 @@ class ItemLogMetrics(Collector):
         self._live = live
 
     def collect(self) -> Iterator[Metric]:
-        """Rows by state: taken, older, refused, torn, damaged (souk.serving.live_items.Replayed)."""
+        """Rows by state: taken, older, unknown, refused, torn, damaged (souk.serving.live_items.Replayed)."""
         family = GaugeMetricFamily("souk_item_log_rows", "Rows of the log of items at the start", labels=["state"])
         for state, count in asdict(self._live.replayed).items():
             family.add_metric([state], count)

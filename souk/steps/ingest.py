@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 
@@ -26,7 +27,7 @@ from souk.ingest.statistics import Windows
 from souk.ingest.tables import complete, write_events, write_tables
 from souk.ingest.validate import Rules, Validated, anomalies, validate
 from souk.progress import report
-from souk.readers import fingerprint
+from souk.readers import fingerprint, written_until
 from souk.workspace import Workspace
 
 TABLES = ("events", "items", "users")
@@ -53,7 +54,10 @@ def ingest(
     given: dict[str, str] = json.loads(schema) if schema else {}
     kinds = {name: getattr(sections.columns, name) for name in TABLES}
     check_override_names(sections.ingest.outliers, kinds)
-    latest = int((time.time() + sections.ingest.allowed_future_seconds) * 1000)
+    now = time.time()
+    latest = int((now + sections.ingest.allowed_future_seconds) * 1000)
+    items = sections.data.items
+    as_of = written_until(items.path, int(now * 1000)) if items else 0
     folder = SchemaFolder(Workspace(Path(workspace)).schemas / sections.name)
     Path(quarantine).mkdir(parents=True, exist_ok=True)
     with _spill(Path(tables).parent) as spill:
@@ -81,7 +85,7 @@ def ingest(
         for line in (*(n for each in checked.values() for n in each.notices), *(a for e in found.values() for a in e)):
             report(line)
         withdraw = sections.ingest.items_without_events == "unavailable"
-        rows = _write(checked, content, withdraw, Path(tables))
+        rows = _write(checked, {"fingerprint": content, "items_as_of": as_of}, withdraw, Path(tables))
         if sections.split.protocol == "leave_last_out":
             targets = partial(engaging_rows, objective=sections.objectives.engaged)
             leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet", targets)
@@ -107,8 +111,8 @@ def _spill(folder: Path) -> Iterator[Path]:
         raise SoukError(f"free space on the disk of {folder}", "none left", remedy) from error
 
 
-def _write(checked: dict[str, Validated], content: str, withdraw: bool, folder: Path) -> dict[str, int]:
-    """Writes the tables; returns the rows of each, and the items that are available."""
+def _write(checked: dict[str, Validated], origin: dict[str, Any], withdraw: bool, folder: Path) -> dict[str, int]:
+    """Writes the tables, and `origin` in their manifest; returns the rows of each, and the items that are available."""
     if not checked["events"].accepted.count:
         raise SoukError("an event to learn from", "none was accepted", "See the quarantine, and `skip` in the config.")
     counts = {name: each.quarantine.counts() for name, each in checked.items()}
@@ -117,7 +121,7 @@ def _write(checked: dict[str, Validated], content: str, withdraw: bool, folder: 
         name: complete(name, checked[name].accepted, events.seen[name], withdraw and name == "items")
         for name in ("items", "users")
     }
-    manifest = {"tables": counts, "fingerprint": content, "first_event": events.first, "last_event": events.last}
+    manifest = {"tables": counts, "first_event": events.first, "last_event": events.last, **origin}
     write_tables(done, {name: each.schema_text for name, each in checked.items()}, manifest, folder)
     available = int(pc.sum(done["items"]["available"]).as_py())
     if withdraw:

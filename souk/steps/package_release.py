@@ -94,7 +94,7 @@ def _lineage(origins: dict[str, Path], bundle: Bundle, config: dict[str, Any]) -
     data = _read_json(origins["tables"] / "manifest.json")
     verdict = origins["evaluation"] / "verdict.json"
     return {
-        "data": {key: data.get(key) for key in ("fingerprint", "first_event", "last_event", "events")},
+        "data": {key: data.get(key) for key in ("fingerprint", "items_as_of", "first_event", "last_event", "events")},
         "trained_until": bundle.settings.trained_until,
         "parent": _read_json(verdict)["champion"] if verdict.exists() else "",
         "souk": souk.__version__,

@@ -1,0 +1,61 @@
+"""Which rows of the log of items a release still needs: those that its own items table cannot have known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from souk.serving.item_log import Logged
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is to be done with a log.
+
+    Args:
+        rows: to be taken, oldest first.
+        times: when each was taken first, UTC epoch milliseconds.
+        created: whether each may make its item.
+        older: how many rows the release's items table has superseded.
+        unknown: how many rows speak of an item that is not there, and do not make it.
+        settled: items that the release has, of those that rows of the log made before its table.
+    """
+
+    rows: list[dict[str, Any]]
+    times: list[int]
+    created: list[bool]
+    older: int
+    unknown: int
+    settled: set[str]
+
+
+def replay(logged: Logged, known: Collection[str], as_of: int) -> Replay:
+    """Holds the rows of a log against a release.
+
+    A row that is newer than the release's items table counts whatever the release holds. An older one is superseded
+    by the table: by what it says of the item, or by leaving the item out where a release had it since the row. Only
+    an item that no release had yet comes from older rows, since the table may not have got it yet.
+
+    Args:
+        logged: the log.
+        known: the ids of the release's items.
+        as_of: the time of its items table, UTC epoch milliseconds; 0 where it has none, and every row counts.
+    """
+    taken: list[tuple[dict[str, Any], int, bool]] = []
+    older = unknown = 0
+    made, settled = set[str](), set[str]()
+    lines = zip(logged.rows, logged.times, logged.created, strict=True)
+    for number, (row, at, created) in enumerate(lines):
+        item, gone = row["item_id"], number < logged.settled.get(row["item_id"], 0)
+        if at < as_of and (item in known or gone):
+            older += 1
+            if created and not gone:
+                settled.add(item)
+        elif created or item in known or item in made:
+            made.add(item)
+            taken.append((row, at, created))
+        else:
+            unknown += 1
+    rows, times, new = [row for row, _, _ in taken], [at for _, at, _ in taken], [created for _, _, created in taken]
+    return Replay(rows, times, new, older, unknown, settled)

@@ -1,0 +1,72 @@
+"""The log of upserted items: what a full disk, two writers and a crash may do to it."""
+
+import contextlib
+import fcntl
+import os
+import resource
+import stat
+import threading
+
+import pytest
+
+from souk.serving.item_log import ItemLog
+
+
+@pytest.fixture
+def log(tmp_path):
+    return ItemLog(tmp_path / "items" / "log")
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Writes beyond `size` bytes fail, as on a full disk: part of what was given is taken first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores SIGXFSZ
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(("rows", "room"), [(40, 3000), (90, 9000)])  # less and more than a buffer of 8 KiB
+def test_rows_that_a_full_disk_refused_never_come_back(log, rows, room):
+    log.append([{"item_id": "ok"}], [True], 1)
+    with largest_file(room), pytest.raises(OSError, match="File too large"):
+        log.append([{"item_id": f"refused-{n}", "title": "x" * 100} for n in range(rows)], [True] * rows, 2)
+    assert [row["item_id"] for row in log.read().rows] == ["ok"] and log.read().torn == 0
+    log.append([{"item_id": "later"}], [True], 3)
+    assert [row["item_id"] for row in log.read().rows] == ["ok", "later"]
+
+
+def test_the_file_is_locked_while_rows_are_written_and_its_folders_are_on_the_disk(log, monkeypatch):
+    held, folders, real = [], set(), os.fsync
+
+    def watched(file):
+        state = os.fstat(file)
+        if stat.S_ISDIR(state.st_mode):
+            folders.add(state.st_ino)
+        else:
+            with log._path.open("rb") as other, pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.append(file)
+        real(file)
+
+    monkeypatch.setattr("os.fsync", watched)
+    log.append([{"item_id": "1"}], [True], 1)
+    assert len(held) == 1
+    assert folders == {log._path.parent.stat().st_ino, log._path.parent.parent.stat().st_ino}
+
+
+def test_two_writers_lose_nothing(log):
+    def write(name):
+        for n in range(50):
+            ItemLog(log._path).append([{"item_id": f"{name}{n}"}], [True], n)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen = log.read()
+    assert sorted(row["item_id"] for row in seen.rows) == sorted(f"{name}{n}" for name in "ab" for n in range(50))
+    assert (seen.torn, seen.damaged) == (0, 0)

@@ -1,0 +1,151 @@
+"""What a release takes of the log of items: neither what its own items table superseded, nor what is gone."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+
+from souk.index.exact import ExactIndex
+from souk.ingest.live import ItemCheck
+from souk.schema import Kind
+from souk.serving.item_log import ItemLog
+from souk.serving.live_items import LARGEST, LiveItems, Replayed
+from souk.serving.recommender import Recommender
+from souk.sources.popularity import Segments
+from souk.sources.rows import SparseRows
+from tests.serving_fixtures import IDS, NOW, vectors, write_shop
+
+LAST = IDS[-1]
+WHOLE = {"item_id": LAST, "category": "all/g1", "price": 99.5, "title": "Gilded boots"}
+SCHEMA = """
+feature { name: "category" type: BYTES }
+feature { name: "price" type: FLOAT presence { min_fraction: 1 } }
+"""
+DEAR = {**WHOLE, "item_id": "new"}
+
+
+@pytest.fixture(scope="module")
+def shops(tmp_path_factory):
+    """A release, and one without its last item: (bundle, recommender) each."""
+    bundle = write_shop(tmp_path_factory.mktemp("items") / "shop")
+    fewer = dataclasses.replace(
+        bundle,
+        items=bundle.items.slice(0, len(IDS) - 1),
+        counters=bundle.counters.slice(0, len(IDS) - 1),
+        vectors=vectors()[:-1],
+        rules=SparseRows.empty(len(IDS) - 1),
+        segments=Segments.empty(),
+    )
+    return [(each, Recommender.load(each, ExactIndex(np.array(each.vectors)), None)) for each in (bundle, fewer)]
+
+
+@pytest.fixture
+def log(tmp_path):
+    return ItemLog(tmp_path / "items" / "log")
+
+
+def served(shop, log, as_of, now=NOW):
+    """A start of a server with a release whose items file was written at `as_of`."""
+    bundle, recommender = shop
+    return LiveItems(recommender, dataclasses.replace(bundle, items_as_of=as_of), log, lambda: now).load()
+
+
+def available(live, item):
+    catalogue = live.current.catalogue
+    return item in catalogue.positions and bool(catalogue.available[catalogue.positions[item]])
+
+
+def test_a_delete_holds_until_an_items_file_is_younger(shops, log):
+    served(shops[0], log, NOW - 9).upsert([{"item_id": LAST, "available": False}])
+    retrained = served(shops[0], log, NOW - 1)  # from a file of before the delete
+    assert not available(retrained, LAST) and retrained.replayed == Replayed(taken=1)
+    younger = served(shops[0], log, NOW + 1)
+    assert available(younger, LAST) and younger.replayed == Replayed(older=1)
+
+
+@pytest.mark.parametrize("as_of", [NOW - 1, NOW + 1])
+def test_a_row_that_changed_an_item_does_not_bring_it_back(shops, log, as_of):
+    served(shops[0], log, NOW - 9).upsert([{"item_id": LAST, "price": 94.0}])
+    later = served(shops[1], log, as_of)
+    assert LAST not in later.current.catalogue.positions and later.replayed == Replayed(unknown=1)
+
+
+def test_an_item_that_no_release_had_stays_and_one_that_a_release_dropped_goes(shops, log):
+    whole, fewer = shops
+    served(fewer, log, NOW - 9).upsert([WHOLE, DEAR])
+    served(fewer, log, NOW - 9, NOW + 1).upsert([{"item_id": "new", "title": "Boots"}])
+    second = served(whole, log, NOW + 2)  # has WHOLE by now, not yet DEAR
+    assert second.replayed == Replayed(taken=2, older=1) and available(second, "new")
+    assert second.current.catalogue.titles[-1] == "Boots"
+    content = log._path.read_bytes()
+    assert served(whole, log, NOW + 2).replayed == second.replayed and log._path.read_bytes() == content  # noted once
+    third = served(fewer, log, NOW + 3)
+    assert third.replayed == Replayed(taken=2, older=1) and not available(third, LAST)
+    third.upsert([WHOLE])  # made anew, after the note
+    assert available(served(fewer, log, NOW - 5), LAST)
+    served(fewer, log, NOW + 3, NOW + 5).upsert([WHOLE])
+    assert available(served(fewer, log, NOW + 9), LAST)
+
+
+def test_a_release_that_goes_back_has_what_came_since(shops, log):
+    whole, fewer = shops
+    served(fewer, log, NOW - 9).upsert([WHOLE])
+    served(whole, log, NOW + 2)
+    assert available(served(fewer, log, NOW - 9), LAST)
+
+
+def test_part_of_a_row_after_its_whole_is_taken_again(shops, log):
+    check = ItemCheck({"category": Kind.PATH, "price": Kind.NUMERIC}, {}, SCHEMA)
+    live = served(shops[0], log, NOW - 9)
+    live._check = check
+    part = {"item_id": "new", "title": "Boots"}
+    assert [each.row for each in live.upsert([part, DEAR, part]).refused] == [0]
+    bundle, recommender = shops[0]
+    again = LiveItems(recommender, dataclasses.replace(bundle, items_as_of=NOW - 9), log, lambda: NOW)
+    again._check = check
+    assert again.load().replayed == Replayed(taken=2)
+    assert again.current.catalogue.titles[-1] == "Boots"
+
+
+def test_an_extreme_row_is_refused_alone_at_the_start_too(shops, log):
+    live = served(shops[0], log, NOW - 9)
+    rows = [
+        {**DEAR, "item_id": "a", "price": 10 * LARGEST},
+        {**DEAR, "item_id": "b", "category": "all/g9"},  # for which this tower gives a vector of zeros
+        DEAR,
+        {"item_id": "b", "price": 1.0},
+    ]
+    outcome = live.upsert(rows)
+    assert (outcome.accepted, [each.row for each in outcome.refused]) == (1, [0, 1, 3])
+    assert "price of at most" in outcome.refused[0].reason and "vector of length 1" in outcome.refused[1].reason
+    log.append([rows[1], {**DEAR, "item_id": "c"}], [True, True], NOW)  # of a release whose tower knew better
+    assert served(shops[0], log, NOW - 9).replayed == Replayed(taken=2, refused=1)
+
+
+def test_a_mistyped_delete_and_an_item_of_tomorrow_are_refused(shops, log):
+    live = served(shops[0], log, NOW - 9)
+    day = 86_400_000
+    rows = [{"item_id": "typo", "available": False}, {**DEAR, "created_at": NOW + day}, {**DEAR, "created_at": NOW + 1}]
+    outcome = live.upsert(rows)
+    assert [each.row for each in outcome.refused] == [0, 1] and outcome.created == 1
+    assert (
+        "an item that is known" in outcome.refused[0].reason and "created_at in the past" in outcome.refused[1].reason
+    )
+    assert "typo" not in live.current.catalogue.positions
+
+
+def test_two_upserts_at_once_lose_nothing(shops, log, monkeypatch):
+    live, append, second = served(shops[0], log, NOW - 9), log.append, []
+
+    def slow(*given):
+        if not second:
+            second.append(threading.Thread(target=live.upsert, args=([{**DEAR, "item_id": "other"}],)))
+            second[0].start()
+            second[0].join(0.5)  # it waits for the first one
+        append(*given)
+
+    monkeypatch.setattr(log, "append", slow)
+    live.upsert([DEAR])
+    second[0].join()
+    assert available(live, "new") and available(live, "other")
