@@ -14,6 +14,7 @@ name: tiny
 data: {events: {path: events.csv}}
 objectives: {engaged: {events: [click]}, satisfied: {events: [purchase], unless: [return], within_days: 14}}
 """
+SHOP = "columns: {items: {price: numeric, seller_id: categorical, category: path, title: text}}\n"
 
 
 def test_the_minimal_config_has_working_defaults():
@@ -33,12 +34,39 @@ def test_the_minimal_config_has_working_defaults():
         ("columns: {events: {timestamp: numeric}}", ["timestamp", "no feature"]),
         ("split: {test: 0.9}", ["split.test", "less than 0.5"]),
         ("repeat: sometimes", ["repeat.rule", "never"]),
+        ("rerank: {popularity: .inf}", ["my.yaml: rerank.popularity", "finite", "docs/serving.md"]),
+        ("rerank: {popularity: 1.0e+308}", ["rerank.popularity", "less than or equal to 100"]),
+        ("rerank: {slate: 201}", ["my.yaml: rerank.slate", "deploy.max_slate_size, 200", "201"]),
+        ("rerank: {slate: 6}\ndeploy: {max_slate_size: 5}", ["rerank.slate", "deploy.max_slate_size, 5"]),
+        ("rerank: {new_items: 14}", ["rerank.new_items: a section with keys days and share. Received: 14"]),
+        (SHOP + "rerank: {caps: {categry: 3}}", ["my.yaml: a categ", "one of category, seller_id.", "'category'?"]),
+        (
+            SHOP + "rerank: {caps: {price: 3}}",
+            ["my.yaml: a col", "price, of kind numeric", "path: category, seller_id."],
+        ),
+        ("rerank: {diversity: 3, slat: 3}", ["rerank.slat to be", "'slate'? Also rerank.diversity: ", "received 3."]),
+        (
+            "train_two_tower: {epochs: x, dim: 33}",
+            ["dim: ", "Also train_two_tower.epochs: ", ", or Input should be 'auto'"],
+        ),
+        ("rollout: {target: inference_service}", ["my.yaml: the address of a Milvus server"]),
     ],
 )
 def test_a_wrong_line_is_refused_in_words_that_help(line, words):
     with pytest.raises(SoukError) as error:
-        parse_config(MINIMAL + line)
+        parse_config(MINIMAL + line, "my.yaml")
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_what_follows_from_another_problem_is_not_told():
+    with pytest.raises(SoukError) as error:
+        parse_config(MINIMAL.replace("[purchase]", "[purchace]"))
+    assert "objectives.satisfied.events.0" in str(error.value)
+    assert "Also" not in str(error.value)
+
+
+def test_a_small_slate_needs_no_word_about_re_ranking():
+    assert parse_config(MINIMAL + "deploy: {max_slate_size: 5, slate_size: 5}").rerank.slate == 20
 
 
 @pytest.mark.parametrize(("text", "word"), [("a: [", "YAML"), ("- 1", "mapping"), ("", "mapping")])

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from souk.config.problems import explain
 from souk.config.settings import (
     BuildFeatures,
     Deploy,
@@ -104,16 +105,28 @@ class DatasetConfig(Section):
 
     @model_validator(mode="after")
     def _caps_of_declared_columns(self) -> DatasetConfig:
+        capped = [name for name, kind in self.columns.items.items() if kind in (Kind.CATEGORICAL, Kind.PATH)]
         for column in self.rerank.caps:
             kind = self.columns.items.get(column)
             if kind is None:
-                raise unknown("a column of items in rerank.caps", column, self.columns.items)
-            if kind not in (Kind.CATEGORICAL, Kind.PATH):
+                raise unknown("a categorical or path column of items in rerank.caps", column, capped)
+            if column not in capped:
                 raise SoukError(
                     "a column of items with one value each in rerank.caps",
                     f"{column}, of kind {kind}",
-                    "Take one of the kinds categorical and path.",
+                    f"Take one of the kinds categorical and path: {', '.join(sorted(capped)) or 'none is declared'}.",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _slate_that_can_be_asked_for(self) -> DatasetConfig:
+        given, most = self.rerank.slate, self.deploy.max_slate_size
+        if "slate" in self.rerank.model_fields_set and given > most:  # the default is about whatever there is
+            raise SoukError(
+                f"rerank.slate to be at most deploy.max_slate_size, {most}",
+                str(given),
+                "Lower the one or raise the other: see docs/serving.md.",
+            )
         return self
 
     @field_validator("repeat", mode="before")
@@ -196,7 +209,9 @@ def parse_config(text: str, origin: str = "config") -> DatasetConfig:
     try:
         return DatasetConfig.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, origin) from error
+        raise explain(error, values, DatasetConfig, origin) from error
+    except SoukError as error:
+        raise SoukError(f"{origin}: {error.expected}", error.received, error.remedy) from error
 
 
 def load_config(path: str | Path, data: str = "") -> DatasetConfig:
@@ -230,26 +245,3 @@ def _beneath(base: str, path: str) -> str:
     if "://" in base and _relative(path):
         return f"{base.rstrip('/')}/{path}"
     return str((Path() if "://" in base else Path(base)).joinpath(path).resolve())
-
-
-def _explain(error: ValidationError, origin: str) -> SoukError:
-    """The first problem in our own words; a wrong key names the nearest right one."""
-    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    path = [str(part) for part in first["loc"]]
-    where = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        model: Any = DatasetConfig
-        for part in path[:-1]:
-            model = _model_at(model, part)
-        known = model.model_fields if model else {}
-        return unknown(f"{origin}: key {where}", path[-1], known)
-    received = repr(first.get("input"))[:120]
-    more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
-    return SoukError(f"{origin}: {where}: {first['msg']}", received + more, "See docs/data.md.")
-
-
-def _model_at(model: Any, part: str) -> Any:
-    field = model.model_fields.get(part) if model else None
-    annotation = field.annotation if field else None
-    options = (annotation, *getattr(annotation, "__args__", ()))
-    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)

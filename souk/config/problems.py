@@ -1,0 +1,95 @@
+"""What is wrong with a config, in words for whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from souk.errors import SoukError, unknown
+
+PAGES = {"rerank": "docs/serving.md"}  # a section that is explained elsewhere than the rest
+SHOWN = 120  # characters of a value
+
+
+def explain(error: ValidationError, values: Any, model: type[BaseModel], origin: str) -> SoukError:
+    """The first problem as an error that ends with all others; a wrong key names the nearest right one.
+
+    Args:
+        error: what pydantic found.
+        values: what it was given.
+        model: of the whole file.
+        origin: the file's name.
+    """
+    problems = _problems(error, values, model)
+    first, *others = sorted(problems, key=lambda where: problems[where][0]["type"] != "extra_forbidden")
+    also = "".join(f" Also {_named(where)}: {_words(problems[where], model)}." for where in others)
+    page = f"See {PAGES.get(str(first[0]) if first else '', 'docs/data.md')}."
+    if problems[first][0]["type"] == "extra_forbidden":
+        of = _model_at(model, first[:-1])
+        wrong = unknown(f"{origin}: key {_named(first)}", str(first[-1]), of.model_fields if of else {})
+        return SoukError(wrong.expected, wrong.received, f"{wrong.remedy}{also}".strip())
+    what, received = _told(problems[first], model)
+    return SoukError(f"{origin}: {_named(first)}: {what}" if first else f"{origin}: {what}", received, page + also)
+
+
+def _problems(error: ValidationError, values: Any, model: type[BaseModel]) -> dict[tuple[Any, ...], list[Any]]:
+    """By place in the file; what each branch of a choice (a number, or `auto`) has against a value is one problem."""
+    found: dict[tuple[Any, ...], list[Any]] = {}
+    for problem in error.errors():
+        found.setdefault(_place(problem, values, model), []).append(problem)
+    # A list is also too short for what is wrong within it.
+    follows = [
+        where
+        for where, (problem, *_) in found.items()
+        if problem["type"] == "too_short" and any(len(o) > len(where) and o[: len(where)] == where for o in found)
+    ]
+    return {where: each for where, each in found.items() if where not in follows}
+
+
+def _place(problem: Any, values: Any, model: type[BaseModel]) -> tuple[Any, ...]:
+    """Where in `values`: pydantic's own location goes on with the branch that it tried."""
+    location, inside = tuple(problem["loc"]), values
+    for depth, part in enumerate(location):
+        section = _model_at(model, location[:depth])
+        there = (isinstance(inside, Mapping) and part in inside) or (isinstance(inside, list) and isinstance(part, int))
+        if not there and not (section and part in section.model_fields):
+            return location[:depth]
+        inside = inside[part] if there else None
+    return location
+
+
+def _named(where: tuple[Any, ...]) -> str:
+    return ".".join(map(str, where))
+
+
+def _words(problems: list[Any], model: type[BaseModel]) -> str:
+    if problems[0]["type"] == "extra_forbidden":
+        return "no such key"
+    what, received = _told(problems, model)
+    return f"{what}, received {received}"
+
+
+def _told(problems: list[Any], model: type[BaseModel]) -> tuple[str, str]:
+    """What was expected, and what came."""
+    wanted = []
+    for problem in problems:
+        section = _model_at(model, problem["loc"]) if problem["type"] == "model_type" else None
+        wanted.append(_keys(section) if section else problem["msg"])
+    return ", or ".join(dict.fromkeys(wanted)), repr(problems[0].get("input"))[:SHOWN]
+
+
+def _keys(section: type[BaseModel]) -> str:
+    *names, last = section.model_fields
+    return f"a section with keys {', '.join(names)} and {last}" if names else f"a section with the key {last}"
+
+
+def _model_at(model: Any, path: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The section at `path` of the whole file's `model`."""
+    for part in path:
+        field = model.model_fields.get(part) if model else None
+        annotation = field.annotation if field else None
+        options = (annotation, *getattr(annotation, "__args__", ()))
+        model = next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), None)
+    return model
