@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -146,6 +147,11 @@ class FeatureSpec:
     def history_length(self) -> int:
         """The padded length of a history, in tokens; at most one less is used."""
         return int(self.build.history_length)
+
+    def weights(self, tuned: Mapping[str, float]) -> dict[str, float]:
+        """The exponent of each objective in the slate's score: the config's, or where it says `auto`, the tuned one."""
+        given = {"engaged": self.objectives.engaged.weight, "satisfied": self.objectives.satisfied.weight}
+        return {name: tuned.get(name, 1.0) if weight == "auto" else float(weight) for name, weight in given.items()}
 
     @property
     def hash(self) -> str:

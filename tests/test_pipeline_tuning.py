@@ -82,8 +82,15 @@ class TestReal:
         market = write_marketplace(folder / "data", users=40, new_users=4)
         changes = {
             "build_features": {"history_length": 8, "text_buckets": 32, "numeric_buckets": 4},
-            "train_two_tower": {"layers": 1, "heads": 1, "epochs": 1, "batch_rows": 64, "negatives": 8},
-            "train_ranker": {"candidates": 20, "straight_epochs": 1, "epochs": 0, "experts": 1, "batch_rows": 4096},
+            "train_two_tower": {"dim": 4, "layers": 1, "heads": 1, "epochs": 1, "batch_rows": 64, "negatives": 8},
+            "train_ranker": {
+                "candidates": 10,
+                "straight_epochs": 1,
+                "epochs": 0,
+                "hidden": [4],
+                "experts": 1,
+                "batch_rows": 4096,
+            },
         }
         market.config.write_text("# by hand\n" + yaml.safe_dump(CONFIG | changes), encoding="utf-8")
         done = copy.souk("tune", "--config", str(market.config), "--workspace", str(folder / "ws"), "--trials", "2")
@@ -114,6 +121,9 @@ class TestReal:
 
     def test_nothing_of_the_test_window_is_read(self, tuned, tmp_path) -> None:
         """All that is known from `test_start` on is torn out or garbled, and the trial finds the same to the digit."""
+        from souk.models.retrieve import draw_examples
+        from souk.models.trial import measuring
+        from souk.steps.train_ranker import SLATES, train_ranker
         from souk.steps.tune_trial import measure
 
         folder, _ = tuned
@@ -125,8 +135,28 @@ class TestReal:
         usual = self.trials(folder)[0]
         trial = json.dumps({"number": 0, "settings": dict(usual.settings)})
         sections = (config.for_step("train_two_tower"), config.for_step("train_ranker"))
-        measure(*sections, trial, "0", str(tmp_path / "ws"), str(features), str(tmp_path / "result"))
+        measure(
+            *sections,
+            trial,
+            "0",
+            str(tmp_path / "ws"),
+            str(features),
+            str(tmp_path / "result"),
+            str(tmp_path / "scratch"),
+        )
         assert read_trial(tmp_path / "result").gains == usual.gains
+        windows = read_windows(features / "windows.json")
+        users = draw_examples(built, windows.validation_start, windows.test_start, 17)["user_id"].to_numpy()
+        assert usual.gains.keys() == set(users[measuring(users)[1]])
+
+        spec = json.loads((features / "spec.json").read_text("utf-8"))
+        for objective in spec["objectives"].values():
+            objective["weight"] = 0.0  # then all scores are the same, and retrieval's order stays
+        (features / "spec.json").write_text(json.dumps(spec), "utf-8")
+        train_ranker(sections[1], "trial", str(features), str(tmp_path / "scratch" / "towers"), str(tmp_path / "flat"))
+        flat, ranked = (pq.read_table(folder / SLATES) for folder in (tmp_path / "flat", tmp_path / "scratch/ranker"))
+        assert flat["user_id"] == ranked["user_id"]
+        assert flat["ndcg@10"] != ranked["ndcg@10"]
 
 
 def _garble(features: Path) -> int:

@@ -1,14 +1,15 @@
 """The search for settings: what is drawn, what is chosen, and the config that is written."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
 from souk.cli.training import load_pipeline
-from souk.cli.tune import at_once, write_config
-from souk.config import parse_config
+from souk.cli.tune import at_once, bent, write_config
+from souk.config import Rerank, parse_config
 from souk.errors import SoukError
 from souk.steps import tune_trial as step
 from souk.tuning.rewrite import with_settings
@@ -123,6 +124,7 @@ def test_without_a_figure_of_the_config_there_is_no_gain():
             "train_two_tower: {}\ntrain_ranker:\n  # wide\n  hidden:\n    - 8\n    - 4\n  epochs: 2 # e",
             ["# wide", "# e"],
         ),
+        ("train_ranker:\n  hidden: # wide\n  - 8\n  # f\n  - 4\n  epochs: 2 # e", ["# wide", "# e"]),
         ("a: 1 # last", ["# last"]),
         ("train_two_tower:\nb: 2 # b\n", ["# b"]),
         ("train_two_tower:  # later\n  # dim\nb: 2 # b\ntrain_ranker:", ["# later", "# dim", "# b"]),
@@ -164,9 +166,9 @@ def tried(tmp_path, monkeypatch, code, number=1, **environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     run = step._run
-    monkeypatch.setattr(step, "_run", lambda command, seconds: run([command[0], "-c", code], seconds))
+    monkeypatch.setattr(step, "_run", lambda command, seconds: run([command[0], "-c", code, *command[3:]], seconds))
     text = json.dumps({"number": number, "settings": {"train_two_tower.dim": 8}})
-    metrics = step.tune_trial("{}", "{}", text, 0, "", "", str(tmp_path / "result"))
+    metrics = step.tune_trial("{}", "{}", text, 0, str(tmp_path / "ws"), "", str(tmp_path / "result"))
     return metrics, read_trial(tmp_path / "result")
 
 
@@ -181,6 +183,19 @@ def test_a_process_that_dies_is_a_trial_without_a_figure(tmp_path, monkeypatch, 
     assert found.settings == {"train_two_tower.dim": 8}
 
 
+def test_a_trial_works_in_a_folder_of_the_workspace_that_nobody_finds_again(tmp_path, monkeypatch):
+    """Its process is killed; and before that, another run of the same trial was, with the step around it."""
+    leave = "import os, sys; os.makedirs(sys.argv[-1]); open('where', 'w').write(sys.argv[-1]); os.kill(os.getpid(), 9)"
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # makedirs fails where the folder is there
+        _, found = tried(tmp_path, monkeypatch, leave)
+        assert "signal 9" in found.error
+        scratch = Path((tmp_path / "where").read_text())
+        assert scratch.parent == tmp_path / "ws" / "checkpoints"
+        assert not scratch.exists()
+        scratch.mkdir()
+
+
 def test_when_the_time_is_up_only_the_config_as_it_is_runs(tmp_path, monkeypatch):
     metrics, found = tried(tmp_path, monkeypatch, "raise SystemExit(5)", SOUK_TUNE_UNTIL="1")
     assert (metrics, found.error) == (None, "not started: no time")
@@ -192,3 +207,18 @@ def test_parallel_is_written_into_both_rounds():
     spec = at_once(load_pipeline("tuning"), 1)
     limits = [t["iteratorPolicy"] for t in spec["root"]["dag"]["tasks"].values() if "iteratorPolicy" in t]
     assert limits == [{"parallelismLimit": 1}] * 2
+
+
+@pytest.mark.parametrize(
+    ("rerank", "expected"),
+    [
+        ({}, False),
+        ({"slate": 5, "new_items": {"days": 3}}, False),
+        ({"diversity": 0.1}, True),
+        ({"caps": {"seller": 2}}, True),
+        ({"new_items": {"share": 0.1}}, True),
+        ({"popularity": 1}, True),
+    ],
+)
+def test_a_config_that_bends_the_order_is_told_that_trials_do_not(rerank, expected):
+    assert bent(Rerank(**rerank)) == expected

@@ -23,8 +23,6 @@ class RankerQuality:
         front: for each weight of satisfaction `weight`, `ndcg@10` and `satisfied_ndcg@10`, `chosen`.
         metrics: AUC, log loss and calibration error by head, NDCG by objective.
         roc: points by head.
-        slates: `[moments]`, NDCG@10 of each moment under the tuned weights.
-        users: `[moments]`, whose they are.
     """
 
     calibration: dict[str, Calibration]
@@ -32,8 +30,6 @@ class RankerQuality:
     front: list[dict[str, float]]
     metrics: dict[str, float]
     roc: dict[str, dict[str, list[float]]]
-    slates: np.ndarray
-    users: np.ndarray
 
 
 def quality(
@@ -75,10 +71,7 @@ def quality(
         next(point[name] for point in front if point["chosen"]) for name in ("ndcg@10", "satisfied_ndcg@10")
     )
     metrics["satisfied_ndcg@10"] = front[0]["satisfied_ndcg@10"]
-    scores = chances["engaged"] + weight * chances["satisfied"]
-    slates = gains(scores, examples, rows[moments], examples.chosen)
-    weights = {"engaged": 1.0, "satisfied": weight}
-    return RankerQuality(calibration, weights, front, metrics, curves, slates, examples.users[rows[moments]])
+    return RankerQuality(calibration, {"engaged": 1.0, "satisfied": weight}, front, metrics, curves)
 
 
 def cross_fitted(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> np.ndarray:

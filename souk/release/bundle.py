@@ -211,7 +211,7 @@ def write_bundle(
         boundary=boundary,
         trained_until=_read_json(source / "windows.json")[boundary],
         collection=collection,
-        objectives=_weights(spec, trained.get("objectives", {})),
+        objectives=spec.weights(trained.get("objectives", {})),
         candidates=trained.get("candidates", TrainRanker().candidates),
         slate_size=sizes.slate_size,
         max_slate_size=sizes.max_slate_size,
@@ -219,12 +219,6 @@ def write_bundle(
     )
     (target / "bundle.json").write_text(json.dumps(asdict(settings), indent=1, sort_keys=True), encoding="utf-8")
     return Bundle.load(target)
-
-
-def _weights(spec: FeatureSpec, tuned: dict[str, float]) -> dict[str, float]:
-    """The exponent of each objective: the config's, or where it says `auto`, the one that the ranker was tuned to."""
-    given = {"engaged": spec.objectives.engaged.weight, "satisfied": spec.objectives.satisfied.weight}
-    return {name: tuned.get(name, 1.0) if weight == "auto" else float(weight) for name, weight in given.items()}
 
 
 def counters_at(features: Path, boundary: str) -> pa.Table:

@@ -26,6 +26,7 @@ from souk.models.rank_scoring import new_ranker, spread_of
 from souk.models.ranker import Ranker
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape
+from souk.models.trial import measured_slates, measuring
 from souk.models.weights import load_weights, save_weights
 from souk.progress import report
 from souk.spec import Entity, read_spec
@@ -37,7 +38,7 @@ WINDOWS = {
     "trial": ("validation_start", "test_start"),
 }
 LAST_GOOD = "last_good.npz"  # of a fit that diverged
-SLATES = "slates.parquet"  # of a trial: NDCG@10 of the slate of each moment of held-out users
+SLATES = "slates.parquet"  # of a trial: NDCG@10 of the slate of each moment of the users that measure it
 
 
 def train_ranker(
@@ -47,7 +48,7 @@ def train_ranker(
 
     Args:
         config: `DatasetConfig.for_step("train_ranker")`.
-        window: "twin", "release", or "trial": a twin that is measured, by moment, and not exported.
+        window: "twin", "release", or "trial": a twin without some users, measured on these by moment, not exported.
         features: the folder of `build_features`.
         towers_of_boundary: the towers folder of the same window, with its candidates.
         ranker: the folder to write.
@@ -80,6 +81,9 @@ def train_ranker(
         Path(features) / "impressions.parquet",
     )
     report(f"{len(examples):,} examples, {examples.retrieved.mean():.1%} with their item among the candidates")
+    measured = examples
+    if window == "trial":
+        examples, measured = map(examples.take, measuring(examples.users))
     if examples.place.any():
         report(f"{np.mean((examples.place > 0).any(axis=1)):.1%} with a logged slate")
     model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings)
@@ -92,7 +96,8 @@ def train_ranker(
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / "weights.npz", model)
     if window == "trial":
-        pq.write_table(pa.table({"user_id": fit.quality.users, "ndcg@10": fit.quality.slates}), out / SLATES)
+        slates = measured_slates(model, fit, measured, catalogue, spec.weights(fit.quality.weights))
+        pq.write_table(pa.table({"user_id": measured.users[measured.first], "ndcg@10": slates}), out / SLATES)
     else:
         ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
     (out / "training.json").write_text(json.dumps(_record(window, settings, examples, fit), indent=1), encoding="utf-8")

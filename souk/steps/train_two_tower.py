@@ -25,6 +25,7 @@ from souk.models.judge import RetrievalJudge
 from souk.models.retrieve import RETRIEVED, draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape, TwoTower
+from souk.models.trial import measuring
 from souk.models.weights import load_weights, save_weights
 from souk.progress import report
 from souk.spec import Entity, read_spec
@@ -80,7 +81,8 @@ def train_two_tower(
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
     else:
-        judge = RetrievalJudge(features, examples, catalogue, sequences, settings.seed)
+        judged = examples.take(measuring(examples["user_id"].to_numpy())[0]) if window == "trial" else examples
+        judge = RetrievalJudge(features, judged, catalogue, sequences, settings.seed)
         history = fit.fit(boundary, epochs or settings.epochs, settings.learning_rate, report, judge)
     out = Path(towers)
     out.mkdir(parents=True, exist_ok=True)

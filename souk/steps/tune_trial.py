@@ -1,18 +1,20 @@
 """One trial of a search: towers and ranker with some settings, measured on the validation window.
 
 It is measured in a process of its own, so that one that crashes, or takes all memory, is a trial without a figure and
-no more. What is tried is what the training pipeline runs, up to the first boundary: the towers know nothing from
-`validation_start` on, the ranker learns on four fifths of the users of the validation window and is measured on the
-rest. Nothing from `test_start` on is read.
+no more. What is tried is what the training pipeline runs, up to the first boundary: the towers are fitted on nothing
+from `validation_start` on, the ranker on the validation window. A fifth of the window's users, told by a hash of their
+ids, is kept apart and measures the trial: the ranker is not fitted on them, and neither the passes of either model nor
+the weight of satisfaction are chosen by them. Nothing from `test_start` on is read. The slate is in the ranker's order,
+under the weights of the config where it says some: `rerank`, which comes after the models, has no part in a trial.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess  # nosec B404: this program starts itself, with arguments as a list
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +22,10 @@ from typing import Any
 
 from souk.config import with_value
 from souk.errors import SoukError
+from souk.folders import remove
 from souk.progress import report, step_process
 from souk.tuning.trials import Trial, read_trial
+from souk.workspace import Workspace
 
 UNTIL = "SOUK_TUNE_UNTIL"  # set by `souk tune --minutes`: seconds since the epoch; it is no argument, so no trial that
 # was finished is tried again because there was more time or less
@@ -43,7 +47,7 @@ def tune_trial(
         train_ranker_config: `DatasetConfig.for_step("train_ranker")`.
         trial: from `tune_draw`.
         epochs: of the towers; 0 for those of the config.
-        workspace: holds the checkpoints of fits under way.
+        workspace: holds the checkpoints of fits under way, and beside them the trial's own folder while it runs.
         features: the folder of `build_features`.
         result: the file to write (`souk.tuning.trials.Trial`).
 
@@ -52,14 +56,26 @@ def tune_trial(
     """
     given = json.loads(trial)
     number, began = given["number"], time.time()
-    words = (train_two_tower_config, train_ranker_config, trial, str(epochs), workspace, features, result)
+    scratch = _scratch(workspace, train_two_tower_config, train_ranker_config, trial, epochs, features)
+    words = (train_two_tower_config, train_ranker_config, trial, str(epochs), workspace, features, result, str(scratch))
+    remove(scratch)  # of a run that was killed
     left = float(os.environ.get(UNTIL, "inf")) - began if number else float("inf")  # the config as it is always runs
-    error = _run([sys.executable, "-m", "souk.steps.tune_trial", *words], left) if left > 0 else "not started: no time"
+    try:
+        command = [sys.executable, "-m", "souk.steps.tune_trial", *words]
+        error = _run(command, left) if left > 0 else "not started: no time"
+    finally:
+        remove(scratch)  # the process may have been killed
     found = read_trial(result) if not error else Trial(number, given["settings"], error=error)
     found = Trial(**{**found.__dict__, "seconds": time.time() - began})
     found.write(result)
     report(f"trial {number}: " + (f"ndcg@10 {found.score:.4f}" if found.gains else found.error))
     return {"ndcg@10": found.score, **found.metrics} if found.gains else None
+
+
+def _scratch(workspace: str, *inputs: str | int) -> Path:
+    """Where a trial works: among the fits under way, so that whoever clears these clears it too."""
+    digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:12]
+    return Workspace(Path(workspace)).checkpoints / f"trial-{digest}"
 
 
 def _run(command: list[str], seconds: float) -> str:
@@ -81,14 +97,14 @@ def measure(
     workspace: str,
     features: str,
     result: str,
+    scratch: str,
 ) -> None:
     """What the process of a trial does: fits, measures, writes the file; a SoukError is the trial's error."""
     given = json.loads(trial)
     try:
-        with tempfile.TemporaryDirectory(dir=Path(result).parent) as folder:
-            towers = _with_settings("train_two_tower", train_two_tower_config, given["settings"])
-            ranker = _with_settings("train_ranker", train_ranker_config, given["settings"])
-            metrics, gains = _fit(towers, ranker, int(epochs), workspace, features, folder)
+        towers = _with_settings("train_two_tower", train_two_tower_config, given["settings"])
+        ranker = _with_settings("train_ranker", train_ranker_config, given["settings"])
+        metrics, gains = _fit(towers, ranker, int(epochs), workspace, features, scratch)
     except SoukError as error:
         Trial(given["number"], given["settings"], error=str(error)).write(result)
     else:
@@ -98,7 +114,7 @@ def measure(
 def _fit(
     towers_config: str, ranker_config: str, epochs: int, workspace: str, features: str, folder: str
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The metrics of both models, and NDCG@10 of the slate by held-out user."""
+    """The metrics of both models, and NDCG@10 of the slate by user that measures."""
     import pyarrow.parquet as pq
 
     from souk.steps.train_ranker import SLATES, train_ranker

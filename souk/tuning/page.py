@@ -14,6 +14,10 @@ from souk.tuning.trials import Choice, Trial
 
 STYLE = {"svg.hashsalt": "souk", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
 COLUMNS = 3
+WHO = (
+    "NDCG@10 of slates in the ranker's order, for a fifth of the window's users: no ranker was fitted on them, and no "
+    "trial chose its passes or its weights by them. Re-ranking (the section rerank) has no part in it."
+)
 
 
 def page(trials: Sequence[Trial], choice: Choice, table: str) -> str:
@@ -24,7 +28,7 @@ def page(trials: Sequence[Trial], choice: Choice, table: str) -> str:
     return (
         '<!doctype html><meta charset="utf-8"><title>souk tune</title>'
         "<style>body{font-family:sans-serif;margin:2em}td{padding:2px 8px;border-bottom:1px solid #ddd}</style>"
-        f"<h1>Trials on the validation window</h1><p>{html.escape(choice.verdict)}</p>"
+        f"<h1>Trials on the validation window</h1><p>{html.escape(choice.verdict)}</p><p>{WHO}</p>"
         f"{plots(trials, choice)}<table>{body}</table>\n"
     )
 

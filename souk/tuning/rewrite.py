@@ -58,7 +58,9 @@ def _edits(text: str, section: yaml.MappingNode, values: Mapping[str, Any]) -> l
     for key in values.keys() & old.keys():
         start, end = old[key].start_mark.index, old[key].end_mark.index
         after = text[start:end][len(text[start:end].rstrip()) :]  # a list in lines ends where the next key begins
-        edits.append((start, end, _written(values[key]) + after))
+        level = not section.flow_style and old[key].start_mark.column <= section.start_mark.column
+        before = "  " if level else ""  # a list in lines may stand as far left as its key, one in brackets not
+        edits.append((start, end, before + _written(values[key]) + after))
     new = [f"{key}: {_written(value)}" for key, value in values.items() if key not in old]
     if new and section.flow_style:
         start = section.start_mark.index + 1

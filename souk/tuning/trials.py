@@ -29,7 +29,8 @@ class Trial:
         seconds: of wall time.
         error: why there is no figure, "" where there is one.
         metrics: what towers and ranker reported.
-        gains: by user, the mean NDCG@10 of the slates of the validation window; of users that no ranker was fitted on.
+        gains: by user, the mean NDCG@10 of the slates of the validation window; of users that nothing of the trial was
+            fitted on or chosen by.
     """
 
     number: int
