@@ -64,7 +64,10 @@ class Caps:
 
 
 class Floor:
-    """Places for new items: of the first p, at least ⌊share · p⌋, while there are new ones.
+    """Places for new items: of the first p that are chosen, at least ⌊share · p⌋, while there are new ones.
+
+    It counts places of the slate as a set. The slate stands in the ranker's order, where new items may be the last: no
+    shorter part of it need hold the share.
 
     Args:
         new: `[C]` bool.

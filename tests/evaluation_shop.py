@@ -22,6 +22,7 @@ from tests import serving_fixtures as shop
 from tests.sources_fixtures import write_sources
 
 USERS, CLICKS = 48, 12
+ONE = Deploy(slate_size=1)  # so that `candidates` alone says how many items are ranked
 START = 19_000 * DAY_MS
 TEST = START + 9 * DAY_MS  # a click a day: nine before the window
 END = START + CLICKS * DAY_MS + 1
@@ -154,7 +155,7 @@ class Shop:
             {
                 "rerank": Rerank().model_dump(mode="json"),
                 "evaluate": settings.model_dump(mode="json"),
-                "deploy": (deploy or Deploy()).model_dump(mode="json"),
+                "deploy": (deploy or ONE).model_dump(mode="json"),
             }
         )
         return [config, champion, *map(str, [self.workspace, self.tables, self.features, *models, *outputs])], out

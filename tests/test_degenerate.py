@@ -179,7 +179,7 @@ def test_it_trains_and_is_judged(case, tmp_path):
     slate = metrics["protocols"]["rolling"]["models"]["slate"]["ndcg@10"]
     assert 0 < slate["low"] <= slate["mean"] <= slate["high"] <= 1
     verdict = json.loads((tmp_path / "evaluation" / "verdict.json").read_text("utf-8"))
-    assert verdict["verdict"] == "reject", "one user proves nothing, and nothing beats popularity at one item"
+    assert verdict["verdict"] == "reject", "few users prove nothing, and nothing beats popularity at one item"
 
 
 @pytest.mark.slow

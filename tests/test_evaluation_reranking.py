@@ -13,6 +13,7 @@ from souk.evaluation.stages import attribution
 from tests.evaluation_fixtures import START, shop_setting
 from tests.rerank_fixtures import reranker, shop
 
+NEW = {"new_items": {"share": 0.25}}
 SCORES = np.linspace(0.9, 0.5, 20).astype(np.float32)
 
 
@@ -40,7 +41,7 @@ def test_each_control_is_priced_alone_and_with_the_others(setting):
     items = shop(np.eye(20), events=[500] + [0] * 19, ages=[400] * 19 + [1], now=START)
     rules = {"popularity": 5.0, "new_items": {"share": 0.1}}
     made, ranking = served(items, rules, np.array([0, 3, *range(6, 14), 5, 19]))
-    alternatives, queries = Alternatives.of(made), queries_of(setting)
+    alternatives, queries = Alternatives.of(made, TOP), queries_of(setting)
     assert list(alternatives.rerankers) == ["none", "new_items", "popularity", "all"]
     for _ in queries:
         alternatives.add(ranking, START, np.array([0, 3, *range(6, 14), 5, 19]))
@@ -59,9 +60,21 @@ def test_each_control_is_priced_alone_and_with_the_others(setting):
     assert told["none"]["coverage@10"] == told["all"]["coverage@10"] == 0.5
 
 
+def test_the_first_ten_are_those_of_the_slate_that_is_served():
+    """A quarter of the places is for new items, which stand behind the others: two of ten, and three of twelve."""
+    made, ranking = served(shop(np.eye(20), ages=[400] * 10 + [1] * 10, now=START), NEW, np.arange(20))
+    first = {}
+    for size in (TOP, 12):
+        alternatives = Alternatives.of(made, size)
+        alternatives.add(ranking, START, np.arange(20))
+        first[size] = alternatives.tops["new_items"][0].tolist(), alternatives.new["new_items"]
+    assert first[TOP] == ([*range(8), 10, 11], [0.2])
+    assert first[12] == ([*range(9), 10], [0.1])
+
+
 def test_nothing_is_told_where_nothing_is_re_ranked(setting):
     made, ranking = served(shop(np.eye(20)), {}, np.arange(12))
-    alternatives = Alternatives.of(made)
+    alternatives = Alternatives.of(made, TOP)
     alternatives.add(ranking, START, np.arange(12))
     assert alternatives.price(queries_of(setting), setting.catalogue, setting.content, 100) == {}
 

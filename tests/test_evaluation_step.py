@@ -201,22 +201,28 @@ def test_slates_are_candidates_by_the_ranker_then_retrieval_order(scored):
 
 
 def test_what_is_judged_is_what_is_served(scored):
-    """A bundle that re-ranks: the evaluation's first items are the slate's; the ranker's own order is kept."""
+    """A bundle that re-ranks: the evaluation's first items are those of the slate of the size that is served, which
+    are others than those of a slate of TOP; the ranker's own order is kept."""
     from souk.evaluation.twins import Slates, Towers
 
     queries, catalogue, towers, _ = scored
-    many = replace(towers.bundle.settings, candidates=20)
-    bundles = [replace(towers.bundle, settings=replace(many, rerank=rules)) for rules in ({}, {"diversity": 0.9})]
+    many = replace(towers.bundle.settings, candidates=30, slate_size=12)
+    bundles = [replace(towers.bundle, settings=replace(many, rerank=rules)) for rules in ({}, {"diversity": 1.0})]
     plain, slates = (
         Slates("slate", Towers("two_tower", bundle, catalogue, bundle.spec).load()).load() for bundle in bundles
     )
-    requests = [Request(q.user_id, TOP, q.timestamp, state=q.state, context=q.context) for q in queries]
-    served = slates._recommender.recommend(requests)
+    served, short = (
+        slates._recommender.recommend(
+            [Request(q.user_id, size, q.timestamp, state=q.state, context=q.context) for q in queries]
+        )
+        for size in (12, TOP)
+    )
+    assert [slate.items[:TOP] for slate in served] != [slate.items for slate in short]
     moved, scores, before = 0, slates.score(queries), plain.score(queries)
     for row, (query, slate) in enumerate(zip(queries, served, strict=True)):
         shown = [catalogue.ids[place] for place in order(scores[row], query, catalogue)[:TOP]]
-        by_ranker = order(before[row], query, catalogue)[:20]
-        assert shown == [item.item_id for item in slate.items]
+        by_ranker = order(before[row], query, catalogue)[:30]
+        assert shown == [item.item_id for item in slate.items[:TOP]]
         assert [catalogue.ids[place] for place in slates.alternatives.tops["diversity"][row]] == shown
         assert slates.alternatives.tops["none"][row].tolist() == by_ranker[:TOP]
         assert slates.observed.ranked[row].tolist() == [

@@ -142,7 +142,8 @@ class TrainRanker(Section):
 
 
 class NewItems(Section):
-    """Items created in the last `days` get at least `share` of the places, as far as there are any."""
+    """Items created in the last `days` get at least `share` of the slate's places, wherever the ranker's order puts
+    them, as far as there are any."""
 
     days: float = Field(default=14, gt=0)
     share: float = Field(default=0, ge=0, le=1)

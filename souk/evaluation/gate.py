@@ -16,6 +16,7 @@ from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY, Rule, Verd
 from souk.metrics import bootstrap
 
 SEED = 21
+LEAST_USERS = 20  # of a lead that promotes: the bootstrap's interval of fewer is too narrow (docs/evaluation.md)
 REMEDY = (
     "Wait for more events or make split.test smaller, so that the window starts later, or start afresh in another "
     "--workspace, where the first release has to beat popularity (docs/evaluation.md)."
@@ -90,12 +91,13 @@ def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, con
 
 
 def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -> Rule:
-    """Whether the paired interval of the challenger's lead over `other` lies above `margin`; one user has none."""
+    """Whether the paired interval of the challenger's lead over `other` lies above `margin`, with LEAST_USERS users."""
     values = per_user.set_index("user_id").groupby("model")[config.primary]
     ours, theirs = (dict(iter(values)).get(name, pd.Series(dtype=float)) for name in (CHALLENGER, other))
     lead = (ours - theirs).dropna().to_numpy()
     interval = bootstrap(lead, config.bootstrap, SEED)
-    passed = bool(len(lead) > 1 and interval.low > margin)
+    enough = len(lead) >= LEAST_USERS
+    passed = bool(enough and interval.low > margin)
     numbers: dict[str, float | str] = {
         "metric": config.primary,
         "challenger": float(ours.mean()),
@@ -109,7 +111,7 @@ def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -
     detail = (
         f"{config.primary} {numbers['challenger']:.4f} beside {numbers[other]:.4f} of {other}: difference "
         f"{interval.mean:+.4f} (95% {interval.low:+.4f} to {interval.high:+.4f}), asked to lie above {margin:+.4f}"
-        + (", and of one user alone, which proves nothing" if len(lead) == 1 else "")
+        + ("" if enough else f", and of at least {LEAST_USERS} users, not {len(lead)}: enlarge split.test")
         if np.isfinite(interval.mean)
         else "No user engages in the test window: enlarge split.test."
     )

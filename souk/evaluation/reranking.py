@@ -24,24 +24,26 @@ TOLD = (METRIC, f"coverage@{TOP}", f"diversity@{TOP}", f"top1_share@{TOP}")
 
 @dataclass
 class Alternatives:
-    """The first TOP of the same ranked candidates under other rules.
+    """The first TOP of the same ranked candidates, as slates under other rules.
 
     Args:
         rerankers: by name: NONE, each control that is on alone, and ALL where there are several; empty where none is.
         tops: by name and query, positions in the catalogue.
         new: by name and query, the share of them that are new items.
+        size: items of a slate; the rest of it than the first TOP is chosen, and not told.
     """
 
     rerankers: dict[str, Reranker] = field(default_factory=dict)
     tops: dict[str, list[Ints]] = field(default_factory=dict)
     new: dict[str, list[float]] = field(default_factory=dict)
+    size: int = TOP
 
     @classmethod
-    def of(cls, reranker: Reranker) -> Alternatives:
-        """Those of a release."""
+    def of(cls, reranker: Reranker, size: int) -> Alternatives:
+        """Those of a release whose slates have `size` items."""
         on = reranker.controls
         found = {NONE: reranker.alone(""), **{name: reranker.alone(name) for name in on}} if on else {}
-        return cls(found | ({ALL: reranker} if len(on) > 1 else {}))
+        return cls(found | ({ALL: reranker} if len(on) > 1 else {}), size=size)
 
     def add(self, ranking: served.Ranking, time: int, places: Ints) -> None:
         """Takes one query's candidates.
@@ -54,7 +56,7 @@ class Alternatives:
         ranked = ranking.ranked
         positions, scores = ranking.candidates.positions[ranked], ranking.scores[ranked]
         for name, reranker in self.rerankers.items():
-            order = reranker.order(positions, scores, time, TOP)
+            order = reranker.order(positions, scores, time, self.size)
             first = order[places[ranked[order]] >= 0][:TOP]
             self.tops.setdefault(name, []).append(places[ranked[first]])
             new = reranker.new(positions[first], time)

@@ -13,7 +13,6 @@ import tensorflow as tf
 from souk.errors import SoukError
 from souk.evaluation.cost import Cost
 from souk.evaluation.observed import Observed
-from souk.evaluation.protocol import TOP
 from souk.evaluation.queries import Catalogue, Query, in_spec
 from souk.evaluation.reranking import Alternatives
 from souk.metrics import Floats
@@ -96,6 +95,8 @@ class Towers:
 class Slates:
     """The request path: candidates in the order of the slate, then the rest of the catalogue in retrieval order.
 
+    Slates are asked for at the size that is served: what re-ranking puts into the first places depends on it.
+
     Args:
         name: in the tables.
         towers: of the same bundle.
@@ -112,7 +113,7 @@ class Slates:
     def load(self) -> Slates:
         """Reads the models of the request path; it searches in process, exactly."""
         self._recommender = Recommender.load(self._towers.bundle, index=None, store=None)
-        self.alternatives = Alternatives.of(self._recommender.reranker)
+        self.alternatives = Alternatives.of(self._recommender.reranker, self._towers.bundle.settings.slate_size)
         return self
 
     def score(self, queries: Sequence[Query]) -> Floats:
@@ -135,7 +136,7 @@ class Slates:
         requests = [
             Request(
                 user_id=query.user_id,
-                k=TOP,
+                k=self._towers.bundle.settings.slate_size,
                 timestamp=query.timestamp,
                 context={name: value for name, value in query.context.items() if value is not None},
                 state=self._towers.state(query),

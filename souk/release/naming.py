@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ def content_digests(bundle: Bundle, features: str | Path, weights: dict[str, np.
         features: the features folder: vocabularies.
         weights: the named arrays of towers and ranker.
     """
-    settings = json.loads((bundle.folder / "bundle.json").read_text(encoding="utf-8"))
     return {
         "spec": bundle.spec.hash,
         "vocabularies": _vocabularies(Path(features) / "transform"),
@@ -36,7 +36,7 @@ def content_digests(bundle: Bundle, features: str | Path, weights: dict[str, np.
         "counters": _rows(bundle.counters.to_pylist()),
         "rules": _arrays(vars(bundle.rules)),
         "popular": _arrays({"names": np.array(list(bundle.segments.numbers)), **vars(bundle.segments.rows)}),
-        "settings": _rows([settings]),
+        "settings": _rows([asdict(bundle.settings)]),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ def evaluate(
     parse_metric(settings.primary)
     outputs = Outputs(Path(report_html), Path(summary_md), Path(evaluation))
     collection = json.loads((Path(index) / "index.json").read_text(encoding="utf-8"))["collection"]
-    bundle = write_bundle(twin, features, towers, ranker, "test_start", collection, rerank=sections.rerank)
+    slates = (sections.deploy, sections.rerank)
+    bundle = write_bundle(twin, features, towers, ranker, "test_start", collection, *slates)
     inputs = _digest_of_inputs(Path(tables), sections.deploy)
     name = _identify(bundle, Path(features), Path(towers), Path(ranker), inputs)
     place = Workspace(Path(workspace))
@@ -128,9 +129,13 @@ def _digest_of_inputs(tables: Path, deploy: Deploy) -> str:
 
 
 def _identify(bundle: Bundle, features: Path, towers: Path, ranker: Path, inputs: str) -> str:
-    """Names the twin by its content, as a release is named, and leaves the name in its folder."""
-    dataset = bundle.spec.dataset
-    name = release_name(dataset, content_digests(bundle, features, read_weights(towers, ranker)))
+    """Names the twin by its content, as a release is named, and leaves the name in its folder.
+
+    The sizes of slates are no part of it: with another one the models are the same, and `inputs` differ.
+    """
+    dataset, sizes = bundle.spec.dataset, Deploy().model_dump()
+    models = replace(bundle, settings=replace(bundle.settings, **sizes))
+    name = release_name(dataset, content_digests(models, features, read_weights(towers, ranker)))
     text = json.dumps({"name": name, "dataset": dataset, "inputs": inputs}, indent=1)
     (bundle.folder / IDENTITY).write_text(text, encoding="utf-8")
     return name
