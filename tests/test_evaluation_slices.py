@@ -6,7 +6,16 @@ import pytest
 from souk.evaluation.content import labels
 from souk.evaluation.protocol import METRICS, Ranking, rank
 from souk.evaluation.queries import rolling_queries
-from souk.evaluation.slices import LEAST_SERVED, LEAST_USERS, Targets, measure_slices, slices_of, user_losses, worst
+from souk.evaluation.slices import (
+    LEAST_SERVED,
+    LEAST_USERS,
+    Targets,
+    measure_slices,
+    sign_test,
+    slices_of,
+    user_losses,
+    worst,
+)
 from souk.schema import Kind
 from tests.evaluation_fixtures import DAY, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
@@ -170,20 +179,36 @@ def test_the_worst_slice_is_named_with_its_gap(read):
     assert (found["least_users"], found["user"]["users"]) == (LEAST_USERS, 60)
 
 
-@pytest.mark.parametrize(("served", "asked"), [(LEAST_SERVED, True), (LEAST_SERVED - 1, False)])
-def test_a_slice_that_neither_model_serves_stops_no_challenger(read, served, asked):
-    """All users are of one slice; of 100, the champion serves `served`, the challenger some of these."""
+@pytest.mark.parametrize(
+    ("ours", "theirs", "behind"),
+    [
+        (range(0), range(29), True),  # nobody of those that the champion serves
+        (range(21), range(29), True),  # eight lose: by chance .004
+        (range(23), range(29), False),  # six lose: by chance .016
+        (range(40, 58), range(11), False),  # more gain than lose
+        (range(LEAST_SERVED - 7), range(LEAST_SERVED), True),  # the bound is enough
+    ],
+)
+def test_a_slice_with_few_served_users_is_behind_where_a_sign_test_says_so(read, ours, theirs, behind):
+    """All 100 users are of one slice; the models serve some of them, in the first place."""
     names = [f"u{n:03d}" for n in range(100)]
     events = [(name, "a", "click", START - DAY) for name in names] + [(name, "b", "click", START + 5) for name in names]
     spec = make_spec(CONFIG)
     window, catalogue = read(spec, events)
     queries = rolling_queries(window, catalogue, spec, most=20)
     shown, targets = np.zeros((len(queries), 10), np.int64), Targets.of(queries)
-    ranks = [[np.array([1.0 if n < count else np.inf]) for n in range(len(queries))] for count in (served // 2, served)]
-    ours, theirs = (Ranking(name, own, own, shown) for name, own in zip(("slate", "champion"), ranks, strict=True))
+    ranks = [[np.array([1.0 if n in served else np.inf]) for n in range(len(queries))] for served in (ours, theirs)]
+    slate, champion = (Ranking(name, own, own, shown) for name, own in zip(("slate", "champion"), ranks, strict=True))
     parts = slices_of(targets, catalogue, content_of(catalogue), spec)
-    found = user_losses(parts, targets, ours, theirs, "ndcg@10", samples=50)
-    assert bool(found) == asked
+    found = user_losses(parts, targets, slate, champion, "ndcg@10", samples=50)
+    assert found and {part["high"] < 0 for part in found.values()} == {behind}
+    assert {part["lose"] for part in found.values()} == {len(set(theirs) - set(ours))}
+
+
+def test_the_sign_test_is_exact():
+    assert sign_test(0, 5) == 1 / 32
+    assert sign_test(1, 2) == 1 / 2
+    assert sign_test(0, 0) == 1
 
 
 def test_slices_of_few_users_are_not_called_the_worst(read):

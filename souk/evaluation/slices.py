@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import comb
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,8 @@ from souk.spec import FeatureSpec
 ACTIVITY = ((0, 0), (1, 5), (6, 20), (21, 100), (101, None))  # events before the query
 VALUES = 12  # of a declared column; the rest are one slice
 LEAST_USERS = 50  # of a slice that may be called the worst
-LEAST_SERVED = 30  # of these, users that either model serves at all, where the slice may stop a challenger
+LEAST_SERVED = 30  # of these, users that either model serves at all, where the bound of their mean is enough
+SIGN_LEVEL = 0.01  # of the sign test that is asked too where fewer are served
 Side = Literal["user", "item"]
 KNOWN, FAMILIARITY = "known or new", "new to the user"  # families
 
@@ -207,27 +209,41 @@ def _by_user(
 def user_losses(
     parts: Sequence[Slice], targets: Targets, ours: Ranking, theirs: Ranking, primary: str, samples: int
 ) -> dict[str, dict[str, float]]:
-    """How far `ours` is from `theirs` in every slice that divides the users and has LEAST_USERS of them, LEAST_SERVED
-    of whom get anything from one of the two: the bound of a mean of few figures beside zeros fails too often.
+    """How far `ours` is from `theirs` in every slice that divides the users and has LEAST_USERS of them.
+
+    The bound of a mean of few figures beside zeros fails too often. So a slice in which the two models serve fewer than
+    LEAST_SERVED users is behind only where an exact sign test says so too (SIGN_LEVEL over the number of slices).
 
     Returns:
-        Per slice its users, the mean of `primary` of both models, their difference, and `high`, its upper bound, which
-        holds for all these slices at once (`souk.evaluation.simultaneous.upper_bounds`).
+        Per slice its users, the mean of `primary` of both models, their difference, how many `gain` and `lose`, and
+        `high`, its upper bound, which holds for all these slices at once (`souk.evaluation.simultaneous.upper_bounds`);
+        at least 0 where the sign test sees no loss.
     """
     found: dict[str, dict[str, float]] = {}
     columns = []
     for part, _, users, values in _by_user([p for p in parts if p.side == "user"], targets, [ours, theirs], [primary]):
         own, other = values[ours.name, primary], values[theirs.name, primary]
-        if len(users) >= LEAST_USERS and np.count_nonzero((own > 0) | (other > 0)) >= LEAST_SERVED:
+        if len(users) >= LEAST_USERS and ((own > 0) | (other > 0)).any():
             column = np.full(int(targets.user.max()) + 1, np.nan)
             column[users] = own - other
             columns.append(column)
             means = {"challenger": float(own.mean()), "champion": float(other.mean())}
-            found[part.name] = {"users": len(users), **means, "difference": float((own - other).mean())}
+            signs = {"gain": int((own > other).sum()), "lose": int((own < other).sum())}
+            served = int(((own > 0) | (other > 0)).sum())
+            told = {"users": len(users), "served": served, **signs, **means}
+            found[part.name] = told | {"difference": float((own - other).mean())}
     if columns:
-        for told, high in zip(found.values(), upper_bounds(np.stack(columns, axis=1), samples, SEED), strict=True):
-            told["high"] = float(high)
+        bounds = upper_bounds(np.stack(columns, axis=1), samples, SEED).tolist()
+        for told, high in zip(found.values(), bounds, strict=True):
+            signs = int(told["gain"]), int(told["lose"])
+            sure = told["served"] >= LEAST_SERVED or sign_test(*signs) < SIGN_LEVEL / len(found)
+            told["high"] = high if sure else max(0.0, high)
     return found
+
+
+def sign_test(gain: int, lose: int) -> float:
+    """The chance that at most `gain` of all who differ gain, where either is as likely (exact, one-sided)."""
+    return sum(comb(gain + lose, each) for each in range(gain + 1)) / 2 ** (gain + lose)
 
 
 def _with_intervals(
