@@ -61,10 +61,10 @@ def test_a_failed_trial_is_told_the_rest_go_on_and_it_alone_is_tried_again(small
     assert scores == sorted(scores, reverse=True)
     assert "**chosen**" in rows[0][0]
 
-    again = tune(small, "--trials", "5")
+    again = tune(small, "--trials", "5", "--force")
     assert next(line for line in again.splitlines() if line.endswith("at work")).endswith("trial 2 at work")
     assert "told to fail" not in again
-    cached = tune(small, "--trials", "5", "--parallel", "1")
+    cached = tune(small, "--trials", "5", "--parallel", "1", "--force")
     assert "at work" not in cached
     config = load_config(small.folder / "small.tuned.yaml")
     assert config.train_two_tower.temperature > 0.15

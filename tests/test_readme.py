@@ -1,10 +1,11 @@
 """The README: its commands exist and do what it says, its links lead somewhere.
 
-`souk run` and `souk recommend` train and load models: tests/test_pipeline_marketplace.py runs them, and the server.
+`souk run`, `souk recommend` and `souk serve` train and load models: tests/test_pipeline_marketplace.py runs them.
 `souk submit` is run in tests/test_submit.py, `souk explain` in tests/test_explain_ring.py, `souk evaluate` and
 `souk report` in tests/test_evaluation_cli.py, `souk tune` in tests/test_pipeline_tuning.py.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.release_fixtures import deployed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LOADS_MODELS = {"run", "recommend", "explain", "items", "evaluate", "report", "submit", "tune"}
+LOADS_MODELS = {"run", "recommend", "serve", "explain", "items", "evaluate", "report", "submit", "tune"}
 RUN_HERE = {"init", "release list", "release show", "release verify", "release diff", "rollback"}
 
 
@@ -45,6 +46,12 @@ def test_every_command_it_names_is_tested_here_or_with_the_pipeline() -> None:
     assert {command.split()[0] for command in commands} <= set(COMMANDS)
 
 
+def test_commands_on_own_data_stay_out_of_the_workspace_that_make_run_fills() -> None:
+    commands = re.findall(r"`souk ((?:run|serve|tune|recommend|explain) [^`]*)`", README)
+    assert len(commands) == 5
+    assert [command for command in commands if "--workspace .souk-my" not in command] == []
+
+
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     named = {a or b for a, b in re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", README, re.M)}
@@ -62,8 +69,19 @@ def test_init_writes_a_config_from_files(tmp_path: Path) -> None:
     rows = [f"u{i % 7},i{i % 5},{1_700_000_000 + i}\n" for i in range(100)]
     events.write_text("customer,product,time\n" + "".join(rows), "utf-8")
     command = [sys.executable, "-m", "souk.cli", "init", "--events", str(events), "--output", str(tmp_path / "my.yaml")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    (tmp_path / ".souk" / "releases").mkdir(parents=True)
+    (tmp_path / ".souk" / "releases" / "current").symlink_to("another-123456789abc")
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
+    assert f"souk run --config {tmp_path / 'my.yaml'} --workspace .souk-my" in done.stdout
     text = (tmp_path / "my.yaml").read_text("utf-8")
     assert "customer" in text
     assert "product" in text

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from souk.cli import main
 from souk.cli.training import load_pipeline
 from souk.cli.tune import at_once, bent, write_config
 from souk.config import Rerank, parse_config
@@ -151,14 +152,35 @@ def test_the_written_config_is_the_old_one_with_the_choice_and_leads_to_the_same
         "verdict": "better",
         "settings": {"train_two_tower.dim": 64, "train_ranker.hidden": [64, 32]},
     }
-    beside = write_config(tmp_path / "tiny.yaml", "", chosen, "tiny")
-    assert beside == tmp_path / "tiny.tuned.yaml"
+    beside = write_config(tmp_path / "tiny.yaml", tmp_path / "tiny.tuned.yaml", chosen)
     assert beside.read_text().startswith("# `souk tune`, trial 4: better\nname: tiny  # a comment\n")
-    away = write_config(tmp_path / "tiny.yaml", str(tmp_path / "other" / "new.yaml"), chosen, "tiny")
+    (tmp_path / "other").mkdir()
+    away = write_config(tmp_path / "tiny.yaml", tmp_path / "other" / "new.yaml", chosen)
     for path in (beside, away):
         config = parse_config(path.read_text())
         assert (config.train_two_tower.dim, config.train_ranker.hidden) == (64, (64, 32))
         assert (path.parent / config.data.folder / "events.csv").resolve() == tmp_path / "events.csv"
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("", ["tiny.tuned.yaml exists", "--force"]),
+        ("folder", ["folder is a folder", "--output"]),
+        ("absent/new.yaml", ["absent is none", "Make it"]),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_the_search(tmp_path, capsys, output, words):
+    (tmp_path / "tiny.yaml").write_text(MINIMAL, "utf-8")
+    (tmp_path / "tiny.tuned.yaml").write_text("by hand", "utf-8")
+    (tmp_path / "folder").mkdir()
+    more = ["--output", str(tmp_path / output), "--force"] if output else []
+    command = ["tune", "--config", str(tmp_path / "tiny.yaml"), "--workspace", str(tmp_path / "ws"), *more]
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert all(word in told for word in words), told
+    assert not (tmp_path / "ws").exists()
+    assert (tmp_path / "tiny.tuned.yaml").read_text("utf-8") == "by hand"
 
 
 def tried(tmp_path, monkeypatch, code, number=1, **environment):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from souk.config import DatasetConfig, parse_config
+from souk.workspace import Workspace
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", required=True, metavar="FILE", help="who did what with which item, and when")
@@ -22,5 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
     text = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem)
     write_config(text, output, arguments.force)
     print(text)
-    print(f"Written to {output}. Look at the guesses, then: souk run --config {output}")
+    print(f"Written to {output}. Look at the guesses, then: souk run --config {output}{_workspace(parse_config(text))}")
     return 0
+
+
+def _workspace(config: DatasetConfig) -> str:
+    """The option that keeps a data set out of a workspace that serves another."""
+    usual = Workspace(Path(".souk"))
+    other = usual.current_release().rpartition("-")[0] not in ("", config.name)
+    return f" --workspace {usual.root}-{config.name}" if other else ""

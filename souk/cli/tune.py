@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", default="", metavar="FILE", help="the config to write (default: NAME.tuned.yaml beside the config)"
     )
+    parser.add_argument("--force", action="store_true", help="replace the file to write if it exists")
     options.add_workspace(parser)
 
 
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, arguments.data)
     if arguments.trials < AT_ONCE[-1]:
         raise SoukError("at least 2 trials, the config as it is and another one", str(arguments.trials), "Raise it.")
+    target = _target(arguments, config.name)
     workspace = Workspace(Path(arguments.workspace).resolve())
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     print(f"{config.name}: {arguments.config}, {arguments.trials} trials", flush=True)
@@ -71,13 +73,29 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     _tell(view, workspace, started)
     values = json.loads(chosen.read_text(encoding="utf-8"))
-    print(f"config    {write_config(Path(arguments.config), arguments.output, values, config.name)}")
+    print(f"config    {write_config(Path(arguments.config), target, values)}")
     return 0
 
 
 def bent(rerank: Rerank) -> bool:
     """Whether slates are served in another order than the ranker's."""
     return bool(rerank.diversity or rerank.caps or rerank.new_items.share or rerank.popularity)
+
+
+def _target(arguments: argparse.Namespace, name: str) -> Path:
+    """The file to write, which is known to take it before the search begins."""
+    target = Path(arguments.output) if arguments.output else Path(arguments.config).with_name(f"{name}.tuned.yaml")
+    remedy = "Name another with --output."
+    if target.is_dir():
+        raise SoukError("a file to write", f"{target} is a folder", remedy)
+    if target.exists() and not arguments.force:
+        remedy = "Name another with --output, or add --force to replace it."
+        raise SoukError("a new file to write", f"{target} exists", remedy)
+    if not target.parent.is_dir():
+        raise SoukError(f"a folder for {target}", f"{target.parent} is none", "Make it, or name another with --output.")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise SoukError(f"a right to write {target}", "none", remedy)
+    return target
 
 
 def _search(
@@ -116,16 +134,14 @@ def _tell(view: RunView, workspace: Workspace, started: str) -> None:
         print(f"report    {shutil.copyfile(page, workspace.reports / f'tune-{started}.html')}")
 
 
-def write_config(config: Path, output: str, chosen: Mapping[str, Any], name: str) -> Path:
-    """Writes the config with the chosen settings; relative paths of the data stay where they lead."""
+def write_config(config: Path, target: Path, chosen: Mapping[str, Any]) -> Path:
+    """Writes the config with the chosen settings to `target`; relative paths of the data stay where they lead."""
     from souk.tuning.rewrite import with_settings
 
-    target = Path(output) if output else config.with_name(f"{name}.tuned.yaml")
     text, settings = config.read_text(encoding="utf-8"), dict(chosen["settings"])
     folder = parse_config(text).data.folder
     if target.resolve().parent != config.resolve().parent and "://" not in folder:
         settings["data.folder"] = str((config.resolve().parent / folder).resolve())
-    target.parent.mkdir(parents=True, exist_ok=True)
     head = f"# `souk tune`, trial {chosen['number']}: {chosen['verdict']}\n"
     target.write_text(head + with_settings(text, settings), encoding="utf-8")
     return target
