@@ -82,7 +82,7 @@ class TestReal:
         market = write_marketplace(folder / "data", users=40, new_users=4)
         changes = {
             "build_features": {"history_length": 8, "text_buckets": 32, "numeric_buckets": 4},
-            "train_two_tower": {"dim": 4, "layers": 1, "heads": 1, "epochs": 1, "batch_rows": 64, "negatives": 8},
+            "train_two_tower": {"dim": 4, "layers": 0, "heads": 1, "epochs": 1, "batch_rows": 64, "negatives": 8},
             "train_ranker": {
                 "candidates": 10,
                 "straight_epochs": 1,
