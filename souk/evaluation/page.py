@@ -166,7 +166,7 @@ RANKER = """
 {% if pictures.pareto %}
 <h2>What the weight of satisfaction costs and brings</h2>
 <p>On the users that the ranker held out; at each point the exponent of satisfaction in the score, filled the one that
-is served.</p>
+is served; none is where the config sets a weight of its own.</p>
 {{ pictures.pareto | safe }}
 {% endif %}
 {% if pictures.training %}

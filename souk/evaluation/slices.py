@@ -235,8 +235,8 @@ def user_losses(
     if columns:
         bounds = upper_bounds(np.stack(columns, axis=1), samples, SEED).tolist()
         for told, high in zip(found.values(), bounds, strict=True):
-            signs = int(told["gain"]), int(told["lose"])
-            sure = told["served"] >= LEAST_SERVED or sign_test(*signs) < SIGN_LEVEL / len(found)
+            counts = int(told["gain"]), int(told["lose"])
+            sure = told["served"] >= LEAST_SERVED or sign_test(*counts) < SIGN_LEVEL / len(found)
             told["high"] = high if sure else max(0.0, high)
     return found
 

@@ -87,7 +87,7 @@ def evaluate(
         compared = Champion() if verdict or not served.whole else served
         metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
         metrics["training"] = {"two_tower": _record(towers, "history"), "ranker": _record(ranker, "history")}
-        metrics["pareto"] = _record(ranker, "pareto")
+        metrics["pareto"] = marked(_record(ranker, "pareto"), bundle.settings.objectives)
         verdict = verdict or judge(metrics, per_user, compared.name, settings)
     report(f"{verdict.outcome}: {verdict.reason}")
     write_evaluation(outputs.evaluation, metrics, per_user, verdict)
@@ -148,6 +148,16 @@ def _measured_before(evaluation: Path) -> tuple[dict[str, Any], pd.DataFrame] | 
     if metrics.get("format") != FORMAT:
         return None
     return metrics, pd.read_parquet(evaluation / "per_user.parquet")
+
+
+def marked(front: list[dict[str, float]], weights: dict[str, float]) -> list[dict[str, float]]:
+    """The ranker's front with `chosen` where the weight is the served one, which the config may have set.
+
+    Only the ratio of the exponents decides an order, and the front is of `engaged` at 1.
+    """
+    engaged = weights["engaged"]
+    served = weights["satisfied"] / engaged if engaged else float("inf")
+    return [point | {"chosen": float(abs(point["weight"] - served) < 1e-9)} for point in front]
 
 
 def _record(model: str, key: str) -> list[dict[str, float]]:
