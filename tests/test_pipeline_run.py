@@ -236,5 +236,34 @@ def test_an_interrupted_run_ends_quietly(copy: Copy, reached: Path) -> None:
     wait_until(lambda: not alive(int(reached.read_text())))
 
 
+STILL_IMPORTS = """
+import os, pathlib, subprocess, sys, time
+if "kfp.dsl.executor_main" in sys.orig_argv:
+    started = subprocess.Popen(["sleep", "600"])
+    pathlib.Path(os.environ["SMALL_REACHED"]).write_text(f"{os.getpid()} {started.pid}")
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended by SIGTERM")])
+def test_a_signal_to_the_run_alone_ends_its_processes(copy: Copy, tmp_path: Path, number: int, told: str) -> None:
+    """The step is where it cannot see that its stdin ended, and has started a process of its own."""
+    (copy.folder / "sitecustomize.py").write_text(STILL_IMPORTS, "utf-8")
+    reached = tmp_path / "both"
+    process = copy.start(SMALL_REACHED=str(reached))
+    wait_until(lambda: reached.exists() and " " in reached.read_text())
+    below = [int(each) for each in reached.read_text().split()]
+    try:
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert told in output
+        assert "Traceback" not in output
+        assert [each for each in below if alive(each)] == []
+    finally:
+        for each in filter(alive, below):
+            os.kill(each, signal.SIGKILL)
+
+
 def test_refitted_steps_have_names_of_their_own() -> None:
     assert [name for name in ALL if "(" in name] == [f"{step} (release)" for step in REFITTED]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -68,6 +69,8 @@ def _run(command: str, words: list[str]) -> int:
             raise
         print(f"souk {command}: {of_disk(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\nsouk {command}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        number = signal.Signals(error.args[0] if error.args else signal.SIGINT)  # souk.cli.ending tells which
+        how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+        print(f"\nsouk {command}: {how}", file=sys.stderr)
+        return 128 + number

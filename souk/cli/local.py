@@ -21,6 +21,7 @@ from kfp.local import logging_utils, status, task_dispatcher
 from kfp.local.orchestrator import task_executor
 
 from souk import progress
+from souk.cli.ending import processes_end_first
 
 
 class Observer(Protocol):
@@ -64,15 +65,16 @@ def run_pipeline(spec: dict[str, Any], arguments: dict[str, Any], root: Path, lo
         output = _Lines(observer.line)
         stack.enter_context(contextlib.redirect_stdout(output))
         stack.enter_context(_root_log(output))
-        stack.enter_context(_observed(observer))
+        stack.enter_context(_observed(observer, stack.enter_context(processes_end_first())))
         pipeline(**arguments)
 
 
 class _Hooks:
     """What kfp.local 2.17 calls once a task (`execute`) and once a process (`dispatch`), telling the observer."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, ended: threading.Event) -> None:
         self._observer = observer
+        self._ended = ended
         self._execute = task_executor.execute_single_task
         self._dispatch = task_dispatcher.run_single_task_implementation
         self._of = threading.local()  # tasks of a ParallelFor run in threads
@@ -86,23 +88,26 @@ class _Hooks:
             outputs, outcome = {}, status.Status.FAILURE
         good = outcome == status.Status.SUCCESS
         seconds = time.monotonic() - began
-        self._observer.finished(self._of.task, outputs if good else None, seconds, not self._of.ran)
+        if not self._ended.is_set():
+            self._observer.finished(self._of.task, outputs if good else None, seconds, not self._of.ran)
         return outputs, outcome
 
     def dispatch(self, **call: Any) -> Any:
+        if self._ended.is_set():  # kfp waits for all tasks of a ParallelFor, even those that have not begun
+            return {}, status.Status.FAILURE
         self._of.ran = True
         self._observer.started(self._of.task)
         return self._dispatch(**call)
 
 
 @contextlib.contextmanager
-def _observed(observer: Observer) -> Iterator[None]:
+def _observed(observer: Observer, ended: threading.Event) -> Iterator[None]:
     """kfp.local has no hook for its tasks, so these two functions are replaced while a pipeline runs.
 
     So is what indents the lines of a task: it changes `print` for all threads, and two tasks leave it changed.
     """
     execute, dispatch = task_executor.execute_single_task, task_dispatcher.run_single_task_implementation
-    indented, hooks = logging_utils.indented_print, _Hooks(observer)
+    indented, hooks = logging_utils.indented_print, _Hooks(observer, ended)
     task_executor.execute_single_task, task_dispatcher.run_single_task_implementation = hooks.execute, hooks.dispatch
     logging_utils.indented_print = contextlib.nullcontext
     try:

@@ -1,0 +1,70 @@
+"""Ends the processes of a run before the run, when a signal ends it: CI sends one to `souk run` alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ROUNDS = 50  # in which a process may have started others
+WAIT = 0.02  # seconds
+
+
+@contextlib.contextmanager
+def processes_end_first() -> Iterator[threading.Event]:
+    """Yields what is set once a signal came; then the processes below this one are ended and KeyboardInterrupt is
+    raised, with the signal's number.
+
+    A step also ends by itself when its stdin does (souk.progress), but not while it still imports, and what it started
+    does not.
+    """
+    came = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        came.set()
+        end_processes()
+        raise KeyboardInterrupt(number)
+
+    ours = threading.current_thread() is threading.main_thread()
+    # What is ignored (nohup, a shell's background) stays so.
+    numbers = [number for number in SIGNALS if ours and signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_processes() -> None:
+    """Kills every process below this one."""
+    for _ in range(ROUNDS):
+        found = _below(os.getpid())
+        if not found:
+            return
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(WAIT)
+
+
+def _below(root: int) -> list[int]:
+    """The processes below `root` that have not ended, parents first."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, parent = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(stat.parent.name))
+    found, queue = [], [root]
+    while queue:
+        below = children.get(queue.pop(0), [])
+        found += below
+        queue += below
+    return found
