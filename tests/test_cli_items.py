@@ -25,7 +25,7 @@ def sent():
             refused = [
                 {"row": n, "item_id": row["item_id"], "reason": "no title"}
                 for n, row in enumerate(rows)
-                if not row.get("title") and "available" not in row
+                if isinstance(row, dict) and not row.get("title") and "available" not in row
             ]
             answer = {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
             full = "calls=3" in self.path and len(bodies) == 3
@@ -118,3 +118,30 @@ def test_one_item_and_what_goes(sent):
 def test_what_cannot_be_sent(words, part, capsys):
     assert main(["items", *words]) == 2
     assert part in capsys.readouterr().err
+
+
+def test_a_file_that_names_no_items_is_told_once_with_the_remedy(sent, tmp_path, capsys):
+    url, bodies = sent
+    (tmp_path / "shop.csv").write_text("sku,name\n7,Boots\n8,Hat\n")
+    assert main(["items", "upsert", str(tmp_path / "shop.csv"), "--url", url]) != 0
+    said = capsys.readouterr().err
+    assert not bodies and said.count("Expected") == 1 and "sku, name" in said and "--config" in said
+
+
+def test_a_file_without_rows_is_no_success(sent, tmp_path, capsys):
+    (tmp_path / "empty.csv").write_text("item_id,title\n")
+    assert main(["items", "upsert", str(tmp_path / "empty.csv"), "--url", sent[0]]) != 0
+    assert "Expected rows in" in capsys.readouterr().err
+
+
+def test_a_row_that_cannot_be_split_goes_as_its_text(sent, tmp_path, capsys):
+    url, bodies = sent
+    (tmp_path / "torn.csv").write_text("item_id,title\n7,Boots\n8,a,b\n9,Hat\n")
+    main(["items", "upsert", str(tmp_path / "torn.csv"), "--url", url])
+    capsys.readouterr()
+    assert [row if isinstance(row, str) else row["item_id"] for row in bodies[0]] == ["7", "9", "8,a,b"]
+
+
+def test_what_is_hidden_is_told(sent, capsys):
+    assert main(["items", "delete", "7", "8", "--url", sent[0]]) == 0
+    assert "2 hidden, 0 refused" in capsys.readouterr().out

@@ -146,6 +146,15 @@ def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
         assert part in reasons[row]
 
 
+def test_content_that_the_tower_cannot_take_is_refused_alone(live):
+    outcome = live.upsert(
+        [{"item_id": "odd", "title": "of no group"}, {"item_id": "e", "category": "all/g0", "price": 7}]
+    )
+    assert outcome.accepted == 1 and "odd" not in live.current.catalogue.positions
+    [refused] = outcome.refused
+    assert (refused.row, refused.item_id) == (0, "odd") and "item tower" in refused.reason
+
+
 SCHEMA = """
 feature { name: "brand" type: BYTES presence { min_fraction: 1 } domain: "brand" }
 feature { name: "shape" type: FLOAT }

@@ -22,11 +22,20 @@ SECONDS = 60
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    upsert = actions.add_parser("upsert", help="new items, or new content of known ones")
+    upsert = actions.add_parser(
+        "upsert",
+        help="new items, or new content of known ones",
+        description="Gives a running server new items, or new content of known ones. Columns that a row leaves out stay"
+        """ as they are; of two rows of one item the later wins. As: souk items upsert --item '{"item_id": "7"}'""",
+    )
     upsert.add_argument("file", nargs="?", metavar="FILE", help="Parquet, CSV or JSON lines, one item a row")
     upsert.add_argument("--item", metavar="JSON", help="one item, in place of a file")
     upsert.add_argument("--config", metavar="FILE", help="whose data.items says which column of the file is which")
-    delete = actions.add_parser("delete", help="items that are not to be shown any more")
+    delete = actions.add_parser(
+        "delete",
+        help="items that are not to be shown any more",
+        description="Hides items (available: false): they stay known, and an upsert with available: true shows them.",
+    )
     delete.add_argument("ids", nargs="+", metavar="ID", help="item ids")
     for action in (upsert, delete):
         action.add_argument("--url", default=URL, metavar="URL", help="the server (default: %(default)s)")
@@ -46,7 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         if sent:
             print(f"stopped after row {sent:,}: {accepted:,} accepted, {refused:,} refused", file=sys.stderr)
         raise
-    print(f"{accepted:,} accepted ({created:,} new), {refused:,} refused")
+    if not accepted and not refused:
+        raise SoukError(f"rows in {arguments.file}", "none", "One item a row, after a header in a CSV file.")
+    what = f"{accepted:,} hidden" if arguments.action == "delete" else f"{accepted:,} accepted ({created:,} new)"
+    print(f"{what}, {refused:,} refused")
     return 1 if refused else 0
 
 

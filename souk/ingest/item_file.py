@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from souk.config import DatasetConfig, Source
+from souk.errors import SoukError
 from souk.ingest.convert import convert
 from souk.ingest.mapping import TableSource
 from souk.readers import RawBatch, read_batches
@@ -37,8 +38,12 @@ def _as_they_are(batch: RawBatch) -> Iterator[Any]:
     """The columns by the names of the file; the server reads their values."""
     if batch.lines is not None:
         yield from (json.loads(line) if at not in batch.malformed else line for at, line in _numbered(batch))
-    else:
-        yield from ({name: _plain(v) for name, v in row.items()} for row in batch.table.to_pylist())
+        return
+    if "item_id" not in batch.table.column_names:
+        received = ", ".join(batch.table.column_names) or "no columns"
+        raise SoukError("a column item_id", received, "Say which column is which: --config, with data.items.columns.")
+    for at, row in enumerate(batch.table.to_pylist()):
+        yield batch.malformed.get(at) or {name: _plain(v) for name, v in row.items()}
 
 
 def _numbered(batch: RawBatch) -> Iterator[tuple[int, str]]:

@@ -106,6 +106,7 @@ class LiveItems:
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
         self._as_of = bundle.items_as_of
         self._tower, self._loaded = ItemTower(bundle.item_tower), False
+        self._dim = bundle.vectors.shape[1]
         columns = bundle.spec.columns
         self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.item_schema)
         self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
@@ -248,6 +249,15 @@ class LiveItems:
         if not self._loaded:
             self._tower.load()
             self._loaded = True
+        try:
+            return self._vectors_of(rows)
+        except Exception as error:  # of TensorFlow, whatever it raises for content that the tower cannot take
+            if len(rows) == 1:
+                logger.warning("item tower: %s: %s", type(error).__name__, error)
+                return np.full((1, self._dim), np.nan, np.float32)
+            return np.concatenate([self._vectors([row]) for row in rows])  # the others are taken
+
+    def _vectors_of(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         columns = {f.name: [row[f.name] for row in rows] for f in self._spec.of(Entity.ITEM)}
         return self._tower.vectors(item_inputs(columns, self._spec))
 

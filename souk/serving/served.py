@@ -49,7 +49,8 @@ def with_upserts(workspace: Workspace, bundle: Bundle, recommender: Recommender,
     live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock).load()
     seen = live.replayed
     if seen.refused or seen.torn or seen.damaged:
-        logger.warning("%s: %s", workspace.item_log, seen)
+        passed = f"{seen.torn} unfinished, {seen.damaged} damaged and {seen.refused} refused ones passed over"
+        logger.warning("%s: %d rows taken again; %s", workspace.item_log, seen.taken, passed)
     return live
 
 
