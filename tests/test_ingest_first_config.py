@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from souk.cli import main
 from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
 from souk.ingest.first_config import first_config, write_config
@@ -238,3 +239,14 @@ def test_a_table_that_would_be_refused_is_not_let_through(tmp_path):
     text = first_config(str(events), str(items), None, "shop")
     assert "The contract refuses 100.0% of items: a column above is not what it seems." in text
     assert parse_config(text).ingest.quarantine_threshold == 0.05
+
+
+def test_a_file_that_is_not_there_is_told_without_options_that_init_lacks(tmp_path, capsys):
+    for table in ("events", "items"):
+        given = {"events": write([{"user": "u1", "item": "i1", "time": 1_700_000_000}], tmp_path / "e.csv")}
+        given[table] = tmp_path / "nofile.csv"
+        words = [word for name, path in given.items() for word in (f"--{name}", str(path))]
+        assert main(["init", *words, "--output", str(tmp_path / "my.yaml")]) == 2
+        told = capsys.readouterr().err
+        assert "nofile.csv. Received: nothing there. Check the path" in told
+        assert "--data" not in told

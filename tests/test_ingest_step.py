@@ -200,6 +200,14 @@ def test_the_report_needs_nothing_from_elsewhere(shop: Shop) -> None:
     assert not re.search(r"https?://|src=", report)
 
 
+def test_the_report_tells_times_as_dates(shop: Shop) -> None:
+    shop.ingest()
+    report = (shop.folder / "1/report.html").read_text()
+    assert "<td>2023-11-14 22:13</td>" in report
+    assert "<title>2023-11-14 22:13 to 2023-11-14" in report
+    assert "e+12" not in report
+
+
 def test_movielens_100k(tmp_path: Path) -> None:
     try:
         importlib.metadata.version("recbole")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from souk.cli import main
 from souk.errors import SoukError
 from souk.release import manifest
 from souk.release.bundle import Bundle, write_bundle
@@ -98,6 +99,15 @@ def test_missing_and_unexpected_files_are_named(mine):
         verify(mine)
     for text in ("missing vectors.npy", "unexpected twin/extra.bin", "unexpected link"):
         assert text in str(error.value)
+
+
+def test_serve_tells_a_damaged_release_before_it_loads_tensorflow(mine, tmp_path, capsys, monkeypatch):
+    (mine / "vectors.npy").write_bytes(b"torn")
+    monkeypatch.setattr("souk.cli.serve.load_tensorflow", lambda: pytest.fail("loaded"))
+    assert main(["serve", "--release", str(mine), "--workspace", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "changed vectors.npy" in told
+    assert "`souk run`" in told
 
 
 def test_no_release(tmp_path):

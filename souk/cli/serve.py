@@ -9,6 +9,7 @@ from pathlib import Path
 
 from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
+from souk.release.manifest import verify
 from souk.workspace import Workspace
 
 
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after it was told to stop."""
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
     print(f"loading {folder.name}", file=sys.stderr, flush=True)
+    verify(folder)  # the server looks again, but a minute later: after all that it imports
     load_tensorflow()
     with quiet_loading():
         from souk.serving.server import serve

@@ -11,7 +11,7 @@ from souk.config import DatasetConfig, Source
 from souk.errors import SoukError
 from souk.ingest.convert import convert
 from souk.ingest.mapping import TableSource
-from souk.readers import RawBatch, read_batches
+from souk.readers import HERE, RawBatch, read_batches
 
 
 def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[Any]:
@@ -27,7 +27,7 @@ def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[Any]:
     """
     source = config.data.items if config and config.data.items else Source(path=path)
     source = source.model_copy(update={"path": path, "format": "auto"})
-    for batch in read_batches(source):
+    for batch in read_batches(source, HERE):
         if config is None:
             yield from _as_they_are(batch)
         else:

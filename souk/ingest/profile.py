@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from souk.config import Source
 from souk.ingest import cells
-from souk.readers import read_batches
+from souk.readers import HERE, read_batches
 from souk.schema import Kind
 
 SAMPLE_ROWS = 200_000
@@ -107,7 +107,7 @@ class Guess:
 def sample(source: Source) -> list[Column]:
     """The columns of the first SAMPLE_ROWS rows of a source."""
     tables, rows = [], 0
-    for batch in read_batches(source):
+    for batch in read_batches(source, HERE):
         tables.append(batch.table)
         rows += batch.table.num_rows
         if rows >= SAMPLE_ROWS:

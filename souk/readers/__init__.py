@@ -5,7 +5,7 @@ mean is decided by `souk.ingest.convert`.
 """
 
 from souk.readers.batches import read_batches
-from souk.readers.files import File, file_format, find_files, fingerprint, written_until
+from souk.readers.files import HERE, File, file_format, find_files, fingerprint, written_until
 from souk.readers.raw import RawBatch
 
-__all__ = ["File", "RawBatch", "file_format", "find_files", "fingerprint", "read_batches", "written_until"]
+__all__ = ["HERE", "File", "RawBatch", "file_format", "find_files", "fingerprint", "read_batches", "written_until"]

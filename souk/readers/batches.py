@@ -20,8 +20,12 @@ BATCH_ROWS = 1 << 17
 BATCH_BYTES = 1 << 25
 
 
-def read_batches(source: Source) -> Iterator[RawBatch]:
+def read_batches(source: Source, missing: str = WHERE) -> Iterator[RawBatch]:
     """Reads every row of `source`, file by file, without a whole file in memory.
+
+    Args:
+        source: the files and how to read them.
+        missing: the remedy where nothing is there.
 
     Raises:
         SoukError: a file that is absent, empty or unreadable.
@@ -32,13 +36,13 @@ def read_batches(source: Source) -> Iterator[RawBatch]:
         "atomic": read_atomic,
         "jsonl": read_jsonl,
     }
-    for file in find_files(source.path):
+    for file in find_files(source.path, missing):
         kind = file_format(source, file.name)
         _check_form(source, kind, file.name)
         try:
             yield from readers[kind](file, source)
         except FileNotFoundError as error:
-            raise SoukError(f"a file {file.name}", "nothing there", WHERE) from error
+            raise SoukError(f"a file {file.name}", "nothing there", missing) from error
         except (pa.ArrowException, *BROKEN) as error:
             remedy = "Is the file whole, and `format` right?"
             raise SoukError(f"{file.name} to be {kind}", first_line(error), remedy) from error

@@ -34,6 +34,7 @@ BLOCK_BYTES = 1 << 23
 # What reading a file that is cut short, damaged or of another form raises, beside Arrow's own.
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 WHERE = "Put it there, mend `path` in the config, or name the folder where relative paths start with --data DIR."
+HERE = "Check the path; a relative one starts in the folder where the command runs."  # of a command without a config
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,12 @@ class File:
     modified: Callable[[], datetime]
 
 
-def find_files(path: str) -> list[File]:
+def find_files(path: str, missing: str = WHERE) -> list[File]:
     """The files of a source: a file, every file under a folder, a glob, an fsspec URL or `package://`, by name.
+
+    Args:
+        path: where they are.
+        missing: the remedy where nothing is there.
 
     Raises:
         SoukError: nothing there, a package that is not installed, or storage that cannot be reached.
@@ -65,7 +70,7 @@ def find_files(path: str) -> list[File]:
     except (OSError, ValueError) as error:
         raise SoukError(f"files at {path}", first_line(error), "Check the address and your access to it.") from error
     if not names:
-        raise SoukError(f"a file, a folder of files or a glob at {path}", "nothing there", WHERE)
+        raise SoukError(f"a file, a folder of files or a glob at {path}", "nothing there", missing)
     short = {n: n.removeprefix(_base(n, root)) if n != root else n.rpartition("/")[2] for n in names}
     return [File(short[name], _opener(fs, name), partial(fs.modified, name)) for name in names]
 

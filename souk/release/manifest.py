@@ -11,6 +11,7 @@ from souk.errors import SoukError
 
 NAME = "release.json"
 FORMAT = 2
+AGAIN = "`souk run` with its config puts it there again; `souk rollback` serves the one before."
 
 
 def write_manifest(folder: str | Path, name: str, content: dict[str, str], lineage: dict[str, Any]) -> None:
@@ -42,9 +43,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         remedy = "Name the folder of a release, as .souk/releases/current; `souk run` makes one."
         raise SoukError(f"a release at {folder}", f"{NAME}: {error.strerror or error}", remedy) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise SoukError(f"a release at {folder}", f"{NAME}: {error!r}", "Deploy it again.") from error
+        raise SoukError(f"a release at {folder}", f"{NAME}: {error!r}", AGAIN) from error
     if not intact:
-        raise SoukError(f"{path} as it was written", "a changed file", "Deploy it again.")
+        raise SoukError(f"{path} as it was written", "a changed file", AGAIN)
     if form != FORMAT:
         remedy = "Another version of Souk made it: make a release anew with `souk run`, or serve it with that version."
         raise SoukError(f"a release of format {FORMAT}", f"format {form} in {path}", remedy)
@@ -66,7 +67,7 @@ def verify(folder: str | Path) -> dict[str, Any]:
         raise SoukError(
             f"the {len(wanted)} files of {record['name']} as they were packaged",
             "; ".join(problems),
-            "Deploy the release again, or `souk rollback`.",
+            AGAIN,
         )
     return record
 
