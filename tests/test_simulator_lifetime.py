@@ -83,7 +83,7 @@ def test_nothing_of_the_data_is_refused(releases):
 def test_weighting_satisfaction_raises_true_lifetime_value(releases, tmp_path, capsys):
     """The same models, users and moments; true values, so that the intervals are of users alone."""
     bundles = [Bundle.load(Workspace(place).current) for place in (releases.satisfaction, releases.clicks)]
-    assert [bundle.settings.objectives["satisfied"] for bundle in bundles] == [2.0, 0.0]
+    assert [bundle.settings.objectives["satisfied"] for bundle in bundles] == [1.0, 0.0]
     assert np.array_equal(bundles[0].vectors, bundles[1].vectors)
     truth, found = releases.truth, {}
     for name in ("satisfaction", "clicks"):
@@ -98,6 +98,9 @@ def test_weighting_satisfaction_raises_true_lifetime_value(releases, tmp_path, c
     rows = {name: means(users, values) for name, (_, values) in found.items()}
     rows |= {n: means(users, score(truth, g, truth.end)) for n, g in simple_slates(truth, users, 10, truth.end).items()}
     print(json.dumps({name: {m: i.mean for m, i in row.items()} for name, row in (rows | {"gaps": gaps}).items()}))
+    ours, theirs = ({m: i.mean for m, i in rows[name].items()} for name in ("satisfaction", "clicks"))
+    assert ours["clicks"] >= 0.97 * theirs["clicks"], "satisfaction costs at most 3% of the clicks"
+    assert ours["lifetime_value"] >= 1.1 * theirs["lifetime_value"]
     assert gaps["lifetime_value"].low > 0
     assert gaps["satisfaction"].low > 0
     assert rows["clicks"]["clicks"].low > rows["random"]["clicks"].high, "the click-only release knows what is clicked"
