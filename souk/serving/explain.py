@@ -24,7 +24,7 @@ from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.state import Event, QueryFeatures, features_at
 
-STEPS = (32, 128, 512)  # points of the path; more where fewer leave a gap
+STEPS = (32, 128, 512, 2048)  # points of the path; more where fewer leave a gap
 CLOSE = 0.01  # of the way: a gap that needs no more points
 CHUNK = 32  # points in one call
 
