@@ -169,5 +169,15 @@ def required_words(command: str) -> list[str]:
     """Something for each option that a command cannot go without."""
     parser = argparse.ArgumentParser()
     importlib.import_module(COMMANDS[command][0]).configure(parser)
-    actions = [action for action in parser._actions if action.required]
-    return [word for action in actions for word in (*action.option_strings[:1], "x")]
+    return words_of(parser)
+
+
+def words_of(parser: argparse.ArgumentParser) -> list[str]:
+    words: list[str] = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            name, of_action = next(iter(action.choices.items()))
+            words += [name, *words_of(of_action)]
+        elif action.required:
+            words += [*action.option_strings[:1], "x"]
+    return words
