@@ -59,10 +59,10 @@ class IdTable(keras.layers.Layer):
 
     def call(self, ids: tf.Tensor, training: bool = False, hide: bool = True) -> tf.Tensor:
         """`[...] int64` → `[..., dim]`; `hide` says whether training may hide ids."""
-        known = tf.gather(self.seen, ids) > 0
+        known = tf.gather(self.seen.value, ids) > 0
         if training and hide and self.dropout:
             known &= keras.random.uniform(tf.shape(ids), seed=self.random) >= self.dropout
-        return tf.gather(self.table, tf.where(known | (ids < KNOWN), ids, UNKNOWN))
+        return tf.gather(self.table.value, tf.where(known | (ids < KNOWN), ids, UNKNOWN))
 
 
 class Perceptron(keras.layers.Layer):
