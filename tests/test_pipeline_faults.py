@@ -16,8 +16,13 @@ import yaml
 from tests.marketplace import write_marketplace
 from tests.pipeline_fixtures import ALL, Copy, real_copy, shown
 
-QUICK = {"train_two_tower": {"epochs": 1, "refresh_epochs": 1}, "train_ranker": {"epochs": 1}}
-ARGUMENTS = ("--gate-margin", "-1")  # promoted whatever its worth
+GUARDRAILS = ("worst_slice", "cold_items", "coverage", "popularity_bias", "calibration", "latency", "size")
+QUICK = {  # promoted whatever its worth: a fit of one epoch is no judge of the machinery
+    "train_two_tower": {"epochs": 1, "refresh_epochs": 1},
+    "train_ranker": {"epochs": 1},
+    "evaluate": dict.fromkeys(GUARDRAILS),
+}
+ARGUMENTS = ("--gate-margin", "-1")
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def copy(tmp_path: Path) -> Copy:
     config = write_marketplace(tmp_path).config
     values = yaml.safe_load(config.read_text("utf-8"))
     for section, changes in QUICK.items():
-        values[section] |= changes
+        values[section] = values.get(section, {}) | changes
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(values), "utf-8")
     return copy
 

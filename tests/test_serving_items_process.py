@@ -32,7 +32,7 @@ def test_what_a_killed_server_answered_for_is_there_when_it_comes_back(tmp_path)
             [sys.executable, "-m", "souk.cli", "items", "delete", slate["items"][1]["item_id"], "--url", url],
             capture_output=True, text=True,
         )  # fmt: skip
-        assert deleted.returncode == 0 and "1 accepted (0 new), 0 refused" in deleted.stdout, deleted.stderr
+        assert deleted.returncode == 0 and deleted.stdout == "1 hidden, 0 refused\n", deleted.stderr
         server.process.kill()  # at once: no flush, no farewell
         server.process.wait()
     with workspace.item_log.open("ab") as log:
