@@ -1,7 +1,5 @@
 """A shop large enough to judge models in, and models whose worth is chosen user by user."""
 
-import time
-
 import numpy as np
 
 from souk.config import Evaluate
@@ -50,25 +48,27 @@ class Made:
         fill: how many items stand before all others beside the targets; the whole catalogue by default.
         popular: the chance that the most popular item stands in the second place.
         predicted: the probability that it gives each candidate; the true one by default.
-        pause: seconds that a request takes.
+        seconds: that a request takes, by a clock of the model's own: a busy machine decides no test.
         folder: where the model lies.
     """
 
     def __init__(
-        self, catalogue, name, chance, seed=0, fill=ITEMS, popular=0.5, predicted=None, pause=0.0001, folder=None
+        self, catalogue, name, chance, seed=0, fill=ITEMS, popular=0.5, predicted=None, seconds=0.001, folder=None
     ):
         self.name = name
         self.observed, self.alternatives = Observed(), Alternatives()
-        self.cost = Cost(sum(path.stat().st_size for path in folder.rglob("weights")) if folder else 0)
+        self._now = 0.0
+        size = sum(path.stat().st_size for path in folder.rglob("weights")) if folder else 0
+        self.cost = Cost(size, clock=lambda: self._now)
         self._catalogue, self._chance, self._seed = catalogue, chance, seed
-        self._fill, self._popular, self._predicted, self._pause = fill, popular, predicted, pause
+        self._fill, self._popular, self._predicted, self._seconds = fill, popular, predicted, seconds
 
     def score(self, queries):
         rows = []
         for start in range(0, len(queries), BATCH):
             batch = queries[start : start + BATCH]
             with self.cost.timed(len(batch)):
-                time.sleep(self._pause * len(batch))
+                self._now += self._seconds * len(batch)
             for query in batch:
                 order = self._order(query)
                 predicted = 1 / CANDIDATES if self._predicted is None else self._predicted

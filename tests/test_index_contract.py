@@ -45,7 +45,7 @@ def milvus_server(folder):
 
 @contextlib.contextmanager
 def opened(kind, vectors, available, folder):
-    """An index of `kind` over the catalogue."""
+    """An index of `kind` over the catalogue, which has all the time that a busy machine takes."""
     with contextlib.ExitStack() as stack:
         if kind == "exact":
             index = ExactIndex(vectors, available)
@@ -60,6 +60,7 @@ def opened(kind, vectors, available, folder):
         else:
             uri, _ = stack.enter_context(milvus_server(folder / "server.db"))
             index = open_or_build(uri, "items_test", vectors, available)
+        index.timeout = 60.0
         stack.callback(index.close)
         yield index
 
