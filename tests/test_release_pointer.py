@@ -1,6 +1,7 @@
 """The pointer: atomic for readers, remembered for rollback, never at a damaged release; and what the commands print."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,28 @@ def test_what_the_commands_print(releases):
     assert "ndcg@10 0.2" in show_text(workspace, b)
     assert "files as they were packaged" in verify_text(workspace, c)
     assert rollback_text(workspace) == f"{b} -> {a}"
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("release.json", "Received: release.json: JSONDecodeError"),
+        ("bundle.json", "changed bundle.json"),
+        ("vectors.npy", "missing vectors.npy"),
+    ],
+)
+def test_a_damaged_release_is_listed_as_one(releases, tmp_path, file, told):
+    """Cut off in the middle as by a full disk, or gone; the others are listed as ever."""
+    place, (a, b, _) = releases
+    workspace = Workspace(shutil.copytree(place.root, tmp_path / "souk"))
+    victim = workspace.releases / b / file
+    content = victim.read_bytes()
+    victim.unlink()
+    if not told.startswith("missing"):
+        victim.write_bytes(content[: len(content) // 2])
+    by_name = {name: line for line in list_text(workspace).splitlines() for name in (a, b) if name in line}
+    assert "damaged" in by_name[b] and told in by_name[b] and "learned until" not in by_name[b]
+    assert "learned until" in by_name[a] and "damaged" not in by_name[a]
 
 
 def test_diff_tells_what_changed(releases):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest, verify
 from souk.release.naming import weight_changes
@@ -15,16 +16,24 @@ from souk.workspace import Workspace
 
 
 def list_text(workspace: Workspace) -> str:
-    """One line a release: whether it is current, its name, until when it learned, its size."""
+    """One line a release: whether it is current, its name, until when it learned and its size, or what is wrong."""
     current, before = workspace.current_release(), history(workspace)[-1:]
     lines = []
     for name in release_names(workspace):
         mark = "current" if name == current else "previous" if name in before else ""
-        folder = workspace.releases / name
-        settings = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        lines.append(f"{mark:9} {name}  learned until {_day(settings['trained_until'])}  {size / 1e6:.1f} MB")
+        lines.append(f"{mark:9} {name}  {_state(workspace.releases / name)}")
     return "\n".join(lines) or f"No releases in {workspace.root}. `souk run` makes one."
+
+
+def _state(folder: Path) -> str:
+    """What can be seen without reading all of a release; `verify_text` reads all."""
+    try:
+        verify(folder, only=["bundle.json"])
+    except SoukError as error:
+        return f"damaged, or of another version: {error}"
+    settings = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"learned until {_day(settings['trained_until'])}  {size / 1e6:.1f} MB"
 
 
 def show_text(workspace: Workspace, name: str) -> str:

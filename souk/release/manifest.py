@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,23 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def verify(folder: str | Path) -> dict[str, Any]:
+def verify(folder: str | Path, only: Collection[str] | None = None) -> dict[str, Any]:
     """Checks every byte of a release and returns its manifest.
+
+    Args:
+        folder: the release.
+        only: the files that are read; of the others it is seen whether they are there. None reads all.
 
     Raises:
         SoukError: it names each missing, unexpected and changed file.
     """
     record = read_manifest(folder)
-    wanted, found = record["files"], checksums(folder)
-    problems = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]
-    problems += [f"unexpected {name}" for name in sorted(found.keys() - wanted.keys())]
-    problems += [f"changed {name}" for name in sorted(wanted.keys() & found.keys()) if wanted[name] != found[name]]
+    wanted, there = record["files"], _files(folder)
+    both = wanted.keys() & there.keys()
+    read = both if only is None else both & set(only)
+    problems = [f"missing {name}" for name in sorted(wanted.keys() - there.keys())]
+    problems += [f"unexpected {name}" for name in sorted(there.keys() - wanted.keys())]
+    problems += [f"changed {name}" for name in sorted(read) if wanted[name] != _sha256(there[name])]
     if problems:
         raise SoukError(
             f"the {len(wanted)} files of {record['name']} as they were packaged",
@@ -74,9 +81,13 @@ def verify(folder: str | Path) -> dict[str, Any]:
 
 def checksums(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file under the folder but `release.json` itself, by relative path."""
+    return {name: _sha256(path) for name, path in _files(folder).items()}
+
+
+def _files(folder: str | Path) -> dict[str, Path]:
     root = Path(folder)
     paths = sorted(path for path in root.rglob("*") if path.is_symlink() or path.is_file())
-    return {name: _sha256(path) for path in paths if (name := path.relative_to(root).as_posix()) != NAME}
+    return {name: path for path in paths if (name := path.relative_to(root).as_posix()) != NAME}
 
 
 def _sha256(path: Path) -> str:
