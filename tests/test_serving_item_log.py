@@ -38,6 +38,58 @@ def test_rows_that_a_full_disk_refused_never_come_back(log, rows, room):
     assert [row["item_id"] for row in log.read().rows] == ["ok", "later"]
 
 
+class Disk:
+    """Refuses what it was given only when it is asked to keep it, and from then on to let go of it."""
+
+    def __init__(self, monkeypatch):
+        self.fails, self.stuck = False, False
+        self._fsync, self._ftruncate = os.fsync, os.ftruncate
+        monkeypatch.setattr("os.fsync", self.fsync)
+        monkeypatch.setattr("os.ftruncate", self.ftruncate)
+
+    def fsync(self, file):
+        self.stuck = self.stuck or self.fails
+        if self.fails:
+            raise OSError("not kept")
+        self._fsync(file)
+
+    def ftruncate(self, file, size):
+        if self.stuck:
+            raise OSError("not let go")
+        self._ftruncate(file, size)
+
+
+def test_lines_that_the_disk_neither_kept_nor_let_go_of_are_out_before_the_next_write(log, monkeypatch):
+    disk = Disk(monkeypatch)
+    log.append([{"item_id": "ok"}], [True], 1)
+    disk.fails = True
+    with pytest.raises(OSError, match="not kept"):
+        log.append([{"item_id": "refused"}, {"item_id": "refused too"}], [True, True], 2)
+    disk.fails = False
+    before = log._path.read_bytes()
+    assert b"refused too" in before
+    with pytest.raises(OSError, match="not let go"):
+        log.append([{"item_id": "no"}], [True], 3)
+    assert log._path.read_bytes() == before
+    disk.stuck = False
+    log.append([{"item_id": "later"}], [True], 4)
+    seen = log.read()
+    assert [row["item_id"] for row in seen.rows] == ["ok", "later"] and (seen.torn, seen.damaged) == (0, 0)
+
+
+def test_what_another_process_wrote_behind_refused_lines_stays(log, monkeypatch):
+    disk = Disk(monkeypatch)
+    log.append([{"item_id": "ok"}], [True], 1)
+    disk.fails = True
+    with pytest.raises(OSError, match="not kept"):
+        log.append([{"item_id": "refused"}, {"item_id": "refused too"}], [True, True], 2)
+    disk.fails = disk.stuck = False
+    ItemLog(log._path).append([{"item_id": "theirs"}], [True], 3)
+    log.append([{"item_id": "ours"}], [True], 4)
+    seen = log.read()
+    assert [row["item_id"] for row in seen.rows] == ["ok", "theirs", "ours"] and (seen.torn, seen.damaged) == (0, 1)
+
+
 def test_the_file_is_locked_while_rows_are_written_and_its_folders_are_on_the_disk(log, monkeypatch):
     held, folders, real = [], set(), os.fsync
 

@@ -48,6 +48,7 @@ class ItemLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._refused: tuple[int, bytes] | None = None  # what a write that failed may have left, and where
 
     def read(self) -> Logged:
         """All that is there; changes nothing."""
@@ -65,7 +66,8 @@ class ItemLog:
             at: when they were taken, UTC epoch milliseconds.
 
         Raises:
-            OSError: the disk did not take them; then none of them is in the log.
+            OSError: the disk did not take them; then none of them is in the log, or, where the disk did not let go of
+                them either, nothing is written before they are out of it.
         """
         pairs = zip(rows, created, strict=True)
         self._write(b"".join(_line({"at": at, "created": new, "item": row}) for row, new in pairs))
@@ -80,16 +82,31 @@ class ItemLog:
 
     def _write(self, text: bytes) -> None:
         with self._locked() as file:
+            self._take_back(file)
             end = _end(file)
             os.ftruncate(file, end)
             try:
                 _write_whole(file, text, end)
                 os.fsync(file)
             except OSError:
+                self._refused = end, text
                 with contextlib.suppress(OSError):
-                    os.ftruncate(file, end)
-                    os.fsync(file)
+                    self._take_back(file)
                 raise
+
+    def _take_back(self, file: int) -> None:
+        """Cuts off what was refused. Behind lines of another process it stays as one that fits no checksum."""
+        if self._refused is None:
+            return
+        start, text = self._refused
+        size, there = os.fstat(file).st_size, os.pread(file, len(text), start)
+        left = next((at for at, (one, other) in enumerate(zip(there, text, strict=False)) if one != other), len(there))
+        if size <= start + left:
+            os.ftruncate(file, min(size, start))
+        else:
+            _write_whole(file, b"#" * text[:left].rfind(b"\n"), start)
+        os.fsync(file)
+        self._refused = None
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
