@@ -28,7 +28,8 @@ def build_features(
         metrics: rows by table.
     """
     from souk.progress import record, step_process
-    from souk.steps.build_features import build_features as run
 
-    with step_process():
+    with step_process("Apache Beam and TensorFlow"):
+        from souk.steps.build_features import build_features as run
+
         record(metrics, run(config, workspace, beam_runner, beam_options, tables.path, features.path))

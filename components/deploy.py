@@ -26,7 +26,8 @@ def deploy(
         metrics: times and counts.
     """
     from souk.progress import record, step_process
-    from souk.steps.deploy import deploy as run
 
-    with step_process():
+    with step_process("Feast and Milvus"):
+        from souk.steps.deploy import deploy as run
+
         record(metrics, run(config, workspace, release.path, features.path, index.path))

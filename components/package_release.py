@@ -34,9 +34,10 @@ def package_release(
         metrics: files, bytes and golden requests.
     """
     from souk.progress import record, step_process
-    from souk.steps.package_release import package_release as run
 
-    with step_process():
+    with step_process("TensorFlow and the server's code"):
+        from souk.steps.package_release import package_release as run
+
         inputs = (tables.path, features.path, towers.path, ranker.path, index.path, twin.path, evaluation.path)
         name, values = run(config, *inputs, release.path)
         record(metrics, values)

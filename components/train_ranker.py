@@ -32,9 +32,10 @@ def train_ranker(
         previous: a ranker to continue from.
     """
     from souk.progress import record, record_roc, step_process
-    from souk.steps.train_ranker import train_ranker as run
 
-    with step_process():
+    with step_process("TensorFlow"):
+        from souk.steps.train_ranker import train_ranker as run
+
         start = previous.path if previous else ""
         record(metrics, run(config, window, features.path, towers.path, ranker.path, start))
         record_roc(curve, ranker.path)

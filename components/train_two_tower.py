@@ -32,8 +32,9 @@ def train_two_tower(
         previous: towers to continue from.
     """
     from souk.progress import record, step_process
-    from souk.steps.train_two_tower import train_two_tower as run
 
-    with step_process():
+    with step_process("TensorFlow"):
+        from souk.steps.train_two_tower import train_two_tower as run
+
         start = previous.path if previous else ""
         record(metrics, run(config, window, epochs, workspace, features.path, towers.path, start))

@@ -50,10 +50,16 @@ def record_roc(artifact: Any, training: str) -> None:
 
 
 @contextlib.contextmanager
-def step_process() -> Iterator[None]:
-    """Around the work of a step's process: it ends with `souk run`, and a SoukError is told without a traceback."""
+def step_process(loading: str = "") -> Iterator[None]:
+    """Around the work of a step's process: it ends with `souk run`, and a SoukError is told without a traceback.
+
+    Args:
+        loading: what is imported first, where a busy machine takes long for it; told, so that nobody sees a silence.
+    """
     lock = os.environ.get(LOCK)
     held = _end_with_run(lock) if lock else None
+    if loading:
+        report(f"loading {loading}")
     try:
         yield
     except SoukError as error:

@@ -63,15 +63,15 @@ def served(address: str) -> str:
 
 
 def kill_within(copy: Copy, task: str) -> dict[str, str]:
-    """Starts a run and kills it once `task` has told something; returns how the tasks before it ended."""
+    """Starts a run and kills it once `task` is at its work; returns how the tasks before it ended."""
     process = copy.start(*ARGUMENTS)
     assert process.stdout is not None
     lines, within = [], False
     for line in process.stdout:
         lines.append(line)
-        if within or line.startswith("✗"):
+        if (within and " s  loading " not in line) or line.startswith("✗"):
             break
-        within = line.rstrip() == f"▸ {task}"
+        within = within or line.rstrip() == f"▸ {task}"
     process.kill()
     rest, _ = process.communicate()
     assert within, "".join(lines) + rest

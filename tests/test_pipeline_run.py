@@ -45,6 +45,7 @@ def test_a_run_shows_steps_progress_summary_release_and_report(copy: Copy) -> No
     lines = run.stdout.splitlines()
     assert [line[2:] for line in lines if line.startswith("▸")] == ALL
     assert sum("at work" in line for line in lines) == len(ALL)
+    assert lines[lines.index("▸ build_features") + 1].endswith(" s  loading Apache Beam and TensorFlow")
     assert "| souk | 0.5 |" in lines
     assert "promote" in run.stdout
     assert released(copy) in run.stdout

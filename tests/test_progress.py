@@ -10,12 +10,12 @@ import pytest
 from souk import progress
 
 
-def step(body: str) -> subprocess.CompletedProcess[str]:
+def step(body: str, loading: str = "") -> subprocess.CompletedProcess[str]:
     """A process whose step does `body`."""
     program = f"""if True:
         from souk.errors import SoukError
         from souk.progress import report, step_process
-        with step_process():
+        with step_process({loading!r}):
             {body}
     """
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -30,6 +30,12 @@ def test_reports_are_marked_line_by_line() -> None:
     assert run.returncode == 0
     assert lines(run, progress.SAY) == ["one", "two"]
     assert float(lines(run, progress.PEAK)[0]) > 1
+
+
+def test_what_takes_long_to_import_is_told_before() -> None:
+    run = step("print('work'); raise ImportError('no such wheel')", "Apache Beam")
+    assert run.stdout.startswith(f"{progress.SAY}loading Apache Beam\nwork\n")
+    assert lines(run, progress.FAIL) == ["A fault of Souk, not of yours: ImportError: no such wheel"]
 
 
 def test_an_error_to_mend_has_no_traceback() -> None:

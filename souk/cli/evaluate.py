@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from souk.cli import options
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     parse_metric(settings.primary)
     workspace = Workspace(Path(arguments.workspace))
     name = release_folder(workspace, arguments.release).name
+    print(f"loading {name}", file=sys.stderr, flush=True)
     load_tensorflow()
     with quiet_loading():
         from souk.evaluation.of_release import Artifacts, evaluate_release

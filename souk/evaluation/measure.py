@@ -98,6 +98,7 @@ def measure(
     Returns:
         The content of `metrics.json`, and a row per user and model under the rolling protocol.
     """
+    tell("loading the models")
     from souk.evaluation.twins import Slates, Towers  # TensorFlow: not for a verdict of `unchanged`
 
     setting = Setting.read(settings, bundle.spec, tables, features, tell)

@@ -101,6 +101,7 @@ def measure(
 ) -> None:
     """What the process of a trial does: fits, measures, writes the file; a SoukError is the trial's error."""
     given = json.loads(trial)
+    report(f"trial {given['number']}: loading TensorFlow")
     try:
         towers = _with_settings("train_two_tower", train_two_tower_config, given["settings"])
         ranker = _with_settings("train_ranker", train_ranker_config, given["settings"])
