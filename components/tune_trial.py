@@ -10,6 +10,7 @@ from components.images import image
 def tune_trial(
     train_two_tower_config: str,
     train_ranker_config: str,
+    package_release_config: str,
     trial: str,
     epochs: int,
     workspace: str,
@@ -21,6 +22,7 @@ def tune_trial(
 
     Args:
         train_two_tower_config: the sections that the step reads, JSON; likewise the ranker's.
+        package_release_config: the same of `package_release`: how slates are served.
         trial: its number and settings, JSON.
         epochs: overrides the config's; 0 takes the config's.
         workspace: holds checkpoints while it runs.
@@ -32,7 +34,7 @@ def tune_trial(
     from souk.steps.tune_trial import tune_trial as run
 
     with step_process():
-        sections = (train_two_tower_config, train_ranker_config)
+        sections = (train_two_tower_config, train_ranker_config, package_release_config)
         values = run(*sections, trial, epochs, workspace, features.path, result.path)
         if values is not None:
             record(metrics, values)

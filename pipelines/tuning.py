@@ -20,6 +20,7 @@ def tuning(
     build_features_config: str,
     train_two_tower_config: str,
     train_ranker_config: str,
+    package_release_config: str,
     schema: str = "",
     beam_runner: str = "FnApiRunner",
     beam_options: str = "",
@@ -55,6 +56,7 @@ def tuning(
     ).outputs
     configs = {"train_two_tower_config": train_two_tower_config, "train_ranker_config": train_ranker_config}
     fixed = {"epochs": epochs, "workspace": workspace, "features": built["features"], **configs}
+    fixed["package_release_config"] = package_release_config
 
     first = named(tune_draw(trials=trials, seed=seed, number=1, **configs), "tune_draw (round 1)")
     with dsl.ParallelFor(first.output, name="round-1", parallelism=PARALLEL) as trial:

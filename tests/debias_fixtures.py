@@ -119,6 +119,7 @@ class Log:
             first=np.ones(rows, bool),
             satisfied=np.full(rows, -1),
             users=users,
+            times=times,
             pleased=np.zeros(items.shape, bool),
             taken=np.ones(rows, np.int64),
             place=(shown["position"][request] + 1).astype(np.int16),

@@ -35,6 +35,7 @@ def examples(rows: int = 400, width: int = 12, seed: int = 0) -> tuple[RankExamp
         first=np.ones(rows, bool),
         satisfied=np.ones(rows, np.int64),
         users=np.arange(rows),
+        times=np.zeros(rows, np.int64),
         pleased=pleased,
         taken=np.full(rows, 2),
         place=np.zeros(shape, np.int16),

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from souk.config import load_config
+from souk.config import load_config, with_value
 from souk.features.windows import read_windows
 from souk.tuning.trials import read_trial
 from tests.marketplace import CONFIG, write_marketplace
@@ -24,7 +24,9 @@ from souk.progress import report
 from souk.tuning.trials import Trial
 
 
-def tune_trial(train_two_tower_config, train_ranker_config, trial, epochs, workspace, features, result):
+def tune_trial(
+    train_two_tower_config, train_ranker_config, package_release_config, trial, epochs, workspace, features, result
+):
     """The higher the temperature, the better, for every user alike."""
     given = json.loads(trial)
     report(f"trial {given['number']} at work")
@@ -134,7 +136,8 @@ class TestReal:
         config = load_config(folder / "data" / "marketplace.yaml")
         usual = self.trials(folder)[0]
         trial = json.dumps({"number": 0, "settings": dict(usual.settings)})
-        sections = (config.for_step("train_two_tower"), config.for_step("train_ranker"))
+        served = config.for_step("package_release")
+        sections = (config.for_step("train_two_tower"), config.for_step("train_ranker"), served)
         measure(
             *sections,
             trial,
@@ -153,10 +156,14 @@ class TestReal:
         for objective in spec["objectives"].values():
             objective["weight"] = 0.0  # then all scores are the same, and retrieval's order stays
         (features / "spec.json").write_text(json.dumps(spec), "utf-8")
-        train_ranker(sections[1], "trial", str(features), str(tmp_path / "scratch" / "towers"), str(tmp_path / "flat"))
-        flat, ranked = (pq.read_table(folder / SLATES) for folder in (tmp_path / "flat", tmp_path / "scratch/ranker"))
-        assert flat["user_id"] == ranked["user_id"]
-        assert flat["ndcg@10"] != ranked["ndcg@10"]
+        inputs = (sections[1], "trial", str(features), str(tmp_path / "scratch" / "towers"))
+        for name, strength in (("flat", 0.0), ("diverse", 0.9)):
+            bent = with_value(served, "rerank", "diversity", strength)
+            train_ranker(*inputs, str(tmp_path / name), served=bent)
+        gains = [pq.read_table(tmp_path / name / SLATES) for name in ("scratch/ranker", "flat", "diverse")]
+        assert all(table["user_id"] == gains[0]["user_id"] for table in gains)
+        ranked, flat, diverse = (table["ndcg@10"].to_pylist() for table in gains)
+        assert ranked != flat != diverse
 
 
 def _garble(features: Path) -> int:

@@ -9,8 +9,8 @@ import yaml
 
 from souk.cli import main
 from souk.cli.training import load_pipeline
-from souk.cli.tune import at_once, bent, write_config
-from souk.config import Rerank, parse_config
+from souk.cli.tune import at_once, write_config
+from souk.config import parse_config
 from souk.errors import SoukError
 from souk.steps import tune_trial as step
 from souk.tuning.rewrite import with_settings
@@ -190,7 +190,7 @@ def tried(tmp_path, monkeypatch, code, number=1, **environment):
     run = step._run
     monkeypatch.setattr(step, "_run", lambda command, seconds: run([command[0], "-c", code, *command[3:]], seconds))
     text = json.dumps({"number": number, "settings": {"train_two_tower.dim": 8}})
-    metrics = step.tune_trial("{}", "{}", text, 0, str(tmp_path / "ws"), "", str(tmp_path / "result"))
+    metrics = step.tune_trial("{}", "{}", "{}", text, 0, str(tmp_path / "ws"), "", str(tmp_path / "result"))
     return metrics, read_trial(tmp_path / "result")
 
 
@@ -229,18 +229,3 @@ def test_parallel_is_written_into_both_rounds():
     spec = at_once(load_pipeline("tuning"), 1)
     limits = [t["iteratorPolicy"] for t in spec["root"]["dag"]["tasks"].values() if "iteratorPolicy" in t]
     assert limits == [{"parallelismLimit": 1}] * 2
-
-
-@pytest.mark.parametrize(
-    ("rerank", "expected"),
-    [
-        ({}, False),
-        ({"slate": 5, "new_items": {"days": 3}}, False),
-        ({"diversity": 0.1}, True),
-        ({"caps": {"seller": 2}}, True),
-        ({"new_items": {"share": 0.1}}, True),
-        ({"popularity": 1}, True),
-    ],
-)
-def test_a_config_that_bends_the_order_is_told_that_trials_do_not(rerank, expected):
-    assert bent(Rerank(**rerank)) == expected

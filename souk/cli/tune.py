@@ -1,8 +1,8 @@
 """Searches better settings of towers and ranker on the validation window, within a bound, and writes them as a config.
 
 The first of the trials is the config as it is; the test window is not read. Trials that were finished before are
-reused. Slates are judged in the ranker's order, under the objectives' weights of the config where it says some: the
-section `rerank` has no part in a trial.
+reused. Slates are judged as they would be served: under the objectives' weights of the config where it says some, and
+re-ranked as its section `rerank` asks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from souk.cli import options
 from souk.cli.view import WIDTH, RunView
-from souk.config import DatasetConfig, Rerank, load_config, parse_config
+from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
 from souk.workspace import Workspace
 
@@ -56,8 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
     workspace = Workspace(Path(arguments.workspace).resolve())
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     print(f"{config.name}: {arguments.config}, {arguments.trials} trials", flush=True)
-    if bent(config.rerank):
-        print("Note: trials are judged in the ranker's order; `rerank` of this config has no part in them.", flush=True)
     with workspace.locked() as lock:
         log = workspace.runs / f"{started}.log"
         with log.open("w", encoding="utf-8") as file:
@@ -75,11 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
     values = json.loads(chosen.read_text(encoding="utf-8"))
     print(f"config    {write_config(Path(arguments.config), target, values)}")
     return 0
-
-
-def bent(rerank: Rerank) -> bool:
-    """Whether slates are served in another order than the ranker's."""
-    return bool(rerank.diversity or rerank.caps or rerank.new_items.share or rerank.popularity)
 
 
 def _target(arguments: argparse.Namespace, name: str) -> Path:

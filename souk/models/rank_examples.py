@@ -42,6 +42,7 @@ class RankExamples:
         first: `[examples] bool`, False for all but one of the examples of one user and time.
         satisfied: `[examples] int64`: 1, 0, or -1 where it is not known yet.
         users: `[examples]`, user ids.
+        times: `[examples] int64`, UTC epoch milliseconds.
         pleased: `[examples, width] bool`, of the chosen, those known to have satisfied.
         taken: `[examples] int64`, how many items were taken at that time, retrieved or not.
         place: `[examples, width] int16`, the place from 1 where the slate of the example's request showed it, else 0.
@@ -58,6 +59,7 @@ class RankExamples:
     first: np.ndarray
     satisfied: np.ndarray
     users: np.ndarray
+    times: np.ndarray
     pleased: np.ndarray
     taken: np.ndarray
     place: np.ndarray
@@ -156,7 +158,7 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
             positions[row, size], scores[row, size], present[row, size] = own_items[row], own_score, True
     return {
         "positions": positions, "scores": scores, "candidate": candidate, "chosen": chosen, "present": present,
-        "own": own, "first": first, "satisfied": satisfied, "users": users, "pleased": pleased,
+        "own": own, "first": first, "satisfied": satisfied, "users": users, "times": times, "pleased": pleased,
         "taken": np.array([len(taken[key]) for key in zip(users, times, strict=True)], np.int64),
         "place": np.zeros(shape, np.int16), "also": np.zeros(shape, bool),
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from souk.models.rank_quality import gains
 from souk.models.rank_scoring import scoring, spread_of
 from souk.models.ranker import Ranker
 from souk.models.sequences import Catalogue
+from souk.rerank import Reranker
 
 MEASURED = 0.2  # share of the users
 
@@ -36,8 +38,45 @@ def measuring(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(~measured), np.flatnonzero(measured)
 
 
+@dataclass(frozen=True)
+class Reranked:
+    """The served order of ranked lists, by the same code as serving and evaluation.
+
+    Args:
+        reranker: of the items that the lists are of.
+        size: items of a slate.
+    """
+
+    reranker: Reranker
+    size: int
+
+    def __call__(self, scores: np.ndarray, examples: RankExamples, rows: np.ndarray) -> np.ndarray:
+        """Scores `[rows, width]` that fall as the lists are served.
+
+        Args:
+            scores: `[rows, width]`, logarithms.
+            examples: all of them.
+            rows: a list of each moment.
+        """
+        if not self.reranker.controls:
+            return scores
+        found = np.full(scores.shape, -np.inf)
+        for line, row, out in zip(scores, rows.tolist(), found, strict=True):
+            listed = np.flatnonzero(examples.candidate[row])
+            ranked = listed[np.argsort(-line[listed], kind="stable")]
+            positions, time = examples.positions[row, ranked], int(examples.times[row])
+            order = self.reranker.order(positions, np.exp(line[ranked]), time, self.size)
+            out[ranked[order]] = -np.arange(len(ranked))
+        return found
+
+
 def measured_slates(
-    model: Ranker, fit: RankerFit, examples: RankExamples, catalogue: Catalogue, weights: Mapping[str, float]
+    model: Ranker,
+    fit: RankerFit,
+    examples: RankExamples,
+    catalogue: Catalogue,
+    weights: Mapping[str, float],
+    reranked: Reranked,
 ) -> np.ndarray:
     """NDCG@10 of the slate of each moment, `[moments]`, in the order of the moments' first examples.
 
@@ -47,28 +86,31 @@ def measured_slates(
         examples: of the users that measure.
         catalogue: the items.
         weights: the exponent of each head's probability.
+        reranked: what serving would make of the ranker's order.
     """
     lists = rank_lists(examples, spread_of(model, examples), np.ones(examples.candidate.shape, np.float32), False)
     rows = np.flatnonzero(examples.first)
     logits = scoring(model, catalogue, fit.with_body)(lists, rows)
-    return slate_gains(logits, fit.quality.calibration, weights, examples, rows)
+    return slate_gains(logits, fit.quality.calibration, weights, reranked, examples, rows)
 
 
 def slate_gains(
     logits: Mapping[str, np.ndarray],
     curves: Mapping[str, Calibration],
     weights: Mapping[str, float],
+    reranked: Reranked,
     examples: RankExamples,
     rows: np.ndarray,
 ) -> np.ndarray:
-    """NDCG@10 `[rows]` of lists in the order in which they are served: by the weighted product of the probabilities.
+    """NDCG@10 `[rows]` of slates as they are served: by the weighted product of the probabilities, and re-ranked.
 
     Args:
         logits: `[rows, width]` by head.
         curves: from logits to probabilities, by head.
         weights: exponents, by head.
+        reranked: what serving would make of that order.
         examples: all of them.
         rows: a list of each moment.
     """
     scores = sum(weight * np.log(curves[head].probability(logits[head])) for head, weight in weights.items())
-    return gains(np.asarray(scores), examples, rows, examples.chosen)
+    return gains(reranked(np.asarray(scores), examples, rows), examples, rows, examples.chosen)

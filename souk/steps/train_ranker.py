@@ -26,10 +26,11 @@ from souk.models.rank_scoring import new_ranker, spread_of
 from souk.models.ranker import Ranker
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape
-from souk.models.trial import measured_slates, measuring
+from souk.models.trial import Reranked, measured_slates, measuring
 from souk.models.weights import load_weights, save_weights
 from souk.progress import report
-from souk.spec import Entity, read_spec
+from souk.rerank import Reranker
+from souk.spec import Entity, FeatureSpec, read_spec
 
 # By window: the boundary that it starts at and the one that it ends at.
 WINDOWS = {
@@ -42,7 +43,13 @@ SLATES = "slates.parquet"  # of a trial: NDCG@10 of the slate of each moment of 
 
 
 def train_ranker(
-    config: str, window: str, features: str, towers_of_boundary: str, ranker: str, previous: str = ""
+    config: str,
+    window: str,
+    features: str,
+    towers_of_boundary: str,
+    ranker: str,
+    previous: str = "",
+    served: str = "",
 ) -> dict[str, float]:
     """Fits and calibrates the ranker.
 
@@ -53,6 +60,7 @@ def train_ranker(
         towers_of_boundary: the towers folder of the same window, with its candidates.
         ranker: the folder to write.
         previous: a ranker folder to continue from.
+        served: for a trial, `DatasetConfig.for_step("package_release")`: how its slates would be served.
 
     Returns:
         on held-out users: `ndcg@10` of the engaged head, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues,
@@ -96,12 +104,18 @@ def train_ranker(
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / "weights.npz", model)
     if window == "trial":
-        slates = measured_slates(model, fit, measured, catalogue, spec.weights(fit.quality.weights))
+        reranked = _reranked(served, items, pq.read_table(Path(features) / "items.parquet"), spec)
+        slates = measured_slates(model, fit, measured, catalogue, spec.weights(fit.quality.weights), reranked)
         pq.write_table(pa.table({"user_id": measured.users[measured.first], "ndcg@10": slates}), out / SLATES)
     else:
         ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
     (out / "training.json").write_text(json.dumps(_record(window, settings, examples, fit), indent=1), encoding="utf-8")
     return fit.metrics
+
+
+def _reranked(served: str, items: ItemTable, table: pa.Table, spec: FeatureSpec) -> Reranked:
+    sections = parse_step_config("package_release", served)
+    return Reranked(Reranker.of(sections.rerank, items, table, spec), sections.deploy.slate_size)
 
 
 def _lists(

@@ -34,6 +34,7 @@ UNTIL = "SOUK_TUNE_UNTIL"  # set by `souk tune --minutes`: seconds since the epo
 def tune_trial(
     train_two_tower_config: str,
     train_ranker_config: str,
+    package_release_config: str,
     trial: str,
     epochs: int,
     workspace: str,
@@ -45,6 +46,7 @@ def tune_trial(
     Args:
         train_two_tower_config: `DatasetConfig.for_step("train_two_tower")`.
         train_ranker_config: `DatasetConfig.for_step("train_ranker")`.
+        package_release_config: `DatasetConfig.for_step("package_release")`: how slates are served.
         trial: from `tune_draw`.
         epochs: of the towers; 0 for those of the config.
         workspace: holds the checkpoints of fits under way, and beside them the trial's own folder while it runs.
@@ -56,8 +58,9 @@ def tune_trial(
     """
     given = json.loads(trial)
     number, began = given["number"], time.time()
-    scratch = _scratch(workspace, train_two_tower_config, train_ranker_config, trial, epochs, features)
-    words = (train_two_tower_config, train_ranker_config, trial, str(epochs), workspace, features, result, str(scratch))
+    configs = (train_two_tower_config, train_ranker_config, package_release_config)
+    scratch = _scratch(workspace, *configs, trial, epochs, features)
+    words = (*configs, trial, str(epochs), workspace, features, result, str(scratch))
     remove(scratch)  # of a run that was killed
     left = float(os.environ.get(UNTIL, "inf")) - began if number else float("inf")  # the config as it is always runs
     try:
@@ -92,6 +95,7 @@ def _run(command: list[str], seconds: float) -> str:
 def measure(
     train_two_tower_config: str,
     train_ranker_config: str,
+    package_release_config: str,
     trial: str,
     epochs: str,
     workspace: str,
@@ -105,7 +109,7 @@ def measure(
     try:
         towers = _with_settings("train_two_tower", train_two_tower_config, given["settings"])
         ranker = _with_settings("train_ranker", train_ranker_config, given["settings"])
-        metrics, gains = _fit(towers, ranker, int(epochs), workspace, features, scratch)
+        metrics, gains = _fit(towers, ranker, package_release_config, int(epochs), workspace, features, scratch)
     except SoukError as error:
         Trial(given["number"], given["settings"], error=str(error)).write(result)
     else:
@@ -113,7 +117,7 @@ def measure(
 
 
 def _fit(
-    towers_config: str, ranker_config: str, epochs: int, workspace: str, features: str, folder: str
+    towers_config: str, ranker_config: str, served: str, epochs: int, workspace: str, features: str, folder: str
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The metrics of both models, and NDCG@10 of the slate by user that measures."""
     import pyarrow.parquet as pq
@@ -123,7 +127,7 @@ def _fit(
 
     towers, ranker = f"{folder}/towers", f"{folder}/ranker"
     metrics = train_two_tower(towers_config, "trial", epochs, workspace, features, towers)
-    metrics |= train_ranker(ranker_config, "trial", features, towers, ranker)
+    metrics |= train_ranker(ranker_config, "trial", features, towers, ranker, served=served)
     slates = pq.read_table(f"{ranker}/{SLATES}").to_pandas().groupby("user_id")["ndcg@10"].mean()
     return metrics, {str(user): float(gain) for user, gain in slates.items()}
 
