@@ -6,16 +6,8 @@ import pytest
 from souk.evaluation.content import labels
 from souk.evaluation.protocol import METRICS, Ranking, rank
 from souk.evaluation.queries import rolling_queries
-from souk.evaluation.slices import (
-    LEAST_SERVED,
-    LEAST_USERS,
-    Targets,
-    measure_slices,
-    sign_test,
-    slices_of,
-    user_losses,
-    worst,
-)
+from souk.evaluation.slice_metrics import LEAST_SERVED, LEAST_USERS, measure_slices, sign_test, user_losses, worst
+from souk.evaluation.slices import Targets, slices_of
 from souk.schema import Kind
 from tests.evaluation_fixtures import DAY, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG

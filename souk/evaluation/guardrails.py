@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from souk.config import Evaluate
-from souk.evaluation.slices import LEAST_USERS
+from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, skipped
 from souk.metrics import Interval
 

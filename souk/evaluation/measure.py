@@ -31,7 +31,8 @@ from souk.evaluation.queries import (
     read_window,
 )
 from souk.evaluation.reranking import Alternatives
-from souk.evaluation.slices import Targets, measure_slices, segment_gaps, slices_of, user_losses, worst
+from souk.evaluation.slice_metrics import measure_slices, segment_gaps, user_losses, worst
+from souk.evaluation.slices import Targets, slices_of
 from souk.evaluation.stages import attribution
 from souk.evaluation.summary import differences, summarise
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY

@@ -14,7 +14,7 @@ import pandas as pd
 
 from souk.evaluation import plots
 from souk.evaluation.page import PAGE
-from souk.evaluation.slices import LEAST_USERS
+from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Verdict
 from souk.folders import placed
 

@@ -17,6 +17,21 @@ from souk.state import UserState
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What a bundle says about its slates.
+
+    Args:
+        release: its name.
+        weights: the exponent of each head in the score.
+        candidates: how many items of the merged sources the ranker looks at.
+    """
+
+    release: str
+    weights: Mapping[str, float]
+    candidates: int
+
+
+@dataclass(frozen=True)
 class Candidates:
     """What the sources brought for one request, in the order of the merged list.
 

@@ -9,9 +9,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,39 +24,17 @@ from souk.release.bundle import Bundle
 from souk.rerank import Reranker
 from souk.serving.catalogue import Catalogue
 from souk.serving.inputs import item_inputs, query_inputs
-from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, SlateMaker
-from souk.serving.request import Request, past_events, with_events
+from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, SlateMaker
+from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
 from souk.serving.signatures import QueryTower, Ranker
 from souk.serving.slate import Slate
+from souk.serving.users import Notes, Store, known_states
 from souk.spec import FeatureSpec
 from souk.state import UserState, features_at, repeat_excluded
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], float]
-Notes = Sequence[list[str]]
-
-
-class Store(Protocol):
-    """Where user states are read."""
-
-    def read(self, user_ids: Sequence[str]) -> Sequence[UserState | None]:
-        """The states of users, None for one who is not known."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a bundle says about its slates.
-
-    Args:
-        release: its name.
-        weights: the exponent of each head in the score.
-        candidates: how many items of the merged sources the ranker looks at.
-    """
-
-    release: str
-    weights: Mapping[str, float]
-    candidates: int
 
 
 class Recommender:
@@ -165,7 +141,7 @@ class Recommender:
     def rank(self, requests: Sequence[Request]) -> list[Ranking]:
         """The ranked candidates of each request, without the fill that makes a slate whole."""
         notes = [list(request.degraded) for request in requests]
-        states = self._states(requests, notes)
+        states = known_states(requests, self.store, self.spec, notes)
         features = [features_at(s, r.timestamp, self.spec, r.context) for s, r in zip(states, requests, strict=True)]
         inputs = query_inputs(features, self.spec)
         excluded = [self._excluded(request, state) for request, state in zip(requests, states, strict=True)]
@@ -187,31 +163,6 @@ class Recommender:
                 features={**features[row].user, **features[row].query},
             )
             for row, request in enumerate(requests)
-        ]
-
-    def _states(self, requests: Sequence[Request], notes: Notes) -> list[UserState]:
-        """What is known of each user: one store read, then the request's own events."""
-        rows = [row for row, request in enumerate(requests) if request.state is None]
-        states: list[UserState | None] = [request.state for request in requests]
-        try:
-            if rows and self.store is None:
-                raise LookupError("no store")
-            stored = self.store.read([requests[row].user_id for row in rows]) if rows and self.store else []
-            for row, state in zip(rows, stored, strict=True):
-                states[row] = state
-                if state is None:
-                    notes[row].append("unknown_user")
-        except Exception as error:
-            logger.warning("features unavailable: %s: %s", type(error).__name__, error)
-            for row in rows:
-                notes[row].append("features_unavailable")
-        past = [past_events(request) for request in requests]
-        for note, events, request in zip(notes, past, requests, strict=True):
-            if len(events) < len(request.events):
-                note.append("future_events")
-        return [
-            with_events(state or UserState(request.user_id), events, self.spec)
-            for state, events, request in zip(states, past, requests, strict=True)
         ]
 
     def _excluded(self, request: Request, state: UserState) -> frozenset[int]:

@@ -1,0 +1,54 @@
+"""The first stage of the request path: what is known of each user."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from souk.serving.request import Request, past_events, with_events
+from souk.spec import FeatureSpec
+from souk.state import UserState
+
+logger = logging.getLogger(__name__)
+Notes = Sequence[list[str]]
+
+
+class Store(Protocol):
+    """Where user states are read."""
+
+    def read(self, user_ids: Sequence[str]) -> Sequence[UserState | None]:
+        """The states of users, None for one who is not known."""
+
+
+def known_states(requests: Sequence[Request], store: Store | None, spec: FeatureSpec, notes: Notes) -> list[UserState]:
+    """What is known of each user: one store read, then the request's own events.
+
+    Args:
+        requests: of the users; one that brings a state is not read.
+        store: user states; None where requests bring their own.
+        spec: the release's feature specification.
+        notes: by request, gets what is less than it could be.
+    """
+    rows = [row for row, request in enumerate(requests) if request.state is None]
+    states: list[UserState | None] = [request.state for request in requests]
+    try:
+        if rows and store is None:
+            raise LookupError("no store")
+        stored = store.read([requests[row].user_id for row in rows]) if rows and store else []
+        for row, state in zip(rows, stored, strict=True):
+            states[row] = state
+            if state is None:
+                notes[row].append("unknown_user")
+    except Exception as error:
+        logger.warning("features unavailable: %s: %s", type(error).__name__, error)
+        for row in rows:
+            notes[row].append("features_unavailable")
+    past = [past_events(request) for request in requests]
+    for note, events, request in zip(notes, past, requests, strict=True):
+        if len(events) < len(request.events):
+            note.append("future_events")
+    return [
+        with_events(state or UserState(request.user_id), events, spec)
+        for state, events, request in zip(states, past, requests, strict=True)
+    ]
