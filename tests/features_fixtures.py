@@ -3,12 +3,15 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from souk.config import DatasetConfig, parse_config
+from souk.features.pipeline import Runner
+from souk.features.records import pad, read_records
 from souk.schema import DAY_MS
-from souk.spec import FeatureSpec
+from souk.spec import Entity, FeatureSpec, read_spec
 
 CONFIG = """
 name: bazaar
@@ -120,8 +123,57 @@ def write_tables(folder: Path, events: list[dict]) -> Path:
 
 def build_bazaar(folder: Path, events: list[dict]) -> Path:
     """Tables and features of `events` in `folder`, by the real build; returns the features folder."""
-    from souk.features.pipeline import Runner, build
+    from souk.features.pipeline import build
 
     config = bazaar()
     build(write_tables(folder / "tables", events), folder / "features", spec_of(config), config.split, Runner())
     return folder / "features"
+
+
+def values(example, name):
+    """A feature of a record as Python values."""
+    kind = example.features.feature[name].WhichOneof("kind")
+    found = list(getattr(example.features.feature[name], kind).value) if kind else []
+    return [value.decode() for value in found] if kind == "bytes_list" else found
+
+
+def targets(features):
+    """Everything that training sees of each target, by event id."""
+    spec, found = read_spec(features / "spec.json"), {}
+    for example in read_records(features / "sequences"):
+        ids = values(example, "target_event_id")
+        for index, event_id in enumerate(ids):
+            visible = values(example, "target_visible")[index]
+            seen = {f.name: values(example, f.name)[:visible] for f in spec.of(Entity.TOKEN)}
+            seen |= {f.name: values(example, f.name) for f in spec.of(Entity.USER)}
+            for feature in spec.of(Entity.QUERY):
+                width = feature.length or 1
+                seen[feature.name] = values(example, feature.name)[index * width : (index + 1) * width]
+            for name in ("item_id", "time", "satisfied", "satisfied_at"):
+                seen[f"target_{name}"] = values(example, f"target_{name}")[index]
+            assert event_id not in found
+            found[event_id] = seen
+    return found
+
+
+def served_values(raw, feature):
+    """A raw feature of `features_at` as the models take it."""
+    value = raw[feature.name]
+    rows = pad(value, feature) if feature.length else value if isinstance(value, list) else [value]
+    return [float(np.float32(row)) for row in rows] if feature.dtype == "float32" else rows
+
+
+def contents(folder):
+    """The bytes of every file, but for TensorFlow's SavedModel protocol buffers: their bytes differ by run."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("saved_model.pb", "fingerprint.pb")
+    }
+
+
+def pad_column(column, feature):
+    if feature.length:
+        kind = object if feature.dtype == "string" else feature.dtype
+        return np.array([pad(list(row) if row is not None else [], feature) for row in column], kind)
+    return column.to_numpy(object if feature.dtype == "string" else feature.dtype)

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,3 +91,17 @@ def serving(workspace: Path, log: Path, *words: str) -> Iterator[ServerProcess]:
         process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+def own(workspace, folder):
+    """A workspace of a test's own, which it may break."""
+    copied = folder / "workspace"
+    shutil.copytree(workspace.root, copied, symlinks=True, ignore=shutil.ignore_patterns("LOCK", "impressions"))
+    return type(workspace)(copied)
+
+
+def fails(workspace: Path, *words: str) -> str:
+    """What `souk serve` prints where it does not start."""
+    ended = subprocess.run(command(workspace, *words), capture_output=True, text=True, timeout=120)
+    assert ended.returncode != 0
+    return ended.stdout + ended.stderr

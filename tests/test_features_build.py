@@ -15,7 +15,6 @@ import pytest
 from souk.errors import SoukError
 from souk.features.co_visitation import LIVES
 from souk.features.pipeline import Runner
-from souk.features.records import pad, read_records
 from souk.features.rules import BACK, DISTANCE, SUPPORT, VOTES
 from souk.features.transform import load_transform
 from souk.features.trends import half_life, trends
@@ -26,7 +25,15 @@ from souk.state import Event, features_at, state_of
 from souk.state_rows import profile_of
 from souk.store.feast_store import FeastStore
 from souk.store.publish import publish
-from tests.features_fixtures import bazaar_events, build_bazaar, write_tables
+from tests.features_fixtures import (
+    bazaar_events,
+    build_bazaar,
+    contents,
+    pad_column,
+    served_values,
+    targets,
+    write_tables,
+)
 
 pytestmark = pytest.mark.slow
 EVENTS = bazaar_events()
@@ -36,39 +43,6 @@ ENGAGING = [event for event in EVENTS if event["event_type"] in ("click", "purch
 @pytest.fixture(scope="module")
 def features(tmp_path_factory):
     return build_bazaar(tmp_path_factory.mktemp("bazaar"), EVENTS)
-
-
-def values(example, name):
-    """A feature of a record as Python values."""
-    kind = example.features.feature[name].WhichOneof("kind")
-    found = list(getattr(example.features.feature[name], kind).value) if kind else []
-    return [value.decode() for value in found] if kind == "bytes_list" else found
-
-
-def targets(features):
-    """Everything that training sees of each target, by event id."""
-    spec, found = read_spec(features / "spec.json"), {}
-    for example in read_records(features / "sequences"):
-        ids = values(example, "target_event_id")
-        for index, event_id in enumerate(ids):
-            visible = values(example, "target_visible")[index]
-            seen = {f.name: values(example, f.name)[:visible] for f in spec.of(Entity.TOKEN)}
-            seen |= {f.name: values(example, f.name) for f in spec.of(Entity.USER)}
-            for feature in spec.of(Entity.QUERY):
-                width = feature.length or 1
-                seen[feature.name] = values(example, feature.name)[index * width : (index + 1) * width]
-            for name in ("item_id", "time", "satisfied", "satisfied_at"):
-                seen[f"target_{name}"] = values(example, f"target_{name}")[index]
-            assert event_id not in found
-            found[event_id] = seen
-    return found
-
-
-def served_values(raw, feature):
-    """A raw feature of `features_at` as the models take it."""
-    value = raw[feature.name]
-    rows = pad(value, feature) if feature.length else value if isinstance(value, list) else [value]
-    return [float(np.float32(row)) for row in rows] if feature.dtype == "float32" else rows
 
 
 def histories():
@@ -241,15 +215,6 @@ def test_a_planted_future_changes_nothing_before_it(features, tmp_path):
             assert contents(graphs[0] / part) == contents(graphs[1] / part), entity
 
 
-def contents(folder):
-    """The bytes of every file, but for TensorFlow's SavedModel protocol buffers: their bytes differ by run."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("saved_model.pb", "fingerprint.pb")
-    }
-
-
 def test_two_builds_are_the_same_bytes(features, tmp_path):
     write_tables(tmp_path / "tables", EVENTS)
     code = (
@@ -284,13 +249,6 @@ def test_transforms_of_items(features):
     assert (made["item_image"] == np.nan_to_num(raw["item_image"])).all()
     assert made["item_image"].any()
     assert ((made["item_category"] == 0) == np.array([[x == "" for x in row] for row in raw["item_category"]])).all()
-
-
-def pad_column(column, feature):
-    if feature.length:
-        kind = object if feature.dtype == "string" else feature.dtype
-        return np.array([pad(list(row) if row is not None else [], feature) for row in column], kind)
-    return column.to_numpy(object if feature.dtype == "string" else feature.dtype)
 
 
 def test_tokens_share_the_ids_of_items_and_survive_without_the_folder(features, tmp_path):

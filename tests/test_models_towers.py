@@ -1,6 +1,5 @@
 """The towers on a market whose best next item is known."""
 
-import json
 import shutil
 
 import numpy as np
@@ -9,47 +8,20 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from souk.config import Repeat, TrainTwoTower
+from souk.config import Repeat
 from souk.errors import SoukError
 from souk.models.export import ServedItemTower, ServedQueryTower
-from souk.models.fit_towers import TowerFit, mark_seen, new_towers
-from souk.models.inputs import UNKNOWN, read_transformed
+from souk.models.fit_towers import TowerFit, mark_seen
+from souk.models.inputs import UNKNOWN
 from souk.models.judge import RetrievalJudge
 from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
-from souk.models.sequences import Sequences, column_tensor, read_catalogue
-from souk.models.towers import TowerShape
-from souk.models.weights import load_weights, named_weights, save_weights
+from souk.models.sequences import Sequences, column_tensor
+from souk.models.weights import load_weights, save_weights
 from souk.schema import DAY_MS
 from souk.spec import Entity
 from souk.state import Event, features_at, item_features, state_of
-from tests.models_fixtures import cycle_market, cycle_spec, pad, write_features
-
-CONFIG = TrainTwoTower(
-    dim=16, layers=1, epochs=12, batch_rows=16, negatives=8, learning_rate=1e-2, dropout=0.0, id_dropout=0.1
-)
-
-
-class Market:
-    """A features folder with everything that is opened from it."""
-
-    def __init__(self, folder, events, items, users, spec=None):
-        self.folder, self.spec, self.events, self.users = folder, spec or cycle_spec(), events, users
-        self.transforms = write_features(folder, self.spec, events, items, users)
-        self.open()
-
-    def open(self):
-        self.windows = json.loads((self.folder / "windows.json").read_text())
-        self.catalogue = read_catalogue(self.folder, self.spec, self.transforms["item"])
-        self.sequences = Sequences.open(self.folder, self.spec, self.transforms, self.catalogue.ids)
-        self.shape = TowerShape(read_transformed(self.folder), self.spec.history_length)
-
-    def towers(self, config=CONFIG):
-        return new_towers(config, self.sequences, self.catalogue, self.shape)
-
-    def fit(self, model, end, epochs, config=CONFIG):
-        return TowerFit(model, self.sequences, self.catalogue, config).fit(
-            end, epochs, config.learning_rate, lambda _: None
-        )
+from tests.models_fixtures import cycle_market, cycle_spec
+from tests.towers_fixtures import CONFIG, Market, arrays, served_inputs
 
 
 @pytest.fixture(scope="module")
@@ -63,21 +35,6 @@ def fitted(market):
     history = market.fit(model, market.windows["validation_start"], CONFIG.epochs)
     assert history[-1]["loss"] < history[0]["loss"]
     return model
-
-
-def arrays(model):
-    return {name: variable.numpy() for name, variable in named_weights(model).items()}
-
-
-def served_inputs(market, events, features):
-    """One request's features as the signature takes them."""
-    spec = market.spec
-    raw = {f.name: column_tensor([features.user[f.name]], f) for f in spec.of(Entity.USER)}
-    raw |= {f.name: column_tensor([features.query[f.name]], f) for f in spec.of(Entity.QUERY)}
-    fill = {"string": "", "float32": np.nan}
-    for f in spec.of(Entity.TOKEN):
-        raw[f.name] = tf.constant(pad([features.tokens[f.name]], spec.history_length, fill[f.dtype]), f.dtype)
-    return raw | {"token_count": tf.constant([len(features.window)], tf.int64)}
 
 
 @pytest.mark.slow

@@ -15,12 +15,8 @@ from souk.sources.rows import SparseRows
 from souk.state import Event, UserState, features_at
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
-from tests.serving_fixtures import HIDDEN, IDS, NOW, PRICES, SPEC, STATES, vectors, write_shop
-
-CANDIDATES = 20
-KNOWN = {state.user_id: state for state in STATES}
-SHOWN = [n for n, item in enumerate(IDS) if item not in HIDDEN]
-POPULAR = {"north": SHOWN[:5], "south": SHOWN[::-1][:30]}
+from tests.recommender_fixtures import CANDIDATES, KNOWN, Failing, expected, score
+from tests.serving_fixtures import HIDDEN, IDS, NOW, SPEC, STATES, write_shop
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +33,6 @@ def recommender(bundle):
 
 def ids(slate):
     return [item.item_id for item in slate.items]
-
-
-def score(item, north):
-    return 0.5 * (PRICES[item] / 100 if north else 1 - PRICES[item] / 100)
-
-
-def expected(user, k, exclude=()):
-    """The slate by the plain way: nearest CANDIDATES that may appear, then by the ranker's known rule."""
-    state, item = KNOWN[user], vectors()
-    query = item[[IDS.index(e.item_id) for e in state.events[-7:]]].sum(axis=0)
-    owned = {event.item_id for event in state.events}
-    eligible = [n for n, name in enumerate(IDS) if name not in HIDDEN | owned | set(exclude)]
-    nearest = sorted(eligible, key=lambda n: -float(item[n] @ query))[:CANDIDATES]
-    popular = [n for n in POPULAR[state.profile["region"]] if n in eligible][: CANDIDATES // 10]
-    places = {n: (10.0 * (r + 1), 1) for r, n in enumerate(popular)}
-    places |= {n: min((r + 1.0, 0), places.get(n, (np.inf, 1))) for r, n in enumerate(nearest)}
-    chosen = sorted(places, key=lambda n: places[n])[:CANDIDATES]
-    return sorted((IDS[n] for n in chosen), key=lambda i: -score(i, state.profile["region"] == "north"))[:k]
 
 
 @pytest.mark.parametrize("user", ["ann", "bob"])
@@ -158,20 +136,6 @@ def test_candidates_are_ranked_and_nothing_else_appears(recommender):
     allowed = [i for i in asked if i in IDS and i not in HIDDEN and i != "g1-00"]
     assert ids(slate) == sorted(allowed, key=lambda i: -score(i, True))
     assert {item.source for item in slate.items} == {"candidates"}
-
-
-class Failing:
-    """Stands for a dependency that is down."""
-
-    def __init__(self, error):
-        self.error = error
-        self.calls = 0
-
-    def _fail(self, *args, **kwargs):
-        self.calls += 1
-        raise self.error
-
-    read = search = vectors = probabilities = _fail
 
 
 def test_without_the_store_the_context_and_events_answer(recommender):
