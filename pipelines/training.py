@@ -1,5 +1,7 @@
 """The training pipeline: from raw data to a deployed release, if the gate lets it through."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.build_features import build_features
@@ -28,6 +30,15 @@ def trained(task: dsl.PipelineTask, name: str) -> dsl.PipelineTask:
     They are no parameters of the pipeline: kfp 2.17 does not hand resource parameters into a group of tasks.
     """
     return named(task, name, cpu="2", memory="4Gi").set_accelerator_type(ACCELERATOR).set_accelerator_limit(0)
+
+
+def data_tasks(
+    reading: dict[str, Any], building: dict[str, Any], workspace: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How every pipeline begins: the outputs of `ingest` and of `build_features`, from their parameters."""
+    read = named(ingest(workspace=workspace, **reading), "ingest").outputs
+    built = build_features(workspace=workspace, tables=read["tables"], **building)
+    return read, named(built, "build_features").outputs
 
 
 @dsl.pipeline(name="training", description="Events, items and users to a deployed release.")
@@ -66,19 +77,11 @@ def training(
     end.set_caching_options(False)
 
     with dsl.ExitHandler(end, name="run"):
-        read = named(
-            ingest(config=ingest_config, schema=schema, fingerprint=fingerprint, workspace=workspace), "ingest"
-        ).outputs
-        built = named(
-            build_features(
-                config=build_features_config,
-                workspace=workspace,
-                beam_runner=beam_runner,
-                beam_options=beam_options,
-                tables=read["tables"],
-            ),
-            "build_features",
-        ).outputs
+        read, built = data_tasks(
+            {"config": ingest_config, "schema": schema, "fingerprint": fingerprint},
+            {"config": build_features_config, "beam_runner": beam_runner, "beam_options": beam_options},
+            workspace,
+        )
         towers = trained(
             train_two_tower(
                 config=train_two_tower_config,

@@ -2,12 +2,10 @@
 
 from kfp import dsl
 
-from components.build_features import build_features
-from components.ingest import ingest
 from components.tune_choose import tune_choose
 from components.tune_draw import tune_draw
 from components.tune_trial import tune_trial
-from pipelines.training import named, trained
+from pipelines.training import data_tasks, named, trained
 
 PARALLEL = 2  # trials at once; `souk tune --parallel` writes its own, of which kfp.local takes at most 2
 
@@ -41,19 +39,11 @@ def tuning(
         trials: how many settings are tried, the config as it is among them; at least 2.
         seed: of the draws.
     """
-    read = named(
-        ingest(config=ingest_config, schema=schema, fingerprint=fingerprint, workspace=workspace), "ingest"
-    ).outputs
-    built = named(
-        build_features(
-            config=build_features_config,
-            workspace=workspace,
-            beam_runner=beam_runner,
-            beam_options=beam_options,
-            tables=read["tables"],
-        ),
-        "build_features",
-    ).outputs
+    _, built = data_tasks(
+        {"config": ingest_config, "schema": schema, "fingerprint": fingerprint},
+        {"config": build_features_config, "beam_runner": beam_runner, "beam_options": beam_options},
+        workspace,
+    )
     configs = {"train_two_tower_config": train_two_tower_config, "train_ranker_config": train_ranker_config}
     fixed = {"epochs": epochs, "workspace": workspace, "features": built["features"], **configs}
     fixed["package_release_config"] = package_release_config

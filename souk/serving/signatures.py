@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +13,8 @@ import tensorflow as tf
 from souk.errors import SoukError
 
 
-class QueryTower:
-    """Raw features of requests to query vectors.
+class _Tower:
+    """A SavedModel that makes vectors.
 
     Args:
         path: the SavedModel.
@@ -23,16 +23,20 @@ class QueryTower:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
-    def load(self) -> QueryTower:
+    def load(self) -> Self:
         """Reads the model."""
         self._model, self._serve = _load(self._path)
         self._names = _specs(self._serve)
         return self
 
     def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The unit vectors `[B, dim]` float32 of `query_inputs`."""
+        """The unit vectors `[rows, dim]` float32 of raw features."""
         answer = self._serve(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in self._names.items()})
         return np.asarray(answer["vector"])
+
+
+class QueryTower(_Tower):
+    """Raw features of requests (`query_inputs`) to query vectors."""
 
     def explain(self, inputs: Mapping[str, np.ndarray], item: np.ndarray, alpha: np.ndarray) -> dict[str, np.ndarray]:
         """What one request's inputs add to its vector · `item [dim]` at the points `alpha [points]` of the path.
@@ -46,26 +50,8 @@ class QueryTower:
         return _explained(self._model, self._path, {**inputs, "item": item, "alpha": alpha})
 
 
-class ItemTower:
-    """Raw features of items to their vectors.
-
-    Args:
-        path: the SavedModel.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-
-    def load(self) -> ItemTower:
-        """Reads the model."""
-        self._model, self._serve = _load(self._path)
-        self._names = _specs(self._serve)
-        return self
-
-    def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The unit vectors `[rows, dim]` float32 of `item_inputs`."""
-        answer = self._serve(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in self._names.items()})
-        return np.asarray(answer["vector"])
+class ItemTower(_Tower):
+    """Raw features of items (`item_inputs`) to their vectors."""
 
 
 class Ranker:
