@@ -110,11 +110,14 @@ def test_rare_items_and_rare_values_count_more():
 
 
 def test_calibration_is_measured_on_users_that_it_was_not_fitted_to():
-    """One half of the users satisfied by everything, the other by nothing: no curve of one half foretells the other."""
+    """One half of the users satisfied by everything, the other by nothing: no curve of one half foretells the other.
+
+    A user has two moments, which are in the same half.
+    """
     found, engaged, satisfied = examples()
-    pleased = np.arange(len(found)) % 2
+    users = np.arange(len(found)) // 2
     logits = {"engaged": engaged, "satisfied": np.zeros_like(satisfied)}
-    told = quality(logits, replace(found, satisfied=pleased), np.arange(len(found)), 0.01)
+    told = quality(logits, replace(found, satisfied=users % 2, users=users), np.arange(len(found)), 0.01)
     assert told.metrics["satisfied_ece"] > 0.9, "on its own rows the mean of all, .5, would be calibrated"
     assert told.metrics["satisfied_log_loss"] > 2
     assert told.calibration["satisfied"].probability(np.zeros(1)) == pytest.approx(0.5, abs=0.01), "served: of all rows"

@@ -1,70 +1,27 @@
 """The ranker: its losses by hand, its examples, and a market in which it can beat the order of retrieval."""
 
 import copy
-import json
 import shutil
 
-import keras
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from souk.config import Repeat, TrainRanker
+from souk.config import Repeat
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.models.export import ServedRanker
-from souk.models.fit_ranker import fit_ranker, split_users
-from souk.models.inputs import read_transformed
+from souk.models.fit_ranker import fit_ranker, judging, split_users
 from souk.models.rank_examples import read_rank_examples
-from souk.models.rank_lists import rank_lists
 from souk.models.rank_quality import ndcg, retrieval_order
-from souk.models.rank_scoring import new_ranker, spread_of
-from souk.models.ranker import SCORE, Ranker, listwise_loss, satisfied_loss
-from souk.models.retrieve import draw_examples, write_candidates
-from souk.models.sequences import Sequences, column_tensor, read_catalogue
-from souk.models.towers import TowerShape
+from souk.models.ranker import SCORE, listwise_loss, satisfied_loss
+from souk.models.sequences import column_tensor
 from souk.models.weights import named_weights
 from souk.pairs import PAIR_FEATURES
 from souk.spec import Entity
-from tests.models_fixtures import cycle_market, cycle_spec, write_features
-
-CONFIG = TrainRanker(
-    negatives=8, epochs=4, batch_rows=32, learning_rate=1e-2, hidden=(16,), experts=2, cross_layers=1, dropout=0.0
-)
-
-
-class Ranked:
-    """Features and candidates of random vectors: the ranker has all to learn."""
-
-    def __init__(self, folder, events, items, users, **changes):
-        self.folder, self.spec, self.events, self.users = folder, cycle_spec(**changes), events, users
-        self.transforms = write_features(folder, self.spec, events, items, users)
-        windows = json.loads((folder / "windows.json").read_text())
-        self.window = windows["validation_start"], windows["test_start"]
-        self.catalogue = read_catalogue(folder, self.spec, self.transforms["item"])
-        self.sequences = Sequences.open(folder, self.spec, self.transforms, self.catalogue.ids)
-        random = np.random.default_rng(4)
-        self.vectors = random.normal(size=(len(self.catalogue.ids), 8)).astype(np.float32)
-        self.vectors /= np.linalg.norm(self.vectors, axis=1, keepdims=True)
-        queries = {event: random.normal(size=8).astype(np.float32) for event in events["event_id"]}
-        path = folder / "candidates.parquet"
-        drawn = draw_examples(folder, *self.window, 0)
-        write_candidates(path, folder, "validation_start", drawn, queries, self.vectors, self.catalogue, self.sequences)
-
-    def examples(self, count=12):
-        items = ItemTable.load(self.folder, "validation_start", self.vectors)
-        path = self.folder / "candidates.parquet"
-        return read_rank_examples(path, self.sequences, items, self.window, count)
-
-    def ranker(self, examples):
-        keras.utils.set_random_seed(3)
-        model = Ranker(TowerShape(read_transformed(self.folder), self.spec.history_length), CONFIG)
-        return new_ranker(model, examples, self.catalogue)
-
-    def lists(self, model, examples):
-        weights = np.ones(examples.positions.shape, np.float32)
-        return rank_lists(examples, spread_of(model, examples), weights, debias=True)
+from tests.models_fixtures import cycle_market
+from tests.ranker_fixtures import CONFIG, Ranked
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +133,20 @@ def test_ndcg_by_hand(ranked):
     place = examples.own[2]
     expected = [1, 0, 1 / np.log2(place + 2) if place < 10 else 0]
     assert ndcg(scores, examples, rows) == pytest.approx(np.mean(expected))
+
+
+@pytest.mark.slow
+def test_an_epoch_is_judged_by_the_draw_of_the_held_out_rows(ranked, monkeypatch):
+    monkeypatch.setattr("souk.models.fit_ranker.CHOOSING", 9)
+    examples = ranked.examples()
+    model = ranked.ranker(examples)
+    short = CONFIG.model_copy(update={"straight_epochs": 1, "epochs": 0})
+    fit = fit_ranker(model, ranked.lists(model, examples), ranked.catalogue, short, lambda text: None)
+    held_out = split_users(examples.users, CONFIG.seed)[1]
+    drawn = judging(held_out, CONFIG.seed)
+    figures = [ndcg(examples.pair[rows, :, SCORE], examples, rows) for rows in (drawn, held_out[:9], held_out)]
+    assert fit.history[0]["ndcg@10"] == pytest.approx(figures[0]) != pytest.approx(figures[1])
+    assert figures[0] != pytest.approx(figures[2])
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ class TestReal:
         (features / "spec.json").write_text(json.dumps(spec), "utf-8")
         inputs = (sections[1], "trial", str(features), str(tmp_path / "scratch" / "towers"))
         for name, strength in (("flat", 0.0), ("diverse", 0.9)):
-            bent = with_value(served, "rerank", "diversity", strength)
+            bent = with_value(with_value(served, "rerank", "diversity", strength), "deploy", "slate_size", 3)
             train_ranker(*inputs, str(tmp_path / name), served=bent)
         gains = [pq.read_table(tmp_path / name / SLATES) for name in ("scratch/ranker", "flat", "diverse")]
         assert all(table["user_id"] == gains[0]["user_id"] for table in gains)
