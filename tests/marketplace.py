@@ -74,7 +74,7 @@ CONFIG: dict[str, Any] = {
         "epochs": 30,
         "refresh_epochs": 4,
         "batch_rows": 32,
-        "negatives": 32,
+        "negatives": 64,
         "learning_rate": 0.01,
     },
     "train_ranker": {"candidates": 40, "negatives": 15, "hidden": [32, 16], "cross_layers": 1, "epochs": 6},

@@ -42,8 +42,9 @@ fit = TowerFit(model, sequences, catalogue, config, Path(checkpoints) if checkpo
 windows = read_windows(f"{features}/windows.json")
 examples = draw_examples(features, windows.test_start, windows.end, 1)
 judge = RetrievalJudge(features, examples, catalogue, sequences, 1)
-for epochs, judged in ((3, judge), (4, None)):  # two fits, as a twin has them
-    fit.fit(windows.end, epochs, config.learning_rate, lambda line: print(line, flush=True), judged)
+told = lambda line: print(line, flush=True)
+fit.fit(windows.end, 3, config.learning_rate, told, judge)
+fit.refresh(windows.end, 16, told)  # four passes: a quarter
 save_weights(weights, model)
 """
 

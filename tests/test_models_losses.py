@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from souk.models.losses import sample_chance, sampled_softmax
+from souk.models.losses import sample_chance, sampled_softmax, temperature_of
 
 RANDOM = np.random.default_rng(3)
 QUERIES = RANDOM.normal(size=(3, 4)).astype(np.float32)
@@ -39,6 +39,16 @@ def test_a_sample_of_all_items_is_the_whole_softmax():
     logits = QUERIES @ VECTORS.T / 0.5
     whole = np.mean([np.log(np.exp(row).sum()) - row[t] for row, t in zip(logits, (0, 1, 2), strict=True)])
     assert loss([0, 1, 2], np.ones(5, np.float32)) == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("items", [2, 5, 1000])
+def test_what_fits_wholly_is_as_likely_as_all_that_fits_not_at_all(items):
+    """Of a query, its own item at a cosine of 1 and as many others as there are items at 0."""
+    vectors = tf.constant([[1.0, 0.0], *[[0.0, 1.0]] * items])
+    tau = temperature_of(1.0, tf.constant(items))
+    found = sampled_softmax(tf.constant([[1.0, 0.0]]), vectors, tf.constant([0]), tf.ones(items + 1), tau)
+    assert float(found) == pytest.approx(np.log(2), rel=1e-5)
+    assert float(temperature_of(0.5, tf.constant(items))) == pytest.approx(float(tau) / 2)
 
 
 def test_the_chance_of_being_in_the_sample():

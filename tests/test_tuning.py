@@ -54,18 +54,18 @@ def test_the_same_seed_draws_the_same_and_another_one_others():
 
 
 def test_the_second_round_goes_where_the_first_did_well():
-    """The score is the temperature's nearness to 0.1: the second round is nearer to it than chance."""
+    """The score is the temperature's nearness to 0.7: the second round is nearer to it than chance."""
     name = "train_two_tower.temperature"
     first = draw(CONFIG, 40, 3, 1, [])
-    told = [Trial(n, s, gains={"u": -abs(float(np.log(s[name] / 0.1)))}) for n, s in first]
+    told = [Trial(n, s, gains={"u": -abs(float(np.log(s[name] / 0.7)))}) for n, s in first]
     second = [settings for _, settings in draw(CONFIG, 40, 3, 2, told)]
-    away = [np.mean([abs(np.log(s[name] / 0.1)) for s in some]) for some in ([s for _, s in first[1:]], second)]
+    away = [np.mean([abs(np.log(s[name] / 0.7)) for s in some]) for some in ([s for _, s in first[1:]], second)]
     assert away[1] < 0.7 * away[0]
 
 
 def test_a_drawn_number_is_not_rounded_out_of_the_bounds_that_a_config_sets(monkeypatch):
     """Bounds of more digits than a drawn number has: the second round would refuse what the first one drew."""
-    name, (low, high) = "train_two_tower.temperature", (0.100041, 0.100049)
+    name, (low, high) = "train_two_tower.temperature", (0.700041, 0.700049)
     monkeypatch.setitem(RANGES, name, (low, high))
     config = CONFIG | {"train_two_tower": CONFIG["train_two_tower"] | {"temperature": low}}
     first = draw(config, 6, 5, 1, [])

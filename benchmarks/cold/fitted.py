@@ -58,7 +58,7 @@ class Fitted:
         if window == "validation":
             self._fit.fit(start, settings.epochs, settings.learning_rate, print, RetrievalJudge(*parts))
         else:
-            self._fit.fit(start, settings.refresh_epochs, settings.learning_rate * settings.refresh_rate, print)
+            self._fit.refresh(start, settings.epochs, print)
         return RetrievalJudge(*parts, MOMENTS).score(self._model)
 
     def warm_vectors(self) -> np.ndarray:

@@ -81,12 +81,13 @@ class BuildFeatures(Section):
 
 class TrainTwoTower(Section):
     """`id_dropout` and `user_dropout` hide item and user ids in training, so that content and history learn to do
-    without; an item without events leans to what everybody takes, by `new_item_lean`; `refresh_epochs` passes at
-    `refresh_rate` × `learning_rate` take fitted towers through a new window.
+    without; an item without events leans to what everybody takes, by `new_item_lean`; `refresh_epochs` passes
+    (`auto`: a quarter of the first fit's) at `refresh_rate` × `learning_rate` take fitted towers through a new window.
 
     A batch holds `batch_rows` of the longest histories, or more of shorter ones. Each target is compared with
     `negatives` uniform draws and the batch's other targets, or with all items where these are few. `logq_strength` is
-    how much of an item's popularity the towers learn: all of it at 1, none at 0. `epochs: auto` follows from how many
+    how much of an item's popularity the towers learn: all of it at 1, none at 0. The softmax has `temperature` /
+    ln(items): at 1, a perfect fit is as likely as all else together. `epochs: auto` follows from how many
     targets there are (`souk.models.fit_towers.epochs_for`).
     """
 
@@ -97,14 +98,14 @@ class TrainTwoTower(Section):
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
     user_dropout: float = Field(default=0.5, ge=0, lt=1)
     new_item_lean: float = Field(default=0.2, ge=0)
-    temperature: float = Field(default=0.15, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    refresh_epochs: int = Field(default=2, ge=1)
+    refresh_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_rows: int = Field(default=16, ge=1)
-    negatives: int = Field(default=512, ge=1)
+    negatives: int = Field(default=2048, ge=1)
     logq_strength: float = Field(default=1.0, ge=0, le=1)
     learning_rate: float = Field(default=4e-3, gt=0)
-    refresh_rate: float = Field(default=0.3, gt=0)
+    refresh_rate: float = Field(default=0.5, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     seed: int = 17
 

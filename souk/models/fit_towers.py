@@ -18,7 +18,7 @@ from souk.errors import SoukError
 from souk.models.checkpoint import Checkpoint
 from souk.models.inputs import missing_rows
 from souk.models.judge import RetrievalJudge
-from souk.models.losses import sample_chance, sampled_softmax
+from souk.models.losses import sample_chance, sampled_softmax, temperature_of
 from souk.models.optimizer import RowAdamW
 from souk.models.retrieve import item_vectors
 from souk.models.sequences import Catalogue, Sequences, Trained
@@ -27,9 +27,10 @@ from souk.models.weights import named_weights
 from souk.spec import Entity
 
 FOREVER = 2**62
-SEEN = 20_000_000
-FEWEST_EPOCHS, MOST_EPOCHS = 4, 40
-WHOLE = 8  # a catalogue of so many times the uniform negatives is compared with as a whole
+SEEN = 16_000_000
+FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
+WHOLE = 2  # a catalogue of so many times the uniform negatives is compared with as a whole
+REFRESH = 0.25  # share of a fit's passes that take it through a new window
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
 
@@ -104,6 +105,7 @@ class TowerFit:
         rate: float,
         report: Callable[[str], None],
         judge: RetrievalJudge | None = None,
+        share: float = 1.0,
     ) -> list[dict[str, float]]:
         """Fits the towers on the targets before `end`.
 
@@ -113,6 +115,7 @@ class TowerFit:
             rate: the highest learning rate.
             report: takes a line of progress.
             judge: the epoch that it finds best is kept, of the second half of them; None keeps the last.
+            share: of those passes, at least one, are made.
 
         Returns:
             per epoch: `loss`, `seconds` and the judge's figure.
@@ -128,29 +131,42 @@ class TowerFit:
         self._frequency.assign(trained.frequency / trained.frequency.sum())
         self._popularity.assign(np.log(np.maximum(trained.frequency, 1) / trained.frequency.sum()))
         steps = self.sequences.steps(trained, self.config.batch_rows)
-        if epochs == "auto":
-            epochs = epochs_for(int(trained.frequency.sum()))
+        whole = epochs_for(int(trained.frequency.sum())) if epochs == "auto" else epochs
+        passes = max(1, round(share * whole))
         self._fits += 1
         history, best = self._resume(report)
-        schedule = itertools.islice(_schedule(rate, epochs * steps), len(history) * steps, None)
-        for epoch in range(len(history) + 1, epochs + 1):
+        schedule = itertools.islice(_schedule(rate, passes * steps), len(history) * steps, None)
+        for epoch in range(len(history) + 1, passes + 1):
             began = time.monotonic()
             seed = self.config.seed + 1000 * self._fits + epoch
             loss = self._epoch(self.sequences.batches(self.config.batch_rows, 0, end, seed), schedule, epoch)
             history.append({"loss": loss, "seconds": time.monotonic() - began})
             told = ""
-            if judge and 2 * epoch >= epochs:
+            if judge and 2 * epoch >= passes:
                 history[-1][judge.name] = judge.score(self.model)
                 told = f", {judge.name} {history[-1][judge.name]:.4f}"
                 if history[-1][judge.name] >= max(each.get(judge.name, -1.0) for each in history):
                     best = self._weights()
-            report(f"epoch {epoch}/{epochs}: loss {loss:.4f}{told}, {history[-1]['seconds']:.1f} s")
+            report(f"epoch {epoch}/{passes}: loss {loss:.4f}{told}, {history[-1]['seconds']:.1f} s")
             self._save(history, best)
         for name, variable in named_weights(self.model).items() if best else ():
             variable.assign(best[name])
         vectors = item_vectors(self.model, self.catalogue)
         self.model.item_tower.lean_to(vectors, self._frequency, self.config.new_item_lean)
         return history
+
+    def refresh(self, end: int, epochs: int | Literal["auto"], report: Callable[[str], None]) -> list[dict[str, float]]:
+        """Takes fitted towers through the targets up to a later `end`, by the config's `refresh_epochs` and rate.
+
+        Args:
+            end: UTC epoch milliseconds.
+            epochs: passes of the first fit, or `auto`.
+            report: takes a line of progress.
+        """
+        rate, passes = self.config.learning_rate * self.config.refresh_rate, self.config.refresh_epochs
+        if passes == "auto":
+            return self.fit(end, epochs, rate, report, share=REFRESH)
+        return self.fit(end, passes, rate, report)
 
     def _epoch(self, batches: tf.data.Dataset, schedule: Iterator[float], epoch: int) -> float:
         """One pass; its mean loss."""
@@ -221,7 +237,8 @@ class TowerFit:
         features = {name: tf.gather(values, sample) for name, values in self.catalogue.features.items()}
         vectors = self.model.item_tower(features, training=True)
         given = (1 - self.config.logq_strength) * tf.gather(self._popularity, sample)
-        return sampled_softmax(queries, vectors, own, chance, self.config.temperature, given)
+        temperature = temperature_of(self.config.temperature, tf.size(self._known))
+        return sampled_softmax(queries, vectors, own, chance, temperature, given)
 
     def _sample(self, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The items that targets are compared with, the place of each target's among them, and their chances."""

@@ -24,12 +24,21 @@ def sample_chance(frequency: tf.Tensor, targets: tf.Tensor, draws: int, items: t
     return tf.maximum(-tf.math.expm1(missed), 1e-12)
 
 
+def temperature_of(scale: float, items: tf.Tensor) -> tf.Tensor:
+    """τ of a softmax over a catalogue of `items`, scalar: `scale` / ln(items).
+
+    At a scale of 1, an item whose vector is the query's is as likely as all those at a right angle to it together. A τ
+    that is the same for every catalogue cannot be right: of cosines, it bounds how likely one of many items can be.
+    """
+    return scale / tf.math.log(tf.cast(tf.maximum(items, 2), tf.float32))
+
+
 def sampled_softmax(
     queries: tf.Tensor,
     vectors: tf.Tensor,
     own: tf.Tensor,
     chance: tf.Tensor,
-    temperature: float,
+    temperature: tf.Tensor | float,
     given: tf.Tensor | float = 0.0,
 ) -> Any:
     """The mean cross-entropy of each target against all items of the sample.

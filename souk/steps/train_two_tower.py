@@ -99,7 +99,7 @@ def train_two_tower(
     if window == "trial":
         end = boundary
     else:
-        history += fit.fit(end, settings.refresh_epochs, settings.learning_rate * settings.refresh_rate, report)
+        history += fit.refresh(end, epochs or settings.epochs, report)
         _save(out, model, transforms, catalogue, sequences)
     metrics = {
         "loss": history[-1]["loss"],

@@ -30,7 +30,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 # The bounds; a range of more than a factor of four is drawn by its logarithm.
 RANGES: dict[str, tuple[float, float]] = {
     "train_two_tower.learning_rate": (1e-3, 1e-2),
-    "train_two_tower.temperature": (0.05, 0.3),
+    "train_two_tower.temperature": (0.5, 2.0),
     "train_two_tower.dropout": (0.0, 0.5),
     "train_two_tower.id_dropout": (0.0, 0.3),
     "train_ranker.learning_rate": (1e-3, 1e-2),
