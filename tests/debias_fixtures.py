@@ -150,7 +150,7 @@ class Log:
         spread = tf.reduce_mean(normal, 1), tf.math.reduce_std(normal, 1)
         batch = {"user": {"user_id": tf.fill([requests], 2)}, "query": {"context_device": tf.fill([requests], 2)}}
         batch |= {"positions": tf.constant(items), "pair": pair, "mean": spread[0], "deviation": spread[1]}
-        scores = list_logits(model, catalogue, batch, with_body=False, training=False)["engaged"].numpy()
+        scores = list_logits(model, catalogue, batch, with_body=False, training=False)["order"].numpy()
         gain = odds(world, users, items, times).click
         discount = 1 / np.log2(np.arange(k) + 2)
         found = np.take_along_axis(gain, np.argsort(-scores, axis=1, kind="stable")[:, :k], axis=1) @ discount

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,57 @@ MOST_VALUES = 1000  # a categorical feature of more is no feature for trees
 CHUNK = 500  # moments in a row group
 
 
+@dataclass(frozen=True)
+class Exported:
+    """Examples of a window, and what makes features of them.
+
+    Args:
+        examples: all of the window.
+        times: of each, UTC epoch milliseconds.
+        kinds: the transformed features, by name.
+        items: transformed features of the catalogue.
+    """
+
+    examples: RankExamples
+    times: np.ndarray
+    kinds: Mapping[str, Mapping[str, object]]
+    items: Mapping[str, np.ndarray]
+
+    @classmethod
+    def read(cls, features: Path, towers: Path, window: str, candidates: int) -> Exported:
+        """Reads the examples of a window.
+
+        Args:
+            features: of `build_features`.
+            towers: those fitted up to the start of the window, with their candidates of it.
+            window: of WINDOWS.
+            candidates: to each moment at most.
+        """
+        spec, windows = read_spec(features / "spec.json"), read_windows(features / "windows.json")
+        transforms = {str(entity): load_transform(str(features), entity) for entity in Entity}
+        catalogue = read_catalogue(str(features), spec, transforms["item"])
+        start, end = WINDOWS[window]
+        vectors = np.load(towers / "candidate_vectors.npy", allow_pickle=False)
+        examples = read_rank_examples(
+            towers / "candidates.parquet",
+            Sequences.open(str(features), spec, transforms, catalogue.ids),
+            ItemTable.load(features, start, vectors),
+            (getattr(windows, start), getattr(windows, end)),
+            candidates,
+        )
+        times = pq.read_table(towers / "candidates.parquet", columns=["timestamp"])["timestamp"].to_numpy()
+        kinds = json.loads((features / "transform" / "features.json").read_text(encoding="utf-8"))
+        return cls(examples, times, kinds, {name: np.asarray(values) for name, values in catalogue.features.items()})
+
+    def columns(self, example: np.ndarray, column: np.ndarray) -> dict[str, np.ndarray]:
+        """The features of some items of some examples, by name; the arguments are `[rows]`."""
+        places = self.examples.positions[example, column]
+        found = {name: self.examples.pair[example, column, n] for n, name in enumerate(PAIR_FEATURES)}
+        for source, at in ((self.examples.user, example), (self.examples.query, example), (self.items, places)):
+            found |= {name: values[at].astype(np.float32) for name, values in _plain(source, self.kinds)}
+        return found
+
+
 def export(dataset: Path, towers: Path, window: str, candidates: int, output: Path) -> int:
     """Writes the candidates of a window with the ranker's features, a row each, moments in groups.
 
@@ -39,29 +91,14 @@ def export(dataset: Path, towers: Path, window: str, candidates: int, output: Pa
     Returns:
         moments.
     """
-    features = dataset / "features"
-    spec, windows = read_spec(features / "spec.json"), read_windows(features / "windows.json")
-    transforms = {str(entity): load_transform(str(features), entity) for entity in Entity}
-    catalogue = read_catalogue(str(features), spec, transforms["item"])
-    start, end = WINDOWS[window]
-    vectors = np.load(towers / "candidate_vectors.npy", allow_pickle=False)
-    examples = read_rank_examples(
-        towers / "candidates.parquet",
-        Sequences.open(str(features), spec, transforms, catalogue.ids),
-        ItemTable.load(features, start, vectors),
-        (getattr(windows, start), getattr(windows, end)),
-        candidates,
-    )
-    times = pq.read_table(towers / "candidates.parquet", columns=["timestamp"])["timestamp"].to_numpy()
-    first = np.flatnonzero(examples.first & examples.candidate.any(axis=1))
+    read = Exported.read(dataset / "features", towers, window, candidates)
+    first = np.flatnonzero(read.examples.first & read.examples.candidate.any(axis=1))
     if not len(first):
         raise SoukError("moments with candidates in the window", "none", "Give the towers of the window.")
-    kinds = json.loads((features / "transform" / "features.json").read_text(encoding="utf-8"))
-    items = {name: np.asarray(values) for name, values in catalogue.features.items()}
     with placed(output) as fresh:
         writer: pq.ParquetWriter | None = None
         for rows in np.array_split(first, max(1, -(-len(first) // CHUNK))):
-            part = _rows(examples, rows, times, kinds, items)
+            part = _rows(read, rows)
             writer = writer or pq.ParquetWriter(fresh, part.schema)
             writer.write_table(part)
         if writer:
@@ -69,27 +106,17 @@ def export(dataset: Path, towers: Path, window: str, candidates: int, output: Pa
     return len(first)
 
 
-def _rows(
-    examples: RankExamples,
-    rows: np.ndarray,
-    times: np.ndarray,
-    kinds: Mapping[str, Mapping[str, object]],
-    items: Mapping[str, np.ndarray],
-) -> pa.Table:
+def _rows(read: Exported, rows: np.ndarray) -> pa.Table:
     """The candidates of some moments."""
-    owner, column = np.nonzero(examples.candidate[rows])
+    owner, column = np.nonzero(read.examples.candidate[rows])
     example = rows[owner]
-    places = examples.positions[example, column]
-    columns: dict[str, np.ndarray] = {
-        "user_id": np.asarray(examples.users, dtype=object)[example],
-        "timestamp": times[example],
-        "item": places,
-        "taken": examples.chosen[example, column].astype(np.int8),
+    keys = {
+        "user_id": np.asarray(read.examples.users, dtype=object)[example],
+        "timestamp": read.times[example],
+        "item": read.examples.positions[example, column],
+        "taken": read.examples.chosen[example, column].astype(np.int8),
     }
-    columns |= {name: examples.pair[example, column, n] for n, name in enumerate(PAIR_FEATURES)}
-    for source, at in ((examples.user, example), (examples.query, example), (items, places)):
-        columns |= {name: values[at].astype(np.float32) for name, values in _plain(source, kinds)}
-    return pa.table(columns)
+    return pa.table(keys | read.columns(example, column))
 
 
 def _plain(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from souk.models.inputs import UNKNOWN, FeatureEncoder, Transform, missing_rows
+from souk.models.level import gauge
 from souk.models.ranker import Inputs, Ranker
 from souk.models.towers import QueryTower
 from souk.spec import Feature, Role
@@ -97,7 +98,8 @@ def ranker_parts(
     missing: Mapping[str, Inputs],
     actual: Mapping[str, Inputs],
     pair: tf.Tensor,
-    candidates: tf.Tensor,
+    listed: tf.Tensor,
+    items: Inputs,
     alpha: tf.Tensor,
     score: Callable[[dict[str, tf.Tensor]], tf.Tensor],
     with_body: bool,
@@ -109,7 +111,8 @@ def ranker_parts(
         missing: transformed features of nothing, one row, by entity.
         actual: those of the request and the candidate.
         pair: `[points, P] float32`, the candidate's pair features at each point.
-        candidates: `[M, P] float32`, the pair features of the request's candidates.
+        listed: `[M, P] float32`, the pair features of the request's candidates.
+        items: their transformed features, `[M]` or `[M, length]`.
         alpha: `[points]`.
         score: logits by head to scores, `[points]`.
         with_body: as the ranker is served.
@@ -119,15 +122,19 @@ def ranker_parts(
         ranker reads, `[points]`.
     """
     points = tf.size(alpha)
-    among = ranker.normalise(candidates)
-    spread = ranker.relative.spread(among, tf.zeros([tf.shape(among)[0]], tf.int64), 1)
-    wide = (tf.repeat(spread[0], points, axis=0), tf.repeat(spread[1], points, axis=0))
+    among, one = ranker.normalise(listed), tf.zeros([tf.shape(listed)[0]], tf.int64)
+    spread = ranker.relative.spread(among, one, 1)
+    others = _embedded(ranker, {**actual, "item": items}, with_body)
+    order = ranker.logits(others["asked"], others.get("item"), among, one, spread, with_body=with_body)["order"]
+    means, deviations, whole = (tf.repeat(v, points, axis=0) for v in (*spread, gauge(order, one, 1)))
     start, end = (_embedded(ranker, x, with_body) for x in (missing, actual))
 
     def total(values: Inputs) -> tf.Tensor:
         rows = tf.range(tf.cast(points, tf.int64))
-        place = ranker.normalise(values["pair"])
-        return score(ranker.logits(values["asked"], values.get("item"), place, rows, wide, with_body=with_body))
+        place, asked = ranker.normalise(values["pair"]), values["asked"]
+        found = ranker.logits(asked, values.get("item"), place, rows, (means, deviations), with_body=with_body)
+        state = ranker.state(asked, (means, deviations))
+        return score(found | {"engaged": ranker.level(found["order"], rows, whole, state)})
 
     with tf.GradientTape() as tape:
         tape.watch(pair)

@@ -135,7 +135,7 @@ class ServedRanker(tf.Module):
         serve = raw | {"pair": pair, "request": tf.TensorSpec([None], tf.int64, name="request")}
         explain = raw | {
             "pair": pair,
-            "candidates": tf.TensorSpec(pair.shape, tf.float32, name="candidates"),
+            "listed": tf.TensorSpec(pair.shape, tf.float32, name="listed"),
             "alpha": tf.TensorSpec([None], tf.float32, name="alpha"),
             "weights": tf.TensorSpec([len(HEADS)], tf.float32, name="weights"),
         }
@@ -158,26 +158,27 @@ class ServedRanker(tf.Module):
         features of which nothing is known.
 
         Its pair features at the points are `pair [points, P]`; those of the request's candidates, among whom it stands,
-        `candidates [M, P]`; w and v, `weights`. The other inputs have one row. Gives `score`, its gradient `pair`, and
-        the features (souk.models.explain).
+        `listed [M, P]`; w and v, `weights`. The item features have 1 + M rows, its own and theirs, the other inputs one.
+        Gives `score`, its gradient `pair`, and the features (souk.models.explain).
         """
         features = self._features
         transforms = {"user": self.user, "query": self.query, "item": self.item}
         missing = {name: nothing_known(transform, features[name]) for name, transform in transforms.items()}
         actual = {name: transform(pick(raw, features[name])) for name, transform in transforms.items()}
+        listed = {name: values[1:] for name, values in actual["item"].items()}
+        actual["item"] = {name: values[:1] for name, values in actual["item"].items()}
 
         def score(logits: dict[str, tf.Tensor]) -> tf.Tensor:
             bent = self._bent(logits)
             return tf.add_n([raw["weights"][h] * tf.math.log_sigmoid(bent[head]) for h, head in enumerate(HEADS)])
 
         parts = ranker_parts(
-            self.model, missing, actual, raw["pair"], raw["candidates"], raw["alpha"], score, self._with_body
+            self.model, missing, actual, raw["pair"], raw["listed"], listed, raw["alpha"], score, self._with_body
         )
         return by_raw(parts, tuple(f for own in features.values() for f in own))
 
     def _bent(self, logits: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The calibrated logits of each head; a click's has the level of its request."""
-        logits = {**logits, "engaged": logits["engaged"] + logits["level"]}
+        """The calibrated logits of each head."""
         return {name: _bent(logits[name], curve) for name, curve in self._calibration.items()}
 
 

@@ -15,10 +15,11 @@ import tensorflow as tf
 
 from souk.config import TrainRanker
 from souk.errors import SoukError
+from souk.models.fit_level import fit_level
 from souk.models.rank_lists import RankLists
 from souk.models.rank_quality import RankerQuality, ndcg, quality, retrieval_order
 from souk.models.rank_scoring import list_logits, scoring
-from souk.models.ranker import Ranker, listwise_loss, pointwise_loss, satisfied_loss
+from souk.models.ranker import Ranker, listwise_loss, satisfied_loss
 from souk.models.sequences import Catalogue
 from souk.models.weights import named_weights
 
@@ -73,7 +74,8 @@ def fit_ranker(
     continued: bool = False,
     last_good: Path | None = None,
 ) -> RankerFit:
-    """Fits the straight path, then the body where there are enough lists, and keeps what held-out users like best.
+    """Fits the straight path, then the body where there are enough lists, keeps the order that held-out users like best,
+    and fits the level to it.
 
     Args:
         model: with its variables created.
@@ -106,6 +108,7 @@ def fit_ranker(
         if config.epochs and (lists.positive[rows] > 0).sum() >= config.body_examples:
             fit.stage(True, fitted, epochs[1], config.learning_rate)
     with_body = fit.restore()
+    fit_level(model, lists, fit.score, fitted, judging(held_out, config.seed), config.seed, report)
     found = quality(fit.score(held_out), lists.examples, held_out, config.max_click_loss)
     metrics = {"epoch": float(fit.best_epoch), **compared, **found.metrics}
     return RankerFit(fit.history, with_body, found, metrics)
@@ -189,7 +192,7 @@ class _Fit:
         logits, examples, rows = self.score(self._judged), self.data.examples, self._judged
         loss = held_out_loss(logits, self.data, rows)
         moments = np.flatnonzero(examples.first[rows])
-        found = ndcg(logits["engaged"][moments], examples, rows[moments])
+        found = ndcg(logits["order"][moments], examples, rows[moments])
         self.history.append(record | {"held_out_loss": loss, "ndcg@10": found})
         if record["stage"]:
             line = f"{STAGES[int(record['stage'])]}: loss {record['loss']:.4f}, held out {loss:.4f}"
@@ -208,15 +211,10 @@ class _Fit:
         def step(batch: Any, engaged: Any) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 logits = list_logits(model, self.catalogue, batch, with_body, training=True)
-                listed = logits["engaged"] + model.position(batch["place"], model.moments(batch["query"]))
+                placed = logits["order"] + model.position(batch["place"], model.moments(batch["query"]))
                 taken = list_logits(model, self.catalogue, engaged, with_body, training=True)["satisfied"][:, 0]
-                # The level follows the order and does not move it.
-                placed = tf.stop_gradient(listed) + logits["level"]
-                loss = (
-                    listwise_loss(listed, batch["positive"], batch["allowed"])
-                    + satisfied_loss(taken, engaged["satisfied"])
-                    + pointwise_loss(placed, batch["positive"], batch["allowed"])
-                )
+                listwise = listwise_loss(placed, batch["positive"], batch["allowed"])
+                loss = listwise + satisfied_loss(taken, engaged["satisfied"])
                 pulled = [tf.nn.l2_loss(v - b) for v, b in zip(straight, begun, strict=True)]
                 total = loss + STRAIGHT_DECAY * tf.add_n(pulled)
             gradients = zip(tape.gradient(total, variables), variables, strict=True)
@@ -230,7 +228,7 @@ def held_out_loss(logits: Mapping[str, np.ndarray], data: RankLists, rows: np.nd
     """The losses of the order and of satisfaction of all columns of examples."""
     place = np.flatnonzero(np.isin(rows, data.lists(rows)))
     known = np.flatnonzero(np.isin(rows, data.labelled(rows)))
-    lists = logits["listed"][place], data.positive[rows[place]], data.allowed[rows[place]]
+    lists = logits["placed"][place], data.positive[rows[place]], data.allowed[rows[place]]
     taken = logits["satisfied"][known, data.examples.own[rows[known]]]
     return float(listwise_loss(*lists)) + float(satisfied_loss(taken, data.examples.satisfied[rows[known]]))
 

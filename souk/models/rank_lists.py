@@ -58,6 +58,7 @@ class RankLists:
             columns, counts = self._drawn(rows, negatives, random)
         return self._tensors(rows, columns) | {
             "allowed": tf.constant(np.take_along_axis(self.allowed[rows], columns, axis=1) & counts),
+            "listed": tf.constant(np.take_along_axis(self.examples.candidate[rows], columns, axis=1) & counts),
             "positive": tf.constant(np.take_along_axis(self.positive[rows], columns, axis=1) * counts),
             "place": tf.constant(np.take_along_axis(self.examples.place[rows], columns, axis=1).astype(np.int64)),
         }

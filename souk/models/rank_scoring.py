@@ -28,7 +28,9 @@ def list_logits(
     item = {name: tf.gather(values, flat) for name, values in catalogue.features.items()}
     pair = tf.reshape(batch["pair"], [-1, batch["pair"].shape[-1]])
     spread = batch["mean"], batch["deviation"]
-    logits = model(batch["user"], batch["query"], item, pair, request, spread, training=training, with_body=with_body)
+    listed = tf.reshape(batch["listed"], [-1]) if "listed" in batch else None
+    inputs = batch["user"], batch["query"], item, pair, request, spread, listed
+    logits = model(*inputs, training=training, with_body=with_body)
     return {name: tf.reshape(values, shape) for name, values in logits.items()}
 
 
@@ -65,18 +67,13 @@ def spread_of(model: Ranker, examples: RankExamples) -> tuple[np.ndarray, np.nda
 def scoring(model: Ranker, catalogue: Catalogue, with_body: bool) -> Callable[[RankLists, np.ndarray], dict[str, Any]]:
     """A function of lists and rows that gives the logits of all columns, `[rows, width]` each.
 
-    `engaged` with the level of its request, `listed` without it and with the place in a logged slate, `satisfied`.
+    What `Ranker.call` gives, and `placed`: the order with the place in a logged slate.
     """
 
     @tf.function(reduce_retracing=True)
     def call(batch: Any) -> Mapping[str, tf.Tensor]:
         logits = list_logits(model, catalogue, batch, with_body, training=False)
-        listed = logits["engaged"] + model.position(batch["place"], model.moments(batch["query"]))
-        return {
-            "engaged": logits["engaged"] + logits["level"],
-            "listed": listed,
-            "satisfied": logits["satisfied"],
-        }
+        return logits | {"placed": logits["order"] + model.position(batch["place"], model.moments(batch["query"]))}
 
     def score(data: RankLists, rows: np.ndarray) -> dict[str, Any]:
         parts = [call(data.batch(rows[start : start + SCORED_ROWS])) for start in range(0, len(rows), SCORED_ROWS)]

@@ -10,6 +10,7 @@ from keras_rs.layers import FeatureCross
 
 from souk.config import TrainRanker
 from souk.models.inputs import FeatureEncoder
+from souk.models.level import Level, gauge
 from souk.models.rank_features import Hinges, Normalise, Relative
 from souk.models.towers import TowerShape
 from souk.pairs import PAIR_FEATURES
@@ -20,7 +21,6 @@ CROSS = 16  # rank of a cross
 IDS = ("user_id", "item_id")  # names teach a ranker of few examples to memorise; the towers know them
 HEADS = ("engaged", "satisfied")
 SCORE = PAIR_FEATURES.index("score")
-LEVEL = 16  # width of what a request's level is made of, beside its features as they are
 PLACES = 64  # logged places that have a weight of their own; those behind share the last
 
 
@@ -92,8 +92,8 @@ class Ranker(keras.layers.Layer):
 
     The straight path is linear in the features, as they are and as they stand among those of the request's other
     candidates, and in hinges of both: a generalised additive model, which learns from some hundred examples. It begins
-    as the order of the towers' score. The body begins as zero. `level` moves all candidates of a request alike: it
-    orders nothing, and lets a probability depend on who asks and when.
+    as the order of the towers' score. The body begins as zero. `level` makes a probability of the order: it leaves the
+    candidates of a request in their order.
     """
 
     def __init__(self, shape: TowerShape, config: TrainRanker) -> None:
@@ -106,8 +106,7 @@ class Ranker(keras.layers.Layer):
         self.hinges = Hinges(name="hinges")
         self.absolute = Hinges(name="absolute")
         self.straight = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in HEADS}
-        self.level_hidden = keras.layers.Dense(LEVEL, "tanh", name="level_hidden")
-        self.level = keras.layers.Dense(1, kernel_initializer="zeros", name="level")
+        self.level = Level(name="level")
         self.body = Experts(config, name="body")
         self.position = PositionTower(name="position")
 
@@ -123,6 +122,7 @@ class Ranker(keras.layers.Layer):
         pair: tf.Tensor,
         request: tf.Tensor,
         spread: tuple[tf.Tensor, tf.Tensor] | None = None,
+        listed: tf.Tensor | None = None,
         training: bool = False,
         with_body: bool = True,
     ) -> dict[str, tf.Tensor]:
@@ -135,18 +135,22 @@ class Ranker(keras.layers.Layer):
             pair: `[candidates, P] float32`.
             request: `[candidates] int64`.
             spread: mean and deviation over all candidates of each request, `[requests, P]`, where these are but some.
+            listed: `[candidates] bool`, those that share the chances of their request; None for all.
             training: whether to drop.
             with_body: whether to use more than the straight path.
 
         Returns:
-            `engaged`, `level` and `satisfied`, `[candidates] float32`. A click's logit is `engaged + level`.
+            `order`, which tells the candidates of a request apart, `engaged` and `satisfied`, `[candidates] float32`.
+            Where some candidates of a request are left out, `engaged` means nothing.
         """
         pair = self.normalise(pair)
         asked = self.asked(user, query)
         goods = self.items(item) if with_body and self.items.features else None
         if spread is None:
             spread = self.relative.spread(pair, request, tf.shape(asked)[0])
-        return self.logits(asked, goods, pair, request, spread, training, with_body)
+        logits = self.logits(asked, goods, pair, request, spread, training, with_body)
+        whole = gauge(logits["order"], request, tf.shape(asked)[0], listed)
+        return logits | {"engaged": self.level(logits["order"], request, whole, self.state(asked, spread))}
 
     def logits(
         self,
@@ -158,7 +162,7 @@ class Ranker(keras.layers.Layer):
         training: bool = False,
         with_body: bool = True,
     ) -> dict[str, tf.Tensor]:
-        """What `call` gives, of embedded features.
+        """`order` and `satisfied` of embedded features.
 
         Args:
             asked: `[requests, width]`, who asks and when.
@@ -172,27 +176,29 @@ class Ranker(keras.layers.Layer):
         """
         among = self.relative(pair, *(tf.gather(values, request) for values in spread))
         straight = tf.concat([among, self.hinges(among), pair, self.absolute(pair)], -1)
-        logits = {"engaged": self.straight["engaged"](straight)[:, 0] + self.pass_through * among[:, SCORE]}
-        logits["satisfied"] = self.straight["satisfied"](straight)[:, 0]
-        level = tf.concat([asked, *spread], -1)
-        level = self.level(tf.concat([level, self.level_hidden(level)], -1))[:, 0]
+        logits = {head: self.straight[head](straight)[:, 0] for head in HEADS}
+        logits["engaged"] += self.pass_through * among[:, SCORE]
         if with_body:
             parts = [tf.gather(asked, request), pair, among]
             if goods is not None:
                 parts.append(goods)
             for name, more in self.body(tf.concat(parts, -1), training=training).items():
                 logits[name] += more
-        return logits | {"level": tf.gather(level, request)}
+        return {"order": logits["engaged"], "satisfied": logits["satisfied"]}
 
     def straight_variables(self) -> list[tf.Variable]:
-        """What the straight path, the level and the places learn."""
-        layers = (*self.straight.values(), self.level_hidden, self.level, self.position)
+        """What the straight path and the places learn."""
+        layers = (*self.straight.values(), self.position)
         return [self.pass_through, *(v for layer in layers for v in layer.trainable_variables)]
 
     def asked(self, user: Inputs, query: Inputs) -> tf.Tensor:
         """`[requests, width]`: who asks, and when."""
         parts = [encode(values) for encode, values in ((self.users, user), (self.moments, query)) if encode.features]
         return tf.concat(parts, -1)
+
+    def state(self, asked: tf.Tensor, spread: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """`[requests, width]`: who asks and when, and what the candidates are like."""
+        return tf.concat([asked, *spread], -1)
 
 
 def listwise_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
@@ -211,13 +217,6 @@ def listwise_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor) ->
     count = tf.reduce_sum(tf.cast(positive > 0, tf.float32), axis=1)
     used = tf.cast(count > 0, tf.float32)
     return tf.reduce_sum(tf.reduce_sum(losses, axis=1) / tf.maximum(count, 1.0)) / tf.maximum(tf.reduce_sum(used), 1.0)
-
-
-def pointwise_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
-    """The mean cross-entropy over all candidates `[lists, columns]`: it places the level of the probabilities."""
-    inside = tf.cast(allowed, tf.float32)
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(positive > 0, tf.float32), logits)
-    return tf.reduce_sum(losses * inside) / tf.maximum(tf.reduce_sum(inside), 1.0)
 
 
 def satisfied_loss(logits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:

@@ -106,7 +106,7 @@ class _Case:
     inputs: Mapping[str, np.ndarray]
     query: PairQuery
     own: np.ndarray
-    candidates: np.ndarray
+    candidates: tuple[np.ndarray, np.ndarray]
     others: np.ndarray
 
 
@@ -174,14 +174,15 @@ class Explainer:
         owner = np.zeros(len(positions), np.int64)
         pair = pair_features(self._items, [query], owner, positions, scores, listed)
         mine = positions == position
-        return _Case(position, features, inputs, query, pair[mine][0], pair[listed], pair[listed & ~mine])
+        among = positions[listed], pair[listed]
+        return _Case(position, features, inputs, query, pair[mine][0], among, pair[listed & ~mine])
 
     def _integrated(self, case: _Case, steps: int) -> _Sum:
         """The integral by the midpoint rule."""
         alpha = np.concatenate([[0], (np.arange(steps) + 0.5) / steps, [1]]).astype(np.float32)
         vector = self._items.vectors[case.position]
         tower = _in_chunks(len(alpha), lambda part: self._tower.explain(case.inputs, vector, alpha[part]))
-        first = start(case.candidates, case.others, tower["score"][0])
+        first = start(case.candidates[1], case.others, tower["score"][0])
         pair = first + alpha[:, np.newaxis] * (case.own - first)
         pair[:, SCORE] = tower["score"]
         weights = self._recommender.settings.weights

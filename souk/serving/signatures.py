@@ -134,7 +134,7 @@ class Ranker:
         query: Mapping[str, np.ndarray],
         position: int,
         pair: np.ndarray,
-        candidates: np.ndarray,
+        listed: tuple[np.ndarray, np.ndarray],
         alpha: np.ndarray,
         weights: Mapping[str, float],
     ) -> dict[str, np.ndarray]:
@@ -144,7 +144,7 @@ class Ranker:
             query: user and query features of one request.
             position: the candidate.
             pair: `[points, P]` float32, its pair features at the points.
-            candidates: `[M, P]` float32, those of the candidates among whom it stands.
+            listed: the candidates among whom it stands: positions `[M]`, and their pair features `[M, P]` float32.
             alpha: `[points]`.
             weights: the exponent of each head.
 
@@ -154,10 +154,11 @@ class Ranker:
         Raises:
             SoukError: the release cannot explain.
         """
-        own = {name: values[position : position + 1] for name, values in self._items.items()}
+        places = np.append(position, listed[0])
+        items = {name: values[places] for name, values in self._items.items()}
         exponents = np.array([weights.get(head, 1.0) for head in HEADS], np.float32)
-        way = {"pair": pair, "candidates": candidates, "alpha": alpha, "weights": exponents}
-        return _explained(self._model, self._path, {**query, **own, **way})
+        way = {"pair": pair, "listed": listed[1], "alpha": alpha, "weights": exponents}
+        return _explained(self._model, self._path, {**query, **items, **way})
 
     def item_value(self, name: str, position: int) -> Any:
         """One raw feature of an item; a list without its padding."""
@@ -178,9 +179,9 @@ def _load(path: Path):  # type: ignore[no-untyped-def]
 
 
 def _explained(model, path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:  # type: ignore[no-untyped-def]
-    if "explain" not in model.signatures:
+    explain = model.signatures.get("explain")
+    if explain is None or not _specs(explain).keys() <= inputs.keys():
         raise SoukError(f"a model that explains at {path}", "one of an earlier version", "Run `souk run` again.")
-    explain = model.signatures["explain"]
     answer = explain(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in _specs(explain).items()})
     return {name: np.asarray(values, np.float64) for name, values in answer.items()}
 

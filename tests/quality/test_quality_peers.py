@@ -10,6 +10,7 @@ import pytest
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
+from benchmarks.quality import ranker_peer
 from benchmarks.quality.factors import Als, Bpr
 from benchmarks.quality.interactions import Histories, Interactions
 from benchmarks.quality.lambdamart import Candidates, LambdaMart, fit
@@ -95,3 +96,32 @@ def test_lambdamart_orders_candidates_by_what_was_taken():
     assert (scores.argmax(axis=1) == best).mean() > 0.9
     assert (scores[:, width:] < scores[:, :width].min()).all()
     assert not scorer.knows(query_of("nobody", [], now=END))
+
+
+def test_lightgbm_beside_the_ranker_stops_on_its_users_and_learns_what_can_be_learned():
+    """Of eight candidates the one with the highest first column is taken; one moment in four retrieved none."""
+    random = np.random.default_rng(0)
+    moments, width = 400, 8
+    features = random.normal(size=(moments, width, 2)).astype(np.float32)
+    features[:, :, 1] = 1
+    taken = np.arange(width) == features[:, :, 0].argmax(axis=1)[:, None]
+    taken[::4] = False
+    data = {
+        "features": features.reshape(-1, 2),
+        "labels": taken.reshape(-1),
+        "start": np.arange(moments + 1) * width,
+        "names": np.array(["score", "category:user_country"]),
+        "wanted": np.ones(moments, np.int64),
+    }
+    held = np.arange(moments) % 5 == 0
+    missed = (~taken.any(axis=1))[held].mean()
+    assert ranker_peer.order(data, held, seed=0) == pytest.approx(1 - missed, abs=0.02)
+    found = ranker_peer.probabilities(data, np.repeat(held, width), "engaged", seed=0)
+    assert found["engaged_auc"] > 0.9 and 0 < found["engaged_log_loss"] < 0.3
+
+
+def test_ndcg_of_a_list_by_hand():
+    scores, taken = np.array([0.1, 0.9, 0.5]), np.array([1, 0, 1])
+    ideal = 1 + 1 / np.log2(3)
+    assert ranker_peer.ndcg(scores, taken, 2) == pytest.approx((1 / np.log2(3) + 1 / np.log2(4)) / ideal)
+    assert ranker_peer.ndcg(scores, taken, 30) < ranker_peer.ndcg(scores, taken, 2)
