@@ -2,8 +2,8 @@
 
 Fits the ranker of the twin once for each seed, and prints the means of what held-out users of the validation window
 say. The test window is not read. FEATURES and TOWERS are folders of `build_features` and `train_two_tower`; KEY=VALUE
-sets a key of `train_ranker`. `--peer PYTHON`, of an environment with LightGBM (.venv-quality), fits LightGBM to the same
-candidates with the same features beside it, stopped on the same users.
+sets a key of `train_ranker`. `--peer PYTHON`, of an environment with LightGBM (.venv-quality), fits LightGBM beside it to
+the same candidates with the same features, stopped on the same users.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def beside(
 
 
 def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Path) -> None:
-    """Writes what LightGBM is fitted to: `engaged.npz`, all candidates of all moments, `satisfied.npz`, the engaged items
-    whose label is known, and `held_out.json`, the held-out users of each seed."""
+    """Writes what LightGBM is fitted to: `engaged.npz`, all candidates of all moments, `satisfied.npz`, the engaged
+    items whose label is known, and `held_out.json`, the held-out users of each seed."""
     from benchmarks.quality.ranker_features import Exported
     from souk.models.fit_ranker import split_users
 

@@ -1,6 +1,7 @@
 """What LightGBM is given beside the ranker: the same candidates, features, labels and held-out users."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -40,15 +41,11 @@ def test_the_peer_sees_what_the_ranker_does(tmp_path, monkeypatch):
 def test_figures_stand_beside_each_other(tmp_path, monkeypatch):
     """A peer that answers with lines of JSON among others."""
     peer = tmp_path / "python"
-    peer.write_text('#!/bin/sh\necho warming up\necho \'{"ndcg@10": 0.25}\'\necho \'{"ndcg@10": 0.75}\'\n')
+    peer.write_text("#!/bin/sh\necho warming up\necho '{\"ndcg@10\": 0.25}'\necho '{\"ndcg@10\": 0.75}'\n")
     peer.chmod(0o755)
     monkeypatch.setattr("benchmarks.ranker.export", lambda *_: None)
-
-    class Config:
-        class train_ranker:
-            candidates = 5
-
+    config = SimpleNamespace(train_ranker=SimpleNamespace(candidates=5))
     told = [{"ndcg@10": 0.5, "epoch": 1.0}, {"ndcg@10": 0.7, "epoch": float("nan")}]
-    found = beside(Config, tmp_path, tmp_path, str(peer), told)
+    found = beside(config, tmp_path, tmp_path, str(peer), told)
     assert found == {"ndcg@10": {"souk": 0.6, "lightgbm": 0.5, "souk - lightgbm": [0.25, -0.05]}}
     assert means(told) == {"ndcg@10": 0.6, "epoch": 1.0}

@@ -67,7 +67,12 @@ def order(data: Any, held: np.ndarray, seed: int) -> float:
     taken = np.add.reduceat(labels, data["start"][:-1]) > 0
     use = np.repeat(taken, sizes)
     found = fitted(
-        data["features"][use], labels[use], rows[use], _categories(data), seed, (sizes[~held & taken], sizes[held & taken])
+        data["features"][use],
+        labels[use],
+        rows[use],
+        _categories(data),
+        seed,
+        (sizes[~held & taken], sizes[held & taken]),
     )
     moments, ends = np.flatnonzero(held & taken), np.cumsum(sizes[held & taken])[:-1]
     parts = np.split(labels[use & rows], ends)

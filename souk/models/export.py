@@ -158,8 +158,8 @@ class ServedRanker(tf.Module):
         features of which nothing is known.
 
         Its pair features at the points are `pair [points, P]`; those of the request's candidates, among whom it stands,
-        `listed [M, P]`; w and v, `weights`. The item features have 1 + M rows, its own and theirs, the other inputs one.
-        Gives `score`, its gradient `pair`, and the features (souk.models.explain).
+        `listed [M, P]`; w and v, `weights`. The item features have 1 + M rows, its own and theirs, the other inputs
+        one. Gives `score`, its gradient `pair`, and the features (souk.models.explain).
         """
         features = self._features
         transforms = {"user": self.user, "query": self.query, "item": self.item}

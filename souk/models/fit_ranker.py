@@ -74,8 +74,8 @@ def fit_ranker(
     continued: bool = False,
     last_good: Path | None = None,
 ) -> RankerFit:
-    """Fits the straight path, then the body where there are enough lists, keeps the order that held-out users like best,
-    and fits the level to it.
+    """Fits the straight path, then the body where there are enough lists, keeps what held-out users like best, and fits
+    the level to that order.
 
     Args:
         model: with its variables created.
