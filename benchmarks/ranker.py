@@ -2,8 +2,8 @@
 
 Fits the ranker of the twin once for each seed, and prints the means of what held-out users of the validation window
 say. The test window is not read. FEATURES and TOWERS are folders of `build_features` and `train_two_tower`; KEY=VALUE
-sets a key of `train_ranker`. `--peer PYTHON`, of an environment with LightGBM (.venv-quality), fits LightGBM beside it to
-the same candidates with the same features, stopped on the same users.
+sets a key of `train_ranker`. `--peer PYTHON`, of an environment with LightGBM (.venv-quality), fits LightGBM to the
+same candidates with the same features, stopped on the same users.
 """
 
 from __future__ import annotations
