@@ -94,7 +94,8 @@ def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Pa
     rows = ((first[owner], column), (known, examples.own[known]))
     for name, found, at in zip(("engaged", "satisfied"), (engaged, satisfied), rows, strict=True):
         columns = {key: values for key, values in read.columns(*at).items() if key not in IDS}
-        np.savez(folder / f"{name}.npz", names=[*columns], features=np.stack([*columns.values()], axis=1), **found)
+        arrays = found | {"names": np.array([*columns]), "features": np.stack([*columns.values()], axis=1)}
+        np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]  # keywords are names of arrays
     held = [np.unique(users[split_users(examples.users, seed)[1]]).tolist() for seed in range(seeds)]
     (folder / "held_out.json").write_text(json.dumps(held), encoding="utf-8")
 
