@@ -77,7 +77,8 @@ class Trained:
         """Random weights: an untrained one would not show what it is given."""
         keras.utils.set_random_seed(5)
         self.ranker = new_ranker(Ranker(self.shape, RANKER), self.examples, self.catalogue)
-        for layer in (*self.ranker.straight.values(), self.ranker.level, *self.ranker.body.heads.values()):
+        level, heads = self.ranker.level, self.ranker.body.heads
+        for layer in (*self.ranker.straight.values(), level.of_gauge, level.of_state, *heads.values()):
             layer.kernel.assign(keras.random.normal(layer.kernel.shape) / 4)
         plain = dict.fromkeys(HEADS, Calibration(0.0, (), (1.0,)))
         served = ServedRanker(self.ranker, self.transforms, self.spec, plain, with_body=True)

@@ -44,19 +44,23 @@ class Moments:
         return self.placed[rows], self.gauges[rows], self.state[rows], self.allowed[rows], self.taken[rows]
 
 
+def moment_rows(lists: RankLists, rows: np.ndarray) -> np.ndarray:
+    """A row of each moment among `rows`, those without anything taken too: how often nothing is has to be known."""
+    return rows[lists.examples.first[rows] & lists.allowed[rows].any(axis=1)]
+
+
 def read_moments(
     model: Ranker, lists: RankLists, score: Callable[[np.ndarray], Mapping[str, np.ndarray]], rows: np.ndarray
 ) -> Moments:
-    """The moments among `rows`, those without anything taken too: that nothing was is what a level has to know.
+    """What a level is fitted to, of `moment_rows`.
 
     Args:
         model: the ranker, its order fitted.
         lists: the examples.
         score: of rows, the logits of all columns (`souk.models.rank_scoring.scoring`).
-        rows: of examples.
+        rows: of examples, a moment each.
     """
     examples = lists.examples
-    rows = rows[examples.first[rows] & lists.allowed[rows].any(axis=1)]
     user, query = (
         {name: tf.constant(values[rows]) for name, values in source.items()}
         for source in (examples.user, examples.query)
@@ -103,11 +107,10 @@ def fit_level(
         seed: of the batches.
         report: takes a line of progress.
     """
-    if not lists.examples.first[fitted].any() or not lists.examples.first[judged].any():
-        return
-    moments, others = (read_moments(model, lists, score, rows) for rows in (fitted, judged))
-    if moments.taken.any() and len(others.taken):
-        first, best = LevelFit(model.level, moments, others, seed).fit()
+    rows, others = moment_rows(lists, fitted), moment_rows(lists, judged)
+    if len(others) and (lists.allowed[rows] & lists.examples.chosen[rows]).any():
+        given = (read_moments(model, lists, score, some) for some in (rows, others))
+        first, best = LevelFit(model.level, *given, seed).fit()
         report(f"level: cross-entropy of a moment {first:.4f} without, {best:.4f} with it, on held-out users")
 
 

@@ -99,7 +99,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class _Case:
-    """One candidate of one request: what the path ends in, and the candidates among whom it stands."""
+    """One candidate of one request: what the path ends in, and the candidates among whom it stands, itself too."""
 
     position: int
     features: QueryFeatures
@@ -174,8 +174,8 @@ class Explainer:
         owner = np.zeros(len(positions), np.int64)
         pair = pair_features(self._items, [query], owner, positions, scores, listed)
         mine = positions == position
-        among = positions[listed], pair[listed]
-        return _Case(position, features, inputs, query, pair[mine][0], among, pair[listed & ~mine])
+        # An item that is none of them would be one, and share their chances, if it were to have a score.
+        return _Case(position, features, inputs, query, pair[mine][0], (positions, pair), pair[listed & ~mine])
 
     def _integrated(self, case: _Case, steps: int) -> _Sum:
         """The integral by the midpoint rule."""
