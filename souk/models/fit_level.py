@@ -109,8 +109,8 @@ def fit_level(
     """
     rows, others = moment_rows(lists, fitted), moment_rows(lists, judged)
     if len(others) and (lists.allowed[rows] & lists.examples.chosen[rows]).any():
-        given = (read_moments(model, lists, score, some) for some in (rows, others))
-        first, best = LevelFit(model.level, *given, seed).fit()
+        fit, held_out = (read_moments(model, lists, score, some) for some in (rows, others))
+        first, best = LevelFit(model.level, fit, held_out, seed).fit()
         report(f"level: cross-entropy of a moment {first:.4f} without, {best:.4f} with it, on held-out users")
 
 
