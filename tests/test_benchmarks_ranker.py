@@ -10,7 +10,7 @@ from benchmarks.ranker import beside, export, means
 from souk.models.fit_ranker import split_users
 from souk.pairs import PAIR_FEATURES
 from tests.models_fixtures import cycle_market
-from tests.test_models_ranker import Ranked
+from tests.ranker_fixtures import Ranked
 
 
 def test_the_peer_sees_what_the_ranker_does(tmp_path, monkeypatch):
