@@ -115,7 +115,7 @@ def test_lightgbm_beside_the_ranker_stops_on_its_users_and_learns_what_can_be_le
     }
     held = np.arange(moments) % 5 == 0
     missed = (~taken.any(axis=1))[held].mean()
-    assert ranker_peer.order(data, held, seed=0) == pytest.approx(1 - missed, abs=0.02)
+    assert 0.9 * (1 - missed) < ranker_peer.order(data, held, seed=0) <= 1 - missed
     found = ranker_peer.probabilities(data, np.repeat(held, width), "engaged", seed=0)
     assert found["engaged_auc"] > 0.9 and 0 < found["engaged_log_loss"] < 0.3
 
