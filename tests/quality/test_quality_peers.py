@@ -117,7 +117,7 @@ def test_lightgbm_beside_the_ranker_stops_on_its_users_and_learns_what_can_be_le
     missed = (~taken.any(axis=1))[held].mean()
     assert 0.9 * (1 - missed) < ranker_peer.order(data, held, seed=0) <= 1 - missed
     found = ranker_peer.probabilities(data, np.repeat(held, width), "engaged", seed=0)
-    assert found["engaged_auc"] > 0.9 and 0 < found["engaged_log_loss"] < 0.3
+    assert found["engaged_auc"] > 0.85 and 0 < found["engaged_log_loss"] < 0.3
 
 
 def test_ndcg_of_a_list_by_hand():
