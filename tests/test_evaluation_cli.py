@@ -113,9 +113,9 @@ def test_a_window_without_engagements_is_refused(shop, elsewhere, capsys):
 )
 def test_what_is_not_there_is_said_in_one_line(shop, capsys, words, message):
     assert souk(*words, shop=shop) == 2
-    error = capsys.readouterr().err
+    *before, error = capsys.readouterr().err.splitlines()
     assert message in error
-    assert error.count("\n") == 1
+    assert before in ([], ["loading good"])
 
 
 def test_a_workspace_without_the_run_says_what_to_give(shop, capsys):
