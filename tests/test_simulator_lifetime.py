@@ -83,7 +83,7 @@ def test_nothing_of_the_data_is_refused(releases):
 def test_weighting_satisfaction_raises_true_lifetime_value(releases, tmp_path, capsys):
     """The same models, users and moments; true values, so that the intervals are of users alone."""
     bundles = [Bundle.load(Workspace(place).current) for place in (releases.satisfaction, releases.clicks)]
-    assert [bundle.settings.objectives["satisfied"] for bundle in bundles] == [1.0, 0.0]
+    assert [bundle.settings.objectives["satisfied"] for bundle in bundles] == [0.5, 0.0]
     assert np.array_equal(bundles[0].vectors, bundles[1].vectors)
     truth, found = releases.truth, {}
     for name in ("satisfaction", "clicks"):

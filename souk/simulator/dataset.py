@@ -34,7 +34,7 @@ objectives:
     followed_by: [purchase]
     unless: [return]
     within_days: 3
-    weight: 1.0
+    weight: 0.5
 
 repeat: always  # who liked a thing may buy it again
 
