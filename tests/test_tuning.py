@@ -1,6 +1,7 @@
 """The search for settings: what is drawn, what is chosen, and the config that is written."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from souk.cli.tune import at_once, write_config
 from souk.config import parse_config
 from souk.errors import SoukError
 from souk.steps import tune_trial as step
+from souk.tuning.page import page
 from souk.tuning.rewrite import with_settings
-from souk.tuning.space import CHOICES, RANGES, defaults, draw
+from souk.tuning.space import CHOICES, RANGES, _space, defaults, draw
 from souk.tuning.trials import Trial, choose, read_trial, table
 
 MINIMAL = """name: tiny  # a comment
@@ -44,6 +46,28 @@ def test_trial_0_is_the_config_and_the_rest_lie_in_the_space():
         assert all(settings[name] in (*choices, usual[name]) for name, choices in CHOICES.items())
         assert all(low <= settings[name] <= high for name, (low, high) in RANGES.items())
     assert len({json.dumps(settings) for _, settings in (*others, *later)}) == 11
+
+
+def test_the_table_of_the_docs_is_the_space():
+    text = (Path(__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`train_.*?) \| (.*) \|$", text.partition("## Tuning")[2].partition("\n## ")[0], re.M)
+    told, drawn_by_logarithm, section = {}, {}, ""
+    for names, values in rows:
+        parts = values.split(";")
+        for name, part in zip(re.findall(r"`([\w.]+)`", names), parts, strict=True):
+            section = name.partition(".")[0] or section
+            key = f"{section}.{name.partition('.')[2]}"
+            lists = [json.loads(each) for each in re.findall(r"\[.*?\]", part)]
+            told[key] = tuple(lists or map(float, re.findall(r"[.\d]*\d", part)))
+            drawn_by_logarithm[key] = "logarithm" in values
+    assert told == CHOICES | RANGES
+    assert drawn_by_logarithm == {n: getattr(d, "log", False) for n, d in _space(defaults(CONFIG)).items()}
+
+
+def test_the_page_says_that_slates_are_judged_as_they_are_served():
+    trials = [trial(0, [0.1, 0.2]), trial(1, [0.2, 0.3])]
+    said = page(trials, choose(trials), table(trials, choose(trials)))
+    assert "as they would be served, re-ranked" in said and "has no part" not in said
 
 
 def test_the_same_seed_draws_the_same_and_another_one_others():
