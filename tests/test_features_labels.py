@@ -22,6 +22,7 @@ def event(kind, day, value=math.nan, dwell=math.nan):
 
 KEPT = Objective(events=("purchase",), unless=("return",), within_days=10)
 BOUGHT = Objective(events=("click",), followed_by=("purchase",), within_days=10)
+VISIT = Objective(events=("click",), followed_by=("click",), any_item=True, from_days=0.25, within_days=7)
 BOTH = Objective(events=("click",), followed_by=("purchase",), unless=("return",), within_days=10)
 
 
@@ -44,6 +45,10 @@ BOTH = Objective(events=("click",), followed_by=("purchase",), unless=("return",
         (BOUGHT, event("click", 1), [], (0, 11)),
         (BOUGHT, event("click", 95), [event("purchase", 96)], (-1, 105)),
         (BOUGHT, event("click", 95), [], (-1, 105)),
+        (VISIT, event("click", 1), [event("click", 1.1)], (0, 8)),
+        (VISIT, event("click", 1), [event("click", 1.1), event("click", 1.25)], (1, 8)),
+        (VISIT, event("click", 1), [event("click", 8.1)], (0, 8)),
+        (VISIT, event("click", 93), [event("click", 94)], (-1, 100)),
         (BOTH, event("click", 1), [event("purchase", 3)], (1, 11)),
         (BOTH, event("click", 1), [event("purchase", 3), event("return", 5)], (0, 11)),
     ],
@@ -60,6 +65,14 @@ def test_what_is_known_at_any_time_is_as_satisfied_as_everything(known_until):
     known = [each.value for each in told if each.known_at < known_until * DAY_MS and each.value >= 0]
     assert len(known) == known_until - 11
     assert abs(np.mean(known) - 0.5) < 0.06
+
+
+@pytest.mark.parametrize(
+    "rule", [{"any_item": True}, {"from_days": 1}, {"followed_by": ["click"], "from_days": 7, "within_days": 7}]
+)
+def test_a_return_that_cannot_be_is_refused(rule):
+    with pytest.raises(ValueError, match=r"any_item and from_days|is not below within_days"):
+        Objective.model_validate({"events": ["click"], **rule})
 
 
 def test_an_engagement_that_the_future_decides_is_refused():

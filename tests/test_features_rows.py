@@ -103,6 +103,20 @@ def test_bought_again_is_later_and_no_second_line_of_the_same_moment():
     assert labels_of(AGAIN, 1, 90) == [0, -1]
 
 
+@pytest.mark.parametrize(("any_item", "expected"), [(True, [1, 1, 1, 0, 0, 0, -1]), (False, [0, 0, 1, 0, 0, 0, -1])])
+def test_another_visit_is_later_than_this_one_and_with_whatever_item(any_item, expected):
+    """Three clicks of a visit, the third on what is clicked again three days later; a long pause; another visit."""
+    rule = Objective(
+        events=("click",), followed_by=("click",), unless=("return",), any_item=any_item, from_days=0.25, within_days=7
+    )
+    objectives = SPEC.objectives.model_copy(update={"satisfied": rule, "engaged": Objective(events=("click",))})
+    acts = [("a", 0), ("b", 0.1), ("c", 0.2), ("c", 3), ("d", 20), ("d", 20.1), ("a", 95)]
+    events = [Event(item, "click", FIRST + int(d * DAY), math.nan, f"c{n}") for n, (item, d) in enumerate(acts)]
+    events.insert(3, Event("d", "return", FIRST + DAY, math.nan, "r"))  # of what none of them is about
+    rows = sequence_rows("u", events, PROFILE, replace(SPEC, objectives=objectives), FIRST + 100 * DAY)
+    assert [target.satisfied.value for row in rows for target in row.targets] == expected
+
+
 def test_labels_of_a_long_history_take_a_look_up_each(monkeypatch):
     looked = 0
 

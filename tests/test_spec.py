@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from souk.config import Objective
@@ -22,6 +24,13 @@ def test_the_json_form_is_whole_and_the_hash_follows_the_content(tmp_path):
     assert read_spec(tmp_path / "spec.json") == SPEC
     assert FeatureSpec.from_json(SPEC.to_json()).hash == SPEC.hash
     assert spec_of("always").hash != SPEC.hash
+
+
+def test_a_rule_that_nobody_asked_for_leaves_the_hash_of_releases_of_before():
+    assert "any_item" not in SPEC.to_json() and "from_days" not in SPEC.to_json()
+    rule = Objective(events=("click",), followed_by=("click",), any_item=True, from_days=0.25, within_days=7)
+    visits = replace(SPEC, objectives=SPEC.objectives.model_copy(update={"satisfied": rule}))
+    assert FeatureSpec.from_json(visits.to_json()) == visits and visits.hash != SPEC.hash
 
 
 @pytest.mark.parametrize(

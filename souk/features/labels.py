@@ -39,7 +39,8 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     Args:
         objective: the rule.
         event: the event.
-        later: what the same user did with the same item after it: at least the first event of each kind.
+        later: what the same user did with the same item after it: at least the first event of each kind; of
+            `followed_by` at least the first one that counts (`returns_from`), with any item where the rule says so.
         end: one past the last event of the data: what happens from then on is not known.
     """
     if event.event_type not in objective.events:
@@ -50,11 +51,18 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     deadline = event.timestamp + int(objective.within_days * DAY_MS)
     if deadline >= end:
         return Label(UNKNOWN, deadline)
-    within = {other.event_type for other in later if other.timestamp <= deadline}
-    kept = within.isdisjoint(objective.unless) and (
-        not objective.followed_by or not within.isdisjoint(objective.followed_by)
-    )
+    within = [other for other in later if other.timestamp <= deadline]
+    undone = any(o.event_type in objective.unless and o.item_id == event.item_id for o in within)
+    since = returns_from(objective, event)
+    back = any(o.event_type in objective.followed_by and o.timestamp >= since for o in within)
+    kept = not undone and (back or not objective.followed_by)
     return Label(int(kept and positive(objective, event.value, event.dwell_seconds)), deadline)
+
+
+def returns_from(objective: Objective, event: Event) -> int:
+    """The earliest time at which an event of `followed_by` counts, UTC epoch milliseconds: later than `event` itself,
+    since two lines of one basket are no second purchase."""
+    return event.timestamp + max(1, int(objective.from_days * DAY_MS))
 
 
 def engaging_rows(events: pa.Table, objective: Objective) -> np.ndarray:

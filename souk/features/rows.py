@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from souk.features.labels import Label, label
+from souk.features.labels import Label, label, returns_from
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, features_at, walk, window_start
 
 MAX_TARGETS = 64  # of a row, where a history is shorter
+ANY = None  # in the place of an item: any of them
 
 
 @dataclass(frozen=True)
@@ -87,21 +88,26 @@ class _Labels:
     def __init__(self, events: Sequence[Event], spec: FeatureSpec, end: int) -> None:
         self._objective, self._end = spec.objectives.satisfied, end
         self._kinds = {*self._objective.unless, *self._objective.followed_by}
-        self._done: dict[tuple[str, str], list[Event]] = defaultdict(list)
+        self._done: dict[tuple[str | None, str], list[Event]] = defaultdict(list)
         for event in events:
             if event.event_type in self._kinds:
                 self._done[event.item_id, event.event_type].append(event)
+                if self._objective.any_item:
+                    self._done[ANY, event.event_type].append(event)
 
     def of(self, event: Event) -> Label:
         return label(self._objective, event, self._later(event), self._end)
 
     def _later(self, event: Event) -> Iterator[Event]:
-        """The first event of each kind after `event`; what follows it, as a second purchase, comes at a later time."""
-        for kind in sorted(self._kinds):
+        """The first event of each kind that counts after `event`."""
+        for kind in self._objective.unless:
             done = self._done.get((event.item_id, kind), [])
-            follows = kind in self._objective.followed_by
-            after = (event.timestamp + 1, "") if follows else event.order
-            place = bisect_left(done, after, key=_order) if follows else bisect_right(done, after, key=_order)
+            place = bisect_right(done, event.order, key=_order)
+            yield from done[place : place + 1]
+        since = returns_from(self._objective, event), ""
+        for kind in self._objective.followed_by:
+            done = self._done.get((ANY if self._objective.any_item else event.item_id, kind), [])
+            place = bisect_left(done, since, key=_order)
             yield from done[place : place + 1]
 
 
