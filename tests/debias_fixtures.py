@@ -122,6 +122,7 @@ class Log:
             times=times,
             pleased=np.zeros(items.shape, bool),
             taken=np.ones(rows, np.int64),
+            liked=np.zeros(rows, np.int64),
             place=(shown["position"][request] + 1).astype(np.int16),
             also=shown["clicked"][request] & ~chosen,
         )

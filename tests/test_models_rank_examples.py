@@ -37,5 +37,5 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says():
         liked = {o["item_id"] for o in beside if o["satisfied"] == 1 and o["satisfied_at"] < UNTIL}
         assert found["chosen"][row, :10].tolist() == [name in took for name in own["items"][:10]]
         assert found["pleased"][row, :10].tolist() == [name in liked for name in own["items"][:10]]
-        assert found["taken"][row] == len(took)
+        assert (found["taken"][row], found["liked"][row]) == (len(took), len(liked))
     assert found["chosen"].any() and found["pleased"].any() and (found["chosen"] & ~found["pleased"]).any()

@@ -38,6 +38,7 @@ def examples(rows: int = 400, width: int = 12, seed: int = 0) -> tuple[RankExamp
         times=np.zeros(rows, np.int64),
         pleased=pleased,
         taken=np.full(rows, 2),
+        liked=np.ones(rows, np.int64),
         place=np.zeros(shape, np.int16),
         also=np.zeros(shape, bool),
     )
@@ -52,7 +53,7 @@ def test_gains_by_hand():
     ideal = 1 + 1 / np.log2(3)
     before = taken[1] + (taken[1] < taken[0])  # ties keep the order of retrieval
     expected = (1 + (1 / np.log2(before + 2) if before < 10 else 0)) / ideal
-    assert gains(scores, found, np.arange(1), found.chosen)[0] == pytest.approx(expected)
+    assert gains(scores, found, np.arange(1), found.chosen, found.taken)[0] == pytest.approx(expected)
 
 
 def test_satisfaction_is_weighted_as_far_as_clicks_allow():
@@ -67,6 +68,16 @@ def test_satisfaction_is_weighted_as_far_as_clicks_allow():
     assert at[weight]["satisfied_ndcg@10"] > 1.1 * at[0.0]["satisfied_ndcg@10"]
     strict, _ = tune_weight(engaged, satisfied, found, rows, max_click_loss=0.0)
     assert strict <= weight
+
+
+def test_what_pleased_in_the_first_places_is_an_ndcg_of_one_however_much_else_was_taken():
+    """Of two taken items one pleased. In every second moment, then, retrieval missed it: half is found."""
+    found, engaged, satisfied = examples()
+    _, front = tune_weight(engaged, 10 * satisfied, found, np.arange(len(found)), 0.01)
+    assert front[-1]["satisfied_ndcg@10"] == pytest.approx(1, abs=1e-6)
+    pleased = found.pleased & (np.arange(len(found)) % 2 == 0)[:, None]
+    _, half = tune_weight(engaged, 10 * satisfied, replace(found, pleased=pleased), np.arange(len(found)), 0.01)
+    assert half[-1]["satisfied_ndcg@10"] == pytest.approx(0.5, abs=1e-6)
 
 
 def test_satisfaction_that_is_the_same_for_all_gets_no_weight():

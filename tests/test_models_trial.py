@@ -56,7 +56,9 @@ def test_slates_are_in_the_order_of_the_weights():
     curves = {head: Calibration(offset, (), (slope,)) for head, (offset, slope) in curves.items()}
     chances = {head: -np.log1p(np.exp(-curves[head].slopes[0] * logits[head])) for head in logits}
     for one, other in ((1.0, 0.0), (0.0, 1.0), (1.0, 0.3), (2.0, 1.0)):
-        expected = gains(one * chances["engaged"] + other * chances["satisfied"], found, rows, found.chosen)
+        expected = gains(
+            one * chances["engaged"] + other * chances["satisfied"], found, rows, found.chosen, found.taken
+        )
         told = slate_gains(logits, curves, {"engaged": one, "satisfied": other}, AS_RANKED, found, rows)
         np.testing.assert_allclose(told, expected)
     best, worst = (slate_gains(logits, curves, {head: 1.0}, AS_RANKED, found, rows).mean() for head in logits)
@@ -92,7 +94,7 @@ def test_slates_are_re_ranked_as_they_would_be_served(rules, time, shown, bends)
         slate_gains({"engaged": engaged}, {"engaged": LINE}, {"engaged": 1.0}, made, found, rows)
         for made in (rerank, AS_RANKED)
     )
-    np.testing.assert_allclose(told, gains(expected, found, rows, found.chosen))
+    np.testing.assert_allclose(told, gains(expected, found, rows, found.chosen, found.taken))
     assert (told != plain).any() == bends
 
 

@@ -45,6 +45,7 @@ class RankExamples:
         times: `[examples] int64`, UTC epoch milliseconds.
         pleased: `[examples, width] bool`, of the chosen, those known to have satisfied.
         taken: `[examples] int64`, how many items were taken at that time, retrieved or not.
+        liked: `[examples] int64`, how many of these are known to have satisfied.
         place: `[examples, width] int16`, the place from 1 where the slate of the example's request showed it, else 0.
         also: `[examples, width] bool`, what that slate showed and the user took at another time.
     """
@@ -62,6 +63,7 @@ class RankExamples:
     times: np.ndarray
     pleased: np.ndarray
     taken: np.ndarray
+    liked: np.ndarray
     place: np.ndarray
     also: np.ndarray
 
@@ -156,10 +158,12 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
         own[row] = found.index(own_items[row]) if own_items[row] in found else size
         if own[row] == size:
             positions[row, size], scores[row, size], present[row, size] = own_items[row], own_score, True
+    keys, liked = list(zip(users, times, strict=True)), {key: sum(mine.values()) for key, mine in taken.items()}
     return {
         "positions": positions, "scores": scores, "candidate": candidate, "chosen": chosen, "present": present,
         "own": own, "first": first, "satisfied": satisfied, "users": users, "times": times, "pleased": pleased,
-        "taken": np.array([len(taken[key]) for key in zip(users, times, strict=True)], np.int64),
+        "taken": np.array([len(taken[key]) for key in keys], np.int64),
+        "liked": np.array([liked[key] for key in keys], np.int64),
         "place": np.zeros(shape, np.int16), "also": np.zeros(shape, bool),
     }  # fmt: skip
 

@@ -106,9 +106,10 @@ def tune_weight(
         rows: a list of each moment.
         max_click_loss: a share.
     """
-    clicks = np.stack([gains(engaged + w * satisfied, examples, rows, examples.chosen) for w in WEIGHTS])
-    pleased = np.stack([gains(engaged + w * satisfied, examples, rows, examples.pleased) for w in WEIGHTS])
-    told = examples.pleased[rows].any(axis=1) if len(rows) else np.zeros(0, bool)
+    scores = [engaged + w * satisfied for w in WEIGHTS]
+    clicks = np.stack([gains(s, examples, rows, examples.chosen, examples.taken) for s in scores])
+    pleased = np.stack([gains(s, examples, rows, examples.pleased, examples.liked) for s in scores])
+    told = examples.liked[rows] > 0
     means = pleased[:, told].mean(axis=1) if told.any() else np.zeros(len(WEIGHTS))
     shares = clicks.mean(axis=1) if len(rows) else np.zeros(len(WEIGHTS))
     allowed = np.flatnonzero(shares >= (1 - max_click_loss) * shares[0])
@@ -120,7 +121,9 @@ def tune_weight(
     return WEIGHTS[chosen], front
 
 
-def gains(scores: np.ndarray, examples: RankExamples, rows: np.ndarray, wanted: np.ndarray, k: int = 10) -> np.ndarray:
+def gains(
+    scores: np.ndarray, examples: RankExamples, rows: np.ndarray, wanted: np.ndarray, count: np.ndarray, k: int = 10
+) -> np.ndarray:
     """NDCG@k of each list, where every wanted item is worth the same; 0 for what retrieval missed.
 
     Args:
@@ -128,6 +131,7 @@ def gains(scores: np.ndarray, examples: RankExamples, rows: np.ndarray, wanted: 
         examples: all of them.
         rows: a list of each moment.
         wanted: `[examples, width] bool`, what is worth something.
+        count: `[examples]`, how many such items there are, retrieved or not.
         k: places that count.
     """
     candidate = examples.candidate[rows]
@@ -135,12 +139,12 @@ def gains(scores: np.ndarray, examples: RankExamples, rows: np.ndarray, wanted: 
     hits = np.take_along_axis(wanted[rows] & candidate, order, axis=1)
     discount = 1 / np.log2(np.arange(order.shape[1]) + 2)
     ideal = np.concatenate([[np.inf], np.cumsum(discount)])
-    return np.asarray((hits * discount).sum(axis=1) / ideal[np.minimum(examples.taken[rows], len(discount))])
+    return np.asarray((hits * discount).sum(axis=1) / ideal[np.minimum(count[rows], len(discount))])
 
 
 def ndcg(scores: np.ndarray, examples: RankExamples, rows: np.ndarray, k: int = 10) -> float:
     """The mean over moments of the NDCG@k of what was taken, among the candidates; 0 for what retrieval missed."""
-    return float(gains(scores, examples, rows, examples.chosen, k).mean()) if len(rows) else 0.0
+    return float(gains(scores, examples, rows, examples.chosen, examples.taken, k).mean()) if len(rows) else 0.0
 
 
 def retrieval_order(examples: RankExamples, rows: np.ndarray) -> np.ndarray:

@@ -113,4 +113,4 @@ def slate_gains(
         rows: a list of each moment.
     """
     scores = sum(weight * np.log(curves[head].probability(logits[head])) for head, weight in weights.items())
-    return gains(reranked(np.asarray(scores), examples, rows), examples, rows, examples.chosen)
+    return gains(reranked(np.asarray(scores), examples, rows), examples, rows, examples.chosen, examples.taken)
