@@ -1,5 +1,7 @@
 """A habit of the logging policy is no taste of its users: the place in a slate is taken out of what a click says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ from souk.schema import EventType
 from souk.simulator.parameters import Size
 from tests.debias_fixtures import Log, compared, simulated
 from tests.models_fixtures import cycle_spec
+from tests.test_models_rank_quality import examples as taken_and_left
 
 SIZE = Size(1500, 120, 30, 1)
 
@@ -54,6 +57,19 @@ def test_the_list_of_a_logged_slate_is_what_it_showed_and_was_left(tmp_path):
     assert (lists.allowed[slate].sum(axis=1) == 7 - examples.also[slate, :7].sum(axis=1)).all()
     assert lists.allowed[~slate].all(), "a click on what no slate showed is set against all candidates"
     assert rank_lists(examples, spread, weights, debias=False).allowed.all()
+
+
+def test_what_retrieval_missed_is_left_by_nobody_where_a_slate_showed_it():
+    """The slate of each moment showed what was taken and what was not; of every second one the first taken is missed."""
+    found, _, _ = taken_and_left(rows=40)
+    rows, missed = np.arange(len(found)), np.arange(len(found)) % 2 == 0
+    there = np.ones(found.chosen.shape, bool)
+    there[rows, found.own] = ~missed
+    place = np.tile(np.arange(1, 13, dtype=np.int16), (len(found), 1))
+    found = replace(found, candidate=there, chosen=found.chosen & there, place=place)
+    lists = rank_lists(found, (np.zeros((len(found), 1)),) * 2, np.ones(there.shape, np.float32), debias=True)
+    assert (lists.allowed[rows, found.own] == ~missed).all()
+    assert ((lists.positive > 0) == found.chosen).all() and (lists.allowed.sum(axis=1) == 12 - missed).all()
 
 
 @pytest.mark.slow

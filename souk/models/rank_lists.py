@@ -18,7 +18,8 @@ POSITIVES = 16  # of a list that are learned in one step, where its negatives ar
 class RankLists:
     """Examples as lists: one for each moment that has something taken and something left.
 
-    Where a slate was logged, the list is what it showed: of all else nothing is known. Elsewhere it is the candidates.
+    Where a slate was logged, the list is what it showed of the candidates: of all else nothing is known. Elsewhere it
+    is the candidates.
 
     Args:
         examples: of some users.
@@ -108,7 +109,7 @@ def rank_lists(
     """
     logged = examples.place > 0
     slate = debias & logged[np.arange(len(examples)), examples.own]
-    allowed = np.where(slate[:, None], logged & ~examples.also, examples.candidate)
+    allowed = examples.candidate & np.where(slate[:, None], logged & ~examples.also, True)
     positive = np.where(allowed & examples.chosen, weights, 0).astype(np.float32)
     return RankLists(examples, allowed, positive, *spread)
 
