@@ -60,7 +60,7 @@ def test_the_list_of_a_logged_slate_is_what_it_showed_and_was_left(tmp_path):
 
 
 def test_what_retrieval_missed_is_left_by_nobody_where_a_slate_showed_it():
-    """The slate of each moment showed what was taken and what was not; of every second one the first taken is missed."""
+    """A slate showed what was taken and what was left; in every second moment retrieval missed one of the taken."""
     found, _, _ = taken_and_left(rows=40)
     rows, missed = np.arange(len(found)), np.arange(len(found)) % 2 == 0
     there = np.ones(found.chosen.shape, bool)
