@@ -50,7 +50,7 @@ def fit(features: Path, settings: TrainTwoTower) -> None:
     targets = int(sequences.trained(windows.validation_start).frequency.sum())
     began = time.process_time()
     history = TowerFit(model, sequences, catalogue, settings).fit(
-        windows.validation_start, settings.epochs, settings.learning_rate, print, judge
+        windows.validation_start, settings.epochs, print, judge
     )
     seconds = sum(epoch["seconds"] for epoch in history)
     print(

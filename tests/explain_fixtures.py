@@ -103,7 +103,7 @@ def write_ring(root: Path) -> Workspace:
     window = windows["validation_start"], windows["test_start"]
     keras.utils.set_random_seed(1)
     towers = new_towers(TOWERS, sequences, catalogue, shape)
-    TowerFit(towers, sequences, catalogue, TOWERS).fit(window[0], TOWERS.epochs, TOWERS.learning_rate, lambda _: None)
+    TowerFit(towers, sequences, catalogue, TOWERS).fit(window[0], TOWERS.epochs, lambda _: None)
     vectors = item_vectors(towers, catalogue)
     path, drawn = root / "candidates.parquet", draw_examples(features, *window, 0)
     queries = query_vectors(towers, sequences, *window)

@@ -43,7 +43,7 @@ windows = read_windows(f"{features}/windows.json")
 examples = draw_examples(features, windows.test_start, windows.end, 1)
 judge = RetrievalJudge(features, examples, catalogue, sequences, 1)
 told = lambda line: print(line, flush=True)
-fit.fit(windows.end, 3, config.learning_rate, told, judge)
+fit.fit(windows.end, 3, told, judge)
 fit.refresh(windows.end, 16, told)  # four passes: a quarter
 save_weights(weights, model)
 """

@@ -63,7 +63,7 @@ class Trained:
     def _fit_towers(self):
         towers = new_towers(TOWERS, self.sequences, self.catalogue, self.shape)
         fit = TowerFit(towers, self.sequences, self.catalogue, TOWERS)
-        fit.fit(self.window[0], TOWERS.epochs, TOWERS.learning_rate, lambda _: None)
+        fit.fit(self.window[0], TOWERS.epochs, lambda _: None)
         self.vectors = item_vectors(towers, self.catalogue)
         queries = query_vectors(towers, self.sequences, *self.window)
         path = self.folder / "candidates.parquet"

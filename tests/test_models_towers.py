@@ -92,7 +92,7 @@ class Told:
 def test_the_epoch_that_the_judge_finds_best_is_kept(market):
     model, judge = market.towers(), Told(0.2, 0.4, 0.3)
     fit = TowerFit(model, market.sequences, market.catalogue, CONFIG)
-    history = fit.fit(market.windows["validation_start"], 5, CONFIG.learning_rate, lambda _: None, judge)
+    history = fit.fit(market.windows["validation_start"], 5, lambda _: None, judge)
     assert [epoch.get("ndcg@10") for epoch in history] == [None, None, 0.2, 0.4, 0.3]  # the second half
     kept, last = arrays(model), judge.seen[2]
     [lean] = [name for name in kept if name.endswith("/lean")]

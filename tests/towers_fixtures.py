@@ -37,9 +37,7 @@ class Market:
         return new_towers(config, self.sequences, self.catalogue, self.shape)
 
     def fit(self, model, end, epochs, config=CONFIG):
-        return TowerFit(model, self.sequences, self.catalogue, config).fit(
-            end, epochs, config.learning_rate, lambda _: None
-        )
+        return TowerFit(model, self.sequences, self.catalogue, config).fit(end, epochs, lambda _: None)
 
 
 def arrays(model):

@@ -56,7 +56,7 @@ class Fitted:
         examples = draw_examples(self._features, start, end, settings.seed)
         parts = self._features, examples, self._catalogue, self._sequences, settings.seed
         if window == "validation":
-            self._fit.fit(start, settings.epochs, settings.learning_rate, print, RetrievalJudge(*parts))
+            self._fit.fit(start, settings.epochs, print, RetrievalJudge(*parts))
         else:
             self._fit.refresh(start, settings.epochs, print)
         return RetrievalJudge(*parts, MOMENTS).score(self._model)

@@ -98,7 +98,7 @@ class BuildFeatures(Section):
 class TrainTwoTower(Section):
     """`id_dropout` and `user_dropout` hide item and user ids in training, so that content and history learn to do
     without; an item without events leans to what everybody takes, by `new_item_lean`; `refresh_epochs` passes
-    (`auto`: a quarter of the first fit's) at `refresh_rate` × `learning_rate` take fitted towers through a new window.
+    (`auto`: a quarter of the first fit's) take fitted towers through a new window.
 
     A batch holds `batch_rows` of the longest histories, or more of shorter ones. Each target is compared with
     `negatives` uniform draws and the batch's other targets, or with all items where these are few. `logq_strength` is
@@ -121,7 +121,6 @@ class TrainTwoTower(Section):
     negatives: int = Field(default=2048, ge=1)
     logq_strength: float = Field(default=1.0, ge=0, le=1)
     learning_rate: float = Field(default=4e-3, gt=0)
-    refresh_rate: float = Field(default=0.5, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     seed: int = 17
 

@@ -102,7 +102,6 @@ class TowerFit:
         self,
         end: int,
         epochs: int | Literal["auto"],
-        rate: float,
         report: Callable[[str], None],
         judge: RetrievalJudge | None = None,
         share: float = 1.0,
@@ -112,7 +111,6 @@ class TowerFit:
         Args:
             end: UTC epoch milliseconds.
             epochs: passes over the rows; `auto` for those of `epochs_for`.
-            rate: the highest learning rate.
             report: takes a line of progress.
             judge: the epoch that it finds best is kept, of the second half of them; None keeps the last.
             share: of those passes, at least one, are made.
@@ -135,7 +133,7 @@ class TowerFit:
         passes = max(1, round(share * whole))
         self._fits += 1
         history, best = self._resume(report)
-        schedule = itertools.islice(_schedule(rate, passes * steps), len(history) * steps, None)
+        schedule = itertools.islice(_schedule(self.config.learning_rate, passes * steps), len(history) * steps, None)
         for epoch in range(len(history) + 1, passes + 1):
             began = time.monotonic()
             seed = self.config.seed + 1000 * self._fits + epoch
@@ -156,17 +154,16 @@ class TowerFit:
         return history
 
     def refresh(self, end: int, epochs: int | Literal["auto"], report: Callable[[str], None]) -> list[dict[str, float]]:
-        """Takes fitted towers through the targets up to a later `end`, by the config's `refresh_epochs` and rate.
+        """Takes fitted towers through the targets up to a later `end`, in the config's `refresh_epochs`.
 
         Args:
             end: UTC epoch milliseconds.
             epochs: passes of the first fit, or `auto`.
             report: takes a line of progress.
         """
-        rate, passes = self.config.learning_rate * self.config.refresh_rate, self.config.refresh_epochs
-        if passes == "auto":
-            return self.fit(end, epochs, rate, report, share=REFRESH)
-        return self.fit(end, passes, rate, report)
+        if self.config.refresh_epochs == "auto":
+            return self.fit(end, epochs, report, share=REFRESH)
+        return self.fit(end, self.config.refresh_epochs, report)
 
     def _epoch(self, batches: tf.data.Dataset, schedule: Iterator[float], epoch: int) -> float:
         """One pass; its mean loss."""

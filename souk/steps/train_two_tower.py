@@ -83,7 +83,7 @@ def train_two_tower(
     else:
         judged = examples.take(measuring(examples["user_id"].to_numpy())[0]) if window == "trial" else examples
         judge = RetrievalJudge(features, judged, catalogue, sequences, settings.seed)
-        history = fit.fit(boundary, epochs or settings.epochs, settings.learning_rate, report, judge)
+        history = fit.fit(boundary, epochs or settings.epochs, report, judge)
     out = Path(towers)
     out.mkdir(parents=True, exist_ok=True)
     report("retrieving candidates for the ranker")
