@@ -66,7 +66,7 @@ def test_activity_is_told_by_the_events_before_the_query(read):
     queries = rolling_queries(window, catalogue, spec, most=20)  # 3, 6 and 0 events
     found = measured(queries, catalogue, spec, Fixed(catalogue, {}))
     activity = {name: part["queries"] for name, part in found.items() if part["family"] == "user activity"}
-    assert activity == {"events so far: 0": 1, "events so far: 1 to 5": 1, "events so far: 6 to 20": 1}
+    assert activity == {"events so far: 0": 1, "events so far: 3": 1, "events so far: 6 to 20": 1}
 
 
 def test_popularity_tenths_hold_the_same_number_of_available_items(read):

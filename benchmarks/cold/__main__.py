@@ -5,8 +5,7 @@
 CONFIG is a dataset config, TABLES the folder of its `ingest`, FOLDER keeps the split and its features between calls. A
 tenth of the items that have events is taken out of the tables with all their events; the towers are fitted on the rest
 with the default settings and the given values of `train_two_tower`; the items then get vectors through the item tower,
-as `souk items upsert` does it. A second table is of new users, by how many events they had. `--no-content` takes the
-items' content away, to see what it costs those that are known.
+as `souk items upsert` does it. `--no-content` takes the items' content away, to see what it costs those that are known.
 The test window is looked at with `--test` only: choices are made without it.
 """
 
@@ -26,7 +25,6 @@ from benchmarks.__main__ import table
 from benchmarks.cold.content_knn import ContentKnn, Settings, words
 from benchmarks.cold.fitted import Fitted
 from benchmarks.cold.held_out import ColdQuery, bounds, build, cold_queries, hold_out
-from benchmarks.cold.new_users import new_users
 from souk.config import TrainTwoTower, load_config
 from souk.evaluation.queries import WindowName
 from souk.metrics import mean_by_user, query_metric, target_ranks
@@ -55,7 +53,7 @@ def main() -> None:
     print(json.dumps(values | {"content": not given.no_content}))
     for window in ("validation", "test") if given.test else ("validation",):
         warm = fitted.fit(window)
-        print(f"{window}: NDCG@10 of known items {warm:.4f}\n{table(new_users(given.folder, fitted, window))}")
+        print(f"{window}: NDCG@10 of known items {warm:.4f}")
         print(table(new_items(given.folder, fitted, window)), flush=True)
 
 

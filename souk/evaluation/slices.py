@@ -16,7 +16,7 @@ from souk.metrics import Ints
 from souk.schema import Kind
 from souk.spec import FeatureSpec
 
-ACTIVITY = ((0, 0), (1, 5), (6, 20), (21, 100), (101, None))  # events before the query
+ACTIVITY = (*((n, n) for n in range(6)), (6, 20), (21, 100), (101, None))  # events before the query
 VALUES = 12  # of a declared column; the rest are one slice
 Side = Literal["user", "item"]
 KNOWN, FAMILIARITY = "known or new", "new to the user"  # families
