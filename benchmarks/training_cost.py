@@ -2,7 +2,8 @@
 
     python -m benchmarks.training_cost FEATURES [--items 10000,1000000] [--peers .venv-quality/bin/python]
 
-FEATURES is a folder of `build_features`. Both parts take turns, so that what else the machine does falls on all alike.
+FEATURES is a folder of `build_features`. Both parts take turns, so that what else the machine does falls on all alike;
+seconds of processor, of all threads, are told beside those of the clock, which a busy machine makes longer.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from souk.spec import Entity, FeatureSpec, read_spec
 ID_FEATURES = ("item_id", "token_item_id")
 WARM_STEPS, STEPS, ROUNDS = 5, 20, 3
 MOST_TARGETS = 300_000  # of a turn beside the peer
+Rates = tuple[float, float]  # targets a second of the clock, and a second of processor
 
 
 class Inputs:
@@ -93,8 +95,8 @@ def steps(inputs: Inputs, sizes: list[int]) -> dict[int, float]:
     return {items: statistics.median(row[place] for row in taken) for place, items in enumerate(sizes)}
 
 
-def own_rates(inputs: Inputs) -> Iterator[float]:
-    """Targets a second of the towers with the default settings, a turn each time it is asked."""
+def own_rates(inputs: Inputs) -> Iterator[Rates]:
+    """Rates of the towers with the default settings, a turn each time it is asked."""
     config, end = TrainTwoTower(), inputs.windows.validation_start
     shape = TowerShape(inputs.transformed, inputs.spec.history_length)
     fit = TowerFit(
@@ -104,24 +106,23 @@ def own_rates(inputs: Inputs) -> Iterator[float]:
     fit._known.assign([i for i, item in enumerate(inputs.catalogue.ids) if item in trained.items])
     fit._frequency.assign(trained.frequency / trained.frequency.sum())
     for turn in itertools.count():
-        seen, began = 0, 0.0
+        seen, began, used = 0, 0.0, 0.0
         for number, batch in enumerate(inputs.sequences.batches(config.batch_rows, 0, end, turn)):
             if number == WARM_STEPS:
-                began, seen = time.perf_counter(), 0
+                began, used, seen = time.perf_counter(), time.process_time(), 0
             float(fit._step(batch))
             seen += int(tf.reduce_sum(tf.cast(batch["counts"], tf.int64)))
             if number >= WARM_STEPS and seen >= MOST_TARGETS:
                 break
-        yield seen / (time.perf_counter() - began)
+        yield seen / (time.perf_counter() - began), seen / (time.process_time() - used)
 
 
-def peer_rates(python: Path, dataset: Path, length: int, dim: int) -> dict[str, float]:
-    """Targets a second of RecTools' SASRec at the same length and width, full and sampled softmax."""
+def peer_rates(python: Path, dataset: Path, length: int, dim: int) -> dict[str, Rates]:
+    """Rates of RecTools' SASRec at the same length and width, full and sampled softmax."""
     words = ["-m", "benchmarks.quality.sasrec_cost", str(dataset), "--length", str(length), "--factors", str(dim)]
     found = subprocess.run([python, *words], check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    return {
-        name: float(rate) for name, rate in (line.split("\t") for line in found.stdout.splitlines() if "\t" in line)
-    }
+    lines = [line.split("\t") for line in found.stdout.splitlines() if "\t" in line]
+    return {name: (float(clock), float(processor)) for name, clock, processor in lines}
 
 
 def main() -> None:
@@ -132,20 +133,21 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="the peers' Python, .venv-quality/bin/python")
     given = parser.parse_args()
     inputs = Inputs(given.features)
-    found = steps(inputs, [int(size) for size in given.items.split(",")])
-    least = min(found.values())
-    for items, seconds in found.items():
+    cost = steps(inputs, [int(size) for size in given.items.split(",")])
+    least = min(cost.values())
+    for items, seconds in cost.items():
         print(
             f"a step over {items:,} items: {1000 * seconds:.1f} ms, {seconds / least:.2f} times the fastest", flush=True
         )
     mine = own_rates(inputs)
     for _ in range(ROUNDS if given.peers else 1):
-        rate = next(mine)
-        print(f"souk: {rate:,.0f} targets a second", flush=True)
+        clock, processor = next(mine)
+        print(f"souk: {clock:,.0f} targets a second, {processor:,.0f} a second of processor", flush=True)
         if given.peers:
-            rates = peer_rates(given.peers, given.features.parent, inputs.spec.history_length, TrainTwoTower().dim)
-            for name, theirs in rates.items():
-                print(f"{name}: {theirs:,.0f} targets a second; souk is {rate / theirs:.2f} times as fast", flush=True)
+            found = peer_rates(given.peers, given.features.parent, inputs.spec.history_length, TrainTwoTower().dim)
+            for name, (theirs, used) in found.items():
+                times = f"souk is {clock / theirs:.2f} and {processor / used:.2f} times as fast"
+                print(f"{name}: {theirs:,.0f} and {used:,.0f}; {times}", flush=True)
 
 
 if __name__ == "__main__":
