@@ -10,8 +10,10 @@ import pytest
 
 from souk.config import Evaluate, parse_config
 from souk.errors import SoukError
-from souk.evaluation.gate import Champion, compare_identity, judge
+from souk.evaluation.gate import Champion, compare_identity, judge, without_damaged
 from souk.evaluation.guardrails import RULES
+from souk.steps.evaluate import evaluate, read_champion
+from souk.workspace import Workspace
 from tests.gate_fixtures import ITEMS, NEW, Made, gate_setting, measured, town
 from tests.marketplace import CONFIG
 
@@ -261,3 +263,26 @@ def test_not_comparable_says_what_to_do():
     verdict = compare_identity(champion(trained_until=101), "bb", "same", dataset="shop", test_start=100)
     assert verdict is not None
     assert "split.test" in verdict.rules[0].detail
+
+
+def test_a_champion_that_is_not_there_is_an_error_unless_it_is_served(tmp_path):
+    place = Workspace(tmp_path)
+    (place.releases / "films-1").mkdir(parents=True)
+    (place.releases / "films-1" / "release.json").touch()
+    settings = json.dumps({"rerank": {}, "evaluate": {}, "deploy": {}})
+    with pytest.raises(SoukError, match="Did you mean 'films-1'"):
+        evaluate(settings, "films-2", str(tmp_path), *["none"] * 9)
+    place.current.symlink_to("films-2")  # somebody deleted what is served
+    assert (read_champion("films-2", place).whole, read_champion("", place).name) == (False, "")
+    with pytest.raises(FileNotFoundError, match=r"index\.json"):
+        evaluate(settings, "films-2", str(tmp_path), *["none"] * 9)
+
+
+def test_a_verdict_without_the_damaged_champion_says_so(setting):
+    metrics, per_user = measured(setting, Made(setting.catalogue, "slate", better))
+    alone = judge(metrics, per_user, "", SETTINGS)
+    assert without_damaged(alone, champion()) == alone
+    told = without_damaged(alone, champion(whole=False))
+    assert (told.outcome, told.champion) == ("promote", "old")
+    assert told.reason.endswith("old is served, but it is damaged and was not compared with")
+    assert not any("nothing is served" in rule.detail for rule in told.rules)

@@ -111,8 +111,9 @@ def test_a_damaged_release_is_made_again_and_not_compared_with(shop):
         assert refreshed(*shop.arguments("bad", champion))
         arguments, out = shop.arguments("good", champion)
         verdict, _ = evaluate(*[str(argument).replace(str(out), f"{out}-again") for argument in arguments])
-        rules = json.loads((Path(f"{out}-again") / "evaluation" / "verdict.json").read_text())["rules"]
-        assert (verdict, rules[0]["name"]) == ("promote", "beats_popularity")
+        told = json.loads((Path(f"{out}-again") / "evaluation" / "verdict.json").read_text())
+        assert (verdict, told["rules"][0]["name"], told["champion"]) == ("promote", "beats_popularity", champion)
+        assert f"{champion} is served, but it is damaged" in (Path(f"{out}-again") / "report.html").read_text()
     finally:
         file.write_bytes(text)
 

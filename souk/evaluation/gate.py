@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,15 @@ def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, con
     rule = beats(per_user, CHAMPION if champion else POPULARITY, config, config.margin if champion else 0.0)
     rules = (rule, *guardrails(metrics, config))
     return Verdict("promote" if all(each.passed for each in rules) else "reject", champion, rules)
+
+
+def without_damaged(verdict: Verdict, champion: Champion) -> Verdict:
+    """The verdict of a comparison with popularity alone, where a damaged champion is served: it says so."""
+    if champion.whole:
+        return verdict
+    first, *others = verdict.rules
+    why = f"{champion.name} is served, but it is damaged and was not compared with"
+    return Verdict(verdict.outcome, champion.name, (replace(first, detail=f"{first.detail}. {why}"), *others))
 
 
 def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -> Rule:

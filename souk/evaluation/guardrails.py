@@ -16,7 +16,7 @@ from souk.metrics import Interval
 
 LEAST_EXAMPLES, LEAST_POSITIVES = 1000, 200  # of a head: with fewer, the error of a right one is not small
 LEAST_CALLS = 5  # of the models: with fewer, one pause decides
-NO_CHAMPION = "nothing is served yet"
+NO_CHAMPION = "no champion was compared with"
 Metrics = Mapping[str, Any]
 
 

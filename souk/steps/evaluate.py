@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from souk.config import Deploy, Evaluate, parse_step_config
-from souk.errors import SoukError
-from souk.evaluation.gate import Champion, compare_identity, judge
+from souk.errors import SoukError, unknown
+from souk.evaluation.gate import Champion, compare_identity, judge, without_damaged
 from souk.evaluation.measure import FORMAT, main_metrics, measure
 from souk.evaluation.report import write_evaluation
 from souk.metrics import parse_metric
@@ -21,6 +21,7 @@ from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.manifest import verify
 from souk.release.naming import content_digests, read_weights, release_name
+from souk.release.pointer import release_names
 from souk.workspace import Workspace
 
 IDENTITY = "identity.json"  # in a twin's folder: its name, its data set, and a digest of what else it came of
@@ -67,18 +68,22 @@ def evaluate(
 
     Returns:
         `promote`, `reject`, `unchanged` or `not_comparable`, and the main metrics.
+
+    Raises:
+        SoukError: the workspace has no release of the champion's name.
     """
     sections = parse_step_config("evaluate", config)
     settings: Evaluate = sections.evaluate
     parse_metric(settings.primary)
+    place = Workspace(Path(workspace))
+    current = _named(champion, place)
     outputs = Outputs(Path(report_html), Path(summary_md), Path(evaluation))
     collection = json.loads((Path(index) / "index.json").read_text(encoding="utf-8"))["collection"]
     slates = (sections.deploy, sections.rerank)
     bundle = write_bundle(twin, features, towers, ranker, "test_start", collection, *slates)
     inputs = _digest_of_inputs(Path(tables), sections.deploy)
     name = _identify(bundle, Path(features), Path(towers), Path(ranker), inputs)
-    place = Workspace(Path(workspace))
-    served = read_champion(champion or place.current_release(), place)
+    served = read_champion(current, place)
     verdict = compare_identity(served, name, inputs, bundle.spec.dataset, bundle.settings.trained_until)
     before = _measured_before(place.releases / served.name / "evaluation")
     if verdict and verdict.outcome == "unchanged" and before:
@@ -88,13 +93,24 @@ def evaluate(
         metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
         metrics["training"] = {"two_tower": _record(towers, "history"), "ranker": _record(ranker, "history")}
         metrics["pareto"] = marked(_record(ranker, "pareto"), bundle.settings.objectives)
-        verdict = verdict or judge(metrics, per_user, compared.name, settings)
+        verdict = verdict or without_damaged(judge(metrics, per_user, compared.name, settings), served)
     report(f"{verdict.outcome}: {verdict.reason}")
     write_evaluation(outputs.evaluation, metrics, per_user, verdict)
     for file, target in (("report.html", outputs.report_html), ("summary.md", outputs.summary_md)):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(outputs.evaluation / file, target)
     return verdict.outcome, main_metrics(metrics)
+
+
+def _named(champion: str, place: Workspace) -> str:
+    """The champion's name; one that is not there would be no champion, and whatever beats popularity promoted.
+
+    The current release may be: whoever deleted it needs another one.
+    """
+    current = place.current_release()
+    if champion and champion != current and not (place.releases / champion).is_dir():
+        raise unknown(f"a champion in {place.releases}", champion, release_names(place))
+    return champion or current
 
 
 def read_champion(name: str, place: Workspace) -> Champion:
