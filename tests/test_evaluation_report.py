@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.measure import measure_models
+from souk.evaluation.measure import BASELINES, measure_models
+from souk.evaluation.plots import popularity_curve, recall_curves
 from souk.evaluation.report import page, summary, tone
 from souk.evaluation.verdict import Rule, Verdict
 from tests.evaluation_fixtures import FixedSlates, shop_setting
@@ -111,6 +112,14 @@ def test_the_verdict_comes_first(html):
     assert text.index("rejected (served: old)") < text.index("beside the baselines")
     assert "difference +0.0010 < margin" in html.replace("&lt;", "<")
     assert html.index("verdict reject") < html.index("<table>")
+
+
+def test_every_model_has_a_line_in_each_plot_of_them():
+    """The slate, a champion, the towers, and all that stands beside them where items come back."""
+    names = ["slate", "champion", "two_tower", *BASELINES]
+    curves = {"percent": [1.0], "models": {name: [0.5] for name in names}, "data": [0.4]}
+    for svg in (recall_curves({name: [0.5] for name in names}), popularity_curve(curves)):
+        assert all(f"<!-- {name} -->" in svg for name in names)
 
 
 def test_a_page_without_a_gate_says_so(metrics):

@@ -1,14 +1,23 @@
-"""What a good engineer would try first: popularity and item-kNN, frozen at the start of the test window."""
+"""What a good engineer would try first: popularity, item-kNN, sequential rules, and what the user took before.
+
+All are frozen at the start of the test window, and know a query's history up to it. None is tuned.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from souk.evaluation.queries import Catalogue, Query
 from souk.metrics import Floats, Ints, top
+from souk.sources.co_visitation import WINDOW, follow
+from souk.sources.rows import SparseRows
+from souk.spec import FeatureSpec
+
+TIE = 1e-6  # what popularity may add where other scores are equal
 
 
 class Scorer(Protocol):
@@ -72,7 +81,7 @@ class ItemKnn:
             similarity = together[others] / (np.sqrt(users[item] * users[others]) + shrinkage)
             best = top(similarity, kept)
             self._items[item, : len(best)], self._similarities[item, : len(best)] = others[best], similarity[best]
-        self._ties = (catalogue.popularity / max(1, catalogue.popularity.sum()) * 1e-6).astype(np.float32)
+        self._ties = _shares(catalogue, TIE)
         self._longest = longest
 
     def score(self, queries: Sequence[Query]) -> Floats:
@@ -83,6 +92,63 @@ class ItemKnn:
             near, weights = self._items[seen].ravel(), self._similarities[seen].ravel()
             scores[row] += np.bincount(near, weights=weights, minlength=scores.shape[1]).astype(np.float32)
         return scores
+
+
+class CoVisitation:
+    """Sequential rules: what others went on to after the last events of the history; popularity breaks ties.
+
+    They are those by which a release retrieves (`souk.sources.co_visitation`): a lead over them is what towers and
+    ranker are worth.
+
+    Args:
+        catalogue: the items.
+        rules: of the start of the test window, a row for each item.
+    """
+
+    name = "co_visitation"
+
+    def __init__(self, catalogue: Catalogue, rules: SparseRows) -> None:
+        self._position, self._rules, self._ties = catalogue.position, rules, _shares(catalogue, TIE)
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """See `Scorer`."""
+        scores = np.tile(self._ties, (len(queries), 1))
+        for row, query in enumerate(queries):
+            last = query.past[-WINDOW:]
+            times = np.array([event.timestamp for event in last], np.int64)
+            items = np.array([self._position.get(event.item_id, -1) for event in last], np.int64)
+            moment = np.cumsum(np.diff(times, prepend=times[:1]) != 0)
+            found, weights = follow(self._rules, items, moment[-1:] - moment, scores.shape[1])
+            scores[row, found] += weights
+        return scores
+
+
+class PersonalFrequency:
+    """How often the user engaged with each item; popularity orders those of the same count, and the rest."""
+
+    name = "personal_frequency"
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._ties = _shares(catalogue, 0.5)
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """See `Scorer`."""
+        scores = np.tile(self._ties, (len(queries), 1))
+        for row, query in enumerate(queries):
+            np.add.at(scores[row], query.history, np.float32(1.0))
+        return scores
+
+
+def baselines(catalogue: Catalogue, spec: FeatureSpec, features: Path) -> list[Scorer]:
+    """Those that the data has an answer for; `features` holds the rules."""
+    rules = SparseRows.load(features / CoVisitation.name / "test_start.npz", len(catalogue.ids))
+    again = [PersonalFrequency(catalogue)] if spec.repeat.rule != "never" else []
+    return [CoVisitation(catalogue, rules), *again, ItemKnn(catalogue), Popularity(catalogue)]
+
+
+def _shares(catalogue: Catalogue, most: float) -> Floats:
+    """`[items]` float32: the popularity, the greatest being `most` at most."""
+    return (catalogue.popularity / max(1, catalogue.popularity.sum()) * most).astype(np.float32)
 
 
 def _last_distinct(history: Ints, longest: int) -> Ints:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from souk.config import Evaluate
 from souk.errors import SoukError
 from souk.evaluation import business
-from souk.evaluation.baselines import ItemKnn, Popularity, Scorer
+from souk.evaluation.baselines import CoVisitation, ItemKnn, PersonalFrequency, Scorer, baselines
 from souk.evaluation.content import Content
 from souk.evaluation.cost import Cost
 from souk.evaluation.examples import example_users
@@ -42,7 +42,7 @@ from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
 FORMAT = 4  # of `metrics.json`
-BASELINES = ("item_knn", POPULARITY)
+BASELINES = (CoVisitation.name, PersonalFrequency.name, ItemKnn.name, POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 
@@ -109,7 +109,7 @@ def measure(
     if champion.twin:
         other = Towers(CHAMPION, Bundle.load(champion.twin), catalogue, spec).load()
         slates.append(Slates(CHAMPION, other).load())
-    metrics, per_user = measure_models(setting, slates, [towers, ItemKnn(catalogue), Popularity(catalogue)])
+    metrics, per_user = measure_models(setting, slates, [towers, *baselines(catalogue, spec, features)])
     return metrics | {"champion": champion.name}, per_user
 
 
@@ -121,7 +121,7 @@ def measure_models(
     Args:
         setting: the data.
         slates: CHALLENGER and, where there is one, CHAMPION; asked nothing before.
-        others: the models beside them, BASELINES among them.
+        others: the models beside them, some of BASELINES among them.
     """
     scorers = [*slates, *others]
     rolling, per_user = _rolling(setting, scorers, slates)
@@ -167,7 +167,9 @@ def _rolling(
     events = business.window_events(setting.tables, setting.window)
     return found | {
         "differences": differences(per_user, CHALLENGER, samples),
-        "best_baseline": max(BASELINES, key=lambda name: found["models"][name][primary]["mean"]),
+        "best_baseline": max(
+            own.keys() & {*BASELINES}, key=lambda name: (found["models"][name][primary]["mean"], name)
+        ),
         "recall_curve": recall_curves(rankings, users),
         "popularity_curve": popularity_curve(rankings, queries, users, setting.catalogue),
         "slices": sliced,
