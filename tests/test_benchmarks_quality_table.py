@@ -81,6 +81,10 @@ def test_the_best_peer_is_the_one_best_on_validation_and_the_difference_is_paire
     assert found["models"]["lucky"]["ndcg@10"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     text = markdown({"all": found}, tuned)
     assert "| lucky | 1.0000 [1.0000, 1.0000] |" in text
+    behind = found["less"]["lucky"]["ndcg@10"]  # 0 or 1 by user
+    assert (behind["mean"], found["less"].keys()) == (-0.5, {"chosen", "lucky"})
+    assert f"| -0.5000 [{behind['low']:+.4f}, {behind['high']:+.4f}] | 0.2000 | 1 |" in text
+    assert {line.count(" | ") for line in text.splitlines() if line.startswith("| ")} == {8}
     assert "chosen (best peer)" in text and "rate 2" in text
     assert verdicts(found)[0].startswith("slate - chosen (100 users): ndcg@10 +0.1845 [+0.1")
 
@@ -89,6 +93,12 @@ def test_models_that_were_asked_other_queries_are_not_compared():
     ranks = {"slate": {"all": frame_of([[1], [2]])}, "peer": {"all": frame_of([[1]])}}
     with pytest.raises(SoukError, match="the same queries"):
         compare(ranks, [tuned_of("peer", 0.1)])
+
+
+def test_without_a_peer_of_the_whole_catalogue_there_is_nothing_to_compare_with():
+    ranks = {"slate": {"all": frame_of([[1]])}, "lambdamart": {"all": frame_of([[1]])}}
+    with pytest.raises(SoukError, match=r"a peer that ranks the whole catalogue.*Received: lambdamart"):
+        compare(ranks, [tuned_of("lambdamart", 0.1, ranker=True)])
 
 
 def test_the_ranker_s_peer_is_compared_where_it_was_given_candidates():

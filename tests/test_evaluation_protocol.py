@@ -261,11 +261,12 @@ def test_rules_vote_by_how_many_moments_ago_their_item_was(read):
 
 def test_what_was_taken_most_often_comes_first_and_then_what_is_popular(read):
     spec = spec_of("always")
-    again = [("ann", item, "click", START - 2 * DAY + n) for n, item in enumerate("daa")]
-    window, catalogue = read(spec, [*EVENTS, *again])
+    more = [("ann", item, "click", START - 2 * DAY + n) for n, item in enumerate("daa")]
+    more += [("bob", "c", "click", START - DAY + n) for n in range(9)]  # what others take does not outweigh it
+    window, catalogue = read(spec, [*EVENTS, *more])
     first, *_, cold = PersonalFrequency(catalogue).score(rolling_queries(window, catalogue, spec, most=20))
     assert [catalogue.ids[i] for i in np.argsort(-first, kind="stable")[:4]] == ["a", "b", "d", "c"]
-    assert [catalogue.ids[i] for i in np.argsort(-cold, kind="stable")[:2]] == ["a", "b"]
+    assert [catalogue.ids[i] for i in np.argsort(-cold, kind="stable")[:3]] == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize(("repeat", "frequency"), [("always", True), ("never", False)])

@@ -22,6 +22,9 @@ Ranks = Mapping[str, Mapping[str, pd.DataFrame]]
 def best_peer(tuned: Sequence[Mapping[str, Any]], view: str) -> str:
     """The peer whose best trial is first by the primary metric on VALIDATION, never on the test window."""
     entered = [peer for peer in tuned if view in peer["best"] and not peer.get("ranker")]
+    if not entered:
+        received = ", ".join(peer["name"] for peer in tuned) or "none"
+        raise SoukError(f"a peer that ranks the whole catalogue ({TITLES[view]})", received, "Run `peers` with one.")
     return str(max(entered, key=lambda peer: peer["best"][view]["values"][view][METRICS[0]])["name"])
 
 
@@ -33,9 +36,9 @@ def compare(ranks: Ranks, tuned: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         tuned: of each peer, `Tuned.to_json`.
 
     Returns:
-        Per view `best_peer`, `queries`, `users`, `models` (model to metric to mean, low, high), and `ahead` (of Souk's
-        models: the difference to the best peer, by metric). Where the ranker's peer was run, `ranker` has the same on
-        the queries whose candidates it was given.
+        Per view `best_peer`, `queries`, `users`, `models` (model to metric to mean, low, high), `ahead` (of Souk's
+        models: the difference to the best peer, by metric) and `less` (of all others: the slate's less theirs). Where
+        the ranker's peer was run, `ranker` has the same on the queries whose candidates it was given.
 
     Raises:
         SoukError: models were asked different queries.
@@ -55,16 +58,19 @@ def compare(ranks: Ranks, tuned: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _compared(frames: Mapping[str, pd.DataFrame], best: str) -> dict[str, Any]:
-    """Metrics of all models, and Souk's less those of `best`."""
+    """Metrics of all models, Souk's less those of `best`, and the slate's less those of each other."""
     _same_queries(frames)
     users = {model: by_user(frame) for model, frame in frames.items()}
     ahead = {model: users[model] - users[best] for model in SOUK if model in users and best in users}
+    slate = users.get(SOUK[0])
+    less = {model: slate - own for model, own in users.items() if slate is not None and model != SOUK[0]}
     return {
         "best_peer": best,
         "queries": len(next(iter(frames.values()))),
         "users": len(next(iter(users.values()))),
         "models": {model: _intervals(table) for model, table in users.items()},
         "ahead": {model: _intervals(difference) for model, difference in ahead.items()},
+        "less": {model: _intervals(difference) for model, difference in less.items()},
     }
 
 
@@ -97,11 +103,14 @@ def table(found: Mapping[str, Any], tuned: Sequence[Mapping[str, Any]], view: st
     known = {peer["name"]: peer for peer in tuned}
     models = found[view]["models"]
     order = sorted(models, key=lambda model: -models[model][METRICS[0]]["mean"])
-    rows = [["model", *(f"{name} [95%]" for name in METRICS), "validation", "trials", "tuning s", "setting"]]
+    less = found[view]["less"]
+    titles = (f"{name} [95%]" for name in METRICS)
+    rows = [["model", *titles, f"slate less it, {METRICS[0]}", "validation", "trials", "tuning s", "setting"]]
     for model in order:
         peer = known.get(model)
         trial = peer["best"].get(view) if peer else None
         cells = [_text(models[model][name]) for name in METRICS]
+        cells.append(_signed(less[model][METRICS[0]]) if model in less else "")
         if peer and trial:
             fits = len({str(t["settings"]) for t in peer["trials"]})
             chosen = ", ".join(f"{name} {value}" for name, value in trial["settings"].items())
