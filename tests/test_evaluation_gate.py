@@ -189,6 +189,7 @@ def test_parity_is_asked_of_the_columns_of_the_config(judged, column, passed):
     if column == "town":
         assert (rule.numbers["highest"], rule.numbers["lowest"]) == ("user town: north", "user town: south")
         assert 0.3 < rule.numbers["low"] < rule.numbers["gap"] < 1.5
+        assert rule.numbers["gap"] - rule.numbers["low"] == pytest.approx(rule.numbers["high"] - rule.numbers["gap"])
 
 
 @pytest.mark.parametrize(("chance", "outcome"), [(0.4, "promote"), (0.0, "reject")])

@@ -109,8 +109,14 @@ def test_the_ranker_is_seen_on_its_candidates(tmp_path):
 
 def test_nothing_observed_is_told_as_nothing():
     told = Observed().measure({}, samples=100)
-    assert told["heads"]["engaged"]["examples"] == 0
-    assert told["ndcg@10"]["engaged"]["queries"] == 0
+    assert told["heads"]["engaged"] == {"examples": 0, "positives": 0}
+    assert told["ndcg@10"]["engaged"] == {"queries": 0, "users": 0}
+
+
+def test_one_known_label_has_no_auc(tmp_path):
+    queries, observed = observed_of(tmp_path)
+    head = observed.measure({"satisfied": {queries[0].target_events[0]: 1}}, samples=100)["heads"]["satisfied"]
+    assert head.keys() == {"examples", "positives", "log_loss", "calibration_error"}
 
 
 WINDOW = Window(START, START + 9 * DAY, {}, {})
@@ -197,6 +203,7 @@ def test_a_setting_without_prices_or_content_is_measured(tmp_path):
     setting = Setting.read(Evaluate(bootstrap=100), spec, tables, features)
     slates = [FixedSlates(setting.catalogue, ["a"], {"a": 0.5})]
     metrics, _ = measure_models(setting, slates, [ItemKnn(setting.catalogue), Popularity(setting.catalogue)])
+    assert json.dumps(metrics, allow_nan=False)  # no label of the window is known yet
     rolling = metrics["protocols"]["rolling"]
     assert rolling["business"] == {"window": {}, "models": {}}
     assert rolling["overlap@10"] is None

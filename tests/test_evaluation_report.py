@@ -8,6 +8,7 @@ import pytest
 
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.measure import BASELINES, measure_models
+from souk.evaluation.observed import Observed
 from souk.evaluation.plots import popularity_curve, recall_curves
 from souk.evaluation.report import page, summary, tone
 from souk.evaluation.verdict import Rule, Verdict
@@ -134,11 +135,42 @@ def test_what_changed_against_the_champion(html, setting):
     assert "What changed against the champion" not in alone
 
 
-def test_parts_that_got_worse_are_named(setting):
+@pytest.mark.parametrize(
+    ("users", "told"),
+    [
+        (50, "Behind the champion in 1 of 1 slices of at least 50 users: user town: north (-0.2000"),
+        (49, "In none of 0 slices of at least 50 users behind the champion beyond chance"),
+    ],
+)
+def test_parts_that_got_worse_are_named_where_users_are_enough_to_tell(setting, users, told):
     found = measured(setting, ["i03", "i05"])
-    slices = found["protocols"]["rolling"]["slices"]
-    slices["user town: north"]["differences"]["champion"] = {"mean": -0.2, "low": -0.3, "high": -0.1}
-    assert "Behind the champion beyond chance in: user town: north (-0.2000" in words(page(found, VERDICT))
+    north = found["protocols"]["rolling"]["slices"]["user town: north"]
+    north["differences"]["champion"] = {"mean": -0.2, "low": -0.3, "high": -0.1}
+    north["users"] = users
+    assert told in words(page(found, VERDICT))
+
+
+def test_what_no_label_tells_is_a_dash(metrics):
+    assert "nan" not in words(page(metrics, VERDICT))
+    bare = metrics | {"ranker": {"slate": Observed().measure({}, samples=100)}}
+    assert "slate engaged 0 0 – – – – – –" in words(page(bare, VERDICT))
+
+
+def test_the_gap_of_segments_has_an_interval(metrics):
+    gap = {"highest": "user town: north", "lowest": "user town: south", "gap": 0.5, "low": 0.2, "high": 0.8}
+    rolling = metrics["protocols"]["rolling"]
+
+    def told(**bounds):
+        return words(
+            page(
+                metrics
+                | {"protocols": metrics["protocols"] | {"rolling": rolling | {"parity": {"town": gap | bounds}}}},
+                None,
+            )
+        )
+
+    assert "user town: north less user town: south is 50% of the mean (95%, all pairs together: 20% to 80%)." in told()
+    assert "-10% to 110%); no pair differs beyond chance." in told(low=-0.1, high=1.1)
 
 
 def test_examples_and_slices_are_told(html):

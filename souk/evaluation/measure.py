@@ -41,7 +41,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 4  # of `metrics.json`
+FORMAT = 5  # of `metrics.json`
 BASELINES = (CoVisitation.name, PersonalFrequency.name, ItemKnn.name, POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 

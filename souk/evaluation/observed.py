@@ -83,16 +83,19 @@ class Observed:
         return {head: reliability(*pair) for head, pair in self._pairs(labels).items()}
 
     def measure(self, labels: Mapping[str, Mapping[str, int]], samples: int) -> dict[str, Any]:
-        """How well each head tells and counts, and how well the order of the ranker beside that of the retrievers."""
+        """How well each head tells and counts, and how well the order of the ranker beside that of the retrievers.
+
+        A figure that the examples do not support is left out: NaN is no JSON.
+        """
         heads = {}
         for head, (predicted, observed) in self._pairs(labels).items():
-            heads[head] = {
-                "examples": len(predicted),
-                "positives": int(observed.sum()),
+            figures = {
                 "auc": auc(predicted, observed),
                 "log_loss": log_loss(predicted, observed),
                 "calibration_error": calibration_error(reliability(predicted, observed)),
             }
+            counts = {"examples": len(predicted), "positives": int(observed.sum())}
+            heads[head] = counts | {name: value for name, value in figures.items() if np.isfinite(value)}
         marks = {ENGAGED: None, **{head: labels.get(head, {}) for head in self.given}}
         return {"heads": heads, f"ndcg@{TOP}": {head: self._ndcg(mark, samples) for head, mark in marks.items()}}
 
@@ -110,13 +113,16 @@ class Observed:
     def _ndcg(self, labels: Mapping[str, int] | None, samples: int) -> dict[str, Any]:
         """NDCG of the candidates where the targets count that `labels` marks (all where None), by user.
 
-        Only queries that have such a target among their candidates: what retrieval misses is not the ranker's.
+        Only queries that have such a target among their candidates: what retrieval misses is not the ranker's. Without
+        any, there is their number alone.
         """
         rows: list[tuple[int, np.ndarray]] = []
         for query, (events, found) in enumerate(zip(self.targets, self.found, strict=True)):
             wanted = found if labels is None else found & np.array([labels.get(e, 0) == 1 for e in events], bool)
             if wanted.any():
                 rows.append((query, wanted))
+        if not rows:
+            return {"queries": 0, "users": 0}
         place: dict[str, int] = {}
         users = np.array([place.setdefault(self.users[q], len(place)) for q, _ in rows], np.int64)
         orders: Mapping[str, Sequence[Floats]] = {"ranker": self.ranked, "retrieval": self.retrieved}

@@ -96,10 +96,11 @@ Coverage {{ "%+.1f"|format(100 * (own["coverage@10"] - rolling.models[served]["c
 {% for name, title in [("top1_share@10", "Places of the most popular 1%"), ("novelty@10", "Novelty, bits"),
 ("diversity@10", "Diversity")] if name in change %}{{ title }}: {{ change[name]|signed }}. {% endfor %}</p>
 {% if behind %}
-<p class="worse">Behind the champion beyond chance in: {% for name, part in behind %}{{ name }}
-({{ part.differences[served]|signed }}){{ "" if loop.last else "; " }}{% endfor %}.</p>
+<p class="worse">Behind the champion in {{ behind|length }} of {{ large }} slices of at least {{ least_users }} users:
+{% for name, part in behind %}{{ name }} ({{ part.differences[served]|signed }}){{ "" if loop.last else "; " }}{%
+endfor %}. Each interval is for its slice alone: of equal models, one slice in forty looks behind.</p>
 {% else %}
-<p>In no slice behind the champion beyond chance.</p>
+<p>In none of {{ large }} slices of at least {{ least_users }} users behind the champion beyond chance.</p>
 {% endif %}
 {% endif %}
 <h2>Where positives are lost</h2>
@@ -154,11 +155,16 @@ RANKER = """
 {% for head, values in found.heads.items() %}
 {% set order = found["ndcg@10"][head] %}
 <tr><td>{{ model }}</td><td class="words">{{ head }}</td><td>{{ values.examples }}</td><td>{{ values.positives }}</td>
-<td>{{ "%.4f"|format(values.auc) }}</td><td>{{ "%.4f"|format(values.log_loss) }}</td>
-<td>{{ "%.4f"|format(values.calibration_error) }}</td>
+{% for figure in [values.auc, values.log_loss, values.calibration_error] %}
+<td>{{ "%.4f"|format(figure) if figure is defined else "–" }}</td>
+{% endfor %}
+{% if order.queries %}
 <td>{{ "%.4f"|format(order.ranker.mean) }}</td><td>{{ "%.4f"|format(order.retrieval.mean) }}</td>
 <td class="{{ order.difference|tone }}">{{ "%+.4f"|format(order.difference.mean) }}
 <br><small>{{ order.difference|interval }}</small></td></tr>
+{% else %}
+<td>–</td><td>–</td><td>–</td></tr>
+{% endif %}
 {% endfor %}
 {% endfor %}
 </table>
@@ -198,9 +204,9 @@ SLICES = """
 either side; grey: fewer users.{% if "new to the user" in rolling.slices %} What is new to the user is ranked among the
 items that this user never engaged with before.{% endif %}</p>
 {% for column, gap in rolling.parity.items() %}
-<p>Parity, {{ column }}: {{ gap.highest }} and {{ gap.lowest }} are {{ "%.0f"|format(100 * gap.gap) }}% of the mean
-apart; {% if gap.low > 0 %}at least {{ "%.0f"|format(100 * gap.low) }}%, all pairs together{% else %}no pair differs
-beyond chance{% endif %}.</p>
+<p>Parity, {{ column }}: {{ gap.highest }} less {{ gap.lowest }} is {{ "%.0f"|format(100 * gap.gap) }}% of the mean
+(95%, all pairs together: {{ "%.0f"|format(100 * gap.low) }}% to {{ "%.0f"|format(100 * gap.high) }}%){{
+"" if gap.low > 0 else "; no pair differs beyond chance" }}.</p>
 {% endfor %}
 {% set marked = rolling.worst_slices.values()|selectattr("name", "defined")|map(attribute="name")|list %}
 <table>

@@ -112,7 +112,8 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         lost=_lost(rolling["stages"][CHALLENGER]),
         families=_families(rolling["slices"]),
-        behind=_behind(rolling["slices"]),
+        behind=_behind(_large(rolling["slices"])),
+        large=len(_large(rolling["slices"])),
         pictures={
             "metrics": plots.metric_bars(rolling["models"], IN_SHORT),
             "recall": plots.recall_curves(rolling["recall_curve"]),
@@ -153,8 +154,13 @@ def _families(slices: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]
     return [(family, list(parts)) for family, parts in groupby(slices.items(), key=lambda part: part[1]["family"])]
 
 
+def _large(slices: Mapping[str, Any]) -> dict[str, Any]:
+    """The slices of at least LEAST_USERS users: the intervals of smaller ones are too narrow."""
+    return {name: part for name, part in slices.items() if part["users"] >= LEAST_USERS}
+
+
 def _behind(slices: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The slices in which the slate is behind the champion, beyond chance."""
+    """The slices in which the slate is behind the champion, each by an interval of its own."""
     return [(n, part) for n, part in slices.items() if part["differences"].get(CHAMPION, {"high": 0})["high"] < 0]
 
 

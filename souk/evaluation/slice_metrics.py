@@ -125,7 +125,8 @@ def segment_gaps(
     """By declared column of the users, how far apart `model` serves its values, of those with LEAST_USERS users.
 
     Returns:
-        The two slices; their gap and its lower bound (`widest_gap`), both over the mean of the column's users.
+        The two slices; their gap and its bounds for all pairs together (`widest_gap`), over the mean of the column's
+        users.
     """
     found: dict[str, dict[str, Any]] = {}
     for column in spec.columns.users:
@@ -134,8 +135,9 @@ def segment_gaps(
         whole = np.average([part.mean for part in means], weights=[p["users"] for p in own.values()]) if own else 0.0
         if len(own) > 1 and whole > 0:
             high, low, bound = widest_gap(means)
-            gap = {"gap": (means[high].mean - means[low].mean) / whole, "low": bound / whole}
-            found[column] = {"highest": names[high], "lowest": names[low], **{n: float(v) for n, v in gap.items()}}
+            gap = means[high].mean - means[low].mean
+            bounds = {"gap": gap / whole, "low": bound / whole, "high": (2 * gap - bound) / whole}
+            found[column] = {"highest": names[high], "lowest": names[low], **{n: float(v) for n, v in bounds.items()}}
     return found
 
 
