@@ -118,6 +118,13 @@ def test_rare_items_and_rare_values_count_more():
     rare = balance_weights(found, colour, events, 0.0, {"item_colour": 1.0})
     share = (found.positions[found.chosen] < 9).mean()
     assert rare[0, 11] / rare[0, 0] == pytest.approx(share / (1 - share), rel=1e-4)
+    genres = {"item_genres": np.array([[2, 3] if item < 3 else [2, 0] for item in range(12)])}
+    listed = balance_weights(found, genres, events, 0.0, {"item_genres": 1.0})
+    share = (found.positions[found.chosen] < 3).mean()
+    assert listed[0, 0] / listed[0, 11] == pytest.approx(1 / share, rel=1e-4), "by its rarest value; padding has none"
+    country = replace(found, user={"user_country": np.where(np.arange(len(found)) < 100, 2, 3)})
+    abroad = balance_weights(country, {}, events, 0.0, {"user_country": 0.5})
+    assert abroad[0, 0] / abroad[-1, 0] == pytest.approx(3**0.5, rel=1e-4)
 
 
 def test_calibration_is_measured_on_users_that_it_was_not_fitted_to():

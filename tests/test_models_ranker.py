@@ -14,7 +14,7 @@ from souk.items import ItemTable
 from souk.models.export import ServedRanker
 from souk.models.fit_ranker import fit_ranker, judging, split_users
 from souk.models.rank_examples import read_rank_examples
-from souk.models.rank_quality import ndcg, retrieval_order
+from souk.models.rank_quality import ndcg, quality, retrieval_order
 from souk.models.ranker import SCORE, listwise_loss, satisfied_loss
 from souk.models.sequences import column_tensor
 from souk.models.weights import named_weights
@@ -138,11 +138,18 @@ def test_ndcg_by_hand(ranked):
 @pytest.mark.slow
 def test_an_epoch_is_judged_by_the_draw_of_the_held_out_rows(ranked, monkeypatch):
     monkeypatch.setattr("souk.models.fit_ranker.CHOOSING", 9)
+    asked = []
+    monkeypatch.setattr(
+        "souk.models.fit_ranker.quality",
+        lambda *given: asked.append((len(given[0]["order"]), given[2])) or quality(*given),
+    )
     examples = ranked.examples()
     model = ranked.ranker(examples)
     short = CONFIG.model_copy(update={"straight_epochs": 1, "epochs": 0})
     fit = fit_ranker(model, ranked.lists(model, examples), ranked.catalogue, short, lambda text: None)
     held_out = split_users(examples.users, CONFIG.seed)[1]
+    [(scored, rows)] = asked
+    assert rows.tolist() == held_out.tolist() and scored == len(held_out), "curves and weights are of users held out"
     drawn = judging(held_out, CONFIG.seed)
     figures = [ndcg(examples.pair[rows, :, SCORE], examples, rows) for rows in (drawn, held_out[:9], held_out)]
     assert fit.history[0]["ndcg@10"] == pytest.approx(figures[0]) != pytest.approx(figures[1])
