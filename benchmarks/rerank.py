@@ -5,7 +5,8 @@
 The users that the ranker held out of the validation window, on the candidates that it was trained on; the test window
 is not read. FEATURES, TOWERS and RANKER are folders of `build_features`, `train_two_tower` and `train_ranker`, of the
 twin of CONFIG. Each KEY=VALUE,VALUE,... is a key of `rerank` and the values to try, one after the other:
-`popularity=0.5,1 diversity=0.1`. The first row is the order of the ranker.
+`popularity=0.5,1 diversity=0.1`. The first row is the order of the ranker. `--rare COLUMN` adds the share of places of
+items with a value of an item column (`item_genres`) that fewer than 6% of what was taken have.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +44,7 @@ from souk.rerank import POPULAR, Reranker
 from souk.spec import Entity, read_spec
 
 TOP = 10
+RARE = 0.06
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Lists:
         positions, scores, taken: of each moment, `[C]`.
         best: the greatest DCG of each moment.
         time: of the window, UTC epoch milliseconds.
+        rare: `[items]` bool, items with a rare value; None where nobody asks.
     """
 
     reranker: Reranker
@@ -65,6 +69,15 @@ class Lists:
     taken: list[np.ndarray]
     best: np.ndarray
     time: int
+    rare: np.ndarray | None = None
+
+    def rare_share(self) -> float:
+        """The share of rare items of the ranker's first places."""
+        return (
+            float("nan")
+            if self.rare is None
+            else float(np.mean([self.rare[own[:TOP]].mean() for own in self.positions]))
+        )
 
     def measure(self, rules: Rerank) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
         """Per moment NDCG@10, the share of the most popular, and diversity by the vectors; coverage; milliseconds."""
@@ -92,10 +105,14 @@ def main() -> None:
     parser.add_argument("towers", type=Path)
     parser.add_argument("ranker", type=Path)
     parser.add_argument("keys", nargs="*", metavar="KEY=VALUE,...")
+    parser.add_argument("--rare", metavar="COLUMN", help="tell the share of items with a rare value of this column")
     given = parser.parse_args()
     lists = read_lists(load_config(given.config).train_ranker, given.features, given.towers, given.ranker)
     tried = [{}, *({key: value} for key, values in map(_split, given.keys) for value in values)]
     print(table(rows(lists, tried)))
+    if given.rare:
+        rare = rare_items(given.features, given.towers, given.rare)
+        print(f"rare by the ranker: {replace(lists, rare=rare).rare_share():.3f}; in the catalogue: {rare.mean():.3f}")
 
 
 def _split(text: str) -> tuple[str, Sequence[object]]:
@@ -125,6 +142,17 @@ def rows(lists: Lists, tried: Sequence[dict[str, object]]) -> list[dict[str, obj
             }
         )
     return found
+
+
+def rare_items(features: Path, towers: Path, column: str) -> np.ndarray:
+    """`[items] bool`: whether an item has a value of `column` that fewer than RARE of what was taken have."""
+    table = pq.read_table(features / "items.parquet", columns=["item_id", column]).to_pydict()
+    values = [set(each if isinstance(each, list) else [each]) - {None, ""} for each in table[column]]
+    own = dict(zip(table["item_id"], values, strict=True))
+    taken = pq.read_table(towers / "candidates.parquet", columns=["item_id"])["item_id"].to_pylist()
+    counts = Counter(value for item in taken for value in own[item])
+    rare = {value for value, count in counts.items() if count < RARE * len(taken)}
+    return np.array([bool(each & rare) for each in values])
 
 
 def read_lists(config: TrainRanker, features: Path, towers: Path, ranker: Path) -> Lists:

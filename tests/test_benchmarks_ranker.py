@@ -4,9 +4,12 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.quality import ranker_features
 from benchmarks.ranker import beside, export, means
+from benchmarks.rerank import rare_items
 from souk.models.fit_ranker import split_users
 from souk.pairs import PAIR_FEATURES
 from tests.models_fixtures import cycle_market
@@ -49,3 +52,12 @@ def test_figures_stand_beside_each_other(tmp_path, monkeypatch):
     found = beside(config, tmp_path, tmp_path, str(peer), told)
     assert found == {"ndcg@10": {"souk": 0.6, "lightgbm": 0.5, "souk - lightgbm": [0.25, -0.05]}}
     assert means(told) == {"ndcg@10": 0.6, "epoch": 1.0}
+
+
+def test_rare_items_have_a_value_that_few_of_the_taken_have(tmp_path):
+    goods = {"item_id": ["a", "b", "c", "d"], "item_genres": [["drama"], ["drama", "western"], [], ["opera"]]}
+    goods["item_brand"] = ["x", "y", "", None]
+    pq.write_table(pa.table(goods), tmp_path / "items.parquet")
+    pq.write_table(pa.table({"item_id": ["a"] * 19 + ["b"] + ["c"] * 5}), tmp_path / "candidates.parquet")
+    assert rare_items(tmp_path, tmp_path, "item_genres").tolist() == [False, True, False, False], "opera: never taken"
+    assert rare_items(tmp_path, tmp_path, "item_brand").tolist() == [False, True, False, False]
