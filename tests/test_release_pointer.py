@@ -149,6 +149,19 @@ def test_collections_of_current_and_previous_are_in_use(releases):
     assert not used[0] & used[2]
 
 
+@pytest.mark.parametrize("file", ["bundle.json", "release.json"])
+def test_a_damaged_release_keeps_no_collection(releases, tmp_path, file):
+    """A deployment ends with this question: what is damaged beside it must not stop it."""
+    place, (a, b, _) = releases
+    workspace = Workspace(shutil.copytree(place.root, tmp_path / "souk", symlinks=True))
+    for name in (a, b):
+        point(workspace, name)
+    whole = collections_in_use(workspace)
+    victim = workspace.releases / a / file
+    victim.write_bytes(victim.read_bytes()[:20])
+    assert len(whole) == 2 and len(collections_in_use(workspace)) == 1 and collections_in_use(workspace) < whole
+
+
 def test_what_the_commands_print(releases):
     workspace, (a, b, c) = releases
     for name in (a, b):

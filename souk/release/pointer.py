@@ -106,10 +106,17 @@ def _rollback(workspace: Workspace, name: str) -> str:
 
 
 def collections_in_use(workspace: Workspace) -> set[str]:
-    """The Milvus collections of the current release and the one before it."""
+    """The Milvus collections of the current release and the one before it.
+
+    A damaged release names none: nothing goes back to it, and a collection is built from vectors where it is missing.
+    """
     names = {workspace.current_release(), *history(workspace)[-1:]} & set(release_names(workspace))
-    bundles = (workspace.releases / name / "bundle.json" for name in names)
-    return {json.loads(path.read_text(encoding="utf-8"))["collection"] for path in bundles}
+    found = set()
+    for folder in (workspace.releases / name for name in names):
+        with contextlib.suppress(SoukError):
+            verify(folder, only=["bundle.json"])
+            found.add(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["collection"])
+    return found
 
 
 @contextlib.contextmanager
