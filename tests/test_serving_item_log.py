@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import random
 import resource
 import stat
 import threading
@@ -10,6 +11,7 @@ import threading
 import pytest
 
 from souk.serving.item_log import ItemLog
+from souk.serving.item_replay import replay
 
 
 @pytest.fixture
@@ -122,3 +124,73 @@ def test_two_writers_lose_nothing(log):
     seen = log.read()
     assert sorted(row["item_id"] for row in seen.rows) == sorted(f"{name}{n}" for name in "ab" for n in range(50))
     assert (seen.torn, seen.damaged) == (0, 0)
+
+
+def content_of(log, known, as_of):
+    """What a release with these items, whose table is of `as_of`, makes of the log: its items as they end up, and when
+    those that it does not know were made."""
+    plan, found = replay(log.read(), known, as_of), {}
+    for row, at in zip(plan.rows, plan.times, strict=True):
+        found.setdefault(row["item_id"], {} if row["item_id"] in known else {"made": at}).update(row)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_thinned_log_says_the_same_to_every_release(log, seed):
+    """Rows of few items and columns, some of which make their item, notes between them, a clock that goes back."""
+    draw = random.Random(seed)
+    for at in range(60):
+        item = draw.choice("abc")
+        if draw.random() < 0.1:
+            log.settle([item], at)
+            continue
+        names = draw.sample(["price", "title", "available"], draw.randint(1, 3))
+        row = {"item_id": item} | {name: draw.randint(0, 9) for name in names}
+        log.append([row], [draw.random() < 0.1], at - draw.choice([0, 0, 0, 30]))
+    releases = [(known, as_of) for known in ("", "a", "bc", "abc") for as_of in (0, 20, 40, 60)]
+    before = [content_of(log, *release) for release in releases]
+    size = len(log.read().rows)
+    gone = log.thin()
+    assert [content_of(log, *release) for release in releases] == before
+    assert gone >= size / 2 and len(log.read().rows) == size - gone and log.thin() == 0
+
+
+def test_what_thinning_leaves(log):
+    log.append([{"item_id": "new", "title": "x", "price": 1}], [True], 1)
+    for at in range(2, 50):
+        log.append([{"item_id": "new", "price": at}, {"item_id": "old", "available": at % 2 == 0}], [False, False], at)
+    log._path.write_bytes(log._path.read_bytes() + b"00000000 {}\n" + b'00000000 {"at"')
+    assert log.thin() == 94
+    seen = log.read()
+    made, last = {"item_id": "new", "title": "x", "price": 1}, {"item_id": "new", "price": 49}
+    assert seen.rows == (made, last, {"item_id": "old", "available": False})
+    assert (seen.created, seen.times, seen.damaged, seen.torn) == ((True, False, False), (1, 49, 49), 1, 0)
+
+
+def test_a_log_is_not_written_anew_for_a_few_rows(log):
+    log.append([{"item_id": f"{n}", "price": 1} for n in range(3)] + [{"item_id": "0", "price": 2}], [False] * 4, 1)
+    before = log._path.stat()
+    assert log.thin() == 0 and os.path.samestat(before, log._path.stat())
+
+
+def test_a_writer_that_waits_while_the_log_is_thinned_writes_to_the_new_one(log, monkeypatch):
+    log.append([{"item_id": "a", "price": n} for n in range(9)], [False] * 9, 1)
+    real, writers = fcntl.flock, []
+
+    def watched(file, kind):
+        if not writers:  # the other has the old file open, and thins it before this one gets the lock
+            writers.append(1)
+            assert ItemLog(log._path).thin() == 8
+        return real(file, kind)
+
+    monkeypatch.setattr("souk.serving.item_log.fcntl.flock", watched)
+    log.append([{"item_id": "b"}], [True], 2)
+    assert log.read().rows == ({"item_id": "a", "price": 8}, {"item_id": "b"})
+
+
+def test_a_disk_that_refuses_leaves_the_log_as_it_was(log):
+    log.append([{"item_id": "a", "title": "x" * 300, "price": n} for n in range(9)], [False] * 9, 1)
+    before = log._path.read_bytes()
+    with largest_file(100), pytest.raises(OSError, match="File too large"):
+        log.thin()
+    assert log._path.read_bytes() == before and log.thin() == 8

@@ -56,6 +56,16 @@ def available(live, item):
     return item in catalogue.positions and bool(catalogue.available[catalogue.positions[item]])
 
 
+def test_a_start_leaves_overtaken_rows_behind(shops, log):
+    first = served(shops[0], log, NOW - 9)
+    for price in range(6):
+        first.upsert([{"item_id": LAST, "price": price}, {**DEAR, "price": price}])
+    second, third = (served(shops[0], log, NOW - 9) for _ in range(2))
+    assert (second.replayed.taken, third.replayed.taken) == (12, 3)  # made, and the last of each
+    assert third._row(LAST) == second._row(LAST) == first._row(LAST)
+    assert third._row("new") == second._row("new") == first._row("new")
+
+
 def test_a_delete_holds_until_an_items_file_is_younger(shops, log):
     served(shops[0], log, NOW - 9).upsert([{"item_id": LAST, "available": False}])
     retrained = served(shops[0], log, NOW - 1)  # from a file of before the delete

@@ -1,4 +1,4 @@
-"""What was upserted, on disk: an append-only file of JSON lines, each with a checksum."""
+"""What was upserted, on disk: a file of JSON lines, each with a checksum, to which lines are added."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from souk.folders import placed
 
 BLOCK = 1 << 16  # bytes read at a time from the end
 
@@ -80,6 +82,26 @@ class ItemLog:
         """
         self._write(_line({"at": at, "settled": sorted(items)}))
 
+    def thin(self) -> int:
+        """Leaves out the rows that later ones have overtaken, where these are half of all; returns how many.
+
+        Raises:
+            OSError: the disk did not take it; the log is what it was.
+        """
+        seen = self.read()
+        if not seen.rows or 2 * len(_overtaken(seen)) < len(seen.rows):
+            return 0
+        with self._locked() as file:
+            self._take_back(file)
+            content = self._path.read_bytes()[: _end(file)]
+            gone = _overtaken(_parsed(content))
+            with placed(self._path) as fresh, fresh.open("wb") as new:
+                new.write(_without(content, gone))
+                new.flush()
+                os.fsync(new.fileno())
+            _sync(self._path.parent)
+        return len(gone)
+
     def _write(self, text: bytes) -> None:
         with self._locked() as file:
             self._take_back(file)
@@ -113,15 +135,24 @@ class ItemLog:
         """The file's descriptor. Nothing is buffered: what was refused must not reach the disk later."""
         new = not self._path.exists()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        file = self._opened()
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
             if new:
                 _sync(self._path.parent)
                 _sync(self._path.parent.parent)
             yield file
         finally:
             os.close(file)  # which gives the lock back
+
+    def _opened(self) -> int:
+        """The locked file that has the log's name now: another may have had it when the wait for its lock began."""
+        while True:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file), os.stat(self._path)):
+                    return file
+            os.close(file)
 
 
 def _line(record: dict[str, Any]) -> bytes:
@@ -167,6 +198,35 @@ def _parsed(content: bytes) -> Logged:
         int(bool(rest)),
         len(records) - len(good),
     )
+
+
+def _overtaken(logged: Logged) -> set[int]:
+    """The numbers of the rows that change nothing any more: a later one of the item says all that they say.
+
+    A row that made its item stays: a release that never had the item has it from there.
+    """
+    later: dict[str, list[tuple[set[str], int]]] = {}
+    gone = set()
+    for number in reversed(range(len(logged.rows))):
+        row, at = logged.rows[number], logged.times[number]
+        said = later.setdefault(row["item_id"], [])
+        if not logged.created[number] and any(row.keys() <= names and at <= time for names, time in said):
+            gone.add(number)
+        else:
+            said.append((set(row), at))
+    return gone
+
+
+def _without(content: bytes, gone: Collection[int]) -> bytes:
+    """The lines but those of the rows of these numbers; damaged ones stay, to be counted."""
+    kept, number = list[bytes](), 0
+    for line in content.split(b"\n")[:-1]:
+        record = _record(line)
+        is_row = record is not None and "settled" not in record
+        if not is_row or number not in gone:
+            kept.append(line + b"\n")
+        number += is_row
+    return b"".join(kept)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -128,10 +128,11 @@ class LiveItems:
         return self
 
     def _settle(self, items: set[str]) -> None:
-        """Where the disk refuses, the next start notes it."""
+        """Notes what is settled, and thins the log. Where the disk refuses, the next start does it."""
         try:
             if items:
                 self._log.settle(items, self._clock())
+            self._log.thin()
         except OSError as error:
             logger.warning("log of items: %s: %s", type(error).__name__, error)
 
