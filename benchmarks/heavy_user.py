@@ -1,11 +1,15 @@
 """What one user with very many events costs: the reference of drift, and ranks of many targets.
 
 `python -m benchmarks.heavy_user EVENTS REQUESTS...` prints processor seconds, which a loaded machine changes little.
+`python -m benchmarks.heavy_user EVENTS FOLDER [EPOCHS]` writes a shop with such a user into FOLDER and takes it through
+the steps from ingest to evaluate in this process, the towers with EPOCHS passes (default: those of the config).
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -15,14 +19,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
-from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat, load_config
 from souk.metrics import target_ranks
 from souk.release.reference import reference_requests
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec
 
 DAYS, ITEMS, WIDE = 60, 2_000, 100_000
+OTHERS, OWN = 200, 30  # users beside, and their events
+MADE = ("workspace", "tables", "quarantine", "features", "towers", "ranker", "index", "bundle", "evaluation")
+BEGIN = 1_700_006_400_000  # UTC epoch milliseconds
 TARGETS = (1_000, 4_000)
 CLICK = Objective(events=(EventType.CLICK,))
 SPEC = FeatureSpec(
@@ -52,6 +60,57 @@ def write_user(folder: Path, events: int) -> None:
     (folder / "windows.json").write_text(json.dumps({"test_start": DAYS * DAY_MS * 9 // 10}), encoding="utf-8")
 
 
+def write_shop(folder: Path, events: int) -> Path:
+    """A data set for `souk run`: a user with so many clicks, and OTHERS with OWN each, all drawn by lot.
+
+    Returns:
+        the path of the config.
+    """
+    rng = np.random.default_rng(2)
+    users = np.array(["big"] * events + [f"u{n:03d}" for n in range(OTHERS) for _ in range(OWN)])
+    order = rng.permutation(len(users))
+    table = {
+        "user_id": users[order],
+        "item_id": [f"i{item:04d}" for item in rng.integers(0, ITEMS, len(users)).tolist()],
+        "event_type": ["click"] * len(users),
+        "timestamp": BEGIN + np.sort(rng.integers(0, DAYS * DAY_MS, len(users))),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(table), folder / "events.parquet")
+    config = {
+        "name": "heavy",
+        "data": {"events": {"path": "events.parquet"}},
+        "objectives": {name: {"events": ["click"]} for name in ("engaged", "satisfied")},
+        "repeat": "always",
+    }
+    path = folder / "heavy.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def take(config_path: Path, folder: Path, epochs: int) -> None:
+    """Prints the processor seconds of each step up to evaluate, and the greatest memory so far."""
+    config = load_config(config_path)
+    at = {name: str(folder / name) for name in (*MADE, "report.html", "summary.md")}
+    tables, features, *twin = (at[name] for name in ("tables", "features", "towers", "ranker", "index"))
+    given: dict[str, tuple[object, ...]] = {
+        "ingest": ("", at["workspace"], tables, at["quarantine"], at["report.html"]),
+        "build_features": (at["workspace"], "FnApiRunner", "", tables, features),
+        "train_two_tower": ("twin", epochs, at["workspace"], features, twin[0]),
+        "load_index": (features, twin[0], twin[2]),
+        "train_ranker": ("twin", features, twin[0], twin[1]),
+        "evaluate": (
+            "", at["workspace"], tables, features, *twin, at["bundle"], at["report.html"], at["summary.md"],
+            at["evaluation"],
+        ),
+    }  # fmt: skip
+    for name, paths in given.items():
+        step = getattr(importlib.import_module(f"souk.steps.{name}"), name)
+        took = seconds(lambda step=step, name=name, paths=paths: step(config.for_step(name), *paths))  # type: ignore[misc]
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"{name}: {took:.1f} s of processor, {most:,} MiB at most so far", flush=True)
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Processor seconds of this process."""
     began = time.process_time()
@@ -76,4 +135,8 @@ def main(events: int, requests: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), [int(count) for count in sys.argv[2:]])
+    if sys.argv[2].isdecimal():
+        main(int(sys.argv[1]), [int(count) for count in sys.argv[2:]])
+    else:
+        place = Path(sys.argv[2])
+        take(write_shop(place, int(sys.argv[1])), place, int(sys.argv[3]) if sys.argv[3:] else 0)

@@ -56,6 +56,23 @@ def test_the_parts_add_up_to_the_score_less_the_baseline(explainer, places, name
     assert len(found.events) == len(places)
 
 
+@pytest.mark.parametrize("places", [[3, 9, 1, 5], [2], []])
+def test_the_parts_add_up_where_the_body_of_the_ranker_has_a_say(workspace, places):
+    """The ring teaches it nothing, so that content, user and moment add nothing there; it gets weights by lot."""
+    recommender = Recommender.load(Bundle.load(workspace.served_folder()), None, None)
+    draw = np.random.default_rng(1)
+    for variable in recommender.parts[2]._model.signatures["explain"].variables:
+        if "embeddings" in variable.name or ("body" in variable.name and variable.shape[-1] == 1):
+            variable.assign(draw.normal(0, 3.0 if "items" in variable.name else 0.3, variable.shape))
+    found, slate = Explainer(recommender).explain(by(places)), recommender.recommend([by(places)])[0]
+    parts = [part.contribution for part in (*found.events, *found.features)]
+    assert sum(parts) == pytest.approx(found.way, rel=0.05)
+    assert found.item_id == slate.items[0].item_id
+    assert np.exp(found.log_score) == pytest.approx(slate.items[0].score, rel=1e-3)
+    given = features(found)
+    assert abs(given["item_price"] + given["item_category"]) > 0.1 * abs(found.way) and given["query_hour"]
+
+
 def test_what_is_explained_is_the_score_of_the_slate(explainer, recommender):
     slate = recommender.recommend([by([3, 9, 1, 5])])[0]
     for place, own in enumerate(slate.items):
