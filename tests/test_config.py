@@ -34,6 +34,7 @@ def test_the_minimal_config_has_working_defaults():
         ("columns: {events: {timestamp: numeric}}", ["timestamp", "no feature"]),
         ("split: {test: 0.9}", ["split.test", "less than 0.5"]),
         ("repeat: sometimes", ["repeat.rule", "never"]),
+        ("evaluate: {primary: ndgc@10}", ["my.yaml: evaluate.primary", "Did you mean 'ndcg@10'", "'ndgc@10'"]),
         ("rerank: {popularity: .inf}", ["my.yaml: rerank.popularity", "finite", "docs/serving.md"]),
         ("rerank: {popularity: 1.0e+308}", ["rerank.popularity", "less than or equal to 100"]),
         ("rerank: {slate: 201}", ["my.yaml: rerank.slate", "deploy.max_slate_size, 200", "201"]),

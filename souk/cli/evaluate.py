@@ -11,7 +11,6 @@ from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
 from souk.config import Evaluate, load_config
 from souk.errors import SoukError
-from souk.metrics import parse_metric
 from souk.release.pointer import release_folder
 from souk.workspace import Workspace
 
@@ -42,7 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     if bool(arguments.tables) != bool(arguments.features):
         raise SoukError("--tables and --features together", "one of them", "Give both, or neither.")
     settings = load_config(arguments.config).evaluate if arguments.config else Evaluate()
-    parse_metric(settings.primary)
     workspace = Workspace(Path(arguments.workspace))
     name = release_folder(workspace, arguments.release).name
     print(f"loading {name}", file=sys.stderr, flush=True)

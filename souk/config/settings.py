@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from souk.config.tables import Section
 from souk.errors import SoukError
@@ -197,6 +197,18 @@ class Evaluate(Section):
     latency: float | None = Field(default=1.0, ge=0)
     size: float | None = Field(default=1.0, ge=0)
     segment_parity: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
+
+    @field_validator("primary")
+    @classmethod
+    def _a_metric(cls, name: str) -> str:
+        """Before anything is trained."""
+        from souk.metrics import parse_metric  # numpy, for those alone who name a metric
+
+        try:
+            parse_metric(name)
+        except SoukError as error:
+            raise ValueError(f"{error.expected}. {error.remedy}") from error
+        return name
 
 
 class Deploy(Section):

@@ -16,7 +16,6 @@ from souk.errors import SoukError, unknown
 from souk.evaluation.gate import Champion, compare_identity, judge, without_damaged
 from souk.evaluation.measure import FORMAT, main_metrics, measure
 from souk.evaluation.report import write_evaluation
-from souk.metrics import parse_metric
 from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.manifest import verify
@@ -74,7 +73,6 @@ def evaluate(
     """
     sections = parse_step_config("evaluate", config)
     settings: Evaluate = sections.evaluate
-    parse_metric(settings.primary)
     place = Workspace(Path(workspace))
     current = _named(champion, place)
     outputs = Outputs(Path(report_html), Path(summary_md), Path(evaluation))
