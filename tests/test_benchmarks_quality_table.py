@@ -15,7 +15,7 @@ from benchmarks.quality.peers import PEERS, Peer
 from benchmarks.quality.prepare import prepare
 from benchmarks.quality.ranks import by_user, read_ranks, views_of, write_ranks
 from benchmarks.quality.run_peers import run
-from benchmarks.quality.tuning import Asked, tune
+from benchmarks.quality.tuning import Asked, half_life, tune
 from souk.config import load_config
 from souk.errors import SoukError
 from souk.evaluation.protocol import Ranking
@@ -173,6 +173,24 @@ def test_settings_are_chosen_on_validation_and_the_test_window_is_read_once(data
     assert sorted(Liked.made) == [*((START // 2, item) for item in range(4)), (START, 1)]
     assert tuned.ranks["all"]["ranks"].map(list).tolist() == [[3.0]] * 6  # item 2 comes after 1 and 0
     assert json.loads(json.dumps(tuned.to_json()))["best"]["all"]["settings"] == {"item": 1}
+
+
+@pytest.mark.parametrize(("personal", "rank"), [(True, 1.0), (False, 3.0)])
+def test_who_has_no_history_gets_what_is_popular_lately_of_every_personal_peer(tmp_path, monkeypatch, personal, rank):
+    """Item a was popular once, b of late; newcomers take b. The peer itself would show them a."""
+    monkeypatch.setattr(Peer, "load", lambda self: Liked)
+    day = START // 2 - DAY
+    early = [(f"o{n}", "a", "click", 1 + n) for n in range(9)] + [(f"r{n}", "b", "click", day + n) for n in range(5)]
+    late = [(f"{who}{n}", "b", "click", time + n) for who, time in (("v", START // 2), ("t", START)) for n in range(4)]
+    late += [("o0", "d", "click", START + 9)]  # has a history: the peer's own answer
+    write_artifacts(tmp_path, [*early, *late], dict.fromkeys("abcd", True), START)
+    spec = spec_of("always")
+    (tmp_path / "features" / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+    validation, test = (Asked.read(tmp_path, spec, window, 20) for window in ("validation", "test"))
+    assert half_life(validation) > 0
+    peer = Peer("liked", "", fixed={"item": 3}, personal=personal)
+    found = tune(peer, validation, test, trials=1, seed=0).ranks["all"].set_index("user_id")["ranks"]
+    assert {user: own.tolist() for user, own in found.items()} == {"o0": [1.0], **{f"t{n}": [rank] for n in range(4)}}
 
 
 def test_peers_run_on_a_folder_and_are_not_run_twice(dataset, tmp_path, capsys):

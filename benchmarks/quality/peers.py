@@ -25,6 +25,7 @@ RECENCY = (
     Decay("days", "exponential", rate=0.02),
 )
 FADES = RECENCY[1:]  # a peer "with recency" has some
+HALF_LIVES = (30.0, 3.0, 7.0, 14.0, 60.0, 120.0)  # of popularity, days
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Peer:
         fixed: settings of every trial.
         space: setting to the values that trials draw from; the first of each makes the first trial.
         epochs: where the fit goes in steps, the numbers of epochs at which one trial is measured.
+        personal: whether it answers by the user; who has no history then gets what is popular lately, of every peer.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Peer:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     epochs: tuple[int, ...] = ()
+    personal: bool = True
 
     def load(self) -> Any:
         """The scorer's class."""
@@ -73,8 +76,8 @@ RULES = {
     "together": (1.0, 0.3, 3.0),
 }
 PEERS = (
-    Peer("popularity", "popularity:Popularity"),
-    Peer("recent_popularity", "popularity:RecentPopularity", space={"half_life": (30.0, 3.0, 7.0, 14.0, 60.0, 120.0)}),
+    Peer("popularity", "popularity:Popularity", personal=False),
+    Peer("recent_popularity", "popularity:RecentPopularity", space={"half_life": HALF_LIVES}, personal=False),
     Peer(
         "personal_frequency",
         "popularity:PersonalFrequency",

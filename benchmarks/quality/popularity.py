@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.quality.interactions import Histories, Interactions
+from souk.evaluation.baselines import Scorer
 from souk.evaluation.queries import Query
 from souk.metrics import Floats
 
@@ -39,6 +40,27 @@ class Popularity(RecentPopularity):
 
     def __init__(self, past: Interactions, histories: Histories) -> None:
         super().__init__(past, histories, half_life=0.0)
+
+
+class Welcoming:
+    """A peer that answers who has no history by what is popular lately: what others answer them says nothing of it.
+
+    Args:
+        peer: answers everyone else.
+        newcomers: answers those.
+    """
+
+    def __init__(self, peer: Scorer, newcomers: Scorer) -> None:
+        self.name = peer.name
+        self._peer, self._newcomers = peer, newcomers
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """See `souk.evaluation.baselines.Scorer`."""
+        scores = np.array(self._peer.score(queries), np.float32)
+        new = [row for row, query in enumerate(queries) if not len(query.history)]
+        if new:
+            scores[new] = self._newcomers.score([queries[row] for row in new])
+        return scores
 
 
 class PersonalFrequency:

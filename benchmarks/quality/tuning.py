@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.quality.interactions import Decay, Histories, Interactions
-from benchmarks.quality.peers import Peer
+from benchmarks.quality.peers import HALF_LIVES, Peer
+from benchmarks.quality.popularity import RecentPopularity, Welcoming
 from benchmarks.quality.ranks import METRICS, by_user, views_of
 from souk.evaluation.baselines import Scorer
 from souk.evaluation.protocol import rank
@@ -126,9 +127,10 @@ def tune(
     """
     began = clock()
     found: list[Trial] = []
+    life = half_life(validation) if peer.personal else None
     for settings in peer.trials(trials, seed):
         start = clock()
-        for epochs, scorer in _fitted(peer, validation, settings, peer.epochs):
+        for epochs, scorer in _fitted(peer, validation, settings, peer.epochs, life):
             frames = validation.measured(scorer)
             means = {view: by_user(frame).mean() for view, frame in frames.items()}
             values = {view: {name: float(mean[name]) for name in METRICS} for view, mean in means.items()}
@@ -139,19 +141,32 @@ def tune(
         if view in ranks:
             continue
         start = clock()
-        _, scorer = list(_fitted(peer, test, trial.settings, (trial.epochs,) if trial.epochs else ()))[-1]
+        _, scorer = list(_fitted(peer, test, trial.settings, (trial.epochs,) if trial.epochs else (), life))[-1]
         fit_seconds = fit_seconds or clock() - start
         frames = test.measured(scorer)
         ranks.update({other: frames[other] for other in frames if best.get(other) is trial})
     return Tuned(peer.name, tuple(found), best, ranks, seconds, fit_seconds)
 
 
-def _fitted(peer: Peer, asked: Asked, settings: Mapping[str, Any], epochs: Sequence[int]) -> Iterator[tuple[int, Any]]:
+def half_life(validation: Asked) -> float:
+    """That of the popularity (days; 0 for none) which serves the window's users without a history best."""
+    asked = replace(validation, queries=[query for query in validation.queries if not len(query.history)])
+    if not asked.queries:
+        return 0.0
+    lives = (0.0, *HALF_LIVES)
+    frames = [asked.measured(RecentPopularity(asked.past, asked.histories, life))["all"] for life in lives]
+    values = [by_user(frame)[PRIMARY].mean() for frame in frames]
+    return lives[int(np.argmax(values))]
+
+
+def _fitted(
+    peer: Peer, asked: Asked, settings: Mapping[str, Any], epochs: Sequence[int], life: float | None
+) -> Iterator[tuple[int, Scorer]]:
+    """The peer after each number of epochs; with a half-life `life`, that of what newcomers get."""
     scorer = peer.load()(asked.past, asked.histories, **settings)
-    if epochs:
-        yield from scorer.stages(epochs)
-    else:
-        yield 0, scorer
+    for done, each in scorer.stages(epochs) if epochs else [(0, scorer)]:
+        popular = None if life is None else RecentPopularity(asked.past, asked.histories, life)
+        yield done, Welcoming(each, popular) if popular else each
 
 
 def _record(trial: Trial) -> dict[str, Any]:
