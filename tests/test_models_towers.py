@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from souk.config import Repeat
 from souk.errors import SoukError
+from souk.models.checkpoint import Checkpoint
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, mark_seen
 from souk.models.inputs import UNKNOWN
@@ -236,11 +237,16 @@ def test_weights_come_back_and_foreign_ones_are_refused(market, fitted, tmp_path
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_names_the_step(market):
-    model = market.towers()
+def test_a_loss_that_is_no_number_names_the_step_and_the_last_good_epoch(market, tmp_path):
+    model, end = market.towers(), market.windows["end"]
+    fit = TowerFit(model, market.sequences, market.catalogue, CONFIG, tmp_path)
+    fit.fit(end, 1, lambda _: None)
     model.items.table.assign(model.items.table * float("nan"))
-    with pytest.raises(SoukError, match="train_two_tower at epoch 1, step 1"):
-        market.fit(model, market.windows["end"], 1)
+    with pytest.raises(SoukError, match=r"train_two_tower at epoch 1, step 1.*last good epoch is in .*fit_1\.npz"):
+        fit.fit(end, 1, lambda _: None)
+    kept, _ = Checkpoint(tmp_path / "fit_1.npz").load()
+    numbers = [array for array in kept.values() if array.dtype.kind == "f"]
+    assert numbers and all(np.isfinite(array).all() for array in numbers)
 
 
 def test_no_sequences_is_an_error(market, tmp_path):
