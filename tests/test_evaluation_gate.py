@@ -279,6 +279,23 @@ def test_a_champion_that_is_not_there_is_an_error_unless_it_is_served(tmp_path):
         evaluate(settings, "films-2", str(tmp_path), *["none"] * 9)
 
 
+@pytest.mark.parametrize("damage", [b"{", b"[]", b"{}", b"\xff", None])
+@pytest.mark.parametrize("file", ["identity.json", "bundle.json"])
+def test_a_champion_whose_twin_cannot_be_read_is_damaged_and_stops_nobody(tmp_path, file, damage):
+    place = Workspace(tmp_path)
+    twin = place.releases / "old" / "twin"
+    twin.mkdir(parents=True)
+    told = {"name": "aa", "dataset": "shop", "inputs": "same", "trained_until": 100}
+    for name in ("identity.json", "bundle.json"):
+        (twin / name).write_text(json.dumps(told))
+    assert read_champion("old", place).twin_name == "aa"
+    (twin / file).unlink()
+    if damage is not None:
+        (twin / file).write_bytes(damage)
+    assert read_champion("old", place) == Champion("old", whole=False)
+    assert compare_identity(read_champion("old", place), "bb", "same", "shop", 100) is None
+
+
 def test_a_verdict_without_the_damaged_champion_says_so(setting):
     metrics, per_user = measured(setting, Made(setting.catalogue, "slate", better))
     alone = judge(metrics, per_user, "", SETTINGS)

@@ -104,7 +104,7 @@ def test_other_slate_settings_make_the_release_again(shop):
 
 def test_a_damaged_release_is_made_again_and_not_compared_with(shop):
     champion = shop.release("bad")
-    file = shop.workspace / "releases" / champion / "evaluation" / "summary.md"
+    file = shop.workspace / "releases" / champion / "evaluation" / "metrics.json"
     text = file.read_bytes()
     file.write_bytes(text + b"!")
     try:

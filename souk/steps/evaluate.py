@@ -83,8 +83,9 @@ def evaluate(
     name = _identify(bundle, Path(features), Path(towers), Path(ranker), inputs)
     served = read_champion(current, place)
     verdict = compare_identity(served, name, inputs, bundle.spec.dataset, bundle.settings.trained_until)
-    before = _measured_before(place.releases / served.name / "evaluation")
-    if verdict and verdict.outcome == "unchanged" and before:
+    unchanged = bool(verdict and verdict.outcome == "unchanged")  # and then the release is whole
+    before = _measured_before(place.releases / served.name / "evaluation") if unchanged else None
+    if verdict and before:
         metrics, per_user = before
     else:
         compared = Champion() if verdict or not served.whole else served
@@ -119,8 +120,13 @@ def read_champion(name: str, place: Workspace) -> Champion:
     whole = _whole(place.releases / name) and any(place.feast.glob("*.db"))
     if not (twin / IDENTITY).is_file():
         return Champion(name, whole=whole)
-    identity, settings = (json.loads((twin / file).read_text(encoding="utf-8")) for file in (IDENTITY, "bundle.json"))
-    known = (identity["name"], identity["dataset"], settings["trained_until"], identity["inputs"])
+    try:
+        identity, settings = (json.loads((twin / file).read_bytes()) for file in (IDENTITY, "bundle.json"))
+        known = (identity["name"], identity["dataset"], settings["trained_until"], identity["inputs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        if whole:
+            raise
+        return Champion(name, whole=False)  # damaged there: it could not be replaced otherwise
     return Champion(name, twin, *known, whole)
 
 
