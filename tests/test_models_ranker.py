@@ -15,7 +15,7 @@ from souk.models.export import ServedRanker
 from souk.models.fit_ranker import fit_ranker, judging, split_users
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_quality import ndcg, quality, retrieval_order
-from souk.models.ranker import SCORE, listwise_loss, satisfied_loss
+from souk.models.ranker import SCORE, listwise_loss, order_loss, satisfied_loss
 from souk.models.sequences import column_tensor
 from souk.models.weights import named_weights
 from souk.pairs import PAIR_FEATURES
@@ -38,6 +38,29 @@ def test_the_listwise_loss_sets_each_positive_against_the_negatives_alone():
     expected = (first + np.mean(second)) / 2
     assert float(listwise_loss(logits, positive, allowed)) == pytest.approx(expected, rel=1e-5)
     assert float(listwise_loss(logits, np.zeros((3, 3), np.float32), allowed)) == 0
+
+
+def test_the_order_of_what_is_new_counts_as_much_as_that_of_all():
+    logits = np.array([[2.0, 1.0, 0.0, -1.0], [2.0, 1.0, 0.0, -1.0]], np.float32)
+    positive = np.array([[1, 0, 1, 0], [1, 0, 0, 0]], np.float32)
+    allowed, fresh = np.ones((2, 4), bool), np.array([[0, 0, 1, 1], [0, 0, 1, 1]], bool)
+    behind = np.log(np.exp(1) + np.exp(-1))
+    first = np.mean([np.log1p(np.exp(behind - 2)), np.log1p(np.exp(behind - 0))])
+    second = np.log1p(np.exp(np.log(np.exp(1) + 1 + np.exp(-1)) - 2))  # nothing new was taken: the whole list alone
+    expected = (np.mean([first, second]) + np.log1p(np.exp(-1 - 0))) / 2
+    assert float(order_loss(logits, positive, allowed, fresh)) == pytest.approx(expected, rel=1e-5)
+    whole = float(listwise_loss(logits, positive, allowed))
+    assert float(order_loss(logits, positive, allowed, np.ones((2, 4), bool))) == pytest.approx(whole, rel=1e-6)
+
+
+def test_what_the_user_took_lately_is_not_new(ranked):
+    examples = ranked.examples()
+    lists = ranked.lists(ranked.ranker(examples), examples)
+    rows = lists.lists(np.arange(len(examples)))
+    for batch in (lists.batch(rows), lists.batch(rows, 4, np.random.default_rng(0))):
+        lately = batch["pair"].numpy()[..., PAIR_FEATURES.index("window_events")] > 0
+        assert lately.any() and not lately.all()
+        np.testing.assert_array_equal(batch["fresh"].numpy(), ~lately)
 
 
 def test_satisfaction_that_is_not_known_yet_is_not_learned():

@@ -19,7 +19,7 @@ from souk.models.fit_level import fit_level
 from souk.models.rank_lists import RankLists
 from souk.models.rank_quality import RankerQuality, ndcg, quality, retrieval_order
 from souk.models.rank_scoring import list_logits, scoring
-from souk.models.ranker import Ranker, listwise_loss, satisfied_loss
+from souk.models.ranker import Ranker, order_loss, satisfied_loss
 from souk.models.sequences import Catalogue
 from souk.models.weights import named_weights
 
@@ -213,8 +213,8 @@ class _Fit:
                 logits = list_logits(model, self.catalogue, batch, with_body, training=True)
                 placed = logits["order"] + model.position(batch["place"], model.moments(batch["query"]))
                 taken = list_logits(model, self.catalogue, engaged, with_body, training=True)["satisfied"][:, 0]
-                listwise = listwise_loss(placed, batch["positive"], batch["allowed"])
-                loss = listwise + satisfied_loss(taken, engaged["satisfied"])
+                order = order_loss(placed, batch["positive"], batch["allowed"], batch["fresh"])
+                loss = order + satisfied_loss(taken, engaged["satisfied"])
                 pulled = [tf.nn.l2_loss(v - b) for v, b in zip(straight, begun, strict=True)]
                 total = loss + STRAIGHT_DECAY * tf.add_n(pulled)
             gradients = zip(tape.gradient(total, variables), variables, strict=True)
@@ -228,9 +228,10 @@ def held_out_loss(logits: Mapping[str, np.ndarray], data: RankLists, rows: np.nd
     """The losses of the order and of satisfaction of all columns of examples."""
     place = np.flatnonzero(np.isin(rows, data.lists(rows)))
     known = np.flatnonzero(np.isin(rows, data.labelled(rows)))
-    lists = logits["placed"][place], data.positive[rows[place]], data.allowed[rows[place]]
+    fresh = data.fresh(rows[place], np.arange(data.allowed.shape[1])[None, :])
+    lists = logits["placed"][place], data.positive[rows[place]], data.allowed[rows[place]], fresh
     taken = logits["satisfied"][known, data.examples.own[rows[known]]]
-    return float(listwise_loss(*lists)) + float(satisfied_loss(taken, data.examples.satisfied[rows[known]]))
+    return float(order_loss(*lists)) + float(satisfied_loss(taken, data.examples.satisfied[rows[known]]))
 
 
 def _snapshot(model: Ranker) -> dict[str, np.ndarray]:

@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from souk.models.rank_examples import RankExamples
+from souk.pairs import PAIR_FEATURES
 
+AGAIN = PAIR_FEATURES.index("again")
 POSITIVES = 16  # of a list that are learned in one step, where its negatives are drawn
 
 
@@ -45,6 +47,10 @@ class RankLists:
         """Those of `rows` whose satisfaction is known."""
         return rows[self.examples.satisfied[rows] >= 0]
 
+    def fresh(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Which of these columns (`[rows, any] int64`) hold no item of the user's window, bool."""
+        return np.asarray(self.examples.pair[rows[:, None], columns, AGAIN] <= 0)
+
     def batch(self, rows: np.ndarray, negatives: int = 0, random: np.random.Generator | None = None) -> dict[str, Any]:
         """The tensors of some lists.
 
@@ -61,6 +67,7 @@ class RankLists:
             "allowed": tf.constant(np.take_along_axis(self.allowed[rows], columns, axis=1) & counts),
             "listed": tf.constant(np.take_along_axis(self.examples.candidate[rows], columns, axis=1) & counts),
             "positive": tf.constant(np.take_along_axis(self.positive[rows], columns, axis=1) * counts),
+            "fresh": tf.constant(self.fresh(rows, columns)),
             "place": tf.constant(np.take_along_axis(self.examples.place[rows], columns, axis=1).astype(np.int64)),
         }
 

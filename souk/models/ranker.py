@@ -201,6 +201,22 @@ class Ranker(keras.layers.Layer):
         return tf.concat([asked, *spread], -1)
 
 
+def order_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor, fresh: tf.Tensor) -> tf.Tensor:
+    """The mean of `listwise_loss` over the lists and over what of them is new to the user.
+
+    Where users come back to items, these are most of what is taken, and the likeliest: a loss over whole lists leaves
+    the order of the rest to chance. Where they do not, both are the same.
+
+    Args:
+        logits: `[lists, columns] float32`.
+        positive: `[lists, columns] float32`, the weight of a positive; 0 for the rest.
+        allowed: `[lists, columns] bool`, what belongs to the list.
+        fresh: `[lists, columns] bool`, what the user did not take lately.
+    """
+    new = listwise_loss(logits, tf.where(fresh, positive, 0.0), allowed & fresh)
+    return (listwise_loss(logits, positive, allowed) + new) / 2
+
+
 def listwise_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
     """The mean over lists of the softmax cross-entropy of each positive among the negatives (Cao et al. 2007, ListNet).
 
