@@ -189,7 +189,8 @@ def test_strangers_with_strange_ids_a_constant_feature_and_one_missing_in_a_wind
     steps.prepare()
     assert set(pq.read_table(tmp_path / "tables" / "items.parquet")["item_id"].to_pylist()) == set(NAMES)
     steps.fit("twin")
-    steps.judge()
+    asked = steps.judge()["protocols"]["rolling"]
+    assert asked["queries"] >= asked["users"] >= asked["slices"]["cold users"]["users"] > 0.9 * asked["users"] > 9
     steps.fit("release", "twin")
     release = steps.package()
     assert set(pq.read_table(release / "items.parquet")["item_id"].to_pylist()) == set(NAMES)
