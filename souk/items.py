@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from souk.config import Objective
 from souk.errors import SoukError
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
@@ -35,6 +36,7 @@ class ItemTable:
         rules: what follows each item.
         segments: what is popular with whom.
         prior_rate: the satisfied rate of an item without labels.
+        satisfied: the rule that makes a label of a past event; None where none is asked for.
     """
 
     position: Mapping[str, int]
@@ -47,6 +49,7 @@ class ItemTable:
     segments: Segments
     numbers: Mapping[tuple[str, str], int] = field(default_factory=dict)
     prior_rate: float = 0.0
+    satisfied: Objective | None = None
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -113,6 +116,7 @@ class ItemTable:
             segments=segments or Segments.empty(),
             numbers=numbers,
             prior_rate=_prior(counters),
+            satisfied=spec.objectives.satisfied,
         )
 
     def with_items(self, items: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:
@@ -143,6 +147,14 @@ class ItemTable:
             rules=self.rules.longer(len(new)),
             numbers=numbers,
         )
+
+    def expanded(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each value of each of `positions`: the index in `positions`, and the value."""
+        starts = self.value_start[positions]
+        counts = self.value_start[positions + 1] - starts
+        row = np.repeat(np.arange(len(positions)), counts)
+        offset = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return row, self.values[starts[row] + offset]
 
     def _unseen(self, count: int) -> np.ndarray:
         """`[count, 3]`: the counters of items without events, as `souk.features.tables.counters` has them."""

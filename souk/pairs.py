@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from souk.items import ItemTable
+from souk.satisfaction import satisfaction, surprises
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import decay, follow
 from souk.sources.rows import summed, weights_of
@@ -38,6 +39,10 @@ PAIR_FEATURES = (
     "again_rank",
     "popularity",  # share of the recent events of the user's segments
     "popularity_rank",
+    "satisfied_before",  # how satisfied the user was, beyond what the items do for everyone (souk.satisfaction)
+    "satisfied_lately",
+    "satisfied_alike",  # with items like the candidate
+    "satisfied_shared",  # with items that have its values
 )
 
 
@@ -51,6 +56,7 @@ class PairQuery:
         ages: `[window]` float64, days from each event to the query.
         moments: `[window]` int64, how many moments each event lies behind the last; events of one time are one.
         segments: `[S]` int64, rows of the user's segments.
+        surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
     """
 
     time: int
@@ -58,6 +64,7 @@ class PairQuery:
     ages: np.ndarray
     moments: np.ndarray
     segments: np.ndarray
+    surprise: np.ndarray
 
     @classmethod
     def of(
@@ -72,7 +79,7 @@ class PairQuery:
 
         Args:
             time: UTC epoch milliseconds.
-            tokens: `token_item_id` and `token_gap` of the events that the query sees, oldest first, not padded.
+            tokens: token features of the events that the query sees, oldest first, not padded.
             since_last: `query_since_last`, seconds.
             items: the item table.
             user: raw user features; None for a user of whom nothing is known.
@@ -81,7 +88,9 @@ class PairQuery:
         gaps = np.asarray(tokens["token_gap"], np.float32).astype(np.float64)
         back = np.cumsum([np.float32(since_last), *gaps[:0:-1]])[::-1] if len(known) else np.zeros(0)
         behind = np.cumsum(np.concatenate([[0], gaps[:0:-1] != 0]))[::-1] if len(known) else np.zeros(0)
-        return cls(time, known, back * 1000 / DAY_MS, behind.astype(np.int64), items.segments.of(user or {}))
+        ages = back * 1000 / DAY_MS
+        surprise = surprises(items, known, tokens, ages)
+        return cls(time, known, ages, behind.astype(np.int64), items.segments.of(user or {}), surprise)
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""
@@ -134,6 +143,7 @@ def pair_features(
         _shared(items, request, positions, owner, window, lengths),
         _age(items.created_at[positions], times[request] if len(request) else times[:0]),
         _sourced(items, queries, request, positions, listed),
+        _satisfied(items, queries, request, positions),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 
@@ -187,9 +197,9 @@ def _shared(
 ) -> list[np.ndarray]:
     """Of each candidate's values, the share of its query's window that has them: mean and maximum."""
     size = int(items.values.max()) + 1 if len(items.values) else 1
-    row, value = _expand(items, window)
+    row, value = items.expanded(window)
     keys, counts = np.unique(owner[row] * size + value, return_counts=True)
-    row, value = _expand(items, positions)
+    row, value = items.expanded(positions)
     wanted = request[row] * size + value
     place = np.searchsorted(keys, wanted)
     shares = np.where(_hits(keys, place, wanted), _take(counts, place), 0) / lengths[request[row]]
@@ -219,6 +229,19 @@ def _sourced(
     return [column for pair in zip(scores, ranked, strict=True) for column in pair]
 
 
+def _satisfied(
+    items: ItemTable, queries: Sequence[PairQuery], request: np.ndarray, positions: np.ndarray
+) -> list[np.ndarray]:
+    """How satisfied each candidate's user was so far, lately, with items like it, and with items of its values."""
+    columns = np.zeros((4, len(request)))
+    bounds = np.searchsorted(request, np.arange(len(queries) + 1))
+    for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
+        if end > start:
+            past = query.items, query.surprise, query.moments
+            columns[:, start:end] = satisfaction(items, *past, positions[start:end])
+    return list(columns)
+
+
 def _shared_ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
     """`[M]`: one more than the listed with a better score in the same request; equals share a place."""
     order = np.lexsort((-scores, request))
@@ -230,15 +253,6 @@ def _shared_ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | 
     ranks = np.empty(len(scores))
     ranks[order] = before[group] - before[np.searchsorted(request, request)] + 1
     return ranks
-
-
-def _expand(items: ItemTable, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each value of each of `positions`: the index in `positions`, and the value."""
-    starts = items.value_start[positions]
-    counts = items.value_start[positions + 1] - starts
-    row = np.repeat(np.arange(len(positions)), counts)
-    offset = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return row, items.values[starts[row] + offset]
 
 
 def _hits(keys: np.ndarray, place: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -93,6 +93,7 @@ TOKEN_FEATURES = (
     Feature("token_gap", Entity.TOKEN, Role.COUNT),  # seconds since the event before it
     Feature("token_value", Entity.TOKEN, Role.NUMBER),
 )
+DWELL = Feature("token_dwell", Entity.TOKEN, Role.COUNT)  # seconds, where satisfaction is told by them
 QUERY_FEATURES = (
     Feature("query_hour", Entity.QUERY, Role.INTEGER, size=24),  # UTC
     Feature("query_weekday", Entity.QUERY, Role.INTEGER, size=7),  # Monday is 0
@@ -127,7 +128,8 @@ class FeatureSpec:
         """Every raw feature, in a fixed order."""
         users = (Feature("user_id", Entity.USER, Role.USER_ID, "user_id"), *self._declared("users", Entity.USER))
         items = (Feature("item_id", Entity.ITEM, Role.ITEM_ID, "item_id"), *self._declared("items", Entity.ITEM))
-        return (*users, *items, *TOKEN_FEATURES, *QUERY_FEATURES, *self._declared("events", Entity.QUERY))
+        tokens = TOKEN_FEATURES if self.objectives.satisfied.min_dwell_seconds is None else (*TOKEN_FEATURES, DWELL)
+        return (*users, *items, *tokens, *QUERY_FEATURES, *self._declared("events", Entity.QUERY))
 
     def of(self, entity: Entity) -> tuple[Feature, ...]:
         """The features of one entity."""

@@ -213,6 +213,7 @@ def token_features(window: tuple[Event, ...]) -> dict[str, list[Any]]:
         "token_event_type": [str(event.event_type) for event in window],
         "token_gap": gaps,
         "token_value": [event.value for event in window],
+        "token_dwell": [event.dwell_seconds for event in window],
     }
 
 

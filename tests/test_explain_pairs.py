@@ -6,8 +6,10 @@ import pytest
 
 from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.satisfaction import DOUBT, likeness
 from souk.schema import DAY_MS
 from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, shares, start, votes
+from souk.sources.co_visitation import decay
 from souk.sources.rows import SparseRows
 from tests.models_fixtures import cycle_spec
 
@@ -34,13 +36,29 @@ def items():
 def asked(items, names):
     """A query after these items, a day apart, the last a day ago."""
     gaps = [float("nan"), *[86_400.0] * (len(names) - 1)][: len(names)]
-    return PairQuery.of(NOW, {"token_item_id": names, "token_gap": gaps}, 86_400.0, items)
+    rated = {
+        "token_event_type": ["rating"] * len(names),
+        "token_value": [[5.0, 1.0, 4.0][n % 3] for n in range(len(names))],
+    }
+    return PairQuery.of(NOW, {"token_item_id": names, "token_gap": gaps, **rated}, 86_400.0, items)
 
 
 def features(items, query, position):
     positions = np.arange(4)
     pair = pair_features(items, [query], np.zeros(4, np.int64), positions, np.zeros(4, np.float32))
     return dict(zip(PAIR_FEATURES, pair[position].tolist(), strict=True))
+
+
+def surprise(query):
+    return np.nan_to_num(query.surprise)
+
+
+def weights(items, query, name):
+    """What the surprises count for in all, for the third item."""
+    known = query.items >= 0
+    if name == "lately":
+        return decay(query.moments)[known].sum()
+    return known.sum() if name == "before" else likeness(items, query.items[known], np.array([2])).sum()
 
 
 @pytest.mark.parametrize("names", [["a", "b", "d"], ["c", "a", "c", "b"], ["gone", "b"], ["gone"], []])
@@ -59,6 +77,11 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
     size = max(len(names), 1)  # the candidate has two values
     assert given["shared_mean"].sum() / 2 / size == pytest.approx(found["shared_mean"], abs=1e-6)
     assert given["shared_max"].sum() / size == pytest.approx(found["shared_max"], abs=1e-6)
+    for name in ("before", "lately", "alike"):
+        whole = given[f"satisfied_{name}"].sum()
+        drawn = found[f"satisfied_{name}"] * (weights(items, query, name) + DOUBT)
+        assert whole == pytest.approx(drawn, abs=1e-6)
+    assert np.sign(given["satisfied_shared"]).tolist() == np.sign(given["shared_mean"] * surprise(query)).tolist()
 
 
 def test_without_a_history_a_candidate_starts_where_its_features_are(items):

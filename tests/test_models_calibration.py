@@ -30,9 +30,17 @@ def test_platt_settles_where_plain_newton_steps_diverge():
 
 
 def test_platt_gives_no_say_to_logits_that_tell_the_contrary():
-    slope, offset = platt(np.array([-1.0, -0.5, 0.5, 1.0]), np.array([1, 1, 0, 0]))
+    slope, offset = platt(np.tile([-1.0, -0.5, 0.5, 1.0], 200), np.tile([1, 1, 0, 0], 200))
     assert slope == 0
     assert offset == pytest.approx(0)
+
+
+def test_few_rows_do_not_turn_what_the_logits_say():
+    logits = np.array([-1.0, -0.5, 0.5, 1.0])
+    few, many = (platt(np.tile(logits, n), np.tile([0, 1, 1, 1], n)) for n in (1, 1000))
+    assert few == pytest.approx((1, 0), abs=0.1)
+    told = 1 / (1 + np.exp(-(many[0] * logits + many[1])))
+    assert told.mean() == pytest.approx(0.75, abs=0.01), "many do"
 
 
 def test_platt_without_rows_changes_nothing():

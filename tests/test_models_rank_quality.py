@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from souk.models.calibration import DOUBTED
 from souk.models.fit_ranker import CHOOSING, judging
 from souk.models.rank_examples import RankExamples
 from souk.models.rank_lists import balance_weights
@@ -136,8 +137,10 @@ def test_calibration_is_measured_on_users_that_it_was_not_fitted_to():
     users = np.arange(len(found)) // 2
     logits = {"engaged": engaged, "satisfied": np.zeros_like(satisfied)}
     told = quality(logits, replace(found, satisfied=users % 2, users=users), np.arange(len(found)), 0.01)
-    assert told.metrics["satisfied_ece"] > 0.9, "on its own rows the mean of all, .5, would be calibrated"
-    assert told.metrics["satisfied_log_loss"] > 2
+    whole = len(found) / 2 / (len(found) / 2 + DOUBTED)  # of a curve of one half; the rest is the head's own word, .5
+    expected = 0.5 + 0.5 * whole
+    assert told.metrics["satisfied_ece"] == pytest.approx(expected), "on its own rows the mean of all would be right"
+    assert told.metrics["satisfied_log_loss"] == pytest.approx(-np.log(1 - expected))
     assert told.calibration["satisfied"].probability(np.zeros(1)) == pytest.approx(0.5, abs=0.01), "served: of all rows"
 
 

@@ -234,7 +234,9 @@ def test_a_fit_that_diverges_names_the_step_and_leaves_the_last_good_weights(ran
             last_good=tmp_path / "new" / "last_good.npz",
         )
     with np.load(tmp_path / "new" / "last_good.npz") as kept:
-        assert {name: kept[name].tolist() for name in kept.files} == {n: v.tolist() for n, v in begun.items()}
+        same = {name for name in kept.files if kept[name].tolist() == begun[name].tolist()}
+    fitted = {"ranker/satisfied/kernel", "ranker/satisfied/bias"}  # before the order, which diverged
+    assert same == begun.keys() - fitted
 
 
 def served_probabilities(ranked, model, fit, examples, folder):
@@ -261,7 +263,7 @@ def served_probabilities(ranked, model, fit, examples, folder):
 
     together, alone = ask(len(examples)), ask(1)
     for head, values in alone.items():
-        np.testing.assert_allclose(values, together[head][:width], rtol=1e-5)
+        np.testing.assert_allclose(values, together[head][:width], rtol=1e-5, atol=1e-12)
         assert ((values > 0) & (values < 1)).all()
     return together
 

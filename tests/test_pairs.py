@@ -47,7 +47,8 @@ def table():
 
 
 def query(table, names, gaps=(), since=0.0, time=DAY):
-    tokens = {"token_item_id": names, "token_gap": [math.nan, *gaps][: len(names)]}
+    rated = {"token_event_type": ["rating"] * len(names), "token_value": [4.0] * len(names)}
+    tokens = rated | {"token_item_id": names, "token_gap": [math.nan, *gaps][: len(names)]}
     return PairQuery.of(time, tokens, since, table)
 
 
@@ -81,6 +82,11 @@ def test_every_feature_of_a_candidate(table):
             "again_rank": math.log(2),
             "popularity": 0.2,
             "popularity_rank": math.log(2),
+            "satisfied_before": (0.5 + 0.75 + 0.5) / 8,  # less the items' rates; tests/test_satisfaction.py
+            "satisfied_lately": (0.5 * 2**-STEPS + 0.75 * 3**-STEPS + 0.5 * 4**-STEPS)
+            / (2**-STEPS + 3**-STEPS + 4**-STEPS + 5),
+            "satisfied_alike": 2 * 0.5 / (2 + 5),
+            "satisfied_shared": ((0.5 + 0.75 + 0.5) / (3 + 5) + (0.5 + 0.5) / (2 + 5)) / 2,
         },
         rel=1e-5,
     )
@@ -99,7 +105,9 @@ def test_without_history_and_without_values(table):
     assert [b["log_rank"], d["log_rank"]] == pytest.approx([math.log(2), math.log(3)])  # a tie keeps its order
     assert b["age"] == b["age_known"] == 0
     for row in (b, d):
-        names = [name for name in PAIR_FEATURES if name.startswith(("window", "similarity", "shared"))]
+        names = [
+            name for name in PAIR_FEATURES if name.startswith(("window", "similarity", "shared", "satisfied_before"))
+        ]
         assert all(row[name] == 0 for name in names)
 
 

@@ -237,7 +237,9 @@ def test_an_item_table_with_rows_replaced_is_that_of_the_whole_catalogue(shop):
     )  # fmt: skip
     assert table.position == expected.position and len(table.rules) == len(whole)
     np.testing.assert_array_equal(table.value_start, expected.value_start)
-    query = PairQuery.of(NOW, {"token_item_id": ["new-2", IDS[8], IDS[3]], "token_gap": [0.0, 5.0, 5.0]}, 9.0, table)
+    told = {"token_event_type": ["rating"] * 3, "token_value": [5.0, 1.0, 4.0], "token_dwell": [9.0] * 3}
+    tokens = told | {"token_item_id": ["new-2", IDS[8], IDS[3]], "token_gap": [0.0, 5.0, 5.0]}
+    query = PairQuery.of(NOW, tokens, 9.0, table)
     every = np.arange(len(whole))
     given = [query], np.zeros(len(every), np.int64), every, (table.vectors @ fresh[0]).astype(np.float32)
     np.testing.assert_allclose(pair_features(table, *given), pair_features(expected, *given), atol=1e-6)

@@ -12,6 +12,7 @@ BINS = 2000  # of equally many rows, that a curve is fitted to
 POSITIVES_A_KNOT = 50  # the curve bends once for so many
 MOST_KNOTS = 12
 SWEEPS = 200
+DOUBTED = 100.0  # rows that a curve has to outweigh
 FLATTEST = 1e-3  # slope: the order of logits stays that of probabilities
 
 
@@ -121,9 +122,10 @@ def log_loss(probability: np.ndarray, labels: np.ndarray) -> float:
 def platt(logits: np.ndarray, labels: np.ndarray, steps: int = 50) -> tuple[float, float]:
     """The slope and offset of sigmoid(slope · logit + offset) that fit the labels best (Platt 1999).
 
-    Newton steps with a line search (Lin, Lin and Weng 2007, A note on Platt's probabilistic outputs). The labels are
-    drawn to (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2) as in the paper, so that separable data has an answer. Logits that
-    tell nothing, or the contrary, are given no say: slope 0, the mean alone.
+    Newton steps with a line search (Lin, Lin and Weng 2007, A note on Platt's probabilistic outputs). The logits' own
+    word counts like that of DOUBTED rows: each label is drawn to the probability that its logit means, so that few
+    labels do not turn what was fitted to many, and separable data has an answer. Logits that tell nothing, or the
+    contrary, are given no say: slope 0, the mean alone.
 
     Args:
         logits: `[rows]`.
@@ -132,9 +134,9 @@ def platt(logits: np.ndarray, labels: np.ndarray, steps: int = 50) -> tuple[floa
     """
     if not len(logits):
         return 1.0, 0.0
-    positive = labels.sum()
-    wanted = np.where(labels > 0, (positive + 1) / (positive + 2), 1 / (len(labels) - positive + 2))
     design = np.stack([logits, np.ones(len(logits))], axis=1).astype(np.float64)
+    own = DOUBTED / len(logits)
+    wanted = (labels + own / (1 + np.exp(-np.clip(design[:, 0], -30, 30)))) / (1 + own)
     mean = float(np.log(wanted.mean() / (1 - wanted.mean())))
 
     def loss(weights: np.ndarray) -> float:

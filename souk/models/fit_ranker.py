@@ -16,10 +16,11 @@ import tensorflow as tf
 from souk.config import TrainRanker
 from souk.errors import SoukError
 from souk.models.fit_level import fit_level
+from souk.models.fit_satisfied import fit_satisfied, leave_body_out
 from souk.models.rank_lists import RankLists
 from souk.models.rank_quality import RankerQuality, ndcg, quality, retrieval_order
 from souk.models.rank_scoring import list_logits, scoring
-from souk.models.ranker import Ranker, order_loss, satisfied_loss
+from souk.models.ranker import HEADS, Ranker, order_loss, satisfied_loss
 from souk.models.sequences import Catalogue
 from souk.models.weights import named_weights
 
@@ -74,8 +75,8 @@ def fit_ranker(
     continued: bool = False,
     last_good: Path | None = None,
 ) -> RankerFit:
-    """Fits the straight path, then the body where there are enough lists, keeps what held-out users like best, and fits
-    the level to that order.
+    """Fits satisfaction's straight path, then the order's, then the body where there are enough lists, keeps what
+    held-out users like best, and fits the level to that order.
 
     Args:
         model: with its variables created.
@@ -90,7 +91,7 @@ def fit_ranker(
         SoukError: the loss is no finite number.
     """
     fitted, held_out = split_users(lists.examples.users, config.seed)
-    fit = _Fit(model, lists, catalogue, config, report, held_out, last_good)
+    fit = _Fit(model, lists, catalogue, config, report, (fitted, held_out), last_good)
     moments = held_out[lists.examples.first[held_out]]
     compared = {"retrieval_ndcg@10": ndcg(retrieval_order(lists.examples, moments), lists.examples, moments)}
     report(f"retrieval order: ndcg@10 {compared['retrieval_ndcg@10']:.4f} on held-out users")
@@ -108,6 +109,7 @@ def fit_ranker(
         if config.epochs and (lists.positive[rows] > 0).sum() >= config.body_examples:
             fit.stage(True, fitted, epochs[1], config.learning_rate)
     with_body = fit.restore()
+    fit.settle()
     fit_level(model, lists, fit.score, fitted, judging(held_out, config.seed), config.seed, report)
     found = quality(fit.score(held_out), lists.examples, held_out, config.max_click_loss)
     metrics = {"epoch": float(fit.best_epoch), **compared, **found.metrics}
@@ -124,16 +126,18 @@ class _Fit:
         catalogue: Catalogue,
         config: TrainRanker,
         report: Callable[[str], None],
-        held_out: np.ndarray,
+        split: tuple[np.ndarray, np.ndarray],
         last_good: Path | None,
     ) -> None:
         self.model, self.data, self.catalogue, self.config, self.report = model, data, catalogue, config, report
         self.history: list[dict[str, float]] = []
         self.best_epoch, self._last_good = 0, last_good
-        self._with_body = bool(np.any(model.body.heads["engaged"].kernel.numpy()))
+        self._with_body = self._began_with_body = bool(np.any(model.body.heads["engaged"].kernel.numpy()))
         self._random = np.random.default_rng(config.seed)
-        self._judged = judging(held_out, config.seed)
+        self._judged = judging(split[1], config.seed)
         self._scores = {body: scoring(model, catalogue, body) for body in (False, True)}
+        fit_satisfied(model, data, self.score, split[0], self._judged, report)
+        self._satisfied = model.straight["satisfied"].get_weights(), self._losses()[1]
         self._best = (math.inf, False, _snapshot(model))
         self._note({"stage": 0})
 
@@ -180,6 +184,16 @@ class _Fit:
             variable.assign(arrays[name])
         return self._with_body
 
+    def settle(self) -> None:
+        """Takes the body out of satisfaction where held-out users are told better without."""
+        weights, alone = self._satisfied
+        if self._with_body and not self._began_with_body and self._losses()[1] > alone:
+            leave_body_out(self.model, weights)
+
+    def _losses(self) -> tuple[float, float]:
+        """Of the order and of satisfaction, of held-out users."""
+        return held_out_losses(self.score(self._judged), self.data, self._judged)
+
     def score(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The logits of all columns of examples under the weights as they are."""
         return self._scores[self._with_body](self.data, rows)
@@ -190,7 +204,7 @@ class _Fit:
     def _note(self, record: dict[str, float]) -> None:
         """Judges the weights as they are, and keeps them where they are the best."""
         logits, examples, rows = self.score(self._judged), self.data.examples, self._judged
-        loss = held_out_loss(logits, self.data, rows)
+        loss = sum(held_out_losses(logits, self.data, rows))
         moments = np.flatnonzero(examples.first[rows])
         found = ndcg(logits["order"][moments], examples, rows[moments])
         self.history.append(record | {"held_out_loss": loss, "ndcg@10": found})
@@ -202,7 +216,8 @@ class _Fit:
 
     def _step(self, optimizer: Any, body: bool) -> Callable[[Any, Any], tf.Tensor]:
         """A compiled function of lists and of engaged examples that moves the weights and gives the loss."""
-        model, with_body, straight = self.model, self._with_body, self.model.straight_variables()
+        model, with_body = self.model, self._with_body
+        straight = model.straight_variables(HEADS if body else HEADS[:1])
         variables = model.trainable_variables if body else straight
         begun = [tf.constant(v.numpy()) for v in straight]
         optimizer.build(variables)
@@ -224,14 +239,14 @@ class _Fit:
         return step
 
 
-def held_out_loss(logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray) -> float:
-    """The losses of the order and of satisfaction of all columns of examples."""
+def held_out_losses(logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray) -> tuple[float, float]:
+    """Of the order and of satisfaction, of all columns of examples."""
     place = np.flatnonzero(np.isin(rows, data.lists(rows)))
     known = np.flatnonzero(np.isin(rows, data.labelled(rows)))
     fresh = data.fresh(rows[place], np.arange(data.allowed.shape[1])[None, :])
     lists = logits["placed"][place], data.positive[rows[place]], data.allowed[rows[place]], fresh
     taken = logits["satisfied"][known, data.examples.own[rows[known]]]
-    return float(order_loss(*lists)) + float(satisfied_loss(taken, data.examples.satisfied[rows[known]]))
+    return float(order_loss(*lists)), float(satisfied_loss(taken, data.examples.satisfied[rows[known]]))
 
 
 def _snapshot(model: Ranker) -> dict[str, np.ndarray]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras_rs.layers import FeatureCross
 
 from souk.config import TrainRanker
 from souk.models.inputs import FeatureEncoder
 from souk.models.level import Level, gauge
-from souk.models.rank_features import Hinges, Normalise, Relative
+from souk.models.rank_features import KNOTS, Hinges, Normalise, Relative
 from souk.models.towers import TowerShape
 from souk.pairs import PAIR_FEATURES
 
@@ -175,7 +176,7 @@ class Ranker(keras.layers.Layer):
             with_body: whether to use more than the straight path.
         """
         among = self.relative(pair, *(tf.gather(values, request) for values in spread))
-        straight = tf.concat([among, self.hinges(among), pair, self.absolute(pair)], -1)
+        straight = self.straight_inputs(among, pair)
         logits = {head: self.straight[head](straight)[:, 0] for head in HEADS}
         logits["engaged"] += self.pass_through * among[:, SCORE]
         if with_body:
@@ -186,9 +187,23 @@ class Ranker(keras.layers.Layer):
                 logits[name] += more
         return {"order": logits["engaged"], "satisfied": logits["satisfied"]}
 
-    def straight_variables(self) -> list[tf.Variable]:
-        """What the straight path and the places learn."""
-        layers = (*self.straight.values(), self.position)
+    def straight_inputs(self, among: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
+        """What the straight path is linear in, `[candidates, columns]`.
+
+        Args:
+            among: `[candidates, P] float32`, pair features as they stand among the request's candidates.
+            pair: `[candidates, P] float32`, normalised.
+        """
+        return tf.concat([among, self.hinges(among), pair, self.absolute(pair)], -1)
+
+    def bends(self) -> np.ndarray:
+        """`[columns] bool`, which of `straight_inputs` are hinges."""
+        columns = self.hinges.knots.shape[0]
+        return np.tile(np.repeat([False, True], [columns, columns * len(KNOTS)]), 2)
+
+    def straight_variables(self, heads: Sequence[str] = HEADS) -> list[tf.Variable]:
+        """What the straight path of `heads` and the places learn."""
+        layers = (*(self.straight[head] for head in heads), self.position)
         return [self.pass_through, *(v for layer in layers for v in layer.trainable_variables)]
 
     def asked(self, user: Inputs, query: Inputs) -> tf.Tensor:

@@ -23,7 +23,7 @@ class Target:
     Args:
         event_id: the event.
         time: UTC epoch milliseconds.
-        tokens: `token_item_id` and `token_gap` of what the query sees.
+        tokens: raw token features of what the query sees.
         query: raw query features.
         user: raw user features.
     """
@@ -51,18 +51,23 @@ def read_targets(sequences: Sequences, window: tuple[int, int], wanted: Collecti
         inside = [i for i, event in enumerate(events) if event in wanted]
         if not inside:
             continue
-        items = [item.decode() for item in fields["token_item_id"].bytes_list.value]
-        gaps = fields["token_gap"].float_list.value
+        tokens = {f.name: _values(fields, f) for f in spec.of(Entity.TOKEN)}
         user = {f.name: _value(fields, f, 0) for f in spec.of(Entity.USER)}
         for i in inside:
             visible = fields["target_visible"].int64_list.value[i]
             yield Target(
                 events[i],
                 times[i],
-                {"token_item_id": items[:visible], "token_gap": gaps[:visible]},
+                {name: values[:visible] for name, values in tokens.items()},
                 {f.name: _value(fields, f, i) for f in spec.of(Entity.QUERY)},
                 user,
             )
+
+
+def _values(fields: Any, feature: Feature) -> Sequence[Any]:
+    """The values of a token feature of all tokens of a row."""
+    values = getattr(fields[feature.name], LISTS[feature.dtype]).value
+    return [word.decode() for word in values] if feature.dtype == "string" else values
 
 
 def _value(fields: Any, feature: Feature, index: int) -> Any:

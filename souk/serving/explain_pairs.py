@@ -8,6 +8,7 @@ import numpy as np
 
 from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, RECENT, PairQuery
+from souk.satisfaction import likeness
 from souk.sources.co_visitation import WINDOW, decay
 
 COLUMN = {name: place for place, name in enumerate(PAIR_FEATURES)}
@@ -23,6 +24,10 @@ HISTORY = (
     "shared_max",
     "co_visitation",
     "again",
+    "satisfied_before",
+    "satisfied_lately",
+    "satisfied_alike",
+    "satisfied_shared",
 )
 
 
@@ -69,6 +74,7 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
         "co_visitation_rank": followed,
         "again": again,
         "again_rank": again,
+        **_satisfied(items, query, position, shared),
     }
 
 
@@ -110,6 +116,19 @@ def _shared(items: ItemTable, query: PairQuery, position: int) -> tuple[np.ndarr
     if not has.size:
         return np.zeros(len(query.items)), np.zeros(len(query.items))
     return has.sum(axis=1).astype(np.float64), has[:, np.argmax(has.sum(axis=0))].astype(np.float64)
+
+
+def _satisfied(items: ItemTable, query: PairQuery, position: int, shared: np.ndarray) -> dict[str, np.ndarray]:
+    """What each event's surprise counts for; `shared`: how many of the candidate's values its item has."""
+    surprise, alike = np.nan_to_num(query.surprise), np.zeros(len(query.items))
+    known = query.items >= 0
+    alike[known] = likeness(items, query.items[known], np.array([position]))[0]
+    return {
+        "satisfied_before": surprise,
+        "satisfied_lately": surprise * decay(query.moments),
+        "satisfied_alike": surprise * alike,
+        "satisfied_shared": surprise * shared,
+    }
 
 
 def _followed(items: ItemTable, query: PairQuery, position: int) -> np.ndarray:

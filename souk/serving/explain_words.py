@@ -38,6 +38,10 @@ NAMES = {
     "again_rank": "its place by the user's habits",
     "popularity": "its popularity among users of the same kind",
     "popularity_rank": "its place by that popularity",
+    "satisfied_before": "how satisfied the user was so far",
+    "satisfied_lately": "how satisfied the user was lately",
+    "satisfied_alike": "how satisfied the user was with things like it",
+    "satisfied_shared": "how satisfied the user was with things of its kind",
 }
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
 DONE = {

@@ -1,0 +1,103 @@
+"""Fits the straight path to satisfaction: a logistic regression of the engaged examples, to its end, on its own.
+
+The order of a request learns from lists, by steps that held-out users stop. The labels of satisfaction are fewer, and
+neither the rate nor the stop of the order's fit is theirs: what is convex needs none. How strong the prior is, held-out
+users say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from souk.models.calibration import log_loss
+from souk.models.rank_lists import RankLists
+from souk.models.ranker import Ranker
+
+STRENGTHS = (1000.0, 100.0, 30.0, 10.0, 3.0)  # of the prior: examples that say what it says
+BENT = 30.0  # times as strong for hinges: a line, until there are examples enough for more
+STEPS = 30
+LONGEST = 2.0  # of a step, by weight: far from the answer Newton's overshoots
+
+Score = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+def fit_satisfied(
+    model: Ranker, lists: RankLists, score: Score, fitted: np.ndarray, judged: np.ndarray, report: Callable[[str], None]
+) -> None:
+    """Fits, and keeps what foretells held-out users best; the weights as they are compete.
+
+    Args:
+        model: the ranker; the prior draws to the weights that it has.
+        lists: the examples.
+        score: of rows, the logits of all columns (`souk.models.rank_scoring.scoring`).
+        fitted: rows to fit.
+        judged: rows of held-out users.
+        report: takes a line of progress.
+    """
+    fitted, judged = lists.labelled(fitted), lists.labelled(judged)
+    if not len(fitted) or not len(judged):
+        return
+    layer, examples = model.straight["satisfied"], lists.examples
+    begun = np.concatenate([layer.kernel.numpy()[:, 0], layer.bias.numpy()]).astype(np.float64)
+    (design, rest), (other, other_rest) = (_design(model, lists, score, rows, begun) for rows in (fitted, judged))
+    labels, others = examples.satisfied[fitted], examples.satisfied[judged]
+    weights, kept, relative = begun, begun, np.where(model.bends(), BENT, 1.0)
+    first = best = log_loss(_chance(other @ begun + other_rest), others)
+    for strength in STRENGTHS:
+        weights = logistic(design, labels, rest, begun, strength * relative, weights)
+        found = log_loss(_chance(other @ weights + other_rest), others)
+        if found < best:
+            best, kept = found, weights
+    layer.set_weights([kept[:-1, None], kept[-1:]])
+    report(f"satisfaction: cross-entropy {first:.4f} without, {best:.4f} with the fit, on held-out users")
+
+
+def leave_body_out(model: Ranker, straight: Sequence[np.ndarray]) -> None:
+    """Lets satisfaction be what the straight path makes of it, with the weights `straight`."""
+    head = model.body.heads["satisfied"]
+    head.set_weights([np.zeros_like(weights) for weights in head.get_weights()])
+    model.straight["satisfied"].set_weights(straight)
+
+
+def logistic(
+    design: np.ndarray, labels: np.ndarray, rest: np.ndarray, begun: np.ndarray, prior: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """The weights of a logistic regression, the last of them the free constant, by Newton's method.
+
+    Args:
+        design: `[rows, columns]`, the last column ones.
+        labels: `[rows]`, 1 or 0.
+        rest: `[rows]`, a part of the logit that stays as it is.
+        begun: `[columns]`, what the prior draws to.
+        prior: `[columns - 1]`, its strength.
+        weights: `[columns]`, where to start.
+    """
+    strength = np.append(prior, 1e-6)
+    for _ in range(STEPS):
+        chance = _chance(design @ weights + rest)
+        slope = design.T @ (chance - labels) + strength * (weights - begun)
+        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(strength)
+        move = np.clip(np.linalg.solve(curvature, slope), -LONGEST, LONGEST)
+        weights = weights - move
+        if np.abs(move).max() < 1e-6:
+            break
+    return weights
+
+
+def _design(
+    model: Ranker, lists: RankLists, score: Score, rows: np.ndarray, begun: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The straight path's inputs for the examples' items and a column of ones, and the body's part of the logit."""
+    examples = lists.examples
+    pair = model.normalise(tf.constant(examples.pair[rows, examples.own[rows]]))
+    spread = tf.constant(lists.mean[rows]), tf.constant(lists.deviation[rows])
+    inputs = model.straight_inputs(model.relative(pair, *spread), pair).numpy().astype(np.float64)
+    design = np.concatenate([inputs, np.ones((len(rows), 1))], axis=1)
+    return design, score(rows)["satisfied"][np.arange(len(rows)), examples.own[rows]] - design @ begun
+
+
+def _chance(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))))

@@ -1,0 +1,112 @@
+"""How satisfied a user was so far: with what a query's window holds, as far as it is known at the query's time.
+
+An item that satisfies nearly everyone says little about a user whom it satisfied. So what counts is the surprise: the
+label less the item's satisfied rate. Its means are effects of the user, added to those of the item as in the baseline
+of a rating predictor (Koren 2010, section 2.1): over all past events, the last, those like a candidate, those of its
+categories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from souk.config import Objective
+from souk.items import ItemTable
+from souk.sources.co_visitation import decay
+
+DOUBT = 5.0  # a mean is drawn to 0 as if there were so many more labels, without a surprise
+
+
+def surprises(
+    items: ItemTable, window: np.ndarray, tokens: Mapping[str, Sequence[Any]], ages: np.ndarray
+) -> np.ndarray:
+    """Of each event of a window, its label of satisfaction less its item's rate; NaN where it has none, or none yet.
+
+    Args:
+        items: the item table.
+        window: `[window]` int64, the events' items; -1 for unknown ones.
+        tokens: their raw token features.
+        ages: `[window]` float64, days from each event to the query.
+    """
+    found = np.full(len(window), np.nan)
+    if items.satisfied is not None and len(window):
+        known = (window >= 0) & _told(items.satisfied, tokens, ages)
+        label = _own(items.satisfied, tokens) & _followed(items.satisfied, window, tokens, ages)
+        found[known] = label[known] - items.counters[window[known], 2]
+    return found
+
+
+def satisfaction(
+    items: ItemTable, window: np.ndarray, surprise: np.ndarray, moments: np.ndarray, asked: np.ndarray
+) -> Any:
+    """The mean surprises `[4, asked]`: of all events, of the last, of those like an item, of those with its values.
+
+    Args:
+        items: the item table.
+        window: `[window]` int64, the events' items.
+        surprise: `[window]`, of `surprises`.
+        moments: `[window]` int64, how many moments each event lies behind the last.
+        asked: `[asked]` int64, the candidates.
+    """
+    columns = np.zeros((4, len(asked)))
+    told = np.isfinite(surprise)
+    if told.any():
+        window, surprise, weight = window[told], surprise[told], decay(moments[told])
+        columns[0] = surprise.sum() / (len(surprise) + DOUBT)
+        columns[1] = weight @ surprise / (weight.sum() + DOUBT)
+        alike = likeness(items, window, asked)
+        columns[2] = alike @ surprise / (alike.sum(axis=1) + DOUBT)
+        columns[3] = _by_values(items, window, surprise, asked)
+    return columns
+
+
+def likeness(items: ItemTable, window: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The weight of each event's item for each candidate, `[asked, window]`: their cosine, squared; 0 below it."""
+    return np.asarray(np.square(np.maximum(0, items.vectors[asked] @ items.vectors[window].T)), np.float64)
+
+
+def _by_values(items: ItemTable, window: np.ndarray, surprise: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The mean over each candidate's values of the mean surprise of the events whose item has the value."""
+    event, value = items.expanded(window)
+    keys, where, counts = np.unique(value, return_inverse=True, return_counts=True)
+    means = np.append(np.bincount(where, surprise[event], len(keys)) / (counts + DOUBT), 0.0)
+    row, value = items.expanded(asked)
+    place = np.searchsorted(keys, value)
+    place[np.append(keys, -1)[place] != value] = len(keys)
+    sums = np.bincount(row, means[place], len(asked))
+    return np.asarray(sums / np.maximum(1, items.value_start[asked + 1] - items.value_start[asked]))
+
+
+def _told(objective: Objective, tokens: Mapping[str, Sequence[Any]], ages: np.ndarray) -> np.ndarray:
+    """Which events carry the label and are old enough: it is known at the end of its window, whichever way it went."""
+    carries = np.isin(np.array(tokens["token_event_type"], object), [str(kind) for kind in objective.events])
+    waits = bool(objective.unless or objective.followed_by)
+    return np.asarray(carries & (ages > objective.within_days) if waits else carries)
+
+
+def _own(objective: Objective, tokens: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    """Whether each event's own fields meet the rule, as float32: what training has of them."""
+    found = np.ones(len(tokens["token_item_id"]), bool)
+    for name, least in (("token_value", objective.min_value), ("token_dwell", objective.min_dwell_seconds)):
+        if least is not None:
+            found &= np.asarray(tokens[name], np.float32) >= np.float32(least)
+    return found
+
+
+def _followed(
+    objective: Objective, window: np.ndarray, tokens: Mapping[str, Sequence[Any]], ages: np.ndarray
+) -> np.ndarray:
+    """Whether what followed each event with its item, in time, is what the rule wants."""
+    if not objective.unless and not objective.followed_by:
+        return np.ones(len(window), bool)
+    kinds = np.array(tokens["token_event_type"], object)
+    later = (window[:, None] == window) & (ages[:, None] - ages <= objective.within_days)
+    later &= np.arange(len(window))[:, None] < np.arange(len(window))
+    kept = ~(later & np.isin(kinds, [str(kind) for kind in objective.unless])).any(axis=1)
+    if objective.followed_by:
+        wanted = later & (ages[:, None] > ages) & np.isin(kinds, [str(kind) for kind in objective.followed_by])
+        kept &= wanted.any(axis=1)
+    return np.asarray(kept)
