@@ -99,14 +99,14 @@ def _own(objective: Objective, tokens: Mapping[str, Sequence[Any]]) -> np.ndarra
 def _followed(
     objective: Objective, window: np.ndarray, tokens: Mapping[str, Sequence[Any]], ages: np.ndarray
 ) -> np.ndarray:
-    """Whether what followed each event with its item, in time, is what the rule wants."""
+    """Whether what followed each event in time is what the rule wants: of `unless` with its item, as `labels.label`."""
     if not objective.unless and not objective.followed_by:
         return np.ones(len(window), bool)
-    kinds = np.array(tokens["token_event_type"], object)
-    later = (window[:, None] == window) & (ages[:, None] - ages <= objective.within_days)
-    later &= np.arange(len(window))[:, None] < np.arange(len(window))
-    kept = ~(later & np.isin(kinds, [str(kind) for kind in objective.unless])).any(axis=1)
+    kinds, same = np.array(tokens["token_event_type"], object), window[:, None] == window
+    gap = ages[:, None] - ages  # days from the event of the row to that of the column
+    later = (gap <= objective.within_days) & (np.arange(len(window))[:, None] < np.arange(len(window)))
+    kept = ~(later & same & np.isin(kinds, [str(kind) for kind in objective.unless])).any(axis=1)
     if objective.followed_by:
-        wanted = later & (ages[:, None] > ages) & np.isin(kinds, [str(kind) for kind in objective.followed_by])
-        kept &= wanted.any(axis=1)
+        counts = later & (gap > 0) & (gap >= objective.from_days) & (same | objective.any_item)
+        kept &= (counts & np.isin(kinds, [str(kind) for kind in objective.followed_by])).any(axis=1)
     return np.asarray(kept)

@@ -58,6 +58,7 @@ def found(items, query):
         Objective(events=("click",), min_dwell_seconds=5),
         Objective(events=("purchase",), unless=("return",), within_days=3),
         Objective(events=("click", "purchase"), followed_by=("purchase",), within_days=2),
+        Objective(events=("click",), followed_by=("click", "rating"), any_item=True, from_days=1, within_days=3),
         Objective(events=("click",), followed_by=("purchase",), unless=("return",), within_days=2, min_dwell_seconds=5),
     ],
 )
