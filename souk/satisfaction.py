@@ -41,7 +41,7 @@ def surprises(
 
 def satisfaction(
     items: ItemTable, window: np.ndarray, surprise: np.ndarray, moments: np.ndarray, asked: np.ndarray
-) -> Any:
+) -> np.ndarray:
     """The mean surprises `[4, asked]`: of all events, of the last, of those like an item, of those with its values.
 
     Args:
