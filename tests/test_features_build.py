@@ -279,6 +279,7 @@ def test_tokens_share_the_ids_of_items_and_survive_without_the_folder(features, 
         "token_event_type": tf.constant([["click", "nonsense", ""]]),
         "token_gap": tf.constant([[1.0, float("nan"), float("nan")]]),
         "token_value": tf.constant([[2.5, 1.0, float("nan")]]),
+        "token_dwell": tf.constant([[9.0, float("nan"), float("nan")]]),
     }
     made = tf.saved_model.load(str(tmp_path / "saved")).signatures["serve"](**raw)
     item_ids = (features / "transform/item/transform_fn/assets/item_id").read_text().splitlines()
