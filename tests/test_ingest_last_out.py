@@ -105,6 +105,18 @@ def test_shares_mean_nothing_under_leave_last_out():
     assert split_windows(times, 4 * DAY_MS, split) == Windows(3 * DAY_MS, 4 * DAY_MS, 4 * DAY_MS + 1)
 
 
+@pytest.mark.parametrize(
+    ("users", "engagements", "days"),
+    [(1000, 100, 5), (1000, 30, 3), (6000, 100, 1), (1000, 5, 1), (10, 4, 1)],
+    ids=["enough", "a tenth of all", "one day is enough", "one day is more than a tenth", "few"],
+)
+def test_the_validation_window_has_enough_for_a_ranker_where_a_tenth_of_all_is(users, engagements, days):
+    times = np.repeat(np.arange(1, engagements + 1), users) * DAY_MS
+    end = engagements * DAY_MS
+    windows = split_windows(times, end, Split(protocol="leave_last_out"))
+    assert windows == Windows(end - days * DAY_MS, end, end + 1)
+
+
 @pytest.mark.parametrize("times", [[], [1], [1, 2]])
 def test_users_with_less_than_three_events_make_no_windows(times):
     with pytest.raises(SoukError, match="engaging events at enough times"):

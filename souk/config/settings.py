@@ -77,8 +77,9 @@ class Ingest(Section):
 class Split(Section):
     """Shares of the events, in time order, that become the validation and the test window.
 
-    `leave_last_out` instead holds out each user's last engagement for the test and the one before it for validation, as
-    many papers do: for comparison with them, not to be served (`souk.ingest.last_out`).
+    `leave_last_out` instead holds out each user's last engagement for the test and the one before it for validation
+    (with few users, some before it), as many papers do: for comparison with them, not to be served
+    (`souk.ingest.last_out`).
     """
 
     protocol: Literal["temporal", "leave_last_out"] = "temporal"

@@ -14,6 +14,8 @@ from souk.config import Split
 from souk.errors import SoukError
 
 BOUNDARIES = ("validation_start", "test_start", "end")
+LAST_OUT = 5_000  # engagements that a validation window of last ones holds at least, a ranker's to learn from,
+LAST_OUT_SHARE = 0.1  # but where these are more than so much of all
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,8 @@ def split_windows(engaging: npt.NDArray[np.int64], last_event: int, split: Split
         SoukError: there are too few distinct times for three windows.
     """
     times, count = np.sort(engaging), len(engaging)
-    if split.protocol == "leave_last_out":  # the last two days of souk.ingest.last_out's clock
-        days = np.unique(times)[-3:]
-        starts = np.searchsorted(times, days[1:]).tolist() if len(days) == 3 else [0, 0]
+    if split.protocol == "leave_last_out":
+        starts = _last_out(times)
     else:
         starts = [count - round(count * share) for share in (split.validation + split.test, split.test)]
     if count:
@@ -78,3 +79,16 @@ def split_windows(engaging: npt.NDArray[np.int64], last_event: int, split: Split
         f"{count} engaging events at {len(np.unique(times))} distinct times",
         "Add events, check `timestamp_unit`, or change `objectives.engaged.events` or `split`.",
     )
+
+
+def _last_out(times: npt.NDArray[np.int64]) -> list[int]:
+    """Where the windows start in the sorted `times` of souk.ingest.last_out's clock, of which a day is one engagement
+    of each user: the test at the last day, validation at the one before it, or at so many that LAST_OUT are in it."""
+    starts = np.searchsorted(times, np.unique(times))
+    if len(starts) < 3:
+        return [0, 0]
+    held = starts[-1] - starts[1:-1]  # by a window that begins at each day but the first and the last
+    fit = np.flatnonzero(held <= LAST_OUT_SHARE * len(times))
+    enough = np.flatnonzero(held >= LAST_OUT)
+    first = max(fit[0] if len(fit) else len(held) - 1, enough[-1] if len(enough) else 0)
+    return [int(starts[1 + first]), int(starts[-1])]
