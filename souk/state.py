@@ -55,6 +55,7 @@ class UserState:
         engaged: time of engagement by item, for the repeat rule: the first where items never repeat, else the last;
             empty where they may always repeat.
         profile: the user's declared columns.
+        stale: whether the store holds it for longer than it should, as it was read; no part of what is known.
     """
 
     user_id: str
@@ -63,6 +64,7 @@ class UserState:
     daily: Mapping[int, int] = field(default_factory=dict)
     engaged: Mapping[str, int] = field(default_factory=dict)
     profile: Mapping[str, Any] = field(default_factory=dict)
+    stale: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

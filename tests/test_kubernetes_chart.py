@@ -16,15 +16,17 @@ from tests.kubernetes_objects import problems
 from tests.requirements import require
 
 
-@pytest.mark.parametrize("milvus", ["", "http://milvus:19530"])
-def test_the_server_takes_the_arguments_that_it_is_given(milvus: str) -> None:
-    runtime = template("--set", f"recommender.milvusUri={milvus}")["ServingRuntime", "souk"]
+@pytest.mark.parametrize(("milvus", "redis"), [("", ""), ("http://milvus:19530", "redis://redis:6379/2")])
+def test_the_server_takes_the_arguments_that_it_is_given(milvus: str, redis: str) -> None:
+    given = f"recommender.milvusUri={milvus},recommender.redisUri={redis}"
+    runtime = template("--set", given)["ServingRuntime", "souk"]
     command, *words = runtime["spec"]["containers"][0]["args"]
     module = importlib.import_module(COMMANDS[command][0])
     parser = argparse.ArgumentParser(exit_on_error=False)
     module.configure(parser)
     arguments = parser.parse_args(words)
     assert (arguments.host, arguments.release) == ("0.0.0.0", "/mnt/models")
+    assert (arguments.milvus_uri, arguments.redis_uri or "") == (milvus, redis)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,10 @@ def test_the_chart_refuses_an_unknown_or_wrong_setting(wrong: str) -> None:
     [
         ("minReplicas=2", "recommender.minReplicas 2 is above recommender.maxReplicas 1"),
         ("maxReplicas=2", "recommender.milvusUri: several servers need a Milvus server"),
+        (
+            "maxReplicas=2,recommender.milvusUri=http://milvus:19530",
+            "recommender.redisUri: several servers need a Redis",
+        ),
     ],
 )
 def test_the_chart_refuses_servers_that_cannot_be(value: str, told: str) -> None:

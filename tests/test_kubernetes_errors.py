@@ -208,6 +208,16 @@ def test_a_cluster_does_not_take_milvus_lite(uri):
     assert parse_config(f"{CONFIG}load_index: {{uri: '{uri}'}}")
 
 
+def test_several_servers_do_not_take_sqlite():
+    cluster = f"{CONFIG}load_index: {{uri: '{MILVUS}'}}\nrollout: {{target: inference_service, max_replicas: 2}}\n"
+    with pytest.raises(SoukError, match=r"Redis in online_store\.uri.*max_replicas is 2.*sqlite"):
+        parse_config(cluster)
+    assert parse_config(f"{cluster}online_store: {{uri: 'redis://cache:6379/0'}}")
+    assert parse_config(cluster.replace("max_replicas: 2", "max_replicas: 1"))
+    with pytest.raises(SoukError, match=r"online_store\.uri"):
+        parse_config(f"{cluster}online_store: {{uri: 'redis://user:secret@cache'}}")
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [

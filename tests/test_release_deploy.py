@@ -5,11 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
-from souk.config import DatasetConfig
+from souk.config import DatasetConfig, with_value
 from souk.errors import SoukError
 from souk.index import lite
 from souk.index.exact import ExactIndex
@@ -181,6 +182,15 @@ def test_deploy_mends_what_is_damaged(packaged, tmp_path):
     shutil.rmtree(workspace.feast)
     assert run(workspace, *first)["states"] == 12
     assert serves(workspace, first[0])
+
+
+def test_user_states_go_to_the_redis_of_the_config(packaged, tmp_path, redis):
+    workspace, (release, features, index) = Workspace(tmp_path), packaged[0]
+    text = with_value(config().for_step("deploy"), "online_store", "uri", redis.uri)
+    run = partial(deploy, text, str(workspace.root), release, features, index)
+    assert run()["states"] == 12 and not (workspace.feast / "online.db").exists()
+    assert serves(workspace, release), "whoever reads them finds them there"
+    assert run()["states"] == 0
 
 
 def test_a_damaged_release_is_not_deployed(packaged, tmp_path):

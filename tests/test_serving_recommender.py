@@ -84,6 +84,16 @@ def test_events_of_the_request_count(recommender):
     assert nearest.startswith("g2-") and slate.degraded == ("unknown_user",)
 
 
+def test_a_stale_state_is_used_and_told(recommender):
+    class Old:
+        def read(self, users):
+            return [replace(state, stale=user == "ann") for user, state in KNOWN.items() if user in users]
+
+    asked = [Request("ann", 8, NOW), Request("bob", 8, NOW)]
+    ann, bob = recommender.connected(None, Old()).recommend(asked)
+    assert (ids(ann), ann.degraded, bob.degraded) == (expected("ann", 8), ("stale_features",), ())
+
+
 def test_a_state_in_the_request_replaces_the_store(recommender):
     (slate,) = recommender.recommend([Request("new", 8, NOW, state=replace(KNOWN["ann"], user_id="new"))])
     assert ids(slate) == expected("ann", 8) and slate.degraded == ()

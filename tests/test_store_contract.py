@@ -1,6 +1,5 @@
 """One suite for every store of user states, and what is Feast's own: publication, damage, the command line."""
 
-import math
 import os
 import signal
 import sqlite3
@@ -9,56 +8,29 @@ import sys
 import threading
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from souk.errors import SoukError
-from souk.state import Event, UserState, advance
-from souk.state_rows import profile_of, to_row
 from souk.store.definitions import user_state_view, view_name
-from souk.store.feast_store import FeastStore
+from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
 from souk.store.publish import publish
-from tests.features_fixtures import START, bazaar, spec_of
+from tests.features_fixtures import spec_of
+from tests.store_fixtures import CONFIG, NOW, SPEC, published_in, state, user_states
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = bazaar()
-SPEC = spec_of(CONFIG)
-NOW = START + 10**9
-
-
-def state(user_id, events=3, spec=SPEC):
-    made = UserState(user_id, profile=profile_of({"country": "日本", "age": None, "hobbies": ["go", ""]}, spec))
-    for number in range(events):
-        context = {"device": "wëb", "tags": ["x"]} if number % 2 else {}
-        made = advance(made, Event(f"i{number}", "click", START + number, math.nan, f"e{number}", 1.5, context), spec)
-    return made
-
-
-def user_states(path, states, spec=SPEC):
-    """A `user_state.parquet`."""
-    rows = [to_row(one, spec) for one in states]
-    types = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64()}
-    from souk.state_rows import state_columns
-
-    schema = pa.schema(
-        [
-            (name, pa.list_(types[kind[5:-1]]) if kind.startswith("list") else types[kind])
-            for name, kind in state_columns(spec).items()
-        ]
-    )
-    pq.write_table(pa.Table.from_pylist(rows, schema), path)
-    return path
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published")
-    publish(user_states(folder / "user_state.parquet", [state("ann"), state("silent", 0)]), SPEC, folder / "feast", NOW)
-    return folder / "feast"
+    return published_in(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="module")
+def published_on_redis(tmp_path_factory, redis):
+    return published_in(tmp_path_factory.mktemp("on_redis"), redis.uri), redis.uri
 
 
 class StoreContract:
@@ -79,8 +51,9 @@ class StoreContract:
 
     def test_the_last_state_counts(self, store):
         store.write([state("carl", 5)], NOW)
-        store.write([state("carl", 2)], NOW + 1)
-        assert store.read(["carl"])[0].count == 2
+        for count, now in ((2, NOW + 1), (3, NOW + 1), (1, NOW)):  # at one time, or by a clock that was put back
+            store.write([state("carl", count)], now)
+            assert store.read(["carl"])[0].count == count
 
     def test_many_threads_read(self, store):
         store.write([state(f"user {n}", n % 7) for n in range(20)], NOW)
@@ -106,29 +79,58 @@ class TestMemoryStore(StoreContract):
         return MemoryStore(SPEC)
 
 
-class TestFeastStore(StoreContract):
+class PublishedContract(StoreContract):
+    """What stores behind Feast do as well. The fixture `place` gives a folder with `ann` and `silent`, and a uri."""
+
     @pytest.fixture
-    def store(self, published):
-        return FeastStore(published, SPEC)
+    def store(self, place):
+        return FeastStore(place[0], SPEC)
+
+    def test_publication_is_read_and_repeated(self, place, tmp_path):
+        folder, uri = place
+        again = user_states(tmp_path / "user_state.parquet", [state("ann", 4), state("new", 1)])
+        before = FeastStore(folder, SPEC)
+        assert before.read(["silent"])[0].count == 0
+        for _ in range(2):
+            assert publish(again, SPEC, folder, NOW + 5, uri) == 2
+        for store in (before, FeastStore(folder, SPEC), FeastStore(folder, SPEC, Access(uri))):
+            assert repr(store.read(["ann", "new"])) == repr([state("ann", 4), state("new", 1)])
+            assert store.read(["silent"])[0].count == 0, "who is not published keeps what is there"
+
+    def test_a_written_state_is_stale_from_the_limit_on(self, place):
+        FeastStore(place[0], SPEC).write([state("dora")], NOW)
+        for limit, now, stale in ((60_000, 59_000, False), (60_000, 62_000, True), (0, 10**12, False)):
+            reader = FeastStore(place[0], SPEC, Access(stale_ms=limit), lambda now=now: NOW + now)
+            assert repr(reader.read(["dora"])) == repr([state("dora")])
+            assert reader.read(["dora"])[0].stale == stale
+
+    def test_a_published_state_is_as_old_as_its_publication(self, place, tmp_path):
+        folder, uri = place
+        publish(user_states(tmp_path / "user_state.parquet", [state("eve")]), SPEC, folder, NOW + 7000, uri)
+        for now, stale in ((NOW + 60_000, False), (NOW + 70_000, True)):
+            reader = FeastStore(folder, SPEC, Access(stale_ms=60_000), lambda now=now: now)
+            assert reader.read(["eve"])[0].stale == stale
+
+    def test_another_specification_has_a_view_of_its_own(self, place, tmp_path):
+        folder, uri = place
+        other = spec_of(CONFIG.model_copy(update={"name": f"other{bool(uri)}".lower()}))
+        with pytest.raises(StoreError, match=view_name(other)):
+            FeastStore(folder, other).read(["ann"])
+        publish(user_states(tmp_path / "user_state.parquet", [state("ann", 1, other)], other), other, folder, NOW, uri)
+        assert FeastStore(folder, other).read(["ann"])[0].count == 1
+        assert FeastStore(folder, SPEC).read(["ann"])[0].count != 1
 
 
-def test_publication_is_read_and_repeated(published, tmp_path):
-    again = user_states(tmp_path / "user_state.parquet", [state("ann", 4), state("new", 1)])
-    before = FeastStore(published, SPEC)
-    assert before.read(["silent"])[0].count == 0
-    for _ in range(2):
-        assert publish(again, SPEC, published, NOW + 5) == 2
-    for store in (before, FeastStore(published, SPEC)):
-        assert repr(store.read(["ann", "new"])) == repr([state("ann", 4), state("new", 1)])
+class TestFeastOnSqlite(PublishedContract):
+    @pytest.fixture
+    def place(self, published):
+        return published, ""
 
 
-def test_another_specification_has_a_view_of_its_own(published, tmp_path):
-    other = spec_of(CONFIG.model_copy(update={"name": "other"}))
-    with pytest.raises(StoreError, match=view_name(other)):
-        FeastStore(published, other).read(["ann"])
-    publish(user_states(tmp_path / "user_state.parquet", [state("ann", 1, other)], other), other, published, NOW)
-    assert FeastStore(published, other).read(["ann"])[0].count == 1
-    assert FeastStore(published, SPEC).read(["ann"])[0].count != 1
+class TestFeastOnRedis(PublishedContract):
+    @pytest.fixture
+    def place(self, published_on_redis):
+        return published_on_redis
 
 
 @pytest.mark.parametrize("name", ["registry.db", "online.db"])

@@ -37,6 +37,11 @@ def positive(text: str) -> float:
     return value
 
 
+def not_negative(text: str) -> float:
+    """A number of at least 0."""
+    return 0.0 if text.strip() in ("0", "0.0") else positive(text)
+
+
 def registry(text: str) -> str:
     """A registry of images and a path in it, or "" for none."""
     if not re.fullmatch(r"|[\w.-]+(:\d+)?(/[a-z0-9._-]+)*/?", text, re.ASCII):

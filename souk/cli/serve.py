@@ -23,6 +23,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--release", default="", metavar="DIR", help="a release's folder, instead of the current one")
     parser.add_argument("--milvus-uri", default="", metavar="URI", help="a Milvus server, instead of Milvus Lite")
     parser.add_argument(
+        "--redis-uri",
+        default=None,
+        metavar="URI",
+        help="the Redis that holds the user states, instead of where they were published last",
+    )
+    parser.add_argument(
+        "--store-timeout-ms",
+        type=options.at_least_one,
+        default=50,
+        metavar="N",
+        help="longest wait for a Redis (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stale-hours",
+        type=options.not_negative,
+        default=168.0,
+        metavar="H",
+        help="user states written longer ago are reported as stale, 0 for none (default: %(default)g)",
+    )
+    parser.add_argument(
         "--flush-seconds",
         type=float,
         default=5.0,
@@ -39,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     load_tensorflow()
     with quiet_loading():
         from souk.serving.server import serve
+        from souk.store.feast_store import Access
 
+    stale_ms = int(arguments.stale_hours * 3_600_000)
     serve(
         workspace=arguments.workspace,
         host=arguments.host,
@@ -48,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         release=arguments.release,
         milvus_uri=arguments.milvus_uri,
         flush_seconds=arguments.flush_seconds,
+        access=Access(arguments.redis_uri, arguments.store_timeout_ms, stale_ms),
         report=lambda text: print(text, flush=True),
     )
     return 0

@@ -23,6 +23,7 @@ from souk.config.settings import (
     LoadIndex,
     Objective,
     Objectives,
+    OnlineStore,
     Outliers,
     Repeat,
     Rerank,
@@ -46,6 +47,7 @@ __all__ = [
     "LoadIndex",
     "Objective",
     "Objectives",
+    "OnlineStore",
     "Outliers",
     "Repeat",
     "Rerank",
@@ -76,6 +78,7 @@ class DatasetConfig(Section):
     ingest: Ingest = Ingest()
     split: Split = Split()
     build_features: BuildFeatures = BuildFeatures()
+    online_store: OnlineStore = OnlineStore()
     train_two_tower: TrainTwoTower = TrainTwoTower()
     load_index: LoadIndex = LoadIndex()
     train_ranker: TrainRanker = TrainRanker()
@@ -85,8 +88,9 @@ class DatasetConfig(Section):
     rollout: Rollout = Rollout()
 
     @model_validator(mode="after")
-    def _cluster_has_an_index(self) -> DatasetConfig:
+    def _cluster_has_what_servers_share(self) -> DatasetConfig:
         self.rollout.check_index(self.load_index)
+        self.rollout.check_store(self.online_store)
         return self
 
     @model_validator(mode="after")
@@ -146,13 +150,13 @@ class DatasetConfig(Section):
 # Which sections each step reads. A step that needs to know more takes it from the artifacts of the steps before it.
 STEP_SECTIONS: dict[str, tuple[str, ...]] = {
     "ingest": ("name", "data", "columns", "objectives", "ingest", "split"),
-    "build_features": ("name", "columns", "objectives", "repeat", "split", "build_features"),
+    "build_features": ("name", "columns", "objectives", "repeat", "split", "build_features", "online_store"),
     "train_two_tower": ("train_two_tower",),
     "load_index": ("load_index",),
     "train_ranker": ("train_ranker",),
     "evaluate": ("rerank", "evaluate", "deploy"),
     "package_release": ("name", "rerank", "deploy"),
-    "deploy": ("load_index", "rollout"),
+    "deploy": ("online_store", "load_index", "rollout"),
 }
 
 # Where a step reads not all of a section, the keys that it does.

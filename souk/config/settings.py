@@ -126,6 +126,16 @@ class TrainTwoTower(Section):
     seed: int = 17
 
 
+REDIS = r"^redis(?P<tls>s?)://(?P<host>[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?(/(?P<db>[0-9]{1,4}))?/?$"
+
+
+class OnlineStore(Section):
+    """`uri` is empty for sqlite in the workspace, or the address of a Redis, `redis://host[:port][/db]`, `rediss://`
+    with TLS. A password is no part of it: `SOUK_REDIS_PASSWORD` holds it."""
+
+    uri: str = Field(default="", pattern=f"^$|{REDIS}")
+
+
 class LoadIndex(Section):
     """`uri` is empty for Milvus Lite in the workspace, or the address of a Milvus server."""
 
@@ -252,4 +262,17 @@ class Rollout(Section):
                 "the address of a Milvus server in load_index.uri, since rollout.target is inference_service",
                 f"{index.uri!r}, which is Milvus Lite: one process holds its file",
                 "Set load_index.uri, to http://milvus.milvus:19530 for instance, or rollout.target to workspace.",
+            )
+
+    def check_store(self, store: OnlineStore) -> None:
+        """Several servers need a store of user states that they share.
+
+        Raises:
+            SoukError: a cluster runs more than one, and the states are in sqlite.
+        """
+        if self.target == "inference_service" and self.max_replicas > 1 and not store.uri:
+            raise SoukError(
+                f"the address of a Redis in online_store.uri, since rollout.max_replicas is {self.max_replicas}",
+                "none, which is sqlite: a file that one machine can share",
+                "Set online_store.uri, to redis://redis.redis:6379 for instance, or rollout.max_replicas to 1.",
             )

@@ -14,7 +14,7 @@ from souk.serving.item_log import ItemLog
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.store.feast_store import FeastStore
+from souk.store.feast_store import Access, FeastStore
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ def open_index(workspace: Workspace, bundle: Bundle, uri: str, report: Callable[
         return MilvusIndex(where, bundle.settings.collection, bundle.available)
 
 
-def open_store(workspace: Workspace, bundle: Bundle) -> FeastStore:
+def open_store(workspace: Workspace, bundle: Bundle, access: Access | None = None) -> FeastStore:
     """The user states of a bundle's specification."""
-    return FeastStore(workspace.feast, bundle.spec)
+    return FeastStore(workspace.feast, bundle.spec, access)
 
 
 def with_upserts(workspace: Workspace, bundle: Bundle, recommender: Recommender, clock: Callable[[], int]) -> LiveItems:

@@ -23,6 +23,7 @@ from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
 from souk.serving.served import golden_answers, open_index, open_store, with_upserts
 from souk.serving.transport import RecommenderServer, bind
+from souk.store.feast_store import Access
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def serve(
     release: str = "",
     milvus_uri: str = "",
     flush_seconds: float = 5.0,
+    access: Access | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
@@ -49,6 +51,7 @@ def serve(
         release: a release's folder; "" for the workspace's current one.
         milvus_uri: the address of a Milvus server; "" for Milvus Lite in the workspace.
         flush_seconds: the longest that an impression waits to be written.
+        access: where the user states are, and how long they are waited for.
         report: is told, once the server answers, how to call it.
 
     Raises:
@@ -62,7 +65,8 @@ def serve(
     bundle = Bundle.load(folder)
     in_process = Recommender.load(bundle, None, None)
     replay_golden(folder, golden_answers(in_process))
-    recommender = in_process.connected(open_index(place, bundle, milvus_uri, report), open_store(place, bundle))
+    store = open_store(place, bundle, access)
+    recommender = in_process.connected(open_index(place, bundle, milvus_uri, report), store)
     live = with_upserts(place, bundle, recommender, now).warm()
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
     metrics = ServingMetrics(REGISTRY)

@@ -40,6 +40,8 @@ def known_states(requests: Sequence[Request], store: Store | None, spec: Feature
             states[row] = state
             if state is None:
                 notes[row].append("unknown_user")
+            elif state.stale:
+                notes[row].append("stale_features")
     except Exception as error:
         logger.warning("features unavailable: %s: %s", type(error).__name__, error)
         for row in rows:

@@ -48,7 +48,13 @@ def build_features(
     report("publishing the user states to Feast")
     now = time.time_ns() // 1_000_000
     counts["states"] = float(
-        publish(Path(features) / "user_state.parquet", spec, Workspace(Path(workspace)).feast, now)
+        publish(
+            Path(features) / "user_state.parquet",
+            spec,
+            Workspace(Path(workspace)).feast,
+            now,
+            sections.online_store.uri,
+        )
     )
     report(f"{counts['states']:,.0f} user states in Feast")
     return counts

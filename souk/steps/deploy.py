@@ -24,7 +24,7 @@ from souk.release.rollout import roll_out
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, to_row
-from souk.store.feast_store import FeastStore
+from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
 from souk.store.publish import publish
 from souk.workspace import Workspace
@@ -53,6 +53,7 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     """
     settings = parse_step_config("deploy", config)
     settings.rollout.check_index(settings.load_index)
+    settings.rollout.check_store(settings.online_store)
     cluster = _cluster(settings.rollout)
     place = Workspace(Path(workspace))
     manifest = verify(release)
@@ -60,7 +61,7 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     bundle = Bundle.load(_copied(Path(release), place.releases / name))
     report(f"{name}: {len(manifest['files'])} files verified")
     _load_collection(bundle, place, Path(index), settings.load_index.uri)
-    states = _fill_store(bundle.spec, place, Path(features) / "user_state.parquet")
+    states = _fill_store(bundle.spec, place, Path(features) / "user_state.parquet", settings.online_store.uri)
     if name in rolled_back(place):
         report(f"{name} was rolled back and stays so; `souk rollback {name}` makes it current again")
         return {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
@@ -117,12 +118,12 @@ def _text(state: UserState, spec: FeatureSpec) -> str:
     return json.dumps(to_row(state, spec), sort_keys=True)
 
 
-def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path) -> int:
+def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path, uri: str) -> int:
     """Publishes the user states, unless Feast gives back the ones of this file; how many were published."""
     rows = pq.ParquetFile(user_state).iter_batches(batch_size=ASKED)
     wanted = [from_row(row, spec) for row in next(iter(rows)).to_pylist()]
     try:
-        found = FeastStore(place.feast, spec).read([state.user_id for state in wanted])
+        found = FeastStore(place.feast, spec, Access(uri)).read([state.user_id for state in wanted])
     except StoreError:
         found = []
     # A state may be newer here than in the file, but not another one.
@@ -131,4 +132,4 @@ def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path) -> int:
     ):
         return 0
     report("publishing the user states to Feast")
-    return publish(user_state, spec, place.feast, time.time_ns() // 1_000_000)
+    return publish(user_state, spec, place.feast, time.time_ns() // 1_000_000, uri)

@@ -1,25 +1,31 @@
 """Feast's objects, made from the feature specification. `feature_repo/` and the pipeline apply these same ones.
 
-Files of a workspace's `feast/` folder: `registry.db`, `online.db` (sqlite), `specs/<hash>.json` for every published
-specification, `user_state_<hash>.parquet` (the offline file of its view) and `feature_store.yaml`.
+Files of a workspace's `feast/` folder: `registry.db`, `online.db` (sqlite, where no Redis holds the states),
+`specs/<hash>.json` for every published specification, `user_state_<hash>.parquet` (the offline file of its view) and
+`feature_store.yaml`.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import yaml
 from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Array, FeastType, Float64, Int64, String
 
 from souk.spec import FeatureSpec, read_spec
 from souk.state_rows import state_columns
+from souk.store.address import address, online_store, with_password
 
 PROJECT = "souk"
 REGISTRY = "registry.db"
 ONLINE = "online.db"
 SPECS = "specs"
+SETTINGS = "feature_store.yaml"
 WRITE_ROWS = 5000  # a transaction
+# Both say when a state was written: its age is told by them, and the events in it have times of their own.
 EVENT_TIME, WRITTEN_TIME = "event_timestamp", "created_timestamp"
 TYPES: dict[str, FeastType] = {
     "string": String,
@@ -72,24 +78,35 @@ def published_specs(folder: Path) -> list[FeatureSpec]:
     return [read_spec(path) for path in sorted((folder / SPECS).glob("*.json"))]
 
 
-def repo_config(folder: Path, registry: Path | None = None) -> RepoConfig:
+def repo_config(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None) -> RepoConfig:
     """Feast's configuration for a workspace's `feast/` folder.
 
     Args:
         folder: absolute path.
+        uri: the address of a Redis; "" for sqlite in the folder.
+        timeout_ms: the longest wait for a Redis; 0 for Feast's own.
         registry: another registry file than the folder's own.
     """
-    return RepoConfig(**settings(folder, registry), repo_path=folder)
+    values = settings(folder, uri, timeout_ms, registry)
+    return RepoConfig(**{**values, "online_store": with_password(values["online_store"])}, repo_path=folder)
 
 
-def settings(folder: Path, registry: Path | None = None) -> dict[str, object]:
+def settings(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None) -> dict[str, Any]:
     """The content of a `feature_store.yaml`. A registry is read once: what a view is never changes under its name."""
     return {
         "project": PROJECT,
         "provider": "local",
         "registry": {"path": str(registry or folder / REGISTRY), "cache_ttl_seconds": 0},
-        "online_store": {"type": "sqlite", "path": str(folder / ONLINE)},
+        "online_store": online_store(uri, str(folder / ONLINE), timeout_ms),
         "offline_store": {"type": "file"},
         "materialization": {"online_write_batch_size": WRITE_ROWS},
         "entity_key_serialization_version": 3,
     }
+
+
+def published_uri(folder: Path) -> str:
+    """Where the last publication into `folder` put the states: the address of a Redis, or "" for sqlite."""
+    try:
+        return address(yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))["online_store"])
+    except (OSError, yaml.YAMLError, TypeError, KeyError):
+        return ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from feast import FeatureStore
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, state_columns, to_row
-from souk.store.definitions import EVENT_TIME, ONLINE, REGISTRY, WRITTEN_TIME, repo_config, view_name
+from souk.store.definitions import EVENT_TIME, ONLINE, REGISTRY, WRITTEN_TIME, published_uri, repo_config, view_name
 from souk.store.interface import StoreError
 
 DTYPES: dict[str, Any] = {
@@ -25,46 +27,80 @@ DTYPES: dict[str, Any] = {
     "list<int64>": pd.ArrowDtype(pa.list_(pa.int64())),
     "list<double>": pd.ArrowDtype(pa.list_(pa.float64())),
 }
+PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
+
+
+@dataclass(frozen=True)
+class Access:
+    """How states are asked for.
+
+    Args:
+        uri: the address of a Redis, "" for sqlite in the folder; None for where they were published last.
+        timeout_ms: the longest that a Redis is waited for, to connect or to answer.
+        stale_ms: states that were written longer ago are stale; 0 for none.
+    """
+
+    uri: str | None = None
+    timeout_ms: int = PATIENCE_MS
+    stale_ms: int = 0
 
 
 class FeastStore:
-    """An `OnlineStore` that reads and writes through Feast; opened by the first call, and again after a failed one.
+    """An `OnlineStore` that reads and writes through Feast; opened by the first call, and again after one that failed.
+
+    A Redis that went away is connected to again by the next call, and threads ask it at the same time; sqlite is asked
+    by one after the other.
 
     Args:
         folder: the workspace's `feast/` folder.
         spec: the feature specification, which names the view.
+        access: where the states are, and how long to wait.
+        clock: UTC epoch milliseconds, to tell the age of a state.
     """
 
-    def __init__(self, folder: str | Path, spec: FeatureSpec) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        spec: FeatureSpec,
+        access: Access | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         self._folder, self._spec, self._view = Path(folder).absolute(), spec, view_name(spec)
+        self._access, self._clock = access or Access(), clock
         self._columns = [name for name in state_columns(spec) if name != "user_id"]
         self._features = [f"{self._view}:{name}" for name in self._columns]
         self._lock = threading.Lock()
         self._store: FeatureStore | None = None
+        self._uri = ""
 
     def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
         """See `OnlineStore.read`."""
         if not user_ids:
             return []
-        with self._lock:
-            try:
-                rows = [{"user_id": user_id} for user_id in user_ids]
-                answer = self._opened().get_online_features(self._features, rows).to_dict()
-                return [self._state(answer, index, user_id) for index, user_id in enumerate(user_ids)]
-            except Exception as error:  # whatever Feast or its database raises, the store did not answer
-                raise self._failed(error) from error
+        rows = [{"user_id": user_id} for user_id in user_ids]
+        answer = self._asked(lambda store: store.get_online_features(self._features, rows).to_dict(True))
+        latest = self._clock() - self._access.stale_ms if self._access.stale_ms else None
+        try:
+            return [self._state(answer, index, user_id, latest) for index, user_id in enumerate(user_ids)]
+        except Exception as error:  # whatever was stored under this view, it is no state
+            raise self._failed(error) from error
 
     def write(self, states: Iterable[UserState], now: int) -> None:
         """See `OnlineStore.write`."""
         kept = list(states)
-        if not kept:
-            return
-        frame = self._frame(kept, now)
-        with self._lock:
-            try:
-                self._opened().write_to_online_store(self._view, df=frame)
-            except Exception as error:
-                raise self._failed(error) from error
+        if kept:
+            frame = self._frame(kept, now)
+            self._asked(lambda store: store.write_to_online_store(self._view, df=frame))
+
+    def _asked(self, call: Callable[[FeatureStore], Any]) -> Any:
+        try:
+            with self._lock:
+                store = self._opened()
+                if not self._uri:
+                    return call(store)
+            return call(store)
+        except Exception as error:  # whatever Feast or its database raises, the store did not answer
+            raise self._failed(error) from error
 
     def _frame(self, states: Sequence[UserState], now: int) -> pd.DataFrame:
         """Rows for Feast. Arrow types, because Feast reads a list of objects in which all are NaN as zeros."""
@@ -73,34 +109,33 @@ class FeastStore:
         frame = pd.DataFrame(
             {name: pd.Series([row[name] for row in rows], dtype=DTYPES[kind]) for name, kind in columns}
         )
-        frame[EVENT_TIME] = pd.to_datetime([last_time(state) for state in states], unit="ms", utc=True)
-        frame[WRITTEN_TIME] = pd.to_datetime(now, unit="ms", utc=True)
+        frame[EVENT_TIME] = frame[WRITTEN_TIME] = pd.to_datetime(now, unit="ms", utc=True)
         return frame
 
     def _opened(self) -> FeatureStore:
         if self._store is None:
-            for name in (REGISTRY, ONLINE):
+            uri = published_uri(self._folder) if self._access.uri is None else self._access.uri
+            for name in (REGISTRY,) if uri else (REGISTRY, ONLINE):
                 if not (self._folder / name).is_file():
                     raise FileNotFoundError(f"no file {self._folder / name}")
-            self._store = FeatureStore(config=repo_config(self._folder))
+            self._store, self._uri = FeatureStore(config=repo_config(self._folder, uri, self._access.timeout_ms)), uri
         return self._store
 
-    def _state(self, answer: dict[str, list[Any]], index: int, user_id: str) -> UserState | None:
+    def _state(self, answer: dict[str, list[Any]], index: int, user_id: str, latest: int | None) -> UserState | None:
         if answer["count"][index] is None:
             return None
-        return from_row({"user_id": user_id} | {name: answer[name][index] for name in self._columns}, self._spec)
+        row = {"user_id": user_id} | {name: answer[name][index] for name in self._columns}
+        state = from_row(row, self._spec)
+        stale = latest is not None and answer["count__ts"][index] * 1000 < latest
+        return replace(state, stale=True) if stale else state
 
     def _failed(self, error: Exception) -> StoreError:
-        self._store = None
+        if not type(error).__module__.startswith("redis."):  # whose client connects again by itself
+            self._store = None
         if isinstance(error, StoreError):
             return error
         return StoreError(
-            f"Feast to answer from {self._folder} with view {self._view}",
+            f"Feast to answer from {self._uri or self._folder} with view {self._view}",
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             "Run `souk run`, or publish the states of this release again.",
         )
-
-
-def last_time(state: UserState) -> int:
-    """The time of a state's last event, UTC epoch milliseconds; 0 before the first."""
-    return state.events[-1].timestamp if state.events else 0

@@ -13,7 +13,6 @@ from io import StringIO
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 from feast import FeatureStore
@@ -23,6 +22,7 @@ from souk.store.definitions import (
     EVENT_TIME,
     ONLINE,
     REGISTRY,
+    SETTINGS,
     SPECS,
     WRITTEN_TIME,
     offline_file,
@@ -37,17 +37,19 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("ms", tz="UTC")
 
 
-def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: int) -> int:
+def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: int, uri: str = "") -> int:
     """Makes the states of a features folder the ones that are served under the view of `spec`.
 
-    Views of other specifications are untouched. A publication that is killed leaves every view readable, with the
-    states from before it or from it; the next one completes it. Publishing again changes nothing but the time.
+    Views of other specifications are untouched. A publication that is killed leaves every view readable: in sqlite with
+    the states from before it or from it, in Redis with each user's. The next one completes it. Publishing again changes
+    nothing but the time.
 
     Args:
         user_state: the `user_state.parquet` of a features folder.
         spec: its specification.
         folder: the workspace's `feast/` folder.
         now: UTC epoch milliseconds.
+        uri: the address of the Redis that serves them; "" for sqlite in the folder.
 
     Returns:
         How many states there are.
@@ -55,36 +57,36 @@ def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: 
     folder = Path(folder).absolute()
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        count, last = _write_offline(Path(user_state), offline_file(spec, folder), now)
+        count = _write_offline(Path(user_state), offline_file(spec, folder), now)
         _write_text(folder / SPECS / f"{spec.hash}.json", spec.to_json())
-        _write_text(folder / "feature_store.yaml", yaml.safe_dump(settings(folder), sort_keys=False))
-        _database(folder / ONLINE, "PRAGMA journal_mode=WAL")  # readers are never locked out, and see whole commits
+        if not uri:
+            _database(folder / ONLINE, "PRAGMA journal_mode=WAL")  # readers are never locked out, and see whole commits
         with _staged(folder / REGISTRY) as registry:
-            store = FeatureStore(config=repo_config(folder, registry))
-            end = max(EPOCH + timedelta(milliseconds=max(now, last)), EPOCH) + timedelta(seconds=1)
+            store = FeatureStore(config=repo_config(folder, uri, registry=registry))
+            end = EPOCH + timedelta(milliseconds=max(now, 0), seconds=1)
             with redirect_stdout(StringIO()):
                 store.apply([user_entity(), user_state_view(spec, folder)])
                 store.materialize(EPOCH - timedelta(days=1), end, feature_views=[view_name(spec)])
-        _database(folder / ONLINE, "PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database again
+        if not uri:
+            _database(folder / ONLINE, "PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database again
+        _write_text(folder / SETTINGS, yaml.safe_dump(settings(folder, uri), sort_keys=False))
     return count
 
 
-def _write_offline(source: Path, target: Path, now: int) -> tuple[int, int]:
-    """The states with Feast's two times; returns their number and the last event time."""
+def _write_offline(source: Path, target: Path, now: int) -> int:
+    """The states with Feast's two times; returns their number."""
     reader = pq.ParquetFile(source)
     fields = [pa.field(EVENT_TIME, TIME), pa.field(WRITTEN_TIME, TIME)]
     schema = pa.schema([*reader.schema_arrow, *fields])
     partial = target.with_suffix(".partial")
-    count = last = 0
+    count = 0
     with pq.ParquetWriter(partial, schema) as writer:
         for batch in reader.iter_batches(batch_size=8192):
-            times = pa.array([row[-1] if row else 0 for row in batch["event_time"].to_pylist()], pa.int64())
-            written = pa.array([now] * len(batch), pa.int64())
-            columns = [*batch.columns, times.cast(TIME), written.cast(TIME)]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-            count, last = count + len(batch), max(last, pc.max(times).as_py() or 0)
+            written = pa.array([now] * len(batch), pa.int64()).cast(TIME)
+            writer.write_table(pa.Table.from_arrays([*batch.columns, written, written], schema=schema))
+            count += len(batch)
     os.replace(partial, target)
-    return count, last
+    return count
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,0 +1,133 @@
+"""User states on a Redis that is killed, frozen, locked or elsewhere: a read ends, and the next one finds it healed."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+import yaml
+
+from souk.errors import SoukError
+from souk.store.address import PASSWORD, address, online_store
+from souk.store.definitions import SETTINGS, published_uri
+from souk.store.feast_store import Access, FeastStore
+from souk.store.interface import StoreError
+from souk.store.publish import publish
+from tests.redis_server import redis_server
+from tests.store_fixtures import NOW, SPEC, published_in, state, user_states
+
+SERVING = 200  # ms
+
+
+def found(store, user="ann"):
+    """The state; asked again where a busy machine took longer than the limit."""
+    for _ in range(100):
+        with contextlib.suppress(StoreError):
+            return store.read([user])[0]
+    return store.read([user])[0]
+
+
+@pytest.fixture(scope="module")
+def harmed(tmp_path_factory):
+    """A Redis that tests harm and heal again, and the folder whose states it holds."""
+    folder = tmp_path_factory.mktemp("harmed")
+    with redis_server(folder) as server:
+        yield server, published_in(folder, server.uri)
+
+
+def test_a_killed_redis_is_one_error_and_heals_without_a_new_store(harmed):
+    server, folder = harmed
+    store = FeastStore(folder, SPEC, Access(timeout_ms=SERVING))
+    assert found(store).count == 3
+    server.kill()
+    for _ in range(3):
+        with pytest.raises(StoreError, match=f"redis://127.0.0.1:{server.port}/1.*refused"):
+            store.read(["ann"])
+    with pytest.raises(StoreError):
+        store.write([state("bob")], NOW)
+    server.start()
+    assert found(store).count == 3, "and it kept its states"
+    FeastStore(folder, SPEC).write([state("bob", 2)], NOW)
+    assert found(store, "bob").count == 2
+
+
+def test_a_frozen_redis_holds_no_read(harmed):
+    server, folder = harmed
+    connected, new = (FeastStore(folder, SPEC, Access(timeout_ms=SERVING)) for _ in range(2))
+    assert found(connected).count == 3
+    with server.frozen():
+        for store in (connected, new, connected, new):
+            with pytest.raises(StoreError, match="Timeout"):
+                store.read(["ann"])
+    for store in (connected, new):
+        assert found(store).count == 3
+
+
+def test_threads_wait_beside_each_other(tmp_path):
+    """Where they waited in line, the last of many would wait many times the limit."""
+    folder = published_in(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)  # for a failure
+        store = FeastStore(folder, SPEC, Access(f"redis://127.0.0.1:{silent.getsockname()[1]}", 60_000))
+
+        def read():
+            with contextlib.suppress(StoreError):
+                store.read(["ann"])
+
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        asked = [silent.accept()[0] for _ in threads]  # the second asks while the first is not answered
+    for connection in asked:
+        connection.close()
+    for thread in threads:
+        thread.join()
+
+
+def test_one_that_does_not_answer_is_asked_once(tmp_path):
+    folder = published_in(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(StoreError):
+            FeastStore(folder, SPEC, Access(uri, SERVING)).read(["ann"])
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+def test_a_moved_workspace_is_read_where_it_was_published_last(redis, tmp_path):
+    folder = published_in(tmp_path)
+    assert published_uri(folder) == ""
+    publish(user_states(tmp_path / "user_state.parquet", [state("ann", 5)]), SPEC, folder, NOW, redis.uri)
+    assert published_uri(folder) == redis.uri
+    assert FeastStore(folder, SPEC).read(["ann"])[0].count == 5
+    assert FeastStore(folder, SPEC, Access("")).read(["ann"])[0].count == 3, "sqlite, where it is named"
+
+
+def test_a_password_comes_from_the_environment_and_stays_there(tmp_path, monkeypatch):
+    secret = "s3cret=0"
+    with redis_server(tmp_path, "--requirepass", secret) as server:
+        monkeypatch.setenv(PASSWORD, secret)
+        folder = published_in(tmp_path, server.uri)
+        assert FeastStore(folder, SPEC).read(["ann"])[0].count == 3
+        assert all(secret.encode() not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+        store = yaml.safe_load((folder / SETTINGS).read_text())["online_store"]
+        assert f"password=${{{PASSWORD}}}" in store["connection_string"]
+        monkeypatch.delenv(PASSWORD)
+        with pytest.raises(StoreError, match="Authentication"):
+            FeastStore(folder, SPEC, Access(timeout_ms=SERVING)).read(["ann"])
+        monkeypatch.setenv(PASSWORD, "a,b")
+        with pytest.raises(SoukError, match="without a comma"):
+            FeastStore(folder, SPEC).read(["ann"])
+
+
+@pytest.mark.parametrize("uri", ["", "redis://cache:6379/0", "redis://cache.shop:7000/3", "rediss://10.0.0.7:6379/0"])
+def test_an_address_comes_back_from_the_settings(uri):
+    assert address(online_store(uri, "online.db", SERVING, {PASSWORD: "x"})) == uri
+
+
+@pytest.mark.parametrize("uri", ["redis://", "cache:6379", "redis://u:secret@cache", "redis://cache/x", "http://cache"])
+def test_what_is_no_address_is_refused(uri):
+    with pytest.raises(SoukError, match=PASSWORD):
+        online_store(uri, "online.db")
