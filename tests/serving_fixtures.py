@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.index.interface import collection_name
+from souk.models.export import write
 from souk.pairs import PAIR_FEATURES
 from souk.release.bundle import Bundle, BundleSettings
 from souk.release.golden import GoldenRequest, write_golden
@@ -109,9 +110,12 @@ class ItemTowerModel(tf.Module):
 class RankerModel(tf.Module):
     """Probabilities that follow the price, up or down with the user's region."""
 
+    def goods(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"goods": raw["item_price"][:, tf.newaxis]}
+
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         dear = tf.gather(raw["user_region"] == "north", raw["request"])
-        share = raw["item_price"] / 100.0
+        share = raw["goods"][:, 0] / 100.0
         return {"engaged": tf.where(dear, share, 1.0 - share), "satisfied": tf.fill(tf.shape(share), 0.5)}
 
 
@@ -132,23 +136,25 @@ def save_models(folder: Path) -> None:
     """Writes `query_tower`, `item_tower` and `ranker`."""
     tower, ranker = QueryTowerModel(), RankerModel()
     inputs = specs(Entity.USER, Entity.TOKEN, Entity.QUERY) | {"token_count": tf.TensorSpec([None], tf.int64)}
-    save(tower, folder / "query_tower", inputs)
-    save(ItemTowerModel(), folder / "item_tower", specs(Entity.ITEM))
-    extra = {"pair": tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32), "request": tf.TensorSpec([None], tf.int64)}
-    save(ranker, folder / "ranker", specs(Entity.USER, Entity.QUERY, Entity.ITEM) | extra)
-
-
-def save(model: tf.Module, path: Path, inputs: dict[str, tf.TensorSpec]) -> None:
-    """Writes a SavedModel with the signature `serve`, which takes every input even where it needs none."""
-
-    @tf.function(input_signature=[])
-    def nothing() -> tf.Tensor:
-        return tf.constant(0)
-
-    serve = tf.function(lambda **raw: model.serve(**raw)).get_concrete_function(
-        **{name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs.items()}
+    write(tower, folder / "query_tower", serve=(tower.serve, named(inputs)))
+    item = ItemTowerModel()
+    write(item, folder / "item_tower", serve=(item.serve, named(specs(Entity.ITEM))))
+    more = {
+        "goods": tf.TensorSpec([None, 1], tf.float32),
+        "pair": tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32),
+        "request": tf.TensorSpec([None], tf.int64),
+    }
+    write(
+        ranker,
+        folder / "ranker",
+        goods=(ranker.goods, named(specs(Entity.ITEM))),
+        serve=(ranker.serve, named(specs(Entity.USER, Entity.QUERY) | more)),
     )
-    tf.saved_model.save(model, str(path), signatures={"serve": serve})
+
+
+def named(inputs: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
+    """The types with their names in them, as a signature needs them."""
+    return {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs.items()}
 
 
 def ranked_segments(lists: dict[str, list[str]]) -> Segments:

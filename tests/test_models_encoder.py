@@ -52,6 +52,17 @@ def test_a_later_token_moves_no_earlier_output():
         assert (np.abs(after[:, place:] - before[:, place:]).max(axis=(0, 2)) > 1e-3).all()
 
 
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_some_places_alone_are_what_they_are_among_all(layers):
+    encoder = CausalEncoder(LENGTH, layers, HEADS, DIM, 0.0, name="encoder")
+    whole, at = encoder(TOKENS).numpy(), np.array([[0, 3], [5, 2]])
+    for block in encoder.blocks:
+        block.attend.bias.assign(np.random.default_rng(3).normal(size=(BUCKETS, HEADS)))
+        whole = encoder(TOKENS).numpy()
+    some = encoder(TOKENS, at=at).numpy()
+    np.testing.assert_allclose(some, np.take_along_axis(whole, at[..., None], axis=1), atol=1e-6)
+
+
 def test_a_sample_holds_the_targets_and_draws_of_what_the_fit_sees_each_once_with_its_chance():
     items, draws = 60, 20
     known = np.arange(0, items, 2)  # the fit sees no odd item

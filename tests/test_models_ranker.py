@@ -242,7 +242,7 @@ def test_a_fit_that_diverges_names_the_step_and_leaves_the_last_good_weights(ran
 def served_probabilities(ranked, model, fit, examples, folder):
     """All examples through the SavedModel at once, checked against the first one alone."""
     ServedRanker(model, ranked.transforms, ranked.spec, fit.quality.calibration, fit.with_body).save(folder / "ranker")
-    serve = tf.saved_model.load(str(folder / "ranker")).signatures["serve"]
+    signatures = tf.saved_model.load(str(folder / "ranker")).signatures
     table = pq.read_table(ranked.folder / "examples.parquet").to_pandas()
     table = table[(table["timestamp"] >= ranked.window[0]) & (table["timestamp"] < ranked.window[1])]
     items = pq.read_table(ranked.folder / "items.parquet").to_pandas()
@@ -254,12 +254,13 @@ def served_probabilities(ranked, model, fit, examples, folder):
         users = table["user_id"].to_numpy()[:count]
         profiles = ranked.users.set_index("user_id").loc[users].reset_index()
         raw |= {f.name: [() if v is None else v for v in profiles[f.source]] for f in ranked.spec.of(Entity.USER)}
-        raw |= {f.name: items.iloc[flat][f.name] for f in ranked.spec.of(Entity.ITEM)}
-        every = (Entity.USER, Entity.QUERY, Entity.ITEM)
-        inputs = {f.name: column_tensor(list(raw[f.name]), f) for e in every for f in ranked.spec.of(e)}
+        asked = (Entity.USER, Entity.QUERY)
+        inputs = {f.name: column_tensor(list(raw[f.name]), f) for e in asked for f in ranked.spec.of(e)}
+        item = {f.name: column_tensor(list(items.iloc[flat][f.name]), f) for f in ranked.spec.of(Entity.ITEM)}
+        inputs |= signatures["goods"](**item)
         inputs["pair"] = tf.constant(examples.pair[:count, :width].reshape(len(flat), -1))
         inputs["request"] = tf.constant(np.repeat(np.arange(count), width))
-        return {head: values.numpy() for head, values in serve(**inputs).items()}
+        return {head: values.numpy() for head, values in signatures["serve"](**inputs).items()}
 
     together, alone = ask(len(examples)), ask(1)
     for head, values in alone.items():

@@ -33,13 +33,21 @@ class CausalEncoder(keras.layers.Layer):
         self.blocks = [Block(heads, dim, dropout, name=f"block_{i}") for i in range(layers)]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
 
-    def call(self, tokens: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[rows, length, dim]` → `[rows, length, dim]`."""
+    def call(self, tokens: tf.Tensor, at: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
+        """`[rows, length, dim]` → `[rows, length, dim]`, or `[rows, queries, dim]` of the places `at` alone.
+
+        Args:
+            tokens: the sequences.
+            at: `[rows, queries] int64`; the last block does nothing for the others, which makes up half of a request.
+            training: whether to drop.
+        """
         x = self.drop(tokens + self.positions(tf.range(tf.shape(tokens)[1])), training=training)
         near = distances(tf.shape(tokens)[1])
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x, near, training=training)
-        return self.norm(x)
+        for block in self.blocks[-1:]:
+            x = block(x, near, at, training=training)
+        return self.norm(x if self.blocks or at is None else tf.gather(x, at, batch_dims=1))
 
 
 class Block(keras.layers.Layer):
@@ -59,9 +67,11 @@ class Block(keras.layers.Layer):
         self.widen_gate = keras.layers.Dense(dim, activation="sigmoid", name="widen_gate")
         self.drop = keras.layers.Dropout(dropout, name="drop")
 
-    def call(self, x: tf.Tensor, near: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`."""
-        x += self.attend_gate(x) * self.drop(self.attend(self.attend_norm(x), near), training=training)
+    def call(self, x: tf.Tensor, near: tf.Tensor, at: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
+        """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`, or `at` some places alone."""
+        attended = self.attend(self.attend_norm(x), near, at)
+        x = x if at is None else tf.gather(x, at, batch_dims=1)
+        x += self.attend_gate(x) * self.drop(attended, training=training)
         gate, value = tf.split(self.widen(self.widen_norm(x)), 2, axis=-1)
         return x + self.widen_gate(x) * self.drop(self.narrow(tf.nn.silu(gate) * value), training=training)
 
@@ -83,18 +93,22 @@ class CausalAttention(keras.layers.Layer):
         """Creates the biases."""
         self.bias = self.add_weight(shape=(BUCKETS, self.heads), initializer="zeros", name="bias")
 
-    def call(self, x: tf.Tensor, near: tf.Tensor) -> tf.Tensor:
-        """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`."""
+    def call(self, x: tf.Tensor, near: tf.Tensor, at: tf.Tensor | None = None) -> tf.Tensor:
+        """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`, or `at` some places alone."""
         rows, length, size = tf.shape(x)[0], tf.shape(x)[1], self.dim // self.heads
         split = tf.reshape(self.project(x), [rows, length, 3, self.heads, size])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), num=3)
-        scores = tf.matmul(query * size**-0.5, key, transpose_b=True)
         # a product with one-hot rows: the gradient of a gather would be a sum over each pair of positions
         bias = tf.matmul(tf.one_hot(tf.reshape(near, [-1]), BUCKETS), self.bias)
-        scores += tf.transpose(tf.reshape(bias, [length, length, self.heads]), [2, 0, 1])
-        scores = tf.where(near >= 0, scores, MASKED)
+        bias = tf.transpose(tf.reshape(bias, [length, length, self.heads]), [2, 0, 1])
+        bias = tf.where(near >= 0, bias, MASKED)
+        if at is not None:
+            query = tf.gather(query, tf.tile(at[:, tf.newaxis], [1, self.heads, 1]), batch_dims=2)
+            bias = tf.transpose(tf.gather(bias, at, axis=1), [1, 0, 2, 3])
+        scores = tf.matmul(query * size**-0.5, key, transpose_b=True) + bias
         attended = tf.matmul(tf.nn.softmax(scores), value)
-        return self.out(tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [rows, length, self.dim]))
+        places = length if at is None else tf.shape(at)[1]
+        return self.out(tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [rows, places, self.dim]))
 
 
 def distances(length: tf.Tensor) -> tf.Tensor:

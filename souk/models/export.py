@@ -75,9 +75,11 @@ class ServedQueryTower(tf.Module):
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """`vector [rows, dim]`: the same call of the same tower as in training, with one query a row."""
         query = {name: value[:, tf.newaxis] for name, value in pick(raw, self._features["query"]).items()}
+        longest = tf.maximum(tf.reduce_max(raw["token_count"]), 1)
+        tokens = {name: value[:, :longest] for name, value in pick(raw, self._features["token"]).items()}
         vectors = self.tower(
             self.user(pick(raw, self._features["user"])),
-            self.token(pick(raw, self._features["token"])),
+            self.token(tokens),
             self.query(query),
             raw["token_count"][:, tf.newaxis],
         )
@@ -103,7 +105,9 @@ class ServedItemTower(tf.Module):
 
 
 class ServedRanker(tf.Module):
-    """Raw features of requests and of their candidates → calibrated probabilities.
+    """Raw features of requests, and what the ranker makes of their candidates' → calibrated probabilities.
+
+    The latter is the same for every request, so that a server keeps it for its whole catalogue.
 
     Args:
         model: the ranker.
@@ -127,26 +131,36 @@ class ServedRanker(tf.Module):
         self._features = {name: spec.of(Entity(name)) for name in ("user", "query", "item")}
         self._calibration = dict(calibration)
         self._with_body = with_body
+        self._width = model.items.width if with_body and model.items.features else 0
 
     def save(self, path: str | Path) -> None:
-        """Writes the SavedModel with the signatures `serve` and `explain`."""
-        raw = {**specs(self._features["user"]), **specs(self._features["query"]), **specs(self._features["item"])}
+        """Writes the SavedModel with the signatures `goods`, `serve` and `explain`."""
+        asked, item = {**specs(self._features["user"]), **specs(self._features["query"])}, specs(self._features["item"])
         pair = tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32, name="pair")
-        serve = raw | {"pair": pair, "request": tf.TensorSpec([None], tf.int64, name="request")}
-        explain = raw | {
+        goods = tf.TensorSpec([None, self._width], tf.float32, name="goods")
+        serve = asked | {"goods": goods, "pair": pair, "request": tf.TensorSpec([None], tf.int64, name="request")}
+        explain = {
+            **asked,
+            **item,
             "pair": pair,
             "listed": tf.TensorSpec(pair.shape, tf.float32, name="listed"),
             "alpha": tf.TensorSpec([None], tf.float32, name="alpha"),
             "weights": tf.TensorSpec([len(HEADS)], tf.float32, name="weights"),
         }
-        write(self, path, serve=(self.serve, serve), explain=(self.explain, explain))
+        write(self, path, goods=(self.goods, item), serve=(self.serve, serve), explain=(self.explain, explain))
+
+    def goods(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`goods [items, width]`: what the ranker reads of items; of width 0 where it reads nothing."""
+        if not self._width:
+            return {"goods": tf.zeros([tf.shape(next(iter(raw.values())))[0], 0])}
+        return {"goods": self.model.items(self.item(pick(raw, self._features["item"])))}
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`engaged [candidates]` and `satisfied [candidates]`."""
-        logits = self.model(
+        """`engaged [candidates]` and `satisfied [candidates]`, of candidates' `goods`."""
+        logits = self.model.of_goods(
             self.user(pick(raw, self._features["user"])),
             self.query(pick(raw, self._features["query"])),
-            self.item(pick(raw, self._features["item"])),
+            raw["goods"] if self._width else None,
             raw["pair"],
             raw["request"],
             with_body=self._with_body,

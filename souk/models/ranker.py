@@ -144,9 +144,24 @@ class Ranker(keras.layers.Layer):
             `order`, which tells the candidates of a request apart, `engaged` and `satisfied`, `[candidates] float32`.
             Where some candidates of a request are left out, `engaged` means nothing.
         """
+        goods = self.items(item) if with_body and self.items.features else None
+        return self.of_goods(user, query, goods, pair, request, spread, listed, training, with_body)
+
+    def of_goods(
+        self,
+        user: Inputs,
+        query: Inputs,
+        goods: tf.Tensor | None,
+        pair: tf.Tensor,
+        request: tf.Tensor,
+        spread: tuple[tf.Tensor, tf.Tensor] | None = None,
+        listed: tf.Tensor | None = None,
+        training: bool = False,
+        with_body: bool = True,
+    ) -> dict[str, tf.Tensor]:
+        """`call`, with the embedded item features `[candidates, width]`, which are the same for every request."""
         pair = self.normalise(pair)
         asked = self.asked(user, query)
-        goods = self.items(item) if with_body and self.items.features else None
         if spread is None:
             spread = self.relative.spread(pair, request, tf.shape(asked)[0])
         logits = self.logits(asked, goods, pair, request, spread, training, with_body)

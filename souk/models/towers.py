@@ -183,6 +183,9 @@ class QueryTower(keras.layers.Layer):
         return tf.math.l2_normalize(history + mixed, axis=-1)
 
     def _history(self, tokens: tf.Tensor, visible: tf.Tensor, training: bool) -> tf.Tensor:
+        if visible.shape[1] == 1:
+            encoded = self.encoder(tokens, at=tf.maximum(visible, 1) - 1, training=training)
+            return tf.where(visible[..., tf.newaxis] > 0, encoded, self.empty)
         encoded = self.encoder(tokens, training=training)
         empty = tf.broadcast_to(self.empty, [tf.shape(encoded)[0], 1, self.dim])
         return tf.gather(tf.concat([empty, encoded], 1), visible, batch_dims=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +11,46 @@ import numpy as np
 import tensorflow as tf
 
 from souk.errors import SoukError
+
+
+class Packed:
+    """A function of named tensors, called with one array for each type.
+
+    TensorFlow spends more on the arguments of a small call than on the call.
+
+    Args:
+        function: takes tensors by name, and those of `rest` by place.
+        specs: types by name, `[rows]` or `[rows, length]`; those of one type have the same rows.
+        rest: the types of the others.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], specs: Mapping[str, tf.TensorSpec], rest: Sequence[tf.TensorSpec] = ()
+    ) -> None:
+        self._names: dict[Any, list[str]] = {}
+        for name, spec in specs.items():
+            self._names.setdefault(spec.dtype, []).append(name)
+        sizes = {name: spec.shape[1] if spec.shape.rank == 2 else 1 for name, spec in specs.items()}
+        flat = {name for name, spec in specs.items() if spec.shape.rank == 1}
+        packs = [tf.TensorSpec([None, sum(sizes[n] for n in own)], dtype) for dtype, own in self._names.items()]
+
+        @tf.function(input_signature=[*packs, *rest])
+        def call(*arrays):  # type: ignore[no-untyped-def]
+            named: dict[str, Any] = {}
+            for names, array in zip(self._names.values(), arrays[: len(packs)], strict=True):
+                parts = tf.split(array, [sizes[name] for name in names], axis=1)
+                named |= {n: part[:, 0] if n in flat else part for n, part in zip(names, parts, strict=True)}
+            return function(*arrays[len(packs) :], **named)
+
+        self._call = call.get_concrete_function()
+
+    def __call__(self, inputs: Mapping[str, np.ndarray], *rest: Any) -> Any:
+        """The answer for arrays by name, more of which than the function takes are passed over, and the rest."""
+        packs = []
+        for dtype, names in self._names.items():
+            columns = [values if values.ndim == 2 else values[:, None] for values in map(inputs.__getitem__, names)]
+            packs.append(tf.constant(np.concatenate(columns, axis=1), dtype))
+        return self._call(*packs, *rest)
 
 
 class _Tower:
@@ -25,14 +65,13 @@ class _Tower:
 
     def load(self) -> Self:
         """Reads the model."""
-        self._model, self._serve = _load(self._path)
-        self._names = _specs(self._serve)
+        self._model, serve = _load(self._path)
+        self._serve = Packed(serve, _specs(serve))
         return self
 
     def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The unit vectors `[rows, dim]` float32 of raw features."""
-        answer = self._serve(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in self._names.items()})
-        return np.asarray(answer["vector"])
+        return np.asarray(self._serve(inputs)["vector"])
 
 
 class QueryTower(_Tower):
@@ -57,7 +96,7 @@ class ItemTower(_Tower):
 class Ranker:
     """Candidates of requests to calibrated probabilities.
 
-    The item features of the whole catalogue lie in memory as tensors, so that a call carries positions only.
+    What it makes of the item features of the whole catalogue is made once, so that a call carries positions only.
 
     Args:
         path: the SavedModel.
@@ -69,22 +108,35 @@ class Ranker:
         self._items = items
 
     def load(self) -> Ranker:
-        """Reads the model."""
+        """Reads the model.
+
+        Raises:
+            SoukError: it is none, or one of an earlier version.
+        """
         self._model, serve = _load(self._path)
+        if "goods" not in self._model.signatures:
+            raise earlier("a ranker that tells what it reads of items", self._path)
+        goods = self._model.signatures["goods"]
+        self._read = Packed(goods, _specs(goods))
+        self._goods = self._goods_of(self._items)
         specs = _specs(serve)
-        own = {name: specs[name] for name in specs if name in self._items}
-        self._query = {name: specs[name] for name in specs if name not in own and name not in ("pair", "request")}
-        self._tensors = {name: tf.constant(self._items[name], spec.dtype) for name, spec in own.items()}
+        asked = {name: spec for name, spec in specs.items() if name not in ("goods", "pair", "request")}
 
-        @tf.function(
-            input_signature=[self._query, own, tf.TensorSpec([None], tf.int64), specs["pair"], specs["request"]]
-        )
-        def rank(query, items, positions, pair, request):  # type: ignore[no-untyped-def]
-            rows = {name: tf.gather(values, positions) for name, values in items.items()}
-            return serve(**query, **rows, pair=pair, request=request)
+        def rank(goods, positions, pair, request, **query):  # type: ignore[no-untyped-def]
+            return serve(**query, goods=tf.gather(goods, positions), pair=pair, request=request)
 
-        self._rank = rank
+        places = tf.TensorSpec([None], tf.int64)
+        self._rank = Packed(rank, asked, [specs["goods"], places, specs["pair"], specs["request"]])
         return self
+
+    def _goods_of(self, items: Mapping[str, np.ndarray]) -> tf.Tensor:
+        """What the model makes of raw item features, `[items, width]`."""
+        count = len(next(iter(items.values())))
+        parts = [
+            self._read({name: values[start : start + READ_ROWS] for name, values in items.items()})["goods"]
+            for start in range(0, count, READ_ROWS)
+        ]
+        return tf.concat(parts, 0)
 
     def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> Ranker:
         """The same model over a catalogue with other rows.
@@ -93,20 +145,16 @@ class Ranker:
             where: `[rows]` int64, their positions; those beyond the catalogue follow one another, without a gap.
             rows: raw item features, `[rows]` or `[rows, length]` by name.
         """
-        other, items = copy.copy(self), {}
-        old = len(next(iter(self._items.values()), ()))
+        other = copy.copy(self)
+        old = self._goods.shape[0]
         first, inside = np.argsort(where, kind="stable"), np.flatnonzero(where < old)
         added = first[where[first] >= old]
-        for name, values in self._items.items():
-            items[name] = np.concatenate([values, rows[name][added]])
-            items[name][where[inside]] = rows[name][inside]
-        other._items = items
-        other._tensors = {
-            name: tf.concat([values, tf.constant(items[name][old:], values.dtype)], 0)
-            if not len(inside)  # of many texts, quicker than to read them all again
-            else tf.constant(items[name], values.dtype)
-            for name, values in self._tensors.items()
-        }
+        other._items = {name: np.concatenate([values, rows[name][added]]) for name, values in self._items.items()}
+        for name, values in other._items.items():
+            values[where[inside]] = rows[name][inside]
+        goods = self._goods_of(rows)
+        kept = tf.tensor_scatter_nd_update(self._goods, where[inside, None], tf.gather(goods, inside))
+        other._goods = tf.concat([kept if len(inside) else self._goods, tf.gather(goods, added)], 0)
         return other
 
     def probabilities(
@@ -120,13 +168,7 @@ class Ranker:
             pair: `[M, P]` float32 features of each candidate and its request.
             request: `[M]` which of the B requests each candidate belongs to.
         """
-        answer = self._rank(
-            {name: tf.constant(query[name], spec.dtype) for name, spec in self._query.items()},
-            self._tensors,
-            tf.constant(positions, tf.int64),
-            tf.constant(pair, tf.float32),
-            tf.constant(request, tf.int64),
-        )
+        answer = self._rank(query, self._goods, *map(tf.constant, (positions, pair, request)))
         return {head: np.asarray(answer[head]).reshape(-1) for head in HEADS}
 
     def explain(
@@ -169,6 +211,7 @@ class Ranker:
 
 
 HEADS = ("engaged", "satisfied")
+READ_ROWS = 4096  # items of one call
 
 
 def _load(path: Path):  # type: ignore[no-untyped-def]
@@ -181,9 +224,14 @@ def _load(path: Path):  # type: ignore[no-untyped-def]
 def _explained(model, path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:  # type: ignore[no-untyped-def]
     explain = model.signatures.get("explain")
     if explain is None or not _specs(explain).keys() <= inputs.keys():
-        raise SoukError(f"a model that explains at {path}", "one of an earlier version", "Run `souk run` again.")
+        raise earlier("a model that explains", path)
     answer = explain(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in _specs(explain).items()})
     return {name: np.asarray(values, np.float64) for name, values in answer.items()}
+
+
+def earlier(expected: str, path: Path) -> SoukError:
+    """The error of a model that an earlier version wrote."""
+    return SoukError(f"{expected} at {path}", "one of an earlier version", "Run `souk run` again.")
 
 
 def _specs(serve) -> dict[str, tf.TensorSpec]:  # type: ignore[no-untyped-def]
