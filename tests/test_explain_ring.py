@@ -60,10 +60,11 @@ def test_the_parts_add_up_to_the_score_less_the_baseline(explainer, places, name
 def test_the_parts_add_up_where_the_body_of_the_ranker_has_a_say(workspace, places):
     """The ring teaches it nothing, so that content, user and moment add nothing there; it gets weights by lot."""
     recommender = Recommender.load(Bundle.load(workspace.served_folder()), None, None)
-    draw = np.random.default_rng(1)
-    for variable in recommender.parts[2]._model.signatures["explain"].variables:
+    draw, ranker = np.random.default_rng(1), recommender.parts[2]
+    for variable in ranker._model.signatures["explain"].variables:
         if "embeddings" in variable.name or ("body" in variable.name and variable.shape[-1] == 1):
             variable.assign(draw.normal(0, 3.0 if "items" in variable.name else 0.3, variable.shape))
+    ranker._goods = ranker._goods_of(ranker._items)
     found, slate = Explainer(recommender).explain(by(places)), recommender.recommend([by(places)])[0]
     parts = [part.contribution for part in (*found.events, *found.features)]
     assert sum(parts) == pytest.approx(found.way, rel=0.05)
