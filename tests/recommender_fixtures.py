@@ -40,3 +40,17 @@ class Failing:
         raise self.error
 
     read = search = vectors = probabilities = _fail
+
+
+class Hanging:
+    """Stands for a dependency that neither answers nor fails until the test ends."""
+
+    def __init__(self, release):
+        self.release, self.calls = release, 0
+
+    def _hang(self, *args, **kwargs):
+        self.calls += 1
+        self.release.wait(60)
+        raise RuntimeError("the test is over")
+
+    read = search = vectors = probabilities = _hang

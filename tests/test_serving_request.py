@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.errors import SoukError
-from souk.serving.request import MAX_CANDIDATES, MAX_EVENTS, MAX_INSTANCES, Request, RequestParser, with_events
+from souk.serving.model import timeout_of
+from souk.serving.request import (
+    MAX_CANDIDATES,
+    MAX_EVENTS,
+    MAX_INSTANCES,
+    MORE_MS,
+    Request,
+    RequestParser,
+    with_events,
+)
 from souk.spec import FeatureSpec
 from souk.state import Event, state_of
 
@@ -164,3 +173,32 @@ def test_whatever_comes_is_a_request_or_a_refusal(instance):
     assert 1 <= request.k <= 50
     request.user_id.encode()
     with_events(state_of("ann", [], SPEC, {}), request.events, SPEC)
+
+
+def test_a_timeout_makes_a_deadline_and_more_instances_have_more_time_unless_they_say():
+    parser, user = RequestParser(SPEC, 10, 50, timeout_ms=200, clock=lambda: 5.0), {"user_id": "u"}
+
+    def deadlines(*instances, **more):
+        return [request.deadline for request in parser.parse_all(list(instances), 0, lambda: "", **more)]
+
+    assert deadlines(user) == [5.2]
+    assert deadlines(user, user | {"timeout_ms": 30}) == [5.2 + MORE_MS / 1000, 5.03]
+    assert deadlines(user, user, timeout_ms=50) == [5.05, 5.05]
+    assert PARSER.parse(user, 0).deadline == math.inf, "a command has all the time"
+
+
+@pytest.mark.parametrize("bad", [0, -1, 60_001, 1.5, "50", True])
+def test_a_timeout_is_a_whole_number_of_milliseconds(bad):
+    with pytest.raises(SoukError, match=r"timeout_ms to be a whole number from 1 to 60000"):
+        PARSER.parse({"user_id": "u", "timeout_ms": bad}, 0)
+
+
+@pytest.mark.parametrize(("text", "found"), [("1", 1), ("60000", 60_000), (None, None)])
+def test_a_call_may_say_its_timeout_in_a_header(text, found):
+    assert timeout_of({} if text is None else {"x-souk-timeout-ms": text}) == found
+
+
+@pytest.mark.parametrize("text", ["", "0", "60001", "-5", "1.5", "²", "9" * 400])
+def test_a_header_of_another_form_is_refused(text):
+    with pytest.raises(SoukError, match=r"x-souk-timeout-ms: a whole number from 1 to 60000"):
+        timeout_of({"x-souk-timeout-ms": text})

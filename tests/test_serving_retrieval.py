@@ -6,6 +6,7 @@ import pytest
 from souk.index.exact import ExactIndex
 from souk.index.interface import IndexUnavailable
 from souk.index.milvus import OVERFETCH, MilvusIndex, build
+from souk.serving.dependency import FAILURES, Dependency
 from souk.serving.retrieval import SHARED_EXCLUSIONS, Retrieval
 
 ITEMS, DIM, K = 1000, 8, 20
@@ -57,7 +58,7 @@ def test_queries_with_many_exclusions_cost_milvus_nothing_and_get_the_same_answe
     vectors, exclude = queries(0, 201, 200, 700, 201, 3)
     wanted, scores = milvus.search(vectors, K, exclude)
     milvus.calls.clear()
-    positions, found, healthy = Retrieval(milvus, exact, lambda: 0.0).search(vectors, K, exclude)
+    positions, found, healthy = Retrieval(milvus, exact, Dependency("index", 60)).search(vectors, K, exclude)
     assert milvus.calls == [3], "one call for the three others"
     assert healthy.all() and positions.tolist() == wanted.tolist()
     assert found == pytest.approx(scores, abs=1e-5)
@@ -66,15 +67,15 @@ def test_queries_with_many_exclusions_cost_milvus_nothing_and_get_the_same_answe
 def test_only_queries_that_were_milvus_to_answer_are_degraded_without_it(exact, milvus):
     vectors, exclude = queries(0, 500, 1)
     milvus.down = True
-    retrieval = Retrieval(milvus, exact, lambda: 0.0)
-    for _ in range(2):
-        positions, _, healthy = retrieval.search(vectors, K, exclude)
+    retrieval = Retrieval(milvus, exact, Dependency("index", 60, lambda: 0.0))
+    for _ in range(FAILURES + 2):
+        positions, _, healthy = retrieval.search(vectors, K, exclude, 60.0)
         assert healthy.tolist() == [False, True, False]
         assert positions.tolist() == exact.search(vectors, K, exclude)[0].tolist()
-    assert milvus.calls == [2], "it is left alone for a while"
+    assert milvus.calls == [2] * FAILURES, "it is left alone for a while"
 
 
 def test_without_an_index_of_record_nothing_is_degraded(exact):
     vectors, exclude = queries(0, 500)
-    positions, _, healthy = Retrieval(None, exact, lambda: 0.0).search(vectors, K, exclude)
+    positions, _, healthy = Retrieval(None, exact, Dependency("index", 60)).search(vectors, K, exclude)
     assert healthy.all() and positions.tolist() == exact.search(vectors, K, exclude)[0].tolist()

@@ -36,6 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="longest wait for a Redis (default: %(default)s)",
     )
     parser.add_argument(
+        "--timeout-ms",
+        type=options.at_least_one,
+        default=200,
+        metavar="N",
+        help="longest that a request takes which does not say how long it may (default: %(default)s)",
+    )
+    parser.add_argument(
         "--stale-hours",
         type=options.not_negative,
         default=168.0,
@@ -70,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         release=arguments.release,
         milvus_uri=arguments.milvus_uri,
         flush_seconds=arguments.flush_seconds,
+        timeout_ms=arguments.timeout_ms,
         access=Access(arguments.redis_uri, arguments.store_timeout_ms, stale_ms),
         report=lambda text: print(text, flush=True),
     )

@@ -9,7 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from souk.serving.budget import Guards
+from souk.serving.dependency import STATES
 from souk.serving.impressions import ImpressionLog
+from souk.serving.line import Line
 from souk.serving.live_items import LiveItems
 from souk.serving.slate import Slate
 
@@ -65,6 +68,22 @@ class ItemLogMetrics(Collector):
         family = GaugeMetricFamily("souk_item_log_rows", "Rows of the log of items at the start", labels=["state"])
         for state, count in asdict(self._live.replayed).items():
             family.add_metric([state], count)
+        yield family
+
+
+class PathMetrics(Collector):
+    """How the request path is at the moment: what waits, and what is left alone."""
+
+    def __init__(self, line: Line, guards: Guards) -> None:
+        self._line, self._guards = line, guards
+
+    def collect(self) -> Iterator[Metric]:
+        """Requests in the line, and the breaker of each dependency: 1 for the state that it is in."""
+        yield GaugeMetricFamily("souk_waiting_requests", "Requests that wait or are answered", value=self._line.waiting)
+        family = GaugeMetricFamily("souk_breaker", "Breakers by state", labels=["dependency", "state"])
+        for guard in self._guards.all():
+            for state in STATES:
+                family.add_metric([guard.name, state], float(guard.state == state))
         yield family
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,14 @@ from souk.serving import tensors
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
 from souk.serving.impressions import ImpressionLog
+from souk.serving.line import Line
 from souk.serving.live_items import LiveItems
 from souk.serving.metrics import ServingMetrics
-from souk.serving.request import Request, RequestParser, identifier, shown
+from souk.serving.request import MAX_TIMEOUT_MS, Request, RequestParser, identifier, shown
 from souk.serving.slate import Slate
 
 NAME = "souk"
+TIMEOUT = "x-souk-timeout-ms"
 MAX_EXPLAINED = 8  # requests of one call: each takes as long as some hundred slates
 
 
@@ -44,7 +46,8 @@ class Checked:
 class SoukModel(Model):
     """Parses, recommends, answers and records.
 
-    The models run in one thread of their own, so that the event loop stays free to read and refuse requests.
+    The models run in a thread of their own, where requests in flight are answered together (souk.serving.line), so that
+    the event loop stays free to read and refuse requests.
 
     Args:
         live: the recommender, which upserts replace.
@@ -71,7 +74,7 @@ class SoukModel(Model):
         self._metrics = metrics
         self._clock = clock
         self._request_ids = request_ids
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recommender")
+        self.line = Line(self._answer, lambda requests: self._live.current.safe(requests))
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
@@ -83,7 +86,8 @@ class SoukModel(Model):
         v2 = payload if isinstance(payload, InferRequest) else None
         try:
             instances, items = (tensors.instances_of(v2), []) if v2 else without_items(instances_of(payload))
-            return Checked(self._parser.parse_all(instances, self._clock(), self._request_ids), items, v2)
+            timeout = timeout_of(headers or {})
+            return Checked(self._parser.parse_all(instances, self._clock(), self._request_ids, timeout), items, v2)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
 
@@ -94,12 +98,16 @@ class SoukModel(Model):
     async def predict(
         self, payload: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> tuple[list[Slate], InferRequest | None]:
-        """The slates of checked requests."""
+        """The slates of checked requests.
+
+        Raises:
+            Overloaded: there is more to do than can be done in time.
+        """
         for place, item in enumerate(payload.items):
             if item:
                 error = SoukError(f"instances[{place}] without item_id", "one", "It belongs to :explain.")
                 raise InvalidInput(str(error))
-        slates = await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, payload.requests)
+        slates = await self.line.slates(payload.requests)
         if response_headers is not None:
             response_headers["x-souk-release"] = self._live.current.settings.release
         return slates, payload.v2
@@ -112,6 +120,7 @@ class SoukModel(Model):
             return result
         slates, v2 = result
         answer = tensors.response_of(slates, v2) if v2 else {"predictions": [slate.to_json() for slate in slates]}
+        self._metrics.count(slates)
         self._impressions.record(slates)
         return answer
 
@@ -148,10 +157,22 @@ class SoukModel(Model):
         explainer = Explainer(self._live.current)
         return [to_json(explainer.explain(request, item)) for request, item in found]
 
-    def _answer(self, requests: list[Request]) -> list[Slate]:
-        slates = self._live.current.recommend(requests)
-        self._metrics.count(slates)
-        return slates
+    def _answer(self, requests: Sequence[Request]) -> list[Slate]:
+        return self._live.current.recommend(requests)
+
+
+def timeout_of(headers: Mapping[str, str]) -> int | None:
+    """The milliseconds that the header `x-souk-timeout-ms` gives a call; None without it.
+
+    Raises:
+        SoukError: it is no whole number from 1 to MAX_TIMEOUT_MS.
+    """
+    text = headers.get(TIMEOUT)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= MAX_TIMEOUT_MS and len(text) < 9):
+        raise SoukError(f"{TIMEOUT}: a whole number from 1 to {MAX_TIMEOUT_MS}", shown(text), "Leave it out.")
+    return int(text)
 
 
 def instances_of(payload: Any) -> Any:

@@ -127,6 +127,15 @@ class SlateMaker:
             ranking.features,
         )
 
+    def safe(self, request: Request) -> Slate:
+        """The answer where nothing is known but the catalogue: it is all fill."""
+        none = NO_CANDIDATES.positions
+        excluded, degraded = frozenset(self.catalogue.known(request.exclude)), (*request.degraded, "internal_error")
+        scores = np.zeros(0, np.float32)
+        return self.slate(
+            request, Ranking(NO_CANDIDATES, none, none, scores, {}, excluded, UserState(""), degraded, {})
+        )
+
     def _fill(
         self, request: Request, features: Mapping[str, Any], excluded: Collection[int]
     ) -> Iterator[tuple[int, str]]:

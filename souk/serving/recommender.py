@@ -1,14 +1,13 @@
 """The request path: users → query vectors → candidates → probabilities → slates, each stage once for a whole batch.
 
-A stage that fails hands on less and says so in `degraded`; the next one goes on.
+A stage that fails, or that its requests have no time for, hands on less and says so in `degraded`; the next goes on.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -22,6 +21,7 @@ from souk.items import ItemTable
 from souk.pairs import PairQuery, pair_features
 from souk.release.bundle import Bundle
 from souk.rerank import Reranker
+from souk.serving.budget import Budget, Guards
 from souk.serving.catalogue import Catalogue
 from souk.serving.inputs import item_inputs, query_inputs
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, SlateMaker
@@ -34,7 +34,6 @@ from souk.spec import FeatureSpec
 from souk.state import UserState, features_at, repeat_excluded
 
 logger = logging.getLogger(__name__)
-Clock = Callable[[], float]
 
 
 class Recommender:
@@ -50,6 +49,7 @@ class Recommender:
         reranker: what reorders its candidates.
         retrieval: the index and its fallback.
         store: user states; None where requests bring their own.
+        guards: what stands before each part that may hang or fail.
     """
 
     def __init__(
@@ -63,7 +63,9 @@ class Recommender:
         reranker: Reranker,
         retrieval: Retrieval,
         store: Store | None,
+        guards: Guards,
     ) -> None:
+        self.guards = guards
         self.spec = spec
         self.settings = settings
         self.catalogue = catalogue
@@ -78,7 +80,7 @@ class Recommender:
 
     @classmethod
     def load(
-        cls, bundle: Bundle, index: Index | None, store: Store | None, clock: Clock = time.monotonic
+        cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None
     ) -> Recommender:
         """Reads the models of a bundle and calls each once, so that the first request is as fast as the others.
 
@@ -86,8 +88,9 @@ class Recommender:
             bundle: a bundle, or a release.
             index: over its vectors; None to search in process.
             store: user states of its spec; None where requests bring their own.
-            clock: monotonic seconds.
+            guards: what stands before each part that may hang or fail; None for new ones.
         """
+        guards = guards or Guards()
         catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available)
         settings = Settings(bundle.name, bundle.settings.objectives, bundle.settings.candidates)
         items = ItemTable.of(bundle.items, bundle.counters, bundle.vectors, bundle.spec, bundle.rules, bundle.segments)
@@ -99,16 +102,17 @@ class Recommender:
             query_tower=QueryTower(bundle.query_tower).load(),
             ranker=Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec)).load(),
             reranker=Reranker.of(Rerank(**bundle.settings.rerank), items, bundle.items, bundle.spec),
-            retrieval=Retrieval(index, ExactIndex(items.vectors, catalogue.available), clock),
+            retrieval=Retrieval(index, ExactIndex(items.vectors, catalogue.available), guards.index),
             store=store,
+            guards=guards,
         )
         recommender.rank([Request("", settings.candidates, 0, state=UserState(""))])
         return recommender
 
-    def connected(self, index: Index | None, store: Store | None, clock: Clock = time.monotonic) -> Recommender:
+    def connected(self, index: Index | None, store: Store | None) -> Recommender:
         """The same models over another index and store."""
         other = copy.copy(self)
-        other.retrieval, other.store = Retrieval(index, self.retrieval.exact, clock), store
+        other.retrieval, other.store = Retrieval(index, self.retrieval.exact, self.guards.index), store
         return other
 
     def with_items(self, rows: pa.Table, vectors: np.ndarray) -> Recommender:
@@ -138,20 +142,25 @@ class Recommender:
         """A slate for each request: never fewer than `k` items while the catalogue has that many eligible ones."""
         return [self._slates.slate(r, ranking) for r, ranking in zip(requests, self.rank(requests), strict=True)]
 
+    def safe(self, requests: Sequence[Request]) -> list[Slate]:
+        """Slates without any model or store: what is popular with everyone, and may be shown."""
+        return [self._slates.safe(request) for request in requests]
+
     def rank(self, requests: Sequence[Request]) -> list[Ranking]:
         """The ranked candidates of each request, without the fill that makes a slate whole."""
-        notes = [list(request.degraded) for request in requests]
-        states = known_states(requests, self.store, self.spec, notes)
+        notes, budget = [list(request.degraded) for request in requests], Budget(requests)
+        users = self.guards.users
+        states = known_states(requests, self.store, self.spec, notes, lambda read: users.call(read, budget.half()))
         features = [features_at(s, r.timestamp, self.spec, r.context) for s, r in zip(states, requests, strict=True)]
         inputs = query_inputs(features, self.spec)
         excluded = [self._excluded(request, state) for request, state in zip(requests, states, strict=True)]
-        vectors = self._vectors(inputs, notes)
+        vectors = self._vectors(inputs, budget, notes)
         queries = [
             PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self._items, f.user)
             for r, f in zip(requests, features, strict=True)
         ]
-        candidates = self._candidates(requests, queries, excluded, vectors, notes)
-        heads = self._heads(queries, inputs, candidates, notes)
+        candidates = self._candidates(requests, queries, excluded, vectors, budget, notes)
+        heads = self._heads(queries, inputs, candidates, budget, notes)
         return [
             Ranking(
                 candidates=candidates[row],
@@ -170,10 +179,10 @@ class Recommender:
         ids = chain(request.exclude, repeat_excluded(state, request.timestamp, self.spec))
         return frozenset(self.catalogue.known(ids))
 
-    def _vectors(self, inputs: Mapping[str, np.ndarray], notes: Notes) -> np.ndarray:
+    def _vectors(self, inputs: Mapping[str, np.ndarray], budget: Budget, notes: Notes) -> np.ndarray:
         """Query vectors `[B, dim]`; NaN where there is none."""
         try:
-            vectors = self._query_tower.vectors(inputs)
+            vectors = self.guards.query_tower.call(lambda: self._query_tower.vectors(inputs), budget.half())
         except Exception as error:
             logger.warning("query tower unavailable: %s: %s", type(error).__name__, error)
             vectors = np.full((len(notes), self.retrieval.exact.vectors.shape[1]), np.nan, np.float32)
@@ -187,10 +196,11 @@ class Recommender:
         queries: Sequence[PairQuery],
         excluded: Sequence[frozenset[int]],
         vectors: np.ndarray,
+        budget: Budget,
         notes: Notes,
     ) -> list[Candidates]:
         """What the ranker is to look at: of all sources, or what the request names."""
-        near = self._near(requests, excluded, vectors, notes)
+        near = self._near(requests, excluded, vectors, budget, notes)
         found = []
         for row, (request, query) in enumerate(zip(requests, queries, strict=True)):
             vector = vectors[row] if np.isfinite(vectors[row]).all() else None
@@ -209,7 +219,12 @@ class Recommender:
         return max(self.settings.candidates, request.k)
 
     def _near(
-        self, requests: Sequence[Request], excluded: Sequence[frozenset[int]], vectors: np.ndarray, notes: Notes
+        self,
+        requests: Sequence[Request],
+        excluded: Sequence[frozenset[int]],
+        vectors: np.ndarray,
+        budget: Budget,
+        notes: Notes,
     ) -> list[np.ndarray]:
         """The items nearest to each query vector: one index search for all requests without candidates of their own."""
         found = [np.zeros(0, np.int64)] * len(requests)
@@ -217,7 +232,9 @@ class Recommender:
         searched = [row for row, request in enumerate(requests) if usable[row] and request.candidates is None]
         if searched:
             most = max(self._wanted(requests[row]) for row in searched)
-            positions, _, healthy = self.retrieval.search(vectors[searched], most, [excluded[row] for row in searched])
+            positions, _, healthy = self.retrieval.search(
+                vectors[searched], most, [excluded[row] for row in searched], budget.half()
+            )
             for row, line, answered in zip(searched, positions, healthy, strict=True):
                 own = line[: self._wanted(requests[row])]
                 found[row] = own[own >= 0]
@@ -248,6 +265,7 @@ class Recommender:
         queries: Sequence[PairQuery],
         inputs: Mapping[str, np.ndarray],
         candidates: Sequence[Candidates],
+        budget: Budget,
         notes: Notes,
     ) -> list[dict[str, np.ndarray]]:
         """The objectives' probabilities of every candidate that the towers know: one ranker call for all requests."""
@@ -259,7 +277,9 @@ class Recommender:
             positions = np.concatenate([c.positions for c in candidates if c.scores is not None])
             request = np.repeat(np.arange(len(queries)), counts)
             pair = pair_features(self._items, queries, request, positions, np.concatenate(scores))
-            heads = self._ranker.probabilities(inputs, positions, pair, request)
+            heads = self.guards.ranker.call(
+                lambda: self._ranker.probabilities(inputs, positions, pair, request), budget.rest()
+            )
             if not all(np.isfinite(values).all() for values in heads.values()):
                 raise ArithmeticError("the ranker gave numbers that are none")
         except Exception as error:

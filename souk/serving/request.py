@@ -7,6 +7,7 @@ slate's `degraded`.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +24,8 @@ MAX_INSTANCES = 256
 MAX_EVENTS = 500
 MAX_EXCLUDE = 10_000
 MAX_CANDIDATES = 2_000
+MAX_TIMEOUT_MS = 60_000
+MORE_MS = 20  # that each further instance of a body without `timeout_ms` has
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
 EVENT_FIELDS = ("item_id", "event_type", "timestamp", "value", "event_id", "dwell_seconds", "context")
 
@@ -42,6 +45,7 @@ class Request:
         candidates: the only items that may appear, or None for the whole catalogue.
         state: replaces the store read (golden requests, evaluation).
         degraded: reasons that parsing found: `malformed_feature:<name>`.
+        deadline: when it has to be answered, monotonic seconds.
     """
 
     user_id: str
@@ -54,6 +58,7 @@ class Request:
     candidates: tuple[str, ...] | None = None
     state: UserState | None = None
     degraded: tuple[str, ...] = ()
+    deadline: float = math.inf
 
 
 def past_events(request: Request) -> list[Event]:
@@ -77,9 +82,19 @@ class RequestParser:
         spec: the release's feature specification; its context features are the keys of `context`.
         slate_size: `k` where a request has none.
         max_slate_size: the largest `k`.
+        timeout_ms: how long a request without `timeout_ms` may take; None for as long as it takes.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, spec: FeatureSpec, slate_size: int, max_slate_size: int) -> None:
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        slate_size: int,
+        max_slate_size: int,
+        timeout_ms: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._timeout_ms, self._clock = timeout_ms, clock
         self._slate_size = slate_size
         self._max_slate_size = max_slate_size
         self._context = {feature.source: feature for feature in spec.context}
@@ -87,13 +102,16 @@ class RequestParser:
             "user_id": identifier,
             "k": lambda path, value: _integer(path, value, 1, max_slate_size),
             "timestamp": _timestamp,
+            "timeout_ms": lambda path, value: _integer(path, value, 1, MAX_TIMEOUT_MS),
             "exclude": lambda path, value: frozenset(_identifiers(path, value, MAX_EXCLUDE)),
             "candidates": _candidates,
             "context": _mapping,
             "events": lambda path, value: _list(path, value, MAX_EVENTS),
         }
 
-    def parse(self, instance: Any, now: int, request_id: str = "", path: str = "instance") -> Request:
+    def parse(
+        self, instance: Any, now: int, request_id: str = "", path: str = "instance", timeout_ms: float | None = None
+    ) -> Request:
         """Checks one instance.
 
         Args:
@@ -101,6 +119,7 @@ class RequestParser:
             now: the clock, UTC epoch milliseconds, for an instance without `timestamp`.
             request_id: names the answer.
             path: where the instance stands in the body, for errors.
+            timeout_ms: for an instance that has none.
 
         Raises:
             SoukError: a field is missing, unknown, of the wrong type or out of bounds.
@@ -113,7 +132,7 @@ class RequestParser:
         given = {
             name: self._fields[name](f"{path}.{name}", value) for name, value in instance.items() if value is not None
         }
-        timestamp = given.get("timestamp", now)
+        timestamp, timeout = given.get("timestamp", now), given.get("timeout_ms", timeout_ms)
         context, malformed = self._features(f"{path}.context", given.get("context", {}))
         events = []
         for index, value in enumerate(given.get("events", ())):
@@ -130,14 +149,28 @@ class RequestParser:
             exclude=given.get("exclude", frozenset()),
             candidates=given.get("candidates"),
             degraded=tuple(f"malformed_feature:{name}" for name in dict.fromkeys(malformed)),
+            deadline=math.inf if timeout is None else self._clock() + timeout / 1000,
         )
 
-    def parse_all(self, instances: Any, now: int, request_ids: Callable[[], str]) -> list[Request]:
-        """Checks the instances of one body; one that is wrong refuses all, and the error names its index."""
+    def parse_all(
+        self, instances: Any, now: int, request_ids: Callable[[], str], timeout_ms: int | None = None
+    ) -> list[Request]:
+        """Checks the instances of one body; one that is wrong refuses all, and the error names its index.
+
+        Args:
+            instances: the parsed JSON value.
+            now: the clock, UTC epoch milliseconds.
+            request_ids: gives a new id with each call.
+            timeout_ms: of the call, for instances that have none.
+        """
         for_each = _list("instances", instances, MAX_INSTANCES)
         if not for_each:
             raise SoukError("instances to hold at least one request", "none", "See docs/serving.md.")
-        return [self.parse(value, now, request_ids(), f"instances[{i}]") for i, value in enumerate(for_each)]
+        if timeout_ms is None and self._timeout_ms is not None:
+            timeout_ms = self._timeout_ms + MORE_MS * (len(for_each) - 1)
+        return [
+            self.parse(value, now, request_ids(), f"instances[{i}]", timeout_ms) for i, value in enumerate(for_each)
+        ]
 
     def _event(self, path: str, value: Any, default_time: int) -> tuple[Event, list[str]]:
         if not isinstance(value, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
+from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, refusal
 
@@ -69,6 +71,7 @@ class RestServer(RESTServer):
         super()._add_exception_handlers(app)
         app.add_exception_handler(InvalidInput, _refuse)
         app.add_exception_handler(InferenceError, _refuse)
+        app.add_exception_handler(Overloaded, _overloaded)
         app.add_exception_handler(RequestValidationError, _refuse_form)
         app.add_exception_handler(NotImplementedError, _not_found)
         app.add_exception_handler(HTTPException, _http_error)
@@ -132,6 +135,13 @@ async def _refuse_form(_: Request, error: Exception) -> JSONResponse:
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "InferenceRequest"))
     text = f"Expected a V2 inference request. Received: {where or 'body'}: {first['msg']}. See docs/serving.md."
     return JSONResponse(status_code=400, content={"error": text})
+
+
+async def _overloaded(_: Request, error: Exception) -> JSONResponse:
+    seconds = error.seconds if isinstance(error, Overloaded) else 1.0
+    return JSONResponse(
+        status_code=429, content={"error": str(error)}, headers={"Retry-After": str(max(1, math.ceil(seconds)))}
+    )
 
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:

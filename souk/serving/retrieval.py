@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
 
 import numpy as np
 
 from souk.index.delta import DeltaIndex
 from souk.index.exact import ExactIndex
 from souk.index.interface import Exclusions, Index, padded
+from souk.serving.dependency import Dependency
 
 logger = logging.getLogger(__name__)
 SHARED_EXCLUSIONS = 200  # Milvus answers queries with more of them one by one (souk.index.milvus.OVERFETCH)
 
 
 class Retrieval:
-    """An index with a fallback. One that failed is left alone for a while, so that not every request waits for it.
+    """An index with a fallback.
 
     Queries with many exclusions are never its: each would be a call of its own, and one body could hold many.
 
     Args:
         index: the index of record, or None to search in process always.
         exact: the same vectors in process.
-        clock: monotonic seconds.
-        retry_seconds: how long a failed index is left alone.
+        guard: stands before the index of record, so that nobody waits for one that is down.
     """
 
-    def __init__(
-        self, index: Index | None, exact: ExactIndex, clock: Callable[[], float], retry_seconds: float = 5.0
-    ) -> None:
+    def __init__(self, index: Index | None, exact: ExactIndex, guard: Dependency) -> None:
         self.index = index
         self.exact = exact
-        self._clock = clock
-        self._retry_seconds = retry_seconds
-        self._retry_at = 0.0
+        self._guard = guard
 
     def with_items(self, vectors: np.ndarray, available: np.ndarray, replaced: np.ndarray) -> Retrieval:
         """Over a catalogue of which some items were replaced or added since the index was built.
@@ -49,17 +45,18 @@ class Retrieval:
             replaced = np.concatenate([base.replaced, replaced])
             base = base.base
         delta = None if base is None else DeltaIndex(base, vectors, available, replaced)
-        other = Retrieval(delta, ExactIndex(vectors, available), self._clock, self._retry_seconds)
-        other._retry_at = self._retry_at
-        return other
+        return Retrieval(delta, ExactIndex(vectors, available), self._guard)
 
-    def search(self, vectors: np.ndarray, k: int, exclude: Exclusions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def search(
+        self, vectors: np.ndarray, k: int, exclude: Exclusions, seconds: float = math.inf
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The best `k` eligible items of each query.
 
         Args:
             vectors: `[B, dim]` float32.
             k: how many.
             exclude: positions to leave out, for each query.
+            seconds: how long the index of record may take.
 
         Returns:
             positions `[B, k]` (-1 where there is none), scores `[B, k]`, and `[B]` bool: False where the index of
@@ -68,22 +65,21 @@ class Retrieval:
         shared = np.array([self.index is not None and len(e) <= SHARED_EXCLUSIONS for e in exclude], bool)
         positions, scores = padded(len(vectors), k)
         healthy = np.ones(len(vectors), bool)
-        for rows, search in ((np.flatnonzero(shared), self._recorded), (np.flatnonzero(~shared), self._in_process)):
+        for rows, recorded in ((np.flatnonzero(shared), True), (np.flatnonzero(~shared), False)):
             if len(rows):
-                positions[rows], scores[rows], healthy[rows] = search(
-                    vectors[rows], k, [exclude[row] for row in rows.tolist()]
-                )
+                asked = vectors[rows], k, [exclude[row] for row in rows.tolist()]
+                found = self._recorded(*asked, seconds) if recorded else None
+                positions[rows], scores[rows] = found or self.exact.search(*asked)
+                healthy[rows] = not recorded or found is not None
         return positions, scores, healthy
 
-    def _recorded(self, vectors: np.ndarray, k: int, exclude: Exclusions) -> tuple[np.ndarray, np.ndarray, bool]:
-        """The answer of the index of record, or the exact one and False."""
-        if self.index is not None and self._clock() >= self._retry_at:
-            try:
-                return *self.index.search(vectors, k, exclude), True
-            except Exception as error:  # whatever a client library raises, the exact index answers
-                self._retry_at = self._clock() + self._retry_seconds
-                logger.warning("index unavailable: %s: %s", type(error).__name__, error)
-        return *self.exact.search(vectors, k, exclude), False
-
-    def _in_process(self, vectors: np.ndarray, k: int, exclude: Exclusions) -> tuple[np.ndarray, np.ndarray, bool]:
-        return *self.exact.search(vectors, k, exclude), True
+    def _recorded(
+        self, vectors: np.ndarray, k: int, exclude: Exclusions, seconds: float
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The answer of the index of record, or None."""
+        index = self.index
+        try:
+            return None if index is None else self._guard.call(lambda: index.search(vectors, k, exclude), seconds)
+        except Exception as error:  # whatever a client library raises, the exact index answers
+            logger.warning("index unavailable: %s: %s", type(error).__name__, error)
+            return None

@@ -16,6 +16,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from souk.errors import SoukError
+from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, refusal
 
@@ -110,6 +111,8 @@ class RefusingInterceptor(ExceptionToStatusInterceptor):
         """Aborts the call."""
         if isinstance(ex, InvalidInput | InferenceError):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal(ex))
+        if isinstance(ex, Overloaded):
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(ex))
         if isinstance(ex, ModelNotFound):
             await context.abort(grpc.StatusCode.NOT_FOUND, str(ex))
         if isinstance(ex, ModelNotReady):

@@ -17,7 +17,7 @@ from souk.release.golden import replay_golden
 from souk.release.manifest import verify
 from souk.serving.impressions import ImpressionLog
 from souk.serving.items_route import ItemsRoute
-from souk.serving.metrics import ImpressionMetrics, ItemLogMetrics, ServingMetrics
+from souk.serving.metrics import ImpressionMetrics, ItemLogMetrics, PathMetrics, ServingMetrics
 from souk.serving.model import NAME, SoukModel
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
@@ -39,6 +39,7 @@ def serve(
     milvus_uri: str = "",
     flush_seconds: float = 5.0,
     access: Access | None = None,
+    timeout_ms: int = 200,
     report: Callable[[str], None] = print,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
@@ -52,6 +53,7 @@ def serve(
         milvus_uri: the address of a Milvus server; "" for Milvus Lite in the workspace.
         flush_seconds: the longest that an impression waits to be written.
         access: where the user states are, and how long they are waited for.
+        timeout_ms: how long a request that says nothing of it may take.
         report: is told, once the server answers, how to call it.
 
     Raises:
@@ -72,8 +74,9 @@ def serve(
     metrics = ServingMetrics(REGISTRY)
     REGISTRY.register(ImpressionMetrics(log))
     REGISTRY.register(ItemLogMetrics(live))
-    parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size)
+    parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size, timeout_ms)
     model = SoukModel(live, parser, log, metrics, now, lambda: uuid.uuid4().hex)
+    REGISTRY.register(PathMetrics(model.line, recommender.guards))
     model.load()
     route = ItemsRoute(live, metrics)
 

@@ -18,6 +18,7 @@ INPUTS = {
     "user_id": ("BYTES",),
     "k": ("INT32", "INT64"),
     "timestamp": ("INT64",),
+    "timeout_ms": ("INT32", "INT64"),
     "context": ("BYTES",),
     "events": ("BYTES",),
     "exclude": ("BYTES",),

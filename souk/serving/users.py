@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from souk.serving.request import Request, past_events, with_events
@@ -12,6 +12,7 @@ from souk.state import UserState
 
 logger = logging.getLogger(__name__)
 Notes = Sequence[list[str]]
+Read = Callable[[], Sequence[UserState | None]]
 
 
 class Store(Protocol):
@@ -21,7 +22,13 @@ class Store(Protocol):
         """The states of users, None for one who is not known."""
 
 
-def known_states(requests: Sequence[Request], store: Store | None, spec: FeatureSpec, notes: Notes) -> list[UserState]:
+def known_states(
+    requests: Sequence[Request],
+    store: Store | None,
+    spec: FeatureSpec,
+    notes: Notes,
+    guarded: Callable[[Read], Sequence[UserState | None]] = lambda read: read(),
+) -> list[UserState]:
     """What is known of each user: one store read, then the request's own events.
 
     Args:
@@ -29,13 +36,15 @@ def known_states(requests: Sequence[Request], store: Store | None, spec: Feature
         store: user states; None where requests bring their own.
         spec: the release's feature specification.
         notes: by request, gets what is less than it could be.
+        guarded: makes the store's call, or raises.
     """
     rows = [row for row, request in enumerate(requests) if request.state is None]
     states: list[UserState | None] = [request.state for request in requests]
     try:
         if rows and store is None:
             raise LookupError("no store")
-        stored = store.read([requests[row].user_id for row in rows]) if rows and store else []
+        asked = [requests[row].user_id for row in rows]
+        stored = guarded(lambda: store.read(asked)) if rows and store else []
         for row, state in zip(rows, stored, strict=True):
             states[row] = state
             if state is None:

@@ -1,0 +1,48 @@
+"""How long the stages of a request may take, and whom they may wait for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from souk.serving.dependency import Dependency
+from souk.serving.request import Request
+
+FINISH = 0.004  # seconds that a slate is cut, filled and written in
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What stands between a request and each part that may hang or fail. The models are guarded like the stores: no
+    call of theirs can be broken off."""
+
+    users: Dependency = field(default_factory=lambda: Dependency("features", 0.1))
+    query_tower: Dependency = field(default_factory=lambda: Dependency("query_tower", 1.0))
+    index: Dependency = field(default_factory=lambda: Dependency("index", 0.25))
+    ranker: Dependency = field(default_factory=lambda: Dependency("ranker", 1.0))
+
+    def all(self) -> tuple[Dependency, ...]:
+        """In the order of the path."""
+        return self.users, self.query_tower, self.index, self.ranker
+
+
+class Budget:
+    """What is left of the time of a batch: that of its most pressing request.
+
+    Args:
+        requests: the batch.
+        clock: monotonic seconds, those of deadlines.
+    """
+
+    def __init__(self, requests: Sequence[Request], clock: Callable[[], float] = time.monotonic) -> None:
+        self._end = min(request.deadline for request in requests) - FINISH
+        self._clock = clock
+
+    def rest(self) -> float:
+        """Seconds for the last stage; infinite without a deadline, below 0 where it is too late."""
+        return self._end - self._clock()
+
+    def half(self) -> float:
+        """Seconds for a stage that others follow: it may take half of what is left, so that they get some."""
+        return self.rest() / 2

@@ -1,0 +1,162 @@
+"""Calls that may hang, fail or be slow: nobody waits for them longer than they can afford."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+FAILURES = 3  # in a row, before a dependency is left alone
+RETRY_SECONDS = 1.0
+THREADS = 2  # one that hangs leaves one to find out that the next call does not
+STATES = CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
+
+
+class Unavailable(Exception):
+    """A dependency that did not answer, or is left alone."""
+
+
+@dataclass(eq=False)
+class Call(Generic[T]):
+    """A call on its way, in a thread of its dependency.
+
+    Args:
+        of: the dependency.
+        function: what is called.
+        begun: when it was asked for, monotonic seconds.
+    """
+
+    of: Dependency
+    function: Callable[[], T]
+    begun: float
+    future: Future[T] = field(default_factory=Future)
+    counted: bool = False
+
+    def result(self, seconds: float) -> T:
+        """The answer, waited for until `seconds` from now, and no longer than the dependency's patience since it began.
+
+        Raises:
+            Unavailable: there is none. The call goes on; what becomes of it is counted.
+        """
+        waited = self.of.since(self.begun)
+        try:
+            return self.future.result(max(0.0, min(seconds, self.of.patience - waited)))
+        except FutureTimeout as error:
+            waited = self.of.since(self.begun)
+            if waited >= self.of.patience:
+                self.of.count(self, False)
+            raise Unavailable(f"{self.of.name}: no answer in {1000 * waited:.0f} ms") from error
+        except Exception as error:  # whatever it raised
+            raise Unavailable(f"{self.of.name}: {type(error).__name__}: {error}") from error
+
+
+class Dependency:
+    """A circuit breaker (Nygard 2018, chapter 5) around calls in threads of their own.
+
+    Closed, it lets calls through. FAILURES in a row, an error or no answer within `patience`, open it: calls fail at
+    once. After `retry_seconds` the next one is sent on as a probe, half-open, but nobody waits for it; its answer
+    closes the breaker. A call that hangs keeps a thread; while all hang, calls fail at once too.
+
+    Args:
+        name: in logs and metrics.
+        patience: the longest that a call may take, seconds.
+        clock: monotonic seconds.
+        retry_seconds: from a failure of an open breaker to the next probe.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        patience: float,
+        clock: Callable[[], float] = time.monotonic,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.name, self.patience = name, patience
+        self._clock, self._retry_seconds = clock, retry_seconds
+        self._lock = threading.Lock()
+        self._waiting: SimpleQueue[Call] = SimpleQueue()
+        self._failures = self._busy = self._threads = 0
+        self._probe_at, self._probing = -math.inf, False
+
+    @property
+    def state(self) -> str:
+        """closed, open or half_open."""
+        with self._lock:
+            return HALF_OPEN if self._probing else OPEN if self._failures >= FAILURES else CLOSED
+
+    def since(self, time: float) -> float:
+        """Seconds from a moment to now."""
+        return self._clock() - time
+
+    def start(self, function: Callable[[], T]) -> Call[T]:
+        """Begins a call.
+
+        Raises:
+            Unavailable: the dependency is left alone.
+        """
+        with self._lock:
+            probe = self._failures >= FAILURES
+            if probe and (self._probing or self._clock() < self._probe_at):
+                raise Unavailable(f"{self.name} is left alone after {self._failures} failures")
+            if self._busy >= THREADS:
+                raise Unavailable(f"{self.name}: {self._busy} calls hang")
+            self._busy, self._probing = self._busy + 1, probe
+            if self._threads < self._busy:
+                self._threads += 1
+                threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
+        call = Call(self, function, self._clock())
+        self._waiting.put(call)
+        if probe:
+            raise Unavailable(f"{self.name} is asked again, and not waited for")
+        return call
+
+    def call(self, function: Callable[[], T], seconds: float) -> T:
+        """The answer of `function`, waited for at most `seconds`; in this thread and unguarded where these are endless.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        if math.isinf(seconds):
+            return function()
+        if seconds <= 0:
+            raise Unavailable(f"{self.name}: no time is left to ask")
+        return self.start(function).result(seconds)
+
+    def count(self, call: Call, good: bool) -> None:
+        """Takes what became of a call into account, once."""
+        with self._lock:
+            if call.counted:
+                return
+            call.counted, before = True, self._failures
+            self._failures = 0 if good else self._failures + 1
+            self._probing = False
+            if not good:
+                self._probe_at = self._clock() + self._retry_seconds
+        if before >= FAILURES and good:
+            logger.warning("%s answers again", self.name)
+        if self._failures == FAILURES and not good:
+            logger.warning("%s is left alone: %d failures in a row", self.name, FAILURES)
+
+    def _work(self) -> None:
+        while True:
+            call = self._waiting.get()
+            tell: Callable[[], None]
+            try:
+                tell = partial(call.future.set_result, call.function())
+                good = self.since(call.begun) <= self.patience
+            except BaseException as error:
+                tell, good = partial(call.future.set_exception, error), False
+            with self._lock:
+                self._busy -= 1
+            self.count(call, good)  # before the caller goes on, so that the next one knows
+            tell()

@@ -1,0 +1,122 @@
+"""The breaker around a dependency: when it lets calls through, and that nobody waits for one that is down."""
+
+import math
+import threading
+
+import pytest
+
+from souk.serving.dependency import CLOSED, FAILURES, HALF_OPEN, OPEN, THREADS, Dependency, Unavailable
+
+
+class Clock:
+    """Monotonic seconds that a test moves."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def dependency(clock):
+    return Dependency("redis", 5.0, clock, retry_seconds=2.0)
+
+
+def broken():
+    raise ConnectionError("refused")
+
+
+def failed(dependency, times, function=broken):
+    for _ in range(times):
+        with pytest.raises(Unavailable, match=r"^redis"):
+            dependency.call(function, 1.0)
+
+
+def settled(dependency, state):
+    """Waits for threads that have answered to have counted it."""
+    for _ in range(10_000):
+        if dependency.state == state and not dependency._busy:
+            return
+        threading.Event().wait(0.001)
+    raise AssertionError(f"{dependency.state}, {dependency._busy} busy")
+
+
+def test_an_answer_is_handed_on_and_an_error_told(dependency):
+    assert dependency.call(lambda: 7, 1.0) == 7
+    with pytest.raises(Unavailable, match="redis: ConnectionError: refused"):
+        dependency.call(broken, 1.0)
+
+
+def test_failures_in_a_row_open_it_and_others_do_not(dependency, clock):
+    failed(dependency, FAILURES - 1)
+    dependency.call(lambda: 1, 1.0)
+    assert dependency.state == CLOSED
+    failed(dependency, FAILURES)
+    assert dependency.state == OPEN
+    asked = []
+    failed(dependency, 5, lambda: asked.append(1))
+    assert not asked, "it is left alone"
+
+
+def test_a_probe_that_nobody_waits_for_closes_it(dependency, clock):
+    failed(dependency, FAILURES)
+    assert dependency.state == OPEN
+    clock.now += 2.0
+    release, asked = threading.Event(), []
+    failed(dependency, 1, lambda: (asked.append(1), release.wait(60)))
+    assert dependency.state == HALF_OPEN
+    failed(dependency, 3, lambda: asked.append(2))
+    release.set()
+    settled(dependency, CLOSED)
+    assert asked == [1], "one probe at a time"
+    assert dependency.call(lambda: 3, 1.0) == 3
+
+
+def test_a_probe_that_fails_waits_for_the_next_time(dependency, clock):
+    failed(dependency, FAILURES)
+    assert dependency.state == OPEN
+    clock.now += 2.0
+    failed(dependency, 1)
+    settled(dependency, OPEN)
+    asked = []
+    clock.now += 1.9
+    failed(dependency, 1, lambda: asked.append(1))
+    clock.now += 0.1
+    failed(dependency, 1, lambda: asked.append(2))
+    settled(dependency, CLOSED)
+    assert asked == [2]
+
+
+def test_a_call_that_hangs_is_not_waited_for_and_all_that_hang_take_no_more_threads(dependency):
+    release = threading.Event()
+    failed_at_once = []
+    for _ in range(THREADS):
+        with pytest.raises(Unavailable, match="no answer in"):
+            dependency.call(lambda: release.wait(60), 0.001)
+    with pytest.raises(Unavailable, match=f"{THREADS} calls hang"):
+        dependency.call(lambda: failed_at_once.append(1), math.nextafter(math.inf, 0))
+    assert not failed_at_once
+    release.set()
+    settled(dependency, CLOSED)  # nobody waited as long as it has patience for
+    assert dependency.call(lambda: 4, 1.0) == 4
+
+
+def test_answers_that_take_longer_than_its_patience_open_it(dependency, clock):
+    def slow():
+        clock.now += 5.1
+        return 1
+
+    for _ in range(FAILURES):
+        assert dependency.start(slow).future.result(60) == 1
+    assert dependency.state == OPEN
+
+
+def test_a_caller_with_all_the_time_calls_in_its_own_thread_and_sees_the_error(dependency):
+    assert dependency.call(threading.get_ident, math.inf) == threading.get_ident()
+    with pytest.raises(ConnectionError):
+        dependency.call(broken, math.inf)

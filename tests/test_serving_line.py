@@ -1,0 +1,141 @@
+"""The line before the models: what is answered together, what is sent away, and that one call never fails another."""
+
+import asyncio
+import math
+import threading
+
+import pytest
+
+from souk.serving.line import LONGEST, MOST, Line, Overloaded
+from souk.serving.request import Request
+
+
+class Models:
+    """Answers batches when the test lets it, and keeps them."""
+
+    def __init__(self):
+        self.batches, self.held, self.now = [], threading.Semaphore(0), 0.0
+        self.line = Line(self.answer, self.fallback, lambda: self.now)
+        self.fallbacks = []
+
+    def answer(self, requests):
+        self.held.acquire(timeout=60)
+        names = [request.user_id for request in requests]
+        self.batches.append(names)
+        self.now += 0.01 * len(names)
+        if "bad" in names or "worst" in names:
+            raise ArithmeticError("bad")
+        return [name.upper() for name in names]
+
+    def fallback(self, requests):
+        names = [request.user_id for request in requests]
+        self.fallbacks.append(names)
+        if "worst" in names:
+            raise ArithmeticError("worse")
+        return [f"safe {name}" for name in names]
+
+    async def busy(self):
+        """A call that is being answered, so that the next ones wait."""
+        first = asyncio.create_task(self.ask("first"))
+        while not self.line._running:
+            await asyncio.sleep(0.001)
+        return first
+
+    async def ask(self, *names, deadline=math.inf):
+        return await self.line.slates([Request(name, 1, 0, deadline=deadline) for name in names])
+
+
+@pytest.fixture
+def models():
+    return Models()
+
+
+def test_what_waits_is_answered_together_and_each_call_gets_its_own(models):
+    async def scene():
+        first = await models.busy()
+        others = [asyncio.create_task(models.ask(*names)) for names in (["a"], ["b", "c"], ["d"])]
+        await asyncio.sleep(0)
+        models.held.release(9)
+        return await asyncio.gather(first, *others)
+
+    assert asyncio.run(scene()) == [["FIRST"], ["A"], ["B", "C"], ["D"]]
+    assert models.batches == [["first"], ["a", "b", "c", "d"]]
+
+
+def test_a_batch_is_bounded_but_a_call_is_never_divided(models):
+    async def scene():
+        first = await models.busy()
+        calls = [asyncio.create_task(models.ask(*"x" * size)) for size in (MOST - 1, 2, MOST + 5, 1)]
+        await asyncio.sleep(0)
+        models.held.release(9)
+        await asyncio.gather(first, *calls)
+
+    asyncio.run(scene())
+    assert [len(batch) for batch in models.batches] == [1, MOST - 1, 2, MOST + 5, 1]
+
+
+def test_a_call_that_would_be_late_is_sent_away_at_once_and_told_when_to_come_back(models):
+    models.held.release(1)
+    assert asyncio.run(models.ask("a")) == ["A"]  # a request costs .01 s
+
+    async def scene():
+        first = await models.busy()
+        waiting = asyncio.create_task(models.ask(*"abc", deadline=models.now + 0.041))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refused:
+            await models.ask("d", deadline=models.now + 0.049)
+        assert refused.value.seconds == pytest.approx(0.04)
+        fits = asyncio.create_task(models.ask("d", deadline=models.now + 0.051))
+        await asyncio.sleep(0)
+        models.held.release(9)
+        return await asyncio.gather(first, waiting, fits)
+
+    assert asyncio.run(scene()) == [["FIRST"], ["A", "B", "C"], ["D"]]
+    assert models.line.waiting == 0
+
+
+def test_with_nothing_before_it_a_call_is_taken_however_late_it_will_be(models):
+    models.held.release(3)
+    asyncio.run(models.ask("a"))
+    assert asyncio.run(models.ask(*"abcdef", deadline=models.now)) == [*"ABCDEF"]
+
+
+def test_the_line_has_an_end_even_for_those_with_all_the_time(models):
+    async def scene():
+        first = await models.busy()
+        waiting = asyncio.create_task(models.ask(*"x" * (LONGEST - 1)))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await models.ask("y")
+        models.held.release(9)
+        await asyncio.gather(first, waiting)
+
+    asyncio.run(scene())
+
+
+def test_a_call_that_cannot_be_answered_costs_no_other_its_answer(models):
+    async def scene():
+        first = await models.busy()
+        calls = [asyncio.create_task(models.ask(name)) for name in ("a", "bad", "worst", "b")]
+        await asyncio.sleep(0)
+        models.held.release(9)
+        return await asyncio.gather(first, *calls, return_exceptions=True)
+
+    *_, a, bad, worst, b = asyncio.run(scene())
+    assert (a, bad, b) == (["A"], ["safe bad"], ["B"]) and isinstance(worst, ArithmeticError)
+    assert models.fallbacks == [["bad"], ["worst"]]
+
+
+def test_a_client_that_went_away_is_not_answered(models):
+    async def scene():
+        first = await models.busy()
+        gone, stays = asyncio.create_task(models.ask("gone")), asyncio.create_task(models.ask("stays"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        models.held.release(9)
+        await first
+        assert await stays == ["STAYS"]
+
+    asyncio.run(scene())
+    assert models.batches == [["first"], ["stays"]] and models.line.waiting == 0

@@ -1,0 +1,156 @@
+"""Rungs of the ladder: what a request gets while one of the parts of its path is down, hangs, or has no time."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from souk.candidates import Sources
+from souk.index.interface import IndexUnavailable
+from souk.serving.budget import Guards
+from souk.serving.dependency import THREADS, Dependency
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.serving.retrieval import Retrieval
+from souk.sources.rows import SparseRows
+from souk.store.interface import StoreError
+from souk.store.memory import MemoryStore
+from tests.recommender_fixtures import CANDIDATES, KNOWN, Failing, Hanging, expected
+from tests.serving_fixtures import HIDDEN, IDS, NOW, SPEC, STATES, write_shop
+
+
+@pytest.fixture(scope="module")
+def recommender(tmp_path_factory):
+    store = MemoryStore(SPEC)
+    store.write(STATES, NOW)
+    return Recommender.load(write_shop(tmp_path_factory.mktemp("bundle") / "shop", CANDIDATES), None, store)
+
+
+def ids(slate):
+    return [item.item_id for item in slate.items]
+
+
+def test_without_the_store_the_context_and_events_answer(recommender):
+    broken = recommender.connected(None, Failing(StoreError("Feast", "nothing")))
+    (slate, known) = broken.recommend([Request("ann", 8, NOW), Request("ann", 8, NOW, state=KNOWN["ann"])])
+    assert slate.degraded == ("features_unavailable",) and len(slate.items) == 8
+    assert known.degraded == () and ids(known) == expected("ann", 8)
+
+
+def test_without_the_index_the_slate_is_the_same(recommender):
+    index = Failing(IndexUnavailable("Milvus", "nothing"))
+    broken = recommender.connected(index, recommender.store)
+    (slate,) = broken.recommend([Request("ann", 8, NOW)])
+    assert ids(slate) == expected("ann", 8) and slate.degraded == ("index_unavailable",)
+    broken.retrieval.index = recommender.retrieval.exact
+    assert broken.recommend([Request("ann", 8, NOW)])[0].degraded == ()
+
+
+HANGING = {
+    "store": "features_unavailable",
+    "index": "index_unavailable",
+    "_query_tower": "query_tower_unavailable",
+    "_ranker": "ranker_unavailable",
+}
+
+
+@pytest.mark.parametrize("part", HANGING)
+def test_a_part_that_hangs_is_named_in_time_and_then_left_alone(recommender, part):
+    release = threading.Event()
+    hanging = Hanging(release)
+    broken = recommender.connected(None, recommender.store)
+    broken.guards = Guards(*(Dependency(guard.name, 0.05) for guard in recommender.guards.all()))
+    broken.retrieval = Retrieval(hanging if part == "index" else None, broken.retrieval.exact, broken.guards.index)
+    if part != "index":
+        setattr(broken, part, hanging)
+    try:
+        for _ in range(6):
+            (slate,) = broken.recommend([Request("ann", 8, NOW, deadline=time.monotonic() + 60)])
+            assert slate.degraded == (HANGING[part],) and len(slate.items) == 8
+        assert hanging.calls == THREADS, "no more threads than these are lost to it"
+    finally:
+        release.set()
+
+
+def test_without_time_every_stage_is_left_out_and_the_slate_is_whole(recommender):
+    counted = Hanging(threading.Event())
+    late = recommender.connected(counted, counted)
+    late._query_tower = late._ranker = counted
+    (slate,) = late.recommend([Request("ann", 8, NOW, deadline=0.0, exclude=frozenset({"g1-04"}))])
+    assert slate.degraded == ("features_unavailable", "query_tower_unavailable") and len(slate.items) == 8
+    assert counted.calls == 0 and "g1-04" not in ids(slate)
+
+
+def test_a_slate_without_any_part_is_what_is_popular_and_may_be_shown(recommender):
+    shown = [i for i in IDS if i not in HIDDEN]
+    (slate,) = recommender.safe([Request("ann", 4, NOW, "r", exclude=frozenset({shown[1]}))])
+    assert len(slate.items) == 4 and {item.source for item in slate.items} == {"popular"}
+    assert shown[1] not in ids(slate) and not HIDDEN & set(ids(slate))
+    assert (slate.request_id, slate.degraded) == ("r", ("internal_error",))
+
+
+def test_without_the_ranker_the_retrieval_order_stands(recommender):
+    broken = recommender.connected(None, recommender.store)
+    broken._ranker = Failing(RuntimeError("no memory"))
+    (slate,) = broken.recommend([Request("ann", 8, NOW)])
+    assert slate.degraded == ("ranker_unavailable",)
+    scores = [item.score for item in slate.items]
+    assert scores == sorted(scores, reverse=True) and all(i.startswith("g1-") for i in ids(slate))
+    assert all(item.scores == {} for item in slate.items)
+
+
+def test_a_ranker_that_gives_no_numbers_is_no_ranker(recommender):
+    class Nonsense:
+        def probabilities(self, query, positions, pair, request):
+            return {"engaged": np.full(len(positions), np.nan, np.float32)}
+
+    broken = recommender.connected(None, recommender.store)
+    broken._ranker = Nonsense()
+    assert broken.recommend([Request("ann", 8, NOW)])[0].degraded == ("ranker_unavailable",)
+
+
+def test_without_the_query_tower_popular_items_of_the_segment_answer(recommender):
+    broken = recommender.connected(None, recommender.store)
+    broken._query_tower = Failing(RuntimeError("no memory"))
+    (ann, bob) = broken.recommend([Request("ann", 7, NOW), Request("bob", 7, NOW)])
+    popular = [i for i in IDS if i not in HIDDEN]
+    assert ids(ann) == [*popular[:5], *popular[::-1][:2]], "north has its own favourites"
+    assert ids(bob) == popular[::-1][:7]
+    assert {i.source for i in ann.items} == {"segment_popular", "popular"} and ann.degraded == (
+        "query_tower_unavailable",
+    )
+
+
+def test_without_the_query_tower_what_follows_the_history_answers_first(recommender):
+    """g3-04, hidden g0-07 and g3-05 follow g1-02, ann's last item; g2-09 follows the one before it."""
+    broken = recommender.connected(None, recommender.store)
+    rows, items = np.array([17, 17, 17, 16]), np.array([49, 7, 50, 39])
+    rules = SparseRows.strongest(rows, items, np.array([0.5, 0.9, 0.4, 0.6]), len(IDS), 9)
+    broken._items = replace(recommender._items, rules=rules)
+    broken._sources, broken._query_tower = Sources(broken._items), Failing(RuntimeError("no memory"))
+    (slate,) = broken.recommend([Request("ann", 6, NOW)])
+    assert ids(slate)[:3] == ["g3-04", "g3-05", "g2-09"], ".5, .4, and .6 one moment ago"
+    assert {item.source for item in slate.items[:3]} == {"co_visitation"}
+    assert [item.score for item in slate.items[:3]] == pytest.approx([1, 1 / 2, 1 / 3])
+    assert slate.degraded == ("query_tower_unavailable",) and slate.items[3].source == "segment_popular"
+
+
+def test_without_a_source_the_others_answer(recommender):
+    broken = recommender.connected(None, recommender.store)
+    broken._sources = Sources(recommender._items)
+    broken._sources.segment_popular = Failing(RuntimeError("no memory"))._fail
+    (slate,) = broken.recommend([Request("ann", 8, NOW)])
+    assert slate.degraded == ("segment_popular_unavailable",) and len(slate.items) == 8
+    assert {item.source for item in slate.items} == {"two_tower"} and all(item.scores for item in slate.items)
+
+
+def test_with_everything_down_there_is_still_a_slate(recommender):
+    down = Failing(RuntimeError("down"))
+    broken = recommender.connected(down, down)
+    broken._query_tower = broken._ranker = down
+    (slate,) = broken.recommend([Request("ann", 50, NOW)])
+    assert len(set(ids(slate))) == 50 and not set(ids(slate)) & HIDDEN
+    assert slate.degraded == ("features_unavailable", "query_tower_unavailable")
+    assert {i.source for i in slate.items} == {"segment_popular", "popular", "catalogue"}
