@@ -64,8 +64,8 @@ class ServerProcess:
 
 
 def command(workspace: Path, *words: str) -> list[str]:
-    """`souk serve` on free ports."""
-    ports = ["--http-port", "0", "--grpc-port", "0"]
+    """`souk serve` on free ports, with time for a busy machine."""
+    ports = ["--http-port", "0", "--grpc-port", "0", "--timeout-ms", "20000"]
     return [sys.executable, "-m", "souk.cli", "serve", "--workspace", str(workspace), *ports, *words]
 
 

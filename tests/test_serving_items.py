@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import threading
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,8 @@ from souk.items import ItemTable
 from souk.pairs import PairQuery, pair_features
 from souk.rerank import Reranker
 from souk.schema import Kind
+from souk.serving.budget import Guards
+from souk.serving.dependency import FAILURES, Dependency
 from souk.serving.item_log import ItemLog
 from souk.serving.items_route import MAX_ROWS, rows_of
 from souk.serving.live_items import LiveItems, Replayed
@@ -79,12 +82,12 @@ def test_an_index_that_failed_is_left_alone_after_an_upsert_too(live, shop):
             asked.append(1)
             raise OSError("gone")
 
-    live.current = live.current.connected(Gone(vectors(), shop[0].available), None, clock=lambda: 0.0)
-    for row in (DEAR, {**DEAR, "item_id": "other"}):
-        slate(live.current, ANN)
-        live.upsert([row])
-    slate(live.current, ANN)
-    assert len(asked) == 1
+    live.current.guards = Guards(index=Dependency("index", 60, lambda: 0.0))
+    live.current = live.current.connected(Gone(vectors(), shop[0].available), None)
+    for place in range(2 * FAILURES):
+        live.current.recommend([Request("ann", 5, NOW, state=ANN, deadline=time.monotonic() + 60)])
+        live.upsert([{**DEAR, "item_id": f"other {place}"}])
+    assert len(asked) == FAILURES
 
 
 def test_a_row_changes_what_it_speaks_of_and_leaves_the_rest(live):

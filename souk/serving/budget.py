@@ -10,6 +10,7 @@ from souk.serving.dependency import Dependency
 from souk.serving.request import Request
 
 FINISH = 0.004  # seconds that a slate is cut, filled and written in
+PATIENCE = 1.0  # seconds; deadlines are shorter, so that few requests ever wait for so long
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,10 @@ class Guards:
     """What stands between a request and each part that may hang or fail. The models are guarded like the stores: no
     call of theirs can be broken off."""
 
-    users: Dependency = field(default_factory=lambda: Dependency("features", 0.1))
-    query_tower: Dependency = field(default_factory=lambda: Dependency("query_tower", 1.0))
-    index: Dependency = field(default_factory=lambda: Dependency("index", 0.25))
-    ranker: Dependency = field(default_factory=lambda: Dependency("ranker", 1.0))
+    users: Dependency = field(default_factory=lambda: Dependency("features", PATIENCE))
+    query_tower: Dependency = field(default_factory=lambda: Dependency("query_tower", PATIENCE))
+    index: Dependency = field(default_factory=lambda: Dependency("index", PATIENCE))
+    ranker: Dependency = field(default_factory=lambda: Dependency("ranker", PATIENCE))
 
     def all(self) -> tuple[Dependency, ...]:
         """In the order of the path."""

@@ -20,7 +20,7 @@ from souk.serving.items_route import ItemsRoute
 from souk.serving.metrics import ImpressionMetrics, ItemLogMetrics, PathMetrics, ServingMetrics
 from souk.serving.model import NAME, SoukModel
 from souk.serving.recommender import Recommender
-from souk.serving.request import RequestParser
+from souk.serving.request import Request, RequestParser
 from souk.serving.served import golden_answers, open_index, open_store, with_upserts
 from souk.serving.transport import RecommenderServer, bind
 from souk.store.feast_store import Access
@@ -70,6 +70,7 @@ def serve(
     store = open_store(place, bundle, access)
     recommender = in_process.connected(open_index(place, bundle, milvus_uri, report), store)
     live = with_upserts(place, bundle, recommender, now).warm()
+    live.current.recommend([Request("", bundle.settings.slate_size, now())])  # opens the store and the index
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
     metrics = ServingMetrics(REGISTRY)
     REGISTRY.register(ImpressionMetrics(log))
