@@ -11,7 +11,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.server import user_ids
+from benchmarks.serving.process import user_ids
 from benchmarks.setting import Setting, souk
 from souk.workspace import Workspace
 

@@ -5,7 +5,7 @@ They are computed from the raw features that both have (`souk.state.features_at`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,7 @@ class PairQuery:
         moments: `[window]` int64, how many moments each event lies behind the last; events of one time are one.
         segments: `[S]` int64, rows of the user's segments.
         surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
+        found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
     """
 
     time: int
@@ -65,6 +66,7 @@ class PairQuery:
     moments: np.ndarray
     segments: np.ndarray
     surprise: np.ndarray
+    found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
 
     @classmethod
     def of(
@@ -94,16 +96,24 @@ class PairQuery:
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""
-        return follow(items.rules, self.items, self.moments, len(items.vectors))
+        return self._once("followers", lambda: follow(items.rules, self.items, self.moments, len(items.vectors)))
 
     def again(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """The window's own items: positions, ascending, and the sums of their events' decay."""
         known = self.items >= 0
-        return summed(self.items[known], decay(self.moments[known]), len(items.vectors))
+        return self._once("again", lambda: summed(self.items[known], decay(self.moments[known]), len(items.vectors)))
 
     def popular(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What is popular in the user's segments: positions, ascending, and shares."""
-        return items.segments.popular(self.segments, len(items.vectors))
+        return self._once("popular", lambda: items.segments.popular(self.segments, len(items.vectors)))
+
+    def _once(self, name: str, find: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+        """What `find` gives, which is not asked again where `found` is kept: a query is of one item table."""
+        if self.found is None:
+            return find()
+        if name not in self.found:
+            self.found[name] = find()
+        return self.found[name]
 
 
 def pair_features(
@@ -218,15 +228,15 @@ def _sourced(
     listed: np.ndarray | None,
 ) -> list[np.ndarray]:
     """The score of each candidate by each other source, 0 where it has none, and its place by it."""
-    scores = np.zeros((3, len(request)), np.float32)
+    columns = np.zeros((6, len(request)), np.float32)
     bounds = np.searchsorted(request, np.arange(len(queries) + 1))
     for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
         if end > start:
-            wanted = positions[start:end]
+            wanted, counted = positions[start:end], None if listed is None else listed[start:end]
             for row, source in enumerate((query.followers, query.again, query.popular)):
-                scores[row, start:end] = weights_of(*source(items), wanted)
-    ranked = [np.log1p(_shared_ranks(request, line, listed)) for line in scores]
-    return [column for pair in zip(scores, ranked, strict=True) for column in pair]
+                columns[2 * row, start:end] = weights_of(*source(items), wanted)
+                columns[2 * row + 1, start:end] = np.log1p(_shared_ranks(columns[2 * row, start:end], counted))
+    return list(columns)
 
 
 def _satisfied(
@@ -242,16 +252,17 @@ def _satisfied(
     return list(columns)
 
 
-def _shared_ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
-    """`[M]`: one more than the listed with a better score in the same request; equals share a place."""
-    order = np.lexsort((-scores, request))
-    counts = np.ones(len(scores), np.int64) if listed is None else listed[order].astype(np.int64)
+def _shared_ranks(scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
+    """Of one request's candidates: one more than the listed with a better score; equals share a place."""
+    known = np.flatnonzero(scores)  # few: what a source does not bring has 0, which is the last place
+    order = known[np.argsort(-scores[known])]
+    counts = np.ones(len(order), np.int64) if listed is None else listed[order].astype(np.int64)
     before = np.cumsum(counts) - counts
-    starts = np.ones(len(scores), bool)
-    starts[1:] = (np.diff(request[order]) != 0) | (np.diff(scores[order]) != 0)
-    group = np.maximum.accumulate(np.where(starts, np.arange(len(scores)), 0))
-    ranks = np.empty(len(scores))
-    ranks[order] = before[group] - before[np.searchsorted(request, request)] + 1
+    starts = np.ones(len(order), bool)
+    starts[1:] = np.diff(scores[order]) != 0
+    group = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    ranks = np.full(len(scores), 1.0 + counts.sum())
+    ranks[order] = before[group] + 1
     return ranks
 
 

@@ -58,14 +58,16 @@ def satisfaction(
         columns[0] = surprise.sum() / (len(surprise) + DOUBT)
         columns[1] = weight @ surprise / (weight.sum() + DOUBT)
         alike = likeness(items, window, asked)
-        columns[2] = alike @ surprise / (alike.sum(axis=1) + DOUBT)
+        columns[2] = alike @ surprise.astype(np.float32) / (alike.sum(axis=1) + DOUBT)
         columns[3] = _by_values(items, window, surprise, asked)
     return columns
 
 
 def likeness(items: ItemTable, window: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """The weight of each event's item for each candidate, `[asked, window]`: their cosine, squared; 0 below it."""
-    return np.asarray(np.square(np.maximum(0, items.vectors[asked] @ items.vectors[window].T)), np.float64)
+    cosines = items.vectors[asked] @ items.vectors[window].T
+    np.maximum(cosines, 0, out=cosines)
+    return np.asarray(np.square(cosines, out=cosines))
 
 
 def _by_values(items: ItemTable, window: np.ndarray, surprise: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -82,7 +84,8 @@ def _by_values(items: ItemTable, window: np.ndarray, surprise: np.ndarray, asked
 
 def _told(objective: Objective, tokens: Mapping[str, Sequence[Any]], ages: np.ndarray) -> np.ndarray:
     """Which events carry the label and are old enough: it is known at the end of its window, whichever way it went."""
-    carries = np.isin(np.array(tokens["token_event_type"], object), [str(kind) for kind in objective.events])
+    kinds = {str(kind) for kind in objective.events}
+    carries = np.fromiter((kind in kinds for kind in tokens["token_event_type"]), bool, len(ages))
     waits = bool(objective.unless or objective.followed_by)
     return np.asarray(carries & (ages > objective.within_days) if waits else carries)
 

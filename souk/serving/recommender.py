@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -156,7 +157,7 @@ class Recommender:
         excluded = [self._excluded(request, state) for request, state in zip(requests, states, strict=True)]
         vectors = self._vectors(inputs, budget, notes)
         queries = [
-            PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self._items, f.user)
+            replace(PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self._items, f.user), found={})
             for r, f in zip(requests, features, strict=True)
         ]
         candidates = self._candidates(requests, queries, excluded, vectors, budget, notes)

@@ -1,0 +1,66 @@
+"""The server under load, beside a KServe server with an empty model: `python -m benchmarks.serving --help`.
+
+A row a rate: latencies of an open loop (benchmarks.serving.load), and the processor's time of the server's process for
+a request. Server and load generator share the machine's cores, in both cases alike.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.serving.process import memory, running, spent, user_ids
+from benchmarks.setting import Setting
+
+RATES, SECONDS, K = (100.0, 200.0, 400.0), 20.0, 20
+
+
+def measure(setting: Setting) -> list[dict[str, Any]]:
+    """The rows of a workspace's release with the defaults of `souk serve`."""
+    return measured(setting.released(), setting.scratch, RATES, SECONDS, K)
+
+
+def measured(
+    workspace: Path, scratch: Path, rates: Sequence[float], seconds: float, k: int, serve: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """A row for the empty server at the first rate, and for Souk's at each, one user a request.
+
+    Args:
+        workspace: with a release, and the tables of its run.
+        scratch: a folder for the bodies.
+        rates: requests a second.
+        seconds: of each rate.
+        k: items of a slate.
+        serve: more words for `souk serve`.
+    """
+    bodies = scratch / "bodies.jsonl"
+    lines = (json.dumps({"instances": [{"user_id": user, "k": k}]}) for user in user_ids(workspace))
+    bodies.write_text("".join(f"{line}\n" for line in lines))
+    words = ["-m", "souk.cli", "serve", "--workspace", str(workspace), "--http-port", "{port}", "--grpc-port", "0"]
+    empty = loaded(["-m", "benchmarks.empty_server", "{port}"], "empty", bodies, rates[:1], seconds)
+    souk = loaded([*words, *serve], "souk", bodies, rates, seconds)
+    for row in (*empty, *souk):
+        row["CPU, empty = 1"] = round(row["CPU ms"] / empty[0]["CPU ms"], 1)
+    return [*empty, *souk]
+
+
+def loaded(
+    command: Sequence[str], model: str, bodies: Path, rates: Sequence[float], seconds: float
+) -> list[dict[str, Any]]:
+    """A row for each rate, of one server process; its processor's time includes two seconds of warming up."""
+    rows = []
+    with running(command, model) as (port, process):
+        for rate in rates:
+            words = [str(port), f"/v1/models/{model}:predict", str(bodies)]
+            words += ["--rate", str(rate), "--seconds", str(seconds)]
+            before = spent(process.pid)
+            call = [sys.executable, "-m", "benchmarks.serving.load", *words]
+            done = subprocess.run(call, check=True, capture_output=True, text=True)
+            found = json.loads(done.stdout)
+            cost = (spent(process.pid) - before) / (found.pop("sent") + sum(found["statuses"].values()))
+            rows.append({"server": model, **found, "CPU ms": round(1000 * cost, 2), "MiB": memory(process.pid)})
+    return rows

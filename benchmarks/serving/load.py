@@ -1,0 +1,133 @@
+"""An open-loop load generator: calls come when they come, whether those before them are answered or not.
+
+Arrivals are a Poisson process. A latency counts from the moment a call was due, not from when a connection was free for
+it, so that a server that stalls is charged for all who wait: no omission is coordinated with it (Tene 2013).
+
+`python -m benchmarks.serving.load PORT PATH BODIES --rate R --seconds S` prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HOST = "127.0.0.1"
+CONNECTIONS = 256  # more would be a queue of its own
+WHOLE = b'"degraded":[]'
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass
+class Seen:
+    """What came of the calls.
+
+    Args:
+        latencies: seconds from when each was due to its last byte.
+        statuses: HTTP statuses; 0 for a call without an answer.
+        degraded: answers of which a slate is degraded.
+        late: seconds by which calls were sent after they were due, for want of a connection or of this process.
+    """
+
+    latencies: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    degraded: int = 0
+    late: list[float] = field(default_factory=list)
+
+    def row(self, rate: float, seconds: float) -> dict[str, Any]:
+        """The figures, latencies in milliseconds."""
+        p50, p99, p999 = np.percentile(self.latencies, [50, 99, 99.9]) * 1000
+        return {
+            "asked/s": rate,
+            "answered/s": round(len(self.latencies) / seconds, 1),
+            "p50 ms": round(float(p50), 2),
+            "p99 ms": round(float(p99), 2),
+            "p99.9 ms": round(float(p999), 2),
+            "statuses": dict(self.statuses),
+            "degraded": self.degraded,
+            "sent late p99 ms": round(float(np.percentile(self.late, 99)) * 1000, 2),
+        }
+
+
+async def load(port: int, path: str, bodies: list[bytes], rate: float, seconds: float, seed: int = 0) -> dict[str, Any]:
+    """Sends calls at `rate` a second for `seconds`, and measures each.
+
+    Args:
+        port: of the server, on this machine.
+        path: of every call.
+        bodies: sent in turn.
+        rate: calls a second, on average.
+        seconds: how long.
+        seed: of the arrivals.
+    """
+    gaps = np.random.default_rng(seed).exponential(1 / rate, round(rate * seconds))
+    seen, free, calls = Seen(), asyncio.Queue[Connection | None](), []
+    for _ in range(CONNECTIONS):
+        free.put_nowait(None)
+    began = time.perf_counter()
+    for due, body in zip((began + np.cumsum(gaps)).tolist(), cycle(bodies), strict=False):
+        if (wait := due - time.perf_counter()) > 0:
+            await asyncio.sleep(wait)
+        calls.append(asyncio.create_task(_call(port, path, body, due, free, seen)))
+    await asyncio.gather(*calls)
+    took = time.perf_counter() - began
+    while not free.empty():
+        if connection := free.get_nowait():
+            connection[1].close()
+    return seen.row(rate, took)
+
+
+async def _call(
+    port: int, path: str, body: bytes, due: float, free: asyncio.Queue[Connection | None], seen: Seen
+) -> None:
+    connection = await free.get()
+    seen.late.append(time.perf_counter() - due)
+    status, answer = 0, b""
+    try:
+        connection = connection or await asyncio.open_connection(HOST, port)
+        status, answer = await _exchanged(*connection, path, body)
+    except (OSError, asyncio.IncompleteReadError):
+        connection = None
+    seen.latencies.append(time.perf_counter() - due)
+    seen.statuses[status] += 1
+    seen.degraded += status == 200 and WHOLE not in answer
+    free.put_nowait(connection)
+
+
+async def _exchanged(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes
+) -> tuple[int, bytes]:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    length = int(answer.split("content-length:", 1)[1].split("\r\n", 1)[0])
+    return int(answer.split(" ", 2)[1]), await reader.readexactly(length)
+
+
+def main() -> None:
+    """Reads the arguments, warms up for two seconds, measures, prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("path")
+    parser.add_argument("bodies", type=Path, help="JSON lines, a body each")
+    parser.add_argument("--rate", type=float, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    given = parser.parse_args()
+    bodies = given.bodies.read_bytes().splitlines()
+    warm = asyncio.run(load(given.port, given.path, bodies, min(given.rate, 50), 2))
+    found = asyncio.run(load(given.port, given.path, bodies, given.rate, given.seconds))
+    print(json.dumps({**found, "sent": sum(warm["statuses"].values())}))
+
+
+if __name__ == "__main__":
+    main()
