@@ -210,8 +210,9 @@ def write_shop(folder: Path, candidates: int = 20) -> Bundle:
     return Bundle.load(folder)
 
 
-def write_workspace(root: Path) -> Workspace:
-    """A workspace whose current release is the shop, with its golden requests, and whose Feast knows STATES."""
+def write_workspace(root: Path, redis: str = "") -> Workspace:
+    """A workspace whose current release is the shop, with its golden requests, and whose Feast knows STATES, in sqlite
+    or in the Redis at an address."""
     workspace = Workspace(root)
     name = f"shop-{hashlib.sha256(vectors().tobytes()).hexdigest()[:12]}"
     folder = workspace.releases / name
@@ -222,5 +223,5 @@ def write_workspace(root: Path) -> Workspace:
     point(workspace, name)
     states = root / "user_state.parquet"
     pq.write_table(pa.Table.from_pylist([to_row(s, SPEC) for s in STATES]), states)
-    publish(states, SPEC, workspace.feast, time.time_ns() // 1_000_000)  # a server tells how old they are
+    publish(states, SPEC, workspace.feast, time.time_ns() // 1_000_000, redis)  # a server tells how old they are
     return workspace
