@@ -86,11 +86,11 @@ def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Pa
     users = np.asarray(examples.users).astype(str)
     first = np.flatnonzero(examples.first & examples.candidate.any(axis=1))
     owner, column = np.nonzero(examples.candidate[first])
-    known = np.flatnonzero(examples.satisfied >= 0)
+    known = np.flatnonzero(examples.labels["satisfied"] >= 0)
     start = np.searchsorted(owner, np.arange(len(first) + 1))
     engaged = {"labels": examples.chosen[first[owner], column], "start": start, "users": users[first]}
     engaged["wanted"] = examples.taken[first]
-    satisfied = {"labels": examples.satisfied[known], "users": users[known]}
+    satisfied = {"labels": examples.labels["satisfied"][known], "users": users[known]}
     rows = ((first[owner], column), (known, examples.own[known]))
     for name, found, at in zip(("engaged", "satisfied"), (engaged, satisfied), rows, strict=True):
         columns = {key: values for key, values in read.columns(*at).items() if key not in IDS}

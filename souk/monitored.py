@@ -10,8 +10,12 @@ from souk.spec import Entity, Feature, FeatureSpec
 
 REFERENCE = "drift_reference.parquet"
 TOP = 5  # places of a slate whose scores count, whatever its length
-SCORES = ("score", "engaged", "satisfied")
-SCORE_COLUMNS = tuple(f"slate_{name}" for name in SCORES)
+SCORE = "score"
+
+
+def score_columns(spec: FeatureSpec) -> dict[str, str]:
+    """The columns of a slate's scores: by column the score, or the objective whose probability it is."""
+    return {f"slate_{name}": name for name in (SCORE, *spec.objectives.names)}
 
 
 def monitored_features(spec: FeatureSpec) -> tuple[Feature, ...]:
@@ -19,18 +23,20 @@ def monitored_features(spec: FeatureSpec) -> tuple[Feature, ...]:
     return tuple(f for entity in (Entity.USER, Entity.QUERY) for f in spec.of(entity) if f.name != "user_id")
 
 
-def slate_scores(columns: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
+def slate_scores(values: Mapping[str, Sequence[float | None]], spec: FeatureSpec) -> dict[str, float]:
     """The mean over the first TOP places of each kind of score, NaN where no place has it.
 
     Args:
-        columns: by each of SCORES, a value for every place of the slate, best first.
+        values: by score and objective, a value for every place of the slate, best first.
+        spec: tells the columns.
     """
-    return {f"slate_{name}": _mean(columns.get(name, ())[:TOP]) for name in SCORES}
+    return {column: _mean(values.get(name, ())[:TOP]) for column, name in score_columns(spec).items()}
 
 
-def item_scores(items: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+def item_scores(items: Sequence[Mapping[str, Any]], spec: FeatureSpec) -> dict[str, list[float | None]]:
     """What `slate_scores` takes, from the items of a slate's JSON."""
-    return {name: [{**item["scores"], "score": item["score"]}.get(name) for item in items] for name in SCORES}
+    names = score_columns(spec).values()
+    return {name: [{**item["scores"], SCORE: item[SCORE]}.get(name) for item in items] for name in names}
 
 
 def _mean(values: Sequence[float | None]) -> float:

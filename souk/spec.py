@@ -17,6 +17,8 @@ from typing import Any
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.schema import EventType, Kind
 
+ENGAGED = "engaged"  # the objective that is asked of every candidate; all others are of what was engaged with
+SATISFIED = "satisfied"  # the first of these, whose exponent is tuned
 LIST_LENGTH = 16  # entries kept of a list, path or text feature
 
 
@@ -152,7 +154,8 @@ class FeatureSpec:
 
     def weights(self, tuned: Mapping[str, float]) -> dict[str, float]:
         """The exponent of each objective in the slate's score: the config's, or where it says `auto`, the tuned one."""
-        given = {"engaged": self.objectives.engaged.weight, "satisfied": self.objectives.satisfied.weight}
+        rules = {ENGAGED: self.objectives.engaged, **self.objectives.given}
+        given = {name: rule.weight for name, rule in rules.items()}
         return {name: tuned.get(name, 1.0) if weight == "auto" else float(weight) for name, weight in given.items()}
 
     @property

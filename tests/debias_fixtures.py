@@ -117,12 +117,12 @@ class Log:
             candidate=np.ones(items.shape, bool),
             chosen=chosen,
             first=np.ones(rows, bool),
-            satisfied=np.full(rows, -1),
+            labels={"satisfied": np.full(rows, -1)},
             users=users,
             times=times,
-            pleased=np.zeros(items.shape, bool),
+            pleased={"satisfied": np.zeros(items.shape, bool)},
             taken=np.ones(rows, np.int64),
-            liked=np.zeros(rows, np.int64),
+            liked={"satisfied": np.zeros(rows, np.int64)},
             place=(shown["position"][request] + 1).astype(np.int16),
             also=shown["clicked"][request] & ~chosen,
         )
@@ -132,7 +132,7 @@ class Log:
         examples = self.examples()
         catalogue = Catalogue(tuple(self.data.truth.world.items.ids.tolist()), {}, np.zeros(0), np.zeros(0))
         keras.utils.set_random_seed(seed)
-        model = new_ranker(Ranker(SHAPE, CONFIG), examples, catalogue)
+        model = new_ranker(Ranker(SHAPE, CONFIG, ("satisfied",)), examples, catalogue)
         if not debias:
             examples = replace(examples, place=np.zeros_like(examples.place))
         weights = np.ones(examples.positions.shape, np.float32)

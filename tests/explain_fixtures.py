@@ -110,7 +110,7 @@ def write_ring(root: Path) -> Workspace:
     write_candidates(path, features, "validation_start", drawn, queries, vectors, catalogue, sequences)
     items = ItemTable.load(features, "validation_start", vectors)
     examples = read_rank_examples(path, sequences, items, window, RANKER.candidates)
-    ranker = new_ranker(Ranker(shape, RANKER), examples, catalogue)
+    ranker = new_ranker(Ranker(shape, RANKER, spec.objectives.given), examples, catalogue)
     weights = np.ones(examples.positions.shape, np.float32)
     lists = rank_lists(examples, spread_of(ranker, examples), weights, debias=False)
     fit = fit_ranker(ranker, lists, catalogue, RANKER, lambda _: None)

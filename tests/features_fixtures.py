@@ -23,6 +23,7 @@ columns:
 objectives:
   engaged: {events: [click, purchase]}
   satisfied: {events: [click, purchase], min_dwell_seconds: 5, unless: [return], within_days: 3}
+  back: {events: [click], followed_by: [cart], any_item: true, from_days: 0.5, within_days: 2, weight: 0.3}
 repeat: {rule: after_days, days: 7}
 build_features: {history_length: 8, text_buckets: 32, numeric_buckets: 4}
 """
@@ -149,7 +150,7 @@ def targets(features):
             for feature in spec.of(Entity.QUERY):
                 width = feature.length or 1
                 seen[feature.name] = values(example, feature.name)[index * width : (index + 1) * width]
-            for name in ("item_id", "time", "satisfied", "satisfied_at"):
+            for name in ("item_id", "time", "satisfied", "satisfied_at", "back", "back_at"):
                 seen[f"target_{name}"] = values(example, f"target_{name}")[index]
             assert event_id not in found
             found[event_id] = seen

@@ -63,6 +63,7 @@ CONFIG: dict[str, Any] = {
             "within_days": 2,
             "weight": 2.0,
         },
+        "regretted": {"events": ["click"], "followed_by": ["return"], "within_days": 2, "weight": 0},
     },
     "repeat": {"rule": "after_days", "days": 1},
     "build_features": {"history_length": 32, "text_buckets": 256, "numeric_buckets": 8},

@@ -26,6 +26,7 @@ from souk.state_rows import PROFILE
 from tests.sources_fixtures import write_sources
 
 TEXT_BUCKETS = 512
+FIELDS = ("value", "event_id", "dwell_seconds")
 IDS = (Role.USER_ID, Role.ITEM_ID, Role.CATEGORY, Role.ENUM, Role.BAG)
 
 
@@ -117,7 +118,7 @@ def _write_sequences(path: Path, spec: FeatureSpec, events: pd.DataFrame, users:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for user, rows in sorted(_by_user(events).items()):
             history = [
-                Event(r["item_id"], r["event_type"], r["timestamp"], r.get("value", math.nan), r["event_id"])
+                Event(r["item_id"], r["event_type"], r["timestamp"], *(r.get(name, math.nan) for name in FIELDS))
                 for r in rows
             ]
             open_rows: dict[int, list[Any]] = {}
@@ -134,10 +135,11 @@ def _write_sequences(path: Path, spec: FeatureSpec, events: pd.DataFrame, users:
 
 
 def _flat(row_id: str, user: str, event: Event, features: Any, spec: FeatureSpec) -> dict[str, Any]:
-    satisfied = int(positive(spec.objectives.satisfied, event.value, event.dwell_seconds))
     keys = {"event_id": event.event_id, "user_id": user, "timestamp": event.timestamp, "item_id": event.item_id}
-    label = {"satisfied": satisfied, "satisfied_at": event.timestamp}
-    return {**keys, **label, "row_id": row_id, "visible": len(features.window), **features.query}
+    labels: dict[str, Any] = {}
+    for name, rule in spec.objectives.given.items():
+        labels |= {name: int(positive(rule, event.value, event.dwell_seconds)), f"{name}_at": event.timestamp}
+    return {**keys, **labels, "row_id": row_id, "visible": len(features.window), **features.query}
 
 
 def _example(row_id: str, targets: Sequence[tuple[Event, Any]], spec: FeatureSpec) -> tf.train.Example:
@@ -154,7 +156,7 @@ def _example(row_id: str, targets: Sequence[tuple[Event, Any]], spec: FeatureSpe
         ("item_id",) * 2,
         ("time", "timestamp"),
         ("visible",) * 2,
-        ("satisfied",) * 2,
+        *((name,) * 2 for name in spec.objectives.given),
     ):
         values[f"target_{name}"] = [row[source] for row in flat]
     return tf.train.Example(features=tf.train.Features(feature={k: _feature(v) for k, v in values.items()}))

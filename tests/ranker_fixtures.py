@@ -47,7 +47,9 @@ class Ranked:
 
     def ranker(self, examples):
         keras.utils.set_random_seed(3)
-        model = Ranker(TowerShape(read_transformed(self.folder), self.spec.history_length), CONFIG)
+        model = Ranker(
+            TowerShape(read_transformed(self.folder), self.spec.history_length), CONFIG, self.spec.objectives.given
+        )
         return new_ranker(model, examples, self.catalogue)
 
     def lists(self, model, examples):

@@ -34,7 +34,9 @@ def test_the_peer_sees_what_the_ranker_does(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.diff(engaged["start"]), examples.candidate[moments].sum(axis=1))
     assert engaged["users"].tolist() == examples.users[moments].tolist()
     assert engaged["wanted"].sum() == len(examples), "what retrieval missed too"
-    assert satisfied["labels"].tolist() == examples.satisfied.tolist(), "engaged items that were no candidates too"
+    assert satisfied["labels"].tolist() == examples.labels["satisfied"].tolist(), (
+        "engaged items that were no candidates too"
+    )
     own = examples.pair[np.arange(len(examples)), examples.own, 0]
     np.testing.assert_array_equal(satisfied["features"][:, 0], own)
     for seed, users in enumerate(json.loads((tmp_path / "held_out.json").read_text())):

@@ -19,6 +19,7 @@ from souk.features.rules import BACK, DISTANCE, SUPPORT, VOTES
 from souk.features.transform import load_transform
 from souk.features.trends import half_life, trends
 from souk.features.windows import read_windows
+from souk.schema import DAY_MS
 from souk.sources.rows import SparseRows
 from souk.spec import Entity, read_spec
 from souk.state import Event, features_at, state_of
@@ -105,12 +106,23 @@ def test_every_engaging_event_is_a_target_and_an_example_once(features):
     assert examples.timestamp.is_monotonic_increasing
     for event_id, row in examples.set_index("event_id").iterrows():
         seen = targets_of(features)[event_id]
-        assert (row.item_id, row.satisfied, row.satisfied_at) == (
-            seen["target_item_id"],
-            seen["target_satisfied"],
-            seen["target_satisfied_at"],
-        )
+        for name in ("item_id", "satisfied", "satisfied_at", "back", "back_at"):
+            assert row[name] == seen[f"target_{name}"]
         assert list(row.context_tags) == [tag for tag in seen["context_tags"] if tag]
+
+
+def test_a_further_objective_has_labels_of_its_own_rule(features):
+    """A click after which the same user put anything in the cart, half a day to two days later."""
+    examples, end = pd.read_parquet(features / "examples.parquet"), max(event["timestamp"] for event in EVENTS) + 1
+    carts = [(event["user_id"], event["timestamp"]) for event in EVENTS if event["event_type"] == "cart"]
+    clicks = {event["event_id"] for event in EVENTS if event["event_type"] == "click"}
+    expected = []
+    for row in examples.itertuples():
+        later = [(time - row.timestamp) / DAY_MS for user, time in carts if user == row.user_id]
+        known = row.event_id in clicks and row.timestamp + 2 * DAY_MS < end
+        expected.append(int(any(0.5 <= days <= 2 for days in later)) if known else -1)
+    assert examples.back.tolist() == expected
+    assert min(expected.count(value) for value in (1, 0, -1)) > 20 and expected != examples.satisfied.tolist()
 
 
 def targets_of(features, kept={}):  # noqa: B006 - read once
@@ -191,11 +203,11 @@ def test_a_planted_future_changes_nothing_before_it(features, tmp_path):
     for event_id, seen in was.items():
         if seen["target_time"] < windows.test_start:
             other = became[event_id]
-            unknown = [
-                row["target_satisfied"] < 0 or row["target_satisfied_at"] >= windows.test_start for row in (seen, other)
-            ]
-            assert unknown[0] == unknown[1]
-            label = {name for name in seen if name.startswith("target_satisfied") and unknown[0]}
+            label: set[str] = set()
+            for name in ("target_satisfied", "target_back"):
+                unknown = [row[name] < 0 or row[f"{name}_at"] >= windows.test_start for row in (seen, other)]
+                assert unknown[0] == unknown[1]
+                label |= {name, f"{name}_at"} if unknown[0] else set()
             assert repr({n: v for n, v in seen.items() if n not in label}) == repr(
                 {n: v for n, v in other.items() if n not in label}
             )

@@ -94,7 +94,7 @@ def labels_of(objective, *days):
     objectives = SPEC.objectives.model_copy(update={"satisfied": objective, "engaged": Objective(events=("purchase",))})
     bought = [Event("i", "purchase", FIRST + int(d * DAY), math.nan, f"p{n:06d}") for n, d in enumerate(days)]
     rows = sequence_rows("u", bought, PROFILE, replace(SPEC, objectives=objectives), FIRST + 100 * DAY)
-    return [target.satisfied.value for row in rows for target in row.targets]
+    return [target.labels["satisfied"].value for row in rows for target in row.targets]
 
 
 def test_bought_again_is_later_and_no_second_line_of_the_same_moment():
@@ -114,7 +114,7 @@ def test_another_visit_is_later_than_this_one_and_with_whatever_item(any_item, e
     events = [Event(item, "click", FIRST + int(d * DAY), math.nan, f"c{n}") for n, (item, d) in enumerate(acts)]
     events.insert(3, Event("d", "return", FIRST + DAY, math.nan, "r"))  # of what none of them is about
     rows = sequence_rows("u", events, PROFILE, replace(SPEC, objectives=objectives), FIRST + 100 * DAY)
-    assert [target.satisfied.value for row in rows for target in row.targets] == expected
+    assert [target.labels["satisfied"].value for row in rows for target in row.targets] == expected
 
 
 def test_labels_of_a_long_history_take_a_look_up_each(monkeypatch):

@@ -61,7 +61,7 @@ def test_every_column_kind_and_reason_is_named() -> None:
 def test_the_objectives_shown_are_valid() -> None:
     block = next(b for b in re.findall(r"```yaml\n(.*?)```", TEXT, re.S) if b.startswith("objectives:"))
     shown = list(yaml.safe_load_all(block))
-    assert len(shown) == 4
+    assert len(shown) == 5
     for each in shown:
         Objectives.model_validate(each["objectives"])
 

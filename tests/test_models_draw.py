@@ -7,6 +7,7 @@ import pytest
 
 from souk.models import retrieve
 from souk.models.retrieve import draw_examples
+from tests.models_fixtures import cycle_spec
 
 START, END = 1_000, 2_000
 COLUMNS = ["event_id", "user_id", "timestamp", "item_id", "satisfied", "satisfied_at"]
@@ -28,6 +29,7 @@ def features(tmp_path):
     }
     table = pa.table(events).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
     pq.write_table(table, tmp_path / "examples.parquet", row_group_size=100)
+    (tmp_path / "spec.json").write_text(cycle_spec().to_json())
     return tmp_path
 
 

@@ -15,7 +15,7 @@ from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import read_transformed
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_scoring import new_ranker
-from souk.models.ranker import HEADS, Ranker
+from souk.models.ranker import Ranker
 from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
@@ -76,17 +76,24 @@ class Trained:
     def _make_ranker(self):
         """Random weights: an untrained one would not show what it is given."""
         keras.utils.set_random_seed(5)
-        self.ranker = new_ranker(Ranker(self.shape, RANKER), self.examples, self.catalogue)
+        self.ranker = new_ranker(Ranker(self.shape, RANKER, self.spec.objectives.given), self.examples, self.catalogue)
         level, heads = self.ranker.level, self.ranker.body.heads
         for layer in (*self.ranker.straight.values(), level.of_gauge, level.of_state, *heads.values()):
             layer.kernel.assign(keras.random.normal(layer.kernel.shape) / 4)
-        plain = dict.fromkeys(HEADS, Calibration(0.0, (), (1.0,)))
+        plain = dict.fromkeys(self.spec.objectives.names, Calibration(0.0, (), (1.0,)))
         served = ServedRanker(self.ranker, self.transforms, self.spec, plain, with_body=True)
         served.save(self.folder / "ranker")
 
     def bundle(self):
         settings = BundleSettings(
-            self.spec.hash, BOUNDARY, self.window[0], "none", dict.fromkeys(HEADS, 1.0), COUNT, COUNT, COUNT
+            self.spec.hash,
+            BOUNDARY,
+            self.window[0],
+            "none",
+            dict.fromkeys(self.spec.objectives.names, 1.0),
+            COUNT,
+            COUNT,
+            COUNT,
         )
         table, counters = pq.read_table(self.folder / "items.parquet"), counters_at(self.folder, BOUNDARY)
         items = ItemTable.load(self.folder, BOUNDARY, self.vectors)
@@ -161,7 +168,7 @@ def test_the_served_probabilities_are_those_of_the_inputs_of_training(trained, s
         name: values.numpy()[examples.positions[row, column]] for name, values in trained.catalogue.features.items()
     }
     logits = trained.ranker(examples.user, examples.query, item, examples.pair[row, column], row)
-    for head in HEADS:
+    for head in trained.spec.objectives.names:
         found = np.concatenate([ranking.heads[head] for ranking in rankings])
         assert np.ptp(found) > 0.05
         np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits[head].numpy())), atol=1e-5, err_msg=head)

@@ -29,13 +29,15 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says():
             "scores": rng.normal(size=(count, 12)).tolist(),
         }
     )
-    found = _lists(table, SimpleNamespace(position={name: n for n, name in enumerate(names)}), 10, UNTIL)
-    rows = table.to_pylist()
+    found = _lists(
+        table, SimpleNamespace(position={name: n for n, name in enumerate(names)}), 10, UNTIL, ("satisfied",)
+    )
+    rows, pleased = table.to_pylist(), found["pleased"]["satisfied"]
     for row, own in enumerate(rows):
         beside = [other for other, place in zip(rows, moment, strict=True) if place == moment[row]]
         took = {other["item_id"] for other in beside}
         liked = {o["item_id"] for o in beside if o["satisfied"] == 1 and o["satisfied_at"] < UNTIL}
         assert found["chosen"][row, :10].tolist() == [name in took for name in own["items"][:10]]
-        assert found["pleased"][row, :10].tolist() == [name in liked for name in own["items"][:10]]
-        assert (found["taken"][row], found["liked"][row]) == (len(took), len(liked))
-    assert found["chosen"].any() and found["pleased"].any() and (found["chosen"] & ~found["pleased"]).any()
+        assert pleased[row, :10].tolist() == [name in liked for name in own["items"][:10]]
+        assert (found["taken"][row], found["liked"]["satisfied"][row]) == (len(took), len(liked))
+    assert found["chosen"].any() and pleased.any() and (found["chosen"] & ~pleased).any()

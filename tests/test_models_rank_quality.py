@@ -34,12 +34,12 @@ def examples(rows: int = 400, width: int = 12, seed: int = 0) -> tuple[RankExamp
         candidate=np.ones(shape, bool),
         chosen=chosen,
         first=np.ones(rows, bool),
-        satisfied=np.ones(rows, np.int64),
+        labels={"satisfied": np.ones(rows, np.int64)},
         users=np.arange(rows),
         times=np.zeros(rows, np.int64),
-        pleased=pleased,
+        pleased={"satisfied": pleased},
         taken=np.full(rows, 2),
-        liked=np.ones(rows, np.int64),
+        liked={"satisfied": np.ones(rows, np.int64)},
         place=np.zeros(shape, np.int16),
         also=np.zeros(shape, bool),
     )
@@ -76,8 +76,10 @@ def test_what_pleased_in_the_first_places_is_an_ndcg_of_one_however_much_else_wa
     found, engaged, satisfied = examples()
     _, front = tune_weight(engaged, 10 * satisfied, found, np.arange(len(found)), 0.01)
     assert front[-1]["satisfied_ndcg@10"] == pytest.approx(1, abs=1e-6)
-    pleased = found.pleased & (np.arange(len(found)) % 2 == 0)[:, None]
-    _, half = tune_weight(engaged, 10 * satisfied, replace(found, pleased=pleased), np.arange(len(found)), 0.01)
+    pleased = found.pleased["satisfied"] & (np.arange(len(found)) % 2 == 0)[:, None]
+    _, half = tune_weight(
+        engaged, 10 * satisfied, replace(found, pleased={"satisfied": pleased}), np.arange(len(found)), 0.01
+    )
     assert half[-1]["satisfied_ndcg@10"] == pytest.approx(0.5, abs=1e-6)
 
 
@@ -90,7 +92,7 @@ def test_satisfaction_that_is_the_same_for_all_gets_no_weight():
 def test_a_worse_click_order_is_never_chosen_beyond_the_bound():
     """Satisfaction that contradicts clicks: the other ten items are said to satisfy more."""
     found, engaged, satisfied = examples()
-    contrary = np.where(found.chosen & ~found.pleased, -20.0, satisfied)
+    contrary = np.where(found.chosen & ~found.pleased["satisfied"], -20.0, satisfied)
     weight, front = tune_weight(engaged, contrary, found, np.arange(len(found)), 0.01)
     at = {point["weight"]: point for point in front}
     assert at[6.0]["ndcg@10"] < 0.9 * at[0.0]["ndcg@10"]
@@ -99,7 +101,7 @@ def test_a_worse_click_order_is_never_chosen_beyond_the_bound():
 
 def test_quality_tells_every_objective():
     found, engaged, satisfied = examples()
-    told = quality({"engaged": engaged, "satisfied": satisfied}, found, np.arange(len(found)), 0.01)
+    told = quality({"engaged": engaged, "satisfied": satisfied}, found, np.arange(len(found)), 0.01, {})
     for head in ("engaged", "satisfied"):
         assert {f"{head}_{name}" for name in ("auc", "log_loss", "ece")} <= set(told.metrics)
     assert told.metrics["engaged_auc"] > 0.99
@@ -136,7 +138,9 @@ def test_calibration_is_measured_on_users_that_it_was_not_fitted_to():
     found, engaged, satisfied = examples()
     users = np.arange(len(found)) // 2
     logits = {"engaged": engaged, "satisfied": np.zeros_like(satisfied)}
-    told = quality(logits, replace(found, satisfied=users % 2, users=users), np.arange(len(found)), 0.01)
+    told = quality(
+        logits, replace(found, labels={"satisfied": users % 2}, users=users), np.arange(len(found)), 0.01, {}
+    )
     whole = len(found) / 2 / (len(found) / 2 + DOUBTED)  # of a curve of one half; the rest is the head's own word, .5
     expected = 0.5 + 0.5 * whole
     assert told.metrics["satisfied_ece"] == pytest.approx(expected), "on its own rows the mean of all would be right"

@@ -15,7 +15,7 @@ from souk.models.export import ServedRanker
 from souk.models.fit_ranker import fit_ranker, judging, split_users
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_quality import ndcg, quality, retrieval_order
-from souk.models.ranker import SCORE, listwise_loss, order_loss, satisfied_loss
+from souk.models.ranker import SCORE, given_loss, listwise_loss, order_loss
 from souk.models.sequences import column_tensor
 from souk.models.weights import named_weights
 from souk.pairs import PAIR_FEATURES
@@ -66,8 +66,8 @@ def test_what_the_user_took_lately_is_not_new(ranked):
 def test_satisfaction_that_is_not_known_yet_is_not_learned():
     logits, labels = tf.constant([0.3, -1.0, 50.0]), tf.constant([1, 0, -1], tf.int64)
     expected = [-np.log(1 / (1 + np.exp(-0.3))), -np.log(1 - 1 / (1 + np.exp(1.0)))]
-    assert float(satisfied_loss(logits, labels)) == pytest.approx(np.mean(expected), rel=1e-5)
-    assert float(satisfied_loss(logits, tf.constant([-1, -1, -1], tf.int64))) == 0
+    assert float(given_loss(logits, labels)) == pytest.approx(np.mean(expected), rel=1e-5)
+    assert float(given_loss(logits, tf.constant([-1, -1, -1], tf.int64))) == 0
 
 
 def test_examples_hold_candidates_in_order_and_the_item_that_retrieval_missed(ranked):
@@ -83,7 +83,7 @@ def test_examples_hold_candidates_in_order_and_the_item_that_retrieval_missed(ra
         assert ranked.catalogue.ids[examples.positions[row, examples.own[row]]] == example["item_id"]
         assert examples.retrieved[row] == (example["item_id"] in names)
         assert examples.pair[row, examples.own[row], SCORE] == pytest.approx(candidates["own_score"], abs=1e-6)
-    assert examples.satisfied.tolist() == [row["satisfied"] for row in table]
+    assert examples.labels["satisfied"].tolist() == [row["satisfied"] for row in table]
 
 
 def test_a_vector_of_a_user_comes_whole_and_a_missing_one_as_zeros(ranked):
@@ -127,8 +127,8 @@ def test_a_label_that_is_known_only_after_the_window_is_not_known(ranked, tmp_pa
     table.assign(satisfied_at=ranked.window[1]).to_parquet(tmp_path / "late" / "candidates.parquet", index=False)
     late = copy.copy(ranked)
     late.folder = tmp_path / "late"
-    assert (late.examples().satisfied == -1).all()
-    assert (ranked.examples().satisfied >= 0).all()
+    assert (late.examples().labels["satisfied"] == -1).all()
+    assert (ranked.examples().labels["satisfied"] >= 0).all()
 
 
 def test_candidates_of_another_window_are_refused(ranked):

@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from souk.monitored import REFERENCE
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.sources.popularity import EVERYONE
@@ -193,6 +195,25 @@ def test_clickbait_falls_where_satisfaction_counts(trained, served, rankings):
     assert slate > bait_rank(trained, recommender, requests, clicks) + 1
 
 
+def test_a_third_head_tells_what_is_regretted(trained, served, rankings):
+    """Bait is sent back by three in ten who clicked it, anything else by three in a hundred."""
+    recommender, _ = served
+    bait = [recommender.catalogue.positions[item] for item in trained.market.clickbait.values()]
+    told = {name: ([], []) for name in ("satisfied", "regretted")}
+    for ranking in rankings:
+        baited = np.isin(ranking.candidates.positions, bait)
+        for name, (of_bait, of_rest) in told.items():
+            of_bait += ranking.heads[name][baited].tolist()
+            of_rest += ranking.heads[name][~baited].tolist()
+    (satisfied, kept), (regretted, rarely) = (map(np.mean, parts) for parts in told.values())
+    assert 0.15 < regretted < 0.45 and rarely < 0.1
+    assert satisfied < 0.3 < kept
+    assert recommender.settings.weights == {"engaged": 1.0, "satisfied": 2.0, "regretted": 0.0}
+    heads = trained.evaluation("metrics.json")["ranker"]["slate"]
+    assert heads["heads"]["regretted"]["auc"] > 0.75 and heads["ndcg@10"]["regretted"]["queries"] > 10
+    assert "slate_regretted" in pq.read_schema(trained.release / REFERENCE).names
+
+
 def test_cold_items_are_reachable(trained, served):
     """An item without any event stands with the group that its content names."""
     from souk.serving.request import Request
@@ -280,6 +301,7 @@ def test_served_answers_equal_batch(trained, tmp_path):
     for one, other in zip(predictions, batch, strict=True):
         assert [item["item_id"] for item in one["items"]] == other["items"]
         assert [item["score"] for item in one["items"]] == pytest.approx(other["scores"], abs=1e-3)
+        assert {name for item in one["items"] for name in item["scores"]} == {"engaged", "satisfied", "regretted"}
         assert one["release"] == other["release"] == trained.release.name
 
 

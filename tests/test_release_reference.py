@@ -99,6 +99,6 @@ def test_the_scores_are_means_over_the_first_places(folders, tmp_path):
 
 def test_places_without_a_probability_do_not_count():
     items = [{"score": 0.5, "scores": {"engaged": 0.4}}, {"score": 0.0, "scores": {}}]
-    assert slate_scores(item_scores(items))["slate_engaged"] == 0.4
-    assert slate_scores(item_scores(items))["slate_score"] == 0.25
-    assert math.isnan(slate_scores(item_scores([]))["slate_score"])
+    assert slate_scores(item_scores(items, SPEC), SPEC)["slate_engaged"] == 0.4
+    assert slate_scores(item_scores(items, SPEC), SPEC)["slate_score"] == 0.25
+    assert math.isnan(slate_scores(item_scores([], SPEC), SPEC)["slate_score"])

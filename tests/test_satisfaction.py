@@ -75,7 +75,7 @@ def test_a_query_knows_the_labels_of_training_that_are_known_by_then(objective):
         ]
         now = int(times[-1]) + int(random.integers(1, 12)) * (DAY_MS // 4)
         labels = {
-            target.event.event_id: target.satisfied.value
+            target.event.event_id: target.labels["satisfied"].value
             for row in sequence_rows("u", events, {}, spec, now)
             for target in row.targets
         }

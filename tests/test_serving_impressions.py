@@ -72,6 +72,18 @@ def test_a_record_is_the_slate(folder):
     ]
 
 
+def test_a_further_objective_is_a_column_where_a_slate_has_it(folder):
+    log, plain = log_at(folder), slate(1)
+    kept = replace(plain, items=tuple(replace(i, scores={**i.scores, "kept": 0.75}) for i in plain.items[1:]))
+    log.record([replace(kept, request_id="r2"), plain])
+    log.flush()
+    log.record([plain])
+    log.flush()
+    first, second = (pq.read_table(file) for file in sorted(folder.rglob("*.parquet")))
+    assert first["kept"].to_pylist() == [[0.75], [None, None]] and first["satisfied"].to_pylist()[0] == [0.25]
+    assert second.schema.equals(SCHEMA)
+
+
 def test_each_hour_has_its_folder(folder):
     times = iter([NOON, NOON + HOUR - 1, NOON + HOUR])
     log = log_at(folder, lambda: next(times))

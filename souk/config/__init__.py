@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from souk.config.objectives import Objective, Objectives
 from souk.config.problems import explain
 from souk.config.settings import (
     BuildFeatures,
@@ -21,8 +22,6 @@ from souk.config.settings import (
     Evaluate,
     Ingest,
     LoadIndex,
-    Objective,
-    Objectives,
     OnlineStore,
     Outliers,
     Repeat,

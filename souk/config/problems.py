@@ -89,7 +89,7 @@ def _model_at(model: Any, path: tuple[Any, ...]) -> type[BaseModel] | None:
     """The section at `path` of the whole file's `model`."""
     for part in path:
         field = model.model_fields.get(part) if model else None
-        annotation = field.annotation if field else None
+        annotation = field.annotation if field else getattr(model, "of_other_keys", None)
         options = (annotation, *getattr(annotation, "__args__", ()))
         model = next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), None)
     return model

@@ -2,52 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from souk.config.tables import Section
 from souk.errors import SoukError
-from souk.schema import EventType
-
-
-class Objective(Section):
-    """A label: which events carry it, and what makes it true.
-
-    An event of one of `events` is positive when its value is at least `min_value`, its dwell at least
-    `min_dwell_seconds`, and, within `within_days` after it, the same user did none of `unless` and at least one of
-    `followed_by` with the same item. With `any_item` the latter may be with any, and from `from_days` after the event
-    on: a visit that follows, not the one that goes on. `weight` is the objective's exponent in the slate's score;
-    `auto` is 1 for `engaged`, and for `satisfied` what the ranker's held-out users say (`train_ranker.max_click_loss`).
-    """
-
-    events: tuple[EventType, ...] = Field(min_length=1)
-    min_value: float | None = None
-    min_dwell_seconds: float | None = None
-    unless: tuple[EventType, ...] = ()
-    followed_by: tuple[EventType, ...] = ()
-    any_item: bool = False
-    from_days: float = Field(default=0, ge=0)
-    within_days: float = Field(default=0, ge=0)
-    weight: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
-
-    @model_validator(mode="after")
-    def _a_window_to_come_back_in(self) -> Objective:
-        if (self.any_item or self.from_days) and not self.followed_by:
-            raise ValueError("any_item and from_days are about followed_by, which is empty")
-        if self.from_days and self.from_days >= self.within_days:
-            raise ValueError(f"from_days {self.from_days:g} is not below within_days {self.within_days:g}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_asked_for(self, handler: Any) -> dict[str, Any]:
-        """Specs of before these keys keep their hash, and releases with them their checks."""
-        return {k: v for k, v in handler(self).items() if v or k not in ("any_item", "from_days")}
-
-
-class Objectives(Section):
-    engaged: Objective
-    satisfied: Objective
 
 
 class Repeat(Section):

@@ -58,7 +58,7 @@ def check(monitor: Monitor, reader: RowReader, folder: str | Path, now: int) -> 
 
 
 def _rows(path: Path, reader: RowReader, now: int, counts: Counter[str]) -> Iterator[Row]:
-    for batch in records(path):
+    for batch in records(path, reader.objectives):
         rows, others = reader.records(batch, now)
         counts["other_release"] += others
         yield from rows

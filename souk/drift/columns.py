@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from souk.errors import unknown
-from souk.monitored import SCORE_COLUMNS, monitored_features
+from souk.monitored import monitored_features, score_columns
 from souk.spec import FeatureSpec, Role
 
 LARGEST = 1e30  # numbers beyond it overflow float32, and a server refuses them
@@ -83,7 +83,7 @@ def columns_of(spec: FeatureSpec, excluded: Collection[str] = ()) -> tuple[Colum
             columns.append(Column(f"{name}.first", name, numeric=False, part="first"))
         if not feature.length:
             columns.append(Column(name, name, numeric=feature.dtype == "float32"))
-    columns += [Column(name, name, numeric=True) for name in SCORE_COLUMNS]
+    columns += [Column(name, name, numeric=True) for name in score_columns(spec)]
     known = {column.feature for column in columns}
     for name in excluded:
         if name not in known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from souk.errors import SoukError
 
-COLUMNS = ("request_id", "answered_at", "release", "features", "scores", "engaged", "satisfied")
+COLUMNS = ("request_id", "answered_at", "release", "features", "scores", "engaged", "satisfied")  # of every part file
 BATCH = 4096
 
 
@@ -28,8 +28,12 @@ def part_files(folder: str | Path) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in paths)
 
 
-def records(path: Path) -> Iterator[list[dict[str, Any]]]:
+def records(path: Path, objectives: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
     """The records of one part file, in batches.
+
+    Args:
+        path: the file.
+        objectives: whose probabilities are read, where the file has them.
 
     Raises:
         SoukError: the file is no part of an impression log, or of one without request features.
@@ -40,7 +44,8 @@ def records(path: Path) -> Iterator[list[dict[str, Any]]]:
             if lacking:
                 remedy = "Features are logged since this version of souk serve: check what it has written since."
                 raise SoukError(f"impression records with {', '.join(lacking)} in {path}", "no such column", remedy)
-            for batch in file.iter_batches(BATCH, columns=list(COLUMNS)):
+            given = [name for name in objectives if name in file.schema_arrow.names]
+            for batch in file.iter_batches(BATCH, columns=list(dict.fromkeys([*COLUMNS, *given]))):
                 yield batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise SoukError(f"a Parquet file at {path}", str(error), "Move the damaged file out of the log.") from error

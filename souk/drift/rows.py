@@ -14,7 +14,7 @@ from typing import Any, Literal
 from souk.drift.columns import Cell, fill
 from souk.drift.reference import Reference
 from souk.errors import SoukError
-from souk.monitored import SCORES, item_scores, slate_scores
+from souk.monitored import SCORE, item_scores, slate_scores
 
 Kind = Literal["record", "request", "response"]
 
@@ -47,15 +47,20 @@ class RowReader:
 
     def __init__(self, reference: Reference) -> None:
         self._release = reference.release
-        self._columns = reference.columns
+        self._columns, self._spec = reference.columns, reference.spec
         self._context = {feature.source: feature.name for feature in reference.spec.context}
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Whose probabilities a record has."""
+        return self._spec.objectives.names
 
     def records(self, records: Sequence[Any], now: int) -> tuple[list[Row], int]:
         """Rows of impression records, and how many records are of another release.
 
         Args:
             records: with `features` (an object, or its JSON), `scores`, and as far as known `release`, `request_id`,
-                `answered_at`, `engaged`, `satisfied`.
+                `answered_at`, and the probabilities of each objective by its name.
             now: the time of a record that has none, UTC epoch milliseconds.
 
         Raises:
@@ -81,7 +86,7 @@ class RowReader:
         ours = [slate for slate in slates if slate.get("release") in (None, self._release)]
         for number, slate in enumerate(ours):
             try:
-                scores = slate_scores(item_scores(slate["items"]))
+                scores = slate_scores(item_scores(slate["items"], self._spec), self._spec)
             except (KeyError, TypeError) as error:
                 raise _no("a slate with items and their scores", slate, f"predictions[{number}]") from error
             rows.append(self._row("response", str(slate.get("request_id") or (key and f"{key}/{number}")), now, scores))
@@ -92,8 +97,8 @@ class RowReader:
         features = values.get("features")
         try:
             features = json.loads(features) if isinstance(features, str) else features
-            columns = {name: values.get(name) or () for name in SCORES if name != "score"}
-            scores = slate_scores({"score": values["scores"], **columns})
+            columns = {name: values.get(name) or () for name in self._spec.objectives.names}
+            scores = slate_scores({SCORE: values["scores"], **columns}, self._spec)
         except (ValueError, KeyError, TypeError) as error:
             raise _no("an impression record with features and scores", record, "a record") from error
         if not isinstance(features, dict):

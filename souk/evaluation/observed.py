@@ -21,8 +21,7 @@ from souk.metrics import (
     reliability,
 )
 from souk.models.calibration import auc
-
-ENGAGED = "engaged"  # the head of every candidate; the others are of what was engaged with
+from souk.spec import ENGAGED
 
 
 @dataclass

@@ -86,7 +86,7 @@ def check_objectives(spec: FeatureSpec) -> None:
         raise SoukError(
             "objectives.engaged to depend on an event's own fields",
             "unless or followed_by",
-            "Move them to objectives.satisfied.",
+            "Move them to objectives.satisfied, or to a further objective.",
         )
     strange = [str(kind) for kind in objective.events if kind not in spec.history_events]
     if strange:

@@ -38,8 +38,10 @@ def encode(row: SequenceRow, spec: FeatureSpec) -> bytes:
     fields["target_item_id"].bytes_list.value.extend(event.item_id.encode() for event in events)
     fields["target_time"].int64_list.value.extend(event.timestamp for event in events)
     fields["target_visible"].int64_list.value.extend(target.visible for target in row.targets)
-    fields["target_satisfied"].int64_list.value.extend(target.satisfied.value for target in row.targets)
-    fields["target_satisfied_at"].int64_list.value.extend(target.satisfied.known_at for target in row.targets)
+    for name in spec.objectives.given:
+        labels = [target.labels[name] for target in row.targets]
+        fields[f"target_{name}"].int64_list.value.extend(label.value for label in labels)
+        fields[f"target_{name}_at"].int64_list.value.extend(label.known_at for label in labels)
     return example.SerializeToString(deterministic=True)
 
 
@@ -76,8 +78,7 @@ def example_schema(spec: FeatureSpec) -> pa.Schema:
         ("user_id", pa.string()),
         ("timestamp", pa.int64()),
         ("item_id", pa.string()),
-        ("satisfied", pa.int64()),
-        ("satisfied_at", pa.int64()),
+        *((column, pa.int64()) for name in spec.objectives.given for column in (name, f"{name}_at")),
         ("row_id", pa.string()),
         ("visible", pa.int64()),
     ]
@@ -92,8 +93,8 @@ def example_rows(user_id: str, row: SequenceRow) -> Iterator[dict[str, Any]]:
             "user_id": user_id,
             "timestamp": target.event.timestamp,
             "item_id": target.event.item_id,
-            "satisfied": target.satisfied.value,
-            "satisfied_at": target.satisfied.known_at,
+            **{name: label.value for name, label in target.labels.items()},
+            **{f"{name}_at": label.known_at for name, label in target.labels.items()},
             "row_id": row.row_id,
             "visible": target.visible,
             **target.query,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from souk.config import Objective
 from souk.features.labels import Label, label, returns_from
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, features_at, walk, window_start
@@ -23,13 +24,13 @@ class Target:
     Args:
         event: the event.
         visible: how many tokens of its row the query sees.
-        satisfied: the label of the satisfied objective.
+        labels: by objective that is given engagement.
         query: raw query features, context features among them.
     """
 
     event: Event
     visible: int
-    satisfied: Label
+    labels: dict[str, Label]
     query: dict[str, Any]
 
 
@@ -62,7 +63,7 @@ def sequence_rows(
         spec: the feature specification.
         end: one past the last event of the data.
     """
-    labels = _Labels(events, spec, end)
+    labels = {name: _Labels(events, rule, end) for name, rule in spec.objectives.given.items()}
     targets: list[Target] = []
     hop, part, latest = 0, 0, None
     for event, state in walk(user_id, events, spec, profile):
@@ -74,19 +75,20 @@ def sequence_rows(
             part, targets = (0 if next_hop != hop else part + 1), []
         hop = next_hop
         latest = features_at(state, event.timestamp, spec, event.context)
-        targets.append(Target(event, len(latest.window), labels.of(event), latest.query))
+        known = {name: each.of(event) for name, each in labels.items()}
+        targets.append(Target(event, len(latest.window), known, latest.query))
     if latest is not None:
         yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, tuple(targets))
 
 
 class _Labels:
-    """The satisfied labels of one user's events.
+    """The labels of one user's events by one objective.
 
     Of what follows an event, the first of each kind decides; it is looked up, however much a user did with an item.
     """
 
-    def __init__(self, events: Sequence[Event], spec: FeatureSpec, end: int) -> None:
-        self._objective, self._end = spec.objectives.satisfied, end
+    def __init__(self, events: Sequence[Event], objective: Objective, end: int) -> None:
+        self._objective, self._end = objective, end
         self._kinds = {*self._objective.unless, *self._objective.followed_by}
         self._done: dict[tuple[str | None, str], list[Event]] = defaultdict(list)
         for event in events:

@@ -32,8 +32,9 @@ PARTS = "parts"
 
 def event_types(spec: FeatureSpec) -> list[str]:
     """The event types that a history or a label looks at."""
-    satisfied = spec.objectives.satisfied
-    return sorted({*spec.history_events, *satisfied.events, *satisfied.unless, *satisfied.followed_by})
+    given = spec.objectives.given.values()
+    asked = {kind for rule in given for kind in (*rule.events, *rule.unless, *rule.followed_by)}
+    return sorted({*spec.history_events, *asked})
 
 
 def event_columns(spec: FeatureSpec, present: Iterable[str]) -> list[str]:

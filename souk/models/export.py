@@ -11,7 +11,7 @@ import tensorflow as tf
 from souk.models.calibration import Calibration
 from souk.models.explain import by_raw, nothing_known, ranker_parts, tower_parts
 from souk.models.inputs import Transform
-from souk.models.ranker import HEADS, Ranker
+from souk.models.ranker import Ranker
 from souk.models.towers import TwoTower
 from souk.pairs import PAIR_FEATURES
 from souk.spec import Entity, Feature, FeatureSpec
@@ -145,7 +145,7 @@ class ServedRanker(tf.Module):
             "pair": pair,
             "listed": tf.TensorSpec(pair.shape, tf.float32, name="listed"),
             "alpha": tf.TensorSpec([None], tf.float32, name="alpha"),
-            "weights": tf.TensorSpec([len(HEADS)], tf.float32, name="weights"),
+            "weights": tf.TensorSpec([len(self._calibration)], tf.float32, name="weights"),
         }
         write(self, path, goods=(self.goods, item), serve=(self.serve, serve), explain=(self.explain, explain))
 
@@ -156,7 +156,7 @@ class ServedRanker(tf.Module):
         return {"goods": self.model.items(self.item(pick(raw, self._features["item"])))}
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`engaged [candidates]` and `satisfied [candidates]`, of candidates' `goods`."""
+        """The heads, `[candidates]` each, of candidates' `goods`."""
         logits = self.model.of_goods(
             self.user(pick(raw, self._features["user"])),
             self.query(pick(raw, self._features["query"])),
@@ -168,12 +168,12 @@ class ServedRanker(tf.Module):
         return {name: tf.sigmoid(value) for name, value in self._bent(logits).items()}
 
     def explain(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the inputs of one candidate add to log(engaged^w satisfied^v) at the points `alpha` of the path from
-        features of which nothing is known.
+        """What the inputs of one candidate add to the logarithm of its score, the product of the heads to the power of
+        their `weights`, at the points `alpha` of the path from features of which nothing is known.
 
         Its pair features at the points are `pair [points, P]`; those of the request's candidates, among whom it stands,
-        `listed [M, P]`; w and v, `weights`. The item features have 1 + M rows, its own and theirs, the other inputs
-        one. Gives `score`, its gradient `pair`, and the features (souk.models.explain).
+        `listed [M, P]`; `weights` are in the order of the heads' names. The item features have 1 + M rows, its own and
+        theirs, the other inputs one. Gives `score`, its gradient `pair`, and the features (souk.models.explain).
         """
         features = self._features
         transforms = {"user": self.user, "query": self.query, "item": self.item}
@@ -184,7 +184,8 @@ class ServedRanker(tf.Module):
 
         def score(logits: dict[str, tf.Tensor]) -> tf.Tensor:
             bent = self._bent(logits)
-            return tf.add_n([raw["weights"][h] * tf.math.log_sigmoid(bent[head]) for h, head in enumerate(HEADS)])
+            logs = [raw["weights"][h] * tf.math.log_sigmoid(bent[head]) for h, head in enumerate(sorted(bent))]
+            return tf.add_n(logs)
 
         parts = ranker_parts(
             self.model, missing, actual, raw["pair"], raw["listed"], listed, raw["alpha"], score, self._with_body

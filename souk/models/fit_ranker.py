@@ -15,14 +15,15 @@ import tensorflow as tf
 
 from souk.config import TrainRanker
 from souk.errors import SoukError
+from souk.models.fit_given import fit_given, leave_body_out
 from souk.models.fit_level import fit_level
-from souk.models.fit_satisfied import fit_satisfied, leave_body_out
 from souk.models.rank_lists import RankLists
 from souk.models.rank_quality import RankerQuality, ndcg, quality, retrieval_order
 from souk.models.rank_scoring import list_logits, scoring
-from souk.models.ranker import HEADS, Ranker, order_loss, satisfied_loss
+from souk.models.ranker import Ranker, given_loss, order_loss
 from souk.models.sequences import Catalogue
 from souk.models.weights import named_weights
+from souk.spec import ENGAGED
 
 HELD_OUT = 0.2  # share of the users
 CHOOSING = 2000  # held-out examples that an epoch is judged by
@@ -74,9 +75,10 @@ def fit_ranker(
     report: Callable[[str], None],
     continued: bool = False,
     last_good: Path | None = None,
+    fixed: Mapping[str, float] | None = None,
 ) -> RankerFit:
-    """Fits satisfaction's straight path, then the order's, then the body where there are enough lists, keeps what
-    held-out users like best, and fits the level to that order.
+    """Fits the straight path of each head that is given engagement, then that of the order, then the body where there
+    are enough lists, keeps what held-out users like best, and fits the level to that order.
 
     Args:
         model: with its variables created.
@@ -86,6 +88,7 @@ def fit_ranker(
         report: takes a line of progress.
         continued: whether the model starts from the weights of an earlier fit.
         last_good: where the best weights are left if the fit diverges.
+        fixed: the exponents of the heads that are given engagement, but satisfaction's, beside 1 for `engaged`.
 
     Raises:
         SoukError: the loss is no finite number.
@@ -111,7 +114,7 @@ def fit_ranker(
     with_body = fit.restore()
     fit.settle()
     fit_level(model, lists, fit.score, fitted, judging(held_out, config.seed), config.seed, report)
-    found = quality(fit.score(held_out), lists.examples, held_out, config.max_click_loss)
+    found = quality(fit.score(held_out), lists.examples, held_out, config.max_click_loss, fixed or {})
     metrics = {"epoch": float(fit.best_epoch), **compared, **found.metrics}
     return RankerFit(fit.history, with_body, found, metrics)
 
@@ -132,12 +135,13 @@ class _Fit:
         self.model, self.data, self.catalogue, self.config, self.report = model, data, catalogue, config, report
         self.history: list[dict[str, float]] = []
         self.best_epoch, self._last_good = 0, last_good
-        self._with_body = self._began_with_body = bool(np.any(model.body.heads["engaged"].kernel.numpy()))
+        self._with_body = self._began_with_body = bool(np.any(model.body.heads[ENGAGED].kernel.numpy()))
         self._random = np.random.default_rng(config.seed)
         self._judged = judging(split[1], config.seed)
         self._scores = {body: scoring(model, catalogue, body) for body in (False, True)}
-        fit_satisfied(model, data, self.score, split[0], self._judged, report)
-        self._satisfied = model.straight["satisfied"].get_weights(), self._losses()[1]
+        for head in model.given:
+            fit_given(model, head, data, self.score, split[0], self._judged, report)
+        self._alone = {head: model.straight[head].get_weights() for head in model.given}, self._losses()[1]
         self._best = (math.inf, False, _snapshot(model))
         self._note({"stage": 0})
 
@@ -185,13 +189,15 @@ class _Fit:
         return self._with_body
 
     def settle(self) -> None:
-        """Takes the body out of satisfaction where held-out users are told better without."""
-        weights, alone = self._satisfied
-        if self._with_body and not self._began_with_body and self._losses()[1] > alone:
-            leave_body_out(self.model, weights)
+        """Takes the body out of the heads given engagement of which held-out users are told better without."""
+        weights, alone = self._alone
+        if self._with_body and not self._began_with_body:
+            for head, loss in self._losses()[1].items():
+                if loss > alone[head]:
+                    leave_body_out(self.model, head, weights[head])
 
-    def _losses(self) -> tuple[float, float]:
-        """Of the order and of satisfaction, of held-out users."""
+    def _losses(self) -> tuple[float, dict[str, float]]:
+        """Of the order and of the heads given engagement, of held-out users."""
         return held_out_losses(self.score(self._judged), self.data, self._judged)
 
     def score(self, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -204,7 +210,8 @@ class _Fit:
     def _note(self, record: dict[str, float]) -> None:
         """Judges the weights as they are, and keeps them where they are the best."""
         logits, examples, rows = self.score(self._judged), self.data.examples, self._judged
-        loss = sum(held_out_losses(logits, self.data, rows))
+        order, given = held_out_losses(logits, self.data, rows)
+        loss = order + sum(given.values())
         moments = np.flatnonzero(examples.first[rows])
         found = ndcg(logits["order"][moments], examples, rows[moments])
         self.history.append(record | {"held_out_loss": loss, "ndcg@10": found})
@@ -217,7 +224,7 @@ class _Fit:
     def _step(self, optimizer: Any, body: bool) -> Callable[[Any, Any], tf.Tensor]:
         """A compiled function of lists and of engaged examples that moves the weights and gives the loss."""
         model, with_body = self.model, self._with_body
-        straight = model.straight_variables(HEADS if body else HEADS[:1])
+        straight = model.straight_variables(model.straight if body else (ENGAGED,))
         variables = model.trainable_variables if body else straight
         begun = [tf.constant(v.numpy()) for v in straight]
         optimizer.build(variables)
@@ -227,9 +234,10 @@ class _Fit:
             with tf.GradientTape() as tape:
                 logits = list_logits(model, self.catalogue, batch, with_body, training=True)
                 placed = logits["order"] + model.position(batch["place"], model.moments(batch["query"]))
-                taken = list_logits(model, self.catalogue, engaged, with_body, training=True)["satisfied"][:, 0]
-                order = order_loss(placed, batch["positive"], batch["allowed"], batch["fresh"])
-                loss = order + satisfied_loss(taken, engaged["satisfied"])
+                taken = list_logits(model, self.catalogue, engaged, with_body, training=True)
+                loss = order_loss(placed, batch["positive"], batch["allowed"], batch["fresh"])
+                for head, label in engaged["labels"].items():
+                    loss += given_loss(taken[head][:, 0], label)
                 pulled = [tf.nn.l2_loss(v - b) for v, b in zip(straight, begun, strict=True)]
                 total = loss + STRAIGHT_DECAY * tf.add_n(pulled)
             gradients = zip(tape.gradient(total, variables), variables, strict=True)
@@ -239,14 +247,18 @@ class _Fit:
         return step
 
 
-def held_out_losses(logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray) -> tuple[float, float]:
-    """Of the order and of satisfaction, of all columns of examples."""
+def held_out_losses(
+    logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray
+) -> tuple[float, dict[str, float]]:
+    """Of the order and of each head that is given engagement, of all columns of examples."""
     place = np.flatnonzero(np.isin(rows, data.lists(rows)))
-    known = np.flatnonzero(np.isin(rows, data.labelled(rows)))
     fresh = data.fresh(rows[place], np.arange(data.allowed.shape[1])[None, :])
     lists = logits["placed"][place], data.positive[rows[place]], data.allowed[rows[place]], fresh
-    taken = logits["satisfied"][known, data.examples.own[rows[known]]]
-    return float(order_loss(*lists)), float(satisfied_loss(taken, data.examples.satisfied[rows[known]]))
+    given = {}
+    for head, label in data.examples.labels.items():
+        known = np.flatnonzero(label[rows] >= 0)
+        given[head] = float(given_loss(logits[head][known, data.examples.own[rows[known]]], label[rows[known]]))
+    return float(order_loss(*lists)), given
 
 
 def _snapshot(model: Ranker) -> dict[str, np.ndarray]:

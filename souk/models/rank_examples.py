@@ -40,12 +40,12 @@ class RankExamples:
         candidate: `[examples, width] bool`.
         chosen: `[examples, width] bool`, candidates taken at that time.
         first: `[examples] bool`, False for all but one of the examples of one user and time.
-        satisfied: `[examples] int64`: 1, 0, or -1 where it is not known yet.
+        labels: by objective that is given engagement `[examples] int64`: 1, 0, or -1 where it is not known yet.
         users: `[examples]`, user ids.
         times: `[examples] int64`, UTC epoch milliseconds.
-        pleased: `[examples, width] bool`, of the chosen, those known to have satisfied.
+        pleased: by the same `[examples, width] bool`, of the chosen, those known to have pleased.
         taken: `[examples] int64`, how many items were taken at that time, retrieved or not.
-        liked: `[examples] int64`, how many of these are known to have satisfied.
+        liked: by the same `[examples] int64`, how many of the taken are known to have pleased.
         place: `[examples, width] int16`, the place from 1 where the slate of the example's request showed it, else 0.
         also: `[examples, width] bool`, what that slate showed and the user took at another time.
     """
@@ -58,12 +58,12 @@ class RankExamples:
     candidate: np.ndarray
     chosen: np.ndarray
     first: np.ndarray
-    satisfied: np.ndarray
+    labels: Mapping[str, np.ndarray]
     users: np.ndarray
     times: np.ndarray
-    pleased: np.ndarray
+    pleased: Mapping[str, np.ndarray]
     taken: np.ndarray
-    liked: np.ndarray
+    liked: Mapping[str, np.ndarray]
     place: np.ndarray
     also: np.ndarray
 
@@ -77,11 +77,7 @@ class RankExamples:
 
     def take(self, rows: np.ndarray) -> RankExamples:
         """The examples of `rows`."""
-        return RankExamples(
-            {name: values[rows] for name, values in self.user.items()},
-            {name: values[rows] for name, values in self.query.items()},
-            *(value[rows] for value in list(self.__dict__.values())[2:]),
-        )
+        return RankExamples(*(_rows_of(value, rows) for value in self.__dict__.values()))
 
 
 def read_rank_examples(
@@ -115,7 +111,7 @@ def read_rank_examples(
     raw = {target.event_id: target for target in read_targets(sequences, window, wanted)}
     targets = [raw[event] for event in table["event_id"].to_pylist()]
     queries = [target.pair_query(items) for target in targets]
-    lists = _lists(table, items, count, window[1])
+    lists = _lists(table, items, count, window[1], tuple(sequences.spec.objectives.given))
     _place(lists, table["event_id"].to_pylist(), Path(impressions), items)
     pair = np.zeros((*lists["positions"].shape, len(PAIR_FEATURES)), np.float32)
     for start in range(0, len(queries), CHUNK):
@@ -132,20 +128,24 @@ def read_rank_examples(
     )
 
 
-def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> dict[str, np.ndarray]:
+def _rows_of(value: Any, rows: np.ndarray) -> Any:
+    return {name: each[rows] for name, each in value.items()} if isinstance(value, Mapping) else value[rows]
+
+
+def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int, given: tuple[str, ...]) -> dict[str, Any]:
     """Positions, scores and labels, padded: the candidates, then the example's own item where it is none of them."""
     own_items = np.array([items.position[item] for item in table["item_id"].to_pylist()])
     times, users = table["timestamp"].to_numpy(), np.array(table["user_id"].to_pylist())
-    satisfied = np.where(table["satisfied_at"].to_numpy() < known_until, table["satisfied"].to_numpy(), -1)
-    taken: dict[tuple[str, int], dict[int, bool]] = {}
-    first = np.zeros(len(table), bool)
-    for row, (user, time, item) in enumerate(zip(users, times, own_items, strict=True)):
-        first[row] = (user, time) not in taken
-        taken.setdefault((user, time), {})[item] = satisfied[row] == 1
-    shape = (len(table), count + 1)
+    labels = {
+        name: np.where(table[f"{name}_at"].to_numpy() < known_until, table[name].to_numpy(), -1) for name in given
+    }
+    taken, first = _moments(users, times, own_items, labels)
+    likes = {key: np.sum([*mine.values()], axis=0) for key, mine in taken.items()}
+    shape, nothing = (len(table), count + 1), (False,) * len(given)
     positions, scores = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
-    candidate, chosen, present, pleased = (np.zeros(shape, bool) for _ in range(4))
-    own = np.zeros(len(table), np.int64)
+    candidate, chosen, present = (np.zeros(shape, bool) for _ in range(3))
+    pleased, liked = np.zeros((len(given), *shape), bool), np.zeros((len(given), len(table)), np.int64)
+    own, took = np.zeros((2, len(table)), np.int64)
     columns = (table[name].to_pylist() for name in ("items", "scores", "own_score"))
     for row, (names, values, own_score) in enumerate(zip(*columns, strict=True)):
         found = [items.position[name] for name in names[:count]]
@@ -154,18 +154,34 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int) -> d
         present[row, :size] = True
         mine = taken[users[row], times[row]]
         chosen[row, :size] = [item in mine for item in found]  # costs the candidates, whatever the moment took
-        pleased[row, :size] = [mine.get(item, False) for item in found]
+        pleased[:, row, :size] = np.array([mine.get(item, nothing) for item in found], bool).reshape(size, len(given)).T
         own[row] = found.index(own_items[row]) if own_items[row] in found else size
+        took[row], liked[:, row] = len(mine), likes[users[row], times[row]]
         if own[row] == size:
             positions[row, size], scores[row, size], present[row, size] = own_items[row], own_score, True
-    keys, liked = list(zip(users, times, strict=True)), {key: sum(mine.values()) for key, mine in taken.items()}
     return {
         "positions": positions, "scores": scores, "candidate": candidate, "chosen": chosen, "present": present,
-        "own": own, "first": first, "satisfied": satisfied, "users": users, "times": times, "pleased": pleased,
-        "taken": np.array([len(taken[key]) for key in keys], np.int64),
-        "liked": np.array([liked[key] for key in keys], np.int64),
+        "own": own, "first": first, "labels": labels, "users": users, "times": times, "taken": took,
+        "pleased": dict(zip(given, pleased, strict=True)), "liked": dict(zip(given, liked, strict=True)),
         "place": np.zeros(shape, np.int16), "also": np.zeros(shape, bool),
     }  # fmt: skip
+
+
+Moments = dict[tuple[str, int], dict[int, tuple[bool, ...]]]
+
+
+def _moments(
+    users: np.ndarray, times: np.ndarray, items: np.ndarray, labels: Mapping[str, np.ndarray]
+) -> tuple[Moments, np.ndarray]:
+    """By user and time what was taken, and by objective whether it is known to have pleased; and which example is the
+    first of its moment."""
+    taken: Moments = {}
+    first = np.zeros(len(items), bool)
+    pleased = np.stack([*labels.values()], axis=1) == 1
+    for row, (user, time, item) in enumerate(zip(users, times, items, strict=True)):
+        first[row] = (user, time) not in taken
+        taken.setdefault((user, time), {})[item] = tuple(pleased[row].tolist())
+    return taken, first
 
 
 def _transformed(
@@ -175,7 +191,7 @@ def _transformed(
     return {name: value.numpy() for name, value in transform(raw).items()}
 
 
-def _place(lists: dict[str, np.ndarray], events: list[str], impressions: Path, items: ItemTable) -> None:
+def _place(lists: dict[str, Any], events: list[str], impressions: Path, items: ItemTable) -> None:
     """Fills in where each example's request showed its candidates, and what else of them the user took there."""
     if not impressions.is_file():
         return

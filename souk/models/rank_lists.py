@@ -44,8 +44,8 @@ class RankLists:
         return rows[self.examples.first[rows] & taken & left]
 
     def labelled(self, rows: np.ndarray) -> np.ndarray:
-        """Those of `rows` whose satisfaction is known."""
-        return rows[self.examples.satisfied[rows] >= 0]
+        """Those of `rows` of which a label is known."""
+        return rows[np.any([label[rows] >= 0 for label in self.examples.labels.values()], axis=0)]
 
     def fresh(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Which of these columns (`[rows, any] int64`) hold no item of the user's window, bool."""
@@ -72,9 +72,9 @@ class RankLists:
         }
 
     def taken(self, rows: np.ndarray) -> dict[str, Any]:
-        """The tensors of the examples' own items, with their satisfaction."""
-        satisfied = tf.constant(self.examples.satisfied[rows])
-        return self._tensors(rows, self.examples.own[rows][:, None]) | {"satisfied": satisfied}
+        """The tensors of the examples' own items, with their labels by objective."""
+        labels = {name: tf.constant(label[rows]) for name, label in self.examples.labels.items()}
+        return self._tensors(rows, self.examples.own[rows][:, None]) | {"labels": labels}
 
     def _drawn(self, rows: np.ndarray, negatives: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Columns of some of the taken and of some of the rest, drawn evenly, and whether each counts.

@@ -9,6 +9,7 @@ import numpy as np
 
 from souk.models.calibration import Calibration, auc, calibrate, expected_calibration_error, log_loss, roc
 from souk.models.rank_examples import RankExamples
+from souk.spec import ENGAGED, SATISFIED
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of satisfaction, beside 1 for engagement
 
@@ -19,7 +20,7 @@ class RankerQuality:
 
     Args:
         calibration: by head.
-        weights: exponents of the heads' probabilities that satisfy most at a bounded loss of clicks.
+        weights: exponents of `engaged` and `satisfied` that satisfy most at a bounded loss of clicks.
         front: for each weight of satisfaction `weight`, `ndcg@10` and `satisfied_ndcg@10`, `chosen`.
         metrics: AUC, log loss and calibration error by head, NDCG by objective.
         roc: points by head.
@@ -33,27 +34,31 @@ class RankerQuality:
 
 
 def quality(
-    logits: Mapping[str, np.ndarray], examples: RankExamples, rows: np.ndarray, max_click_loss: float
+    logits: Mapping[str, np.ndarray],
+    examples: RankExamples,
+    rows: np.ndarray,
+    max_click_loss: float,
+    fixed: Mapping[str, float],
 ) -> RankerQuality:
-    """Calibrates, tunes the weights and measures. The curves are of all rows; log loss and calibration error are those
-    of curves that were fitted to the other half of the users.
+    """Calibrates, tunes the weight of satisfaction and measures. The curves are of all rows; log loss and calibration
+    error are those of curves that were fitted to the other half of the users.
 
-    `engaged` is asked of all candidates of each moment, `satisfied` of the engaged items whose label is known.
+    `engaged` is asked of all candidates of each moment, the other heads of the engaged items whose label is known.
 
     Args:
         logits: `[rows, width]` by head.
         examples: all of them.
         rows: which of them the logits are of.
         max_click_loss: the share of NDCG@10 that satisfaction may cost.
+        fixed: the exponents of the heads beside these two, which stay what they are.
     """
     moments = np.flatnonzero(examples.first[rows])
     queries = examples.candidate[rows] & examples.first[rows][:, None]
-    known = np.flatnonzero(examples.satisfied[rows] >= 0)
-    pairs = {
-        "engaged": (logits["engaged"][queries], examples.chosen[rows][queries].astype(np.int64)),
-        "satisfied": (logits["satisfied"][known, examples.own[rows[known]]], examples.satisfied[rows[known]]),
-    }
-    asked = {"engaged": np.nonzero(queries)[0], "satisfied": known}
+    pairs = {ENGAGED: (logits[ENGAGED][queries], examples.chosen[rows][queries].astype(np.int64))}
+    asked = {ENGAGED: np.nonzero(queries)[0]}
+    for head, label in examples.labels.items():
+        asked[head] = known = np.flatnonzero(label[rows] >= 0)
+        pairs[head] = logits[head][known, examples.own[rows[known]]], label[rows[known]]
     half = np.unique(examples.users[rows], return_inverse=True)[1] % 2
     calibration, metrics, curves, chances = {}, {}, {}, {}
     for head, (values, labels) in pairs.items():
@@ -65,13 +70,34 @@ def quality(
         metrics[f"{head}_log_loss"] = log_loss(unseen, labels)
         metrics[f"{head}_ece"] = expected_calibration_error(unseen, labels)
         chances[head] = np.log(calibration[head].probability(logits[head][moments]))
-    metrics["ndcg@10"] = ndcg(logits["engaged"][moments], examples, rows[moments])
-    weight, front = tune_weight(chances["engaged"], chances["satisfied"], examples, rows[moments], max_click_loss)
-    metrics["slate_ndcg@10"], metrics["slate_satisfied_ndcg@10"] = (
-        next(point[name] for point in front if point["chosen"]) for name in ("ndcg@10", "satisfied_ndcg@10")
-    )
-    metrics["satisfied_ndcg@10"] = front[0]["satisfied_ndcg@10"]
-    return RankerQuality(calibration, {"engaged": 1.0, "satisfied": weight}, front, metrics, curves)
+    metrics["ndcg@10"] = ndcg(logits[ENGAGED][moments], examples, rows[moments])
+    base = _product(chances, fixed)
+    weight, front = tune_weight(base, chances[SATISFIED], examples, rows[moments], max_click_loss)
+    metrics |= _slates(chances, {**fixed, SATISFIED: weight}, examples, rows[moments])
+    return RankerQuality(calibration, {ENGAGED: 1.0, SATISFIED: weight}, front, metrics, curves)
+
+
+def _product(chances: Mapping[str, np.ndarray], exponents: Mapping[str, float]) -> np.ndarray:
+    """The logarithm of P(engaged) times the other heads' probabilities to the power of their exponents."""
+    total = chances[ENGAGED]
+    for head, exponent in exponents.items():
+        total = total + exponent * chances[head]
+    return total
+
+
+def _slates(
+    chances: Mapping[str, np.ndarray], exponents: Mapping[str, float], examples: RankExamples, rows: np.ndarray
+) -> dict[str, float]:
+    """NDCG@10 of the slate: of what was taken, and by head of what pleased, with and without its exponent."""
+    slate = _product(chances, exponents)
+    found = {"slate_ndcg@10": ndcg(slate, examples, rows)}
+    for head in examples.labels:
+        without = _product(chances, {name: weight for name, weight in exponents.items() if name != head})
+        for name, scores in ((f"slate_{head}_ndcg@10", slate), (f"{head}_ndcg@10", without)):
+            own = gains(scores, examples, rows, examples.pleased[head], examples.liked[head])
+            told = examples.liked[head][rows] > 0
+            found[name] = float(own[told].mean()) if told.any() else 0.0
+    return found
 
 
 def cross_fitted(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> np.ndarray:
@@ -92,24 +118,26 @@ def cross_fitted(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> np
 
 
 def tune_weight(
-    engaged: np.ndarray, satisfied: np.ndarray, examples: RankExamples, rows: np.ndarray, max_click_loss: float
+    base: np.ndarray, satisfied: np.ndarray, examples: RankExamples, rows: np.ndarray, max_click_loss: float
 ) -> tuple[float, list[dict[str, float]]]:
     """The weight of satisfaction, and the front that it was chosen from.
 
-    Of the weights that keep NDCG@10 of what was taken within `max_click_loss`, the one whose NDCG@10 of what satisfied
-    is best; of equal ones the smallest.
+    Of the weights that keep NDCG@10 of what was taken within `max_click_loss` of that without any, the one whose
+    NDCG@10 of what satisfied is best; of equal ones the smallest.
 
     Args:
-        engaged: `[rows, width]`, log P(engaged).
+        base: `[rows, width]`, log P(engaged), and what heads with fixed exponents add to it.
         satisfied: `[rows, width]`, log P(satisfied | engaged).
         examples: all of them.
         rows: a list of each moment.
         max_click_loss: a share.
     """
-    scores = [engaged + w * satisfied for w in WEIGHTS]
+    scores = [base + w * satisfied for w in WEIGHTS]
     clicks = np.stack([gains(s, examples, rows, examples.chosen, examples.taken) for s in scores])
-    pleased = np.stack([gains(s, examples, rows, examples.pleased, examples.liked) for s in scores])
-    told = examples.liked[rows] > 0
+    pleased = np.stack(
+        [gains(s, examples, rows, examples.pleased[SATISFIED], examples.liked[SATISFIED]) for s in scores]
+    )
+    told = examples.liked[SATISFIED][rows] > 0
     means = pleased[:, told].mean(axis=1) if told.any() else np.zeros(len(WEIGHTS))
     shares = clicks.mean(axis=1) if len(rows) else np.zeros(len(WEIGHTS))
     allowed = np.flatnonzero(shares >= (1 - max_click_loss) * shares[0])

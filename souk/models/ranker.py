@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -15,12 +15,12 @@ from souk.models.level import Level, gauge
 from souk.models.rank_features import KNOTS, Hinges, Normalise, Relative
 from souk.models.towers import TowerShape
 from souk.pairs import PAIR_FEATURES
+from souk.spec import ENGAGED
 
 Inputs = Mapping[str, tf.Tensor]
 EMBEDDING = 16  # bound of the width of a feature's embedding is half of it
 CROSS = 16  # rank of a cross
 IDS = ("user_id", "item_id")  # names teach a ranker of few examples to memorise; the towers know them
-HEADS = ("engaged", "satisfied")
 SCORE = PAIR_FEATURES.index("score")
 PLACES = 64  # logged places that have a weight of their own; those behind share the last
 
@@ -37,7 +37,7 @@ class Cross(FeatureCross):
 class Experts(keras.layers.Layer):
     """Experts that all heads share, mixed by a gate for each head (Ma et al. 2018, MMoE, eq. 6 and 7)."""
 
-    def __init__(self, config: TrainRanker, name: str) -> None:
+    def __init__(self, config: TrainRanker, heads: Sequence[str], name: str) -> None:
         super().__init__(name=name)
         self.crosses = [Cross(projection_dim=CROSS, name=f"cross_{i}") for i in range(config.cross_layers)]
         self.experts = [
@@ -48,8 +48,8 @@ class Experts(keras.layers.Layer):
             for e in range(config.experts)
         ]
         self.drop = keras.layers.Dropout(config.dropout, name="drop")
-        self.gates = {head: keras.layers.Dense(config.experts, "softmax", name=f"gate_{head}") for head in HEADS}
-        self.heads = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in HEADS}
+        self.gates = {head: keras.layers.Dense(config.experts, "softmax", name=f"gate_{head}") for head in heads}
+        self.heads = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in heads}
 
     def call(self, first: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """`[rows, width]` → what to add to each head's logit, `[rows]`; zeros before training."""
@@ -95,10 +95,17 @@ class Ranker(keras.layers.Layer):
     candidates, and in hinges of both: a generalised additive model, which learns from some hundred examples. It begins
     as the order of the towers' score. The body begins as zero. `level` makes a probability of the order: it leaves the
     candidates of a request in their order.
+
+    Args:
+        shape: of the features.
+        config: sizes.
+        given: the heads beside `engaged`: the objectives of what was engaged with.
     """
 
-    def __init__(self, shape: TowerShape, config: TrainRanker) -> None:
+    def __init__(self, shape: TowerShape, config: TrainRanker, given: Iterable[str]) -> None:
         super().__init__(name="ranker")
+        self.given = tuple(given)
+        heads = (ENGAGED, *self.given)
         self.users = FeatureEncoder(shape.of("user", *IDS), EMBEDDING, name="users")
         self.moments = FeatureEncoder(shape.of("query"), EMBEDDING, name="moments")
         self.items = FeatureEncoder(shape.of("item", *IDS), EMBEDDING, name="items")
@@ -106,9 +113,9 @@ class Ranker(keras.layers.Layer):
         self.relative = Relative(name="relative")
         self.hinges = Hinges(name="hinges")
         self.absolute = Hinges(name="absolute")
-        self.straight = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in HEADS}
+        self.straight = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in heads}
         self.level = Level(name="level")
-        self.body = Experts(config, name="body")
+        self.body = Experts(config, heads, name="body")
         self.position = PositionTower(name="position")
 
     def build(self, *_: object) -> None:
@@ -141,8 +148,8 @@ class Ranker(keras.layers.Layer):
             with_body: whether to use more than the straight path.
 
         Returns:
-            `order`, which tells the candidates of a request apart, `engaged` and `satisfied`, `[candidates] float32`.
-            Where some candidates of a request are left out, `engaged` means nothing.
+            `order`, which tells the candidates of a request apart, `engaged`, and the heads that are given it,
+            `[candidates] float32`. Where some candidates of a request are left out, `engaged` means nothing.
         """
         goods = self.items(item) if with_body and self.items.features else None
         return self.of_goods(user, query, goods, pair, request, spread, listed, training, with_body)
@@ -166,7 +173,7 @@ class Ranker(keras.layers.Layer):
             spread = self.relative.spread(pair, request, tf.shape(asked)[0])
         logits = self.logits(asked, goods, pair, request, spread, training, with_body)
         whole = gauge(logits["order"], request, tf.shape(asked)[0], listed)
-        return logits | {"engaged": self.level(logits["order"], request, whole, self.state(asked, spread))}
+        return logits | {ENGAGED: self.level(logits["order"], request, whole, self.state(asked, spread))}
 
     def logits(
         self,
@@ -178,7 +185,7 @@ class Ranker(keras.layers.Layer):
         training: bool = False,
         with_body: bool = True,
     ) -> dict[str, tf.Tensor]:
-        """`order` and `satisfied` of embedded features.
+        """`order` and the heads given engagement, of embedded features.
 
         Args:
             asked: `[requests, width]`, who asks and when.
@@ -192,15 +199,15 @@ class Ranker(keras.layers.Layer):
         """
         among = self.relative(pair, *(tf.gather(values, request) for values in spread))
         straight = self.straight_inputs(among, pair)
-        logits = {head: self.straight[head](straight)[:, 0] for head in HEADS}
-        logits["engaged"] += self.pass_through * among[:, SCORE]
+        logits = {head: self.straight[head](straight)[:, 0] for head in self.straight}
+        logits[ENGAGED] += self.pass_through * among[:, SCORE]
         if with_body:
             parts = [tf.gather(asked, request), pair, among]
             if goods is not None:
                 parts.append(goods)
             for name, more in self.body(tf.concat(parts, -1), training=training).items():
                 logits[name] += more
-        return {"order": logits["engaged"], "satisfied": logits["satisfied"]}
+        return {"order": logits.pop(ENGAGED), **logits}
 
     def straight_inputs(self, among: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
         """What the straight path is linear in, `[candidates, columns]`.
@@ -216,7 +223,7 @@ class Ranker(keras.layers.Layer):
         columns = self.hinges.knots.shape[0]
         return np.tile(np.repeat([False, True], [columns, columns * len(KNOTS)]), 2)
 
-    def straight_variables(self, heads: Sequence[str] = HEADS) -> list[tf.Variable]:
+    def straight_variables(self, heads: Iterable[str]) -> list[tf.Variable]:
         """What the straight path of `heads` and the places learn."""
         layers = (*(self.straight[head] for head in heads), self.position)
         return [self.pass_through, *(v for layer in layers for v in layer.trainable_variables)]
@@ -265,8 +272,8 @@ def listwise_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor) ->
     return tf.reduce_sum(tf.reduce_sum(losses, axis=1) / tf.maximum(count, 1.0)) / tf.maximum(tf.reduce_sum(used), 1.0)
 
 
-def satisfied_loss(logits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-    """The mean cross-entropy of the satisfaction of engaged examples.
+def given_loss(logits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+    """The mean cross-entropy of an objective that is given engagement.
 
     Args:
         logits: `[lists] float32`, of the positives.

@@ -21,7 +21,7 @@ from souk.models.sequences import Catalogue, Sequences
 from souk.models.targets import read_targets
 from souk.models.towers import TwoTower
 from souk.pairs import PairQuery
-from souk.spec import FeatureSpec
+from souk.spec import FeatureSpec, read_spec
 from souk.state import excluded_since
 
 RETRIEVED = 500  # items kept for each example
@@ -54,12 +54,15 @@ def draw_examples(features: str | Path, start: int, end: int, seed: int) -> pa.T
         seed: of the draw.
 
     Returns:
-        `event_id, user_id, timestamp, item_id, satisfied, satisfied_at`, in the order of `examples.parquet`.
+        `event_id, user_id, timestamp, item_id`, and the label of each objective that is given engagement with the time
+        at which it is known, as `satisfied, satisfied_at`, in the order of `examples.parquet`.
 
     Raises:
         SoukError: the window has no examples.
     """
-    columns = ["event_id", "user_id", "timestamp", "item_id", "satisfied", "satisfied_at"]
+    given = read_spec(Path(features) / "spec.json").objectives.given
+    labels = [column for name in given for column in (name, f"{name}_at")]
+    columns = ["event_id", "user_id", "timestamp", "item_id", *labels]
     inside = (pc.field("timestamp") >= start) & (pc.field("timestamp") < end)
     table = pq.read_table(Path(features) / "examples.parquet", columns=columns, filters=inside)
     if not len(table):

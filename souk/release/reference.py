@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from souk.monitored import REFERENCE, SCORE_COLUMNS, item_scores, monitored_features, slate_scores
+from souk.monitored import REFERENCE, item_scores, monitored_features, score_columns, slate_scores
 from souk.release.golden import Answer, GoldenRequest
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState, features_at, states_before
@@ -129,7 +129,7 @@ def _event(row: Mapping[str, Any], context: Sequence[str]) -> Event:
 
 def _row(spec: FeatureSpec, request: GoldenRequest, answer: Answer) -> dict[str, Any]:
     features = features_at(request.state, request.timestamp, spec, request.context)
-    return {**features.user, **features.query, **slate_scores(item_scores(answer["items"]))}
+    return {**features.user, **features.query, **slate_scores(item_scores(answer["items"], spec), spec)}
 
 
 def _schema(spec: FeatureSpec) -> pa.Schema:
@@ -137,7 +137,7 @@ def _schema(spec: FeatureSpec) -> pa.Schema:
     features = [
         pa.field(f.name, pa.list_(types[f.dtype]) if f.length else types[f.dtype]) for f in monitored_features(spec)
     ]
-    return pa.schema([*features, *(pa.field(name, pa.float32()) for name in SCORE_COLUMNS)])
+    return pa.schema([*features, *(pa.field(name, pa.float32()) for name in score_columns(spec))])
 
 
 def _missing(value: Any) -> bool:

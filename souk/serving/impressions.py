@@ -25,6 +25,7 @@ from souk.serving.slate import Slate
 
 logger = logging.getLogger(__name__)
 
+OBJECTIVES = ("engaged", "satisfied")  # of every part file; a further one where a slate has it
 SCHEMA = pa.schema(
     [
         ("request_id", pa.string()),
@@ -36,8 +37,7 @@ SCHEMA = pa.schema(
         ("degraded", pa.list_(pa.string())),
         ("items", pa.list_(pa.string())),
         ("scores", pa.list_(pa.float32())),
-        ("engaged", pa.list_(pa.float32())),
-        ("satisfied", pa.list_(pa.float32())),
+        *((name, pa.list_(pa.float32())) for name in OBJECTIVES),
         ("sources", pa.list_(pa.string())),
         ("propensities", pa.list_(pa.float32())),
         ("features", pa.string()),  # JSON: raw user and query features but ids, a missing number as null
@@ -182,7 +182,12 @@ class ImpressionLog:
 
 
 def to_table(records: Sequence[tuple[int, Slate]]) -> pa.Table:
-    """Slates, each with the time of its answer, as rows of `SCHEMA`."""
+    """Slates, each with the time of its answer, as rows of `SCHEMA`, and a column more for each further objective."""
+    found = {name for _, slate in records for item in slate.items for name in item.scores}
+    further = sorted(found.difference(OBJECTIVES))
+    schema = SCHEMA
+    for name in further:
+        schema = schema.append(pa.field(name, pa.list_(pa.float32())))
     rows = [
         {
             "request_id": slate.request_id,
@@ -194,15 +199,14 @@ def to_table(records: Sequence[tuple[int, Slate]]) -> pa.Table:
             "degraded": list(slate.degraded),
             "items": [item.item_id for item in slate.items],
             "scores": [item.score for item in slate.items],
-            "engaged": [item.scores.get("engaged") for item in slate.items],
-            "satisfied": [item.scores.get("satisfied") for item in slate.items],
+            **{name: [item.scores.get(name) for item in slate.items] for name in (*OBJECTIVES, *further)},
             "sources": [item.source for item in slate.items],
             "propensities": [item.propensity for item in slate.items],
             "features": _json(slate.features),
         }
         for answered_at, slate in records
     ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _json(features: Mapping[str, Any]) -> str:

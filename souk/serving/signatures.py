@@ -119,6 +119,7 @@ class Ranker:
         goods = self._model.signatures["goods"]
         self._read = Packed(goods, _specs(goods))
         self._goods = self._goods_of(self._items)
+        self._heads = sorted(serve.structured_outputs)  # the order of the explanation's `weights` (souk.models.export)
         specs = _specs(serve)
         asked = {name: spec for name, spec in specs.items() if name not in ("goods", "pair", "request")}
 
@@ -160,7 +161,7 @@ class Ranker:
     def probabilities(
         self, query: Mapping[str, np.ndarray], positions: np.ndarray, pair: np.ndarray, request: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """`engaged` and `satisfied`, `[M]` float32 each.
+        """By head, `[M]` float32 each: `engaged`, and the objectives that are given it.
 
         Args:
             query: user and query features of the B requests.
@@ -169,7 +170,7 @@ class Ranker:
             request: `[M]` which of the B requests each candidate belongs to.
         """
         answer = self._rank(query, self._goods, *map(tf.constant, (positions, pair, request)))
-        return {head: np.asarray(answer[head]).reshape(-1) for head in HEADS}
+        return {head: np.asarray(answer[head]).reshape(-1) for head in self._heads}
 
     def explain(
         self,
@@ -198,7 +199,7 @@ class Ranker:
         """
         places = np.append(position, listed[0])
         items = {name: values[places] for name, values in self._items.items()}
-        exponents = np.array([weights.get(head, 1.0) for head in HEADS], np.float32)
+        exponents = np.array([weights.get(head, 1.0) for head in self._heads], np.float32)
         way = {"pair": pair, "listed": listed[1], "alpha": alpha, "weights": exponents}
         return _explained(self._model, self._path, {**query, **items, **way})
 
@@ -210,7 +211,6 @@ class Ranker:
         return value.item() if isinstance(value, np.generic) else value
 
 
-HEADS = ("engaged", "satisfied")
 READ_ROWS = 4096  # items of one call
 
 

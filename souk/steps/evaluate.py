@@ -21,6 +21,7 @@ from souk.release.bundle import Bundle, write_bundle
 from souk.release.manifest import verify
 from souk.release.naming import content_digests, read_weights, release_name
 from souk.release.pointer import release_names
+from souk.spec import ENGAGED, SATISFIED
 from souk.workspace import Workspace
 
 IDENTITY = "identity.json"  # in a twin's folder: its name, its data set, and a digest of what else it came of
@@ -175,8 +176,8 @@ def marked(front: list[dict[str, float]], weights: dict[str, float]) -> list[dic
 
     Only the ratio of the exponents decides an order, and the front is of `engaged` at 1.
     """
-    engaged = weights["engaged"]
-    served = weights["satisfied"] / engaged if engaged else float("inf")
+    engaged = weights[ENGAGED]
+    served = weights[SATISFIED] / engaged if engaged else float("inf")
     return [point | {"chosen": float(abs(point["weight"] - served) < 1e-9)} for point in front]
 
 

@@ -30,7 +30,7 @@ from souk.models.trial import Reranked, measured_slates, measuring
 from souk.models.weights import load_weights, save_weights
 from souk.progress import report
 from souk.rerank import Reranker
-from souk.spec import Entity, FeatureSpec, read_spec
+from souk.spec import ENGAGED, SATISFIED, Entity, FeatureSpec, read_spec
 
 # By window: the boundary that it starts at and the one that it ends at.
 WINDOWS = {
@@ -64,8 +64,9 @@ def train_ranker(
 
     Returns:
         on held-out users: `ndcg@10` of the engaged head, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues,
-        `slate_ndcg@10` and `slate_satisfied_ndcg@10` under the tuned weights, `satisfied_ndcg@10` without weight of
-        satisfaction, and `auc`, `log_loss` and `ece` of each head.
+        `slate_ndcg@10` under the tuned weights, `slate_satisfied_ndcg@10` of what satisfied, `satisfied_ndcg@10` of it
+        without weight of satisfaction, both also of each further objective, and `auc`, `log_loss` and `ece` of each
+        head.
     """
     settings: TrainRanker = parse_step_config("train_ranker", config).train_ranker
     if window not in WINDOWS:
@@ -94,13 +95,14 @@ def train_ranker(
         examples, measured = map(examples.take, measuring(examples.users))
     if examples.place.any():
         report(f"{np.mean((examples.place > 0).any(axis=1)):.1%} with a logged slate")
-    model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings)
+    model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings, spec.objectives.given)
     new_ranker(model, examples, catalogue)
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
     lists = _lists(model, examples, catalogue, items, settings)
     out = Path(ranker)
-    fit = fit_ranker(model, lists, catalogue, settings, report, bool(previous), out / LAST_GOOD)
+    fixed = further_weights(spec)
+    fit = fit_ranker(model, lists, catalogue, settings, report, bool(previous), out / LAST_GOOD, fixed)
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / "weights.npz", model)
     if window == "trial":
@@ -111,6 +113,13 @@ def train_ranker(
         ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
     (out / "training.json").write_text(json.dumps(_record(window, settings, examples, fit), indent=1), encoding="utf-8")
     return fit.metrics
+
+
+def further_weights(spec: FeatureSpec) -> dict[str, float]:
+    """The exponents of the objectives beside `engaged` and `satisfied`, with `engaged` at 1: ratios make an order."""
+    weights = spec.weights({})
+    engaged = weights.pop(ENGAGED) or 1.0
+    return {name: weight / engaged for name, weight in weights.items() if name != SATISFIED}
 
 
 def _reranked(served: str, items: ItemTable, table: pa.Table, spec: FeatureSpec) -> Reranked:

@@ -19,7 +19,7 @@ from souk.drift.reference import Reference
 from souk.drift.rows import Row, RowReader
 from souk.drift.state import State
 from souk.drift.windows import Monitor
-from souk.monitored import REFERENCE, SCORE_COLUMNS
+from souk.monitored import REFERENCE, score_columns
 from souk.release.manifest import write_manifest
 from souk.spec import FeatureSpec
 
@@ -136,8 +136,8 @@ def reader(release: Path) -> RowReader:
 
 def record(request: Mapping[str, Any], number: int, time: int = NOON, release: str = RELEASE) -> dict[str, Any]:
     """An impression record whose scores have the means that the request says."""
-    features = {k: None if v != v else v for k, v in request.items() if k not in SCORE_COLUMNS}
-    scores = {name.removeprefix("slate_"): [request[name]] * 5 for name in SCORE_COLUMNS}
+    features = {k: None if v != v else v for k, v in request.items() if k not in score_columns(SPEC)}
+    scores = {name.removeprefix("slate_"): [request[name]] * 5 for name in score_columns(SPEC)}
     return {
         "request_id": f"r{number}",
         "answered_at": time + 1000 * number,

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from souk.config import Objectives
 from souk.drift.columns import Column, columns_of, fill
 from souk.drift.detector import Detector, Settings
+from souk.drift.impressions import records
 from souk.drift.reference import Reference
+from souk.drift.rows import RowReader
 from souk.drift.two_sample import Numbers, Shares, pooled, proportions
 from souk.errors import SoukError
-from tests.drift.shop import SMALL, SPEC, cells, moved, some, traffic
+from tests.drift.shop import NOON, RELEASE, SMALL, SPEC, cells, moved, record, some, traffic, write_part
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +95,24 @@ def test_columns_follow_the_specification() -> None:
     assert names["user_tags.length"] and not names["user_tags.first"]
     assert not [name for name in names if name.startswith("user_photo")]
     assert names["slate_satisfied"]
+
+
+def test_a_further_objective_is_a_column_that_records_and_answers_fill(tmp_path: Path) -> None:
+    """Also from a log with part files of before it was asked for: there it is missing."""
+    given = {rule: {"events": ["click"]} for rule in SPEC.objectives.names} | {
+        "kept": {"events": ["click"], "weight": 0.5}
+    }
+    spec = replace(SPEC, objectives=Objectives.model_validate(given))
+    reader = RowReader(Reference(RELEASE, spec, columns_of(spec), {}, 0))
+    before = write_part(tmp_path, "w-0", [record(traffic(1, 0)[0], 0)])
+    table = pq.read_table(before).append_column("kept", pa.array([[0.5, 0.75]], pa.list_(pa.float32())))
+    pq.write_table(table, tmp_path / "later.parquet")
+    parts = [batch for path in (before, tmp_path / "later.parquet") for batch in records(path, reader.objectives)]
+    found = [reader.records(part, NOON)[0][0].cells["slate_kept"] for part in parts]
+    assert found == [None, 0.625]
+    items = [{"score": 0.5, "scores": {"engaged": 0.4, "satisfied": 0.3, "kept": kept}} for kept in (0.25, 0.5)]
+    [row], _ = reader.response({"predictions": [{"request_id": "r", "items": items}]}, "", NOON)
+    assert row.cells["slate_kept"] == 0.375
 
 
 def test_an_excluded_feature_that_does_not_exist_is_named() -> None:

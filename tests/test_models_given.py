@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from souk.models.calibration import auc, log_loss
+from souk.models.fit_given import fit_given, leave_body_out, logistic
 from souk.models.fit_ranker import fit_ranker
-from souk.models.fit_satisfied import fit_satisfied, leave_body_out, logistic
 from souk.models.rank_scoring import scoring
 from souk.pairs import PAIR_FEATURES
 from tests.models_fixtures import cycle_market
@@ -37,7 +37,7 @@ class Market:
         self.scores = {body: scoring(self.model, ranked.catalogue, body) for body in (False, True)}
 
     def lists(self, labels):
-        return replace(self.whole, examples=replace(self.whole.examples, satisfied=labels))
+        return replace(self.whole, examples=replace(self.whole.examples, labels={"satisfied": labels}))
 
     def weights(self):
         return self.model.straight["satisfied"].get_weights()
@@ -49,7 +49,8 @@ class Market:
         """Held-out logits of a fit to `count` rows."""
         lists, held_out = self.lists(labels), np.arange(HELD_OUT)
         fitted = np.arange(HELD_OUT, HELD_OUT + count)
-        fit_satisfied(self.model, lists, lambda rows: self.scores[False](lists, rows), fitted, held_out, lambda _: None)
+        score = lambda rows: self.scores[False](lists, rows)  # noqa: E731
+        fit_given(self.model, "satisfied", lists, score, fitted, held_out, lambda _: None)
         own = lists.examples.own[:HELD_OUT]
         return self.scores[False](lists, held_out)["satisfied"][held_out, own]
 
@@ -112,7 +113,7 @@ def test_satisfaction_does_not_wait_for_the_order(market, monkeypatch):
 def test_without_the_body_satisfaction_is_the_straight_path(market):
     head = market.model.body.heads["satisfied"]
     head.set_weights([weights + 1 for weights in head.get_weights()])
-    leave_body_out(market.model, [np.full_like(weights, 0.1) for weights in market.weights()])
+    leave_body_out(market.model, "satisfied", [np.full_like(weights, 0.1) for weights in market.weights()])
     whole, alone = (market.scores[body](market.whole, np.arange(9))["satisfied"] for body in (True, False))
     np.testing.assert_allclose(whole, alone, atol=1e-6)
     assert np.ptp(alone) > 0

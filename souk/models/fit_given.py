@@ -1,8 +1,8 @@
-"""Fits the straight path to satisfaction: a logistic regression of the engaged examples, to its end, on its own.
+"""Fits the straight path of a head that is given engagement: a logistic regression of the engaged examples, to its end.
 
-The order of a request learns from lists, by steps that held-out users stop. The labels of satisfaction are fewer, and
-neither the rate nor the stop of the order's fit is theirs: what is convex needs none. How strong the prior is, held-out
-users say.
+The order of a request learns from lists, by steps that held-out users stop. The labels of satisfaction, and of any
+further objective, are fewer, and neither the rate nor the stop of the order's fit is theirs: what is convex needs none.
+How strong the prior is, held-out users say.
 """
 
 from __future__ import annotations
@@ -24,26 +24,34 @@ LONGEST = 2.0  # of a step, by weight: far from the answer Newton's overshoots
 Score = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
-def fit_satisfied(
-    model: Ranker, lists: RankLists, score: Score, fitted: np.ndarray, judged: np.ndarray, report: Callable[[str], None]
+def fit_given(
+    model: Ranker,
+    head: str,
+    lists: RankLists,
+    score: Score,
+    fitted: np.ndarray,
+    judged: np.ndarray,
+    report: Callable[[str], None],
 ) -> None:
     """Fits, and keeps what foretells held-out users best; the weights as they are compete.
 
     Args:
         model: the ranker; the prior draws to the weights that it has.
+        head: an objective that is given engagement.
         lists: the examples.
         score: of rows, the logits of all columns (`souk.models.rank_scoring.scoring`).
         fitted: rows to fit.
         judged: rows of held-out users.
         report: takes a line of progress.
     """
-    fitted, judged = lists.labelled(fitted), lists.labelled(judged)
+    told = lists.examples.labels[head]
+    fitted, judged = fitted[told[fitted] >= 0], judged[told[judged] >= 0]
     if not len(fitted) or not len(judged):
         return
-    layer, examples = model.straight["satisfied"], lists.examples
+    layer = model.straight[head]
     begun = np.concatenate([layer.kernel.numpy()[:, 0], layer.bias.numpy()]).astype(np.float64)
-    (design, rest), (other, other_rest) = (_design(model, lists, score, rows, begun) for rows in (fitted, judged))
-    labels, others = examples.satisfied[fitted], examples.satisfied[judged]
+    (design, rest), (other, other_rest) = (_design(model, head, lists, score, rows, begun) for rows in (fitted, judged))
+    labels, others = told[fitted], told[judged]
     weights, kept, relative = begun, begun, np.where(model.bends(), BENT, 1.0)
     first = best = log_loss(_chance(other @ begun + other_rest), others)
     for strength in STRENGTHS:
@@ -52,14 +60,14 @@ def fit_satisfied(
         if found < best:
             best, kept = found, weights
     layer.set_weights([kept[:-1, None], kept[-1:]])
-    report(f"satisfaction: cross-entropy {first:.4f} without, {best:.4f} with the fit, on held-out users")
+    report(f"{head}: cross-entropy {first:.4f} without, {best:.4f} with the fit, on held-out users")
 
 
-def leave_body_out(model: Ranker, straight: Sequence[np.ndarray]) -> None:
-    """Lets satisfaction be what the straight path makes of it, with the weights `straight`."""
-    head = model.body.heads["satisfied"]
-    head.set_weights([np.zeros_like(weights) for weights in head.get_weights()])
-    model.straight["satisfied"].set_weights(straight)
+def leave_body_out(model: Ranker, head: str, straight: Sequence[np.ndarray]) -> None:
+    """Lets a head be what the straight path makes of it, with the weights `straight`."""
+    body = model.body.heads[head]
+    body.set_weights([np.zeros_like(weights) for weights in body.get_weights()])
+    model.straight[head].set_weights(straight)
 
 
 def logistic(
@@ -88,7 +96,7 @@ def logistic(
 
 
 def _design(
-    model: Ranker, lists: RankLists, score: Score, rows: np.ndarray, begun: np.ndarray
+    model: Ranker, head: str, lists: RankLists, score: Score, rows: np.ndarray, begun: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The straight path's inputs for the examples' items and a column of ones, and the body's part of the logit."""
     examples = lists.examples
@@ -96,7 +104,7 @@ def _design(
     spread = tf.constant(lists.mean[rows]), tf.constant(lists.deviation[rows])
     inputs = model.straight_inputs(model.relative(pair, *spread), pair).numpy().astype(np.float64)
     design = np.concatenate([inputs, np.ones((len(rows), 1))], axis=1)
-    return design, score(rows)["satisfied"][np.arange(len(rows)), examples.own[rows]] - design @ begun
+    return design, score(rows)[head][np.arange(len(rows)), examples.own[rows]] - design @ begun
 
 
 def _chance(logits: np.ndarray) -> np.ndarray:

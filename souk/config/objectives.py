@@ -1,0 +1,101 @@
+"""The section of the config that says what success is."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, model_serializer, model_validator
+
+from souk.config.tables import Section
+from souk.errors import SoukError
+from souk.schema import EventType
+
+OBJECTIVE_NAME = re.compile(r"^(?!(user|item|token|query|context|slate|gate|cross|expert)_)[a-z][a-z0-9_]*(?<!_at)$")
+TAKEN_NAMES = frozenset(  # by columns of examples and impressions, by parts of the ranker, and by its figures
+    {"visible", "request_id", "user_id", "item_id", "event_id", "row_id", "timestamp", "release", "arm", "degraded"}
+    | {"score", "scores", "sources", "items", "users", "propensities", "features", "order", "placed", "slate", "body"}
+    | {"moments", "normalise", "relative", "hinges", "absolute", "level", "position", "pass_through", "drop"}
+    | {"retrieval", "previous"}
+)
+
+
+class Objective(Section):
+    """A label: which events carry it, and what makes it true.
+
+    An event of one of `events` is positive when its value is at least `min_value`, its dwell at least
+    `min_dwell_seconds`, and, within `within_days` after it, the same user did none of `unless` and at least one of
+    `followed_by` with the same item. With `any_item` the latter may be with any, and from `from_days` after the event
+    on: a visit that follows, not the one that goes on. `weight` is the objective's exponent in the slate's score;
+    `auto` is 1 for `engaged`, and for `satisfied` what the ranker's held-out users say (`train_ranker.max_click_loss`);
+    any other objective has a number.
+    """
+
+    events: tuple[EventType, ...] = Field(min_length=1)
+    min_value: float | None = None
+    min_dwell_seconds: float | None = None
+    unless: tuple[EventType, ...] = ()
+    followed_by: tuple[EventType, ...] = ()
+    any_item: bool = False
+    from_days: float = Field(default=0, ge=0)
+    within_days: float = Field(default=0, ge=0)
+    weight: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _a_window_to_come_back_in(self) -> Objective:
+        if (self.any_item or self.from_days) and not self.followed_by:
+            raise ValueError("any_item and from_days are about followed_by, which is empty")
+        if self.from_days and self.from_days >= self.within_days:
+            raise ValueError(f"from_days {self.from_days:g} is not below within_days {self.within_days:g}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_asked_for(self, handler: Any) -> dict[str, Any]:
+        """Specs of before these keys keep their hash, and releases with them their checks."""
+        return {k: v for k, v in handler(self).items() if v or k not in ("any_item", "from_days")}
+
+
+class Objectives(Section):
+    """`engaged` says what is taken, every other objective what came of it: each is P(name | engaged), a head of the
+    ranker. Any name beside the two is a further one."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Objective] = Field(init=False)
+    of_other_keys: ClassVar[type[Section]] = Objective
+
+    engaged: Objective
+    satisfied: Objective
+
+    @property
+    def given(self) -> dict[str, Objective]:
+        """The objectives of what was engaged with: `satisfied`, then the further ones by name."""
+        return {"satisfied": self.satisfied, **dict(sorted(self.__pydantic_extra__.items()))}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, `engaged` first."""
+        return ("engaged", *self.given)
+
+    @model_validator(mode="after")
+    def _further_ones_can_be_learned(self) -> Objectives:
+        for name, objective in self.__pydantic_extra__.items():
+            if not OBJECTIVE_NAME.match(name) or name in TAKEN_NAMES:
+                raise SoukError(
+                    "an objective's name of small letters, digits and _ that names nothing else",
+                    f"objectives.{name}",
+                    "Rename it. Taken are names of columns and of parts of the ranker, those that begin as features do "
+                    "(user_, item_, token_, query_, context_), and those that end with _at.",
+                )
+            if objective.weight == "auto":
+                raise SoukError(
+                    f"a number as objectives.{name}.weight",
+                    "none: only that of satisfied is tuned",
+                    "Say how much it counts in the slate's score; 0 has it learned and measured, and leaves the order.",
+                )
+            if not set(objective.events) & set(self.engaged.events):
+                raise SoukError(
+                    f"objectives.{name}.events to have one of objectives.engaged.events",
+                    ", ".join(objective.events),
+                    "It is asked of what engaged, so no event would carry its label.",
+                )
+        return self

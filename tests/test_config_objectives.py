@@ -1,0 +1,71 @@
+"""Objectives beyond two: their names, their weights, and that configs of two stay what they were."""
+
+import json
+
+import pytest
+
+from souk.config import TrainRanker, parse_config, parse_step_config
+from souk.config.objectives import OBJECTIVE_NAME, TAKEN_NAMES
+from souk.errors import SoukError
+from souk.features.records import example_schema
+from souk.models.ranker import Ranker
+from souk.models.towers import TowerShape
+from souk.serving.impressions import OBJECTIVES, SCHEMA
+from souk.spec import FeatureSpec
+from tests.features_fixtures import spec_of
+
+TWO = """
+name: shop
+data: {events: {path: events.csv}}
+objectives:
+  engaged: {events: [click, purchase]}
+  satisfied: {events: [click], min_value: 4, weight: 0.5}
+"""
+KEPT = "  kept: {events: [purchase], unless: [return], within_days: 30, weight: 0.3}\n"
+AGAIN = "  again: {events: [click], followed_by: [click], any_item: true, from_days: .02, within_days: 7, weight: 0}\n"
+
+
+def test_any_name_beside_the_two_is_an_objective_given_engagement():
+    config = parse_config(TWO + KEPT + AGAIN)
+    assert [*config.objectives.given] == ["satisfied", "again", "kept"], "in one order, however they are written"
+    assert config.objectives.names == ("engaged", "satisfied", "again", "kept")
+    assert config.objectives.given["kept"].within_days == 30
+    spec = spec_of(config)
+    assert FeatureSpec.from_json(spec.to_json()) == spec and spec.hash != spec_of(parse_config(TWO + KEPT)).hash
+    assert spec.weights({"satisfied": 3.0}) == {"engaged": 1.0, "satisfied": 0.5, "again": 0.0, "kept": 0.3}
+    read = parse_step_config("build_features", config.for_step("build_features"))
+    assert read.objectives == config.objectives
+    assert json.loads(config.for_step("ingest"))["objectives"].keys() == {"engaged"}, "rows are accepted as before"
+
+
+def test_the_spec_of_two_objectives_has_the_hash_of_before_there_were_more():
+    assert spec_of(parse_config(TWO)).hash == "0d82ce521b43"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("kept: {events: [click]}", ["a number as objectives.kept.weight", "only that of satisfied is tuned"]),
+        ("kept: {events: [rating], weight: 1}", ["objectives.kept.events", "objectives.engaged.events", "rating"]),
+        ("kept: {evnts: [click], weight: 1}", ["objectives.kept.evnts", "Did you mean 'events'"]),
+        ("kept: 3", ["objectives.kept: a section with keys events, ", "and weight"]),
+        *[(f"{name}: {{events: [click], weight: 1}}", ["name", f"objectives.{name}."]) for name in
+          ("score", "user_id", "timestamp", "items", "Kept", "kept-long", "item_price", "context_device", "query_hour",
+           "satisfied_at", "order", "level", "gate_engaged", "slate_satisfied")],
+    ],
+)  # fmt: skip
+def test_what_cannot_be_an_objective_is_refused_before_anything_runs(line, words):
+    with pytest.raises(SoukError) as error:
+        parse_config(f"{TWO}  {line}\n", "my.yaml")
+    assert all(word in str(error.value) for word in ["my.yaml", *words]), error.value
+
+
+def test_no_name_of_an_objective_can_be_that_of_a_column_or_of_a_part_of_the_ranker():
+    config = parse_config(TWO)
+    spec = spec_of(config)
+    own = {column for name in spec.objectives.given for column in (name, f"{name}_at")}
+    columns = {*example_schema(spec).names, *SCHEMA.names} - own - {*OBJECTIVES}
+    ranker = Ranker(TowerShape({}, 8), TrainRanker(), spec.objectives.given)
+    parts = {layer.name for of in (ranker, ranker.body) for layer in of._layers} - {*spec.objectives.names}
+    free = {name for name in columns | parts if OBJECTIVE_NAME.match(name)} - TAKEN_NAMES
+    assert len(columns) > 20 and len(parts) > 10 and not free
