@@ -31,6 +31,7 @@ from souk.evaluation.queries import (
     read_window,
 )
 from souk.evaluation.reranking import Alternatives
+from souk.evaluation.shown import read_shown
 from souk.evaluation.slice_metrics import measure_slices, segment_gaps, user_losses, worst
 from souk.evaluation.slices import Targets, slices_of
 from souk.evaluation.stages import attribution
@@ -41,7 +42,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 5  # of `metrics.json`
+FORMAT = 6  # of `metrics.json`
 BASELINES = (CoVisitation.name, PersonalFrequency.name, ItemKnn.name, POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
@@ -157,6 +158,10 @@ def _rolling(
     """All that is told of the rolling protocol, and the metrics of each user."""
     asked = ask(setting.window, setting.catalogue, setting.spec, setting.settings.max_queries_per_user)
     queries, samples, primary = asked.queries, setting.settings.bootstrap, setting.settings.primary
+    taken = (event for query in queries for event in query.target_events)
+    shown = read_shown(setting.features, setting.catalogue.position, taken)
+    for each in slates:
+        each.observed.slates = shown
     found, rankings, per_user = _summary("rolling", setting, queries, scorers)
     targets, users = Targets.of(queries), Users.of(queries)
     parts = slices_of(targets, setting.catalogue, setting.content, setting.spec)

@@ -10,6 +10,7 @@ import numpy as np
 
 from souk.evaluation.protocol import SEED, TOP
 from souk.evaluation.queries import Query
+from souk.evaluation.shown import Shown
 from souk.metrics import (
     Floats,
     Ints,
@@ -38,6 +39,8 @@ class Observed:
         retrieved: the same in the order of the retrievers.
         targets: the events of the targets, per query.
         users: who asked, per query.
+        slates: what was shown, by event of a target.
+        shown: the same of the candidates that a logged slate showed; its `retrieved` are ranks by their places there.
     """
 
     engaged: list[Floats] = field(default_factory=list)
@@ -49,6 +52,8 @@ class Observed:
     retrieved: list[Floats] = field(default_factory=list)
     targets: list[tuple[str, ...]] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
+    slates: Mapping[str, Shown] = field(default_factory=dict)
+    shown: Observed | None = None
 
     def add(self, query: Query, positions: Ints, order: Ints, heads: Mapping[str, Floats]) -> None:
         """Takes one query's candidates.
@@ -72,6 +77,19 @@ class Observed:
         self.found.append(np.isfinite(self.retrieved[-1]))
         self.targets.append(query.target_events)
         self.users.append(query.user_id)
+        slate = next((self.slates[event] for event in query.target_events if event in self.slates), None)
+        if slate:
+            self._add_shown(query, slate, positions, order, heads)
+
+    def _add_shown(self, query: Query, slate: Shown, positions: Ints, order: Ints, heads: Mapping[str, Floats]) -> None:
+        """What `slate` showed of the candidates, but for what the user took of it at another time."""
+        self.shown = self.shown or Observed()
+        place = dict(zip(positions.tolist(), range(len(positions)), strict=True))
+        other = slate.taken & ~np.isin(slate.positions, query.targets)
+        rows = np.array([place[item] for item in slate.positions[~other].tolist() if item in place], np.int64)
+        ranks = np.argsort(order, kind="stable")[rows]
+        own = {head: values[rows] for head, values in heads.items()}
+        self.shown.add(query, positions[rows], np.argsort(ranks, kind="stable"), own)
 
     def calibration(self, labels: Mapping[str, Mapping[str, int]]) -> dict[str, list[dict[str, float]]]:
         """Predicted against observed shares by head.
@@ -81,10 +99,17 @@ class Observed:
         """
         return {head: reliability(*pair) for head, pair in self._pairs(labels).items()}
 
-    def measure(self, labels: Mapping[str, Mapping[str, int]], samples: int) -> dict[str, Any]:
+    def measure(
+        self, labels: Mapping[str, Mapping[str, int]], samples: int, beside: str = "retrieval"
+    ) -> dict[str, Any]:
         """How well each head tells and counts, and how well the order of the ranker beside that of the retrievers.
 
         A figure that the examples do not support is left out: NaN is no JSON.
+
+        Args:
+            labels: by further head, 1 or 0 by event, without those not yet known.
+            samples: of the bootstrap.
+            beside: what the other order is called.
         """
         heads = {}
         for head, (predicted, observed) in self._pairs(labels).items():
@@ -92,11 +117,16 @@ class Observed:
                 "auc": auc(predicted, observed),
                 "log_loss": log_loss(predicted, observed),
                 "calibration_error": calibration_error(reliability(predicted, observed)),
+                "predicted_over_observed": float(predicted.sum() / observed.sum()) if observed.any() else np.nan,
             }
             counts = {"examples": len(predicted), "positives": int(observed.sum())}
             heads[head] = counts | {name: value for name, value in figures.items() if np.isfinite(value)}
         marks = {ENGAGED: None, **{head: labels.get(head, {}) for head in self.given}}
-        return {"heads": heads, f"ndcg@{TOP}": {head: self._ndcg(mark, samples) for head, mark in marks.items()}}
+        orders = {head: self._ndcg(mark, samples, beside) for head, mark in marks.items()}
+        found: dict[str, Any] = {"heads": heads, f"ndcg@{TOP}": orders}
+        if self.shown:
+            found["shown"] = {"slates": len(self.shown.users), **self.shown.measure(labels, samples, "logged")}
+        return found
 
     def _pairs(self, labels: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[Floats, Floats]]:
         """By head: what was predicted and what came, `[examples]` each."""
@@ -109,7 +139,7 @@ class Observed:
             pairs[head] = predicted, observed
         return pairs
 
-    def _ndcg(self, labels: Mapping[str, int] | None, samples: int) -> dict[str, Any]:
+    def _ndcg(self, labels: Mapping[str, int] | None, samples: int, beside: str) -> dict[str, Any]:
         """NDCG of the candidates where the targets count that `labels` marks (all where None), by user.
 
         Only queries that have such a target among their candidates: what retrieval misses is not the ranker's. Without
@@ -124,7 +154,7 @@ class Observed:
             return {"queries": 0, "users": 0}
         place: dict[str, int] = {}
         users = np.array([place.setdefault(self.users[q], len(place)) for q, _ in rows], np.int64)
-        orders: Mapping[str, Sequence[Floats]] = {"ranker": self.ranked, "retrieval": self.retrieved}
+        orders: Mapping[str, Sequence[Floats]] = {"ranker": self.ranked, beside: self.retrieved}
         values = [
             mean_by_user(query_metric(f"ndcg@{TOP}", [ranks[q][wanted] for q, wanted in rows]), users, len(place))
             for ranks in orders.values()

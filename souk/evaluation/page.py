@@ -147,27 +147,43 @@ rolling.reranking }}: the first ten.</p>
 """
 
 RANKER = """
-<h2>The ranker on its candidates</h2>
-<table>
-<tr><th>model</th><th>head</th><th>examples</th><th>positives</th><th>AUC</th><th>log loss</th>
-<th>calibration error</th><th>NDCG@10 of its order</th><th>of the retrievers' order</th><th>difference</th></tr>
-{% for model, found in metrics.ranker.items() %}
+{% macro heads_rows(model, found, beside) %}
 {% for head, values in found.heads.items() %}
 {% set order = found["ndcg@10"][head] %}
 <tr><td>{{ model }}</td><td class="words">{{ head }}</td><td>{{ values.examples }}</td><td>{{ values.positives }}</td>
 {% for figure in [values.auc, values.log_loss, values.calibration_error] %}
 <td>{{ "%.4f"|format(figure) if figure is defined else "–" }}</td>
 {% endfor %}
+<td>{{ "%.3f"|format(values.predicted_over_observed) if values.predicted_over_observed is defined else "–" }}</td>
 {% if order.queries %}
-<td>{{ "%.4f"|format(order.ranker.mean) }}</td><td>{{ "%.4f"|format(order.retrieval.mean) }}</td>
+<td>{{ "%.4f"|format(order.ranker.mean) }}</td><td>{{ "%.4f"|format(order[beside].mean) }}</td>
 <td class="{{ order.difference|tone }}">{{ "%+.4f"|format(order.difference.mean) }}
 <br><small>{{ order.difference|interval }}</small></td></tr>
 {% else %}
 <td>–</td><td>–</td><td>–</td></tr>
 {% endif %}
 {% endfor %}
-{% endfor %}
+{% endmacro %}
+{% macro heads_header(beside) %}
+<tr><th>model</th><th>head</th><th>examples</th><th>positives</th><th>AUC</th><th>log loss</th>
+<th>calibration error</th><th>predicted / observed</th><th>NDCG@10 of its order</th><th>of {{ beside }}</th>
+<th>difference</th></tr>
+{% endmacro %}
+<h2>The ranker on its candidates</h2>
+<table>
+{{ heads_header("the retrievers' order") }}
+{% for model, found in metrics.ranker.items() %}{{ heads_rows(model, found, "retrieval") }}{% endfor %}
 </table>
+{% if metrics.ranker.values()|selectattr("shown", "defined")|list %}
+<h3>On what was shown</h3>
+<p>Those of its candidates that the logged slate of the moment showed. What stood first was looked at first, so the
+order that was shown has the clicks on its side.</p>
+<table>
+{{ heads_header("the order shown") }}
+{% for model, found in metrics.ranker.items() if found.shown is defined %}
+{{ heads_rows(model, found.shown, "logged") }}{% endfor %}
+</table>
+{% endif %}
 {{ pictures.calibration | safe }}
 {% if pictures.pareto %}
 <h2>What the weight of satisfaction costs and brings</h2>
