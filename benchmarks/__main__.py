@@ -15,8 +15,8 @@ import souk
 from benchmarks.setting import Setting, machine
 from souk.workspace import Workspace
 
-NAMES = ("steps", "beam", "simulate", "serving", "recommend")
-SERVED = ("serving", "recommend")  # measure the release of a workspace, whatever the config
+NAMES = ("steps", "beam", "simulate", "serving", "recommend", "fresh_events")
+SERVED = ("serving", "recommend", "fresh_events")  # measure the release of a workspace, whatever the config
 RESULTS = Path(__file__).parent / "results"
 
 

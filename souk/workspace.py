@@ -65,6 +65,11 @@ class Workspace:
         """Items that were upserted into a running server, whatever release it served."""
         return self.root / "items" / "upserts.log"
 
+    @property
+    def events(self) -> Path:
+        """Events that a running server was sent; the next training may read them."""
+        return self.root / "events"
+
     def current_release(self) -> str:
         """The name of the release that is served, "" before the first."""
         return os.path.basename(os.readlink(self.current)) if self.current.is_symlink() else ""

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from souk.config import load_config
 from souk.errors import SoukError
+from souk.serving.event_log import EventLog
 from souk.steps.ingest import ingest
 from tests.requirements import absent
 
@@ -31,6 +32,7 @@ objectives:
   satisfied: {events: [purchase]}
 """
 GOOD = 400
+NOW = 1_700_001_000_000  # after all of them
 
 
 @dataclass
@@ -101,6 +103,25 @@ def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
             shop.schemas / f"{name}.pbtxt"
         ).read_text()
         assert shop.table(f"quarantine/{name}").num_rows == (name == "events")
+
+
+def test_the_event_log_of_a_server_is_read_beside_the_file(shop: Shop) -> None:
+    log = EventLog(shop.folder / "live", "w", lambda: NOW)
+    kept = {"user_id": "u1", "item_id": "i3", "event_type": "purchase", "arrived_at": NOW, "device": "tv"}
+    log.append([{"event_id": f"live{n}", "timestamp": NOW - 1000 + n, **kept} for n in range(3)])
+    log.append([{"event_id": "e7", "timestamp": NOW, **kept}])  # the file has it too
+    shop.config = CONFIG.replace("  items:", "  event_log: live\n  items:", 1)
+    before = shop.ingest()
+    assert (before["events"], log.close() is not None) == (GOOD, True), "a file that grows is not read"
+    metrics = shop.ingest(run="2")
+    assert (metrics["events_read"], metrics["events"], metrics["events_quarantined"]) == (GOOD + 4, GOOD + 3, 1)
+    rows = shop.table("tables/events", "2").to_pylist()
+    for n, row in enumerate(rows[-3:]):
+        assert {name: row[name] for name in kept} == kept
+        assert (row["event_id"], row["timestamp"]) == (f"live{n}", NOW - 1000 + n)
+    assert [r["file"] for r in shop.table("quarantine/events", "2").to_pylist()] == ["22-w-000000.jsonl"]
+    one, two = (json.loads((shop.folder / run / "tables/manifest.json").read_text()) for run in "12")
+    assert one["fingerprint"] != two["fingerprint"]
 
 
 def test_every_kind_of_bad_row_gets_its_reason_and_keeps_its_text(shop: Shop) -> None:

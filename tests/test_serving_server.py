@@ -219,6 +219,31 @@ def test_calls_and_reasons_are_counted(server):
     assert server.metric("souk_impressions_dropped_total") == 0
 
 
+def test_the_next_request_knows_an_event(server, workspace):
+    asked = {"user_id": "visitor", "k": 3}
+    first = ids(server.slates(asked)[0])[0]
+    sent = {"event_id": "v1", "user_id": "visitor", "item_id": first, "event_type": "click", "timestamp": NOW}
+    for body, counts in (
+        (sent, (1, 0, 0)),
+        (
+            {"events": [sent, {**sent, "event_id": "v2", "timestamp": NOW - 1}, {**sent, "event_type": "clik"}]},
+            (1, 1, 1),
+        ),
+    ):
+        status, text = server.call("/v1/events", json.dumps(body), JSON)
+        answer = json.loads(text)
+        assert (status, answer["pending"], answer["release"]) == (200, 0, workspace.current_release())
+        assert (answer["accepted"], answer["duplicates"], len(answer["refused"])) == counts
+        (slate,) = server.slates(asked)
+        assert first not in ids(slate) and slate["degraded"] == []
+    assert answer["refused"][0]["row"] == 2 and answer["refused"][0]["event_id"] == "v1"
+    for body in (b"[]", b"{}", b" " * (4 << 20) + b"{}"):
+        assert server.call("/v1/events", body, JSON)[0] == 400
+    assert server.metric('souk_events_total{outcome="duplicate"}') == 1.0
+    assert server.metric('souk_event_places_total{place="late"}') == 1.0
+    assert server.metric('souk_requests_total{code="400",protocol="events"}') == 3.0
+
+
 def test_the_index_deleted_under_the_server(server, workspace):
     wanted = ids(server.slates(ANN)[0])
     shutil.rmtree(workspace.milvus)

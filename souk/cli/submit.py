@@ -139,7 +139,8 @@ def _prepare(arguments: argparse.Namespace, fresh: bool) -> tuple[dict[str, Any]
 
 def _local_paths(data: Data) -> list[str]:
     sources = (data.events, data.items, data.users)
-    return [source.path for source in sources if source is not None and "://" not in source.path]
+    paths = [source.path for source in sources if source is not None] + [data.event_log]
+    return [path for path in paths if path and "://" not in path]
 
 
 def _token(file: str, value: str) -> Callable[[], str] | None:

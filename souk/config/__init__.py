@@ -236,7 +236,8 @@ def load_config(path: str | Path, data: str = "") -> DatasetConfig:
     for table, source in tables.items():
         if source is not None and "://" not in source.path:
             tables[table] = source.model_copy(update={"path": _beneath(base, source.path)})
-    return config.model_copy(update={"data": Data(obtain=config.data.obtain, **tables)})
+    log = config.data.event_log and _beneath(base, config.data.event_log)
+    return config.model_copy(update={"data": Data(obtain=config.data.obtain, event_log=log, **tables)})
 
 
 def _relative(path: str) -> bool:

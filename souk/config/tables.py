@@ -119,12 +119,14 @@ class Source(Section):
 class Data(Section):
     """The three tables; relative paths start at `folder`, which is itself relative to the config file.
 
-    `obtain` is the command or the address that gets the files: an error about missing ones ends with it.
+    `obtain` is the command or the address that gets the files: an error about missing ones ends with it. `event_log` is
+    the folder of the events that a server was sent, more events in the columns of the contract.
     """
 
     folder: str = ""
     obtain: str = ""
     events: Source
+    event_log: str = ""
     items: Source | None = None
     users: Source | None = None
 

@@ -1,4 +1,4 @@
-"""Items that come outside of a run of `ingest`: the same conversion and the same checks, row by row."""
+"""Items and events that come outside of a run of `ingest`: the same conversion and the same checks, row by row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from souk.config import Source
 from souk.errors import SoukError, unknown
-from souk.ingest.checks import check_schema
+from souk.ingest.checks import check_future, check_schema
 from souk.ingest.convert import convert
 from souk.ingest.faults import Fault, Reason
 from souk.ingest.mapping import TableSource
@@ -20,32 +20,82 @@ from souk.readers.json_lines import json_batch
 from souk.schema import Kind
 
 LONGEST_ID = 512  # characters, as in a request
+LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
 SHOWN = 80
 EXPECTED = {
-    Reason.MALFORMED: "a JSON object for each item",
+    Reason.MALFORMED: "a JSON object for each of {table}",
     Reason.ENCODING: "UTF-8 in {column}",
     Reason.MISSING: "a value for {column}",
     Reason.TYPE: "{column} to be of type {type}",
     Reason.RANGE: "{column} within the range of the release's schema",
+    Reason.FUTURE: "{column} not in the future",
     Reason.DOMAIN: "{column} to be a value that the release's schema lists",
     Reason.DIMENSION: "{column} of the width that the config declares",
 }
 
 
-class ItemCheck:
-    """Checks rows of items as `ingest` does: types, the contract, and the schema of a release.
+class RowCheck:
+    """Checks rows as `ingest` does: types, the contract, and the schema of a release.
 
     Args:
-        kinds: the declared columns of items.
+        table: "items" or "events".
+        kinds: its declared columns.
         widths: of declared vectors, by column.
-        schema: the text of the release's `schema/items.pbtxt`; "" where it has none.
+        schema: the text of the release's `schema/<table>.pbtxt`; "" where it has none.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind], widths: Mapping[str, int], schema: str = "") -> None:
-        self._table = TableSource("items", Source(path="items", format="jsonl"), kinds)
-        self._schemas = [contract_schema("items", kinds, widths)]
+    def __init__(self, table: str, kinds: Mapping[str, Kind], widths: Mapping[str, int], schema: str = "") -> None:
+        self._table = TableSource(table, Source(path=table, format="jsonl"), kinds)
+        self._columns = self._table.schema
+        self._schemas = [contract_schema(table, kinds, widths)]
         if schema:
-            self._schemas.append(read_schema("items", schema, kinds, "schema/items.pbtxt of the release"))
+            self._schemas.append(read_schema(table, schema, kinds, f"schema/{table}.pbtxt of the release"))
+
+    def _checked(self, rows: Sequence[Any], refused: dict[int, str]) -> tuple[pa.Table, list[Fault]]:
+        """The typed rows and all their faults; what has no text even, as deeply nested as it is, is `refused`."""
+        texts = []
+        for at, row in enumerate(rows):
+            try:
+                texts.append(json.dumps(row).encode())
+            except RecursionError:
+                refused.setdefault(at, str(SoukError("a flat row", "one that is nested deeply", "See docs/data.md.")))
+                texts.append(b"{}")
+        table, faults = convert(self._table, json_batch(self._table.name, texts, 1))
+        unread: dict[str, np.ndarray] = {}
+        for each in faults:
+            unread.setdefault(each.column, np.zeros(len(rows), bool))[each.rows] = True
+        for schema in self._schemas:
+            faults += check_schema(table, schema, unread)
+        return table, faults
+
+    def _misnamed(self, row: Any, ids: Sequence[str]) -> str:
+        """Why the names in a row, or its ids, are wrong; "" where they are not."""
+        if not isinstance(row, dict):
+            return ""
+        for name in row:
+            if name not in self._columns.names:
+                what = f"a column of {self._table.name}"
+                return str(unknown(what, str(name)[:SHOWN], self._columns.names))
+        for name in ids:
+            value = row.get(name)
+            if isinstance(value, list | dict | bool) or len(str(value)) > LONGEST_ID:
+                received = f"{str(value)[:SHOWN]!r}"
+                return str(SoukError(f"{name} to be a text of 1 to {LONGEST_ID} characters", received, "Shorten it."))
+        return ""
+
+    def _reason(self, fault: Fault, row: Any) -> str:
+        kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
+        form = EXPECTED.get(fault.reason, "{column} to be right")
+        expected = form.format(table=self._table.name, column=fault.column, type=kind)
+        value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
+        return str(SoukError(expected, f"{value!r}"[:SHOWN], "See docs/data.md."))
+
+
+class ItemCheck(RowCheck):
+    """Checks items; `kinds`, `widths` and `schema` are those of `RowCheck`."""
+
+    def __init__(self, kinds: Mapping[str, Kind], widths: Mapping[str, int], schema: str = "") -> None:
+        super().__init__("items", kinds, widths, schema)
 
     def check(self, rows: Sequence[Any], known: Collection[str]) -> tuple[pa.Table, dict[int, str]]:
         """The typed rows, and why some are refused.
@@ -57,38 +107,58 @@ class ItemCheck:
         Returns:
             a table in the types of `items.parquet` with a row for each of `rows`, and by number of row the reason.
         """
-        refused = {at: why for at, row in enumerate(rows) if (why := self._misnamed(row))}
-        batch = json_batch("items", [json.dumps(row).encode() for row in rows], 1)
-        table, faults = convert(self._table, batch)
-        unread: dict[str, np.ndarray] = {}
-        for each in faults:
-            unread.setdefault(each.column, np.zeros(len(rows), bool))[each.rows] = True
-        for schema in self._schemas:
-            faults += check_schema(table, schema, unread)
-        for each in sorted(faults, key=lambda fault: list(Reason).index(fault.reason)):
+        refused = {at: why for at, row in enumerate(rows) if (why := self._misnamed(row, ["item_id"]))}
+        table, faults = self._checked(rows, refused)
+        for each in in_order(faults):
             for at in each.rows.tolist():
                 if at not in refused and not _left_out(each, rows[at], known):
                     refused[at] = self._reason(each, rows[at])
         return table, refused
 
-    def _misnamed(self, row: Any) -> str:
-        """Why the names in a row, or its id, are wrong; "" where they are not."""
-        if not isinstance(row, dict):
-            return ""
-        for name in row:
-            if name not in self._table.schema.names:
-                return str(unknown("a column of items", str(name)[:SHOWN], self._table.schema.names))
-        item = row.get("item_id")
-        if isinstance(item, list | dict | bool) or len(str(item)) > LONGEST_ID:
-            received = f"{str(item)[:SHOWN]!r}"
-            return str(SoukError(f"item_id to be a text of 1 to {LONGEST_ID} characters", received, "Shorten it."))
-        return ""
 
-    def _reason(self, fault: Fault, row: Any) -> str:
-        kind = self._table.schema.field(fault.column).type if fault.column in self._table.schema.names else ""
-        expected = EXPECTED.get(fault.reason, "{column} to be right").format(column=fault.column, type=kind)
-        value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
-        return str(SoukError(expected, f"{value!r}"[:SHOWN], "See docs/data.md."))
+class EventCheck(RowCheck):
+    """Checks events.
+
+    Args:
+        kinds: the declared columns of events.
+        schema: the text of the release's `schema/events.pbtxt`; "" where it has none.
+        ahead_ms: how far ahead of the clock an event may be.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind], schema: str = "", ahead_ms: int = 300_000) -> None:
+        super().__init__("events", kinds, {}, schema)
+        self._ahead = ahead_ms
+        self._texts = [field.name for field in self._columns if field.type == pa.string()]
+        self._numbers = [field.name for field in self._columns if pa.types.is_floating(field.type)]
+
+    def check(self, rows: Sequence[Any], now: int) -> tuple[list[dict[str, Any]], dict[int, str]]:
+        """The typed rows, and why some are refused.
+
+        Args:
+            rows: decoded JSON, an object for each event.
+            now: UTC epoch milliseconds.
+
+        Returns:
+            each row's columns that are not null, `{}` for one that is refused; and by number of row the reason.
+        """
+        refused = {at: why for at, row in enumerate(rows) if (why := self._misnamed(row, self._texts))}
+        table, faults = self._checked(rows, refused)
+        for each in in_order(faults + check_future("events", table, now + self._ahead)):
+            for at in each.rows.tolist():
+                refused.setdefault(at, self._reason(each, rows[at]))
+        typed = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
+        for at, row in enumerate(typed):
+            for name in self._numbers:
+                if abs(row.get(name, 0.0)) > LARGEST and at not in refused:
+                    refused[at] = str(
+                        SoukError(f"{name} of at most {LARGEST:g}", f"{row[name]:g}", "See docs/data.md.")
+                    )
+        return [{} if at in refused else row for at, row in enumerate(typed)], refused
+
+
+def in_order(faults: Sequence[Fault]) -> list[Fault]:
+    """Faults as `Reason` orders them: the first of a row is why it is refused."""
+    return sorted(faults, key=lambda fault: list(Reason).index(fault.reason))
 
 
 def _left_out(fault: Fault, row: Any, known: Collection[str]) -> bool:

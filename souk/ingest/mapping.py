@@ -40,11 +40,13 @@ class TableSource:
         name: "events", "items" or "users".
         source: its files; of path "" for a table without rows.
         kinds: its declared columns.
+        log: more files of it, in the columns of the contract: what a server was sent.
     """
 
     name: str
     source: Source
     kinds: Mapping[str, Kind]
+    log: tuple[Source, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,16 @@ class Reading:
         if not self.read:
             raise SoukError(f"rows in the {table.name} file {table.source.path}", "none", "Is it the right file?")
         table.require(self.names, table.source.path)
+        yield from self._logged(start)
+
+    def _logged(self, start: int) -> Iterator[Rows]:
+        """The rows of the log: they have ids, none is skipped, and its columns are those of the contract."""
+        for source in self.table.log:
+            for batch in read_batches(source):
+                self.read += len(batch.positions)
+                rows, faults = convert(replace(self.table, source=source), batch)
+                yield Rows(rows, faults, batch, start)
+                start += rows.num_rows
 
     def _without_skipped(self, batch: RawBatch) -> RawBatch:
         left_out = np.zeros(len(batch.positions), bool)

@@ -5,7 +5,17 @@ mean is decided by `souk.ingest.convert`.
 """
 
 from souk.readers.batches import read_batches
-from souk.readers.files import HERE, File, file_format, find_files, fingerprint, written_until
+from souk.readers.files import HERE, File, file_format, find_files, fingerprint, log_files, written_until
 from souk.readers.raw import RawBatch
 
-__all__ = ["HERE", "File", "RawBatch", "file_format", "find_files", "fingerprint", "read_batches", "written_until"]
+__all__ = [
+    "HERE",
+    "File",
+    "RawBatch",
+    "file_format",
+    "find_files",
+    "fingerprint",
+    "log_files",
+    "read_batches",
+    "written_until",
+]

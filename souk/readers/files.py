@@ -107,13 +107,27 @@ def fingerprint(data: Data) -> str:
     for table in ("events", "items", "users"):
         source = getattr(data, table)
         digest.update(f"{table} {source is not None}\n".encode())
-        for file in find_files(source.path) if source else ():
+        paths = [source.path] if source else []
+        paths += log_files(data.event_log) if table == "events" else []
+        for file in (file for path in paths for file in find_files(path)):
             content = hashlib.sha256()
             with file.open() as stream:
                 while block := stream.read(BLOCK_BYTES):
                     content.update(block)
             digest.update(f"{file.name} {content.hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def log_files(folder: str) -> list[str]:
+    """The closed files of the event log in `folder`, by name; none where there is no log yet."""
+    if not folder:
+        return []
+    try:
+        fs, root = fsspec.core.url_to_fs(folder)
+        names = sorted(name for name in fs.find(root) if name.endswith(".jsonl") and not _hidden(name, root))
+    except (ImportError, OSError, ValueError) as error:
+        raise SoukError(f"an event log at {folder}", first_line(error), "Check `data.event_log`.") from error
+    return [str(fs.unstrip_protocol(name)) if "://" in folder else str(name) for name in names]
 
 
 def unpacked(file: File) -> Any:

@@ -146,10 +146,9 @@ class Bundle:
         """SavedModel: raw features to an item's vector."""
         return self.folder / "item_tower"
 
-    @property
-    def item_schema(self) -> str:
-        """The schema that `ingest` held items to, as text; "" in a bundle without one."""
-        path = self.folder / "schema" / "items.pbtxt"
+    def schema(self, table: str) -> str:
+        """The schema that `ingest` held "items" or "events" to, as text; "" in a bundle without one."""
+        path = self.folder / "schema" / f"{table}.pbtxt"
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     @property

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from souk.errors import SoukError
 from souk.features.tables import item_rows
-from souk.ingest.live import SHOWN, ItemCheck
+from souk.ingest.live import LARGEST, SHOWN, ItemCheck
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs
 from souk.serving.item_log import ItemLog
@@ -24,7 +24,6 @@ from souk.spec import Entity
 
 logger = logging.getLogger(__name__)
 REPLAYED = 10_000  # rows at a time
-LARGEST = 1e18  # of a number of an item: the models square some, and float32 ends at 3e38
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
 CREATED = "Send the item when it is to be shown."
 VECTOR = "Look for extreme values in the row."
@@ -108,7 +107,7 @@ class LiveItems:
         self._tower, self._loaded = ItemTower(bundle.item_tower), False
         self._dim = bundle.vectors.shape[1]
         columns = bundle.spec.columns
-        self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.item_schema)
+        self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.schema("items"))
         self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
         self._one_at_a_time = threading.Lock()

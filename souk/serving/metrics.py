@@ -11,8 +11,10 @@ from prometheus_client.registry import Collector
 
 from souk.serving.budget import Guards
 from souk.serving.dependency import STATES
+from souk.serving.event_states import Place
 from souk.serving.impressions import ImpressionLog
 from souk.serving.line import Line
+from souk.serving.live_events import LiveEvents
 from souk.serving.live_items import LiveItems
 from souk.serving.slate import Slate
 
@@ -38,6 +40,13 @@ class ServingMetrics:
         self._items = Counter(
             "souk_items", "Rows of items sent to the server, by outcome", ["outcome"], registry=registry
         )
+
+        self._events = Counter("souk_events", "Events sent to the server, by outcome", ["outcome"], registry=registry)
+
+    def events(self, accepted: int, duplicates: int, refused: int) -> None:
+        """Counts the events of one call."""
+        for outcome, count in (("accepted", accepted), ("duplicate", duplicates), ("refused", refused)):
+            self._events.labels(outcome).inc(count)
 
     def items(self, accepted: int, refused: int) -> None:
         """Counts the rows of one call."""
@@ -85,6 +94,25 @@ class PathMetrics(Collector):
             for state in STATES:
                 family.add_metric([guard.name, state], float(guard.state == state))
         yield family
+
+
+class EventMetrics(Collector):
+    """Where events came in their users' histories, and what the log gave at the start."""
+
+    def __init__(self, live: LiveEvents) -> None:
+        self._live = live
+
+    def collect(self) -> Iterator[Metric]:
+        """Read when they are asked for."""
+        places = CounterMetricFamily("souk_event_places", "Events taken into user states", labels=["place"])
+        for place in Place:
+            places.add_metric([place], self._live.places.get(place, 0))
+        yield places
+        yield GaugeMetricFamily("souk_event_files_behind", "Log files not wholly in states", value=self._live.behind)
+        start = GaugeMetricFamily("souk_event_log", "What the log of events gave at the start", labels=["state"])
+        for state, count in asdict(self._live.loaded).items():
+            start.add_metric([state], count)
+        yield start
 
 
 class ImpressionMetrics(Collector):

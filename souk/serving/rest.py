@@ -28,6 +28,7 @@ CALLS = {
     "/infer": "v2",
     ":explain": "explain",
     "items:upsert": "items",
+    "/v1/events": "events",
 }  # the end of a path, and what metrics call it
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from souk.index.interface import Index, IndexUnavailable
 from souk.index.milvus import MilvusIndex, open_or_build
 from souk.release.bundle import Bundle
 from souk.release.golden import GoldenRequest
+from souk.serving.event_backlog import StateWriter
+from souk.serving.event_log import EventLog
 from souk.serving.item_log import ItemLog
+from souk.serving.live_events import LiveEvents
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
+from souk.store.definitions import publication
 from souk.store.feast_store import Access, FeastStore
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
+EVENTS_TIMEOUT_MS = 1000  # no request waits for it, and a state that is not written waits for its next event
 
 
 def open_index(workspace: Workspace, bundle: Bundle, uri: str, report: Callable[[str], None]) -> Index:
@@ -52,6 +59,24 @@ def with_upserts(workspace: Workspace, bundle: Bundle, recommender: Recommender,
         passed = f"{seen.torn} unfinished, {seen.damaged} damaged and {seen.refused} refused ones passed over"
         logger.warning("%s: %d rows taken again; %s", workspace.item_log, seen.taken, passed)
     return live
+
+
+def open_events(
+    workspace: Workspace, bundle: Bundle, access: Access, writer: str, clock: Callable[[], int]
+) -> LiveEvents:
+    """What takes events into the log of a workspace and the states of a bundle's specification; it is to be closed.
+
+    Args:
+        workspace: where the log is.
+        bundle: the release.
+        access: where the states are.
+        writer: names this process in the log.
+        clock: UTC epoch milliseconds.
+    """
+    patient = FeastStore(workspace.feast, bundle.spec, replace(access, timeout_ms=EVENTS_TIMEOUT_MS, stale_ms=0))
+    states = StateWriter(patient, bundle.spec, clock)
+    log = EventLog(workspace.events, writer, clock)
+    return LiveEvents(log, states, partial(publication, workspace.feast, bundle.spec)).open()
 
 
 def golden_answers(recommender: Recommender) -> Callable[[Sequence[GoldenRequest]], list[dict[str, Any]]]:

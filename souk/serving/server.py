@@ -10,18 +10,21 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
+from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
 from souk.release.golden import replay_golden
 from souk.release.manifest import verify
+from souk.serving.events_route import EventsRoute
 from souk.serving.impressions import ImpressionLog
 from souk.serving.items_route import ItemsRoute
-from souk.serving.metrics import ImpressionMetrics, ItemLogMetrics, PathMetrics, ServingMetrics
+from souk.serving.metrics import EventMetrics, ImpressionMetrics, ItemLogMetrics, PathMetrics, ServingMetrics
 from souk.serving.model import NAME, SoukModel
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
-from souk.serving.served import golden_answers, open_index, open_store, with_upserts
+from souk.serving.served import golden_answers, open_events, open_index, open_store, with_upserts
 from souk.serving.transport import RecommenderServer, bind
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
@@ -79,7 +82,14 @@ def serve(
     model = SoukModel(live, parser, log, metrics, now, lambda: uuid.uuid4().hex)
     REGISTRY.register(PathMetrics(model.line, recommender.guards))
     model.load()
-    route = ItemsRoute(live, metrics)
+    events = open_events(place, bundle, access or Access(), f"{now()}-{os.getpid()}", now)
+    REGISTRY.register(EventMetrics(events))
+    check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
+    routes = ItemsRoute(live, metrics), EventsRoute(events, check, metrics, bundle.name, now)
+
+    def register(app: FastAPI) -> None:
+        for route in routes:
+            route.register(app)
 
     def ready(port: int) -> None:
         url = f"http://{host}:{listening.getsockname()[1]}"
@@ -88,8 +98,9 @@ def serve(
 
     log.open()
     try:
-        RecommenderServer(listening, host, grpc_port, metrics, GRACE_SECONDS, ready, route.register).start([model])
+        RecommenderServer(listening, host, grpc_port, metrics, GRACE_SECONDS, ready, register).start([model])
     finally:
+        events.close()
         log.close()
         logger.info("impressions: %s", log.counts)
 

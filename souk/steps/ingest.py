@@ -27,7 +27,7 @@ from souk.ingest.statistics import Windows
 from souk.ingest.tables import complete, write_events, write_tables
 from souk.ingest.validate import Rules, Validated, anomalies, validate
 from souk.progress import report
-from souk.readers import fingerprint, written_until
+from souk.readers import fingerprint, log_files, written_until
 from souk.workspace import Workspace
 
 TABLES = ("events", "items", "users")
@@ -64,9 +64,11 @@ def ingest(
         checked: dict[str, Validated] = {}
         for name in TABLES:
             source = getattr(sections.data, name)
-            table = TableSource(name, source or Source(path=""), kinds[name])
+            log = log_files(sections.data.event_log) if name == "events" else []
+            logged = tuple(Source(path=path, format="jsonl") for path in log)
+            table = TableSource(name, source or Source(path=""), kinds[name], logged)
             if source:
-                report(f"{name}: reading {source.path}")
+                report(f"{name}: reading {source.path}" + (f" and {len(log)} files of the event log" if log else ""))
             widths = sections.columns.widths_of(name)
             rules = Rules(sections.name, given.get(name, ""), folder, sections.ingest.outliers, latest, widths)
             (spill / name).mkdir()

@@ -104,6 +104,15 @@ def settings(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | 
     }
 
 
+def publication(folder: Path, spec: FeatureSpec) -> str:
+    """Names the states that stand under the view of `spec`: another name after each publication into `folder`."""
+    try:
+        status = (folder / REGISTRY).stat()
+    except OSError:
+        return f"{view_name(spec)} nowhere"
+    return f"{view_name(spec)} {published_uri(folder) or ONLINE} {status.st_ino}-{status.st_mtime_ns}"
+
+
 def published_uri(folder: Path) -> str:
     """Where the last publication into `folder` put the states: the address of a Redis, or "" for sqlite."""
     try:

@@ -9,24 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
 
 from souk.spec import FeatureSpec
 from souk.state import UserState
-from souk.state_rows import from_row, state_columns, to_row
-from souk.store.definitions import EVENT_TIME, ONLINE, REGISTRY, WRITTEN_TIME, published_uri, repo_config, view_name
+from souk.state_rows import from_row, state_columns
+from souk.store.definitions import ONLINE, REGISTRY, published_uri, repo_config, view_name
 from souk.store.interface import StoreError
+from souk.store.values import Row, feast_row
 
-DTYPES: dict[str, Any] = {
-    "string": "object",
-    "int64": "int64",
-    "double": "float64",
-    "list<string>": pd.ArrowDtype(pa.list_(pa.string())),
-    "list<int64>": pd.ArrowDtype(pa.list_(pa.int64())),
-    "list<double>": pd.ArrowDtype(pa.list_(pa.float64())),
-}
 PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
 
 
@@ -71,6 +62,7 @@ class FeastStore:
         self._features = [f"{self._view}:{name}" for name in self._columns]
         self._lock = threading.Lock()
         self._store: FeatureStore | None = None
+        self._table: FeatureView | None = None
         self._uri = ""
 
     def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
@@ -89,8 +81,8 @@ class FeastStore:
         """See `OnlineStore.write`."""
         kept = list(states)
         if kept:
-            frame = self._frame(kept, now)
-            self._asked(lambda store: store.write_to_online_store(self._view, df=frame))
+            rows = [feast_row(state, self._spec, now) for state in kept]
+            self._asked(lambda store: self._put(store, rows))
 
     def _asked(self, call: Callable[[FeatureStore], Any]) -> Any:
         try:
@@ -102,15 +94,9 @@ class FeastStore:
         except Exception as error:  # whatever Feast or its database raises, the store did not answer
             raise self._failed(error) from error
 
-    def _frame(self, states: Sequence[UserState], now: int) -> pd.DataFrame:
-        """Rows for Feast. Arrow types, because Feast reads a list of objects in which all are NaN as zeros."""
-        rows = [to_row(state, self._spec) for state in states]
-        columns = state_columns(self._spec).items()
-        frame = pd.DataFrame(
-            {name: pd.Series([row[name] for row in rows], dtype=DTYPES[kind]) for name, kind in columns}
-        )
-        frame[EVENT_TIME] = frame[WRITTEN_TIME] = pd.to_datetime(now, unit="ms", utc=True)
-        return frame
+    def _put(self, store: FeatureStore, rows: list[Row]) -> None:
+        self._table = self._table or store.get_feature_view(self._view)  # 1 ms to make; a view never changes
+        store.provider.online_write_batch(store.config, self._table, rows, None)
 
     def _opened(self) -> FeatureStore:
         if self._store is None:

@@ -1,0 +1,79 @@
+"""What one more event makes of a user's state, in whatever order events come and however often."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+from souk.schema import DAY_MS
+from souk.spec import FeatureSpec
+from souk.state import KEPT_DAYS, Event, UserState, advance, engaging, kept_events
+
+
+class Place(StrEnum):
+    """Where an event came in its user's history."""
+
+    NEXT = "next"  # after all that was known
+    LATE = "late"  # before some of it, and put in its place
+    TOO_LATE = "too_late"  # before all that a state keeps: only the log has it
+    KNOWN = "known"  # it was there
+    NONE = "none"  # an impression, which is no part of a history
+
+
+def event_of(row: Mapping[str, Any], spec: FeatureSpec) -> Event:
+    """The event in a row of the events table; columns may be missing."""
+    context = {name: row[name] for name in sorted(spec.columns.events) if row.get(name) is not None}
+    value, dwell = row.get("value", math.nan), row.get("dwell_seconds", math.nan)
+    return Event(row["item_id"], row["event_type"], row["timestamp"], value, row["event_id"], dwell, context)
+
+
+def with_late(state: UserState, event: Event, spec: FeatureSpec) -> tuple[UserState, Place]:
+    """The state with one more event, and where it came.
+
+    It is the state of all events together (`souk.state.state_of`), whatever their order, but for those that come when
+    the state has forgotten their time already. So an event that is taken twice changes nothing the second time: while
+    the state keeps its time it keeps its id, and later it is too late.
+    """
+    if event.event_type not in spec.history_events:
+        return state, Place.NONE
+    if any(known.event_id == event.event_id for known in state.events):
+        return state, Place.KNOWN
+    if not state.events or event.order > state.events[-1].order:
+        return advance(state, event, spec), Place.NEXT
+    if state.count > len(state.events) and event.order < state.events[0].order:
+        return state, Place.TOO_LATE
+    events = tuple(sorted((*state.events, event), key=lambda e: e.order))[-kept_events(spec) :]
+    return replace(
+        state,
+        count=state.count + 1,
+        events=events,
+        daily=_counted(state.daily, event.timestamp // DAY_MS),
+        engaged=_engaged(state.engaged, event, spec),
+    ), Place.LATE
+
+
+def with_all(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> tuple[UserState, list[Place]]:
+    """The state with more events of its user; they are taken oldest first."""
+    places = []
+    for event in sorted(events, key=lambda e: e.order):
+        state, place = with_late(state, event, spec)
+        places.append(place)
+    return state, places
+
+
+def _counted(daily: Mapping[int, int], day: int) -> dict[int, int]:
+    """`UserState.daily` with one more event of a day that is not after the last."""
+    if day <= max(daily, default=day) - KEPT_DAYS:
+        return dict(daily)
+    return dict(sorted({**daily, day: daily.get(day, 0) + 1}.items()))
+
+
+def _engaged(engaged: Mapping[str, int], event: Event, spec: FeatureSpec) -> Mapping[str, int]:
+    """`UserState.engaged` with one more event that is not the last: of an item the first or the last, by the rule."""
+    if spec.repeat.rule == "always" or not engaging(event, spec):
+        return engaged
+    chosen = min if spec.repeat.rule == "never" else max
+    return {**engaged, event.item_id: chosen(engaged.get(event.item_id, event.timestamp), event.timestamp)}

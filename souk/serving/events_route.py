@@ -1,0 +1,108 @@
+"""`POST /v1/events`: what users do, for the running server and for the next training."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import ORJSONResponse
+from kserve.errors import InvalidInput
+
+from souk.errors import SoukError, of_disk, unknown
+from souk.ingest.live import EventCheck
+from souk.serving.live_events import Busy, LiveEvents
+from souk.serving.metrics import ServingMetrics
+from souk.serving.request import shown
+
+logger = logging.getLogger(__name__)
+PATH = "/v1/events"
+MAX_ROWS = 1000
+EXAMPLE = (
+    'For example {"event_id": "e1", "user_id": "42", "item_id": "50", "event_type": "click", '
+    '"timestamp": 1700000000000}, or {"events": [...]} with several.'
+)
+
+
+class EventsRoute:
+    """The route.
+
+    Args:
+        live: takes the events.
+        check: of the release's columns and schema.
+        metrics: counts them.
+        release: the name in the answers.
+        clock: UTC epoch milliseconds.
+    """
+
+    def __init__(
+        self,
+        live: LiveEvents,
+        check: EventCheck,
+        metrics: ServingMetrics,
+        release: str,
+        clock: Callable[[], int],
+    ) -> None:
+        self._live, self._check, self._metrics, self._release, self._clock = live, check, metrics, release, clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="events-check")
+
+    def register(self, app: FastAPI) -> None:
+        """Adds the route."""
+        router = APIRouter()
+        router.add_api_route(PATH, self.take, methods=["POST"], response_class=ORJSONResponse)
+        app.include_router(router)
+
+    async def take(self, request: Request) -> ORJSONResponse:
+        """200 with what was accepted and what was refused, 400 for a body that is no batch, 503 from a disk that does
+        not take it, 429 where too many wait."""
+        try:
+            rows = rows_of(await request.body())
+            now = self._clock()
+            check = asyncio.get_running_loop().run_in_executor(self._thread, self._check.check, rows, now)
+            typed, refused = await check
+            good = [{"arrived_at": now, **row} for row in typed if row]
+            taken = await asyncio.wrap_future(self._live.submit(good))
+        except SoukError as error:
+            raise InvalidInput(str(error)) from error
+        except Busy:
+            text = str(SoukError("fewer events at once", "more than can wait here", "Send them again in a second."))
+            return ORJSONResponse({"error": text}, 429, {"retry-after": "1"})
+        except OSError as error:
+            logger.error("events not taken: %s: %s", type(error).__name__, error)
+            return ORJSONResponse({"error": str(of_disk(error))}, 503)
+        self._metrics.events(taken.accepted, taken.duplicates, len(refused))
+        why = [{"row": at, "event_id": _id(rows[at]), "reason": refused[at]} for at in sorted(refused)]
+        return ORJSONResponse({**asdict(taken), "refused": why, "release": self._release})
+
+
+def rows_of(body: bytes) -> list[Any]:
+    """The rows of a body: a single event, or `events` with 1 to MAX_ROWS of them.
+
+    Raises:
+        SoukError: it is neither.
+    """
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise SoukError("a JSON body", f"{len(body)} bytes that are none ({error})", EXAMPLE) from error
+    if not isinstance(payload, dict) or not payload:
+        raise SoukError("the body to be an event, or an object with events, a list", shown(payload), EXAMPLE)
+    if "events" not in payload:
+        return [payload]
+    if not isinstance(payload["events"], list):
+        raise SoukError("events to be a list", shown(payload["events"]), EXAMPLE)
+    for name in payload:
+        if name != "events":
+            raise unknown("body: a field beside events", str(name)[:80], ["events"])
+    if not 1 <= len(payload["events"]) <= MAX_ROWS:
+        raise SoukError(f"1 to {MAX_ROWS} events in one call", f"{len(payload['events'])}", "Send several calls.")
+    return list(payload["events"])
+
+
+def _id(row: Any) -> str:
+    return str(row.get("event_id", ""))[:512] if isinstance(row, dict) else ""

@@ -1,0 +1,237 @@
+"""Events that come while a release serves: on the disk, then in their users' states, then answered for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from souk.serving.event_backlog import Backlog, StateWriter
+from souk.serving.event_ids import EventIds
+from souk.serving.event_log import EventLog, read
+from souk.store.interface import StoreError
+
+logger = logging.getLogger(__name__)
+TOGETHER = 2000  # events of one write to the disk
+MOST_WAITING = 20_000  # events
+START_SECONDS = (
+    30.0  # that a start waits for events of the log to get into the states; the others follow while it serves
+)
+REST_SECONDS = 1.0  # between two calls of a store that does not answer, and two looks at the clock
+
+
+class Busy(Exception):
+    """More events wait than the server takes."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of the events of one call.
+
+    Args:
+        accepted: events that are on the disk.
+        duplicates: events whose id came before; they change nothing.
+        pending: accepted events that are not yet in a state, because the store did not answer.
+    """
+
+    accepted: int
+    duplicates: int
+    pending: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the log gave at the start: events, files with a torn last line, and damaged lines."""
+
+    events: int = 0
+    torn: int = 0
+    damaged: int = 0
+
+
+@dataclass(frozen=True)
+class _Call:
+    rows: list[dict[str, Any]]
+    answer: Future[Taken]
+
+
+class LiveEvents:
+    """One thread takes all events: what waits together shares a write to the disk and a call of the store, and the
+    events of one user come one after the other.
+
+    Args:
+        log: where events are kept.
+        writer: takes them into states.
+        publication: names the states that were published last (souk.serving.event_backlog).
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        writer: StateWriter,
+        publication: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log, self._writer, self._clock = log, writer, clock
+        self._backlog = Backlog(log, writer, publication)
+        self.loaded = Loaded()
+        self._ids = EventIds()
+        self._calls: deque[_Call] = deque()
+        self._waiting = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._rests_until = 0.0
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+
+    @property
+    def behind(self) -> int:
+        """Files of the log of which something is not in the states."""
+        return len(self._backlog)
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Events taken into states, by `souk.serving.event_states.Place`; those taken again included."""
+        return dict(self._writer.places)
+
+    def open(self) -> LiveEvents:
+        """Reads the log, takes what the states lack, and starts."""
+        torn, damaged = self._log.recover().torn, 0
+
+        def ids() -> Iterator[str]:
+            nonlocal damaged
+            for row in (row for path in self._log.files() for row in read(path)):
+                if row is None:
+                    damaged += 1
+                else:
+                    yield row["event_id"]
+
+        self._ids = EventIds(ids())
+        self.loaded = Loaded(len(self._ids), torn, damaged)
+        if torn or damaged:
+            logger.warning("%s: %d torn and %d damaged lines passed over", self._log.folder, torn, damaged)
+        self._backlog.load()
+        until = self._clock() + START_SECONDS
+        while len(self._backlog) and self._clock() < until and self._catch_up():
+            pass
+        self._thread.start()
+        return self
+
+    def submit(self, rows: Sequence[dict[str, Any]]) -> Future[Taken]:
+        """Takes checked events (`souk.ingest.live.EventCheck`).
+
+        Returns:
+            what became of them; an `OSError` where the disk did not take them, and then none of them is taken.
+
+        Raises:
+            Busy: too many wait.
+        """
+        call = _Call(list(rows), Future())
+        with self._changed:
+            if self._closed or self._waiting + len(rows) > MOST_WAITING:
+                raise Busy
+            self._calls.append(call)
+            self._waiting += len(rows)
+            self._changed.notify()
+        return call.answer
+
+    def close(self) -> None:
+        """Answers the calls that wait, and closes the file."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+        with contextlib.suppress(OSError):  # the next start does it
+            self._backlog.settle(self._log.close())
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._calls or self._closed, self._pause())
+                together = self._together()
+                if not together and self._closed:
+                    return
+            try:
+                if together:
+                    self._take(together)
+                self._look_after()
+            except Exception:  # of the code: the calls to come are taken
+                logger.exception("events")
+
+    def _pause(self) -> float:
+        return 0.0 if len(self._backlog) and self._clock() >= self._rests_until else REST_SECONDS
+
+    def _together(self) -> list[_Call]:
+        calls, count = list[_Call](), 0
+        while self._calls and count < TOGETHER:
+            call = self._calls.popleft()
+            self._waiting -= len(call.rows)
+            if call.answer.set_running_or_notify_cancel():  # who asked may have hung up
+                calls.append(call)
+                count += len(call.rows)
+        return calls
+
+    def _take(self, calls: Sequence[_Call]) -> None:
+        fresh, counts = self._fresh(calls)
+        try:
+            if fresh:
+                self._log.append(fresh)
+            self._ids.update(row["event_id"] for row in fresh)
+            done = self._applied(fresh)
+        except Exception as error:
+            for call in calls:
+                call.answer.set_exception(error)
+            return
+        for call, accepted in zip(calls, counts, strict=True):
+            call.answer.set_result(Taken(accepted, len(call.rows) - accepted, 0 if done else accepted))
+
+    def _fresh(self, calls: Sequence[_Call]) -> tuple[list[dict[str, Any]], list[int]]:
+        """The events whose ids come for the first time, and how many they are of each call."""
+        fresh: dict[str, dict[str, Any]] = {}
+        counts = []
+        for call in calls:
+            before = len(fresh)
+            for row in call.rows:
+                if row["event_id"] not in fresh and row["event_id"] not in self._ids:
+                    fresh[row["event_id"]] = row
+            counts.append(len(fresh) - before)
+        return list(fresh.values()), counts
+
+    def _applied(self, rows: Sequence[dict[str, Any]]) -> bool:
+        """Whether events are in the states now."""
+        if not rows:
+            return True
+        try:
+            if self._clock() >= self._rests_until:
+                self._writer.take(self._writer.grouped(rows))
+                return True
+        except StoreError as error:
+            self._rest(error)
+        self._backlog.owe(self._log.current)
+        return False
+
+    def _look_after(self) -> None:
+        """What is to be done beside calls; a little at a time."""
+        self._backlog.watch()
+        if len(self._backlog) and self._clock() >= self._rests_until:
+            self._catch_up()
+        with contextlib.suppress(OSError):  # the disk is asked again the next time
+            self._backlog.settle(self._log.rotate())
+
+    def _catch_up(self) -> bool:
+        try:
+            self._backlog.step()
+        except StoreError as error:
+            self._rest(error)
+            return False
+        return True
+
+    def _rest(self, error: StoreError) -> None:
+        logger.warning("events wait for the store: %s", error)
+        self._rests_until = self._clock() + REST_SECONDS

@@ -1,0 +1,43 @@
+"""User states as Feast's own values.
+
+`FeatureStore.write_to_online_store` makes them of a pandas frame: 6 ms more for one state, and a column of lists in
+which all are NaN becomes zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, StringList, Value
+
+from souk.spec import FeatureSpec
+from souk.state import UserState
+from souk.state_rows import state_columns, to_row
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+VALUES: Mapping[str, Callable[[Any], Any]] = {
+    "string": lambda value: Value(string_val=value),
+    "int64": lambda value: Value(int64_val=value),
+    "double": lambda value: Value(double_val=value),
+    "list<string>": lambda value: Value(string_list_val=StringList(val=value)),
+    "list<int64>": lambda value: Value(int64_list_val=Int64List(val=value)),
+    "list<double>": lambda value: Value(double_list_val=DoubleList(val=value)),
+}
+Row = tuple[Any, dict[str, Any], datetime, datetime]
+
+
+def feast_row(state: UserState, spec: FeatureSpec, now: int) -> Row:
+    """What a provider of Feast writes online: key, values by feature, and both times.
+
+    Args:
+        state: of one user.
+        spec: says which columns there are.
+        now: UTC epoch milliseconds.
+    """
+    row, written = to_row(state, spec), EPOCH + timedelta(milliseconds=now)
+    key = EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=state.user_id)])
+    values = {name: VALUES[kind](row[name]) for name, kind in state_columns(spec).items() if name != "user_id"}
+    return key, values, written, written

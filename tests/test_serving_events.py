@@ -1,0 +1,391 @@
+"""Events that come while a release serves: on the disk, once, in the states, whatever disk, store and restarts do."""
+
+import contextlib
+import math
+import resource
+import threading
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from souk.errors import SoukError
+from souk.ingest.live import EventCheck
+from souk.serving import live_events
+from souk.serving.event_backlog import StateWriter
+from souk.serving.event_ids import EventIds
+from souk.serving.event_log import HOUR_MS, EventLog, event, line, read
+from souk.serving.event_states import event_of
+from souk.serving.events_route import MAX_ROWS, rows_of
+from souk.serving.live_events import Busy, LiveEvents, Taken
+from souk.state import state_of
+from souk.store.interface import StoreError
+from souk.store.memory import MemoryStore
+from tests.serving_fixtures import NOW, SPEC
+
+
+def row(number, user="ann", **more):
+    return {
+        "event_id": f"e{number}",
+        "user_id": user,
+        "item_id": f"i{number % 7}",
+        "event_type": "click",
+        "timestamp": NOW + number,
+        **more,
+    }
+
+
+class Store(MemoryStore):
+    """Is away while `away` is set, and waits while `held` is."""
+
+    def __init__(self):
+        super().__init__(SPEC)
+        self.away, self.held = False, threading.Lock()
+
+    def read(self, user_ids):
+        with self.held:
+            if self.away:
+                raise StoreError("a store", "none")
+            return super().read(user_ids)
+
+
+class Log(EventLog):
+    """Counts its writes to the disk."""
+
+    writes = 0
+
+    def append(self, rows):
+        self.writes += 1
+        super().append(rows)
+
+
+class Shop:
+    """A server's part that takes events, over one folder; started again with `start`."""
+
+    def __init__(self, folder):
+        self.folder, self.store, self.now, self.publication, self.starts = folder, Store(), NOW, "first", 0
+        self.live = None
+
+    def start(self):
+        self.starts += 1
+        self.log = Log(self.folder, f"w{self.starts}", lambda: self.now, most_bytes=5000)
+        writer = StateWriter(self.store, SPEC, lambda: self.now)
+        self.live = LiveEvents(self.log, writer, lambda: self.publication).open()
+        return self.live
+
+    def send(self, *rows):
+        return self.live.submit(list(rows)).result()
+
+    def state(self, user="ann"):
+        return self.store.read([user])[0]
+
+    def is_of(self, *rows, user="ann"):
+        """Whether a state is that of these events, whatever the order of its days and items."""
+        wanted, found = state_of(user, [event_of(r, SPEC) for r in rows], SPEC, {}), self.state(user)
+        same = [(s.count, repr(s.events), dict(s.daily), dict(s.engaged)) for s in (wanted, found)]
+        return same[0] == same[1]
+
+    def until(self, condition):
+        """Waits for the thread; a failure is the test's time limit."""
+        while not condition():
+            threading.Event().wait(0.01)
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_events, "REST_SECONDS", 0.05)
+    made = Shop(tmp_path / "shop" / "events")
+    made.start()
+    yield made
+    made.live.close()
+
+
+def test_an_event_is_on_the_disk_and_in_the_state_when_it_is_answered_for(shop):
+    rows = [row(1), row(2, value=3.5, device="tv"), row(3, user="bob")]
+    assert shop.send(*rows) == Taken(3, 0, 0)
+    assert shop.is_of(*rows[:2]) and shop.is_of(rows[2], user="bob")
+    assert list(read(shop.log.current)) == rows
+    assert shop.live.places == {"next": 3}
+
+
+def test_an_id_counts_once_in_a_call_between_calls_and_after_a_restart(shop):
+    assert shop.send(row(1), row(2), row(1, value=1.0)) == Taken(2, 1, 0)
+    assert shop.send(row(2), row(3)) == Taken(1, 1, 0)
+    shop.live.close()
+    assert shop.start().loaded.events == 3
+    assert shop.send(row(1), row(2), row(3), row(4)) == Taken(1, 3, 0)
+    assert shop.is_of(row(1), row(2), row(3), row(4))
+
+
+def test_what_waits_together_shares_one_write(shop):
+    shop.store.held.acquire()
+    first = shop.live.submit([row(0)])
+    shop.until(lambda: shop.log.writes == 1)
+    others = [shop.live.submit([row(n)]) for n in range(1, 6)]
+    shop.store.held.release()
+    assert [call.result() for call in (first, *others)] == [Taken(1, 0, 0)] * 6
+    assert shop.log.writes == 2 and shop.is_of(*map(row, range(6)))
+
+
+def test_calls_for_one_user_at_the_same_time_lose_nothing(shop):
+    threads = [threading.Thread(target=lambda n=n: shop.send(row(n), row(100 + n))) for n in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert shop.is_of(*map(row, range(5)), *(row(100 + n) for n in range(5)))
+
+
+def test_whoever_hung_up_stops_nobody(shop):
+    shop.store.held.acquire()
+    first = shop.live.submit([row(0)])
+    shop.until(lambda: shop.log.writes == 1)
+    gone, other = shop.live.submit([row(1)]), shop.live.submit([row(2)])
+    assert gone.cancel()
+    shop.store.held.release()
+    assert first.result() == other.result() == Taken(1, 0, 0)
+    assert shop.send(row(1)) == Taken(1, 0, 0), "it was not taken, so it is no duplicate"
+
+
+def test_more_than_can_wait_is_refused_and_less_is_taken_later(shop, monkeypatch):
+    monkeypatch.setattr(live_events, "MOST_WAITING", 3)
+    shop.store.held.acquire()
+    first = shop.live.submit([row(0)])
+    shop.until(lambda: shop.log.writes == 1)
+    waits = shop.live.submit([row(1), row(2)])
+    with pytest.raises(Busy):
+        shop.live.submit([row(3), row(4)])
+    shop.store.held.release()
+    assert (first.result(), waits.result()) == (Taken(1, 0, 0), Taken(2, 0, 0))
+    assert shop.send(row(3)) == Taken(1, 0, 0)
+
+
+def test_a_store_that_is_away_gets_everything_when_it_is_back(shop):
+    shop.store.away = True
+    assert shop.send(row(1)) == Taken(1, 0, 1)
+    assert shop.send(row(1), row(2)) == Taken(1, 1, 1)
+    assert shop.live.behind == 1
+    shop.store.away = False
+    shop.until(lambda: not shop.live.behind)
+    assert shop.is_of(row(1), row(2))
+
+
+def test_what_was_answered_for_and_not_applied_is_applied_by_the_next_start(shop):
+    shop.store.away = True
+    shop.send(row(1), row(2))
+    shop.live.close()
+    shop.store.away = False
+    shop.start()
+    assert shop.is_of(row(1), row(2)) and not shop.live.behind
+    places = dict(shop.live.places)
+    shop.live.close()
+    assert places == {"next": 2} and shop.start().places == {}, "and not again by the one after it"
+
+
+def test_a_start_without_the_store_serves_and_catches_up(shop):
+    shop.store.away = True
+    shop.send(row(1))
+    shop.live.close()
+    shop.start()
+    assert shop.live.behind == 1
+    shop.store.away = False
+    shop.until(lambda: not shop.live.behind)
+    assert shop.is_of(row(1))
+
+
+def test_states_that_are_published_anew_get_what_came_since(shop):
+    shop.send(row(1), row(2))
+    shop.now += HOUR_MS
+    shop.send(row(3))
+    shop.store.write([state_of("ann", [event_of(row(1), SPEC)], SPEC, {})], NOW)
+    shop.publication = "second"
+    shop.until(lambda: shop.state().count == 3)
+    assert shop.is_of(row(1), row(2), row(3))
+    shop.until(lambda: not shop.live.behind)
+    shop.store.write([state_of("ann", [], SPEC, {})], NOW)
+    shop.live.close()
+    shop.publication = "third"
+    shop.start()
+    assert shop.is_of(row(1), row(2), row(3)), "also where the server was away meanwhile"
+
+
+def test_late_and_early_events_find_their_place(shop):
+    rows = [row(n) for n in (50, 10, 400_000, 30)]
+    for each in rows:
+        shop.send(each)
+    assert sorted(shop.state().daily.values()) == [4]
+    assert [e.event_id for e in shop.state().events] == ["e10", "e30", "e50", "e400000"]
+    assert shop.live.places == {"next": 2, "late": 2}
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Writes beyond `size` bytes fail, as on a full disk: part of what was given is taken first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores SIGXFSZ
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_refuses_is_an_error_and_leaves_nothing(shop):
+    shop.send(row(1))
+    with largest_file(600), pytest.raises(OSError, match="File too large"):
+        shop.send(*(row(n) for n in range(2, 9)))
+    assert [r["event_id"] for r in read(shop.log.current)] == ["e1"] and shop.is_of(row(1))
+    assert shop.send(row(2)) == Taken(1, 0, 0), "it is no duplicate"
+    assert shop.is_of(row(1), row(2))
+
+
+def closed(folder):
+    return sorted(folder.glob("*/[!.]*.jsonl"))
+
+
+def test_a_file_ends_with_its_hour_or_at_its_size(shop):
+    shop.send(row(1))
+    assert closed(shop.folder) == []
+    shop.now += HOUR_MS
+    shop.until(lambda: len(closed(shop.folder)) == 1)
+    shop.send(*(row(n, session_id="x" * 100) for n in range(2, 40)))
+    shop.until(lambda: len(closed(shop.folder)) == 2)
+    assert [r["event_id"] for path in shop.log.files() for r in read(path)] == [f"e{n}" for n in range(1, 40)]
+    assert [path.parent.name for path in closed(shop.folder)] == ["2023-11-14", "2023-11-14"]
+    assert shop.log.current is None, "an empty one is not kept"
+
+
+def test_a_torn_line_is_cut_and_a_damaged_one_passed_over_and_both_are_counted(shop):
+    shop.send(row(1), row(2), row(3))
+    shop.live.close()
+    (path,) = closed(shop.folder)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"i2"', b'"i3"')
+    path.unlink()
+    left = path.with_name(".00-gone-000000.open")
+    left.write_bytes(b"".join(lines) + b'{"event_id":"e4","us')
+    loaded = shop.start().loaded
+    assert (loaded.events, loaded.torn, loaded.damaged) == (2, 1, 1)
+    assert closed(shop.folder)[0].read_bytes() == b"".join(lines)
+    assert shop.send(row(1), row(2)) == Taken(1, 1, 0), "what was damaged may come again"
+
+
+def test_the_file_of_a_process_that_lives_is_left_to_it(shop):
+    shop.send(row(1))
+    other = EventLog(shop.folder, "other", lambda: NOW)
+    assert other.recover().closed == 0
+    assert [r["event_id"] for path in other.files() for r in read(path)] == ["e1"]
+    other.append([row(2)])
+    assert len(shop.log.files()) == 2 and other.current != shop.log.current
+    other.close()
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False)))
+def test_a_line_comes_back_or_is_known_to_be_damaged(values):
+    values = {name.encode("utf-8", "ignore").decode(): v for name, v in values.items()} | {"event_id": "e"}
+    values = {n: v.encode("utf-8", "ignore").decode() if isinstance(v, str) else v for n, v in values.items()}
+    text = line({n: v for n, v in values.items() if not (isinstance(v, float) and math.isinf(v))})
+    assert text.count(b"\n") == 1 and orjson.loads(text)["_crc32"]
+    assert event(text) == {n: v for n, v in orjson.loads(text).items() if n != "_crc32"}
+    assert event(text.replace(b'"event_id":"e"', b'"event_id":"f"')) is None
+
+
+@given(st.lists(st.text(), unique=True), st.lists(st.text()))
+def test_ids_are_known_from_when_they_came(first, second):
+    ids = EventIds(first)
+    assert all(each in ids for each in first)
+    assert [each in ids for each in second] == [each in first for each in second]
+    assert len(ids) == len(first)
+    ids.update(second)
+    assert all(each in ids for each in [*first, *second])
+
+
+CHECK = EventCheck(SPEC.columns.events)
+GOOD = row(1, session_id="s", value=2.5, device="tv", basket=3)
+
+
+def test_a_good_row_has_the_types_of_the_contract():
+    typed, refused = CHECK.check([GOOD, {**GOOD, "timestamp": str(NOW), "user_id": 7, "value": None}], NOW)
+    assert refused == {} and typed[0] == {**GOOD, "basket": 3.0}
+    assert (typed[1]["timestamp"], typed[1]["user_id"], "value" in typed[1]) == (NOW, "7", False)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"event_id": None}, "a value for event_id"),
+        ({"user_id": ""}, "a value for user_id"),
+        ({"timestamp": None}, "a value for timestamp"),
+        ({"event_type": "clik"}, "event_type to be a value"),
+        ({"timestamp": "yesterday"}, "timestamp to be of type int64"),
+        ({"timestamp": -1}, "timestamp within the range"),
+        ({"timestamp": NOW + 300_001}, "timestamp not in the future"),
+        ({"position": -1}, "position within the range"),
+        ({"price": "dear"}, "price to be of type double"),
+        ({"value": 1e19}, "value of at most 1e"),
+        ({"item_id": ["i"]}, "item_id to be a text of 1 to 512"),
+        ({"session_id": "x" * 513}, "session_id to be a text of 1 to 512"),
+        ({"user_id": "\ud800"}, "UTF-8 in user_id"),
+        ({"usr": 1}, "Did you mean 'user_id'?"),
+        ({"basket": nested(100_000)}, "a flat row"),
+    ],
+)
+def test_a_row_that_is_wrong_is_refused_alone(change, reason):
+    typed, refused = CHECK.check([GOOD, {**GOOD, **change}, GOOD], NOW)
+    assert list(refused) == [1] and reason in refused[1] and typed[1] == {} and typed[0] == typed[2] != {}
+
+
+def test_what_is_no_object_is_refused_alone():
+    typed, refused = CHECK.check([GOOD, "event", None, [GOOD]], NOW)
+    assert list(refused) == [1, 2, 3] and typed[0] and "a JSON object for each of events" in refused[2]
+
+
+def test_the_schema_of_the_release_holds():
+    text = 'feature {name: "device" type: BYTES string_domain {value: "tv"}} feature {name: "basket" type: FLOAT}'
+    _, refused = EventCheck(SPEC.columns.events, text).check([GOOD, {**GOOD, "device": "radio"}], NOW)
+    assert list(refused) == [1] and "device to be a value that the release's schema lists" in refused[1]
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+NEAR = st.fixed_dictionaries({}, optional={name: st.just(value) | ANY for name, value in GOOD.items()})
+
+
+@given(st.lists(NEAR | ANY, min_size=1, max_size=6))
+def test_every_row_is_typed_or_refused_with_a_reason(rows):
+    typed, refused = CHECK.check(rows, NOW)
+    assert len(typed) == len(rows) and {at for at, each in enumerate(typed) if not each} == set(refused)
+    for each in filter(None, typed):
+        assert each == event(line(each)) and each["event_id"] and event_of(each, SPEC).order
+    assert all(reason.startswith("Expected") for reason in refused.values())
+
+
+@given(st.binary(max_size=40) | ANY.map(lambda value: str(value).encode("utf-8", "replace")))
+def test_a_body_is_rows_or_the_error_of_a_user(body):
+    with contextlib.suppress(SoukError):
+        assert 1 <= len(rows_of(body)) <= MAX_ROWS
+
+
+def test_bodies():
+    assert rows_of(orjson.dumps(GOOD)) == [GOOD]
+    assert rows_of(orjson.dumps({"events": [GOOD] * MAX_ROWS})) == [GOOD] * MAX_ROWS
+    for body, told in (
+        ({"events": [GOOD] * (MAX_ROWS + 1)}, "1 to 1000 events"),
+        ({"events": []}, "1 to 1000 events"),
+        ({"events": GOOD}, "events to be a list"),
+        ({"events": [GOOD], "user_id": "u"}, "a field beside events"),
+        ([GOOD], "an object with events"),
+        ({}, "an object with events"),
+    ):
+        with pytest.raises(SoukError, match=told):
+            rows_of(orjson.dumps(body))
