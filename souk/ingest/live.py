@@ -23,7 +23,7 @@ LONGEST_ID = 512  # characters, as in a request
 LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
 SHOWN = 80
 EXPECTED = {
-    Reason.MALFORMED: "a JSON object for each of {table}",
+    Reason.MALFORMED: "a JSON object for each {row}",
     Reason.ENCODING: "UTF-8 in {column}",
     Reason.MISSING: "a value for {column}",
     Reason.TYPE: "{column} to be of type {type}",
@@ -86,7 +86,7 @@ class RowCheck:
     def _reason(self, fault: Fault, row: Any) -> str:
         kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
         form = EXPECTED.get(fault.reason, "{column} to be right")
-        expected = form.format(table=self._table.name, column=fault.column, type=kind)
+        expected = form.format(row=self._table.name.removesuffix("s"), column=fault.column, type=kind)
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
         return str(SoukError(expected, f"{value!r}"[:SHOWN], "See docs/data.md."))
 
