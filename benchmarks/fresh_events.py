@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.client import HOST
-from benchmarks.server import running
+from benchmarks.serving.load import HOST
+from benchmarks.serving.process import running, spent
 from benchmarks.setting import Setting
 from souk.spec import FeatureSpec, read_spec
 from souk.store.definitions import offline_file
@@ -49,26 +49,33 @@ def _measured(source: Workspace, target: Path, name: str, uri: str) -> list[dict
     workspace = _copy(source, Workspace(target), spec, uri)
     users = pq.read_table(offline_file(spec, source.feast), columns=["user_id"])["user_id"].to_pylist()
     command = ["-m", "souk.cli", "serve", "--workspace", str(workspace.root), "--http-port", "{port}"]
-    with running([*command, "--grpc-port", "0"], "souk") as port:
+    patient = ["--grpc-port", "0", "--timeout-ms", "20000", "--store-timeout-ms", "1000"]
+    with running([*command, *patient], "souk") as (port, process):
         shop = _Shop(port, spec)
         for user in users[:20]:  # warm
             shop.effect(user)
         rows = [shop.effect(user) for user in islice(cycle(users), EVENTS)]
         posts, both = np.array(rows).T * 1000
+        cpu = [spent(process.pid)]
+        alone = np.array([shop.click(user) for user in islice(cycle(users), EVENTS)]) * 1000
+        cpu.append(spent(process.pid))
         began = time.perf_counter()
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             together = np.array(list(pool.map(shop.click, islice(cycle(users), 2 * EVENTS)))) * 1000
         rate = len(together) / (time.perf_counter() - began)
+        cpu.append(spent(process.pid))
         batches = np.array([shop.batch(users) for _ in range(BATCHES)]) * 1000
+        cpu.append(spent(process.pid))
+    each = np.diff(cpu) * 1000 / [EVENTS, 2 * EVENTS, BATCHES * BATCH]
     return [
-        _row(name, "one event", posts, 1000 / posts.mean()),
-        _row(name, "one event, and the next slate", both, 1000 / both.mean()),
-        _row(name, f"one event, {CONCURRENCY} at a time", together, rate),
-        _row(name, f"{BATCH} events", batches, BATCH * 1000 / batches.mean()),
+        _row(name, "one event", np.concatenate([posts, alone]), 1000 / alone.mean(), each[0]),
+        _row(name, "one event, and the next slate", both, 1000 / both.mean(), None),
+        _row(name, f"one event, {CONCURRENCY} at a time", together, rate, each[1]),
+        _row(name, f"{BATCH} events", batches, BATCH * 1000 / batches.mean(), each[2]),
     ]
 
 
-def _row(store: str, sent: str, ms: np.ndarray, rate: float) -> dict[str, Any]:
+def _row(store: str, sent: str, ms: np.ndarray, rate: float, cpu: float | None) -> dict[str, Any]:
     p50, p99 = np.percentile(ms, [50, 99])
     return {
         "store": store,
@@ -76,6 +83,7 @@ def _row(store: str, sent: str, ms: np.ndarray, rate: float) -> dict[str, Any]:
         "p50 ms": round(float(p50), 1),
         "p99 ms": round(float(p99), 1),
         "events/s": round(float(rate)),
+        "CPU ms/event": None if cpu is None else round(float(cpu), 2),
     }
 
 
