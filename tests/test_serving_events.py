@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
-from souk.serving import live_events
+from souk.schema import DAY_MS
+from souk.serving import event_ids, live_events
 from souk.serving.event_backlog import StateWriter
 from souk.serving.event_ids import EventIds
 from souk.serving.event_log import HOUR_MS, EventLog, event, line, read
 from souk.serving.event_states import event_of
 from souk.serving.events_route import MAX_ROWS, rows_of
 from souk.serving.live_events import Busy, LiveEvents, Taken
-from souk.state import state_of
+from souk.state import Event, UserState, state_of
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
 from tests.serving_fixtures import NOW, SPEC
@@ -183,6 +184,18 @@ def test_what_was_answered_for_and_not_applied_is_applied_by_the_next_start(shop
     assert places == {"next": 2} and shop.start().places == {}, "and not again by the one after it"
 
 
+def test_an_event_that_a_state_cannot_take_is_kept_and_stops_no_other(shop):
+    spoiled = UserState("ann", 1, (Event("i", "click", NOW, event_id=None),), {NOW // DAY_MS: 1})
+    shop.store.write([spoiled], NOW)  # who else wrote there: ids that cannot be compared
+    assert shop.send(row(0)) == Taken(1, 0, 1)
+    assert shop.send(row(0)) == Taken(0, 1, 0)
+    assert shop.send(row(1, user="bob"), row(2, user="bob"), row(3, user="bob")).accepted == 3
+    assert shop.live.behind == 1
+    shop.store.write([state_of("ann", [], SPEC, {})], NOW)
+    shop.until(lambda: not shop.live.behind)
+    assert shop.is_of(row(0)) and shop.is_of(row(1), row(2), row(3), user="bob")
+
+
 def test_a_start_without_the_store_serves_and_catches_up(shop):
     shop.store.away = True
     shop.send(row(1))
@@ -296,8 +309,11 @@ def test_ids_are_known_from_when_they_came(first, second):
     assert all(each in ids for each in first)
     assert [each in ids for each in second] == [each in first for each in second]
     assert len(ids) == len(first)
-    ids.update(second)
-    assert all(each in ids for each in [*first, *second])
+    for together in (2, 10**6):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(event_ids, "TOGETHER", together)
+            ids.update(second)
+        assert all(each in ids for each in [*first, *second]) and "none of them" not in ids
 
 
 CHECK = EventCheck(SPEC.columns.events)

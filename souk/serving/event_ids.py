@@ -1,4 +1,4 @@
-"""Which events came before, by id: eight bytes an event for those of the log, more for those since the start."""
+"""Which events came before, by id: eight bytes an event, more for the latest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 
 import numpy as np
+
+TOGETHER = 50_000  # new ids, before they join the sorted ones
 
 
 class EventIds:
@@ -32,6 +34,9 @@ class EventIds:
     def update(self, ids: Iterable[str]) -> None:
         """Adds ids."""
         self._new.update(map(digest, ids))
+        if len(self._new) > TOGETHER:
+            new = np.setdiff1d(np.fromiter(self._new, np.uint64), self._old)
+            self._old, self._new = np.insert(self._old, np.searchsorted(self._old, new), new), set()
 
 
 def digest(event_id: str) -> int:

@@ -184,7 +184,8 @@ def _close(path: Path, size: int) -> int:
         os.rename(path, closed_name(path))
     else:
         path.unlink(missing_ok=True)
-    _sync(path.parent)
+    with contextlib.suppress(OSError):  # after a crash it may have the name of before, and is closed again
+        _sync(path.parent)
     return int(size > 0)
 
 

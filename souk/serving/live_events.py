@@ -15,7 +15,6 @@ from typing import Any
 from souk.serving.event_backlog import Backlog, StateWriter
 from souk.serving.event_ids import EventIds
 from souk.serving.event_log import EventLog, read
-from souk.store.interface import StoreError
 
 logger = logging.getLogger(__name__)
 TOGETHER = 2000  # events of one write to the disk
@@ -87,6 +86,7 @@ class LiveEvents:
         self._changed = threading.Condition()
         self._closed = False
         self._rests_until = 0.0
+        self._told = ""
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     @property
@@ -211,7 +211,7 @@ class LiveEvents:
             if self._clock() >= self._rests_until:
                 self._writer.take(self._writer.grouped(rows))
                 return True
-        except StoreError as error:
+        except Exception as error:  # whatever it was: they are on the disk, and wait there
             self._rest(error)
         self._backlog.owe(self._log.current)
         return False
@@ -227,11 +227,17 @@ class LiveEvents:
     def _catch_up(self) -> bool:
         try:
             self._backlog.step()
-        except StoreError as error:
+        except Exception as error:
             self._rest(error)
             return False
+        if self._told and not len(self._backlog):
+            logger.warning("the events of the log are in the user states again")
+            self._told = ""
         return True
 
-    def _rest(self, error: StoreError) -> None:
-        logger.warning("events wait for the store: %s", error)
-        self._rests_until = self._clock() + REST_SECONDS
+    def _rest(self, error: Exception) -> None:
+        """Leaves the store alone for a while; the same reason is told once."""
+        self._rests_until, why = self._clock() + REST_SECONDS, f"{type(error).__name__}: {error}"
+        if why != self._told:
+            logger.warning("events wait for the store: %s", why)
+            self._told = why
