@@ -223,6 +223,16 @@ def test_states_that_are_published_anew_get_what_came_since(shop):
     assert shop.is_of(row(1), row(2), row(3)), "also where the server was away meanwhile"
 
 
+def test_the_states_of_another_release_get_what_came_before_and_what_comes(shop):
+    rows = [row(n) for n in range(3)]
+    shop.send(*rows[:2])
+    shop.store = Store()
+    shop.live.follow(StateWriter(shop.store, SPEC, lambda: shop.now), lambda: "of another view")
+    shop.send(rows[2])
+    shop.until(lambda: shop.state() and shop.is_of(*rows))
+    assert sum(shop.live.places.values()) >= 3, "what was counted stays"
+
+
 def test_late_and_early_events_find_their_place(shop):
     rows = [row(n) for n in (50, 10, 400_000, 30)]
     for each in rows:

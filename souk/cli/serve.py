@@ -43,6 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="longest that a request takes which does not say how long it may (default: %(default)s)",
     )
     parser.add_argument(
+        "--reload-seconds",
+        type=options.not_negative,
+        default=2.0,
+        metavar="S",
+        help="how often to look whether another release is current, 0 for never (default: %(default)g)",
+    )
+    parser.add_argument(
         "--stale-hours",
         type=options.not_negative,
         default=168.0,
@@ -78,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         milvus_uri=arguments.milvus_uri,
         flush_seconds=arguments.flush_seconds,
         timeout_ms=arguments.timeout_ms,
+        reload_seconds=arguments.reload_seconds,
         access=Access(arguments.redis_uri, arguments.store_timeout_ms, stale_ms),
         report=lambda text: print(text, flush=True),
     )

@@ -84,6 +84,11 @@ class Backlog:
             if path.suffix == ".jsonl" and _mark(path) != self._publication:
                 self._waiting[path] = None
 
+    def follow(self, writer: StateWriter, publication: Callable[[], str]) -> None:
+        """Other states from now on, in which a file is only if it bears their mark."""
+        self._writer, self._name, self._steps = writer, publication, None
+        self.watch()
+
     def owe(self, path: Path | None) -> None:
         """A file of which something is not in the states."""
         if path is not None:

@@ -15,9 +15,9 @@ from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, of_disk, unknown
-from souk.ingest.live import EventCheck
 from souk.serving.live_events import Busy, LiveEvents
 from souk.serving.metrics import ServingMetrics
+from souk.serving.releases import Releases
 from souk.serving.request import shown
 
 logger = logging.getLogger(__name__)
@@ -34,21 +34,19 @@ class EventsRoute:
 
     Args:
         live: takes the events.
-        check: of the release's columns and schema.
+        releases: that which answers has the columns and the schema.
         metrics: counts them.
-        release: the name in the answers.
         clock: UTC epoch milliseconds.
     """
 
     def __init__(
         self,
         live: LiveEvents,
-        check: EventCheck,
+        releases: Releases,
         metrics: ServingMetrics,
-        release: str,
         clock: Callable[[], int],
     ) -> None:
-        self._live, self._check, self._metrics, self._release, self._clock = live, check, metrics, release, clock
+        self._live, self._releases, self._metrics, self._clock = live, releases, metrics, clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="events-check")
 
     def register(self, app: FastAPI) -> None:
@@ -63,7 +61,7 @@ class EventsRoute:
         try:
             rows = rows_of(await request.body())
             now = self._clock()
-            check = asyncio.get_running_loop().run_in_executor(self._thread, self._check.check, rows, now)
+            check = asyncio.get_running_loop().run_in_executor(self._thread, self._releases.now.check.check, rows, now)
             typed, refused = await check
             good = [{"arrived_at": now, **row} for row in typed if row]
             taken = await asyncio.wrap_future(self._live.submit(good))
@@ -77,7 +75,7 @@ class EventsRoute:
             return ORJSONResponse({"error": str(of_disk(error))}, 503)
         self._metrics.events(taken.accepted, taken.duplicates, len(refused))
         why = [{"row": at, "event_id": _id(rows[at]), "reason": refused[at]} for at in sorted(refused)]
-        return ORJSONResponse({**asdict(taken), "refused": why, "release": self._release})
+        return ORJSONResponse({**asdict(taken), "refused": why, "release": self._releases.now.bundle.name})
 
 
 def rows_of(body: bytes) -> list[Any]:

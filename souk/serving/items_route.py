@@ -14,8 +14,8 @@ from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, of_disk, unknown
-from souk.serving.live_items import LiveItems
 from souk.serving.metrics import ServingMetrics
+from souk.serving.releases import Releases
 from souk.serving.request import shown
 
 logger = logging.getLogger(__name__)
@@ -28,12 +28,12 @@ class ItemsRoute:
     """The route. Rows are taken in a thread of their own, one call after the other, beside that of slates.
 
     Args:
-        live: takes them.
+        releases: that which answers takes them.
         metrics: counts them.
     """
 
-    def __init__(self, live: LiveItems, metrics: ServingMetrics) -> None:
-        self._live, self._metrics = live, metrics
+    def __init__(self, releases: Releases, metrics: ServingMetrics) -> None:
+        self._releases, self._metrics = releases, metrics
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="items")
 
     def register(self, app: FastAPI) -> None:
@@ -46,14 +46,14 @@ class ItemsRoute:
         """200 with what was accepted and what was refused, 400 for a body that is no batch, 503 from a full disk."""
         try:
             rows = rows_of(await request.body())
-            outcome = await asyncio.get_running_loop().run_in_executor(self._thread, self._live.upsert, rows)
+            outcome = await asyncio.get_running_loop().run_in_executor(self._thread, self._releases.upsert, rows)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         except OSError as error:
             logger.error("items not taken: %s: %s", type(error).__name__, error)
             return ORJSONResponse({"error": str(of_disk(error))}, 503)
         self._metrics.items(outcome.accepted, len(outcome.refused))
-        release = self._live.current.settings.release
+        release = self._releases.now.bundle.name
         return ORJSONResponse({**asdict(outcome), "release": release})
 
 

@@ -87,6 +87,7 @@ class LiveEvents:
         self._closed = False
         self._rests_until = 0.0
         self._told = ""
+        self._next: tuple[StateWriter, Callable[[], str]] | None = None
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     @property
@@ -122,6 +123,16 @@ class LiveEvents:
         self._thread.start()
         return self
 
+    def follow(self, writer: StateWriter, publication: Callable[[], str]) -> None:
+        """From the next events on other states are written: those of another release, which get what the log has.
+
+        Args:
+            writer: takes events into them.
+            publication: names the states that were published last.
+        """
+        with self._changed:
+            self._next = writer, publication
+
     def submit(self, rows: Sequence[dict[str, Any]]) -> Future[Taken]:
         """Takes checked events (`souk.ingest.live.EventCheck`).
 
@@ -155,6 +166,11 @@ class LiveEvents:
             with self._changed:
                 self._changed.wait_for(lambda: self._calls or self._closed, self._pause())
                 together = self._together()
+                if self._next:
+                    self._next[0].places.update(self._writer.places)
+                    self._writer = self._next[0]
+                    self._backlog.follow(*self._next)
+                    self._next = None
                 if not together and self._closed:
                     return
             try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,10 @@ class Replayed:
     damaged: int = 0
 
 
+class Retired(Exception):
+    """Rows came for a release that answers no more."""
+
+
 @dataclass
 class _Batch:
     """Rows on their way.
@@ -111,6 +116,7 @@ class LiveItems:
         self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
         self._one_at_a_time = threading.Lock()
+        self._retired = False
 
     def load(self) -> LiveItems:
         """Takes the rows of the log that the release does not have."""
@@ -148,8 +154,11 @@ class LiveItems:
 
         Raises:
             OSError: the disk did not take them; nothing changed.
+            Retired: another release answers by now; nothing changed.
         """
         with self._one_at_a_time:
+            if self._retired:
+                raise Retired
             now = self._clock()
             batch, changed = self._prepared(rows, [now] * len(rows), [True] * len(rows))
             created = [new for _, _, new in batch.accepted]
@@ -159,6 +168,13 @@ class LiveItems:
                 self._take(batch, changed)
             refused = [Refused(at, str(_id(rows[at])), why) for at, why in sorted(batch.reasons.items())]
             return Outcome(len(batch.accepted), sum(created), tuple(refused))
+
+    @contextmanager
+    def handing_over(self) -> Iterator[None]:
+        """Takes no rows meanwhile, and, unless that fails, none ever again: they are the next release's."""
+        with self._one_at_a_time:
+            yield
+            self._retired = True
 
     def _prepared(
         self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]

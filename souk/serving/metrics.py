@@ -15,7 +15,7 @@ from souk.serving.event_states import Place
 from souk.serving.impressions import ImpressionLog
 from souk.serving.line import Line
 from souk.serving.live_events import LiveEvents
-from souk.serving.live_items import LiveItems
+from souk.serving.releases import Releases
 from souk.serving.slate import Slate
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -67,27 +67,34 @@ class ServingMetrics:
 
 
 class ItemLogMetrics(Collector):
-    """What the log of upserted items gave at the start."""
+    """What the log of upserted items gave the release that answers."""
 
-    def __init__(self, live: LiveItems) -> None:
-        self._live = live
+    def __init__(self, releases: Releases) -> None:
+        self._releases = releases
 
     def collect(self) -> Iterator[Metric]:
         """Rows by state: taken, older, unknown, refused, torn, damaged (souk.serving.live_items.Replayed)."""
         family = GaugeMetricFamily("souk_item_log_rows", "Rows of the log of items at the start", labels=["state"])
-        for state, count in asdict(self._live.replayed).items():
+        for state, count in asdict(self._releases.now.live.replayed).items():
             family.add_metric([state], count)
         yield family
 
 
 class PathMetrics(Collector):
-    """How the request path is at the moment: what waits, and what is left alone."""
+    """How the request path is at the moment: which release answers, what waits, and what is left alone."""
 
-    def __init__(self, line: Line, guards: Guards) -> None:
-        self._line, self._guards = line, guards
+    def __init__(self, line: Line, guards: Guards, releases: Releases) -> None:
+        self._line, self._guards, self._releases = line, guards, releases
 
     def collect(self) -> Iterator[Metric]:
-        """Requests in the line, and the breaker of each dependency: 1 for the state that it is in."""
+        """The release, its changes, requests in the line, and each dependency's breaker: 1 for the state it is in."""
+        release = GaugeMetricFamily("souk_release", "1 for the release that answers", labels=["release"])
+        release.add_metric([self._releases.now.bundle.name], 1.0)
+        yield release
+        changes = CounterMetricFamily("souk_release_changes", "Releases that the pointer named", labels=["outcome"])
+        changes.add_metric(["taken"], self._releases.taken)
+        changes.add_metric(["refused"], self._releases.refused)
+        yield changes
         yield GaugeMetricFamily("souk_waiting_requests", "Requests that wait or are answered", value=self._line.waiting)
         family = GaugeMetricFamily("souk_breaker", "Breakers by state", labels=["dependency", "state"])
         for guard in self._guards.all():

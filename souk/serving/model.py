@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +18,10 @@ from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
 from souk.serving.impressions import ImpressionLog
 from souk.serving.line import Line
-from souk.serving.live_items import LiveItems
 from souk.serving.metrics import ServingMetrics
-from souk.serving.request import MAX_TIMEOUT_MS, Request, RequestParser, identifier, shown
+from souk.serving.recommender import Recommender
+from souk.serving.releases import Releases
+from souk.serving.request import MAX_TIMEOUT_MS, Request, identifier, shown
 from souk.serving.slate import Slate
 
 NAME = "souk"
@@ -50,8 +51,7 @@ class SoukModel(Model):
     the event loop stays free to read and refuse requests.
 
     Args:
-        live: the recommender, which upserts replace.
-        parser: of the same release.
+        releases: that which answers.
         impressions: an open log.
         metrics: counters.
         clock: UTC epoch milliseconds.
@@ -60,21 +60,19 @@ class SoukModel(Model):
 
     def __init__(
         self,
-        live: LiveItems,
-        parser: RequestParser,
+        releases: Releases,
         impressions: ImpressionLog,
         metrics: ServingMetrics,
         clock: Callable[[], int],
         request_ids: Callable[[], str],
     ) -> None:
         super().__init__(NAME, return_response_headers=True)
-        self._live = live
-        self._parser = parser
+        self._releases = releases
         self._impressions = impressions
         self._metrics = metrics
         self._clock = clock
         self._request_ids = request_ids
-        self.line = Line(self._answer, lambda requests: self._live.current.safe(requests))
+        self.line = Line(lambda requests: self._now.recommend(requests), lambda requests: self._now.safe(requests))
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
@@ -87,7 +85,8 @@ class SoukModel(Model):
         try:
             instances, items = (tensors.instances_of(v2), []) if v2 else without_items(instances_of(payload))
             timeout = timeout_of(headers or {})
-            return Checked(self._parser.parse_all(instances, self._clock(), self._request_ids, timeout), items, v2)
+            parser = self._releases.now.parser
+            return Checked(parser.parse_all(instances, self._clock(), self._request_ids, timeout), items, v2)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
 
@@ -109,7 +108,7 @@ class SoukModel(Model):
                 raise InvalidInput(str(error))
         slates = await self.line.slates(payload.requests)
         if response_headers is not None:
-            response_headers["x-souk-release"] = self._live.current.settings.release
+            response_headers["x-souk-release"] = slates[0].release
         return slates, payload.v2
 
     async def postprocess(
@@ -154,11 +153,12 @@ class SoukModel(Model):
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
         items = payload.items or [""] * len(payload.requests)
         found = zip(payload.requests, items, strict=True)
-        explainer = Explainer(self._live.current)
+        explainer = Explainer(self._now)
         return [to_json(explainer.explain(request, item)) for request, item in found]
 
-    def _answer(self, requests: Sequence[Request]) -> list[Slate]:
-        return self._live.current.recommend(requests)
+    @property
+    def _now(self) -> Recommender:
+        return self._releases.now.live.current
 
 
 def timeout_of(headers: Mapping[str, str]) -> int | None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from souk.index.interface import Index, IndexUnavailable
 from souk.index.milvus import MilvusIndex, open_or_build
+from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
-from souk.release.golden import GoldenRequest
+from souk.release.golden import GoldenRequest, replay_golden
+from souk.release.manifest import verify
+from souk.serving.budget import Guards
 from souk.serving.event_backlog import StateWriter
 from souk.serving.event_log import EventLog
 from souk.serving.item_log import ItemLog
 from souk.serving.live_events import LiveEvents
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
-from souk.serving.request import Request
+from souk.serving.releases import Ready, Served
+from souk.serving.request import Request, RequestParser
 from souk.store.definitions import publication
 from souk.store.feast_store import Access, FeastStore
 from souk.workspace import Workspace
@@ -73,10 +78,62 @@ def open_events(
         writer: names this process in the log.
         clock: UTC epoch milliseconds.
     """
-    patient = FeastStore(workspace.feast, bundle.spec, replace(access, timeout_ms=EVENTS_TIMEOUT_MS, stale_ms=0))
-    states = StateWriter(patient, bundle.spec, clock)
     log = EventLog(workspace.events, writer, clock)
-    return LiveEvents(log, states, partial(publication, workspace.feast, bundle.spec)).open()
+    return LiveEvents(log, *states_of(workspace, bundle, access, clock)).open()
+
+
+def states_of(
+    workspace: Workspace, bundle: Bundle, access: Access, clock: Callable[[], int]
+) -> tuple[StateWriter, Callable[[], str]]:
+    """What takes events into the states of a bundle's specification, and what names their last publication."""
+    patient = FeastStore(workspace.feast, bundle.spec, replace(access, timeout_ms=EVENTS_TIMEOUT_MS, stale_ms=0))
+    return StateWriter(patient, bundle.spec, clock), partial(publication, workspace.feast, bundle.spec)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a server reads a release.
+
+    Args:
+        workspace: where everything is.
+        milvus_uri: the address of a Milvus server; "" for Milvus Lite in the workspace.
+        access: where the user states are.
+        timeout_ms: how long a request that says nothing of it may take.
+        guards: what stands before each part; the same for all releases.
+        clock: UTC epoch milliseconds.
+        report: is told how far the building of an index is.
+    """
+
+    workspace: Workspace
+    milvus_uri: str
+    access: Access
+    timeout_ms: int
+    guards: Guards
+    clock: Callable[[], int]
+    report: Callable[[str], None]
+
+    def ready(self, folder: Path) -> Ready:
+        """Reads, checks and warms the release of a folder.
+
+        Raises:
+            SoukError: a damaged one, or one that fails its golden requests.
+        """
+        verify(folder)
+        bundle = Bundle.load(folder)
+        in_process = Recommender.load(bundle, None, None, self.guards)
+        replay_golden(folder, golden_answers(in_process))
+        index = open_index(self.workspace, bundle, self.milvus_uri, self.report)
+        recommender = in_process.connected(index, open_store(self.workspace, bundle, self.access))
+        recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens store and index
+
+        def serve() -> Served:
+            live = with_upserts(self.workspace, bundle, recommender, self.clock)
+            settings = bundle.settings
+            parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
+            check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
+            return Served(bundle, live, parser, check, index.close)
+
+        return Ready(serve)
 
 
 def golden_answers(recommender: Recommender) -> Callable[[Sequence[GoldenRequest]], list[dict[str, Any]]]:

@@ -13,18 +13,14 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from souk.ingest.live import EventCheck
-from souk.release.bundle import Bundle
-from souk.release.golden import replay_golden
-from souk.release.manifest import verify
+from souk.serving.budget import Guards
 from souk.serving.events_route import EventsRoute
 from souk.serving.impressions import ImpressionLog
 from souk.serving.items_route import ItemsRoute
 from souk.serving.metrics import EventMetrics, ImpressionMetrics, ItemLogMetrics, PathMetrics, ServingMetrics
 from souk.serving.model import NAME, SoukModel
-from souk.serving.recommender import Recommender
-from souk.serving.request import Request, RequestParser
-from souk.serving.served import golden_answers, open_events, open_index, open_store, with_upserts
+from souk.serving.releases import Releases
+from souk.serving.served import Reader, open_events, states_of
 from souk.serving.transport import RecommenderServer, bind
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
@@ -43,6 +39,7 @@ def serve(
     flush_seconds: float = 5.0,
     access: Access | None = None,
     timeout_ms: int = 200,
+    reload_seconds: float = 2.0,
     report: Callable[[str], None] = print,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
@@ -57,6 +54,8 @@ def serve(
         flush_seconds: the longest that an impression waits to be written.
         access: where the user states are, and how long they are waited for.
         timeout_ms: how long a request that says nothing of it may take.
+        reload_seconds: how often the workspace is asked whether another release is current; 0 for never. A release that
+            was named is kept.
         report: is told, once the server answers, how to call it.
 
     Raises:
@@ -65,27 +64,21 @@ def serve(
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe 0.21's, once for each route
     place = Workspace(Path(workspace))
     listening = bind(host, http_port)
-    folder = place.served_folder(release)
-    verify(folder)
-    bundle = Bundle.load(folder)
-    in_process = Recommender.load(bundle, None, None)
-    replay_golden(folder, golden_answers(in_process))
-    store = open_store(place, bundle, access)
-    recommender = in_process.connected(open_index(place, bundle, milvus_uri, report), store)
-    live = with_upserts(place, bundle, recommender, now).warm()
-    live.current.recommend([Request("", bundle.settings.slate_size, now())])  # opens the store and the index
+    guards, access = Guards(), access or Access()
+    reader = Reader(place, milvus_uri, access, timeout_ms, guards, now, report)
+    releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
     metrics = ServingMetrics(REGISTRY)
     REGISTRY.register(ImpressionMetrics(log))
-    REGISTRY.register(ItemLogMetrics(live))
-    parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size, timeout_ms)
-    model = SoukModel(live, parser, log, metrics, now, lambda: uuid.uuid4().hex)
-    REGISTRY.register(PathMetrics(model.line, recommender.guards))
+    REGISTRY.register(ItemLogMetrics(releases))
+    model = SoukModel(releases, log, metrics, now, lambda: uuid.uuid4().hex)
+    REGISTRY.register(PathMetrics(model.line, guards, releases))
     model.load()
-    events = open_events(place, bundle, access or Access(), f"{now()}-{os.getpid()}", now)
+    events = open_events(place, releases.now.bundle, access, f"{now()}-{os.getpid()}", now)
+    releases.changed = lambda served: events.follow(*states_of(place, served.bundle, access, now))
     REGISTRY.register(EventMetrics(events))
-    check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
-    routes = ItemsRoute(live, metrics), EventsRoute(events, check, metrics, bundle.name, now)
+    routes = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now)
+    name = releases.now.bundle.name
 
     def register(app: FastAPI) -> None:
         for route in routes:
@@ -93,10 +86,12 @@ def serve(
 
     def ready(port: int) -> None:
         url = f"http://{host}:{listening.getsockname()[1]}"
-        report(f"{bundle.name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
+        report(f"{name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
         report(f"""curl {url}/v1/models/{NAME}:predict -d '{{"instances": [{{"user_id": "1", "k": 5}}]}}'""")
 
     log.open()
+    if not release and reload_seconds:
+        releases.follow(reload_seconds)
     try:
         RecommenderServer(listening, host, grpc_port, metrics, GRACE_SECONDS, ready, register).start([model])
     finally:

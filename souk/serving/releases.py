@@ -1,0 +1,119 @@
+"""Which release answers: the current one of the workspace, changed under traffic when the pointer moves."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from souk.ingest.live import EventCheck
+from souk.release.bundle import Bundle
+from souk.serving.live_items import LiveItems, Outcome, Retired
+from souk.serving.request import RequestParser
+
+logger = logging.getLogger(__name__)
+POLITE = 10  # how much less of a core than requests a release that is being read gets
+
+
+@dataclass(frozen=True)
+class Served:
+    """A release that answers, with all that has to change at once.
+
+    Args:
+        bundle: the release.
+        live: its recommender, which upserts replace.
+        parser: of its requests.
+        check: of events.
+        close: lets go of what it holds open.
+    """
+
+    bundle: Bundle
+    live: LiveItems
+    parser: RequestParser
+    check: EventCheck
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A release that was read, checked and warmed, but that does not answer yet.
+
+    Args:
+        serve: makes it answer; short, and while it runs no item can be upserted.
+    """
+
+    serve: Callable[[], Served]
+
+
+class Releases:
+    """The release that answers.
+
+    A new one is read, checked and warmed in a thread beside the old one; then one reference moves, so that an answer is
+    of one release. One that is broken is refused, said so once, and the old one stays. What was in the air is
+    answered by the old one, which is let go at the next look.
+
+    Args:
+        first: answers from the start.
+        pointed: the folder that the workspace points to.
+        read: makes a release of a folder ready.
+        changed: is told of each release that answers instead of another; may be replaced.
+    """
+
+    changed: Callable[[Served], None]
+
+    def __init__(self, first: Ready, pointed: Callable[[], Path], read: Callable[[Path], Ready]) -> None:
+        self.now = first.serve()
+        self.now.live.warm()
+        self.taken = self.refused = 0
+        self.changed = lambda served: None
+        self._pointed, self._read = pointed, read
+        self._tried = self.now.bundle.folder
+        self._retired: list[Served] = []
+
+    def follow(self, seconds: float) -> None:
+        """Looks at the pointer from now on, so often."""
+
+        def run() -> None:
+            with contextlib.suppress(OSError, AttributeError):  # of this thread alone; where the system has it
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), POLITE)
+            while True:
+                time.sleep(seconds)
+                self.look()
+
+        threading.Thread(target=run, name="releases", daemon=True).start()
+
+    def look(self) -> bool:
+        """Serves what the pointer points to, if that is new and sound; whether it changed."""
+        while self._retired:
+            self._retired.pop().close()
+        try:
+            folder = self._pointed()
+            if folder == self._tried:
+                return False
+            self._tried = folder
+            logger.warning("release %s: reading it beside %s", folder.name, self.now.bundle.folder.name)
+            ready = self._read(folder)
+            with self.now.live.handing_over():
+                before, self.now = self.now, ready.serve()
+        except Exception as error:  # whatever is wrong with it, the old one answers
+            self.refused += 1
+            logger.exception("release refused, %s stays: %s", self.now.bundle.folder.name, error)
+            return False
+        self._retired.append(before)
+        self.taken += 1
+        self.now.live.warm()
+        self.changed(self.now)
+        logger.warning("release %s answers now", folder.name)
+        return True
+
+    def upsert(self, rows: Sequence[Any]) -> Outcome:
+        """`LiveItems.upsert` of the release that answers."""
+        while True:
+            with contextlib.suppress(Retired):  # handed over while these rows waited
+                return self.now.live.upsert(rows)

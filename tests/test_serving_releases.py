@@ -1,0 +1,146 @@
+"""Another release under traffic: taken whole when it is sound, refused when it is not, and nobody notices."""
+
+import shutil
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from souk.errors import SoukError
+from souk.release.manifest import read_manifest, write_manifest
+from souk.release.pointer import point
+from souk.serving.live_items import LiveItems, Retired
+from souk.serving.releases import Ready, Releases, Served
+from tests.callers import ANSWERS, Callers
+from tests.serving_fixtures import write_workspace
+from tests.serving_process import serving
+
+
+class Live(LiveItems):
+    """Takes rows, of a release of that name, without a log."""
+
+    def __init__(self, name):
+        self.name, self.rows, self.warmed = name, [], 0
+        self._one_at_a_time, self._retired = threading.Lock(), False
+
+    def warm(self):
+        self.warmed += 1
+        return self
+
+    def upsert(self, rows):
+        with self._one_at_a_time:
+            if self._retired:
+                raise Retired
+            self.rows.extend(rows)
+            return self.name
+
+
+class Shop:
+    """A pointer and releases by folder; those named broken cannot be read, those named torn not be served."""
+
+    def __init__(self):
+        self.pointed, self.closed, self.read = Path("one"), [], []
+        self.releases = Releases(self.ready(self.pointed), lambda: self.pointed, self.ready)
+
+    def ready(self, folder):
+        self.read.append(folder.name)
+        if folder.name == "broken":
+            raise SoukError("a sound release", "another")
+
+        def serve():
+            if folder.name == "torn":
+                raise OSError("torn")
+            bundle = SimpleNamespace(folder=folder, name=folder.name)
+            return Served(bundle, Live(folder.name), None, None, lambda: self.closed.append(folder.name))
+
+        return Ready(serve)
+
+    def look(self, name):
+        self.pointed = Path(name)
+        return self.releases.look()
+
+    @property
+    def now(self):
+        return self.releases.now.bundle.name
+
+
+@pytest.fixture
+def shop():
+    return Shop()
+
+
+def test_a_moved_pointer_moves_the_answers_and_the_old_release_goes_a_look_later(shop):
+    assert not shop.look("one") and shop.read == ["one"]
+    assert shop.look("two") and shop.now == "two" and shop.closed == []
+    assert shop.releases.now.live.warmed == 1
+    assert not shop.look("two") and shop.closed == ["one"] and shop.read == ["one", "two"]
+    assert shop.look("one") and shop.now == "one", "a rollback"
+    assert (shop.releases.taken, shop.releases.refused) == (2, 0)
+
+
+@pytest.mark.parametrize("name", ["broken", "torn"])
+def test_a_release_that_is_no_good_is_refused_once_and_the_old_one_stays(shop, name):
+    assert not shop.look(name) and not shop.look(name) and shop.read == ["one", name]
+    assert shop.now == "one" and shop.closed == [] and (shop.releases.taken, shop.releases.refused) == (0, 1)
+    assert shop.releases.upsert([1]) == "one", "and takes items"
+    assert shop.look("two") and shop.now == "two"
+
+
+def test_a_pointer_that_cannot_be_read_changes_nothing(shop):
+    def gone():
+        raise OSError("gone")
+
+    shop.releases._pointed = gone
+    assert not shop.releases.look() and shop.now == "one"
+
+
+def test_rows_that_waited_for_the_change_are_the_new_releases(shop):
+    old = shop.releases.now.live
+    with old.handing_over():
+        waiting = threading.Thread(target=shop.releases.upsert, args=([7],))
+        waiting.start()
+        shop.releases.now = Served(
+            SimpleNamespace(folder=Path("two"), name="two"), Live("two"), None, None, lambda: None
+        )
+    waiting.join(60)
+    assert old.rows == [] and shop.releases.now.live.rows == [7]
+
+
+def beside(workspace, name, change=lambda folder: None):
+    """The current release under another name, with a change."""
+    folder = workspace.releases / name
+    shutil.copytree(workspace.releases / workspace.current_release(), folder)
+    manifest = read_manifest(folder)
+    write_manifest(folder, name, manifest["content"], manifest["lineage"])
+    change(folder)
+
+
+def spoiled(folder):
+    content = bytearray((folder / "vectors.npy").read_bytes())
+    content[-1] ^= 1
+    (folder / "vectors.npy").write_bytes(content)
+
+
+@pytest.mark.slow
+def test_no_call_fails_while_releases_change_and_a_spoiled_one_is_refused(tmp_path):
+    workspace = write_workspace(tmp_path / "workspace")
+    first = workspace.current_release()
+    beside(workspace, "shop-000000000002")
+    beside(workspace, "shop-000000000003", spoiled)
+    words = ["--reload-seconds", "0.05", "--timeout-ms", "60000"]
+    with serving(workspace.root, tmp_path / "log", *words) as server, Callers(server, 4).asking() as callers:
+        callers.until(lambda: callers.releases[first] > ANSWERS)
+        point(workspace, "shop-000000000003")
+        callers.until(lambda: server.metric('souk_release_changes_total{outcome="refused"}') == 1)
+        point(workspace, "shop-000000000002")
+        callers.until(lambda: callers.releases["shop-000000000002"] > ANSWERS)
+        point(workspace, first)
+        before = callers.releases[first]
+        callers.until(lambda: callers.releases[first] > before + ANSWERS)
+        assert server.metric(f'souk_release{{release="{first}"}}') == 1
+    assert set(callers.statuses) == {200} and set(callers.degraded) == {()}
+    assert set(callers.releases) == {first, "shop-000000000002"}
+    assert (
+        "release refused" in (tmp_path / "log").read_text() and "changed vectors.npy" in (tmp_path / "log").read_text()
+    )
