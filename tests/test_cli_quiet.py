@@ -1,6 +1,8 @@
 """Loading in silence: nothing reaches the terminal, unless it fails."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -23,3 +25,18 @@ def test_it_is_shown_where_loading_fails(capfd: pytest.CaptureFixture[str]) -> N
     with pytest.raises(ImportError):
         load()
     assert "the reason" in capfd.readouterr().err
+
+
+def test_a_server_computes_in_one_thread_and_says_so_before_numpy_is_there() -> None:
+    script = """
+import sys
+import souk.cli.serve
+from souk.cli.quiet import load_tensorflow
+assert "numpy" not in sys.modules, "its threads are counted when it is imported"
+load_tensorflow(threads=1)
+import os, tensorflow as tf
+print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())
+print(os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"])
+"""
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert told.split() == ["1"] * 4

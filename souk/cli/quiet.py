@@ -32,9 +32,19 @@ def quiet_loading() -> Iterator[None]:
             os.close(terminal)
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow and wakes its devices, in silence."""
+def load_tensorflow(threads: int = 0) -> None:
+    """Imports TensorFlow and wakes its devices, in silence.
+
+    Args:
+        threads: of each computation, TensorFlow's and numpy's, which must not have been imported yet; 0 for all cores.
+            Those of a small computation wait for each other longer than they compute, and wait busily.
+    """
+    if threads:
+        os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads)))
     with quiet_loading():
         import tensorflow
 
+        if threads:
+            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+            tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
         tensorflow.constant(0)

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
     print(f"loading {folder.name}", file=sys.stderr, flush=True)
     verify(folder)  # the server looks again, but a minute later: after all that it imports
-    load_tensorflow()
+    load_tensorflow(threads=1)
     with quiet_loading():
         from souk.serving.server import serve
         from souk.store.feast_store import Access
