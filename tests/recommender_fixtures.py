@@ -31,6 +31,8 @@ def expected(user, k, exclude=()):
 class Failing:
     """Stands for a dependency that is down."""
 
+    remote = True  # as an index
+
     def __init__(self, error):
         self.error = error
         self.calls = 0
@@ -44,6 +46,8 @@ class Failing:
 
 class Hanging:
     """Stands for a dependency that neither answers nor fails until the test ends."""
+
+    remote = True  # as an index
 
     def __init__(self, release):
         self.release, self.calls = release, 0

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 
 from souk.index.delta import DeltaIndex
 from souk.index.exact import ExactIndex
+from souk.index.hnsw import HnswIndex
+from souk.index.hnsw import build as graph
 from souk.index.interface import IndexUnavailable, collection_name, recall_at
 from souk.index.milvus import MilvusIndex, build, open_or_build
+from tests.milvus_fixtures import real_milvus
 
 ITEMS, DIM = 300, 16
+WALK = {"step": 0, "least": 2 * ITEMS}  # through the graph always, and through all of it
 SERVER = """
 import sys
 from milvus_lite.adapter.grpc.server import start_server_in_thread
@@ -32,7 +36,7 @@ def catalogue(items=ITEMS, seed=3):
 
 @contextlib.contextmanager
 def milvus_server(folder):
-    """A Milvus server in a process of its own: (uri, process)."""
+    """Milvus Lite behind a port, in a process of its own, which can be stopped and killed: (uri, process)."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -55,17 +59,19 @@ def opened(kind, vectors, available, folder):
             old[::3] = catalogue(seed=4)[0][: len(old) : 3]
             known = np.where(np.arange(len(old)) % 3, available[: len(old)], ~available[: len(old)])
             index = DeltaIndex(ExactIndex(old, known), vectors, available, replaced)
+        elif kind in ("hnsw", "walk"):
+            index = HnswIndex(graph(vectors), vectors, available, **(WALK if kind == "walk" else {}))
         elif kind == "lite":
             index = open_or_build(str(folder / "items.db"), "items_test", vectors, available)
         else:
-            uri, _ = stack.enter_context(milvus_server(folder / "server.db"))
+            uri = stack.enter_context(real_milvus(folder / "milvus"))
             index = open_or_build(uri, "items_test", vectors, available)
         index.timeout = 60.0
         stack.callback(index.close)
         yield index
 
 
-@pytest.fixture(scope="module", params=["exact", "delta", "lite", "server"])
+@pytest.fixture(scope="module", params=["exact", "delta", "hnsw", "walk", "lite", "server"])
 def index(request, tmp_path_factory):
     with opened(request.param, *catalogue(), tmp_path_factory.mktemp("index")) as one:
         yield one
@@ -115,17 +121,22 @@ def test_an_empty_batch(index):
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_filters_equal_brute_force(index, data):
-    """At any selectivity, with a different exclusion for each query."""
+    """At any selectivity, with a different mask and exclusion for each query."""
     vectors, available = catalogue()
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     k = data.draw(st.sampled_from([1, 7, 50]))
+    share = data.draw(st.sampled_from([None, 0.01, 0.1, 0.5, 1.0]))
     sizes = data.draw(st.lists(st.sampled_from([0, 1, 30, 199, 201, 290, 299, ITEMS]), min_size=1, max_size=4))
     exclude = [set(random.choice(ITEMS, size, replace=False).tolist()) for size in sizes]
     queries = random.normal(size=(len(sizes), DIM)).astype(np.float32)
     only = data.draw(st.booleans())
-    positions, scores = index.search(queries, k, exclude, only)
+    masks = (
+        None if share is None else [random.random(ITEMS) < share if row % 2 == 0 else None for row in range(len(sizes))]
+    )
+    positions, scores = index.search(queries, k, exclude, only, allowed=masks)
     for row, out in enumerate(exclude):
-        allowed = [p not in out and (available[p] or not only) for p in range(ITEMS)]
+        own = np.ones(ITEMS, bool) if masks is None or masks[row] is None else masks[row]
+        allowed = [p not in out and own[p] and (available[p] or not only) for p in range(ITEMS)]
         truth = brute_force(vectors, allowed, queries[row], k)
         found = positions[row][positions[row] >= 0]
         assert len(found) == len(set(found)) == len(truth)
@@ -151,6 +162,29 @@ def test_more_items_were_replaced_than_are_spared_for():
     index = DeltaIndex(ExactIndex(vectors), vectors, available, np.arange(500))
     np.testing.assert_array_equal(index.search(vectors[:1], 7)[0][0], np.arange(500, 507))
     np.testing.assert_array_equal(index.search(vectors[:1], 7, [[500, 502]])[0][0], [501, *range(503, 509)])
+
+
+def test_a_walk_finds_what_is_near_at_any_selectivity():
+    """The graph itself, on more items than it looks at."""
+    vectors, _ = catalogue(3000)
+    links = graph(vectors)
+    for share in (1.0, 0.5, 0.1, 0.01):
+        mask = np.random.default_rng(1).random(3000) < share
+        walk, exact = HnswIndex(links, vectors, mask, step=0, least=100), ExactIndex(vectors, mask)
+        assert recall_at(walk, exact, vectors[:60], 20) > 0.95
+        assert (walk.search(vectors[:60], 20)[0] >= 0).all()
+
+
+def test_a_walk_that_comes_back_short_is_done_again_by_all_products(monkeypatch):
+    """The few that may appear are far from where a walk of one candidate ends."""
+    vectors, _ = catalogue(3000)
+    mask = np.zeros(3000, bool)
+    mask[np.argsort(vectors @ vectors[0])[:30]] = True
+    monkeypatch.setattr("souk.index.hnsw.WIDTH", 0)
+    index = HnswIndex(graph(vectors), vectors, step=0, least=1)
+    assert index._walk(vectors[0], 20, mask) is None
+    found, truth = (one.search(vectors[:1], 20, allowed=[mask]) for one in (index, ExactIndex(vectors)))
+    np.testing.assert_array_equal(found[0], truth[0])
 
 
 def test_closed_index_is_unavailable(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 
 from souk.config import DatasetConfig
 from souk.errors import SoukError
+from souk.index import hnsw
+from souk.index.choice import GRAPH_FILE
 from souk.index.milvus import MilvusIndex, build
 from souk.release.bundle import Bundle
 from souk.release.commands import show_text
@@ -44,6 +46,7 @@ def shop(tmp_path_factory):
     (shop.tables / "manifest.json").write_text(json.dumps({"fingerprint": "f00d", "items_as_of": 7, "last_event": 2}))
     _, _, out = shop.evaluate("good")
     good = shop.root / "good"
+    hnsw.write(hnsw.build(np.load(good / "towers" / "vectors.npy")), good / "index" / GRAPH_FILE)
     folders = (shop.tables, shop.features, good / "towers", good / "ranker", good / "index")
     return [str(path) for path in (*folders, out / "twin", out / "evaluation")]
 
@@ -71,7 +74,7 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release):
     assert lineage["trained_until"] == Bundle.load(folder).settings.trained_until
     assert lineage["packages"]["tensorflow"]
     present = {path.name for path in folder.iterdir()}
-    assert {NAME, "twin", "evaluation", "schema", "drift_reference.parquet", "weights.npz"} <= present
+    assert {GRAPH_FILE, NAME, "twin", "evaluation", "schema", "drift_reference.parquet", "weights.npz"} <= present
     assert not [path for path in folder.parent.iterdir() if "partial" in path.name]
 
 

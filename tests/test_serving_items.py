@@ -78,6 +78,8 @@ def test_an_index_that_failed_is_left_alone_after_an_upsert_too(live, shop):
     asked = []
 
     class Gone(ExactIndex):
+        remote = True
+
         def search(self, *given, **named):
             asked.append(1)
             raise OSError("gone")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from souk.index.exact import ExactIndex
+from souk.index.hnsw import HnswIndex
+from souk.index.hnsw import build as graph
 from souk.index.interface import IndexUnavailable
 from souk.index.milvus import OVERFETCH, MilvusIndex, build
 from souk.serving.dependency import FAILURES, Dependency
@@ -79,3 +81,37 @@ def test_without_an_index_of_record_nothing_is_degraded(exact):
     vectors, exclude = queries(0, 500)
     positions, _, healthy = Retrieval(None, exact, Dependency("index", 60)).search(vectors, K, exclude)
     assert healthy.all() and positions.tolist() == exact.search(vectors, K, exclude)[0].tolist()
+
+
+def test_a_query_with_a_mask_costs_milvus_nothing_and_is_not_degraded(exact, milvus):
+    vectors, exclude = queries(0, 3)
+    milvus.down = True
+    mask = np.arange(ITEMS) % 7 == 0
+    positions, _, healthy = Retrieval(milvus, exact, Dependency("index", 60)).search(
+        vectors[:1], K, exclude[:1], allowed=[mask]
+    )
+    assert healthy.all() and milvus.calls == []
+    assert positions.tolist() == exact.search(vectors[:1], K, exclude[:1], allowed=[mask])[0].tolist()
+
+
+def test_an_index_in_process_answers_all_queries(exact):
+    class Asked(HnswIndex):
+        rows = 0
+
+        def search(self, queries, *args, **kwargs):
+            self.rows += len(queries)
+            return super().search(queries, *args, **kwargs)
+
+    index = Asked(graph(exact.vectors), exact.vectors, exact.available)
+    vectors, exclude = queries(0, 500, 2)
+    masks = [None, None, np.arange(ITEMS) % 2 == 0]
+    first = Retrieval(index, exact, Dependency("index", 60))
+    for retrieval in (first, with_a_change(first, exact)):
+        positions, _, healthy = retrieval.search(vectors, K, exclude, allowed=masks)
+        assert healthy.all() and positions.tolist() == exact.search(vectors, K, exclude, allowed=masks)[0].tolist()
+    assert index.rows == 6
+
+
+def with_a_change(retrieval, exact):
+    """One item came again as it was."""
+    return retrieval.with_items(exact.vectors, exact.available, np.array([5]))

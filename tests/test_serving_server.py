@@ -45,7 +45,9 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(workspace, tmp_path_factory):
-    with serving(workspace.root, tmp_path_factory.mktemp("log") / "serve.log", "--flush-seconds", "0.2") as running:
+    with serving(
+        workspace.root, tmp_path_factory.mktemp("log") / "serve.log", "--flush-seconds", "0.2", "--index", "milvus"
+    ) as running:
         yield running
 
 
@@ -257,7 +259,7 @@ def test_a_server_without_the_index_and_the_store_answers(workspace, tmp_path):
     shutil.rmtree(broken.feast)
     shutil.rmtree(broken.milvus, ignore_errors=True)
     broken.milvus.write_text("no folder")
-    with serving(broken.root, tmp_path / "log") as server:
+    with serving(broken.root, tmp_path / "log", "--index", "milvus") as server:
         (slate,) = server.slates({**ANN, "k": 50})
     assert slate["degraded"] == ["features_unavailable", "index_unavailable"]
     assert len(ids(slate)) == 50 and set(ids(slate)) < set(IDS)

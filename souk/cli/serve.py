@@ -9,6 +9,7 @@ from pathlib import Path
 
 from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
+from souk.index.choice import KINDS
 from souk.release.manifest import verify
 from souk.workspace import Workspace
 
@@ -21,6 +22,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="HTTP port, 0 for a free one (8080)")
     parser.add_argument("--grpc-port", type=int, default=8081, metavar="N", help="gRPC port, 0 for a free one (8081)")
     parser.add_argument("--release", default="", metavar="DIR", help="a release's folder, instead of the current one")
+    parser.add_argument(
+        "--index",
+        choices=KINDS,
+        default="auto",
+        help="what searches candidates: all products (exact) or a graph (hnsw) in process, or Milvus; "
+        "auto goes by the size of the catalogue (default: %(default)s)",
+    )
     parser.add_argument("--milvus-uri", default="", metavar="URI", help="a Milvus server, instead of Milvus Lite")
     parser.add_argument(
         "--redis-uri",
@@ -83,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         grpc_port=arguments.grpc_port,
         release=arguments.release,
         milvus_uri=arguments.milvus_uri,
+        index=arguments.index,
         flush_seconds=arguments.flush_seconds,
         timeout_ms=arguments.timeout_ms,
         reload_seconds=arguments.reload_seconds,

@@ -1,4 +1,4 @@
-"""Nearest-neighbour search over item vectors: one interface, exact in process and Milvus.
+"""Nearest-neighbour search over item vectors: one interface, exact and HNSW in process, and Milvus.
 
 An item is known here by its position, its row in the release's `items.parquet`; ids stay outside.
 """

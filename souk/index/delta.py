@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from souk.index.interface import Exclusions, Index, padded
+from souk.index.exact import ExactIndex
+from souk.index.interface import Allowed, Exclusions, Index, padded
 
 SPARE = 200  # more items asked for than wanted, since some of them may have been replaced
 
@@ -25,9 +26,10 @@ class DeltaIndex(Index):
     def __init__(self, base: Index, vectors: np.ndarray, available: np.ndarray, replaced: np.ndarray) -> None:
         super().__init__(available)
         self.base = base
+        self.remote = base.remote
         self.replaced = np.unique(np.asarray(replaced, np.int64))
-        self._vectors = vectors
-        self._own = vectors[self.replaced]
+        self._exact = ExactIndex(vectors, available)
+        self._own = ExactIndex(vectors[self.replaced], self.available[self.replaced])
         self._stale = np.zeros(len(available), bool)
         self._stale[self.replaced] = True
 
@@ -38,34 +40,28 @@ class DeltaIndex(Index):
         exclude: Exclusions | None = None,
         available_only: bool = True,
         timeout: float | None = None,
+        allowed: Allowed | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Index.search`."""
-        spare = min(int(self._stale[: len(self.base)].sum()), SPARE)
-        below = [[p for p in e if p < len(self.base)] for e in exclude] if exclude is not None else None
-        old, old_scores = self.base.search(queries, k + spare, below, available_only, timeout)
+        size = len(self.base)
+        spare = min(int(self._stale[:size].sum()), SPARE)
+        below = [[p for p in e if p < size] for e in exclude] if exclude is not None else None
+        inside = [None if mask is None else mask[:size] for mask in allowed] if allowed is not None else None
+        old, old_scores = self.base.search(queries, k + spare, below, available_only, timeout, inside)
         positions, scores = padded(len(queries), k)
         for row, query in enumerate(np.asarray(queries, np.float32)):
-            barred = set(exclude[row]) if exclude is not None else set()
+            mask = self.mask(row, exclude, available_only, allowed)
             kept = (old[row] >= 0) & ~self._stale[old[row]]
             if kept.sum() < k and (old[row] >= 0).all():  # more of them were replaced than was spared for
-                places, values = self._exact(query, np.arange(len(self)), barred, available_only)
-            else:
-                new, new_values = self._exact(query, self.replaced, barred, available_only)
-                places = np.concatenate([old[row][kept], new])
-                values = np.concatenate([old_scores[row][kept], new_values])
+                places, values = self._exact.search(query[None], k, available_only=False, allowed=[mask])
+                positions[row], scores[row] = places[0], values[0]
+                continue
+            new, new_values = self._own.best(query, k, mask[self.replaced])
+            places = np.concatenate([old[row][kept], self.replaced[new]])
+            values = np.concatenate([old_scores[row][kept], new_values])
             best = np.lexsort((places, -values))[:k]
             positions[row, : len(best)], scores[row, : len(best)] = places[best], values[best]
         return positions, scores
-
-    def _exact(
-        self, query: np.ndarray, wanted: np.ndarray, barred: set[int], available_only: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the `wanted` positions that may appear, and their scores."""
-        kept = self.available[wanted] if available_only else np.ones(len(wanted), bool)
-        if barred:
-            kept = kept & ~np.isin(wanted, np.fromiter(barred, np.int64, len(barred)))
-        own = self._own if len(wanted) == len(self.replaced) else self._vectors[wanted]
-        return wanted[kept], (own[kept] @ query).astype(np.float32)
 
     def close(self) -> None:
         """Closes the index below."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from souk.index.interface import Exclusions, Index, padded
+from souk.index.interface import Allowed, Exclusions, Index, padded
 from souk.metrics import top
 
 BLOCK = 16_000_000  # scores held at once
+SPARSE = 8  # where fewer than one item in so many may appear, only their vectors are read
 
 
 class ExactIndex(Index):
-    """One matrix product per block of queries. Ties are ordered by position.
+    """One matrix product per block of queries, or the products of the few that may appear. Ties come by position.
 
     Args:
         vectors: `[items, dim]` float32; may be memory-mapped.
@@ -29,21 +30,41 @@ class ExactIndex(Index):
         exclude: Exclusions | None = None,
         available_only: bool = True,
         timeout: float | None = None,
+        allowed: Allowed | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Index.search`. `timeout` is not looked at: nothing here can hang."""
         positions, best = padded(len(queries), k)
+        queries = np.asarray(queries, dtype=np.float32)
         step = max(1, BLOCK // max(1, len(self)))
         for start in range(0, len(queries), step):
-            scores = np.asarray(queries[start : start + step], dtype=np.float32) @ self.vectors.T
-            if available_only:
-                scores[:, ~self.available] = -np.inf
-            for row, line in enumerate(scores, start):
-                if exclude is not None and len(exclude[row]):
-                    line[np.fromiter(exclude[row], dtype=np.int64, count=len(exclude[row]))] = -np.inf
-                chosen = top(line, k)
-                positions[row, : len(chosen)] = chosen
-                best[row, : len(chosen)] = line[chosen]
+            rows = range(start, min(start + step, len(queries)))
+            masks = {row: self.mask(row, exclude, available_only, allowed) for row in rows}
+            dense = [row for row, mask in masks.items() if SPARSE * np.count_nonzero(mask) >= len(self)]
+            lines = dict(zip(dense, queries[dense] @ self.vectors.T, strict=True))
+            for row, mask in masks.items():
+                found, scores = self.best(queries[row], k, mask, lines.get(row))
+                positions[row, : len(found)], best[row, : len(found)] = found, scores
         return positions, best
+
+    def best(
+        self, query: np.ndarray, k: int, mask: np.ndarray, line: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The answer to one query, without padding.
+
+        Args:
+            query: `[dim]` float32.
+            k: how many.
+            mask: `[items]` bool, who may appear.
+            line: `[items]` float32, the scores of all, to be overwritten; only the few of `mask` are computed without.
+        """
+        if line is not None:
+            np.copyto(line, -np.inf, where=~mask)
+            found = top(line, k)
+            return found, line[found]
+        few = np.flatnonzero(mask)
+        scores = self.vectors[few] @ query
+        found = top(scores, k)
+        return few[found], scores[found]
 
     def close(self) -> None:
         """Nothing is held."""

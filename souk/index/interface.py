@@ -12,6 +12,7 @@ from souk.errors import SoukError
 
 BLOCK = 64  # queries searched at once where there are many
 Exclusions = Sequence[Collection[int]]
+Allowed = Sequence[np.ndarray | None]  # for each query `[items]` bool, or None where every item may appear
 
 
 class IndexUnavailable(SoukError):
@@ -24,6 +25,8 @@ class Index(ABC):
     Args:
         available: `[items]` bool, which items may be recommended.
     """
+
+    remote = False  # whether a search leaves the process: it may hang then, and what it carries costs time
 
     def __init__(self, available: np.ndarray) -> None:
         self.available = np.asarray(available, dtype=bool)
@@ -39,6 +42,7 @@ class Index(ABC):
         exclude: Exclusions | None = None,
         available_only: bool = True,
         timeout: float | None = None,
+        allowed: Allowed | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The `k` best eligible items of each query, best first.
 
@@ -50,6 +54,7 @@ class Index(ABC):
             exclude: for each query the positions that must not appear.
             available_only: leave out items that are not available.
             timeout: seconds after which to give up; None for the index's own limit.
+            allowed: for each query the only items that may appear.
 
         Returns:
             Positions `[batch, k]` int64, padded with -1, and scores `[batch, k]` float32, padded with -inf.
@@ -62,14 +67,16 @@ class Index(ABC):
     def close(self) -> None:
         """Frees what the index holds; it cannot be searched afterwards."""
 
-    def eligible(self, exclude: Exclusions | None, available_only: bool, batch: int) -> np.ndarray:
-        """How many items each query may be answered with: `[batch]` int64."""
-        counts = np.full(batch, self.available.sum() if available_only else len(self), dtype=np.int64)
-        for row, positions in enumerate(exclude or ()):
-            distinct = np.unique(np.fromiter(positions, dtype=np.int64, count=len(positions)))
-            distinct = distinct[(distinct >= 0) & (distinct < len(self))]
-            counts[row] -= self.available[distinct].sum() if available_only else len(distinct)
-        return counts
+    def mask(self, row: int, exclude: Exclusions | None, available_only: bool, allowed: Allowed | None) -> np.ndarray:
+        """What the query `row` of a search may be answered with: `[items]` bool, the caller's own."""
+        own = allowed[row] if allowed is not None else None
+        if own is None:
+            mask = self.available.copy() if available_only else np.ones(len(self), bool)
+        else:
+            mask = self.available & own if available_only else np.array(own, bool)
+        if exclude is not None and len(exclude[row]):
+            mask[np.fromiter(exclude[row], np.int64, len(exclude[row]))] = False
+        return mask
 
 
 def padded(batch: int, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from pymilvus.exceptions import MilvusException
 
 from souk.folders import placed
 from souk.index import lite
-from souk.index.interface import Exclusions, Index, IndexUnavailable, padded
+from souk.index.interface import Allowed, Exclusions, Index, IndexUnavailable, padded
 
 FLAT_ROWS = 50_000  # a server gets HNSW beyond; Lite stays FLAT: its filtered HNSW loses results
 INSERT_ROWS = 5_000
@@ -35,6 +35,8 @@ class MilvusIndex(Index):
         available: `[items]` bool, as they were loaded.
         timeout: seconds that a search may take; a batch gets PER_QUERY more for each of its queries.
     """
+
+    remote = True
 
     def __init__(self, uri: str, collection: str, available: np.ndarray, timeout: float = TIMEOUT) -> None:
         super().__init__(available)
@@ -76,15 +78,21 @@ class MilvusIndex(Index):
         exclude: Exclusions | None = None,
         available_only: bool = True,
         timeout: float | None = None,
+        allowed: Allowed | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Index.search`. Queries with few exclusions share one call that fetches that many more."""
         if self._client is None:
             raise IndexUnavailable(f"an open index {self.collection}", "it is closed")
         limit_seconds = timeout or self.timeout + PER_QUERY * len(queries)
         excluded = [set(e) for e in exclude] if exclude is not None else [set()] * len(queries)
-        shared = [row for row, e in enumerate(excluded) if len(e) <= OVERFETCH]
+        masks = [self.mask(row, exclude, available_only, allowed) for row in range(len(queries))]
+        alone = {row for row, e in enumerate(excluded) if len(e) > OVERFETCH or (allowed and allowed[row] is not None)}
+        shared = [row for row in range(len(queries)) if row not in alone]
         groups = [(shared, k + max((len(excluded[row]) for row in shared), default=0), "")] if shared else []
-        groups += [([row], k, f"position not in {sorted(e)}") for row, e in enumerate(excluded) if len(e) > OVERFETCH]
+        for row in sorted(alone):
+            if masks[row].any():
+                named = allowed is not None and allowed[row] is not None
+                groups.append(([row], k, _named(masks[row]) if named else f"position not in {sorted(excluded[row])}"))
         positions, scores = padded(len(queries), k)
         for rows, limit, condition in groups:
             terms = [term for term in ("available == true" if available_only else "", condition) if term]
@@ -93,7 +101,8 @@ class MilvusIndex(Index):
                 kept = sorted((-score, p) for p, score in found if p not in excluded[row])[:k]
                 positions[row, : len(kept)] = [p for _, p in kept]
                 scores[row, : len(kept)] = [-score for score, _ in kept]
-        short = (positions >= 0).sum(axis=1) < np.minimum(self.eligible(exclude, available_only, len(queries)), k)
+        wanted = [min(k, np.count_nonzero(mask)) for mask in masks]
+        short = (positions >= 0).sum(axis=1) < np.array(wanted, np.int64)
         if short.any():
             raise IndexUnavailable(f"{k} items a query from {self.collection}", f"fewer for {short.sum()} queries")
         return positions, scores
@@ -130,6 +139,12 @@ class MilvusIndex(Index):
         with unavailable_on_error(self.uri):
             self._client.load_collection(self.collection, timeout=timeout)
         self._loaded = True
+
+
+def _named(mask: np.ndarray) -> str:
+    """A filter for the items of a mask, in the shorter of the two ways to say it."""
+    word, named = ("in", mask) if 2 * np.count_nonzero(mask) < len(mask) else ("not in", ~mask)
+    return f"position {word} {np.flatnonzero(named).tolist()}"
 
 
 def build(

@@ -137,6 +137,11 @@ class Bundle:
         return np.asarray(self.items["available"].to_numpy(zero_copy_only=False), dtype=bool)
 
     @property
+    def graph(self) -> Path:
+        """What a walk through the vectors needs; a release of a large catalogue has it."""
+        return self.folder / "graph.faiss"
+
+    @property
     def query_tower(self) -> Path:
         """SavedModel: raw features to a query's vector."""
         return self.folder / "query_tower"

@@ -1,15 +1,16 @@
-"""Search in the index of record, and in process where that fails."""
+"""Search in an index, and by exact search where that fails."""
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Collection
 
 import numpy as np
 
 from souk.index.delta import DeltaIndex
 from souk.index.exact import ExactIndex
-from souk.index.interface import Exclusions, Index, padded
+from souk.index.interface import Allowed, Exclusions, Index, padded
 from souk.serving.dependency import Dependency
 
 logger = logging.getLogger(__name__)
@@ -19,12 +20,13 @@ SHARED_EXCLUSIONS = 200  # Milvus answers queries with more of them one by one (
 class Retrieval:
     """An index with a fallback.
 
-    Queries with many exclusions are never its: each would be a call of its own, and one body could hold many.
+    Where it is not in this process, queries with many exclusions or with a mask are never its: each would be a call of
+    its own, and one body could hold many.
 
     Args:
-        index: the index of record, or None to search in process always.
+        index: the index, or None for exact search always.
         exact: the same vectors in process.
-        guard: stands before the index of record, so that nobody waits for one that is down.
+        guard: stands before an index outside this process, so that nobody waits for one that is down.
     """
 
     def __init__(self, index: Index | None, exact: ExactIndex, guard: Dependency) -> None:
@@ -48,7 +50,12 @@ class Retrieval:
         return Retrieval(delta, ExactIndex(vectors, available), self._guard)
 
     def search(
-        self, vectors: np.ndarray, k: int, exclude: Exclusions, seconds: float = math.inf
+        self,
+        vectors: np.ndarray,
+        k: int,
+        exclude: Exclusions,
+        seconds: float = math.inf,
+        allowed: Allowed | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The best `k` eligible items of each query.
 
@@ -56,30 +63,42 @@ class Retrieval:
             vectors: `[B, dim]` float32.
             k: how many.
             exclude: positions to leave out, for each query.
-            seconds: how long the index of record may take.
+            seconds: how long an index outside this process may take.
+            allowed: for each query `[items]` bool, the only items that may appear, or None for all.
 
         Returns:
-            positions `[B, k]` (-1 where there is none), scores `[B, k]`, and `[B]` bool: False where the index of
-            record should have answered and did not.
+            positions `[B, k]` (-1 where there is none), scores `[B, k]`, and `[B]` bool: False where the index
+            should have answered and did not.
         """
-        shared = np.array([self.index is not None and len(e) <= SHARED_EXCLUSIONS for e in exclude], bool)
+        masks = allowed or [None] * len(vectors)
+        shared = np.array([self._its(e, mask) for e, mask in zip(exclude, masks, strict=True)], bool)
         positions, scores = padded(len(vectors), k)
         healthy = np.ones(len(vectors), bool)
-        for rows, recorded in ((np.flatnonzero(shared), True), (np.flatnonzero(~shared), False)):
+        for rows, asked in ((np.flatnonzero(shared), True), (np.flatnonzero(~shared), False)):
             if len(rows):
-                asked = vectors[rows], k, [exclude[row] for row in rows.tolist()]
-                found = self._recorded(*asked, seconds) if recorded else None
-                positions[rows], scores[rows] = found or self.exact.search(*asked)
-                healthy[rows] = not recorded or found is not None
+                of = rows.tolist()
+                own = vectors[rows], k, [exclude[row] for row in of], [masks[row] for row in of]
+                found = self._indexed(*own, seconds) if asked else None
+                positions[rows], scores[rows] = found or self.exact.search(*own[:3], allowed=own[3])
+                healthy[rows] = not asked or found is not None
         return positions, scores, healthy
 
-    def _recorded(
-        self, vectors: np.ndarray, k: int, exclude: Exclusions, seconds: float
+    def _its(self, exclude: Collection[int], mask: np.ndarray | None) -> bool:
+        """Whether a query is the index's to answer."""
+        if self.index is None or not self.index.remote:
+            return self.index is not None
+        return mask is None and len(exclude) <= SHARED_EXCLUSIONS
+
+    def _indexed(
+        self, vectors: np.ndarray, k: int, exclude: Exclusions, allowed: Allowed, seconds: float
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """The answer of the index of record, or None."""
+        """The answer of the index, or None."""
         index = self.index
+        if index is None:
+            return None
         try:
-            return None if index is None else self._guard.call(lambda: index.search(vectors, k, exclude), seconds)
+            wait = seconds if index.remote else math.inf
+            return self._guard.call(lambda: index.search(vectors, k, exclude, allowed=allowed), wait)
         except Exception as error:  # whatever a client library raises, the exact index answers
             logger.warning("index unavailable: %s: %s", type(error).__name__, error)
             return None

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from souk.index.choice import chosen
+from souk.index.hnsw import HnswIndex, build, read
 from souk.index.interface import Index, IndexUnavailable
 from souk.index.milvus import MilvusIndex, open_or_build
 from souk.ingest.live import EventCheck
@@ -32,23 +34,39 @@ logger = logging.getLogger(__name__)
 EVENTS_TIMEOUT_MS = 1000  # no request waits for it, and a state that is not written waits for its next event
 
 
-def open_index(workspace: Workspace, bundle: Bundle, uri: str, report: Callable[[str], None]) -> Index:
-    """The index of a bundle's collection, built first where it is missing.
+def open_index(
+    workspace: Workspace, bundle: Bundle, uri: str, report: Callable[[str], None], kind: str = "auto"
+) -> Index | None:
+    """The index that answers a bundle's requests, built first where it is missing; None for exact search in process.
 
-    One that cannot be opened is handed on closed: searches fall back, and say so.
+    Milvus that cannot be opened is handed on closed: searches fall back, and say so.
 
     Args:
         workspace: where Milvus Lite keeps its files.
         bundle: the bundle.
         uri: the address of a Milvus server; "" for Milvus Lite.
         report: is told how far the building is.
+        kind: one of `souk.index.choice.KINDS`.
     """
+    kind = chosen(kind, len(bundle.vectors))
+    if kind == "exact":
+        return None
+    if kind == "hnsw":
+        return _graph(bundle, report)
     where = uri or str(workspace.milvus / f"{bundle.settings.collection}.db")
     try:
         return open_or_build(where, bundle.settings.collection, bundle.vectors, bundle.available, report)
     except (IndexUnavailable, OSError) as error:
         logger.error("serving without the index: %s", error)
         return MilvusIndex(where, bundle.settings.collection, bundle.available)
+
+
+def _graph(bundle: Bundle, report: Callable[[str], None]) -> HnswIndex:
+    """The bundle's graph, or one that is built now."""
+    if bundle.graph.exists():
+        return HnswIndex(read(bundle.graph), bundle.vectors, bundle.available)
+    report(f"building the graph of {len(bundle.vectors):,} vectors")
+    return HnswIndex(build(bundle.vectors), bundle.vectors, bundle.available)
 
 
 def open_store(workspace: Workspace, bundle: Bundle, access: Access | None = None) -> FeastStore:
@@ -96,6 +114,7 @@ class Reader:
 
     Args:
         workspace: where everything is.
+        index: where candidates are searched, one of `souk.index.choice.KINDS`.
         milvus_uri: the address of a Milvus server; "" for Milvus Lite in the workspace.
         access: where the user states are.
         timeout_ms: how long a request that says nothing of it may take.
@@ -105,6 +124,7 @@ class Reader:
     """
 
     workspace: Workspace
+    index: str
     milvus_uri: str
     access: Access
     timeout_ms: int
@@ -122,7 +142,7 @@ class Reader:
         bundle = Bundle.load(folder)
         in_process = Recommender.load(bundle, None, None, self.guards)
         replay_golden(folder, golden_answers(in_process))
-        index = open_index(self.workspace, bundle, self.milvus_uri, self.report)
+        index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
         recommender = in_process.connected(index, open_store(self.workspace, bundle, self.access))
         recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens store and index
 
@@ -131,7 +151,7 @@ class Reader:
             settings = bundle.settings
             parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
-            return Served(bundle, live, parser, check, index.close)
+            return Served(bundle, live, parser, check, index.close if index else lambda: None)
 
         return Ready(serve)
 

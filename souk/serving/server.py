@@ -36,6 +36,7 @@ def serve(
     grpc_port: int = 8081,
     release: str = "",
     milvus_uri: str = "",
+    index: str = "auto",
     flush_seconds: float = 5.0,
     access: Access | None = None,
     timeout_ms: int = 200,
@@ -51,6 +52,7 @@ def serve(
         grpc_port: 0 for any free one.
         release: a release's folder; "" for the workspace's current one.
         milvus_uri: the address of a Milvus server; "" for Milvus Lite in the workspace.
+        index: where candidates are searched, one of `souk.index.choice.KINDS`.
         flush_seconds: the longest that an impression waits to be written.
         access: where the user states are, and how long they are waited for.
         timeout_ms: how long a request that says nothing of it may take.
@@ -65,7 +67,7 @@ def serve(
     place = Workspace(Path(workspace))
     listening = bind(host, http_port)
     guards, access = Guards(), access or Access()
-    reader = Reader(place, milvus_uri, access, timeout_ms, guards, now, report)
+    reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report)
     releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
     metrics = ServingMetrics(REGISTRY)

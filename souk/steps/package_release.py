@@ -16,6 +16,7 @@ import numpy as np
 import souk
 from souk.config import parse_step_config
 from souk.folders import placed
+from souk.index.choice import GRAPH_FILE
 from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.golden import golden_requests, replay_golden, write_golden
@@ -62,6 +63,8 @@ def package_release(
     with placed(release) as folder:
         collection = _read_json(Path(index) / "index.json")["collection"]
         bundle = write_bundle(folder, features, towers, ranker, "end", collection, settings.deploy, settings.rerank)
+        if (Path(index) / GRAPH_FILE).exists():
+            shutil.copyfile(Path(index) / GRAPH_FILE, bundle.graph)
         shutil.copytree(twin, folder / "twin")
         shutil.copytree(evaluation, folder / "evaluation")
         shutil.copytree(Path(tables) / "schema", folder / "schema")
