@@ -76,8 +76,8 @@ def beside(
 
 
 def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Path) -> None:
-    """Writes what LightGBM is fitted to: `engaged.npz`, all candidates of all moments, `satisfied.npz`, the engaged
-    items whose label is known, and `held_out.json`, the held-out users of each seed."""
+    """Writes what LightGBM is fitted to: `engaged.npz`, all candidates of all moments, `satisfied.npz` and one for each
+    further objective, the engaged items whose label is known, and `held_out.json`, the held-out users of each seed."""
     from benchmarks.quality.ranker_features import Exported
     from souk.models.fit_ranker import split_users
 
@@ -86,13 +86,14 @@ def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Pa
     users = np.asarray(examples.users).astype(str)
     first = np.flatnonzero(examples.first & examples.candidate.any(axis=1))
     owner, column = np.nonzero(examples.candidate[first])
-    known = np.flatnonzero(examples.labels["satisfied"] >= 0)
     start = np.searchsorted(owner, np.arange(len(first) + 1))
     engaged = {"labels": examples.chosen[first[owner], column], "start": start, "users": users[first]}
     engaged["wanted"] = examples.taken[first]
-    satisfied = {"labels": examples.labels["satisfied"][known], "users": users[known]}
-    rows = ((first[owner], column), (known, examples.own[known]))
-    for name, found, at in zip(("engaged", "satisfied"), (engaged, satisfied), rows, strict=True):
+    parts = {"engaged": (engaged, (first[owner], column))}
+    for name, labels in examples.labels.items():
+        known = np.flatnonzero(labels >= 0)
+        parts[name] = {"labels": labels[known], "users": users[known]}, (known, examples.own[known])
+    for name, (found, at) in parts.items():
         columns = {key: values for key, values in read.columns(*at).items() if key not in IDS}
         arrays = found | {"names": np.array([*columns]), "features": np.stack([*columns.values()], axis=1)}
         np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]  # keywords are names of arrays

@@ -96,13 +96,14 @@ def _categories(data: Any) -> list[int]:
 def main() -> None:
     """Reads the folder, fits and prints a line of JSON for each seed."""
     folder = Path(sys.argv[1])
-    engaged, satisfied = (np.load(folder / f"{name}.npz") for name in ("engaged", "satisfied"))
-    engaged, satisfied = dict(engaged), dict(satisfied)
+    heads = {path.stem: dict(np.load(path)) for path in sorted(folder.glob("*.npz"))}
+    engaged = heads.pop("engaged")
     for seed, users in enumerate(json.loads((folder / "held_out.json").read_text(encoding="utf-8"))):
         held = np.isin(engaged["users"], users)
         found = {"ndcg@10": order(engaged, held, seed)}
         found |= probabilities(engaged, np.repeat(held, np.diff(engaged["start"])), "engaged", seed)
-        found |= probabilities(satisfied, np.isin(satisfied["users"], users), "satisfied", seed)
+        for name, data in heads.items():
+            found |= probabilities(data, np.isin(data["users"], users), name, seed)
         print(json.dumps(found), flush=True)
 
 
