@@ -177,7 +177,8 @@ RANKER = """
 {% if metrics.ranker.values()|selectattr("shown", "defined")|list %}
 <h3>On what was shown</h3>
 <p>Those of its candidates that the logged slate of the moment showed. What stood first was looked at first, so the
-order that was shown has the clicks on its side.</p>
+order that was shown has the clicks on its side. P(engaged) is a chance among all candidates: of the few that were
+shown where something was taken, more were.</p>
 <table>
 {{ heads_header("the order shown") }}
 {% for model, found in metrics.ranker.items() if found.shown is defined %}
