@@ -286,6 +286,7 @@ def test_engaging_rows_are_those_of_training(read):
         for n, (kind, v) in enumerate([("rating", 5.0), ("rating", 2.0), ("rating", None), ("click", 5.0)])
     ]
     config = json.loads(json.dumps({**CONFIG, "repeat": "always"}))
+    del config["objectives"]["regretted"]  # of a click, which no longer engages
     config["objectives"]["engaged"] = {"events": ["rating"], "min_value": 4}
     spec = make_spec(config)
     window, catalogue = read(spec, [("bob", "b", "click", START - 1), *rows])
