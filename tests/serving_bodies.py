@@ -166,7 +166,7 @@ JSON_VALUES = st.recursive(
     max_leaves=8,
 )
 
-FIELDS = dict.fromkeys(("k", "timestamp", "context", "events", "exclude", "candidates"), JSON_VALUES)
+FIELDS = dict.fromkeys(("k", "timestamp", "context", "events", "exclude", "candidates", "filter"), JSON_VALUES)
 
 BODIES = st.binary(max_size=50) | (
     JSON_VALUES

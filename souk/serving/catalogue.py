@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from souk.serving.filters import Filter, Filters
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -18,21 +20,30 @@ class Catalogue:
         titles: "" where an item has none.
         available: `[items]` bool.
         positions: id to position.
+        filters: the columns that requests filter by; None where they cannot.
     """
 
     ids: tuple[str, ...]
     titles: tuple[str, ...]
     available: np.ndarray
     positions: Mapping[str, int]
+    filters: Filters | None = None
 
     @classmethod
-    def of(cls, ids: Sequence[str], titles: Sequence[str | None], available: np.ndarray) -> Catalogue:
+    def of(
+        cls,
+        ids: Sequence[str],
+        titles: Sequence[str | None],
+        available: np.ndarray,
+        filters: Filters | None = None,
+    ) -> Catalogue:
         """A catalogue of columns of the item table."""
         return cls(
             tuple(ids),
             tuple(title or "" for title in titles),
             available,
             {item: position for position, item in enumerate(ids)},
+            filters,
         )
 
     def with_items(self, rows: Sequence[Mapping[str, Any]]) -> Catalogue:
@@ -44,7 +55,13 @@ class Catalogue:
         for row in rows:
             titles[positions[row["item_id"]]] = row["title"] or ""
             available[positions[row["item_id"]]] = row["available"]
-        return Catalogue((*self.ids, *new), tuple(titles), available, positions)
+        where = [positions[row["item_id"]] for row in rows]
+        filters = self.filters.with_items(rows, where, len(positions)) if self.filters else None
+        return Catalogue((*self.ids, *new), tuple(titles), available, positions, filters)
+
+    def matching(self, wanted: Filter) -> np.ndarray | None:
+        """`[items]` bool, which items a filter lets through, available or not; None where it asks nothing."""
+        return self.filters.mask(wanted) if self.filters else None
 
     def known(self, ids: Iterable[str]) -> set[int]:
         """The positions of those ids that are in the catalogue."""

@@ -231,7 +231,7 @@ class Explainer:
             place=int(np.flatnonzero(ranking.order == at[0])[0]) if len(at) else None,
             place_by_score=int(np.flatnonzero(ranking.ranked == at[0])[0]) if len(at) else None,
             source=ranking.candidates.sources[int(at[0])] if len(at) else "",
-            shown=bool(catalogue.available[case.position]) and case.position not in ranking.excluded,
+            shown=self._may_show(request, case.position) and case.position not in ranking.excluded,
             log_score=found.log_score,
             log_baseline=found.log_baseline,
             events=tuple(events),
@@ -239,6 +239,12 @@ class Explainer:
             steps=steps,
             degraded=ranking.degraded,
         )
+
+    def _may_show(self, request: Request, position: int) -> bool:
+        """Whether an item is available and what the request's filter asks for."""
+        catalogue = self._recommender.catalogue
+        matching = catalogue.matching(request.filter)
+        return bool(catalogue.available[position] and (matching is None or matching[position]))
 
     def _value(self, case: _Case, name: str) -> Any:
         """The raw value of a feature; logarithms of counts, days and places are undone."""

@@ -141,11 +141,14 @@ class SlateMaker:
     ) -> Iterator[tuple[int, str]]:
         taken = set(excluded)
         allowed = None if request.candidates is None else self.catalogue.known(request.candidates)
-        rest = range(len(self.catalogue.ids)) if allowed is None else sorted(allowed)
+        matching, shown = self.catalogue.matching(request.filter), self.catalogue.available
+        shown = shown if matching is None else shown & matching
+        rest = range(len(shown)) if allowed is None and matching is None else np.flatnonzero(shown).tolist()
+        rest = rest if allowed is None else sorted(allowed)
         popular = (self.popular.ordered(row).tolist() for row in (*self.popular.of(features).tolist(), EVERYONE))
         for source, positions in (("popular", chain.from_iterable(popular)), ("catalogue", rest)):
             for position in positions:
-                if position in taken or not self.catalogue.available[position]:
+                if position in taken or not shown[position]:
                     continue
                 if allowed is None or position in allowed:
                     taken.add(position)

@@ -24,6 +24,7 @@ from souk.release.bundle import Bundle
 from souk.rerank import Reranker
 from souk.serving.budget import Budget, Guards
 from souk.serving.catalogue import Catalogue
+from souk.serving.filters import Filters
 from souk.serving.inputs import item_inputs, query_inputs
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, SlateMaker
 from souk.serving.request import Request
@@ -92,7 +93,9 @@ class Recommender:
             guards: what stands before each part that may hang or fail; None for new ones.
         """
         guards = guards or Guards()
-        catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available)
+        columns = bundle.items.to_pydict()
+        filters = Filters.of(columns, len(bundle.items), bundle.spec)
+        catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available, filters)
         settings = Settings(bundle.name, bundle.settings.objectives, bundle.settings.candidates)
         items = ItemTable.of(bundle.items, bundle.counters, bundle.vectors, bundle.spec, bundle.rules, bundle.segments)
         recommender = cls(
@@ -101,7 +104,7 @@ class Recommender:
             catalogue=catalogue,
             items=items,
             query_tower=QueryTower(bundle.query_tower).load(),
-            ranker=Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec)).load(),
+            ranker=Ranker(bundle.ranker, item_inputs(columns, bundle.spec)).load(),
             reranker=Reranker.of(Rerank(**bundle.settings.rerank), items, bundle.items, bundle.spec),
             retrieval=Retrieval(index, ExactIndex(items.vectors, catalogue.available), guards.index),
             store=store,
@@ -205,7 +208,7 @@ class Recommender:
         found = []
         for row, (request, query) in enumerate(zip(requests, queries, strict=True)):
             vector = vectors[row] if np.isfinite(vectors[row]).all() else None
-            allowed = self._allowed(excluded[row])
+            allowed = self._allowed(excluded[row], request)
             if request.candidates is not None:
                 found.append(self._named(request.candidates, vector, allowed))
                 continue
@@ -234,7 +237,11 @@ class Recommender:
         if searched:
             most = max(self._wanted(requests[row]) for row in searched)
             positions, _, healthy = self.retrieval.search(
-                vectors[searched], most, [excluded[row] for row in searched], budget.half()
+                vectors[searched],
+                most,
+                [excluded[row] for row in searched],
+                budget.half(),
+                [self.catalogue.matching(requests[row].filter) for row in searched],
             )
             for row, line, answered in zip(searched, positions, healthy, strict=True):
                 own = line[: self._wanted(requests[row])]
@@ -243,10 +250,12 @@ class Recommender:
                     notes[row].append("index_unavailable")
         return found
 
-    def _allowed(self, excluded: frozenset[int]) -> Allowed:
+    def _allowed(self, excluded: frozenset[int], request: Request) -> Allowed:
         """Which positions may be shown."""
         available, barred = self.catalogue.available, np.fromiter(excluded, np.int64, len(excluded))
-        return lambda positions: available[positions] & ~np.isin(positions, barred)
+        matching = self.catalogue.matching(request.filter)
+        shown = available if matching is None else available & matching
+        return lambda positions: shown[positions] & ~np.isin(positions, barred)
 
     def _named(self, names: Sequence[str], vector: np.ndarray | None, allowed: Allowed) -> Candidates:
         """The request's own candidates, best first by the towers; none without a query vector."""

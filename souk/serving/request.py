@@ -14,6 +14,7 @@ from typing import Any
 
 from souk.errors import SoukError, unknown
 from souk.schema import EventType
+from souk.serving.filters import Filter, FilterParser
 from souk.spec import Feature, FeatureSpec
 from souk.state import Event, UserState, advance
 
@@ -43,6 +44,7 @@ class Request:
         events: what the user did since the store was written, oldest first.
         exclude: items that must not appear.
         candidates: the only items that may appear, or None for the whole catalogue.
+        filter: what is asked of the columns of items.
         state: replaces the store read (golden requests, evaluation).
         degraded: reasons that parsing found: `malformed_feature:<name>`.
         deadline: when it has to be answered, monotonic seconds.
@@ -56,6 +58,7 @@ class Request:
     events: tuple[Event, ...] = ()
     exclude: frozenset[str] = frozenset()
     candidates: tuple[str, ...] | None = None
+    filter: Filter = ()
     state: UserState | None = None
     degraded: tuple[str, ...] = ()
     deadline: float = math.inf
@@ -105,6 +108,7 @@ class RequestParser:
             "timeout_ms": lambda path, value: _integer(path, value, 1, MAX_TIMEOUT_MS),
             "exclude": lambda path, value: frozenset(_identifiers(path, value, MAX_EXCLUDE)),
             "candidates": _candidates,
+            "filter": FilterParser(spec, identifier, _number).parse,
             "context": _mapping,
             "events": lambda path, value: _list(path, value, MAX_EVENTS),
         }
@@ -148,6 +152,7 @@ class RequestParser:
             events=tuple(sorted(events, key=lambda e: e.order)),
             exclude=given.get("exclude", frozenset()),
             candidates=given.get("candidates"),
+            filter=given.get("filter", ()),
             degraded=tuple(f"malformed_feature:{name}" for name in dict.fromkeys(malformed)),
             deadline=math.inf if timeout is None else self._clock() + timeout / 1000,
         )

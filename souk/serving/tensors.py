@@ -23,8 +23,9 @@ INPUTS = {
     "events": ("BYTES",),
     "exclude": ("BYTES",),
     "candidates": ("BYTES",),
+    "filter": ("BYTES",),
 }
-JSON_INPUTS = ("context", "events", "exclude", "candidates")
+JSON_INPUTS = ("context", "events", "exclude", "candidates", "filter")
 OUTPUTS = {"item_id": "BYTES", "score": "FP32", "slate": "BYTES"}
 
 

@@ -1,0 +1,180 @@
+"""What a request asks of its items beyond that they are available: conditions on their declared columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from souk.errors import SoukError, unknown
+from souk.schema import Kind
+from souk.spec import Entity, Feature, FeatureSpec, Role
+
+CACHED_BYTES = 32_000_000  # of masks, one byte an item
+MAX_VALUES = 100  # of one column
+MIN, MAX = "min", "max"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one column has to hold: one of `words`, or a number from `low` to `high`."""
+
+    column: str
+    words: frozenset[str] = frozenset()
+    low: float = -np.inf
+    high: float = np.inf
+
+
+Filter = tuple[Condition, ...]  # all of which hold; in the order of their columns, so that equal filters are equal
+
+
+def filterable(spec: FeatureSpec) -> dict[str, Feature]:
+    """The columns that a filter may name: categorical, path, list and numeric ones of items."""
+    return {f.source: f for f in spec.of(Entity.ITEM) if f.role in (Role.CATEGORY, Role.BAG, Role.NUMBER)}
+
+
+class FilterParser:
+    """Turns JSON values into filters.
+
+    Args:
+        spec: the release's feature specification.
+        text, number: check one value at its path in the body, and say what is wrong with it.
+    """
+
+    def __init__(self, spec: FeatureSpec, text: Callable[[str, Any], str], number: Callable[[str, Any], float]) -> None:
+        self._columns = filterable(spec)
+        self._paths = {name for name, kind in spec.columns.items.items() if kind is Kind.PATH}
+        self._text, self._number = text, number
+
+    def parse(self, path: str, value: Any) -> Filter:
+        """Checks a filter.
+
+        Raises:
+            SoukError: a column that may not be named, or a value of the wrong type.
+        """
+        if not isinstance(value, dict):
+            raise SoukError(f"{path} to be an object with columns", repr(value)[:80], "See docs/serving.md.")
+        return tuple(self._condition(path, str(name), value[name]) for name in sorted(value) if value[name] is not None)
+
+    def _condition(self, path: str, name: str, value: Any) -> Condition:
+        if name not in self._columns:
+            raise unknown(f"{path}: a column of items to filter by", name[:80], self._columns)
+        place = f"{path}.{name}"
+        if self._columns[name].role is Role.NUMBER:
+            return self._range(name, place, value)
+        values = value if isinstance(value, list) else [value]
+        if not 0 < len(values) <= MAX_VALUES:
+            raise SoukError(f"{place} to be a text, or a list of 1 to {MAX_VALUES}", f"{len(values)} entries")
+        words = [self._text(f"{place}[{n}]" if isinstance(value, list) else place, w) for n, w in enumerate(values)]
+        return Condition(name, frozenset(map(_prefix, words) if name in self._paths else words))
+
+    def _range(self, name: str, place: str, value: Any) -> Condition:
+        if not isinstance(value, dict):
+            example = 'For example {"min": 10, "max": 60}.'
+            raise SoukError(f"{place} to be an object with min or max, or both", repr(value)[:80], example)
+        for key in value:
+            if key not in (MIN, MAX):
+                raise unknown(f"{place}: a field", str(key)[:80], (MIN, MAX))
+        ends = {key: self._number(f"{place}.{key}", end) for key, end in value.items() if end is not None}
+        if any(math.isnan(end) for end in ends.values()):
+            raise SoukError(f"{place}: numbers", "NaN", "Leave an end out that is open.")
+        return Condition(name, low=ends.get(MIN, -np.inf), high=ends.get(MAX, np.inf))
+
+
+def _prefix(path: str) -> str:
+    """A path as its item has it (souk.state.entries)."""
+    return "/".join(part.strip() for part in path.split("/") if part.strip())
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A column of words: entry n says that the item `rows[n]` has the word `codes[n]`, by `names`."""
+
+    names: Mapping[str, int]
+    rows: np.ndarray
+    codes: np.ndarray
+
+    def of(self, words: frozenset[str], size: int) -> np.ndarray:
+        wanted, mask = np.zeros(len(self.names), bool), np.zeros(size, bool)
+        wanted[[self.names[word] for word in words if word in self.names]] = True
+        mask[self.rows[wanted[self.codes]]] = True
+        return mask
+
+    def with_items(self, where: Sequence[int], values: Sequence[Any], size: int) -> _Words:
+        names, rows, codes = dict(self.names), list[int](), list[int]()
+        for row, value in zip(where, values, strict=True):
+            for word in value if isinstance(value, list) else [value]:
+                if word:
+                    rows.append(row)
+                    codes.append(names.setdefault(str(word), len(names)))
+        replaced = np.zeros(size, bool)
+        replaced[list(where)] = True
+        kept = ~replaced[self.rows]
+        return _Words(
+            names,
+            np.concatenate([self.rows[kept], np.array(rows, np.int32)]),
+            np.concatenate([self.codes[kept], np.array(codes, np.int32)]),
+        )
+
+
+class Filters:
+    """The columns of a catalogue that filters speak of. It stays as it is; the masks of the last filters are kept.
+
+    Args:
+        size: how many items there are.
+        features: by column.
+        numbers: `[items]` float32 by column, NaN where an item has none.
+        words: by column.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        features: Mapping[str, Feature],
+        numbers: Mapping[str, np.ndarray],
+        words: Mapping[str, _Words],
+    ) -> None:
+        self._size, self._features, self._numbers, self._words = size, features, numbers, words
+        self._mask = lru_cache(min(256, max(4, CACHED_BYTES // max(1, size))))(self._evaluate)
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Sequence[Any]], size: int, spec: FeatureSpec) -> Filters:
+        """From columns of the item table, by the names of their features."""
+        empty = cls(0, filterable(spec), {}, {})
+        return empty._with(columns, range(size), size)
+
+    def with_items(self, rows: Sequence[Mapping[str, Any]], where: Sequence[int], size: int) -> Filters:
+        """With rows of the item table at the positions `where`, of `size` items in all."""
+        columns = {f.name: [row[f.name] for row in rows] for f in self._features.values()}
+        return self._with(columns, where, size)
+
+    def mask(self, wanted: Filter) -> np.ndarray | None:
+        """`[items]` bool, read-only: what all conditions hold of; None where there are none."""
+        return self._mask(wanted) if wanted else None
+
+    def _with(self, columns: Mapping[str, Sequence[Any]], where: Sequence[int], size: int) -> Filters:
+        nothing = _Words({}, np.zeros(0, np.int32), np.zeros(0, np.int32))
+        numbers, words = {}, {}
+        for name, feature in self._features.items():
+            if feature.role is Role.NUMBER:
+                numbers[name] = np.full(size, np.nan, np.float32)
+                numbers[name][: self._size] = self._numbers.get(name, ())
+                numbers[name][list(where)] = [np.nan if v is None else v for v in columns[feature.name]]
+            else:
+                words[name] = self._words.get(name, nothing).with_items(where, columns[feature.name], size)
+        return Filters(size, self._features, numbers, words)
+
+    def _evaluate(self, wanted: Filter) -> np.ndarray:
+        mask = np.ones(self._size, bool)
+        for condition in wanted:
+            if condition.column in self._numbers:
+                values = self._numbers[condition.column]
+                mask &= (values >= np.float32(condition.low)) & (values <= np.float32(condition.high))
+            else:
+                mask &= self._words[condition.column].of(condition.words, self._size)
+        mask.flags.writeable = False
+        return mask

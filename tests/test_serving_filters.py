@@ -1,0 +1,136 @@
+"""Filters of a request: what they mean, what is refused, and never fewer items than there are."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kserve import InferInput, InferRequest
+
+from souk.errors import SoukError
+from souk.index.hnsw import HnswIndex, build
+from souk.serving import tensors
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request, RequestParser
+from tests.recommender_fixtures import CANDIDATES, KNOWN
+from tests.serving_fixtures import HIDDEN, IDS, NOW, PRICES, SPEC, vectors, write_shop
+
+CATEGORIES = {}
+PARSER = RequestParser(SPEC, 20, 200)
+
+
+@pytest.fixture(scope="module")
+def recommenders(tmp_path_factory):
+    """Over exact search, and over a graph that is always walked through."""
+    bundle = write_shop(tmp_path_factory.mktemp("bundle") / "shop", CANDIDATES)
+    CATEGORIES.update(zip(bundle.item_ids, bundle.items["item_category"].to_pylist(), strict=True))
+    exact = Recommender.load(bundle, None, None)
+    graph = HnswIndex(build(vectors()), vectors(), bundle.available, step=0, least=2 * len(IDS))
+    return exact, exact.connected(graph, None)
+
+
+def asked(filter, **more):
+    return PARSER.parse({"user_id": "ann", "timestamp": NOW, "filter": filter, **more}, NOW)
+
+
+def matches(item, filter):
+    """By the plain way, one item at a time."""
+    bounds, wanted = filter.get("price", {}), filter.get("category")
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    return bounds.get("min", -1) <= PRICES[item] <= bounds.get("max", 1e9) and (
+        wanted is None or any(word in CATEGORIES[item] for word in wanted)
+    )
+
+
+def slate(recommender, request):
+    answer = recommender.recommend([Request(**{**vars(request), "state": KNOWN["ann"]})])[0]
+    assert answer.degraded == ()
+    return [item.item_id for item in answer.items]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_never_fewer_than_there_are_and_none_that_does_not_match(recommenders, data):
+    words = sorted({word for own in CATEGORIES.values() for word in own})
+    wanted = {}
+    if data.draw(st.booleans()):
+        wanted["category"] = data.draw(st.lists(st.sampled_from([*words, "nowhere"]), min_size=1, max_size=3))
+    if data.draw(st.booleans()):
+        low = data.draw(st.integers(0, 100))
+        wanted["price"] = {"min": low, "max": low + data.draw(st.integers(0, 60))}
+    k = data.draw(st.sampled_from([1, 5, len(IDS)]))
+    out = data.draw(st.sets(st.sampled_from(IDS), max_size=40))
+    request = asked(wanted, k=k, exclude=sorted(out))
+    owned = {event.item_id for event in KNOWN["ann"].events}
+    there = {item for item in IDS if item not in HIDDEN | owned | out and matches(item, wanted)}
+    for recommender in recommenders:
+        found = slate(recommender, request)
+        assert len(found) == len(set(found)) == min(k, len(there)) and set(found) <= there
+        safe = recommender.safe([request])[0].items
+        assert all(matches(item.item_id, wanted) for item in safe)
+
+
+def test_the_models_rank_what_a_filter_leaves(recommenders):
+    """Not fill: the towers' own search is done among what matches."""
+    (answer,) = recommenders[1].recommend(
+        [Request("ann", 5, NOW, state=KNOWN["ann"], filter=asked({"category": "nowhere"}).filter)]
+    )
+    assert answer.items == ()
+    far = next(word for word in CATEGORIES["g3-00"] if word not in CATEGORIES["g1-00"])
+    request = Request("ann", 5, NOW, state=KNOWN["ann"], filter=asked({"category": far}).filter)
+    (answer,) = recommenders[1].recommend([request])
+    assert all(item.scores and "two_tower" in item.source for item in answer.items)
+
+
+def test_an_upsert_is_seen_and_masks_are_kept_for_a_catalogue(recommenders):
+    recommender, wanted = recommenders[0], asked({"price": {"min": 1000}}).filter
+    assert not recommender.catalogue.matching(wanted).any()
+    assert recommender.catalogue.matching(asked({"price": {"min": 1000.0}}).filter) is recommender.catalogue.matching(
+        wanted
+    )
+    rows = {"item_id": ["g0-03", "new"], "item_category": [["toys"], []], "item_price": [2000.0, None]}
+    rows |= {"item_title": [["a"], []], "title": ["A", ""], "available": [True, True], "created_at": [NOW, NOW]}
+    changed = recommender.with_items(pa.table(rows), vectors()[:2])
+    assert np.flatnonzero(changed.catalogue.matching(wanted)).tolist() == [IDS.index("g0-03")]
+    for category, there in (("toys", True), (CATEGORIES["g0-03"][0], False)):
+        mask = changed.catalogue.matching(asked({"category": category}).filter)
+        assert mask[IDS.index("g0-03")] == there and not mask[len(IDS)]
+    assert not recommender.catalogue.matching(wanted).any()
+
+
+@pytest.mark.parametrize(
+    ("filter", "said"),
+    [
+        ([], r"instance\.filter to be an object"),
+        ({"prise": {}}, r"'prise'\. Did you mean 'price'"),
+        ({"title": "x"}, "a column of items to filter by"),
+        ({"item_id": "x"}, "a column of items to filter by"),
+        ({"price": 5}, r"instance\.filter\.price to be an object with min or max"),
+        ({"price": {"mim": 5}}, r"'mim'\. Did you mean 'min'"),
+        ({"price": {"min": "5"}}, r"instance\.filter\.price\.min to be a number"),
+        ({"price": {"min": float("nan")}}, "NaN"),
+        ({"category": 5}, r"instance\.filter\.category"),
+        ({"category": {"min": 5}}, r"instance\.filter\.category"),
+        ({"category": []}, r"instance\.filter\.category to be a text, or a list of 1 to 100"),
+        ({"category": ["a", None]}, r"instance\.filter\.category\[1\]"),
+    ],
+)
+def test_a_filter_that_is_wrong_is_refused(filter, said):
+    with pytest.raises(SoukError, match=said):
+        asked(filter)
+
+
+def test_what_is_left_out_or_written_otherwise_is_the_same_filter():
+    assert asked({}).filter == asked({"price": None, "category": None}).filter == asked(None).filter == ()
+    one, other = (
+        {"category": ["b / c", "a"], "price": {"min": 1}},
+        {"price": {"min": 1.0, "max": None}, "category": ["a", "b/c"]},
+    )
+    assert asked(one).filter == asked(other).filter and hash(asked(one).filter) == hash(asked(other).filter)
+
+
+def test_a_tensor_carries_filters():
+    texts = ['{"price": {"max": 9}}', ""]
+    inputs = [InferInput("user_id", [2], "BYTES", ["a", "b"]), InferInput("filter", [2], "BYTES", texts)]
+    first, second = tensors.instances_of(InferRequest("souk", inputs))
+    assert first["filter"] == {"price": {"max": 9}} and "filter" not in second
