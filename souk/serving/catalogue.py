@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,3 +66,10 @@ class Catalogue:
     def known(self, ids: Iterable[str]) -> set[int]:
         """The positions of those ids that are in the catalogue."""
         return {self.positions[item] for item in ids if item in self.positions}
+
+    def allowed(self, excluded: frozenset[int], wanted: Filter) -> Callable[[np.ndarray], np.ndarray]:
+        """Says of positions which may be shown: available, not excluded, and as the filter wants them."""
+        matching = self.matching(wanted)
+        shown = self.available.copy() if matching is None else self.available & matching
+        shown[np.fromiter(excluded, np.int64, len(excluded))] = False
+        return lambda positions: shown[positions]

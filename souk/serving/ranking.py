@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.rerank import Reranker
 from souk.serving.catalogue import Catalogue
 from souk.serving.request import Request
 from souk.serving.slate import Slate, SlateItem
@@ -79,6 +80,19 @@ class Ranking:
     def positions(self) -> np.ndarray:
         """Positions in the catalogue, best first, `[C]` int64."""
         return self.candidates.positions[self.order]
+
+
+def ordered(
+    request: Request, candidates: Candidates, heads: Mapping[str, np.ndarray], settings: Settings, reranker: Reranker
+) -> dict[str, np.ndarray]:
+    """`scores`, `ranked` and `order` of a Ranking: by the weighted product of the heads, ties, and all without heads,
+    as merged; and re-ranked."""
+    scores = (1 / np.arange(1, len(candidates.positions) + 1)).astype(np.float32)
+    if heads:
+        scores = np.prod([values ** settings.weights.get(head, 1.0) for head, values in heads.items()], axis=0)
+    ranked = np.argsort(-scores, kind="stable")
+    order = reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
+    return {"scores": scores, "ranked": ranked, "order": ranked[order]}
 
 
 @dataclass(frozen=True)

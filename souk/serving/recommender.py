@@ -26,7 +26,7 @@ from souk.serving.budget import Budget, Guards
 from souk.serving.catalogue import Catalogue
 from souk.serving.filters import Filters
 from souk.serving.inputs import item_inputs, query_inputs
-from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, SlateMaker
+from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, SlateMaker, ordered
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
 from souk.serving.signatures import QueryTower, Ranker
@@ -168,7 +168,7 @@ class Recommender:
         return [
             Ranking(
                 candidates=candidates[row],
-                **self._orders(request, candidates[row], heads[row]),
+                **ordered(request, candidates[row], heads[row], self.settings, self.reranker),
                 heads=heads[row],
                 excluded=excluded[row],
                 state=states[row],
@@ -208,7 +208,7 @@ class Recommender:
         found = []
         for row, (request, query) in enumerate(zip(requests, queries, strict=True)):
             vector = vectors[row] if np.isfinite(vectors[row]).all() else None
-            allowed = self._allowed(excluded[row], request)
+            allowed = self.catalogue.allowed(excluded[row], request.filter)
             if request.candidates is not None:
                 found.append(self._named(request.candidates, vector, allowed))
                 continue
@@ -249,13 +249,6 @@ class Recommender:
                 if not answered:
                     notes[row].append("index_unavailable")
         return found
-
-    def _allowed(self, excluded: frozenset[int], request: Request) -> Allowed:
-        """Which positions may be shown."""
-        available, barred = self.catalogue.available, np.fromiter(excluded, np.int64, len(excluded))
-        matching = self.catalogue.matching(request.filter)
-        shown = available if matching is None else available & matching
-        return lambda positions: shown[positions] & ~np.isin(positions, barred)
 
     def _named(self, names: Sequence[str], vector: np.ndarray | None, allowed: Allowed) -> Candidates:
         """The request's own candidates, best first by the towers; none without a query vector."""
@@ -303,14 +296,3 @@ class Recommender:
         return [
             {head: parts[row] for head, parts in split.items()} if counts[row] else {} for row in range(len(queries))
         ]
-
-    def _orders(
-        self, request: Request, candidates: Candidates, heads: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """By the weighted product of the heads, ties, and all without heads, as merged; and re-ranked."""
-        scores = (1 / np.arange(1, len(candidates.positions) + 1)).astype(np.float32)
-        if heads:
-            scores = np.prod([values ** self.settings.weights.get(head, 1.0) for head, values in heads.items()], axis=0)
-        ranked = np.argsort(-scores, kind="stable")
-        order = self.reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
-        return {"scores": scores, "ranked": ranked, "order": ranked[order]}
