@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from souk.serving.dependency import CLOSED, FAILURES, HALF_OPEN, OPEN, THREADS, Dependency, Unavailable
+from souk.serving.dependency import CLOSED, FAILURES, HALF_OPEN, OPEN, THREADS, TOGETHER, Dependency, Unavailable
 
 
 class Clock:
@@ -34,7 +34,7 @@ def broken():
 def failed(dependency, times, function=broken):
     for _ in range(times):
         with pytest.raises(Unavailable, match=r"^redis"):
-            dependency.call(function, 1.0)
+            dependency.call(function, 1.0 if function is broken else 0.001)
 
 
 def settled(dependency, state):
@@ -92,18 +92,39 @@ def test_a_probe_that_fails_waits_for_the_next_time(dependency, clock):
     assert asked == [2]
 
 
-def test_a_call_that_hangs_is_not_waited_for_and_all_that_hang_take_no_more_threads(dependency):
-    release = threading.Event()
-    failed_at_once = []
-    for _ in range(THREADS):
+def test_calls_that_nobody_could_wait_for_stop_none_who_can_until_too_many_are_on_their_way(dependency):
+    release, asked = threading.Event(), []
+    for _ in range(TOGETHER):
+        assert dependency.call(lambda: 1, 60.0) == 1, "there is a thread for whoever comes"
         with pytest.raises(Unavailable, match="no answer in"):
             dependency.call(lambda: release.wait(60), 0.001)
-    with pytest.raises(Unavailable, match=f"{THREADS} calls hang"):
-        dependency.call(lambda: failed_at_once.append(1), math.nextafter(math.inf, 0))
-    assert not failed_at_once
+    with pytest.raises(Unavailable, match=f"{TOGETHER} calls are on their way"):
+        dependency.call(lambda: asked.append(1), math.nextafter(math.inf, 0))
+    assert not asked
     release.set()
-    settled(dependency, CLOSED)  # nobody waited as long as it has patience for
+    settled(dependency, CLOSED)
     assert dependency.call(lambda: 4, 1.0) == 4
+
+
+def test_a_hang_is_a_failure_once_it_has_had_all_the_patience_whoever_waited(dependency, clock):
+    release = threading.Event()
+    failed(dependency, FAILURES, lambda: release.wait(60))  # each waited for no time at all
+    assert dependency.state == CLOSED
+    clock.now += 5.1
+    assert dependency.state == OPEN
+    for lost in range(FAILURES + 1, THREADS + 1):  # probes that hang too
+        clock.now += 2.1
+        failed(dependency, 1, lambda: release.wait(60))
+        assert dependency.state == HALF_OPEN
+        clock.now += 5.1
+        assert dependency.state == OPEN and dependency._busy == lost
+    clock.now += 2.1
+    failed(dependency, 1, lambda: release.wait(60))
+    assert dependency._busy == dependency._threads == THREADS, "no more than these"
+    release.set()
+    settled(dependency, OPEN)
+    failed(dependency, 1, lambda: 1)  # a probe
+    settled(dependency, CLOSED)
 
 
 def test_answers_that_take_longer_than_its_patience_open_it(dependency, clock):

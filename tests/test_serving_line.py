@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from souk.serving.line import LONGEST, MOST, Line, Overloaded
+from souk.serving.line import LONGEST, MOST, TIGHT, Line, Overloaded
 from souk.serving.request import Request
 
 
@@ -55,23 +55,36 @@ def test_what_waits_is_answered_together_and_each_call_gets_its_own(models):
         first = await models.busy()
         others = [asyncio.create_task(models.ask(*names)) for names in (["a"], ["b", "c"], ["d"])]
         await asyncio.sleep(0)
-        models.held.release(9)
+        models.held.release(99)
         return await asyncio.gather(first, *others)
 
     assert asyncio.run(scene()) == [["FIRST"], ["A"], ["B", "C"], ["D"]]
     assert models.batches == [["first"], ["a", "b", "c", "d"]]
 
 
-def test_a_batch_is_bounded_but_a_call_is_never_divided(models):
+def test_a_batch_is_bounded_and_a_call_is_one_answer(models):
     async def scene():
         first = await models.busy()
         calls = [asyncio.create_task(models.ask(*"x" * size)) for size in (MOST - 1, 2, MOST + 5, 1)]
         await asyncio.sleep(0)
-        models.held.release(9)
+        models.held.release(99)
         await asyncio.gather(first, *calls)
 
     asyncio.run(scene())
-    assert [len(batch) for batch in models.batches] == [1, MOST - 1, 2, MOST + 5, 1]
+    assert [len(batch) for batch in models.batches] == [1, MOST - 1, 2, MOST, 5, 1], "a long one comes in parts"
+
+
+def test_who_has_little_time_left_is_in_nobodys_way(models):
+    async def scene():
+        first = await models.busy()
+        lefts = {"a": 60.0, "pressed": TIGHT / 2, "b": 60.0, "c": 60.0, "late": 0.001, "d": 60.0}
+        calls = [asyncio.create_task(models.ask(name, deadline=models.now + left)) for name, left in lefts.items()]
+        await asyncio.sleep(0)
+        models.held.release(99)
+        await asyncio.gather(first, *calls)
+
+    asyncio.run(scene())
+    assert models.batches == [["first"], ["a"], ["pressed"], ["b", "c"], ["late"], ["d"]]
 
 
 def test_a_call_that_would_be_late_is_sent_away_at_once_and_told_when_to_come_back(models):
@@ -87,7 +100,7 @@ def test_a_call_that_would_be_late_is_sent_away_at_once_and_told_when_to_come_ba
         assert refused.value.seconds == pytest.approx(0.04)
         fits = asyncio.create_task(models.ask("d", deadline=models.now + 0.051))
         await asyncio.sleep(0)
-        models.held.release(9)
+        models.held.release(99)
         return await asyncio.gather(first, waiting, fits)
 
     assert asyncio.run(scene()) == [["FIRST"], ["A", "B", "C"], ["D"]]
@@ -107,7 +120,7 @@ def test_the_line_has_an_end_even_for_those_with_all_the_time(models):
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await models.ask("y")
-        models.held.release(9)
+        models.held.release(99)
         await asyncio.gather(first, waiting)
 
     asyncio.run(scene())
@@ -118,7 +131,7 @@ def test_a_call_that_cannot_be_answered_costs_no_other_its_answer(models):
         first = await models.busy()
         calls = [asyncio.create_task(models.ask(name)) for name in ("a", "bad", "worst", "b")]
         await asyncio.sleep(0)
-        models.held.release(9)
+        models.held.release(99)
         return await asyncio.gather(first, *calls, return_exceptions=True)
 
     *_, a, bad, worst, b = asyncio.run(scene())
@@ -133,7 +146,7 @@ def test_a_client_that_went_away_is_not_answered(models):
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.sleep(0)
-        models.held.release(9)
+        models.held.release(99)
         await first
         assert await stays == ["STAYS"]
 

@@ -1,7 +1,9 @@
 """Another release under traffic: taken whole when it is sound, refused when it is not, and nobody notices."""
 
+import contextlib
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,7 +56,7 @@ class Shop:
             bundle = SimpleNamespace(folder=folder, name=folder.name)
             return Served(bundle, Live(folder.name), None, None, lambda: self.closed.append(folder.name))
 
-        return Ready(serve)
+        return Ready(serve, lambda: self.closed.append(folder.name))
 
     def look(self, name):
         self.pointed = Path(name)
@@ -82,17 +84,38 @@ def test_a_moved_pointer_moves_the_answers_and_the_old_release_goes_a_look_later
 @pytest.mark.parametrize("name", ["broken", "torn"])
 def test_a_release_that_is_no_good_is_refused_once_and_the_old_one_stays(shop, name):
     assert not shop.look(name) and not shop.look(name) and shop.read == ["one", name]
-    assert shop.now == "one" and shop.closed == [] and (shop.releases.taken, shop.releases.refused) == (0, 1)
+    assert (
+        shop.now == "one"
+        and shop.closed == ["torn"][: name == "torn"]
+        and (shop.releases.taken, shop.releases.refused) == (0, 1)
+    )
     assert shop.releases.upsert([1]) == "one", "and takes items"
     assert shop.look("two") and shop.now == "two"
 
 
-def test_a_pointer_that_cannot_be_read_changes_nothing(shop):
+def test_a_pointer_that_cannot_be_read_changes_nothing_and_is_no_refused_release(shop, caplog):
     def gone():
         raise OSError("gone")
 
     shop.releases._pointed = gone
-    assert not shop.releases.look() and shop.now == "one"
+    assert not shop.releases.look() and not shop.releases.look() and shop.now == "one"
+    assert shop.releases.refused == 0 and len(caplog.records) == 1, "it is said once"
+
+
+def test_a_pointer_that_comes_back_from_a_refused_release_changes_nothing(shop):
+    shop.look("broken")
+    assert not shop.look("one") and shop.releases.taken == 0 and shop.closed == []
+    assert not shop.look("broken") and shop.releases.refused == 2, "and it is looked at again after that"
+
+
+def test_a_look_that_fails_is_not_the_last(shop):
+    shop.releases.changed = lambda served: 1 / 0
+    with contextlib.suppress(ZeroDivisionError):
+        shop.look("two")
+    assert shop.now == "two"
+    shop.releases.now = replace(shop.releases.now, close=lambda: 1 / 0)
+    shop.releases.changed = lambda served: None
+    assert shop.look("three") and not shop.look("three") and shop.closed == ["one"], "what cannot be closed is let go"
 
 
 def test_rows_that_waited_for_the_change_are_the_new_releases(shop):

@@ -10,7 +10,7 @@ from souk.serving.dependency import Dependency
 from souk.serving.request import Request
 
 FINISH = 0.004  # seconds that a slate is cut, filled and written in
-PATIENCE = 1.0  # seconds; deadlines are shorter, so that few requests ever wait for so long
+PATIENCE = 1.0  # seconds that a part may take at most
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,12 @@ class Guards:
     query_tower: Dependency = field(default_factory=lambda: Dependency("query_tower", PATIENCE))
     index: Dependency = field(default_factory=lambda: Dependency("index", PATIENCE))
     ranker: Dependency = field(default_factory=lambda: Dependency("ranker", PATIENCE))
+
+    @classmethod
+    def within(cls, seconds: float) -> Guards:
+        """Those of a server whose requests may take so long: half of it, or PATIENCE, is the longest for one part."""
+        patience = min(PATIENCE, seconds / 2)
+        return cls(*(Dependency(guard.name, patience) for guard in cls().all()))
 
     def all(self) -> tuple[Dependency, ...]:
         """In the order of the path."""

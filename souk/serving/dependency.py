@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 FAILURES = 3  # in a row, before a dependency is left alone
 RETRY_SECONDS = 1.0
-THREADS = 2  # one that hangs leaves one to find out that the next call does not
+TOGETHER = 4  # calls on their way: those whose callers could not wait, and the next one
+THREADS = 8  # lost to calls that hang, at most
 STATES = CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 
 
@@ -40,7 +41,6 @@ class Call(Generic[T]):
     function: Callable[[], T]
     begun: float
     future: Future[T] = field(default_factory=Future)
-    counted: bool = False
 
     def result(self, seconds: float) -> T:
         """The answer, waited for until `seconds` from now, and no longer than the dependency's patience since it began.
@@ -65,7 +65,8 @@ class Dependency:
 
     Closed, it lets calls through. FAILURES in a row, an error or no answer within `patience`, open it: calls fail at
     once. After `retry_seconds` the next one is sent on as a probe, half-open, but nobody waits for it; its answer
-    closes the breaker. A call that hangs keeps a thread; while all hang, calls fail at once too.
+    closes the breaker. A call without an answer within `patience` has failed, whoever waited and for how long; it keeps
+    its thread, of which there are THREADS.
 
     Args:
         name: in logs and metrics.
@@ -85,14 +86,17 @@ class Dependency:
         self._clock, self._retry_seconds = clock, retry_seconds
         self._lock = threading.Lock()
         self._waiting: SimpleQueue[Call] = SimpleQueue()
+        self._going: set[Call] = set()  # those that have not failed yet
         self._failures = self._busy = self._threads = 0
-        self._probe_at, self._probing = -math.inf, False
+        self._probe_at = -math.inf
+        self._probe: Call | None = None
 
     @property
     def state(self) -> str:
         """closed, open or half_open."""
+        self._look()
         with self._lock:
-            return HALF_OPEN if self._probing else OPEN if self._failures >= FAILURES else CLOSED
+            return HALF_OPEN if self._probe else OPEN if self._failures >= FAILURES else CLOSED
 
     def since(self, time: float) -> float:
         """Seconds from a moment to now."""
@@ -104,17 +108,20 @@ class Dependency:
         Raises:
             Unavailable: the dependency is left alone.
         """
+        self._look()
+        call = Call(self, function, self._clock())
         with self._lock:
             probe = self._failures >= FAILURES
-            if probe and (self._probing or self._clock() < self._probe_at):
+            if probe and (self._probe or self._clock() < self._probe_at):
                 raise Unavailable(f"{self.name} is left alone after {self._failures} failures")
-            if self._busy >= THREADS:
-                raise Unavailable(f"{self.name}: {self._busy} calls hang")
-            self._busy, self._probing = self._busy + 1, probe
+            if len(self._going) >= TOGETHER or self._busy >= THREADS:
+                raise Unavailable(f"{self.name}: {self._busy} calls are on their way")
+            self._probe = call if probe else None
+            self._going.add(call)
+            self._busy += 1
             if self._threads < self._busy:
                 self._threads += 1
                 threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
-        call = Call(self, function, self._clock())
         self._waiting.put(call)
         if probe:
             raise Unavailable(f"{self.name} is asked again, and not waited for")
@@ -133,19 +140,28 @@ class Dependency:
         return self.start(function).result(seconds)
 
     def count(self, call: Call, good: bool) -> None:
-        """Takes what became of a call into account, once."""
+        """Takes what became of a call into account, once. What came before a probe says nothing while it flies."""
         with self._lock:
-            if call.counted:
+            if call not in self._going:
                 return
-            call.counted, before = True, self._failures
+            self._going.discard(call)
+            if self._probe not in (None, call):
+                return
+            before, self._probe = self._failures, None
             self._failures = 0 if good else self._failures + 1
-            self._probing = False
             if not good:
                 self._probe_at = self._clock() + self._retry_seconds
         if before >= FAILURES and good:
             logger.warning("%s answers again", self.name)
-        if self._failures == FAILURES and not good:
+        if before == FAILURES - 1 and not good:
             logger.warning("%s is left alone: %d failures in a row", self.name, FAILURES)
+
+    def _look(self) -> None:
+        """Calls that have had all of the patience have failed, though they may still be on their way."""
+        with self._lock:
+            late = [call for call in self._going if self.since(call.begun) > self.patience]
+        for call in late:
+            self.count(call, False)
 
     def _work(self) -> None:
         while True:
@@ -160,3 +176,4 @@ class Dependency:
                 self._busy -= 1
             self.count(call, good)  # before the caller goes on, so that the next one knows
             tell()
+            del call, tell  # they hold a release while this waits

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from souk.serving.request import Request
 from souk.serving.slate import Slate
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 Answer = Callable[[Sequence[Request]], list[Slate]]
 MOST = 16  # requests that are answered together: more take longer to answer than they save
 LONGEST = 512  # requests that wait at most
+TIGHT = 0.05  # seconds: who has less left is answered alone, since the most pressing request of a batch is in all's way
 LEARNED = 0.1  # how much the last batch says about what a request costs
 
 
@@ -92,37 +94,47 @@ class Line:
             with self._changed:
                 self._changed.wait_for(lambda: self._bodies)
                 batch = [self._bodies.popleft()]
-                while self._bodies and sum(len(b.requests) for b in (*batch, self._bodies[0])) <= MOST:
+                while self._bodies and self._fits(batch, self._bodies[0]):
                     batch.append(self._bodies.popleft())
                 self._running = sum(len(body.requests) for body in batch)
                 self._waiting -= self._running
             began = self._clock()
-            self._answered([body for body in batch if not body.slates.cancelled()])
+            wanted = [body for body in batch if not body.slates.cancelled()]
+            told = self._answered(wanted) if wanted else []
             with self._changed:
-                cost = (self._clock() - began) / max(1, self._running)
-                self._cost += LEARNED * (cost - self._cost) if self._cost else cost
+                if answered := sum(len(body.requests) for body in wanted):
+                    cost = (self._clock() - began) / answered
+                    self._cost += LEARNED * (cost - self._cost) if self._cost else cost
                 self._running = 0
+            for body, say, what in told:
+                _tell(body, say, what)
+            del batch, wanted, told
 
-    def _answered(self, batch: Sequence[Body]) -> None:
-        """Answers bodies together; where that fails, each alone; where that fails too, without the models."""
+    def _fits(self, batch: Sequence[Body], body: Body) -> bool:
+        """Whether a body can be answered with those before it."""
+        if sum(len(each.requests) for each in (*batch, body)) > MOST:
+            return False
+        now = self._clock()
+        return all(request.deadline - now >= TIGHT for each in (batch[0], body) for request in each.requests)
+
+    def _answered(self, batch: Sequence[Body]) -> list[tuple[Body, Callable[..., None], Any]]:
+        """What to tell of bodies, answered together; where that fails, each alone; or else without the models."""
         requests = [request for body in batch for request in body.requests]
         try:
-            slates = self._answer(requests)
+            slates = [slate for at in range(0, len(requests), MOST) for slate in self._answer(requests[at : at + MOST])]
         except Exception as error:
             if len(batch) > 1:
-                for body in batch:
-                    self._answered([body])
-                return
+                return [told for body in batch for told in self._answered([body])]
             logger.exception("answering without the models")
             try:
                 slates = self._fallback(requests)
             except Exception:
-                for body in batch:
-                    _tell(body, body.slates.set_exception, error)
-                return
+                return [(batch[0], batch[0].slates.set_exception, error)]
+        told = list[tuple[Body, Callable[..., None], Any]]()
         for body in batch:
             own, slates = slates[: len(body.requests)], slates[len(body.requests) :]
-            _tell(body, body.slates.set_result, own)
+            told.append((body, body.slates.set_result, own))
+        return told
 
 
 def _tell(body: Body, say: Callable[..., None], what: object) -> None:

@@ -165,20 +165,31 @@ class LiveEvents:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._calls or self._closed, self._pause())
-                together = self._together()
-                if self._next:
-                    self._next[0].places.update(self._writer.places)
-                    self._writer = self._next[0]
-                    self._backlog.follow(*self._next)
-                    self._next = None
+                together, following = self._together(), self._next
                 if not together and self._closed:
                     return
+            if following:
+                self._follow(following)
             try:
                 if together:
                     self._take(together)
                 self._look_after()
             except Exception:  # of the code: the calls to come are taken
                 logger.exception("events")
+
+    def _follow(self, following: tuple[StateWriter, Callable[[], str]]) -> None:
+        """Writes other states from here on; where what they lack cannot be told yet, that is asked again."""
+        if following[0] is not self._writer:
+            following[0].places.update(self._writer.places)
+            self._writer = following[0]
+        try:
+            self._backlog.follow(*following)
+        except Exception:  # of the disk or the code: calls are taken, and the next turn asks again
+            logger.exception("following another release")
+            return
+        with self._changed:
+            if self._next is following:
+                self._next = None
 
     def _pause(self) -> float:
         return 0.0 if len(self._backlog) and self._clock() >= self._rests_until else REST_SECONDS

@@ -98,8 +98,9 @@ class PathMetrics(Collector):
         yield GaugeMetricFamily("souk_waiting_requests", "Requests that wait or are answered", value=self._line.waiting)
         family = GaugeMetricFamily("souk_breaker", "Breakers by state", labels=["dependency", "state"])
         for guard in self._guards.all():
+            now = guard.state
             for state in STATES:
-                family.add_metric([guard.name, state], float(guard.state == state))
+                family.add_metric([guard.name, state], float(now == state))
         yield family
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -154,7 +155,8 @@ class SoukModel(Model):
         items = payload.items or [""] * len(payload.requests)
         found = zip(payload.requests, items, strict=True)
         explainer = Explainer(self._now)
-        return [to_json(explainer.explain(request, item)) for request, item in found]
+        endless = ((replace(request, deadline=math.inf), item) for request, item in found)
+        return [to_json(explainer.explain(request, item)) for request, item in endless]
 
     @property
     def _now(self) -> Recommender:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
 from souk.serving.live_items import LiveItems, Outcome, Retired
@@ -46,9 +47,11 @@ class Ready:
 
     Args:
         serve: makes it answer; short, and while it runs no item can be upserted.
+        close: lets go of what it holds open, if it is not to answer.
     """
 
     serve: Callable[[], Served]
+    close: Callable[[], None]
 
 
 class Releases:
@@ -75,6 +78,7 @@ class Releases:
         self._pointed, self._read = pointed, read
         self._tried = self.now.bundle.folder
         self._retired: list[Served] = []
+        self._lost = False
 
     def follow(self, seconds: float) -> None:
         """Looks at the pointer from now on, so often."""
@@ -84,32 +88,48 @@ class Releases:
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), POLITE)
             while True:
                 time.sleep(seconds)
-                self.look()
+                try:
+                    self.look()
+                except Exception:  # of the code: the next look comes
+                    logger.exception("looking for another release")
 
         threading.Thread(target=run, name="releases", daemon=True).start()
 
     def look(self) -> bool:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""
         while self._retired:
-            self._retired.pop().close()
+            with contextlib.suppress(Exception):  # of an index that is gone already
+                self._retired.pop().close()
         try:
             folder = self._pointed()
-            if folder == self._tried:
-                return False
+        except (SoukError, OSError) as error:
+            if not self._lost:
+                logger.warning("%s stays: %s", self.now.bundle.folder.name, error)
+            self._lost = True
+            return False
+        self._lost = False
+        if folder == self.now.bundle.folder or folder == self._tried:
             self._tried = folder
-            logger.warning("release %s: reading it beside %s", folder.name, self.now.bundle.folder.name)
+            return False
+        self._tried = folder
+        logger.warning("release %s: reading it beside %s", folder.name, self.now.bundle.folder.name)
+        try:
             ready = self._read(folder)
-            with self.now.live.handing_over():
-                before, self.now = self.now, ready.serve()
+            try:
+                with self.now.live.handing_over():
+                    before, self.now = self.now, ready.serve()
+            except BaseException:
+                ready.close()
+                raise
         except Exception as error:  # whatever is wrong with it, the old one answers
             self.refused += 1
             logger.exception("release refused, %s stays: %s", self.now.bundle.folder.name, error)
             return False
         self._retired.append(before)
         self.taken += 1
-        self.now.live.warm()
-        self.changed(self.now)
         logger.warning("release %s answers now", folder.name)
+        self.changed(self.now)
+        self.now.live.warm()
         return True
 
     def upsert(self, rows: Sequence[Any]) -> Outcome:

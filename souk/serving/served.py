@@ -143,17 +143,22 @@ class Reader:
         in_process = Recommender.load(bundle, None, None, self.guards)
         replay_golden(folder, golden_answers(in_process))
         index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
+        close = index.close if index else lambda: None
         recommender = in_process.connected(index, open_store(self.workspace, bundle, self.access))
-        recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens store and index
+        try:
+            recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens store and index
+        except BaseException:
+            close()
+            raise
 
         def serve() -> Served:
             live = with_upserts(self.workspace, bundle, recommender, self.clock)
             settings = bundle.settings
             parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
-            return Served(bundle, live, parser, check, index.close if index else lambda: None)
+            return Served(bundle, live, parser, check, close)
 
-        return Ready(serve)
+        return Ready(serve, close)
 
 
 def golden_answers(recommender: Recommender) -> Callable[[Sequence[GoldenRequest]], list[dict[str, Any]]]:

@@ -66,7 +66,7 @@ def serve(
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe 0.21's, once for each route
     place = Workspace(Path(workspace))
     listening = bind(host, http_port)
-    guards, access = Guards(), access or Access()
+    guards, access = Guards.within(timeout_ms / 1000), access or Access()
     reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report)
     releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
