@@ -1,24 +1,16 @@
 """Events that come while a release serves: on the disk, once, in the states, whatever disk, store and restarts do."""
 
 import contextlib
-import math
 import resource
 import threading
 
-import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from souk.errors import SoukError
-from souk.ingest.live import EventCheck
 from souk.schema import DAY_MS
-from souk.serving import event_ids, live_events
+from souk.serving import live_events
 from souk.serving.event_backlog import StateWriter
-from souk.serving.event_ids import EventIds
-from souk.serving.event_log import HOUR_MS, EventLog, event, line, read
+from souk.serving.event_log import HOUR_MS, EventLog, read
 from souk.serving.event_states import event_of
-from souk.serving.events_route import MAX_ROWS, rows_of
 from souk.serving.live_events import Busy, LiveEvents, Taken
 from souk.state import Event, UserState, state_of
 from souk.store.interface import StoreError
@@ -308,117 +300,3 @@ def test_the_file_of_a_process_that_lives_is_left_to_it(shop):
     other.append([row(2)])
     assert len(shop.log.files()) == 2 and other.current != shop.log.current
     other.close()
-
-
-@given(st.dictionaries(st.text(max_size=5), st.text() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False)))
-def test_a_line_comes_back_or_is_known_to_be_damaged(values):
-    values = {name.encode("utf-8", "ignore").decode(): v for name, v in values.items()} | {"event_id": "e"}
-    values = {n: v.encode("utf-8", "ignore").decode() if isinstance(v, str) else v for n, v in values.items()}
-    text = line({n: v for n, v in values.items() if not (isinstance(v, float) and math.isinf(v))})
-    assert text.count(b"\n") == 1 and orjson.loads(text)["_crc32"]
-    assert event(text) == {n: v for n, v in orjson.loads(text).items() if n != "_crc32"}
-    assert event(text.replace(b'"event_id":"e"', b'"event_id":"f"')) is None
-
-
-@given(st.lists(st.text(), unique=True), st.lists(st.text()))
-def test_ids_are_known_from_when_they_came(first, second):
-    ids = EventIds(first)
-    assert all(each in ids for each in first)
-    assert [each in ids for each in second] == [each in first for each in second]
-    assert len(ids) == len(first)
-    for together in (2, 10**6):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(event_ids, "TOGETHER", together)
-            ids.update(second)
-        assert all(each in ids for each in [*first, *second]) and "none of them" not in ids
-
-
-CHECK = EventCheck(SPEC.columns.events)
-GOOD = row(1, session_id="s", value=2.5, device="tv", basket=3)
-
-
-def test_a_good_row_has_the_types_of_the_contract():
-    typed, refused = CHECK.check([GOOD, {**GOOD, "timestamp": str(NOW), "user_id": 7, "value": None}], NOW)
-    assert refused == {} and typed[0] == {**GOOD, "basket": 3.0}
-    assert (typed[1]["timestamp"], typed[1]["user_id"], "value" in typed[1]) == (NOW, "7", False)
-
-
-def nested(depth):
-    value = []
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"event_id": None}, "a value for event_id"),
-        ({"user_id": ""}, "a value for user_id"),
-        ({"timestamp": None}, "a value for timestamp"),
-        ({"event_type": "clik"}, "event_type to be a value"),
-        ({"timestamp": "yesterday"}, "timestamp to be of type int64"),
-        ({"timestamp": -1}, "timestamp within the range"),
-        ({"timestamp": NOW + 300_001}, "timestamp not in the future"),
-        ({"position": -1}, "position within the range"),
-        ({"price": "dear"}, "price to be of type double"),
-        ({"value": 1e19}, "value of at most 1e"),
-        ({"item_id": ["i"]}, "item_id to be a text of 1 to 512"),
-        ({"session_id": "x" * 513}, "session_id to be a text of 1 to 512"),
-        ({"user_id": "\ud800"}, "UTF-8 in user_id"),
-        ({"usr": 1}, "Did you mean 'user_id'?"),
-        ({"basket": nested(100_000)}, "a flat row"),
-    ],
-)
-def test_a_row_that_is_wrong_is_refused_alone(change, reason):
-    typed, refused = CHECK.check([GOOD, {**GOOD, **change}, GOOD], NOW)
-    assert list(refused) == [1] and reason in refused[1] and typed[1] == {} and typed[0] == typed[2] != {}
-
-
-def test_what_is_no_object_is_refused_alone():
-    typed, refused = CHECK.check([GOOD, "event", None, [GOOD]], NOW)
-    assert list(refused) == [1, 2, 3] and typed[0] and "a JSON object for each event" in refused[2]
-
-
-def test_the_schema_of_the_release_holds():
-    text = 'feature {name: "device" type: BYTES string_domain {value: "tv"}} feature {name: "basket" type: FLOAT}'
-    _, refused = EventCheck(SPEC.columns.events, text).check([GOOD, {**GOOD, "device": "radio"}], NOW)
-    assert list(refused) == [1] and "device to be a value that the release's schema lists" in refused[1]
-
-
-ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=6,
-)
-NEAR = st.fixed_dictionaries({}, optional={name: st.just(value) | ANY for name, value in GOOD.items()})
-
-
-@given(st.lists(NEAR | ANY, min_size=1, max_size=6))
-def test_every_row_is_typed_or_refused_with_a_reason(rows):
-    typed, refused = CHECK.check(rows, NOW)
-    assert len(typed) == len(rows) and {at for at, each in enumerate(typed) if not each} == set(refused)
-    for each in filter(None, typed):
-        assert each == event(line(each)) and each["event_id"] and event_of(each, SPEC).order
-    assert all(reason.startswith("Expected") for reason in refused.values())
-
-
-@given(st.binary(max_size=40) | ANY.map(lambda value: str(value).encode("utf-8", "replace")))
-def test_a_body_is_rows_or_the_error_of_a_user(body):
-    with contextlib.suppress(SoukError):
-        assert 1 <= len(rows_of(body)) <= MAX_ROWS
-
-
-def test_bodies():
-    assert rows_of(orjson.dumps(GOOD)) == [GOOD]
-    assert rows_of(orjson.dumps({"events": [GOOD] * MAX_ROWS})) == [GOOD] * MAX_ROWS
-    for body, told in (
-        ({"events": [GOOD] * (MAX_ROWS + 1)}, "1 to 1000 events"),
-        ({"events": []}, "1 to 1000 events"),
-        ({"events": GOOD}, "events to be a list"),
-        ({"events": [GOOD], "user_id": "u"}, "a field beside events"),
-        ([GOOD], "an object with events"),
-        ({}, "an object with events"),
-    ):
-        with pytest.raises(SoukError, match=told):
-            rows_of(orjson.dumps(body))
