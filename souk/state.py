@@ -97,23 +97,27 @@ def engaging(event: Event, spec: FeatureSpec) -> bool:
 
 
 def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
-    """The state after one more event. Events must come in the order of `Event.order`; impressions change nothing."""
-    if event.event_type not in spec.history_events:
+    """The state after one more event."""
+    return after(state, (event,), spec)
+
+
+def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserState:
+    """The state after more events. They come in the order of `Event.order`; impressions change nothing."""
+    kept = [event for event in events if event.event_type in spec.history_events]
+    if not kept:
         return state
-    count = state.count + 1
-    events = (*state.events, event)[-kept_events(spec) :]
-    daily = _counted(state.daily, (event,))
-    engaged = state.engaged
-    if spec.repeat.rule != "always" and engaging(event, spec):
-        engaged = {**engaged, event.item_id: engaged_at(engaged, event, spec)}
-    return replace(state, count=count, events=events, daily=daily, engaged=engaged)
+    return replace(
+        state,
+        count=state.count + len(kept),
+        events=(*state.events, *kept)[-kept_events(spec) :],
+        daily=_counted(state.daily, kept),
+        engaged=_engaged(state.engaged, kept, spec),
+    )
 
 
 def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: Mapping[str, Any]) -> UserState:
     """The state after `events`, in any order."""
-    kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
-    daily, engaged = _counted({}, kept), _engaged({}, kept, spec)
-    return UserState(user_id, len(kept), _recent(kept, len(kept), spec), daily, engaged, profile)
+    return after(UserState(user_id, profile=profile), sorted(events, key=lambda e: e.order), spec)
 
 
 def _engaged(engaged: Mapping[str, int], events: Iterable[Event], spec: FeatureSpec) -> dict[str, int]:

@@ -16,8 +16,8 @@ from souk.serving.request import (
     MORE_MS,
     Request,
     RequestParser,
-    with_events,
 )
+from souk.serving.users import with_events
 from souk.spec import FeatureSpec
 from souk.state import Event, state_of
 
@@ -94,7 +94,7 @@ def test_a_wrong_feature_of_an_event_is_named_once():
 @pytest.mark.parametrize(
     ("fields", "texts"),
     [
-        ({}, ["instance.user_id", "nothing"]),
+        ({}, ["instance.user_id, or item_id, or events", "none of them"]),
         ({"user_id": 5}, ["instance.user_id to be a text", "5", 'Write "5"']),
         ({"user_id": ""}, ["instance.user_id to be a text of 1 to 512"]),
         ({"user_id": "u" * 513}, ["instance.user_id"]),

@@ -58,6 +58,8 @@ class RowReader:
     def records(self, records: Sequence[Any], now: int) -> tuple[list[Row], int]:
         """Rows of impression records, and how many records are of another release.
 
+        Records without any feature are of answers that no model was asked for, such as similar items: they say nothing.
+
         Args:
             records: with `features` (an object, or its JSON), `scores`, and as far as known `release`, `request_id`,
                 `answered_at`, and the probabilities of each objective by its name.
@@ -67,7 +69,8 @@ class RowReader:
             SoukError: one of them is no impression record.
         """
         ours = [r for r in records if not isinstance(r, dict) or r.get("release") in (None, self._release)]
-        return [self._record(record, now) for record in ours], len(records) - len(ours)
+        told = [r for r in ours if not isinstance(r, dict) or r.get("features") not in ("{}", {})]
+        return [self._record(record, now) for record in told], len(records) - len(ours)
 
     def request(self, body: Any, key: str, now: int) -> list[Row]:
         """Rows of the body of a V1 call: a row for each instance, with the columns of its context, if there are any."""

@@ -18,8 +18,9 @@ import orjson
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
+from souk.serving.fields import shown
 from souk.serving.recommender import Recommender
-from souk.serving.request import Request, RequestParser, shown
+from souk.serving.request import Request, RequestParser, check_subjects
 from souk.serving.served import open_store, with_upserts
 from souk.serving.slate import Slate
 from souk.workspace import Workspace
@@ -111,7 +112,9 @@ def _write(
 def _parsed(line: bytes, number: int, parser: RequestParser, now: int) -> Request | SoukError:
     path = f"line {number}"
     try:
-        return parser.parse(json.loads(line), now, f"{path}", path)
+        request = parser.parse(json.loads(line), now, f"{path}", path)
+        check_subjects([request], path)
+        return request
     except SoukError as error:
         return error
     except (ValueError, RecursionError):
@@ -120,7 +123,7 @@ def _parsed(line: bytes, number: int, parser: RequestParser, now: int) -> Reques
 
 def _answer(slate: Slate) -> dict[str, Any]:
     return {
-        "user_id": slate.user_id,
+        "user_id": slate.user_id or None,
         "items": [item.item_id for item in slate.items],
         "scores": [item.score for item in slate.items],
         "release": slate.release,

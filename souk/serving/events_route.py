@@ -15,10 +15,10 @@ from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, of_disk, unknown
+from souk.serving.fields import shown
 from souk.serving.live_events import Busy, LiveEvents
 from souk.serving.metrics import ServingMetrics
 from souk.serving.releases import Releases
-from souk.serving.request import shown
 
 logger = logging.getLogger(__name__)
 PATH = "/v1/events"

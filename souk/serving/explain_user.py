@@ -9,8 +9,9 @@ from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
+from souk.serving.fields import identifier
 from souk.serving.recommender import Recommender
-from souk.serving.request import RequestParser, identifier
+from souk.serving.request import RequestParser
 from souk.serving.served import open_store, with_upserts
 from souk.workspace import Workspace
 

@@ -89,7 +89,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
     """The answer of `:explain`."""
     way, gap = explanation.way, explanation.gap
     return {
-        "user_id": explanation.user_id,
+        "user_id": explanation.user_id or None,
         "item_id": explanation.item_id,
         "title": explanation.title,
         "release": explanation.release,

@@ -17,31 +17,24 @@ from souk.errors import SoukError, unknown
 from souk.serving import tensors
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
+from souk.serving.fields import shown
 from souk.serving.impressions import ImpressionLog
 from souk.serving.line import Line
 from souk.serving.metrics import ServingMetrics
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Releases
-from souk.serving.request import MAX_TIMEOUT_MS, Request, identifier, shown
+from souk.serving.request import MAX_TIMEOUT_MS, Request, check_explained, check_subjects
 from souk.serving.slate import Slate
 
 NAME = "souk"
 TIMEOUT = "x-souk-timeout-ms"
-MAX_EXPLAINED = 8  # requests of one call: each takes as long as some hundred slates
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A checked body.
-
-    Args:
-        requests: its requests.
-        items: of each the item to explain, "" for the first of the slate; empty for a V2 body.
-        v2: the V2 request, where it is one.
-    """
+    """The requests of a checked body, and the V2 request, where it is one."""
 
     requests: list[Request]
-    items: list[str]
     v2: InferRequest | None
 
 
@@ -84,10 +77,10 @@ class SoukModel(Model):
         """
         v2 = payload if isinstance(payload, InferRequest) else None
         try:
-            instances, items = (tensors.instances_of(v2), []) if v2 else without_items(instances_of(payload))
+            instances = tensors.instances_of(v2) if v2 else instances_of(payload)
             timeout = timeout_of(headers or {})
             parser = self._releases.now.parser
-            return Checked(parser.parse_all(instances, self._clock(), self._request_ids, timeout), items, v2)
+            return Checked(parser.parse_all(instances, self._clock(), self._request_ids, timeout), v2)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
 
@@ -101,12 +94,13 @@ class SoukModel(Model):
         """The slates of checked requests.
 
         Raises:
+            InvalidInput: a request is for an explanation.
             Overloaded: there is more to do than can be done in time.
         """
-        for place, item in enumerate(payload.items):
-            if item:
-                error = SoukError(f"instances[{place}] without item_id", "one", "It belongs to :explain.")
-                raise InvalidInput(str(error))
+        try:
+            check_subjects(payload.requests)
+        except SoukError as error:
+            raise InvalidInput(str(error)) from error
         slates = await self.line.slates(payload.requests)
         if response_headers is not None:
             response_headers["x-souk-release"] = slates[0].release
@@ -131,16 +125,14 @@ class SoukModel(Model):
             InvalidInput: too many requests, an unknown item, or a release that cannot explain.
         """
         try:
-            if len(payload.requests) > MAX_EXPLAINED:
-                expected = f"at most {MAX_EXPLAINED} instances to explain"
-                raise SoukError(expected, f"{len(payload.requests)}", "Send several requests.")
+            check_explained(payload.requests)
             explained = await asyncio.get_running_loop().run_in_executor(self._beside, self._explain, payload)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         return {"explanations": explained}
 
     def get_input_types(self) -> list[dict[str, Any]]:
-        """The V2 inputs; all but user_id may be left out."""
+        """The V2 inputs; each may be left out, but that one of user_id, item_id and events says for whom a slate is."""
         return [{"name": name, "datatype": types[0], "shape": [-1]} for name, types in tensors.INPUTS.items()]
 
     def get_output_types(self) -> list[dict[str, Any]]:
@@ -152,11 +144,9 @@ class SoukModel(Model):
         ]
 
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
-        items = payload.items or [""] * len(payload.requests)
-        found = zip(payload.requests, items, strict=True)
         explainer = Explainer(self._now)
-        endless = ((replace(request, deadline=math.inf), item) for request, item in found)
-        return [to_json(explainer.explain(request, item)) for request, item in endless]
+        endless = (replace(request, deadline=math.inf) for request in payload.requests)
+        return [to_json(explainer.explain(request, request.item_id)) for request in endless]
 
     @property
     def _now(self) -> Recommender:
@@ -196,22 +186,6 @@ def instances_of(payload: Any) -> Any:
     if "instances" not in payload:
         raise SoukError("the body to have instances", "an empty object", EXAMPLE)
     return payload["instances"]
-
-
-def without_items(instances: Any) -> tuple[Any, list[str]]:
-    """The instances of a V1 body without `item_id`, which only :explain takes, and the items.
-
-    Raises:
-        SoukError: an item is no identifier.
-    """
-    if not isinstance(instances, list):
-        return instances, []
-    items, rest = [], []
-    for place, instance in enumerate(instances):
-        item = instance.get("item_id") if isinstance(instance, dict) else None
-        items.append("" if item is None else identifier(f"instances[{place}].item_id", item))
-        rest.append({n: v for n, v in instance.items() if n != "item_id"} if isinstance(instance, dict) else instance)
-    return rest, items
 
 
 EXAMPLE = 'For example {"instances": [{"user_id": "42", "k": 10}]}.'

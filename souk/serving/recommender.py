@@ -30,6 +30,7 @@ from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, S
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
 from souk.serving.signatures import QueryTower, Ranker
+from souk.serving.similar import Similar, each_by_its_kind
 from souk.serving.slate import Slate
 from souk.serving.users import Notes, Store, known_states
 from souk.spec import FeatureSpec
@@ -144,7 +145,8 @@ class Recommender:
 
     def recommend(self, requests: Sequence[Request]) -> list[Slate]:
         """A slate for each request: never fewer than `k` items while the catalogue has that many eligible ones."""
-        return [self._slates.slate(r, ranking) for r, ranking in zip(requests, self.rank(requests), strict=True)]
+        similar = Similar(self.catalogue, self._items, self.retrieval, self.reranker, self.settings)
+        return [self._slates.slate(*each) for each in each_by_its_kind(requests, similar.rank, self.rank)]
 
     def safe(self, requests: Sequence[Request]) -> list[Slate]:
         """Slates without any model or store: what is popular with everyone, and may be shown."""

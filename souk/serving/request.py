@@ -9,25 +9,39 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from souk.errors import SoukError, unknown
 from souk.schema import EventType
+from souk.serving.fields import (
+    ID_LENGTH,
+    LARGEST,
+    identifier,
+    identifiers,
+    integer,
+    is_text,
+    known_keys,
+    listed,
+    mapping,
+    moment,
+    number,
+    shown,
+)
 from souk.serving.filters import Filter, FilterParser
 from souk.spec import Feature, FeatureSpec
-from souk.state import Event, UserState, advance
+from souk.state import Event, UserState
 
-END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
-ID_LENGTH = 512
-LARGEST = 1e30  # numbers beyond it overflow float32 in the models
 MAX_INSTANCES = 256
+MAX_EXPLAINED = 8  # each takes as long as some hundred slates
 MAX_EVENTS = 500
 MAX_EXCLUDE = 10_000
 MAX_CANDIDATES = 2_000
 MAX_TIMEOUT_MS = 60_000
 MORE_MS = 20  # that each further instance of a body without `timeout_ms` has
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
+SUBJECTS = ("user_id", "item_id", "events")  # one of which says for whom a slate is
+SUBJECT = "Any text will do for a user who is not known; item_id alone asks for similar items."
 EVENT_FIELDS = ("item_id", "event_type", "timestamp", "value", "event_id", "dwell_seconds", "context")
 
 
@@ -36,18 +50,20 @@ class Request:
     """One checked request.
 
     Args:
-        user_id: the user; one that is not known gets a slate too.
+        user_id: the user; one that is not known gets a slate too. "" for a session without a user, and for similar
+            items.
         k: items wanted.
         timestamp: the moment of the request, UTC epoch milliseconds.
         request_id: names the answer in the impression log.
         context: declared event columns.
-        events: what the user did since the store was written, oldest first.
+        events: what the user did since the store was written, or in a session without a user, oldest first.
         exclude: items that must not appear.
         candidates: the only items that may appear, or None for the whole catalogue.
         filter: what is asked of the columns of items.
-        state: replaces the store read (golden requests, evaluation).
+        state: replaces the store read (golden requests, evaluation, sessions without a user).
         degraded: reasons that parsing found: `malformed_feature:<name>`.
         deadline: when it has to be answered, monotonic seconds.
+        item_id: without a user, the item that the slate is to be like; with one, the item to explain.
     """
 
     user_id: str
@@ -62,20 +78,12 @@ class Request:
     state: UserState | None = None
     degraded: tuple[str, ...] = ()
     deadline: float = math.inf
+    item_id: str = ""
 
-
-def past_events(request: Request) -> list[Event]:
-    """The request's events before its own time: what is not yet past may not push out what is."""
-    return [event for event in request.events if event.timestamp < request.timestamp]
-
-
-def with_events(state: UserState, events: Sequence[Event], spec: FeatureSpec) -> UserState:
-    """The state after the request's own events; those not newer than its last event are taken as known already."""
-    last = state.events[-1].order if state.events else (-1, "")
-    for event in sorted(events, key=lambda e: e.order):
-        if event.order > last:
-            state = advance(state, event, spec)
-    return state
+    @property
+    def similar(self) -> bool:
+        """Whether items like one item are asked for."""
+        return bool(self.item_id) and not self.user_id and not self.events
 
 
 class RequestParser:
@@ -103,14 +111,15 @@ class RequestParser:
         self._context = {feature.source: feature for feature in spec.context}
         self._fields: dict[str, Callable[[str, Any], Any]] = {
             "user_id": identifier,
-            "k": lambda path, value: _integer(path, value, 1, max_slate_size),
-            "timestamp": _timestamp,
-            "timeout_ms": lambda path, value: _integer(path, value, 1, MAX_TIMEOUT_MS),
-            "exclude": lambda path, value: frozenset(_identifiers(path, value, MAX_EXCLUDE)),
+            "item_id": identifier,
+            "k": lambda path, value: integer(path, value, 1, max_slate_size),
+            "timestamp": moment,
+            "timeout_ms": lambda path, value: integer(path, value, 1, MAX_TIMEOUT_MS),
+            "exclude": lambda path, value: frozenset(identifiers(path, value, MAX_EXCLUDE)),
             "candidates": _candidates,
-            "filter": FilterParser(spec, identifier, _number).parse,
-            "context": _mapping,
-            "events": lambda path, value: _list(path, value, MAX_EVENTS),
+            "filter": FilterParser(spec, identifier, number).parse,
+            "context": mapping,
+            "events": lambda path, value: listed(path, value, MAX_EVENTS),
         }
 
     def parse(
@@ -129,13 +138,14 @@ class RequestParser:
             SoukError: a field is missing, unknown, of the wrong type or out of bounds.
         """
         if not isinstance(instance, dict):
-            raise SoukError(f"{path} to be an object with user_id", shown(instance), "See docs/serving.md.")
-        _known_keys(path, instance, self._fields)
-        if instance.get("user_id") is None:
-            raise SoukError(f"{path}.user_id", "nothing", "Any text will do for a user who is not known.")
+            raise SoukError(f"{path} to be an object with user_id, item_id or events", shown(instance), SUBJECT)
+        known_keys(path, instance, self._fields)
+        if all(instance.get(name) is None for name in SUBJECTS):
+            raise SoukError(f"{path}.user_id, or item_id, or events", "none of them", SUBJECT)
         given = {
             name: self._fields[name](f"{path}.{name}", value) for name, value in instance.items() if value is not None
         }
+        user = given.get("user_id", "")
         timestamp, timeout = given.get("timestamp", now), given.get("timeout_ms", timeout_ms)
         context, malformed = self._features(f"{path}.context", given.get("context", {}))
         events = []
@@ -144,7 +154,7 @@ class RequestParser:
             events.append(event)
             malformed.extend(bad)
         return Request(
-            user_id=given["user_id"],
+            user_id=user,
             k=given.get("k", self._slate_size),
             timestamp=timestamp,
             request_id=request_id,
@@ -153,8 +163,10 @@ class RequestParser:
             exclude=given.get("exclude", frozenset()),
             candidates=given.get("candidates"),
             filter=given.get("filter", ()),
+            state=None if user else UserState(""),
             degraded=tuple(f"malformed_feature:{name}" for name in dict.fromkeys(malformed)),
             deadline=math.inf if timeout is None else self._clock() + timeout / 1000,
+            item_id=given.get("item_id", ""),
         )
 
     def parse_all(
@@ -168,7 +180,7 @@ class RequestParser:
             request_ids: gives a new id with each call.
             timeout_ms: of the call, for instances that have none.
         """
-        for_each = _list("instances", instances, MAX_INSTANCES)
+        for_each = listed("instances", instances, MAX_INSTANCES)
         if not for_each:
             raise SoukError("instances to hold at least one request", "none", "See docs/serving.md.")
         if timeout_ms is None and self._timeout_ms is not None:
@@ -180,22 +192,22 @@ class RequestParser:
     def _event(self, path: str, value: Any, default_time: int) -> tuple[Event, list[str]]:
         if not isinstance(value, dict):
             raise SoukError(f"{path} to be an object with item_id and event_type", shown(value))
-        _known_keys(path, value, EVENT_FIELDS)
+        known_keys(path, value, EVENT_FIELDS)
         for name in ("item_id", "event_type"):
             if value.get(name) is None:
                 raise SoukError(f"{path}.{name}", "nothing", "Every event names an item and an event type.")
         if value["event_type"] not in EVENT_TYPES:
             raise unknown(f"{path}.event_type", str(value["event_type"])[:ID_LENGTH], EVENT_TYPES)
-        context, malformed = self._features(f"{path}.context", _mapping(f"{path}.context", value.get("context") or {}))
+        context, malformed = self._features(f"{path}.context", mapping(f"{path}.context", value.get("context") or {}))
         given = {name: part for name, part in value.items() if part is not None}
         return (
             Event(
                 item_id=identifier(f"{path}.item_id", given["item_id"]),
                 event_type=given["event_type"],
-                timestamp=_timestamp(f"{path}.timestamp", given.get("timestamp", max(0, default_time))),
-                value=_number(f"{path}.value", given.get("value", math.nan)),
+                timestamp=moment(f"{path}.timestamp", given.get("timestamp", max(0, default_time))),
+                value=number(f"{path}.value", given.get("value", math.nan)),
                 event_id=identifier(f"{path}.event_id", given["event_id"]) if "event_id" in given else "",
-                dwell_seconds=_number(f"{path}.dwell_seconds", given.get("dwell_seconds", math.nan)),
+                dwell_seconds=number(f"{path}.dwell_seconds", given.get("dwell_seconds", math.nan)),
                 context=context,
             ),
             malformed,
@@ -203,94 +215,52 @@ class RequestParser:
 
     def _features(self, path: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The well-formed context values, and the names of the others."""
-        _known_keys(path, values, self._context)
+        known_keys(path, values, self._context)
         present = {name: value for name, value in values.items() if value is not None}
         good = {name: value for name, value in present.items() if _fits(value, self._context[name])}
         return good, [name for name in present if name not in good]
 
 
-def shown(value: Any) -> str:
-    """A received value, short enough for an error."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def check_subjects(requests: Sequence[Request], path: str = "") -> None:
+    """Requests for slates: each is of a user, of a session, or of an item.
 
-
-def at_state(request: Request, state: UserState) -> Request:
-    """The same request by a user whose state is given."""
-    return replace(request, state=state)
-
-
-def _fits(value: Any, feature: Feature) -> bool:
-    if feature.length:
-        return isinstance(value, list) and all(isinstance(entry, str) and _is_text(entry) for entry in value)
-    if feature.dtype == "string":
-        return isinstance(value, str) and _is_text(value)
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
-
-
-def _known_keys(path: str, values: Mapping[str, Any], known: Any) -> None:
-    for name in values:
-        if name not in known:
-            raise unknown(f"{path}: a field", str(name)[:ID_LENGTH], known)
-
-
-def identifier(path: str, value: Any) -> str:
-    """The id at `path` of a body.
+    Args:
+        requests: of one body, or one, at
+        path: "" for the instances of a body.
 
     Raises:
-        SoukError: it is none.
+        SoukError: an item stands beside a user or events.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH or not _is_text(value):
-        remedy = f'Write "{value}", in quotes.' if isinstance(value, int) else ""
-        raise SoukError(f"{path} to be a text of 1 to {ID_LENGTH} characters", shown(value), remedy)
-    return value
+    for place, request in enumerate(requests):
+        if request.item_id and not request.similar:
+            remedy = "item_id alone asks for similar items; beside user_id or events it belongs to :explain."
+            raise SoukError(f"{path or f'instances[{place}]'} without item_id", shown(request.item_id), remedy)
 
 
-def _identifiers(path: str, value: Any, most: int) -> list[str]:
-    return [identifier(f"{path}[{index}]", entry) for index, entry in enumerate(_list(path, value, most))]
+def check_explained(requests: Sequence[Request]) -> None:
+    """Requests for explanations: each is of a user or of a session; `item_id` is the item to explain.
+
+    Raises:
+        SoukError: there are too many, or one has neither.
+    """
+    if len(requests) > MAX_EXPLAINED:
+        raise SoukError(f"at most {MAX_EXPLAINED} instances to explain", f"{len(requests)}", "Send several requests.")
+    for place, request in enumerate(requests):
+        if request.similar:
+            remedy = "An item is explained to someone; similar items are in the order of their likeness."
+            raise SoukError(f"instances[{place}].user_id, or events", "item_id alone", remedy)
 
 
 def _candidates(path: str, value: Any) -> tuple[str, ...]:
-    ids = tuple(dict.fromkeys(_identifiers(path, value, MAX_CANDIDATES)))
+    ids = tuple(dict.fromkeys(identifiers(path, value, MAX_CANDIDATES)))
     if not ids:
         raise SoukError(f"{path} to name at least one item", "none", "Leave it out to choose from the whole catalogue.")
     return ids
 
 
-def _list(path: str, value: Any, most: int) -> list[Any]:
-    if not isinstance(value, list):
-        raise SoukError(f"{path} to be a list", shown(value), "See docs/serving.md.")
-    if len(value) > most:
-        raise SoukError(f"{path} to have at most {most} entries", f"{len(value)}", "Send several requests.")
-    return value
-
-
-def _mapping(path: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise SoukError(f"{path} to be an object of feature values", shown(value), "See docs/serving.md.")
-    return value
-
-
-def _integer(path: str, value: Any, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise SoukError(
-            f"{path} to be a whole number from {least} to {most}", shown(value), "Send a number within these bounds."
-        )
-    return value
-
-
-def _timestamp(path: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < END_OF_TIME:
-        raise SoukError(f"{path} to be UTC epoch milliseconds", shown(value), "Leave it out for the server's clock.")
-    return value
-
-
-def _number(path: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= LARGEST:
-        raise SoukError(f"{path} to be a number", shown(value))
-    return float(value)
-
-
-def _is_text(value: str) -> bool:
-    """Whether UTF-8 can carry it: JSON can escape half a surrogate pair."""
-    return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)
+def _fits(value: Any, feature: Feature) -> bool:
+    if feature.length:
+        return isinstance(value, list) and all(isinstance(entry, str) and is_text(entry) for entry in value)
+    if feature.dtype == "string":
+        return isinstance(value, str) and is_text(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST

@@ -49,7 +49,7 @@ class Slate:
 
     Args:
         request_id: names this answer in the impression log.
-        user_id: who asked.
+        user_id: who asked; "" where no user did.
         timestamp: the moment of the request, UTC epoch milliseconds.
         release: the release that answered.
         arm: the experiment arm.
@@ -71,7 +71,7 @@ class Slate:
         """The slate as it stands in an answer."""
         return {
             "request_id": self.request_id,
-            "user_id": self.user_id,
+            "user_id": self.user_id or None,
             "release": self.release,
             "arm": self.arm,
             "items": [item.to_json() for item in self.items],

@@ -12,10 +12,12 @@ import numpy as np
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 
 from souk.errors import SoukError, unknown
+from souk.serving.request import SUBJECTS
 from souk.serving.slate import Slate
 
 INPUTS = {
     "user_id": ("BYTES",),
+    "item_id": ("BYTES",),
     "k": ("INT32", "INT64"),
     "timestamp": ("INT64",),
     "timeout_ms": ("INT32", "INT64"),
@@ -30,7 +32,7 @@ OUTPUTS = {"item_id": "BYTES", "score": "FP32", "slate": "BYTES"}
 
 
 def instances_of(request: InferRequest) -> list[dict[str, Any]]:
-    """The rows of a V2 request as V1 instances; an empty JSON cell is an absent field.
+    """The rows of a V2 request as V1 instances; an empty text is an absent field.
 
     Raises:
         SoukError: an unknown or missing tensor, or one of the wrong datatype, shape or content.
@@ -47,12 +49,14 @@ def _rows(request: InferRequest) -> list[dict[str, Any]]:
         if tensor.name in columns:
             raise SoukError("each input once", f"{tensor.name!r} twice", "Send one tensor a field.")
         columns[tensor.name] = _column(tensor)
-    if "user_id" not in columns:
-        raise SoukError("an input user_id (BYTES, [n])", f"inputs {sorted(columns)}", "See docs/serving.md.")
-    rows = len(columns["user_id"])
+    subject = next((name for name in SUBJECTS if name in columns), "")
+    if not subject:
+        expected = "an input user_id, item_id or events (BYTES, [n])"
+        raise SoukError(expected, f"inputs {sorted(columns)}", "See docs/serving.md.")
+    rows = len(columns[subject])
     for name, values in columns.items():
         if len(values) != rows:
-            raise SoukError(f"input {name} of shape [{rows}], as user_id", f"[{len(values)}]", "One row a request.")
+            raise SoukError(f"input {name} of shape [{rows}], as {subject}", f"[{len(values)}]", "One row a request.")
     _check_outputs(request)
     return [{name: values[row] for name, values in columns.items() if values[row] is not None} for row in range(rows)]
 
@@ -119,7 +123,7 @@ def _cell(name: str, row: int, value: Any) -> Any:
         except UnicodeDecodeError as error:
             raise SoukError(f"input {name}[{row}] in UTF-8", "other bytes") from error
     if name not in JSON_INPUTS:
-        return value
+        return None if value == "" else value
     if not isinstance(value, str):
         raise SoukError(f"input {name}[{row}] to be a JSON text", repr(value)[:80])
     try:

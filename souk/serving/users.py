@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from souk.serving.request import Request, past_events, with_events
+from souk.serving.request import Request
 from souk.spec import FeatureSpec
-from souk.state import UserState
+from souk.state import Event, UserState, after
 
 logger = logging.getLogger(__name__)
 Notes = Sequence[list[str]]
@@ -63,3 +63,14 @@ def known_states(
         with_events(state or UserState(request.user_id), events, spec)
         for state, events, request in zip(states, past, requests, strict=True)
     ]
+
+
+def past_events(request: Request) -> list[Event]:
+    """The request's events before its own time: what is not yet past may not push out what is."""
+    return [event for event in request.events if event.timestamp < request.timestamp]
+
+
+def with_events(state: UserState, events: Sequence[Event], spec: FeatureSpec) -> UserState:
+    """The state after the request's own events; those not newer than its last event are taken as known already."""
+    last = state.events[-1].order if state.events else (-1, "")
+    return after(state, sorted((e for e in events if e.order > last), key=lambda e: e.order), spec)

@@ -94,6 +94,18 @@ def test_records_of_another_release_are_passed_over_and_counted(
     assert "400 requests" in said and "400 records of other releases were passed over" in said
 
 
+def test_records_that_no_model_was_asked_for_say_nothing(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log(tmp_path / "i")
+    path = next((tmp_path / "i").rglob("*.parquet"))
+    table = pq.read_table(path)
+    similar = pa.array(["{}"] * 100 + table["features"].to_pylist()[100:])
+    pq.write_table(table.set_column(table.schema.get_field_index("features"), "features", similar), path)
+    assert check(release, tmp_path / "i") == 0
+    assert "300 requests" in capsys.readouterr().out
+
+
 def test_an_empty_log_is_quiet_and_has_no_report(
     release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,7 +129,7 @@ def damage_features(folder: Path) -> None:
     path = next(folder.rglob("w-000001.parquet"))
     table = pq.read_table(path)
     index = table.schema.get_field_index("features")
-    pq.write_table(table.set_column(index, "features", pa.array(["{}"] * len(table))), path)
+    pq.write_table(table.set_column(index, "features", pa.array(['{"other": 1}'] * len(table))), path)
 
 
 @pytest.mark.parametrize(

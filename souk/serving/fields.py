@@ -1,0 +1,87 @@
+"""What the fields of a body may hold: each check gives the value at a path of the body, or says what is wrong."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from souk.errors import SoukError, unknown
+
+END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
+ID_LENGTH = 512
+LARGEST = 1e30  # numbers beyond it overflow float32 in the models
+
+
+def shown(value: Any) -> str:
+    """A received value, short enough for an error."""
+    text = repr(value[:80]) if isinstance(value, str) else reprlib.repr(value)  # of a large one its beginning
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def known_keys(path: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuses a field that is none of `known`; the nearest is named."""
+    for name in values:
+        if name not in known:
+            raise unknown(f"{path}: a field", str(name)[:ID_LENGTH], known)
+
+
+def identifier(path: str, value: Any) -> str:
+    """The id at `path` of a body.
+
+    Raises:
+        SoukError: it is none.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH or not is_text(value):
+        remedy = f'Write "{value}", in quotes.' if isinstance(value, int) else ""
+        raise SoukError(f"{path} to be a text of 1 to {ID_LENGTH} characters", shown(value), remedy)
+    return value
+
+
+def identifiers(path: str, value: Any, most: int) -> list[str]:
+    """At most so many ids."""
+    return [identifier(f"{path}[{index}]", entry) for index, entry in enumerate(listed(path, value, most))]
+
+
+def listed(path: str, value: Any, most: int) -> list[Any]:
+    """A list of at most so many entries."""
+    if not isinstance(value, list):
+        raise SoukError(f"{path} to be a list", shown(value), "See docs/serving.md.")
+    if len(value) > most:
+        raise SoukError(f"{path} to have at most {most} entries", f"{len(value)}", "Send several requests.")
+    return value
+
+
+def mapping(path: str, value: Any) -> Mapping[str, Any]:
+    """An object of feature values."""
+    if not isinstance(value, dict):
+        raise SoukError(f"{path} to be an object of feature values", shown(value), "See docs/serving.md.")
+    return value
+
+
+def integer(path: str, value: Any, least: int, most: int) -> int:
+    """A whole number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise SoukError(
+            f"{path} to be a whole number from {least} to {most}", shown(value), "Send a number within these bounds."
+        )
+    return value
+
+
+def moment(path: str, value: Any) -> int:
+    """UTC epoch milliseconds."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < END_OF_TIME:
+        raise SoukError(f"{path} to be UTC epoch milliseconds", shown(value), "Leave it out for the server's clock.")
+    return value
+
+
+def number(path: str, value: Any) -> float:
+    """A number that float32 can hold; NaN is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= LARGEST:
+        raise SoukError(f"{path} to be a number", shown(value))
+    return float(value)
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can carry it: JSON can escape half a surrogate pair."""
+    return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)

@@ -1,0 +1,147 @@
+"""Items like one item: what lies near its vector, and what others went on to after it.
+
+Nobody is known who could be ranked for, so neither tower nor ranker is asked: the order is that of likeness. The two
+lists are put together by reciprocal ranks, score(j) = sum over the lists of 1 / (60 + place of j) (Cormack, Clarke and
+Büttcher 2009, Reciprocal Rank Fusion), since their own scores have no common scale: what both bring stands before what
+one does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from souk.candidates import TOWERS, merged
+from souk.items import ItemTable
+from souk.rerank import Reranker
+from souk.serving.budget import Budget
+from souk.serving.catalogue import Catalogue
+from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings
+from souk.serving.request import Request
+from souk.serving.retrieval import Retrieval
+from souk.state import UserState
+
+logger = logging.getLogger(__name__)
+FOLLOWERS = "co_visitation"
+SMOOTH = 60  # of the ranks: ibid.
+Rank = Callable[[Sequence[Request]], list[Ranking]]
+
+
+def each_by_its_kind(requests: Sequence[Request], similar: Rank, other: Rank) -> list[tuple[Request, Ranking]]:
+    """The requests of a batch, of which some ask for similar items, with their rankings: two calls at most."""
+    rows = {row: request.similar for row, request in enumerate(requests)}
+    found = dict[int, Ranking]()
+    for kind, rank in ((True, similar), (False, other)):
+        own = [row for row, is_similar in rows.items() if is_similar is kind]
+        found |= zip(own, rank([requests[row] for row in own]) if own else [], strict=True)
+    return [(request, found[row]) for row, request in enumerate(requests)]
+
+
+@dataclass(frozen=True)
+class Similar:
+    """Ranks the items that are like one item.
+
+    Args:
+        catalogue: the items.
+        items: their vectors, and what follows each.
+        retrieval: the index over the vectors.
+        reranker: the rules of the slate as a whole.
+        settings: how many candidates there are.
+    """
+
+    catalogue: Catalogue
+    items: ItemTable
+    retrieval: Retrieval
+    reranker: Reranker
+    settings: Settings
+
+    def rank(self, requests: Sequence[Request]) -> list[Ranking]:
+        """The ranking of each request; one search in the index for all.
+
+        An item that the catalogue does not have is no mistake of the caller's, who may know of it before this server
+        does: its ranking is empty, so that the slate is of what is popular, and `unknown_item` says so.
+        """
+        places = [self.catalogue.positions.get(request.item_id, -1) for request in requests]
+        excluded = [
+            frozenset({*self.catalogue.known(request.exclude), *([place] if place >= 0 else [])})
+            for request, place in zip(requests, places, strict=True)
+        ]
+        notes = [list(request.degraded) for request in requests]
+        near = self._near(requests, places, excluded, notes)
+        return [
+            self._ranking(request, place, excluded[row], near[row], notes[row])
+            for row, (request, place) in enumerate(zip(requests, places, strict=True))
+        ]
+
+    def _near(
+        self,
+        requests: Sequence[Request],
+        places: Sequence[int],
+        excluded: Sequence[frozenset[int]],
+        notes: Sequence[list[str]],
+    ) -> list[np.ndarray]:
+        """The items nearest to each request's own, nearest first."""
+        found = [np.zeros(0, np.int64)] * len(requests)
+        searched = [row for row, r in enumerate(requests) if places[row] >= 0 and r.candidates is None]
+        if searched:
+            positions, _, healthy = self.retrieval.search(
+                self.items.vectors[[places[row] for row in searched]],
+                max(self._wanted(requests[row]) for row in searched),
+                [excluded[row] for row in searched],
+                Budget([requests[row] for row in searched]).rest(),
+                [self.catalogue.matching(requests[row].filter) for row in searched],
+            )
+            for row, line, answered in zip(searched, positions, healthy, strict=True):
+                found[row] = line[line >= 0][: self._wanted(requests[row])]
+                if not answered:
+                    notes[row].append("index_unavailable")
+        return found
+
+    def _ranking(
+        self, request: Request, place: int, excluded: frozenset[int], near: np.ndarray, notes: list[str]
+    ) -> Ranking:
+        if place < 0:
+            notes.append("unknown_item")
+        candidates, scores = NO_CANDIDATES, np.zeros(0, np.float32)
+        if place >= 0:
+            candidates, scores = self._fused(request, place, excluded, near)
+        ranked = np.argsort(-scores, kind="stable")
+        order = self.reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
+        return Ranking(
+            candidates=candidates,
+            order=ranked[order],
+            ranked=ranked,
+            scores=scores,
+            heads={},
+            excluded=excluded,
+            state=UserState(""),
+            degraded=tuple(dict.fromkeys(notes)),
+            features={},
+        )
+
+    def _fused(
+        self, request: Request, place: int, excluded: frozenset[int], near: np.ndarray
+    ) -> tuple[Candidates, np.ndarray]:
+        """The candidates, and their scores `[C]` float32."""
+        allowed = self.catalogue.allowed(excluded, request.filter)
+        _, found, weights = self.items.rules.gather(np.array([place]))
+        followers = found[np.argsort(-weights, kind="stable")].astype(np.int64)
+        followers = followers[allowed(followers)]
+        if request.candidates is not None:
+            named = np.array(sorted(self.catalogue.known(request.candidates)), np.int64)
+            named = named[allowed(named)]
+            cosines = self.items.vectors[named] @ self.items.vectors[place]
+            near, followers = named[np.argsort(-cosines, kind="stable")], followers[np.isin(followers, named)]
+        lists = {TOWERS: near, FOLLOWERS: followers}
+        both = merged(lists, len(near) + len(followers))
+        scores = np.zeros(len(self.catalogue.ids), np.float32)
+        for own in lists.values():
+            scores[own] += 1 / (SMOOTH + np.arange(1, len(own) + 1))
+        names = both.names() if request.candidates is None else ["candidates"] * len(both.positions)
+        return Candidates(both.positions, None, names), scores[both.positions]
+
+    def _wanted(self, request: Request) -> int:
+        return max(self.settings.candidates, request.k)
