@@ -6,6 +6,7 @@ the best of its places. The ranker looks at the first of the merged list, whiche
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,15 +31,19 @@ class Merged:
 
     Args:
         positions: `[C]` int64.
-        sources: `[C]` int64, bit s is set where the s-th of SHARES brought the candidate.
+        sources: `[C]` int64, bit s is set where the s-th of `known` brought the candidate.
+        known: the names of the sources.
     """
 
     positions: np.ndarray
     sources: np.ndarray
+    known: tuple[str, ...] = tuple(SHARES)
 
     def names(self) -> list[str]:
         """Of each candidate its sources, with + between them."""
-        named = {int(bits): "+".join(n for s, n in enumerate(SHARES) if bits >> s & 1) for bits in set(self.sources)}
+        named = {
+            int(bits): "+".join(n for s, n in enumerate(self.known) if bits >> s & 1) for bits in set(self.sources)
+        }
         return [named[int(bits)] for bits in self.sources]
 
 
@@ -54,6 +59,18 @@ class Sources:
 
     def __init__(self, items: ItemTable) -> None:
         self._items = items
+        self._order_by_age()
+
+    def with_items(self, items: ItemTable) -> Sources:
+        """Of another item table."""
+        other = copy.copy(self)
+        other._items = items
+        if items.created_at is not self._items.created_at:
+            other._order_by_age()
+        return other
+
+    def _order_by_age(self) -> None:
+        items = self._items
         self._by_age = np.argsort(items.created_at, kind="stable")  # unknown ages last
         self._born = items.created_at[self._by_age]
 
@@ -100,19 +117,21 @@ class Sources:
         return found, self._items.vectors[found] @ vector
 
 
-def merged(lists: Mapping[str, np.ndarray], count: int) -> Merged:
-    """Puts the lists of the sources together, and cuts at `count`; equal places are in the order of SHARES.
+def merged(lists: Mapping[str, np.ndarray], count: int, shares: Mapping[str, float] = SHARES) -> Merged:
+    """Puts the lists of the sources together, and cuts at `count`; equal places are in the order of the shares.
 
     Args:
         lists: by source, its items, best first.
         count: at most so many candidates.
+        shares: of the sources.
     """
-    names = [name for name in SHARES if len(lists.get(name, ()))]
+    known = tuple(shares)
+    names = [name for name in known if len(lists.get(name, ()))]
     if not names:
         return NOTHING
     items = np.concatenate([lists[name] for name in names])
-    places = np.concatenate([np.arange(1, len(lists[name]) + 1) / SHARES[name] for name in names])
-    bits = np.concatenate([np.full(len(lists[name]), 1 << list(SHARES).index(name)) for name in names])
+    places = np.concatenate([np.arange(1, len(lists[name]) + 1) / shares[name] for name in names])
+    bits = np.concatenate([np.full(len(lists[name]), 1 << known.index(name)) for name in names])
     found, where = np.unique(items, return_inverse=True)
     sources, first = np.zeros(len(found), np.int64), np.full(len(found), len(items))
     np.bitwise_or.at(sources, where, bits)
@@ -121,7 +140,7 @@ def merged(lists: Mapping[str, np.ndarray], count: int) -> Merged:
     rank[order] = np.arange(len(items))
     np.minimum.at(first, where, rank)
     best = np.argsort(first)[:count]
-    return Merged(found[best].astype(np.int64), sources[best])
+    return Merged(found[best].astype(np.int64), sources[best], known)
 
 
 def _best(found: np.ndarray, scores: np.ndarray, count: int) -> np.ndarray:

@@ -122,7 +122,8 @@ class ItemTable:
     def with_items(self, items: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:
         """With rows of the item feature table in the place of their items' old ones, new items at the end.
 
-        A new item has the counters of one without events, and follows nothing.
+        A new item has the counters of one without events, and follows nothing. Arrays of which nothing changes are
+        the same objects: a price or an availability copies few of them.
 
         Args:
             items: the rows, each item once.
@@ -131,20 +132,22 @@ class ItemTable:
         """
         ids, old = items["item_id"].to_pylist(), len(self.vectors)
         new = [item for item in ids if item not in self.position]
-        position = {**self.position, **{item: old + n for n, item in enumerate(new)}}
+        position = {**self.position, **{item: old + n for n, item in enumerate(new)}} if new else self.position
         where = np.array([position[item] for item in ids], np.int64)
         start, own, numbers = _values(items, spec, self.numbers)
-        value_start, values = _spliced(self.value_start, self.values, where, start, own)
+        value_start, values = self.value_start, self.values
+        if new or not self._has(where, start, own):
+            value_start, values = _spliced(self.value_start, self.values, where, start, own)
         created = np.array([np.nan if t is None else t for t in items["created_at"].to_pylist()], np.float64)
         return replace(
             self,
             position=position,
             vectors=_placed(self.vectors, where, np.asarray(vectors, np.float32), len(position)),
-            counters=np.concatenate([self.counters, self._unseen(len(new))]),
+            counters=np.concatenate([self.counters, self._unseen(len(new))]) if new else self.counters,
             created_at=_placed(self.created_at, where, created, len(position)),
             value_start=value_start,
             values=values,
-            rules=self.rules.longer(len(new)),
+            rules=self.rules.longer(len(new)) if new else self.rules,
             numbers=numbers,
         )
 
@@ -155,6 +158,11 @@ class ItemTable:
         row = np.repeat(np.arange(len(positions)), counts)
         offset = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
         return row, self.values[starts[row] + offset]
+
+    def _has(self, where: np.ndarray, start: np.ndarray, own: np.ndarray) -> bool:
+        """Whether the items at `where` have these values, in compressed rows."""
+        row, known = self.expanded(where)
+        return np.array_equal(np.bincount(row, minlength=len(where)), np.diff(start)) and np.array_equal(known, own)
 
     def _unseen(self, count: int) -> np.ndarray:
         """`[count, 3]`: the counters of items without events, as `souk.features.tables.counters` has them."""
@@ -181,7 +189,9 @@ def _values(
 
 
 def _placed(old: np.ndarray, where: np.ndarray, new: np.ndarray, size: int) -> np.ndarray:
-    """A copy of `old`, `size` rows long, with `new` at the rows `where`."""
+    """`old`, `size` rows long, with `new` at the rows `where`: a copy, unless that is what it is."""
+    if size == len(old) and np.array_equal(old[where], new, equal_nan=old.dtype.kind == "f"):
+        return old
     grown = np.concatenate([old, np.zeros((size - len(old), *old.shape[1:]), old.dtype)])
     grown[where] = new
     return grown

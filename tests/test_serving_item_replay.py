@@ -10,7 +10,8 @@ from souk.index.exact import ExactIndex
 from souk.ingest.live import ItemCheck
 from souk.schema import Kind
 from souk.serving.item_log import ItemLog
-from souk.serving.live_items import LARGEST, LiveItems, Replayed
+from souk.serving.item_outcomes import Replayed
+from souk.serving.live_items import LARGEST, LiveItems
 from souk.serving.recommender import Recommender
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
@@ -153,7 +154,7 @@ def test_two_upserts_at_once_lose_nothing(shops, log, monkeypatch):
             second.append(threading.Thread(target=live.upsert, args=([{**DEAR, "item_id": "other"}],)))
             second[0].start()
             second[0].join(0.5)  # it waits for the first one
-        append(*given)
+        return append(*given)
 
     monkeypatch.setattr(log, "append", slow)
     live.upsert([DEAR])

@@ -21,8 +21,9 @@ from souk.schema import Kind
 from souk.serving.budget import Guards
 from souk.serving.dependency import FAILURES, Dependency
 from souk.serving.item_log import ItemLog
+from souk.serving.item_outcomes import Replayed
 from souk.serving.items_route import MAX_ROWS, rows_of
-from souk.serving.live_items import LiveItems, Replayed
+from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.sources.rows import SparseRows

@@ -49,15 +49,20 @@ class Catalogue:
     def with_items(self, rows: Sequence[Mapping[str, Any]]) -> Catalogue:
         """With rows of the item table in the place of their items' old ones, new items at the end."""
         new = [row["item_id"] for row in rows if row["item_id"] not in self.positions]
-        positions = {**self.positions, **{item: len(self.ids) + n for n, item in enumerate(new)}}
-        titles = [*self.titles, *[""] * len(new)]
-        available = np.concatenate([self.available, np.zeros(len(new), bool)])
-        for row in rows:
-            titles[positions[row["item_id"]]] = row["title"] or ""
-            available[positions[row["item_id"]]] = row["available"]
+        positions = self.positions
+        if new:
+            positions = {**positions, **{item: len(self.ids) + n for n, item in enumerate(new)}}
         where = [positions[row["item_id"]] for row in rows]
+        titles = (*self.titles, *[""] * len(new)) if new else self.titles
+        if any(titles[at] != (row["title"] or "") for at, row in zip(where, rows, strict=True)):
+            changed = list(titles)
+            for at, row in zip(where, rows, strict=True):
+                changed[at] = row["title"] or ""
+            titles = tuple(changed)
+        available = np.concatenate([self.available, np.zeros(len(new), bool)])
+        available[where] = [bool(row["available"]) for row in rows]
         filters = self.filters.with_items(rows, where, len(positions)) if self.filters else None
-        return Catalogue((*self.ids, *new), tuple(titles), available, positions, filters)
+        return Catalogue((*self.ids, *new) if new else self.ids, titles, available, positions, filters)
 
     def matching(self, wanted: Filter) -> np.ndarray | None:
         """`[items]` bool, which items a filter lets through, available or not; None where it asks nothing."""

@@ -114,6 +114,8 @@ class _Words:
         replaced = np.zeros(size, bool)
         replaced[list(where)] = True
         kept = ~replaced[self.rows]
+        if np.array_equal(self.rows[~kept], rows) and np.array_equal(self.codes[~kept], codes):
+            return self  # they have the words that they had
         return _Words(
             names,
             np.concatenate([self.rows[kept], np.array(rows, np.int32)]),
@@ -152,6 +154,15 @@ class Filters:
         columns = {f.name: [row[f.name] for row in rows] for f in self._features.values()}
         return self._with(columns, where, size)
 
+    @property
+    def numbers(self) -> Mapping[str, np.ndarray]:
+        """By numeric column, `[items]` float32, read only; NaN where an item has none."""
+        return self._numbers
+
+    def having(self, column: str, word: str) -> np.ndarray:
+        """`[items]` bool, read-only: which items have a word of a categorical, path or list column."""
+        return self._mask((Condition(column, frozenset([_prefix(word) if "/" in word else word])),))
+
     def mask(self, wanted: Filter) -> np.ndarray | None:
         """`[items]` bool, read-only: what all conditions hold of; None where there are none."""
         return self._mask(wanted) if wanted else None
@@ -161,12 +172,25 @@ class Filters:
         numbers, words = {}, {}
         for name, feature in self._features.items():
             if feature.role is Role.NUMBER:
-                numbers[name] = np.full(size, np.nan, np.float32)
-                numbers[name][: self._size] = self._numbers.get(name, ())
-                numbers[name][list(where)] = [np.nan if v is None else v for v in columns[feature.name]]
+                numbers[name] = self._numbers_with(name, where, columns[feature.name], size)
             else:
                 words[name] = self._words.get(name, nothing).with_items(where, columns[feature.name], size)
-        return Filters(size, self._features, numbers, words)
+        changed = [
+            now is not before.get(n)
+            for own, before in ((numbers, self._numbers), (words, self._words))
+            for n, now in own.items()
+        ]
+        return Filters(size, self._features, numbers, words) if size != self._size or any(changed) else self
+
+    def _numbers_with(self, name: str, where: Sequence[int], values: Sequence[Any], size: int) -> np.ndarray:
+        old, places = self._numbers.get(name), list(where)
+        new = np.array([np.nan if value is None else value for value in values], np.float32)
+        if old is not None and size == len(old) and np.array_equal(old[places], new, equal_nan=True):
+            return old
+        numbers = np.full(size, np.nan, np.float32)
+        numbers[: self._size] = () if old is None else old
+        numbers[places] = new
+        return numbers
 
     def _evaluate(self, wanted: Filter) -> np.ndarray:
         mask = np.ones(self._size, bool)

@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from souk.folders import placed
+from souk.serving.item_lines import Logged, line, overtaken, parsed, without
 
 BLOCK = 1 << 16  # bytes read at a time from the end
 
 
 @dataclass(frozen=True)
-class Logged:
-    """What a log holds.
+class Mark:
+    """A place in a log: behind so many bytes of whole lines of the file with a number."""
 
-    Args:
-        rows: as they were given, oldest first.
-        times: when each was taken, UTC epoch milliseconds.
-        created: whether each made its item: it was not known before.
-        settled: of items that a release had after they were made: how many of `rows` are older than the note of it.
-        torn: 1 where the last line is not whole (a write that was cut off, and never answered), else 0.
-        damaged: whole lines that do not fit their checksums; they are passed over.
-    """
-
-    rows: tuple[dict[str, Any], ...]
-    times: tuple[int, ...]
-    created: tuple[bool, ...]
-    settled: Mapping[str, int]
-    torn: int
-    damaged: int
+    file: tuple[int, int] = (0, 0)  # device and inode: who thins a log puts another file in its place
+    bytes: int = 0
 
 
 class ItemLog:
@@ -50,16 +36,39 @@ class ItemLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.mark = Mark()  # up to where its owner has taken the log: what is behind is news
         self._refused: tuple[int, bytes] | None = None  # what a write that failed may have left, and where
 
     def read(self) -> Logged:
         """All that is there; changes nothing."""
         try:
-            return _parsed(self._path.read_bytes())
+            return parsed(self._path.read_bytes())
         except FileNotFoundError:
-            return _parsed(b"")
+            return parsed(b"")
 
-    def append(self, rows: Sequence[dict[str, Any]], created: Sequence[bool], at: int) -> None:
+    def news(self) -> tuple[Logged, Mark]:
+        """What lies behind `mark`, and the mark behind that; all of it where the log was thinned meanwhile.
+
+        Opening asks a network disk for the file of now, and without news that is all. What is being written is waited
+        for: it may still be refused.
+        """
+        try:
+            file = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return parsed(b""), self.mark
+        try:
+            if _mark(file, os.fstat(file).st_size) == self.mark:
+                return parsed(b""), self.mark
+            fcntl.flock(file, fcntl.LOCK_SH)
+            size = os.fstat(file).st_size
+            known = self.mark.bytes if self.mark.file == _mark(file, 0).file and self.mark.bytes <= size else 0
+            content = _read_whole(file, known, size)
+            whole = known + content.rfind(b"\n") + 1
+            return parsed(content), _mark(file, whole)
+        finally:
+            os.close(file)
+
+    def append(self, rows: Sequence[dict[str, Any]], created: Sequence[bool], at: int) -> bool:
         """Writes rows and waits until they are on the disk; what a write that was cut off left is cut away first.
 
         Args:
@@ -67,12 +76,16 @@ class ItemLog:
             created: whether each makes its item.
             at: when they were taken, UTC epoch milliseconds.
 
+        Returns:
+            whether they are all that was behind `mark`, which is behind them then. Where they are not, what others
+            wrote before them is news, and so are they.
+
         Raises:
             OSError: the disk did not take them; then none of them is in the log, or, where the disk did not let go of
                 them either, nothing is written before they are out of it.
         """
         pairs = zip(rows, created, strict=True)
-        self._write(b"".join(_line({"at": at, "created": new, "item": row}) for row, new in pairs))
+        return self._write(b"".join(line({"at": at, "created": new, "item": row}) for row, new in pairs))
 
     def settle(self, items: Collection[str], at: int) -> None:
         """Notes that a release has these items, which rows above made: a later release without them means it.
@@ -80,7 +93,7 @@ class ItemLog:
         Raises:
             OSError: the disk did not take it.
         """
-        self._write(_line({"at": at, "settled": sorted(items)}))
+        self._write(line({"at": at, "settled": sorted(items)}))
 
     def thin(self) -> int:
         """Leaves out the rows that later ones have overtaken, where these are half of all; returns how many.
@@ -89,20 +102,23 @@ class ItemLog:
             OSError: the disk did not take it; the log is what it was.
         """
         seen = self.read()
-        if not seen.rows or 2 * len(_overtaken(seen)) < len(seen.rows):
+        if not seen.rows or 2 * len(overtaken(seen)) < len(seen.rows):
             return 0
         with self._locked() as file:
             self._take_back(file)
             content = self._path.read_bytes()[: _end(file)]
-            gone = _overtaken(_parsed(content))
+            known = self.mark == _mark(file, len(content))
+            gone = overtaken(parsed(content))
             with placed(self._path) as fresh, fresh.open("wb") as new:
-                new.write(_without(content, gone))
+                new.write(without(content, gone))
                 new.flush()
                 os.fsync(new.fileno())
+                mark = _mark(new.fileno(), new.tell())
             _sync(self._path.parent)
+        self.mark = mark if known else self.mark
         return len(gone)
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, text: bytes) -> bool:
         with self._locked() as file:
             self._take_back(file)
             end = _end(file)
@@ -115,6 +131,10 @@ class ItemLog:
                 with contextlib.suppress(OSError):
                     self._take_back(file)
                 raise
+            known = end == 0 or self.mark == _mark(file, end)
+            if known:
+                self.mark = _mark(file, end + len(text))
+            return known
 
     def _take_back(self, file: int) -> None:
         """Cuts off what was refused. Behind lines of another process it stays as one that fits no checksum."""
@@ -155,9 +175,18 @@ class ItemLog:
             os.close(file)
 
 
-def _line(record: dict[str, Any]) -> bytes:
-    text = json.dumps(record, separators=(",", ":")).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
+def _mark(file: int, size: int) -> Mark:
+    seen = os.fstat(file)
+    return Mark((seen.st_dev, seen.st_ino), size)
+
+
+def _read_whole(file: int, start: int, end: int) -> bytes:
+    """One read may give less than it was asked for."""
+    parts = list[bytes]()
+    while start < end and (part := os.pread(file, end - start, start)):
+        parts.append(part)
+        start += len(part)
+    return b"".join(parts)
 
 
 def _write_whole(file: int, text: bytes, place: int) -> None:
@@ -177,64 +206,6 @@ def _end(file: int) -> int:
             return start + found + 1
         place = start
     return 0
-
-
-def _parsed(content: bytes) -> Logged:
-    *lines, rest = content.split(b"\n")
-    records = [_record(line) for line in lines]
-    good = [record for record in records if record is not None]
-    rows: list[dict[str, Any]] = []
-    settled: dict[str, int] = {}
-    for record in good:
-        if "settled" in record:
-            settled.update(dict.fromkeys(record["settled"], len(rows)))
-        else:
-            rows.append(record)
-    return Logged(
-        tuple(record["item"] for record in rows),
-        tuple(record["at"] for record in rows),
-        tuple(record.get("created", False) for record in rows),
-        settled,
-        int(bool(rest)),
-        len(records) - len(good),
-    )
-
-
-def _overtaken(logged: Logged) -> set[int]:
-    """The numbers of the rows that change nothing any more: a later one of the item says all that they say.
-
-    A row that made its item stays: a release that never had the item has it from there.
-    """
-    later: dict[str, list[tuple[set[str], int]]] = {}
-    gone = set()
-    for number in reversed(range(len(logged.rows))):
-        row, at = logged.rows[number], logged.times[number]
-        said = later.setdefault(row["item_id"], [])
-        if not logged.created[number] and any(row.keys() <= names and at <= time for names, time in said):
-            gone.add(number)
-        else:
-            said.append((set(row), at))
-    return gone
-
-
-def _without(content: bytes, gone: Collection[int]) -> bytes:
-    """The lines but those of the rows of these numbers; damaged ones stay, to be counted."""
-    kept, number = list[bytes](), 0
-    for line in content.split(b"\n")[:-1]:
-        record = _record(line)
-        is_row = record is not None and "settled" not in record
-        if not is_row or number not in gone:
-            kept.append(line + b"\n")
-        number += is_row
-    return b"".join(kept)
-
-
-def _record(line: bytes) -> dict[str, Any] | None:
-    digits, _, text = line.partition(b" ")
-    if digits != b"%08x" % zlib.crc32(text):
-        return None
-    record: dict[str, Any] = json.loads(text)
-    return record
 
 
 def _sync(folder: Path) -> None:

@@ -17,8 +17,10 @@ from souk.features.tables import item_rows
 from souk.ingest.live import LARGEST, SHOWN, ItemCheck
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs
-from souk.serving.item_log import ItemLog
-from souk.serving.item_replay import replay
+from souk.serving.item_lines import Logged
+from souk.serving.item_log import ItemLog, Mark
+from souk.serving.item_outcomes import Followed, Outcome, Refused, Replayed
+from souk.serving.item_replay import Replay, replay
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
 from souk.spec import Entity
@@ -28,51 +30,6 @@ REPLAYED = 10_000  # rows at a time
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
 CREATED = "Send the item when it is to be shown."
 VECTOR = "Look for extreme values in the row."
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A row that was not taken. `row` counts from 0."""
-
-    row: int
-    item_id: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the rows of one call.
-
-    Args:
-        accepted: rows that are on the disk and in every answer from now on.
-        created: how many of their items were not known before.
-        refused: the others, by row.
-    """
-
-    accepted: int
-    created: int
-    refused: tuple[Refused, ...]
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """What the log gave at the start.
-
-    Args:
-        taken: rows that are in the answers now.
-        older: rows from before the release's items table, which has superseded them.
-        unknown: rows of items that are gone: they change an item, and do not make one.
-        refused: rows that do not fit this release's columns and schema.
-        torn: 1 where the last line is not whole.
-        damaged: lines that do not fit their checksums.
-    """
-
-    taken: int = 0
-    older: int = 0
-    unknown: int = 0
-    refused: int = 0
-    torn: int = 0
-    damaged: int = 0
 
 
 class Retired(Exception):
@@ -102,10 +59,19 @@ class LiveItems:
         bundle: the release.
         log: where accepted rows are kept.
         clock: UTC epoch milliseconds.
+        followed: is told what other servers wrote.
     """
 
-    def __init__(self, recommender: Recommender, bundle: Bundle, log: ItemLog, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        recommender: Recommender,
+        bundle: Bundle,
+        log: ItemLog,
+        clock: Callable[[], int],
+        followed: Callable[[Followed], None] = lambda followed: None,
+    ) -> None:
         self.current = recommender
+        self._followed = followed
         self.replayed = Replayed()
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
         self._as_of = bundle.items_as_of
@@ -120,17 +86,38 @@ class LiveItems:
 
     def load(self) -> LiveItems:
         """Takes the rows of the log that the release does not have."""
-        logged = self._log.read()
+        self._log.mark = Mark()
+        logged, mark = self._log.news()
+        plan, times, refused = self._replay(logged)
+        self._log.mark = mark
+        self.replayed = Replayed(len(times), plan.older, plan.unknown, refused, logged.torn, logged.damaged)
+        self._settle(plan.settled)
+        return self
+
+    def follow(self) -> None:
+        """Takes what other servers wrote into the log since the last look; nothing but a look where they did not."""
+        with self._one_at_a_time:
+            if not self._retired:
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        logged, mark = self._log.news()
+        if logged.rows:
+            plan, times, refused = self._replay(logged)
+            self._followed(Followed(tuple(times), self._clock(), plan.older, plan.unknown, refused))
+        self._log.mark = mark
+
+    def _replay(self, logged: Logged) -> tuple[Replay, list[int], int]:
+        """What was to be done with rows of the log, the times of those that were taken, and how many were refused."""
         plan = replay(logged, self.current.catalogue.positions, self._as_of)
-        accepted = refused = 0
+        taken, refused = list[int](), 0
         for start in range(0, len(plan.rows), REPLAYED):
             part = slice(start, start + REPLAYED)
             batch, changed = self._prepared(plan.rows[part], plan.times[part], plan.created[part])
-            accepted, refused = accepted + len(batch.accepted), refused + len(batch.reasons)
+            taken += [plan.times[start + at] for at, _, _ in batch.accepted]
+            refused += len(batch.reasons)
             self._take(batch, changed)
-        self.replayed = Replayed(accepted, plan.older, plan.unknown, refused, logged.torn, logged.damaged)
-        self._settle(plan.settled)
-        return self
+        return plan, taken, refused
 
     def _settle(self, items: set[str]) -> None:
         """Notes what is settled, and thins the log. Where the disk refuses, the next start does it."""
@@ -159,13 +146,16 @@ class LiveItems:
         with self._one_at_a_time:
             if self._retired:
                 raise Retired
+            self._catch_up()
             now = self._clock()
             batch, changed = self._prepared(rows, [now] * len(rows), [True] * len(rows))
             created = [new for _, _, new in batch.accepted]
             if batch.accepted:
                 named = [{**rows[at], "item_id": item} for at, item, _ in batch.accepted]
-                self._log.append(named, created, now)
-                self._take(batch, changed)
+                if self._log.append(named, created, now):
+                    self._take(batch, changed)
+                else:  # another server wrote meanwhile: in the order of the log, all servers come to the same
+                    self._catch_up()
             refused = [Refused(at, str(_id(rows[at])), why) for at, why in sorted(batch.reasons.items())]
             return Outcome(len(batch.accepted), sum(created), tuple(refused))
 
@@ -181,7 +171,7 @@ class LiveItems:
     ) -> tuple[_Batch, Recommender]:
         """The rows that can be taken, and the recommender with them."""
         batch = self._checked(rows, times, may_create)
-        vectors = self._vectors(list(batch.taken.values()))
+        vectors = self._vectors_now(batch)
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
         fit = np.abs(lengths - 1) < 0.01  # not so where one is not finite either
         for (item, _), good in zip(list(batch.taken.items()), fit.tolist(), strict=True):
@@ -191,6 +181,23 @@ class LiveItems:
             return batch, self.current
         table = pa.Table.from_pylist(list(batch.taken.values()), self._table.schema)
         return batch, self.current.with_items(table, vectors[fit])
+
+    def _vectors_now(self, batch: _Batch) -> np.ndarray:
+        """`[rows, dim]`: of items whose content is what it was their vectors, of others what the tower says."""
+        items, positions = self.current.parts[0], self.current.catalogue.positions
+        named = [f.name for f in self._spec.of(Entity.ITEM)]
+        vectors = np.zeros((len(batch.taken), self._dim), np.float32)
+        made = []
+        for place, (item, row) in enumerate(batch.taken.items()):
+            old = self._row(item)
+            if old is not None and all(old[name] == row[name] for name in named):
+                vectors[place] = items.vectors[positions[item]]
+            else:
+                made.append(place)
+        rows = list(batch.taken.values())
+        if made:
+            vectors[made] = self._vectors([rows[place] for place in made])
+        return vectors
 
     def _drop(self, batch: _Batch, item: str) -> None:
         """Refuses the rows of an item for which the tower has no vector."""

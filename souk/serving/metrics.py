@@ -13,12 +13,14 @@ from souk.serving.budget import Guards
 from souk.serving.dependency import STATES
 from souk.serving.event_states import Place
 from souk.serving.impressions import ImpressionLog
+from souk.serving.item_outcomes import Followed
 from souk.serving.line import Line
 from souk.serving.live_events import LiveEvents
 from souk.serving.releases import Releases
 from souk.serving.slate import Slate
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
+LAG_SECONDS = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 
 
 class ServingMetrics:
@@ -41,6 +43,16 @@ class ServingMetrics:
             "souk_items", "Rows of items sent to the server, by outcome", ["outcome"], registry=registry
         )
 
+        self._followed = Counter(
+            "souk_followed_items", "Rows of items that other servers took, by outcome", ["outcome"], registry=registry
+        )
+        self._item_lag = Histogram(
+            "souk_item_lag_seconds",
+            "Seconds from an item's row at another server to its effect here, by the clocks of both",
+            buckets=LAG_SECONDS,
+            registry=registry,
+        )
+
         self._events = Counter("souk_events", "Events sent to the server, by outcome", ["outcome"], registry=registry)
 
     def events(self, accepted: int, duplicates: int, refused: int) -> None:
@@ -52,6 +64,14 @@ class ServingMetrics:
         """Counts the rows of one call."""
         self._items.labels("accepted").inc(accepted)
         self._items.labels("refused").inc(refused)
+
+    def followed(self, rows: Followed) -> None:
+        """Counts what other servers did to items, and how long it took to get here."""
+        counts = {"taken": len(rows.taken), "older": rows.older, "unknown": rows.unknown, "refused": rows.refused}
+        for outcome, count in counts.items():
+            self._followed.labels(outcome).inc(count)
+        for time in rows.taken:
+            self._item_lag.observe(max(0, rows.at - time) / 1000)
 
     def observe(self, protocol: str, code: str, seconds: float) -> None:
         """Counts one call."""

@@ -15,7 +15,8 @@ from typing import Any
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
-from souk.serving.live_items import LiveItems, Outcome, Retired
+from souk.serving.item_outcomes import Outcome
+from souk.serving.live_items import LiveItems, Retired
 from souk.serving.request import RequestParser
 
 logger = logging.getLogger(__name__)
@@ -82,18 +83,11 @@ class Releases:
 
     def follow(self, seconds: float) -> None:
         """Looks at the pointer from now on, so often."""
+        _often(self.look, seconds, "releases", POLITE)
 
-        def run() -> None:
-            with contextlib.suppress(OSError, AttributeError):  # of this thread alone; where the system has it
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), POLITE)
-            while True:
-                time.sleep(seconds)
-                try:
-                    self.look()
-                except Exception:  # of the code: the next look comes
-                    logger.exception("looking for another release")
-
-        threading.Thread(target=run, name="releases", daemon=True).start()
+    def follow_items(self, seconds: float) -> None:
+        """Takes what other servers do to items from now on, so often."""
+        _often(lambda: self.now.live.follow(), seconds, "followed items", 0)
 
     def look(self) -> bool:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""
@@ -137,3 +131,23 @@ class Releases:
         while True:
             with contextlib.suppress(Retired):  # handed over while these rows waited
                 return self.now.live.upsert(rows)
+
+
+def _often(look: Callable[[], object], seconds: float, name: str, less: int) -> None:
+    """Calls `look` so often, in a thread that gets `less` of a core than others."""
+
+    def run() -> None:
+        with contextlib.suppress(OSError, AttributeError):  # of this thread alone; where the system has it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), less)
+        told = ""
+        while True:
+            time.sleep(seconds)
+            try:
+                look()
+                told = ""
+            except Exception as error:  # of a disk, or of the code: the next look comes
+                if str(error) != told:
+                    logger.exception("%s", name)
+                told = str(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()

@@ -21,6 +21,7 @@ from souk.serving.budget import Guards
 from souk.serving.event_backlog import StateWriter
 from souk.serving.event_log import EventLog
 from souk.serving.item_log import ItemLog
+from souk.serving.item_outcomes import Followed
 from souk.serving.live_events import LiveEvents
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
@@ -74,9 +75,15 @@ def open_store(workspace: Workspace, bundle: Bundle, access: Access | None = Non
     return FeastStore(workspace.feast, bundle.spec, access)
 
 
-def with_upserts(workspace: Workspace, bundle: Bundle, recommender: Recommender, clock: Callable[[], int]) -> LiveItems:
+def with_upserts(
+    workspace: Workspace,
+    bundle: Bundle,
+    recommender: Recommender,
+    clock: Callable[[], int],
+    followed: Callable[[Followed], None] = lambda followed: None,
+) -> LiveItems:
     """The recommender with what was upserted into the workspace's servers so far."""
-    live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock).load()
+    live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed).load()
     seen = live.replayed
     if seen.refused or seen.torn or seen.damaged:
         passed = f"{seen.torn} unfinished, {seen.damaged} damaged and {seen.refused} refused ones passed over"
@@ -121,6 +128,7 @@ class Reader:
         guards: what stands before each part; the same for all releases.
         clock: UTC epoch milliseconds.
         report: is told how far the building of an index is.
+        followed: is told what other servers of the workspace did to items.
     """
 
     workspace: Workspace
@@ -131,6 +139,7 @@ class Reader:
     guards: Guards
     clock: Callable[[], int]
     report: Callable[[str], None]
+    followed: Callable[[Followed], None]
 
     def ready(self, folder: Path) -> Ready:
         """Reads, checks and warms the release of a folder.
@@ -152,7 +161,7 @@ class Reader:
             raise
 
         def serve() -> Served:
-            live = with_upserts(self.workspace, bundle, recommender, self.clock)
+            live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed)
             settings = bundle.settings
             parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))

@@ -27,6 +27,7 @@ from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20
+ITEM_SECONDS = 1.0  # between two looks at what other servers did to items
 
 
 def serve(
@@ -67,10 +68,10 @@ def serve(
     place = Workspace(Path(workspace))
     listening = bind(host, http_port)
     guards, access = Guards.within(timeout_ms / 1000), access or Access()
-    reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report)
+    metrics = ServingMetrics(REGISTRY)
+    reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report, metrics.followed)
     releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
-    metrics = ServingMetrics(REGISTRY)
     REGISTRY.register(ImpressionMetrics(log))
     REGISTRY.register(ItemLogMetrics(releases))
     model = SoukModel(releases, log, metrics, now, lambda: uuid.uuid4().hex)
@@ -92,6 +93,7 @@ def serve(
         report(f"""curl {url}/v1/models/{NAME}:predict -d '{{"instances": [{{"user_id": "1", "k": 5}}]}}'""")
 
     log.open()
+    releases.follow_items(ITEM_SECONDS)
     if not release and reload_seconds:
         releases.follow(reload_seconds)
     try:

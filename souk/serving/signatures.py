@@ -106,6 +106,7 @@ class Ranker:
     def __init__(self, path: str | Path, items: Mapping[str, np.ndarray]) -> None:
         self._path = Path(path)
         self._items = items
+        self._changed: dict[int, dict[str, Any]] = {}  # by position, the features of items that are not as in `_items`
 
     def load(self) -> Ranker:
         """Reads the model.
@@ -150,10 +151,12 @@ class Ranker:
         old = self._goods.shape[0]
         first, inside = np.argsort(where, kind="stable"), np.flatnonzero(where < old)
         added = first[where[first] >= old]
-        other._items = {name: np.concatenate([values, rows[name][added]]) for name, values in self._items.items()}
-        for name, values in other._items.items():
-            values[where[inside]] = rows[name][inside]
+        other._changed = self._changed | {
+            place: {name: values[row] for name, values in rows.items()} for row, place in enumerate(where.tolist())
+        }
         goods = self._goods_of(rows)
+        if np.array_equal(goods, tf.gather(self._goods, np.minimum(where, old - 1))) and not len(added):
+            return other  # what it reads of them is what it was
         kept = tf.tensor_scatter_nd_update(self._goods, where[inside, None], tf.gather(goods, inside))
         other._goods = tf.concat([kept if len(inside) else self._goods, tf.gather(goods, added)], 0)
         return other
@@ -198,17 +201,21 @@ class Ranker:
             SoukError: the release cannot explain.
         """
         places = np.append(position, listed[0])
-        items = {name: values[places] for name, values in self._items.items()}
+        items = {name: np.stack([self._raw(name, place) for place in places.tolist()]) for name in self._items}
         exponents = np.array([weights.get(head, 1.0) for head in self._heads], np.float32)
         way = {"pair": pair, "listed": listed[1], "alpha": alpha, "weights": exponents}
         return _explained(self._model, self._path, {**query, **items, **way})
 
     def item_value(self, name: str, position: int) -> Any:
         """One raw feature of an item; a list without its padding."""
-        value = self._items[name][position]
+        value = self._raw(name, position)
         if isinstance(value, np.ndarray):
             return [entry for entry in value.tolist() if entry != "" and entry == entry]
         return value.item() if isinstance(value, np.generic) else value
+
+    def _raw(self, name: str, position: int) -> Any:
+        own = self._changed.get(position)
+        return self._items[name][position] if own is None else own[name]
 
 
 READ_ROWS = 4096  # items of one call

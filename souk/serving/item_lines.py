@@ -1,0 +1,95 @@
+"""The lines of the log of items: a checksum and a JSON object each, and what they say together."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What a log holds.
+
+    Args:
+        rows: as they were given, oldest first.
+        times: when each was taken, UTC epoch milliseconds.
+        created: whether each made its item: it was not known before.
+        settled: of items that a release had after they were made: how many of `rows` are older than the note of it.
+        torn: 1 where the last line is not whole (a write that was cut off, and never answered), else 0.
+        damaged: whole lines that do not fit their checksums; they are passed over.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    times: tuple[int, ...]
+    created: tuple[bool, ...]
+    settled: Mapping[str, int]
+    torn: int
+    damaged: int
+
+
+def line(record: dict[str, Any]) -> bytes:
+    """A record with its checksum."""
+    text = json.dumps(record, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def parsed(content: bytes) -> Logged:
+    """What lines hold; the last one is torn if it does not end."""
+    *lines, rest = content.split(b"\n")
+    records = [_record(each) for each in lines]
+    good = [record for record in records if record is not None]
+    rows: list[dict[str, Any]] = []
+    settled: dict[str, int] = {}
+    for record in good:
+        if "settled" in record:
+            settled.update(dict.fromkeys(record["settled"], len(rows)))
+        else:
+            rows.append(record)
+    return Logged(
+        tuple(record["item"] for record in rows),
+        tuple(record["at"] for record in rows),
+        tuple(record.get("created", False) for record in rows),
+        settled,
+        int(bool(rest)),
+        len(records) - len(good),
+    )
+
+
+def overtaken(logged: Logged) -> set[int]:
+    """The numbers of the rows that change nothing any more: a later one of the item says all that they say.
+
+    A row that made its item stays: a release that never had the item has it from there.
+    """
+    later: dict[str, list[tuple[set[str], int]]] = {}
+    gone = set()
+    for number in reversed(range(len(logged.rows))):
+        row, at = logged.rows[number], logged.times[number]
+        said = later.setdefault(row["item_id"], [])
+        if not logged.created[number] and any(row.keys() <= names and at <= time for names, time in said):
+            gone.add(number)
+        else:
+            said.append((set(row), at))
+    return gone
+
+
+def without(content: bytes, gone: Collection[int]) -> bytes:
+    """The lines but those of the rows of these numbers; damaged ones stay, to be counted."""
+    kept, number = list[bytes](), 0
+    for each in content.split(b"\n")[:-1]:
+        record = _record(each)
+        is_row = record is not None and "settled" not in record
+        if not is_row or number not in gone:
+            kept.append(each + b"\n")
+        number += is_row
+    return b"".join(kept)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    digits, _, text = line.partition(b" ")
+    if digits != b"%08x" % zlib.crc32(text):
+        return None
+    record: dict[str, Any] = json.loads(text)
+    return record

@@ -1,0 +1,182 @@
+"""Servers of one workspace: what one is told of items, the others take from the log, in one order."""
+
+import json
+import os
+import time
+
+import pytest
+
+from souk.index.exact import ExactIndex
+from souk.serving.item_log import ItemLog
+from souk.serving.live_items import LiveItems
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from tests.serving_fixtures import NOW, STATES, vectors, write_shop, write_workspace
+from tests.serving_process import JSON, serving
+
+ANN = STATES[0]
+DEAR = {"item_id": "new", "category": "all/g1", "price": 99.5, "title": "Gilded boots", "created_at": NOW - 1000}
+ROUTE = "/v1/items:upsert"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    bundle = write_shop(tmp_path_factory.mktemp("followed") / "shop")
+    return bundle, Recommender.load(bundle, ExactIndex(vectors(), bundle.available), None)
+
+
+@pytest.fixture
+def replicas(shop, tmp_path):
+    """Two that share a log, and what each was told of the other."""
+    bundle, recommender = shop
+    made = []
+    for _ in range(2):
+        heard = []
+        live = LiveItems(recommender, bundle, ItemLog(tmp_path / "log"), lambda: NOW - 1000, heard.append).load()
+        made.append((live, heard))
+    return made
+
+
+def shown(live, **asked):
+    (answer,) = live.current.recommend([Request(ANN.user_id, 5, NOW, state=ANN, **asked)])
+    return [item.item_id for item in answer.items]
+
+
+def same(one, other):
+    """Whether two servers know the same of every item, whatever its position."""
+    known = [{item: live._row(item) for item in live.current.catalogue.ids} for live in (one, other)]
+    return known[0] == known[1]
+
+
+def test_a_change_at_one_is_in_the_answers_of_the_other_at_its_next_look(replicas):
+    (one, own), (other, heard) = replicas
+    one.upsert([DEAR])
+    assert "new" not in shown(other)
+    other.follow()
+    assert shown(other)[0] == "new" and shown(other) == shown(one)
+    (told,) = heard
+    assert (len(told.taken), told.older, told.unknown, told.refused) == (1, 0, 0, 0) and own == []
+    one.upsert([{"item_id": "new", "available": False}])
+    other.follow()
+    assert "new" not in shown(other)
+    one.upsert([{"item_id": "new", "available": True}, {"item_id": "new", "price": 0.5}])
+    other.follow()
+    assert "new" not in shown(other)[:1] and other._row("new")["item_price"] == 0.5
+    assert same(one, other)
+
+
+def test_both_write_and_come_to_the_same_whoever_was_first(replicas):
+    (one, _), (other, _) = replicas
+    one.upsert([DEAR])
+    other.upsert([{"item_id": "new", "price": 1.0}])  # it has not looked: its own look comes before its row
+    one.upsert([{"item_id": "new", "title": "Boots"}])
+    other.follow()
+    assert same(one, other) and one._row("new")["item_price"] == 1.0 and one._row("new")["title"] == "Boots"
+
+
+def test_a_row_that_comes_between_a_look_and_a_write_counts_before_it(replicas, monkeypatch):
+    (one, _), (other, _) = replicas
+    write = one._log.append
+
+    def late(*row):
+        other.upsert([{**DEAR, "price": 5.0}])
+        monkeypatch.undo()
+        return write(*row)
+
+    monkeypatch.setattr(one._log, "append", late)
+    assert one.upsert([{**DEAR, "price": 7.0}]).accepted == 1
+    other.follow()
+    assert same(one, other) and other._row("new")["item_price"] == 7.0
+
+
+def test_a_look_without_news_reads_nothing_and_a_thinned_log_is_read_again(replicas, shop, tmp_path, monkeypatch):
+    (one, _), (other, heard) = replicas
+    for price in range(1, 6):
+        one.upsert([{**DEAR, "price": float(price)}])
+    other.follow()
+    reads, read = [], os.pread
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", lambda *given: reads.append(1) or read(*given))
+        other.follow()
+    assert reads == [] and len(heard) == 1
+    later = LiveItems(shop[1], shop[0], ItemLog(tmp_path / "log"), lambda: NOW - 1000)
+    later.load()  # as a server that starts: it leaves out what is overtaken
+    assert len(later._log.read().rows) < 5
+    one.upsert([{"item_id": "new", "price": 50.0}])
+    for live in (other, later):
+        live.follow()
+        assert same(one, live) and live._row("new")["item_price"] == 50.0
+
+
+def test_what_was_refused_by_a_full_disk_is_seen_nowhere(replicas, monkeypatch):
+    (one, _), (other, heard) = replicas
+
+    def full(file):
+        raise OSError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="full"):
+            one.upsert([DEAR])
+    other.follow()
+    assert heard == [] and "new" not in other.current.catalogue.positions
+    one.upsert([{**DEAR, "price": 2.0}])
+    other.follow()
+    assert same(one, other) and other._row("new")["item_price"] == 2.0
+
+
+def test_an_availability_copies_no_array_but_its_own_and_a_price_its_own(shop, replicas):
+    (live, _), _ = replicas
+    known = live.current
+    live.upsert([{"item_id": "g1-05", "available": False}])
+    gone = live.current
+    assert gone.catalogue.available.sum() == known.catalogue.available.sum() - 1
+    assert gone._items.vectors is known._items.vectors and gone._items.values is known._items.values
+    assert gone._ranker._goods is known._ranker._goods and gone._sources._born is known._sources._born
+    assert gone.catalogue.filters is known.catalogue.filters and gone.catalogue.positions is known.catalogue.positions
+    live.upsert([{"item_id": "g1-05", "available": True, "price": 77.0}])
+    dear = live.current
+    assert dear._items.vectors is known._items.vectors  # of known items: this tower does not look at the price
+    assert dear.catalogue.filters is not known.catalogue.filters
+    place = known.catalogue.positions["g1-05"]
+    assert (dear._ranker._goods[place, 0], known._ranker._goods[place, 0]) == (
+        77.0,
+        live._table["item_price"][place].as_py(),
+    )
+    assert dear._ranker.item_value("item_price", place) == 77.0
+
+
+def until(holds, seconds=60):
+    """Waits for what has no time of its own."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_server_shows_what_another_process_was_told(tmp_path):
+    workspace = write_workspace(tmp_path / "workspace")
+    asked = {"user_id": "ann", "k": 5, "timestamp": NOW}
+
+    def items(server, **more):
+        return {item["item_id"]: item for item in server.slates({**asked, **more})[0]["items"]}
+
+    def tell(server, *rows):
+        status, body = server.call(ROUTE, json.dumps({"items": rows}), JSON)
+        assert status == 200 and json.loads(body)["accepted"] == len(rows), body
+
+    with serving(workspace.root, tmp_path / "one.log") as one, serving(workspace.root, tmp_path / "other.log") as other:
+        tell(one, DEAR)
+        until(lambda: "new" in items(other))
+        assert items(other)["new"]["title"] == "Gilded boots"
+        tell(other, {"item_id": "new", "price": 10.0})
+        until(lambda: "new" not in items(one, filter={"price": {"min": 11}}))
+        assert items(one, filter={"price": {"max": 10}}).keys() == items(other, filter={"price": {"max": 10}}).keys()
+        best = next(iter(items(one)))
+        tell(one, {"item_id": best, "available": False})
+        until(lambda: best not in items(other))
+        tell(other, {"item_id": best, "available": True})
+        until(lambda: best in items(one))
+        assert one.metric('souk_followed_items_total{outcome="taken"}') == 2.0
+        assert other.metric("souk_item_lag_seconds_count") == 2.0
