@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from souk.config.objectives import Objective, Objectives
+from souk.config.plugs import RESERVED, OwnRanker, OwnRetriever, written_short
 from souk.config.problems import explain
 from souk.config.settings import (
     BuildFeatures,
@@ -81,6 +82,8 @@ class DatasetConfig(Section):
     train_two_tower: TrainTwoTower = TrainTwoTower()
     load_index: LoadIndex = LoadIndex()
     train_ranker: TrainRanker = TrainRanker()
+    retrievers: dict[Annotated[str, Field(pattern=NAME)], OwnRetriever] = Field(default={}, max_length=32)
+    ranker: OwnRanker | None = None
     rerank: Rerank = Rerank()
     evaluate: Evaluate = Evaluate()
     deploy: Deploy = Deploy()
@@ -132,6 +135,24 @@ class DatasetConfig(Section):
             )
         return self
 
+    @field_validator("retrievers", mode="before")
+    @classmethod
+    def _short_retrievers(cls, value: Any) -> Any:
+        return {k: written_short(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("ranker", mode="before")
+    @classmethod
+    def _short_ranker(cls, value: Any) -> Any:
+        return written_short(value)
+
+    @field_validator("retrievers")
+    @classmethod
+    def _names_of_their_own(cls, value: dict[str, OwnRetriever]) -> dict[str, OwnRetriever]:
+        for name in value:
+            if name in RESERVED:
+                raise SoukError(f"a name of its own for the retriever {name}", "one that Souk uses", "Take another.")
+        return value
+
     @field_validator("repeat", mode="before")
     @classmethod
     def _short_repeat(cls, value: Any) -> Any:
@@ -153,8 +174,8 @@ STEP_SECTIONS: dict[str, tuple[str, ...]] = {
     "train_two_tower": ("train_two_tower",),
     "load_index": ("load_index",),
     "train_ranker": ("train_ranker",),
-    "evaluate": ("rerank", "evaluate", "deploy"),
-    "package_release": ("name", "rerank", "deploy"),
+    "evaluate": ("retrievers", "ranker", "rerank", "evaluate", "deploy"),
+    "package_release": ("name", "retrievers", "ranker", "rerank", "deploy"),
     "deploy": ("online_store", "load_index", "rollout"),
 }
 

@@ -35,6 +35,8 @@ class BundleSettings:
         slate_size: items in a slate where the request does not say.
         max_slate_size: the most that a request may ask for.
         rerank: the config's section; {} in a bundle of before there was one.
+        retrievers: by name, the classes of one's own that bring candidates (souk.plugs): `use`, `share`, `options`.
+        ranker: the class that ranks instead of the model: `use`, `options`; None for the model.
     """
 
     spec_hash: str
@@ -46,6 +48,8 @@ class BundleSettings:
     slate_size: int
     max_slate_size: int
     rerank: dict[str, Any] = field(default_factory=dict)
+    retrievers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ranker: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,8 @@ def write_bundle(
     collection: str,
     slates: Deploy | None = None,
     rerank: Rerank | None = None,
+    retrievers: dict[str, dict[str, Any]] | None = None,
+    own_ranker: dict[str, Any] | None = None,
 ) -> Bundle:
     """Gathers the outputs of the steps into a bundle.
 
@@ -197,6 +203,8 @@ def write_bundle(
         collection: the Milvus collection of the towers' vectors.
         slates: slate sizes; the defaults where None.
         rerank: how slates are re-ranked; not at all where None.
+        retrievers: the config's section.
+        own_ranker: the config's section `ranker`.
     """
     target, source = Path(folder), Path(features)
     target.mkdir(parents=True, exist_ok=True)
@@ -220,6 +228,8 @@ def write_bundle(
         slate_size=sizes.slate_size,
         max_slate_size=sizes.max_slate_size,
         rerank=(rerank or Rerank()).model_dump(),
+        retrievers=retrievers or {},
+        ranker=own_ranker,
     )
     (target / "bundle.json").write_text(json.dumps(asdict(settings), indent=1, sort_keys=True), encoding="utf-8")
     return Bundle.load(target)

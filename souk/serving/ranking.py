@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.candidates import Allowed
 from souk.rerank import Reranker
 from souk.serving.catalogue import Catalogue
 from souk.serving.request import Request
@@ -48,6 +49,26 @@ class Candidates:
 
 
 NO_CANDIDATES = Candidates(np.empty(0, np.int64), None, ())
+
+
+def named(
+    catalogue: Catalogue, vectors: np.ndarray, names: Sequence[str], vector: np.ndarray | None, allowed: Allowed
+) -> Candidates:
+    """The request's own candidates, best first by the towers; none without a query vector."""
+    if vector is None:
+        return NO_CANDIDATES
+    known = np.array(sorted(catalogue.known(names)), np.int64)
+    chosen = known[allowed(known)]
+    scores = vectors[chosen] @ vector
+    order = np.argsort(-scores, kind="stable")
+    return Candidates(chosen[order], scores[order], ["candidates"] * len(chosen))
+
+
+def by_request(heads: Mapping[str, np.ndarray], counts: Sequence[int]) -> list[dict[str, np.ndarray]]:
+    """The heads of each request's candidates, of which there are so many; {} where there are none."""
+    ends = np.cumsum(counts)[:-1]
+    split = {head: np.split(values, ends) for head, values in heads.items()}
+    return [{head: parts[row] for head, parts in split.items()} if count else {} for row, count in enumerate(counts)]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
-from souk.candidates import TOWERS, Allowed, Sources, merged
+from souk.candidates import TOWERS, Sources, merged
 from souk.config import Rerank
 from souk.index.exact import ExactIndex
 from souk.index.interface import Index
@@ -26,7 +26,8 @@ from souk.serving.budget import Budget, Guards
 from souk.serving.catalogue import Catalogue
 from souk.serving.filters import Filters
 from souk.serving.inputs import item_inputs, query_inputs
-from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, SlateMaker, ordered
+from souk.serving.plugged import Lists, OwnRanker, Plugged, seen
+from souk.serving.ranking import Candidates, Ranking, Settings, SlateMaker, by_request, named, ordered
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
 from souk.serving.signatures import QueryTower, Ranker
@@ -62,7 +63,7 @@ class Recommender:
         catalogue: Catalogue,
         items: ItemTable,
         query_tower: QueryTower,
-        ranker: Ranker,
+        ranker: Ranker | OwnRanker,
         reranker: Reranker,
         retrieval: Retrieval,
         store: Store | None,
@@ -79,6 +80,7 @@ class Recommender:
         self._sources = Sources(items)
         self._query_tower = query_tower
         self._ranker = ranker
+        self._plugged = Plugged(seen(catalogue, items))
         self._slates = SlateMaker(catalogue, items.segments, settings.release)
 
     @classmethod
@@ -111,6 +113,7 @@ class Recommender:
             store=store,
             guards=guards,
         )
+        recommender._plug(Plugged.of(bundle.settings, seen(catalogue, items), guards.query_tower.patience))
         recommender.rank([Request("", settings.candidates, 0, state=UserState(""))])
         return recommender
 
@@ -130,16 +133,20 @@ class Recommender:
         other, listed = copy.copy(self), rows.to_pylist()
         other.catalogue = self.catalogue.with_items(listed)
         other._items = self._items.with_items(rows, vectors, self.spec)
-        other._sources = Sources(other._items)
+        other._sources = self._sources.with_items(other._items)
         where = np.array([other.catalogue.positions[row["item_id"]] for row in listed], np.int64)
         other._ranker = self._ranker.with_items(where, item_inputs(rows.to_pydict(), self.spec))
+        other._plug(self._plugged.over(seen(other.catalogue, other._items)))
         other.reranker = self.reranker.with_items(other._items, rows, where, self.spec)
         other.retrieval = self.retrieval.with_items(other._items.vectors, other.catalogue.available, where)
         other._slates = SlateMaker(other.catalogue, other._items.segments, self.settings.release)
         return other
 
+    def _plug(self, plugged: Plugged) -> None:
+        self._plugged, self._ranker = plugged, plugged.ranker or self._ranker
+
     @property
-    def parts(self) -> tuple[ItemTable, QueryTower, Ranker]:
+    def parts(self) -> tuple[ItemTable, QueryTower, Ranker | OwnRanker]:
         """What an explanation takes apart."""
         return self._items, self._query_tower, self._ranker
 
@@ -165,7 +172,8 @@ class Recommender:
             replace(PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self._items, f.user), found={})
             for r, f in zip(requests, features, strict=True)
         ]
-        candidates = self._candidates(requests, queries, excluded, vectors, budget, notes)
+        brought = self._plugged.lists(requests, states, vectors, self.settings.candidates, budget, notes)
+        candidates = self._candidates(requests, queries, excluded, vectors, brought, budget, notes)
         heads = self._heads(queries, inputs, candidates, budget, notes)
         return [
             Ranking(
@@ -202,6 +210,7 @@ class Recommender:
         queries: Sequence[PairQuery],
         excluded: Sequence[frozenset[int]],
         vectors: np.ndarray,
+        brought: Sequence[Lists],
         budget: Budget,
         notes: Notes,
     ) -> list[Candidates]:
@@ -212,12 +221,13 @@ class Recommender:
             vector = vectors[row] if np.isfinite(vectors[row]).all() else None
             allowed = self.catalogue.allowed(excluded[row], request.filter)
             if request.candidates is not None:
-                found.append(self._named(request.candidates, vector, allowed))
+                found.append(named(self.catalogue, self.retrieval.exact.vectors, request.candidates, vector, allowed))
                 continue
             count = self._wanted(request)
             lists, failed = self._sources.listed(query, vector, count, allowed)
             notes[row].extend(f"{name}_unavailable" for name in failed)
-            both = merged({TOWERS: near[row], **lists}, count)
+            lists |= self._plugged.allowed(brought[row], allowed, count)
+            both = merged({TOWERS: near[row], **lists}, count, self._plugged.shares)
             found.append(Candidates(both.positions, self._scores(both.positions, vector), both.names()))
         return found
 
@@ -252,16 +262,6 @@ class Recommender:
                     notes[row].append("index_unavailable")
         return found
 
-    def _named(self, names: Sequence[str], vector: np.ndarray | None, allowed: Allowed) -> Candidates:
-        """The request's own candidates, best first by the towers; none without a query vector."""
-        if vector is None:
-            return NO_CANDIDATES
-        known = np.array(sorted(self.catalogue.known(names)), np.int64)
-        chosen = known[allowed(known)]
-        scores = self.retrieval.exact.vectors[chosen] @ vector
-        order = np.argsort(-scores, kind="stable")
-        return Candidates(chosen[order], scores[order], ["candidates"] * len(chosen))
-
     def _scores(self, positions: np.ndarray, vector: np.ndarray | None) -> np.ndarray | None:
         return None if vector is None else self.retrieval.exact.vectors[positions] @ vector
 
@@ -293,8 +293,4 @@ class Recommender:
                 if count:
                     note.append("ranker_unavailable")
             return [{} for _ in queries]
-        ends = np.cumsum(counts)[:-1]
-        split = {head: np.split(values, ends) for head, values in heads.items()}
-        return [
-            {head: parts[row] for head, parts in split.items()} if counts[row] else {} for row in range(len(queries))
-        ]
+        return by_request(heads, counts)

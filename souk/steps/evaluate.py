@@ -78,7 +78,7 @@ def evaluate(
     current = _named(champion, place)
     outputs = Outputs(Path(report_html), Path(summary_md), Path(evaluation))
     collection = json.loads((Path(index) / "index.json").read_text(encoding="utf-8"))["collection"]
-    slates = (sections.deploy, sections.rerank)
+    slates = (sections.deploy, sections.rerank, sections.retrievers, sections.ranker)
     bundle = write_bundle(twin, features, towers, ranker, "test_start", collection, *slates)
     inputs = _digest_of_inputs(Path(tables), sections.deploy)
     name = _identify(bundle, Path(features), Path(towers), Path(ranker), inputs)

@@ -62,7 +62,8 @@ def package_release(
     report("putting the files together")
     with placed(release) as folder:
         collection = _read_json(Path(index) / "index.json")["collection"]
-        bundle = write_bundle(folder, features, towers, ranker, "end", collection, settings.deploy, settings.rerank)
+        slates = (settings.deploy, settings.rerank, settings.retrievers, settings.ranker)
+        bundle = write_bundle(folder, features, towers, ranker, "end", collection, *slates)
         if (Path(index) / GRAPH_FILE).exists():
             shutil.copyfile(Path(index) / GRAPH_FILE, bundle.graph)
         shutil.copytree(twin, folder / "twin")

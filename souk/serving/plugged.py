@@ -1,0 +1,159 @@
+"""Classes of one's own on the request path: made of what a release names, guarded, and checked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from souk import plugs
+from souk.candidates import SHARES
+from souk.errors import SoukError
+from souk.items import ItemTable
+from souk.release.bundle import BundleSettings
+from souk.serving.budget import Budget
+from souk.serving.catalogue import Catalogue
+from souk.serving.dependency import Dependency
+from souk.serving.request import Request
+from souk.serving.users import Notes
+from souk.state import UserState
+
+logger = logging.getLogger(__name__)
+Lists = Mapping[str, np.ndarray]  # by retriever, positions, best first
+
+
+def seen(catalogue: Catalogue, items: ItemTable) -> plugs.Items:
+    """The items as a class of one's own sees them."""
+    filters = catalogue.filters
+    return plugs.Items(
+        catalogue.ids,
+        catalogue.positions,
+        catalogue.titles,
+        catalogue.available,
+        items.vectors,
+        items.created_at,
+        np.expm1(items.counters[:, 0]),
+        filters.numbers if filters else {},
+        filters.having if filters else lambda column, word: np.zeros(len(catalogue.ids), bool),
+    )
+
+
+@dataclass(frozen=True)
+class OwnRanker:
+    """Stands where `souk.serving.signatures.Ranker` does."""
+
+    ranker: plugs.Ranker
+    items: plugs.Items
+
+    def probabilities(
+        self, query: Mapping[str, np.ndarray], positions: np.ndarray, pair: np.ndarray, request: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """As there."""
+        found = self.ranker.probabilities(query, self.items, positions, request, pair)
+        return plugs.as_heads(found, len(positions))
+
+    def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> OwnRanker:
+        """Itself: it is given the items with each call (`Plugged.over`)."""
+        return self
+
+    def item_value(self, name: str, position: int) -> Any:
+        """It has none of its own."""
+        return None
+
+    def explain(self, *given: Any) -> dict[str, np.ndarray]:
+        """Of another's class nobody knows the gradients."""
+        raise SoukError("a ranker of Souk to explain", "one of the config's own", "Ask for slates instead.")
+
+
+@dataclass(frozen=True)
+class Plugged:
+    """The classes of a release.
+
+    Args:
+        items: as they are.
+        retrievers: by name.
+        own_ranker: None where the release's model ranks.
+        shares: of all sources, by name, in the order in which equal places are taken.
+        guards: by retriever.
+    """
+
+    items: plugs.Items
+    retrievers: Mapping[str, plugs.Retriever] = field(default_factory=dict)
+    own_ranker: plugs.Ranker | None = None
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+    guards: Mapping[str, Dependency] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: BundleSettings, items: plugs.Items, patience: float) -> Plugged:
+        """Those that a bundle names.
+
+        Args:
+            settings: of the bundle.
+            items: its own.
+            patience: the longest that one may take, seconds.
+
+        Raises:
+            SoukError: a class is missing, or is none of the right kind.
+        """
+        named, ranker = settings.retrievers, settings.ranker
+        retriever, own = plugs.Retriever, plugs.Ranker
+        return cls(
+            items,
+            {name: plugs.made(of["use"], retriever, items, of["options"]) for name, of in named.items()},  # type: ignore[type-abstract]
+            plugs.made(ranker["use"], own, items, ranker["options"]) if ranker else None,  # type: ignore[type-abstract]
+            SHARES | {name: of["share"] for name, of in named.items()},
+            {name: Dependency(name, patience) for name in named},
+        )
+
+    def over(self, items: plugs.Items) -> Plugged:
+        """The same classes over other items."""
+        return replace(self, items=items)
+
+    @property
+    def ranker(self) -> OwnRanker | None:
+        """What ranks in the place of the release's model."""
+        return OwnRanker(self.own_ranker, self.items) if self.own_ranker else None
+
+    def lists(
+        self,
+        requests: Sequence[Request],
+        states: Sequence[UserState],
+        vectors: np.ndarray,
+        wanted: int,
+        budget: Budget,
+        notes: Notes,
+    ) -> list[Lists]:
+        """What each retriever brings for each request. One that fails, or for which no time is left, brings nothing."""
+        found: list[dict[str, np.ndarray]] = [{} for _ in requests]
+        asked = [row for row, request in enumerate(requests) if request.candidates is None]
+        if not self.retrievers or not asked:
+            return list(found)
+        queries = [self._query(requests[row], states[row], vectors[row]) for row in asked]
+        for name, retriever in self.retrievers.items():
+            count = max(1, int(wanted * self.shares[name]))
+
+            def all_of_them(retriever: plugs.Retriever = retriever, count: int = count) -> list[np.ndarray]:
+                size = len(self.items.ids)
+                return [plugs.as_positions(retriever.retrieve(query, self.items, count), size) for query in queries]
+
+            try:
+                for row, positions in zip(asked, self.guards[name].call(all_of_them, budget.half()), strict=True):
+                    found[row][name] = positions
+            except Exception as error:
+                logger.warning("%s unavailable: %s: %s", name, type(error).__name__, error)
+                for row in asked:
+                    notes[row].append(f"{name}_unavailable")
+        return list(found)
+
+    def allowed(self, lists: Lists, shown: Any, count: int) -> dict[str, np.ndarray]:
+        """The first of each list that may be shown, by its share of `count`."""
+        return {name: own[shown(own)][: max(1, int(count * self.shares[name]))] for name, own in lists.items()}
+
+    @staticmethod
+    def _query(request: Request, state: UserState, vector: np.ndarray) -> plugs.Query:
+        known = vector if np.isfinite(vector).all() else None
+        history = tuple(event for event in state.events if event.timestamp < request.timestamp)
+        return plugs.Query(request.user_id, request.timestamp, history, state.profile, request.context, known)
