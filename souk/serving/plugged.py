@@ -41,6 +41,12 @@ def seen(catalogue: Catalogue, items: ItemTable) -> plugs.Items:
     )
 
 
+def nothing() -> plugs.Items:
+    """What nobody looks at, where a release names no class."""
+    none, vectors = np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
+    return plugs.Items((), {}, (), none.astype(bool), vectors, none, none, {}, lambda column, word: none.astype(bool))
+
+
 @dataclass(frozen=True)
 class OwnRanker:
     """Stands where `souk.serving.signatures.Ranker` does."""
@@ -80,7 +86,7 @@ class Plugged:
         guards: by retriever.
     """
 
-    items: plugs.Items
+    items: plugs.Items = field(default_factory=nothing)
     retrievers: Mapping[str, plugs.Retriever] = field(default_factory=dict)
     own_ranker: plugs.Ranker | None = None
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
@@ -108,9 +114,9 @@ class Plugged:
             {name: Dependency(name, patience) for name in named},
         )
 
-    def over(self, items: plugs.Items) -> Plugged:
+    def over(self, catalogue: Catalogue, items: ItemTable) -> Plugged:
         """The same classes over other items."""
-        return replace(self, items=items)
+        return replace(self, items=seen(catalogue, items)) if self.retrievers or self.own_ranker else self
 
     @property
     def ranker(self) -> OwnRanker | None:

@@ -80,7 +80,7 @@ class Recommender:
         self._sources = Sources(items)
         self._query_tower = query_tower
         self._ranker = ranker
-        self._plugged = Plugged(seen(catalogue, items))
+        self._plugged = Plugged()
         self._slates = SlateMaker(catalogue, items.segments, settings.release)
 
     @classmethod
@@ -136,7 +136,7 @@ class Recommender:
         other._sources = self._sources.with_items(other._items)
         where = np.array([other.catalogue.positions[row["item_id"]] for row in listed], np.int64)
         other._ranker = self._ranker.with_items(where, item_inputs(rows.to_pydict(), self.spec))
-        other._plug(self._plugged.over(seen(other.catalogue, other._items)))
+        other._plug(self._plugged.over(other.catalogue, other._items))
         other.reranker = self.reranker.with_items(other._items, rows, where, self.spec)
         other.retrieval = self.retrieval.with_items(other._items.vectors, other.catalogue.available, where)
         other._slates = SlateMaker(other.catalogue, other._items.segments, self.settings.release)
