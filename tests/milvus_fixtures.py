@@ -1,10 +1,15 @@
-"""A Milvus server, from the PyPI wheel that has one inside (`make tools`): one at a time, since a port is fixed."""
+"""A Milvus server, from the PyPI wheel that has one inside (`make tools`): a test may kill, freeze and start it again.
+
+One at a time on a machine, since a port of its etcd is fixed: others wait for it.
+"""
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -31,30 +36,68 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
-@contextlib.contextmanager
-def real_milvus(folder: Path):
-    """A server with its data in `folder`: its address."""
-    if not (MILVUS / ".installed").exists():
-        absent("the Milvus server", "make tools")
-    folder.mkdir(parents=True)
-    (folder / "bin").symlink_to(MILVUS / "unpacked" / "bin")
-    port = free_port()
-    command = [str(MILVUS / "bin" / "python"), "-c", PROGRAM, str(folder), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        health, until = (
-            f"http://127.0.0.1:{process.stdout.readline().strip()}/healthz",
-            time.monotonic() + START_SECONDS,
-        )
+class RealMilvus:
+    """A server whose data outlive it.
+
+    Args:
+        folder: for its data.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder, self._port, self._process = folder, free_port(), None
+        self.uri = f"http://127.0.0.1:{self._port}"
+        folder.mkdir(parents=True)
+        (folder / "bin").symlink_to(MILVUS / "unpacked" / "bin")
+
+    def start(self):
+        """Starts it, and waits until it is healthy."""
+        command = [str(MILVUS / "bin" / "python"), "-c", PROGRAM, str(self._folder), str(self._port)]
+        self._process = process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        health = f"http://127.0.0.1:{process.stdout.readline().strip()}/healthz"
+        until = time.monotonic() + START_SECONDS
         while not healthy(health):
-            log = folder / "logs" / "milvus-stdout.log"
+            log = self._folder / "logs" / "milvus-stdout.log"
             assert process.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
             time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+
+    def kill(self):
+        """SIGKILL to all of it."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """It neither answers nor refuses meanwhile."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def milvus(folder: Path):
+    """A server that runs; it is gone at the end."""
+    if not (MILVUS / ".installed").exists():
+        absent("the Milvus server", "make tools")
+    with (Path(tempfile.gettempdir()) / "souk-tests-milvus.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = RealMilvus(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def real_milvus(folder: Path):
+    """The address of a server that runs."""
+    with milvus(folder) as server:
+        yield server.uri
 
 
 def healthy(address: str) -> bool:

@@ -23,6 +23,8 @@ def bundle(tmp_path_factory):
 
 def test_the_size_chooses_where_nobody_does():
     assert [chosen("auto", n) for n in (1, GRAPH_ITEMS - 1, GRAPH_ITEMS)] == ["exact", "exact", "hnsw"]
+    assert chosen("auto", 1, "http://milvus:19530") == "milvus", "who names a server wants it searched"
+    assert chosen("exact", 1, "http://milvus:19530") == "exact"
     assert [chosen(kind, 1) for kind in ("exact", "hnsw", "milvus")] == ["exact", "hnsw", "milvus"]
     with pytest.raises(SoukError, match=r"'hnsv'.*Did you mean 'hnsw'"):
         chosen("hnsv", 1)

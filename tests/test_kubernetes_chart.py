@@ -16,9 +16,11 @@ from tests.kubernetes_objects import problems
 from tests.requirements import require
 
 
-@pytest.mark.parametrize(("milvus", "redis"), [("", ""), ("http://milvus:19530", "redis://redis:6379/2")])
-def test_the_server_takes_the_arguments_that_it_is_given(milvus: str, redis: str) -> None:
-    given = f"recommender.milvusUri={milvus},recommender.redisUri={redis}"
+@pytest.mark.parametrize(
+    ("milvus", "redis", "index"), [("", "", "auto"), ("http://milvus:19530", "redis://redis:6379/2", "exact")]
+)
+def test_the_server_takes_the_arguments_that_it_is_given(milvus: str, redis: str, index: str) -> None:
+    given = f"recommender.milvusUri={milvus},recommender.redisUri={redis},recommender.index={index}"
     runtime = template("--set", given)["ServingRuntime", "souk"]
     command, *words = runtime["spec"]["containers"][0]["args"]
     module = importlib.import_module(COMMANDS[command][0])
@@ -26,7 +28,7 @@ def test_the_server_takes_the_arguments_that_it_is_given(milvus: str, redis: str
     module.configure(parser)
     arguments = parser.parse_args(words)
     assert (arguments.host, arguments.release) == ("0.0.0.0", "/mnt/models")
-    assert (arguments.milvus_uri, arguments.redis_uri or "") == (milvus, redis)
+    assert (arguments.milvus_uri, arguments.redis_uri or "", arguments.index) == (milvus, redis, index)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +87,8 @@ def test_the_chart_refuses_an_unknown_or_wrong_setting(wrong: str) -> None:
     ("value", "told"),
     [
         ("minReplicas=2", "recommender.minReplicas 2 is above recommender.maxReplicas 1"),
-        ("maxReplicas=2", "recommender.milvusUri: several servers need a Milvus server"),
-        (
-            "maxReplicas=2,recommender.milvusUri=http://milvus:19530",
-            "recommender.redisUri: several servers need a Redis",
-        ),
+        ("index=milvus,recommender.maxReplicas=2", "recommender.milvusUri: several servers with index milvus need a"),
+        ("maxReplicas=2", "recommender.redisUri: several servers need a Redis"),
     ],
 )
 def test_the_chart_refuses_servers_that_cannot_be(value: str, told: str) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 
 import pytest
 import yaml
 
 from souk.cli import main
-from souk.config import DatasetConfig
+from souk.config import DatasetConfig, Rollout
 from souk.errors import SoukError
-from souk.release.pointer import history, point, rolled_back
+from souk.index.collections import connect
+from souk.release.bundle import Bundle
+from souk.release.cluster import connect as to_cluster
+from souk.release.inference_service import releases_of
+from souk.release.pointer import collections_in_use, history, point, rolled_back
 from souk.steps.deploy import deploy
 from souk.workspace import Workspace
 from tests.kubernetes_fixtures import MILVUS, running
 from tests.release_fixtures import SPEC, deployed, write_release
+from tests.test_index_contract import milvus_server
 
 VALUES = {
     "name": "tiny",
@@ -48,9 +54,10 @@ def config(tmp_path):
     return path
 
 
-def step_config(**settings):
+def step_config(uri=MILVUS, **settings):
     section = {"target": "inference_service", "deadline_seconds": 20, **settings}
-    return DatasetConfig.model_validate({**VALUES, "rollout": section}).for_step("deploy")
+    values = {**VALUES, "rollout": section, "load_index": {"uri": uri}}
+    return DatasetConfig.model_validate(values).for_step("deploy")
 
 
 def souk_deploy(config, workspace, release, *more):
@@ -112,21 +119,28 @@ def test_a_deploy_that_fails_leaves_current_where_it_is(cluster, releases, confi
 
 
 @pytest.mark.slow
-def test_the_step_gives_a_canary_its_share_and_current_waits(cluster, tmp_path, monkeypatch):
-    # There is no Milvus server here; what loads it is tested with Milvus Lite (test_release_deploy.py).
-    monkeypatch.setattr("souk.steps.deploy._load_collection", lambda *_: None)
-    workspace = Workspace(tmp_path / "souk")
-    names = [write_release(tmp_path / f"{seed}/release", tmp_path / f"{seed}", seed) for seed in (1, 2)]
-    runs = [(str(tmp_path / f"{seed}/release"), str(tmp_path / f"{seed}/features"), "none") for seed in (1, 2)]
-    assert deploy(step_config(canary_percent=10), str(workspace.root), *runs[0])["changed"] == 1
-    assert workspace.current_release() == names[0]
-    assert deploy(step_config(canary_percent=10), str(workspace.root), *runs[1])["changed"] == 0
-    assert workspace.current_release() == names[0]
-    assert cluster.serves({names[0]: 90, names[1]: 10})
-    assert (workspace.releases / names[1]).is_dir()
-    assert deploy(step_config(), str(workspace.root), *runs[1])["changed"] == 1
-    assert workspace.current_release() == names[1]
-    assert cluster.serves({names[1]: 100})
+def test_the_step_gives_a_canary_its_share_and_current_waits(cluster, tmp_path):
+    """And neither's collection goes, whoever is deployed meanwhile."""
+    workspace, canary = Workspace(tmp_path / "souk"), {"canary_percent": 10}
+    names = [write_release(tmp_path / f"{seed}/release", tmp_path / f"{seed}", seed) for seed in (1, 2, 3)]
+    runs = [(str(tmp_path / f"{seed}/release"), str(tmp_path / f"{seed}/features"), "none") for seed in (1, 2, 3)]
+    collections = [Bundle.load(release).settings.collection for release, *_ in runs]
+    with milvus_server(tmp_path / "milvus.db") as (uri, _), contextlib.closing(connect(uri)) as milvus:
+        assert deploy(step_config(uri, **canary), str(workspace.root), *runs[0])["changed"] == 1
+        assert workspace.current_release() == names[0]
+        assert deploy(step_config(uri, **canary), str(workspace.root), *runs[1])["changed"] == 0
+        assert workspace.current_release() == names[0]
+        assert cluster.serves({names[0]: 90, names[1]: 10})
+        assert (workspace.releases / names[1]).is_dir()
+        service = to_cluster(Rollout(target="inference_service")).service()
+        used = collections_in_use(workspace, releases_of(service))
+        assert used == set(collections[:2]) > collections_in_use(workspace)
+        assert deploy(step_config(uri), str(workspace.root), *runs[1])["changed"] == 1
+        assert workspace.current_release() == names[1]
+        assert cluster.serves({names[1]: 100})
+        assert set(milvus.list_collections()) == set(collections[:2])
+        deploy(step_config(uri), str(workspace.root), *runs[2])
+        assert set(milvus.list_collections()) == set(collections[1:]), "what neither names is gone"
 
 
 @pytest.mark.parametrize("broken", ["milvus", "credentials", "cluster", "permission"])

@@ -27,9 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=KINDS,
         default="auto",
         help="what searches candidates: all products (exact) or a graph (hnsw) in process, or Milvus; "
-        "auto goes by the size of the catalogue (default: %(default)s)",
+        "auto is Milvus with --milvus-uri, else by the size of the catalogue (default: %(default)s)",
     )
-    parser.add_argument("--milvus-uri", default="", metavar="URI", help="a Milvus server, instead of Milvus Lite")
+    parser.add_argument(
+        "--milvus-uri", default="", metavar="URI", help="a Milvus server to search, instead of Milvus Lite"
+    )
     parser.add_argument(
         "--redis-uri",
         default=None,

@@ -9,8 +9,8 @@ GRAPH_ITEMS = 300_000  # from here on a walk through a graph for 500 candidates 
 GRAPH_FILE = "graph.faiss"  # in an index artifact
 
 
-def chosen(kind: str, items: int) -> str:
-    """`kind`, or what is quickest for a catalogue of so many items where it is `auto`.
+def chosen(kind: str, items: int, server: str = "") -> str:
+    """`kind`; where it is `auto`, Milvus if a server of it is named, or else what is quickest for so many items.
 
     Raises:
         SoukError: there is no such kind.
@@ -19,4 +19,6 @@ def chosen(kind: str, items: int) -> str:
         raise unknown("an index", kind, KINDS)
     if kind != "auto":
         return kind
+    if server:
+        return "milvus"
     return "exact" if items < GRAPH_ITEMS else "hnsw"

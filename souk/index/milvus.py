@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import grpc
 import numpy as np
-from pymilvus import DataType, MilvusClient
-from pymilvus.exceptions import MilvusException
 
 from souk.folders import placed
-from souk.index import lite
+from souk.index import lite, server
+from souk.index.collections import LOAD_TIMEOUT, Report, connect, count, fill, unavailable_on_error
 from souk.index.interface import Allowed, Exclusions, Index, IndexUnavailable, padded
 
 FLAT_ROWS = 50_000  # a server gets HNSW beyond; Lite stays FLAT: its filtered HNSW loses results
-INSERT_ROWS = 5_000
 OVERFETCH = 200  # a query with more exclusions sends them along instead of dropping them here
 TIMEOUT = 1.0  # seconds
 PER_QUERY = 0.05
-LITE_STARTS = 3
-LOAD_TIMEOUT = 30.0
-Report = Callable[[str], None]
+WIDTH = 4  # candidates of a walk through HNSW for each item that is wanted
+LEAST, MOST = 800, 32_768  # at least and at most so many
 
 
 class MilvusIndex(Index):
@@ -127,7 +122,7 @@ class MilvusIndex(Index):
                     filter=condition,
                     limit=min(limit, len(self)),
                     output_fields=["position"],  # without it the vectors come along
-                    search_params={"metric_type": "IP", "params": {"ef": max(2 * limit, 128)}},
+                    search_params={"metric_type": "IP", "params": {"ef": min(max(WIDTH * limit, LEAST), MOST)}},
                     timeout=timeout,
                 )
         except IndexUnavailable:
@@ -150,7 +145,7 @@ def _named(mask: np.ndarray) -> str:
 def build(
     uri: str, collection: str, vectors: np.ndarray, available: np.ndarray, report: Report = lambda text: None
 ) -> None:
-    """Builds `collection` anew; a Lite folder is put in place whole.
+    """Builds `collection` anew, whole or not at all.
 
     Args:
         uri: a path ending in .db, or the address of a server.
@@ -160,8 +155,7 @@ def build(
         report: is told how far the loading is.
     """
     if not lite.is_lite(uri):
-        with contextlib.closing(connect(uri)) as client, unavailable_on_error(uri):
-            _fill(client, collection, vectors, available, report, "HNSW" if len(vectors) > FLAT_ROWS else "FLAT")
+        server.build(uri, collection, vectors, available, report, "HNSW" if len(vectors) > FLAT_ROWS else "FLAT")
         return
 
     with placed(uri) as folder:
@@ -169,7 +163,7 @@ def build(
         lite.hold(path)
         try:
             with contextlib.closing(connect(path)) as client, unavailable_on_error(path):
-                _fill(client, collection, vectors, available, report, "FLAT")
+                fill(client, collection, vectors, available, report, "FLAT")
         finally:
             lite.drop(path)
         lite.seal(path, collection, len(vectors))
@@ -192,49 +186,3 @@ def open_or_build(
         report(f"building {collection}" if missing else f"building {collection} anew: {error}")
     build(uri, collection, vectors, available, report)
     return MilvusIndex(uri, collection, available).open()
-
-
-def connect(uri: str) -> Any:
-    """A client of Milvus at `uri`. Lite starts a server of its own for it, which a busy machine may start too late."""
-    with unavailable_on_error(uri):
-        for _ in range(LITE_STARTS - 1 if lite.is_lite(uri) else 0):
-            with contextlib.suppress(MilvusException):
-                return MilvusClient(uri, timeout=LOAD_TIMEOUT)
-        return MilvusClient(uri, timeout=LOAD_TIMEOUT)
-
-
-def count(client: Any, collection: str, consistency: str) -> int:
-    """The rows that a loaded collection really has. Lite knows no consistency but the strongest."""
-    answer = client.query(collection, output_fields=["count(*)"], consistency_level=consistency, timeout=LOAD_TIMEOUT)
-    return int(answer[0]["count(*)"])
-
-
-@contextlib.contextmanager
-def unavailable_on_error(uri: str) -> Iterator[None]:
-    """Whatever Milvus, gRPC or the disk raises becomes `IndexUnavailable`."""
-    try:
-        yield
-    except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
-        text = error.details() if isinstance(error, grpc.Call) else str(error)
-        raise IndexUnavailable(f"Milvus to answer at {uri}", f"{type(error).__name__}: {text}") from error
-
-
-def _fill(
-    client: Any, collection: str, vectors: np.ndarray, available: np.ndarray, report: Report, index_type: str
-) -> None:
-    if client.has_collection(collection):
-        client.drop_collection(collection)
-    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("position", DataType.INT64, is_primary=True)
-    schema.add_field("available", DataType.BOOL)
-    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
-    index = client.prepare_index_params()
-    params = {"M": 32, "efConstruction": 256} if index_type == "HNSW" else {}
-    index.add_index("vector", index_type=index_type, metric_type="IP", params=params)
-    client.create_collection(collection, schema=schema, index_params=index)
-    for start in range(0, len(vectors), INSERT_ROWS):
-        stop = min(start + INSERT_ROWS, len(vectors))
-        rows = [{"position": p, "available": bool(available[p]), "vector": vectors[p]} for p in range(start, stop)]
-        client.insert(collection, rows)
-        report(f"{stop:,} of {len(vectors):,} vectors in {collection}")
-    client.flush(collection)

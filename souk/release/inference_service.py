@@ -58,6 +58,12 @@ def release_of(uri: str) -> str:
     return uri.rpartition("/")[2]
 
 
+def releases_of(live: dict[str, Any] | None) -> list[str]:
+    """The releases that an InferenceService of the cluster names, a canary included."""
+    traffic = traffic_of(live) if live else None
+    return [release_of(uri) for uri in (traffic.uri, traffic.canary) if uri] if traffic else []
+
+
 def inference_service(rollout: Rollout, traffic: Traffic) -> dict[str, Any]:
     """The object to apply: every field that Souk manages, and no other."""
     predictor: dict[str, Any] = {

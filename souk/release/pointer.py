@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from souk.errors import SoukError, unknown
@@ -105,12 +105,12 @@ def _rollback(workspace: Workspace, name: str) -> str:
     return target
 
 
-def collections_in_use(workspace: Workspace) -> set[str]:
-    """The Milvus collections of the current release and the one before it.
+def collections_in_use(workspace: Workspace, further: Iterable[str] = ()) -> set[str]:
+    """The Milvus collections of the current release, the one before it, and further ones by name.
 
     A damaged release names none: nothing goes back to it, and a collection is built from vectors where it is missing.
     """
-    names = {workspace.current_release(), *history(workspace)[-1:]} & set(release_names(workspace))
+    names = {workspace.current_release(), *history(workspace)[-1:], *further} & set(release_names(workspace))
     found = set()
     for folder in (workspace.releases / name for name in names):
         with contextlib.suppress(SoukError):

@@ -49,7 +49,7 @@ def open_index(
         report: is told how far the building is.
         kind: one of `souk.index.choice.KINDS`.
     """
-    kind = chosen(kind, len(bundle.vectors))
+    kind = chosen(kind, len(bundle.vectors), uri)
     if kind == "exact":
         return None
     if kind == "hnsw":

@@ -15,9 +15,11 @@ from souk.folders import clear, placed
 from souk.index import lite
 from souk.index.interface import IndexUnavailable
 from souk.index.milvus import open_or_build
+from souk.index.server import mark, owner, sweep
 from souk.progress import report
 from souk.release.bundle import Bundle
 from souk.release.cluster import Cluster, connect
+from souk.release.inference_service import releases_of
 from souk.release.manifest import verify
 from souk.release.pointer import collections_in_use, point, rolled_back
 from souk.release.rollout import roll_out
@@ -69,8 +71,8 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
         report(f"current stays {before}; `souk deploy --release {name}` gives {name} all requests")
         return {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
     point(place, name)
-    for collection in lite.sweep(place.milvus, collections_in_use(place)):
-        report(f"deleted collection {collection}: neither the current release nor the one before it names it")
+    for collection in _swept(place, settings.load_index.uri, cluster):
+        report(f"deleted collection {collection}: no release that is current, a canary or the one before names it")
     clear(place.releases)
     report(f"current is {name}" if name == before else f"current: {before or 'nothing'} -> {name}")
     return {"changed": float(name != before), "files": float(len(manifest["files"])), "states": float(states)}
@@ -98,7 +100,7 @@ def _copied(source: Path, target: Path) -> Path:
 
 
 def _load_collection(bundle: Bundle, place: Workspace, index: Path, server: str) -> None:
-    """Sees that the release's collection is whole where the server will look for it."""
+    """Sees that the release's collection is whole, and stays, where the server will look for it."""
     collection = bundle.settings.collection
     uri = server or str(place.milvus / f"{collection}.db")
     if not server:
@@ -111,6 +113,21 @@ def _load_collection(bundle: Bundle, place: Workspace, index: Path, server: str)
             if (index / lite.FILE / lite.SEAL).is_file():
                 lite.copy(str(index / lite.FILE), uri)
     open_or_build(uri, collection, bundle.vectors, bundle.available, report).close()
+    if server:
+        mark(server, collection, owner(place.milvus))
+
+
+def _swept(place: Workspace, server: str, cluster: Cluster | None) -> list[str]:
+    """Drops the collections that no release needs any more. What that fails at is left for the next deploy."""
+    try:
+        used = collections_in_use(place, releases_of(cluster.service()) if cluster else [])
+        dropped = lite.sweep(place.milvus, used)
+        if server:
+            dropped += sweep(server, used, owner(place.milvus), time.time_ns() // 1_000_000)
+        return dropped
+    except SoukError as error:
+        report(f"collections are not swept: {error}")
+        return []
 
 
 def _text(state: UserState, spec: FeatureSpec) -> str:
