@@ -18,7 +18,7 @@ where they stand (docs/models.md).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class Reranker:
         edge: the engagements of the item at the edge of the most popular 1% of the release.
         values: `[items, caps]` int64, the value of each capped column as a number; -1 where an item has none.
         numbers: of each capped column, the number of each value.
+        variants: other rules over the same items, by name.
     """
 
     rules: Rerank
@@ -54,6 +55,7 @@ class Reranker:
     edge: float
     values: np.ndarray
     numbers: tuple[Mapping[str, int], ...] = ()
+    variants: Mapping[str, Reranker] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rules: Rerank, items: ItemTable, table: pa.Table, spec: FeatureSpec) -> Reranker:
@@ -81,7 +83,34 @@ class Reranker:
         values = np.full((len(items.vectors), len(self.rules.caps)), -1, np.int64)
         values[: len(self.values)] = self.values
         values[where] = new
-        return replace(self, items=items, values=values, numbers=numbers)
+        variants = {name: each.with_items(items, table, where, spec) for name, each in self.variants.items()}
+        return replace(self, items=items, values=values, numbers=numbers, variants=variants)
+
+    def with_variants(
+        self, rules: Mapping[str, Rerank], table: pa.Table, rows: pa.Table, where: np.ndarray, spec: FeatureSpec
+    ) -> Reranker:
+        """The same, with others of other rules beside it, by name.
+
+        Args:
+            rules: of each.
+            table: the item feature table that `of` was given.
+            rows: those that came since, which are at the positions
+            where: `[rows]` int64.
+            spec: the feature specification.
+
+        Raises:
+            SoukError: a capped column is none of the table.
+        """
+        made = {}
+        for name, each in rules.items():
+            values, numbers = _capped(each, table, spec, [{} for _ in each.caps])
+            variant = replace(self, rules=each, values=values, numbers=numbers, variants={})
+            made[name] = variant.with_items(self.items, rows, where, spec)
+        return replace(self, variants=made)
+
+    def named(self, name: str) -> Reranker:
+        """The variant of a name, or else this one."""
+        return self.variants.get(name, self)
 
     @property
     def controls(self) -> tuple[str, ...]:

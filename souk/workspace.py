@@ -61,6 +61,11 @@ class Workspace:
         return self.root / "impressions"
 
     @property
+    def experiments(self) -> Path:
+        """What running servers try out on whom (docs/experiments.md); there need not be any."""
+        return self.root / "experiments.yaml"
+
+    @property
     def item_log(self) -> Path:
         """Items that were upserted into a running server, whatever release it served."""
         return self.root / "items" / "upserts.log"
@@ -87,6 +92,17 @@ class Workspace:
         if not folder.is_dir():
             remedy = "Run `souk run --config FILE` first, or name the folder of a release."
             raise SoukError(f"a release at {folder}", "none", remedy)
+        return folder.resolve()
+
+    def release_folder(self, name: str) -> Path:
+        """The folder of a release by its name.
+
+        Raises:
+            SoukError: there is none.
+        """
+        folder = self.releases / name
+        if name in ("", "current") or not folder.is_dir():
+            raise SoukError(f"a release {name} in {self.releases}", "none", "`souk release list` tells what there is.")
         return folder.resolve()
 
     @contextlib.contextmanager

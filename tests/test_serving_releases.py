@@ -1,7 +1,6 @@
 """Another release under traffic: taken whole when it is sound, refused when it is not, and nobody notices."""
 
 import contextlib
-import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from souk.errors import SoukError
-from souk.release.manifest import read_manifest, write_manifest
 from souk.release.pointer import point
-from souk.serving.live_items import LiveItems, Retired
+from souk.serving.item_outcomes import Retired
+from souk.serving.live_items import LiveItems
 from souk.serving.releases import Ready, Releases, Served
+from tests.arms_fixtures import beside
 from tests.callers import ANSWERS, Callers
 from tests.serving_fixtures import write_workspace
 from tests.serving_process import serving
@@ -128,15 +128,6 @@ def test_rows_that_waited_for_the_change_are_the_new_releases(shop):
         )
     waiting.join(60)
     assert old.rows == [] and shop.releases.now.live.rows == [7]
-
-
-def beside(workspace, name, change=lambda folder: None):
-    """The current release under another name, with a change."""
-    folder = workspace.releases / name
-    shutil.copytree(workspace.releases / workspace.current_release(), folder)
-    manifest = read_manifest(folder)
-    write_manifest(folder, name, manifest["content"], manifest["lineage"])
-    change(folder)
 
 
 def spoiled(folder):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from souk.errors import SoukError, unknown
 
-PAGES = {"rerank": "docs/serving.md"}  # a section that is explained elsewhere than the rest
+EXPERIMENTS = "docs/experiments.md"
+PAGES = {"rerank": "docs/serving.md", "experiments": EXPERIMENTS, "exploration": EXPERIMENTS, "holdout": EXPERIMENTS}
 SHOWN = 120  # characters of a value
 
 
@@ -87,9 +88,15 @@ def _keys(section: type[BaseModel]) -> str:
 
 def _model_at(model: Any, path: tuple[Any, ...]) -> type[BaseModel] | None:
     """The section at `path` of the whole file's `model`."""
+    named = None  # what the sections of a mapping by name are
     for part in path:
+        if named:
+            model, named = named, None
+            continue
         field = model.model_fields.get(part) if model else None
         annotation = field.annotation if field else getattr(model, "of_other_keys", None)
         options = (annotation, *getattr(annotation, "__args__", ()))
         model = next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if field and get_origin(annotation) is dict:
+            model, named = None, model
     return model

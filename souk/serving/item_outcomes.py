@@ -65,3 +65,7 @@ class Followed:
     older: int
     unknown: int
     refused: int
+
+
+class Retired(Exception):
+    """Rows came for a release that answers no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from souk.config import Rerank
 from souk.errors import SoukError
 from souk.features.tables import item_rows
 from souk.ingest.live import LARGEST, SHOWN, ItemCheck
@@ -19,7 +21,7 @@ from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs
 from souk.serving.item_lines import Logged
 from souk.serving.item_log import ItemLog, Mark
-from souk.serving.item_outcomes import Followed, Outcome, Refused, Replayed
+from souk.serving.item_outcomes import Followed, Outcome, Refused, Replayed, Retired
 from souk.serving.item_replay import Replay, replay
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
@@ -30,10 +32,6 @@ REPLAYED = 10_000  # rows at a time
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
 CREATED = "Send the item when it is to be shown."
 VECTOR = "Look for extreme values in the row."
-
-
-class Retired(Exception):
-    """Rows came for a release that answers no more."""
 
 
 @dataclass
@@ -158,6 +156,19 @@ class LiveItems:
                     self._catch_up()
             refused = [Refused(at, str(_id(rows[at])), why) for at, why in sorted(batch.reasons.items())]
             return Outcome(len(batch.accepted), sum(created), tuple(refused))
+
+    def vary(self, rules: Mapping[str, Rerank]) -> None:
+        """Has rerankers of other rules ready by name, in the place of those before (`Reranker.variants`).
+
+        Raises:
+            SoukError: they cap a column that is none.
+        """
+        with self._one_at_a_time:
+            rows = pa.Table.from_pylist([*self._rows.values()], self._table.schema)
+            where = np.array([self.current.catalogue.positions[item] for item in self._rows], np.int64)
+            changed = copy.copy(self.current)
+            changed.reranker = changed.reranker.with_variants(rules, self._table, rows, where, self._spec)
+            self.current = changed
 
     @contextmanager
     def handing_over(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, unknown
 from souk.serving import tensors
+from souk.serving.arms import Arms
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
 from souk.serving.fields import shown
@@ -46,6 +47,7 @@ class SoukModel(Model):
 
     Args:
         releases: that which answers.
+        arms: answers by the experiments over it.
         impressions: an open log.
         metrics: counters.
         clock: UTC epoch milliseconds.
@@ -55,6 +57,7 @@ class SoukModel(Model):
     def __init__(
         self,
         releases: Releases,
+        arms: Arms,
         impressions: ImpressionLog,
         metrics: ServingMetrics,
         clock: Callable[[], int],
@@ -66,7 +69,7 @@ class SoukModel(Model):
         self._metrics = metrics
         self._clock = clock
         self._request_ids = request_ids
-        self.line = Line(lambda requests: self._now.recommend(requests), lambda requests: self._now.safe(requests))
+        self.line = Line(arms.recommend, arms.safe)
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:

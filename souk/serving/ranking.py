@@ -12,6 +12,7 @@ import numpy as np
 from souk.candidates import Allowed
 from souk.rerank import Reranker
 from souk.serving.catalogue import Catalogue
+from souk.serving.exploration import OFF, explored
 from souk.serving.request import Request
 from souk.serving.slate import Slate, SlateItem
 from souk.sources.popularity import EVERYONE, Segments
@@ -107,11 +108,13 @@ def ordered(
     request: Request, candidates: Candidates, heads: Mapping[str, np.ndarray], settings: Settings, reranker: Reranker
 ) -> dict[str, np.ndarray]:
     """`scores`, `ranked` and `order` of a Ranking: by the weighted product of the heads, ties, and all without heads,
-    as merged; and re-ranked."""
+    as merged; and re-ranked. The request's treatment may have other weights and other rules."""
     scores = (1 / np.arange(1, len(candidates.positions) + 1)).astype(np.float32)
     if heads:
-        scores = np.prod([values ** settings.weights.get(head, 1.0) for head, values in heads.items()], axis=0)
+        weights = {**settings.weights, **request.treatment.weights}
+        scores = np.prod([values ** weights.get(head, 1.0) for head, values in heads.items()], axis=0)
     ranked = np.argsort(-scores, kind="stable")
+    reranker = reranker.named(request.treatment.rerank)
     order = reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
     return {"scores": scores, "ranked": ranked, "order": ranked[order]}
 
@@ -124,25 +127,24 @@ class SlateMaker:
         catalogue: the items.
         popular: popular items by segment.
         release: its name.
-        arm: the experiment arm.
     """
 
     catalogue: Catalogue
     popular: Segments
     release: str
-    arm: str = ""
 
     def slate(self, request: Request, ranking: Ranking) -> Slate:
         """The answer to `request`."""
-        best = ranking.order[: request.k]
+        rules = request.treatment.exploration if ranking.heads else OFF
+        best, propensities = explored(ranking.order, ranking.scores, request.k, rules, request.request_id)
         sources = [ranking.candidates.sources[place] for place in best.tolist()]
         positions, scores = ranking.candidates.positions[best].tolist(), ranking.scores[best].tolist()
         columns = [values[best].tolist() for values in ranking.heads.values()]
         heads = zip(*columns, strict=True) if columns else repeat((), len(positions))
         items = [
-            self._item(position, score, dict(zip(ranking.heads, values, strict=True)), source, place)
-            for place, (position, score, values, source) in enumerate(
-                zip(positions, scores, heads, sources, strict=True)
+            self._item(position, score, dict(zip(ranking.heads, values, strict=True)), source, place, propensity)
+            for place, (position, score, values, source, propensity) in enumerate(
+                zip(positions, scores, heads, sources, propensities.tolist(), strict=True)
             )
         ]
         if len(items) < request.k:
@@ -156,7 +158,7 @@ class SlateMaker:
             request.user_id,
             request.timestamp,
             self.release,
-            self.arm,
+            request.treatment.arm,
             tuple(items),
             ranking.degraded,
             ranking.features,
@@ -189,5 +191,8 @@ class SlateMaker:
                     taken.add(position)
                     yield position, source
 
-    def _item(self, position: int, score: float, heads: dict[str, float], source: str, place: int) -> SlateItem:
-        return SlateItem(self.catalogue.ids[position], self.catalogue.titles[position], score, heads, source, place)
+    def _item(
+        self, position: int, score: float, heads: dict[str, float], source: str, place: int, propensity: float = 1.0
+    ) -> SlateItem:
+        item, title = self.catalogue.ids[position], self.catalogue.titles[position]
+        return SlateItem(item, title, score, heads, source, place, propensity)

@@ -15,8 +15,8 @@ from typing import Any
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
-from souk.serving.item_outcomes import Outcome
-from souk.serving.live_items import LiveItems, Retired
+from souk.serving.item_outcomes import Outcome, Retired
+from souk.serving.live_items import LiveItems
 from souk.serving.request import RequestParser
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Releases:
         self.now.live.warm()
         self.taken = self.refused = 0
         self.changed = lambda served: None
+        self.beside: Sequence[Served] = ()  # releases of experiments' arms
         self._pointed, self._read = pointed, read
         self._tried = self.now.bundle.folder
         self._retired: list[Served] = []
@@ -83,11 +84,15 @@ class Releases:
 
     def follow(self, seconds: float) -> None:
         """Looks at the pointer from now on, so often."""
-        _often(self.look, seconds, "releases", POLITE)
+        often(self.look, seconds, "releases", POLITE)
 
     def follow_items(self, seconds: float) -> None:
         """Takes what other servers do to items from now on, so often."""
-        _often(lambda: self.now.live.follow(), seconds, "followed items", 0)
+        often(self._follow_items, seconds, "followed items", 0)
+
+    def _follow_items(self) -> None:
+        for served in (self.now, *self.beside):
+            served.live.follow()
 
     def look(self) -> bool:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""
@@ -127,13 +132,16 @@ class Releases:
         return True
 
     def upsert(self, rows: Sequence[Any]) -> Outcome:
-        """`LiveItems.upsert` of the release that answers."""
+        """`LiveItems.upsert` of the release that answers; those beside it have it from the log."""
         while True:
             with contextlib.suppress(Retired):  # handed over while these rows waited
-                return self.now.live.upsert(rows)
+                outcome = self.now.live.upsert(rows)
+                for served in self.beside:
+                    served.live.follow()
+                return outcome
 
 
-def _often(look: Callable[[], object], seconds: float, name: str, less: int) -> None:
+def often(look: Callable[[], object], seconds: float, name: str, less: int) -> None:
     """Calls `look` so often, in a thread that gets `less` of a core than others."""
 
     def run() -> None:

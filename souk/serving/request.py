@@ -29,6 +29,7 @@ from souk.serving.fields import (
     shown,
 )
 from souk.serving.filters import Filter, FilterParser
+from souk.serving.treatment import AS_RELEASED, Treatment
 from souk.spec import Feature, FeatureSpec
 from souk.state import Event, UserState
 
@@ -64,6 +65,7 @@ class Request:
         degraded: reasons that parsing found: `malformed_feature:<name>`.
         deadline: when it has to be answered, monotonic seconds.
         item_id: without a user, the item that the slate is to be like; with one, the item to explain.
+        treatment: what the user's experiments change.
     """
 
     user_id: str
@@ -79,6 +81,7 @@ class Request:
     degraded: tuple[str, ...] = ()
     deadline: float = math.inf
     item_id: str = ""
+    treatment: Treatment = AS_RELEASED
 
     @property
     def similar(self) -> bool:

@@ -8,18 +8,21 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
+from souk.serving.arm_counts import ArmCounts, ArmMetrics
+from souk.serving.arms import Arms
 from souk.serving.budget import Guards
 from souk.serving.events_route import EventsRoute
 from souk.serving.impressions import ImpressionLog
 from souk.serving.items_route import ItemsRoute
 from souk.serving.metrics import EventMetrics, ImpressionMetrics, ItemLogMetrics, PathMetrics, ServingMetrics
 from souk.serving.model import NAME, SoukModel
-from souk.serving.releases import Releases
+from souk.serving.releases import Releases, Served
 from souk.serving.served import Reader, open_events, states_of
 from souk.serving.transport import RecommenderServer, bind
 from souk.store.feast_store import Access
@@ -57,8 +60,8 @@ def serve(
         flush_seconds: the longest that an impression waits to be written.
         access: where the user states are, and how long they are waited for.
         timeout_ms: how long a request that says nothing of it may take.
-        reload_seconds: how often the workspace is asked whether another release is current; 0 for never. A release that
-            was named is kept.
+        reload_seconds: how often the workspace is asked whether another release is current, and whether its experiments
+            changed; 0 for never. A release that was named is kept.
         report: is told, once the server answers, how to call it.
 
     Raises:
@@ -72,13 +75,22 @@ def serve(
     reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report, metrics.followed)
     releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
+    beside = replace(reader, followed=lambda followed: None)  # the same rows a second time
+    arms = Arms(releases, place.experiments, beside.ready, place.release_folder, ArmCounts())
+    arms.look()
+    REGISTRY.register(ArmMetrics(arms))
     REGISTRY.register(ImpressionMetrics(log))
     REGISTRY.register(ItemLogMetrics(releases))
-    model = SoukModel(releases, log, metrics, now, lambda: uuid.uuid4().hex)
+    model = SoukModel(releases, arms, log, metrics, now, lambda: uuid.uuid4().hex)
     REGISTRY.register(PathMetrics(model.line, guards, releases))
     model.load()
     events = open_events(place, releases.now.bundle, access, f"{now()}-{os.getpid()}", now)
-    releases.changed = lambda served: events.follow(*states_of(place, served.bundle, access, now))
+
+    def changed(served: Served) -> None:
+        arms.follow_release(served)
+        events.follow(*states_of(place, served.bundle, access, now))
+
+    releases.changed = changed
     REGISTRY.register(EventMetrics(events))
     routes = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now)
     name = releases.now.bundle.name
@@ -94,6 +106,8 @@ def serve(
 
     log.open()
     releases.follow_items(ITEM_SECONDS)
+    if reload_seconds:
+        arms.follow(reload_seconds)
     if not release and reload_seconds:
         releases.follow(reload_seconds)
     try:

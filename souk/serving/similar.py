@@ -109,7 +109,8 @@ class Similar:
         if place >= 0:
             candidates, scores = self._fused(request, place, excluded, near)
         ranked = np.argsort(-scores, kind="stable")
-        order = self.reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
+        reranker = self.reranker.named(request.treatment.rerank)
+        order = reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
         return Ranking(
             candidates=candidates,
             order=ranked[order],

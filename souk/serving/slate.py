@@ -19,7 +19,7 @@ class SlateItem:
         source: what brought it: names of `souk.candidates.SHARES` with + between them, `candidates` (the request's
             own), `popular` or `catalogue`.
         position: from 0, best first.
-        propensity: probability that the item stood in the slate; 1 without exploration.
+        propensity: probability that the item stood at its place, and in the slate; 1 without exploration.
     """
 
     item_id: str
@@ -52,7 +52,7 @@ class Slate:
         user_id: who asked; "" where no user did.
         timestamp: the moment of the request, UTC epoch milliseconds.
         release: the release that answered.
-        arm: the experiment arm.
+        arm: the experiments and their arms (souk.experiments.label).
         items: best first.
         degraded: why the answer is less than it could be; empty when all went well.
         features: the raw features of user and query that it was answered from; logged, not sent.

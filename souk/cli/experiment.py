@@ -1,0 +1,127 @@
+"""Checks experiments, puts them into a workspace, and tells who is in which arm and what came of them
+(docs/experiments.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from souk.cli import options
+from souk.config.experiments import Experiment, Experiments, read_experiments
+from souk.experiments import assigned, held_out
+from souk.folders import placed
+from souk.workspace import Workspace
+
+SUSPICIOUS = 0.001  # a sample ratio below it, for a look that may be repeated
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="say what a file of experiments holds, or what is wrong with it")
+    apply = actions.add_parser("apply", help="put a file into the workspace: its servers take it within seconds")
+    stop = actions.add_parser("stop", help="end all experiments of the workspace")
+    assign = actions.add_parser("assign", help="which arms a user is in")
+    show = actions.add_parser("results", help="units and events by arm, and whether the arms came out as planned")
+    for action in (check, apply):
+        action.add_argument("file", metavar="FILE", help="YAML (docs/experiments.md)")
+    for action in (apply, stop, assign, show):
+        options.add_workspace(action)
+    for action in (assign, show):
+        action.add_argument("--file", metavar="FILE", help="experiments, instead of the workspace's")
+        action.add_argument("--json", action="store_true", help="print JSON")
+    assign.add_argument("--user", required=True, metavar="ID", help="the user")
+    assign.add_argument("--request", default="", metavar="ID", help="the request, for experiments by request")
+    show.add_argument("--log", metavar="DIR", help="folder or URL of the impressions, instead of the workspace's")
+    show.add_argument(
+        "--events", metavar="PATH", help="events with request_id: a file, or a folder, instead of the workspace's"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, or 1 where a sample ratio is off."""
+    if arguments.action == "check":
+        print(_described(read_experiments(Path(arguments.file))))
+        return 0
+    place = Workspace(Path(arguments.workspace))
+    if arguments.action == "stop":
+        place.experiments.unlink(missing_ok=True)
+        print(f"no experiments in {place.root}")
+        return 0
+    if arguments.action == "apply":
+        return _apply(place, Path(arguments.file))
+    plan = read_experiments(Path(arguments.file) if arguments.file else place.experiments)
+    return _assign(plan, arguments) if arguments.action == "assign" else _results(plan, place, arguments)
+
+
+def _apply(place: Workspace, file: Path) -> int:
+    plan = read_experiments(file)
+    for name in plan.releases:
+        place.release_folder(name)
+    with placed(place.experiments) as fresh:
+        fresh.write_bytes(file.read_bytes())
+    print(_described(plan))
+    return 0
+
+
+def _assign(plan: Experiments, arguments: argparse.Namespace) -> int:
+    arms = assigned(plan, arguments.user, arguments.request)
+    held = held_out(plan, arguments.user)
+    if arguments.json:
+        print(json.dumps({"user_id": arguments.user, "held_out": held, "arms": arms}))
+        return 0
+    if held:
+        print(f"{arguments.user} is held out of all experiments")
+    for name, experiment in {} if held else plan.experiments.items():
+        if experiment.unit == "request" and not arguments.request:
+            print(f"{name}: by request")
+        else:
+            print(f"{name}: {arms.get(name, 'not in it')}")
+    return 0
+
+
+def _results(plan: Experiments, place: Workspace, arguments: argparse.Namespace) -> int:
+    from souk.serving.results import event_rows, results
+
+    log = arguments.log or str(place.impressions)
+    told: dict[str, Any] = {}
+    for name, experiment in plan.experiments.items():
+        path = arguments.events or (str(place.events) if place.events.is_dir() else "")
+        told[name] = results(name, experiment, log, event_rows(path) if path else ()).to_json()
+    if arguments.json:
+        print(json.dumps(told, indent=1))
+    else:
+        print("\n\n".join(_table(name, plan.experiments[name], each) for name, each in told.items()))
+    return int(any(each["sample_ratio_p"] < SUSPICIOUS for each in told.values()))
+
+
+def _described(plan: Experiments) -> str:
+    lines = [f"held out: {plan.holdout:.2%} of users"] if plan.holdout else []
+    if plan.exploration.slots:
+        lines.append(f"explored: the last {plan.exploration.slots} places, {plan.exploration.method}")
+    for name, experiment in plan.experiments.items():
+        lines.append(f"{name}: {experiment.traffic:.2%} of {experiment.unit}s")
+        for arm_name, arm in sorted(experiment.arms.items()):
+            lines.append(f"  {arm_name:<16} {arm.share:>7.2%}  {', '.join(sorted(arm.changes)) or 'as released'}")
+    return "\n".join(lines or ["no experiments"])
+
+
+def _table(name: str, experiment: Experiment, told: Mapping[str, Any]) -> str:
+    p, total = told["sample_ratio_p"], sum(arm["units"] for arm in told["arms"].values())
+    lines = [f"{name}: {total:,} {experiment.unit}s; sample ratio p = {p:.4g}"]
+    if p < SUSPICIOUS:
+        lines[0] += ": the arms are not as large as planned. Find out why before you believe a difference"
+    if told["mixed"]:
+        lines.append(f"  {told['mixed']:,} were seen in two arms and count in none")
+    for arm, each in told["arms"].items():
+        share = each["units"] / total if total else 0.0
+        lines.append(f"  {arm:<16} {each['units']:>9,} units {share:>7.2%}  {each['slates']:>9,} slates")
+        for kind, values in each["events"].items():
+            text = f"    {kind:<14} {values['mean']:>9.4f} a unit"
+            if "difference" in values:
+                low, high = values["low"], values["high"]
+                text += f"  {values['difference']:+.4f} to {told['control']} (95%: {low:+.4f} to {high:+.4f})"
+            lines.append(text)
+    return "\n".join(lines)

@@ -1,0 +1,234 @@
+"""Who is answered how: the experiments of the workspace's file, over the releases that they name."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from souk.config import Rerank
+from souk.config.experiments import FILE, HOLDOUT, Arm, Experiments, parse_experiments
+from souk.errors import SoukError, unknown
+from souk.experiments import assigned, held_out, label
+from souk.serving.arm_counts import ArmCounts
+from souk.serving.recommender import Recommender
+from souk.serving.releases import POLITE, Ready, Releases, Served, often
+from souk.serving.request import Request
+from souk.serving.slate import Slate
+from souk.serving.treatment import AS_RELEASED, Treatment
+
+logger = logging.getLogger(__name__)
+SPEC = "Experiments compare releases of one feature specification; try another with a canary (docs/rollout.md)."
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Experiments and the releases that they are about, of one moment.
+
+    Args:
+        plan: the experiments.
+        main: the release that answers who is in no arm of another one.
+        beside: the other releases by name.
+        treatments: by label, those that were asked for so far.
+    """
+
+    plan: Experiments
+    main: Served
+    beside: Mapping[str, Served] = field(default_factory=dict)
+    treatments: dict[str, tuple[str, Treatment]] = field(default_factory=dict)
+
+    def treated(self, request: Request) -> tuple[str, Request]:
+        """The release that answers a request, "" for the main one, and the request with its treatment."""
+        if held_out(self.plan, request.user_id):
+            return "", replace(request, treatment=Treatment(HOLDOUT))
+        arms = assigned(self.plan, request.user_id, request.request_id)
+        name = label(arms)
+        if name not in self.treatments:
+            self.treatments[name] = self._treatment(name, arms)
+        release, treatment = self.treatments[name]
+        return release, request if treatment is AS_RELEASED else replace(request, treatment=treatment)
+
+    def _treatment(self, name: str, arms: Mapping[str, str]) -> tuple[str, Treatment]:
+        """No two experiments change the same, so the order of the arms is none."""
+        release, made = "", replace(AS_RELEASED, arm=name, exploration=self.plan.exploration)
+        for experiment, chosen in arms.items():
+            arm = self.plan.experiments[experiment].arms[chosen]
+            release = arm.release or release
+            made = replace(
+                made,
+                weights={**made.weights, **arm.weights},
+                rerank=_key(arm) or made.rerank,
+                exploration=arm.exploration or made.exploration,
+            )
+        return release if release in self.beside else "", AS_RELEASED if made == AS_RELEASED else made
+
+
+class Arms:
+    """Answers requests by the arms of their users.
+
+    The file is read when it changes. One that is wrong, or that names a release that cannot answer, is refused, said so
+    once, and the experiments before go on. Where another release becomes current that they do not fit, they rest, until
+    it is replaced or they are changed.
+
+    Args:
+        releases: that which answers, and where those beside it are told.
+        file: the experiments, if there are any.
+        read: makes a release of a folder ready.
+        folder_of: the folder of a release's name.
+        counts: of what was answered.
+    """
+
+    def __init__(
+        self,
+        releases: Releases,
+        file: Path,
+        read: Callable[[Path], Ready],
+        folder_of: Callable[[str], Path],
+        counts: ArmCounts,
+    ) -> None:
+        self._releases, self._file, self._read, self._folder_of = releases, file, read, folder_of
+        self.counts = counts
+        self.now = Bound(Experiments(), releases.now)
+        self.taken = self.refused = 0
+        self._wanted = Experiments()
+        self._seen = ""
+        self._retired: list[Served] = []
+        self._binding = threading.Lock()
+
+    def recommend(self, requests: Sequence[Request]) -> list[Slate]:
+        """A slate for each request, those of one release together."""
+        return self._answered(requests, lambda recommender, own: recommender.recommend(own))
+
+    def safe(self, requests: Sequence[Request]) -> list[Slate]:
+        """Slates without any model or store, of the releases and arms that would have answered."""
+        return self._answered(requests, lambda recommender, own: recommender.safe(own))
+
+    def _answered(
+        self, requests: Sequence[Request], answer: Callable[[Recommender, Sequence[Request]], list[Slate]]
+    ) -> list[Slate]:
+        bound = self.now
+        treated = [bound.treated(request) for request in requests]
+        slates: dict[int, Slate] = {}
+        for release in dict.fromkeys(release for release, _ in treated):
+            rows = [row for row, (name, _) in enumerate(treated) if name == release]
+            served = bound.beside[release] if release else bound.main
+            found = answer(served.live.current, [treated[row][1] for row in rows])
+            slates.update(zip(rows, found, strict=True))
+        answered = [slates[row] for row in range(len(requests))]
+        self.counts.count(bound.plan, answered)
+        return answered
+
+    def follow(self, seconds: float) -> None:
+        """Looks at the file from now on, so often."""
+        often(self.look, seconds, "experiments", POLITE)
+
+    def look(self) -> bool:
+        """Takes the file if it is new and sound; whether it did."""
+        self._let_go()
+        try:
+            text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            text = f"# {type(error).__name__}: {error}\n- "  # is refused, once
+        if text == self._seen:
+            return False
+        self._seen = text
+        try:
+            plan = parse_experiments(text, FILE)
+            with self._binding:
+                self._bind(plan, self._releases.now)
+                self._wanted = plan
+        except Exception as error:  # whatever is wrong with it, the experiments before go on
+            self.refused += 1
+            logger.exception("experiments refused, those before go on: %s", error)
+            return False
+        self.taken += 1
+        logger.warning("experiments: %s", ", ".join(plan.experiments) or "none")
+        return True
+
+    def follow_release(self, served: Served) -> None:
+        """Another release answers: binds the experiments to it, or lets them rest."""
+        with self._binding:
+            try:
+                self._bind(self._wanted, served)
+            except Exception as error:
+                self.refused += 1
+                logger.exception("experiments rest while %s answers: %s", served.bundle.name, error)
+                self._move(Bound(Experiments(), served))
+
+    def _bind(self, plan: Experiments, main: Served) -> None:
+        """Reads what is not there yet, checks all of it, and moves one reference.
+
+        Raises:
+            SoukError: a release cannot be read, or an arm changes what its release does not have.
+        """
+        for arm in (arm for experiment in plan.experiments.values() for arm in experiment.arms.values()):
+            _check_weights(arm, main)
+        wanted = [name for name in plan.releases if name != main.bundle.folder.name]
+        beside = {name: served for name, served in self.now.beside.items() if name in wanted}
+        opened: list[Served] = []
+        try:
+            for name in wanted:
+                if name not in beside:
+                    opened.append(self._opened(name))
+                    beside[name] = opened[-1]
+            for served in (main, *beside.values()):
+                self._fit(plan, main, served)
+        except BaseException:
+            self._releases.beside = tuple(self.now.beside.values())
+            self._retired.extend(opened)
+            raise
+        self._move(Bound(plan, main, beside))
+
+    def _opened(self, name: str) -> Served:
+        """The release of a name, read, checked and warmed, which takes items from now on."""
+        logger.warning("release %s: reading it for an experiment", name)
+        ready = self._read(self._folder_of(name))
+        served = ready.serve()
+        self._releases.beside = (*self._releases.beside, served)
+        served.live.warm()
+        return served
+
+    def _fit(self, plan: Experiments, main: Served, served: Served) -> None:
+        """Checks that the arms fit a release, and has its rerankers ready, those of the experiments before too."""
+        if served.bundle.spec.hash != main.bundle.spec.hash:
+            names = f"specification {main.bundle.spec.hash}, that of {main.bundle.name}"
+            raise SoukError(names, f"{served.bundle.spec.hash} in {served.bundle.name}", SPEC)
+        now = self.now  # what it is answered by until then
+        mine = any(served is each for each in (now.main, *now.beside.values()))
+        served.live.vary({**(_rules(now.plan, served) if mine else {}), **_rules(plan, served)})
+
+    def _move(self, bound: Bound) -> None:
+        before, self.now = self.now, bound
+        self._releases.beside = tuple(bound.beside.values())
+        self._retired.extend(served for name, served in before.beside.items() if bound.beside.get(name) is not served)
+
+    def _let_go(self) -> None:
+        """Closes what nobody is answered by since the last look."""
+        while self._retired:
+            with contextlib.suppress(Exception):  # of an index that is gone already
+                self._retired.pop().close()
+
+
+def _key(arm: Arm) -> str:
+    """Names an arm's rules by their content: what goes by one name is one thing, whatever the file says meanwhile."""
+    return arm.rerank.model_dump_json(exclude_unset=True) if arm.rerank else ""
+
+
+def _rules(plan: Experiments, served: Served) -> dict[str, Rerank]:
+    """The rules of all arms: the release's own, but for the keys that the arm gives."""
+    own, found = Rerank(**served.bundle.settings.rerank), dict[str, Rerank]()
+    for arm in (arm for experiment in plan.experiments.values() for arm in experiment.arms.values()):
+        if arm.rerank:
+            given = {key: getattr(arm.rerank, key) for key in arm.rerank.model_fields_set}
+            found[_key(arm)] = own.model_copy(update=given)
+    return found
+
+
+def _check_weights(arm: Arm, served: Served) -> None:
+    known = served.bundle.settings.objectives
+    for name in arm.weights:
+        if name not in known:
+            raise unknown(f"{FILE}: weights: an objective of {served.bundle.name}", name, known)

@@ -1,0 +1,57 @@
+"""The impression log as a source: its part files in order, on a disk or in an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from souk.errors import SoukError
+from souk.readers.files import first_line
+
+BATCH = 4096
+WHERE = "It is the folder or URL of the impressions of `souk serve`: <workspace>/impressions, or a part of it."
+
+
+def part_files(where: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
+    """The part files of a log, or of some days or hours of one, the oldest first; unfinished ones are none.
+
+    Raises:
+        SoukError: there are none.
+    """
+    try:
+        fs, root = fsspec.core.url_to_fs(where)
+        found = [root] if fs.isfile(root) else fs.find(root)
+    except (ImportError, OSError, ValueError) as error:
+        raise SoukError(f"an impression log at {where}", first_line(error), WHERE) from error
+    names = [name for name in found if name.endswith(".parquet") and not name.rsplit("/", 1)[-1].startswith(".")]
+    if not names:
+        raise SoukError(f"an impression log at {where}", "no part file", WHERE)
+    return fs, sorted(names)
+
+
+def batches(where: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The records of a log, some at a time.
+
+    Args:
+        where: the folder, file or URL.
+        columns: those wanted; what a file of before lacks is null.
+
+    Raises:
+        SoukError: there is no log, or a file is no part of one.
+    """
+    fs, names = part_files(where)
+    for name in names:
+        try:
+            with fs.open(name, "rb") as opened, pq.ParquetFile(opened) as file:
+                there = file.schema_arrow.names
+                if "request_id" not in there:
+                    raise SoukError(f"impression records in {name}", f"columns {', '.join(there)[:200]}", WHERE)
+                for batch in file.iter_batches(BATCH, columns=[c for c in columns if c in there]):
+                    arrays = [batch[c] if c in there else pa.nulls(len(batch)) for c in columns]
+                    yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+        except (OSError, pa.ArrowException) as error:
+            remedy = "Move the damaged file out of the log."
+            raise SoukError(f"a Parquet file at {name}", first_line(error), remedy) from error

@@ -1,0 +1,107 @@
+"""`souk experiment`: what a file holds, who is where, and what came of it."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from souk.cli import main
+from souk.config.experiments import parse_experiments
+from souk.experiments import held_out
+from souk.serving.impressions import ImpressionLog
+from souk.serving.results import results
+from souk.serving.slate import Slate
+from tests.arms_fixtures import user_in
+
+NOON = int(datetime(2024, 2, 29, 12, tzinfo=UTC).timestamp() * 1000)
+TEXT = """
+holdout: 0.1
+experiments:
+  colour: {traffic: 0.5, arms: {control: {share: 0.5}, red: {share: 0.5, weights: {satisfied: 2}}}}
+  shuffle: {unit: request, arms: {a: {share: 0.5}, b: {share: 0.5}}}
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "w").mkdir()
+    (tmp_path / "e.yaml").write_text(TEXT)
+    return tmp_path / "w"
+
+
+def souk(capsys, *words):
+    code = main(["experiment", *map(str, words)])
+    told = capsys.readouterr()
+    return code, told.out + told.err
+
+
+def logged(folder, arms):
+    """An impression log with the users' slates, in their order."""
+    log = ImpressionLog(folder, "w", lambda: NOON)
+    log.record(Slate(f"r{n}", user, NOON, "shop", arm, (), ()) for n, (user, arm) in enumerate(arms))
+    assert log.flush()
+
+
+def test_a_file_is_described_and_put_in_its_place(place, capsys, tmp_path):
+    code, told = souk(capsys, "check", tmp_path / "e.yaml")
+    assert code == 0 and "held out: 10.00% of users" in told and "colour: 50.00% of users" in told
+    assert "red               50.00%  weights" in told and "control           50.00%  as released" in told
+    assert souk(capsys, "apply", tmp_path / "e.yaml", "--workspace", place)[0] == 0
+    assert (place / "experiments.yaml").read_text() == TEXT
+    (tmp_path / "bad.yaml").write_text("experiments: {x: {arms: {}}}")
+    code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
+    assert code == 2 and "bad.yaml: experiments.x.arms" in told and (place / "experiments.yaml").read_text() == TEXT
+    (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "release: gone"))
+    code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
+    assert code == 2 and "a release gone" in told and (place / "experiments.yaml").read_text() == TEXT
+    assert souk(capsys, "stop", "--workspace", place)[0] == 0 and not (place / "experiments.yaml").exists()
+    assert souk(capsys, "assign", "--user", "x", "--workspace", place)[0] == 2
+
+
+def test_it_says_where_a_user_is(place, capsys, tmp_path):
+    file = ["--file", tmp_path / "e.yaml"]
+    red = user_in(TEXT, colour="red")
+    code, told = souk(capsys, "assign", "--user", red, *file)
+    assert code == 0 and told == "colour: red\nshuffle: by request\n"
+    told = json.loads(souk(capsys, "assign", "--user", red, "--request", "r1", "--json", *file)[1])
+    assert told["arms"].keys() == {"colour", "shuffle"} and not told["held_out"]
+    plan = parse_experiments(TEXT)
+    held = next(f"u{n}" for n in range(100) if held_out(plan, f"u{n}"))
+    assert souk(capsys, "assign", "--user", held, *file)[1] == f"{held} is held out of all experiments\n"
+
+
+def test_results_compare_arms_by_user_and_leave_out_who_had_both(place, capsys, tmp_path):
+    users = [(f"c{n}", "colour=control") for n in range(50)] + [(f"d{n}", "colour=red") for n in range(50)]
+    logged(
+        tmp_path / "log",
+        [*users, ("both", "colour=red"), ("both", "colour=control"), ("d0", "colour=red,x=y"), ("n", "")],
+    )
+    events = [{"event_id": f"e{n}", "request_id": f"r{n}", "event_type": "click"} for n in range(40, 75)]
+    events += [events[0], {"event_id": "x", "request_id": "gone", "event_type": "click"}]
+    events += [{"event_id": "y", "request_id": "r60", "event_type": "impression"}]
+    events += [{"event_id": "z", "request_id": "r60", "event_type": "click"}]
+    plan = parse_experiments(TEXT)
+    found = results("colour", plan.experiments["colour"], str(tmp_path / "log"), events)
+    assert found.units == {"control": 50, "red": 50} and found.slates == {"control": 51, "red": 52}
+    assert found.mixed == {"both"}
+    told = found.to_json()["arms"]
+    assert told["control"]["events"]["click"]["mean"] == 10 / 50
+    red = told["red"]["events"]["click"]
+    assert red["mean"] == 26 / 50 and red["difference"] == pytest.approx(0.32)
+    wide = 1.959964 * ((0.2 * 0.8 / 49) + (28 / 50 - 0.52**2) / 49) ** 0.5
+    assert (red["high"] - red["low"]) / 2 == pytest.approx(wide)
+    (tmp_path / "e.csv").write_text(
+        "event_id,request_id,event_type\n" + "".join(f"e{n},r{n},click\n" for n in range(75))
+    )
+    words = ["--file", tmp_path / "e.yaml", "--log", tmp_path / "log", "--events", tmp_path / "e.csv"]
+    code, text = souk(capsys, "results", *words, "--workspace", place)
+    assert code == 0 and "colour: 100 users; sample ratio p = 1" in text and "to control (95%:" in text
+    assert "1 were seen in two arms" in text
+
+
+def test_a_sample_ratio_that_is_off_is_said_and_the_exit_code_tells(place, capsys, tmp_path):
+    logged(tmp_path / "log", [(f"u{n}", "colour=red" if n % 4 else "colour=control") for n in range(400)])
+    code, text = souk(capsys, "results", "--file", tmp_path / "e.yaml", "--log", tmp_path / "log", "--workspace", place)
+    assert code == 1 and "the arms are not as large as planned" in text
+    code, text = souk(capsys, "results", "--file", tmp_path / "e.yaml", "--workspace", place)
+    assert code == 2 and "an impression log at" in text

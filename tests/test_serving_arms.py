@@ -1,0 +1,204 @@
+"""Experiments in the server: who is answered how, and what a new file or release does to that."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from souk.experiments import label
+from souk.release.pointer import point
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.serving.signatures import QueryTower, Ranker
+from tests.arms_fixtures import arms_of, beside, user_in, write
+from tests.serving_fixtures import IDS, NOW, PRICES, STATES, write_workspace
+
+ANN = STATES[0]
+TEXT = """
+holdout: 0.2
+experiments:
+  weight: {arms: {control: {share: 0.5}, squared: {share: 0.5, weights: {engaged: 2}}}}
+  mixed: {traffic: 0.5, arms: {control: {share: 0.5}, wide: {share: 0.5, rerank: {diversity: 0.9}}}}
+  next: {arms: {control: {share: 0.5}, other: {share: 0.5, release: shop-2}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = write_workspace(tmp_path_factory.mktemp("arms") / "workspace")
+    beside(root, "shop-2")
+    beside(root, "shop-3", lambda folder: (folder / "vectors.npy").write_bytes(b"spoiled"))
+    return root
+
+
+@pytest.fixture
+def workspace(made, tmp_path):
+    folder = tmp_path / "workspace"
+    shutil.copytree(made.root, folder, symlinks=True)
+    return type(made)(folder)
+
+
+def ask(user, number=0, k=4):
+    return Request(user, k, NOW, f"r{number}", state=replace(ANN, user_id=user))
+
+
+def of(**arms):
+    return user_in(TEXT, **{"weight": "control", "mixed": "", "next": "control", **arms})
+
+
+def shown(slate):
+    return [item.item_id for item in slate.items]
+
+
+def test_each_arm_changes_what_it_says_and_the_answer_says_which(workspace):
+    arms = arms_of(workspace, TEXT)
+    plain = arms.now.main.live.current
+    users = {name: of(**{name: arm}) for name, arm in (("weight", "squared"), ("mixed", "wide"), ("next", "other"))}
+    users["control"] = of()
+    slates = dict(zip(users, arms.recommend([ask(user) for user in users.values()]), strict=True))
+    (expected,) = plain.recommend([ask(users["control"])])
+    assert shown(slates["control"]) == shown(expected) and slates["control"].arm == "next=control,weight=control"
+    squared = slates["weight"]
+    assert squared.arm == "next=control,weight=squared"
+    assert [i.score for i in squared.items] == pytest.approx(
+        [(PRICES[i.item_id] / 100) ** 2 / 2 for i in squared.items]
+    )
+    wide = slates["mixed"]
+    assert wide.arm == "mixed=wide,next=control,weight=control" and shown(wide) != shown(expected)
+    groups = [len({item[:2] for item in shown(slate)}) for slate in (wide, expected)]
+    assert groups[0] > groups[1], "a diverse slate has items of more groups"
+    assert slates["next"].release == "shop-2" and slates["next"].arm == "next=other,weight=control"
+    assert {slates[name].release for name in ("weight", "mixed", "control")} == {workspace.current_release()}
+
+
+def test_an_arm_combines_with_those_of_other_experiments(workspace):
+    arms = arms_of(workspace, TEXT)
+    user = user_in(TEXT, weight="squared", mixed="wide", next="other")
+    (slate,) = arms.recommend([ask(user)])
+    assert (slate.release, slate.arm) == ("shop-2", "mixed=wide,next=other,weight=squared")
+    assert [i.score for i in slate.items] == pytest.approx([(PRICES[i.item_id] / 100) ** 2 / 2 for i in slate.items])
+
+
+def test_the_held_out_get_the_release_and_are_told_apart(workspace):
+    arms = arms_of(workspace, TEXT + "exploration: {slots: 5}\n")
+    held = next(u for n in range(1000) if arms.now.treated(ask(u := f"u{n}"))[1].treatment.arm == "holdout")
+    (slate,) = arms.recommend([ask(held)])
+    (expected,) = arms.now.main.live.current.recommend([ask(held)])
+    assert slate.arm == "holdout" and shown(slate) == shown(expected) and {i.propensity for i in slate.items} == {1.0}
+
+
+def test_requests_of_a_batch_in_different_arms_of_one_release_are_answered_by_one_call_of_each_model(
+    workspace, monkeypatch
+):
+    arms, calls = arms_of(workspace, TEXT), []
+    for kind, name in ((QueryTower, "vectors"), (Ranker, "probabilities")):
+        real = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda self, *a, name=name, real=real: calls.append(name) or real(self, *a))
+    same = [ask(of(weight="squared")), ask(of()), ask(of(mixed="wide"))]
+    assert len({slate.arm for slate in arms.recommend(same)}) == 3 and sorted(calls) == ["probabilities", "vectors"]
+    calls.clear()
+    mixed = [same[0], ask(of(next="other")), same[1], ask(of(next="other", weight="squared"))]
+    releases = [slate.release for slate in arms.recommend(mixed)]
+    assert len(calls) == 4 and [r == "shop-2" for r in releases] == [False, True, False, True], "in their order"
+
+
+def test_the_answer_without_the_models_says_the_arm_too(workspace, monkeypatch):
+    arms = arms_of(workspace, TEXT)
+    monkeypatch.setattr(Recommender, "rank", lambda self, requests: 1 / 0)
+    slates = arms.safe([ask(of(next="other")), ask(of())])
+    assert [(s.release == "shop-2", s.arm) for s in slates] == [
+        (True, "next=other,weight=control"),
+        (False, "next=control,weight=control"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("experiments: {weight: {arms: {}}}", "at least 2"),
+        (TEXT.replace("engaged: 2", "engagd: 2"), "Did you mean 'engaged'"),
+        (TEXT.replace("shop-2", "shop-3"), "changed vectors.npy"),
+        (TEXT.replace("shop-2", "shop-9"), "souk release list"),
+        (TEXT.replace("diversity: 0.9", "caps: {brand: 1}"), "rerank.caps"),
+    ],
+)
+def test_a_file_that_is_no_good_is_refused_once_and_the_experiments_before_go_on(workspace, caplog, bad, why):
+    arms = arms_of(workspace, TEXT)
+    requests = [ask(f"u{n}") for n in range(40)]
+    before = [(s.arm, s.release, shown(s)) for s in arms.recommend(requests)]
+    write(workspace, bad)
+    assert not arms.look() and not arms.look() and (arms.taken, arms.refused) == (1, 1)
+    assert why in caplog.text and "those before go on" in caplog.text
+    assert [(s.arm, s.release, shown(s)) for s in arms.recommend(requests)] == before
+    write(workspace, "")
+    assert arms.look() and {s.arm for s in arms.recommend(requests)} == {""}
+    assert list(arms._releases.beside) == []
+
+
+def test_a_release_that_no_arm_names_any_more_is_let_go_a_look_later(workspace):
+    arms, closed = arms_of(workspace, TEXT), []
+    arms.now.beside["shop-2"] = replace(arms.now.beside["shop-2"], close=lambda: closed.append("shop-2"))
+    workspace.experiments.unlink()
+    assert arms.look() and closed == [] and not arms.look() and closed == ["shop-2"]
+
+
+def test_another_release_takes_the_experiments_over_and_one_that_they_do_not_fit_lets_them_rest(workspace, caplog):
+    arms = arms_of(workspace, TEXT)
+    user = of(mixed="wide")
+
+    def fewer(folder):
+        settings = json.loads((folder / "bundle.json").read_text())
+        (folder / "bundle.json").write_text(json.dumps({**settings, "objectives": {"satisfied": 1.0}}))
+
+    beside(workspace, "shop-4")
+    point(workspace, "shop-4")
+    assert arms._releases.look()
+    (slate,) = arms.recommend([ask(user)])
+    assert (slate.release, slate.arm) == ("shop-4", "mixed=wide,next=control,weight=control")
+    arms._releases.now.bundle.settings.objectives.pop("engaged")
+    arms.follow_release(arms._releases.now)
+    (slate,) = arms.recommend([ask(user)])
+    assert slate.arm == "" and "experiments rest while shop-4 answers" in caplog.text
+    point(workspace, "shop-2")
+    assert arms._releases.look()
+    (slate,) = arms.recommend([ask(of(next="other"))])
+    assert (slate.release, slate.arm) == ("shop-2", "next=other,weight=control"), "the arm is the current one now"
+    assert not arms.now.beside
+
+
+def test_items_that_come_are_in_every_arm(workspace):
+    arms = arms_of(workspace, TEXT)
+    new = {"item_id": "new", "category": "all/g1", "price": 99.5, "title": "Gilded boots"}
+    assert arms._releases.upsert([new, {"item_id": "nobody", "available": False}]).accepted == 1
+    requests = [ask(of(next="other")), ask(of(mixed="wide")), ask(of())]
+    assert [shown(slate)[0] for slate in arms.recommend(requests)] == ["new"] * 3
+    again = arms_of(workspace, TEXT)
+    assert [shown(slate)[0] for slate in again.recommend(requests)] == ["new"] * 3, "and after a start"
+
+
+def test_units_and_slates_are_counted_by_arm_and_a_new_definition_counts_anew(workspace):
+    arms = arms_of(workspace, TEXT)
+    requests = [ask(f"u{n}", n) for n in range(300)]
+    for start in range(0, 300, 50):
+        arms.recommend(requests[start : start + 50])
+    arms.recommend(requests[:50])
+    experiment, units = arms.counts.units()["weight"]
+    assert experiment == arms.now.plan.experiments["weight"]
+    treated = [arms.now.treated(request)[1].treatment.arm for request in requests]
+    assert units == {arm: sum(f"weight={arm}" in t for t in treated) for arm in ("control", "squared")}
+    told = sum(n for (name, _), n in arms.counts.slates.items() if name == "weight")
+    assert units.total() == sum("weight=" in t for t in treated) and told > units.total()
+    write(workspace, TEXT.replace("weights: {engaged: 2}", "weights: {engaged: 3}"))
+    arms.look()
+    arms.recommend(requests[:50])
+    assert arms.counts.units()["weight"][1].total() < 50 < units.total()
+
+
+def test_by_request_everyone_is_assigned_and_not_for_long(workspace):
+    text = "experiments: {e: {unit: request, arms: {a: {share: 0.5}, b: {share: 0.5, weights: {engaged: 2}}}}}"
+    arms = arms_of(workspace, text)
+    slates = arms.recommend([ask("ann", n) for n in range(16)])
+    assert {slate.arm for slate in slates} == {label({"e": "a"}), label({"e": "b"})}
+    assert np.isin(shown(slates[0]), IDS).all()
