@@ -17,6 +17,7 @@ class EventType(StrEnum):
     PURCHASE = "purchase"
     RETURN = "return"
     RATING = "rating"
+    HIDE = "hide"  # not to be shown again; with the value 0 it is taken back
 
 
 class Kind(StrEnum):

@@ -91,7 +91,12 @@ ROLES = {
 }
 TOKEN_FEATURES = (
     Feature("token_item_id", Entity.TOKEN, Role.ITEM_ID),
-    Feature("token_event_type", Entity.TOKEN, Role.ENUM, values=tuple(EventType)),
+    Feature(
+        "token_event_type",
+        Entity.TOKEN,
+        Role.ENUM,
+        values=tuple(kind for kind in EventType if kind is not EventType.HIDE),
+    ),
     Feature("token_gap", Entity.TOKEN, Role.COUNT),  # seconds since the event before it
     Feature("token_value", Entity.TOKEN, Role.NUMBER),
 )
@@ -144,8 +149,9 @@ class FeatureSpec:
 
     @property
     def history_events(self) -> tuple[EventType, ...]:
-        """The event types that make a history: all but impressions, which are many and no act of the user."""
-        return tuple(kind for kind in EventType if kind is not EventType.IMPRESSION)
+        """The event types that make a history: all but impressions, which are many and no act of the user, and hides,
+        which say what not to show."""
+        return tuple(kind for kind in EventType if kind not in (EventType.IMPRESSION, EventType.HIDE))
 
     @property
     def history_length(self) -> int:

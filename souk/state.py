@@ -18,8 +18,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from souk.schema import DAY_MS, Kind
+from souk.marks import hidden_after, shown_after
+from souk.schema import DAY_MS, EventType, Kind
 from souk.spec import Entity, Feature, FeatureSpec, positive
+from souk.values import clean, entries
 
 COUNT_DAYS = 30
 KEPT_DAYS = 2 * COUNT_DAYS  # so that a query up to COUNT_DAYS before the last event still counts right
@@ -55,6 +57,8 @@ class UserState:
         engaged: time of engagement by item, for the repeat rule: the first where items never repeat, else the last;
             empty where they may always repeat.
         profile: the user's declared columns.
+        hidden: time of the last hide by item; negative where that took it back.
+        shown: times of the last showings by item, ascending; empty without `repeat.fatigue`.
         stale: whether the store holds it for longer than it should, as it was read; no part of what is known.
     """
 
@@ -64,6 +68,8 @@ class UserState:
     daily: Mapping[int, int] = field(default_factory=dict)
     engaged: Mapping[str, int] = field(default_factory=dict)
     profile: Mapping[str, Any] = field(default_factory=dict)
+    hidden: Mapping[str, int] = field(default_factory=dict)
+    shown: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     stale: bool = field(default=False, compare=False, repr=False)
 
 
@@ -102,7 +108,9 @@ def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
 
 
 def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserState:
-    """The state after more events. They come in the order of `Event.order`; impressions change nothing."""
+    """The state after more events. They come in the order of `Event.order`."""
+    events = list(events)
+    state = noted(state, events, spec)
     kept = [event for event in events if event.event_type in spec.history_events]
     if not kept:
         return state
@@ -113,6 +121,20 @@ def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserS
         daily=_counted(state.daily, kept),
         engaged=_engaged(state.engaged, kept, spec),
     )
+
+
+def noted(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserState:
+    """The state with the hides and impressions among `events`, in any order; itself where that changes nothing."""
+    marks = [event for event in events if event.event_type not in spec.history_events]
+    hides = [
+        (e.item_id, -e.timestamp if e.value == 0 else e.timestamp) for e in marks if e.event_type == EventType.HIDE
+    ]
+    shown = [(e.item_id, e.timestamp) for e in marks if e.event_type == EventType.IMPRESSION]
+    if hides and (hidden := hidden_after(state.hidden, hides)) != state.hidden:
+        state = replace(state, hidden=hidden)
+    if shown and spec.repeat.fatigue and (now := shown_after(state.shown, shown, spec.repeat.fatigue)) != state.shown:
+        state = replace(state, shown=now)
+    return state
 
 
 def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: Mapping[str, Any]) -> UserState:
@@ -264,40 +286,3 @@ def _declared_features(
             entries(value, kinds[feature.source]) if feature.length else value, feature.dtype, feature.length
         )
     return values
-
-
-def entries(value: Any, kind: Kind) -> list[Any]:
-    """The entries of a list, vector, path or text: a path gives its prefixes, a text its lower-case words."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return []
-    if kind is Kind.PATH:
-        parts = [part.strip() for part in str(value).split("/") if part.strip()]
-        return ["/".join(parts[: i + 1]) for i in range(len(parts))]
-    if kind is Kind.TEXT:
-        return "".join(c if c.isalnum() else " " for c in str(value).lower()).split()
-    return list(value) if kind is Kind.VECTOR else [str(entry) for entry in value]
-
-
-def clean(value: Any, dtype: str, length: int = 0) -> Any:
-    """A raw value as the models take it: a missing string is "", a missing number NaN, a list is cut to `length`."""
-    if length:
-        entry = str if dtype == "string" else float
-        return [entry(part) for part in (value if value is not None else ())][:length]
-    if dtype == "string":
-        return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
-    if dtype == "int64":
-        return int(value or 0)
-    return math.nan if value is None else float(value)
-
-
-def repeat_excluded(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
-    """The items that the repeat rule keeps out of this user's slate at time `t`."""
-    if spec.repeat.rule == "always":
-        return set()
-    since = excluded_since(t, spec)
-    return {item for item, time in state.engaged.items() if time < t and (since is None or time > since)}
-
-
-def excluded_since(t: int, spec: FeatureSpec) -> int | None:
-    """Engagements after this time and before `t` keep their items out; None for all of them before `t`."""
-    return math.floor(t - spec.repeat.days * DAY_MS) if spec.repeat.rule == "after_days" else None

@@ -31,14 +31,17 @@ STATE_COLUMNS = {
     "daily_count": "list<int64>",
     "engaged_item_id": "list<string>",
     "engaged_time": "list<int64>",
+    "hidden_item_id": "list<string>",
+    "hidden_time": "list<int64>",
 }
+SHOWN_COLUMNS = {"shown_item_id": "list<string>", "shown_time": "list<int64>"}  # of specs with `repeat.fatigue`
 PROFILE_TYPES = {Kind.NUMERIC: "double", Kind.LIST: "list<string>", Kind.VECTOR: "list<double>"}
 
 
 def state_columns(spec: FeatureSpec) -> dict[str, str]:
     """Every column of a state row and its type: `string`, `int64`, `double`, or a `list<>` of one of them."""
     profile = {PROFILE + name: PROFILE_TYPES.get(kind, "string") for name, kind in sorted(spec.columns.users.items())}
-    return STATE_COLUMNS | profile
+    return STATE_COLUMNS | (SHOWN_COLUMNS if spec.repeat.fatigue else {}) | profile
 
 
 def profile_of(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
@@ -64,7 +67,12 @@ def to_row(state: UserState, spec: FeatureSpec) -> dict[str, Any]:
         "daily_count": list(state.daily.values()),
         "engaged_item_id": list(state.engaged),
         "engaged_time": list(state.engaged.values()),
+        "hidden_item_id": list(state.hidden),
+        "hidden_time": list(state.hidden.values()),
     }
+    if spec.repeat.fatigue:
+        row["shown_item_id"] = [item for item, times in state.shown.items() for _ in times]
+        row["shown_time"] = [time for times in state.shown.values() for time in times]
     return row | {PROFILE + name: value for name, value in profile_of(state.profile, spec).items()}
 
 
@@ -91,8 +99,17 @@ def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
         events=events,
         daily=dict(zip(_list(row, "daily_day"), _list(row, "daily_count"), strict=True)),
         engaged=dict(zip(_list(row, "engaged_item_id"), _list(row, "engaged_time"), strict=True)),
+        hidden=dict(zip(_list(row, "hidden_item_id"), _list(row, "hidden_time"), strict=True)),
+        shown=_shown(_list(row, "shown_item_id"), _list(row, "shown_time")),
         profile=profile_of({name: row.get(PROFILE + name) for name in spec.columns.users}, spec),
     )
+
+
+def _shown(items: list[str], times: list[int]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for item, time in zip(items, times, strict=True):
+        found[item] = (*found.get(item, ()), time)
+    return found
 
 
 def _normal(value: Any, kind: Kind) -> Any:

@@ -10,7 +10,8 @@ import pytest
 from souk.config import Repeat
 from souk.models.retrieve import exclusions, moments_of
 from souk.schema import DAY_MS
-from souk.state import Event, UserState, advance, engaging, repeat_excluded, state_of
+from souk.state import Event, UserState, advance, engaging, state_of
+from souk.withheld import repeat_excluded
 from tests.models_fixtures import cycle_spec
 
 ITEMS = [f"i{n}" for n in range(12)]

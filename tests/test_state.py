@@ -17,16 +17,16 @@ from souk.state import (
     Event,
     UserState,
     advance,
-    entries,
     features_at,
     item_features,
     kept_events,
-    repeat_excluded,
     state_of,
     states_before,
     walk,
     window_start,
 )
+from souk.values import entries
+from souk.withheld import repeat_excluded
 
 CONFIG = """
 name: tiny

@@ -12,7 +12,7 @@ import numpy as np
 
 from souk.schema import Kind
 from souk.spec import FeatureSpec
-from souk.state import entries
+from souk.values import entries
 
 LISTS = (Kind.LIST, Kind.PATH, Kind.TEXT)
 

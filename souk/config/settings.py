@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from souk.config.tables import Section
 from souk.errors import SoukError
 
 
+class Fatigue(Section):
+    """What was shown so often within so many days, and not acted upon since, waits until nothing else is left."""
+
+    shown: int = Field(ge=1, le=50)
+    days: float = Field(gt=0, le=90)
+
+
 class Repeat(Section):
-    """When an item may be recommended again to a user who already engaged with it."""
+    """When an item may be recommended again: to a user who already engaged with it, or who was shown it often."""
 
     rule: Literal["never", "after_days", "always"] = "always"
     days: float = Field(default=0, ge=0)
+    fatigue: Fatigue | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_asked_for(self, handler: Any) -> dict[str, Any]:
+        """Specs of before this key keep their hash."""
+        return {k: v for k, v in handler(self).items() if v is not None or k != "fatigue"}
 
 
 class Outliers(Section):

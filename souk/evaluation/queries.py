@@ -18,8 +18,9 @@ from souk.features.labels import engaging_rows
 from souk.features.windows import read_windows
 from souk.metrics import Ints
 from souk.spec import FeatureSpec
-from souk.state import Event, UserState, engaged_at, engaging, repeat_excluded, state_of, walk
+from souk.state import Event, UserState, engaged_at, engaging, state_of, walk
 from souk.state_rows import profile_of
+from souk.withheld import repeat_excluded
 
 WindowName = Literal["validation", "test"]
 LABEL_COLUMNS = ["user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds"]

@@ -22,6 +22,7 @@ from souk.features.records import encode, example_rows, example_schema, state_sc
 from souk.features.rows import SequenceRow, sequence_rows
 from souk.features.windows import Windows
 from souk.progress import report
+from souk.schema import EventType
 from souk.spec import Entity, FeatureSpec
 from souk.state import Event, state_of, token_features
 from souk.state_rows import profile_of, to_row
@@ -31,10 +32,11 @@ PARTS = "parts"
 
 
 def event_types(spec: FeatureSpec) -> list[str]:
-    """The event types that a history or a label looks at."""
+    """The event types that a state or a label looks at."""
     given = spec.objectives.given.values()
     asked = {kind for rule in given for kind in (*rule.events, *rule.unless, *rule.followed_by)}
-    return sorted({*spec.history_events, *asked})
+    shown = {EventType.IMPRESSION} if spec.repeat.fatigue else set[EventType]()
+    return sorted({*spec.history_events, EventType.HIDE, *shown, *asked})
 
 
 def event_columns(spec: FeatureSpec, present: Iterable[str]) -> list[str]:

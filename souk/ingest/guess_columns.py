@@ -49,6 +49,7 @@ TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.PURCHASE: ("purchase", "buy", "transaction", "order", "checkout", "sale", "paid", "buyorder"),
     EventType.RETURN: ("return", "returned", "refund", "refunded"),
     EventType.RATING: ("rating", "rate", "review", "rated"),
+    EventType.HIDE: ("hide", "hidden", "dismiss", "dismissed", "notinterested", "block", "blocked"),
 }
 FLAGS = {"0", "1", "true", "false"}
 

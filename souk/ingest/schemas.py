@@ -60,6 +60,10 @@ def read_schema(table: str, text: str, kinds: Mapping[str, Kind], origin: str) -
         raise SoukError(f"{origin} to be a TFDV schema", str(error), "Mend the line, or delete the file.") from error
     fields = {field.name: _type(field.type) for field in arrow_schema(table, kinds)}
     features = {feature.name: feature for feature in schema.feature}
+    if table == "events" and "event_type" in features:  # schemas of a version before know of no hides
+        domain = features["event_type"].string_domain.value
+        if EventType.IMPRESSION in domain and EventType.HIDE not in domain:
+            domain.append(str(EventType.HIDE))
     for name in sorted(kinds):
         if name not in features or features[name].type != fields[name]:
             raise SoukError(

@@ -22,7 +22,7 @@ from souk.models.targets import read_targets
 from souk.models.towers import TwoTower
 from souk.pairs import PairQuery
 from souk.spec import FeatureSpec, read_spec
-from souk.state import excluded_since
+from souk.withheld import excluded_since
 
 RETRIEVED = 500  # items kept for each example
 MAX_EXAMPLES = 20_000  # of a window: 500 candidates of so many examples take 160 MB, and teach a ranker enough
@@ -205,8 +205,8 @@ def exclusions(
 ) -> Callable[[Moment], np.ndarray]:
     """A function that gives what the repeat rule excludes at a moment of `examples`: positions, some more than once.
 
-    It is `souk.state.repeat_excluded`, since every engagement is an example. A moment costs a slice of its user's: of
-    the items where none repeats, else of the engagements of the last days.
+    It is `souk.withheld.repeat_excluded`, since every engagement is an example. A moment costs a slice of its user's:
+    of the items where none repeats, else of the engagements of the last days.
     """
     if spec.repeat.rule == "always":
         return lambda moment: np.zeros(0, np.int64)

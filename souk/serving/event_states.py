@@ -10,7 +10,7 @@ from typing import Any
 
 from souk.schema import DAY_MS
 from souk.spec import FeatureSpec
-from souk.state import KEPT_DAYS, Event, UserState, advance, engaging, kept_events
+from souk.state import KEPT_DAYS, Event, UserState, advance, engaging, kept_events, noted
 
 
 class Place(StrEnum):
@@ -20,6 +20,7 @@ class Place(StrEnum):
     LATE = "late"  # before some of it, and put in its place
     TOO_LATE = "too_late"  # before all that a state keeps: only the log has it
     KNOWN = "known"  # it was there
+    NOTED = "noted"  # a hide, or an impression that counts for fatigue
     NONE = "none"  # an impression, which is no part of a history
 
 
@@ -38,7 +39,8 @@ def with_late(state: UserState, event: Event, spec: FeatureSpec) -> tuple[UserSt
     the state keeps its time it keeps its id, and later it is too late.
     """
     if event.event_type not in spec.history_events:
-        return state, Place.NONE
+        marked = noted(state, (event,), spec)
+        return marked, Place.NONE if marked is state else Place.NOTED
     if any(known.event_id == event.event_id for known in state.events):
         return state, Place.KNOWN
     if not state.events or event.order > state.events[-1].order:

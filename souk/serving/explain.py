@@ -231,7 +231,8 @@ class Explainer:
             place=int(np.flatnonzero(ranking.order == at[0])[0]) if len(at) else None,
             place_by_score=int(np.flatnonzero(ranking.ranked == at[0])[0]) if len(at) else None,
             source=ranking.candidates.sources[int(at[0])] if len(at) else "",
-            shown=self._may_show(request, case.position) and case.position not in ranking.excluded,
+            shown=self._may_show(request, case.position)
+            and case.position not in ranking.excluded.difference(ranking.tired),
             log_score=found.log_score,
             log_baseline=found.log_baseline,
             events=tuple(events),

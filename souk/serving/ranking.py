@@ -82,7 +82,8 @@ class Ranking:
         ranked: the same in the ranker's own order, before the re-ranking.
         scores: `[C]` float32 by candidate: what `ranked` follows. Without heads 1 / place in the merged list.
         heads: `[C]` float32 by candidate for each objective; empty where the ranker did not answer.
-        excluded: positions that must not appear.
+        excluded: positions that are no candidates.
+        tired: those of them that may appear when nothing else is left, in this order.
         state: what was known of the user.
         degraded: why this is less than it could be.
         features: raw features of user and query.
@@ -97,6 +98,7 @@ class Ranking:
     state: UserState
     degraded: tuple[str, ...]
     features: Mapping[str, Any]
+    tired: tuple[int, ...] = ()
 
     @property
     def positions(self) -> np.ndarray:
@@ -121,7 +123,8 @@ def ordered(
 
 @dataclass(frozen=True)
 class SlateMaker:
-    """Cuts rankings to slates, and fills those that are short: popular items of the segment, of all, then any.
+    """Cuts rankings to slates, and fills those that are short: popular items of the segment, of all, then any, at last
+    what was shown too often.
 
     Args:
         catalogue: the items.
@@ -149,7 +152,7 @@ class SlateMaker:
         ]
         if len(items) < request.k:
             taken = ranking.excluded.union(positions)
-            for position, source in self._fill(request, ranking.features, taken):
+            for position, source in self._fill(request, ranking.features, taken, ranking.tired):
                 items.append(self._item(position, 0.0, {}, source, len(items)))
                 if len(items) == request.k:
                     break
@@ -174,7 +177,7 @@ class SlateMaker:
         )
 
     def _fill(
-        self, request: Request, features: Mapping[str, Any], excluded: Collection[int]
+        self, request: Request, features: Mapping[str, Any], excluded: Collection[int], tired: Collection[int]
     ) -> Iterator[tuple[int, str]]:
         taken = set(excluded)
         allowed = None if request.candidates is None else self.catalogue.known(request.candidates)
@@ -190,6 +193,7 @@ class SlateMaker:
                 if allowed is None or position in allowed:
                     taken.add(position)
                     yield position, source
+        yield from ((p, "shown_often") for p in tired if shown[p] and (allowed is None or p in allowed))
 
     def _item(
         self, position: int, score: float, heads: dict[str, float], source: str, place: int, propensity: float = 1.0

@@ -9,7 +9,6 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,7 @@ from souk.serving.budget import Budget, Guards
 from souk.serving.catalogue import Catalogue
 from souk.serving.filters import Filters
 from souk.serving.inputs import item_inputs, query_inputs
+from souk.serving.kept_out import KeptOut
 from souk.serving.plugged import Lists, OwnRanker, Plugged, seen
 from souk.serving.ranking import Candidates, Ranking, Settings, SlateMaker, by_request, named, ordered
 from souk.serving.request import Request
@@ -35,7 +35,7 @@ from souk.serving.similar import Similar, each_by_its_kind
 from souk.serving.slate import Slate
 from souk.serving.users import Notes, Store, known_states
 from souk.spec import FeatureSpec
-from souk.state import UserState, features_at, repeat_excluded
+from souk.state import UserState, features_at
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,8 @@ class Recommender:
         states = known_states(requests, self.store, self.spec, notes, lambda read: users.call(read, budget.half()))
         features = [features_at(s, r.timestamp, self.spec, r.context) for s, r in zip(states, requests, strict=True)]
         inputs = query_inputs(features, self.spec)
-        excluded = [self._excluded(request, state) for request, state in zip(requests, states, strict=True)]
+        out = [KeptOut.of(r, state, self.catalogue, self.spec) for r, state in zip(requests, states, strict=True)]
+        excluded = [own.all for own in out]
         vectors = self._vectors(inputs, budget, notes)
         queries = [
             replace(PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self._items, f.user), found={})
@@ -181,17 +182,13 @@ class Recommender:
                 **ordered(request, candidates[row], heads[row], self.settings, self.reranker),
                 heads=heads[row],
                 excluded=excluded[row],
+                tired=out[row].tired,
                 state=states[row],
                 degraded=tuple(dict.fromkeys(notes[row])),
                 features={**features[row].user, **features[row].query},
             )
             for row, request in enumerate(requests)
         ]
-
-    def _excluded(self, request: Request, state: UserState) -> frozenset[int]:
-        """Positions that the request or the repeat rule keeps out."""
-        ids = chain(request.exclude, repeat_excluded(state, request.timestamp, self.spec))
-        return frozenset(self.catalogue.known(ids))
 
     def _vectors(self, inputs: Mapping[str, np.ndarray], budget: Budget, notes: Notes) -> np.ndarray:
         """Query vectors `[B, dim]`; NaN where there is none."""

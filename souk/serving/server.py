@@ -22,6 +22,7 @@ from souk.serving.impressions import ImpressionLog
 from souk.serving.items_route import ItemsRoute
 from souk.serving.metrics import EventMetrics, ImpressionMetrics, ItemLogMetrics, PathMetrics, ServingMetrics
 from souk.serving.model import NAME, SoukModel
+from souk.serving.openapi import ApiDocument
 from souk.serving.releases import Releases, Served
 from souk.serving.served import Reader, open_events, states_of
 from souk.serving.transport import RecommenderServer, bind
@@ -92,7 +93,8 @@ def serve(
 
     releases.changed = changed
     REGISTRY.register(EventMetrics(events))
-    routes = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now)
+    described = ApiDocument(releases, secured=False)
+    routes = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now), described
     name = releases.now.bundle.name
 
     def register(app: FastAPI) -> None:

@@ -17,7 +17,7 @@ class SlateItem:
         score: what the slate is ordered by, within one source.
         scores: calibrated probability by objective; empty where the ranker did not score the item.
         source: what brought it: names of `souk.candidates.SHARES` with + between them, `candidates` (the request's
-            own), `popular` or `catalogue`.
+            own), `popular`, `catalogue` or `shown_often`.
         position: from 0, best first.
         propensity: probability that the item stood at its place, and in the slate; 1 without exploration.
     """

@@ -71,6 +71,7 @@ def past_events(request: Request) -> list[Event]:
 
 
 def with_events(state: UserState, events: Sequence[Event], spec: FeatureSpec) -> UserState:
-    """The state after the request's own events; those not newer than its last event are taken as known already."""
+    """The state after the request's own events; acts not newer than its last event are taken as known already."""
     last = state.events[-1].order if state.events else (-1, "")
-    return after(state, sorted((e for e in events if e.order > last), key=lambda e: e.order), spec)
+    new = (event for event in events if event.order > last or event.event_type not in spec.history_events)
+    return after(state, sorted(new, key=lambda e: e.order), spec)

@@ -12,7 +12,7 @@ from souk.simulator.parameters import Parameters
 from souk.simulator.slates import Requests, Slates
 from souk.simulator.times import Timing
 
-KINDS = tuple(str(kind) for kind in EventType)
+KINDS = tuple(str(kind) for kind in EventType if kind is not EventType.HIDE)
 IMPRESSION, CLICK, CART, PURCHASE, RETURN, RATING = range(len(KINDS))
 ROW = np.dtype(
     [

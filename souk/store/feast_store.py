@@ -59,7 +59,7 @@ class FeastStore:
         self._folder, self._spec, self._view = Path(folder).absolute(), spec, view_name(spec)
         self._access, self._clock = access or Access(), clock
         self._columns = [name for name in state_columns(spec) if name != "user_id"]
-        self._features = [f"{self._view}:{name}" for name in self._columns]
+        self._features: list[str] = []
         self._lock = threading.Lock()
         self._store: FeatureStore | None = None
         self._table: FeatureView | None = None
@@ -70,7 +70,7 @@ class FeastStore:
         if not user_ids:
             return []
         rows = [{"user_id": user_id} for user_id in user_ids]
-        answer = self._asked(lambda store: store.get_online_features(self._features, rows).to_dict(True))
+        answer = self._asked(lambda store: store.get_online_features(self._known(store), rows).to_dict(True))
         latest = self._clock() - self._access.stale_ms if self._access.stale_ms else None
         try:
             return [self._state(answer, index, user_id, latest) for index, user_id in enumerate(user_ids)]
@@ -94,6 +94,14 @@ class FeastStore:
         except Exception as error:  # whatever Feast or its database raises, the store did not answer
             raise self._failed(error) from error
 
+    def _known(self, store: FeatureStore) -> list[str]:
+        """What is asked for: the columns that the view has. One of before a column came lacks it until it is published
+        again."""
+        if not self._features:
+            there = {field.name for field in store.get_feature_view(self._view).schema}
+            self._features = [f"{self._view}:{name}" for name in self._columns if name in there]
+        return self._features
+
     def _put(self, store: FeatureStore, rows: list[Row]) -> None:
         self._table = self._table or store.get_feature_view(self._view)  # 1 ms to make; a view never changes
         store.provider.online_write_batch(store.config, self._table, rows, None)
@@ -110,14 +118,14 @@ class FeastStore:
     def _state(self, answer: dict[str, list[Any]], index: int, user_id: str, latest: int | None) -> UserState | None:
         if answer["count"][index] is None:
             return None
-        row = {"user_id": user_id} | {name: answer[name][index] for name in self._columns}
+        row = {"user_id": user_id} | {name: answer[name][index] for name in self._columns if name in answer}
         state = from_row(row, self._spec)
         stale = latest is not None and answer["count__ts"][index] * 1000 < latest
         return replace(state, stale=True) if stale else state
 
     def _failed(self, error: Exception) -> StoreError:
         if not type(error).__module__.startswith("redis."):  # whose client connects again by itself
-            self._store = None
+            self._store, self._features = None, []
         if isinstance(error, StoreError):
             return error
         return StoreError(

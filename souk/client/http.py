@@ -1,0 +1,155 @@
+"""Clients that wait, and clients for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import httpx
+
+from souk.client.exchange import Calls, Exchange, Outcome, Wait, patience
+from souk.client.records import Request, Slate, Taken
+
+MODEL = "/v1/models/souk"
+TIMEOUT = 1.0  # seconds of a call with all its retries
+
+
+class Client(Calls):
+    """A client that waits.
+
+    Args:
+        url: of the server.
+        token: a bearer token, or what gives the one that holds now; None for none.
+        timeout: seconds of a call, its retries included.
+        verify: httpx's: True, False, or what knows the certificates.
+        clock: monotonic seconds.
+        draw: from [0, 1).
+    """
+
+    def __init__(
+        self,
+        url: str = "http://localhost:8080",
+        token: str | Callable[[], str] | None = None,
+        timeout: float = TIMEOUT,
+        verify: Any = True,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(url, token, timeout, clock, draw)
+        self._http = httpx.Client(base_url=self.url, verify=verify)
+
+    def slate(self, request: Request, timeout: float | None = None) -> Slate:
+        """One slate. Raises ClientError, as all calls do."""
+        return self.slates([request], timeout)[0]
+
+    def slates(self, requests: Sequence[Request], timeout: float | None = None) -> list[Slate]:
+        """The slates of at most 256 requests, in their order; `timeout` in seconds."""
+        return _slates(self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
+
+    def send_events(self, events: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
+        """What users did: at most 1,000 rows of the events table."""
+        return Taken.of(self._run(self.exchange("/v1/events", {"events": list(events)}, timeout)))
+
+    def upsert_items(self, items: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
+        """Items as they are now: at most 1,000 rows of the items table."""
+        return Taken.of(self._run(self.exchange("/v1/items:upsert", {"items": list(items)}, timeout)))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, exchange: Exchange) -> Any:
+        outcome: Outcome = None
+        try:
+            while True:
+                step, outcome = exchange.send(outcome), None
+                if isinstance(step, Wait):
+                    time.sleep(step.seconds)
+                    continue
+                try:
+                    outcome = self._http.post(
+                        step.path, json=step.body, headers=step.headers, timeout=patience(step.seconds)
+                    )
+                except httpx.TransportError as error:
+                    outcome = error
+        except StopIteration as answered:
+            return answered.value
+
+
+class AsyncClient(Calls):
+    """A client for asyncio; as `Client`."""
+
+    def __init__(
+        self,
+        url: str = "http://localhost:8080",
+        token: str | Callable[[], str] | None = None,
+        timeout: float = TIMEOUT,
+        verify: Any = True,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(url, token, timeout, clock, draw)
+        self._http = httpx.AsyncClient(base_url=self.url, verify=verify)
+
+    async def slate(self, request: Request, timeout: float | None = None) -> Slate:
+        """See `Client.slate`."""
+        return (await self.slates([request], timeout))[0]
+
+    async def slates(self, requests: Sequence[Request], timeout: float | None = None) -> list[Slate]:
+        """See `Client.slates`."""
+        return _slates(await self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
+
+    async def send_events(self, events: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
+        """See `Client.send_events`."""
+        return Taken.of(await self._run(self.exchange("/v1/events", {"events": list(events)}, timeout)))
+
+    async def upsert_items(self, items: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
+        """See `Client.upsert_items`."""
+        return Taken.of(await self._run(self.exchange("/v1/items:upsert", {"items": list(items)}, timeout)))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self, exchange: Exchange) -> Any:
+        outcome: Outcome = None
+        try:
+            while True:
+                step, outcome = exchange.send(outcome), None
+                if isinstance(step, Wait):
+                    await asyncio.sleep(step.seconds)
+                    continue
+                try:
+                    async with asyncio.timeout(step.seconds):
+                        outcome = await self._http.post(
+                            step.path, json=step.body, headers=step.headers, timeout=patience(step.seconds)
+                        )
+                except TimeoutError:
+                    outcome = httpx.ReadTimeout("too slow")
+                except httpx.TransportError as error:
+                    outcome = error
+        except StopIteration as answered:
+            return answered.value
+
+
+def _instances(requests: Sequence[Request]) -> dict[str, Any]:
+    return {"instances": [request.to_json() for request in requests]}
+
+
+def _slates(answer: Mapping[str, Any]) -> list[Slate]:
+    return [Slate.of(slate) for slate in answer["predictions"]]

@@ -1,0 +1,32 @@
+"""Raw values of declared columns, as the models take them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from souk.schema import Kind
+
+
+def entries(value: Any, kind: Kind) -> list[Any]:
+    """The entries of a list, vector, path or text: a path gives its prefixes, a text its lower-case words."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return []
+    if kind is Kind.PATH:
+        parts = [part.strip() for part in str(value).split("/") if part.strip()]
+        return ["/".join(parts[: i + 1]) for i in range(len(parts))]
+    if kind is Kind.TEXT:
+        return "".join(c if c.isalnum() else " " for c in str(value).lower()).split()
+    return list(value) if kind is Kind.VECTOR else [str(entry) for entry in value]
+
+
+def clean(value: Any, dtype: str, length: int = 0) -> Any:
+    """A raw value as the models take it: a missing string is "", a missing number NaN, a list is cut to `length`."""
+    if length:
+        entry = str if dtype == "string" else float
+        return [entry(part) for part in (value if value is not None else ())][:length]
+    if dtype == "string":
+        return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+    if dtype == "int64":
+        return int(value or 0)
+    return math.nan if value is None else float(value)

@@ -1,0 +1,203 @@
+"""The client: what it sends, when it asks again, and that it never does so beyond its time."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from souk.client import AsyncClient, Client, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
+from souk.client.exchange import Calls, Send, Wait
+from souk.serving.slate import Slate as ServerSlate
+from souk.serving.slate import SlateItem
+
+ANSWER = ServerSlate("r1", "ann", 5, "shop-0", "", (SlateItem("a", "A", 0.5, {"engaged": 0.5}, "two_tower", 0),), ())
+GOOD = 200, {"predictions": [ANSWER.to_json() | {"later": 1}]}, {}
+BUSY = 429, {"error": "Expected less to do."}, {"retry-after": "1"}
+DISK = 503, {"error": "Expected the disk."}, {}
+WRONG = 400, {"error": "Expected instances[0].k."}, {}
+
+
+class Script:
+    """A server that says what it is told to, one answer after the other; None breaks the connection."""
+
+    def __init__(self, answers):
+        self.answers, self.calls, self.hold = list(answers), [], threading.Event()
+
+    def next(self, path, headers, body):
+        self.calls.append((path, dict(headers), json.loads(body)))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@contextmanager
+def saying(*answers):
+    script = Script(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            answer = script.next(self.path, self.headers, body)
+            if answer == "hang":
+                script.hold.wait(30)
+                answer = None
+            if answer is None:
+                self.close_connection = True
+                return
+            status, values, headers = answer
+            text = json.dumps(values).encode() if not isinstance(values, bytes) else values
+            self.send_response(status)
+            for name, value in {"content-length": str(len(text)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", script
+    finally:
+        script.hold.set()
+        server.shutdown()
+        server.server_close()
+
+
+def slates_of(kind, url, request, timeout, **more):
+    if kind is Client:
+        with Client(url, timeout=timeout, draw=lambda: 0.1, **more) as souk:
+            return souk.slate(request)
+
+    async def ask():
+        async with AsyncClient(url, timeout=timeout, draw=lambda: 0.1, **more) as souk:
+            return await souk.slate(request)
+
+    return asyncio.run(ask())
+
+
+BOTH = pytest.mark.parametrize("kind", [Client, AsyncClient])
+
+
+@BOTH
+def test_a_slate_has_types_and_passes_over_what_is_new(kind):
+    with saying(GOOD) as (url, script):
+        found = slates_of(kind, url, Request(user_id="ann", k=5, events=[Event("b", "click", value=1.0)]), 30)
+    assert found == Slate("r1", "ann", "shop-0", "", (Item("a", "A", 0.5, {"engaged": 0.5}, "two_tower", 0, 1.0),), ())
+    ((path, headers, body),) = script.calls
+    own = {"user_id": "ann", "k": 5, "events": [{"item_id": "b", "event_type": "click", "value": 1.0}]}
+    assert (path, body) == ("/v1/models/souk:predict", {"instances": [own]})
+    assert 20_000 < int(headers["x-souk-timeout-ms"]) <= 27_000 and "authorization" not in headers
+
+
+@BOTH
+@pytest.mark.parametrize("fault", [BUSY, DISK, None, (502, b"<html>bad gateway</html>", {})], ids=str)
+def test_what_passes_is_asked_again(kind, fault):
+    with saying(fault, fault, GOOD) as (url, script):
+        assert slates_of(kind, url, Request(item_id="a"), 60).items[0].item_id == "a"
+    assert len(script.calls) == 3
+
+
+@BOTH
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_what_is_wrong_is_not(kind, status):
+    with saying((status, WRONG[1], {})) as (url, script), pytest.raises(Refused, match=r"instances\[0\]\.k") as error:
+        slates_of(kind, url, Request(user_id="ann"), 60)
+    assert error.value.status == status and len(script.calls) == 1
+
+
+@BOTH
+def test_a_server_that_hangs_or_is_not_there_is_unavailable(kind):
+    with saying("hang") as (url, script), pytest.raises(Unavailable, match="within the time"):
+        slates_of(kind, url, Request(user_id="ann"), 0.3)
+    assert len(script.calls) == 1
+    with pytest.raises(Unavailable, match="no answer of"):
+        slates_of(kind, url, Request(user_id="ann"), 0.3)
+
+
+def test_no_time_for_retry_after_is_overloaded_at_once():
+    with (
+        saying((429, BUSY[1], {"retry-after": "1000"})) as (url, script),
+        pytest.raises(Overloaded, match="less to do"),
+    ):
+        slates_of(Client, url, Request(user_id="ann"), 60)
+    assert len(script.calls) == 1
+
+
+def test_a_token_is_sent_as_it_is_at_that_moment():
+    tokens = iter(["old", "new"])
+    with saying(DISK, GOOD) as (url, script):
+        slates_of(Client, url, Request(user_id="ann"), 60, token=lambda: next(tokens))
+    assert [headers["authorization"] for _, headers, _ in script.calls] == ["Bearer old", "Bearer new"]
+
+
+def test_rows_say_what_became_of_them():
+    answer = {"accepted": 1, "duplicates": 1, "pending": 0, "refused": [{"row": 2, "reason": "x"}], "release": "r"}
+    with saying((200, answer, {})) as (url, script), Client(url, timeout=30) as souk:
+        taken = souk.send_events([{"event_id": "e1"}])
+        assert (taken.accepted, taken.duplicates, taken.refused[0]["row"]) == (1, 1, 2)
+        souk.upsert_items([{"item_id": "i"}])
+    assert [call[0] for call in script.calls] == ["/v1/events", "/v1/items:upsert"]
+
+
+OUTCOMES = st.sampled_from(
+    [
+        httpx.Response(429, json={"error": "x"}, headers={"retry-after": "2"}),
+        httpx.Response(429, json={"error": "x"}, headers={"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
+        httpx.Response(503, text="x"),
+        httpx.ConnectError("x"),
+        httpx.ReadTimeout("x"),
+        httpx.RemoteProtocolError("x"),
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(OUTCOMES, st.floats(0, 0.5)), min_size=1, max_size=5), st.floats(0.01, 20), st.floats(0, 0.99)
+)
+def test_nothing_is_begun_after_the_deadline(outcomes, timeout, draw):
+    """With a clock of the test's own: each attempt takes its time, and each wait is as long as it says."""
+    now = [100.0]
+    exchange = Calls("http://x", None, timeout, lambda: now[0], lambda: draw).exchange("/", {}, None)
+    assert taken_apart(exchange, outcomes, now, 100 + timeout) >= 1
+
+
+def taken_apart(exchange, outcomes, now, end):
+    """How often it sends until it fails."""
+    sent, outcome = 0, None
+    while True:
+        try:
+            step = exchange.send(outcome)
+        except (Overloaded, Unavailable):
+            return sent
+        outcome = None
+        assert now[0] <= end + 1e-6
+        if isinstance(step, Wait):
+            assert step.seconds >= 0
+            now[0] += step.seconds
+        else:
+            assert isinstance(step, Send) and step.seconds <= max(0.001, end - now[0]) + 1e-6
+            assert int(step.headers["x-souk-timeout-ms"]) <= max(1, 1000 * (end - now[0]))
+            outcome, takes = outcomes[sent % len(outcomes)]
+            now[0] += min(max(takes, 0.001), step.seconds)
+            sent += 1
+
+
+def test_it_imports_nothing_heavy():
+    code = (
+        "import sys, souk.client; print(sorted({m.split('.')[0] for m in sys.modules} & set(sys.argv[1].split(','))))"
+    )
+    heavy = "numpy,pandas,pyarrow,pydantic,kserve,tensorflow,feast,fastapi,yaml"
+    found = subprocess.run([sys.executable, "-c", code, heavy], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,106 @@
+"""The description of the routes: valid, made from the release, and what the server itself gives."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from souk.config import Columns
+from souk.errors import SoukError
+from souk.ingest.live import EventCheck
+from souk.schema import EVENTS, EventType
+from souk.serving.openapi.document import EXAMPLES, document
+from souk.serving.request import RequestParser, check_subjects
+from souk.serving.tensors import INPUTS
+from souk.spec import FeatureSpec
+from tests.serving_fixtures import NOW, SPEC
+
+WIDE = FeatureSpec(
+    dataset="wide",
+    columns=Columns(
+        events={"device": "categorical", "basket": "numeric", "tags": "list"},
+        items={"category": "path", "price": "numeric", "title": "text", "labels": "list", "look": "vector"},
+        users={"region": "categorical"},
+        widths={"items.look": 3},
+    ),
+    objectives=SPEC.objectives,
+    repeat=SPEC.repeat,
+    build=SPEC.build,
+)
+MADE = document(WIDE, 10, 50, "wide-0")
+PARSER = RequestParser(WIDE, 10, 50)
+
+
+def validator(name):
+    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": MADE["components"]})
+
+
+@pytest.mark.parametrize("secured", [False, True])
+@pytest.mark.parametrize("spec", [SPEC, WIDE], ids=["shop", "wide"])
+def test_the_document_is_valid(spec, secured):
+    made = json.loads(json.dumps(document(spec, 10, 50, "shop-0", secured)))
+    OpenAPIV31SpecValidator(made).validate()
+    operations = [call["operationId"] for methods in made["paths"].values() for call in methods.values()]
+    assert len(operations) == len(set(operations))
+    for name, schema in made["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        assert f'"#/components/schemas/{name}"' in json.dumps(made), f"{name} is used"
+
+
+def test_its_columns_are_those_of_the_release():
+    schemas = MADE["components"]["schemas"]
+    assert set(schemas["Context"]["properties"]) == {"device", "basket", "tags"}
+    assert set(schemas["Filter"]["properties"]) == {"category", "price", "labels"}
+    assert schemas["ItemRow"]["properties"]["look"]["maxItems"] == 3
+    assert set(schemas["EventRow"]["properties"]) >= {column.name for column in EVENTS} | {"tags"}
+    assert schemas["Event"]["properties"]["event_type"]["enum"] == [str(kind) for kind in EventType]
+    assert schemas["Instance"]["properties"]["k"]["maximum"] == 50
+    assert schemas["Tensor"]["properties"]["name"]["enum"] == list(INPUTS)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_its_examples_are_of_its_schemas(name):
+    validator(name).validate(EXAMPLES[name])
+
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(["ann", "click", "hide", "price", "device"])
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 70) | st.floats(allow_nan=False) | WORDS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["item_id", "event_type", "min", "max", "price", "category", "device"]), inner
+        )
+    ),
+    max_leaves=6,
+)
+NAMES = ("user_id", "item_id", "k", "timestamp", "timeout_ms", "exclude", "candidates", "filter", "context", "events")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), VALUE))
+def test_what_the_schema_refuses_the_parser_refuses_and_the_other_way(instance):
+    said, request, why = validator("Instance").is_valid(instance), None, ""
+    try:
+        request = PARSER.parse(instance, NOW)
+        check_subjects([request])
+    except SoukError as refused:
+        why = str(refused)
+    beside = instance.get("item_id") and (instance.get("user_id") or instance.get("events"))
+    missing = all(instance.get(name) is None for name in ("user_id", "item_id", "events"))
+    if why:
+        assert not said or beside or missing, f"the schema takes {instance}: {why}"
+    else:
+        assert said or request.degraded, f"the schema refuses {instance}"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from(["value", "device", "basket", "tags", "price", "position"]), VALUE))
+def test_rows_of_events_too(more):
+    row = {**EXAMPLES["EventsRequest"], **more}
+    _, refused = EventCheck(WIDE.columns.events, "").check([row], NOW)
+    if validator("EventsRequest").is_valid(row):
+        assert not refused, refused
