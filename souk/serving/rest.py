@@ -19,6 +19,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
+from souk.serving.direct import DirectPredict
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, refusal
@@ -66,13 +67,13 @@ class RestServer(RESTServer):
         self._more(app)
 
     def _add_middlewares(self, app: FastAPI) -> None:
+        app.add_middleware(DirectPredict, model=self.dataplane.model_registry.get_model, refused=REFUSED)
         app.add_middleware(Calls, metrics=self._metrics)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         super()._add_exception_handlers(app)
-        app.add_exception_handler(InvalidInput, _refuse)
-        app.add_exception_handler(InferenceError, _refuse)
-        app.add_exception_handler(Overloaded, _overloaded)
+        for kind, answer in REFUSED.items():
+            app.add_exception_handler(kind, answer)
         app.add_exception_handler(RequestValidationError, _refuse_form)
         app.add_exception_handler(NotImplementedError, _not_found)
         app.add_exception_handler(HTTPException, _http_error)
@@ -143,6 +144,9 @@ async def _overloaded(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(
         status_code=429, content={"error": str(error)}, headers={"Retry-After": str(max(1, math.ceil(seconds)))}
     )
+
+
+REFUSED = {InvalidInput: _refuse, InferenceError: _refuse, Overloaded: _overloaded}
 
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 
+import uvloop
 from fastapi import FastAPI
 from kserve import Model, ModelServer
 
@@ -60,7 +61,8 @@ class RecommenderServer(ModelServer):
         self._register_and_check_atleast_one_model_is_ready(models)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._rest.stop())  # uvicorn's own handler, while it runs, does the same
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         port = await self._grpc.listen()
