@@ -69,7 +69,7 @@ class Block(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, near: tf.Tensor, at: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`, or `at` some places alone."""
-        attended = self.attend(self.attend_norm(x), near, at)
+        attended = self.attend(self.attend_norm(x), near, at, training=training)
         x = x if at is None else tf.gather(x, at, batch_dims=1)
         x += self.attend_gate(x) * self.drop(attended, training=training)
         gate, value = tf.split(self.widen(self.widen_norm(x)), 2, axis=-1)
@@ -93,22 +93,33 @@ class CausalAttention(keras.layers.Layer):
         """Creates the biases."""
         self.bias = self.add_weight(shape=(BUCKETS, self.heads), initializer="zeros", name="bias")
 
-    def call(self, x: tf.Tensor, near: tf.Tensor, at: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self, x: tf.Tensor, near: tf.Tensor, at: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
         """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`, or `at` some places alone."""
         rows, length, size = tf.shape(x)[0], tf.shape(x)[1], self.dim // self.heads
         split = tf.reshape(self.project(x), [rows, length, 3, self.heads, size])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), num=3)
-        # a product with one-hot rows: the gradient of a gather would be a sum over each pair of positions
-        bias = tf.matmul(tf.one_hot(tf.reshape(near, [-1]), BUCKETS), self.bias)
-        bias = tf.transpose(tf.reshape(bias, [length, length, self.heads]), [2, 0, 1])
-        bias = tf.where(near >= 0, bias, MASKED)
         if at is not None:
             query = tf.gather(query, tf.tile(at[:, tf.newaxis], [1, self.heads, 1]), batch_dims=2)
-            bias = tf.transpose(tf.gather(bias, at, axis=1), [1, 0, 2, 3])
-        scores = tf.matmul(query * size**-0.5, key, transpose_b=True) + bias
+            near = tf.gather(near, at)
+        scores = tf.matmul(query * size**-0.5, key, transpose_b=True) + self._bias(near, training)
         attended = tf.matmul(tf.nn.softmax(scores), value)
         places = length if at is None else tf.shape(at)[1]
         return self.out(tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [rows, places, self.dim]))
+
+    def _bias(self, near: tf.Tensor, training: bool) -> tf.Tensor:
+        """What to add to the scores by distance: `[length, length]` → `[heads, length, length]`, `[rows, queries,
+        length]` → `[rows, heads, queries, length]`."""
+        known = tf.maximum(near, 0)
+        if near.shape.rank == 3:
+            bias, near = tf.transpose(tf.gather(self.bias, known), [0, 3, 1, 2]), near[:, tf.newaxis]
+        elif training:  # a product with one-hot columns: the gradient of a gather would be a sum over each pair
+            every = tf.one_hot(tf.reshape(known, [-1]), BUCKETS, axis=0)
+            bias = tf.reshape(tf.matmul(self.bias, every, transpose_a=True), [self.heads, *tf.unstack(tf.shape(near))])
+        else:
+            bias = tf.gather(tf.transpose(self.bias), known, axis=1)
+        return tf.where(near >= 0, bias, MASKED)
 
 
 def distances(length: tf.Tensor) -> tf.Tensor:
