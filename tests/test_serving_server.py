@@ -204,13 +204,14 @@ def test_no_body_is_a_server_error(server, path, body, headers):
     assert server.call(path, body, headers)[0] in (200, 400)
 
 
-def test_calls_and_reasons_are_counted(server):
+def test_calls_and_reasons_are_counted(server, workspace):
+    release = f'release="{workspace.current_release()}"'
     lines = {
         'souk_requests_total{code="200",protocol="v1"}': 1,
         'souk_requests_total{code="400",protocol="v2"}': 1,
-        'souk_degraded_slates_total{reason="unknown_user"}': 1,
-        'souk_degraded_slates_total{reason="malformed_feature:device"}': 1,
-        "souk_slates_total": 2,
+        f'souk_degraded_slates_total{{arm="",reason="unknown_user",{release}}}': 1,
+        f'souk_degraded_slates_total{{arm="",reason="malformed_feature:device",{release}}}': 1,
+        f'souk_slates_total{{arm="",{release}}}': 2,
         "souk_impressions_answered_total": 2,
     }
     before = {line: server.metric(line) for line in lines}

@@ -67,6 +67,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="user states written longer ago are reported as stale, 0 for none (default: %(default)g)",
     )
     parser.add_argument(
+        "--user-cache-seconds",
+        type=options.not_negative,
+        default=5.0,
+        metavar="S",
+        help="how long a user's state is kept; events sent to this server end it at once; 0 for never "
+        "(default: %(default)g)",
+    )
+    parser.add_argument(
+        "--slate-cache-seconds",
+        type=options.not_negative,
+        default=10.0,
+        metavar="S",
+        help="how long slates of requests without a user are kept, 0 for never (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="how logs are written to stderr; json has a line for each call too (default: %(default)s)",
+    )
+    parser.add_argument(
         "--flush-seconds",
         type=float,
         default=5.0,
@@ -78,7 +99,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after it was told to stop."""
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
-    print(f"loading {folder.name}", file=sys.stderr, flush=True)
+    if arguments.log_format == "text":
+        print(f"loading {folder.name}", file=sys.stderr, flush=True)
     verify(folder)  # the server looks again, but a minute later: after all that it imports
     load_tensorflow(threads=1)
     with quiet_loading():
@@ -95,6 +117,9 @@ def run(arguments: argparse.Namespace) -> int:
         milvus_uri=arguments.milvus_uri,
         index=arguments.index,
         flush_seconds=arguments.flush_seconds,
+        log_format=arguments.log_format,
+        user_cache_seconds=arguments.user_cache_seconds,
+        slate_cache_seconds=arguments.slate_cache_seconds,
         timeout_ms=arguments.timeout_ms,
         reload_seconds=arguments.reload_seconds,
         access=Access(arguments.redis_uri, arguments.store_timeout_ms, stale_ms),

@@ -18,6 +18,7 @@ from souk.serving.recommender import Recommender
 from souk.serving.releases import POLITE, Ready, Releases, Served, often
 from souk.serving.request import Request
 from souk.serving.slate import Slate
+from souk.serving.slate_cache import SlateCache
 from souk.serving.treatment import AS_RELEASED, Treatment
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Arms:
         read: makes a release of a folder ready.
         folder_of: the folder of a release's name.
         counts: of what was answered.
+        slates: of requests without a user; None to keep none.
     """
 
     def __init__(
@@ -88,9 +90,10 @@ class Arms:
         read: Callable[[Path], Ready],
         folder_of: Callable[[str], Path],
         counts: ArmCounts,
+        slates: SlateCache | None = None,
     ) -> None:
         self._releases, self._file, self._read, self._folder_of = releases, file, read, folder_of
-        self.counts = counts
+        self.counts, self._slates = counts, SlateCache(0) if slates is None else slates
         self.now = Bound(Experiments(), releases.now)
         self.taken = self.refused = 0
         self._wanted = Experiments()
@@ -100,7 +103,7 @@ class Arms:
 
     def recommend(self, requests: Sequence[Request]) -> list[Slate]:
         """A slate for each request, those of one release together."""
-        return self._answered(requests, lambda recommender, own: recommender.recommend(own))
+        return self._answered(requests, self._slates.recommend)
 
     def safe(self, requests: Sequence[Request]) -> list[Slate]:
         """Slates without any model or store, of the releases and arms that would have answered."""

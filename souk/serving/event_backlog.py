@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,17 @@ class StateWriter:
         store: of the states.
         spec: of the release.
         clock: UTC epoch milliseconds.
+        changed: is told whose states are others.
     """
 
-    def __init__(self, store: OnlineStore, spec: FeatureSpec, clock: Callable[[], int]) -> None:
-        self.store, self._spec, self._clock = store, spec, clock
+    def __init__(
+        self,
+        store: OnlineStore,
+        spec: FeatureSpec,
+        clock: Callable[[], int],
+        changed: Callable[[Collection[str]], None] = lambda users: None,
+    ) -> None:
+        self.store, self._spec, self._clock, self._changed = store, spec, clock, changed
         self.places: Counter[str] = Counter()
 
     def grouped(self, rows: Iterable[dict[str, Any]]) -> dict[str, list[Event]]:
@@ -54,7 +61,10 @@ class StateWriter:
                 places.update(found)
                 if new is not old:
                     changed.append(new)
-            self.store.write(changed, self._clock())
+            try:
+                self.store.write(changed, self._clock())
+            finally:  # one that failed may have written some
+                self._changed([state.user_id for state in changed])
             self.places.update(places)
 
 

@@ -8,11 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from souk.serving.request import Request
 from souk.spec import Entity, Feature, FeatureSpec
-from souk.state import QueryFeatures
+from souk.stages import staged
+from souk.state import QueryFeatures, UserState, features_at
 
 FILL: dict[str, Any] = {"string": "", "int64": 0, "float32": math.nan}
 DTYPE: dict[str, Any] = {"string": object, "int64": np.int64, "float32": np.float32}
+
+
+@staged("features")
+def raw_features(
+    states: Sequence[UserState], requests: Sequence[Request], spec: FeatureSpec
+) -> tuple[list[QueryFeatures], dict[str, np.ndarray]]:
+    """What each request is answered from, and the inputs of the query tower."""
+    each = zip(states, requests, strict=True)
+    features = [features_at(state, request.timestamp, spec, request.context) for state, request in each]
+    return features, query_inputs(features, spec)
 
 
 def query_inputs(batch: Sequence[QueryFeatures], spec: FeatureSpec) -> dict[str, np.ndarray]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter as Counts
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,10 +18,14 @@ from souk.serving.impressions import ImpressionLog
 from souk.serving.item_outcomes import Followed
 from souk.serving.line import Line
 from souk.serving.live_events import LiveEvents
+from souk.serving.recall_probe import K, RecallProbe
 from souk.serving.releases import Releases
 from souk.serving.slate import Slate
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
+STAGE_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+AGE_SECONDS = (60.0, 3600.0, 6 * 3600.0, 86_400.0, 2 * 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
+RELEASES = 4  # of which slates are counted at a time: whoever serves for months has seen many
 LAG_SECONDS = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -36,8 +42,24 @@ class ServingMetrics:
         self._latency = Histogram(
             "souk_request_seconds", "Seconds from call to answer", ["protocol"], buckets=SECONDS, registry=registry
         )
-        self._slates = Counter("souk_slates", "Requests answered with a slate", registry=registry)
-        self._degraded = Counter("souk_degraded_slates", "Slates by degraded reason", ["reason"], registry=registry)
+        self._slates = Counter("souk_slates", "Requests answered with a slate", ["release", "arm"], registry=registry)
+        self._degraded = Counter(
+            "souk_degraded_slates", "Slates by degraded reason", ["reason", "release", "arm"], registry=registry
+        )
+        self._releases: dict[str, None] = {}
+        self._stages = Histogram(
+            "souk_stage_seconds",
+            "Seconds of a stage, for the requests of one batch together",
+            ["stage"],
+            buckets=STAGE_SECONDS,
+            registry=registry,
+        )
+        self._ages = Histogram(
+            "souk_feature_age_seconds",
+            "Seconds since a user state that was read was written",
+            buckets=AGE_SECONDS,
+            registry=registry,
+        )
 
         self._items = Counter(
             "souk_items", "Rows of items sent to the server, by outcome", ["outcome"], registry=registry
@@ -78,12 +100,32 @@ class ServingMetrics:
         self._requests.labels(protocol, code).inc()
         self._latency.labels(protocol).observe(seconds)
 
+    def stages(self, seconds: Mapping[str, float]) -> None:
+        """Observes what a batch, or a call, spent on each stage."""
+        for stage, spent in seconds.items():
+            self._stages.labels(stage).observe(spent)
+
+    def aged(self, seconds: float) -> None:
+        """Observes how old a user state is."""
+        self._ages.observe(seconds)
+
     def count(self, slates: Iterable[Slate]) -> None:
         """Counts the slates of one call."""
         for slate in slates:
-            self._slates.inc()
+            if slate.release not in self._releases:
+                self._known(slate.release)
+            self._slates.labels(slate.release, slate.arm).inc()
             for reason in slate.degraded:
-                self._degraded.labels(reason).inc()
+                self._degraded.labels(reason, slate.release, slate.arm).inc()
+
+    def _known(self, release: str) -> None:
+        """Forgets the counts of the oldest release beyond RELEASES."""
+        self._releases[release] = None
+        while len(self._releases) > RELEASES:
+            gone = next(iter(self._releases))
+            del self._releases[gone]
+            for counter in (self._slates, self._degraded):
+                counter.remove_by_labels({"release": gone})
 
 
 class ItemLogMetrics(Collector):
@@ -103,8 +145,8 @@ class ItemLogMetrics(Collector):
 class PathMetrics(Collector):
     """How the request path is at the moment: which release answers, what waits, and what is left alone."""
 
-    def __init__(self, line: Line, guards: Guards, releases: Releases) -> None:
-        self._line, self._guards, self._releases = line, guards, releases
+    def __init__(self, line: Line, guards: Guards, releases: Releases, probe: RecallProbe) -> None:
+        self._line, self._guards, self._releases, self._probe = line, guards, releases, probe
 
     def collect(self) -> Iterator[Metric]:
         """The release, its changes, requests in the line, and each dependency's breaker: 1 for the state it is in."""
@@ -115,6 +157,10 @@ class PathMetrics(Collector):
         changes.add_metric(["taken"], self._releases.taken)
         changes.add_metric(["refused"], self._releases.refused)
         yield changes
+        recall = GaugeMetricFamily("souk_index_recall", f"Recall at {K} of the last probe of an index")
+        if self._probe.looks:
+            recall.add_metric([], self._probe.recall)
+        yield recall
         yield GaugeMetricFamily("souk_waiting_requests", "Requests that wait or are answered", value=self._line.waiting)
         family = GaugeMetricFamily("souk_breaker", "Breakers by state", labels=["dependency", "state"])
         for guard in self._guards.all():
@@ -122,6 +168,33 @@ class PathMetrics(Collector):
             for state in STATES:
                 family.add_metric([guard.name, state], float(now == state))
         yield family
+
+
+class Cache(Protocol):
+    """What is told of a cache."""
+
+    reads: Counts[str]
+
+    def __len__(self) -> int:
+        """Entries."""
+
+
+class CacheMetrics(Collector):
+    """How often a cache had what was asked for."""
+
+    def __init__(self, caches: Mapping[str, Cache]) -> None:
+        self._caches = caches
+
+    def collect(self) -> Iterator[Metric]:
+        """Reads by cache and outcome, and entries."""
+        reads = CounterMetricFamily("souk_cache_reads", "Reads of a cache", labels=["cache", "outcome"])
+        entries = GaugeMetricFamily("souk_cache_entries", "What a cache keeps", labels=["cache"])
+        for name, cache in self._caches.items():
+            for outcome in ("hit", "miss"):
+                reads.add_metric([name, outcome], cache.reads[outcome])
+            entries.add_metric([name], len(cache))
+        yield reads
+        yield entries
 
 
 class EventMetrics(Collector):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from kserve import InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, unknown
-from souk.serving import tensors
+from souk.serving import logs, tensors
 from souk.serving.arms import Arms
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
@@ -26,6 +27,8 @@ from souk.serving.recommender import Recommender
 from souk.serving.releases import Releases
 from souk.serving.request import MAX_TIMEOUT_MS, Request, check_explained, check_subjects
 from souk.serving.slate import Slate
+from souk.serving.tracing import Tracing
+from souk.stages import heard
 
 NAME = "souk"
 TIMEOUT = "x-souk-timeout-ms"
@@ -52,6 +55,7 @@ class SoukModel(Model):
         metrics: counters.
         clock: UTC epoch milliseconds.
         request_ids: gives a new id with each call.
+        tracing: of calls and stages.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class SoukModel(Model):
         metrics: ServingMetrics,
         clock: Callable[[], int],
         request_ids: Callable[[], str],
+        tracing: Tracing,
     ) -> None:
         super().__init__(NAME, return_response_headers=True)
         self._releases = releases
@@ -69,7 +74,8 @@ class SoukModel(Model):
         self._metrics = metrics
         self._clock = clock
         self._request_ids = request_ids
-        self.line = Line(arms.recommend, arms.safe)
+        self._arms, self._tracing = arms, tracing
+        self.line = Line(self._answer, arms.safe)
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
@@ -78,14 +84,18 @@ class SoukModel(Model):
         Raises:
             InvalidInput: the request is wrong; the text says expected, received, remedy.
         """
-        v2 = payload if isinstance(payload, InferRequest) else None
+        began, v2 = time.perf_counter(), payload if isinstance(payload, InferRequest) else None
         try:
             instances = tensors.instances_of(v2) if v2 else instances_of(payload)
             timeout = timeout_of(headers or {})
             parser = self._releases.now.parser
-            return Checked(parser.parse_all(instances, self._clock(), self._request_ids, timeout), v2)
+            checked = Checked(parser.parse_all(instances, self._clock(), self._request_ids, timeout), v2)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
+        self._tracing.remember(checked.requests)
+        logs.about(self._ids(checked.requests))
+        self._metrics.stages({"parse": time.perf_counter() - began})
+        return checked
 
     def validate(self, payload: Any) -> Any:
         """`preprocess` has checked it."""
@@ -104,7 +114,9 @@ class SoukModel(Model):
             check_subjects(payload.requests)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
+        began = time.perf_counter()
         slates = await self.line.slates(payload.requests)
+        self._metrics.stages({"line": time.perf_counter() - began})
         if response_headers is not None:
             response_headers["x-souk-release"] = slates[0].release
         return slates, payload.v2
@@ -118,8 +130,21 @@ class SoukModel(Model):
         slates, v2 = result
         answer = tensors.response_of(slates, v2) if v2 else {"predictions": [slate.to_json() for slate in slates]}
         self._metrics.count(slates)
+        began = time.perf_counter()
         self._impressions.record(slates)
+        self._metrics.stages({"impression": time.perf_counter() - began})
         return answer
+
+    def _answer(self, requests: Sequence[Request]) -> list[Slate]:
+        """The slates of requests that are answered together, in the line's thread."""
+        with logs.concerning(self._ids(requests)), heard() as stages:
+            slates = self._arms.recommend(requests)
+        self._metrics.stages(stages.seconds)
+        self._tracing.batch(requests, stages)
+        return slates
+
+    def _ids(self, requests: Sequence[Request]) -> list[tuple[str, str]]:
+        return [(request.request_id, self._tracing.trace_id(request)) for request in requests]
 
     async def explain(self, payload: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
         """Why an item has its score, for each request (souk.serving.explain), in a thread beside that of slates.

@@ -19,6 +19,7 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency
 from souk.serving.request import Request
 from souk.serving.users import Notes
+from souk.stages import Stage
 from souk.state import UserState
 
 logger = logging.getLogger(__name__)
@@ -146,10 +147,14 @@ class Plugged:
                 return [plugs.as_positions(retriever.retrieve(query, self.items, count), size) for query in queries]
 
             try:
-                for row, positions in zip(asked, self.guards[name].call(all_of_them, budget.half()), strict=True):
+                with Stage(name):
+                    brought = self.guards[name].call(all_of_them, budget.half())
+                for row, positions in zip(asked, brought, strict=True):
                     found[row][name] = positions
             except Exception as error:
-                logger.warning("%s unavailable: %s: %s", name, type(error).__name__, error)
+                logger.warning(
+                    "%s unavailable: %s", name, type(error.__cause__ or error).__name__
+                )  # its text may quote a user
                 for row in asked:
                     notes[row].append(f"{name}_unavailable")
         return list(found)

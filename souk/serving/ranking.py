@@ -16,6 +16,7 @@ from souk.serving.exploration import OFF, explored
 from souk.serving.request import Request
 from souk.serving.slate import Slate, SlateItem
 from souk.sources.popularity import EVERYONE, Segments
+from souk.stages import Stage, staged
 from souk.state import UserState
 
 
@@ -117,7 +118,8 @@ def ordered(
         scores = np.prod([values ** weights.get(head, 1.0) for head, values in heads.items()], axis=0)
     ranked = np.argsort(-scores, kind="stable")
     reranker = reranker.named(request.treatment.rerank)
-    order = reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
+    with Stage("rerank"):
+        order = reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
     return {"scores": scores, "ranked": ranked, "order": ranked[order]}
 
 
@@ -136,6 +138,7 @@ class SlateMaker:
     popular: Segments
     release: str
 
+    @staged("slate")
     def slate(self, request: Request, ranking: Ranking) -> Slate:
         """The answer to `request`."""
         rules = request.treatment.exploration if ranking.heads else OFF

@@ -24,7 +24,7 @@ from souk.rerank import Reranker
 from souk.serving.budget import Budget, Guards
 from souk.serving.catalogue import Catalogue
 from souk.serving.filters import Filters
-from souk.serving.inputs import item_inputs, query_inputs
+from souk.serving.inputs import item_inputs, raw_features
 from souk.serving.kept_out import KeptOut
 from souk.serving.plugged import Lists, OwnRanker, Plugged, seen
 from souk.serving.ranking import Candidates, Ranking, Settings, SlateMaker, by_request, named, ordered
@@ -35,7 +35,8 @@ from souk.serving.similar import Similar, each_by_its_kind
 from souk.serving.slate import Slate
 from souk.serving.users import Notes, Store, known_states
 from souk.spec import FeatureSpec
-from souk.state import UserState, features_at
+from souk.stages import staged
+from souk.state import UserState
 
 logger = logging.getLogger(__name__)
 
@@ -164,8 +165,7 @@ class Recommender:
         notes, budget = [list(request.degraded) for request in requests], Budget(requests)
         users = self.guards.users
         states = known_states(requests, self.store, self.spec, notes, lambda read: users.call(read, budget.half()))
-        features = [features_at(s, r.timestamp, self.spec, r.context) for s, r in zip(states, requests, strict=True)]
-        inputs = query_inputs(features, self.spec)
+        features, inputs = raw_features(states, requests, self.spec)
         out = [KeptOut.of(r, state, self.catalogue, self.spec) for r, state in zip(requests, states, strict=True)]
         excluded = [own.all for own in out]
         vectors = self._vectors(inputs, budget, notes)
@@ -190,6 +190,7 @@ class Recommender:
             for row, request in enumerate(requests)
         ]
 
+    @staged("query_tower")
     def _vectors(self, inputs: Mapping[str, np.ndarray], budget: Budget, notes: Notes) -> np.ndarray:
         """Query vectors `[B, dim]`; NaN where there is none."""
         try:
@@ -231,6 +232,7 @@ class Recommender:
     def _wanted(self, request: Request) -> int:
         return max(self.settings.candidates, request.k)
 
+    @staged("index")
     def _near(
         self,
         requests: Sequence[Request],
@@ -278,8 +280,10 @@ class Recommender:
         try:
             positions = np.concatenate([c.positions for c in candidates if c.scores is not None])
             request = np.repeat(np.arange(len(queries)), counts)
-            pair = pair_features(self._items, queries, request, positions, np.concatenate(scores))
-            heads = self.guards.ranker.call(
+            pair = staged("pair_features")(pair_features)(
+                self._items, queries, request, positions, np.concatenate(scores)
+            )
+            heads = staged("ranker")(self.guards.ranker.call)(
                 lambda: self._ranker.probabilities(inputs, positions, pair, request), budget.rest()
             )
             if not all(np.isfinite(values).all() for values in heads.values()):

@@ -19,10 +19,12 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
+from souk.serving import logs
 from souk.serving.direct import DirectPredict
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, refusal
+from souk.serving.tracing import Tracing
 
 CALLS = {
     ":predict": "v1",
@@ -41,6 +43,7 @@ class RestServer(RESTServer):
         dataplane: where requests go.
         models: what clients may do to models.
         metrics: where calls are counted.
+        tracing: of calls.
         grace_seconds: how long calls in flight may take at the end.
         more: adds routes that are no model's.
     """
@@ -51,6 +54,7 @@ class RestServer(RESTServer):
         dataplane: DataPlane,
         models: ModelRepositoryExtension,
         metrics: ServingMetrics,
+        tracing: Tracing,
         grace_seconds: int,
         more: Callable[[FastAPI], None],
     ) -> None:
@@ -60,6 +64,7 @@ class RestServer(RESTServer):
         logging.getLogger("uvicorn.access").handlers.clear()  # a line for each call; /metrics counts them
         self._socket = listening
         self._metrics = metrics
+        self._tracing = tracing
         self._more = more
 
     def _register_endpoints(self, app: FastAPI) -> None:
@@ -68,7 +73,7 @@ class RestServer(RESTServer):
 
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(DirectPredict, model=self.dataplane.model_registry.get_model, refused=REFUSED)
-        app.add_middleware(Calls, metrics=self._metrics)
+        app.add_middleware(Calls, metrics=self._metrics, tracing=self._tracing)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         super()._add_exception_handlers(app)
@@ -95,11 +100,13 @@ class RestServer(RESTServer):
 
 
 class Calls:
-    """ASGI middleware: counts calls for slates, explanations and upserts, and refuses bodies that are too large."""
+    """ASGI middleware: counts and traces calls for slates, explanations and upserts, and refuses bodies that are too
+    large."""
 
-    def __init__(self, app: Any, metrics: ServingMetrics) -> None:
+    def __init__(self, app: Any, metrics: ServingMetrics, tracing: Tracing) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
         """Passes the call on."""
@@ -122,10 +129,18 @@ class Calls:
             status = message.get("status", status)
             await send(message)
 
-        try:
-            await self._app(scope, limited, watched)
-        finally:
-            self._metrics.observe(protocol, str(status), time.perf_counter() - begin)
+        with self._tracing.call(f"{scope['method']} {protocol}", _headers(scope)) as span:
+            try:
+                await self._app(scope, limited, watched)
+            finally:
+                seconds = time.perf_counter() - begin
+                span.set(str(status))
+                self._metrics.observe(protocol, str(status), seconds)
+                logs.answered(protocol, str(status), seconds)
+
+
+def _headers(scope: Any) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _refuse(_: Request, error: Exception) -> JSONResponse:

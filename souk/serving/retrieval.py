@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Collection
 
 import numpy as np
@@ -14,6 +15,7 @@ from souk.index.interface import Allowed, Exclusions, Index, padded
 from souk.serving.dependency import Dependency
 
 logger = logging.getLogger(__name__)
+ASKED = 32  # query vectors that are kept
 SHARED_EXCLUSIONS = 200  # Milvus answers queries with more of them one by one (souk.index.milvus.OVERFETCH)
 
 
@@ -33,6 +35,7 @@ class Retrieval:
         self.index = index
         self.exact = exact
         self._guard = guard
+        self.asked: deque[np.ndarray] = deque(maxlen=ASKED)  # the last query vectors, for souk.serving.recall_probe
 
     def with_items(self, vectors: np.ndarray, available: np.ndarray, replaced: np.ndarray) -> Retrieval:
         """Over a catalogue of which some items were replaced or added since the index was built.
@@ -70,6 +73,7 @@ class Retrieval:
             positions `[B, k]` (-1 where there is none), scores `[B, k]`, and `[B]` bool: False where the index
             should have answered and did not.
         """
+        self.asked.append(vectors[-1])
         masks = allowed or [None] * len(vectors)
         shared = np.array([self._its(e, mask) for e, mask in zip(exclude, masks, strict=True)], bool)
         positions, scores = padded(len(vectors), k)

@@ -16,9 +16,11 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from souk.errors import SoukError
+from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, refusal
+from souk.serving.tracing import Status, Tracing
 
 
 class RpcServer(GRPCServer):
@@ -30,6 +32,7 @@ class RpcServer(GRPCServer):
         dataplane: where requests go.
         models: what clients may do to models.
         metrics: where calls are counted.
+        tracing: of calls.
         grace_seconds: how long calls in flight may take at the end.
     """
 
@@ -40,17 +43,19 @@ class RpcServer(GRPCServer):
         dataplane: DataPlane,
         models: ModelRepositoryExtension,
         metrics: ServingMetrics,
+        tracing: Tracing,
         grace_seconds: int,
     ) -> None:
         super().__init__(port, dataplane, models, kwargs={}, grace_period=grace_seconds)
         self._host = host
         self._metrics = metrics
+        self._tracing = tracing
 
     async def listen(self) -> int:
         """Starts answering; the port."""
         self._server = grpc.aio.server(
             ThreadPoolExecutor(max_workers=1),
-            interceptors=(CountedCalls(self._metrics), RefusingInterceptor()),
+            interceptors=(CountedCalls(self._metrics, self._tracing), RefusingInterceptor()),
             options=[("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0)],
         )
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
@@ -67,10 +72,11 @@ class RpcServer(GRPCServer):
 
 
 class CountedCalls(grpc.aio.ServerInterceptor):
-    """Counts inference calls; bytes that are no message of the protocol are refused."""
+    """Counts and traces inference calls; bytes that are no message of the protocol are refused."""
 
-    def __init__(self, metrics: ServingMetrics) -> None:
+    def __init__(self, metrics: ServingMetrics, tracing: Tracing) -> None:
         self._metrics = metrics
+        self._tracing = tracing
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         """Wraps the handler of one call."""
@@ -85,7 +91,14 @@ class CountedCalls(grpc.aio.ServerInterceptor):
             except Exception as error:  # protobuf has several
                 return error
 
-        async def answer(request: Any, context: Any) -> Any:
+        async def traced(request: Any, context: Any) -> Any:
+            if not counted:
+                return await answer(request, context, None)
+            headers = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+            with self._tracing.call("grpc ModelInfer", headers) as span:
+                return await answer(request, context, span)
+
+        async def answer(request: Any, context: Any, span: Status | None) -> Any:
             begin, code = time.perf_counter(), "INTERNAL"
             try:
                 if isinstance(request, Exception):
@@ -94,13 +107,16 @@ class CountedCalls(grpc.aio.ServerInterceptor):
                 code = "OK"
                 return result
             finally:
-                if counted:
+                if span is not None:
                     if code != "OK" and context.code() is not None:
                         code = getattr(context.code(), "name", str(context.code()))
-                    self._metrics.observe("grpc", code, time.perf_counter() - begin)
+                    seconds = time.perf_counter() - begin
+                    span.set(code)
+                    self._metrics.observe("grpc", code, seconds)
+                    logs.answered("grpc", code, seconds)
 
         return grpc.unary_unary_rpc_method_handler(
-            answer, request_deserializer=deserialize, response_serializer=handler.response_serializer
+            traced, request_deserializer=deserialize, response_serializer=handler.response_serializer
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Ready, Served
 from souk.serving.request import Request, RequestParser
+from souk.serving.user_cache import UserCaches
 from souk.store.definitions import publication
 from souk.store.feast_store import Access, FeastStore
 from souk.workspace import Workspace
@@ -92,7 +93,7 @@ def with_upserts(
 
 
 def open_events(
-    workspace: Workspace, bundle: Bundle, access: Access, writer: str, clock: Callable[[], int]
+    workspace: Workspace, bundle: Bundle, access: Access, writer: str, clock: Callable[[], int], caches: UserCaches
 ) -> LiveEvents:
     """What takes events into the log of a workspace and the states of a bundle's specification; it is to be closed.
 
@@ -102,17 +103,18 @@ def open_events(
         access: where the states are.
         writer: names this process in the log.
         clock: UTC epoch milliseconds.
+        caches: forget whose states changed.
     """
     log = EventLog(workspace.events, writer, clock)
-    return LiveEvents(log, *states_of(workspace, bundle, access, clock)).open()
+    return LiveEvents(log, *states_of(workspace, bundle, access, clock, caches)).open()
 
 
 def states_of(
-    workspace: Workspace, bundle: Bundle, access: Access, clock: Callable[[], int]
+    workspace: Workspace, bundle: Bundle, access: Access, clock: Callable[[], int], caches: UserCaches
 ) -> tuple[StateWriter, Callable[[], str]]:
     """What takes events into the states of a bundle's specification, and what names their last publication."""
     patient = FeastStore(workspace.feast, bundle.spec, replace(access, timeout_ms=EVENTS_TIMEOUT_MS, stale_ms=0))
-    return StateWriter(patient, bundle.spec, clock), partial(publication, workspace.feast, bundle.spec)
+    return StateWriter(patient, bundle.spec, clock, caches.forget), partial(publication, workspace.feast, bundle.spec)
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ class Reader:
         clock: UTC epoch milliseconds.
         report: is told how far the building of an index is.
         followed: is told what other servers of the workspace did to items.
+        aged: is told how old each user state is, seconds.
+        caches: of user states.
     """
 
     workspace: Workspace
@@ -139,7 +143,9 @@ class Reader:
     guards: Guards
     clock: Callable[[], int]
     report: Callable[[str], None]
-    followed: Callable[[Followed], None]
+    followed: Callable[[Followed], None] = lambda followed: None
+    aged: Callable[[float], None] = lambda seconds: None
+    caches: UserCaches = field(default_factory=lambda: UserCaches(0))
 
     def ready(self, folder: Path) -> Ready:
         """Reads, checks and warms the release of a folder.
@@ -153,7 +159,9 @@ class Reader:
         replay_golden(folder, golden_answers(in_process))
         index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
         close = index.close if index else lambda: None
-        recommender = in_process.connected(index, open_store(self.workspace, bundle, self.access))
+        store = open_store(self.workspace, bundle, self.access)
+        store.aged = self.aged
+        recommender = in_process.connected(index, self.caches.of(store))
         try:
             recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens store and index
         except BaseException:

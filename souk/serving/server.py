@@ -14,23 +14,36 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
+from souk.serving import logs
 from souk.serving.arm_counts import ArmCounts, ArmMetrics
 from souk.serving.arms import Arms
 from souk.serving.budget import Guards
 from souk.serving.events_route import EventsRoute
 from souk.serving.impressions import ImpressionLog
 from souk.serving.items_route import ItemsRoute
-from souk.serving.metrics import EventMetrics, ImpressionMetrics, ItemLogMetrics, PathMetrics, ServingMetrics
+from souk.serving.metrics import (
+    CacheMetrics,
+    EventMetrics,
+    ImpressionMetrics,
+    ItemLogMetrics,
+    PathMetrics,
+    ServingMetrics,
+)
 from souk.serving.model import NAME, SoukModel
 from souk.serving.openapi import ApiDocument
-from souk.serving.releases import Releases, Served
+from souk.serving.recall_probe import RecallProbe
+from souk.serving.releases import POLITE, Releases, Served, often
 from souk.serving.served import Reader, open_events, states_of
+from souk.serving.slate_cache import SlateCache
+from souk.serving.tracing import opened
 from souk.serving.transport import RecommenderServer, bind
+from souk.serving.user_cache import UserCaches
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20
+PROBE_SECONDS = 30.0  # between two looks at what the index finds
 ITEM_SECONDS = 1.0  # between two looks at what other servers did to items
 
 
@@ -46,6 +59,9 @@ def serve(
     access: Access | None = None,
     timeout_ms: int = 200,
     reload_seconds: float = 2.0,
+    log_format: str = "text",
+    user_cache_seconds: float = 5.0,
+    slate_cache_seconds: float = 10.0,
     report: Callable[[str], None] = print,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
@@ -63,33 +79,43 @@ def serve(
         timeout_ms: how long a request that says nothing of it may take.
         reload_seconds: how often the workspace is asked whether another release is current, and whether its experiments
             changed; 0 for never. A release that was named is kept.
+        user_cache_seconds: how long a user's state is kept that this server was told no event of; 0 keeps none.
+        slate_cache_seconds: how long slates of requests without a user are kept; 0 keeps none.
+        log_format: one of `souk.serving.logs.FORMATS`.
         report: is told, once the server answers, how to call it.
 
     Raises:
         SoukError: no release, a damaged one, one that fails its golden requests, or a port that is taken.
     """
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe 0.21's, once for each route
+    logs.configure(log_format)
+    tracing = opened(os.environ)
     place = Workspace(Path(workspace))
     listening = bind(host, http_port)
     guards, access = Guards.within(timeout_ms / 1000), access or Access()
     metrics = ServingMetrics(REGISTRY)
-    reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report, metrics.followed)
+    users, slates = UserCaches(user_cache_seconds), SlateCache(slate_cache_seconds)
+    REGISTRY.register(CacheMetrics({"users": users, "slates": slates}))
+    reader = Reader(
+        place, index, milvus_uri, access, timeout_ms, guards, now, report, metrics.followed, metrics.aged, users
+    )
     releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
     log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
     beside = replace(reader, followed=lambda followed: None)  # the same rows a second time
-    arms = Arms(releases, place.experiments, beside.ready, place.release_folder, ArmCounts())
+    arms = Arms(releases, place.experiments, beside.ready, place.release_folder, ArmCounts(), slates)
     arms.look()
     REGISTRY.register(ArmMetrics(arms))
     REGISTRY.register(ImpressionMetrics(log))
     REGISTRY.register(ItemLogMetrics(releases))
-    model = SoukModel(releases, arms, log, metrics, now, lambda: uuid.uuid4().hex)
-    REGISTRY.register(PathMetrics(model.line, guards, releases))
+    model = SoukModel(releases, arms, log, metrics, now, lambda: uuid.uuid4().hex, tracing)
+    probe = RecallProbe(lambda: releases.now.live.current.retrieval)
+    REGISTRY.register(PathMetrics(model.line, guards, releases, probe))
     model.load()
-    events = open_events(place, releases.now.bundle, access, f"{now()}-{os.getpid()}", now)
+    events = open_events(place, releases.now.bundle, access, f"{now()}-{os.getpid()}", now, users)
 
     def changed(served: Served) -> None:
         arms.follow_release(served)
-        events.follow(*states_of(place, served.bundle, access, now))
+        events.follow(*states_of(place, served.bundle, access, now, users))
 
     releases.changed = changed
     REGISTRY.register(EventMetrics(events))
@@ -108,15 +134,19 @@ def serve(
 
     log.open()
     releases.follow_items(ITEM_SECONDS)
+    often(probe.look, PROBE_SECONDS, "recall probe", POLITE)
     if reload_seconds:
         arms.follow(reload_seconds)
     if not release and reload_seconds:
         releases.follow(reload_seconds)
     try:
-        RecommenderServer(listening, host, grpc_port, metrics, GRACE_SECONDS, ready, register).start([model])
+        server = RecommenderServer(listening, host, grpc_port, metrics, tracing, GRACE_SECONDS, ready, register)
+        logs.configure(log_format)  # KServe has made its own of it
+        server.start([model])
     finally:
         events.close()
         log.close()
+        tracing.close()
         logger.info("impressions: %s", log.counts)
 
 

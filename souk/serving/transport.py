@@ -16,6 +16,7 @@ from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import FixedModels, StrictDataPlane
 from souk.serving.rest import RestServer
 from souk.serving.rpc import RpcServer
+from souk.serving.tracing import Tracing
 
 
 class RecommenderServer(ModelServer):
@@ -26,6 +27,7 @@ class RecommenderServer(ModelServer):
         host: the address for gRPC.
         grpc_port: its port; 0 for any free one.
         metrics: where calls are counted.
+        tracing: of calls.
         grace_seconds: how long calls in flight may take after SIGTERM.
         ready: is called with the gRPC port when both servers answer.
         more: adds routes to the HTTP server.
@@ -37,6 +39,7 @@ class RecommenderServer(ModelServer):
         host: str,
         grpc_port: int,
         metrics: ServingMetrics,
+        tracing: Tracing,
         grace_seconds: int,
         ready: Callable[[int], None],
         more: Callable[[FastAPI], None],
@@ -51,9 +54,11 @@ class RecommenderServer(ModelServer):
         self.dataplane = StrictDataPlane(self.registered_models)
         self.model_repository_extension = FixedModels(self.registered_models)
         self._rest = RestServer(
-            listening, self.dataplane, self.model_repository_extension, metrics, grace_seconds, more
+            listening, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds, more
         )
-        self._grpc = RpcServer(host, grpc_port, self.dataplane, self.model_repository_extension, metrics, grace_seconds)
+        self._grpc = RpcServer(
+            host, grpc_port, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds
+        )
         self._ready = ready
 
     def start(self, models: list[Model]) -> None:

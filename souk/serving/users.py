@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 from souk.serving.request import Request
 from souk.spec import FeatureSpec
+from souk.stages import staged
 from souk.state import Event, UserState, after
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,15 @@ class Store(Protocol):
         """The states of users, None for one who is not known."""
 
 
+@runtime_checkable
+class Fresh(Protocol):
+    """A store that knows some states without being asked (souk.serving.user_cache)."""
+
+    def fresh(self, user_ids: Collection[str]) -> dict[str, UserState | None]:
+        """Those of some of these users."""
+
+
+@staged("users")
 def known_states(
     requests: Sequence[Request],
     store: Store | None,
@@ -44,7 +54,7 @@ def known_states(
         if rows and store is None:
             raise LookupError("no store")
         asked = [requests[row].user_id for row in rows]
-        stored = guarded(lambda: store.read(asked)) if rows and store else []
+        stored = _stored(store, asked, guarded) if rows and store is not None else []
         for row, state in zip(rows, stored, strict=True):
             states[row] = state
             if state is None:
@@ -63,6 +73,17 @@ def known_states(
         with_events(state or UserState(request.user_id), events, spec)
         for state, events, request in zip(states, past, requests, strict=True)
     ]
+
+
+def _stored(
+    store: Store, asked: Sequence[str], guarded: Callable[[Read], Sequence[UserState | None]]
+) -> Sequence[UserState | None]:
+    """The states of users: what a cache has without a call, the others by one call."""
+    known = store.fresh(asked) if isinstance(store, Fresh) else {}
+    missing = [user for user in dict.fromkeys(asked) if user not in known]
+    if missing:
+        known |= dict(zip(missing, guarded(lambda: store.read(missing)), strict=True))
+    return [known[user] for user in asked]
 
 
 def past_events(request: Request) -> list[Event]:

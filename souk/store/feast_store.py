@@ -64,6 +64,7 @@ class FeastStore:
         self._store: FeatureStore | None = None
         self._table: FeatureView | None = None
         self._uri = ""
+        self.aged: Callable[[float], None] = lambda seconds: None  # is told the age of each state that is read
 
     def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
         """See `OnlineStore.read`."""
@@ -120,6 +121,7 @@ class FeastStore:
             return None
         row = {"user_id": user_id} | {name: answer[name][index] for name in self._columns if name in answer}
         state = from_row(row, self._spec)
+        self.aged(max(0.0, self._clock() / 1000 - answer["count__ts"][index]))
         stale = latest is not None and answer["count__ts"][index] * 1000 < latest
         return replace(state, stale=True) if stale else state
 

@@ -1,0 +1,93 @@
+"""Slates of requests without a user, which many ask for alike: items like an item, for so many places, so filtered."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+
+from cachetools import TTLCache
+
+from souk.serving.exploration import OFF
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.serving.slate import Slate
+
+SLATES = 10_000  # of one release: some 3 KB each
+RELEASES = 4  # at a time
+
+
+class SlateCache:
+    """Keeps the slates of a recommender as long as it is the release's: another catalogue is another recommender.
+
+    A slate is kept for its release, arm, moment, context, filter and `k`. Kept are none of a user or a session, none
+    with drawn places, and none that is degraded. Those that are asked for together are computed once, and requests are
+    answered by one thread: nobody computes what another one is at.
+
+    Args:
+        seconds: how long a slate is kept, and how far apart the moments of two requests may be; 0 keeps none.
+        size: of one release.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, seconds: float, size: int = SLATES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._size, self._clock = seconds, size, clock
+        self.reads: Counter[str] = Counter()  # hit, miss
+        self._lock = threading.Lock()
+        self._of: dict[str, tuple[weakref.ref[Recommender], TTLCache[Hashable, Slate]]] = {}
+
+    def recommend(self, recommender: Recommender, requests: Sequence[Request]) -> list[Slate]:
+        """A slate for each request."""
+        keys = [self._key(request) for request in requests] if self._seconds else []
+        if not any(key is not None for key in keys):
+            return recommender.recommend(requests)
+        kept = self._kept(recommender)
+        with self._lock:
+            known = {key: kept[key] for key in keys if key is not None and key in kept}
+        rows = [row for row, key in enumerate(keys) if key is None or (key not in known and keys.index(key) == row)]
+        made = recommender.recommend([requests[row] for row in rows]) if rows else []
+        own = dict(zip(rows, made, strict=True))
+        known |= {keys[row]: slate for row, slate in own.items() if keys[row] is not None}
+        with self._lock:
+            kept.update({key: slate for row, slate in own.items() if (key := keys[row]) and not slate.degraded})
+        asked = sum(key is not None for key in keys)
+        computed = sum(keys[row] is not None for row in rows)
+        self.reads.update({"hit": asked - computed, "miss": computed})
+        return [own[row] if row in own else _again(known[keys[row]], requests[row]) for row in range(len(requests))]
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(len(kept) for _, kept in self._of.values())
+
+    def _kept(self, recommender: Recommender) -> TTLCache[Hashable, Slate]:
+        release = recommender.settings.release
+        with self._lock:
+            known = self._of.pop(release, None)
+            if known is None or known[0]() is not recommender:
+                known = weakref.ref(recommender), TTLCache(self._size, self._seconds, self._clock)
+            self._of[release] = known  # the last one again
+            while len(self._of) > RELEASES:
+                del self._of[next(iter(self._of))]
+            return known[1]
+
+    def _key(self, request: Request) -> Hashable | None:
+        """What the answer depends on; None where it is somebody's own."""
+        if request.user_id or request.events or request.degraded or request.treatment.exploration != OFF:
+            return None
+        return (
+            request.item_id,
+            request.k,
+            request.filter,
+            request.exclude,
+            request.candidates,
+            request.treatment.arm,
+            repr(sorted(request.context.items())),
+            request.timestamp // int(1000 * self._seconds),
+        )
+
+
+def _again(slate: Slate, request: Request) -> Slate:
+    return replace(slate, request_id=request.request_id, timestamp=request.timestamp)

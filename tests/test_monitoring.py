@@ -1,0 +1,102 @@
+"""Alerts and dashboard: right by Prometheus's own tool, and about nothing that the server does not tell."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helm_chart import CHART, template
+from tests.requirements import require
+from tests.serving_fixtures import write_workspace
+from tests.serving_process import serving
+
+RULES, DASHBOARD = CHART / "files/rules.yaml", CHART / "files/dashboard.json"
+ON = ("--set", "monitoring.rules=true", "--set", "monitoring.dashboard=true")
+INSTALL = "make tools (needs Go)"
+METRIC = re.compile(r"\bsouk_[a-z0-9_]+")
+PARTS = ("_bucket", "_sum", "_count")
+
+
+def rules():
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def panels():
+    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
+
+
+def expressions():
+    found = [rule["expr"] for rule in rules()]
+    found += [target["expr"] for panel in panels() for target in panel["targets"]]
+    return found + [note["expr"] for note in json.loads(DASHBOARD.read_text())["annotations"]["list"]]
+
+
+def test_the_rules_are_right_and_fire_when_they_should(tmp_path):
+    promtool = require("promtool", INSTALL)
+    for file in (RULES, Path(__file__).with_name("rules_test.yaml")):
+        shutil.copy(file, tmp_path)
+    for words in (["check", "rules", "rules.yaml"], ["test", "rules", "rules_test.yaml"]):
+        done = subprocess.run([promtool, *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_expression_of_the_dashboard_is_promql(tmp_path):
+    promtool = require("promtool", INSTALL)
+    rows = [expression.replace("$__rate_interval", "5m").replace("$namespace", ".*") for expression in expressions()]
+    groups = [{"name": "all", "rules": [{"record": f"r{n}", "expr": row} for n, row in enumerate(rows)]}]
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    done = subprocess.run([promtool, "check", "rules", "all.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_alert_says_what_is_wrong_and_what_to_do():
+    alerts = [rule for rule in rules() if "alert" in rule]
+    assert len(alerts) >= 10
+    for alert in alerts:
+        assert alert["annotations"].keys() == {"summary", "action"} and alert["labels"]["severity"], alert["alert"]
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    used = {name for rule in rules() for name in re.findall(r"\bsouk:[a-z0-9_:]+", rule["expr"])}
+    assert used <= recorded
+
+
+def test_panels_do_not_overlap():
+    taken = set()
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        at = panel["gridPos"]
+        own = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not own & taken and at["x"] + at["w"] <= 24, panel["title"]
+        taken |= own
+    assert len({panel["id"] for panel in json.loads(DASHBOARD.read_text())["panels"]}) == len(panels()) + 4
+
+
+def test_the_chart_has_them_where_they_are_asked_for():
+    plain, whole = template(), template(*ON)
+    assert whole.keys() - plain.keys() == {("PrometheusRule", "souk"), ("ConfigMap", "souk-dashboard")}
+    assert whole["PrometheusRule", "souk"]["spec"] == yaml.safe_load(RULES.read_text())
+    board = whole["ConfigMap", "souk-dashboard"]
+    assert json.loads(board["data"]["souk.json"]) == json.loads(DASHBOARD.read_text())
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+@pytest.mark.slow
+def test_the_server_tells_every_metric_that_they_name(tmp_path):
+    workspace = write_workspace(tmp_path / "workspace")
+    with serving(workspace.root, tmp_path / "log") as server:
+        server.slates({"user_id": "ann"}, {"user_id": "stranger"})
+        text = server.call("/metrics", method="GET")[1].decode()
+    told = dict(re.findall(r"^# TYPE (souk_\S+) (\S+)$", text, re.MULTILINE))
+    labels = {}
+    for name, inside in re.findall(r"^(souk_[a-z0-9_]+)\{(.*?)\} ", text, re.MULTILINE):
+        labels.setdefault(name, set()).update(re.findall(r"(\w+)=\"", inside))
+    for expression in expressions():
+        for name in METRIC.findall(expression):
+            base = next((name.removesuffix(part) for part in PARTS if name.removesuffix(part) in told), name)
+            assert base in told, f"{name} of {expression}"
+            assert (base == name) or told[base] == "histogram", name
+            inside = re.findall(re.escape(name) + r"\{([^}]*)\}", expression)
+            asked = {label for part in inside for label in re.findall(r"(\w+)\s*[=!]", part)} - {"namespace"}
+            assert name not in labels or asked <= labels[name], expression

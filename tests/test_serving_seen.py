@@ -1,0 +1,181 @@
+"""What is seen of a real server: the time of each stage, traces across processes, and logs without a value."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import grpc
+import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as rpc
+
+from souk.candidates import SHARES
+from souk.errors import SoukError
+from souk.serving.tracing import Untraced, asked_for, opened
+from souk.stages import Stage, heard, staged
+from tests.otlp_collector import collecting
+from tests.serving_bodies import ANN_USER, message
+from tests.serving_fixtures import NOW, write_workspace
+from tests.serving_process import JSON, V1, serving
+
+BEFORE, PARENT = "ab" * 16, "cd" * 8
+TRACEPARENT = f"00-{BEFORE}-{PARENT}-01"
+MODELS = {"users", "features", "query_tower", "index", "pair_features", "ranker", "rerank", "slate"}
+STAGES = MODELS | (SHARES.keys() - {"two_tower"})
+SECRET = "qz7secret"
+
+
+def until(holds, seconds=60):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+
+
+def test_a_stage_is_heard_by_who_listens_in_its_thread_and_by_nobody_else():
+    add = staged("add")(lambda a, b: a + b)
+    assert add(1, 2) == 3
+    with heard() as outer:
+        with Stage("one"), heard() as inner:
+            assert add(1, b=2) == 3
+        with Stage("one"):
+            time.sleep(0.01)
+        with pytest.raises(ZeroDivisionError), Stage("failed"):
+            1 / 0  # noqa: B018
+    assert inner.seconds.keys() == {"add"} and outer.seconds.keys() == {"one", "failed"}
+    assert outer.seconds["one"] >= 0.01 and outer.began["one"] < outer.began["failed"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "kind"),
+    [
+        ({}, ""),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, "otlp"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318"}, "otlp"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_SDK_DISABLED": "true"}, ""),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_TRACES_EXPORTER": "none"}, ""),
+        ({"OTEL_TRACES_EXPORTER": "console"}, "console"),
+    ],
+)
+def test_the_standard_variables_say_whether_there_are_traces(variables, kind):
+    assert asked_for(variables) == kind
+    assert isinstance(opened(variables), Untraced) == (kind == "")
+
+
+def test_an_exporter_that_nobody_knows_is_an_error():
+    with pytest.raises(SoukError, match=r"OTEL_TRACES_EXPORTER to be one of none, otlp, console\. Received: zipkin"):
+        asked_for({"OTEL_TRACES_EXPORTER": "zipkin"})
+
+
+def test_without_traces_nothing_of_opentelemetry_is_imported():
+    code = (
+        "import sys; from souk.serving.tracing import opened; opened({}); import souk.serving.rest, souk.serving.rpc; "
+    )
+    code += "print([m for m in sys.modules if m == 'souk.serving.spans' or m.startswith('opentelemetry.sdk')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def collector():
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    return tmp_path_factory.mktemp("log") / "serve.log"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, collector, log):
+    workspace = write_workspace(tmp_path_factory.mktemp("seen") / "workspace")
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_SERVICE_NAME": "shop-recommender",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        with serving(workspace.root, log, "--log-format", "json") as running:
+            yield running
+
+
+def counts(server):
+    return {stage: server.metric(f'souk_stage_seconds_count{{stage="{stage}"}}') for stage in STAGES | EDGES}
+
+
+EDGES = {"parse", "line", "impression"}
+
+
+@pytest.mark.slow
+def test_each_stage_of_the_path_is_measured_once_a_batch(server):
+    before = counts(server)
+    server.slates({"user_id": "ann", "timestamp": NOW}, {"user_id": "bob", "timestamp": NOW})
+    after = counts(server)
+    assert {stage: after[stage] - before[stage] for stage in after} == dict.fromkeys(after, 1.0)
+    spent = {stage: server.metric(f'souk_stage_seconds_sum{{stage="{stage}"}}') for stage in after}
+    assert 0 < sum(spent[stage] for stage in STAGES) <= spent["line"]
+
+
+@pytest.mark.slow
+def test_the_age_of_a_state_is_measured_when_it_is_read(server):
+    before = server.metric("souk_feature_age_seconds_count")
+    server.slates({"user_id": "ann"}, {"user_id": "stranger"})
+    assert server.metric("souk_feature_age_seconds_count") == before + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_a_trace_goes_on_through_the_server_and_has_its_stages(server, collector, protocol):
+    trace_id = BEFORE[:-2] + {"rest": "01", "grpc": "02"}[protocol]
+    header = TRACEPARENT.replace(BEFORE, trace_id)
+    if protocol == "rest":
+        body = json.dumps({"instances": [{"user_id": "ann", "timestamp": NOW}]})
+        assert server.call(V1, body, {**JSON, "traceparent": header})[0] == 200
+    else:
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+            rpc.GRPCInferenceServiceStub(channel).ModelInfer(message(ANN_USER), metadata=(("traceparent", header),))
+    until(lambda: any(span.parent_span_id.hex() == PARENT for span in collector.of(trace_id).values()))
+    until(lambda: len(collector.of(trace_id)) > len(STAGES))
+    spans = collector.of(trace_id)
+    name = {"rest": "POST v1", "grpc": "grpc ModelInfer"}[protocol]
+    own = spans.pop(name)
+    assert own.parent_span_id.hex() == PARENT and own.kind == own.SPAN_KIND_SERVER
+    assert spans.keys() == STAGES and {span.parent_span_id for span in spans.values()} == {own.span_id}
+    for span in spans.values():
+        assert own.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano
+        assert span.end_time_unix_nano <= own.end_time_unix_nano
+    assert spans["users"].kind == own.SPAN_KIND_CLIENT and spans["ranker"].kind == own.SPAN_KIND_INTERNAL
+    assert {each["service.name"] for each in collector.resources} == {"shop-recommender"}
+
+
+@pytest.mark.slow
+def test_no_value_of_a_request_is_in_a_log_or_a_span(server, collector, log):
+    seen = len(collector.spans)
+    event = {"item_id": SECRET, "event_type": "click", "timestamp": NOW - 5, "context": {"device": SECRET}}
+    fields = {"user_id": SECRET, "timestamp": NOW, "context": {"device": SECRET}, "events": [event]}
+    slates = server.slates({**fields, "exclude": [SECRET], "filter": {"category": SECRET}})
+    bodies = [
+        {"instances": [{**fields, "k": SECRET}]},
+        {"instances": [{SECRET: 1}]},
+        {"instances": [{**fields, "context": {SECRET: SECRET}}]},
+    ]
+    assert [server.call(V1, json.dumps(body), JSON)[0] for body in bodies] == [400, 400, 400]
+    assert server.call(V1, f'{{"instances": [{{"user_id": "{SECRET}"', JSON)[0] == 400
+    for path, body in (
+        ("/v1/events", {"event_id": SECRET, "user_id": SECRET, "item_id": SECRET, "event_type": "x", "timestamp": 1}),
+        ("/v1/items:upsert", {"items": [{"item_id": SECRET, "price": SECRET}]}),
+        ("/v1/models/souk:explain", {"instances": [{**fields, "item_id": SECRET}]}),
+    ):
+        server.call(path, json.dumps(body), JSON)
+    until(lambda: len(collector.spans) > seen + 6)
+    text = log.read_text()
+    assert SECRET not in text and not any(SECRET in str(span) for span in collector.spans)
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    (told,) = [line for line in lines if line.get("request_id") == slates[0]["request_id"]]
+    assert told["message"] == "answered" and told["code"] == "200" and told["protocol"] == "v1"
+    assert {span.trace_id.hex() for span in collector.spans} >= {told["trace_id"]}
+    assert [line for line in text.splitlines() if not line.startswith("{")] == []
