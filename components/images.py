@@ -40,7 +40,7 @@ IMAGES = {
     "train": Image(("pipeline", "train")),
     "index": Image(("pipeline", "index")),
     "deploy": Image(("pipeline", "deploy")),
-    "serve": Image(("serve",)),
+    "serve": Image(("serve", "telemetry", "kafka")),
     "drift": Image(("drift",), lock="drift"),
 }
 

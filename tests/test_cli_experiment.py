@@ -10,6 +10,7 @@ from souk.config.experiments import parse_experiments
 from souk.experiments import held_out
 from souk.serving.impressions import ImpressionLog
 from souk.serving.results import results
+from souk.serving.sinks import PartFiles
 from souk.serving.slate import Slate
 from tests.arms_fixtures import user_in
 
@@ -37,7 +38,7 @@ def souk(capsys, *words):
 
 def logged(folder, arms):
     """An impression log with the users' slates, in their order."""
-    log = ImpressionLog(folder, "w", lambda: NOON)
+    log = ImpressionLog(PartFiles(folder, "w"), lambda: NOON)
     log.record(Slate(f"r{n}", user, NOON, "shop", arm, (), ()) for n, (user, arm) in enumerate(arms))
     assert log.flush()
 

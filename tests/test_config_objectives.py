@@ -10,7 +10,7 @@ from souk.errors import SoukError
 from souk.features.records import example_schema
 from souk.models.ranker import Ranker
 from souk.models.towers import TowerShape
-from souk.serving.impressions import OBJECTIVES, SCHEMA
+from souk.serving.impression_records import OBJECTIVES, SCHEMA
 from souk.spec import FeatureSpec
 from tests.features_fixtures import spec_of
 

@@ -165,5 +165,5 @@ def test_the_server_explains(workspace, explainer, tmp_path):
         status, body = call(V1, asked)
         assert status == 400 and "belongs to :explain" in body["error"]
         assert server.metric('souk_requests_total{code="200",protocol="explain"}') == 1
-        assert server.metric("souk_impressions_answered_total") == 0
+        assert server.metric('souk_impressions_answered_total{sink="files"}') == 0
     assert "i08" not in (tmp_path / "serve.log").read_text()

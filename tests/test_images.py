@@ -87,7 +87,7 @@ def test_each_image_is_of_extras_and_of_a_lock_that_exist() -> None:
         assert set(row.extras) <= set(extras), name
         assert (ROOT / "requirements" / f"{row.lock}.txt").is_file(), name
         assert name in row.extras, name
-    libraries = {"all", "datasets"}
+    libraries = {"all", "client", "datasets"}
     tools = {extra for extra in extras if extra.startswith(("dev", "drift_"))}
     assert {extra for row in IMAGES.values() for extra in row.extras} == set(extras) - libraries - tools
 

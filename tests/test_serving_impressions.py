@@ -4,13 +4,17 @@ import math
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from souk.serving.impressions import SCHEMA, Counts, ImpressionLog
+from souk.serving.impression_counts import Counts
+from souk.serving.impression_records import SCHEMA
+from souk.serving.impressions import ImpressionLog
+from souk.serving.sinks import PartFiles
 from souk.serving.slate import Slate, SlateItem
 
 HOUR = 3_600_000
@@ -32,7 +36,7 @@ def folder(tmp_path):
 
 
 def log_at(folder, clock=lambda: NOON, **sizes):
-    return ImpressionLog(folder, "w1", clock, flush_seconds=3600, **sizes)
+    return ImpressionLog(PartFiles(folder, "w1"), clock, flush_seconds=3600, **sizes)
 
 
 def conserved(counts):
@@ -68,6 +72,7 @@ def test_a_record_is_the_slate(folder):
             "sources": ["two_tower", "two_tower"],
             "propensities": [1.0, 1.0],
             "features": '{"user_age":null,"query_hour":7,"context_tags":["a"]}',
+            "request": None,
         }
     ]
 
@@ -134,14 +139,16 @@ def test_a_refusing_disk_at_the_end_is_a_counted_loss(folder):
 
 
 def test_a_write_that_breaks_off_leaves_no_file(folder, monkeypatch):
-    def half(table, path, **options):
-        path.write_bytes(b"PAR1 half a file")
+    whole = Path.write_bytes
+
+    def half(path, content):
+        whole(path, content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
     log = log_at(folder)
     log.record([slate()])
     with monkeypatch.context() as disk:
-        disk.setattr(pq, "write_table", half)
+        disk.setattr(Path, "write_bytes", half)
         assert not log.flush()
     assert [f for f in folder.rglob("*") if f.is_file()] == []
     assert log.flush() and len(read(folder)) == 1
@@ -150,16 +157,16 @@ def test_a_write_that_breaks_off_leaves_no_file(folder, monkeypatch):
 def test_a_record_that_cannot_be_written_ends_neither_the_thread_nor_the_log(folder, caplog):
     log = log_at(folder, flush_records=1)
     log.open()
-    log.record([replace(slate(1), user_id="\ud800")])  # half a character: Arrow raises UnicodeEncodeError
+    log.record([replace(slate(1), user_id="\ud800"), slate(3)])  # half a character: Arrow raises UnicodeEncodeError
     for _ in range(1000):
         if log.counts.dropped:
             break
         threading.Event().wait(0.01)
-    assert log.counts == Counts(1, 0, 1, 0) and "1 impressions cannot be written" in caplog.text
+    assert log.counts == Counts(2, 1, 1, 0) and "1 impressions cannot be written" in caplog.text
     log.record([slate(2)])
     log.close()
-    assert log.counts == Counts(2, 1, 1, 0)
-    assert [row["request_id"] for row in read(folder)] == ["r2"]
+    assert log.counts == Counts(3, 2, 1, 0)
+    assert [row["request_id"] for row in read(folder)] == ["r3", "r2"], "the others of the flush are written"
 
 
 def test_counts_hold_under_load(folder):

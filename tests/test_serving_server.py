@@ -212,14 +212,14 @@ def test_calls_and_reasons_are_counted(server, workspace):
         f'souk_degraded_slates_total{{arm="",reason="unknown_user",{release}}}': 1,
         f'souk_degraded_slates_total{{arm="",reason="malformed_feature:device",{release}}}': 1,
         f'souk_slates_total{{arm="",{release}}}': 2,
-        "souk_impressions_answered_total": 2,
+        'souk_impressions_answered_total{sink="files"}': 2,
     }
     before = {line: server.metric(line) for line in lines}
     server.slates({"user_id": "stranger", "context": {"device": 1}}, ANN)
     server.call(V2, *BAD_V2["no user_id"])
     assert {line: server.metric(line) - before[line] for line in lines} == lines
     assert server.metric('souk_request_seconds_count{protocol="v1"}') > 0
-    assert server.metric("souk_impressions_dropped_total") == 0
+    assert server.metric('souk_impressions_dropped_total{sink="files"}') == 0
 
 
 def test_the_next_request_knows_an_event(server, workspace):

@@ -138,9 +138,10 @@ def _answer(bundle: Bundle, streams: dict[Path, list[GoldenRequest]]) -> None:
         from souk.serving.recommender import Recommender
         from souk.serving.request import Request
         from souk.serving.server import now
+        from souk.serving.sinks import PartFiles
     recommender = Recommender.load(bundle, None, None)
     for folder, requests in streams.items():
-        log = ImpressionLog(folder, "demo", now, capacity=len(requests))
+        log = ImpressionLog(PartFiles(folder, "demo"), now, capacity=len(requests))
         for start in range(0, len(requests), BLOCK):
             block = enumerate(requests[start : start + BLOCK], start)
             asked = [Request(r.user_id, r.k, r.timestamp, str(n), context=r.context, state=r.state) for n, r in block]

@@ -88,6 +88,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how logs are written to stderr; json has a line for each call too (default: %(default)s)",
     )
     parser.add_argument(
+        "--impressions",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="where impressions go: a folder, the URL of an object store, or kafka://HOST:PORT[,HOST:PORT]/TOPIC; "
+        "twice for both, files and Kafka (default: the workspace's folder)",
+    )
+    parser.add_argument(
+        "--kafka-config",
+        default="",
+        metavar="FILE",
+        help="settings of librdkafka, as key=value lines, for TLS and SASL",
+    )
+    parser.add_argument(
         "--flush-seconds",
         type=float,
         default=5.0,
@@ -122,6 +136,8 @@ def run(arguments: argparse.Namespace) -> int:
         slate_cache_seconds=arguments.slate_cache_seconds,
         timeout_ms=arguments.timeout_ms,
         reload_seconds=arguments.reload_seconds,
+        impressions=arguments.impressions,
+        kafka_config=arguments.kafka_config,
         access=Access(arguments.redis_uri, arguments.store_timeout_ms, stale_ms),
         report=lambda text: print(text, flush=True),
     )

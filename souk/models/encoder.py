@@ -93,9 +93,7 @@ class CausalAttention(keras.layers.Layer):
         """Creates the biases."""
         self.bias = self.add_weight(shape=(BUCKETS, self.heads), initializer="zeros", name="bias")
 
-    def call(
-        self, x: tf.Tensor, near: tf.Tensor, at: tf.Tensor | None = None, training: bool = False
-    ) -> tf.Tensor:
+    def call(self, x: tf.Tensor, near: tf.Tensor, at: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         """`[rows, length, dim]` and distances `[length, length]` → `[rows, length, dim]`, or `at` some places alone."""
         rows, length, size = tf.shape(x)[0], tf.shape(x)[1], self.dim // self.heads
         split = tf.reshape(self.project(x), [rows, length, 3, self.heads, size])

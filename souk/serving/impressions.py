@@ -1,104 +1,75 @@
 """The impression log: one record for each answered request, written off the request path.
 
-Parquet part files by the hour of the answer: `<folder>/<date>/<hour>/<writer>-<number>.parquet`. Each is written
-beside its place and renamed into it, so a reader never meets half a file.
+What is answered is written, dropped, or pending, always. What was pending when a process was killed is lost: the next
+one counts it (souk.serving.impression_counts).
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import groupby
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from souk.serving.impression_counts import SUFFIX, Counts, CountsFile, lost
+from souk.serving.impression_records import Record
+from souk.serving.sinks import Sink
 from souk.serving.slate import Slate
 
 logger = logging.getLogger(__name__)
-
-OBJECTIVES = ("engaged", "satisfied")  # of every part file; a further one where a slate has it
-SCHEMA = pa.schema(
-    [
-        ("request_id", pa.string()),
-        ("user_id", pa.string()),
-        ("timestamp", pa.int64()),  # of the request, UTC epoch ms
-        ("answered_at", pa.int64()),  # by the server's clock, UTC epoch ms
-        ("release", pa.string()),
-        ("arm", pa.string()),
-        ("degraded", pa.list_(pa.string())),
-        ("items", pa.list_(pa.string())),
-        ("scores", pa.list_(pa.float32())),
-        *((name, pa.list_(pa.float32())) for name in OBJECTIVES),
-        ("sources", pa.list_(pa.string())),
-        ("propensities", pa.list_(pa.float32())),
-        ("features", pa.string()),  # JSON: raw user and query features but ids, a missing number as null
-    ]
-)
-HOUR_MS = 3_600_000
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What became of the answers: `answered == written + dropped + pending`, always."""
-
-    answered: int
-    written: int
-    dropped: int
-    pending: int
+PATIENCE = 15.0  # seconds that the end waits for a sink that hangs
 
 
 class ImpressionLog:
     """A bounded buffer of slates and the thread that writes it.
 
-    A write that the disk refuses is tried again at the next flush; what comes while the buffer is full, and what cannot
-    be written at all, is dropped and counted.
+    What the sink refuses is tried again at the next flush; what comes while the buffer is full, and what cannot be
+    written at all, is dropped and counted.
 
     Args:
-        folder: where the hours' folders go.
-        writer: part of every file name, different for each process that writes here.
+        sink: where records go.
         clock: UTC epoch milliseconds.
         capacity: slates held at most.
         flush_records: slates that start a flush.
         flush_seconds: the longest that a slate waits.
+        counts: the folder and the name of this process, under which the counts outlive it; None for not at all.
     """
 
     def __init__(
         self,
-        folder: str | Path,
-        writer: str,
+        sink: Sink,
         clock: Callable[[], int],
         capacity: int = 4_000,
         flush_records: int = 500,
         flush_seconds: float = 5.0,
+        counts: tuple[Path, str] | None = None,
     ) -> None:
-        self._folder = Path(folder)
-        self._writer = writer
+        self.sink = sink
         self._clock = clock
         self._capacity = capacity
         self._flush_records = flush_records
         self._flush_seconds = flush_seconds
-        self._buffer: deque[tuple[int, Slate]] = deque()
+        self._kept_in = counts
+        self._buffer: deque[Record] = deque()
         self._changed = threading.Condition()
         self._writing = threading.Lock()
-        self._closed = False
-        self._answered = self._written = self._dropped = self._parts = 0
-        self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
+        self._closed = self._ended = False
+        self._answered = self._written = self._dropped = self._parts = self._lost = 0
+        self._file: CountsFile | None = None
+        self._thread = threading.Thread(target=self._run, name=f"impressions ({sink.name})", daemon=True)
 
     def open(self) -> None:
-        """Starts the writing thread."""
+        """Starts the writing thread, after a look at what others left."""
+        if self._kept_in:
+            folder, writer = self._kept_in
+            self._lost = lost(folder, self.sink.name, self.sink.rows_of)
+            self._file = CountsFile(folder / f".{self.sink.name}.{writer}{SUFFIX}")
+            self._file.open()
         self._thread.start()
 
     def record(self, slates: Iterable[Slate]) -> None:
-        """Takes answered slates; never waits for the disk."""
+        """Takes answered slates; never waits for the sink."""
         now = self._clock()
         with self._changed:
             for slate in slates:
@@ -107,6 +78,7 @@ class ImpressionLog:
                     self._dropped += 1
                 else:
                     self._buffer.append((now, slate))
+            self._note()
             if len(self._buffer) >= self._flush_records:
                 self._changed.notify()
 
@@ -114,43 +86,53 @@ class ImpressionLog:
     def counts(self) -> Counts:
         """The counts at one moment."""
         with self._changed:
-            return Counts(self._answered, self._written, self._dropped, len(self._buffer))
+            return Counts(self._answered, self._written, self._dropped, len(self._buffer), self._lost)
 
     def flush(self) -> bool:
-        """Writes what the buffer holds now; False where the disk refused, and the slates stay in the buffer."""
+        """Writes what the buffer holds now; False where the sink refused some, which stay in the buffer."""
         with self._writing:
             with self._changed:
                 taken = list(self._buffer)
-            for hour, group in groupby(taken, key=lambda entry: entry[0] // HOUR_MS):
-                records = list(group)
-                try:
-                    self._write(hour, records)
-                    written = len(records)
-                except OSError as error:
-                    logger.error("%d impressions wait: %s: %s", len(taken), type(error).__name__, error)
+            done = self.sink.write(taken)
+            with self._changed:
+                if self._ended:  # given up meanwhile, and counted
                     return False
-                except Exception:  # not the disk: the same records would fail again, and hold up all that follow
-                    logger.exception("%d impressions cannot be written", len(records))
-                    written = 0
-                with self._changed:
-                    for _ in records:
-                        self._buffer.popleft()
-                    self._written += written
-                    self._dropped += len(records) - written
-        return True
+                for _ in taken:
+                    self._buffer.popleft()
+                self._buffer.extendleft(reversed(done.waiting))
+                self._written += done.count
+                self._dropped += done.dropped
+                self._parts = self.sink.parts
+                self._note()
+        if done.waiting:
+            logger.error("%d impressions (%s) wait: %s", len(done.waiting), self.sink.name, done.error)
+        return not done.waiting
 
     def close(self) -> None:
-        """Stops the thread and writes the rest; what the disk refuses even now is dropped and counted."""
+        """Stops the thread and writes the rest; what the sink refuses even now is dropped and counted."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
-        if not self.flush():
-            with self._changed:
-                logger.error("%d impressions lost", len(self._buffer))
+        last = threading.Thread(target=self._finish, daemon=True)
+        last.start()
+        last.join(PATIENCE)
+        with self._changed:
+            self._ended = True
+            if self._buffer:
+                logger.error("%d impressions (%s) lost", len(self._buffer), self.sink.name)
                 self._dropped += len(self._buffer)
                 self._buffer.clear()
+            self._note()
+        if self._file:
+            self._file.close()
+            self._file = None
+        if not last.is_alive():
+            self.sink.close()
+
+    def _finish(self) -> None:
+        if self._thread.is_alive():
+            self._thread.join()
+        self.flush()
 
     def _run(self) -> None:
         while True:
@@ -166,48 +148,6 @@ class ImpressionLog:
     def _due(self) -> bool:
         return self._closed or len(self._buffer) >= self._flush_records
 
-    def _write(self, hour: int, records: Sequence[tuple[int, Slate]]) -> None:
-        moment = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC)
-        folder = self._folder / moment.strftime("%Y-%m-%d") / moment.strftime("%H")
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{self._writer}-{self._parts:06d}"
-        part = folder / f".{name}.part"
-        try:
-            pq.write_table(to_table(records), part, compression="zstd")
-            os.replace(part, folder / f"{name}.parquet")
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        self._parts += 1
-
-
-def to_table(records: Sequence[tuple[int, Slate]]) -> pa.Table:
-    """Slates, each with the time of its answer, as rows of `SCHEMA`, and a column more for each further objective."""
-    found = {name for _, slate in records for item in slate.items for name in item.scores}
-    further = sorted(found.difference(OBJECTIVES))
-    schema = SCHEMA
-    for name in further:
-        schema = schema.append(pa.field(name, pa.list_(pa.float32())))
-    rows = [
-        {
-            "request_id": slate.request_id,
-            "user_id": slate.user_id,
-            "timestamp": slate.timestamp,
-            "answered_at": answered_at,
-            "release": slate.release,
-            "arm": slate.arm,
-            "degraded": list(slate.degraded),
-            "items": [item.item_id for item in slate.items],
-            "scores": [item.score for item in slate.items],
-            **{name: [item.scores.get(name) for item in slate.items] for name in (*OBJECTIVES, *further)},
-            "sources": [item.source for item in slate.items],
-            "propensities": [item.propensity for item in slate.items],
-            "features": _json(slate.features),
-        }
-        for answered_at, slate in records
-    ]
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _json(features: Mapping[str, Any]) -> str:
-    return orjson.dumps({name: value for name, value in features.items() if name != "user_id"}).decode()
+    def _note(self) -> None:
+        if self._file:
+            self._file.put(self._answered, self._written, self._dropped, self._parts)

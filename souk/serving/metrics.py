@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -217,15 +217,22 @@ class EventMetrics(Collector):
 
 
 class ImpressionMetrics(Collector):
-    """The counts of an impression log, read when they are asked for."""
+    """The counts of impression logs, read when they are asked for."""
 
-    def __init__(self, log: ImpressionLog) -> None:
-        self._log = log
+    def __init__(self, logs: Sequence[ImpressionLog]) -> None:
+        self._logs = logs
 
     def collect(self) -> Iterator[Metric]:
         """One family for each count."""
-        counts = self._log.counts
-        yield CounterMetricFamily("souk_impressions_answered", "Answers given to the log", value=counts.answered)
-        yield CounterMetricFamily("souk_impressions_written", "Impression records on disk", value=counts.written)
-        yield CounterMetricFamily("souk_impressions_dropped", "Impression records lost", value=counts.dropped)
-        yield GaugeMetricFamily("souk_impressions_pending", "Impression records that wait", value=counts.pending)
+        of = ["sink"]
+        families: dict[str, Any] = {
+            "answered": CounterMetricFamily("souk_impressions_answered", "Answers given to the log", labels=of),
+            "written": CounterMetricFamily("souk_impressions_written", "Impression records in the sink", labels=of),
+            "dropped": CounterMetricFamily("souk_impressions_dropped", "Impression records given up", labels=of),
+            "lost": CounterMetricFamily("souk_impressions_lost", "Records of killed processes before", labels=of),
+            "pending": GaugeMetricFamily("souk_impressions_pending", "Impression records that wait", labels=of),
+        }
+        for log in self._logs:
+            for name, count in asdict(log.counts).items():
+                families[name].add_metric([log.sink.name], count)
+        yield from families.values()

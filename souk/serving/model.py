@@ -51,7 +51,7 @@ class SoukModel(Model):
     Args:
         releases: that which answers.
         arms: answers by the experiments over it.
-        impressions: an open log.
+        impressions: open logs.
         metrics: counters.
         clock: UTC epoch milliseconds.
         request_ids: gives a new id with each call.
@@ -62,7 +62,7 @@ class SoukModel(Model):
         self,
         releases: Releases,
         arms: Arms,
-        impressions: ImpressionLog,
+        impressions: Sequence[ImpressionLog],
         metrics: ServingMetrics,
         clock: Callable[[], int],
         request_ids: Callable[[], str],
@@ -131,7 +131,8 @@ class SoukModel(Model):
         answer = tensors.response_of(slates, v2) if v2 else {"predictions": [slate.to_json() for slate in slates]}
         self._metrics.count(slates)
         began = time.perf_counter()
-        self._impressions.record(slates)
+        for log in self._impressions:
+            log.record(slates)
         self._metrics.stages({"impression": time.perf_counter() - began})
         return answer
 

@@ -168,6 +168,7 @@ class SlateMaker:
             tuple(items),
             ranking.degraded,
             ranking.features,
+            request,
         )
 
     def safe(self, request: Request) -> Slate:

@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from souk.serving.arm_counts import ArmCounts, ArmMetrics
 from souk.serving.arms import Arms
 from souk.serving.budget import Guards
 from souk.serving.events_route import EventsRoute
-from souk.serving.impressions import ImpressionLog
+from souk.serving.impression_logs import logs_of
 from souk.serving.items_route import ItemsRoute
 from souk.serving.metrics import (
     CacheMetrics,
@@ -62,6 +62,8 @@ def serve(
     log_format: str = "text",
     user_cache_seconds: float = 5.0,
     slate_cache_seconds: float = 10.0,
+    impressions: Sequence[str] = (),
+    kafka_config: str = "",
     report: Callable[[str], None] = print,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
@@ -82,6 +84,8 @@ def serve(
         user_cache_seconds: how long a user's state is kept that this server was told no event of; 0 keeps none.
         slate_cache_seconds: how long slates of requests without a user are kept; 0 keeps none.
         log_format: one of `souk.serving.logs.FORMATS`.
+        impressions: where impressions go (souk.serving.impression_logs); the workspace's folder where none is named.
+        kafka_config: a file with settings for Kafka.
         report: is told, once the server answers, how to call it.
 
     Raises:
@@ -100,18 +104,19 @@ def serve(
         place, index, milvus_uri, access, timeout_ms, guards, now, report, metrics.followed, metrics.aged, users
     )
     releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
-    log = ImpressionLog(place.impressions, f"{now()}-{os.getpid()}", now, flush_seconds=flush_seconds)
+    writer = f"{now()}-{os.getpid()}"
+    recorders = logs_of(place, impressions, kafka_config, writer, now, flush_seconds)
     beside = replace(reader, followed=lambda followed: None)  # the same rows a second time
     arms = Arms(releases, place.experiments, beside.ready, place.release_folder, ArmCounts(), slates)
     arms.look()
     REGISTRY.register(ArmMetrics(arms))
-    REGISTRY.register(ImpressionMetrics(log))
+    REGISTRY.register(ImpressionMetrics(recorders))
     REGISTRY.register(ItemLogMetrics(releases))
-    model = SoukModel(releases, arms, log, metrics, now, lambda: uuid.uuid4().hex, tracing)
+    model = SoukModel(releases, arms, recorders, metrics, now, lambda: uuid.uuid4().hex, tracing)
     probe = RecallProbe(lambda: releases.now.live.current.retrieval)
     REGISTRY.register(PathMetrics(model.line, guards, releases, probe))
     model.load()
-    events = open_events(place, releases.now.bundle, access, f"{now()}-{os.getpid()}", now, users)
+    events = open_events(place, releases.now.bundle, access, writer, now, users)
 
     def changed(served: Served) -> None:
         arms.follow_release(served)
@@ -132,7 +137,8 @@ def serve(
         report(f"{name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
         report(f"""curl {url}/v1/models/{NAME}:predict -d '{{"instances": [{{"user_id": "1", "k": 5}}]}}'""")
 
-    log.open()
+    for recorder in recorders:
+        recorder.open()
     releases.follow_items(ITEM_SECONDS)
     often(probe.look, PROBE_SECONDS, "recall probe", POLITE)
     if reload_seconds:
@@ -145,9 +151,10 @@ def serve(
         server.start([model])
     finally:
         events.close()
-        log.close()
+        for recorder in recorders:
+            recorder.close()
+            logger.info("impressions (%s): %s", recorder.sink.name, recorder.counts)
         tracing.close()
-        logger.info("impressions: %s", log.counts)
 
 
 def now() -> int:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from souk.serving.request import Request
+
 
 @dataclass(frozen=True, slots=True)
 class SlateItem:
@@ -56,6 +58,7 @@ class Slate:
         items: best first.
         degraded: why the answer is less than it could be; empty when all went well.
         features: the raw features of user and query that it was answered from; logged, not sent.
+        request: what was asked; logged, not sent.
     """
 
     request_id: str
@@ -66,6 +69,7 @@ class Slate:
     items: tuple[SlateItem, ...]
     degraded: tuple[str, ...]
     features: Mapping[str, Any] = field(default_factory=dict)
+    request: Request | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The slate as it stands in an answer."""

@@ -1,0 +1,50 @@
+"""The impression logs of a server: one for each place that it was told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from souk.errors import SoukError
+from souk.serving.impressions import ImpressionLog
+from souk.serving.sinks import PartFiles, Sink
+from souk.workspace import Workspace
+
+ONCE = "Name each kind of place once, or copy from the one to the other."
+
+
+def logs_of(
+    place: Workspace,
+    where: Sequence[str],
+    kafka_config: str,
+    writer: str,
+    clock: Callable[[], int],
+    flush_seconds: float,
+) -> list[ImpressionLog]:
+    """Logs that are not open yet.
+
+    Args:
+        place: whose folder is the log where none is named, and which keeps the counts.
+        where: folders, URLs of object stores, `kafka://host:port/topic`; at most one of files and one of Kafka.
+        kafka_config: a file with settings for Kafka; "" for none.
+        writer: names this process.
+        clock: UTC epoch milliseconds.
+        flush_seconds: the longest that an impression waits.
+
+    Raises:
+        SoukError: a place or a setting is wrong.
+    """
+    sinks = [_sink(uri, kafka_config, writer) for uri in where or [str(place.impressions)]]
+    twice = [name for name, count in Counter(sink.name for sink in sinks).items() if count > 1]
+    if twice:
+        raise SoukError(f"one place of {twice[0]} for impressions", ", ".join(where), ONCE)
+    kept = (place.impressions, writer)
+    return [ImpressionLog(sink, clock, flush_seconds=flush_seconds, counts=kept) for sink in sinks]
+
+
+def _sink(uri: str, kafka_config: str, writer: str) -> Sink:
+    if not uri.startswith("kafka://"):
+        return PartFiles(uri, writer)
+    from souk.serving.kafka_sink import KafkaTopic, properties_of  # for those alone who have a Kafka
+
+    return KafkaTopic(uri, properties_of(kafka_config) if kafka_config else {})

@@ -1,0 +1,153 @@
+"""Where impressions go: part files by the hour, on a disk or in an object store; others implement the same."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol
+
+import fsspec
+import pyarrow.parquet as pq
+
+from souk.errors import SoukError
+from souk.readers.files import first_line
+from souk.serving.impression_records import Record, to_table
+
+logger = logging.getLogger(__name__)
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of records.
+
+    Args:
+        count: how many are where they belong.
+        waiting: those to be tried again.
+        dropped: how many can never be written.
+        error: why some wait, "" where none does.
+    """
+
+    count: int
+    waiting: Sequence[Record] = ()
+    dropped: int = 0
+    error: str = ""
+
+
+class Sink(Protocol):
+    """Takes records in one thread. `name` stands in metrics; `parts` is the number of the next part file, where it
+    writes any."""
+
+    name: str
+    parts: int
+
+    def write(self, records: Sequence[Record]) -> Written:
+        """Writes records; raises nothing that a broken disk, store or broker would explain."""
+
+    def rows_of(self, writer: str, parts: int) -> int:
+        """The records that a writer has written beyond so many part files."""
+
+    def close(self) -> None:
+        """Lets go of what it holds open."""
+
+
+class PartFiles:
+    """`<where>/<date>/<hour>/<writer>-<number>.parquet`, by the hour of the answer, UTC. Each appears whole.
+
+    Args:
+        where: a folder, or the URL of an object store that fsspec knows.
+        writer: part of every file name, different for each process that writes here.
+
+    Raises:
+        SoukError: the URL's kind is not known, or its driver is not installed.
+    """
+
+    name = "files"
+
+    def __init__(self, where: str | Path, writer: str) -> None:
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(str(where))
+        except (ImportError, ValueError) as error:
+            remedy = "Give a folder, or install the driver that it names."
+            raise SoukError(f"a place for impressions at {where}", first_line(error), remedy) from error
+        self._local = "file" in self._fs.protocol
+        self._writer = writer
+        self.parts = 0
+
+    def write(self, records: Sequence[Record]) -> Written:
+        """A file for each hour; where one is refused, its records and those after it wait."""
+        written = dropped = 0
+        for hour, group in groupby(records, key=lambda record: record[0] // HOUR_MS):
+            own = list(group)
+            content, bad = _encoded(own)
+            try:
+                if content:
+                    self._put(self._folder(hour), f"{self._writer}-{self.parts:06d}.parquet", content)
+            except Exception as error:  # whatever a file system or the driver of a store raises
+                left = records[written + dropped :]
+                return Written(written, left, dropped, f"{type(error).__name__}: {error}")
+            written, dropped = written + len(own) - bad, dropped + bad
+        return Written(written, (), dropped)
+
+    def rows_of(self, writer: str, parts: int) -> int:
+        """The rows of the part files from that number on."""
+        found = 0
+        try:
+            for name in self._fs.find(self._root):
+                own, _, number = name.rsplit("/", 1)[-1].removesuffix(".parquet").rpartition("-")
+                if own == writer and number.isdecimal() and int(number) >= parts:
+                    with self._fs.open(name, "rb") as file:
+                        found += int(pq.read_metadata(file).num_rows)
+        except Exception as error:  # of a store that is down: what may be there counts as lost
+            logger.warning("%s: %s: %s", self._root, type(error).__name__, error)
+        return found
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _folder(self, hour: int) -> str:
+        moment = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC)
+        return f"{self._root}/{moment:%Y-%m-%d}/{moment:%H}"
+
+    def _put(self, folder: str, name: str, content: bytes) -> None:
+        if self._local:
+            os.makedirs(folder, exist_ok=True)
+            part = Path(folder) / f".{name}.part"
+            try:
+                part.write_bytes(content)
+                os.replace(part, Path(folder) / name)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        else:
+            self._fs.pipe_file(f"{folder}/{name}", content)  # a store shows an object when it is whole
+        self.parts += 1
+
+
+def _encoded(records: Sequence[Record]) -> tuple[bytes, int]:
+    """A Parquet file of records, b"" for none, and how many cannot be in any."""
+    try:
+        return _parquet(records), 0
+    except Exception:  # the same records would fail again, and hold up all that follow
+        good = [record for record in records if _encodable(record)]
+        logger.exception("%d impressions cannot be written", len(records) - len(good))
+        return _parquet(good) if good else b"", len(records) - len(good)
+
+
+def _encodable(record: Record) -> bool:
+    try:
+        return bool(_parquet([record]))
+    except Exception:
+        return False
+
+
+def _parquet(records: Sequence[Record]) -> bytes:
+    content = io.BytesIO()
+    pq.write_table(to_table(records), content, compression="zstd")
+    return content.getvalue()

@@ -1,0 +1,155 @@
+"""Where impressions go, what a killed process leaves, and what a record says of its request."""
+
+import math
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from souk.errors import SoukError
+from souk.serving import impressions
+from souk.serving.filters import Condition
+from souk.serving.impression_counts import Counts
+from souk.serving.impression_logs import logs_of
+from souk.serving.impression_records import instance_of
+from souk.serving.impressions import ImpressionLog
+from souk.serving.logged import batches
+from souk.serving.request import Request, RequestParser
+from souk.serving.sinks import PartFiles, Written
+from souk.state import Event
+from souk.workspace import Workspace
+from tests.serving_fixtures import IDS, NOW, SPEC
+from tests.test_serving_impressions import HOUR, NOON, conserved, slate
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "impressions"
+
+
+def test_what_a_killed_process_left_is_lost_once_and_what_it_wrote_uncounted_is_not(folder):
+    def log(writer):
+        return ImpressionLog(PartFiles(folder, writer), lambda: NOON, flush_seconds=3600, counts=(folder, writer))
+
+    killed = log("w1")
+    killed.open()
+    killed.record([slate(n) for n in range(5)])
+    killed.flush()
+    killed.record([slate(n) for n in range(5, 8)])
+    killed.sink.write([(NOON, slate(5)), (NOON + HOUR, slate(6))])  # killed before it was counted
+    alive = log("w2")
+    alive.open()
+    assert alive.counts.lost == 0, "the other one is alive"
+    killed._file._memory.close()
+    os.close(killed._file._file)  # as the end of a process does: its lock is gone
+    next_one, another = log("w3"), log("w4")
+    next_one.open()
+    another.open()
+    assert (next_one.counts.lost, another.counts.lost) == (1, 0)
+    assert next_one.counts == Counts(0, 0, 0, 0, 1)
+    for each in (alive, next_one, another):
+        each.close()
+    assert not list(folder.glob(".*.counts"))
+
+
+def test_a_disk_that_refuses_the_counts_refuses_nothing_else(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    log = ImpressionLog(PartFiles(tmp_path / "log", "w"), lambda: NOON, counts=(tmp_path / "file" / "x", "w"))
+    log.open()
+    log.record([slate()])
+    log.close()
+    assert log.counts == Counts(1, 1, 0, 0) and "is not counted" in caplog.text
+
+
+class Hanging:
+    """A sink that does not come back until the test ends."""
+
+    name, parts = "hanging", 0
+
+    def __init__(self):
+        self.over = threading.Event()
+
+    def write(self, records):
+        self.over.wait(60)
+        return Written(len(records))
+
+    def rows_of(self, writer, parts):
+        return 0
+
+    def close(self):
+        raise AssertionError("it is in use")
+
+
+def test_a_sink_that_hangs_holds_up_neither_requests_nor_the_end(monkeypatch):
+    monkeypatch.setattr(impressions, "PATIENCE", 0.2)
+    log = ImpressionLog(Hanging(), lambda: NOON, capacity=3, flush_records=1)
+    log.open()
+    for number in range(5):
+        log.record([slate(number)])
+        assert conserved(log.counts)
+    log.close()
+    assert log.counts == Counts(5, 0, 5, 0)
+    log.sink.over.set()
+    assert log.counts == Counts(5, 0, 5, 0), "what comes after the end changes nothing"
+
+
+def test_an_object_store_has_the_same_files():
+    sink = PartFiles("memory://shop/impressions", "w1")
+    log = ImpressionLog(sink, lambda: NOON, flush_seconds=3600)
+    log.record([slate(1), slate(2)])
+    assert log.flush() and log.counts == Counts(2, 2, 0, 0)
+    (batch,) = batches("memory://shop/impressions", ("request_id", "arm", "nothing"))
+    assert batch.to_pydict() == {"request_id": ["r1", "r2"], "arm": ["", ""], "nothing": [None, None]}
+    assert sink.rows_of("w1", 0) == 2 and sink.rows_of("w1", 1) == sink.rows_of("w", 0) == 0
+
+
+def test_a_place_that_is_none_is_refused():
+    with pytest.raises(SoukError, match="a place for impressions at no-such-store://x"):
+        PartFiles("no-such-store://x", "w")
+    with pytest.raises(SoukError, match="one place of files"):
+        logs_of(Workspace(Path("w")), ["a", "b"], "", "w", lambda: NOON, 1)
+
+
+@given(
+    st.builds(
+        Request,
+        user_id=st.text(max_size=5),
+        k=st.integers(1, 50),
+        timestamp=st.integers(NOW, NOW + 10**9),
+        context=st.fixed_dictionaries({}, optional={"device": st.text(max_size=4), "basket": st.floats(-1e9, 1e9)}),
+        exclude=st.frozensets(st.text(min_size=1, max_size=4), max_size=3),
+        candidates=st.none()
+        | st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=3, unique=True).map(tuple),
+        filter=st.sampled_from(
+            [
+                (),
+                (Condition("category", frozenset({"all/g1", "all"})),),
+                (Condition("price", low=1.0, high=9.5),),
+                (Condition("price", high=9.5),),
+            ]
+        ),
+        events=st.lists(
+            st.builds(
+                Event,
+                item_id=st.sampled_from(IDS),
+                event_type=st.sampled_from(["click", "purchase"]),
+                timestamp=st.integers(0, NOW),
+                value=st.just(math.nan) | st.floats(0, 100),
+                event_id=st.text(max_size=3),
+            ),
+            max_size=3,
+        ).map(lambda events: tuple(sorted(events, key=lambda e: e.order))),
+    )
+)
+def test_a_recorded_request_can_be_asked_again(request):
+    if not (request.user_id or request.events):
+        return
+    instance = orjson.loads(orjson.dumps(instance_of(request)))
+    again = RequestParser(SPEC, 10, 50).parse(instance, 0)
+    same = [repr(event) for event in again.events] == [repr(event) for event in request.events]
+    assert same and replace(again, events=()) == replace(request, events=(), state=again.state)
