@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from souk.models.calibration import Calibration
@@ -15,6 +16,9 @@ from souk.models.ranker import Ranker
 from souk.models.towers import TwoTower
 from souk.pairs import PAIR_FEATURES
 from souk.spec import Entity, Feature, FeatureSpec
+
+SERVED = {"serve", "goods"}  # the signatures that a server calls (souk.serving.signatures)
+CANDIDATES = {"goods", "pair", "request"}  # inputs with a row for each candidate
 
 
 def specs(features: tuple[Feature, ...], *middle: int | None) -> dict[str, tf.TensorSpec]:
@@ -28,6 +32,11 @@ def specs(features: tuple[Feature, ...], *middle: int | None) -> dict[str, tf.Te
 def pick(raw: Mapping[str, tf.Tensor], features: tuple[Feature, ...]) -> dict[str, tf.Tensor]:
     """Those of `raw` that are `features`."""
     return {f.name: raw[f.name] for f in features}
+
+
+def shaped(values: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The same, with the shapes that are known here written into the graph: its conversion does not find them."""
+    return {name: tf.ensure_shape(value, value.shape) for name, value in values.items()}
 
 
 class ServedQueryTower(tf.Module):
@@ -78,9 +87,9 @@ class ServedQueryTower(tf.Module):
         longest = tf.maximum(tf.reduce_max(raw["token_count"]), 1)
         tokens = {name: value[:, :longest] for name, value in pick(raw, self._features["token"]).items()}
         vectors = self.tower(
-            self.user(pick(raw, self._features["user"])),
-            self.token(tokens),
-            self.query(query),
+            shaped(self.user(pick(raw, self._features["user"]))),
+            shaped(self.token(tokens)),
+            shaped(self.query(query)),
             raw["token_count"][:, tf.newaxis],
         )
         return {"vector": vectors[:, 0]}
@@ -101,7 +110,7 @@ class ServedItemTower(tf.Module):
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """`vector [rows, dim]`."""
-        return {"vector": self.tower(self.item(pick(raw, self._features)))}
+        return {"vector": self.tower(shaped(self.item(pick(raw, self._features))))}
 
 
 class ServedRanker(tf.Module):
@@ -153,13 +162,13 @@ class ServedRanker(tf.Module):
         """`goods [items, width]`: what the ranker reads of items; of width 0 where it reads nothing."""
         if not self._width:
             return {"goods": tf.zeros([tf.shape(next(iter(raw.values())))[0], 0])}
-        return {"goods": self.model.items(self.item(pick(raw, self._features["item"])))}
+        return {"goods": self.model.items(shaped(self.item(pick(raw, self._features["item"]))))}
 
     def serve(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """The heads, `[candidates]` each, of candidates' `goods`."""
         logits = self.model.of_goods(
-            self.user(pick(raw, self._features["user"])),
-            self.query(pick(raw, self._features["query"])),
+            shaped(self.user(pick(raw, self._features["user"]))),
+            shaped(self.query(pick(raw, self._features["query"]))),
             raw["goods"] if self._width else None,
             raw["pair"],
             raw["request"],
@@ -198,9 +207,35 @@ class ServedRanker(tf.Module):
 
 
 def write(model: tf.Module, path: str | Path, **signatures: tuple[Callable[..., Any], Mapping[str, Any]]) -> None:
-    """Saves a model; each signature is a function of named inputs, and their types."""
+    """Saves a model; each signature is a function of named inputs, and their types.
+
+    Those that answer requests are saved once more as ONNX graphs, `<signature>.onnx` in the same folder.
+    """
+    from souk.models.onnx_graph import write_onnx  # half a second, which is not needed to train
+
     functions = {name: tf.function(call).get_concrete_function(**inputs) for name, (call, inputs) in signatures.items()}
     tf.saved_model.save(model, str(path), signatures=functions)
+    for name in sorted(signatures.keys() & SERVED):
+        _, inputs = signatures[name]
+        write_onnx(path, name, Path(path) / f"{name}.onnx", functions[name], sample(inputs))
+
+
+def sample(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
+    """Made-up raw features of three requests, or items, and of five candidates of two of them."""
+    rng, found = np.random.default_rng(0), dict[str, np.ndarray]()
+    for name, spec in inputs.items():
+        shape = [5 if name in CANDIDATES else 3, *spec.shape[1:]]
+        if spec.dtype == tf.string:
+            found[name] = rng.choice(np.array(["", "a", "b c"], object), shape)
+        elif spec.dtype == tf.int64:
+            found[name] = rng.integers(0, 3, shape)
+        else:
+            found[name] = rng.normal(size=shape).astype(np.float32)
+            if name not in CANDIDATES:
+                found[name][rng.random(shape) < 0.2] = np.nan
+    if "request" in found:
+        found["request"] = np.array([0, 0, 0, 2, 2])
+    return found
 
 
 def _bent(logits: tf.Tensor, curve: Calibration) -> tf.Tensor:

@@ -176,7 +176,7 @@ class QueryTower(keras.layers.Layer):
 
     def of_embedded(self, parts: Inputs, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Unit vectors `[rows, queries, dim]` of what `embedded` gives."""
-        history = self._history(parts["token"], visible, training)
+        history = tf.ensure_shape(self._history(parts["token"], visible, training), [None, None, self.dim])
         who = tf.concat([parts[name] for name in ("user_id", "profile") if name in parts], -1)
         who = tf.repeat(who[:, tf.newaxis], tf.shape(visible)[1], axis=1)
         mixed = self.mix(tf.concat([history, who, parts["moment"]], -1), training=training)

@@ -1,77 +1,116 @@
-"""The SavedModels of a bundle, as functions of arrays."""
+"""The models of a bundle, as functions of arrays: ONNX graphs, and for explanations TensorFlow's SavedModels."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import tensorflow as tf
+import onnxruntime
 
 from souk.errors import SoukError
 
 
-class Packed:
-    """A function of named tensors, called with one array for each type.
-
-    TensorFlow spends more on the arguments of a small call than on the call.
+class Graph:
+    """One signature of a SavedModel, as an ONNX graph that runs in the calling thread (souk.models.onnx_graph).
 
     Args:
-        function: takes tensors by name, and those of `rest` by place.
-        specs: types by name, `[rows]` or `[rows, length]`; those of one type have the same rows.
-        rest: the types of the others.
+        path: the SavedModel.
+        signature: its name.
+
+    Raises:
+        SoukError: there is none, or it is of an earlier version.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], specs: Mapping[str, tf.TensorSpec], rest: Sequence[tf.TensorSpec] = ()
-    ) -> None:
-        self._names: dict[Any, list[str]] = {}
-        for name, spec in specs.items():
-            self._names.setdefault(spec.dtype, []).append(name)
-        sizes = {name: spec.shape[1] if spec.shape.rank == 2 else 1 for name, spec in specs.items()}
-        flat = {name for name, spec in specs.items() if spec.shape.rank == 1}
-        packs = [tf.TensorSpec([None, sum(sizes[n] for n in own)], dtype) for dtype, own in self._names.items()]
+    def __init__(self, path: Path, signature: str) -> None:
+        file = path / f"{signature}.onnx"
+        if not file.is_file():
+            if (path / "saved_model.pb").is_file():
+                raise earlier("a model with ONNX graphs", path)
+            raise SoukError(f"a model at {path}", "none", "Deploy a release again, or verify it.")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # small ones: threads would wait for each other
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        self.inputs = [each.name for each in self._session.get_inputs()]
+        self.outputs = sorted(each.name for each in self._session.get_outputs())
 
-        @tf.function(input_signature=[*packs, *rest])
-        def call(*arrays):  # type: ignore[no-untyped-def]
-            named: dict[str, Any] = {}
-            for names, array in zip(self._names.values(), arrays[: len(packs)], strict=True):
-                parts = tf.split(array, [sizes[name] for name in names], axis=1)
-                named |= {n: part[:, 0] if n in flat else part for n, part in zip(names, parts, strict=True)}
-            return function(*arrays[len(packs) :], **named)
-
-        self._call = call.get_concrete_function()
-
-    def __call__(self, inputs: Mapping[str, np.ndarray], *rest: Any) -> Any:
-        """The answer for arrays by name, more of which than the function takes are passed over, and the rest."""
-        packs = []
-        for dtype, names in self._names.items():
-            columns = [values if values.ndim == 2 else values[:, None] for values in map(inputs.__getitem__, names)]
-            packs.append(tf.constant(np.concatenate(columns, axis=1), dtype))
-        return self._call(*packs, *rest)
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs for arrays by name, more of which than the graph looks at are passed over."""
+        found = self._session.run(self.outputs, {name: inputs[name] for name in self.inputs})
+        return dict(zip(self.outputs, found, strict=True))
 
 
-class _Tower:
-    """A SavedModel that makes vectors.
+class Explanations:
+    """The signature of a SavedModel that explains: it has gradients, so it is TensorFlow's to run.
 
     Args:
         path: the SavedModel.
     """
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def _model(self) -> Any:
+        import tensorflow as tf  # seconds and half a gigabyte, which no other answer needs
+
+        return tf.saved_model.load(str(self._path))
+
+    def load(self) -> None:
+        """Reads it, which takes seconds; else the first call does.
+
+        Raises:
+            SoukError: the release cannot explain.
+        """
+        if not (self._path / "saved_model.pb").is_file():
+            raise SoukError(f"a SavedModel at {self._path}", "none", "Deploy a release again, or verify it.")
+        if "explain" not in self._model.signatures:
+            raise earlier("a model that explains", self._path)
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs for arrays by name, float64.
+
+        Raises:
+            SoukError: the release cannot explain.
+        """
+        import tensorflow as tf
+
+        self.load()
+        explain = self._model.signatures["explain"]
+        wanted = dict(explain.structured_input_signature[1])
+        if not wanted.keys() <= inputs.keys():
+            raise earlier("a model that explains", self._path)
+        answer = explain(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in wanted.items()})
+        return {name: np.asarray(values, np.float64) for name, values in answer.items()}
+
+
+class _Model:
+    """A SavedModel of a bundle.
+
+    Args:
+        path: its folder.
+    """
+
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
+        self.explanations = Explanations(self._path)
+
+
+class _Tower(_Model):
+    """A SavedModel that makes vectors."""
 
     def load(self) -> Self:
         """Reads the model."""
-        self._model, serve = _load(self._path)
-        self._serve = Packed(serve, _specs(serve))
+        self._serve = Graph(self._path, "serve")
         return self
 
     def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The unit vectors `[rows, dim]` float32 of raw features."""
-        return np.asarray(self._serve(inputs)["vector"])
+        return self._serve(inputs)["vector"]
 
 
 class QueryTower(_Tower):
@@ -86,14 +125,14 @@ class QueryTower(_Tower):
         Raises:
             SoukError: the release cannot explain.
         """
-        return _explained(self._model, self._path, {**inputs, "item": item, "alpha": alpha})
+        return self.explanations({**inputs, "item": item, "alpha": alpha})
 
 
 class ItemTower(_Tower):
     """Raw features of items (`item_inputs`) to their vectors."""
 
 
-class Ranker:
+class Ranker(_Model):
     """Candidates of requests to calibrated probabilities.
 
     What it makes of the item features of the whole catalogue is made once, so that a call carries positions only.
@@ -104,7 +143,7 @@ class Ranker:
     """
 
     def __init__(self, path: str | Path, items: Mapping[str, np.ndarray]) -> None:
-        self._path = Path(path)
+        super().__init__(path)
         self._items = items
         self._changed: dict[int, dict[str, Any]] = {}  # by position, the features of items that are not as in `_items`
 
@@ -114,31 +153,19 @@ class Ranker:
         Raises:
             SoukError: it is none, or one of an earlier version.
         """
-        self._model, serve = _load(self._path)
-        if "goods" not in self._model.signatures:
-            raise earlier("a ranker that tells what it reads of items", self._path)
-        goods = self._model.signatures["goods"]
-        self._read = Packed(goods, _specs(goods))
+        self._read, self._rank = (Graph(self._path, name) for name in ("goods", "serve"))
         self._goods = self._goods_of(self._items)
-        self._heads = sorted(serve.structured_outputs)  # the order of the explanation's `weights` (souk.models.export)
-        specs = _specs(serve)
-        asked = {name: spec for name, spec in specs.items() if name not in ("goods", "pair", "request")}
-
-        def rank(goods, positions, pair, request, **query):  # type: ignore[no-untyped-def]
-            return serve(**query, goods=tf.gather(goods, positions), pair=pair, request=request)
-
-        places = tf.TensorSpec([None], tf.int64)
-        self._rank = Packed(rank, asked, [specs["goods"], places, specs["pair"], specs["request"]])
+        self._heads = self._rank.outputs  # in the order of the explanation's `weights` (souk.models.export)
         return self
 
-    def _goods_of(self, items: Mapping[str, np.ndarray]) -> tf.Tensor:
+    def _goods_of(self, items: Mapping[str, np.ndarray]) -> np.ndarray:
         """What the model makes of raw item features, `[items, width]`."""
         count = len(next(iter(items.values())))
         parts = [
             self._read({name: values[start : start + READ_ROWS] for name, values in items.items()})["goods"]
             for start in range(0, count, READ_ROWS)
         ]
-        return tf.concat(parts, 0)
+        return np.concatenate(parts)
 
     def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> Ranker:
         """The same model over a catalogue with other rows.
@@ -148,17 +175,16 @@ class Ranker:
             rows: raw item features, `[rows]` or `[rows, length]` by name.
         """
         other = copy.copy(self)
-        old = self._goods.shape[0]
-        first, inside = np.argsort(where, kind="stable"), np.flatnonzero(where < old)
-        added = first[where[first] >= old]
+        old = len(self._goods)
         other._changed = self._changed | {
             place: {name: values[row] for name, values in rows.items()} for row, place in enumerate(where.tolist())
         }
-        goods = self._goods_of(rows)
-        if np.array_equal(goods, tf.gather(self._goods, np.minimum(where, old - 1))) and not len(added):
+        goods, inside = self._goods_of(rows), np.flatnonzero(where < old)
+        if len(inside) == len(where) and np.array_equal(goods, self._goods[where]):
             return other  # what it reads of them is what it was
-        kept = tf.tensor_scatter_nd_update(self._goods, where[inside, None], tf.gather(goods, inside))
-        other._goods = tf.concat([kept if len(inside) else self._goods, tf.gather(goods, added)], 0)
+        added = goods[np.argsort(where, kind="stable")][len(inside) :]
+        other._goods = np.concatenate([self._goods, added])
+        other._goods[where[inside]] = goods[inside]
         return other
 
     def probabilities(
@@ -172,8 +198,8 @@ class Ranker:
             pair: `[M, P]` float32 features of each candidate and its request.
             request: `[M]` which of the B requests each candidate belongs to.
         """
-        answer = self._rank(query, self._goods, *map(tf.constant, (positions, pair, request)))
-        return {head: np.asarray(answer[head]).reshape(-1) for head in self._heads}
+        own = {"goods": self._goods[positions], "pair": pair, "request": request}
+        return {head: values.reshape(-1) for head, values in self._rank({**query, **own}).items()}
 
     def explain(
         self,
@@ -204,7 +230,7 @@ class Ranker:
         items = {name: np.stack([self._raw(name, place) for place in places.tolist()]) for name in self._items}
         exponents = np.array([weights.get(head, 1.0) for head in self._heads], np.float32)
         way = {"pair": pair, "listed": listed[1], "alpha": alpha, "weights": exponents}
-        return _explained(self._model, self._path, {**query, **items, **way})
+        return self.explanations({**query, **items, **way})
 
     def item_value(self, name: str, position: int) -> Any:
         """One raw feature of an item; a list without its padding."""
@@ -221,25 +247,6 @@ class Ranker:
 READ_ROWS = 4096  # items of one call
 
 
-def _load(path: Path):  # type: ignore[no-untyped-def]
-    if not (path / "saved_model.pb").is_file():
-        raise SoukError(f"a SavedModel at {path}", "none", "Deploy a release again, or verify it.")
-    model = tf.saved_model.load(str(path))
-    return model, model.signatures["serve"]
-
-
-def _explained(model, path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:  # type: ignore[no-untyped-def]
-    explain = model.signatures.get("explain")
-    if explain is None or not _specs(explain).keys() <= inputs.keys():
-        raise earlier("a model that explains", path)
-    answer = explain(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in _specs(explain).items()})
-    return {name: np.asarray(values, np.float64) for name, values in answer.items()}
-
-
 def earlier(expected: str, path: Path) -> SoukError:
     """The error of a model that an earlier version wrote."""
     return SoukError(f"{expected} at {path}", "one of an earlier version", "Run `souk run` again.")
-
-
-def _specs(serve) -> dict[str, tf.TensorSpec]:  # type: ignore[no-untyped-def]
-    return dict(serve.structured_input_signature[1])
