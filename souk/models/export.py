@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from souk.models.towers import TwoTower
 from souk.pairs import PAIR_FEATURES
 from souk.spec import Entity, Feature, FeatureSpec
 
+logger = logging.getLogger(__name__)
 SERVED = {"serve", "goods"}  # the signatures that a server calls (souk.serving.signatures)
 CANDIDATES = {"goods", "pair", "request"}  # inputs with a row for each candidate
 
@@ -209,15 +211,19 @@ class ServedRanker(tf.Module):
 def write(model: tf.Module, path: str | Path, **signatures: tuple[Callable[..., Any], Mapping[str, Any]]) -> None:
     """Saves a model; each signature is a function of named inputs, and their types.
 
-    Those that answer requests are saved once more as ONNX graphs, `<signature>.onnx` in the same folder.
+    Those that answer requests are saved once more as ONNX graphs, `<signature>.onnx` in the same folder, where they can
+    be: texts are hashed, and ONNX has no such hash. What has no graph is served by TensorFlow, in more time.
     """
-    from souk.models.onnx_graph import write_onnx  # half a second, which is not needed to train
+    from souk.models.onnx_graph import Untranslated, write_onnx  # half a second, which is not needed to train
 
     functions = {name: tf.function(call).get_concrete_function(**inputs) for name, (call, inputs) in signatures.items()}
     tf.saved_model.save(model, str(path), signatures=functions)
     for name in sorted(signatures.keys() & SERVED):
         _, inputs = signatures[name]
-        write_onnx(path, name, Path(path) / f"{name}.onnx", functions[name], sample(inputs))
+        try:
+            write_onnx(path, name, Path(path) / f"{name}.onnx", functions[name], sample(inputs))
+        except Untranslated as error:
+            logger.warning("%s of %s is left to TensorFlow: %s", name, path, error)
 
 
 def sample(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:

@@ -24,6 +24,10 @@ TRANSLATED = 18
 TOLERANCE = 1e-3  # what rounds in another order differs by 1e-5 where features are nearly constant
 
 
+class Untranslated(Exception):
+    """A signature that ONNX cannot say."""
+
+
 def write_onnx(
     saved_model: str | Path,
     signature: str,
@@ -41,13 +45,27 @@ def write_onnx(
         sample: inputs for which both have to give the same.
 
     Raises:
-        ArithmeticError: they do not.
-        onnxruntime.capi.onnxruntime_pybind11_state.Fail: an operation has no translation.
+        Untranslated: an operation has no translation, or a wrong one. Nothing is written.
     """
+    try:
+        written = _translated(str(saved_model), signature)
+        session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+        names = [each.name for each in session.get_outputs()]
+        found = session.run(names, {each.name: sample[each.name] for each in session.get_inputs()})
+    except Exception as error:  # both libraries raise what they like
+        raise Untranslated(f"{type(error).__name__}: {str(error)[:400]}") from error
+    wanted = function(**{name: tf.constant(values) for name, values in sample.items()})
+    for name, values in zip(names, found, strict=True):
+        if not np.allclose(values, wanted[name], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+            raise Untranslated(f"another {name} than the model's")
+    Path(out).write_bytes(written)
+
+
+def _translated(saved_model: str, signature: str) -> bytes:
     _register()
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     graph, inputs, outputs, tables, names = tf_loader.from_saved_model(
-        str(saved_model),
+        saved_model,
         None,
         None,
         "serve",
@@ -55,26 +73,19 @@ def write_onnx(
         return_initialized_tables=True,
         return_tensors_to_rename=True,
     )
+    kept = {node.name for node in graph.node}  # without the inputs that nothing looks at
     model, _ = convert._convert_common(
         graph,
         name=signature,
         opset=TRANSLATED,
-        input_names=inputs,
+        input_names=[name for name in inputs if name.partition(":")[0] in kept],
         output_names=outputs,
         tensors_to_rename=names,
         initialized_tables=tables,
     )
     (plain,) = (entry for entry in model.opset_import if not entry.domain)
     plain.version = OPSET
-    written = model.SerializeToString(deterministic=True)
-    session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
-    wanted = function(**{name: tf.constant(values) for name, values in sample.items()})
-    names = [each.name for each in session.get_outputs()]
-    found = session.run(names, {each.name: sample[each.name] for each in session.get_inputs()})
-    for name, values in zip(names, found, strict=True):
-        if not np.allclose(values, wanted[name], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
-            raise ArithmeticError(f"{saved_model}: {signature}.onnx gives another {name} than the model")
-    Path(out).write_bytes(written)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from souk.errors import SoukError
 from souk.index.choice import chosen
 from souk.index.hnsw import HnswIndex, build, read
 from souk.index.interface import Index, IndexUnavailable
@@ -27,6 +29,7 @@ from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Ready, Served
 from souk.serving.request import Request, RequestParser
+from souk.serving.signatures import QueryTower, Ranker
 from souk.serving.user_cache import UserCaches
 from souk.store.definitions import publication
 from souk.store.feast_store import Access, FeastStore
@@ -157,6 +160,10 @@ class Reader:
         bundle = Bundle.load(folder)
         in_process = Recommender.load(bundle, None, None, self.guards)
         replay_golden(folder, golden_answers(in_process))
+        for model in in_process.parts:
+            if isinstance(model, QueryTower | Ranker):
+                with contextlib.suppress(SoukError):  # one that cannot explain says so to who asks
+                    model.load_explanations()  # now, since it would hold up all who ask beside the first to want one
         index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
         close = index.close if index else lambda: None
         store = open_store(self.workspace, bundle, self.access)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -13,42 +13,38 @@ import onnxruntime
 
 from souk.errors import SoukError
 
+Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+
 
 class Graph:
-    """One signature of a SavedModel, as an ONNX graph that runs in the calling thread (souk.models.onnx_graph).
+    """A signature as an ONNX graph, which runs in the calling thread (souk.models.onnx_graph).
 
     Args:
-        path: the SavedModel.
-        signature: its name.
-
-    Raises:
-        SoukError: there is none, or it is of an earlier version.
+        file: the graph.
     """
 
-    def __init__(self, path: Path, signature: str) -> None:
-        file = path / f"{signature}.onnx"
-        if not file.is_file():
-            if (path / "saved_model.pb").is_file():
-                raise earlier("a model with ONNX graphs", path)
-            raise SoukError(f"a model at {path}", "none", "Deploy a release again, or verify it.")
+    def __init__(self, file: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # small ones: threads would wait for each other
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        self.inputs = [each.name for each in self._session.get_inputs()]
-        self.outputs = sorted(each.name for each in self._session.get_outputs())
+        self._inputs = [each.name for each in self._session.get_inputs()]
+        self._outputs = sorted(each.name for each in self._session.get_outputs())
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs for arrays by name, more of which than the graph looks at are passed over."""
-        found = self._session.run(self.outputs, {name: inputs[name] for name in self.inputs})
-        return dict(zip(self.outputs, found, strict=True))
+        """The outputs, in the order of their names, for arrays of which those it does not look at are passed over."""
+        found = self._session.run(self._outputs, {name: inputs[name] for name in self._inputs})
+        return dict(zip(self._outputs, found, strict=True))
 
 
-class Explanations:
-    """The signature of a SavedModel that explains: it has gradients, so it is TensorFlow's to run.
+class SavedModel:
+    """A model of a bundle in its folder, with signatures.
+
+    Those that answer requests are ONNX graphs where they can be. What these cannot say is TensorFlow's to run:
+    gradients of explanations, and words of texts, which are hashed.
 
     Args:
-        path: the SavedModel.
+        path: the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,48 +52,66 @@ class Explanations:
 
     @cached_property
     def _model(self) -> Any:
-        import tensorflow as tf  # seconds and half a gigabyte, which no other answer needs
+        import tensorflow as tf  # seconds and half a gigabyte, which an answer from graphs does not need
 
         return tf.saved_model.load(str(self._path))
 
-    def load(self) -> None:
-        """Reads it, which takes seconds; else the first call does.
+    def signature(self, name: str) -> Call:
+        """A signature as a function of arrays by name.
 
         Raises:
-            SoukError: the release cannot explain.
+            SoukError: there is no such model, or it is of an earlier version.
         """
-        if not (self._path / "saved_model.pb").is_file():
-            raise SoukError(f"a SavedModel at {self._path}", "none", "Deploy a release again, or verify it.")
-        if "explain" not in self._model.signatures:
-            raise earlier("a model that explains", self._path)
+        file = self._path / f"{name}.onnx"
+        return Graph(file) if file.is_file() else self.by_tensorflow(name)
 
-    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs for arrays by name, float64.
+    def by_tensorflow(self, name: str) -> Call:
+        """The same, run by TensorFlow; the first one of a process takes seconds.
 
         Raises:
-            SoukError: the release cannot explain.
+            SoukError: there is no such model, or it is of an earlier version.
         """
         import tensorflow as tf
 
-        self.load()
-        explain = self._model.signatures["explain"]
-        wanted = dict(explain.structured_input_signature[1])
-        if not wanted.keys() <= inputs.keys():
-            raise earlier("a model that explains", self._path)
-        answer = explain(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in wanted.items()})
-        return {name: np.asarray(values, np.float64) for name, values in answer.items()}
+        if not (self._path / "saved_model.pb").is_file():
+            raise SoukError(f"a SavedModel at {self._path}", "none", "Deploy a release again, or verify it.")
+        if name not in self._model.signatures:
+            raise earlier(f"a model with the signature {name}", self._path)
+        function = self._model.signatures[name]
+        wanted = dict(function.structured_input_signature[1])
+
+        def call(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            if not wanted.keys() <= inputs.keys():
+                raise earlier(f"a signature {name} of today's inputs", self._path)
+            answer = function(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in wanted.items()})
+            return {name: np.asarray(answer[name]) for name in sorted(answer)}
+
+        return call
 
 
 class _Model:
-    """A SavedModel of a bundle.
+    """A model of a bundle.
 
     Args:
-        path: its folder.
+        path: its SavedModel.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self.explanations = Explanations(self._path)
+        self._saved = SavedModel(Path(path))
+        self._explanation: Call | None = None
+
+    def load_explanations(self) -> None:
+        """Reads what explains; else the first explanation does, which takes it seconds.
+
+        Raises:
+            SoukError: the model cannot explain.
+        """
+        self._explanation = self._explanation or self._saved.by_tensorflow("explain")
+
+    def _explained(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.load_explanations()
+        assert self._explanation is not None
+        return {name: values.astype(np.float64) for name, values in self._explanation(inputs).items()}
 
 
 class _Tower(_Model):
@@ -105,7 +119,7 @@ class _Tower(_Model):
 
     def load(self) -> Self:
         """Reads the model."""
-        self._serve = Graph(self._path, "serve")
+        self._serve = self._saved.signature("serve")
         return self
 
     def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -125,7 +139,7 @@ class QueryTower(_Tower):
         Raises:
             SoukError: the release cannot explain.
         """
-        return self.explanations({**inputs, "item": item, "alpha": alpha})
+        return self._explained({**inputs, "item": item, "alpha": alpha})
 
 
 class ItemTower(_Tower):
@@ -153,9 +167,8 @@ class Ranker(_Model):
         Raises:
             SoukError: it is none, or one of an earlier version.
         """
-        self._read, self._rank = (Graph(self._path, name) for name in ("goods", "serve"))
+        self._read, self._rank = (self._saved.signature(name) for name in ("goods", "serve"))
         self._goods = self._goods_of(self._items)
-        self._heads = self._rank.outputs  # in the order of the explanation's `weights` (souk.models.export)
         return self
 
     def _goods_of(self, items: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -218,7 +231,7 @@ class Ranker(_Model):
             pair: `[points, P]` float32, its pair features at the points.
             listed: the candidates among whom it stands: positions `[M]`, and their pair features `[M, P]` float32.
             alpha: `[points]`.
-            weights: the exponent of each head.
+            weights: the exponent of each head, of all of them.
 
         Returns:
             `score [points]`, its gradient `pair [points, P]`, user, query and item features `[points]`.
@@ -228,9 +241,9 @@ class Ranker(_Model):
         """
         places = np.append(position, listed[0])
         items = {name: np.stack([self._raw(name, place) for place in places.tolist()]) for name in self._items}
-        exponents = np.array([weights.get(head, 1.0) for head in self._heads], np.float32)
+        exponents = np.array([weights[head] for head in sorted(weights)], np.float32)
         way = {"pair": pair, "listed": listed[1], "alpha": alpha, "weights": exponents}
-        return self.explanations({**query, **items, **way})
+        return self._explained({**query, **items, **way})
 
     def item_value(self, name: str, position: int) -> Any:
         """One raw feature of an item; a list without its padding."""

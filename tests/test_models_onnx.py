@@ -1,0 +1,96 @@
+"""The graphs that answer requests: they give what their model gives, or there is none."""
+
+import logging
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from souk.models.export import write
+from souk.models.onnx_graph import Untranslated, write_onnx
+from souk.serving.signatures import Graph, SavedModel
+
+
+class Model(tf.Module):
+    """Each operation that the conversion is taught, and what a concatenation of unknown rank would go wrong by."""
+
+    def __init__(self):
+        super().__init__()
+        words = tf.lookup.KeyValueTensorInitializer(tf.constant(["a", "b c"]), tf.constant([7, 8], tf.int64))
+        self.table = tf.lookup.StaticHashTable(words, -1)
+        self.weight = tf.Variable([[2.0], [3.0]])
+
+    def serve(self, word, number):
+        sorted_ = tf.constant([[-1.0, 0.0, 0.5]])
+        return {
+            "id": self.table.lookup(word),
+            "empty": tf.cast(tf.not_equal(word, ""), tf.int64),
+            "same": tf.cast(tf.equal(word, "b c"), tf.int64),
+            "bucket": tf.raw_ops.UpperBound(sorted_inputs=sorted_, values=number[tf.newaxis], out_type=tf.int32)[0],
+            "log": tf.math.log1p(number),
+            "product": tf.concat([number[:, tf.newaxis], number[:, tf.newaxis]], -1) @ self.weight,
+        }
+
+
+SIGNATURE = {
+    "word": tf.TensorSpec([None], tf.string, name="word"),
+    "number": tf.TensorSpec([None], tf.float32, name="number"),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder, model = tmp_path_factory.mktemp("model"), Model()
+    write(model, folder, serve=(model.serve, SIGNATURE))
+    return folder
+
+
+def test_a_graph_gives_what_the_model_gives(saved):
+    assert (saved / "serve.onnx").is_file()
+    inputs = {
+        "word": np.array(["", "a", "b c", "new"], object),
+        "number": np.array([0.5, np.nan, -0.5, 9.0], np.float32),
+    }
+    found, wanted = SavedModel(saved).signature("serve")(inputs), SavedModel(saved).by_tensorflow("serve")(inputs)
+    assert list(found) == list(wanted) == ["bucket", "empty", "id", "log", "product", "same"]
+    for name, values in wanted.items():
+        assert found[name].dtype == values.dtype
+        np.testing.assert_allclose(found[name], values, rtol=1e-6, err_msg=name)
+    assert found["bucket"].tolist() == [3, 3, 1, 3] and found["id"].tolist() == [-1, 7, 8, -1]
+
+
+def test_what_cannot_be_translated_is_left_to_tensorflow_and_told(tmp_path, caplog):
+    class Hashes(tf.Module):
+        def serve(self, word, number):
+            return {"id": tf.strings.to_hash_bucket_fast(word, 100), "more": number + 1}
+
+    model = Hashes()
+    with caplog.at_level(logging.WARNING):
+        write(model, tmp_path, serve=(model.serve, SIGNATURE))
+    assert "StringToHashBucketFast" in caplog.text and not (tmp_path / "serve.onnx").exists()
+    inputs = {"word": np.array(["a"], object), "number": np.array([1], np.float32)}
+    (bucket,) = SavedModel(tmp_path).signature("serve")(inputs)["id"]
+    assert bucket == tf.strings.to_hash_bucket_fast("a", 100).numpy()
+
+
+def test_a_graph_that_gives_something_else_is_not_written(saved, tmp_path):
+    def other(word, number):
+        return {**Model().serve(word, number), "log": number}
+
+    sample = {"word": np.array(["a"], object), "number": np.array([3], np.float32)}
+    with pytest.raises(Untranslated, match="another log"):
+        write_onnx(saved, "serve", tmp_path / "serve.onnx", other, sample)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_graph_passes_over_what_it_does_not_look_at(saved, tmp_path):
+    inputs = {"word": np.array(["a"], object), "number": np.array([1], np.float32), "more": np.zeros(3)}
+    assert Graph(saved / "serve.onnx")(inputs)["id"].tolist() == [7]
+
+    class Deaf(tf.Module):
+        def serve(self, word, number):
+            return {"half": number / 2}
+
+    model = Deaf()
+    write(model, tmp_path, serve=(model.serve, SIGNATURE))
+    assert Graph(tmp_path / "serve.onnx")(inputs)["half"].tolist() == [0.5]
