@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-from souk.index.interface import recall_at
+from souk.index.interface import IndexUnavailable, recall_at
 from souk.serving.retrieval import Retrieval
 
 K = 100
@@ -31,5 +32,6 @@ class RecallProbe:
         asked = list(retrieval.asked)
         if retrieval.index is None or not asked:
             return
-        self.recall = recall_at(retrieval.index, retrieval.exact, np.stack(asked), min(K, len(retrieval.exact)))
-        self.looks += 1
+        with contextlib.suppress(IndexUnavailable):
+            self.recall = recall_at(retrieval.index, retrieval.exact, np.stack(asked), min(K, len(retrieval.exact)))
+            self.looks += 1
