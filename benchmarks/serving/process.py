@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.serving.load import HOST
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 def user_ids(workspace: Path) -> list[str]:

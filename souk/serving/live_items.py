@@ -100,8 +100,10 @@ class LiveItems:
 
     def _catch_up(self) -> None:
         logged, mark = self._log.news()
+        again = self._log.mark.bytes and mark.file != self._log.mark.file  # thinned: most of it was taken before
         if logged.rows:
             plan, times, refused = self._replay(logged)
+        if logged.rows and not again:
             self._followed(Followed(tuple(times), self._clock(), plan.older, plan.unknown, refused))
         self._log.mark = mark
 
