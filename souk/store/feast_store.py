@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from souk.state import UserState
 from souk.state_rows import from_row, state_columns
 from souk.store.definitions import ONLINE, REGISTRY, published_uri, repo_config, view_name
 from souk.store.interface import StoreError
-from souk.store.values import Row, feast_row
+from souk.store.values import Row, feast_row, plain, user_key
 
 PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
 
@@ -70,11 +71,10 @@ class FeastStore:
         """See `OnlineStore.read`."""
         if not user_ids:
             return []
-        rows = [{"user_id": user_id} for user_id in user_ids]
-        answer = self._asked(lambda store: store.get_online_features(self._known(store), rows).to_dict(True))
-        latest = self._clock() - self._access.stale_ms if self._access.stale_ms else None
+        keys = [user_key(user_id) for user_id in user_ids]
+        answer = self._asked(lambda store: self._got(store, keys))
         try:
-            return [self._state(answer, index, user_id, latest) for index, user_id in enumerate(user_ids)]
+            return [self._state(user_id, *told) for user_id, told in zip(user_ids, answer, strict=True)]
         except Exception as error:  # whatever was stored under this view, it is no state
             raise self._failed(error) from error
 
@@ -95,17 +95,21 @@ class FeastStore:
         except Exception as error:  # whatever Feast or its database raises, the store did not answer
             raise self._failed(error) from error
 
-    def _known(self, store: FeatureStore) -> list[str]:
-        """What is asked for: the columns that the view has. One of before a column came lacks it until it is published
-        again."""
-        if not self._features:
-            there = {field.name for field in store.get_feature_view(self._view).schema}
-            self._features = [f"{self._view}:{name}" for name in self._columns if name in there]
-        return self._features
+    def _got(self, store: FeatureStore, keys: list[Any]) -> list[tuple[datetime | None, dict[str, Any] | None]]:
+        """When each was written, and its values; `FeatureStore.get_online_features` makes tables of them, which takes
+        three times as long."""
+        table = self._view_of(store)
+        if not self._features:  # one of before a column came lacks it until it is published again
+            there = {field.name for field in table.schema}
+            self._features = [name for name in self._columns if name in there]
+        return list(store.provider.online_read(store.config, table, keys, self._features))
+
+    def _view_of(self, store: FeatureStore) -> FeatureView:
+        self._table = self._table or store.get_feature_view(self._view)  # 1 ms to make; a view never changes
+        return self._table
 
     def _put(self, store: FeatureStore, rows: list[Row]) -> None:
-        self._table = self._table or store.get_feature_view(self._view)  # 1 ms to make; a view never changes
-        store.provider.online_write_batch(store.config, self._table, rows, None)
+        store.provider.online_write_batch(store.config, self._view_of(store), rows, None)
 
     def _opened(self) -> FeatureStore:
         if self._store is None:
@@ -116,14 +120,14 @@ class FeastStore:
             self._store, self._uri = FeatureStore(config=repo_config(self._folder, uri, self._access.timeout_ms)), uri
         return self._store
 
-    def _state(self, answer: dict[str, list[Any]], index: int, user_id: str, latest: int | None) -> UserState | None:
-        if answer["count"][index] is None:
+    def _state(self, user_id: str, written: datetime | None, values: dict[str, Any] | None) -> UserState | None:
+        row = {"user_id": user_id} | {name: plain(value) for name, value in (values or {}).items()}
+        if written is None or row.get("count") is None:  # sqlite has nothing, Redis has empty values
             return None
-        row = {"user_id": user_id} | {name: answer[name][index] for name in self._columns if name in answer}
         state = from_row(row, self._spec)
-        self.aged(max(0.0, self._clock() / 1000 - answer["count__ts"][index]))
-        stale = latest is not None and answer["count__ts"][index] * 1000 < latest
-        return replace(state, stale=True) if stale else state
+        age = self._clock() / 1000 - written.replace(tzinfo=UTC).timestamp()
+        self.aged(max(0.0, age))
+        return replace(state, stale=True) if 0 < self._access.stale_ms < 1000 * age else state
 
     def _failed(self, error: Exception) -> StoreError:
         if not type(error).__module__.startswith("redis."):  # whose client connects again by itself

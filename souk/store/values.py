@@ -38,6 +38,19 @@ def feast_row(state: UserState, spec: FeatureSpec, now: int) -> Row:
         now: UTC epoch milliseconds.
     """
     row, written = to_row(state, spec), EPOCH + timedelta(milliseconds=now)
-    key = EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=state.user_id)])
     values = {name: VALUES[kind](row[name]) for name, kind in state_columns(spec).items() if name != "user_id"}
-    return key, values, written, written
+    return user_key(state.user_id), values, written, written
+
+
+def user_key(user_id: str) -> Any:
+    """By what a user's row is found."""
+    return EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=user_id)])
+
+
+def plain(value: Any) -> Any:
+    """The inverse of `VALUES`; None for a value that is not set."""
+    kind = value.WhichOneof("val")
+    if kind is None:
+        return None
+    found = getattr(value, kind)
+    return list(found.val) if kind.endswith("_list_val") else found
