@@ -254,16 +254,8 @@ def _satisfied(
 
 def _shared_ranks(scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
     """Of one request's candidates: one more than the listed with a better score; equals share a place."""
-    known = np.flatnonzero(scores)  # few: what a source does not bring has 0, which is the last place
-    order = known[np.argsort(-scores[known])]
-    counts = np.ones(len(order), np.int64) if listed is None else listed[order].astype(np.int64)
-    before = np.cumsum(counts) - counts
-    starts = np.ones(len(order), bool)
-    starts[1:] = np.diff(scores[order]) != 0
-    group = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
-    ranks = np.full(len(scores), 1.0 + counts.sum())
-    ranks[order] = before[group] + 1
-    return ranks
+    counted = np.sort(scores if listed is None else scores[listed])
+    return 1.0 + len(counted) - np.searchsorted(counted, scores, side="right")
 
 
 def _hits(keys: np.ndarray, place: np.ndarray, wanted: np.ndarray) -> np.ndarray:
