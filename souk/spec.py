@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ class FeatureSpec:
     repeat: Repeat
     build: BuildFeatures
 
-    @property
+    @cached_property
     def features(self) -> tuple[Feature, ...]:
         """Every raw feature, in a fixed order."""
         users = (Feature("user_id", Entity.USER, Role.USER_ID, "user_id"), *self._declared("users", Entity.USER))
@@ -140,14 +141,18 @@ class FeatureSpec:
 
     def of(self, entity: Entity) -> tuple[Feature, ...]:
         """The features of one entity."""
-        return tuple(feature for feature in self.features if feature.entity is entity)
+        return self._by_entity[entity]
 
-    @property
+    @cached_property
+    def _by_entity(self) -> dict[Entity, tuple[Feature, ...]]:
+        return {entity: tuple(feature for feature in self.features if feature.entity is entity) for entity in Entity}
+
+    @cached_property
     def context(self) -> tuple[Feature, ...]:
         """The query features that an event carries, or a request's `context`."""
         return tuple(feature for feature in self.of(Entity.QUERY) if feature.source)
 
-    @property
+    @cached_property
     def history_events(self) -> tuple[EventType, ...]:
         """The event types that make a history: all but impressions, which are many and no act of the user, and hides,
         which say what not to show."""
