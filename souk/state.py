@@ -111,7 +111,8 @@ def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserS
     """The state after more events. They come in the order of `Event.order`."""
     events = list(events)
     state = noted(state, events, spec)
-    kept = [event for event in events if event.event_type in spec.history_events]
+    history = spec.history_events
+    kept = [event for event in events if event.event_type in history]
     if not kept:
         return state
     return replace(
@@ -125,7 +126,8 @@ def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserS
 
 def noted(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserState:
     """The state with the hides and impressions among `events`, in any order; itself where that changes nothing."""
-    marks = [event for event in events if event.event_type not in spec.history_events]
+    history = spec.history_events
+    marks = [event for event in events if event.event_type not in history]
     hides = [
         (e.item_id, -e.timestamp if e.value == 0 else e.timestamp) for e in marks if e.event_type == EventType.HIDE
     ]

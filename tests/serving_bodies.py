@@ -72,7 +72,7 @@ BAD_V1 = {
     "half a surrogate pair": b'{"instances": [{"user_id": "\\ud800"}]}',
     "deep": b"[" * 100_000,
     "deep inside": b'{"instances":' + b"[" * 900 + b"]" * 900 + b"}",
-    "too large": b"x" * (5 << 20),
+    "too large": b"x" * (2 << 20),
 }
 
 
@@ -87,7 +87,7 @@ BAD_V2 = {
     "a text": (b'"abc"', JSON),
     "null": (b"null", {}),
     "deep": (b"[" * 100_000, JSON),
-    "too large": (b"x" * (5 << 20), JSON),
+    "too large": (b"x" * (2 << 20), JSON),
     "no inputs": (b"{}", JSON),
     "inputs no list": (b'{"inputs": {}}', JSON),
     "empty inputs": v2(),

@@ -10,6 +10,7 @@ import yaml
 import souk.drift.cli
 from components.images import image
 from souk.cli import COMMANDS
+from souk.serving.token import FREE_PATHS
 from tests.helm_chart import CHART, DRIFT, FIRST, INSTALL, helm_template, template
 from tests.kserve_webhook import refusal
 from tests.kubernetes_objects import problems
@@ -31,6 +32,24 @@ def test_the_server_takes_the_arguments_that_it_is_given(milvus: str, redis: str
     assert (arguments.milvus_uri, arguments.redis_uri or "", arguments.index) == (milvus, redis, index)
 
 
+def test_a_secret_of_tokens_is_mounted_and_asked_for() -> None:
+    runtime = template("--set", "recommender.tokenSecret=souk-token")["ServingRuntime", "souk"]
+    container = runtime["spec"]["containers"][0]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "token"]
+    assert f"--token-file={mount['mountPath']}/token" in container["args"] and mount["readOnly"] is True
+    (volume,) = [volume for volume in runtime["spec"]["volumes"] if volume["name"] == "token"]
+    assert volume["secret"] == {"secretName": "souk-token"}
+    assert "token" not in str(template()["ServingRuntime", "souk"])
+    assert container["readinessProbe"]["httpGet"]["path"] in FREE_PATHS
+
+
+def test_the_server_runs_as_nobody_and_writes_nowhere_else() -> None:
+    runtime = template()["ServingRuntime", "souk"]["spec"]
+    context = runtime["containers"][0]["securityContext"]
+    assert context["runAsNonRoot"] is context["readOnlyRootFilesystem"] is True
+    assert context["allowPrivilegeEscalation"] is False and context["capabilities"] == {"drop": ["ALL"]}
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("--values", "values-local.yaml"), ("--values", "values-production.yaml"), DRIFT]
 )
@@ -49,6 +68,7 @@ def test_the_chart_passes_lint(arguments: tuple[str, ...]) -> None:
         ("--set", "recommender.mode=knative"),
         ("--set", "recommender.env[0].name=A", "--set", "recommender.env[0].value=b"),
         ("--set", "recommender.storageUri="),
+        ("--set", "recommender.tokenSecret=souk-token"),
     ],
     ids=str,
 )

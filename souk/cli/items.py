@@ -8,7 +8,8 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from souk.config import load_config
@@ -38,15 +39,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     delete.add_argument("ids", nargs="+", metavar="ID", help="item ids")
     for action in (upsert, delete):
+        action.add_argument("--token-file", metavar="FILE", help="whose first line is the server's bearer token")
         action.add_argument("--url", default=URL, metavar="URL", help="the server (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where the server refused a row."""
     accepted = created = refused = sent = 0
+    headers = {"content-type": "application/json", **_authorization(arguments.token_file)}
     try:
         for batch in _batches(_rows(arguments)):
-            answer = _send(arguments.url, batch)
+            answer = _send(arguments.url, batch, headers)
             accepted, created = accepted + answer["accepted"], created + answer["created"]
             for row in answer["refused"]:
                 print(f"row {sent + row['row'] + 1}, item {row['item_id']!r}: {row['reason']}", file=sys.stderr)
@@ -91,7 +94,17 @@ def _rows(arguments: argparse.Namespace) -> Iterator[Any]:
     return item_rows_of(arguments.file, load_config(arguments.config) if arguments.config else None)
 
 
-def _send(url: str, rows: list[bytes]) -> dict[str, Any]:
+def _authorization(file: str | None) -> dict[str, str]:
+    if not file:
+        return {}
+    try:
+        token = Path(file).read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise SoukError(f"a token on the first line of {file}", type(error).__name__, "Check the path.") from error
+    return {"authorization": f"Bearer {token}"}
+
+
+def _send(url: str, rows: list[bytes], headers: Mapping[str, str]) -> dict[str, Any]:
     """The server's answer to one batch.
 
     Raises:
@@ -101,7 +114,7 @@ def _send(url: str, rows: list[bytes]) -> dict[str, Any]:
     place = url.rstrip("/") + "/v1/items:upsert"
     if not place.startswith(("http://", "https://")):
         raise SoukError("an http address in --url", url, f"As {URL}.")
-    request = urllib.request.Request(place, body, {"content-type": "application/json"})
+    request = urllib.request.Request(place, body, dict(headers))
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # nosec B310: http alone, checked above
             return dict(json.load(answer))

@@ -102,6 +102,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="settings of librdkafka, as key=value lines, for TLS and SASL",
     )
     parser.add_argument(
+        "--token-file",
+        default="",
+        metavar="FILE",
+        help="bearer tokens, one a line; callers have to send one (docs/security.md); read again when it changes",
+    )
+    parser.add_argument(
         "--flush-seconds",
         type=float,
         default=5.0,
@@ -134,6 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
         log_format=arguments.log_format,
         user_cache_seconds=arguments.user_cache_seconds,
         slate_cache_seconds=arguments.slate_cache_seconds,
+        token_file=arguments.token_file,
         timeout_ms=arguments.timeout_ms,
         reload_seconds=arguments.reload_seconds,
         impressions=arguments.impressions,

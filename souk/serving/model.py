@@ -32,6 +32,8 @@ from souk.stages import heard
 
 NAME = "souk"
 TIMEOUT = "x-souk-timeout-ms"
+SMALL_BYTES = 16 << 10  # of a body
+SMALL_ITEMS = 1_000  # of an answer
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class SoukModel(Model):
         self._arms, self._tracing = arms, tracing
         self.line = Line(self._answer, arms.safe)
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
+        self._apart = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parser")
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
         """The checked requests.
@@ -84,12 +87,13 @@ class SoukModel(Model):
         Raises:
             InvalidInput: the request is wrong; the text says expected, received, remedy.
         """
-        began, v2 = time.perf_counter(), payload if isinstance(payload, InferRequest) else None
+        began = time.perf_counter()
         try:
-            instances = tensors.instances_of(v2) if v2 else instances_of(payload)
-            timeout = timeout_of(headers or {})
-            parser = self._releases.now.parser
-            checked = Checked(parser.parse_all(instances, self._clock(), self._request_ids, timeout), v2)
+            if is_small(payload, headers or {}):
+                checked = self._checked(payload, headers or {})
+            else:
+                loop = asyncio.get_running_loop()
+                checked = await loop.run_in_executor(self._apart, self._checked, payload, headers or {})
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         self._tracing.remember(checked.requests)
@@ -128,7 +132,10 @@ class SoukModel(Model):
         if isinstance(result, dict):  # explanations
             return result
         slates, v2 = result
-        answer = tensors.response_of(slates, v2) if v2 else {"predictions": [slate.to_json() for slate in slates]}
+        if sum(len(slate.items) for slate in slates) <= SMALL_ITEMS:
+            answer = written(slates, v2)
+        else:
+            answer = await asyncio.get_running_loop().run_in_executor(self._apart, written, slates, v2)
         self._metrics.count(slates)
         began = time.perf_counter()
         for log in self._impressions:
@@ -172,6 +179,12 @@ class SoukModel(Model):
             for name, datatype in tensors.OUTPUTS.items()
         ]
 
+    def _checked(self, payload: Any, headers: Mapping[str, str]) -> Checked:
+        v2 = payload if isinstance(payload, InferRequest) else None
+        instances = tensors.instances_of(v2) if v2 else instances_of(payload)
+        parser = self._releases.now.parser
+        return Checked(parser.parse_all(instances, self._clock(), self._request_ids, timeout_of(headers)), v2)
+
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
         explainer = Explainer(self._now)
         endless = (replace(request, deadline=math.inf) for request in payload.requests)
@@ -180,6 +193,22 @@ class SoukModel(Model):
     @property
     def _now(self) -> Recommender:
         return self._releases.now.live.current
+
+
+def is_small(payload: Any, headers: Mapping[str, str]) -> bool:
+    """Whether a body is checked in a few milliseconds.
+
+    Others are checked in a thread of their own, so that the event loop goes on reading and refusing meanwhile.
+    """
+    if isinstance(payload, InferRequest) and payload.from_grpc:
+        return len(payload.inputs) <= 2 and all(tensor.name not in tensors.JSON_INPUTS for tensor in payload.inputs)
+    length = headers.get("content-length", "")
+    return length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= SMALL_BYTES
+
+
+def written(slates: Sequence[Slate], v2: InferRequest | None) -> dict[str, Any] | InferResponse:
+    """The answer in the protocol of the request."""
+    return tensors.response_of(slates, v2) if v2 else {"predictions": [slate.to_json() for slate in slates]}
 
 
 def timeout_of(headers: Mapping[str, str]) -> int | None:

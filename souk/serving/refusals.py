@@ -11,7 +11,8 @@ from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotR
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-MAX_BODY_BYTES = 4 << 20
+MAX_BODY_BYTES = 4 << 20  # of rows of items and events
+MAX_REQUEST_BYTES = 1 << 20  # of requests for slates: JSON of this size is read in 5 ms, in which nothing else is
 
 
 class StrictDataPlane(DataPlane):

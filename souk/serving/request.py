@@ -36,6 +36,8 @@ from souk.state import Event, UserState
 MAX_INSTANCES = 256
 MAX_EXPLAINED = 8  # each takes as long as some hundred slates
 MAX_EVENTS = 500
+MAX_BODY_EVENTS = 8_000  # of all instances
+MAX_BODY_ITEMS = 12_800  # of all slates
 MAX_EXCLUDE = 10_000
 MAX_CANDIDATES = 2_000
 MAX_TIMEOUT_MS = 60_000
@@ -186,11 +188,19 @@ class RequestParser:
         for_each = listed("instances", instances, MAX_INSTANCES)
         if not for_each:
             raise SoukError("instances to hold at least one request", "none", "See docs/serving.md.")
+        events = sum(
+            len(own) for each in for_each if isinstance(each, dict) and isinstance(own := each.get("events"), list)
+        )
+        if events > MAX_BODY_EVENTS:
+            raise SoukError(f"at most {MAX_BODY_EVENTS} events in all instances", f"{events}", "Send several calls.")
         if timeout_ms is None and self._timeout_ms is not None:
             timeout_ms = self._timeout_ms + MORE_MS * (len(for_each) - 1)
-        return [
+        requests = [
             self.parse(value, now, request_ids(), f"instances[{i}]", timeout_ms) for i, value in enumerate(for_each)
         ]
+        if (items := sum(request.k for request in requests)) > MAX_BODY_ITEMS:
+            raise SoukError(f"at most {MAX_BODY_ITEMS} items in all slates", f"{items}", "Send several calls.")
+        return requests
 
     def _event(self, path: str, value: Any, default_time: int) -> tuple[Event, list[str]]:
         if not isinstance(value, dict):

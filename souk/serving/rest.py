@@ -23,7 +23,8 @@ from souk.serving import logs
 from souk.serving.direct import DirectPredict
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import MAX_BODY_BYTES, refusal
+from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, refusal
+from souk.serving.token import TokenCheck, Tokens
 from souk.serving.tracing import Tracing
 
 CALLS = {
@@ -33,6 +34,7 @@ CALLS = {
     "items:upsert": "items",
     "/v1/events": "events",
 }  # the end of a path, and what metrics call it
+ROWS = ("items", "events")  # whose bodies may be larger
 
 
 class RestServer(RESTServer):
@@ -46,6 +48,7 @@ class RestServer(RESTServer):
         tracing: of calls.
         grace_seconds: how long calls in flight may take at the end.
         more: adds routes that are no model's.
+        tokens: what callers have to send; None for nothing.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class RestServer(RESTServer):
         tracing: Tracing,
         grace_seconds: int,
         more: Callable[[FastAPI], None],
+        tokens: Tokens | None = None,
     ) -> None:
         super().__init__(
             "kserve.model_server:app", dataplane, models, listening.getsockname()[1], grace_period=grace_seconds
@@ -65,7 +69,7 @@ class RestServer(RESTServer):
         self._socket = listening
         self._metrics = metrics
         self._tracing = tracing
-        self._more = more
+        self._more, self._tokens = more, tokens
 
     def _register_endpoints(self, app: FastAPI) -> None:
         super()._register_endpoints(app)
@@ -73,6 +77,9 @@ class RestServer(RESTServer):
 
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(DirectPredict, model=self.dataplane.model_registry.get_model, refused=REFUSED)
+        if self._tokens is not None:
+            app.add_middleware(TokenCheck, tokens=self._tokens)
+        # Around it: those without a token count too.
         app.add_middleware(Calls, metrics=self._metrics, tracing=self._tracing)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
@@ -115,13 +122,14 @@ class Calls:
             await self._app(scope, receive, send)
             return
         begin, size, status = time.perf_counter(), 0, 500
+        most = MAX_BODY_BYTES if protocol in ROWS else MAX_REQUEST_BYTES
 
         async def limited() -> Any:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > MAX_BODY_BYTES:
-                raise InvalidInput(f"Expected a body of at most {MAX_BODY_BYTES} bytes. Received: more. Send less.")
+            if size > most:
+                raise InvalidInput(f"Expected a body of at most {most} bytes. Received: more. Send less.")
             return message
 
         async def watched(message: Any) -> None:
@@ -172,5 +180,5 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     text = str(error.detail) if isinstance(error, HTTPException) else "Internal error"
     if status == 400:  # FastAPI's, for any body that it cannot read
-        text = f"Expected a JSON body of at most {MAX_BODY_BYTES} bytes. Received: {text}. See docs/serving.md."
+        text = f"Expected a JSON body of at most {MAX_REQUEST_BYTES} bytes. Received: {text}. See docs/serving.md."
     return JSONResponse(status_code=status, content={"error": text})

@@ -19,7 +19,8 @@ from souk.errors import SoukError
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import MAX_BODY_BYTES, refusal
+from souk.serving.refusals import MAX_REQUEST_BYTES, refusal
+from souk.serving.token import TokenInterceptor, Tokens
 from souk.serving.tracing import Status, Tracing
 
 
@@ -34,6 +35,7 @@ class RpcServer(GRPCServer):
         metrics: where calls are counted.
         tracing: of calls.
         grace_seconds: how long calls in flight may take at the end.
+        tokens: what callers have to send; None for nothing.
     """
 
     def __init__(
@@ -45,18 +47,20 @@ class RpcServer(GRPCServer):
         metrics: ServingMetrics,
         tracing: Tracing,
         grace_seconds: int,
+        tokens: Tokens | None = None,
     ) -> None:
         super().__init__(port, dataplane, models, kwargs={}, grace_period=grace_seconds)
         self._host = host
         self._metrics = metrics
         self._tracing = tracing
+        self._checks = () if tokens is None else (TokenInterceptor(tokens),)
 
     async def listen(self) -> int:
         """Starts answering; the port."""
         self._server = grpc.aio.server(
             ThreadPoolExecutor(max_workers=1),
-            interceptors=(CountedCalls(self._metrics, self._tracing), RefusingInterceptor()),
-            options=[("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0)],
+            interceptors=(CountedCalls(self._metrics, self._tracing), *self._checks, RefusingInterceptor()),
+            options=[("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
         )
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
         grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)

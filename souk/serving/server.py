@@ -35,6 +35,7 @@ from souk.serving.recall_probe import RecallProbe
 from souk.serving.releases import POLITE, Releases, Served, often
 from souk.serving.served import Reader, open_events, states_of
 from souk.serving.slate_cache import SlateCache
+from souk.serving.token import Tokens
 from souk.serving.tracing import opened
 from souk.serving.transport import RecommenderServer, bind
 from souk.serving.user_cache import UserCaches
@@ -64,6 +65,7 @@ def serve(
     slate_cache_seconds: float = 10.0,
     impressions: Sequence[str] = (),
     kafka_config: str = "",
+    token_file: str = "",
     report: Callable[[str], None] = print,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
@@ -86,6 +88,7 @@ def serve(
         log_format: one of `souk.serving.logs.FORMATS`.
         impressions: where impressions go (souk.serving.impression_logs); the workspace's folder where none is named.
         kafka_config: a file with settings for Kafka.
+        token_file: bearer tokens, one a line, of which callers have to send one; "" for no such need.
         report: is told, once the server answers, how to call it.
 
     Raises:
@@ -95,6 +98,7 @@ def serve(
     logs.configure(log_format)
     tracing = opened(os.environ)
     place = Workspace(Path(workspace))
+    tokens = Tokens(token_file) if token_file else None
     listening = bind(host, http_port)
     guards, access = Guards.within(timeout_ms / 1000), access or Access()
     metrics = ServingMetrics(REGISTRY)
@@ -124,7 +128,7 @@ def serve(
 
     releases.changed = changed
     REGISTRY.register(EventMetrics(events))
-    described = ApiDocument(releases, secured=False)
+    described = ApiDocument(releases, secured=tokens is not None)
     routes = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now), described
     name = releases.now.bundle.name
 
@@ -146,7 +150,7 @@ def serve(
     if not release and reload_seconds:
         releases.follow(reload_seconds)
     try:
-        server = RecommenderServer(listening, host, grpc_port, metrics, tracing, GRACE_SECONDS, ready, register)
+        server = RecommenderServer(listening, host, grpc_port, metrics, tracing, GRACE_SECONDS, ready, register, tokens)
         logs.configure(log_format)  # KServe has made its own of it
         server.start([model])
     finally:

@@ -16,6 +16,7 @@ from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import FixedModels, StrictDataPlane
 from souk.serving.rest import RestServer
 from souk.serving.rpc import RpcServer
+from souk.serving.token import Tokens
 from souk.serving.tracing import Tracing
 
 
@@ -31,6 +32,7 @@ class RecommenderServer(ModelServer):
         grace_seconds: how long calls in flight may take after SIGTERM.
         ready: is called with the gRPC port when both servers answer.
         more: adds routes to the HTTP server.
+        tokens: what callers have to send; None for nothing.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class RecommenderServer(ModelServer):
         grace_seconds: int,
         ready: Callable[[int], None],
         more: Callable[[FastAPI], None],
+        tokens: Tokens | None = None,
     ) -> None:
         super().__init__(
             http_port=listening.getsockname()[1],
@@ -54,10 +57,10 @@ class RecommenderServer(ModelServer):
         self.dataplane = StrictDataPlane(self.registered_models)
         self.model_repository_extension = FixedModels(self.registered_models)
         self._rest = RestServer(
-            listening, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds, more
+            listening, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds, more, tokens
         )
         self._grpc = RpcServer(
-            host, grpc_port, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds
+            host, grpc_port, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds, tokens
         )
         self._ready = ready
 

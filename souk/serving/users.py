@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
 from typing import Protocol, runtime_checkable
 
 from souk.serving.request import Request
@@ -13,6 +14,7 @@ from souk.state import Event, UserState, after
 
 logger = logging.getLogger(__name__)
 Notes = Sequence[list[str]]
+ORDER = attrgetter("order")
 Read = Callable[[], Sequence[UserState | None]]
 
 
@@ -94,5 +96,6 @@ def past_events(request: Request) -> list[Event]:
 def with_events(state: UserState, events: Sequence[Event], spec: FeatureSpec) -> UserState:
     """The state after the request's own events; acts not newer than its last event are taken as known already."""
     last = state.events[-1].order if state.events else (-1, "")
-    new = (event for event in events if event.order > last or event.event_type not in spec.history_events)
-    return after(state, sorted(new, key=lambda e: e.order), spec)
+    history = spec.history_events
+    new = sorted((event for event in events if event.order > last or event.event_type not in history), key=ORDER)
+    return after(state, new, spec)

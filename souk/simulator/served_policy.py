@@ -19,7 +19,7 @@ from souk.simulator.people import REGIONS
 from souk.simulator.slates import WHOLE, Requests, Slates
 from souk.simulator.writer import DEVICES, SURFACES
 
-BATCH = 128  # requests in a body: with their events and candidates below the server's 4 MiB
+BATCH = 16  # requests in a body: with their events and candidates below the server's limits
 BODY_BYTES = 3_500_000
 RECENT = 60  # events of a user that a request carries
 MOST_CANDIDATES = 2_000

@@ -8,14 +8,16 @@ from fastapi import FastAPI
 
 from souk import __version__
 from souk.serving.openapi.schemas import Schema, of_answers, of_requests, ref
-from souk.serving.refusals import MAX_BODY_BYTES
+from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES
 from souk.serving.releases import Releases
 from souk.serving.request import MAX_TIMEOUT_MS
+from souk.serving.token import FREE_PATHS
 from souk.spec import FeatureSpec
 
 ABOUT = (
     "A marketplace recommender. Every well-formed request is answered, or sent away with 429; a request that is wrong "
-    f"gets 400 and a text that says what was expected. Bodies have at most {MAX_BODY_BYTES} bytes. See docs/serving.md."
+    f"gets 400 and a text that says what was expected. Bodies have at most {MAX_REQUEST_BYTES} bytes, those of "
+    f"items and events {MAX_BODY_BYTES}. See docs/serving.md."
 )
 TIMEOUT: Schema = {
     "name": "x-souk-timeout-ms",
@@ -50,7 +52,6 @@ LOOKS = (
     ("/v1/models/souk", "modelStatus", "Whether the model is ready"),
     ("/v2/models/souk", "modelMetadata", "Its tensors"),
 )
-OPEN = ("/", "/v2/health/live", "/v2/health/ready", "/v1/models/souk", "/metrics")  # without a token
 ERRORS = {
     "400": "The request is wrong",
     "401": "No token, or another",
@@ -98,7 +99,7 @@ def document(spec: FeatureSpec, slate_size: int, max_slate_size: int, release: s
     if secured:
         made["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         for path, methods in calls.items():
-            next(iter(methods.values()))["security"] = [] if path in OPEN else [{"bearer": []}]
+            next(iter(methods.values()))["security"] = [] if path in FREE_PATHS else [{"bearer": []}]
     return made
 
 

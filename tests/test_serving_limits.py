@@ -1,0 +1,91 @@
+"""Limits of a body, and that the event loop stays free while a large one is read and a long answer is written."""
+
+import asyncio
+import math
+import threading
+from types import SimpleNamespace
+
+import pytest
+from kserve import InferInput, InferRequest
+from kserve.errors import InvalidInput
+
+from souk.serving.model import SMALL_BYTES, SMALL_ITEMS, SoukModel, is_small
+from souk.serving.request import MAX_BODY_EVENTS, MAX_BODY_ITEMS, MAX_EVENTS, MAX_INSTANCES, RequestParser
+from souk.serving.slate import Slate, SlateItem
+from souk.serving.tracing import opened
+from tests.serving_fixtures import NOW, SPEC
+
+CLICK = {"item_id": "a", "event_type": "click"}
+PARSER = RequestParser(SPEC, 20, 200)
+
+
+def instances(count, **fields):
+    return [{"user_id": f"u{n}", **fields} for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (instances(MAX_INSTANCES + 1), "at most 256 entries"),
+        (instances(1, events=[CLICK] * (MAX_EVENTS + 1)), "at most 500 entries"),
+        (instances(MAX_BODY_EVENTS // MAX_EVENTS + 1, events=[CLICK] * MAX_EVENTS), "8000 events in all"),
+        (instances(MAX_BODY_ITEMS // 200 + 1, k=200), "12800 items in all"),
+        (instances(1, k=201), "from 1 to 200"),
+        (instances(1, exclude=["x"] * 10_001), "at most 10000 entries"),
+        (instances(1, candidates=["x"] * 2_001), "at most 2000 entries"),
+    ],
+)
+def test_what_is_more_is_refused_and_says_the_limit(given, said):
+    with pytest.raises(Exception, match=said):
+        PARSER.parse_all(given, NOW, lambda: "r")
+
+
+def test_what_is_as_much_is_taken():
+    assert len(PARSER.parse_all(instances(16, events=[CLICK] * MAX_EVENTS), NOW, lambda: "r")) == 16
+    assert len(PARSER.parse_all(instances(MAX_BODY_ITEMS // 200, k=200), NOW, lambda: "r")) == 64
+
+
+class Watching(RequestParser):
+    """Notes the thread that checks."""
+
+    def parse_all(self, *args, **kwargs):
+        self.thread = threading.current_thread().name
+        return super().parse_all(*args, **kwargs)
+
+
+@pytest.fixture
+def model():
+    parser = Watching(SPEC, 20, 200)
+    releases = SimpleNamespace(now=SimpleNamespace(parser=parser))
+    log = SimpleNamespace(record=lambda slates: None)
+    metrics = SimpleNamespace(count=lambda slates: None, stages=lambda seconds: None)
+    arms = SimpleNamespace(recommend=lambda requests: [], safe=lambda requests: [])
+    return SoukModel(releases, arms, [log], metrics, lambda: NOW, lambda: "r", opened({})), parser
+
+
+@pytest.mark.parametrize(
+    ("length", "thread"),
+    [("100", "MainThread"), (str(SMALL_BYTES + 1), "parser_0"), (None, "parser_0"), ("²", "parser_0")],
+)
+def test_a_large_body_is_checked_beside_the_event_loop(model, length, thread):
+    made, parser = model
+    headers = {} if length is None else {"content-length": length}
+    checked = asyncio.run(made.preprocess({"instances": instances(2)}, headers))
+    assert [request.user_id for request in checked.requests] == ["u0", "u1"] and parser.thread == thread
+    with pytest.raises(InvalidInput, match="Expected"):
+        asyncio.run(made.preprocess({"instances": [{}]}, headers))
+
+
+def test_tensors_of_grpc_that_hold_json_are_checked_there_too():
+    user, events = InferInput("user_id", [1], "BYTES", ["a"]), InferInput("events", [1], "BYTES", ["[]"])
+    assert is_small(InferRequest("souk", [user], from_grpc=True), {})
+    assert not is_small(InferRequest("souk", [user, events], from_grpc=True), {})
+
+
+@pytest.mark.parametrize("count", [1, SMALL_ITEMS // 10 + 1])
+def test_an_answer_is_the_same_however_long_it_is(model, count):
+    items = tuple(SlateItem(f"i{n}", "", 1.0, {}, "fresh", n) for n in range(10))
+    slates = [Slate(f"r{n}", "u", NOW, "shop-0", "", items, ()) for n in range(count)]
+    answer = asyncio.run(model[0].postprocess((slates, None)))
+    assert answer == {"predictions": [slate.to_json() for slate in slates]}
+    assert math.isfinite(answer["predictions"][-1]["items"][-1]["score"])
