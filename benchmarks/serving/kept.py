@@ -30,6 +30,7 @@ from souk.workspace import Workspace
 PREDICT = "/v1/models/souk:predict"
 OFF = ("--user-cache-seconds", "0", "--slate-cache-seconds", "0")
 ON = ("--user-cache-seconds", "60", "--slate-cache-seconds", "60")
+KINDS = ("kept", "traced", "JSON logs")
 BLOCK = 50  # requests, before another server is asked
 
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.kept", description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True, help="with a release, and the tables of its run")
     parser.add_argument("--rounds", type=int, default=20, help=f"blocks of {BLOCK} requests (%(default)s)")
+    parser.add_argument("--servers", nargs="*", default=KINDS, choices=KINDS, help="beside the one that keeps nothing")
     given = parser.parse_args()
     users = user_ids(given.workspace)[:BLOCK]
     items = item_ids(given.workspace)[:BLOCK]
@@ -52,9 +54,10 @@ def main() -> None:
             for name, words, variables in (
                 ("nothing kept", OFF, {}),
                 ("kept", ON, {}),
-                ("nothing kept, each call traced", OFF, traced),
-                ("nothing kept, JSON logs", (*OFF, "--log-format", "json"), {}),
+                ("traced", OFF, traced),
+                ("JSON logs", (*OFF, "--log-format", "json"), {}),
             )
+            if name == "nothing kept" or name in given.servers
         }
         rows = [row for name, bodies in asked.items() for row in compared(name, bodies, servers, given.rounds)]
     print(table(rows))
