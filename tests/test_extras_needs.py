@@ -14,6 +14,8 @@ from souk.cli.code import closure
 from souk.cli.extras import NEEDS
 from tests.test_packaging import setup_cfg
 
+OPTIONAL = ("telemetry", "kafka")  # imported by who asks for it, with an error that names the extra
+
 
 @cache
 def graph() -> grimp.ImportGraph:
@@ -23,9 +25,6 @@ def graph() -> grimp.ImportGraph:
 @cache
 def ours() -> grimp.ImportGraph:
     return grimp.build_graph("souk", cache_dir=None)
-
-
-OPTIONAL = ("telemetry", "kafka")  # imported by who asks for it, with an error that names the extra
 
 
 def plain(name: str) -> str:
