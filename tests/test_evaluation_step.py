@@ -276,7 +276,7 @@ def test_a_model_that_fails_is_not_judged_by_its_fallback(scored, shop):
 
     queries, _, towers, _ = scored
     slates = Slates("slate", towers).load()
-    slates._recommender._ranker = None
+    slates._recommender.ranker = None
     with pytest.raises(SoukError, match="ranker_unavailable"):
         slates.score(queries)
 

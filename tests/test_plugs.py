@@ -161,7 +161,7 @@ def test_what_a_retriever_brings_is_ranked_among_the_others_and_says_its_name(fo
 def test_a_ranker_of_ones_own_orders_and_knows_what_was_upserted(folder, tmp_path):
     bundle, recommender = loaded(folder, ranker={"use": "own_classes:CheapFirst", "options": {"usual": 20.0}})
     items, degraded = answer(recommender, k=8)
-    prices = [recommender._plugged.items.numbers["price"][IDS.index(i)] for i in items]
+    prices = [recommender.plugged.items.numbers["price"][IDS.index(i)] for i in items]
     assert degraded == () and prices == sorted(prices)
     assert next(iter(items.values())).scores == {"engaged": pytest.approx(20 / (20 + prices[0]))}
     live = LiveItems(recommender, bundle, ItemLog(tmp_path / "log"), lambda: NOW - 1000)

@@ -132,19 +132,19 @@ def test_an_availability_copies_no_array_but_its_own_and_a_price_its_own(shop, r
     live.upsert([{"item_id": "g1-05", "available": False}])
     gone = live.current
     assert gone.catalogue.available.sum() == known.catalogue.available.sum() - 1
-    assert gone._items.vectors is known._items.vectors and gone._items.values is known._items.values
-    assert gone._ranker._goods is known._ranker._goods and gone._sources._born is known._sources._born
+    assert gone.items.vectors is known.items.vectors and gone.items.values is known.items.values
+    assert gone.ranker._goods is known.ranker._goods and gone.sources._born is known.sources._born
     assert gone.catalogue.filters is known.catalogue.filters and gone.catalogue.positions is known.catalogue.positions
     live.upsert([{"item_id": "g1-05", "available": True, "price": 77.0}])
     dear = live.current
-    assert dear._items.vectors is known._items.vectors  # of known items: this tower does not look at the price
+    assert dear.items.vectors is known.items.vectors  # of known items: this tower does not look at the price
     assert dear.catalogue.filters is not known.catalogue.filters
     place = known.catalogue.positions["g1-05"]
-    assert (dear._ranker._goods[place, 0], known._ranker._goods[place, 0]) == (
+    assert (dear.ranker._goods[place, 0], known.ranker._goods[place, 0]) == (
         77.0,
         live._table["item_price"][place].as_py(),
     )
-    assert dear._ranker.item_value("item_price", place) == 77.0
+    assert dear.ranker.item_value("item_price", place) == 77.0
 
 
 def until(holds, seconds=60):

@@ -126,7 +126,7 @@ def test_a_short_slate_is_filled_from_popular_then_catalogue(recommender):
     (slate,) = recommender.recommend([Request("ann", 50, NOW)])
     assert not {"popular", "catalogue"} & {item.source for item in slate.items}, "k widens the search"
     broken = recommender.connected(None, recommender.store)
-    broken._query_tower = Failing(RuntimeError("down"))
+    broken.query_tower = Failing(RuntimeError("down"))
     (slate,) = broken.recommend([Request("ann", 50, NOW)])
     shown = [i for i in IDS if i not in HIDDEN]
     popular = [*shown[:5], *shown[::-1][:30]]
@@ -156,7 +156,7 @@ def test_no_wrong_item_ever_and_never_fewer_than_k(recommender, data):
         events=tuple(Event(i, "click", NOW - 9, event_id=f"{n:03d}") for n, i in enumerate(data.draw(items))),
         state=data.draw(st.sampled_from([*STATES, UserState("x")])),
     )
-    down = data.draw(st.sets(st.sampled_from(["_query_tower", "_ranker"])))
+    down = data.draw(st.sets(st.sampled_from(["query_tower", "ranker"])))
     broken = recommender.connected(data.draw(st.sampled_from([None, Failing(OSError())])), None)
     for part in down:
         setattr(broken, part, Failing(RuntimeError()))
@@ -209,7 +209,7 @@ def test_a_slate_is_in_the_order_of_the_reranker_and_keeps_the_rankers_scores(re
 def test_no_rule_makes_a_slate_short_or_shows_what_is_hidden(reranking, user, k, exclude, down):
     asked = reranking.connected(None, reranking.store)
     if down:
-        asked._ranker = None
+        asked.ranker = None
     (slate,) = asked.recommend([Request(user, k, NOW, exclude=exclude)])
     barred = HIDDEN | exclude | (KNOWN[user].engaged.keys() if user in KNOWN else set())
     assert len(slate.items) == min(k, len(set(IDS) - barred)) and len(set(ids(slate))) == len(slate.items)

@@ -51,12 +51,12 @@ def test_without_the_index_the_slate_is_the_same(recommender):
 HANGING = {
     "store": "features_unavailable",
     "index": "index_unavailable",
-    "_query_tower": "query_tower_unavailable",
-    "_ranker": "ranker_unavailable",
+    "query_tower": "query_tower_unavailable",
+    "ranker": "ranker_unavailable",
 }
 
 
-GUARDS = {"store": "users", "index": "index", "_query_tower": "query_tower", "_ranker": "ranker"}
+GUARDS = {"store": "users", "index": "index", "query_tower": "query_tower", "ranker": "ranker"}
 
 
 @pytest.mark.parametrize("part", HANGING)
@@ -97,7 +97,7 @@ def test_a_slate_without_any_part_is_what_is_popular_and_may_be_shown(recommende
 
 def test_without_the_ranker_the_retrieval_order_stands(recommender):
     broken = recommender.connected(None, recommender.store)
-    broken._ranker = Failing(RuntimeError("no memory"))
+    broken.ranker = Failing(RuntimeError("no memory"))
     (slate,) = broken.recommend([Request("ann", 8, NOW)])
     assert slate.degraded == ("ranker_unavailable",)
     scores = [item.score for item in slate.items]
@@ -111,13 +111,13 @@ def test_a_ranker_that_gives_no_numbers_is_no_ranker(recommender):
             return {"engaged": np.full(len(positions), np.nan, np.float32)}
 
     broken = recommender.connected(None, recommender.store)
-    broken._ranker = Nonsense()
+    broken.ranker = Nonsense()
     assert broken.recommend([Request("ann", 8, NOW)])[0].degraded == ("ranker_unavailable",)
 
 
 def test_without_the_query_tower_popular_items_of_the_segment_answer(recommender):
     broken = recommender.connected(None, recommender.store)
-    broken._query_tower = Failing(RuntimeError("no memory"))
+    broken.query_tower = Failing(RuntimeError("no memory"))
     (ann, bob) = broken.recommend([Request("ann", 7, NOW), Request("bob", 7, NOW)])
     popular = [i for i in IDS if i not in HIDDEN]
     assert ids(ann) == [*popular[:5], *popular[::-1][:2]], "north has its own favourites"
@@ -132,8 +132,8 @@ def test_without_the_query_tower_what_follows_the_history_answers_first(recommen
     broken = recommender.connected(None, recommender.store)
     rows, items = np.array([17, 17, 17, 16]), np.array([49, 7, 50, 39])
     rules = SparseRows.strongest(rows, items, np.array([0.5, 0.9, 0.4, 0.6]), len(IDS), 9)
-    broken._items = replace(recommender._items, rules=rules)
-    broken._sources, broken._query_tower = Sources(broken._items), Failing(RuntimeError("no memory"))
+    broken.items = replace(recommender.items, rules=rules)
+    broken.sources, broken.query_tower = Sources(broken.items), Failing(RuntimeError("no memory"))
     (slate,) = broken.recommend([Request("ann", 6, NOW)])
     assert ids(slate)[:3] == ["g3-04", "g3-05", "g2-09"], ".5, .4, and .6 one moment ago"
     assert {item.source for item in slate.items[:3]} == {"co_visitation"}
@@ -143,8 +143,8 @@ def test_without_the_query_tower_what_follows_the_history_answers_first(recommen
 
 def test_without_a_source_the_others_answer(recommender):
     broken = recommender.connected(None, recommender.store)
-    broken._sources = Sources(recommender._items)
-    broken._sources.segment_popular = Failing(RuntimeError("no memory"))._fail
+    broken.sources = Sources(recommender.items)
+    broken.sources.segment_popular = Failing(RuntimeError("no memory"))._fail
     (slate,) = broken.recommend([Request("ann", 8, NOW)])
     assert slate.degraded == ("segment_popular_unavailable",) and len(slate.items) == 8
     assert {item.source for item in slate.items} == {"two_tower"} and all(item.scores for item in slate.items)
@@ -153,7 +153,7 @@ def test_without_a_source_the_others_answer(recommender):
 def test_with_everything_down_there_is_still_a_slate(recommender):
     down = Failing(RuntimeError("down"))
     broken = recommender.connected(down, down)
-    broken._query_tower = broken._ranker = down
+    broken.query_tower = broken.ranker = down
     (slate,) = broken.recommend([Request("ann", 50, NOW)])
     assert len(set(ids(slate))) == 50 and not set(ids(slate)) & HIDDEN
     assert slate.degraded == ("features_unavailable", "query_tower_unavailable")

@@ -1,0 +1,61 @@
+"""What the models say: a vector of each query, and the probabilities of its candidates."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from souk.pairs import PairQuery, pair_features
+from souk.serving.budget import Budget
+from souk.serving.loaded import Loaded
+from souk.serving.ranking import Candidates, by_request
+from souk.serving.users import Notes
+from souk.stages import staged
+
+logger = logging.getLogger(__name__)
+
+
+@staged("query_tower")
+def query_vectors(parts: Loaded, inputs: Mapping[str, np.ndarray], budget: Budget, notes: Notes) -> np.ndarray:
+    """Query vectors `[B, dim]`; NaN where there is none."""
+    try:
+        vectors = parts.guards.query_tower.call(lambda: parts.query_tower.vectors(inputs), budget.half())
+    except Exception as error:
+        logger.warning("query tower unavailable: %s: %s", type(error).__name__, error)
+        vectors = np.full((len(notes), parts.retrieval.exact.vectors.shape[1]), np.nan, np.float32)
+    for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist():
+        notes[row].append("query_tower_unavailable")
+    return vectors
+
+
+def probabilities(
+    parts: Loaded,
+    queries: Sequence[PairQuery],
+    inputs: Mapping[str, np.ndarray],
+    candidates: Sequence[Candidates],
+    budget: Budget,
+    notes: Notes,
+) -> list[dict[str, np.ndarray]]:
+    """The objectives' probabilities of every candidate that the towers know: one ranker call for all requests."""
+    scores = [np.zeros(0, np.float32) if c.scores is None else c.scores for c in candidates]
+    counts = [len(own) for own in scores]
+    if not sum(counts):
+        return [{} for _ in queries]
+    try:
+        positions = np.concatenate([c.positions for c in candidates if c.scores is not None])
+        request = np.repeat(np.arange(len(queries)), counts)
+        pair = staged("pair_features")(pair_features)(parts.items, queries, request, positions, np.concatenate(scores))
+        heads = staged("ranker")(parts.guards.ranker.call)(
+            lambda: parts.ranker.probabilities(inputs, positions, pair, request), budget.rest()
+        )
+        if not all(np.isfinite(values).all() for values in heads.values()):
+            raise ArithmeticError("the ranker gave numbers that are none")
+    except Exception as error:
+        logger.warning("ranker unavailable: %s: %s", type(error).__name__, error)
+        for note, count in zip(notes, counts, strict=True):
+            if count:
+                note.append("ranker_unavailable")
+        return [{} for _ in queries]
+    return by_request(heads, counts)
