@@ -23,6 +23,7 @@ COMMANDS = {
     "items": ("souk.cli.items", "give new or changed items to a running server"),
     "explain": ("souk.cli.explain", "why a user is shown an item"),
     "experiment": ("souk.cli.experiment", "try arms on shares of the users, and see what came of them"),
+    "replay": ("souk.cli.replay", "ask another release what was logged, and see what would be different"),
     "demo": ("souk.cli.demo", "serve the current release for three shown requests"),
     "simulate": ("souk.cli.simulate", "make a marketplace whose truth is known, or score slates with it"),
     "drift-demo": ("souk.cli.drift_demo", "show the drift detector quiet, then alarmed (make drift-demo)"),

@@ -18,6 +18,7 @@ NEEDS = {
     "init": ("preprocess",),
     "items": ("serve",),
     "recommend": ("serve",),
+    "replay": ("serve",),
     "run": ("pipeline", "preprocess", "train", "index", "deploy"),
     "serve": ("serve",),
     "submit": ("pipeline",),

@@ -160,11 +160,7 @@ class LiveItems:
             return Outcome(len(batch.accepted), sum(created), tuple(refused))
 
     def vary(self, rules: Mapping[str, Rerank]) -> None:
-        """Has rerankers of other rules ready by name, in the place of those before (`Reranker.variants`).
-
-        Raises:
-            SoukError: they cap a column that is none.
-        """
+        """Has rerankers of other rules ready by name, in the place of those before (`Reranker.with_variants`)."""
         with self._one_at_a_time:
             rows = pa.Table.from_pylist([*self._rows.values()], self._table.schema)
             where = np.array([self.current.catalogue.positions[item] for item in self._rows], np.int64)

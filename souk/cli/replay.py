@@ -1,0 +1,152 @@
+"""Asks a release what was asked of another one, and tells what would be different: the shadow test before any canary
+(docs/experiments.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from souk.cli import options
+from souk.cli.quiet import load_tensorflow, quiet_loading
+from souk.errors import SoukError
+from souk.release.manifest import verify
+from souk.workspace import Workspace
+
+if TYPE_CHECKING:
+    from souk.serving.replay import Side
+
+EVERY = 500  # requests between two words of progress
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    options.add_workspace(parser)
+    parser.add_argument(
+        "--log", default="", metavar="PLACE", help="impressions: a folder, a file or a URL (default: the workspace's)"
+    )
+    parser.add_argument("--release", required=True, metavar="R", help="what is asked: a release's name or folder")
+    parser.add_argument(
+        "--against", default="", metavar="R", help="another release to ask, instead of comparing with the logged slates"
+    )
+    parser.add_argument(
+        "--requests",
+        type=options.at_least_one,
+        default=10_000,
+        metavar="N",
+        help="at most so many, evenly from the whole log (default: %(default)s)",
+    )
+    parser.add_argument("--output", default="", metavar="FILE", help="write the report as JSON too")
+    parser.add_argument(
+        "--min-overlap",
+        type=options.not_negative,
+        default=0.0,
+        metavar="X",
+        help="end with 1 where the mean overlap of the first ten places is below it (default: %(default)g)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, or 1 where the slates overlap less than was asked for."""
+    place = Workspace(Path(arguments.workspace))
+    folders = [_folder(place, name) for name in (arguments.release, arguments.against) if name]
+    for folder in folders:
+        verify(folder)
+    load_tensorflow(threads=0 if "tensorflow" in sys.modules else 1)  # as a server, for the latency
+    with quiet_loading():
+        from souk.serving.replay import records, replay
+
+    where = arguments.log or str(place.impressions)
+    total, logged = records(where, arguments.requests)
+    release, *others = [_side(place, folder) for folder in folders]
+    wanted, began = min(total, arguments.requests), time.monotonic()
+
+    def progress(done: int) -> None:
+        if done % EVERY == 0:
+            rate = done / (time.monotonic() - began)
+            print(f"{done:,} of about {wanted:,} requests, {rate:,.0f} a second", file=sys.stderr, flush=True)
+
+    found = replay(logged, release, others[0] if others else None, progress)
+    told = {
+        "log": where,
+        "records": total,
+        "release": folders[0].name,
+        "against": folders[1].name if others else "the log",
+        **found,
+    }
+    if not found["requests"]["compared"]:
+        raise SoukError(f"requests in {where} that can be asked again", _left_out(found), REMEDY)
+    if arguments.output:
+        text = json.dumps(_plain(told), indent=1, allow_nan=False)
+        Path(arguments.output).write_text(text + "\n", encoding="utf-8")
+    print(_table(told))
+    first = [value for k, value in found["overlap"].items() if int(k) <= 10]
+    return int(bool(first) and first[-1] < arguments.min_overlap)
+
+
+REMEDY = "Records have their requests since this version of souk serve: check what it has written since."
+
+
+def _folder(place: Workspace, name: str) -> Path:
+    return Path(name).resolve() if (Path(name) / "release.json").is_file() else place.release_folder(name)
+
+
+def _side(place: Workspace, folder: Path) -> Side:
+    from souk.release.bundle import Bundle
+    from souk.serving.past import Past
+    from souk.serving.recommender import Recommender
+    from souk.serving.replay import Side
+    from souk.serving.request import RequestParser
+    from souk.serving.served import open_store, with_upserts
+
+    print(f"loading {folder.name}", file=sys.stderr, flush=True)
+    bundle = Bundle.load(folder)
+    store = Past(open_store(place, bundle))
+    loaded = Recommender.load(bundle, None, store)
+    recommender = with_upserts(place, bundle, loaded, lambda: time.time_ns() // 1_000_000).current
+    parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size)
+    return Side(recommender, store, parser)
+
+
+def _left_out(told: Mapping[str, Any]) -> str:
+    requests = told["requests"]
+    refused = sum(requests["refused"].values())
+    return f"{requests['without_request']:,} records without a request, {refused:,} that do not fit the release"
+
+
+def _table(told: Mapping[str, Any]) -> str:
+    tau, score = told["kendall_tau"], told["score"]
+    lines = [
+        f"{told['release']} against {told['against']}: {told['requests']['compared']:,} of {told['records']:,} records",
+        f"  left out          {_left_out(told)}",
+        *(f"    {count:,}: expected {why}" for why, count in told["requests"]["refused"].items()),
+        f"  in the same state {told['same_features']:.1%}",
+        f"  identical slates  {told['identical']:.1%}",
+        "  overlap           " + "  ".join(f"@{k} {value:.3f}" for k, value in told["overlap"].items()),
+        f"  Kendall's tau     {tau['mean']:.3f} ({tau['requests']:,} requests)",
+        f"  score             {score['mean_before']:.4f} {score['mean_change']:+.4f} ({score['items']:,} items); "
+        + "absolute change "
+        + ", ".join(f"{name} {value:.4f}" for name, value in score["absolute_change"].items()),
+    ]
+    for name, values in told["latency_ms"].items():
+        lines.append(f"  ms, {name:<13} " + ", ".join(f"{q} {value:.1f}" for q, value in values.items()))
+    for name, shares in told["degraded"].items():
+        text = ", ".join(f"{reason} {share:.1%}" for reason, share in shares.items())
+        lines.append(f"  degraded, {name:<8}" + (text or "none"))
+    for group in told["by_logged"] if len(told["by_logged"]) > 1 else ():
+        at = "  ".join(f"@{k} {value:.3f}" for k, value in group["overlap"].items())
+        lines.append(f"  logged by {group['release']} {group['arm']}: {group['requests']:,} requests, overlap {at}")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    """With null for numbers that are none."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
