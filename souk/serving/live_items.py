@@ -193,19 +193,14 @@ class LiveItems:
 
     def _vectors_now(self, batch: _Batch) -> np.ndarray:
         """`[rows, dim]`: of items whose content is what it was their vectors, of others what the tower says."""
-        items, positions = self.current.parts[0], self.current.catalogue.positions
+        positions, rows = self.current.catalogue.positions, list(batch.taken.values())
         named = [f.name for f in self._spec.of(Entity.ITEM)]
-        vectors = np.zeros((len(batch.taken), self._dim), np.float32)
-        made = []
-        for place, (item, row) in enumerate(batch.taken.items()):
-            old = self._row(item)
-            if old is not None and all(old[name] == row[name] for name in named):
-                vectors[place] = items.vectors[positions[item]]
-            else:
-                made.append(place)
-        rows = list(batch.taken.values())
-        if made:
-            vectors[made] = self._vectors([rows[place] for place in made])
+        before = zip(map(self._row, batch.taken), rows, strict=True)
+        same = np.array([old is not None and all(old[n] == row[n] for n in named) for old, row in before], bool)
+        vectors = np.zeros((len(rows), self._dim), np.float32)
+        vectors[same] = self.current.parts[0].vectors[[positions[rows[at]["item_id"]] for at in np.flatnonzero(same)]]
+        if not same.all():
+            vectors[~same] = self._vectors([rows[at] for at in np.flatnonzero(~same)])
         return vectors
 
     def _drop(self, batch: _Batch, item: str) -> None:
