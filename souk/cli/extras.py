@@ -14,6 +14,7 @@ NEEDS = {
     "deploy": ("deploy",),
     "drift-demo": ("serve",),
     "evaluate": ("train", "serve"),
+    "experiment": ("serve",),
     "explain": ("serve",),
     "init": ("preprocess",),
     "items": ("serve",),
