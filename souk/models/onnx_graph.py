@@ -82,6 +82,7 @@ def _translated(saved_model: str, signature: str) -> bytes:
         output_names=outputs,
         tensors_to_rename=names,
         initialized_tables=tables,
+        optimizers={},  # ONNX Runtime simplifies what it loads; tf2onnx would copy the graph dozens of times
     )
     (plain,) = (entry for entry in model.opset_import if not entry.domain)
     plain.version = OPSET
