@@ -84,12 +84,12 @@ def test_a_broker_that_hangs_holds_up_neither_requests_nor_the_end_of_the_server
     with serving(workspace.root, tmp_path / "log", *places, "--flush-seconds", "0.2") as server:
         ids = [server.slates({"user_id": "ann", "k": 4, "timestamp": NOW})[0]["request_id"] for _ in range(10)]
         sent = 'souk_impressions_written_total{sink="kafka"}'
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while server.metric(sent) < 10:
             assert time.monotonic() < until
             time.sleep(0.1)
         with broker.frozen():
-            late = [server.slates({"user_id": "bob", "timeout_ms": 5_000})[0] for _ in range(10)]
+            late = [server.slates({"user_id": "bob"})[0] for _ in range(10)]
             assert {tuple(each["degraded"]) for each in late} == {()}
             assert server.metric('souk_impressions_pending{sink="kafka"}') == 10
             assert server.stop() == 0, "what is pending is given up and counted"
