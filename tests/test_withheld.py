@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.config import Fatigue, Repeat, parse_config
-from souk.features.shards import event_types
+from souk.features.shards import _histories, event_types, read_parts, split_by_shard
 from souk.marks import HIDDEN, SHOWN
 from souk.schema import DAY_MS, EventType
 from souk.serving.event_states import Place, with_all
@@ -117,6 +117,20 @@ def test_without_the_rule_the_specification_is_what_it_was():
         "name: x\ndata: {events: {path: e.csv}}\nobjectives: {engaged: {events: [click]}, satisfied: {events: [click]}}"
     )
     assert parse_config(text + "\nrepeat: {fatigue: {shown: 5, days: 3}}").repeat.fatigue == Fatigue(shown=5, days=3)
+
+
+@pytest.mark.parametrize("spec", [SPEC, TIRING], ids=["shop", "tiring"])
+def test_the_pipeline_hands_them_to_the_states(spec):
+    events = [click("a", 1), hide("b", 2), hide("c", 3, 0.0), *(showing("d", 4 + n) for n in range(RULE.shown))]
+    names = ("item_id", "event_type", "timestamp", "value", "event_id", "dwell_seconds")
+    table = pa.Table.from_pylist(
+        [{"user_id": "u"} | {name: getattr(event, name) for name in names} for event in events]
+    )
+    parts = [part for _, part in split_by_shard(table, 1, event_types(spec))]
+    (history,) = _histories(read_parts(parts), spec).values()
+    state = state_of("u", history, spec, {})
+    assert state == state_of("u", events, spec, {}) and withheld(state, 9, spec) == {"a", "b"}
+    assert tired(state, 9, spec) == (["d"] if spec is TIRING else [])
 
 
 @pytest.fixture(scope="module")
