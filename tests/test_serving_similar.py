@@ -97,7 +97,7 @@ def test_an_unknown_item_gets_what_is_popular(recommender):
 
 def test_no_model_and_no_store_is_asked(recommender):
     alone = recommender.connected(None, Failing(RuntimeError("asked")))
-    alone._query_tower = alone._ranker = Failing(RuntimeError("asked"))
+    alone.query_tower = alone.ranker = Failing(RuntimeError("asked"))
     assert ids(slate(alone, item_id="g0-00")) == ids(slate(recommender, item_id="g0-00"))
 
 
