@@ -37,26 +37,29 @@ def free_port() -> int:
 
 
 class RealMilvus:
-    """A server whose data outlive it.
+    """A server.
 
     Args:
         folder: for its data.
     """
 
     def __init__(self, folder: Path):
-        self._folder, self._port, self._process = folder, free_port(), None
+        self._folder, self._port, self._process, self._starts = folder, free_port(), None, 0
         self.uri = f"http://127.0.0.1:{self._port}"
-        folder.mkdir(parents=True)
-        (folder / "bin").symlink_to(MILVUS / "unpacked" / "bin")
 
     def start(self):
-        """Starts it, and waits until it is healthy."""
-        command = [str(MILVUS / "bin" / "python"), "-c", PROGRAM, str(self._folder), str(self._port)]
+        """Starts it without data, and waits until it is healthy. With the data of a killed one it may end by itself
+        within a minute, since it finds the other's sessions there."""
+        self._starts += 1
+        folder = self._folder / str(self._starts)
+        folder.mkdir(parents=True)
+        (folder / "bin").symlink_to(MILVUS / "unpacked" / "bin")
+        command = [str(MILVUS / "bin" / "python"), "-c", PROGRAM, str(folder), str(self._port)]
         self._process = process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         health = f"http://127.0.0.1:{process.stdout.readline().strip()}/healthz"
         until = time.monotonic() + START_SECONDS
         while not healthy(health):
-            log = self._folder / "logs" / "milvus-stdout.log"
+            log = folder / "logs" / "milvus-stdout.log"
             assert process.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
             time.sleep(0.1)
 

@@ -12,6 +12,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -172,7 +173,7 @@ def ranked_segments(lists: dict[str, list[str]]) -> Segments:
     return Segments({name: row for row, name in enumerate(lists)}, SparseRows.joined(rows))
 
 
-def write_shop(folder: Path, candidates: int = 20) -> Bundle:
+def write_shop(folder: Path, candidates: int = 20, ranker: dict[str, Any] | None = None) -> Bundle:
     """Writes the bundle."""
     folder.mkdir(parents=True)
     available = np.array([item not in HIDDEN for item in IDS])
@@ -205,18 +206,19 @@ def write_shop(folder: Path, candidates: int = 20) -> Bundle:
         candidates=candidates,
         slate_size=10,
         max_slate_size=50,
+        ranker=ranker,
     )
     (folder / "bundle.json").write_text(json.dumps(asdict(settings)))
     return Bundle.load(folder)
 
 
-def write_workspace(root: Path, redis: str = "") -> Workspace:
+def write_workspace(root: Path, redis: str = "", ranker: dict[str, Any] | None = None) -> Workspace:
     """A workspace whose current release is the shop, with its golden requests, and whose Feast knows STATES, in sqlite
     or in the Redis at an address."""
     workspace = Workspace(root)
     name = f"shop-{hashlib.sha256(vectors().tobytes()).hexdigest()[:12]}"
     folder = workspace.releases / name
-    bundle = write_shop(folder)
+    bundle = write_shop(folder, ranker=ranker)
     golden = [GoldenRequest(s.user_id, 5, NOW, s) for s in (*STATES, UserState("nobody"))]
     write_golden(folder, golden, golden_answers(Recommender.load(bundle, None, None))(golden))
     write_manifest(folder, name, {}, {})

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from tests.callers import ANSWERS, BODY, Callers
+from tests.callers import ANSWERS, BODY, Callers, healed
 from tests.redis_server import redis_server
 from tests.serving_fixtures import write_workspace
 from tests.serving_process import serving
+from tests.slow_proxy import slow_proxy
 
 pytestmark = pytest.mark.slow
 
@@ -19,18 +20,19 @@ def redis(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(redis, tmp_path_factory):
+def proxy(redis):
+    with slow_proxy(redis.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def server(redis, proxy, tmp_path_factory):
     root = tmp_path_factory.mktemp("faults")
-    words = ["--store-timeout-ms", "50", "--timeout-ms", "5000"]
+    way = f"redis://127.0.0.1:{proxy.port}/1"
+    words = ["--store-timeout-ms", "50", "--timeout-ms", "5000", "--redis-uri", way]
     workspace = write_workspace(root / "workspace", redis.uri)
     with serving(workspace.root, root / "log", *words) as process:
         yield process
-
-
-def healed(callers):
-    """Waits until answers are whole again."""
-    before = callers.degraded[()]
-    callers.until(lambda: callers.degraded[()] >= before + ANSWERS)
 
 
 def test_a_redis_that_is_killed_and_comes_back(server, redis):
@@ -52,6 +54,21 @@ def test_a_redis_that_hangs_and_comes_to(server, redis):
         with redis.frozen():
             callers.until(lambda: callers.degraded[("features_unavailable",)])
             assert callers.since() == {"features_unavailable"}
+        healed(callers)
+    assert set(callers.statuses) == {200}
+    assert server.metric('souk_breaker{dependency="features",state="closed"}') == 1
+
+
+def test_a_redis_that_is_slow_and_is_quick_again(server, proxy):
+    """Each answer takes 200 ms on the way: nobody waits for more than a quarter of that."""
+    with Callers(server, 4).asking() as callers:
+        healed(callers)
+        proxy.delay = 0.2
+        try:
+            callers.until(lambda: callers.degraded[("features_unavailable",)])
+            assert callers.since() == {"features_unavailable"}
+        finally:
+            proxy.delay = 0.0
         healed(callers)
     assert set(callers.statuses) == {200}
     assert server.metric('souk_breaker{dependency="features",state="closed"}') == 1

@@ -1,6 +1,7 @@
 """Another release under traffic: taken whole when it is sound, refused when it is not, and nobody notices."""
 
 import contextlib
+import gc
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from souk.errors import SoukError
 from souk.release.pointer import point
 from souk.serving.item_outcomes import Retired
 from souk.serving.live_items import LiveItems
-from souk.serving.releases import Ready, Releases, Served
+from souk.serving.releases import WARM_SECONDS, Ready, Releases, Served
 from tests.arms_fixtures import beside
 from tests.callers import ANSWERS, Callers
 from tests.serving_fixtures import write_workspace
@@ -42,8 +43,8 @@ class Shop:
     """A pointer and releases by folder; those named broken cannot be read, those named torn not be served."""
 
     def __init__(self):
-        self.pointed, self.closed, self.read = Path("one"), [], []
-        self.releases = Releases(self.ready(self.pointed), lambda: self.pointed, self.ready)
+        self.pointed, self.closed, self.read, self.clock = Path("one"), [], [], 0.0
+        self.releases = Releases(self.ready(self.pointed), lambda: self.pointed, self.ready, lambda: self.clock)
 
     def ready(self, folder):
         self.read.append(folder.name)
@@ -72,13 +73,51 @@ def shop():
     return Shop()
 
 
-def test_a_moved_pointer_moves_the_answers_and_the_old_release_goes_a_look_later(shop):
+def test_a_moved_pointer_moves_the_answers(shop):
     assert not shop.look("one") and shop.read == ["one"]
     assert shop.look("two") and shop.now == "two" and shop.closed == []
     assert shop.releases.now.live.warmed == 1
-    assert not shop.look("two") and shop.closed == ["one"] and shop.read == ["one", "two"]
-    assert shop.look("one") and shop.now == "one", "a rollback"
-    assert (shop.releases.taken, shop.releases.refused) == (2, 0)
+    assert not shop.look("two") and shop.read == ["one", "two"]
+    assert (shop.releases.taken, shop.releases.refused) == (1, 0)
+
+
+def test_the_release_before_is_kept_for_a_rollback(shop):
+    shop.look("two")
+    old = shop.releases.now.live
+    assert shop.look("one") and shop.now == "one" and shop.read == ["one", "two"], "it was not read again"
+    assert shop.look("two") and shop.now == "two" and shop.read == ["one", "two"] and shop.closed == []
+    assert shop.releases.now.live is not old and shop.releases.upsert([1]) == "two", "it takes items, as a new one"
+
+
+def test_the_release_before_goes_after_a_while_and_for_a_third(shop):
+    shop.look("two")
+    shop.clock = WARM_SECONDS
+    assert not shop.look("two") and shop.closed == []
+    shop.clock = WARM_SECONDS + 1
+    assert not shop.look("two") and shop.closed == ["one"]
+    assert shop.look("three") and shop.closed == ["one"]
+    assert shop.look("four") and shop.closed == ["one", "two"], "there are never three"
+    assert shop.look("three") and shop.read == ["one", "two", "three", "four"]
+
+
+def test_no_more_than_two_are_alive(shop):
+    for n in range(6):
+        shop.look(str(n))
+        gc.collect()
+        assert {served.bundle.name for served in shop.releases.alive} == {str(n), str(n - 1) if n else "one"}
+    held = shop.releases.alive
+    shop.look("one more")
+    shop.look("two more")
+    gc.collect()
+    assert len(shop.releases.alive) == 4, "what somebody holds is told"
+    del held
+
+
+def test_the_end_closes_both(shop):
+    shop.look("two")
+    shop.releases.close()
+    assert sorted(shop.closed) == ["one", "two"]
+    assert not shop.look("three") and shop.closed[2:] == ["three"], "what was being read goes, too"
 
 
 @pytest.mark.parametrize("name", ["broken", "torn"])

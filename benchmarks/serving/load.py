@@ -26,38 +26,55 @@ WHOLE = b'"degraded":[]'
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-@dataclass
-class Seen:
-    """What came of the calls.
+@dataclass(frozen=True)
+class Call:
+    """What came of a call.
 
     Args:
-        latencies: seconds from when each was due to its last byte.
-        statuses: HTTP statuses; 0 for a call without an answer.
-        degraded: answers of which a slate is degraded.
-        late: seconds by which calls were sent after they were due, for want of a connection or of this process.
+        due: when it was to be sent, of the monotonic clock, seconds.
+        sent: when there was a connection for it.
+        done: when its last byte came.
+        status: of HTTP; 0 without an answer.
+        degraded: whether a slate of the answer is.
     """
 
-    latencies: list[float] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-    degraded: int = 0
-    late: list[float] = field(default_factory=list)
+    due: float
+    sent: float
+    done: float
+    status: int
+    degraded: bool
 
-    def row(self, rate: float, seconds: float) -> dict[str, Any]:
-        """The figures, latencies in milliseconds."""
-        p50, p99, p999 = np.percentile(self.latencies, [50, 99, 99.9]) * 1000
+
+@dataclass
+class Seen:
+    """The calls, in the order of their answers."""
+
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """How many calls had each."""
+        return dict(Counter(call.status for call in self.calls))
+
+    def row(self, rate: float) -> dict[str, Any]:
+        """The figures, latencies in milliseconds: of all calls but those that were sent away (429)."""
+        kept = [call for call in self.calls if call.status != 429]
+        p50, p99, p999 = np.percentile([call.done - call.due for call in kept], [50, 99, 99.9]) * 1000
+        late = np.percentile([call.sent - call.due for call in self.calls], 99) * 1000
+        seconds = max(call.done for call in self.calls) - min(call.due for call in self.calls)
         return {
             "asked/s": rate,
-            "answered/s": round(len(self.latencies) / seconds, 1),
+            "answered/s": round(len(kept) / seconds, 1),
             "p50 ms": round(float(p50), 2),
             "p99 ms": round(float(p99), 2),
             "p99.9 ms": round(float(p999), 2),
-            "statuses": dict(self.statuses),
-            "degraded": self.degraded,
-            "sent late p99 ms": round(float(np.percentile(self.late, 99)) * 1000, 2),
+            "statuses": self.statuses,
+            "degraded": sum(call.degraded for call in self.calls),
+            "sent late p99 ms": round(float(late), 2),
         }
 
 
-async def load(port: int, path: str, bodies: list[bytes], rate: float, seconds: float, seed: int = 0) -> dict[str, Any]:
+async def load(port: int, path: str, bodies: list[bytes], rate: float, seconds: float, seed: int = 0) -> Seen:
     """Sends calls at `rate` a second for `seconds`, and measures each.
 
     Args:
@@ -78,27 +95,25 @@ async def load(port: int, path: str, bodies: list[bytes], rate: float, seconds: 
             await asyncio.sleep(wait)
         calls.append(asyncio.create_task(_call(port, path, body, due, free, seen)))
     await asyncio.gather(*calls)
-    took = time.perf_counter() - began
     while not free.empty():
         if connection := free.get_nowait():
             connection[1].close()
-    return seen.row(rate, took)
+    return seen
 
 
 async def _call(
     port: int, path: str, body: bytes, due: float, free: asyncio.Queue[Connection | None], seen: Seen
 ) -> None:
     connection = await free.get()
-    seen.late.append(time.perf_counter() - due)
+    sent = time.perf_counter()
     status, answer = 0, b""
     try:
         connection = connection or await asyncio.open_connection(HOST, port)
         status, answer = await _exchanged(*connection, path, body)
     except (OSError, asyncio.IncompleteReadError):
         connection = None
-    seen.latencies.append(time.perf_counter() - due)
-    seen.statuses[status] += 1
-    seen.degraded += status == 200 and WHOLE not in answer
+    degraded = status == 200 and WHOLE not in answer
+    seen.calls.append(Call(due, sent, time.perf_counter(), status, degraded))
     free.put_nowait(connection)
 
 
@@ -126,7 +141,7 @@ def main() -> None:
     bodies = given.bodies.read_bytes().splitlines()
     warm = asyncio.run(load(given.port, given.path, bodies, min(given.rate, 50), 2))
     found = asyncio.run(load(given.port, given.path, bodies, given.rate, given.seconds))
-    print(json.dumps({**found, "sent": sum(warm["statuses"].values())}))
+    print(json.dumps({**found.row(given.rate), "sent": len(warm.calls)}))
 
 
 if __name__ == "__main__":

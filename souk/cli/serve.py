@@ -60,6 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how often to look whether another release is current, 0 for never (default: %(default)g)",
     )
     parser.add_argument(
+        "--drain-seconds",
+        type=options.not_negative,
+        default=0.0,
+        metavar="S",
+        help="from SIGTERM until no new connection is taken; it answers meanwhile and is not ready (%(default)g)",
+    )
+    parser.add_argument(
         "--stale-hours",
         type=options.not_negative,
         default=168.0,
@@ -145,6 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
         reload_seconds=arguments.reload_seconds,
         impressions=arguments.impressions,
         kafka_config=arguments.kafka_config,
+        drain_seconds=arguments.drain_seconds,
         access=Access(arguments.redis_uri, arguments.store_timeout_ms, stale_ms),
         report=lambda text: print(text, flush=True),
     )

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 SPEC = "Experiments compare releases of one feature specification; try another with a canary (docs/rollout.md)."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bound:
     """Experiments and the releases that they are about, of one moment.
 
@@ -112,7 +112,22 @@ class Arms:
     def _answered(
         self, requests: Sequence[Request], answer: Callable[[Recommender, Sequence[Request]], list[Slate]]
     ) -> list[Slate]:
-        bound = self.now
+        """By the releases and experiments that each request was parsed for, or those of now for one that says none."""
+        bounds = [request.bound or self.now for request in requests]
+        slates: dict[int, Slate] = {}
+        for bound in dict.fromkeys(bounds):
+            rows = [row for row, own in enumerate(bounds) if own is bound]
+            found = self._of_one(bound, [requests[row] for row in rows], answer)
+            self.counts.count(bound.plan, found)
+            slates.update(zip(rows, found, strict=True))
+        return [slates[row] for row in range(len(requests))]
+
+    def _of_one(
+        self,
+        bound: Bound,
+        requests: Sequence[Request],
+        answer: Callable[[Recommender, Sequence[Request]], list[Slate]],
+    ) -> list[Slate]:
         treated = [bound.treated(request) for request in requests]
         slates: dict[int, Slate] = {}
         for release in dict.fromkeys(release for release, _ in treated):
@@ -120,9 +135,7 @@ class Arms:
             served = bound.beside[release] if release else bound.main
             found = answer(served.live.current, [treated[row][1] for row in rows])
             slates.update(zip(rows, found, strict=True))
-        answered = [slates[row] for row in range(len(requests))]
-        self.counts.count(bound.plan, answered)
-        return answered
+        return [slates[row] for row in range(len(requests))]
 
     def follow(self, seconds: float) -> None:
         """Looks at the file from now on, so often."""
@@ -207,6 +220,12 @@ class Arms:
         before, self.now = self.now, bound
         self._releases.beside = tuple(bound.beside.values())
         self._retired.extend(served for name, served in before.beside.items() if bound.beside.get(name) is not served)
+
+    def close(self) -> None:
+        """Lets go of the releases beside the main one."""
+        with self._binding:
+            self._move(Bound(Experiments(), self.now.main))
+        self._let_go()
 
     def _let_go(self) -> None:
         """Closes what nobody is answered by since the last look."""

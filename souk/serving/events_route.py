@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -19,10 +18,12 @@ from souk.serving.fields import shown
 from souk.serving.live_events import Busy, LiveEvents
 from souk.serving.metrics import ServingMetrics
 from souk.serving.releases import Releases
+from souk.serving.room import Room
 
 logger = logging.getLogger(__name__)
 PATH = "/v1/events"
 MAX_ROWS = 1000
+MOST_CALLS = 256  # that wait to be checked; those that wait for the disk are counted by events
 EXAMPLE = (
     'For example {"event_id": "e1", "user_id": "42", "item_id": "50", "event_type": "click", '
     '"timestamp": 1700000000000}, or {"events": [...]} with several.'
@@ -47,7 +48,7 @@ class EventsRoute:
         clock: Callable[[], int],
     ) -> None:
         self._live, self._releases, self._metrics, self._clock = live, releases, metrics, clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="events-check")
+        self.room = Room("events", MOST_CALLS)
 
     def register(self, app: FastAPI) -> None:
         """Adds the route."""
@@ -61,8 +62,7 @@ class EventsRoute:
         try:
             rows = rows_of(await request.body())
             now = self._clock()
-            check = asyncio.get_running_loop().run_in_executor(self._thread, self._releases.now.check.check, rows, now)
-            typed, refused = await check
+            typed, refused = await self.room.run(self._releases.now.check.check, rows, now)
             good = [{"arrived_at": now, **row} for row in typed if row]
             taken = await asyncio.wrap_future(self._live.submit(good))
         except SoukError as error:

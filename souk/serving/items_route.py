@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -17,10 +15,12 @@ from souk.errors import SoukError, of_disk, unknown
 from souk.serving.fields import shown
 from souk.serving.metrics import ServingMetrics
 from souk.serving.releases import Releases
+from souk.serving.room import Room
 
 logger = logging.getLogger(__name__)
 PATH = "/v1/items:upsert"
 MAX_ROWS = 1000
+MOST_CALLS = 64  # that wait
 EXAMPLE = 'For example {"items": [{"item_id": "new-1", "title": "Red boots"}]}.'
 
 
@@ -34,7 +34,7 @@ class ItemsRoute:
 
     def __init__(self, releases: Releases, metrics: ServingMetrics) -> None:
         self._releases, self._metrics = releases, metrics
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="items")
+        self.room = Room("items", MOST_CALLS)
 
     def register(self, app: FastAPI) -> None:
         """Adds the route."""
@@ -43,10 +43,11 @@ class ItemsRoute:
         app.include_router(router)
 
     async def upsert(self, request: Request) -> ORJSONResponse:
-        """200 with what was accepted and what was refused, 400 for a body that is no batch, 503 from a full disk."""
+        """200 with what was accepted and what was refused, 400 for a body that is no batch, 429 where too many wait,
+        503 from a full disk."""
         try:
             rows = rows_of(await request.body())
-            outcome = await asyncio.get_running_loop().run_in_executor(self._thread, self._releases.upsert, rows)
+            outcome = await self.room.run(self._releases.upsert, rows)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         except OSError as error:

@@ -20,6 +20,7 @@ from souk.serving.line import Line
 from souk.serving.live_events import LiveEvents
 from souk.serving.recall_probe import K, RecallProbe
 from souk.serving.releases import Releases
+from souk.serving.room import Room
 from souk.serving.slate import Slate
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -145,8 +146,10 @@ class ItemLogMetrics(Collector):
 class PathMetrics(Collector):
     """How the request path is at the moment: which release answers, what waits, and what is left alone."""
 
-    def __init__(self, line: Line, guards: Guards, releases: Releases, probe: RecallProbe) -> None:
-        self._line, self._guards, self._releases, self._probe = line, guards, releases, probe
+    def __init__(
+        self, line: Line, guards: Guards, releases: Releases, probe: RecallProbe, rooms: Sequence[Room]
+    ) -> None:
+        self._line, self._guards, self._releases, self._probe, self._rooms = line, guards, releases, probe, rooms
 
     def collect(self) -> Iterator[Metric]:
         """The release, its changes, requests in the line, and each dependency's breaker: 1 for the state it is in."""
@@ -161,7 +164,19 @@ class PathMetrics(Collector):
         if self._probe.looks:
             recall.add_metric([], self._probe.recall)
         yield recall
+        alive = self._releases.alive
+        yield GaugeMetricFamily("souk_releases_in_memory", "Releases that are still held", value=len(alive))
+        memory = GaugeMetricFamily("souk_release_bytes", "Arrays and models of releases in memory", labels=["release"])
+        for served in alive:
+            memory.add_metric([served.bundle.name], served.bytes)
+        yield memory
         yield GaugeMetricFamily("souk_waiting_requests", "Requests that wait or are answered", value=self._line.waiting)
+        calls = GaugeMetricFamily(
+            "souk_waiting_calls", "Calls beside slates that wait or are answered", labels=["kind"]
+        )
+        for room in self._rooms:
+            calls.add_metric([room.name], room.waiting)
+        yield calls
         family = GaugeMetricFamily("souk_breaker", "Breakers by state", labels=["dependency", "state"])
         for guard in self._guards.all():
             now = guard.state

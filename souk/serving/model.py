@@ -23,9 +23,8 @@ from souk.serving.fields import shown
 from souk.serving.impressions import ImpressionLog
 from souk.serving.line import Line
 from souk.serving.metrics import ServingMetrics
-from souk.serving.recommender import Recommender
-from souk.serving.releases import Releases
 from souk.serving.request import MAX_TIMEOUT_MS, Request, check_explained, check_subjects
+from souk.serving.room import Room
 from souk.serving.slate import Slate
 from souk.serving.tracing import Tracing
 from souk.stages import heard
@@ -34,6 +33,8 @@ NAME = "souk"
 TIMEOUT = "x-souk-timeout-ms"
 SMALL_BYTES = 16 << 10  # of a body
 SMALL_ITEMS = 1_000  # of an answer
+MOST_EXPLAINED = 16  # calls at a time: each takes as long as some hundred slates
+MOST_PARSED = 64  # large bodies at a time
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class SoukModel(Model):
     the event loop stays free to read and refuse requests.
 
     Args:
-        releases: that which answers.
-        arms: answers by the experiments over it.
+        arms: answers, by the release and the experiments over it.
         impressions: open logs.
         metrics: counters.
         clock: UTC epoch milliseconds.
@@ -62,7 +62,6 @@ class SoukModel(Model):
 
     def __init__(
         self,
-        releases: Releases,
         arms: Arms,
         impressions: Sequence[ImpressionLog],
         metrics: ServingMetrics,
@@ -71,29 +70,29 @@ class SoukModel(Model):
         tracing: Tracing,
     ) -> None:
         super().__init__(NAME, return_response_headers=True)
-        self._releases = releases
+        self._arms = arms
         self._impressions = impressions
         self._metrics = metrics
         self._clock = clock
         self._request_ids = request_ids
-        self._arms, self._tracing = arms, tracing
+        self._tracing = tracing
         self.line = Line(self._answer, arms.safe)
-        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
-        self._apart = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parser")
+        self.parsing, self.explaining = Room("parse", MOST_PARSED), Room("explain", MOST_EXPLAINED)
+        self._apart = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
         """The checked requests.
 
         Raises:
             InvalidInput: the request is wrong; the text says expected, received, remedy.
+            Overloaded: too many large bodies wait.
         """
         began = time.perf_counter()
         try:
             if is_small(payload, headers or {}):
                 checked = self._checked(payload, headers or {})
             else:
-                loop = asyncio.get_running_loop()
-                checked = await loop.run_in_executor(self._apart, self._checked, payload, headers or {})
+                checked = await self.parsing.run(self._checked, payload, headers or {})
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         self._tracing.remember(checked.requests)
@@ -159,10 +158,11 @@ class SoukModel(Model):
 
         Raises:
             InvalidInput: too many requests, an unknown item, or a release that cannot explain.
+            Overloaded: too many wait.
         """
         try:
             check_explained(payload.requests)
-            explained = await asyncio.get_running_loop().run_in_executor(self._beside, self._explain, payload)
+            explained = await self.explaining.run(self._explain, payload)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         return {"explanations": explained}
@@ -182,17 +182,14 @@ class SoukModel(Model):
     def _checked(self, payload: Any, headers: Mapping[str, str]) -> Checked:
         v2 = payload if isinstance(payload, InferRequest) else None
         instances = tensors.instances_of(v2) if v2 else instances_of(payload)
-        parser = self._releases.now.parser
-        return Checked(parser.parse_all(instances, self._clock(), self._request_ids, timeout_of(headers)), v2)
+        bound = self._arms.now  # of one moment: whatever changes until the answer, it is all theirs
+        parse_all, timeout = bound.main.parser.parse_all, timeout_of(headers)
+        return Checked(parse_all(instances, self._clock(), self._request_ids, timeout, bound), v2)
 
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
-        explainer = Explainer(self._now)
+        explainer = Explainer(payload.requests[0].bound.main.live.current)
         endless = (replace(request, deadline=math.inf) for request in payload.requests)
         return [to_json(explainer.explain(request, request.item_id)) for request in endless]
-
-    @property
-    def _now(self) -> Recommender:
-        return self._releases.now.live.current
 
 
 def is_small(payload: Any, headers: Mapping[str, str]) -> bool:

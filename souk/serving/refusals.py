@@ -8,15 +8,31 @@ from typing import Any
 
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
 from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
+from kserve.model_repository import ModelRepository
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+
+from souk.serving.drain import Drain
 
 MAX_BODY_BYTES = 4 << 20  # of rows of items and events
 MAX_REQUEST_BYTES = 1 << 20  # of requests for slates: JSON of this size is read in 5 ms, in which nothing else is
 
 
 class StrictDataPlane(DataPlane):
-    """What KServe cannot decode, or cannot encode as the client asked, is the client's mistake."""
+    """What KServe cannot decode, or cannot encode as the client asked, is the client's mistake.
+
+    Args:
+        models: that answer.
+        drain: from whose begin on the server is not ready.
+    """
+
+    def __init__(self, models: ModelRepository, drain: Drain) -> None:
+        super().__init__(models)
+        self._drain = drain
+
+    async def ready(self) -> bool:
+        """Whether new calls should come here."""
+        return not self._drain.begun
 
     def decode(self, body: Any, headers: Any, *args: Any, **kwargs: Any) -> Any:
         """As KServe's; bytes without a length header are all JSON, whatever the content type."""

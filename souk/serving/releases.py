@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ from souk.serving.request import RequestParser
 
 logger = logging.getLogger(__name__)
 POLITE = 10  # how much less of a core than requests a release that is being read gets
+WARM_SECONDS = 600.0  # that the release before is kept for a rollback
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Served:
     """A release that answers, with all that has to change at once.
 
@@ -33,6 +35,7 @@ class Served:
         parser: of its requests.
         check: of events.
         close: lets go of what it holds open.
+        bytes: what its arrays and models take (souk.serving.memory).
     """
 
     bundle: Bundle
@@ -40,6 +43,7 @@ class Served:
     parser: RequestParser
     check: EventCheck
     close: Callable[[], None]
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Ready:
     """A release that was read, checked and warmed, but that does not answer yet.
 
     Args:
-        serve: makes it answer; short, and while it runs no item can be upserted.
+        serve: makes it answer; short, and while it runs no item can be upserted. May be called again.
         close: lets go of what it holds open, if it is not to answer.
     """
 
@@ -60,27 +64,49 @@ class Releases:
 
     A new one is read, checked and warmed in a thread beside the old one; then one reference moves, so that an answer is
     of one release. One that is broken is refused, said so once, and the old one stays. What was in the air is
-    answered by the old one, which is let go at the next look.
+    answered by the old one. That is kept for WARM_SECONDS, or until a third is read: so a rollback is one reference,
+    too, and there are never more than two.
 
     Args:
         first: answers from the start.
         pointed: the folder that the workspace points to.
         read: makes a release of a folder ready.
+        clock: monotonic seconds.
         changed: is told of each release that answers instead of another; may be replaced.
     """
 
     changed: Callable[[Served], None]
 
-    def __init__(self, first: Ready, pointed: Callable[[], Path], read: Callable[[Path], Ready]) -> None:
-        self.now = first.serve()
+    def __init__(
+        self,
+        first: Ready,
+        pointed: Callable[[], Path],
+        read: Callable[[Path], Ready],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ready, self.now = first, first.serve()
+        self._seen = [weakref.ref(self.now)]
         self.now.live.warm()
         self.taken = self.refused = 0
         self.changed = lambda served: None
         self.beside: Sequence[Served] = ()  # releases of experiments' arms
-        self._pointed, self._read = pointed, read
+        self._pointed, self._read, self._clock = pointed, read, clock
         self._tried = self.now.bundle.folder
-        self._retired: list[Served] = []
-        self._lost = False
+        self._before: tuple[Ready, Served, float] | None = None  # what answered before, and until when
+        self._lost = self._closed = False
+
+    @property
+    def alive(self) -> list[Served]:
+        """Every release that is in memory: this one, and whichever somebody still holds."""
+        self._seen = [seen for seen in self._seen if seen() is not None]
+        return [served for seen in self._seen if (served := seen())]
+
+    def close(self) -> None:
+        """Lets go of everything; what is being read is let go when it is."""
+        self._closed = True
+        self._let_go()
+        with contextlib.suppress(Exception):  # of an index that is gone already
+            self.now.close()
 
     def follow(self, seconds: float) -> None:
         """Looks at the pointer from now on, so often."""
@@ -96,9 +122,8 @@ class Releases:
 
     def look(self) -> bool:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""
-        while self._retired:
-            with contextlib.suppress(Exception):  # of an index that is gone already
-                self._retired.pop().close()
+        if self._before and self._clock() - self._before[2] > WARM_SECONDS:
+            self._let_go()
         try:
             folder = self._pointed()
         except (SoukError, OSError) as error:
@@ -111,12 +136,13 @@ class Releases:
             self._tried = folder
             return False
         self._tried = folder
-        logger.warning("release %s: reading it beside %s", folder.name, self.now.bundle.folder.name)
         try:
-            ready = self._read(folder)
+            ready = self._made_ready(folder)
             try:
+                if self._closed:
+                    raise SoukError("a server that goes on", "one that ends")
                 with self.now.live.handing_over():
-                    before, self.now = self.now, ready.serve()
+                    before, self.now = (self._ready, self.now, self._clock()), ready.serve()
             except BaseException:
                 ready.close()
                 raise
@@ -124,12 +150,30 @@ class Releases:
             self.refused += 1
             logger.exception("release refused, %s stays: %s", self.now.bundle.folder.name, error)
             return False
-        self._retired.append(before)
+        self._ready, self._before = ready, before
+        self._seen.append(weakref.ref(self.now))
         self.taken += 1
         logger.warning("release %s answers now", folder.name)
         self.changed(self.now)
         self.now.live.warm()
         return True
+
+    def _made_ready(self, folder: Path) -> Ready:
+        """The release before, which is as it was, or another, for which that one goes."""
+        if self._before and self._before[1].bundle.folder == folder:
+            (ready, _, _), self._before = self._before, None
+            logger.warning("release %s: still here", folder.name)
+            return ready
+        self._let_go()
+        logger.warning("release %s: reading it beside %s", folder.name, self.now.bundle.folder.name)
+        return self._read(folder)
+
+    def _let_go(self) -> None:
+        """Of the release before."""
+        before, self._before = self._before, None
+        if before:
+            with contextlib.suppress(Exception):  # of an index that is gone already
+                before[1].close()
 
     def upsert(self, rows: Sequence[Any]) -> Outcome:
         """`LiveItems.upsert` of the release that answers; those beside it have it from the log."""

@@ -68,6 +68,8 @@ class Request:
         deadline: when it has to be answered, monotonic seconds.
         item_id: without a user, the item that the slate is to be like; with one, the item to explain.
         treatment: what the user's experiments change.
+        bound: the release, and those beside it, that the request was parsed for, and that answer it however they change
+            meanwhile (`souk.serving.arms.Bound`); None for those that answer then.
     """
 
     user_id: str
@@ -84,6 +86,7 @@ class Request:
     deadline: float = math.inf
     item_id: str = ""
     treatment: Treatment = AS_RELEASED
+    bound: Any = field(default=None, compare=False, repr=False)
 
     @property
     def similar(self) -> bool:
@@ -128,7 +131,13 @@ class RequestParser:
         }
 
     def parse(
-        self, instance: Any, now: int, request_id: str = "", path: str = "instance", timeout_ms: float | None = None
+        self,
+        instance: Any,
+        now: int,
+        request_id: str = "",
+        path: str = "instance",
+        timeout_ms: float | None = None,
+        bound: Any = None,
     ) -> Request:
         """Checks one instance.
 
@@ -138,6 +147,7 @@ class RequestParser:
             request_id: names the answer.
             path: where the instance stands in the body, for errors.
             timeout_ms: for an instance that has none.
+            bound: who is to answer it, if not who answers then.
 
         Raises:
             SoukError: a field is missing, unknown, of the wrong type or out of bounds.
@@ -172,10 +182,16 @@ class RequestParser:
             degraded=tuple(f"malformed_feature:{name}" for name in dict.fromkeys(malformed)),
             deadline=math.inf if timeout is None else self._clock() + timeout / 1000,
             item_id=given.get("item_id", ""),
+            bound=bound,
         )
 
     def parse_all(
-        self, instances: Any, now: int, request_ids: Callable[[], str], timeout_ms: int | None = None
+        self,
+        instances: Any,
+        now: int,
+        request_ids: Callable[[], str],
+        timeout_ms: int | None = None,
+        bound: Any = None,
     ) -> list[Request]:
         """Checks the instances of one body; one that is wrong refuses all, and the error names its index.
 
@@ -184,6 +200,7 @@ class RequestParser:
             now: the clock, UTC epoch milliseconds.
             request_ids: gives a new id with each call.
             timeout_ms: of the call, for instances that have none.
+            bound: who is to answer them, if not who answers then.
         """
         for_each = listed("instances", instances, MAX_INSTANCES)
         if not for_each:
@@ -196,7 +213,8 @@ class RequestParser:
         if timeout_ms is None and self._timeout_ms is not None:
             timeout_ms = self._timeout_ms + MORE_MS * (len(for_each) - 1)
         requests = [
-            self.parse(value, now, request_ids(), f"instances[{i}]", timeout_ms) for i, value in enumerate(for_each)
+            self.parse(value, now, request_ids(), f"instances[{i}]", timeout_ms, bound)
+            for i, value in enumerate(for_each)
         ]
         if (items := sum(request.k for request in requests)) > MAX_BODY_ITEMS:
             raise SoukError(f"at most {MAX_BODY_ITEMS} items in all slates", f"{items}", "Send several calls.")

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from souk.serving import logs
 from souk.serving.direct import DirectPredict
+from souk.serving.drain import Drain, Draining
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, refusal
@@ -48,6 +49,7 @@ class RestServer(RESTServer):
         tracing: of calls.
         grace_seconds: how long calls in flight may take at the end.
         more: adds routes that are no model's.
+        drain: how it ends.
         tokens: what callers have to send; None for nothing.
     """
 
@@ -60,6 +62,7 @@ class RestServer(RESTServer):
         tracing: Tracing,
         grace_seconds: int,
         more: Callable[[FastAPI], None],
+        drain: Drain,
         tokens: Tokens | None = None,
     ) -> None:
         super().__init__(
@@ -69,7 +72,7 @@ class RestServer(RESTServer):
         self._socket = listening
         self._metrics = metrics
         self._tracing = tracing
-        self._more, self._tokens = more, tokens
+        self._more, self._tokens, self._drain = more, tokens, drain
 
     def _register_endpoints(self, app: FastAPI) -> None:
         super()._register_endpoints(app)
@@ -81,6 +84,7 @@ class RestServer(RESTServer):
             app.add_middleware(TokenCheck, tokens=self._tokens)
         # Around it: those without a token count too.
         app.add_middleware(Calls, metrics=self._metrics, tracing=self._tracing)
+        app.add_middleware(Draining, drain=self._drain)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         super()._add_exception_handlers(app)
@@ -94,6 +98,7 @@ class RestServer(RESTServer):
     async def start(self) -> None:
         """Serves until it is stopped."""
         self.create_application()
+        self._server.handle_exit = self._drain.handler(self._server.handle_exit)
         await self._server.serve(sockets=[self._socket])
 
     async def listening(self, task: asyncio.Task[None]) -> None:

@@ -26,6 +26,7 @@ from souk.serving.item_log import ItemLog
 from souk.serving.item_outcomes import Followed
 from souk.serving.live_events import LiveEvents
 from souk.serving.live_items import LiveItems
+from souk.serving.memory import array_bytes, model_bytes
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Ready, Served
 from souk.serving.request import Request, RequestParser
@@ -175,12 +176,14 @@ class Reader:
             close()
             raise
 
+        taken = array_bytes(bundle, recommender) + model_bytes(bundle.query_tower, bundle.ranker, bundle.item_tower)
+
         def serve() -> Served:
             live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed)
             settings = bundle.settings
             parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
-            return Served(bundle, live, parser, check, close)
+            return Served(bundle, live, parser, check, close, taken)
 
         return Ready(serve, close)
 

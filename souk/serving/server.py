@@ -18,6 +18,7 @@ from souk.serving import logs
 from souk.serving.arm_counts import ArmCounts, ArmMetrics
 from souk.serving.arms import Arms
 from souk.serving.budget import Guards
+from souk.serving.drain import Drain
 from souk.serving.events_route import EventsRoute
 from souk.serving.impression_logs import logs_of
 from souk.serving.items_route import ItemsRoute
@@ -66,6 +67,7 @@ def serve(
     impressions: Sequence[str] = (),
     kafka_config: str = "",
     token_file: str = "",
+    drain_seconds: float = 0.0,
     report: Callable[[str], None] = print,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
@@ -89,6 +91,7 @@ def serve(
         impressions: where impressions go (souk.serving.impression_logs); the workspace's folder where none is named.
         kafka_config: a file with settings for Kafka.
         token_file: bearer tokens, one a line, of which callers have to send one; "" for no such need.
+        drain_seconds: from SIGTERM until no new connection is taken; meanwhile the server answers, and is not ready.
         report: is told, once the server answers, how to call it.
 
     Raises:
@@ -116,9 +119,8 @@ def serve(
     REGISTRY.register(ArmMetrics(arms))
     REGISTRY.register(ImpressionMetrics(recorders))
     REGISTRY.register(ItemLogMetrics(releases))
-    model = SoukModel(releases, arms, recorders, metrics, now, lambda: uuid.uuid4().hex, tracing)
+    model = SoukModel(arms, recorders, metrics, now, lambda: uuid.uuid4().hex, tracing)
     probe = RecallProbe(lambda: releases.now.live.current.retrieval)
-    REGISTRY.register(PathMetrics(model.line, guards, releases, probe))
     model.load()
     events = open_events(place, releases.now.bundle, access, writer, now, users)
 
@@ -129,7 +131,10 @@ def serve(
     releases.changed = changed
     REGISTRY.register(EventMetrics(events))
     described = ApiDocument(releases, secured=tokens is not None)
-    routes = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now), described
+    taking = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now)
+    routes = *taking, described
+    rooms = [model.parsing, model.explaining, *(route.room for route in taking)]
+    REGISTRY.register(PathMetrics(model.line, guards, releases, probe, rooms))
     name = releases.now.bundle.name
 
     def register(app: FastAPI) -> None:
@@ -150,7 +155,8 @@ def serve(
     if not release and reload_seconds:
         releases.follow(reload_seconds)
     try:
-        server = RecommenderServer(listening, host, grpc_port, metrics, tracing, GRACE_SECONDS, ready, register, tokens)
+        drain, grace = Drain(drain_seconds), GRACE_SECONDS
+        server = RecommenderServer(listening, host, grpc_port, metrics, tracing, grace, ready, register, drain, tokens)
         logs.configure(log_format)  # KServe has made its own of it
         server.start([model])
     finally:
@@ -159,6 +165,8 @@ def serve(
             recorder.close()
             logger.info("impressions (%s): %s", recorder.sink.name, recorder.counts)
         tracing.close()
+        arms.close()
+        releases.close()
 
 
 def now() -> int:

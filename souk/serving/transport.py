@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from kserve import Model, ModelServer
 
 from souk.errors import SoukError
+from souk.serving.drain import Drain
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import FixedModels, StrictDataPlane
 from souk.serving.rest import RestServer
@@ -32,6 +33,7 @@ class RecommenderServer(ModelServer):
         grace_seconds: how long calls in flight may take after SIGTERM.
         ready: is called with the gRPC port when both servers answer.
         more: adds routes to the HTTP server.
+        drain: how it ends.
         tokens: what callers have to send; None for nothing.
     """
 
@@ -45,6 +47,7 @@ class RecommenderServer(ModelServer):
         grace_seconds: int,
         ready: Callable[[int], None],
         more: Callable[[FastAPI], None],
+        drain: Drain,
         tokens: Tokens | None = None,
     ) -> None:
         super().__init__(
@@ -54,10 +57,18 @@ class RecommenderServer(ModelServer):
             enable_latency_logging=False,
             grace_period=grace_seconds,
         )
-        self.dataplane = StrictDataPlane(self.registered_models)
+        self.dataplane = StrictDataPlane(self.registered_models, drain)
         self.model_repository_extension = FixedModels(self.registered_models)
         self._rest = RestServer(
-            listening, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds, more, tokens
+            listening,
+            self.dataplane,
+            self.model_repository_extension,
+            metrics,
+            tracing,
+            grace_seconds,
+            more,
+            drain,
+            tokens,
         )
         self._grpc = RpcServer(
             host, grpc_port, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds, tokens

@@ -1,0 +1,63 @@
+"""Calls that are answered one after the other beside the slates: only so many may wait."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from souk.serving.line import LEARNED, Overloaded
+
+T = TypeVar("T")
+
+
+class Room:
+    """A thread, and room for those who wait for it.
+
+    Args:
+        name: of the thread, and in metrics.
+        most: calls that wait or are answered at most; more are told to come again.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, name: str, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name, self._most, self._clock = name, most, clock
+        self._lock = threading.Lock()
+        self._inside, self._cost = 0, 0.0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait or are being answered."""
+        with self._lock:
+            return self._inside
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """The answer of `function`, called in the thread. Who goes away meanwhile gives the place back with their turn.
+
+        Raises:
+            Overloaded: the room is full.
+        """
+        with self._lock:
+            if self._inside >= self._most:
+                raise Overloaded(self._inside * self._cost)
+            self._inside += 1
+        future: Future[T] = self._thread.submit(self._timed, function, *args)
+        future.add_done_callback(self._left)
+        return await asyncio.wrap_future(future)
+
+    def _timed(self, function: Callable[..., T], *args: Any) -> T:
+        began = self._clock()
+        try:
+            return function(*args)
+        finally:
+            took = self._clock() - began
+            with self._lock:
+                self._cost += LEARNED * (took - self._cost) if self._cost else took
+
+    def _left(self, _: Future[T]) -> None:
+        with self._lock:
+            self._inside -= 1

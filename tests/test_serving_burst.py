@@ -1,0 +1,67 @@
+"""What is too slow, and what is too much, for a real server: nobody who is let in waits for long, and it ends."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.serving.load import load
+from tests.callers import Callers, healed
+from tests.serving_fixtures import NOW, write_workspace
+from tests.serving_process import V1, serving
+
+pytestmark = pytest.mark.slow
+ASKED = {"user_id": "ann", "k": 8, "timestamp": NOW}
+BUDGET, NOISE = 1.0, 2.0  # seconds of a request, and what a busy machine adds
+BURST = 5.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    return tmp_path_factory.mktemp("slow") / "slow"
+
+
+@pytest.fixture(scope="module")
+def server(slow, tmp_path_factory):
+    root = tmp_path_factory.mktemp("burst")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{Path(__file__).parents[1]}")
+        patch.syspath_prepend(str(Path(__file__).parent))
+        ranker = {"use": "slow_plugs:Slow", "options": {"while_there": str(slow)}}
+        workspace = write_workspace(root / "workspace", ranker=ranker)
+        with serving(workspace.root, root / "log", "--timeout-ms", "5000") as process:
+            yield process
+
+
+def test_a_ranker_that_is_slow_and_is_quick_again(server, slow):
+    with Callers(server, 4).asking() as callers:
+        healed(callers)
+        slow.touch()
+        try:
+            callers.until(lambda: callers.degraded[("ranker_unavailable",)])
+            assert callers.since() == {"ranker_unavailable"}
+            assert server.metric('souk_breaker{dependency="ranker",state="closed"}') == 0
+        finally:
+            slow.unlink()
+        healed(callers)
+    assert set(callers.statuses) == {200}
+    assert set(callers.degraded) == {(), ("ranker_unavailable",)}
+
+
+def test_three_times_what_can_be_answered(server):
+    """By an open loop: calls come when they come, whatever becomes of those before them."""
+    with Callers(server, 8).asking() as callers:
+        callers.since()
+        before, began = callers.statuses[200], time.monotonic()
+        time.sleep(2)
+        capacity = (callers.statuses[200] - before) / (time.monotonic() - began)
+    body = json.dumps({"instances": [{**ASKED, "timeout_ms": round(1000 * BUDGET)}]}).encode()
+    seen = asyncio.run(load(server.http, V1, [body], 3 * capacity, BURST))
+    assert set(seen.statuses) == {200, 429}, f"{capacity:.0f} a second: {seen.statuses}"
+    admitted = [call.done - call.due for call in seen.calls if call.status == 200]
+    assert max(admitted) < BUDGET + NOISE < 2 * BURST, "without a bound the last would wait for twice the burst"
+    assert server.metric("souk_waiting_requests") == 0
+    for _ in range(20):
+        assert server.slates(ASKED)[0]["degraded"] == []

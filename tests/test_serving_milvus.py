@@ -1,0 +1,92 @@
+"""A real Milvus server under a server that searches it: killed, frozen, dropped, released, with callers who count."""
+
+import contextlib
+
+import pytest
+
+from souk.index.collections import connect
+from souk.index.milvus import open_or_build
+from souk.release.bundle import Bundle
+from tests.callers import Callers, healed
+from tests.milvus_fixtures import milvus
+from tests.serving_fixtures import write_workspace
+from tests.serving_process import serving
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    with milvus(tmp_path_factory.mktemp("milvus") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return write_workspace(tmp_path_factory.mktemp("shop") / "workspace")
+
+
+@pytest.fixture(scope="module")
+def server(real, workspace, tmp_path_factory):
+    words = ["--timeout-ms", "5000", "--milvus-uri", real.uri]
+    with serving(workspace.root, tmp_path_factory.mktemp("log") / "log", *words) as process:
+        yield process
+
+
+@pytest.fixture
+def callers(server):
+    with Callers(server, 4).asking() as callers:
+        healed(callers)
+        yield callers
+    assert set(callers.statuses) == {200} and {(), ("index_unavailable",)} <= set(callers.degraded)
+    assert server.metric('souk_breaker{dependency="index",state="closed"}') == 1
+    assert len(callers.slates) == 1, "the same slate, whatever searched for it"
+
+
+@pytest.fixture
+def collection(workspace):
+    return Bundle.load(workspace.current).settings.collection
+
+
+def lost(callers):
+    callers.until(lambda: callers.degraded[("index_unavailable",)])
+    assert "index_unavailable" in callers.since()
+
+
+def test_one_that_hangs_and_comes_to(callers, real):
+    with real.frozen():
+        lost(callers)
+    healed(callers)
+
+
+def test_a_collection_that_is_released_is_loaded_again(callers, real, collection):
+    """What another client does, or a server that loads only half of it before its memory is full."""
+    with contextlib.closing(connect(real.uri)) as client:
+        client.release_collection(collection)
+    callers.until(lambda: callers.degraded[("index_unavailable",)])
+    healed(callers)
+
+
+def rebuilt(real, workspace):
+    """As a deploy, or a server that starts, does."""
+    bundle = Bundle.load(workspace.current)
+    open_or_build(real.uri, bundle.settings.collection, bundle.vectors, bundle.available).close()
+
+
+def test_a_collection_that_is_dropped_is_searched_in_process_until_somebody_builds_it(
+    callers, real, workspace, collection
+):
+    with contextlib.closing(connect(real.uri)) as client:
+        client.drop_collection(collection)
+    lost(callers)
+    rebuilt(real, workspace)
+    healed(callers)
+
+
+def test_one_that_is_killed_and_comes_back_without_its_data(callers, real, workspace):
+    real.kill()
+    lost(callers)
+    real.start()
+    lost(callers)
+    rebuilt(real, workspace)
+    healed(callers)

@@ -1,0 +1,93 @@
+"""One release for all of an answer, and what the releases of a server take of its memory."""
+
+import gc
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.release.pointer import point
+from souk.serving import memory
+from souk.serving.memory import array_bytes, model_bytes
+from tests.arms_fixtures import arms_of, beside
+from tests.serving_fixtures import DIM, IDS, NOW, write_workspace
+
+NONE = "experiments: {}\n"
+SECOND = "shop-000000000002"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    made = write_workspace(tmp_path_factory.mktemp("moment") / "workspace")
+    beside(made, SECOND)
+    return made
+
+
+@pytest.fixture
+def arms(workspace):
+    first = workspace.current_release()
+    yield arms_of(workspace, NONE)
+    point(workspace, first)
+
+
+def parsed(arms, users):
+    bound = arms.now
+    instances = [{"user_id": user, "k": 4} for user in users]
+    return bound.main.parser.parse_all(instances, NOW, lambda: "r", None, bound)
+
+
+def test_the_release_that_a_request_was_parsed_for_answers_it(workspace, arms):
+    """In one batch with requests for the next one, and by the fallback too."""
+    first = workspace.current_release()
+    early = parsed(arms, ["ann", "bob"])
+    point(workspace, SECOND)
+    assert arms._releases.look()
+    late = parsed(arms, ["ann"])
+    for answer in (arms.recommend, arms.safe):
+        slates = answer([early[0], late[0], early[1]])
+        assert [slate.release for slate in slates] == [first, SECOND, first]
+        assert [slate.user_id for slate in slates] == ["ann", "ann", "bob"]
+
+
+def test_no_release_outlives_its_requests(workspace, arms):
+    releases, first = arms._releases, workspace.current_release()
+    held = parsed(arms, ["ann"])
+    for name in (SECOND, first, SECOND, first):
+        point(workspace, name)
+        assert releases.look()
+        gc.collect()
+        assert {served.bundle.name for served in releases.alive} == {first, SECOND}
+    assert len(releases.alive) == 3, "one is held by a request"
+    assert arms.recommend(held)[0].release == first
+    del held
+    gc.collect()
+    assert len(releases.alive) == 2
+
+
+def test_a_release_tells_what_it_takes(arms):
+    served = arms.now.main
+    bundle = served.bundle
+    models = model_bytes(bundle.query_tower, bundle.item_tower, bundle.ranker)
+    arrays = served.bytes - models
+    assert models > 10_000
+    assert 4 * DIM * len(IDS) + bundle.items.nbytes < arrays < 100 * bundle.items.nbytes
+
+
+@dataclass
+class Thing:
+    array: np.ndarray
+    more: Any = None
+    parts: list[Any] = field(default_factory=list)
+
+
+def test_an_array_counts_once_however_it_is_reached(monkeypatch):
+    monkeypatch.setattr(memory, "OWN", __name__)
+    whole, table = np.zeros(1000), pa.table({"a": np.zeros(10)})
+    thing = Thing(
+        whole[:10], {"view": whole[10:].reshape(9, -1), "table": table}, [whole, (table, np.zeros(3, np.int8))]
+    )
+    thing.parts.append(thing)
+    assert array_bytes(thing) == 8000 + 80 + 3
+    assert array_bytes(thing, Thing(np.zeros(1), "text", [0] * 10_000)) == 8000 + 80 + 3 + 8

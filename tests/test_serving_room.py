@@ -1,0 +1,83 @@
+"""Room for calls beside the slates: so many wait, more are sent away, and each gives its place back."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+
+from souk.serving.line import Overloaded
+from souk.serving.room import Room
+
+
+def together(*calls):
+    async def all_of_them():
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    return asyncio.run(all_of_them())
+
+
+def test_one_more_than_fit_is_sent_away_and_there_is_room_again():
+    held, room = threading.Event(), Room("items", 3)
+
+    async def scene():
+        inside = [asyncio.create_task(room.run(held.wait, 60)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert room.waiting == 3
+        with pytest.raises(Overloaded):
+            await room.run(lambda: 1)
+        assert room.waiting == 3
+        held.set()
+        assert await asyncio.gather(*inside) == [True] * 3
+        return await room.run(lambda: 2)
+
+    assert asyncio.run(scene()) == 2
+    assert room.waiting == 0
+
+
+def test_an_error_is_the_callers_and_gives_the_place_back():
+    room = Room("items", 1)
+    assert [type(error) for error in together(room.run(lambda: 1 / 0))] == [ZeroDivisionError]
+    assert together(room.run(lambda: 3)) == [3]
+
+
+def test_a_caller_who_goes_away_keeps_the_place_until_his_turn_is_over():
+    held, room = threading.Event(), Room("items", 2)
+
+    async def scene():
+        first = asyncio.create_task(room.run(held.wait, 60))
+        second = asyncio.create_task(room.run(held.wait, 60))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await first
+        assert room.waiting == 2, "its thread is still at it"
+        second.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await second
+        assert room.waiting == 1, "the other never began"
+        held.set()
+        return await room.run(lambda: 4)
+
+    assert asyncio.run(scene()) == 4
+    assert room.waiting == 0
+
+
+def test_who_is_sent_away_is_told_when_to_come_by_what_calls_take():
+    now, held = [0.0], threading.Event()
+    room = Room("items", 2, lambda: now[0])
+
+    def slow():
+        now[0] += 4.0
+
+    async def scene():
+        await room.run(slow)
+        inside = [asyncio.create_task(room.run(held.wait, 60)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as told:
+            await room.run(slow)
+        held.set()
+        await asyncio.gather(*inside)
+        return told.value.seconds
+
+    assert asyncio.run(scene()) == 8.0
