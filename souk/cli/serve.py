@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reload-seconds",
         type=options.not_negative,
-        default=2.0,
+        default=0.5,
         metavar="S",
         help="how often to look whether another release is current, 0 for never (default: %(default)g)",
     )

@@ -60,7 +60,7 @@ def serve(
     flush_seconds: float = 5.0,
     access: Access | None = None,
     timeout_ms: int = 200,
-    reload_seconds: float = 2.0,
+    reload_seconds: float = 0.5,
     log_format: str = "text",
     user_cache_seconds: float = 5.0,
     slate_cache_seconds: float = 10.0,
