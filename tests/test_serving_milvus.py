@@ -83,10 +83,11 @@ def test_a_collection_that_is_dropped_is_searched_in_process_until_somebody_buil
     healed(callers)
 
 
-def test_one_that_is_killed_and_comes_back_without_its_data(callers, real, workspace):
-    real.kill()
-    lost(callers)
-    real.start()
-    lost(callers)
-    rebuilt(real, workspace)
-    healed(callers)
+def test_one_that_is_killed(server, real):
+    """The last one: it does not come back here."""
+    with Callers(server, 4).asking() as callers:
+        healed(callers)
+        real.kill()
+        lost(callers)
+    assert set(callers.statuses) == {200} and len(callers.slates) == 1
+    assert server.metric('souk_breaker{dependency="index",state="closed"}') == 0
