@@ -29,7 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log", default="", metavar="PLACE", help="impressions: a folder, a file or a URL (default: the workspace's)"
     )
-    parser.add_argument("--release", required=True, metavar="R", help="what is asked: a release's name or folder")
+    parser.add_argument(
+        "--release", required=True, metavar="R", help="what is asked: a release's name or folder, or `current`"
+    )
     parser.add_argument(
         "--against", default="", metavar="R", help="another release to ask, instead of comparing with the logged slates"
     )
@@ -92,6 +94,8 @@ REMEDY = "Records have their requests since this version of souk serve: check wh
 
 
 def _folder(place: Workspace, name: str) -> Path:
+    if name == "current":
+        return place.served_folder()
     return Path(name).resolve() if (Path(name) / "release.json").is_file() else place.release_folder(name)
 
 
