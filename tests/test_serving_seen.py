@@ -1,6 +1,7 @@
 """What is seen of a real server: the time of each stage, traces across processes, and logs without a value."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as rpc
 
 from souk.candidates import SHARES
 from souk.errors import SoukError
+from souk.serving.dependency import Unavailable
+from souk.serving.logs import JsonLines
 from souk.serving.tracing import Untraced, asked_for, opened
 from souk.stages import Stage, heard, staged
 from tests.otlp_collector import collecting
@@ -75,6 +78,28 @@ def test_without_traces_nothing_of_opentelemetry_is_imported():
     code += "print([m for m in sys.modules if m == 'souk.serving.spans' or m.startswith('opentelemetry.sdk')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+
+
+def test_an_error_of_the_code_is_told_by_its_type_and_one_of_the_outside_by_its_text():
+    def line(error, cause=None):
+        error.__cause__ = cause
+        record = logging.LogRecord("souk", logging.WARNING, "f", 1, "%s unavailable: %s", ("ranker", error), None)
+        return json.loads(JsonLines().format(record))["message"]
+
+    assert line(ValueError(SECRET)) == "ranker unavailable: ValueError"
+    assert (
+        line(Unavailable(f"ranker: KeyError: {SECRET}"), KeyError(SECRET))
+        == "ranker unavailable: Unavailable of KeyError"
+    )
+    assert line(ConnectionError("refused")) == "ranker unavailable: refused"
+    assert line(Unavailable("index: gone"), ConnectionError("gone")) == "ranker unavailable: index: gone"
+    record = logging.LogRecord("souk", logging.ERROR, "f", 1, "answering without the models", (), None)
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    told = JsonLines().format(record)
+    assert SECRET not in told and json.loads(told)["error"] == "ValueError" and json.loads(told)["where"]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 
 import orjson
 
+from souk.index.interface import IndexUnavailable
+from souk.store.interface import StoreError
+
 FORMATS = ("text", "json")
 LONGEST = 2000  # characters of a message
 OTHERS = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
@@ -49,7 +52,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage()[:LONGEST],
+            "message": _message(record)[:LONGEST],
             **getattr(record, "call", {}),
         }
         ids = _about.get()
@@ -63,6 +66,22 @@ class JsonLines(logging.Formatter):
             line["error"] = record.exc_info[0].__name__
             line["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-20:]]
         return orjson.dumps(line, default=str).decode()
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The text, with errors by their types where their own text may quote a value."""
+    if not isinstance(record.args, tuple):
+        return record.getMessage()
+    return record.msg % tuple(map(_told, record.args)) if record.args else str(record.msg)
+
+
+def _told(value: object) -> object:
+    if not isinstance(value, BaseException):
+        return value
+    cause = value.__cause__ or value
+    if isinstance(cause, OSError | StoreError | IndexUnavailable):
+        return value  # what another program said of itself
+    return f"{type(value).__name__} of {type(cause).__name__}" if cause is not value else type(value).__name__
 
 
 def configure(kind: str) -> None:
