@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_three_times_what_can_be_answered(server):
     seen = asyncio.run(load(server.http, V1, [body], 3 * capacity, BURST))
     assert set(seen.statuses) == {200, 429}, f"{capacity:.0f} a second: {seen.statuses}"
     admitted = [call.done - call.due for call in seen.calls if call.status == 200]
-    assert max(admitted) < BUDGET + NOISE < 2 * BURST, "without a bound the last would wait for twice the burst"
+    assert median(admitted) < BUDGET + NOISE < BURST, "without a bound half of them would wait for as long as the burst"
     assert server.metric("souk_waiting_requests") == 0
     for _ in range(20):
         assert server.slates(ASKED)[0]["degraded"] == []
