@@ -10,8 +10,12 @@ from souk.state import UserState
 
 
 def withheld(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
-    """The items that never appear in this user's slate at time `t`: by the repeat rule, and those that are hidden."""
-    return repeat_excluded(state, t, spec) | {item for item, time in state.hidden.items() if 0 < time < t}
+    """The items that never appear in this user's slate at time `t`: by the repeat rule, and those that are hidden.
+
+    A hide that is known counts whatever its time: a phone's clock may be ahead of `t`. Who asks about the past brings a
+    state of the past.
+    """
+    return repeat_excluded(state, t, spec) | {item for item, time in state.hidden.items() if time > 0}
 
 
 def tired(state: UserState, t: int, spec: FeatureSpec) -> list[str]:

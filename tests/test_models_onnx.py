@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from souk.models.export import write
+from souk.models.export import sample, write
 from souk.models.onnx_graph import Untranslated, write_onnx
 from souk.serving.signatures import Graph, SavedModel
 
@@ -77,10 +77,34 @@ def test_a_graph_that_gives_something_else_is_not_written(saved, tmp_path):
     def other(word, number):
         return {**Model().serve(word, number), "log": number}
 
-    sample = {"word": np.array(["a"], object), "number": np.array([3], np.float32)}
+    inputs = {"word": np.array(["a"], object), "number": np.array([3], np.float32)}
     with pytest.raises(Untranslated, match="another log"):
-        write_onnx(saved, "serve", tmp_path / "serve.onnx", other, sample)
+        write_onnx(saved, "serve", tmp_path / "serve.onnx", other, inputs)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_small_probability_that_is_twice_what_it_should_be_is_seen(tmp_path):
+    class Rare(tf.Module):
+        def serve(self, word, number):
+            return {"bought": tf.sigmoid(number / 10 - 8)}
+
+    model, inputs = Rare(), {"word": np.array(["a"], object), "number": np.array([0.1], np.float32)}
+    write(model, tmp_path, serve=(model.serve, SIGNATURE))
+
+    def twice(word, number):
+        return {"bought": 2 * model.serve(word, number)["bought"]}
+
+    with pytest.raises(Untranslated, match="another bought"):
+        write_onnx(tmp_path, "serve", tmp_path / "again.onnx", twice, inputs)
+
+
+def test_what_is_compared_has_words_of_the_vocabularies_and_whole_histories(saved):
+    inputs = {
+        "token_item_id": tf.TensorSpec([None, 12], tf.string),
+        "token_count": tf.TensorSpec([None], tf.int64),
+    }
+    found = sample(inputs, ["known"])
+    assert found["token_count"].tolist() == [0, 1, 6, 12] and "known" in found["token_item_id"].ravel().tolist()
 
 
 def test_a_graph_passes_over_what_it_does_not_look_at(saved, tmp_path):

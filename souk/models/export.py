@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from souk.spec import Entity, Feature, FeatureSpec
 
 logger = logging.getLogger(__name__)
 SERVED = {"serve", "goods"}  # the signatures that a server calls (souk.serving.signatures)
+WORDS, WORDS_APART = 50, 7  # of a vocabulary
 CANDIDATES = {"goods", "pair", "request"}  # inputs with a row for each candidate
 
 
@@ -221,27 +222,42 @@ def write(model: tf.Module, path: str | Path, **signatures: tuple[Callable[..., 
     for name in sorted(signatures.keys() & SERVED):
         _, inputs = signatures[name]
         try:
-            write_onnx(path, name, Path(path) / f"{name}.onnx", functions[name], sample(inputs))
+            write_onnx(path, name, Path(path) / f"{name}.onnx", functions[name], sample(inputs, vocabulary(path)))
         except Untranslated as error:
             logger.warning("%s of %s is left to TensorFlow: %s", name, path, error)
 
 
-def sample(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
-    """Made-up raw features of three requests, or items, and of five candidates of two of them."""
+def sample(inputs: Mapping[str, tf.TensorSpec], words: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Made-up raw features of four requests, or items, and of five candidates of two of them.
+
+    Args:
+        inputs: the signature.
+        words: which strings are drawn, beside the empty one and one that nobody knows.
+    """
     rng, found = np.random.default_rng(0), dict[str, np.ndarray]()
+    pool = np.array(["", "a word that nobody knows", *words], object)
     for name, spec in inputs.items():
-        shape = [5 if name in CANDIDATES else 3, *spec.shape[1:]]
+        shape = [5 if name in CANDIDATES else 4, *spec.shape[1:]]
         if spec.dtype == tf.string:
-            found[name] = rng.choice(np.array(["", "a", "b c"], object), shape)
+            found[name] = rng.choice(pool, shape)
         elif spec.dtype == tf.int64:
-            found[name] = rng.integers(0, 3, shape)
+            found[name] = rng.integers(0, 7, shape)
         else:
-            found[name] = rng.normal(size=shape).astype(np.float32)
+            found[name] = rng.normal(scale=3, size=shape).astype(np.float32)
             if name not in CANDIDATES:
                 found[name][rng.random(shape) < 0.2] = np.nan
     if "request" in found:
         found["request"] = np.array([0, 0, 0, 2, 2])
+    if "token_count" in found:
+        length = found["token_item_id"].shape[1]
+        found["token_count"] = np.array([0, 1, length // 2, length])
     return found
+
+
+def vocabulary(path: str | Path) -> list[str]:
+    """Some words of each vocabulary of a SavedModel."""
+    files = sorted(file for file in (Path(path) / "assets").glob("*") if file.is_file())
+    return [word for file in files for word in file.read_text(encoding="utf-8").splitlines()[::WORDS_APART][:WORDS]]
 
 
 def _bent(logits: tf.Tensor, curve: Calibration) -> tf.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -141,7 +141,8 @@ class Filters:
         words: Mapping[str, _Words],
     ) -> None:
         self._size, self._features, self._numbers, self._words = size, features, numbers, words
-        self._mask = lru_cache(min(256, max(4, CACHED_BYTES // max(1, size))))(self._evaluate)
+        evaluated = partial(_evaluated, size, numbers, words)  # no method: a cycle would keep old arrays for long
+        self._mask = lru_cache(min(256, max(4, CACHED_BYTES // max(1, size))))(evaluated)
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any]], size: int, spec: FeatureSpec) -> Filters:
@@ -192,13 +193,15 @@ class Filters:
         numbers[places] = new
         return numbers
 
-    def _evaluate(self, wanted: Filter) -> np.ndarray:
-        mask = np.ones(self._size, bool)
-        for condition in wanted:
-            if condition.column in self._numbers:
-                values = self._numbers[condition.column]
-                mask &= (values >= np.float32(condition.low)) & (values <= np.float32(condition.high))
-            else:
-                mask &= self._words[condition.column].of(condition.words, self._size)
-        mask.flags.writeable = False
-        return mask
+
+def _evaluated(size: int, numbers: Mapping[str, np.ndarray], words: Mapping[str, _Words], wanted: Filter) -> np.ndarray:
+    """`[items]` bool, read-only: what all conditions hold of."""
+    mask = np.ones(size, bool)
+    for condition in wanted:
+        if condition.column in numbers:
+            values = numbers[condition.column]
+            mask &= (values >= np.float32(condition.low)) & (values <= np.float32(condition.high))
+        else:
+            mask &= words[condition.column].of(condition.words, size)
+    mask.flags.writeable = False
+    return mask
