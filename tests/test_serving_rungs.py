@@ -115,6 +115,21 @@ def test_a_ranker_that_gives_no_numbers_is_no_ranker(recommender):
     assert broken.recommend([Request("ann", 8, NOW)])[0].degraded == ("ranker_unavailable",)
 
 
+def test_a_request_for_which_the_ranker_gives_no_numbers_leaves_it_to_the_others(recommender):
+    whole = recommender.ranker
+
+    class Half:
+        def probabilities(self, query, positions, pair, request):
+            heads = whole.probabilities(query, positions, pair, request)
+            return {head: np.where(request == 0, np.nan, values) for head, values in heads.items()}
+
+    broken = recommender.connected(None, recommender.store)
+    broken.ranker = Half()
+    bad, good = broken.recommend([Request("ann", 8, NOW), Request("bob", 8, NOW)])
+    assert bad.degraded == ("ranker_unavailable",) and len(bad.items) == 8
+    assert good.degraded == () and ids(good) == ids(recommender.recommend([Request("bob", 8, NOW)])[0])
+
+
 def test_without_the_query_tower_popular_items_of_the_segment_answer(recommender):
     broken = recommender.connected(None, recommender.store)
     broken.query_tower = Failing(RuntimeError("no memory"))

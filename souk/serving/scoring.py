@@ -50,12 +50,16 @@ def probabilities(
         heads = staged("ranker")(parts.guards.ranker.call)(
             lambda: parts.ranker.probabilities(inputs, positions, pair, request), budget.rest()
         )
-        if not all(np.isfinite(values).all() for values in heads.values()):
-            raise ArithmeticError("the ranker gave numbers that are none")
     except Exception as error:
         logger.warning("ranker unavailable: %s: %s", type(error).__name__, error)
         for note, count in zip(notes, counts, strict=True):
             if count:
                 note.append("ranker_unavailable")
         return [{} for _ in queries]
-    return by_request(heads, counts)
+    found = by_request(heads, counts)
+    for row, own in enumerate(found):
+        if not all(np.isfinite(values).all() for values in own.values()):
+            logger.warning("the ranker gave numbers that are none")
+            found[row] = {}
+            notes[row].append("ranker_unavailable")
+    return found
