@@ -105,6 +105,16 @@ def test_what_is_not_whole_is_replaced(uri):
     assert names(uri) == {"items_same"}
 
 
+def test_a_collection_that_is_built_anew_is_in_use_by_who_used_the_one_before(uri):
+    """Else the workspace that rebuilt it, and goes on to another, would drop it under the others."""
+    build(uri, "items_same", vectors(199), np.ones(199, bool))
+    server.mark(uri, "items_same", "there")
+    build(uri, "items_same", vectors(), np.ones(200, bool))
+    server.mark(uri, "items_same", "here")
+    assert server.sweep(uri, set(), "here", NOW) == [] and names(uri) == {"items_same"}
+    assert server.sweep(uri, set(), "there", NOW) == ["items_same"], "the last who used it"
+
+
 def test_a_collection_that_is_being_built_is_not_there(uri):
     def look(text):
         assert "items_slow" not in names(uri)

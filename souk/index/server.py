@@ -32,6 +32,8 @@ def build(
 ) -> None:
     """Builds `collection` anew: under its name it is whole or not there, whoever else builds it at the same time.
 
+    The marks of the one before are on the new one before that goes.
+
     Args:
         uri: the address of the server.
         collection: its name.
@@ -46,6 +48,7 @@ def build(
         try:
             fill(client, own, vectors, available, report, index_type)
             if before is not None and _identity(client, collection) == before:
+                _carry_marks(client, collection, own)
                 client.drop_collection(collection)
             with contextlib.suppress(MilvusException):  # of one that another builder put there meanwhile
                 client.rename_collection(own, collection)
@@ -53,7 +56,9 @@ def build(
                 raise IndexUnavailable(f"{own} to become {collection}", "neither", "Load the index again.")
         finally:
             with contextlib.suppress(MilvusException):  # there is none, or a server that is gone: the sweep finds it
-                client.drop_collection(own)
+                if client.has_collection(own):
+                    _carry_marks(client, own, collection)  # where another builder's took its place
+                    client.drop_collection(own)
 
 
 def owner(folder: Path) -> str:
@@ -133,6 +138,12 @@ def _identity(client: Any, collection: str) -> int | None:
 
 def _mark(collection: str, owner: str) -> str:
     return f"{MARK}{owner}_{collection}"
+
+
+def _carry_marks(client: Any, source: str, target: str) -> None:
+    """Has the marks of one collection on another, which takes its place: whoever uses the one uses that."""
+    for mark in _marks(client, source):
+        client.alter_alias(target, mark)
 
 
 def _marks(client: Any, collection: str) -> set[str]:
