@@ -8,11 +8,15 @@ from types import SimpleNamespace
 import pytest
 from kserve import InferInput, InferRequest
 from kserve.errors import InvalidInput
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from souk.serving.model import SMALL_BYTES, SMALL_ITEMS, SoukModel, is_small
+from souk.errors import SoukError
+from souk.serving import tensors
+from souk.serving.model import SMALL_BYTES, SMALL_ITEMS, SMALL_VALUES, SoukModel, is_small
 from souk.serving.request import MAX_BODY_EVENTS, MAX_BODY_ITEMS, MAX_EVENTS, MAX_INSTANCES, RequestParser
 from souk.serving.slate import Slate, SlateItem
 from souk.serving.tracing import opened
+from tests.serving_bodies import packed
 from tests.serving_fixtures import NOW, SPEC
 
 CLICK = {"item_id": "a", "event_type": "click"}
@@ -56,16 +60,16 @@ class Watching(RequestParser):
 @pytest.fixture
 def model():
     parser = Watching(SPEC, 20, 200)
-    releases = SimpleNamespace(now=SimpleNamespace(parser=parser))
     log = SimpleNamespace(record=lambda slates: None)
     metrics = SimpleNamespace(count=lambda slates: None, stages=lambda seconds: None)
-    arms = SimpleNamespace(recommend=lambda requests: [], safe=lambda requests: [])
-    return SoukModel(releases, arms, [log], metrics, lambda: NOW, lambda: "r", opened({})), parser
+    now = SimpleNamespace(main=SimpleNamespace(parser=parser))
+    arms = SimpleNamespace(now=now, recommend=lambda requests: [], safe=lambda requests: [])
+    return SoukModel(arms, [log], metrics, lambda: NOW, lambda: "r", opened({})), parser
 
 
 @pytest.mark.parametrize(
     ("length", "thread"),
-    [("100", "MainThread"), (str(SMALL_BYTES + 1), "parser_0"), (None, "parser_0"), ("²", "parser_0")],
+    [("100", "MainThread"), (str(SMALL_BYTES + 1), "parse_0"), (None, "parse_0"), ("²", "parse_0")],
 )
 def test_a_large_body_is_checked_beside_the_event_loop(model, length, thread):
     made, parser = model
@@ -80,6 +84,40 @@ def test_tensors_of_grpc_that_hold_json_are_checked_there_too():
     user, events = InferInput("user_id", [1], "BYTES", ["a"]), InferInput("events", [1], "BYTES", ["[]"])
     assert is_small(InferRequest("souk", [user], from_grpc=True), {})
     assert not is_small(InferRequest("souk", [user, events], from_grpc=True), {})
+
+
+@pytest.mark.parametrize("form", ["data", "raw"])
+def test_tensors_of_many_values_are_too_whatever_their_shape_says(form):
+    def small(count):
+        request = pb.ModelInferRequest(model_name="souk")
+        tensor = request.inputs.add(name="user_id", datatype="BYTES", shape=[1])
+        if form == "raw":
+            request.raw_input_contents.append(packed(*[b""] * count))
+        else:
+            tensor.contents.bytes_contents.extend([b"a"] * count)
+        return is_small(InferRequest.from_grpc(request), {})
+
+    assert small(SMALL_VALUES) and not small(SMALL_VALUES + 1)
+
+
+class Untouchable(list):
+    """Tells of itself how long it is, and nothing more."""
+
+    def __iter__(self):
+        raise AssertionError("it was looked at")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([InferInput("user_id", [340_000], "BYTES", Untouchable([b"a"] * 340_000))], "at most 256 rows"),
+        ([InferInput(f"i{n}", [1], "BYTES", Untouchable(["a"])) for n in range(18_000)], "at most 10 inputs"),
+        ([InferInput("user_id", [2], "BYTES", [["a"] * 3, Untouchable(["a"])])], "2 values.*more"),
+    ],
+)
+def test_tensors_of_more_rows_are_refused_before_they_are_read(inputs, said):
+    with pytest.raises(SoukError, match=said):
+        tensors.instances_of(InferRequest("souk", inputs, from_grpc=True))
 
 
 @pytest.mark.parametrize("count", [1, SMALL_ITEMS // 10 + 1])

@@ -32,6 +32,7 @@ from souk.stages import heard
 NAME = "souk"
 TIMEOUT = "x-souk-timeout-ms"
 SMALL_BYTES = 16 << 10  # of a body
+SMALL_VALUES = 256  # of all tensors of a body
 SMALL_ITEMS = 1_000  # of an answer
 MOST_EXPLAINED = 16  # calls at a time: each takes as long as some hundred slates
 MOST_PARSED = 64  # large bodies at a time
@@ -198,7 +199,10 @@ def is_small(payload: Any, headers: Mapping[str, str]) -> bool:
     Others are checked in a thread of their own, so that the event loop goes on reading and refusing meanwhile.
     """
     if isinstance(payload, InferRequest) and payload.from_grpc:
-        return len(payload.inputs) <= 2 and all(tensor.name not in tensors.JSON_INPUTS for tensor in payload.inputs)
+        if len(payload.inputs) > len(tensors.INPUTS):
+            return True  # refused before anything is looked at
+        no_json = all(tensor.name not in tensors.JSON_INPUTS for tensor in payload.inputs)
+        return no_json and tensors.elements(payload) <= SMALL_VALUES
     length = headers.get("content-length", "")
     return length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= SMALL_BYTES
 

@@ -6,13 +6,14 @@ import json
 import math
 import uuid
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 
 from souk.errors import SoukError, unknown
-from souk.serving.request import SUBJECTS
+from souk.serving.request import MAX_INSTANCES, SUBJECTS
 from souk.serving.slate import Slate
 
 INPUTS = {
@@ -44,6 +45,8 @@ def instances_of(request: InferRequest) -> list[dict[str, Any]]:
 
 
 def _rows(request: InferRequest) -> list[dict[str, Any]]:
+    if len(request.inputs) > len(INPUTS):
+        raise SoukError(f"at most {len(INPUTS)} inputs", f"{len(request.inputs)}", "Send one tensor a field.")
     columns: dict[str, list[Any]] = {}
     for tensor in request.inputs:
         if tensor.name in columns:
@@ -90,6 +93,11 @@ def _wanted(arrays: dict[str, np.ndarray], request: InferRequest) -> dict[str, n
     return {output.name: arrays[output.name] for output in request.request_outputs}
 
 
+def elements(request: InferRequest) -> int:
+    """How many values the tensors hold at most, by their data and not by their shapes: a text has 4 bytes of length."""
+    return sum(len(tensor.data or ()) + len(tensor._raw_data or b"") // 4 for tensor in request.inputs)
+
+
 def _column(tensor: InferInput) -> list[Any]:
     if tensor.name not in INPUTS:
         raise unknown("an input", str(tensor.name), INPUTS)
@@ -98,9 +106,14 @@ def _column(tensor: InferInput) -> list[Any]:
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
         raise SoukError(f"input {tensor.name} of shape [n]", str(shape)[:80], "One row a request.")
-    values = _flat(tensor.data) if tensor.data else _raw(tensor)
-    if len(values) != math.prod(shape):
-        raise SoukError(f"input {tensor.name} of {math.prod(shape)} values, as its shape says", str(len(values)))
+    if shape[0] > MAX_INSTANCES:
+        received, remedy = f"{str(shape[0])[:20]}", "Send several calls."
+        raise SoukError(f"input {tensor.name} of at most {MAX_INSTANCES} rows", received, remedy)
+    most = math.prod(shape)
+    values = _flat(tensor.data, most + 1) if tensor.data else _raw(tensor)
+    if len(values) != most:
+        received = f"{len(values)}" if len(values) <= most else "more"
+        raise SoukError(f"input {tensor.name} of {most} values, as its shape says", received)
     return [_cell(tensor.name, row, value) for row, value in enumerate(values)]
 
 
@@ -112,8 +125,10 @@ def _raw(tensor: InferInput) -> list[Any]:
         raise SoukError(f"input {tensor.name} of {tensor.datatype} values", received) from error
 
 
-def _flat(data: Any) -> list[Any]:
-    return [inner for value in data for inner in (value if isinstance(value, list) else [value])]
+def _flat(data: Any, most: int) -> list[Any]:
+    """The first values of a tensor, at most so many."""
+    inner = (each for value in data for each in (value if isinstance(value, list) else [value]))
+    return list(islice(inner, most))
 
 
 def _cell(name: str, row: int, value: Any) -> Any:
