@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from souk.errors import SoukError
 from souk.serving import tensors
+from souk.serving.line import Overloaded
 from souk.serving.model import SMALL_BYTES, SMALL_ITEMS, SMALL_VALUES, SoukModel, is_small
 from souk.serving.request import MAX_BODY_EVENTS, MAX_BODY_ITEMS, MAX_EVENTS, MAX_INSTANCES, RequestParser
 from souk.serving.slate import Slate, SlateItem
@@ -50,16 +52,22 @@ def test_what_is_as_much_is_taken():
 
 
 class Watching(RequestParser):
-    """Notes the thread that checks."""
+    """Notes the thread that checks, once it may."""
+
+    go, waits = threading.Event(), threading.Event()
 
     def parse_all(self, *args, **kwargs):
         self.thread = threading.current_thread().name
+        self.waits.set()
+        assert self.go.wait(30)
         return super().parse_all(*args, **kwargs)
 
 
 @pytest.fixture
 def model():
-    parser = Watching(SPEC, 20, 200)
+    parser = Watching(SPEC, 20, 200, 20_000)
+    parser.go.set()
+    parser.waits.clear()
     log = SimpleNamespace(record=lambda slates: None)
     metrics = SimpleNamespace(count=lambda slates: None, stages=lambda seconds: None)
     now = SimpleNamespace(main=SimpleNamespace(parser=parser))
@@ -84,6 +92,48 @@ def test_tensors_of_grpc_that_hold_json_are_checked_there_too():
     user, events = InferInput("user_id", [1], "BYTES", ["a"]), InferInput("events", [1], "BYTES", ["[]"])
     assert is_small(InferRequest("souk", [user], from_grpc=True), {})
     assert not is_small(InferRequest("souk", [user, events], from_grpc=True), {})
+
+
+def test_the_wait_for_the_parser_is_part_of_a_calls_time(model):
+    """One body holds the parser; the next one's deadline is from when it came, not from its turn."""
+    made, parser = model
+    parser.go.clear()
+
+    async def scene():
+        first = asyncio.create_task(made.preprocess({"instances": instances(1)}, {}))
+        await asyncio.to_thread(parser.waits.wait, 30)
+        second = asyncio.create_task(made.preprocess({"instances": instances(2)}, {}))
+        await asyncio.sleep(0)
+        came = time.monotonic()
+        await asyncio.sleep(0.05)
+        parser.go.set()
+        await first
+        return came, [request.deadline for request in (await second).requests]
+
+    came, deadlines = asyncio.run(scene())
+    assert max(deadlines) <= came + 20.02
+
+
+@pytest.mark.parametrize(
+    ("payload", "headers"),
+    [
+        ({"instances": instances(3)}, {"x-souk-timeout-ms": "70"}),
+        ({"instances": instances(3)}, {"x-souk-timeout-ms": "90"}),
+        (InferRequest("souk", [InferInput("events", [3], "BYTES", ["[]"] * 3)], from_grpc=True), {}),
+    ],
+)
+def test_who_cannot_wait_for_the_parser_is_told_at_once(model, payload, headers):
+    made, _ = model
+    told = {}
+
+    async def run(function, *args, left):
+        told["left"] = left
+        raise Overloaded(1.0)
+
+    made.parsing.run = run
+    with pytest.raises(Overloaded):
+        asyncio.run(made.preprocess(payload, headers))
+    assert told["left"] == (int(headers["x-souk-timeout-ms"]) / 1000 if headers else 20.04)
 
 
 @pytest.mark.parametrize("form", ["data", "raw"])

@@ -63,6 +63,30 @@ def test_a_caller_who_goes_away_keeps_the_place_until_his_turn_is_over():
     assert room.waiting == 0
 
 
+def test_who_has_less_time_than_those_before_take_is_sent_away_and_never_from_an_empty_room():
+    now, held = [0.0], threading.Event()
+    room = Room("parse", 64, lambda: now[0])
+
+    def slow():
+        now[0] += 4.0
+
+    async def scene():
+        await room.run(slow)
+        await room.run(lambda: None, left=0.1)
+        cost = room._cost
+        inside = [asyncio.create_task(room.run(held.wait, 60, left=0.1)) for _ in range(1)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as told:
+            await room.run(held.wait, 60, left=cost - 0.001)
+        assert told.value.seconds == cost and room.waiting == 1
+        inside.append(asyncio.create_task(room.run(held.wait, 60, left=cost + 0.001)))
+        await asyncio.sleep(0)
+        held.set()
+        return await asyncio.gather(*inside)
+
+    assert asyncio.run(scene()) == [True, True]
+
+
 def test_who_is_sent_away_is_told_when_to_come_by_what_calls_take():
     now, held = [0.0], threading.Event()
     room = Room("items", 2, lambda: now[0])

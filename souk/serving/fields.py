@@ -43,6 +43,14 @@ def identifiers(path: str, value: Any, most: int) -> list[str]:
     return [identifier(f"{path}[{index}]", entry) for index, entry in enumerate(listed(path, value, most))]
 
 
+def chosen(path: str, value: Any, most: int) -> tuple[str, ...]:
+    """At least one id, and at most so many, each once."""
+    ids = tuple(dict.fromkeys(identifiers(path, value, most)))
+    if not ids:
+        raise SoukError(f"{path} to name at least one item", "none", "Leave it out to choose from the whole catalogue.")
+    return ids
+
+
 def listed(path: str, value: Any, most: int) -> list[Any]:
     """A list of at most so many entries."""
     if not isinstance(value, list):

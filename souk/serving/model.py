@@ -86,14 +86,15 @@ class SoukModel(Model):
 
         Raises:
             InvalidInput: the request is wrong; the text says expected, received, remedy.
-            Overloaded: too many large bodies wait.
+            Overloaded: too many large bodies wait, or for longer than this one can.
         """
-        began = time.perf_counter()
+        began, arrived, headers = time.perf_counter(), time.monotonic(), headers or {}
         try:
-            if is_small(payload, headers or {}):
-                checked = self._checked(payload, headers or {})
+            if is_small(payload, headers):
+                checked = self._checked(payload, headers, arrived)
             else:
-                checked = await self.parsing.run(self._checked, payload, headers or {})
+                left = self._arms.now.main.parser.patience(timeout_of(headers), rows_of(payload))
+                checked = await self.parsing.run(self._checked, payload, headers, arrived, left=left)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         self._tracing.remember(checked.requests)
@@ -180,12 +181,12 @@ class SoukModel(Model):
             for name, datatype in tensors.OUTPUTS.items()
         ]
 
-    def _checked(self, payload: Any, headers: Mapping[str, str]) -> Checked:
+    def _checked(self, payload: Any, headers: Mapping[str, str], arrived: float) -> Checked:
         v2 = payload if isinstance(payload, InferRequest) else None
         instances = tensors.instances_of(v2) if v2 else instances_of(payload)
         bound = self._arms.now  # of one moment: whatever changes until the answer, it is all theirs
         parse_all, timeout = bound.main.parser.parse_all, timeout_of(headers)
-        return Checked(parse_all(instances, self._clock(), self._request_ids, timeout, bound), v2)
+        return Checked(parse_all(instances, self._clock(), self._request_ids, timeout, bound, arrived), v2)
 
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
         explainer = Explainer(payload.requests[0].bound.main.live.current)
@@ -205,6 +206,14 @@ def is_small(payload: Any, headers: Mapping[str, str]) -> bool:
         return no_json and tensors.elements(payload) <= SMALL_VALUES
     length = headers.get("content-length", "")
     return length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= SMALL_BYTES
+
+
+def rows_of(payload: Any) -> int:
+    """The requests of a body that was not checked, as it says; 1 where it says nothing."""
+    if isinstance(payload, InferRequest):
+        return max((tensors.rows(tensor) for tensor in payload.inputs[: len(tensors.INPUTS)]), default=1)
+    instances = payload.get("instances") if isinstance(payload, dict) else None
+    return len(instances) if isinstance(instances, list) and instances else 1
 
 
 def written(slates: Sequence[Slate], v2: InferRequest | None) -> dict[str, Any] | InferResponse:

@@ -17,6 +17,7 @@ from souk.schema import EventType
 from souk.serving.fields import (
     ID_LENGTH,
     LARGEST,
+    chosen,
     identifier,
     identifiers,
     integer,
@@ -124,7 +125,7 @@ class RequestParser:
             "timestamp": moment,
             "timeout_ms": lambda path, value: integer(path, value, 1, MAX_TIMEOUT_MS),
             "exclude": lambda path, value: frozenset(identifiers(path, value, MAX_EXCLUDE)),
-            "candidates": _candidates,
+            "candidates": lambda path, value: chosen(path, value, MAX_CANDIDATES),
             "filter": FilterParser(spec, identifier, number).parse,
             "context": mapping,
             "events": lambda path, value: listed(path, value, MAX_EVENTS),
@@ -138,6 +139,7 @@ class RequestParser:
         path: str = "instance",
         timeout_ms: float | None = None,
         bound: Any = None,
+        arrived: float | None = None,
     ) -> Request:
         """Checks one instance.
 
@@ -148,6 +150,7 @@ class RequestParser:
             path: where the instance stands in the body, for errors.
             timeout_ms: for an instance that has none.
             bound: who is to answer it, if not who answers then.
+            arrived: from when its time counts, monotonic seconds; None for now.
 
         Raises:
             SoukError: a field is missing, unknown, of the wrong type or out of bounds.
@@ -180,10 +183,16 @@ class RequestParser:
             filter=given.get("filter", ()),
             state=None if user else UserState(""),
             degraded=tuple(f"malformed_feature:{name}" for name in dict.fromkeys(malformed)),
-            deadline=math.inf if timeout is None else self._clock() + timeout / 1000,
+            deadline=math.inf if timeout is None else (self._clock() if arrived is None else arrived) + timeout / 1000,
             item_id=given.get("item_id", ""),
             bound=bound,
         )
+
+    def patience(self, timeout_ms: int | None, instances: int) -> float:
+        """Seconds that a call of so many instances has which has `timeout_ms`, or none."""
+        if timeout_ms is None and self._timeout_ms is not None:
+            timeout_ms = self._timeout_ms + MORE_MS * (instances - 1)
+        return math.inf if timeout_ms is None else timeout_ms / 1000
 
     def parse_all(
         self,
@@ -192,6 +201,7 @@ class RequestParser:
         request_ids: Callable[[], str],
         timeout_ms: int | None = None,
         bound: Any = None,
+        arrived: float | None = None,
     ) -> list[Request]:
         """Checks the instances of one body; one that is wrong refuses all, and the error names its index.
 
@@ -201,6 +211,7 @@ class RequestParser:
             request_ids: gives a new id with each call.
             timeout_ms: of the call, for instances that have none.
             bound: who is to answer them, if not who answers then.
+            arrived: when the call did, monotonic seconds: parsing, and the wait for it, are part of its time.
         """
         for_each = listed("instances", instances, MAX_INSTANCES)
         if not for_each:
@@ -210,10 +221,9 @@ class RequestParser:
         )
         if events > MAX_BODY_EVENTS:
             raise SoukError(f"at most {MAX_BODY_EVENTS} events in all instances", f"{events}", "Send several calls.")
-        if timeout_ms is None and self._timeout_ms is not None:
-            timeout_ms = self._timeout_ms + MORE_MS * (len(for_each) - 1)
+        left, arrived = self.patience(timeout_ms, len(for_each)), self._clock() if arrived is None else arrived
         requests = [
-            self.parse(value, now, request_ids(), f"instances[{i}]", timeout_ms, bound)
+            self.parse(value, now, request_ids(), f"instances[{i}]", 1000 * left, bound, arrived)
             for i, value in enumerate(for_each)
         ]
         if (items := sum(request.k for request in requests)) > MAX_BODY_ITEMS:
@@ -280,13 +290,6 @@ def check_explained(requests: Sequence[Request]) -> None:
         if request.similar:
             remedy = "An item is explained to someone; similar items are in the order of their likeness."
             raise SoukError(f"instances[{place}].user_id, or events", "item_id alone", remedy)
-
-
-def _candidates(path: str, value: Any) -> tuple[str, ...]:
-    ids = tuple(dict.fromkeys(identifiers(path, value, MAX_CANDIDATES)))
-    if not ids:
-        raise SoukError(f"{path} to name at least one item", "none", "Leave it out to choose from the whole catalogue.")
-    return ids
 
 
 def _fits(value: Any, feature: Feature) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -35,15 +36,21 @@ class Room:
         with self._lock:
             return self._inside
 
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
+    async def run(self, function: Callable[..., T], *args: Any, left: float = math.inf) -> T:
         """The answer of `function`, called in the thread. Who goes away meanwhile gives the place back with their turn.
 
+        Args:
+            function: what is called.
+            args: with these.
+            left: seconds that the caller has. With nobody inside, every call is taken.
+
         Raises:
-            Overloaded: the room is full.
+            Overloaded: the room is full, or, by what calls took lately, those inside take longer than that.
         """
         with self._lock:
-            if self._inside >= self._most:
-                raise Overloaded(self._inside * self._cost)
+            before = self._inside * self._cost
+            if self._inside >= self._most or (self._inside and before > left):
+                raise Overloaded(before)
             self._inside += 1
         future: Future[T] = self._thread.submit(self._timed, function, *args)
         future.add_done_callback(self._left)

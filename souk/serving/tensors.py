@@ -98,6 +98,12 @@ def elements(request: InferRequest) -> int:
     return sum(len(tensor.data or ()) + len(tensor._raw_data or b"") // 4 for tensor in request.inputs)
 
 
+def rows(tensor: InferInput) -> int:
+    """What the shape of a tensor that was not checked says; 1 where it says nothing."""
+    shape = tensor.shape
+    return shape[0] if isinstance(shape, list) and shape and isinstance(shape[0], int) and shape[0] > 0 else 1
+
+
 def _column(tensor: InferInput) -> list[Any]:
     if tensor.name not in INPUTS:
         raise unknown("an input", str(tensor.name), INPUTS)
