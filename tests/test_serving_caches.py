@@ -1,8 +1,10 @@
 """What is kept of users and slates: for how long, for whom, and how often it is computed."""
 
 import dataclasses
+import gc
 import json
 import threading
+import weakref
 
 import pytest
 
@@ -13,7 +15,7 @@ from souk.serving.item_log import ItemLog
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.serving.slate_cache import SlateCache
+from souk.serving.slate_cache import NAMED, SlateCache
 from souk.serving.treatment import Treatment
 from souk.serving.user_cache import UserCaches
 from souk.serving.users import known_states
@@ -189,6 +191,7 @@ def test_a_slate_without_a_user_is_computed_once_and_answers_each_by_its_id(shop
         {"k": 6},
         {"item_id": "g2-00"},
         {"exclude": frozenset(["g1-02"])},
+        {"exclude": frozenset(f"x{n}" for n in range(NAMED))},
         {"context": {"device": "mobile"}},
         {"timestamp": NOW + 20_000},
         {"treatment": Treatment("other:b")},
@@ -216,6 +219,7 @@ def test_releases_and_catalogues_are_told_apart(shop, tmp_path):
     "request_of",
     [
         lambda: Request("ann", 5, NOW, state=ANN),
+        lambda: similar(exclude=frozenset(f"x{n}" for n in range(NAMED)), candidates=("g1-02",)),
         lambda: similar(degraded=("malformed_feature:device",)),
         lambda: similar(treatment=Treatment(exploration=Exploration(epsilon=0.5))),
     ],
@@ -225,6 +229,22 @@ def test_what_is_somebodys_own_or_drawn_or_degraded_is_not_kept(shop, request_of
     for _ in range(2):
         cache.recommend(counted, [request_of()])
     assert counted.asked == 2 and len(cache) == 0
+
+
+def test_what_is_over_is_let_go_of_also_where_nobody_asks_any_more(shop, clock):
+    cache, one, other = SlateCache(10, clock=clock), Counted(shop[1], "one"), Counted(shop[1], "other")
+    slates = [weakref.ref(cache.recommend(each, [similar()])[0].request) for each in (one, other)]
+    del one
+    gc.collect()
+    cache.recommend(other, [similar()])
+    assert slates[0]() and slates[1](), "their time is not over"
+    cache.recommend(Counted(shop[1], "next"), [similar(1)])
+    gc.collect()
+    assert slates[0]() is None and slates[1](), "a new one comes: those of the one that is gone go"
+    clock.now = 10.1
+    assert len(cache) == 0
+    gc.collect()
+    assert slates[1]() is None
 
 
 def test_a_degraded_answer_is_not_kept_and_off_is_off(shop):

@@ -66,6 +66,19 @@ def test_no_release_outlives_its_requests(workspace, arms):
     assert len(releases.alive) == 2
 
 
+def test_an_answer_holds_no_release(workspace, arms):
+    """It is kept in a cache, and for logs whose sink does not answer."""
+    releases, first = arms._releases, workspace.current_release()
+    instances = [{"user_id": "ann", "k": 4}, {"item_id": IDS[0], "k": 4}]
+    parse_all = arms.now.main.parser.parse_all
+    kept = [answer(parse_all(instances, NOW, lambda: "r", None, arms.now)) for answer in (arms.recommend, arms.safe)]
+    for name in (SECOND, first, SECOND):
+        point(workspace, name)
+        assert releases.look()
+    gc.collect()
+    assert len(releases.alive) == 2 and [slate.release for slates in kept for slate in slates] == [first] * 4
+
+
 def test_a_release_tells_what_it_takes(arms):
     served = arms.now.main
     bundle = served.bundle

@@ -42,7 +42,12 @@ class Bound:
     treatments: dict[str, tuple[str, Treatment]] = field(default_factory=dict)
 
     def treated(self, request: Request) -> tuple[str, Request]:
-        """The release that answers a request, "" for the main one, and the request with its treatment."""
+        """The release that answers a request, "" for the main one, and the request with its treatment.
+
+        It no longer holds the releases that it is bound to: what is kept of it, in a cache or for a log, would hold
+        them in memory when others answer.
+        """
+        request = replace(request, bound=None)
         if held_out(self.plan, request.user_id):
             return "", replace(request, treatment=Treatment(HOLDOUT))
         arms = assigned(self.plan, request.user_id, request.request_id)

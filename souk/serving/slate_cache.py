@@ -18,14 +18,16 @@ from souk.serving.slate import Slate
 
 SLATES = 10_000  # of one release: some 3 KB each
 RELEASES = 4  # at a time
+NAMED = 50  # items that a request excludes or chooses from: the key holds their ids, and a longer list is one's own
 
 
 class SlateCache:
     """Keeps the slates of a recommender as long as it is the release's: another catalogue is another recommender.
 
     A slate is kept for its release, arm, moment, context, filter and `k`. Kept are none of a user or a session, none
-    with drawn places, and none that is degraded. Those that are asked for together are computed once, and requests are
-    answered by one thread: nobody computes what another one is at.
+    with drawn places, none that is degraded, and none of a request that names more than NAMED items. Those that are
+    asked for together are computed once, and requests are answered by one thread: nobody computes what another one is
+    at.
 
     Args:
         seconds: how long a slate is kept, and how far apart the moments of two requests may be; 0 keeps none.
@@ -40,7 +42,7 @@ class SlateCache:
         self._of: dict[str, tuple[weakref.ref[Recommender], TTLCache[Hashable, Slate]]] = {}
 
     def recommend(self, recommender: Recommender, requests: Sequence[Request]) -> list[Slate]:
-        """A slate for each request."""
+        """A slate for each request, whose `bound` is None: what is kept holds no release."""
         keys = [self._key(request) for request in requests] if self._seconds else []
         if not any(key is not None for key in keys):
             return recommender.recommend(requests)
@@ -59,7 +61,9 @@ class SlateCache:
         return [own[row] if row in own else _again(known[keys[row]], requests[row]) for row in range(len(requests))]
 
     def __len__(self) -> int:
+        """Slates; those whose time is over are let go of, also where nobody asks any more but Prometheus."""
         with self._lock:
+            self._let_go()
             return sum(len(kept) for _, kept in self._of.values())
 
     def _kept(self, recommender: Recommender) -> TTLCache[Hashable, Slate]:
@@ -67,15 +71,25 @@ class SlateCache:
         with self._lock:
             known = self._of.pop(release, None)
             if known is None or known[0]() is not recommender:
+                self._let_go()
                 known = weakref.ref(recommender), TTLCache(self._size, self._seconds, self._clock)
             self._of[release] = known  # the last one again
             while len(self._of) > RELEASES:
                 del self._of[next(iter(self._of))]
             return known[1]
 
+    def _let_go(self) -> None:
+        """Of what no longer answers, and of slates whose time is over."""
+        for release, (recommender, kept) in list(self._of.items()):
+            kept.expire()
+            if recommender() is None:
+                del self._of[release]
+
     def _key(self, request: Request) -> Hashable | None:
         """What the answer depends on; None where it is somebody's own."""
         if request.user_id or request.events or request.degraded or request.treatment.exploration != OFF:
+            return None
+        if len(request.exclude) + len(request.candidates or ()) > NAMED:
             return None
         return (
             request.item_id,
