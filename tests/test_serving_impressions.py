@@ -169,6 +169,35 @@ def test_a_record_that_cannot_be_written_ends_neither_the_thread_nor_the_log(fol
     assert [row["request_id"] for row in read(folder)] == ["r3", "r2"], "the others of the flush are written"
 
 
+class Raising(PartFiles):
+    """A sink with a defect, until it is mended."""
+
+    defect = True
+
+    def write(self, records):
+        if self.defect:
+            raise RuntimeError("a defect")
+        return super().write(records)
+
+
+def test_a_sink_that_raises_does_not_end_the_thread_and_its_records_wait(folder, caplog):
+    log = ImpressionLog(Raising(folder, "w1"), lambda: NOON, flush_records=1, flush_seconds=0.01)
+    log.open()
+    log.record([slate(1)])
+    for _ in range(1000):
+        if caplog.text.count("impressions (files) wait: RuntimeError: a defect") > 2:
+            break
+        threading.Event().wait(0.01)
+    assert log.counts == Counts(1, 0, 0, 1) and caplog.text.count("Traceback") == 1, "told whole once"
+    log.sink.defect = False
+    for _ in range(1000):
+        if log.counts.written:
+            break
+        threading.Event().wait(0.01)
+    assert log.counts == Counts(1, 1, 0, 0)
+    log.close()
+
+
 def test_counts_hold_under_load(folder):
     log = log_at(folder, capacity=50, flush_records=10)
     log.open()

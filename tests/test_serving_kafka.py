@@ -1,7 +1,10 @@
-"""Impressions to a real Kafka broker: nothing twice, nothing unseen, and nobody waits for it."""
+"""Impressions to a real Kafka broker: nothing twice, nothing unseen, and nobody waits for it. What such a broker seldom
+does is tested on the one in process that librdkafka has."""
 
+import ctypes
 import json
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -98,6 +101,57 @@ def test_a_broker_that_hangs_holds_up_neither_requests_nor_the_end_of_the_server
     assert "10 impressions (kafka) lost" in (tmp_path / "log").read_text()
     files = list(workspace.impressions.rglob("*.parquet"))
     assert sum(pq.read_metadata(file).num_rows for file in files) == 20, "the files have all of them"
+
+
+@pytest.mark.slow
+def test_of_a_batch_that_the_broker_refuses_only_what_is_too_large_is_dropped(broker):
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    client = AdminClient({"bootstrap.servers": broker.servers})
+    topic = NewTopic("narrow", num_partitions=1, config={"max.message.bytes": "20000"})
+    client.create_topics([topic])["narrow"].result(30)
+    log = log_to(broker, "narrow")
+    log.record([slate(1), slate(2, items=6_000), slate(3)])  # 20,000 bytes and more, compressed
+    assert log.flush() and log.counts == Counts(3, 2, 1, 0)
+    assert len(broker.records("narrow", ["r1", "r3"])) == 2
+    log.close()
+
+
+@pytest.fixture
+def in_process():
+    """A log of a cluster in process, for those that need no more than answers."""
+    made = []
+
+    def log(**properties):
+        settings = {"test.mock.num.brokers": 1, **properties}
+        made.append(ImpressionLog(KafkaTopic("kafka://none:1/t", settings, 2_000), lambda: NOW, flush_seconds=3600))
+        return made[-1]
+
+    yield log
+    for each in made:
+        each.close()
+
+
+def test_after_a_fatal_error_of_the_producer_records_wait_for_another_one(in_process, caplog):
+    confluent_kafka = pytest.importorskip("confluent_kafka")
+    log = in_process()
+    log.record([slate(1)])
+    assert log.flush()
+    (library,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka-*")
+    handle = ctypes.c_void_p.from_address(
+        id(log.sink._producer) + object.__basicsize__
+    )  # its first field: rd_kafka_t *
+    assert ctypes.CDLL(str(library)).rd_kafka_test_fatal_error(handle, 47, b"by the test") == 0
+    log.record([slate(2), slate(3)])
+    assert not log.flush() and log.counts == Counts(3, 1, 0, 2) and "Fatal error" in caplog.text
+    assert log.flush() and log.counts == Counts(3, 3, 0, 0)
+
+
+def test_records_wait_for_a_topic_that_is_not_there(in_process):
+    log = in_process(**{"allow.auto.create.topics": False, "topic.metadata.propagation.max.ms": 1})
+    for number in range(3):  # told by the broker first, and then known to librdkafka, which takes none
+        log.record([slate(number)])
+        assert not log.flush() and log.counts == Counts(number + 1, 0, 0, number + 1)
 
 
 @pytest.mark.parametrize(

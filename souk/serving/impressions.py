@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from souk.serving.impression_counts import SUFFIX, Counts, CountsFile, lost
 from souk.serving.impression_records import Record
-from souk.serving.sinks import Sink
+from souk.serving.sinks import Sink, Written
 from souk.serving.slate import Slate
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class ImpressionLog:
         self._buffer: deque[Record] = deque()
         self._changed = threading.Condition()
         self._writing = threading.Lock()
-        self._closed = self._ended = False
+        self._closed = self._ended = self._raised = False
         self._answered = self._written = self._dropped = self._parts = self._lost = 0
         self._file: CountsFile | None = None
         self._thread = threading.Thread(target=self._run, name=f"impressions ({sink.name})", daemon=True)
@@ -93,7 +93,7 @@ class ImpressionLog:
         with self._writing:
             with self._changed:
                 taken = list(self._buffer)
-            done = self.sink.write(taken)
+            done = self._done(taken)
             with self._changed:
                 if self._ended:  # given up meanwhile, and counted
                     return False
@@ -128,6 +128,18 @@ class ImpressionLog:
             self._file = None
         if not last.is_alive():
             self.sink.close()
+
+    def _done(self, taken: Sequence[Record]) -> Written:
+        """What a sink raises must not end the thread: nobody would write what comes after it."""
+        try:
+            done = self.sink.write(taken)
+        except Exception as error:
+            if not self._raised:
+                logger.exception("impressions (%s): the sink failed", self.sink.name)
+            self._raised = True
+            return Written(0, taken, 0, f"{type(error).__name__}: {error}")
+        self._raised = False
+        return done
 
     def _finish(self) -> None:
         if self._thread.is_alive():
