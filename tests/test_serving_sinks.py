@@ -2,6 +2,8 @@
 
 import math
 import os
+import re
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +16,12 @@ from hypothesis import strategies as st
 from souk.errors import SoukError
 from souk.serving import impressions
 from souk.serving.filters import Condition
-from souk.serving.impression_counts import Counts
+from souk.serving.impression_counts import FORM, Counts, CountsFile
 from souk.serving.impression_logs import logs_of
 from souk.serving.impression_records import instance_of
 from souk.serving.impressions import ImpressionLog
 from souk.serving.logged import batches
+from souk.serving.process_name import process_name, started
 from souk.serving.request import Request, RequestParser
 from souk.serving.sinks import PartFiles, Written
 from souk.state import Event
@@ -55,6 +58,22 @@ def test_what_a_killed_process_left_is_lost_once_and_what_it_wrote_uncounted_is_
     for each in (alive, next_one, another):
         each.close()
     assert not list(folder.glob(".*.counts"))
+
+
+def test_two_processes_that_begin_together_have_two_names_and_one_name_is_refused_at_once(folder, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as in every container
+    names = {process_name(NOON) for _ in range(100)}
+    assert len(names) == 100 and {started(name) for name in names} == {NOON} and started("w1") == 0
+    assert all(re.fullmatch(r"[A-Za-z0-9-]+-1-[0-9a-f]{8}", name) for name in names)
+    monkeypatch.setattr(socket, "gethostname", lambda: "souk-0.shop")
+    assert process_name(5).startswith("5-souk-0-shop-1-")
+    first, second = CountsFile(folder / ".files.w.counts"), CountsFile(folder / ".files.w.counts")
+    first.open()
+    first.put(3, 2, 1, 0)
+    with pytest.raises(SoukError, match="another process has locked it"):
+        second.open()
+    assert FORM.unpack((folder / ".files.w.counts").read_bytes()) == (3, 2, 1, 0), "the first one's counts stand"
+    first.close()
 
 
 def test_a_disk_that_refuses_the_counts_refuses_nothing_else(tmp_path, caplog):

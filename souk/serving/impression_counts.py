@@ -8,13 +8,18 @@ import logging
 import mmap
 import os
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from souk.errors import SoukError
+
 logger = logging.getLogger(__name__)
 FORM = struct.Struct("<4q")  # answered, written, dropped, and the part files that hold what is written
 SUFFIX = ".counts"
+LOOKS = 20
+SAME = "Two servers have one name, and would replace each other's files: start this one again."
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,15 @@ class CountsFile:
         self._file = -1
 
     def open(self) -> None:
-        """Makes the file."""
+        """Makes the file.
+
+        Raises:
+            SoukError: another process has this name.
+        """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            _lock(self._file, self._path)
             os.pwrite(self._file, bytes(FORM.size), 0)  # on the disk: a full one refuses here, not in shared memory
             self._memory = mmap.mmap(self._file, FORM.size)
         except OSError as error:
@@ -72,6 +81,16 @@ class CountsFile:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _lock(file: int, path: Path) -> None:
+    """Locks this process's file, which `lost` of another one may look at for a moment."""
+    for _ in range(LOOKS):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.05)
+    os.close(file)
+    raise SoukError(f"{path} to be this server's alone", "another process has locked it", SAME)
 
 
 def lost(folder: Path, sink: str, rows_of: Callable[[str, int], int]) -> int:

@@ -32,6 +32,7 @@ from souk.serving.metrics import (
 )
 from souk.serving.model import NAME, SoukModel
 from souk.serving.openapi import ApiDocument
+from souk.serving.process_name import process_name
 from souk.serving.recall_probe import RecallProbe
 from souk.serving.releases import POLITE, Releases, Served, often
 from souk.serving.served import Reader, open_events, states_of
@@ -111,7 +112,7 @@ def serve(
         place, index, milvus_uri, access, timeout_ms, guards, now, report, metrics.followed, metrics.aged, users
     )
     releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
-    writer = f"{now()}-{os.getpid()}"
+    writer = process_name(now())
     recorders = logs_of(place, impressions, kafka_config, writer, now, flush_seconds)
     beside = replace(reader, followed=lambda followed: None)  # the same rows a second time
     arms = Arms(releases, place.experiments, beside.ready, place.release_folder, ArmCounts(), slates)
