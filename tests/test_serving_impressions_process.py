@@ -49,6 +49,11 @@ def test_answered_is_written_and_lost_after_a_kill_and_written_after_a_stop(tmp_
     assert len(set(written)) == len(written) and dropped == 0
     missing = set(answered) - set(written)
     with serving(workspace.root, tmp_path / "log") as server:
+        until = time.monotonic() + 60
+        while file.exists():  # counted beside the answers
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        time.sleep(0.2)
         lost = server.metric('souk_impressions_lost_total{sink="files"}')
         assert counted == len(written) + lost, "answered = written + dropped + lost"
         assert len(missing) <= lost < counted, "each answer that a client has is written or counted"

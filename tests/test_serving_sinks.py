@@ -47,17 +47,52 @@ def test_what_a_killed_process_left_is_lost_once_and_what_it_wrote_uncounted_is_
     killed.sink.write([(NOON, slate(5)), (NOON + HOUR, slate(6))])  # killed before it was counted
     alive = log("w2")
     alive.open()
+    alive.looked()
     assert alive.counts.lost == 0, "the other one is alive"
     killed._file._memory.close()
     os.close(killed._file._file)  # as the end of a process does: its lock is gone
     next_one, another = log("w3"), log("w4")
-    next_one.open()
-    another.open()
+    for each in (next_one, another):
+        each.open()
+        each.looked()
     assert (next_one.counts.lost, another.counts.lost) == (1, 0)
     assert next_one.counts == Counts(0, 0, 0, 0, 1)
     for each in (alive, next_one, another):
         each.close()
     assert not list(folder.glob(".*.counts"))
+
+
+class Slow(PartFiles):
+    """A store that takes until the test allows it to find files."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.allowed = threading.Event()
+
+    def rows_of(self, writer, parts):
+        self.allowed.wait(60)
+        return super().rows_of(writer, parts)
+
+
+def test_what_others_left_is_counted_beside_the_answers_and_looked_for_in_the_hours_of_that_writer(folder):
+    name = process_name(NOON)
+    PartFiles(folder, name).write([(NOON - HOUR, slate(0)), (NOON, slate(1)), (NOON + 24 * HOUR, slate(2))])
+    for hour in ("2023-12-31/23", "2024-02-29/11"):  # of before it began: they are not looked at
+        (folder / hour).mkdir(parents=True, exist_ok=True)
+        (folder / hour / f"{name}-000009.parquet").write_text("no Parquet")
+    (folder / f".files.{name}.counts").write_bytes(FORM.pack(5, 0, 1, 1))
+    log = ImpressionLog(Slow(folder, "w2"), lambda: NOON, flush_records=1, counts=(folder, "w2"))
+    log.open()
+    log.record([slate(3)])
+    for _ in range(1000):
+        if log.counts.written:
+            break
+        threading.Event().wait(0.01)
+    assert log.counts == Counts(1, 1, 0, 0, 0), "it answers and writes meanwhile"
+    log.sink.allowed.set()
+    log.looked()
+    assert log.counts.lost == 2, "5 answered, 1 dropped, 2 found"
+    log.close()
 
 
 def test_two_processes_that_begin_together_have_two_names_and_one_name_is_refused_at_once(folder, monkeypatch):

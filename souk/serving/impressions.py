@@ -19,6 +19,7 @@ from souk.serving.slate import Slate
 
 logger = logging.getLogger(__name__)
 PATIENCE = 15.0  # seconds that the end waits for a sink that hangs
+LOOK_PATIENCE = 1.0  # and for a look at what others left; the next server looks again
 
 
 class ImpressionLog:
@@ -58,14 +59,19 @@ class ImpressionLog:
         self._answered = self._written = self._dropped = self._parts = self._lost = 0
         self._file: CountsFile | None = None
         self._thread = threading.Thread(target=self._run, name=f"impressions ({sink.name})", daemon=True)
+        self._looking = threading.Thread(target=self._look, name=f"lost impressions ({sink.name})", daemon=True)
 
     def open(self) -> None:
-        """Starts the writing thread, after a look at what others left."""
+        """Starts the writing thread, and a look at what others left.
+
+        Raises:
+            SoukError: another process has the name.
+        """
         if self._kept_in:
             folder, writer = self._kept_in
-            self._lost = lost(folder, self.sink.name, self.sink.rows_of)
             self._file = CountsFile(folder / f".{self.sink.name}.{writer}{SUFFIX}")
             self._file.open()
+            self._looking.start()
         self._thread.start()
 
     def record(self, slates: Iterable[Slate]) -> None:
@@ -126,8 +132,20 @@ class ImpressionLog:
         if self._file:
             self._file.close()
             self._file = None
+        if self._looking.is_alive():
+            self._looking.join(LOOK_PATIENCE)
         if not last.is_alive():
             self.sink.close()
+
+    def looked(self) -> None:
+        """Waits until it is known what others left."""
+        self._looking.join()
+
+    def _look(self) -> None:
+        if self._kept_in:
+            found = lost(self._kept_in[0], self.sink.name, self.sink.rows_of)  # an object store may take its time
+            with self._changed:
+                self._lost = found
 
     def _done(self, taken: Sequence[Record]) -> Written:
         """What a sink raises must not end the thread: nobody would write what comes after it."""

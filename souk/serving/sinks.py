@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from souk.errors import SoukError
 from souk.readers.files import first_line
 from souk.serving.impression_records import Record, to_table
+from souk.serving.process_name import started
 
 logger = logging.getLogger(__name__)
 HOUR_MS = 3_600_000
@@ -96,10 +97,10 @@ class PartFiles:
         return Written(written, (), dropped)
 
     def rows_of(self, writer: str, parts: int) -> int:
-        """The rows of the part files from that number on."""
+        """The rows of the part files from that number on; only where the writer can have put any is looked."""
         found = 0
         try:
-            for name in self._fs.find(self._root):
+            for name in self._since(started(writer) // HOUR_MS):
                 own, _, number = name.rsplit("/", 1)[-1].removesuffix(".parquet").rpartition("-")
                 if own == writer and number.isdecimal() and int(number) >= parts:
                     with self._fs.open(name, "rb") as file:
@@ -110,6 +111,15 @@ class PartFiles:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _since(self, hour: int) -> Iterator[str]:
+        """The files of that hour and of all that followed: a log may have a year of them."""
+        date, first = self._folder(hour).rsplit("/", 2)[1:]
+        for day in self._fs.ls(self._root, detail=False):
+            if (name := day.rsplit("/", 1)[-1]) >= date and name[:1].isdecimal():
+                for folder in self._fs.ls(day, detail=False):
+                    if (name, folder.rsplit("/", 1)[-1]) >= (date, first):
+                        yield from self._fs.ls(folder, detail=False)
 
     def _folder(self, hour: int) -> str:
         moment = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC)
