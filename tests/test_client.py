@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from souk.client import AsyncClient, Client, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
+from souk.client import AsyncClient, Client, ClientError, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
 from souk.client.exchange import Calls, Send, Wait
 from souk.serving.slate import Slate as ServerSlate
 from souk.serving.slate import SlateItem
@@ -29,7 +29,7 @@ class Script:
     """A server that says what it is told to, one answer after the other; None breaks the connection."""
 
     def __init__(self, answers):
-        self.answers, self.calls, self.hold = list(answers), [], threading.Event()
+        self.answers, self.calls, self.hold, self.drops = list(answers), [], threading.Event(), 0
 
     def next(self, path, headers, body):
         self.calls.append((path, dict(headers), json.loads(body)))
@@ -48,6 +48,14 @@ def saying(*answers):
             answer = script.next(self.path, self.headers, body)
             if answer == "hang":
                 script.hold.wait(30)
+                answer = None
+            if answer == "drip":
+                self.send_response(200)
+                self.send_header("content-length", "600")
+                self.end_headers()
+                while script.drops < 600 and not script.hold.wait(0.1):
+                    self.wfile.write(b" ")
+                    script.drops += 1
                 answer = None
             if answer is None:
                 self.close_connection = True
@@ -123,6 +131,50 @@ def test_a_server_that_hangs_or_is_not_there_is_unavailable(kind):
     assert len(script.calls) == 1
     with pytest.raises(Unavailable, match="no answer of"):
         slates_of(kind, url, Request(user_id="ann"), 0.3)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "answer",
+    [(200, b"<html>welcome</html>", {}), (200, {}, {}), (200, {"predictions": [{"items": 5}]}, {}), (200, [], {})],
+    ids=str,
+)
+def test_an_answer_of_something_else_is_no_answer(kind, answer):
+    with saying(answer) as (url, script), pytest.raises(Unavailable, match="none of souk's"):
+        slates_of(kind, url, Request(user_id="ann"), 60)
+    assert len(script.calls) == 1
+
+
+@BOTH
+def test_what_httpx_cannot_send_or_read_is_a_client_error(kind):
+    with saying((200, b"no gzip", {"content-encoding": "gzip"})) as (url, script):
+        with pytest.raises(ClientError, match="DecodingError"):
+            slates_of(kind, url, Request(user_id="ann"), 60)
+        for request, more in ((Request(user_id=object()), {}), (Request(user_id="ann"), {"token": "tökén"})):
+            with pytest.raises(ClientError, match="the call failed"):
+                slates_of(kind, url, request, 60, **more)
+    assert len(script.calls) == 1
+
+
+@BOTH
+def test_a_server_that_fails_is_unavailable_and_not_asked_again(kind):
+    with saying((500, {"error": "Expected no bug."}, {})) as (url, script), pytest.raises(Unavailable, match="no bug"):
+        slates_of(kind, url, Request(user_id="ann"), 60)
+    assert len(script.calls) == 1
+
+
+@BOTH
+def test_an_answer_in_drops_is_broken_off_at_the_deadline(kind):
+    """Each drop comes before a read is out of patience; the last one only after a minute."""
+    with saying("drip") as (url, script), pytest.raises(Unavailable, match="within the time"):
+        slates_of(kind, url, Request(user_id="ann"), 0.5)
+    assert script.drops < 200
+
+
+def test_with_the_default_time_a_429_is_not_asked_again():
+    with saying(BUSY, GOOD) as (url, script), Client(url) as souk, pytest.raises(Overloaded):
+        souk.slate(Request(user_id="ann"))
+    assert len(script.calls) == 1
 
 
 def test_no_time_for_retry_after_is_overloaded_at_once():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -14,6 +14,8 @@ from souk.client.records import ClientError, Overloaded, Refused, Unavailable
 FIRST, LONGEST = 0.02, 1.0  # seconds that a retry is waited for at most, doubled from the one to the other
 SHARE = 0.9  # of what is left that the server may take: the rest is the way there and back
 TRANSIENT = (502, 503, 504)  # of the server's disk, or of what stands before it
+UNSENT = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, TypeError)  # httpx's and json's
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Calls:
             left = end - self._clock()
             outcome = yield Send(path, body, self._headers(left), max(left, 0.001))
             if isinstance(outcome, httpx.Response) and outcome.status_code == 200:
-                return outcome.json()
+                return made(lambda answer: answer.json(), outcome)
             error, pause = self._meaning(outcome, tried)
             tried += 1
             if self._clock() + pause >= end:
@@ -86,7 +88,8 @@ class Calls:
         """What an answer that is none means, and how many seconds to wait before asking again.
 
         Raises:
-            Refused: never.
+            Refused: the call is wrong.
+            Unavailable: the server failed at it (500), as it would again.
         """
         longest = min(LONGEST, FIRST * 2 ** min(tried, 10))
         pause = longest * (1 + self._draw()) / 2  # jitter: who failed together does not ask together
@@ -101,7 +104,26 @@ class Calls:
             return Overloaded(text), after(outcome) + pause
         if outcome.status_code in TRANSIENT:
             return Unavailable(f"{outcome.status_code}: {text}"), pause
+        if outcome.status_code >= 500:
+            raise Unavailable(f"{outcome.status_code}: {text}")
         raise Refused(outcome.status_code, text)
+
+
+def made(make: Callable[[Any], T], answer: Any) -> T:
+    """What an answer says.
+
+    Raises:
+        Unavailable: it is none of this server's, but of something else that says 200.
+    """
+    try:
+        return make(answer)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Unavailable(f"an answer that is none of souk's: {type(error).__name__}: {error}") from error
+
+
+def unsent(error: Exception) -> ClientError:
+    """A call that cannot be sent, or whose answer cannot be read."""
+    return ClientError(f"the call failed: {type(error).__name__}: {error}")
 
 
 def said(answer: httpx.Response) -> str:

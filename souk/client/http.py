@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from souk.client.exchange import Calls, Exchange, Outcome, Wait, patience
+from souk.client.exchange import UNSENT, Calls, Exchange, Outcome, Send, Wait, made, patience, unsent
 from souk.client.records import Request, Slate, Taken
 
 MODEL = "/v1/models/souk"
@@ -47,15 +47,15 @@ class Client(Calls):
 
     def slates(self, requests: Sequence[Request], timeout: float | None = None) -> list[Slate]:
         """The slates of at most 256 requests, in their order; `timeout` in seconds."""
-        return _slates(self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
+        return made(_slates, self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
 
     def send_events(self, events: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
         """What users did: at most 1,000 rows of the events table."""
-        return Taken.of(self._run(self.exchange("/v1/events", {"events": list(events)}, timeout)))
+        return made(Taken.of, self._run(self.exchange("/v1/events", {"events": list(events)}, timeout)))
 
     def upsert_items(self, items: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
         """Items as they are now: at most 1,000 rows of the items table."""
-        return Taken.of(self._run(self.exchange("/v1/items:upsert", {"items": list(items)}, timeout)))
+        return made(Taken.of, self._run(self.exchange("/v1/items:upsert", {"items": list(items)}, timeout)))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -76,13 +76,27 @@ class Client(Calls):
                     time.sleep(step.seconds)
                     continue
                 try:
-                    outcome = self._http.post(
-                        step.path, json=step.body, headers=step.headers, timeout=patience(step.seconds)
-                    )
+                    outcome = self._sent(step)
                 except httpx.TransportError as error:
                     outcome = error
+                except UNSENT as error:
+                    raise unsent(error) from error
         except StopIteration as answered:
             return answered.value
+
+    def _sent(self, step: Send) -> httpx.Response:
+        """The answer, whole. httpx's timeouts are of a read each: a body that comes in drops is broken off here."""
+        end, parts = self._clock() + step.seconds, []
+        with self._http.stream(
+            "POST", step.path, json=step.body, headers=step.headers, timeout=patience(step.seconds)
+        ) as answer:
+            answer.request.extensions["timeout"]["read"] = max(0.001, end - self._clock())
+            for part in answer.iter_bytes():
+                parts.append(part)
+                if self._clock() > end:
+                    raise httpx.ReadTimeout("too slow")
+        again = {name: value for name, value in answer.headers.items() if name == "retry-after"}
+        return httpx.Response(answer.status_code, headers=again, content=b"".join(parts))
 
 
 class AsyncClient(Calls):
@@ -106,15 +120,15 @@ class AsyncClient(Calls):
 
     async def slates(self, requests: Sequence[Request], timeout: float | None = None) -> list[Slate]:
         """See `Client.slates`."""
-        return _slates(await self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
+        return made(_slates, await self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
 
     async def send_events(self, events: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
         """See `Client.send_events`."""
-        return Taken.of(await self._run(self.exchange("/v1/events", {"events": list(events)}, timeout)))
+        return made(Taken.of, await self._run(self.exchange("/v1/events", {"events": list(events)}, timeout)))
 
     async def upsert_items(self, items: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
         """See `Client.upsert_items`."""
-        return Taken.of(await self._run(self.exchange("/v1/items:upsert", {"items": list(items)}, timeout)))
+        return made(Taken.of, await self._run(self.exchange("/v1/items:upsert", {"items": list(items)}, timeout)))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -143,6 +157,8 @@ class AsyncClient(Calls):
                     outcome = httpx.ReadTimeout("too slow")
                 except httpx.TransportError as error:
                     outcome = error
+                except UNSENT as error:
+                    raise unsent(error) from error
         except StopIteration as answered:
             return answered.value
 

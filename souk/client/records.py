@@ -29,7 +29,7 @@ class Overloaded(ClientError):
 
 
 class Unavailable(ClientError):
-    """No server, or no answer within the time."""
+    """No server, no answer within the time, or one that says nothing (500, or not of Souk)."""
 
 
 @dataclass(frozen=True)
