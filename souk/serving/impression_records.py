@@ -81,7 +81,8 @@ def instance_of(request: Request) -> dict[str, Any]:
         "candidates": list(request.candidates or ()),
         "filter": {condition.column: _condition(condition) for condition in request.filter},
     }
-    return {name: value for name, value in given.items() if value or name in ("k", "timestamp")}
+    kept = {"k", "timestamp"} if request.user_id or request.item_id else {"k", "timestamp", "events"}
+    return {name: value for name, value in given.items() if value or name in kept}  # a visitor's events may be none
 
 
 def _event(event: Event) -> dict[str, Any]:
