@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 from souk.serving.impressions import ImpressionLog
 from souk.serving.sinks import PartFiles, Sink
 from souk.workspace import Workspace
 
+logger = logging.getLogger(__name__)
 ONCE = "Name each kind of place once, or copy from the one to the other."
 
 
@@ -37,9 +40,19 @@ def logs_of(
     sinks = [_sink(uri, kafka_config, writer) for uri in where or [str(place.impressions)]]
     twice = [name for name, count in Counter(sink.name for sink in sinks).items() if count > 1]
     if twice:
-        raise SoukError(f"one place of {twice[0]} for impressions", ", ".join(where), ONCE)
+        raise SoukError(f"one place of {twice[0]} for impressions", ", ".join(map(shown, where)), ONCE)
     kept = (place.impressions, writer)
     return [ImpressionLog(sink, clock, flush_seconds=flush_seconds, counts=kept) for sink in sinks]
+
+
+def close_all(logs: Sequence[ImpressionLog]) -> None:
+    """Closes logs at the same time: one that hangs takes no patience from the others."""
+    closing = [threading.Thread(target=log.close) for log in logs]
+    for each in closing:
+        each.start()
+    for each, log in zip(closing, logs, strict=True):
+        each.join()
+        logger.info("impressions (%s): %s", log.sink.name, log.counts)
 
 
 def _sink(uri: str, kafka_config: str, writer: str) -> Sink:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 import uuid
@@ -20,7 +19,7 @@ from souk.serving.arms import Arms
 from souk.serving.budget import Guards
 from souk.serving.drain import Drain
 from souk.serving.events_route import EventsRoute
-from souk.serving.impression_logs import logs_of
+from souk.serving.impression_logs import close_all, logs_of
 from souk.serving.items_route import ItemsRoute
 from souk.serving.metrics import (
     CacheMetrics,
@@ -44,7 +43,6 @@ from souk.serving.user_cache import UserCaches
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
 
-logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20
 PROBE_SECONDS = 30.0  # between two looks at what the index finds
 ITEM_SECONDS = 1.0  # between two looks at what other servers did to items
@@ -162,9 +160,7 @@ def serve(
         server.start([model])
     finally:
         events.close()
-        for recorder in recorders:
-            recorder.close()
-            logger.info("impressions (%s): %s", recorder.sink.name, recorder.counts)
+        close_all(recorders)
         tracing.close()
         arms.close()
         releases.close()
