@@ -33,6 +33,12 @@ def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
     return SoukError(f"{what} to be one of {', '.join(names)}", repr(name), remedy)
 
 
+def shown(uri: str) -> str:
+    """An address as messages and logs may have it: without what stands before `@`, which may be a password."""
+    before, at, after = uri.rpartition("@")
+    return f"{before.partition('://')[0]}://…@{after}" if at and "://" in before else f"…@{after}" if at else uri
+
+
 def of_disk(error: OSError) -> SoukError:
     """What the operating system refused, for a command that has no better word for it."""
     place = f"{error.filename} to be readable or writable" if error.filename else "the operating system to help"

@@ -7,9 +7,10 @@ import threading
 import pytest
 import yaml
 
+from souk.cli import main
 from souk.errors import SoukError
 from souk.store.address import PASSWORD, address, online_store
-from souk.store.definitions import SETTINGS, published_uri
+from souk.store.definitions import REGISTRY, SETTINGS, published_uri
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
 from souk.store.publish import publish
@@ -129,5 +130,17 @@ def test_an_address_comes_back_from_the_settings(uri):
 
 @pytest.mark.parametrize("uri", ["redis://", "cache:6379", "redis://u:secret@cache", "redis://cache/x", "http://cache"])
 def test_what_is_no_address_is_refused(uri):
-    with pytest.raises(SoukError, match=PASSWORD):
+    with pytest.raises(SoukError, match=PASSWORD) as error:
         online_store(uri, "online.db")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", ["redis://:secret@cache", "redis://u:se@secret/x@cache", "redis:u secret@cache"])
+def test_a_password_in_an_address_ends_the_server_at_once_and_is_shown_nowhere(uri, tmp_path, capsys, caplog):
+    assert main(["serve", "--workspace", str(tmp_path), "--redis-uri", uri]) == 2
+    told = capsys.readouterr()
+    assert "@cache'" in told.err and PASSWORD in told.err and "secret" not in told.out + told.err + caplog.text
+    (tmp_path / REGISTRY).touch()
+    with pytest.raises(StoreError, match="@cache") as error:  # and so wherever it comes from
+        FeastStore(tmp_path, SPEC, Access(uri)).read(["ann"])
+    assert "secret" not in str(error.value)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 from souk.release.manifest import verify
 from souk.workspace import Workspace
 
@@ -74,14 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     found = replay(logged, release, others[0] if others else None, progress)
     told = {
-        "log": where,
+        "log": shown(where),
         "records": total,
         "release": folders[0].name,
         "against": folders[1].name if others else "the log",
         **found,
     }
     if not found["requests"]["compared"]:
-        raise SoukError(f"requests in {where} that can be asked again", _left_out(found), REMEDY)
+        raise SoukError(f"requests in {shown(where)} that can be asked again", _left_out(found), REMEDY)
     if arguments.output:
         text = json.dumps(_plain(told), indent=1, allow_nan=False)
         Path(arguments.output).write_text(text + "\n", encoding="utf-8")

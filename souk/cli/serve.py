@@ -11,6 +11,7 @@ from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
 from souk.index.choice import KINDS
 from souk.release.manifest import verify
+from souk.store.address import online_store
 from souk.workspace import Workspace
 
 
@@ -125,6 +126,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after it was told to stop."""
+    if arguments.redis_uri:
+        online_store(arguments.redis_uri, "")  # a wrong one would be told at the first request only
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
     if arguments.log_format == "text":
         print(f"loading {folder.name}", file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from souk.errors import SoukError, unknown
+from souk.errors import SoukError, shown, unknown
 
 EXPERIMENTS = "docs/experiments.md"
 PAGES = {"rerank": "docs/serving.md", "experiments": EXPERIMENTS, "exploration": EXPERIMENTS, "holdout": EXPERIMENTS}
@@ -78,7 +78,8 @@ def _told(problems: list[Any], model: type[BaseModel]) -> tuple[str, str]:
     for problem in problems:
         section = _model_at(model, problem["loc"]) if problem["type"] == "model_type" else None
         wanted.append(_keys(section) if section else problem["msg"])
-    return ", or ".join(dict.fromkeys(wanted)), repr(problems[0].get("input"))[:SHOWN]
+    received = problems[0].get("input")
+    return ", or ".join(dict.fromkeys(wanted)), repr(shown(received) if isinstance(received, str) else received)[:SHOWN]
 
 
 def _keys(section: type[BaseModel]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
+from souk.errors import shown
 from souk.index import lite
 from souk.index.interface import IndexUnavailable
 
@@ -46,7 +47,7 @@ def unavailable_on_error(uri: str) -> Iterator[None]:
         yield
     except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
         text = error.details() if isinstance(error, grpc.Call) else str(error)
-        raise IndexUnavailable(f"Milvus to answer at {uri}", f"{type(error).__name__}: {text}") from error
+        raise IndexUnavailable(f"Milvus to answer at {shown(uri)}", f"{type(error).__name__}: {text}") from error
 
 
 def fill(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 from souk.serving.impression_records import Record, row
 from souk.serving.sinks import Written
 
@@ -152,7 +152,7 @@ def address(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     topic = parts.path.strip("/")
     if parts.scheme != SCHEME or not parts.netloc or not topic or "/" in topic or "@" in parts.netloc:
-        raise SoukError("kafka://HOST:PORT/TOPIC", uri, EXAMPLE)
+        raise SoukError("kafka://HOST:PORT/TOPIC", shown(uri), EXAMPLE)
     return parts.netloc, topic
 
 

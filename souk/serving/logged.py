@@ -8,7 +8,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 from souk.readers.files import first_line
 
 BATCH = 4096
@@ -25,10 +25,10 @@ def part_files(where: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
         fs, root = fsspec.core.url_to_fs(where)
         found = [root] if fs.isfile(root) else fs.find(root)
     except (ImportError, OSError, ValueError) as error:
-        raise SoukError(f"an impression log at {where}", first_line(error), WHERE) from error
+        raise SoukError(f"an impression log at {shown(where)}", first_line(error), WHERE) from error
     names = [name for name in found if name.endswith(".parquet") and not name.rsplit("/", 1)[-1].startswith(".")]
     if not names:
-        raise SoukError(f"an impression log at {where}", "no part file", WHERE)
+        raise SoukError(f"an impression log at {shown(where)}", "no part file", WHERE)
     return fs, sorted(names)
 
 

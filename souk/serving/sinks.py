@@ -15,7 +15,7 @@ from typing import Protocol
 import fsspec
 import pyarrow.parquet as pq
 
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 from souk.readers.files import first_line
 from souk.serving.impression_records import Record, to_table
 from souk.serving.process_name import started
@@ -76,7 +76,7 @@ class PartFiles:
             self._fs, self._root = fsspec.core.url_to_fs(str(where))
         except (ImportError, ValueError) as error:
             remedy = "Give a folder, or install the driver that it names."
-            raise SoukError(f"a place for impressions at {where}", first_line(error), remedy) from error
+            raise SoukError(f"a place for impressions at {shown(str(where))}", first_line(error), remedy) from error
         self._local = "file" in self._fs.protocol
         self._writer = writer
         self.parts = 0

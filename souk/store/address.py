@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from souk.config.settings import REDIS
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 
 PASSWORD = "SOUK_REDIS_PASSWORD"  # nosec B105: the name of an environment variable
 PORT = 6379
@@ -31,7 +31,7 @@ def online_store(uri: str, sqlite: str, timeout_ms: int = 0, environment: Mappin
         return {"type": "sqlite", "path": sqlite}
     found = re.fullmatch(REDIS, uri)
     if not found:
-        raise SoukError("redis://host[:port][/db] or rediss://…", repr(uri), f"A password goes into {PASSWORD}.")
+        raise SoukError("redis://host[:port][/db] or rediss://…", repr(shown(uri)), f"A password goes into {PASSWORD}.")
     parts = [f"{found['host']}:{found['port'] or PORT}", f"db={found['db'] or 0}"]
     parts += ["ssl=true"] if found["tls"] else []
     parts += [f"password=${{{PASSWORD}}}"] if environment.get(PASSWORD) else []

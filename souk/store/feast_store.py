@@ -12,6 +12,7 @@ from typing import Any
 
 from feast import FeatureStore, FeatureView
 
+from souk.errors import shown
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, state_columns
@@ -135,7 +136,7 @@ class FeastStore:
         if isinstance(error, StoreError):
             return error
         return StoreError(
-            f"Feast to answer from {self._uri or self._folder} with view {self._view}",
+            f"Feast to answer from {shown(self._uri) or self._folder} with view {self._view}",
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             "Run `souk run`, or publish the states of this release again.",
         )
