@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from souk.cli import main
+from souk.cli.replay import judged
 from souk.config.experiments import Exploration
 from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest, write_manifest
 from souk.serving.filters import Condition
 from souk.serving.impressions import ImpressionLog
+from souk.serving.item_log import ItemLog
 from souk.serving.past import before
 from souk.serving.recommender import Recommender
-from souk.serving.replay import kendall_tau, overlap, records
+from souk.serving.replay import Difference, Shown, kendall_tau, overlap, records
 from souk.serving.request import Request
 from souk.serving.served import open_store
 from souk.serving.sinks import PartFiles
@@ -93,6 +95,7 @@ def test_the_release_that_answered_says_the_same_again(workspace, capsys):
     assert report["score"]["mean_change"] == pytest.approx(0, abs=1e-7) and report["score"]["items"] > 300
     assert report["degraded"]["logged"] == report["degraded"]["release"] == {"unknown_user": pytest.approx(1 / 6)}
     assert report["latency_ms"]["release"]["p99"] >= report["latency_ms"]["release"]["p50"] > 0
+    assert "--min-overlap 1: 1.000 of @5, which 20 of 30 requests have" in text
     assert "identical slates  100.0%" in text and "degraded, release" in text
 
 
@@ -107,6 +110,32 @@ def test_a_release_that_turns_the_order_round_has_all_items_and_the_opposite_ord
     assert report["changed_most"][0]["overlap"] <= 0.5 and np.mean(changes) > 0
     names = {each["request_id"] for each in report["changed_most"]}
     assert names <= {f"r{n}" for n in range(30)} and report["score"]["mean_change"] > 0
+
+
+def test_a_log_of_items_that_a_server_would_thin_stays_what_it_is(workspace, capsys, tmp_path):
+    copied = type(workspace)(tmp_path / "w")
+    shutil.copytree(workspace.root, copied.root, symlinks=True)
+    log, row = ItemLog(copied.item_log), {"item_id": "g0-01", "price": 1.0}
+    for price in range(6):
+        assert log.append([{**row, "price": float(price)}], [False], NOW + 10**9)
+    before = copied.item_log.read_bytes()
+    assert told(copied, capsys, "--release", "current")[0] == 0
+    assert copied.item_log.read_bytes() == before
+    assert log.thin() == 5, "or there was nothing to thin"
+
+
+def test_the_least_overlap_is_judged_at_as_many_places_as_most_requests_have():
+    difference = Difference()
+    long = [Shown([f"{side}{n}" for n in range(20)], {}) for side in "ab"]
+    difference.add("long", *long, 20)
+    short = Shown(list("abcde"), {})
+    for number in range(9):
+        difference.add(f"r{number}", short, short, 5)
+    assert difference.to_json()["overlap"]["10"] == 0, "one request's"
+    assert judged(difference.to_json()) == (5, pytest.approx(0.9), 10)
+    for number in range(9):
+        difference.add(f"s{number}", *long, 20)
+    assert judged(difference.to_json()) == (10, 0, 10)
 
 
 def test_two_releases_are_compared_with_each_other_and_not_with_the_log(workspace, capsys):

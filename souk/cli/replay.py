@@ -48,7 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=options.not_negative,
         default=0.0,
         metavar="X",
-        help="end with 1 where the mean overlap of the first ten places is below it (default: %(default)g)",
+        help="end with 1 where the mean overlap of the first ten places, or as many as most requests have, is below it "
+        "(default: %(default)g)",
     )
 
 
@@ -86,8 +87,20 @@ def run(arguments: argparse.Namespace) -> int:
         text = json.dumps(_plain(told), indent=1, allow_nan=False)
         Path(arguments.output).write_text(text + "\n", encoding="utf-8")
     print(_table(told))
-    first = [value for k, value in found["overlap"].items() if int(k) <= 10]
-    return int(bool(first) and first[-1] < arguments.min_overlap)
+    if not arguments.min_overlap:
+        return 0
+    k, value, having = judged(found)
+    which = f"@{k}, which {having:,} of {found['requests']['compared']:,} requests have"
+    print(f"  --min-overlap {arguments.min_overlap:g}: {value:.3f} of {which}")
+    return int(value < arguments.min_overlap)
+
+
+def judged(found: Mapping[str, Any]) -> tuple[int, float, int]:
+    """The most places, up to ten, that more than half of the requests have, the mean overlap there of those that have
+    them, and how many these are: one long slate does not speak for many short ones."""
+    having = {int(k): count for k, count in found["overlap_requests"].items()}
+    k = max(k for k, count in having.items() if k <= 10 and 2 * count > max(having.values()))
+    return k, found["overlap"][str(k)], having[k]
 
 
 REMEDY = "Records have their requests since this version of souk serve: check what it has written since."

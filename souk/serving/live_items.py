@@ -82,14 +82,15 @@ class LiveItems:
         self._one_at_a_time = threading.Lock()
         self._retired = False
 
-    def load(self) -> LiveItems:
-        """Takes the rows of the log that the release does not have."""
+    def load(self, settle: bool = True) -> LiveItems:
+        """Takes the rows of the log that the release does not have; changes it only to settle them."""
         self._log.mark = Mark()
         logged, mark = self._log.news()
         plan, times, refused = self._replay(logged)
         self._log.mark = mark
         self.replayed = Replayed(len(times), plan.older, plan.unknown, refused, logged.torn, logged.damaged)
-        self._settle(plan.settled)
+        if settle:
+            self._settle(plan.settled)
         return self
 
     def follow(self) -> None:

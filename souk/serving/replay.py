@@ -185,6 +185,7 @@ class Difference:
         }
         return {
             "overlap": {str(k): _mean(values) for k, values in sorted(self.overlap.items())},
+            "overlap_requests": {str(k): len(values) for k, values in sorted(self.overlap.items())},
             "identical": self.identical / self.pairs if self.pairs else math.nan,
             "kendall_tau": {"mean": _mean(self.taus), "requests": len(self.taus)},
             "score": score,

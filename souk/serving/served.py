@@ -86,9 +86,10 @@ def with_upserts(
     recommender: Recommender,
     clock: Callable[[], int],
     followed: Callable[[Followed], None] = lambda followed: None,
+    settle: bool = False,
 ) -> LiveItems:
-    """The recommender with what was upserted into the workspace's servers so far."""
-    live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed).load()
+    """The recommender with what was upserted into the workspace's servers so far; what serves it may `settle` that."""
+    live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed).load(settle)
     seen = live.replayed
     if seen.refused or seen.torn or seen.damaged:
         passed = f"{seen.torn} unfinished, {seen.damaged} damaged and {seen.refused} refused ones passed over"
@@ -179,7 +180,7 @@ class Reader:
         taken = array_bytes(bundle, recommender) + model_bytes(bundle.query_tower, bundle.ranker, bundle.item_tower)
 
         def serve() -> Served:
-            live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed)
+            live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, settle=True)
             settings = bundle.settings
             parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
