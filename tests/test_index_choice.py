@@ -1,19 +1,28 @@
 """Which index answers a bundle's requests, and where its graph comes from."""
 
+import contextlib
+import os
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from souk.errors import SoukError
-from souk.index import hnsw
+from souk.index import hnsw, server
 from souk.index.choice import GRAPH_FILE, GRAPH_ITEMS, chosen
+from souk.index.collections import connect
 from souk.index.exact import ExactIndex
 from souk.index.hnsw import HnswIndex
 from souk.index.milvus import MilvusIndex
-from souk.serving.served import open_index
+from souk.release.searched import KEPT_SECONDS, say_searched, searched
+from souk.serving.budget import Guards
+from souk.serving.served import Reader, open_index
 from souk.steps import load_index as step
+from souk.store.feast_store import Access
 from souk.workspace import Workspace
 from tests.serving_fixtures import write_shop
-from tests.test_index_contract import catalogue
+from tests.test_index_contract import catalogue, milvus_server
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +46,33 @@ def test_exact_is_without_an_index_and_milvus_is_built(bundle, tmp_path):
     index = open_index(workspace, bundle, "", print, "milvus")
     assert isinstance(index, MilvusIndex) and len(index.search(bundle.vectors[:1], 5)[0][0]) == 5
     index.close()
+
+
+def test_what_a_server_searches_on_a_milvus_server_is_in_use(bundle, tmp_path):
+    """Of a release that nobody deploys now: one that was rolled back to, or named."""
+    workspace, collection = Workspace(tmp_path / "workspace"), bundle.settings.collection
+    with milvus_server(tmp_path / "milvus.db") as (uri, _):
+        open_index(workspace, bundle, uri, print).close()
+        assert searched(workspace, time.time()) == {collection}
+        with contextlib.closing(connect(uri)) as client:
+            (mark,) = client.list_aliases(collection)["aliases"]
+            assert mark == f"souk_{server.owner(workspace.milvus)}_{collection}"
+            client.drop_alias(mark)
+            reader = Reader(workspace, "auto", uri, Access(), 100, Guards(), lambda: 0, print)
+            reader.keep([SimpleNamespace(bundle=bundle)])
+            assert client.list_aliases(collection)["aliases"] == [mark], "as it says from time to time"
+        assert server.sweep(uri, set(), "another", 2**50) == []
+    reader.keep([SimpleNamespace(bundle=bundle)])  # a server that is gone is logged
+
+
+def test_who_is_no_longer_heard_of_searches_nothing(tmp_path):
+    workspace, now = Workspace(tmp_path), time.time()
+    assert searched(workspace, now) == set()
+    for name in ("items_one", "items_two"):
+        say_searched(workspace, name)
+    os.utime(workspace.milvus / "searched" / "items_one", (now, now - KEPT_SECONDS - 1))
+    assert searched(workspace, now) == {"items_two"}
+    assert [path.name for path in (workspace.milvus / "searched").iterdir()] == ["items_two"]
 
 
 def test_the_graph_of_a_bundle_is_read_and_one_that_it_lacks_is_built(bundle, tmp_path):

@@ -66,7 +66,8 @@ def owner(folder: Path) -> str:
     path = folder / "owner"
     if not path.exists():
         with placed(path) as fresh:
-            fresh.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
+            drawn = path.read_text(encoding="utf-8") if path.exists() else uuid.uuid4().hex[:12]  # by another meanwhile
+            fresh.write_text(drawn, encoding="utf-8")
     return path.read_text(encoding="utf-8")
 
 

@@ -22,6 +22,7 @@ from souk.release.manifest import verify
 from souk.serving.budget import Guards
 from souk.serving.event_backlog import StateWriter
 from souk.serving.event_log import EventLog
+from souk.serving.in_use import keep
 from souk.serving.item_log import ItemLog
 from souk.serving.item_outcomes import Followed
 from souk.serving.live_events import LiveEvents
@@ -61,10 +62,13 @@ def open_index(
         return _graph(bundle, report)
     where = uri or str(workspace.milvus / f"{bundle.settings.collection}.db")
     try:
-        return open_or_build(where, bundle.settings.collection, bundle.vectors, bundle.available, report)
+        opened = open_or_build(where, bundle.settings.collection, bundle.vectors, bundle.available, report)
     except (IndexUnavailable, OSError) as error:
         logger.error("serving without the index: %s", error)
         return MilvusIndex(where, bundle.settings.collection, bundle.available)
+    if uri:
+        keep(workspace, uri, bundle.settings.collection)
+    return opened
 
 
 def _graph(bundle: Bundle, report: Callable[[str], None]) -> HnswIndex:
@@ -187,6 +191,12 @@ class Reader:
             return Served(bundle, live, parser, check, close, taken)
 
         return Ready(serve, close)
+
+    def keep(self, served: Sequence[Served]) -> None:
+        """Says of the collections that these search on a Milvus server that they are in use."""
+        for bundle in (each.bundle for each in served):
+            if self.milvus_uri and chosen(self.index, len(bundle.vectors), self.milvus_uri) == "milvus":
+                keep(self.workspace, self.milvus_uri, bundle.settings.collection)
 
 
 def golden_answers(recommender: Recommender) -> Callable[[Sequence[GoldenRequest]], list[dict[str, Any]]]:

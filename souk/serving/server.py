@@ -13,6 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
+from souk.release.searched import SAY_SECONDS
 from souk.serving import logs
 from souk.serving.arm_counts import ArmCounts, ArmMetrics
 from souk.serving.arms import Arms
@@ -149,6 +150,7 @@ def serve(
         recorder.open()
     releases.follow_items(ITEM_SECONDS)
     often(probe.look, PROBE_SECONDS, "recall probe", POLITE)
+    often(lambda: reader.keep((releases.now, *releases.beside)), SAY_SECONDS, "collections in use", POLITE)
     if reload_seconds:
         arms.follow(reload_seconds)
     if not release and reload_seconds:

@@ -23,6 +23,7 @@ from souk.release.inference_service import releases_of
 from souk.release.manifest import verify
 from souk.release.pointer import collections_in_use, point, rolled_back
 from souk.release.rollout import roll_out
+from souk.release.searched import searched
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, to_row
@@ -72,7 +73,7 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
         return {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
     point(place, name)
     for collection in _swept(place, settings.load_index.uri, cluster):
-        report(f"deleted collection {collection}: no release that is current, a canary or the one before names it")
+        report(f"deleted collection {collection}: no release in use names it")
     clear(place.releases)
     report(f"current is {name}" if name == before else f"current: {before or 'nothing'} -> {name}")
     return {"changed": float(name != before), "files": float(len(manifest["files"])), "states": float(states)}
@@ -121,6 +122,7 @@ def _swept(place: Workspace, server: str, cluster: Cluster | None) -> list[str]:
     """Drops the collections that no release needs any more. What that fails at is left for the next deploy."""
     try:
         used = collections_in_use(place, releases_of(cluster.service()) if cluster else [])
+        used |= searched(place, time.time())
         dropped = lite.sweep(place.milvus, used)
         if server:
             dropped += sweep(server, used, owner(place.milvus), time.time_ns() // 1_000_000)
