@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from souk.errors import SoukError
+from souk.state_rows import to_row
+from souk.store import values
 from souk.store.definitions import user_state_view, view_name
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
@@ -103,6 +105,22 @@ class PublishedContract(StoreContract):
             reader = FeastStore(place[0], SPEC, Access(stale_ms=limit), lambda now=now: NOW + now)
             assert repr(reader.read(["dora"])) == repr([state("dora")])
             assert reader.read(["dora"])[0].stale == stale
+
+    def test_a_row_that_is_no_state_is_its_users_alone(self, place, monkeypatch, caplog):
+        """Nor does it end the store: what it has open stays so, since nothing but the row is wrong."""
+        store, damaged = FeastStore(place[0], SPEC), []
+        store.damaged = lambda: damaged.append(True)
+        with monkeypatch.context() as patch:
+            patch.setattr(values, "to_row", lambda one, spec: {**to_row(one, spec), "daily_count": [1, 2, 3, 4]})
+            store.write([state("harmed")], NOW)
+        store.write([state("bob")], NOW)
+        opened = store._store
+        for _ in range(3):
+            assert [found and found.user_id for found in store.read(["bob", "harmed", "bob"])] == ["bob", None, "bob"]
+        assert store._store is opened is not None and len(damaged) == 3
+        assert caplog.text.count("is no state (ValueError)") == 1, "it is said once"
+        store.write([state("harmed")], NOW + 1)
+        assert store.read(["harmed"])[0].count == 3
 
     def test_a_published_state_is_as_old_as_its_publication(self, place, tmp_path):
         folder, uri = place

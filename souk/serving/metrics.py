@@ -62,6 +62,8 @@ class ServingMetrics:
             registry=registry,
         )
 
+        self._damaged = Counter("souk_damaged_states", "Reads of a user state whose row is none", registry=registry)
+
         self._items = Counter(
             "souk_items", "Rows of items sent to the server, by outcome", ["outcome"], registry=registry
         )
@@ -109,6 +111,10 @@ class ServingMetrics:
     def aged(self, seconds: float) -> None:
         """Observes how old a user state is."""
         self._ages.observe(seconds)
+
+    def damaged(self) -> None:
+        """Counts a row that is no user state."""
+        self._damaged.inc()
 
     def count(self, slates: Iterable[Slate]) -> None:
         """Counts the slates of one call."""

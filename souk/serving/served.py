@@ -142,6 +142,7 @@ class Reader:
         followed: is told what other servers of the workspace did to items.
         aged: is told how old each user state is, seconds.
         caches: of user states.
+        damaged: is told of each row that is no user state.
     """
 
     workspace: Workspace
@@ -155,6 +156,7 @@ class Reader:
     followed: Callable[[Followed], None] = lambda followed: None
     aged: Callable[[float], None] = lambda seconds: None
     caches: UserCaches = field(default_factory=lambda: UserCaches(0))
+    damaged: Callable[[], None] = lambda: None
 
     def ready(self, folder: Path) -> Ready:
         """Reads, checks and warms the release of a folder.
@@ -173,7 +175,7 @@ class Reader:
         index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
         close = index.close if index else lambda: None
         store = open_store(self.workspace, bundle, self.access)
-        store.aged = self.aged
+        store.aged, store.damaged = self.aged, self.damaged
         recommender = in_process.connected(index, self.caches.of(store))
         try:
             recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens store and index

@@ -107,9 +107,8 @@ def serve(
     metrics = ServingMetrics(REGISTRY)
     users, slates = UserCaches(user_cache_seconds), SlateCache(slate_cache_seconds)
     REGISTRY.register(CacheMetrics({"users": users, "slates": slates}))
-    reader = Reader(
-        place, index, milvus_uri, access, timeout_ms, guards, now, report, metrics.followed, metrics.aged, users
-    )
+    told = metrics.followed, metrics.aged
+    reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report, *told, users, metrics.damaged)
     releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
     writer = process_name(now())
     recorders = logs_of(place, impressions, kafka_config, writer, now, flush_seconds)

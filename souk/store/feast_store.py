@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ from souk.store.definitions import ONLINE, REGISTRY, published_uri, repo_config,
 from souk.store.interface import StoreError
 from souk.store.values import Row, feast_row, plain, user_key
 
+logger = logging.getLogger(__name__)
 PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
 
 
@@ -67,17 +69,16 @@ class FeastStore:
         self._table: FeatureView | None = None
         self._uri = ""
         self.aged: Callable[[float], None] = lambda seconds: None  # is told the age of each state that is read
+        self.damaged: Callable[[], None] = lambda: None  # is told of each row that is no state
+        self._told = False
 
     def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
         """See `OnlineStore.read`."""
         if not user_ids:
             return []
         keys = [user_key(user_id) for user_id in user_ids]
-        answer = self._asked(lambda store: self._got(store, keys))
-        try:
-            return [self._state(user_id, *told) for user_id, told in zip(user_ids, answer, strict=True)]
-        except Exception as error:  # whatever was stored under this view, it is no state
-            raise self._failed(error) from error
+        answer = self._asked(lambda store: list(zip(user_ids, self._got(store, keys), strict=True)))
+        return [self._state(user_id, *told) for user_id, told in answer]
 
     def write(self, states: Iterable[UserState], now: int) -> None:
         """See `OnlineStore.write`."""
@@ -122,13 +123,26 @@ class FeastStore:
         return self._store
 
     def _state(self, user_id: str, written: datetime | None, values: dict[str, Any] | None) -> UserState | None:
-        row = {"user_id": user_id} | {name: plain(value) for name, value in (values or {}).items()}
-        if written is None or row.get("count") is None:  # sqlite has nothing, Redis has empty values
+        if written is None:  # sqlite has nothing
             return None
-        state = from_row(row, self._spec)
+        try:
+            row = {"user_id": user_id} | {name: plain(value) for name, value in (values or {}).items()}
+            if row.get("count") is None:  # Redis has empty values
+                return None
+            state = from_row(row, self._spec)
+        except Exception as error:  # whatever was stored for this user, it is no state
+            self._note_damaged(error)
+            return None
         age = self._clock() / 1000 - written.replace(tzinfo=UTC).timestamp()
         self.aged(max(0.0, age))
         return replace(state, stale=True) if 0 < self._access.stale_ms < 1000 * age else state
+
+    def _note_damaged(self, error: Exception) -> None:
+        self.damaged()
+        if not self._told:
+            text = "a user's row in %s is no state (%s): who has one is unknown until an event or a run replaces it"
+            logger.warning(text, self._view, type(error).__name__)  # the error's text may quote a value
+        self._told = True
 
     def _failed(self, error: Exception) -> StoreError:
         if not type(error).__module__.startswith("redis."):  # whose client connects again by itself

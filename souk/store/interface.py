@@ -17,10 +17,11 @@ class OnlineStore(Protocol):
     """User states by user id. Safe to use from several threads."""
 
     def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
-        """The states of `user_ids`, in their order, in one call; None for an unknown user.
+        """The states of `user_ids`, in their order, in one call; None for an unknown user, and for one whose row is no
+        state: the others of the call have theirs.
 
         Raises:
-            StoreError: the store is missing, locked, damaged, or lacks the view of this specification.
+            StoreError: the store is missing, locked, damaged as a whole, or lacks the view of this specification.
         """
 
     def write(self, states: Iterable[UserState], now: int) -> None:
