@@ -15,7 +15,7 @@ from souk.index.collections import connect
 from souk.index.exact import ExactIndex
 from souk.index.hnsw import HnswIndex
 from souk.index.milvus import MilvusIndex
-from souk.release.searched import KEPT_SECONDS, say_searched, searched
+from souk.release.collections import KEPT_SECONDS, say_searched, searched
 from souk.serving.budget import Guards
 from souk.serving.served import Reader, open_index
 from souk.steps import load_index as step

@@ -14,8 +14,9 @@ from souk.errors import SoukError
 from souk.index.collections import connect
 from souk.release.bundle import Bundle
 from souk.release.cluster import connect as to_cluster
+from souk.release.collections import collections_in_use
 from souk.release.inference_service import releases_of
-from souk.release.pointer import collections_in_use, history, point, rolled_back
+from souk.release.pointer import history, point, rolled_back
 from souk.steps.deploy import deploy
 from souk.workspace import Workspace
 from tests.kubernetes_fixtures import MILVUS, running

@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
+from souk.cli import main
 from souk.errors import SoukError
-from souk.release.commands import diff_text, list_text, rollback_text, show_text, verify_text
+from souk.release.collections import collections_in_use
+from souk.release.commands import diff_text, list_text, show_text, verify_text
 from souk.release.pointer import (
-    collections_in_use,
     history,
     point,
     release_folder,
@@ -178,7 +179,7 @@ def test_a_damaged_release_keeps_no_collection(releases, tmp_path, file):
     assert len(whole) == 2 and len(collections_in_use(workspace)) == 1 and collections_in_use(workspace) < whole
 
 
-def test_what_the_commands_print(releases):
+def test_what_the_commands_print(releases, capsys):
     workspace, (a, b, c) = releases
     for name in (a, b):
         point(workspace, name)
@@ -188,7 +189,16 @@ def test_what_the_commands_print(releases):
     assert "40 (39 available), dimension 8" in show_text(workspace, "current")
     assert "ndcg@10 0.2" in show_text(workspace, b)
     assert "files as they were packaged" in verify_text(workspace, c)
-    assert rollback_text(workspace) == f"{b} -> {a}"
+    main(["rollback", "--workspace", str(workspace.root)])
+    assert capsys.readouterr().out == f"{b} -> {a}\n"
+
+
+def test_a_rollback_waits_for_no_import(tmp_path):
+    """Who goes back is in a hurry, and these are most of a second."""
+    code = "import sys; from souk.cli import main; main(['rollback', '--workspace', sys.argv[1]]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert "a release before the current one" in done.stderr
+    assert not {"numpy", "pyarrow", "pydantic", "yaml"} & set(done.stdout.split())
 
 
 @pytest.mark.parametrize(

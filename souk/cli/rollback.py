@@ -15,7 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from souk.release import commands
+    from souk.release.pointer import rollback  # and nothing more: who goes back is in a hurry
 
-    print(commands.rollback_text(Workspace(Path(arguments.workspace)), arguments.name))
+    workspace = Workspace(Path(arguments.workspace))
+    before = workspace.current_release()
+    print(f"{before or 'nothing'} -> {rollback(workspace, arguments.name)}")
     return 0

@@ -1,4 +1,4 @@
-"""What `souk release` and `souk rollback` print."""
+"""What `souk release` prints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest, verify
 from souk.release.naming import weight_changes
-from souk.release.pointer import history, release_folder, release_names, rollback
+from souk.release.pointer import history, release_folder, release_names
 from souk.workspace import Workspace
 
 
@@ -85,12 +85,6 @@ def diff_text(workspace: Workspace, first: str, second: str) -> str:
         lines += [section] if changed else []
         lines += [f"  {key}: {old.get(key, 'none')} -> {new.get(key, 'none')}" for key in changed]
     return "\n".join([*lines, "weights", *(f"  {line}" for line in weight_changes(*folders))])
-
-
-def rollback_text(workspace: Workspace, name: str = "") -> str:
-    """Moves the pointer back, and says from where to where."""
-    before = workspace.current_release()
-    return f"{before or 'nothing'} -> {rollback(workspace, name)}"
 
 
 def _metrics(folder: Path) -> dict[str, Any]:

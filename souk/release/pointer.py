@@ -6,10 +6,9 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from souk.config.experiments import read_experiments
 from souk.errors import SoukError, unknown
 from souk.folders import placed
 from souk.release.manifest import NAME, verify
@@ -104,24 +103,6 @@ def _rollback(workspace: Workspace, name: str) -> str:
         _link(workspace, target)
         _write(workspace, HISTORY, before[:-1])
     return target
-
-
-def collections_in_use(workspace: Workspace, further: Iterable[str] = ()) -> set[str]:
-    """The Milvus collections of the current release, the one before it, those of experiments, and further ones by name.
-
-    A damaged release names none: nothing goes back to it, and a collection is built from vectors where it is missing.
-
-    Raises:
-        SoukError: the file of experiments is wrong, so that nobody knows which releases servers go on with.
-    """
-    arms = read_experiments(workspace.experiments).releases if workspace.experiments.exists() else []
-    names = {workspace.current_release(), *history(workspace)[-1:], *arms, *further} & set(release_names(workspace))
-    found = set()
-    for folder in (workspace.releases / name for name in names):
-        with contextlib.suppress(SoukError):
-            verify(folder, only=["bundle.json"])
-            found.add(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["collection"])
-    return found
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import logging
 
 from souk.index.interface import IndexUnavailable
 from souk.index.server import mark, owner
-from souk.release.searched import say_searched
+from souk.release.collections import say_searched
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)

@@ -7,13 +7,12 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from souk.release.searched import SAY_SECONDS
+from souk.release.collections import SAY_SECONDS
 from souk.serving import logs
 from souk.serving.arm_counts import ArmCounts, ArmMetrics
 from souk.serving.arms import Arms

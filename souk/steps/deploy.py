@@ -19,11 +19,11 @@ from souk.index.server import mark, owner, sweep
 from souk.progress import report
 from souk.release.bundle import Bundle
 from souk.release.cluster import Cluster, connect
+from souk.release.collections import collections_in_use, searched
 from souk.release.inference_service import releases_of
 from souk.release.manifest import verify
-from souk.release.pointer import collections_in_use, point, rolled_back
+from souk.release.pointer import point, rolled_back
 from souk.release.rollout import roll_out
-from souk.release.searched import searched
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, to_row
