@@ -1,6 +1,7 @@
 """A shop with experiments: a workspace, what reads its releases, and users by arm."""
 
 import shutil
+import time
 
 from souk.config.experiments import parse_experiments
 from souk.experiments import assigned
@@ -8,6 +9,7 @@ from souk.release.manifest import read_manifest, write_manifest
 from souk.serving.arm_counts import ArmCounts
 from souk.serving.arms import Arms
 from souk.serving.budget import Guards
+from souk.serving.in_memory import InMemory
 from souk.serving.releases import Releases
 from souk.serving.served import Reader
 from souk.store.feast_store import Access
@@ -28,11 +30,11 @@ def reader_of(workspace):
     return Reader(workspace, "exact", "", Access(), 60_000, Guards(), lambda: NOW, print, lambda followed: None)
 
 
-def arms_of(workspace, text):
+def arms_of(workspace, text, clock=time.monotonic):
     """The arms of a server of that workspace, after a look at the text."""
-    reader = reader_of(workspace)
-    releases = Releases(reader.ready(workspace.served_folder()), workspace.served_folder, reader.ready)
-    arms = Arms(releases, workspace.experiments, reader.ready, workspace.release_folder, ArmCounts())
+    memory = InMemory(reader_of(workspace).ready)
+    releases = Releases(memory.ready(workspace.served_folder()), workspace.served_folder, memory.ready)
+    arms = Arms(releases, workspace.experiments, memory.ready, workspace.release_folder, ArmCounts(), clock=clock)
     releases.changed = arms.follow_release
     write(workspace, text)
     arms.look()

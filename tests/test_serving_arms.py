@@ -7,10 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from souk.config.experiments import Experiments
 from souk.experiments import label
 from souk.release.pointer import point
+from souk.serving.arms import Bound
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
+from souk.serving.retries import FIRST_SECONDS
+from souk.serving.served import Reader
 from souk.serving.signatures import QueryTower, Ranker
 from tests.arms_fixtures import arms_of, beside, user_in, write
 from tests.serving_fixtures import IDS, NOW, PRICES, STATES, write_workspace
@@ -166,6 +170,61 @@ def test_another_release_takes_the_experiments_over_and_one_that_they_do_not_fit
     (slate,) = arms.recommend([ask(of(next="other"))])
     assert (slate.release, slate.arm) == ("shop-2", "next=other,weight=control"), "the arm is the current one now"
     assert not arms.now.beside
+
+
+def test_the_pointer_moves_between_two_arms_and_nothing_is_read_again(workspace, monkeypatch):
+    """Each is the main one and an arm in turn, out of one memory; no copy of it is left behind that takes no items."""
+    first, read, ready = workspace.current_release(), [], Reader.ready
+    monkeypatch.setattr(Reader, "ready", lambda self, folder: read.append(folder.name) or ready(self, folder))
+    text = (
+        f"experiments: {{e: {{arms: {{old: {{share: 0.5, release: {first}}}, new: {{share: 0.5, release: shop-2}}}}}}}}"
+    )
+    arms = arms_of(workspace, text)
+    users = [user_in(text, e="old"), user_in(text, e="new")]
+    for number, name in enumerate(("shop-2", first, "shop-2")):
+        point(workspace, name)
+        assert arms._releases.look() and arms.now.main.bundle.folder.name == name
+        gone = {"item_id": shown(arms.recommend([ask(users[0])])[0])[0], "available": False}
+        assert arms._releases.upsert([gone]).accepted == 1
+        slates = arms.recommend([ask(user, number) for user in users])
+        assert [slate.release for slate in slates] == [first, "shop-2"]
+        assert not any(gone["item_id"] in shown(slate) for slate in slates)
+    assert read == [first, "shop-2"]
+
+
+def test_experiments_rest_while_a_release_is_read_for_them(workspace, monkeypatch):
+    made, answering, ready = [], [], Reader.ready
+
+    def slow(reader, folder):
+        answering.extend((folder.name, a.now.main.bundle.folder.name, len(a.now.plan.experiments)) for a in made)
+        return ready(reader, folder)
+
+    monkeypatch.setattr(Reader, "ready", slow)
+    made.append(arms := arms_of(workspace, TEXT))
+    arms._move(Bound(Experiments(), arms.now.main))  # as after a release that they did not fit
+    arms._let_go()
+    beside(workspace, "shop-4")
+    point(workspace, "shop-4")
+    assert arms._releases.look()
+    assert answering[1:] == [("shop-2", "shop-4", 0)] and len(arms.now.plan.experiments) == 3
+
+
+def test_what_may_pass_is_tried_again(workspace, monkeypatch):
+    seconds, ready, broken = [0.0], Reader.ready, [OSError("volume"), MemoryError()]
+
+    def read(reader, folder):
+        if folder.name == "shop-2" and broken:
+            raise broken.pop()
+        return ready(reader, folder)
+
+    monkeypatch.setattr(Reader, "ready", read)
+    arms = arms_of(workspace, TEXT, lambda: seconds[0])
+    assert not arms.look() and arms.refused == 1
+    seconds[0] = FIRST_SECONDS
+    assert not arms.look() and arms.refused == 2
+    seconds[0] = 3 * FIRST_SECONDS
+    assert arms.look() and not arms.look() and (arms.taken, arms.refused) == (1, 2)
+    assert arms.now.plan.experiments
 
 
 def test_items_that_come_are_in_every_arm(workspace):

@@ -43,11 +43,13 @@ class Shop:
     """A pointer and releases by folder; those named broken cannot be read, those named torn not be served."""
 
     def __init__(self):
-        self.pointed, self.closed, self.read, self.clock = Path("one"), [], [], 0.0
+        self.pointed, self.closed, self.read, self.clock, self.failing = Path("one"), [], [], 0.0, []
         self.releases = Releases(self.ready(self.pointed), lambda: self.pointed, self.ready, lambda: self.clock)
 
     def ready(self, folder):
         self.read.append(folder.name)
+        if self.failing:
+            raise self.failing.pop()
         if folder.name == "broken":
             raise SoukError("a sound release", "another")
 
@@ -130,6 +132,39 @@ def test_a_release_that_is_no_good_is_refused_once_and_the_old_one_stays(shop, n
     )
     assert shop.releases.upsert([1]) == "one", "and takes items"
     assert shop.look("two") and shop.now == "two"
+
+
+def caused(cause):
+    try:
+        raise SoukError("a class of a retriever", "none") from cause
+    except SoukError as error:
+        return error
+
+
+@pytest.mark.parametrize("passing", [OSError("volume"), MemoryError(), caused(ConnectionError("network"))], ids=repr)
+def test_what_may_pass_is_tried_again_after_waits_that_grow(shop, passing):
+    shop.failing = [passing] * 3
+    tries = []
+    for second in range(100):
+        shop.clock = float(second)
+        before = len(shop.read)
+        if shop.look("two"):
+            tries.append(second)
+            break
+        tries += [second] * (len(shop.read) - before)
+    assert tries == [0, 5, 15, 35] and (shop.now, shop.releases.refused) == ("two", 3)
+    shop.failing = [passing]
+    assert not shop.look("three") and not shop.look("three") and shop.read[-1] == "three"
+    shop.clock += 5
+    assert shop.look("three"), "the waits of another begin anew"
+
+
+@pytest.mark.parametrize("lasting", [SoukError("a format", "another"), caused(KeyError("name"))], ids=repr)
+def test_content_that_is_wrong_is_not_tried_again(shop, lasting):
+    shop.failing = [lasting]
+    assert not shop.look("two")
+    shop.clock = 10.0**9
+    assert not shop.look("two") and shop.read == ["one", "two"] and shop.releases.refused == 1
 
 
 def test_a_pointer_that_cannot_be_read_changes_nothing_and_is_no_refused_release(shop, caplog):

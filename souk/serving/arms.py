@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from souk.serving.arm_counts import ArmCounts
 from souk.serving.recommender import Recommender
 from souk.serving.releases import POLITE, Ready, Releases, Served, often
 from souk.serving.request import Request
+from souk.serving.retries import Retries
 from souk.serving.slate import Slate
 from souk.serving.slate_cache import SlateCache
 from souk.serving.treatment import AS_RELEASED, Treatment
@@ -77,15 +79,16 @@ class Arms:
 
     The file is read when it changes. One that is wrong, or that names a release that cannot answer, is refused, said so
     once, and the experiments before go on. Where another release becomes current that they do not fit, they rest, until
-    it is replaced or they are changed.
+    it is replaced or they are changed. What failed for something that may pass is tried again (souk.serving.retries).
 
     Args:
         releases: that which answers, and where those beside it are told.
         file: the experiments, if there are any.
-        read: makes a release of a folder ready.
+        read: makes a release of a folder ready; one that is in memory, without reading it (souk.serving.in_memory).
         folder_of: the folder of a release's name.
         counts: of what was answered.
         slates: of requests without a user; None to keep none.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -96,13 +99,14 @@ class Arms:
         folder_of: Callable[[str], Path],
         counts: ArmCounts,
         slates: SlateCache | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._releases, self._file, self._read, self._folder_of = releases, file, read, folder_of
         self.counts, self._slates = counts, SlateCache(0) if slates is None else slates
         self.now = Bound(Experiments(), releases.now)
         self.taken = self.refused = 0
         self._wanted = Experiments()
-        self._seen = ""
+        self._seen, self._retries = "", Retries(clock)
         self._retired: list[Served] = []
         self._binding = threading.Lock()
 
@@ -153,8 +157,10 @@ class Arms:
             text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
         except (OSError, UnicodeDecodeError) as error:
             text = f"# {type(error).__name__}: {error}\n- "  # is refused, once
-        if text == self._seen:
+        if text == self._seen and not self._retries.due:
             return False
+        if text != self._seen:
+            self._retries.begin()
         self._seen = text
         try:
             plan = parse_experiments(text, FILE)
@@ -163,19 +169,28 @@ class Arms:
                 self._wanted = plan
         except Exception as error:  # whatever is wrong with it, the experiments before go on
             self.refused += 1
+            self._retries.failed(error)
             logger.exception("experiments refused, those before go on: %s", error)
             return False
+        self._retries.begin()
         self.taken += 1
         logger.warning("experiments: %s", ", ".join(plan.experiments) or "none")
         return True
 
     def follow_release(self, served: Served) -> None:
-        """Another release answers: binds the experiments to it, or lets them rest."""
+        """Another release answers: binds the experiments to it, or lets them rest.
+
+        They rest, too, while a release is read for them: the one before takes no items any more.
+        """
         with self._binding:
+            there = {served.bundle.folder.name, self.now.main.bundle.folder.name, *self.now.beside}
+            if not there.issuperset(self._wanted.releases):
+                self.now = Bound(Experiments(), served, self.now.beside)
             try:
                 self._bind(self._wanted, served)
             except Exception as error:
                 self.refused += 1
+                self._retries.failed(error)
                 logger.exception("experiments rest while %s answers: %s", served.bundle.name, error)
                 self._move(Bound(Experiments(), served))
 
@@ -205,9 +220,14 @@ class Arms:
 
     def _opened(self, name: str) -> Served:
         """The release of a name, read, checked and warmed, which takes items from now on."""
-        logger.warning("release %s: reading it for an experiment", name)
+        logger.warning("release %s: for an experiment", name)
         ready = self._read(self._folder_of(name))
-        served = ready.serve()
+        try:
+            served = ready.serve()
+        except BaseException:
+            ready.close()
+            raise
+        served.live.followed = lambda followed: None  # the same rows a second time
         self._releases.beside = (*self._releases.beside, served)
         served.live.warm()
         return served

@@ -57,7 +57,7 @@ class LiveItems:
         bundle: the release.
         log: where accepted rows are kept.
         clock: UTC epoch milliseconds.
-        followed: is told what other servers wrote.
+        followed: is told what other servers wrote; may be replaced.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LiveItems:
         followed: Callable[[Followed], None] = lambda followed: None,
     ) -> None:
         self.current = recommender
-        self._followed = followed
+        self.followed = followed
         self.replayed = Replayed()
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
         self._as_of = bundle.items_as_of
@@ -105,7 +105,7 @@ class LiveItems:
         if logged.rows:
             plan, times, refused = self._replay(logged)
         if logged.rows and not again:
-            self._followed(Followed(tuple(times), self._clock(), plan.older, plan.unknown, refused))
+            self.followed(Followed(tuple(times), self._clock(), plan.older, plan.unknown, refused))
         self._log.mark = mark
 
     def _replay(self, logged: Logged) -> tuple[Replay, list[int], int]:

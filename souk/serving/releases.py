@@ -19,6 +19,7 @@ from souk.release.bundle import Bundle
 from souk.serving.item_outcomes import Outcome, Retired
 from souk.serving.live_items import LiveItems
 from souk.serving.request import RequestParser
+from souk.serving.retries import Retries
 
 logger = logging.getLogger(__name__)
 POLITE = 10  # how much less of a core than requests a release that is being read gets
@@ -63,7 +64,8 @@ class Releases:
     """The release that answers.
 
     A new one is read, checked and warmed in a thread beside the old one; then one reference moves, so that an answer is
-    of one release. One that is broken is refused, said so once, and the old one stays. What was in the air is
+    of one release. One that is broken is refused, said so once, and the old one stays; what failed for
+    something that may pass (a volume, the memory) is tried again (souk.serving.retries). What was in the air is
     answered by the old one. That is kept for WARM_SECONDS, or until a third is read: so a rollback is one reference,
     too, and there are never more than two.
 
@@ -91,7 +93,7 @@ class Releases:
         self.changed = lambda served: None
         self.beside: Sequence[Served] = ()  # releases of experiments' arms
         self._pointed, self._read, self._clock = pointed, read, clock
-        self._tried = self.now.bundle.folder
+        self._tried, self._retries = self.now.bundle.folder, Retries(clock)
         self._before: tuple[Ready, Served, float] | None = None  # what answered before, and until when
         self._lost = self._closed = False
 
@@ -132,9 +134,11 @@ class Releases:
             self._lost = True
             return False
         self._lost = False
-        if folder == self.now.bundle.folder or folder == self._tried:
+        if folder == self.now.bundle.folder or (folder == self._tried and not self._retries.due):
             self._tried = folder
             return False
+        if folder != self._tried:
+            self._retries.begin()
         self._tried = folder
         try:
             ready = self._made_ready(folder)
@@ -148,6 +152,7 @@ class Releases:
                 raise
         except Exception as error:  # whatever is wrong with it, the old one answers
             self.refused += 1
+            self._retries.failed(error)
             logger.exception("release refused, %s stays: %s", self.now.bundle.folder.name, error)
             return False
         self._ready, self._before = ready, before

@@ -20,6 +20,7 @@ from souk.serving.budget import Guards
 from souk.serving.drain import Drain
 from souk.serving.events_route import EventsRoute
 from souk.serving.impression_logs import close_all, logs_of
+from souk.serving.in_memory import InMemory
 from souk.serving.items_route import ItemsRoute
 from souk.serving.metrics import (
     CacheMetrics,
@@ -108,11 +109,11 @@ def serve(
     REGISTRY.register(CacheMetrics({"users": users, "slates": slates}))
     told = metrics.followed, metrics.aged
     reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report, *told, users, metrics.damaged)
-    releases = Releases(reader.ready(place.served_folder(release)), place.served_folder, reader.ready)
+    memory = InMemory(reader.ready)
+    releases = Releases(memory.ready(place.served_folder(release)), place.served_folder, memory.ready)
     writer = process_name(now())
     recorders = logs_of(place, impressions, kafka_config, writer, now, flush_seconds)
-    beside = replace(reader, followed=lambda followed: None)  # the same rows a second time
-    arms = Arms(releases, place.experiments, beside.ready, place.release_folder, ArmCounts(), slates)
+    arms = Arms(releases, place.experiments, memory.ready, place.release_folder, ArmCounts(), slates)
     arms.look()
     REGISTRY.register(ArmMetrics(arms))
     REGISTRY.register(ImpressionMetrics(recorders))
