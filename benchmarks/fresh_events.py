@@ -10,10 +10,8 @@ import contextlib
 import http.client
 import json
 import shutil
-import socket
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, cycle, islice
 from pathlib import Path
@@ -23,7 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.serving.load import HOST
-from benchmarks.serving.process import running, spent
+from benchmarks.serving.process import redis, running, spent
 from benchmarks.setting import Setting
 from souk.spec import FeatureSpec, read_spec
 from souk.store.definitions import offline_file
@@ -39,7 +37,7 @@ def measure(setting: Setting) -> list[dict[str, Any]]:
     source = Workspace(setting.released())
     rows = _measured(source, setting.scratch / "sqlite", "sqlite", "")
     if shutil.which("redis-server"):
-        with _redis(setting.scratch) as uri:
+        with redis(setting.scratch) as (uri, _):
             rows += _measured(source, setting.scratch / "redis", "redis", uri)
     return rows
 
@@ -150,23 +148,3 @@ class _Shop:
         if answer.status != 200 or values.get("refused") or values.get("pending") or values.get("duplicates"):
             raise RuntimeError(f"{answer.status}: {values}"[:500])
         return values
-
-
-@contextlib.contextmanager
-def _redis(folder: Path) -> Iterator[str]:
-    """A Redis that writes each change to its file once a second, as its documentation advises."""
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        port = free.getsockname()[1]
-    words = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--appendonly", "yes", "--save", ""]
-    process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
-    try:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
-                break
-            time.sleep(0.05)
-        yield f"redis://{HOST}:{port}"
-    finally:
-        process.kill()
-        process.wait()

@@ -17,6 +17,7 @@ from benchmarks.serving.process import memory, running, spent, user_ids
 from benchmarks.setting import Setting
 
 RATES, SECONDS, K = (100.0, 200.0, 400.0), 20.0, 20
+EMPTY = ("-m", "benchmarks.empty_server", "{port}")
 
 
 def measure(setting: Setting) -> list[dict[str, Any]]:
@@ -37,30 +38,43 @@ def measured(
         k: items of a slate.
         serve: more words for `souk serve`.
     """
-    bodies = scratch / "bodies.jsonl"
-    lines = (json.dumps({"instances": [{"user_id": user, "k": k}]}) for user in user_ids(workspace))
-    bodies.write_text("".join(f"{line}\n" for line in lines))
-    words = ["-m", "souk.cli", "serve", "--workspace", str(workspace), "--http-port", "{port}", "--grpc-port", "0"]
-    empty = loaded(["-m", "benchmarks.empty_server", "{port}"], "empty", bodies, rates[:1], seconds)
-    souk = loaded([*words, *serve], "souk", bodies, rates, seconds)
+    bodies = written_bodies(workspace, scratch, k)
+    empty = loaded(EMPTY, "empty", bodies, rates[:1], seconds)
+    souk = loaded([*souk_words(workspace), *serve], "souk", bodies, rates, seconds)
     for row in (*empty, *souk):
         row["CPU, empty = 1"] = round(row["CPU ms"] / empty[0]["CPU ms"], 1)
     return [*empty, *souk]
 
 
+def written_bodies(workspace: Path, scratch: Path, k: int) -> Path:
+    """A file with the body of a call for each user."""
+    path = scratch / "bodies.jsonl"
+    lines = (json.dumps({"instances": [{"user_id": user, "k": k}]}) for user in user_ids(workspace))
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def souk_words(workspace: Path) -> list[str]:
+    """The command of Souk's server behind the interpreter; `{port}` stands for its port."""
+    return ["-m", "souk.cli", "serve", "--workspace", str(workspace), "--http-port", "{port}", "--grpc-port", "0"]
+
+
 def loaded(
     command: Sequence[str], model: str, bodies: Path, rates: Sequence[float], seconds: float
 ) -> list[dict[str, Any]]:
-    """A row for each rate, of one server process; its processor's time includes two seconds of warming up."""
-    rows = []
+    """A row for each rate, of one server process."""
     with running(command, model) as (port, process):
-        for rate in rates:
-            words = [str(port), f"/v1/models/{model}:predict", str(bodies)]
-            words += ["--rate", str(rate), "--seconds", str(seconds)]
-            before = spent(process.pid)
-            call = [sys.executable, "-m", "benchmarks.serving.load", *words]
-            done = subprocess.run(call, check=True, capture_output=True, text=True)
-            found = json.loads(done.stdout)
-            cost = (spent(process.pid) - before) / (found.pop("sent") + sum(found["statuses"].values()))
-            rows.append({"server": model, **found, "CPU ms": round(1000 * cost, 2), "MiB": memory(process.pid)})
-    return rows
+        return [under_load(model, port, [process.pid], bodies, rate, seconds) for rate in rates]
+
+
+def under_load(
+    model: str, port: int, processes: Sequence[int], bodies: Path, rate: float, seconds: float
+) -> dict[str, Any]:
+    """The row of a rate; the time of the processors, of all processes together, includes two seconds of warming up."""
+    words = [str(port), f"/v1/models/{model}:predict", str(bodies), "--rate", str(rate), "--seconds", str(seconds)]
+    before = sum(map(spent, processes))
+    call = [sys.executable, "-m", "benchmarks.serving.load", *words]
+    done = subprocess.run(call, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    cost = (sum(map(spent, processes)) - before) / (found.pop("sent") + sum(found["statuses"].values()))
+    return {"server": model, **found, "CPU ms": round(1000 * cost, 2), "MiB": sum(map(memory, processes))}

@@ -13,6 +13,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -36,6 +37,7 @@ class Call:
         done: when its last byte came.
         status: of HTTP; 0 without an answer.
         degraded: whether a slate of the answer is.
+        told: what `Seen.read` makes of the answer.
     """
 
     due: float
@@ -43,12 +45,20 @@ class Call:
     done: float
     status: int
     degraded: bool
+    told: Any = None
 
 
 @dataclass
 class Seen:
-    """The calls, in the order of their answers."""
+    """The calls, in the order of their answers.
 
+    Args:
+        read: takes from the body of an answer what is to be kept of it.
+        over: set while calls are sent, no further ones are.
+    """
+
+    read: Callable[[bytes], Any] = lambda body: None
+    over: bool = False
     calls: list[Call] = field(default_factory=list)
 
     @property
@@ -74,7 +84,9 @@ class Seen:
         }
 
 
-async def load(port: int, path: str, bodies: list[bytes], rate: float, seconds: float, seed: int = 0) -> Seen:
+async def load(
+    port: int, path: str, bodies: list[bytes], rate: float, seconds: float, seed: int = 0, seen: Seen | None = None
+) -> Seen:
     """Sends calls at `rate` a second for `seconds`, and measures each.
 
     Args:
@@ -84,15 +96,19 @@ async def load(port: int, path: str, bodies: list[bytes], rate: float, seconds: 
         rate: calls a second, on average.
         seconds: how long.
         seed: of the arrivals.
+        seen: gets the calls while they are made; None for a new one.
     """
     gaps = np.random.default_rng(seed).exponential(1 / rate, round(rate * seconds))
-    seen, free, calls = Seen(), asyncio.Queue[Connection | None](), []
+    seen = Seen() if seen is None else seen
+    free, calls = asyncio.Queue[Connection | None](), []
     for _ in range(CONNECTIONS):
         free.put_nowait(None)
     began = time.perf_counter()
     for due, body in zip((began + np.cumsum(gaps)).tolist(), cycle(bodies), strict=False):
         if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
+        if seen.over:
+            break
         calls.append(asyncio.create_task(_call(port, path, body, due, free, seen)))
     await asyncio.gather(*calls)
     while not free.empty():
@@ -113,7 +129,8 @@ async def _call(
     except (OSError, asyncio.IncompleteReadError):
         connection = None
     degraded = status == 200 and WHOLE not in answer
-    seen.calls.append(Call(due, sent, time.perf_counter(), status, degraded))
+    done = time.perf_counter()
+    seen.calls.append(Call(due, sent, done, status, degraded, seen.read(answer) if status == 200 else None))
     free.put_nowait(connection)
 
 

@@ -10,14 +10,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from benchmarks.serving.load import HOST
 
-PATIENCE = 300.0
+PATIENCE = 900.0  # seconds: on a busy machine a server takes minutes to start
 
 
 def user_ids(workspace: Path) -> list[str]:
@@ -27,31 +27,91 @@ def user_ids(workspace: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], model: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """The port and the process of a server that is ready; a free port replaces `{port}`."""
+def running(
+    command: Sequence[str], model: str, ready: Callable[[int], bool] | None = None
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """The port and the process of a server that is ready; a free port replaces `{port}`.
+
+    Args:
+        command: behind the interpreter.
+        model: that a KServe server is to have ready.
+        ready: tells of a port whether another kind of server is.
+    """
+    with started(command) as (port, process):
+        await_ready(port, process, model, ready)
+        yield port, process
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str]) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """As `running`, of a server that need not be ready yet."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = int(probe.getsockname()[1])
     words = [sys.executable, *(word.format(port=port) for word in command)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait(port, model, process)
         yield port, process
     finally:
         process.terminate()
         process.wait(timeout=60)
 
 
-def _wait(port: int, model: str, process: subprocess.Popen[bytes]) -> None:
-    until, url = time.monotonic() + PATIENCE, f"http://{HOST}:{port}/v2/models/{model}/ready"
+@contextlib.contextmanager
+def redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address and the process of a Redis that writes to its file once a second, as its documentation advises."""
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        port = free.getsockname()[1]
+    words = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--appendonly", "yes", "--save", ""]
+    process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
+                break
+            time.sleep(0.05)
+        yield f"redis://{HOST}:{port}", process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def await_ready(
+    port: int, process: subprocess.Popen[bytes], model: str, ready: Callable[[int], bool] | None = None
+) -> None:
+    """Waits until a server is ready; the arguments are those of `running`.
+
+    Raises:
+        RuntimeError: it ended, or is not ready within PATIENCE.
+    """
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         if process.poll() is not None:
             raise RuntimeError(f"the server of {model} ended with {process.returncode}")
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            if json.loads(answer.read()).get("ready"):
+        with contextlib.suppress(OSError):
+            if ready(port) if ready else model_ready(port, model):
                 return
         time.sleep(0.1)
     raise RuntimeError(f"the server of {model} was not ready within {PATIENCE:.0f} s")
+
+
+def model_ready(port: int, model: str) -> bool:
+    """Whether a KServe server has a model ready."""
+    with urllib.request.urlopen(f"http://{HOST}:{port}/v2/models/{model}/ready", timeout=5) as answer:
+        return bool(json.loads(answer.read()).get("ready"))
+
+
+def healthy(port: int) -> bool:
+    """Whether a server answers `/health`."""
+    with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:
+        return bool(answer.status == 200)
+
+
+def listening(port: int) -> bool:
+    """Whether connections to a port are taken."""
+    with socket.create_connection((HOST, port), timeout=5):
+        return True
 
 
 def spent(pid: int) -> float:
