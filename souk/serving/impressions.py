@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -121,6 +122,7 @@ class ImpressionLog:
             self._changed.notify()
         last = threading.Thread(target=self._finish, daemon=True)
         last.start()
+        until = time.monotonic() + PATIENCE
         last.join(PATIENCE)
         with self._changed:
             self._ended = True
@@ -133,7 +135,7 @@ class ImpressionLog:
             self._file.close()
             self._file = None
         if self._looking.is_alive():
-            self._looking.join(LOOK_PATIENCE)
+            self._looking.join(min(LOOK_PATIENCE, max(0.0, until - time.monotonic())))
         if not last.is_alive():
             self.sink.close()
 
