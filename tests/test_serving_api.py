@@ -128,6 +128,10 @@ def test_without_the_token_there_is_nothing(server, given):
     before = server.metric('souk_requests_total{code="401",protocol="v1"}')
     server.call(V1, b"{}", headers)
     assert server.metric('souk_requests_total{code="401",protocol="v1"}') == before + 1
+    others = server.metric('souk_requests_total{code="401",protocol="other"}')
+    for path in ("/openapi.json", "/nowhere", "/v2/repository/models/souk/load"):
+        server.call(path, b"{}", headers)
+    assert server.metric('souk_requests_total{code="401",protocol="other"}') == others + 3
 
 
 def test_whoever_looks_whether_it_is_well_needs_none(server):
@@ -148,6 +152,10 @@ def test_grpc_without_the_token_is_unauthenticated(server):
                 with pytest.raises(grpc.RpcError) as error:
                     call(asked, metadata=metadata)
                 assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    counted = [
+        server.metric(f'souk_requests_total{{code="UNAUTHENTICATED",protocol="{p}"}}') for p in ("grpc", "other")
+    ]
+    assert counted == [3, 6]
 
 
 def test_tokens_are_changed_without_a_restart(place, server, url):

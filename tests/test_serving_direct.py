@@ -48,6 +48,43 @@ def test_both_ways_say_the_same(server, name):
     assert answer(server, body, JSON) == answer(server, body, LONG)
 
 
+PREDICTED = 'request_predict_seconds_count{model_name="souk"}'  # KServe's, of the long way alone
+
+
+@pytest.mark.parametrize(
+    ("headers", "direct"),
+    [
+        (JSON, True),
+        ({}, True),
+        ({"content-type": "Application/JSON; charset=utf-8"}, True),
+        ({"content-type": "application/x-www-form-urlencoded"}, True),
+        (LONG, False),
+        ({"content-type": "text/plain"}, False),
+    ],
+    ids=str,
+)
+def test_which_way_a_call_takes(server, headers, direct):
+    before, body = server.metric(PREDICTED), json.dumps(BODIES["several"])
+    assert answer(server, body, headers) == answer(server, body, LONG)
+    assert server.metric(PREDICTED) == before + (1 if direct else 2)
+
+
+@pytest.mark.parametrize("values", [("5000", "soon"), ("soon", "5000")])
+def test_of_a_header_twice_the_last_one_counts_on_both_ways(server, values):
+    found = []
+    for headers in (JSON, LONG):
+        connection = http.client.HTTPConnection("127.0.0.1", server.http, timeout=60)
+        connection.putrequest("POST", V1)
+        body = json.dumps(BODIES["one"]).encode()
+        given = [*headers.items(), ("content-length", str(len(body))), *(("x-souk-timeout-ms", v) for v in values)]
+        for name, value in given:
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        found.append(connection.getresponse().status)
+        connection.close()
+    assert found == ([400, 400] if values[-1] == "soon" else [200, 200])
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"instances": [NaN]}'])
 def test_both_ways_refuse_what_is_no_json(server, body):
     (status, _, said), (other, _, _) = answer(server, body, JSON), answer(server, body, LONG)

@@ -32,7 +32,19 @@ def test_nothing_else_is(tmp_path_factory, given):
     assert made.allow(given) is (given[:7].lower() == "bearer " and given[7:].strip() == GOOD)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"short", GOOD.encode() + b"\nshort", b"\xff" * 40, None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n \n",
+        b"short",
+        GOOD.encode() + b"\nshort",
+        b"\xff" * 40,
+        ("ö" * 20).encode(),
+        b"two words of a token",
+        None,
+    ],
+)
 def test_a_file_without_a_token_is_refused_at_the_start(tmp_path, content):
     file = tmp_path / "token"
     if content is not None:

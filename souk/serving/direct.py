@@ -14,7 +14,7 @@ from kserve import Model
 from kserve.errors import InvalidInput
 from starlette.responses import Response
 
-PLAIN = ("", "application/json")
+PLAIN = ("", "application/json", "application/x-www-form-urlencoded")  # the last is curl's for `-d`
 Receive = Callable[[], Awaitable[Any]]
 
 
@@ -67,7 +67,9 @@ class DirectPredict:
 
 
 def _plain(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-type", "") in PLAIN and not any(name.startswith("ce-") for name in headers)
+    """Whether a body is JSON by its media type; KServe takes these for it, whatever their parameters."""
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media in PLAIN and not any(name.startswith("ce-") for name in headers)
 
 
 def _payload(body: bytes) -> Any:

@@ -27,6 +27,12 @@ def about(ids: Sequence[tuple[str, str]]) -> None:
     _about.set(ids)
 
 
+def request_id() -> str:
+    """Of the first request that this task is about; "" where none is known."""
+    ids = _about.get()
+    return ids[0][0] if ids else ""
+
+
 @contextmanager
 def concerning(ids: Sequence[tuple[str, str]]) -> Iterator[None]:
     """What comes meanwhile, in this thread, is about these requests."""

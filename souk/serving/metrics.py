@@ -103,6 +103,10 @@ class ServingMetrics:
         self._requests.labels(protocol, code).inc()
         self._latency.labels(protocol).observe(seconds)
 
+    def refuse(self, code: str) -> None:
+        """Counts a call that has no protocol here and no token."""
+        self._requests.labels("other", code).inc()
+
     def stages(self, seconds: Mapping[str, float]) -> None:
         """Observes what a batch, or a call, spent on each stage."""
         for stage, spent in seconds.items():

@@ -7,6 +7,7 @@ import logging
 import math
 import socket
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
+from souk.errors import SoukError
 from souk.serving import logs
 from souk.serving.direct import DirectPredict
 from souk.serving.drain import Drain, Draining
@@ -28,6 +30,7 @@ from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, refusal
 from souk.serving.token import TokenCheck, Tokens
 from souk.serving.tracing import Tracing
 
+logger = logging.getLogger(__name__)
 CALLS = {
     ":predict": "v1",
     "/infer": "v2",
@@ -94,6 +97,7 @@ class RestServer(RESTServer):
         app.add_exception_handler(NotImplementedError, _not_found)
         app.add_exception_handler(HTTPException, _http_error)
         app.add_exception_handler(ModelNotFound, _not_found)
+        app.add_exception_handler(Exception, _failed)
 
     async def start(self) -> None:
         """Serves until it is stopped."""
@@ -113,7 +117,7 @@ class RestServer(RESTServer):
 
 class Calls:
     """ASGI middleware: counts and traces calls for slates, explanations and upserts, and refuses bodies that are too
-    large."""
+    large. Of other calls it counts those without a token."""
 
     def __init__(self, app: Any, metrics: ServingMetrics, tracing: Tracing) -> None:
         self._app = app
@@ -123,8 +127,11 @@ class Calls:
     async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
         """Passes the call on."""
         protocol = next((CALLS[end] for end in CALLS if scope.get("path", "").endswith(end)), "")
-        if scope["type"] != "http" or not protocol:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if not protocol:
+            await self._app(scope, receive, self._noting(send))
             return
         begin, size, status = time.perf_counter(), 0, 500
         most = MAX_BODY_BYTES if protocol in ROWS else MAX_REQUEST_BYTES
@@ -150,6 +157,14 @@ class Calls:
                 span.set(str(status))
                 self._metrics.observe(protocol, str(status), seconds)
                 logs.answered(protocol, str(status), seconds)
+
+    def _noting(self, send: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        async def noted(message: Any) -> None:
+            if message.get("status") == 401:
+                self._metrics.refuse("401")
+            await send(message)
+
+        return noted
 
 
 def _headers(scope: Any) -> dict[str, str]:
@@ -179,6 +194,14 @@ REFUSED = {InvalidInput: _refuse, InferenceError: _refuse, Overloaded: _overload
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(status_code=404, content={"error": str(error)})
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    """What went wrong is the log's to tell: the text of an error may quote anything."""
+    number = logs.request_id() or uuid.uuid4().hex
+    logger.error("call %s failed", number, exc_info=error)
+    text = SoukError("an answer", f"an error of the server, in its log as {number}", "Tell those who run it.")
+    return JSONResponse(status_code=500, content={"error": str(text)})
 
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:

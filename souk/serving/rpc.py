@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -76,7 +77,8 @@ class RpcServer(GRPCServer):
 
 
 class CountedCalls(grpc.aio.ServerInterceptor):
-    """Counts and traces inference calls; bytes that are no message of the protocol are refused."""
+    """Counts and traces inference calls, and of others counts those without a token; bytes that are no message of the
+    protocol are refused."""
 
     def __init__(self, metrics: ServingMetrics, tracing: Tracing) -> None:
         self._metrics = metrics
@@ -97,7 +99,7 @@ class CountedCalls(grpc.aio.ServerInterceptor):
 
         async def traced(request: Any, context: Any) -> Any:
             if not counted:
-                return await answer(request, context, None)
+                return await self._noting(context, answer(request, context, None))
             headers = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
             with self._tracing.call("grpc ModelInfer", headers) as span:
                 return await answer(request, context, span)
@@ -122,6 +124,13 @@ class CountedCalls(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(
             traced, request_deserializer=deserialize, response_serializer=handler.response_serializer
         )
+
+    async def _noting(self, context: Any, answer: Awaitable[Any]) -> Any:
+        try:
+            return await answer
+        finally:
+            if context.code() is grpc.StatusCode.UNAUTHENTICATED:
+                self._metrics.refuse("UNAUTHENTICATED")
 
 
 class RefusingInterceptor(ExceptionToStatusInterceptor):

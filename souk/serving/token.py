@@ -35,7 +35,7 @@ class Tokens:
         path: the file.
 
     Raises:
-        SoukError: it cannot be read, or holds no token of SHORTEST characters or more.
+        SoukError: it cannot be read, or holds no token of SHORTEST characters or more, or one that no header can carry.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -82,6 +82,9 @@ class Tokens:
             received = "a shorter one" if tokens else "none"
             remedy = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'."
             raise SoukError(f"tokens of at least {SHORTEST} characters in {self._path}", received, remedy)
+        if not all(token.isascii() and token.isprintable() and " " not in token for token in tokens):
+            remedy = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'."
+            raise SoukError(f"tokens of printable ASCII without spaces in {self._path}", "another character", remedy)
         return [hashlib.sha256(token.encode()).digest() for token in tokens]
 
 
