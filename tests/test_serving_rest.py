@@ -4,11 +4,12 @@ import asyncio
 import logging
 import socket
 import uuid
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from kserve import Model
+from kserve import InferRequest, Model
 from kserve.model_repository import ModelRepository
 from prometheus_client import CollectorRegistry
 
@@ -18,6 +19,7 @@ from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import FixedModels, StrictDataPlane
 from souk.serving.rest import RestServer
 from souk.serving.tracing import opened
+from tests.serving_process import V2
 
 SECRET = "the colour of ann"
 
@@ -79,3 +81,18 @@ def test_a_call_that_has_no_id_gets_one(call):
     text = call("GET", "/broken").json()["error"]
     number = text.split(" as ")[1].split(".")[0]
     assert uuid.UUID(hex=number).hex == number and SECRET not in text
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "said"), [(9_000, 0, "at most 10 inputs"), (1, 9_000, "at most 3 out")])
+def test_many_tensors_are_refused_before_an_object_is_made_of_each(call, monkeypatch, inputs, outputs, said):
+    monkeypatch.setattr(InferRequest, "from_inference_request", lambda *_: pytest.fail("they were made"))
+    one = {"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["a"]}
+    answer = call("POST", V2, json={"inputs": [one] * inputs, "outputs": [{"name": "slate"}] * outputs})
+    assert answer.status_code == 400 and said in answer.json()["error"]
+
+
+def test_a_large_body_of_few_tensors_is_passed_on_whole(call, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Broken, "preprocess", AsyncMock(side_effect=lambda payload, _: seen.append(payload.inputs)))
+    call("POST", V2, json={"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [2000], "data": ["a"] * 2000}]})
+    assert [tensor.data for tensor in seen[0]] == [["a"] * 2000]

@@ -43,10 +43,10 @@ class DirectPredict:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            body = await _whole(receive)
+            body = await whole(receive)
             payload = _payload(body) if _plain(headers) else None
             if payload is None:
-                await self._app(scope, _again(body, receive), send)
+                await self._app(scope, again(body, receive), send)
                 return
             more: dict[str, str] = {}
             slates = await model.predict(await model.preprocess(payload, headers), headers, more)
@@ -81,7 +81,12 @@ def _payload(body: bytes) -> Any:
     return payload if isinstance(payload, dict) and payload.keys() == {"instances"} else None
 
 
-async def _whole(receive: Receive) -> bytes:
+async def whole(receive: Receive) -> bytes:
+    """The body of a call.
+
+    Raises:
+        InvalidInput: the client went away before it had sent it.
+    """
     parts, more = [], True
     while more:
         message = await receive()
@@ -92,7 +97,7 @@ async def _whole(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def again(body: bytes, receive: Receive) -> Receive:
     """What gives a body that was read once more, and then what comes."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -24,6 +24,7 @@ from souk.errors import SoukError
 from souk.serving import logs
 from souk.serving.direct import DirectPredict
 from souk.serving.drain import Drain, Draining
+from souk.serving.few_tensors import FewTensors
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, refusal
@@ -83,6 +84,7 @@ class RestServer(RESTServer):
 
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(DirectPredict, model=self.dataplane.model_registry.get_model, refused=REFUSED)
+        app.add_middleware(FewTensors)
         if self._tokens is not None:
             app.add_middleware(TokenCheck, tokens=self._tokens)
         # Around it: those without a token count too.
