@@ -88,8 +88,8 @@ def test_what_is_kept_needs_no_call_that_could_hang_or_fail(store):
 
     notes = [[], []]
     known = known_states([Request("ann", 5, NOW), Request("bob", 5, NOW)], cache, SPEC, notes, gone)
-    assert notes == [["features_unavailable"], ["features_unavailable"]]  # one of them could not be read
-    assert known_states([Request("ann", 5, NOW)], cache, SPEC, [[]], gone) == [ANN] and len(known) == 2
+    assert notes == [[], ["features_unavailable"]] and known == [ANN, UserState("bob")]
+    assert known_states([Request("ann", 5, NOW)], cache, SPEC, [[]], gone) == [ANN]
 
 
 def test_a_users_event_ends_what_is_known_of_the_user_in_every_cache(store, clock):
@@ -182,6 +182,7 @@ def test_a_slate_without_a_user_is_computed_once_and_answers_each_by_its_id(shop
     slates = cache.recommend(counted, [similar(n) for n in range(4)]) + cache.recommend(counted, [similar(4)])
     assert counted.asked == 1 and cache.reads == {"hit": 4, "miss": 1} and len(cache) == 1
     assert [slate.request_id for slate in slates] == [f"r{n}" for n in range(5)]
+    assert [slate.request.request_id for slate in slates] == [f"r{n}" for n in range(5)], "as its impression says"
     assert slates[0].items and all(slate.items == slates[0].items for slate in slates)
 
 
@@ -194,14 +195,17 @@ def test_a_slate_without_a_user_is_computed_once_and_answers_each_by_its_id(shop
         {"exclude": frozenset(f"x{n}" for n in range(NAMED))},
         {"context": {"device": "mobile"}},
         {"timestamp": NOW + 20_000},
-        {"treatment": Treatment("other:b")},
+        {"treatment": Treatment("other=b")},
+        {"treatment": Treatment(weights={"engaged": 2.0})},
+        {"treatment": Treatment(weights={"engaged": 9.0})},
+        {"treatment": Treatment(rerank='{"diversity":0.2}')},
     ],
 )
 def test_whatever_the_answer_depends_on_is_told_apart(shop, more):
     cache, counted = SlateCache(10), Counted(shop[1])
-    cache.recommend(counted, [similar()])
+    cache.recommend(counted, [similar(), similar(treatment=Treatment(weights={"engaged": 3.0}))])
     cache.recommend(counted, [similar(**more), similar(**more)])
-    assert counted.asked == 2
+    assert counted.asked == 3
 
 
 def test_releases_and_catalogues_are_told_apart(shop, tmp_path):
@@ -221,7 +225,7 @@ def test_releases_and_catalogues_are_told_apart(shop, tmp_path):
         lambda: Request("ann", 5, NOW, state=ANN),
         lambda: similar(exclude=frozenset(f"x{n}" for n in range(NAMED)), candidates=("g1-02",)),
         lambda: similar(degraded=("malformed_feature:device",)),
-        lambda: similar(treatment=Treatment(exploration=Exploration(epsilon=0.5))),
+        lambda: similar(item_id="", treatment=Treatment(exploration=Exploration(slots=2))),
     ],
 )
 def test_what_is_somebodys_own_or_drawn_or_degraded_is_not_kept(shop, request_of):
@@ -245,6 +249,13 @@ def test_what_is_over_is_let_go_of_also_where_nobody_asks_any_more(shop, clock):
     assert len(cache) == 0
     gc.collect()
     assert slates[1]() is None
+
+
+def test_similar_items_are_kept_whatever_is_explored_elsewhere(shop):
+    cache, counted = SlateCache(10), Counted(shop[1])
+    explored = Treatment(exploration=Exploration(slots=2))
+    slates = [cache.recommend(counted, [similar(n, treatment=explored)])[0] for n in range(2)]
+    assert counted.asked == 1 and {item.propensity for slate in slates for item in slate.items} == {1.0}
 
 
 def test_a_degraded_answer_is_not_kept_and_off_is_off(shop):

@@ -24,10 +24,10 @@ NAMED = 50  # items that a request excludes or chooses from: the key holds their
 class SlateCache:
     """Keeps the slates of a recommender as long as it is the release's: another catalogue is another recommender.
 
-    A slate is kept for its release, arm, moment, context, filter and `k`. Kept are none of a user or a session, none
-    with drawn places, none that is degraded, and none of a request that names more than NAMED items. Those that are
-    asked for together are computed once, and requests are answered by one thread: nobody computes what another one is
-    at.
+    A slate is kept for its release, arm and what that changes, moment, context, filter and `k`. Kept are none of a user
+    or a session, none with drawn places, none that is degraded, and none of a request that names more than NAMED items.
+    Those that are asked for together are computed once, and requests are answered by one thread: nobody computes what
+    another one is at.
 
     Args:
         seconds: how long a slate is kept, and how far apart the moments of two requests may be; 0 keeps none.
@@ -87,7 +87,9 @@ class SlateCache:
 
     def _key(self, request: Request) -> Hashable | None:
         """What the answer depends on; None where it is somebody's own."""
-        if request.user_id or request.events or request.degraded or request.treatment.exploration != OFF:
+        treatment = request.treatment
+        drawn = treatment.exploration != OFF and not request.similar  # nothing is drawn among similar items
+        if request.user_id or request.events or request.degraded or drawn:
             return None
         if len(request.exclude) + len(request.candidates or ()) > NAMED:
             return None
@@ -97,11 +99,13 @@ class SlateCache:
             request.filter,
             request.exclude,
             request.candidates,
-            request.treatment.arm,
+            treatment.arm,  # the answer says it; what goes by that name is another thing with another file
+            tuple(sorted(treatment.weights.items())),
+            treatment.rerank,
             repr(sorted(request.context.items())),
             request.timestamp // int(1000 * self._seconds),
         )
 
 
 def _again(slate: Slate, request: Request) -> Slate:
-    return replace(slate, request_id=request.request_id, timestamp=request.timestamp)
+    return replace(slate, request_id=request.request_id, timestamp=request.timestamp, request=request)

@@ -52,21 +52,16 @@ def known_states(
     """
     rows = [row for row, request in enumerate(requests) if request.state is None]
     states: list[UserState | None] = [request.state for request in requests]
-    try:
-        if rows and store is None:
-            raise LookupError("no store")
-        asked = [requests[row].user_id for row in rows]
-        stored = _stored(store, asked, guarded) if rows and store is not None else []
-        for row, state in zip(rows, stored, strict=True):
-            states[row] = state
-            if state is None:
-                notes[row].append("unknown_user")
-            elif state.stale:
-                notes[row].append("stale_features")
-    except Exception as error:
-        logger.warning("features unavailable: %s: %s", type(error).__name__, error)
-        for row in rows:
+    stored = _stored(store, [requests[row].user_id for row in rows], guarded)
+    for row in rows:
+        user = requests[row].user_id
+        state = states[row] = stored.get(user)
+        if user not in stored:
             notes[row].append("features_unavailable")
+        elif state is None:
+            notes[row].append("unknown_user")
+        elif state.stale:
+            notes[row].append("stale_features")
     past = [past_events(request) for request in requests]
     for note, events, request in zip(notes, past, requests, strict=True):
         if len(events) < len(request.events):
@@ -78,14 +73,21 @@ def known_states(
 
 
 def _stored(
-    store: Store, asked: Sequence[str], guarded: Callable[[Read], Sequence[UserState | None]]
-) -> Sequence[UserState | None]:
-    """The states of users: what a cache has without a call, the others by one call."""
-    known = store.fresh(asked) if isinstance(store, Fresh) else {}
-    missing = [user for user in dict.fromkeys(asked) if user not in known]
-    if missing:
-        known |= dict(zip(missing, guarded(lambda: store.read(missing)), strict=True))
-    return [known[user] for user in asked]
+    store: Store | None, asked: Sequence[str], guarded: Callable[[Read], Sequence[UserState | None]]
+) -> dict[str, UserState | None]:
+    """The states of users: what a cache has without a call, the others by one call; without those where it fails."""
+    known: dict[str, UserState | None] = {}
+    try:
+        if asked and store is None:
+            raise LookupError("no store")
+        if store is not None:
+            known |= store.fresh(asked) if isinstance(store, Fresh) else {}
+            missing = [user for user in dict.fromkeys(asked) if user not in known]
+            if missing:
+                known |= dict(zip(missing, guarded(lambda: store.read(missing)), strict=True))
+    except Exception as error:
+        logger.warning("features unavailable: %s: %s", type(error).__name__, error)
+    return known
 
 
 def past_events(request: Request) -> list[Event]:
