@@ -118,12 +118,13 @@ def test_a_sample_ratio_that_is_off_is_found_and_one_that_is_not_is_not():
     assert 0.03 < np.mean(np.array(found) < 0.05) < 0.07, "as often as it says"
 
 
-@given(st.text(max_size=40), st.lists(st.integers(1, 100), min_size=2, max_size=8))
-def test_every_unit_in_the_traffic_has_one_arm(unit, weights):
-    total = sum(weights)
-    arms = {f"a{n}": {"share": max(w / total, 1 / BUCKETS)} for n, w in enumerate(weights)}
+@given(st.text(max_size=40), st.sets(st.integers(1, BUCKETS - 1), min_size=1, max_size=7))
+def test_every_unit_in_the_traffic_has_one_arm_and_no_arm_is_empty(unit, cuts):
+    ends = [0, *sorted(cuts), BUCKETS]
+    arms = {f"a{n}": {"share": (end - start) / BUCKETS} for n, (start, end) in enumerate(itertools.pairwise(ends))}
     plan = Experiments.model_validate({"experiments": {"x": {"unit": "request", "arms": arms}}})
     assert assigned(plan, "", unit).keys() == ({"x"} if unit else set())
+    assert 0 <= sample_ratio_p({"a0": 1}, plan.experiments["x"]) <= 1
 
 
 TWO = "{a: {share: 0.5}, b: {share: 0.5, %s}}"
@@ -139,6 +140,11 @@ TWO = "{a: {share: 0.5}, b: {share: 0.5, %s}}"
         ("experiments: {x: {trafic: 1, arms: " + TWO % "" + "}}", ["experiments.x.trafic", "'traffic'"]),
         ("experiments: {x: {arms: {a: {share: 1}}}}", ["experiments.x.arms", "at least 2"]),
         ("experiments: {x: {arms: {a: {share: 0.5}, b: {share: 0.4}}}}", ["add up to 0.9", "docs/experiments.md"]),
+        ("experiments: {x: {salt: y.traffic, arms: " + TWO % "" + "}}", ["experiments.x.salt", "pattern"]),
+        (
+            "experiments: {x: {arms: {a: {share: 0.00014}, b: {share: 0.00016}, c: {share: 0.9997}}}}",
+            ["a has a share of 0.00014", "no multiple of 0.0001"],
+        ),
         ("experiments: {X: {arms: " + TWO % "" + "}}", ["experiments.X", "pattern"]),
         ("experiments: {x: {arms: " + TWO % "rerank: {diversity: 2}" + "}}", ["arms.b.rerank.diversity", "equal to 1"]),
         ("experiments: {x: {arms: " + TWO % "weights: {engaged: -1}" + "}}", ["weights.engaged"]),

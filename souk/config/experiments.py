@@ -57,13 +57,16 @@ class Experiment(Section):
     its salt."""
 
     unit: Literal["user", "request"] = "user"
-    salt: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
+    salt: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")  # no dot: `a.traffic` would be another's traffic
     traffic: float = Field(default=1.0, ge=0, le=1)
     arms: dict[Name, Arm] = Field(min_length=2)
 
     @field_validator("arms")
     @classmethod
     def _whole(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
+        for name, arm in arms.items():
+            if abs(arm.share * BUCKETS - round(arm.share * BUCKETS)) > 1e-6:
+                raise ValueError(f"{name} has a share of {arm.share:g}, which is no multiple of {1 / BUCKETS:g}")
         total = sum(arm.share for arm in arms.values())
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the shares of the arms add up to {total:g}, and not to 1. Lower traffic to ask fewer")
