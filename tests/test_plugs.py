@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from souk.config.plugs import RESERVED
 from souk.errors import SoukError
 from souk.plugs import Ranker, Retriever, made
 from souk.release.bundle import Bundle
+from souk.serving import model
 from souk.serving.item_log import ItemLog
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
@@ -189,6 +191,67 @@ def test_a_ranker_that_fails_leaves_the_order_of_the_sources(folder, wrong):
     Impossible.answer = wrong
     items, degraded = answer(recommender, k=8)
     assert degraded == ("ranker_unavailable",) and len(items) == 8 and not next(iter(items.values())).scores
+
+
+def test_a_query_that_a_retriever_fails_at_is_a_reason_for_that_query_alone(folder):
+    sys.modules["test_plugs"] = sys.modules[__name__]
+    Wrong.answer = []
+    _, recommender = loaded(folder, editors(picky={"use": "test_plugs:Wrong", "share": 0.5, "options": {}}))
+    Wrong.answer = staticmethod(lambda query: 1 / 0 if query.user_id == "bob" else [5])
+    asked = [Request(user, 30, NOW, state=dataclasses.replace(ANN, user_id=user)) for user in ("ann", "bob", "cat")]
+    slates = recommender.recommend(asked)
+    assert [slate.degraded for slate in slates] == [(), ("picky_unavailable",), ()]
+    assert ["picky" in "+".join(i.source for i in slate.items) for slate in slates] == [True, False, True]
+
+
+def test_a_class_is_never_called_twice_at_once(folder):
+    sys.modules["test_plugs"] = sys.modules[__name__]
+    Wrong.answer, inside, most, over = [], [], [], threading.Event()
+    _, recommender = loaded(folder, editors(slow={"use": "test_plugs:Wrong", "share": 0.5, "options": {}}))
+
+    def counted(query):
+        inside.append(query)
+        most.append(len(inside))
+        over.wait(60)
+        inside.pop()
+        return []
+
+    Wrong.answer = staticmethod(counted)
+    for _ in range(3):  # nobody waits for it, so that the next one would be let in beside it
+        assert "slow_unavailable" in answer(recommender, deadline=time.monotonic() + 2)[1]
+    beside = threading.Thread(target=answer, args=(recommender,))  # as `souk recommend` has it: in its own thread
+    beside.start()
+    over.set()
+    beside.join(60)
+    assert set(most) == {1}
+
+
+def test_an_explanation_waits_no_longer_for_a_class_that_hangs_than_a_slate(folder, monkeypatch):
+    sys.modules["test_plugs"] = sys.modules[__name__]
+    Wrong.answer, over = [], threading.Event()
+    _, recommender = loaded(folder, editors(slow={"use": "test_plugs:Wrong", "share": 0.5, "options": {}}))
+    Wrong.answer = staticmethod(lambda query: over.wait(60) and [])
+    monkeypatch.setattr(model.Explainer, "__init__", lambda self, recommender: None)
+    monkeypatch.setattr(model.Explainer, "explain", lambda self, request, item: recommender.rank([request])[0])
+    monkeypatch.setattr(model, "to_json", lambda ranking: ranking.degraded)
+    bound = SimpleNamespace(main=SimpleNamespace(live=SimpleNamespace(current=recommender)))
+    (degraded,) = model.SoukModel._explain(None, model.Checked([Request("ann", 3, NOW, state=ANN, bound=bound)], None))
+    over.set()
+    assert "slow_unavailable" in degraded
+
+
+def test_its_breakers_are_told_and_its_threads_end_with_the_release(folder):
+    sys.modules["test_plugs"] = sys.modules[__name__]
+    Wrong.answer = []
+    _, recommender = loaded(folder, {"mine": {"use": "test_plugs:Wrong", "share": 0.5, "options": {}}})
+    before = set(threading.enumerate())
+    answer(recommender, deadline=time.monotonic() + 60)
+    own = set(threading.enumerate()) - before
+    assert [guard.name for guard in recommender.breakers][-1] == "mine" and "mine-1" in {thread.name for thread in own}
+    recommender.close()
+    for thread in own:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in own)
 
 
 def test_a_retriever_that_hangs_is_not_waited_for(folder):

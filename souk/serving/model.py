@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,7 @@ SMALL_BYTES = 16 << 10  # of a body
 SMALL_VALUES = 256  # of all tensors of a body
 SMALL_ITEMS = 1_000  # of an answer
 MOST_EXPLAINED = 16  # calls at a time: each takes as long as some hundred slates
+EXPLAINED_SECONDS = 10.0  # that the slate to explain may take: no caller waits for one that hangs
 MOST_PARSED = 64  # large bodies at a time
 
 
@@ -190,8 +190,10 @@ class SoukModel(Model):
 
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
         explainer = Explainer(payload.requests[0].bound.main.live.current)
-        endless = (replace(request, deadline=math.inf) for request in payload.requests)
-        return [to_json(explainer.explain(request, request.item_id)) for request in endless]
+        return [
+            to_json(explainer.explain(replace(request, deadline=time.monotonic() + EXPLAINED_SECONDS), request.item_id))
+            for request in payload.requests
+        ]
 
 
 def is_small(payload: Any, headers: Mapping[str, str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -48,18 +49,25 @@ def nothing() -> plugs.Items:
     return plugs.Items((), {}, (), none.astype(bool), vectors, none, none, {}, lambda column, word: none.astype(bool))
 
 
+def _unavailable(name: str, error: Exception) -> None:
+    cause = error.__cause__ or error
+    logger.warning("%s unavailable: %s", name, type(cause).__name__)  # its text may quote a user
+
+
 @dataclass(frozen=True)
 class OwnRanker:
     """Stands where `souk.serving.signatures.Ranker` does."""
 
     ranker: plugs.Ranker
     items: plugs.Items
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def probabilities(
         self, query: Mapping[str, np.ndarray], positions: np.ndarray, pair: np.ndarray, request: np.ndarray
     ) -> dict[str, np.ndarray]:
         """As there."""
-        found = self.ranker.probabilities(query, self.items, positions, request, pair)
+        with self.turn:
+            found = self.ranker.probabilities(query, self.items, positions, request, pair)
         return plugs.as_heads(found, len(positions))
 
     def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> OwnRanker:
@@ -85,6 +93,7 @@ class Plugged:
         own_ranker: None where the release's model ranks.
         shares: of all sources, by name, in the order in which equal places are taken.
         guards: by retriever.
+        turns: held while a class is called, by retriever and "" for the ranker: they are never called twice at once.
     """
 
     items: plugs.Items = field(default_factory=nothing)
@@ -92,6 +101,7 @@ class Plugged:
     own_ranker: plugs.Ranker | None = None
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
     guards: Mapping[str, Dependency] = field(default_factory=dict)
+    turns: Mapping[str, threading.Lock] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: BundleSettings, items: plugs.Items, patience: float) -> Plugged:
@@ -113,6 +123,7 @@ class Plugged:
             plugs.made(ranker["use"], own, items, ranker["options"]) if ranker else None,  # type: ignore[type-abstract]
             SHARES | {name: of["share"] for name, of in named.items()},
             {name: Dependency(name, patience) for name in named},
+            {name: threading.Lock() for name in ("", *named)},
         )
 
     def over(self, catalogue: Catalogue, items: ItemTable) -> Plugged:
@@ -122,7 +133,7 @@ class Plugged:
     @property
     def ranker(self) -> OwnRanker | None:
         """What ranks in the place of the release's model."""
-        return OwnRanker(self.own_ranker, self.items) if self.own_ranker else None
+        return OwnRanker(self.own_ranker, self.items, self.turns[""]) if self.own_ranker else None
 
     def lists(
         self,
@@ -139,25 +150,43 @@ class Plugged:
         if not self.retrievers or not asked:
             return list(found)
         queries = [self._query(requests[row], states[row], vectors[row]) for row in asked]
-        for name, retriever in self.retrievers.items():
+        for name in self.retrievers:
             count = max(1, int(wanted * self.shares[name]))
 
-            def all_of_them(retriever: plugs.Retriever = retriever, count: int = count) -> list[np.ndarray]:
-                size = len(self.items.ids)
-                return [plugs.as_positions(retriever.retrieve(query, self.items, count), size) for query in queries]
+            def all_of_them(name: str = name, count: int = count) -> list[np.ndarray | None]:
+                with self.turns[name]:
+                    return self._brought(name, queries, count)
 
+            brought: Sequence[np.ndarray | None] = [None] * len(asked)
             try:
                 with Stage(name):
                     brought = self.guards[name].call(all_of_them, budget.half())
-                for row, positions in zip(asked, brought, strict=True):
-                    found[row][name] = positions
             except Exception as error:
-                logger.warning(
-                    "%s unavailable: %s", name, type(error.__cause__ or error).__name__
-                )  # its text may quote a user
-                for row in asked:
+                _unavailable(name, error)
+            for row, positions in zip(asked, brought, strict=True):
+                if positions is None:
                     notes[row].append(f"{name}_unavailable")
+                else:
+                    found[row][name] = positions
         return list(found)
+
+    def _brought(self, name: str, queries: Sequence[plugs.Query], count: int) -> list[np.ndarray | None]:
+        """What a retriever brings for each query; None for those that it fails at.
+
+        Raises:
+            Exception: it fails at all of them.
+        """
+        brought: list[np.ndarray | None] = []
+        for query in queries:
+            try:
+                positions = self.retrievers[name].retrieve(query, self.items, count)
+                brought.append(plugs.as_positions(positions, len(self.items.ids)))
+            except Exception as error:
+                if len(queries) == 1 or (query is queries[-1] and not any(own is not None for own in brought)):
+                    raise
+                _unavailable(name, error)
+                brought.append(None)
+        return brought
 
     def allowed(self, lists: Lists, shown: Any, count: int) -> dict[str, np.ndarray]:
         """The first of each list that may be shown, by its share of `count`."""
