@@ -10,6 +10,7 @@ import pytest
 from souk.config.experiments import Experiments
 from souk.experiments import label
 from souk.release.pointer import point
+from souk.serving.arm_counts import ArmMetrics
 from souk.serving.arms import Bound
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -161,15 +162,23 @@ def test_another_release_takes_the_experiments_over_and_one_that_they_do_not_fit
     assert arms._releases.look()
     (slate,) = arms.recommend([ask(user)])
     assert (slate.release, slate.arm) == ("shop-4", "mixed=wide,next=control,weight=control")
-    arms._releases.now.bundle.settings.objectives.pop("engaged")
+    objectives = arms._releases.now.bundle.settings.objectives
+    weight = objectives.pop("engaged")
     arms.follow_release(arms._releases.now)
     (slate,) = arms.recommend([ask(user)])
     assert slate.arm == "" and "experiments rest while shop-4 answers" in caplog.text
     point(workspace, "shop-2")
     assert arms._releases.look()
     (slate,) = arms.recommend([ask(of(next="other"))])
-    assert (slate.release, slate.arm) == ("shop-2", "next=other,weight=control"), "the arm is the current one now"
-    assert not arms.now.beside
+    assert (slate.release, slate.arm) == ("shop-2", "weight=control"), "shop-2 is not compared with itself"
+    assert not arms.now.beside and arms.resting == ["next"] and "is the current one: next" in caplog.text
+    (rests,) = [family for family in ArmMetrics(arms).collect() if family.name == "souk_experiment_rests"]
+    assert [(sample.labels["experiment"], sample.value) for sample in rests.samples] == [("next", 1.0)]
+    objectives["engaged"] = weight
+    point(workspace, "shop-4")
+    assert arms._releases.look()
+    (slate,) = arms.recommend([ask(of(next="other"))])
+    assert (slate.release, slate.arm) == ("shop-2", "next=other,weight=control") and arms.resting == []
 
 
 def test_the_pointer_moves_between_two_arms_and_nothing_is_read_again(workspace, monkeypatch):
@@ -253,6 +262,11 @@ def test_units_and_slates_are_counted_by_arm_and_a_new_definition_counts_anew(wo
     arms.look()
     arms.recommend(requests[:50])
     assert arms.counts.units()["weight"][1].total() < 50 < units.total()
+    before = arms.now
+    write(workspace, "")
+    arms.look()
+    arms.recommend([replace(request, bound=before) for request in requests[:50]])
+    assert arms.counts.units() == {} == arms.counts.slates, "what is no more is forgotten, whoever was still on the way"
 
 
 def test_by_request_everyone_is_assigned_and_not_for_long(workspace):

@@ -43,7 +43,7 @@ def test_a_ranker_that_is_slow_and_is_quick_again(server, slow):
         try:
             callers.until(lambda: callers.degraded[("ranker_unavailable",)])
             assert callers.since() == {"ranker_unavailable"}
-            assert server.metric('souk_breaker{dependency="ranker",state="closed"}') == 0
+            assert server.metric('souk_breaker{dependency="ranker",release="",state="closed"}') == 0
         finally:
             slow.unlink()
         healed(callers)

@@ -141,3 +141,17 @@ def test_a_caller_with_all_the_time_calls_in_its_own_thread_and_sees_the_error(d
     assert dependency.call(threading.get_ident, math.inf) == threading.get_ident()
     with pytest.raises(ConnectionError):
         dependency.call(broken, math.inf)
+
+
+def test_closed_it_takes_no_more_calls_and_its_threads_end_after_theirs(dependency):
+    before, over, going = set(threading.enumerate()), threading.Event(), dependency.start(lambda: 1)
+    going.future.result(60)
+    slow = dependency.start(lambda: over.wait(60))
+    threads = set(threading.enumerate()) - before
+    dependency.close()
+    failed(dependency, 1, lambda: 1)
+    over.set()
+    assert slow.future.result(60) is True, "what was on its way is answered"
+    for thread in threads:
+        thread.join(60)
+    assert threads and not any(thread.is_alive() for thread in threads)

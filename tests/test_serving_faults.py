@@ -41,7 +41,7 @@ def test_a_redis_that_is_killed_and_comes_back(server, redis):
         redis.kill()
         callers.until(lambda: callers.degraded[("features_unavailable",)])
         assert callers.since() == {"features_unavailable"}
-        assert server.metric('souk_breaker{dependency="features",state="closed"}') == 0
+        assert server.metric('souk_breaker{dependency="features",release="",state="closed"}') == 0
         redis.start()
         healed(callers)
     assert set(callers.statuses) == {200}
@@ -56,7 +56,7 @@ def test_a_redis_that_hangs_and_comes_to(server, redis):
             assert callers.since() == {"features_unavailable"}
         healed(callers)
     assert set(callers.statuses) == {200}
-    assert server.metric('souk_breaker{dependency="features",state="closed"}') == 1
+    assert server.metric('souk_breaker{dependency="features",release="",state="closed"}') == 1
 
 
 def test_a_redis_that_is_slow_and_is_quick_again(server, proxy):
@@ -71,7 +71,7 @@ def test_a_redis_that_is_slow_and_is_quick_again(server, proxy):
             proxy.delay = 0.0
         healed(callers)
     assert set(callers.statuses) == {200}
-    assert server.metric('souk_breaker{dependency="features",state="closed"}') == 1
+    assert server.metric('souk_breaker{dependency="features",release="",state="closed"}') == 1
 
 
 def test_more_than_can_be_answered_in_time_is_sent_away_and_it_is_over_when_it_is_over(server):

@@ -39,7 +39,7 @@ def callers(server):
         healed(callers)
         yield callers
     assert set(callers.statuses) == {200} and {(), ("index_unavailable",)} <= set(callers.degraded)
-    assert server.metric('souk_breaker{dependency="index",state="closed"}') == 1
+    assert server.metric('souk_breaker{dependency="index",release="",state="closed"}') == 1
     assert len(callers.slates) == 1, "the same slate, whatever searched for it"
 
 
@@ -90,4 +90,4 @@ def test_one_that_is_killed(server, real):
         real.kill()
         lost(callers)
     assert set(callers.statuses) == {200} and len(callers.slates) == 1
-    assert server.metric('souk_breaker{dependency="index",state="closed"}') == 0
+    assert server.metric('souk_breaker{dependency="index",release="",state="closed"}') == 0

@@ -209,9 +209,9 @@ def test_calls_and_reasons_are_counted(server, workspace):
     lines = {
         'souk_requests_total{code="200",protocol="v1"}': 1,
         'souk_requests_total{code="400",protocol="v2"}': 1,
-        f'souk_degraded_slates_total{{arm="",reason="unknown_user",{release}}}': 1,
-        f'souk_degraded_slates_total{{arm="",reason="malformed_feature:device",{release}}}': 1,
-        f'souk_slates_total{{arm="",{release}}}': 2,
+        f'souk_degraded_slates_total{{reason="unknown_user",{release}}}': 1,
+        f'souk_degraded_slates_total{{reason="malformed_feature:device",{release}}}': 1,
+        f"souk_slates_total{{{release}}}": 2,
         'souk_impressions_answered_total{sink="files"}': 2,
     }
     before = {line: server.metric(line) for line in lines}

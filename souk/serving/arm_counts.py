@@ -32,13 +32,25 @@ class _Tally:
 class ArmCounts:
     """Counts answered slates by arm, and each unit of an experiment once, up to MOST_UNITS.
 
-    An experiment whose definition changes is counted anew.
+    An experiment whose definition changes is counted anew, and one that is no more is forgotten.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._plan = Experiments()
         self._slates: Counter[tuple[str, str]] = Counter()
         self._tallies: dict[str, _Tally] = {}
+
+    def keep(self, plan: Experiments) -> None:
+        """These are the experiments from now on."""
+        with self._lock:
+            self._plan, known = plan, plan.experiments
+            self._tallies = {
+                name: tally for name, tally in self._tallies.items() if tally.experiment == known.get(name)
+            }
+            for name, arm in [*self._slates]:
+                if name not in known or arm not in known[name].arms:
+                    del self._slates[name, arm]
 
     def count(self, plan: Experiments, slates: Iterable[Slate]) -> None:
         """Counts slates that were answered under a plan."""
@@ -47,11 +59,11 @@ class ArmCounts:
         with self._lock:
             for slate in slates:
                 for name, arm in arms_of(slate.arm).items():
-                    self._slates[name, arm] += 1
                     experiment = plan.experiments[name]
-                    tally = self._tallies.get(name)
-                    if tally is None or tally.experiment != experiment:
-                        tally = self._tallies[name] = _Tally(experiment)
+                    if self._plan.experiments.get(name) != experiment:
+                        continue  # it was answered under a plan that is no more
+                    self._slates[name, arm] += 1
+                    tally = self._tallies.setdefault(name, _Tally(experiment))
                     unit = slate.user_id if experiment.unit == "user" else slate.request_id
                     if len(tally.units) < MOST_UNITS:
                         tally.units.setdefault(number(name, unit), arm)
@@ -80,6 +92,12 @@ class ArmMetrics(Collector):
         changes.add_metric(["taken"], self._arms.taken)
         changes.add_metric(["refused"], self._arms.refused)
         yield changes
+        rest = GaugeMetricFamily(
+            "souk_experiment_rests", "1 for an experiment that nobody is in", labels=["experiment"]
+        )
+        for name in self._arms.resting:
+            rest.add_metric([name], 1.0)
+        yield rest
         slates = CounterMetricFamily("souk_arm_slates", "Slates by arm", labels=["experiment", "arm"])
         for names, count in self._arms.counts.slates.items():
             slates.add_metric(names, count)

@@ -79,7 +79,8 @@ class Arms:
 
     The file is read when it changes. One that is wrong, or that names a release that cannot answer, is refused, said so
     once, and the experiments before go on. Where another release becomes current that they do not fit, they rest, until
-    it is replaced or they are changed. What failed for something that may pass is tried again (souk.serving.retries).
+    it is replaced or they are changed; so does an experiment whose arms would be one, since a release is current that
+    an arm names. What failed for something that may pass is tried again (souk.serving.retries).
 
     Args:
         releases: that which answers, and where those beside it are told.
@@ -167,6 +168,7 @@ class Arms:
             with self._binding:
                 self._bind(plan, self._releases.now)
                 self._wanted = plan
+                self.counts.keep(plan)
         except Exception as error:  # whatever is wrong with it, the experiments before go on
             self.refused += 1
             self._retries.failed(error)
@@ -200,6 +202,7 @@ class Arms:
         Raises:
             SoukError: a release cannot be read, or an arm changes what its release does not have.
         """
+        plan = _apart(plan, main)
         for arm in (arm for experiment in plan.experiments.values() for arm in experiment.arms.values()):
             _check_weights(arm, main)
         wanted = [name for name in plan.releases if name != main.bundle.folder.name]
@@ -246,6 +249,12 @@ class Arms:
         self._releases.beside = tuple(bound.beside.values())
         self._retired.extend(served for name, served in before.beside.items() if bound.beside.get(name) is not served)
 
+    @property
+    def resting(self) -> list[str]:
+        """Experiments of the file that nobody is in for the time being."""
+        running = self.now.plan.experiments
+        return [name for name in self._wanted.experiments if name not in running]
+
     def close(self) -> None:
         """Lets go of the releases beside the main one."""
         with self._binding:
@@ -257,6 +266,16 @@ class Arms:
         while self._retired:
             with contextlib.suppress(Exception):  # of an index that is gone already
                 self._retired.pop().close()
+
+
+def _apart(plan: Experiments, main: Served) -> Experiments:
+    """The experiments without those that would compare the current release by its name with itself."""
+    name = main.bundle.folder.name
+    releases = {of: {arm.release for arm in each.arms.values()} for of, each in plan.experiments.items()}
+    resting = [of for of, named in releases.items() if {"", name} <= named]
+    if resting:
+        logger.warning("experiments rest while %s, which an arm has, is the current one: %s", name, ", ".join(resting))
+    return plan.model_copy(update={"experiments": {of: e for of, e in plan.experiments.items() if of not in resting}})
 
 
 def _key(arm: Arm) -> str:

@@ -29,6 +29,16 @@ class Guards:
         patience = min(PATIENCE, seconds / 2)
         return cls(*(Dependency(guard.name, patience) for guard in cls().all()))
 
+    def of_a_release(self) -> Guards:
+        """Those of another release: its models and its index may fail alone; the store is the same."""
+        own = (Dependency(guard.name, guard.patience) for guard in self.all()[1:])
+        return Guards(self.users, *own)
+
+    def close(self) -> None:
+        """Lets go of the threads of a release's own."""
+        for guard in self.all()[1:]:
+            guard.close()
+
     def all(self) -> tuple[Dependency, ...]:
         """In the order of the path."""
         return self.users, self.query_tower, self.index, self.ranker

@@ -85,11 +85,12 @@ class Dependency:
         self.name, self.patience = name, patience
         self._clock, self._retry_seconds = clock, retry_seconds
         self._lock = threading.Lock()
-        self._waiting: SimpleQueue[Call] = SimpleQueue()
+        self._waiting: SimpleQueue[Call | None] = SimpleQueue()  # None ends a thread
         self._going: set[Call] = set()  # those that have not failed yet
         self._failures = self._busy = self._threads = 0
         self._probe_at = -math.inf
         self._probe: Call | None = None
+        self._closed = False
 
     @property
     def state(self) -> str:
@@ -106,11 +107,13 @@ class Dependency:
         """Begins a call.
 
         Raises:
-            Unavailable: the dependency is left alone.
+            Unavailable: the dependency is left alone, or closed.
         """
         self._look()
         call = Call(self, function, self._clock())
         with self._lock:
+            if self._closed:
+                raise Unavailable(f"{self.name} is closed")
             probe = self._failures >= FAILURES
             if probe and (self._probe or self._clock() < self._probe_at):
                 raise Unavailable(f"{self.name} is left alone after {self._failures} failures")
@@ -122,7 +125,7 @@ class Dependency:
             if self._threads < self._busy:
                 self._threads += 1
                 threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
-        self._waiting.put(call)
+            self._waiting.put(call)
         if probe:
             raise Unavailable(f"{self.name} is asked again, and not waited for")
         return call
@@ -138,6 +141,14 @@ class Dependency:
         if seconds <= 0:
             raise Unavailable(f"{self.name}: no time is left to ask")
         return self.start(function).result(seconds)
+
+    def close(self) -> None:
+        """Takes no more calls; each thread ends once it has no call."""
+        with self._lock:
+            self._closed = True
+            for _ in range(self._threads):
+                self._waiting.put(None)
+            self._threads = 0
 
     def count(self, call: Call, good: bool) -> None:
         """Takes what became of a call into account, once. What came before a probe says nothing while it flies."""
@@ -164,8 +175,7 @@ class Dependency:
             self.count(call, False)
 
     def _work(self) -> None:
-        while True:
-            call = self._waiting.get()
+        while call := self._waiting.get():
             tell: Callable[[], None]
             try:
                 tell = partial(call.future.set_result, call.function())

@@ -17,6 +17,7 @@ from souk.release.bundle import Bundle
 from souk.rerank import Reranker
 from souk.serving.budget import Guards
 from souk.serving.catalogue import Catalogue
+from souk.serving.dependency import Dependency
 from souk.serving.filters import Filters
 from souk.serving.inputs import item_inputs
 from souk.serving.plugged import OwnRanker, Plugged, seen
@@ -125,6 +126,17 @@ class Loaded:
         other.retrieval = self.retrieval.with_items(other.items.vectors, other.catalogue.available, where)
         other.slates = SlateMaker(other.catalogue, other.items.segments, self.settings.release)
         return other
+
+    @property
+    def breakers(self) -> tuple[Dependency, ...]:
+        """Before the parts, in the order of the path, and before the classes of the release's own."""
+        return *self.guards.all(), *self.plugged.guards.values()
+
+    def close(self) -> None:
+        """Lets go of the threads in which the parts are called."""
+        self.guards.close()
+        for guard in self.plugged.guards.values():
+            guard.close()
 
     def _plug(self, plugged: Plugged) -> None:
         self.plugged, self.ranker = plugged, plugged.ranker or self.ranker

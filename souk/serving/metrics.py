@@ -11,15 +11,14 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from souk.serving.budget import Guards
-from souk.serving.dependency import STATES
+from souk.serving.dependency import STATES, Dependency
 from souk.serving.event_states import Place
 from souk.serving.impressions import ImpressionLog
 from souk.serving.item_outcomes import Followed
 from souk.serving.line import Line
 from souk.serving.live_events import LiveEvents
 from souk.serving.recall_probe import K, RecallProbe
-from souk.serving.releases import Releases
+from souk.serving.releases import Releases, Served
 from souk.serving.room import Room
 from souk.serving.slate import Slate
 
@@ -43,9 +42,9 @@ class ServingMetrics:
         self._latency = Histogram(
             "souk_request_seconds", "Seconds from call to answer", ["protocol"], buckets=SECONDS, registry=registry
         )
-        self._slates = Counter("souk_slates", "Requests answered with a slate", ["release", "arm"], registry=registry)
+        self._slates = Counter("souk_slates", "Requests answered with a slate", ["release"], registry=registry)
         self._degraded = Counter(
-            "souk_degraded_slates", "Slates by degraded reason", ["reason", "release", "arm"], registry=registry
+            "souk_degraded_slates", "Slates by degraded reason", ["reason", "release"], registry=registry
         )
         self._releases: dict[str, None] = {}
         self._stages = Histogram(
@@ -125,9 +124,9 @@ class ServingMetrics:
         for slate in slates:
             if slate.release not in self._releases:
                 self._known(slate.release)
-            self._slates.labels(slate.release, slate.arm).inc()
+            self._slates.labels(slate.release).inc()
             for reason in slate.degraded:
-                self._degraded.labels(reason, slate.release, slate.arm).inc()
+                self._degraded.labels(reason, slate.release).inc()
 
     def _known(self, release: str) -> None:
         """Forgets the counts of the oldest release beyond RELEASES."""
@@ -156,10 +155,8 @@ class ItemLogMetrics(Collector):
 class PathMetrics(Collector):
     """How the request path is at the moment: which release answers, what waits, and what is left alone."""
 
-    def __init__(
-        self, line: Line, guards: Guards, releases: Releases, probe: RecallProbe, rooms: Sequence[Room]
-    ) -> None:
-        self._line, self._guards, self._releases, self._probe, self._rooms = line, guards, releases, probe, rooms
+    def __init__(self, line: Line, releases: Releases, probe: RecallProbe, rooms: Sequence[Room]) -> None:
+        self._line, self._releases, self._probe, self._rooms = line, releases, probe, rooms
 
     def collect(self) -> Iterator[Metric]:
         """The release, its changes, requests in the line, and each dependency's breaker: 1 for the state it is in."""
@@ -187,12 +184,20 @@ class PathMetrics(Collector):
         for room in self._rooms:
             calls.add_metric([room.name], room.waiting)
         yield calls
-        family = GaugeMetricFamily("souk_breaker", "Breakers by state", labels=["dependency", "state"])
-        for guard in self._guards.all():
+        yield breakers({"": self._releases.now, **{each.bundle.name: each for each in self._releases.beside}})
+
+
+def breakers(releases: Mapping[str, Served]) -> Metric:
+    """The breakers of releases: "" for the one that answers. What it shares with the others is told of it alone."""
+    family = GaugeMetricFamily("souk_breaker", "Breakers by state", labels=["dependency", "release", "state"])
+    told = set[Dependency]()
+    for release, served in releases.items():
+        for guard in served.live.current.breakers:
             now = guard.state
-            for state in STATES:
-                family.add_metric([guard.name, state], float(now == state))
-        yield family
+            for state in STATES if guard not in told else ():
+                family.add_metric([guard.name, release, state], float(now == state))
+            told.add(guard)
+    return family
 
 
 class Cache(Protocol):

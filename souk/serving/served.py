@@ -136,7 +136,7 @@ class Reader:
         milvus_uri: the address of a Milvus server; "" for Milvus Lite in the workspace.
         access: where the user states are.
         timeout_ms: how long a request that says nothing of it may take.
-        guards: what stands before each part; the same for all releases.
+        guards: what stands before the store; before the parts of a release stand others like these, of its own.
         clock: UTC epoch milliseconds.
         report: is told how far the building of an index is.
         followed: is told what other servers of the workspace did to items.
@@ -166,14 +166,19 @@ class Reader:
         """
         verify(folder)
         bundle = Bundle.load(folder)
-        in_process = Recommender.load(bundle, None, None, self.guards)
+        in_process = Recommender.load(bundle, None, None, self.guards.of_a_release())
         replay_golden(folder, golden_answers(in_process))
         for model in in_process.parts:
             if isinstance(model, QueryTower | Ranker):
                 with contextlib.suppress(SoukError):  # one that cannot explain says so to who asks
                     model.load_explanations()  # now, since it would hold up all who ask beside the first to want one
         index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
-        close = index.close if index else lambda: None
+
+        def close() -> None:
+            in_process.close()
+            if index:
+                index.close()
+
         store = open_store(self.workspace, bundle, self.access)
         store.aged, store.damaged = self.aged, self.damaged
         recommender = in_process.connected(index, self.caches.of(store))

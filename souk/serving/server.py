@@ -133,7 +133,7 @@ def serve(
     taking = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now)
     routes = *taking, described
     rooms = [model.parsing, model.explaining, *(route.room for route in taking)]
-    REGISTRY.register(PathMetrics(model.line, guards, releases, probe, rooms))
+    REGISTRY.register(PathMetrics(model.line, releases, probe, rooms))
     name = releases.now.bundle.name
 
     def register(app: FastAPI) -> None:
