@@ -118,7 +118,7 @@ def scores(port: int, model: str, instance: dict[str, Any]) -> dict[str, float]:
 
 
 def with_ratios(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with latency and processor's time in units of Souk's at the same rate; calls sent away are no answers."""
+    """The rows with latency and processor's time an answer in units of Souk's; calls sent away are no answers."""
     for row in rows:
         answered = row["statuses"].get("200", 0) / sum(row["statuses"].values())
         row["CPU ms an answer"] = round(row["CPU ms"] / answered, 2) if answered else float("inf")
