@@ -153,6 +153,8 @@ class Shop:
         outputs = [out / name for name in ("twin", "report.html", "summary.md", "evaluation")]
         config = json.dumps(
             {
+                "retrievers": {},
+                "ranker": None,
                 "rerank": Rerank().model_dump(mode="json"),
                 "evaluate": settings.model_dump(mode="json"),
                 "deploy": (deploy or ONE).model_dump(mode="json"),

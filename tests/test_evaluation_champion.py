@@ -54,7 +54,7 @@ def test_a_champion_that_is_not_there_is_an_error_unless_it_is_served(tmp_path):
     place = Workspace(tmp_path)
     (place.releases / "films-1").mkdir(parents=True)
     (place.releases / "films-1" / "release.json").touch()
-    settings = json.dumps({"rerank": {}, "evaluate": {}, "deploy": {}})
+    settings = json.dumps({"retrievers": {}, "ranker": None, "rerank": {}, "evaluate": {}, "deploy": {}})
     with pytest.raises(SoukError, match="Did you mean 'films-1'"):
         evaluate(settings, "films-2", str(tmp_path), *["none"] * 9)
     place.current.symlink_to("films-2")  # somebody deleted what is served

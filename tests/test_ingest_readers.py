@@ -278,6 +278,7 @@ def test_no_line_of_garbage_is_lost_in_csv(tmp_path_factory: pytest.TempPathFact
 @settings(max_examples=60, deadline=None)
 @given(GARBAGE)
 def test_no_line_of_garbage_is_lost_in_json_lines(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+    lines = [line for line in lines if b"".join(line.split()) != b"{}"]  # which is a row, though an empty one
     path = tmp_path_factory.mktemp("json") / "u.jsonl"
     path.write_bytes(b"\n".join([b'{"user_id": "u"}', *lines, b'{"user_id": {"a": 1}}', b'{"user_id": "\\ud800"}']))
     rows = read_rows("users", Source(path=str(path)), {})
