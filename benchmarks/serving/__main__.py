@@ -1,4 +1,7 @@
-"""`python -m benchmarks.serving`: as benchmarks.serving says, with rates and words for `souk serve` of one's choice."""
+"""`python -m benchmarks.serving`: as benchmarks.serving says, with rates and words for `souk serve` of one's choice.
+
+With --swap or --hang it tells what clients see while that happens, at one rate (benchmarks.serving.faults).
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,37 @@ from pathlib import Path
 
 from benchmarks.__main__ import table, write
 from benchmarks.serving import RATES, SECONDS, K, measured
+from benchmarks.serving.faults import hang, swap
 from souk.workspace import Workspace
 
 
 def main() -> None:
-    """Reads the arguments, measures, prints, and writes `benchmarks/results/serving.json`."""
+    """Reads the arguments, measures, prints, and writes `benchmarks/results/serving.json`, or `swap` or `hang`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True, help="with a release, and the tables of its run")
-    parser.add_argument("--rates", default=",".join(f"{rate:g}" for rate in RATES), help="requests a second")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each rate")
+    parser.add_argument(
+        "--rates",
+        default=",".join(f"{rate:g}" for rate in RATES),
+        help="requests a second; the first, with --swap or --hang",
+    )
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each rate, or stretch of time")
     parser.add_argument("--k", type=int, default=K, help="items of a slate")
     parser.add_argument("serve", nargs="*", help="more words for `souk serve`, behind --")
+    fault = parser.add_mutually_exclusive_group()
+    fault.add_argument("--swap", action="store_true", help="another release becomes current, and the first again")
+    fault.add_argument("--hang", action="store_true", help="the Redis that holds the states is stopped, and goes on")
     given = parser.parse_args()
-    rates = [float(rate) for rate in given.rates.split(",")]
-    with tempfile.TemporaryDirectory(prefix="souk-benchmarks-") as scratch:
-        rows = measured(given.workspace.resolve(), Path(scratch), rates, given.seconds, given.k, given.serve)
+    workspace, rates = given.workspace.resolve(), [float(rate) for rate in given.rates.split(",")]
+    name = "swap" if given.swap else "hang" if given.hang else "serving"
+    with tempfile.TemporaryDirectory(prefix="souk-benchmarks-") as folder:
+        scratch = Path(folder)
+        if name == "serving":
+            rows = measured(workspace, scratch, rates, given.seconds, given.k, given.serve)
+        else:
+            happens = swap if given.swap else hang
+            rows = happens(workspace, scratch, rates[0], given.seconds, given.serve)
     print(table(rows))
-    write("serving", rows, Workspace(given.workspace).current_release())
+    write(name, rows, Workspace(workspace).current_release())
 
 
 if __name__ == "__main__":
