@@ -34,9 +34,15 @@ def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
 
 
 def shown(uri: str) -> str:
-    """An address as messages and logs may have it: without what stands before `@`, which may be a password."""
-    before, at, after = uri.rpartition("@")
-    return f"{before.partition('://')[0]}://…@{after}" if at and "://" in before else f"…@{after}" if at else uri
+    """An address as messages and logs may have it: without what stands before `@`, which may be a password.
+
+    What has no colon there is no address with a password: `ndcg@10` stays what it is.
+    """
+    before, _, after = uri.rpartition("@")
+    if ":" not in before:
+        return uri
+    scheme, slashes, _ = before.partition("://")
+    return f"{scheme if slashes else ''}{slashes}…@{after}"
 
 
 def of_disk(error: OSError) -> SoukError:
