@@ -230,7 +230,7 @@ def test_an_explanation_waits_no_longer_for_a_class_that_hangs_than_a_slate(fold
     sys.modules["test_plugs"] = sys.modules[__name__]
     Wrong.answer, over = [], threading.Event()
     _, recommender = loaded(folder, editors(slow={"use": "test_plugs:Wrong", "share": 0.5, "options": {}}))
-    Wrong.answer = staticmethod(lambda query: over.wait(60) and [])
+    Wrong.answer = staticmethod(lambda query: [over.wait(20)][:0])  # well, and too late
     monkeypatch.setattr(model.Explainer, "__init__", lambda self, recommender: None)
     monkeypatch.setattr(model.Explainer, "explain", lambda self, request, item: recommender.rank([request])[0])
     monkeypatch.setattr(model, "to_json", lambda ranking: ranking.degraded)
