@@ -7,15 +7,12 @@ import numpy as np
 
 from souk.plugs import Ranker
 
-SECONDS = 1.5  # more than anybody waits for
-
-
 class Slow(Ranker):
     """The dearer, the likelier.
 
     Args:
         items: the catalogue.
-        while_there: a file; each call takes SECONDS as long as it is there.
+        while_there: a file; each call takes the seconds that it holds as long as it is there.
     """
 
     def __init__(self, items, while_there):
@@ -24,5 +21,5 @@ class Slow(Ranker):
 
     def probabilities(self, features, items, positions, request, pair):
         if self._file.exists():
-            time.sleep(SECONDS)
+            time.sleep(float(self._file.read_text() or 0))
         return {"engaged": np.clip(items.numbers["price"][positions] / 100, 0, 1)}

@@ -69,8 +69,8 @@ class RowReader:
             SoukError: one of them is no impression record.
         """
         ours = [r for r in records if not isinstance(r, dict) or r.get("release") in (None, self._release)]
-        told = [r for r in ours if not isinstance(r, dict) or r.get("features") not in ("{}", {})]
-        return [self._record(record, now) for record in told], len(records) - len(ours)
+        rows = [self._record(record, now) for record in ours]
+        return [row for row in rows if row], len(records) - len(ours)
 
     def request(self, body: Any, key: str, now: int) -> list[Row]:
         """Rows of the body of a V1 call: a row for each instance, with the columns of its context, if there are any."""
@@ -95,7 +95,7 @@ class RowReader:
             rows.append(self._row("response", str(slate.get("request_id") or (key and f"{key}/{number}")), now, scores))
         return rows, len(slates) - len(ours)
 
-    def _record(self, record: Any, now: int) -> Row:
+    def _record(self, record: Any, now: int) -> Row | None:
         values = _object(record, "a record")
         features = values.get("features")
         try:
@@ -106,6 +106,8 @@ class RowReader:
             raise _no("an impression record with features and scores", record, "a record") from error
         if not isinstance(features, dict):
             raise _no("an impression record with features and scores", record, "a record")
+        if not features:
+            return None
         lacking = {c.feature for c in self._columns} - features.keys() - scores.keys()
         if lacking:
             raise SoukError(
