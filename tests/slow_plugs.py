@@ -7,6 +7,7 @@ import numpy as np
 
 from souk.plugs import Ranker
 
+
 class Slow(Ranker):
     """The dearer, the likelier.
 

@@ -112,7 +112,8 @@ def test_a_trial_is_fitted_on_others_than_those_that_measure_it_and_its_slates_a
     theirs = measuring(table["user_id"].to_numpy())[1]
     for name, diversity in (("as it is", 0.0), ("turned", 0.9)):
         pq.write_table(table, towers / "candidates.parquet")
-        served = {"name": "", "retrievers": {}, "ranker": None, "rerank": {"diversity": diversity}, "deploy": {"slate_size": 3}}
+        plugs = {"retrievers": {}, "ranker": None}
+        served = {"name": "", **plugs, "rerank": {"diversity": diversity}, "deploy": {"slate_size": 3}}
         given = (json.dumps({"train_ranker": config.model_dump(mode="json")}), "trial", str(features), str(towers))
         train_ranker(*given, str(tmp_path / name), served=json.dumps(served))
         weights = np.load(tmp_path / name / "weights.npz")
