@@ -11,6 +11,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,7 +24,9 @@ WHERE = "Install its package where releases are evaluated and served, or name an
 
 @dataclass(frozen=True)
 class Items:
-    """The catalogue as it is at the moment: upserts replace it, and new items stand at the end. Arrays are read-only.
+    """The catalogue as it is at the moment: upserts replace it, and new items stand at the end.
+
+    Arrays and mappings are read-only: every request sees the same ones.
 
     Args:
         ids: by position.
@@ -47,10 +50,18 @@ class Items:
     numbers: Mapping[str, np.ndarray]
     having: Callable[[str, str], np.ndarray]
 
+    def __post_init__(self) -> None:
+        """Whatever was given is seen as read-only; its owner may still change it."""
+        arrays = {name: getattr(self, name) for name in ("available", "vectors", "created_at", "events")}
+        numbers = MappingProxyType({name: _read_only(values) for name, values in self.numbers.items()})
+        seen = {name: _read_only(values) for name, values in arrays.items()}
+        for name, value in {**seen, "numbers": numbers, "positions": MappingProxyType(self.positions)}.items():
+            object.__setattr__(self, name, value)
+
 
 @dataclass(frozen=True)
 class Query:
-    """Who asks, and when.
+    """Who asks, and when. Its arrays and mappings are read-only: a user's state is kept for the next request.
 
     Args:
         user_id: of the user.
@@ -67,6 +78,18 @@ class Query:
     profile: Mapping[str, Any]
     context: Mapping[str, Any]
     vector: np.ndarray | None
+
+    def __post_init__(self) -> None:
+        """As of `Items`."""
+        object.__setattr__(self, "profile", MappingProxyType(self.profile))
+        object.__setattr__(self, "context", MappingProxyType(self.context))
+        object.__setattr__(self, "vector", None if self.vector is None else _read_only(self.vector))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class Retriever(ABC):
@@ -186,7 +209,7 @@ def as_heads(found: Any, count: int) -> dict[str, np.ndarray]:
     """
     if not isinstance(found, Mapping) or "engaged" not in found:
         raise ValueError("expected a mapping of objectives with engaged among them")
-    heads = {str(name): np.asarray(values, np.float32) for name, values in found.items()}
+    heads = {str(name): np.array(values, np.float32) for name, values in found.items()}
     for name, values in heads.items():
         if values.shape != (count,):
             raise ValueError(f"expected {name} [{count}], received {list(values.shape)}")

@@ -35,13 +35,13 @@ def example_items(size: int = SIZE) -> Items:
         "events": (place[::-1] ** 2).astype(np.float32),
         "price": np.where(place % 11 == 10, np.nan, 5 + place).astype(np.float32),
     }
-    for array in arrays.values():
-        array.flags.writeable = False
     price = arrays.pop("price")
     words = {"category": {"even": place % 2 == 0, "odd": place % 2 == 1}}
 
     def having(column: str, word: str) -> np.ndarray:
-        return words.get(column, {}).get(word, np.zeros(size, bool))
+        mask = words.get(column, {}).get(word, np.zeros(size, bool))
+        mask.flags.writeable = False
+        return mask
 
     positions = {item: n for n, item in enumerate(ids)}
     titles = tuple(f"Item {item}" for item in ids)

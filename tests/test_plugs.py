@@ -172,6 +172,28 @@ def test_a_ranker_of_ones_own_orders_and_knows_what_was_upserted(folder, tmp_pat
     assert next(iter(items)) == "new" and degraded == ()
 
 
+def test_a_class_cannot_change_what_other_requests_see(folder):
+    sys.modules["test_plugs"] = sys.modules[__name__]
+    Wrong.answer, seen = [], []
+    _, recommender = loaded(folder, editors(mine={"use": "test_plugs:Wrong", "share": 0.5, "options": {}}))
+    Wrong.answer = staticmethod(lambda query: seen.append(query) or [])
+    answer(recommender)
+    items, (query,) = recommender.plugged.items, seen
+    arrays = {f.name: getattr(items, f.name) for f in dataclasses.fields(items)} | {
+        "having": items.having("category", "all/g1"),
+        "price": items.numbers["price"],
+        "vector": query.vector,
+    }
+    arrays = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
+    assert len(arrays) == 7
+    for array in arrays.values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    for mapping in (items.numbers, items.positions, query.profile, query.context):
+        with pytest.raises(TypeError):
+            mapping["new"] = 0
+
+
 @pytest.mark.parametrize("wrong", [[1, 1], [999], "nothing", lambda query: 1 / 0])
 def test_a_retriever_that_fails_is_a_reason_and_the_others_go_on(folder, wrong):
     sys.modules["test_plugs"] = sys.modules[__name__]
