@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import json
 import threading
+import tracemalloc
 import weakref
 
 import pytest
@@ -15,7 +16,7 @@ from souk.serving.item_log import ItemLog
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.serving.slate_cache import NAMED, SlateCache
+from souk.serving.slate_cache import NAMED, SlateCache, size_of
 from souk.serving.treatment import Treatment
 from souk.serving.user_cache import UserCaches
 from souk.serving.users import known_states
@@ -249,6 +250,37 @@ def test_what_is_over_is_let_go_of_also_where_nobody_asks_any_more(shop, clock):
     assert len(cache) == 0
     gc.collect()
     assert slates[1]() is None
+
+
+def test_slates_are_bounded_by_what_they_take(shop):
+    (small,) = SlateCache(10).recommend(shop[1], [similar(k=1)])
+    (large,) = SlateCache(10).recommend(shop[1], [similar(k=20)])
+    cache, counted = SlateCache(10, most=10 * size_of(small)), Counted(shop[1])
+    for k in (1, 20):
+        for hour in range(30):
+            cache.recommend(counted, [similar(k=k, timestamp=NOW + 3_600_000 * hour)])
+        assert len(cache) == 10 * size_of(small) // size_of((small, large)[k == 20])
+    none = SlateCache(10, most=size_of(large) - 1)
+    assert none.recommend(counted, [similar(k=20)])[0].items == large.items and len(none) == 0
+
+
+@pytest.mark.parametrize(("k", "excluded"), [(1, 0), (20, 0), (20, NAMED), (1, NAMED)])
+def test_what_a_slate_takes_is_estimated_within_a_half(shop, k, excluded):
+    slates = []
+
+    def requests(number):
+        for hour in range(number):
+            named = frozenset(f"item-{hour}-{n}" for n in range(excluded))
+            yield similar(hour, k=k, exclude=named, timestamp=NOW + 3_600_000 * hour)
+
+    cache = SlateCache(10)
+    cache.recommend(shop[1], list(requests(1)))
+    tracemalloc.start()
+    for request in requests(200):
+        slates += cache.recommend(shop[1], [request])
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.5 < sum(map(size_of, slates)) / taken < 1.5
 
 
 def test_similar_items_are_kept_whatever_is_explored_elsewhere(shop):

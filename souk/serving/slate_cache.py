@@ -16,7 +16,7 @@ from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.slate import Slate
 
-SLATES = 10_000  # of one release: some 3 KB each
+BYTES = 32 << 20  # of one release, by `size_of`: some 7,000 slates of ten items
 RELEASES = 4  # at a time
 NAMED = 50  # items that a request excludes or chooses from: the key holds their ids, and a longer list is one's own
 
@@ -31,12 +31,12 @@ class SlateCache:
 
     Args:
         seconds: how long a slate is kept, and how far apart the moments of two requests may be; 0 keeps none.
-        size: of one release.
+        most: bytes of one release's slates, by `size_of`; a larger one is not kept.
         clock: seconds that only grow.
     """
 
-    def __init__(self, seconds: float, size: int = SLATES, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds, self._size, self._clock = seconds, size, clock
+    def __init__(self, seconds: float, most: int = BYTES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._most, self._clock = seconds, most, clock
         self.reads: Counter[str] = Counter()  # hit, miss
         self._lock = threading.Lock()
         self._of: dict[str, tuple[weakref.ref[Recommender], TTLCache[Hashable, Slate]]] = {}
@@ -54,7 +54,9 @@ class SlateCache:
         own = dict(zip(rows, made, strict=True))
         known |= {keys[row]: slate for row, slate in own.items() if keys[row] is not None}
         with self._lock:
-            kept.update({key: slate for row, slate in own.items() if (key := keys[row]) and not slate.degraded})
+            for row, slate in own.items():
+                if (key := keys[row]) and not slate.degraded and size_of(slate) <= self._most:
+                    kept[key] = slate
         asked = sum(key is not None for key in keys)
         computed = sum(keys[row] is not None for row in rows)
         self.reads.update({"hit": asked - computed, "miss": computed})
@@ -72,7 +74,7 @@ class SlateCache:
             known = self._of.pop(release, None)
             if known is None or known[0]() is not recommender:
                 self._let_go()
-                known = weakref.ref(recommender), TTLCache(self._size, self._seconds, self._clock)
+                known = weakref.ref(recommender), TTLCache(self._most, self._seconds, self._clock, size_of)
             self._of[release] = known  # the last one again
             while len(self._of) > RELEASES:
                 del self._of[next(iter(self._of))]
@@ -105,6 +107,16 @@ class SlateCache:
             repr(sorted(request.context.items())),
             request.timestamp // int(1000 * self._seconds),
         )
+
+
+def size_of(slate: Slate) -> int:
+    """Bytes that a slate takes with its request and its key: an estimate, made of what `tracemalloc` says of some."""
+    request = slate.request
+    assert request is not None
+    words = (word for condition in request.filter for word in condition.words)
+    texts = (*request.exclude, *(request.candidates or ()), *words, *map(repr, request.context.values()))
+    item = 200 + (184 + 24 * len(slate.items[0].scores) if slate.items and slate.items[0].scores else 0)
+    return 2_000 + item * len(slate.items) + sum(100 + len(text) for text in texts)
 
 
 def _again(slate: Slate, request: Request) -> Slate:
