@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.client import AsyncClient, Client, ClientError, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
-from souk.client.exchange import Calls, Send, Wait
+from souk.client.exchange import Calls, Send, Wait, after
+from souk.client.http import TIMEOUT
+from souk.serving.refusals import again_after
 from souk.serving.slate import Slate as ServerSlate
 from souk.serving.slate import SlateItem
 
@@ -49,10 +51,13 @@ def saying(*answers):
             if answer == "hang":
                 script.hold.wait(30)
                 answer = None
-            if answer == "drip":
-                self.send_response(200)
-                self.send_header("content-length", "600")
-                self.end_headers()
+            if answer in ("drip", "drip headers"):
+                if answer == "drip":
+                    self.send_response(200)
+                    self.send_header("content-length", "600")
+                    self.end_headers()
+                else:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nx-long:")
                 while script.drops < 600 and not script.hold.wait(0.1):
                     self.wfile.write(b" ")
                     script.drops += 1
@@ -164,17 +169,45 @@ def test_a_server_that_fails_is_unavailable_and_not_asked_again(kind):
 
 
 @BOTH
-def test_an_answer_in_drops_is_broken_off_at_the_deadline(kind):
+@pytest.mark.parametrize("answer", ["drip", "drip headers"])
+def test_an_answer_in_drops_is_broken_off_at_the_deadline(kind, answer):
     """Each drop comes before a read is out of patience; the last one only after a minute."""
-    with saying("drip") as (url, script), pytest.raises(Unavailable, match="within the time"):
+    with saying(answer) as (url, script), pytest.raises(Unavailable, match="within the time"):
         slates_of(kind, url, Request(user_id="ann"), 0.5)
     assert script.drops < 200
 
 
-def test_with_the_default_time_a_429_is_not_asked_again():
-    with saying(BUSY, GOOD) as (url, script), Client(url) as souk, pytest.raises(Overloaded):
+def test_a_connection_that_is_kept_knows_the_next_deadline():
+    with saying(GOOD, "drip headers") as (url, script), Client(url, timeout=60) as souk:
         souk.slate(Request(user_id="ann"))
-    assert len(script.calls) == 1
+        with pytest.raises(Unavailable, match="within the time"):
+            souk.slate(Request(user_id="ann"), timeout=0.5)
+    assert script.drops < 200
+
+
+@BOTH
+def test_within_the_default_time_a_429_is_asked_again_after_the_servers_milliseconds(kind):
+    with saying((429, BUSY[1], again_after(0.02)), GOOD) as (url, script):
+        slates_of(kind, url, Request(user_id="ann"), TIMEOUT)
+    assert len(script.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (again_after(0.0201), 0.021),
+        (again_after(2.5), 2.5),
+        ({"retry-after": "2"}, 2),
+        ({"retry-after-ms": "soon", "retry-after": "2"}, 2),
+        ({"retry-after-ms": "-5"}, 0),
+        ({"retry-after-ms": "inf"}, 0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0),
+        ({}, 0),
+    ],
+    ids=str,
+)
+def test_how_long_a_server_wants_to_be_left_alone(headers, seconds):
+    assert after(httpx.Response(429, headers=headers)) == pytest.approx(seconds)
 
 
 def test_no_time_for_retry_after_is_overloaded_at_once():

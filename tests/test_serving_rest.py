@@ -6,18 +6,23 @@ import socket
 import uuid
 from unittest.mock import AsyncMock
 
+import grpc
 import httpx
 import pytest
 from fastapi import FastAPI
 from kserve import InferRequest, Model
 from kserve.model_repository import ModelRepository
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
 from souk.serving import logs
 from souk.serving.drain import Drain
+from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import FixedModels, StrictDataPlane
 from souk.serving.rest import RestServer
+from souk.serving.rpc import RpcServer
 from souk.serving.tracing import opened
 from tests.serving_process import V2
 
@@ -37,9 +42,15 @@ class Broken(Model):
 
 
 @pytest.fixture
-def call():
-    models, drain = ModelRepository(), Drain(0)
+def models():
+    models = ModelRepository()
     models.update(Broken())
+    return models
+
+
+@pytest.fixture
+def call(models):
+    drain = Drain(0)
     plane = StrictDataPlane(models, drain)
 
     def more(app):
@@ -57,7 +68,7 @@ def call():
         server._add_exception_handlers(app)
 
         async def call(method, path, **more):
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(app)  # raises what uvicorn would log
             async with httpx.AsyncClient(transport=transport, base_url="http://souk") as asked:
                 return await asked.request(method, path, **more)
 
@@ -75,6 +86,35 @@ def test_an_error_of_the_code_is_in_the_log_and_its_number_in_the_answer(call, c
     assert "KeyError" not in text and SECRET not in text
     (record,) = [record for record in caplog.records if record.name == "souk.serving.rest"]
     assert "the-request" in record.getMessage() and record.exc_info[0] is KeyError
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"], ids=["direct", "long"])
+def test_a_call_that_is_sent_away_is_told_for_how_long(call, content_type, monkeypatch):
+    monkeypatch.setattr(Broken, "preprocess", AsyncMock(side_effect=Overloaded(0.1234)))
+    said = {"content-type": content_type}
+    answer = call("POST", "/v1/models/souk:predict", content=b'{"instances": []}', headers=said)
+    assert answer.status_code == 429
+    assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) == ("1", "124")
+
+
+def test_a_call_over_grpc_is_told_too(models, monkeypatch):
+    monkeypatch.setattr(Broken, "preprocess", AsyncMock(side_effect=Overloaded(0.1234)))
+
+    async def asked():
+        metrics = ServingMetrics(CollectorRegistry())
+        plane, own = StrictDataPlane(models, Drain(0)), FixedModels(models)
+        server = RpcServer("127.0.0.1", 0, plane, own, metrics, opened({}), 1)
+        port = await server.listen()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                await pb_grpc.GRPCInferenceServiceStub(channel).ModelInfer(pb.ModelInferRequest(model_name="souk"))
+        finally:
+            await server._server.stop(None)
+
+    with pytest.raises(grpc.aio.AioRpcError) as told:
+        asyncio.run(asked())
+    assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(told.value.trailing_metadata())["grpc-retry-pushback-ms"] == "124"
 
 
 def test_a_call_that_has_no_id_gets_one(call):

@@ -135,12 +135,15 @@ def said(answer: httpx.Response) -> str:
 
 
 def after(answer: httpx.Response) -> float:
-    """The seconds of `Retry-After`; 0 where it has none that is a number."""
-    try:
-        seconds = float(answer.headers.get("retry-after", 0))
-    except ValueError:  # a date, of a proxy
-        return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+    """The seconds of `Retry-After-Ms`, or else of `Retry-After`; 0 where it has neither as a number."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = unit * float(answer.headers[name])
+        except (KeyError, ValueError):  # a date, of a proxy
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return 0.0
 
 
 def patience(seconds: float) -> httpx.Timeout:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import math
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -15,6 +18,7 @@ from souk.client.records import Request, Slate, Taken
 
 MODEL = "/v1/models/souk"
 TIMEOUT = 1.0  # seconds of a call with all its retries
+OPENED = ("connect_tcp.complete", "start_tls.complete")  # ends of httpx's `trace` events that hand out a connection
 
 
 class Client(Calls):
@@ -39,7 +43,7 @@ class Client(Calls):
         draw: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(url, token, timeout, clock, draw)
-        self._http = httpx.Client(base_url=self.url, verify=verify)
+        self._http, self._deadline = httpx.Client(base_url=self.url, verify=verify), Deadline(clock)
 
     def slate(self, request: Request, timeout: float | None = None) -> Slate:
         """One slate. Raises ClientError, as all calls do."""
@@ -85,18 +89,39 @@ class Client(Calls):
             return answered.value
 
     def _sent(self, step: Send) -> httpx.Response:
-        """The answer, whole. httpx's timeouts are of a read each: a body that comes in drops is broken off here."""
-        end, parts = self._clock() + step.seconds, []
-        with self._http.stream(
-            "POST", step.path, json=step.body, headers=step.headers, timeout=patience(step.seconds)
-        ) as answer:
-            answer.request.extensions["timeout"]["read"] = max(0.001, end - self._clock())
-            for part in answer.iter_bytes():
-                parts.append(part)
-                if self._clock() > end:
-                    raise httpx.ReadTimeout("too slow")
-        again = {name: value for name, value in answer.headers.items() if name == "retry-after"}
-        return httpx.Response(answer.status_code, headers=again, content=b"".join(parts))
+        """The answer, whole, by the end of the time."""
+        self._deadline.end = self._clock() + step.seconds
+        return self._http.post(
+            step.path,
+            json=step.body,
+            headers=step.headers,
+            timeout=patience(step.seconds),
+            extensions={"trace": self._deadline.watch},
+        )
+
+
+class Deadline(threading.local):
+    """When the call of this thread ends. httpx's timeouts are of a read each: what comes in drops, headers or body,
+    would keep a call for as long as it drips.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self.end = clock, math.inf
+
+    def watch(self, event: str, info: Mapping[str, Any]) -> None:
+        """Hears of httpx's events (its extension `trace`): from a new connection nobody reads for longer."""
+        if event.endswith(OPENED):
+            stream = info["return_value"]
+            stream.read = functools.partial(self._read, stream.read)
+
+    def _read(self, read: Callable[..., bytes], most: int, timeout: float | None = None) -> bytes:
+        left = self.end - self._clock()
+        if left <= 0:
+            raise httpx.ReadTimeout("too slow")
+        return read(most, left if timeout is None else min(timeout, left))
 
 
 class AsyncClient(Calls):

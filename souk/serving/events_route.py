@@ -17,6 +17,7 @@ from souk.errors import SoukError, of_disk, unknown
 from souk.serving.fields import shown
 from souk.serving.live_events import Busy, LiveEvents
 from souk.serving.metrics import ServingMetrics
+from souk.serving.refusals import again_after
 from souk.serving.releases import Releases
 from souk.serving.room import Room
 
@@ -69,7 +70,7 @@ class EventsRoute:
             raise InvalidInput(str(error)) from error
         except Busy:
             text = str(SoukError("fewer events at once", "more than can wait here", "Send them again in a second."))
-            return ORJSONResponse({"error": text}, 429, {"retry-after": "1"})
+            return ORJSONResponse({"error": text}, 429, again_after(1.0))
         except OSError as error:
             logger.error("events not taken: %s: %s", type(error).__name__, error)
             return ORJSONResponse({"error": str(of_disk(error))}, 503)

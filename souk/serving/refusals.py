@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,6 +68,11 @@ def _refusing(expected: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise InvalidInput(refusal(error, expected)) from error
+
+
+def again_after(seconds: float) -> dict[str, str]:
+    """Headers of a call that is sent away: HTTP's, in whole seconds, and the same as it is, for who has less time."""
+    return {"Retry-After": str(max(1, math.ceil(seconds))), "Retry-After-Ms": str(max(1, math.ceil(1000 * seconds)))}
 
 
 def refusal(error: Exception, expected: str = "a request in the form of the protocol") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import socket
 import time
 import uuid
@@ -27,7 +26,7 @@ from souk.serving.drain import Drain, Draining
 from souk.serving.few_tensors import FewTensors
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, refusal
+from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, again_after, refusal
 from souk.serving.token import TokenCheck, Tokens
 from souk.serving.tracing import Tracing
 
@@ -87,6 +86,7 @@ class RestServer(RESTServer):
         app.add_middleware(FewTensors)
         if self._tokens is not None:
             app.add_middleware(TokenCheck, tokens=self._tokens)
+        app.add_middleware(Failing)
         # Around it: those without a token count too.
         app.add_middleware(Calls, metrics=self._metrics, tracing=self._tracing)
         app.add_middleware(Draining, drain=self._drain)
@@ -99,7 +99,7 @@ class RestServer(RESTServer):
         app.add_exception_handler(NotImplementedError, _not_found)
         app.add_exception_handler(HTTPException, _http_error)
         app.add_exception_handler(ModelNotFound, _not_found)
-        app.add_exception_handler(Exception, _failed)
+        app.add_exception_handler(Exception, _failed)  # of what stands before Failing
 
     async def start(self) -> None:
         """Serves until it is stopped."""
@@ -115,6 +115,32 @@ class RestServer(RESTServer):
     def stop(self) -> None:
         """Takes no more calls, and ends when those in flight are answered."""
         self._server.should_exit = True
+
+
+class Failing:
+    """ASGI middleware: an error of the code is a 500 here.
+
+    Starlette would raise it again behind its answer, and uvicorn log it a second time.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
+        """Passes the call on."""
+        begun = False
+
+        async def noted(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            await (await _failed(None, error))(scope, receive, send)
 
 
 class Calls:
@@ -186,9 +212,7 @@ async def _refuse_form(_: Request, error: Exception) -> JSONResponse:
 
 async def _overloaded(_: Request, error: Exception) -> JSONResponse:
     seconds = error.seconds if isinstance(error, Overloaded) else 1.0
-    return JSONResponse(
-        status_code=429, content={"error": str(error)}, headers={"Retry-After": str(max(1, math.ceil(seconds)))}
-    )
+    return JSONResponse(status_code=429, content={"error": str(error)}, headers=again_after(seconds))
 
 
 REFUSED = {InvalidInput: _refuse, InferenceError: _refuse, Overloaded: _overloaded}
@@ -198,7 +222,7 @@ async def _not_found(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(status_code=404, content={"error": str(error)})
 
 
-async def _failed(_: Request, error: Exception) -> JSONResponse:
+async def _failed(_: Request | None, error: Exception) -> JSONResponse:
     """What went wrong is the log's to tell: the text of an error may quote anything."""
     number = logs.request_id() or uuid.uuid4().hex
     logger.error("call %s failed", number, exc_info=error)

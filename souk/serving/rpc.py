@@ -20,7 +20,7 @@ from souk.errors import SoukError
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import MAX_REQUEST_BYTES, refusal
+from souk.serving.refusals import MAX_REQUEST_BYTES, again_after, refusal
 from souk.serving.token import TokenInterceptor, Tokens
 from souk.serving.tracing import Status, Tracing
 
@@ -141,7 +141,11 @@ class RefusingInterceptor(ExceptionToStatusInterceptor):
         if isinstance(ex, InvalidInput | InferenceError):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal(ex))
         if isinstance(ex, Overloaded):
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(ex))
+            pushback = (
+                "grpc-retry-pushback-ms",
+                again_after(ex.seconds)["Retry-After-Ms"],
+            )  # gRPC's own retries heed it
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(ex), (pushback,))
         if isinstance(ex, ModelNotFound):
             await context.abort(grpc.StatusCode.NOT_FOUND, str(ex))
         if isinstance(ex, ModelNotReady):

@@ -136,5 +136,7 @@ def _json(schema: str, said: str) -> Schema:
 def _error(code: str) -> Schema:
     made = _json("Error", ERRORS[code])
     if code == "429":
-        made["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
+        whole: Schema = {"type": "integer", "minimum": 1}
+        units = {"Retry-After": "Seconds", "Retry-After-Ms": "The same in milliseconds"}
+        made["headers"] = {name: {"description": unit, "schema": whole} for name, unit in units.items()}
     return made
