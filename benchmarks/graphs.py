@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.__main__ import table, write
 from benchmarks.serving.process import user_ids
-from souk.cli.quiet import load_tensorflow
+from souk.cli.quiet import load_tensorflow, one_thread
 from souk.pairs import PAIR_FEATURES
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs, query_inputs
@@ -39,7 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.graphs", description=(__doc__ or "").split(":")[0])
     parser.add_argument("workspace", type=Path, help="with a release, and the tables of its run")
     given = parser.parse_args()
-    load_tensorflow(threads=1)
+    one_thread()
+    load_tensorflow()
     workspace = Workspace(given.workspace.resolve())
     bundle = Bundle.load(workspace.served_folder())
     states = [s for s in open_store(workspace, bundle).read(user_ids(workspace.root)[: 16 * CALLS]) if s]

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from souk.config import DatasetConfig, parse_config
+from souk.features.columns import pad
 from souk.features.pipeline import Runner
-from souk.features.records import pad, read_records
+from souk.features.records import read_records
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec, read_spec
 

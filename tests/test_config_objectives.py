@@ -7,7 +7,7 @@ import pytest
 from souk.config import TrainRanker, parse_config, parse_step_config
 from souk.config.objectives import OBJECTIVE_NAME, TAKEN_NAMES
 from souk.errors import SoukError
-from souk.features.records import example_schema
+from souk.features.columns import example_schema
 from souk.models.ranker import Ranker
 from souk.models.towers import TowerShape
 from souk.serving.impression_records import OBJECTIVES, SCHEMA

@@ -66,7 +66,9 @@ def test_the_parts_add_up_where_the_body_of_the_ranker_has_a_say(workspace, plac
         if "embeddings" in variable.name or ("body" in variable.name and variable.shape[-1] == 1):
             variable.assign(draw.normal(0, 3.0 if "items" in variable.name else 0.3, variable.shape))
     ranker._goods = ranker._goods_of(ranker._items)
-    found, slate = Explainer(recommender).explain(by(places)), recommender.recommend([by(places)])[0]
+    changed = {model.path: model._saved.by_tensorflow("explain") for model in recommender.parts[1:]}
+    explainer = Explainer(recommender, lambda model, signature, inputs: changed[model](inputs))
+    found, slate = explainer.explain(by(places)), recommender.recommend([by(places)])[0]
     parts = [part.contribution for part in (*found.events, *found.features)]
     assert sum(parts) == pytest.approx(found.way, rel=0.05)
     assert found.item_id == slate.items[0].item_id

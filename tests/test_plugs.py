@@ -253,11 +253,12 @@ def test_an_explanation_waits_no_longer_for_a_class_that_hangs_than_a_slate(fold
     Wrong.answer, over = [], threading.Event()
     _, recommender = loaded(folder, editors(slow={"use": "test_plugs:Wrong", "share": 0.5, "options": {}}))
     Wrong.answer = staticmethod(lambda query: [over.wait(20)][:0])  # well, and too late
-    monkeypatch.setattr(model.Explainer, "__init__", lambda self, recommender: None)
+    monkeypatch.setattr(model.Explainer, "__init__", lambda self, recommender, run: None)
     monkeypatch.setattr(model.Explainer, "explain", lambda self, request, item: recommender.rank([request])[0])
     monkeypatch.setattr(model, "to_json", lambda ranking: ranking.degraded)
     bound = SimpleNamespace(main=SimpleNamespace(live=SimpleNamespace(current=recommender)))
-    (degraded,) = model.SoukModel._explain(None, model.Checked([Request("ann", 3, NOW, state=ANN, bound=bound)], None))
+    own = SimpleNamespace(_run=None)
+    (degraded,) = model.SoukModel._explain(own, model.Checked([Request("ann", 3, NOW, state=ANN, bound=bound)], None))
     over.set()
     assert "slow_unavailable" in degraded
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from kserve import Model
 
 from benchmarks.empty_server import LoopbackServer
-from souk.cli.quiet import load_tensorflow
+from souk.cli.quiet import load_tensorflow, one_thread
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs
 from souk.workspace import Workspace
@@ -64,7 +64,8 @@ def ranker(bundle: Bundle) -> Tensors:
 
 def main() -> None:
     """Serves a model until SIGTERM."""
-    load_tensorflow(threads=1)
+    one_thread()
+    load_tensorflow()
     role, port, workspace = sys.argv[1], int(sys.argv[2]), Workspace(Path(sys.argv[3]))
     bundle = Bundle.load(workspace.served_folder())
     model = ranker(bundle) if role == "ranker" else Tensors("tower", bundle.query_tower)

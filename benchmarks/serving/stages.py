@@ -47,14 +47,14 @@ def measured(workspace: Path, counts: list[int]) -> list[dict[str, Any]]:
 
     from benchmarks.serving.process import memory, user_ids
     from souk import stages
-    from souk.cli.quiet import load_tensorflow, quiet_loading
+    from souk.cli.quiet import one_thread, quiet_loading
     from souk.release.bundle import Bundle
     from souk.serving.recommender import Recommender
     from souk.serving.request import Request
     from souk.serving.served import open_index, open_store
     from souk.workspace import Workspace
 
-    load_tensorflow(threads=1)
+    one_thread()
     vars(stages)["time"] = SimpleNamespace(perf_counter=time.process_time)  # the processor's clock for the wall's
     place = Workspace(workspace)
     with quiet_loading():

@@ -32,19 +32,18 @@ def quiet_loading() -> Iterator[None]:
             os.close(terminal)
 
 
-def load_tensorflow(threads: int = 0) -> None:
-    """Imports TensorFlow and wakes its devices, in silence.
-
-    Args:
-        threads: of each computation, TensorFlow's and numpy's, which must not have been imported yet; 0 for all cores.
-            Those of a small computation wait for each other longer than they compute, and wait busily.
-    """
-    if threads:
-        os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads)))
+def load_tensorflow() -> None:
+    """Imports TensorFlow and wakes its devices, in silence."""
     with quiet_loading():
         import tensorflow
 
-        if threads:
-            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-            tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
         tensorflow.constant(0)
+
+
+def one_thread() -> None:
+    """Each computation has one thread from here on, of libraries that are not imported yet.
+
+    Those of a small computation wait for each other longer than they compute, and wait busily.
+    """
+    own = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # read where a model needs TensorFlow after all
+    os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", *own), "1"))

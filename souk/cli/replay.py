@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from souk.cli import options
-from souk.cli.quiet import load_tensorflow, quiet_loading
+from souk.cli.quiet import one_thread, quiet_loading
 from souk.errors import SoukError, shown
 from souk.release.manifest import verify
 from souk.workspace import Workspace
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     folders = [_folder(place, name) for name in (arguments.release, arguments.against) if name]
     for folder in folders:
         verify(folder)
-    load_tensorflow(threads=0 if "tensorflow" in sys.modules else 1)  # as a server, for the latency
+    one_thread()  # as a server, for the latency
     with quiet_loading():
         from souk.serving.replay import records, replay
 

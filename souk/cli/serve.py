@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from souk.cli import options
-from souk.cli.quiet import load_tensorflow, quiet_loading
+from souk.cli.quiet import one_thread, quiet_loading
 from souk.index.choice import KINDS
 from souk.release.manifest import verify
 from souk.store.address import online_store
@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.log_format == "text":
         print(f"loading {folder.name}", file=sys.stderr, flush=True)
     verify(folder)  # the server looks again, but a minute later: after all that it imports
-    load_tensorflow(threads=1)
+    one_thread()
     with quiet_loading():
         from souk.serving.server import serve
         from souk.store.feast_store import Access

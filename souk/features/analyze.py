@@ -16,8 +16,8 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
+from souk.features.columns import pad
 from souk.features.preprocess import Transformed, outputs, preprocessing_fn, raw_specification
-from souk.features.records import pad
 from souk.spec import Entity, FeatureSpec
 
 BATCH_ROWS = 4096

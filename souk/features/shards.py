@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.features.analyze import BATCH_ROWS, record_batch
-from souk.features.records import encode, example_rows, example_schema, state_schema, table, write_records
+from souk.features.columns import example_rows, example_schema, state_schema, table
+from souk.features.records import encode, write_records
 from souk.features.rows import SequenceRow, sequence_rows
 from souk.features.windows import Windows
 from souk.progress import report

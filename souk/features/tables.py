@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from souk.features.records import arrow_type
+from souk.features.columns import arrow_type
 from souk.features.windows import Windows
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec

@@ -17,6 +17,7 @@ import numpy as np
 
 from souk.errors import SoukError
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.serving.beside import Run, here
 from souk.serving.explain_pairs import COLUMN, SCORE, divided, shares, start, votes
 from souk.serving.inputs import query_inputs
 from souk.serving.ranking import Ranking
@@ -130,10 +131,11 @@ class Explainer:
 
     Args:
         recommender: of a release whose models have the signature `explain`.
+        run: where these are computed.
     """
 
-    def __init__(self, recommender: Recommender) -> None:
-        self._recommender = recommender
+    def __init__(self, recommender: Recommender, run: Run = here) -> None:
+        self._recommender, self._run = recommender, run
         self._items, self._tower, self._ranker = recommender.parts
 
     def explain(self, request: Request, item_id: str = "") -> Explanation:
@@ -181,7 +183,7 @@ class Explainer:
         """The integral by the midpoint rule."""
         alpha = np.concatenate([[0], (np.arange(steps) + 0.5) / steps, [1]]).astype(np.float32)
         vector = self._items.vectors[case.position]
-        tower = _in_chunks(len(alpha), lambda part: self._tower.explain(case.inputs, vector, alpha[part]))
+        tower = _in_chunks(len(alpha), lambda part: self._tower.explain(case.inputs, vector, alpha[part], self._run))
         first = start(case.candidates[1], case.others, tower["score"][0])
         pair = first + alpha[:, np.newaxis] * (case.own - first)
         pair[:, SCORE] = tower["score"]
@@ -189,7 +191,7 @@ class Explainer:
         ranker = _in_chunks(
             len(alpha),
             lambda part: self._ranker.explain(
-                case.inputs, case.position, pair[part], case.candidates, alpha[part], weights
+                case.inputs, case.position, pair[part], case.candidates, alpha[part], weights, self._run
             ),
         )
         slopes, total = ranker.pop("pair"), ranker.pop("score")

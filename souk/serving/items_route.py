@@ -12,6 +12,7 @@ from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, of_disk, unknown
+from souk.serving.beside import Ended
 from souk.serving.fields import shown
 from souk.serving.metrics import ServingMetrics
 from souk.serving.releases import Releases
@@ -50,6 +51,8 @@ class ItemsRoute:
             outcome = await self.room.run(self._releases.upsert, rows)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
+        except Ended:
+            raise
         except OSError as error:
             logger.error("items not taken: %s: %s", type(error).__name__, error)
             return ORJSONResponse({"error": str(of_disk(error))}, 503)

@@ -18,6 +18,7 @@ from souk.errors import SoukError
 from souk.features.tables import item_rows
 from souk.ingest.live import LARGEST, SHOWN, ItemCheck
 from souk.release.bundle import Bundle
+from souk.serving.beside import Ended, Run, here
 from souk.serving.inputs import item_inputs
 from souk.serving.item_lines import Logged
 from souk.serving.item_log import ItemLog, Mark
@@ -58,6 +59,7 @@ class LiveItems:
         log: where accepted rows are kept.
         clock: UTC epoch milliseconds.
         followed: is told what other servers wrote; may be replaced.
+        run: runs an item tower that is no graph.
     """
 
     def __init__(
@@ -67,13 +69,14 @@ class LiveItems:
         log: ItemLog,
         clock: Callable[[], int],
         followed: Callable[[Followed], None] = lambda followed: None,
+        run: Run = here,
     ) -> None:
         self.current = recommender
         self.followed = followed
         self.replayed = Replayed()
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
         self._as_of = bundle.items_as_of
-        self._tower, self._loaded = ItemTower(bundle.item_tower), False
+        self._tower, self._loaded = ItemTower(bundle.item_tower, run), False
         self._dim = bundle.vectors.shape[1]
         columns = bundle.spec.columns
         self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.schema("items"))
@@ -279,7 +282,9 @@ class LiveItems:
             self._loaded = True
         try:
             return self._vectors_of(rows)
-        except Exception as error:  # of TensorFlow, whatever it raises for content that the tower cannot take
+        except (SoukError, Ended):
+            raise
+        except Exception as error:  # of the tower, whatever it raises for content that the tower cannot take
             if len(rows) == 1:
                 logger.warning("item tower: %s: %s", type(error).__name__, error)
                 return np.full((1, self._dim), np.nan, np.float32)

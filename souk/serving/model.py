@@ -16,6 +16,7 @@ from kserve.errors import InvalidInput
 from souk.errors import SoukError, unknown
 from souk.serving import logs, tensors
 from souk.serving.arms import Arms
+from souk.serving.beside import Run, here
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
 from souk.serving.fields import shown
@@ -59,6 +60,7 @@ class SoukModel(Model):
         clock: UTC epoch milliseconds.
         request_ids: gives a new id with each call.
         tracing: of calls and stages.
+        run: where TensorFlow computes explanations.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SoukModel(Model):
         clock: Callable[[], int],
         request_ids: Callable[[], str],
         tracing: Tracing,
+        run: Run = here,
     ) -> None:
         super().__init__(NAME, return_response_headers=True)
         self._arms = arms
@@ -77,6 +80,7 @@ class SoukModel(Model):
         self._clock = clock
         self._request_ids = request_ids
         self._tracing = tracing
+        self._run = run
         self.line = Line(self._answer, arms.safe)
         self.parsing, self.explaining = Room("parse", MOST_PARSED), Room("explain", MOST_EXPLAINED)
         self._apart = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
@@ -189,7 +193,7 @@ class SoukModel(Model):
         return Checked(parse_all(instances, self._clock(), self._request_ids, timeout, bound, arrived), v2)
 
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
-        explainer = Explainer(payload.requests[0].bound.main.live.current)
+        explainer = Explainer(payload.requests[0].bound.main.live.current, self._run)
         return [
             to_json(explainer.explain(replace(request, deadline=time.monotonic() + EXPLAINED_SECONDS), request.item_id))
             for request in payload.requests

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from souk.errors import SoukError
 from souk.serving import logs
+from souk.serving.beside import Ended
 from souk.serving.direct import DirectPredict
 from souk.serving.drain import Drain, Draining
 from souk.serving.few_tensors import FewTensors
@@ -215,7 +216,11 @@ async def _overloaded(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(status_code=429, content={"error": str(error)}, headers=again_after(seconds))
 
 
-REFUSED = {InvalidInput: _refuse, InferenceError: _refuse, Overloaded: _overloaded}
+async def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(status_code=503, content={"error": str(error)}, headers={"Retry-After": "1"})
+
+
+REFUSED = {InvalidInput: _refuse, InferenceError: _refuse, Overloaded: _overloaded, Ended: _unavailable}
 
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:

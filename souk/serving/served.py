@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from souk.errors import SoukError
 from souk.index.choice import chosen
 from souk.index.hnsw import HnswIndex, build, read
 from souk.index.interface import Index, IndexUnavailable
@@ -19,6 +17,7 @@ from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
 from souk.release.golden import GoldenRequest, replay_golden
 from souk.release.manifest import verify
+from souk.serving.beside import Beside, Run, here
 from souk.serving.budget import Guards
 from souk.serving.event_backlog import StateWriter
 from souk.serving.event_log import EventLog
@@ -91,9 +90,10 @@ def with_upserts(
     clock: Callable[[], int],
     followed: Callable[[Followed], None] = lambda followed: None,
     settle: bool = False,
+    run: Run = here,
 ) -> LiveItems:
     """The recommender with what was upserted into the workspace's servers so far; what serves it may `settle` that."""
-    live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed).load(settle)
+    live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed, run).load(settle)
     seen = live.replayed
     if seen.refused or seen.torn or seen.damaged:
         passed = f"{seen.torn} unfinished, {seen.damaged} damaged and {seen.refused} refused ones passed over"
@@ -143,6 +143,7 @@ class Reader:
         aged: is told how old each user state is, seconds.
         caches: of user states.
         damaged: is told of each row that is no user state.
+        run: what TensorFlow has to run.
     """
 
     workspace: Workspace
@@ -157,6 +158,7 @@ class Reader:
     aged: Callable[[float], None] = lambda seconds: None
     caches: UserCaches = field(default_factory=lambda: UserCaches(0))
     damaged: Callable[[], None] = lambda: None
+    run: Run = here
 
     def ready(self, folder: Path) -> Ready:
         """Reads, checks and warms the release of a folder.
@@ -169,9 +171,8 @@ class Reader:
         in_process = Recommender.load(bundle, None, None, self.guards.of_a_release())
         replay_golden(folder, golden_answers(in_process))
         for model in in_process.parts:
-            if isinstance(model, QueryTower | Ranker):
-                with contextlib.suppress(SoukError):  # one that cannot explain says so to who asks
-                    model.load_explanations()  # now, since it would hold up all who ask beside the first to want one
+            if isinstance(self.run, Beside) and isinstance(model, QueryTower | Ranker):
+                self.run.prepare(model.path, "explain")
         index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
 
         def close() -> None:
@@ -191,7 +192,7 @@ class Reader:
         taken = array_bytes(bundle, recommender) + model_bytes(bundle.query_tower, bundle.ranker, bundle.item_tower)
 
         def serve() -> Served:
-            live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, settle=True)
+            live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, True, self.run)
             settings = bundle.settings
             parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))

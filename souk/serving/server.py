@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import uuid
 import warnings
@@ -16,6 +17,7 @@ from souk.release.collections import SAY_SECONDS
 from souk.serving import logs
 from souk.serving.arm_counts import ArmCounts, ArmMetrics
 from souk.serving.arms import Arms
+from souk.serving.beside import Beside
 from souk.serving.budget import Guards
 from souk.serving.drain import Drain
 from souk.serving.events_route import EventsRoute
@@ -45,6 +47,7 @@ from souk.store.feast_store import Access
 from souk.workspace import Workspace
 
 GRACE_SECONDS = 20
+SWITCH_SECONDS = 0.0005  # that one thread may keep another waiting for Python's lock; 5 ms is a whole request
 PROBE_SECONDS = 30.0  # between two looks at what the index finds
 ITEM_SECONDS = 1.0  # between two looks at what other servers did to items
 
@@ -99,6 +102,7 @@ def serve(
     """
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe 0.21's, once for each route
     logs.configure(log_format)
+    sys.setswitchinterval(SWITCH_SECONDS)
     tracing = opened(os.environ)
     place = Workspace(Path(workspace))
     tokens = Tokens(token_file) if token_file else None
@@ -107,8 +111,9 @@ def serve(
     metrics = ServingMetrics(REGISTRY)
     users, slates = UserCaches(user_cache_seconds), SlateCache(slate_cache_seconds)
     REGISTRY.register(CacheMetrics({"users": users, "slates": slates}))
-    told = metrics.followed, metrics.aged
-    reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report, *told, users, metrics.damaged)
+    beside = Beside()
+    told = metrics.followed, metrics.aged, users, metrics.damaged, beside
+    reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report, *told)
     memory = InMemory(reader.ready)
     releases = Releases(memory.ready(place.served_folder(release)), place.served_folder, memory.ready)
     writer = process_name(now())
@@ -118,7 +123,7 @@ def serve(
     REGISTRY.register(ArmMetrics(arms))
     REGISTRY.register(ImpressionMetrics(recorders))
     REGISTRY.register(ItemLogMetrics(releases))
-    model = SoukModel(arms, recorders, metrics, now, lambda: uuid.uuid4().hex, tracing)
+    model = SoukModel(arms, recorders, metrics, now, lambda: uuid.uuid4().hex, tracing, beside)
     probe = RecallProbe(lambda: releases.now.live.current.retrieval)
     model.load()
     events = open_events(place, releases.now.bundle, access, writer, now, users)
@@ -161,6 +166,7 @@ def serve(
         server.start([model])
     finally:
         events.close()
+        beside.close()
         close_all(recorders)
         tracing.close()
         arms.close()

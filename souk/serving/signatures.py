@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from souk.errors import SoukError
+from souk.serving.beside import Run, here
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -62,8 +63,12 @@ class SavedModel:
         Raises:
             SoukError: there is no such model, or it is of an earlier version.
         """
+        return self.graph(name) or self.by_tensorflow(name)
+
+    def graph(self, name: str) -> Graph | None:
+        """The same, as a graph; None where it is none."""
         file = self._path / f"{name}.onnx"
-        return Graph(file) if file.is_file() else self.by_tensorflow(name)
+        return Graph(file) if file.is_file() else None
 
     def by_tensorflow(self, name: str) -> Call:
         """The same, run by TensorFlow; the first one of a process takes seconds.
@@ -97,21 +102,11 @@ class _Model:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._saved = SavedModel(Path(path))
-        self._explanation: Call | None = None
+        self.path = Path(path)
+        self._saved = SavedModel(self.path)
 
-    def load_explanations(self) -> None:
-        """Reads what explains; else the first explanation does, which takes it seconds.
-
-        Raises:
-            SoukError: the model cannot explain.
-        """
-        self._explanation = self._explanation or self._saved.by_tensorflow("explain")
-
-    def _explained(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        self.load_explanations()
-        assert self._explanation is not None
-        return {name: values.astype(np.float64) for name, values in self._explanation(inputs).items()}
+    def _explained(self, inputs: Mapping[str, np.ndarray], run: Run) -> dict[str, np.ndarray]:
+        return {name: values.astype(np.float64) for name, values in run(self.path, "explain", inputs).items()}
 
 
 class _Tower(_Model):
@@ -130,7 +125,9 @@ class _Tower(_Model):
 class QueryTower(_Tower):
     """Raw features of requests (`query_inputs`) to query vectors."""
 
-    def explain(self, inputs: Mapping[str, np.ndarray], item: np.ndarray, alpha: np.ndarray) -> dict[str, np.ndarray]:
+    def explain(
+        self, inputs: Mapping[str, np.ndarray], item: np.ndarray, alpha: np.ndarray, run: Run = here
+    ) -> dict[str, np.ndarray]:
         """What one request's inputs add to its vector · `item [dim]` at the points `alpha [points]` of the path.
 
         Returns:
@@ -139,11 +136,25 @@ class QueryTower(_Tower):
         Raises:
             SoukError: the release cannot explain.
         """
-        return self._explained({**inputs, "item": item, "alpha": alpha})
+        return self._explained({**inputs, "item": item, "alpha": alpha}, run)
 
 
 class ItemTower(_Tower):
-    """Raw features of items (`item_inputs`) to their vectors."""
+    """Raw features of items (`item_inputs`) to their vectors.
+
+    Args:
+        path: the SavedModel.
+        run: what runs it where it is no graph.
+    """
+
+    def __init__(self, path: str | Path, run: Run = here) -> None:
+        super().__init__(path)
+        self._run = run
+
+    def load(self) -> Self:
+        """Reads the model, if it is a graph."""
+        self._serve = self._saved.graph("serve") or partial(self._run, self.path, "serve")
+        return self
 
 
 class Ranker(_Model):
@@ -222,6 +233,7 @@ class Ranker(_Model):
         listed: tuple[np.ndarray, np.ndarray],
         alpha: np.ndarray,
         weights: Mapping[str, float],
+        run: Run = here,
     ) -> dict[str, np.ndarray]:
         """What one candidate's inputs add to the logarithm of its score at points of the path.
 
@@ -232,6 +244,7 @@ class Ranker(_Model):
             listed: the candidates among whom it stands: positions `[M]`, and their pair features `[M, P]` float32.
             alpha: `[points]`.
             weights: the exponent of each head, of all of them.
+            run: where they are computed.
 
         Returns:
             `score [points]`, its gradient `pair [points, P]`, user, query and item features `[points]`.
@@ -243,7 +256,7 @@ class Ranker(_Model):
         items = {name: np.stack([self._raw(name, place) for place in places.tolist()]) for name in self._items}
         exponents = np.array([weights[head] for head in sorted(weights)], np.float32)
         way = {"pair": pair, "listed": listed[1], "alpha": alpha, "weights": exponents}
-        return self._explained({**query, **items, **way})
+        return self._explained({**query, **items, **way}, run)
 
     def item_value(self, name: str, position: int) -> Any:
         """One raw feature of an item; a list without its padding."""

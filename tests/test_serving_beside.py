@@ -1,0 +1,102 @@
+"""TensorFlow in a process beside: the same numbers, and what happens when it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from souk.errors import SoukError
+from souk.serving.beside import Beside, Ended, here
+
+SQUARE = {"x": np.array([1.0, 3.0], np.float32)}
+
+
+class Square(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def explain(self, x):
+        return {"y": x * x}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("square") / "model"
+    module = Square()
+    tf.saved_model.save(module, str(folder), {"explain": module.explain})
+    return folder
+
+
+@contextmanager
+def beside(patience=60.0):
+    process = Beside(patience)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def gone(process_id):
+    """Waits until a process has ended."""
+    for _ in range(1000):
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.slow
+def test_it_answers_as_this_process_does_and_goes_on_after_it_was_killed(model, tmp_path):
+    with beside() as run:
+        run.prepare(model, "explain")
+        assert run.process_id is None, "who explains nothing pays nothing"
+        np.testing.assert_array_equal(run(model, "explain", SQUARE)["y"], here(model, "explain", SQUARE)["y"])
+        run.prepare(tmp_path, "explain")
+        first = run.process_id
+        with pytest.raises(SoukError, match=r"a SavedModel at .* Received: none"):
+            run(tmp_path, "explain", SQUARE)
+        assert run.process_id == first, "a model that cannot explain is no reason to end"
+        with pytest.raises(RuntimeError, match=r"TypeError|ValueError"):
+            run(model, "explain", {"x": np.array(["no number"], object)})
+        os.kill(first, signal.SIGKILL)
+        assert run(model, "explain", SQUARE)["y"].tolist() == [1, 9]
+        assert run.process_id != first
+        last = run.process_id
+    assert gone(last) and gone(first)
+
+
+@pytest.mark.slow
+def test_one_that_takes_too_long_is_ended(model):
+    with beside(patience=0.01) as run:  # less than it takes to start
+        with pytest.raises(Ended, match="Ask again"):
+            run(model, "explain", SQUARE)
+        assert run.process_id is None
+
+
+@pytest.mark.slow
+def test_it_ends_with_the_process_that_asks(model, tmp_path):
+    """Even if that is killed."""
+    program = f"""
+import sys, time
+from pathlib import Path
+import numpy as np
+from souk.serving.beside import Beside
+if __name__ == "__main__":
+    run = Beside()
+    run(Path({str(model)!r}), 'explain', {{"x": np.ones(1, np.float32)}})
+    print(run.process_id, flush=True)
+    time.sleep(600)
+"""
+    script = tmp_path / "asks.py"
+    script.write_text(program)
+    asking = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    number = int(asking.stdout.readline())
+    asking.kill()
+    asking.wait()
+    assert gone(number)
