@@ -42,7 +42,9 @@ def main() -> None:
     for seed in range(given.seeds):
         with tempfile.TemporaryDirectory() as folder:
             seeded = with_value(step, "train_ranker", "seed", seed)
-            told.append(train_ranker(seeded, "twin", given.features, given.towers, folder))
+            told.append(
+                train_ranker(seeded, "twin", f"{folder}/workspace", given.features, given.towers, f"{folder}/ranker")
+            )
     print(json.dumps({"keys": given.keys, "seeds": given.seeds, **means(told)}))
     if given.peer:
         for name, value in beside(config, Path(given.features), Path(given.towers), given.peer, told).items():

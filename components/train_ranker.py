@@ -12,6 +12,7 @@ from components.images import image
 def train_ranker(
     config: str,
     window: str,
+    workspace: str,
     features: Input[Dataset],
     towers: Input[Model],
     ranker: Output[Model],
@@ -24,6 +25,7 @@ def train_ranker(
     Args:
         config: the sections that the step reads, JSON.
         window: `twin` or `release`, as for the towers.
+        workspace: holds checkpoints while it runs.
         features: output of `build_features`.
         towers: output of `train_two_tower` for the window; holds the candidates to rank.
         ranker: the SavedModel and its weights.
@@ -37,5 +39,5 @@ def train_ranker(
         from souk.steps.train_ranker import train_ranker as run
 
         start = previous.path if previous else ""
-        record(metrics, run(config, window, features.path, towers.path, ranker.path, start))
+        record(metrics, run(config, window, workspace, features.path, towers.path, ranker.path, start))
         record_roc(curve, ranker.path)

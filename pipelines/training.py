@@ -97,7 +97,11 @@ def training(
         )
         ranker = trained(
             train_ranker(
-                config=train_ranker_config, window="twin", features=built["features"], towers=towers["towers"]
+                config=train_ranker_config,
+                window="twin",
+                workspace=workspace,
+                features=built["features"],
+                towers=towers["towers"],
             ).after(loaded),
             "train_ranker",
         ).outputs
@@ -137,6 +141,7 @@ def training(
                 train_ranker(
                     config=train_ranker_config,
                     window="release",
+                    workspace=workspace,
                     features=built["features"],
                     towers=release_towers["towers"],
                     previous=ranker["ranker"],

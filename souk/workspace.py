@@ -49,7 +49,7 @@ class Workspace:
 
     @property
     def checkpoints(self) -> Path:
-        """Fits of the towers that go on where they were killed, by their inputs."""
+        """Fits of the towers and of the ranker that go on where they were killed, by their inputs."""
         return self.root / "checkpoints"
 
     @property

@@ -43,7 +43,7 @@ def train(config: DatasetConfig, out: Path) -> None:
         towers, index, ranker = (path(f"{name}-{window}") for name in ("towers", "index", "ranker"))
         train_two_tower(given("train_two_tower"), window, 0, workspace, features, towers, previous.get("towers", ""))
         load_index(given("load_index"), features, towers, index)
-        train_ranker(given("train_ranker"), window, features, towers, ranker, previous.get("ranker", ""))
+        train_ranker(given("train_ranker"), window, workspace, features, towers, ranker, previous.get("ranker", ""))
         if window == "twin":
             models, reports = (towers, ranker, index), (path("page.html"), path("summary.md"), path("evaluation"))
             evaluate(given("evaluate"), "", workspace, tables, features, *models, path("twin"), *reports)

@@ -149,7 +149,7 @@ class Steps:
         old = [at(f"{before}-{name}") if before else "" for name in ("towers", "ranker")]
         train_two_tower(self.of("train_two_tower"), window, 0, self.workspace, at("features"), towers, old[0])
         load_index(self.of("load_index"), at("features"), towers, at(f"{window}-index"))
-        train_ranker(self.of("train_ranker"), window, at("features"), towers, ranker, old[1])
+        train_ranker(self.of("train_ranker"), window, self.workspace, at("features"), towers, ranker, old[1])
 
     def judge(self) -> dict[str, Any]:
         at, twin = self.at, [self.at(f"twin-{name}") for name in ("towers", "ranker", "index")]

@@ -1,17 +1,26 @@
 """A fit that is killed goes on where it was and ends as it would have; one that diverges says where to go on."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from souk.config import parse_config
+from souk.config import TrainRanker, parse_config
 from souk.features.pipeline import Runner, build
-from souk.models.checkpoint import Checkpoint
+from souk.features.transform import load_transform
+from souk.features.windows import read_windows
+from souk.models.checkpoint import Checkpoints, digest_of_inputs
 from souk.models.fit_towers import FEWEST_EPOCHS, MOST_EPOCHS, SEEN, epochs_for
+from souk.models.retrieve import draw_examples, write_candidates
+from souk.models.sequences import Sequences, read_catalogue
+from souk.spec import Entity, read_spec
+from souk.steps.train_ranker import train_ranker
 from tests.features_fixtures import CONFIG, bazaar_events, spec_of, write_tables
 
 FIT = """
@@ -48,17 +57,39 @@ fit.refresh(windows.end, 16, told)  # four passes: a quarter
 save_weights(weights, model)
 """
 
+RANKER = """
+import sys
+from souk.models import fit_ranker
+from souk.steps.train_ranker import train_ranker
+fit_ranker.LEAST_STEPS = 1
+train_ranker(*sys.argv[1:])
+"""
+
 
 def test_what_was_saved_is_there_again(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "deep" / "fit.npz")
-    assert checkpoint.load() == ({}, None)
-    checkpoint.save({"a/b": np.arange(3), "c": np.ones((2, 2))}, [{"loss": 1.5}])
-    arrays, progress = checkpoint.load()
+    made = [tf.Variable(np.arange(3.0)), tf.Variable(np.ones((2, 2)))]
+    kept, nothing = Checkpoints(tmp_path / "deep"), (None, {})
+    assert kept.resume(1, made) == Checkpoints().resume(1, made) == nothing and kept.last() == ""
+    kept.save(1, made, {"a/b": np.arange(2)}, [{"loss": 1.5}])
+    again = [tf.Variable(tf.zeros_like(variable)) for variable in made]
+    progress, best = kept.resume(1, again)
     assert progress == [{"loss": 1.5}]
-    assert sorted(arrays) == ["a/b", "c"]
-    np.testing.assert_array_equal(arrays["a/b"], np.arange(3))
-    (tmp_path / "deep" / "fit.npz").write_bytes(b"PK half a file")
-    assert checkpoint.load() == ({}, None)
+    np.testing.assert_array_equal(best["a/b"], np.arange(2))
+    for old, new in zip(made, again, strict=True):
+        np.testing.assert_array_equal(old.numpy(), new.numpy())
+    assert kept.resume(2, again) == kept.resume(1, again[:1]) == nothing
+    assert "stage_1.npz" in kept.last()
+    (tmp_path / "deep" / "stage_1.npz").write_bytes(b"PK half a file")
+    assert kept.resume(1, again) == nothing
+
+
+def test_a_digest_is_of_arguments_and_of_every_file(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "file").write_text("a")
+    first = digest_of_inputs(["x", 1], [tmp_path])
+    assert first == digest_of_inputs(["x", 1], [tmp_path]) != digest_of_inputs(["x", 2], [tmp_path])
+    (tmp_path / "deep" / "file").write_text("b")
+    assert digest_of_inputs(["x", 1], [tmp_path]) != first
 
 
 def test_a_small_data_set_is_learned_in_more_passes_than_a_large_one():
@@ -76,9 +107,9 @@ def features(tmp_path_factory):
     return folder / "features"
 
 
-def start(features, *paths):
+def start(program, *words):
     return subprocess.Popen(
-        [sys.executable, "-c", FIT, str(features), *map(str, paths)],
+        [sys.executable, "-c", program, *map(str, words)],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -87,10 +118,10 @@ def start(features, *paths):
 
 @pytest.mark.slow
 def test_a_killed_fit_goes_on_and_ends_as_one_that_was_not(features, tmp_path):
-    whole = start(features, "", tmp_path / "whole.npz")
+    whole = start(FIT, features, "", tmp_path / "whole.npz")
     assert whole.wait() == 0
     for kill_after in ("epoch 2/3", "epoch 1/4"):
-        process = start(features, tmp_path / "checkpoints", tmp_path / "weights.npz")
+        process = start(FIT, features, tmp_path / "checkpoints", tmp_path / "weights.npz")
         for line in process.stdout:
             if line.startswith(kill_after):
                 break
@@ -98,11 +129,64 @@ def test_a_killed_fit_goes_on_and_ends_as_one_that_was_not(features, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (tmp_path / "weights.npz").exists()
-    last = start(features, tmp_path / "checkpoints", tmp_path / "weights.npz")
+    last = start(FIT, features, tmp_path / "checkpoints", tmp_path / "weights.npz")
     told = last.stdout.read()
     assert last.wait() == 0
     assert "goes on after epoch 3" in told  # the first fit is whole
     with np.load(tmp_path / "whole.npz") as expected, np.load(tmp_path / "weights.npz") as found:
+        assert sorted(expected.files) == sorted(found.files)
+        for name in expected.files:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def candidates(features, tmp_path_factory):
+    """What towers that learned nothing bring."""
+    towers, random = tmp_path_factory.mktemp("towers"), np.random.default_rng(4)
+    spec, windows = read_spec(features / "spec.json"), read_windows(features / "windows.json")
+    transforms = {str(entity): load_transform(features, entity) for entity in Entity}
+    catalogue = read_catalogue(features, spec, transforms["item"])
+    sequences = Sequences.open(features, spec, transforms, catalogue.ids)
+    vectors = random.normal(size=(len(catalogue.ids), 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    examples = draw_examples(features, windows.validation_start, windows.test_start, 1)
+    queries = {event: random.normal(size=8).astype(np.float32) for event in examples["event_id"].to_pylist()}
+    path, boundary = towers / "candidates.parquet", "validation_start"
+    write_candidates(path, features, boundary, examples, queries, vectors, catalogue, sequences)
+    np.save(towers / "candidate_vectors.npy", vectors)
+    return towers
+
+
+@pytest.mark.slow
+def test_a_killed_ranker_goes_on_and_ends_as_one_that_was_not(features, candidates, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("souk.models.fit_ranker.LEAST_STEPS", 1)  # four passes and six
+    settings = TrainRanker(
+        candidates=10, negatives=4, experts=2, hidden=[4], batch_rows=16, body_examples=1, straight_epochs=4, epochs=6
+    )
+    config = json.dumps({"train_ranker": settings.model_dump(mode="json")})
+    killed, whole = (
+        (config, "twin", str(tmp_path / name / "workspace"), str(features), str(candidates), str(tmp_path / name))
+        for name in ("killed", "whole")
+    )
+    process = start(RANKER, *killed)
+    passes = (line for line in process.stdout if "with the body" in line)
+    next(passes), next(passes)  # the first of them has left its checkpoint
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "weights.npz").exists()
+    told = {}
+    for words in (killed, whole):
+        train_ranker(*words)
+        told[words] = capsys.readouterr().out
+    assert "straight path: goes on after" in told[killed] and "with the body: goes on after" in told[killed]
+    assert "goes on" not in told[whole]
+    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("killed", "whole")]
+    for record in records:
+        assert not any(Path(killed[2], "checkpoints").iterdir())
+        for epoch in record["history"]:
+            del epoch["seconds"]
+    assert records[0] == records[1]
+    with np.load(tmp_path / "whole" / "weights.npz") as expected, np.load(tmp_path / "killed" / "weights.npz") as found:
         assert sorted(expected.files) == sorted(found.files)
         for name in expected.files:
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)

@@ -46,7 +46,7 @@ from souk.steps.train_two_tower import train_two_tower
 towers, ranker, features, out = sys.argv[1:]
 train_two_tower(towers, "twin", 0, f"{out}/workspace", features, f"{out}/towers")
 of_towers = peak()
-train_ranker(ranker, "twin", features, f"{out}/towers", f"{out}/ranker")
+train_ranker(ranker, "twin", f"{out}/workspace", features, f"{out}/towers", f"{out}/ranker")
 print(json.dumps([of_towers, peak()]))
 """
 )

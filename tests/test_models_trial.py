@@ -114,8 +114,8 @@ def test_a_trial_is_fitted_on_others_than_those_that_measure_it_and_its_slates_a
         pq.write_table(table, towers / "candidates.parquet")
         plugs = {"retrievers": {}, "ranker": None}
         served = {"name": "", **plugs, "rerank": {"diversity": diversity}, "deploy": {"slate_size": 3}}
-        given = (json.dumps({"train_ranker": config.model_dump(mode="json")}), "trial", str(features), str(towers))
-        train_ranker(*given, str(tmp_path / name), served=json.dumps(served))
+        given = (json.dumps({"train_ranker": config.model_dump(mode="json")}), "trial", str(tmp_path / "ws"))
+        train_ranker(*given, str(features), str(towers), str(tmp_path / name), served=json.dumps(served))
         weights = np.load(tmp_path / name / "weights.npz")
         found[name] = {key: weights[key] for key in weights}, pq.read_table(tmp_path / name / SLATES)
         labels = table["satisfied"].to_numpy().copy()

@@ -156,7 +156,7 @@ class TestReal:
         for objective in spec["objectives"].values():
             objective["weight"] = 0.0  # then all scores are the same, and retrieval's order stays
         (features / "spec.json").write_text(json.dumps(spec), "utf-8")
-        inputs = (sections[1], "trial", str(features), str(tmp_path / "scratch" / "towers"))
+        inputs = (sections[1], "trial", str(tmp_path / "ws"), str(features), str(tmp_path / "scratch" / "towers"))
         for name, strength in (("flat", 0.0), ("diverse", 0.9)):
             bent = with_value(with_value(served, "rerank", "diversity", strength), "deploy", "slate_size", 3)
             train_ranker(*inputs, str(tmp_path / name), served=bent)

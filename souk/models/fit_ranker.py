@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from souk.config import TrainRanker
 from souk.errors import SoukError
+from souk.models.checkpoint import Checkpoints
 from souk.models.fit_given import fit_given, leave_body_out
 from souk.models.fit_level import fit_level
 from souk.models.rank_lists import RankLists
@@ -74,7 +75,7 @@ def fit_ranker(
     config: TrainRanker,
     report: Callable[[str], None],
     continued: bool = False,
-    last_good: Path | None = None,
+    checkpoints: Path | None = None,
     fixed: Mapping[str, float] | None = None,
 ) -> RankerFit:
     """Fits the straight path of each head that is given engagement, then that of the order, then the body where there
@@ -87,14 +88,14 @@ def fit_ranker(
         config: sizes and rates.
         report: takes a line of progress.
         continued: whether the model starts from the weights of an earlier fit.
-        last_good: where the best weights are left if the fit diverges.
+        checkpoints: a folder where a fit that was killed goes on, of these inputs alone; None to begin again.
         fixed: the exponents of the heads that are given engagement, but satisfaction's, beside 1 for `engaged`.
 
     Raises:
         SoukError: the loss is no finite number.
     """
     fitted, held_out = split_users(lists.examples.users, config.seed)
-    fit = _Fit(model, lists, catalogue, config, report, (fitted, held_out), last_good)
+    fit = _Fit(model, lists, catalogue, config, report, (fitted, held_out), checkpoints)
     moments = held_out[lists.examples.first[held_out]]
     compared = {"retrieval_ndcg@10": ndcg(retrieval_order(lists.examples, moments), lists.examples, moments)}
     report(f"retrieval order: ndcg@10 {compared['retrieval_ndcg@10']:.4f} on held-out users")
@@ -130,11 +131,11 @@ class _Fit:
         config: TrainRanker,
         report: Callable[[str], None],
         split: tuple[np.ndarray, np.ndarray],
-        last_good: Path | None,
+        checkpoints: Path | None,
     ) -> None:
         self.model, self.data, self.catalogue, self.config, self.report = model, data, catalogue, config, report
         self.history: list[dict[str, float]] = []
-        self.best_epoch, self._last_good = 0, last_good
+        self.best_epoch, self._checkpoints = 0, Checkpoints(checkpoints)
         self._with_body = self._began_with_body = bool(np.any(model.body.heads[ENGAGED].kernel.numpy()))
         self._random = np.random.default_rng(config.seed)
         self._judged = judging(split[1], config.seed)
@@ -153,8 +154,12 @@ class _Fit:
         steps = math.ceil(len(lists) / self.config.batch_rows)
         decay = keras.optimizers.schedules.PolynomialDecay(rate, epochs * steps, end_learning_rate=rate / 20)
         before = len(self.history) - 1
-        step = self._step(keras.optimizers.AdamW(decay, weight_decay=self.config.weight_decay * body), body)
-        for epoch in range(1, epochs + 1):
+        optimizer = keras.optimizers.AdamW(decay, weight_decay=self.config.weight_decay * body)
+        step = self._step(optimizer, body)
+        state = [*self.model.variables, *optimizer.variables]
+        for epoch in range(self._resume(1 + body, state) + 1, epochs + 1):
+            if body and len(self.history) - 1 - max(before, self.best_epoch) >= PATIENCE:
+                break
             began = time.monotonic()
             losses = []
             for some, known in zip(self._parts(lists, steps), self._parts(labelled, steps), strict=True):
@@ -165,20 +170,33 @@ class _Fit:
             if epoch == epochs or epoch % max(1, epochs // JUDGED) == 0:
                 seconds = time.monotonic() - began
                 self._note({"stage": 1 + body, "loss": float(np.mean(losses)), "seconds": seconds})
-                if body and len(self.history) - 1 - max(before, self.best_epoch) >= PATIENCE:
-                    break
+            self._save(1 + body, state, epoch)
+
+    def _save(self, stage: int, state: list[Any], epoch: int) -> None:
+        """Keeps where the fit is after an epoch: all that the rest of it depends on."""
+        loss, with_body, weights = self._best
+        random = self._random.bit_generator.state
+        progress = {"epoch": epoch, "history": self.history, "best": [self.best_epoch, loss, with_body]}
+        self._checkpoints.save(stage, state, weights, progress | {"random": random})
+
+    def _resume(self, stage: int, state: list[Any]) -> int:
+        """Goes on where an earlier run of the stage was killed; the epochs that it finished."""
+        progress, weights = self._checkpoints.resume(stage, state)
+        if not progress:
+            return 0
+        self.history = progress["history"]
+        self.best_epoch, loss, with_body = progress["best"]
+        self._best = loss, with_body, weights
+        self._random.bit_generator.state = progress["random"]
+        self.report(f"{STAGES[stage]}: goes on after epoch {progress['epoch']}, which an earlier run finished")
+        return int(progress["epoch"])
 
     def _diverged(self, found: str) -> SoukError:
-        """The error, with the best weights so far left on disk."""
-        kept = ""
-        if self._last_good:
-            self._last_good.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(self._last_good, **self._best[2])  # type: ignore[arg-type]  # keywords are names of arrays
-            kept = f" The last good weights are in {self._last_good}."
         return SoukError(
             "a finite loss in train_ranker",
             found,
-            f"Lower train_ranker.learning_rate, or look for extreme values in numeric columns.{kept}",
+            "Lower train_ranker.learning_rate, or look for extreme values in numeric columns."
+            + self._checkpoints.last(),
         )
 
     def restore(self) -> bool:

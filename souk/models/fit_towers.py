@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from souk.config import TrainTwoTower
 from souk.errors import SoukError
-from souk.models.checkpoint import Checkpoint
+from souk.models.checkpoint import Checkpoints
 from souk.models.inputs import missing_rows
 from souk.models.judge import RetrievalJudge
 from souk.models.losses import sample_chance, sampled_softmax, temperature_of
@@ -89,7 +89,7 @@ class TowerFit:
         checkpoints: Path | None = None,
     ) -> None:
         self.model, self.sequences, self.catalogue, self.config = model, sequences, catalogue, config
-        self._checkpoints = checkpoints
+        self._checkpoints = Checkpoints(checkpoints)
         self._optimizer = RowAdamW(model.trainable_variables, config.weight_decay)
         self._known = tf.Variable(tf.zeros([0], tf.int64), trainable=False, shape=[None])  # items that the fit sees
         self._frequency = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)
@@ -146,7 +146,7 @@ class TowerFit:
                 if history[-1][judge.name] >= max(each.get(judge.name, -1.0) for each in history):
                     best = self._weights()
             report(f"epoch {epoch}/{passes}: loss {loss:.4f}{told}, {history[-1]['seconds']:.1f} s")
-            self._save(history, best)
+            self._checkpoints.save(self._fits, self._state(), best, history)
         for name, variable in named_weights(self.model).items() if best else ():
             variable.assign(best[name])
         vectors = item_vectors(self.model, self.catalogue)
@@ -178,45 +178,27 @@ class TowerFit:
         return float(np.mean(losses))
 
     def _diverged(self, found: str, epoch: int, step: int) -> SoukError:
-        kept = sorted(self._checkpoints.glob("fit_*.npz")) if self._checkpoints else []
-        last = f" The last good epoch is in {kept[-1]}." if kept else ""
         return SoukError(
             "a finite loss",
             f"{found} in train_two_tower at epoch {epoch}, step {step}",
-            f"Lower train_two_tower.learning_rate, or look for extreme values in numeric columns.{last}",
+            "Lower train_two_tower.learning_rate, or look for extreme values in numeric columns."
+            + self._checkpoints.last(),
         )
 
     def _weights(self) -> dict[str, np.ndarray]:
         return {name: variable.numpy() for name, variable in named_weights(self.model).items()}
 
-    def _state(self) -> dict[str, Any]:
-        """All that the next step depends on, by name; traces the step, which creates what is not there yet."""
+    def _state(self) -> list[Any]:
+        """All that the next step depends on; traces the step, which creates what is not there yet."""
         self._step.get_concrete_function()
-        every = (*self.model.variables, *self._optimizer.state, self._random.state)
-        return {f"state/{place:04d} {getattr(v, 'path', v.name)}": v for place, v in enumerate(every)}
-
-    @property
-    def _kept(self) -> Checkpoint | None:
-        """That of the fit that goes on: each fit has its own, since those before it are needed to come back to it."""
-        return Checkpoint(self._checkpoints / f"fit_{self._fits}.npz") if self._checkpoints else None
-
-    def _save(self, history: list[dict[str, float]], best: Mapping[str, np.ndarray]) -> None:
-        if self._kept:
-            arrays = {name: variable.numpy() for name, variable in self._state().items()}
-            kept = {f"best/{name}": value for name, value in best.items()}
-            self._kept.save(arrays | kept, history)
+        return [*self.model.variables, *self._optimizer.state, self._random.state]
 
     def _resume(self, report: Callable[[str], None]) -> tuple[list[dict[str, float]], dict[str, np.ndarray]]:
         """The epochs of this fit that were done before, and their best weights."""
-        arrays, history = self._kept.load() if self._kept else ({}, None)
-        state = self._state() if history else {}
-        shapes = {name: tuple(variable.shape) for name, variable in state.items()}
-        if not history or {name: arrays[name].shape for name in arrays if name.startswith("state/")} != shapes:
-            return [], {}
-        for name, variable in state.items():
-            variable.assign(arrays[name])
-        report(f"goes on after epoch {len(history)}, which an earlier run finished")
-        return history, {name[len("best/") :]: array for name, array in arrays.items() if name.startswith("best/")}
+        history, best = self._checkpoints.resume(self._fits, self._state())
+        if history:
+            report(f"goes on after epoch {len(history)}, which an earlier run finished")
+        return history or [], best
 
     def _train(self, batch: Any) -> tf.Tensor:
         """Moves the weights by one batch and gives its loss."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from souk.config import TrainRanker, parse_step_config
 from souk.errors import unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
+from souk.folders import remove
 from souk.items import ItemTable
+from souk.models.checkpoint import checkpoints_of, digest_of_inputs
 from souk.models.export import ServedRanker
 from souk.models.fit_ranker import RankerFit, fit_ranker
 from souk.models.inputs import read_transformed
@@ -38,13 +41,14 @@ WINDOWS = {
     "release": ("test_start", "end"),
     "trial": ("validation_start", "test_start"),
 }
-LAST_GOOD = "last_good.npz"  # of a fit that diverged
+VECTORS = "candidate_vectors.npy"  # of the boundary, with the candidates
 SLATES = "slates.parquet"  # of a trial: NDCG@10 of the slate of each moment of the users that measure it
 
 
 def train_ranker(
     config: str,
     window: str,
+    workspace: str,
     features: str,
     towers_of_boundary: str,
     ranker: str,
@@ -56,6 +60,7 @@ def train_ranker(
     Args:
         config: `DatasetConfig.for_step("train_ranker")`.
         window: "twin", "release", or "trial": a twin without some users, measured on these by moment, not exported.
+        workspace: holds the checkpoints, from which a run with the same inputs goes on if it is killed.
         features: the folder of `build_features`.
         towers_of_boundary: the towers folder of the same window, with its candidates.
         ranker: the folder to write.
@@ -79,7 +84,7 @@ def train_ranker(
     catalogue = read_catalogue(features, spec, transforms["item"])
     sequences = Sequences.open(features, spec, transforms, catalogue.ids)
     start, end = WINDOWS[window]
-    vectors = np.load(Path(towers_of_boundary) / "candidate_vectors.npy", allow_pickle=False)
+    vectors = np.load(Path(towers_of_boundary) / VECTORS, allow_pickle=False)
     items = ItemTable.load(features, start, vectors)
     examples = read_rank_examples(
         Path(towers_of_boundary) / "candidates.parquet",
@@ -100,9 +105,13 @@ def train_ranker(
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
     lists = _lists(model, examples, catalogue, items, settings)
-    out = Path(ranker)
+    said = ("train_ranker", config, window, os.environ.get("SOUK_CODE", ""))
+    read = [Path(features), *(Path(towers_of_boundary) / name for name in ("candidates.parquet", VECTORS))]
+    read += [Path(previous) / "weights.npz"] if previous else []
+    checkpoints = checkpoints_of(workspace, digest_of_inputs(said, read), report)
     fixed = further_weights(spec)
-    fit = fit_ranker(model, lists, catalogue, settings, report, bool(previous), out / LAST_GOOD, fixed)
+    fit = fit_ranker(model, lists, catalogue, settings, report, bool(previous), checkpoints, fixed)
+    out = Path(ranker)
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / "weights.npz", model)
     if window == "trial":
@@ -112,6 +121,7 @@ def train_ranker(
     else:
         ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
     (out / "training.json").write_text(json.dumps(_record(window, settings, examples, fit), indent=1), encoding="utf-8")
+    remove(checkpoints)
     return fit.metrics
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,7 +14,8 @@ from souk.config import TrainTwoTower, parse_step_config
 from souk.errors import SoukError, unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
-from souk.folders import remove, untouched
+from souk.folders import remove
+from souk.models.checkpoint import checkpoints_of, digest_of_inputs
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import Transform, read_transformed
@@ -29,9 +27,7 @@ from souk.models.trial import measuring
 from souk.models.weights import load_weights, save_weights
 from souk.progress import report
 from souk.spec import Entity, read_spec
-from souk.workspace import Workspace
 
-ABANDONED = 7 * 24 * 3600  # seconds without a pass: a fit that goes on writes its checkpoints long before
 # By window: the boundary that the first fit ends at, and the one that the towers are fitted up to in the end.
 BOUNDARIES = {
     "twin": ("validation_start", "test_start"),
@@ -71,11 +67,9 @@ def train_two_tower(
     sequences = Sequences.open(features, spec, transforms, catalogue.ids)
     model = new_towers(settings, sequences, catalogue, TowerShape(read_transformed(features), spec.history_length))
     boundary, end = (getattr(windows, name) for name in BOUNDARIES[window])
-    inputs = digest_of_inputs(config, window, epochs, features, previous, os.environ.get("SOUK_CODE", ""))
-    checkpoints = Workspace(Path(workspace)).checkpoints / inputs
-    for path in untouched(checkpoints.parent, time.time() - ABANDONED):
-        report(f"deleting the checkpoints of {path.name}, a fit that nobody took up")
-        remove(path)
+    said = ("train_two_tower", config, window, epochs, os.environ.get("SOUK_CODE", ""))
+    read = [Path(features), *([Path(previous) / "weights.npz"] if previous else [])]
+    checkpoints = checkpoints_of(workspace, digest_of_inputs(said, read), report)
     fit, history = TowerFit(model, sequences, catalogue, settings, checkpoints), []
     examples = draw_examples(features, boundary, end, settings.seed)
     if previous:
@@ -110,20 +104,6 @@ def train_two_tower(
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     remove(checkpoints)
     return metrics
-
-
-def digest_of_inputs(config: str, window: str, epochs: int, features: str, previous: str, code: str) -> str:
-    """Names all that a fit depends on, the code and the versions of its libraries among it: twelve hex digits."""
-    folder = Path(features)
-    tables = [folder / name for name in ("spec.json", "windows.json", "items.parquet", "examples.parquet")]
-    parts = [path for name in ("transform", "sequences") for path in sorted((folder / name).rglob("*"))]
-    weights = [Path(previous) / "weights.npz"] if previous else []
-    said = [config, window, epochs, code, tf.__version__, keras.__version__]
-    digest = hashlib.sha256(json.dumps(said).encode())
-    for path in (*tables, *(part for part in parts if part.is_file()), *weights):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:12]
 
 
 def _save(

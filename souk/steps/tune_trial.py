@@ -127,7 +127,7 @@ def _fit(
 
     towers, ranker = f"{folder}/towers", f"{folder}/ranker"
     metrics = train_two_tower(towers_config, "trial", epochs, workspace, features, towers)
-    metrics |= train_ranker(ranker_config, "trial", features, towers, ranker, served=served)
+    metrics |= train_ranker(ranker_config, "trial", workspace, features, towers, ranker, served=served)
     slates = pq.read_table(f"{ranker}/{SLATES}").to_pandas().groupby("user_id")["ndcg@10"].mean()
     return metrics, {str(user): float(gain) for user, gain in slates.items()}
 
