@@ -9,6 +9,8 @@ import pytest
 
 from souk.candidates import Sources
 from souk.index.interface import IndexUnavailable
+from souk.pairs import pair_features
+from souk.serving import scoring
 from souk.serving.budget import Guards
 from souk.serving.dependency import FAILURES, Dependency
 from souk.serving.recommender import Recommender
@@ -127,6 +129,29 @@ def test_a_request_for_which_the_ranker_gives_no_numbers_leaves_it_to_the_others
     broken.ranker = Half()
     bad, good = broken.recommend([Request("ann", 8, NOW), Request("bob", 8, NOW)])
     assert bad.degraded == ("ranker_unavailable",) and len(bad.items) == 8
+    assert good.degraded == () and ids(good) == ids(recommender.recommend([Request("bob", 8, NOW)])[0])
+
+
+def test_a_request_with_a_feature_that_is_no_number_leaves_the_ranker_to_the_others(recommender, monkeypatch):
+    """Nor does the ranker see it: what it sums over the candidates of a request might be of all."""
+    seen, whole = [], recommender.ranker
+
+    class Watched:
+        def probabilities(self, query, positions, pair, request):
+            seen.append(np.isfinite(pair).all())
+            return whole.probabilities(query, positions, pair, request)
+
+    def features(items, queries, request, positions, scores):
+        pair = pair_features(items, queries, request, positions, scores)
+        pair[np.flatnonzero(request == 0)[3], 2] = np.nan
+        return pair
+
+    monkeypatch.setattr(scoring, "pair_features", features)
+    watched = recommender.connected(None, recommender.store)
+    watched.ranker = Watched()
+    bad, good = watched.recommend([Request("ann", 8, NOW), Request("bob", 8, NOW)])
+    assert bad.degraded == ("ranker_unavailable",) and len(bad.items) == 8 and seen == [True]
+    monkeypatch.undo()
     assert good.degraded == () and ids(good) == ids(recommender.recommend([Request("bob", 8, NOW)])[0])
 
 

@@ -99,10 +99,10 @@ def _transform(feature: Feature, values: tf.Tensor, spec: FeatureSpec, path: str
     if feature.role is Role.COUNT:
         return _number(feature.name, tf.math.log1p(tf.maximum(values, 0.0)))
     if feature.role is Role.VECTOR:
-        return {feature.name: tf.where(tf.math.is_nan(values), tf.zeros_like(values), values)}
+        return {feature.name: tf.where(tf.math.is_nan(values), 0.0, values)}
     if feature.role is Role.INTEGER:
         inside = (values >= 0) & (values < feature.size)
-        return {feature.name: tf.where(inside, values + FIRST_ID, tf.ones_like(values))}
+        return {feature.name: tf.where(inside, values + FIRST_ID, tf.constant(1, values.dtype))}
     present = tf.not_equal(values, "")
     if feature.role is Role.TEXT:
         known = tf.strings.to_hash_bucket_fast(values, spec.build.text_buckets)
@@ -113,23 +113,23 @@ def _transform(feature: Feature, values: tf.Tensor, spec: FeatureSpec, path: str
     else:
         vocabulary = tft.vocabulary(tf.boolean_mask(values, present), vocab_filename=vocabulary_name(feature))
         known = tft.apply_vocabulary(values, vocabulary, default_value=-1)
-    return {feature.name: tf.where(present, known + FIRST_ID, tf.zeros_like(known))}
+    return {feature.name: tf.where(present, known + FIRST_ID, tf.constant(0, known.dtype))}
 
 
 def _number(name: str, values: tf.Tensor) -> dict[str, tf.Tensor]:
     missing = tf.math.is_nan(values)
     known = tf.boolean_mask(values, ~missing)
     deviation = tf.sqrt(tft.var(known))
-    scaled = tf.math.divide_no_nan(values - tft.mean(known), deviation)
-    return {name: tf.where(missing, tf.zeros_like(scaled), scaled), f"{name}_missing": tf.cast(missing, tf.float32)}
+    scaled = (values - tft.mean(known)) * tf.math.reciprocal_no_nan(deviation)  # of constants: a graph folds it
+    return {name: tf.where(missing, 0.0, scaled), f"{name}_missing": tf.cast(missing, tf.float32)}
 
 
 def _bucket(values: tf.Tensor, buckets: int) -> tf.Tensor:
     missing = tf.math.is_nan(values)
     boundaries = tft.quantiles(tf.boolean_mask(values, ~missing), buckets, epsilon=0.001)
-    filled = tf.where(missing, tf.zeros_like(values), values)
+    filled = tf.where(missing, 0.0, values)
     known = tft.apply_buckets(filled, boundaries)
-    return tf.where(missing, tf.zeros_like(known), known + FIRST_ID)
+    return tf.where(missing, tf.constant(0, known.dtype), known + FIRST_ID)
 
 
 def _lookup_constant(feature: Feature, values: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """SavedModel signatures as ONNX graphs, which a server runs with a fraction of the overhead.
 
 TensorFlow spends a microsecond or more on each of the thousand small operations of a request, in a thread of its own;
-ONNX Runtime fuses most and runs the rest where it is called. The conversion is tf2onnx's; this adds three operations
+ONNX Runtime fuses most and runs the rest where it is called. The conversion is tf2onnx's; this adds a few operations
 of our graphs that it has no translation for.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import tensorflow as tf
+from onnx import TensorProto
 from tf2onnx import convert, tf_loader, utils
 from tf2onnx.handler import tf_op
 
@@ -92,7 +93,36 @@ def _translated(saved_model: str, signature: str) -> bytes:
     )
     (plain,) = (entry for entry in model.opset_import if not entry.domain)
     plain.version = OPSET
+    _one_product(model.graph)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _one_product(graph: Any) -> None:
+    """Makes one product of each dense layer over more than two axes, for which Keras has a `tensordot`.
+
+    That is a matrix product between two changes of shape, with some twenty nodes to compute the shapes.
+    """
+    makers = {output: node for node in graph.node for output in node.output}
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in graph.node:
+        if not (node.op_type == "MatMul" and node.name.endswith("Tensordot/MatMul")):
+            continue
+        flat, (shaped, *others) = makers.get(node.input[0]), readers[node.output[0]]
+        if flat is None or flat.op_type != "Reshape" or shaped.op_type != "Reshape" or others:
+            continue
+        turned = makers.get(flat.input[0])  # by the identity: the layer multiplies the last axis
+        node.input[0] = turned.input[0] if turned is not None and turned.op_type == "Transpose" else flat.input[0]
+        node.output[0], shaped.output[0] = shaped.output[0], node.output[0]
+    wanted, kept = {output.name for output in graph.output}, list[Any]()
+    for node in reversed(graph.node):
+        if not wanted.isdisjoint(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
 
 
 @cache
@@ -123,6 +153,29 @@ def _register() -> None:
             (value,), out = list(node.input), _Out(ctx, node)
             one = _constant(ctx, np.array(1, utils.map_onnx_to_numpy_type(out.dtype)))
             out.replace("Log", ctx.make_node("Add", [value, one]).output)
+
+    @tf_op(["UnsortedSegmentSum", "UnsortedSegmentMax"])
+    class Segments:
+        """tf2onnx sorts and scatters; segments are few here, so that each looks at every row.
+
+        A value that is no number makes the sum of every segment none.
+        """
+
+        @classmethod
+        def version_18(cls, ctx: Any, node: Any, **_: Any) -> None:
+            """`[M]` or, of a sum, `[M, P]` by `[M]`, which of the B segments each row is of → `[B]` or `[B, P]`."""
+            (values, *counted), kind, out = list(node.input), node.type, _Out(ctx, node)
+            first, step = (_constant(ctx, np.array(n, np.int64)) for n in (0, 1))
+            along = _constant(ctx, np.array([1], np.int64))
+            whole = {"to": TensorProto.INT64}
+            segments, count = (ctx.make_node("Cast", [each], attr=whole).output[0] for each in counted)
+            every = ctx.make_node("Unsqueeze", [ctx.make_node("Range", [first, count, step]).output[0], along])
+            own = ctx.make_node("Equal", [every.output[0], segments]).output[0]
+            if kind == "UnsortedSegmentSum":
+                out.replace("MatMul", [ctx.make_node("Cast", [own], attr={"to": out.dtype}).output[0], values])
+                return
+            none = _constant(ctx, np.array(np.finfo(np.float32).min, np.float32))  # of a segment without rows
+            out.replace("ReduceMax", [ctx.make_node("Where", [own, values, none]).output[0], along], keepdims=0)
 
     @tf_op(["Equal", "NotEqual"])
     class Equal:

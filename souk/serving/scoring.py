@@ -47,6 +47,9 @@ def probabilities(
         positions = np.concatenate([c.positions for c in candidates if c.scores is not None])
         request = np.repeat(np.arange(len(queries)), counts)
         pair = staged("pair_features")(pair_features)(parts.items, queries, request, positions, np.concatenate(scores))
+        broken = np.isin(request, request[~np.isfinite(pair).all(axis=1)])
+        if broken.any():  # by no fault of the others, in whose sums it would be
+            pair[broken] = 0
         heads = staged("ranker")(parts.guards.ranker.call)(
             lambda: parts.ranker.probabilities(inputs, positions, pair, request), budget.rest()
         )
@@ -56,6 +59,8 @@ def probabilities(
             if count:
                 note.append("ranker_unavailable")
         return [{} for _ in queries]
+    if broken.any():
+        heads = {head: np.where(broken, np.nan, values) for head, values in heads.items()}
     found = by_request(heads, counts)
     for row, own in enumerate(found):
         if not all(np.isfinite(values).all() for values in own.values()):
