@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from souk.serving.cost import Cost
 from souk.serving.request import Request
 from souk.serving.slate import Slate
 
@@ -20,7 +21,6 @@ Answer = Callable[[Sequence[Request]], list[Slate]]
 MOST = 16  # requests that are answered together: more take longer to answer than they save
 LONGEST = 512  # requests that wait at most
 TIGHT = 0.05  # seconds: who has less left is answered alone, since the most pressing request of a batch is in all's way
-LEARNED = 0.1  # how much the last batch says about what a request costs
 
 
 class Overloaded(Exception):
@@ -47,7 +47,7 @@ class Body:
 class Line:
     """Answers requests in one thread of its own, as many together as are waiting.
 
-    A call is sent away at once where what is before it will, by what requests cost lately, take longer than its
+    A call is sent away at once where what is before it will, by what batches took lately, take longer than its
     deadline allows; with nothing before it it is always taken. So the line is never longer than what waits in time.
 
     Args:
@@ -61,7 +61,7 @@ class Line:
         self._changed = threading.Condition()
         self._bodies: deque[Body] = deque()
         self._waiting = self._running = 0
-        self._cost = 0.0  # seconds of a request
+        self._cost = Cost(MOST)
         threading.Thread(target=self._work, name="recommender", daemon=True).start()
 
     @property
@@ -81,9 +81,9 @@ class Line:
         left = min((r.deadline for r in requests), default=math.inf) - self._clock()
         with self._changed:
             before = self._waiting + self._running
-            late = (before + len(requests)) * self._cost > left
+            late = self._cost.of(before + len(requests)) > left
             if before and (late or before + len(requests) > LONGEST):
-                raise Overloaded(before * self._cost)
+                raise Overloaded(self._cost.of(before))
             self._bodies.append(body)
             self._waiting += len(requests)
             self._changed.notify()
@@ -103,8 +103,7 @@ class Line:
             told = self._answered(wanted) if wanted else []
             with self._changed:
                 if answered := sum(len(body.requests) for body in wanted):
-                    cost = (self._clock() - began) / answered
-                    self._cost += LEARNED * (cost - self._cost) if self._cost else cost
+                    self._cost.learn(answered, self._clock() - began)
                 self._running = 0
             for body, say, what in told:
                 _tell(body, say, what)

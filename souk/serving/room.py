@@ -10,7 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from souk.serving.line import LEARNED, Overloaded
+from souk.serving.cost import LEARNED
+from souk.serving.line import Overloaded
 
 T = TypeVar("T")
 
