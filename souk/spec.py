@@ -164,10 +164,18 @@ class FeatureSpec:
         return int(self.build.history_length)
 
     def weights(self, tuned: Mapping[str, float]) -> dict[str, float]:
-        """The exponent of each objective in the slate's score: the config's, or where it says `auto`, the tuned one."""
+        """The exponent of each objective in the slate's score: the config's, or where it says `auto`, the tuned one.
+
+        Args:
+            tuned: exponents beside 1 for `engaged`; its own in the config multiplies them: ratios make an order.
+        """
         rules = {ENGAGED: self.objectives.engaged, **self.objectives.given}
         given = {name: rule.weight for name, rule in rules.items()}
-        return {name: tuned.get(name, 1.0) if weight == "auto" else float(weight) for name, weight in given.items()}
+        engaged = 1.0 if given[ENGAGED] == "auto" else float(given[ENGAGED])
+        return {
+            name: engaged * (1.0 if name == ENGAGED else tuned.get(name, 1.0)) if weight == "auto" else float(weight)
+            for name, weight in given.items()
+        }
 
     @property
     def hash(self) -> str:

@@ -12,6 +12,7 @@ from souk.models.ranker import Ranker
 from souk.models.towers import TowerShape
 from souk.serving.impression_records import OBJECTIVES, SCHEMA
 from souk.spec import FeatureSpec
+from souk.steps.train_ranker import further_weights
 from tests.features_fixtures import spec_of
 
 TWO = """
@@ -58,6 +59,20 @@ def test_what_cannot_be_an_objective_is_refused_before_anything_runs(line, words
     with pytest.raises(SoukError) as error:
         parse_config(f"{TWO}  {line}\n", "my.yaml")
     assert all(word in str(error.value) for word in ["my.yaml", *words]), error.value
+
+
+def test_the_tuned_weight_is_beside_that_of_engaged_whatever_it_is():
+    """Two shops that differ by the square of every score have the same slates."""
+    text = TWO.replace("events: [click, purchase]}", "events: [click, purchase], weight: 2}").replace(
+        ", weight: 0.5", ""
+    )
+    spec = spec_of(parse_config(text + KEPT))
+    half = spec_of(parse_config(TWO.replace(", weight: 0.5", "") + KEPT.replace("0.3", "0.15")))
+    assert further_weights(spec) == further_weights(half) == {"kept": 0.15}
+    assert spec.weights({"satisfied": 3.0}) == {"engaged": 2.0, "satisfied": 6.0, "kept": 0.3}
+    assert half.weights({"satisfied": 3.0}) == {"engaged": 1.0, "satisfied": 3.0, "kept": 0.15}
+    with pytest.raises(SoukError, match=r"a number as objectives\.satisfied\.weight where objectives\.engaged"):
+        parse_config(text.replace("weight: 2", "weight: 0"))
 
 
 def test_no_name_of_an_objective_can_be_that_of_a_column_or_of_a_part_of_the_ranker():

@@ -27,8 +27,8 @@ class Objective(Section):
     `min_dwell_seconds`, and, within `within_days` after it, the same user did none of `unless` and at least one of
     `followed_by` with the same item. With `any_item` the latter may be with any, and from `from_days` after the event
     on: a visit that follows, not the one that goes on. `weight` is the objective's exponent in the slate's score;
-    `auto` is 1 for `engaged`, and for `satisfied` what the ranker's held-out users say (`train_ranker.max_click_loss`);
-    any other objective has a number.
+    `auto` is 1 for `engaged`, and for `satisfied` what the ranker's held-out users say (`train_ranker.max_click_loss`),
+    times the weight of `engaged`; any other objective has a number.
     """
 
     events: tuple[EventType, ...] = Field(min_length=1)
@@ -75,6 +75,16 @@ class Objectives(Section):
     def names(self) -> tuple[str, ...]:
         """All of them, `engaged` first."""
         return ("engaged", *self.given)
+
+    @model_validator(mode="after")
+    def _what_is_tuned_has_a_measure(self) -> Objectives:
+        if self.engaged.weight == 0 and self.satisfied.weight == "auto":
+            raise SoukError(
+                "a number as objectives.satisfied.weight where objectives.engaged.weight is 0",
+                "auto, which is tuned beside a weight of engaged",
+                "Give satisfied a number, or engaged a weight above 0.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _further_ones_can_be_learned(self) -> Objectives:

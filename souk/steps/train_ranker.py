@@ -128,7 +128,7 @@ def train_ranker(
 def further_weights(spec: FeatureSpec) -> dict[str, float]:
     """The exponents of the objectives beside `engaged` and `satisfied`, with `engaged` at 1: ratios make an order."""
     weights = spec.weights({})
-    engaged = weights.pop(ENGAGED) or 1.0
+    engaged = weights.pop(ENGAGED) or 1.0  # 0: nothing is tuned
     return {name: weight / engaged for name, weight in weights.items() if name != SATISFIED}
 
 
