@@ -162,6 +162,12 @@ def calibration_error(bins: Sequence[Mapping[str, float]]) -> float:
     return float(sum(part["count"] * abs(part["predicted"] - part["observed"]) for part in bins) / total)
 
 
+def predicted_over_observed(bins: Sequence[Mapping[str, float]], positives: int = 200) -> tuple[float, float]:
+    """The least and the greatest ratio of the bins of `reliability` that have so many positives; NaN without any."""
+    ratios = [b["predicted"] / b["observed"] for b in bins if b["count"] * b["observed"] > positives - 0.5]
+    return (min(ratios), max(ratios)) if ratios else (float("nan"), float("nan"))
+
+
 def reliability(predicted: Floats, observed: Floats, bins: int = 10) -> list[dict[str, float]]:
     """Mean prediction and observed share in bins of equal size, in the order of the predictions.
 

@@ -107,6 +107,18 @@ def test_the_ranker_is_seen_on_its_candidates(tmp_path):
     assert order["difference"]["mean"] == pytest.approx(order["ranker"]["mean"] - order["retrieval"]["mean"])
 
 
+def test_what_is_predicted_is_held_against_what_came_in_the_tenths_with_200_positives():
+    observed, halves = Observed(), np.repeat([0.1, 0.5], 2500)
+    observed.engaged.append(halves)
+    observed.chosen.append(np.arange(5000) % np.repeat([20, 4], 2500) == 0)  # a 20th of the low half, a 4th of the high
+    head = observed.measure({}, samples=10)["heads"]["engaged"]
+    assert head["predicted_over_observed"] == pytest.approx(2.0)
+    assert "predicted_over_observed_low" not in head, "25 and 125 positives a tenth"
+    observed.engaged, observed.chosen = [halves.repeat(2)], [observed.chosen[0].repeat(2)]
+    head = observed.measure({}, samples=10)["heads"]["engaged"]
+    assert head["predicted_over_observed_low"] == head["predicted_over_observed_high"] == pytest.approx(2.0)
+
+
 def test_nothing_observed_is_told_as_nothing():
     told = Observed().measure({}, samples=100)
     assert told["heads"]["engaged"] == {"examples": 0, "positives": 0}

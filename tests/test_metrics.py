@@ -15,6 +15,7 @@ from souk.metrics import (
     gini,
     log_loss,
     mean_by_user,
+    predicted_over_observed,
     query_metric,
     reliability,
     target_ranks,
@@ -124,6 +125,13 @@ def test_reliability_of_known_probabilities():
     assert [part["predicted"] for part in found] == sorted(part["predicted"] for part in found)
     wrong = reliability(predicted, rng.uniform(0, 1, 20_000) < predicted / 2)
     assert wrong[-1]["predicted"] - wrong[-1]["observed"] > 0.4
+
+
+def test_predicted_over_observed_of_the_bins_that_tell():
+    bins = [(0.1, 0.2, 900), (0.3, 0.25, 800), (0.55, 0.5, 1000), (0.8, 0.9, 223)]  # 180, 200, 500 and 200.7 positives
+    bins = [dict(zip(("predicted", "observed", "count"), row, strict=True)) for row in bins]
+    assert predicted_over_observed(bins) == pytest.approx((0.8 / 0.9, 0.3 / 0.25))
+    assert np.isnan(predicted_over_observed(bins[:1])).all() and np.isnan(predicted_over_observed([])).all()
 
 
 def test_reliability_of_few_examples():

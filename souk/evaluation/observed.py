@@ -18,6 +18,7 @@ from souk.metrics import (
     calibration_error,
     log_loss,
     mean_by_user,
+    predicted_over_observed,
     query_metric,
     reliability,
 )
@@ -113,11 +114,15 @@ class Observed:
         """
         heads = {}
         for head, (predicted, observed) in self._pairs(labels).items():
+            bins = reliability(predicted, observed)
+            low, high = predicted_over_observed(bins)
             figures = {
                 "auc": auc(predicted, observed),
                 "log_loss": log_loss(predicted, observed),
-                "calibration_error": calibration_error(reliability(predicted, observed)),
+                "calibration_error": calibration_error(bins),
                 "predicted_over_observed": float(predicted.sum() / observed.sum()) if observed.any() else np.nan,
+                "predicted_over_observed_low": low,
+                "predicted_over_observed_high": high,
             }
             counts = {"examples": len(predicted), "positives": int(observed.sum())}
             heads[head] = counts | {name: value for name, value in figures.items() if np.isfinite(value)}

@@ -154,7 +154,10 @@ RANKER = """
 {% for figure in [values.auc, values.log_loss, values.calibration_error] %}
 <td>{{ "%.4f"|format(figure) if figure is defined else "–" }}</td>
 {% endfor %}
-<td>{{ "%.3f"|format(values.predicted_over_observed) if values.predicted_over_observed is defined else "–" }}</td>
+<td>{{ "%.3f"|format(values.predicted_over_observed) if values.predicted_over_observed is defined else "–" }}
+{% if values.predicted_over_observed_low is defined %}
+<br><small>{{ "%.3f to %.3f"|format(values.predicted_over_observed_low, values.predicted_over_observed_high) }}</small>
+{% endif %}</td>
 {% if order.queries %}
 <td>{{ "%.4f"|format(order.ranker.mean) }}</td><td>{{ "%.4f"|format(order[beside].mean) }}</td>
 <td class="{{ order.difference|tone }}">{{ "%+.4f"|format(order.difference.mean) }}
@@ -174,6 +177,7 @@ RANKER = """
 {{ heads_header("the retrievers' order") }}
 {% for model, found in metrics.ranker.items() %}{{ heads_rows(model, found, "retrieval") }}{% endfor %}
 </table>
+<p>Under predicted over observed, the same in each tenth of the predictions that has 200 positives or more.</p>
 {% if metrics.ranker.values()|selectattr("shown", "defined")|list %}
 <h3>On what was shown</h3>
 <p>Those of its candidates that the logged slate of the moment showed. What stood first was looked at first, so the
