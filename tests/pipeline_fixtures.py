@@ -86,7 +86,7 @@ def load_index(config, features, towers, index):
     return {"recall": 1.0}
 """,
     "train_ranker": """
-def train_ranker(config, window, features, towers_of_boundary, ranker, previous=""):
+def train_ranker(config, window, workspace, features, towers_of_boundary, ranker, previous=""):
     import json
     assert bool(previous) == (window == "release")
     small("train_ranker", [config, window, features, towers_of_boundary, previous], [ranker])
