@@ -134,5 +134,6 @@ def test_many_tensors_are_refused_before_an_object_is_made_of_each(call, monkeyp
 def test_a_large_body_of_few_tensors_is_passed_on_whole(call, monkeypatch):
     seen = []
     monkeypatch.setattr(Broken, "preprocess", AsyncMock(side_effect=lambda payload, _: seen.append(payload.inputs)))
-    call("POST", V2, json={"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [2000], "data": ["a"] * 2000}]})
-    assert [tensor.data for tensor in seen[0]] == [["a"] * 2000]
+    data = ["a" * 30] * 200
+    call("POST", V2, json={"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [200], "data": data}]})
+    assert [tensor.data for tensor in seen[0]] == [data]

@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 import threading
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
+from kserve.errors import InvalidInput
 
+from souk.serving import events_route, items_route
 from souk.serving.line import Overloaded
 from souk.serving.room import Room
 
@@ -105,3 +109,16 @@ def test_who_is_sent_away_is_told_when_to_come_by_what_calls_take():
         return told.value.seconds
 
     assert asyncio.run(scene()) == 8.0
+
+
+@pytest.mark.parametrize(("module", "route"), [(events_route, "take"), (items_route, "upsert")])
+def test_rows_are_parsed_beside_the_event_loop(module, route, monkeypatch):
+    where, parse = [], module.rows_of
+    monkeypatch.setattr(module, "rows_of", lambda body: where.append(threading.current_thread()) or parse(body))
+    given = {"live": None, "clock": lambda: 0} if module is events_route else {}
+    made = {events_route: events_route.EventsRoute, items_route: items_route.ItemsRoute}[module](
+        releases=SimpleNamespace(upsert=None), metrics=None, **given
+    )
+    with pytest.raises(InvalidInput, match="a JSON body"):
+        asyncio.run(getattr(made, route)(SimpleNamespace(body=AsyncMock(return_value=b"{"))))
+    assert len(where) == 1 and where[0] is not threading.current_thread()

@@ -61,9 +61,8 @@ class EventsRoute:
         """200 with what was accepted and what was refused, 400 for a body that is no batch, 503 from a disk that does
         not take it, 429 where too many wait."""
         try:
-            rows = rows_of(await request.body())
-            now = self._clock()
-            typed, refused = await self.room.run(self._releases.now.check.check, rows, now)
+            now, body = self._clock(), await request.body()
+            rows, typed, refused = await self.room.run(self._checked, body, now)
             good = [{"arrived_at": now, **row} for row in typed if row]
             taken = await asyncio.wrap_future(self._live.submit(good))
         except SoukError as error:
@@ -77,6 +76,11 @@ class EventsRoute:
         self._metrics.events(taken.accepted, taken.duplicates, len(refused))
         why = [{"row": at, "event_id": _id(rows[at]), "reason": refused[at]} for at in sorted(refused)]
         return ORJSONResponse({**asdict(taken), "refused": why, "release": self._releases.now.bundle.name})
+
+    def _checked(self, body: bytes, now: int) -> tuple[list[Any], list[dict[str, Any]], dict[int, str]]:
+        """The rows of a body, the typed ones, and why others are refused: in a thread, for 4 MiB take a while."""
+        rows = rows_of(body)
+        return rows, *self._releases.now.check.check(rows, now)
 
 
 def rows_of(body: bytes) -> list[Any]:

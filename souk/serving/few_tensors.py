@@ -1,21 +1,33 @@
-"""V2 bodies of too many tensors are refused before FastAPI makes an object of each, a tenth of a second of work."""
+"""V2 bodies of more than the protocol here has are refused before an object is made of each part.
+
+FastAPI makes them of the JSON form, and KServe of the binary one, both on the event loop. A body of 1 MiB would hold it
+for a tenth of a second to hours: sizes of the binary form may be negative to KServe, so that its tensors overlap.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Sized
 from typing import Any
 
 import orjson
+from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
 from kserve.errors import InvalidInput
 from starlette.responses import JSONResponse
 
 from souk.errors import SoukError
 from souk.serving.direct import Receive, again, whole
 from souk.serving.refusals import refusal
+from souk.serving.request import MAX_INSTANCES
 from souk.serving.tensors import INPUTS, OUTPUTS
 
 MOST = {"inputs": len(INPUTS), "outputs": len(OUTPUTS)}
-LARGE = 4 << 10  # bytes: what is smaller holds few
+MOST_PARAMETERS = 32  # of the request, an input or an output
+MOST_DIMENSIONS = 8
+WIDEST = 8  # bytes of a number
+LARGE = 4 << 10  # bytes: JSON that is smaller holds little
+SIZE = "binary_data_size"
+HEADER = INFERENCE_CONTENT_LENGTH_HEADER.encode()
 
 
 class FewTensors:
@@ -35,26 +47,91 @@ class FewTensors:
             return
         try:
             body = await whole(receive)
-            check(body)
+            check(body, [value for name, value in scope["headers"] if name == HEADER])
         except (InvalidInput, SoukError) as error:
             await JSONResponse({"error": refusal(error)}, 400)(scope, receive, send)
             return
         await self._app(scope, again(body, receive), send)
 
 
-def check(body: bytes) -> None:
-    """Counts the tensors of a JSON body; what is none is another's to refuse.
+def check(body: bytes, heads: Sequence[bytes] = ()) -> None:
+    """Counts what a body holds; what has another form is another's to refuse.
+
+    Args:
+        body: JSON, or JSON and the bytes of tensors behind it.
+        heads: what headers say of how long the JSON is. Which one is heeded, if any, depends on the content type.
 
     Raises:
-        SoukError: there are more than the protocol here has.
+        SoukError: it is more than the protocol here has.
     """
-    if len(body) < LARGE:
+    if not heads and len(body) < LARGE:
         return
+    _check_json(_object(body))
+    for head in heads:
+        with contextlib.suppress(ValueError):
+            _check_binary(body, int(head))
+
+
+def _check_binary(body: bytes, length: int) -> None:
+    if length < 0:
+        raise SoukError(f"{INFERENCE_CONTENT_LENGTH_HEADER} from 0", f"{length}", "Send the JSON's number of bytes.")
+    payload, at = _object(body[:length]), length
+    _check_json(payload)
+    for tensor in _objects(payload, "inputs"):
+        parameters = tensor.get("parameters")
+        if tensor.get("data") is None and isinstance(parameters, dict) and SIZE in parameters:
+            at = _check_raw(tensor, body, at, parameters[SIZE])
+
+
+def _object(text: bytes) -> dict[str, Any]:
     try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError:  # the binary form, whose head KServe reads without FastAPI
-        return
+        payload = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def _objects(payload: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    tensors = payload.get(name)
+    return (each for each in tensors if isinstance(each, dict)) if isinstance(tensors, list) else iter(())
+
+
+def _check_json(payload: dict[str, Any]) -> None:
+    _few(payload, "parameters", MOST_PARAMETERS, "the request")
     for name, most in MOST.items():
-        tensors = payload.get(name) if isinstance(payload, dict) else None
-        if isinstance(tensors, list) and len(tensors) > most:
-            raise SoukError(f"at most {most} {name}", f"{len(tensors)}", "Send one tensor a field.")
+        if isinstance(payload.get(name), list) and len(payload[name]) > most:
+            raise SoukError(f"at most {most} {name}", f"{len(payload[name])}", "Send one tensor a field.")
+        for tensor in _objects(payload, name):
+            where = f"{name[:-1]} {str(tensor.get('name'))[:80]}"
+            _few(tensor, "parameters", MOST_PARAMETERS, where)
+            _few(tensor, "shape", MOST_DIMENSIONS, where)
+            data = tensor.get("data")
+            if isinstance(data, list):
+                _check_values(sum(len(each) if isinstance(each, list) else 1 for each in data), where)
+
+
+def _few(of: dict[str, Any], name: str, most: int, where: str) -> None:
+    parts = of.get(name)
+    if isinstance(parts, Sized) and len(parts) > most:
+        raise SoukError(f"at most {most} {name} of {where}", f"{len(parts)}", "See docs/serving.md.")
+
+
+def _check_values(count: int, where: str) -> None:
+    if count > MAX_INSTANCES:
+        raise SoukError(f"{where} of at most {MAX_INSTANCES} values", "more", "Send several calls.")
+
+
+def _check_raw(tensor: dict[str, Any], body: bytes, at: int, size: Any) -> int:
+    """Where the bytes of a tensor end, which begin `at`."""
+    where = f"input {str(tensor.get('name'))[:80]}"
+    if type(size) is not int or size < 0:
+        raise SoukError(f"{where}: {SIZE} to be a whole number from 0", repr(size)[:80], "Send its bytes' number.")
+    end, count = at + size, 0
+    if tensor.get("datatype") != "BYTES":
+        _check_values(size // WIDEST, where)
+        return end
+    while at < min(end, len(body)) and count <= MAX_INSTANCES:  # each text behind its length
+        at += 4 + int.from_bytes(body[at : at + 4], "little")
+        count += 1
+    _check_values(count, where)
+    return end

@@ -14,6 +14,7 @@ from kserve.errors import InvalidInput
 from souk.errors import SoukError, of_disk, unknown
 from souk.serving.beside import Ended
 from souk.serving.fields import shown
+from souk.serving.item_outcomes import Outcome
 from souk.serving.metrics import ServingMetrics
 from souk.serving.releases import Releases
 from souk.serving.room import Room
@@ -47,8 +48,7 @@ class ItemsRoute:
         """200 with what was accepted and what was refused, 400 for a body that is no batch, 429 where too many wait,
         503 from a full disk."""
         try:
-            rows = rows_of(await request.body())
-            outcome = await self.room.run(self._releases.upsert, rows)
+            outcome = await self.room.run(self._upserted, await request.body())
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         except Ended:
@@ -59,6 +59,9 @@ class ItemsRoute:
         self._metrics.items(outcome.accepted, len(outcome.refused))
         release = self._releases.now.bundle.name
         return ORJSONResponse({**asdict(outcome), "release": release})
+
+    def _upserted(self, body: bytes) -> Outcome:
+        return self._releases.upsert(rows_of(body))
 
 
 def rows_of(body: bytes) -> list[Any]:

@@ -1,0 +1,113 @@
+"""V2 bodies: what holds more than the protocol has is refused before anything is made of it."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kserve import InferRequest
+
+from souk.errors import SoukError
+from souk.serving.few_tensors import MOST_DIMENSIONS, MOST_PARAMETERS, SIZE, check
+from souk.serving.request import MAX_INSTANCES
+from souk.serving.tensors import INPUTS
+from tests.serving_bodies import RAW, binary, packed
+
+ONE = {"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["a"]}
+PAD = {"id": "x" * 5000}  # JSON of less is not looked at
+
+
+def raw(size, datatype="BYTES"):
+    return {**RAW, "datatype": datatype, "parameters": {SIZE: size}}
+
+
+def checked(document, behind=None, length=None):
+    if behind is None:
+        return check(json.dumps(document | PAD).encode())
+    body, headers = binary(document, behind, length)
+    return check(body, [headers["inference-header-content-length"].encode()])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"inputs": [{**ONE, "data": ["a"] * MAX_INSTANCES}] * len(INPUTS)},
+        {"inputs": [{**ONE, "data": [["a"]] * MAX_INSTANCES, "shape": [MAX_INSTANCES, 1]}]},
+        {"inputs": 5, "outputs": {"name": 1}, "parameters": [1]},
+        {"inputs": [5, {"data": 5, "parameters": "x"}]},
+    ],
+    ids=lambda document: str(document)[:40],
+)
+def test_what_the_protocol_has_or_another_refuses_is_passed_on(document):
+    checked(document)
+    checked(document, b"")
+
+
+def test_raw_tensors_of_as_many_as_may_be_are_passed_on():
+    texts = packed(*[b"ann"] * MAX_INSTANCES)
+    checked({"inputs": [raw(len(texts)), raw(8 * MAX_INSTANCES, "INT64")]}, texts + bytes(8 * MAX_INSTANCES))
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"inputs": [ONE] * (len(INPUTS) + 1)}, "at most 10 inputs"),
+        ({"inputs": [ONE], "outputs": [{"name": "slate"}] * 4}, "at most 3 outputs"),
+        ({"inputs": [ONE, {**ONE, "data": ["a"] * (MAX_INSTANCES + 1)}]}, "input user_id of at most 256 values"),
+        ({"inputs": [{**ONE, "data": [["a"] * (MAX_INSTANCES + 1)]}]}, "input user_id of at most 256 values"),
+        ({"inputs": [{**ONE, "shape": [1] * (MOST_DIMENSIONS + 1)}]}, "at most 8 shape of input user_id"),
+        ({"parameters": dict.fromkeys(map(str, range(MOST_PARAMETERS + 1)), 1)}, "at most 32 parameters"),
+        ({"inputs": [{**ONE, "parameters": dict.fromkeys(map(str, range(99)), 1)}]}, "parameters of input user_id"),
+    ],
+)
+def test_more_is_refused(document, said):
+    for behind in (None, b""):
+        with pytest.raises(SoukError, match=said):
+            checked(document, behind)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "behind", "said"),
+    [
+        ([raw(4 * (MAX_INSTANCES + 1))], bytes(4 * (MAX_INSTANCES + 1)), "at most 256 values"),
+        ([raw(7), raw(4 * (MAX_INSTANCES + 1))], packed(b"ann") + bytes(4 * (MAX_INSTANCES + 1)), "at most 256 values"),
+        ([raw(8 * (MAX_INSTANCES + 1), "BOOL")], bytes(3000), "at most 256 values"),
+        ([raw(1000), raw(-1000), raw(1000)], bytes(1000), "a whole number from 0"),
+        ([raw(1.5)], b"", "a whole number from 0"),
+        ([raw(None)], b"", "a whole number from 0"),
+    ],
+)
+def test_raw_tensors_of_more_are_refused(inputs, behind, said):
+    with pytest.raises(SoukError, match=said):
+        checked({"inputs": inputs}, behind)
+
+
+def test_a_length_is_not_negative_and_each_that_is_sent_is_looked_at():
+    with pytest.raises(SoukError, match="from 0"):
+        checked({"inputs": [raw(4000)]}, bytes(4000), "-4000")
+    body, headers = binary({"inputs": [raw(4000)]}, bytes(4000))
+    right = headers["inference-header-content-length"].encode()
+    for heads in ([right, b"0"], [b"0", right]):
+        with pytest.raises(SoukError, match="at most 256 values"):
+            check(body, heads)
+
+
+WIDTHS = {"BYTES": 4, "BOOL": 1, "INT64": 8}  # the least bytes of a value
+SIZES = st.integers(-100, 500).map(lambda count: 4 * count)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(SIZES, st.sampled_from(sorted(WIDTHS))), max_size=3), st.sampled_from([0, 0, 0, -4, 3]))
+def test_whatever_is_passed_on_kserve_makes_few_values_of(parts, off):
+    """Texts of no length are the most values that bytes can hold."""
+    behind = bytes(2400)
+    document = {"inputs": [{**raw(size, kind), "shape": [abs(size) // WIDTHS[kind]]} for size, kind in parts]}
+    length = len(json.dumps(document).encode()) + off
+    body, _ = binary(document, behind)
+    try:
+        check(body, [str(length).encode()])
+        made = InferRequest.from_bytes(body, length, "souk")
+    except Exception:  # of either: nothing is made of it
+        return
+    for tensor in made.inputs:
+        assert len(tensor.data) <= (MAX_INSTANCES if tensor.datatype == "BYTES" else 8 * MAX_INSTANCES + 7)
