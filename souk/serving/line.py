@@ -14,9 +14,11 @@ from typing import Any
 
 from souk.serving.cost import Cost
 from souk.serving.request import Request
+from souk.serving.seldom import Seldom
 from souk.serving.slate import Slate
 
 logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
 Answer = Callable[[Sequence[Request]], list[Slate]]
 MOST = 16  # requests that are answered together: more take longer to answer than they save
 LONGEST = 512  # requests that wait at most
@@ -124,7 +126,7 @@ class Line:
         except Exception as error:
             if len(batch) > 1:
                 return [told for body in batch for told in self._answered([body])]
-            logger.exception("answering without the models")
+            seldom.exception("answering without the models", error)
             try:
                 slates = self._fallback(requests)
             except Exception:

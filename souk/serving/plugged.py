@@ -19,11 +19,12 @@ from souk.serving.budget import Budget
 from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency
 from souk.serving.request import Request
+from souk.serving.seldom import Seldom
 from souk.serving.users import Notes
 from souk.stages import Stage
 from souk.state import UserState
 
-logger = logging.getLogger(__name__)
+seldom = Seldom(logging.getLogger(__name__))
 Lists = Mapping[str, np.ndarray]  # by retriever, positions, best first
 
 
@@ -51,7 +52,7 @@ def nothing() -> plugs.Items:
 
 def _unavailable(name: str, error: Exception) -> None:
     cause = error.__cause__ or error
-    logger.warning("%s unavailable: %s", name, type(cause).__name__)  # its text may quote a user
+    seldom.warning("%s unavailable: %s", name, type(cause).__name__)  # its text may quote a user
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from souk.index.delta import DeltaIndex
 from souk.index.exact import ExactIndex
 from souk.index.interface import Allowed, Exclusions, Index, padded
 from souk.serving.dependency import Dependency
+from souk.serving.seldom import Seldom
 
-logger = logging.getLogger(__name__)
+seldom = Seldom(logging.getLogger(__name__))
 ASKED = 32  # query vectors that are kept
 SHARED_EXCLUSIONS = 200  # Milvus answers queries with more of them one by one (souk.index.milvus.OVERFETCH)
 
@@ -104,5 +105,5 @@ class Retrieval:
             wait = seconds if index.remote else math.inf
             return self._guard.call(lambda: index.search(vectors, k, exclude, allowed=allowed), wait)
         except Exception as error:  # whatever a client library raises, the exact index answers
-            logger.warning("index unavailable: %s: %s", type(error).__name__, error)
+            seldom.warning("index unavailable: %s: %s", type(error).__name__, error)
             return None

@@ -11,10 +11,11 @@ from souk.pairs import PairQuery, pair_features
 from souk.serving.budget import Budget
 from souk.serving.loaded import Loaded
 from souk.serving.ranking import Candidates, by_request
+from souk.serving.seldom import Seldom
 from souk.serving.users import Notes
 from souk.stages import staged
 
-logger = logging.getLogger(__name__)
+seldom = Seldom(logging.getLogger(__name__))
 
 
 @staged("query_tower")
@@ -23,7 +24,7 @@ def query_vectors(parts: Loaded, inputs: Mapping[str, np.ndarray], budget: Budge
     try:
         vectors = parts.guards.query_tower.call(lambda: parts.query_tower.vectors(inputs), budget.half())
     except Exception as error:
-        logger.warning("query tower unavailable: %s: %s", type(error).__name__, error)
+        seldom.warning("query tower unavailable: %s: %s", type(error).__name__, error)
         vectors = np.full((len(notes), parts.retrieval.exact.vectors.shape[1]), np.nan, np.float32)
     for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist():
         notes[row].append("query_tower_unavailable")
@@ -54,7 +55,7 @@ def probabilities(
             lambda: parts.ranker.probabilities(inputs, positions, pair, request), budget.rest()
         )
     except Exception as error:
-        logger.warning("ranker unavailable: %s: %s", type(error).__name__, error)
+        seldom.warning("ranker unavailable: %s: %s", type(error).__name__, error)
         for note, count in zip(notes, counts, strict=True):
             if count:
                 note.append("ranker_unavailable")
@@ -64,7 +65,7 @@ def probabilities(
     found = by_request(heads, counts)
     for row, own in enumerate(found):
         if not all(np.isfinite(values).all() for values in own.values()):
-            logger.warning("the ranker gave numbers that are none")
+            seldom.warning("the %s gave numbers that are none", "ranker")
             found[row] = {}
             notes[row].append("ranker_unavailable")
     return found

@@ -8,11 +8,12 @@ from operator import attrgetter
 from typing import Protocol, runtime_checkable
 
 from souk.serving.request import Request
+from souk.serving.seldom import Seldom
 from souk.spec import FeatureSpec
 from souk.stages import staged
 from souk.state import Event, UserState, after
 
-logger = logging.getLogger(__name__)
+seldom = Seldom(logging.getLogger(__name__))
 Notes = Sequence[list[str]]
 ORDER = attrgetter("order")
 Read = Callable[[], Sequence[UserState | None]]
@@ -86,7 +87,7 @@ def _stored(
             if missing:
                 known |= dict(zip(missing, guarded(lambda: store.read(missing)), strict=True))
     except Exception as error:
-        logger.warning("features unavailable: %s: %s", type(error).__name__, error)
+        seldom.warning("features unavailable: %s: %s", type(error).__name__, error)
     return known
 
 
