@@ -80,7 +80,7 @@ def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys
         (["run", "--config", "none.yaml"], "Expected a dataset config file. Received: none.yaml."),
         (["submit", "--host", "http://127.0.0.1:9", "--config", "none.yaml"], "Received: none.yaml."),
         (["demo"], "Expected a current release in .souk. Received: none."),
-        (["rollback"], "Expected a release before the current one. Received: none."),
+        (["rollback"], "Expected a workspace with releases at .souk. Received: none."),
         (["release", "show", "gone"], "Received: 'gone', and"),
         (["release", "verify", "current"], "Received: 'current', and"),
     ],
@@ -94,6 +94,7 @@ def test_what_a_user_can_mend_is_one_line(
     assert message in error
     assert error.startswith(f"souk {words[0]}: Expected ")
     assert error.count("\n") == 1
+    assert not any(tmp_path.iterdir()), "it made something"
 
 
 def test_a_command_without_its_packages_names_the_extra_before_it_does_anything(tmp_path: Path) -> None:

@@ -108,7 +108,9 @@ def _rollback(workspace: Workspace, name: str) -> str:
 @contextlib.contextmanager
 def _alone(workspace: Workspace) -> Iterator[None]:
     """One mover of the pointer at a time: a rollback while a run deploys loses nothing of the history."""
-    workspace.releases.mkdir(parents=True, exist_ok=True)
+    if not workspace.releases.is_dir():
+        remedy = "Name the workspace with --workspace, or make a release with `souk run`."
+        raise SoukError(f"a workspace with releases at {workspace.root}", "none", remedy)
     with (workspace.releases / ".pointer.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
