@@ -172,6 +172,104 @@ def test_one_that_is_used_again_while_it_is_swept_stays(uri, monkeypatch):
     assert names(uri) == {"items_old"}
 
 
+CHANGES = ("_collection", "_alias", "_index", "insert", "flush")  # ends of what changes a server
+
+
+class Killed(BaseException):
+    """Nothing is done after it."""
+
+
+class Dying:
+    """A client of a process that is killed before a change of the server."""
+
+    def __init__(self, client, lives):
+        self._client, self._lives = client, lives
+
+    def __getattr__(self, name):
+        found = getattr(self._client, name)
+        return (
+            found
+            if name in ("close", "has_collection", "describe_collection")
+            else lambda *a, **k: self._do(found, *a, **k)
+        )
+
+    def _do(self, call, *given, **more):
+        if call.__name__.endswith(CHANGES):
+            self._lives -= 1
+        if self._lives < 0:
+            raise Killed
+        return call(*given, **more)
+
+
+def killed(monkeypatch, lives, call, *given):
+    """Whether a process that calls this is killed after so many changes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "connect", lambda uri: Dying(connect(uri), lives))
+        with contextlib.suppress(Killed):
+            call(*given)
+            return False
+    return True
+
+
+def marks_of(uri, collection):
+    with contextlib.closing(connect(uri)) as client:
+        return {name.removesuffix(f"_{collection}") for name in client.list_aliases(collection)["aliases"]}
+
+
+def test_wherever_a_build_is_killed_the_collection_stays_in_use(uri, request, monkeypatch):
+    found, available, lives = vectors(20), np.ones(20, bool), 0
+    if real := request.node.callspec.params["uri"] == "real":  # which takes seconds to make one whole
+        monkeypatch.setattr(server, "fill", lambda client, name, *_: made(uri, name))
+    build(uri, "items_same", found, available)
+    for who in ("here", "there"):
+        server.mark(uri, "items_same", who)
+    while killed(monkeypatch, lives, build, uri, "items_same", found, available):
+        lives += 1
+        if lives % 2 and "items_same" in names(uri):
+            server.mark(uri, "items_same", "here")  # a server that starts
+        if lives % 3:
+            assert server.sweep(uri, {"items_same"}, "here", NOW) == []
+        else:
+            build(uri, "items_same", found, available)
+        assert marks_of(uri, "items_same") == {"souk_here", "souk_there"}
+        if not real:
+            with contextlib.closing(MilvusIndex(uri, "items_same", available).open()) as index:
+                assert index.search(found[:1], 1, timeout=60.0)[0][0, 0] == 0, "whole"
+    assert lives >= 4
+    assert server.sweep(uri, set(), "here", NOW) == [] and server.sweep(uri, set(), "there", NOW) == ["items_same"]
+    assert all(name.startswith("building_") and not marks_of(uri, name) for name in names(uri)), "which go in a week"
+
+
+def test_wherever_a_sweep_is_killed_the_next_one_ends_it(uri, monkeypatch):
+    for lives in range(9):
+        made(uri, "items_old")
+        server.mark(uri, "items_old", "here")
+        more = killed(monkeypatch, lives, server.sweep, uri, set(), "here", NOW)
+        server.sweep(uri, set(), "here", NOW)
+        if not more:
+            break
+        if lives:  # then its mark is gone: nobody's, for a week
+            assert names(uri) <= {"items_old"}
+        with contextlib.closing(connect(uri)) as client:
+            client.drop_collection("items_old")
+    assert lives == 3 and names(uri) == set()
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("there", ["marked", "kept"])
+def test_one_that_a_killed_sweep_took_from_who_uses_it_comes_back(uri, there, again):
+    made(uri, "items_used")
+    if there == "marked":
+        server.mark(uri, "items_used", "there")
+    with contextlib.closing(connect(uri)) as client:
+        client.rename_collection("items_used", "sweeping_items_used")
+    if again:  # and was built anew meanwhile
+        made(uri, "items_used")
+    server.sweep(uri, {"items_used"} if there == "kept" else set(), "here", NOW)
+    assert names(uri) == {"items_used"}
+    assert marks_of(uri, "items_used") == {"souk_there" if there == "marked" else "souk_here"}
+
+
 @pytest.mark.slow
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())

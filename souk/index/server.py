@@ -23,6 +23,7 @@ from souk.index.interface import IndexUnavailable
 logger = logging.getLogger(__name__)
 NAMED = "items_"  # what all names of collections begin with (souk.index.interface.collection_name)
 BUILT, SWEPT = "building_", "sweeping_"  # before the name of one that is not whole yet, and of one that is to go
+DRAWN = 8  # digits behind the name of one that is not whole yet, and a _
 MARK = "souk_"
 ORPHAN_MS = 7 * 86_400_000  # that a collection without a mark is left alone: a run takes less to deploy what it loads
 
@@ -42,16 +43,19 @@ def build(
         report: is told how far it is.
         index_type: of Milvus.
     """
-    own = f"{BUILT}{collection}_{uuid.uuid4().hex[:8]}"
+    own, carried = f"{BUILT}{collection}_{uuid.uuid4().hex[:DRAWN]}", set[str]()
     with contextlib.closing(connect(uri)) as client, unavailable_on_error(uri):
+        _recover(client, {collection})
         before = _identity(client, collection)
         try:
             fill(client, own, vectors, available, report, index_type)
             if before is not None and _identity(client, collection) == before:
-                _carry_marks(client, collection, own)
+                carried = _carry_marks(client, collection, own)
                 client.drop_collection(collection)
             with contextlib.suppress(MilvusException):  # of one that another builder put there meanwhile
                 client.rename_collection(own, collection)
+            for each in carried - _marks(client, collection):  # one whose owner moved it back to the one that is gone
+                _put(client, collection, each)
             if _identity(client, collection) is None:
                 raise IndexUnavailable(f"{own} to become {collection}", "neither", "Load the index again.")
         finally:
@@ -78,8 +82,7 @@ def mark(uri: str, collection: str, owner: str) -> None:
         IndexUnavailable: there is no such collection, or no answer.
     """
     with contextlib.closing(connect(uri)) as client, unavailable_on_error(uri):
-        if _mark(collection, owner) not in _marks(client, collection):
-            client.create_alias(collection, _mark(collection, owner))
+        _put(client, collection, _mark(collection, owner))
 
 
 def sweep(uri: str, keep: Collection[str], owner: str, now: int) -> list[str]:
@@ -102,10 +105,10 @@ def sweep(uri: str, keep: Collection[str], owner: str, now: int) -> list[str]:
     """
     gone = []
     with contextlib.closing(connect(uri)) as client, unavailable_on_error(uri):
+        _recover(client, keep)
         names = set(client.list_collections())
         for name in sorted(names & set(keep)):
-            if _mark(name, owner) not in _marks(client, name):
-                client.create_alias(name, _mark(name, owner))
+            _put(client, name, _mark(name, owner))
         for name in sorted(name for name in names.difference(keep) if name.startswith((NAMED, BUILT + NAMED, SWEPT))):
             marks = _marks(client, name)
             own = {mark for mark in marks if mark.startswith(_mark("", owner))}
@@ -114,6 +117,24 @@ def sweep(uri: str, keep: Collection[str], owner: str, now: int) -> list[str]:
             if marks == own and (own or name.startswith(SWEPT) or _age(client, name, now) > ORPHAN_MS):
                 gone += _dropped(client, name)
     return gone
+
+
+def _recover(client: Any, keep: Collection[str]) -> None:
+    """Puts right what a process left that was killed between two steps of `build` or `_dropped`.
+
+    A collection under another name that has marks is in use: it gets its name back, or, where one has it, hands over
+    its marks. What is being built has marks for a moment only, when it is whole; its builder finds either.
+
+    Args:
+        client: of the server.
+        keep: collections that are in use without a mark, too; a swept one gets its name back.
+    """
+    for name in sorted(name for name in client.list_collections() if name.startswith((BUILT + NAMED, SWEPT + NAMED))):
+        original = name.removeprefix(SWEPT) if name.startswith(SWEPT) else name[len(BUILT) : -DRAWN - 1]
+        if client.has_collection(original):
+            _carry_marks(client, name, original)
+        elif _marks(client, name) or (name.startswith(SWEPT) and original in keep):
+            client.rename_collection(name, original)
 
 
 def _dropped(client: Any, name: str) -> list[str]:
@@ -141,10 +162,22 @@ def _mark(collection: str, owner: str) -> str:
     return f"{MARK}{owner}_{collection}"
 
 
-def _carry_marks(client: Any, source: str, target: str) -> None:
+def _put(client: Any, collection: str, mark: str) -> None:
+    """Has a mark on a collection, wherever it is."""
+    if mark in _marks(client, collection):
+        return
+    try:
+        client.create_alias(collection, mark)
+    except MilvusException:  # it is on another: on one that was to take the collection's place
+        client.alter_alias(collection, mark)
+
+
+def _carry_marks(client: Any, source: str, target: str) -> set[str]:
     """Has the marks of one collection on another, which takes its place: whoever uses the one uses that."""
-    for mark in _marks(client, source):
+    marks = _marks(client, source)
+    for mark in marks:
         client.alter_alias(target, mark)
+    return marks
 
 
 def _marks(client: Any, collection: str) -> set[str]:
