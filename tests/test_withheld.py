@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.config import Fatigue, Repeat, parse_config
+from souk.errors import SoukError
 from souk.features.shards import _histories, event_types, read_parts, split_by_shard
 from souk.marks import HIDDEN, SHOWN
 from souk.schema import DAY_MS, EventType
@@ -181,14 +182,27 @@ def test_states_published_before_there_were_hides_are_read_and_written(tmp_path,
     row = {name: value for name, value in to_row(state, SPEC).items() if not name.startswith("hidden_")}
     pq.write_table(pa.Table.from_pylist([row]), rows)
     with monkeypatch.context() as patched:
-        patched.setattr(definitions, "state_columns", before)
+        for module in (definitions, publish):
+            patched.setattr(module, "state_columns", before)
         publish.publish(rows, SPEC, tmp_path / "feast", 10)
     store = feast_store.FeastStore(tmp_path / "feast", SPEC)
     assert store.read(["u"]) == [replace(state, hidden={})]
     store.write([with_all(state, [click("c", 5)], SPEC)[0]], 20)
     (read,) = store.read(["u"])
     assert [event.item_id for event in read.events] == ["a", "c"]
+    assert publish.publish(rows, SPEC, tmp_path / "feast", 25) == 1, "the old file again"
+    assert feast_store.FeastStore(tmp_path / "feast", SPEC).read(["u"]) == [replace(state, hidden={})]
     pq.write_table(pa.Table.from_pylist([to_row(state, SPEC)]), rows)
     publish.publish(rows, SPEC, tmp_path / "feast", 30)
     assert feast_store.FeastStore(tmp_path / "feast", SPEC).read(["u"]) == [state]
     assert "hidden_time" in values.feast_row(state, SPEC, 1)[1]
+
+
+def test_a_file_of_no_states_is_refused_and_those_before_stay(tmp_path):
+    state, rows = state_of("u", [click("a", 1)], SPEC, {"region": "north"}), tmp_path / "states.parquet"
+    pq.write_table(pa.Table.from_pylist([to_row(state, SPEC)]), rows)
+    publish.publish(rows, SPEC, tmp_path / "feast", 10)
+    pq.write_table(pq.read_table(rows).drop_columns(["count"]), tmp_path / "others.parquet")
+    with pytest.raises(SoukError, match="the columns count"):
+        publish.publish(tmp_path / "others.parquet", SPEC, tmp_path / "feast", 20)
+    assert feast_store.FeastStore(tmp_path / "feast", SPEC).read(["u"]) == [state]

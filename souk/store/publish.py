@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 import yaml
 from feast import FeatureStore
 
+from souk.errors import SoukError
 from souk.spec import FeatureSpec
+from souk.state_rows import state_columns
 from souk.store.definitions import (
     EVENT_TIME,
     ONLINE,
@@ -35,6 +37,7 @@ from souk.store.definitions import (
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("ms", tz="UTC")
+TYPES = {"list<string>": pa.string(), "list<int64>": pa.int64(), "list<double>": pa.float64()}
 
 
 def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: int, uri: str = "") -> int:
@@ -53,11 +56,14 @@ def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: 
 
     Returns:
         How many states there are.
+
+    Raises:
+        SoukError: the file lacks a column that is no list.
     """
     folder = Path(folder).absolute()
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        count = _write_offline(Path(user_state), offline_file(spec, folder), now)
+        count = _write_offline(Path(user_state), offline_file(spec, folder), state_columns(spec), now)
         _write_text(folder / SPECS / f"{spec.hash}.json", spec.to_json())
         if not uri:
             _database(folder / ONLINE, "PRAGMA journal_mode=WAL")  # readers are never locked out, and see whole commits
@@ -73,17 +79,26 @@ def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: 
     return count
 
 
-def _write_offline(source: Path, target: Path, now: int) -> int:
-    """The states with Feast's two times; returns their number."""
+def _write_offline(source: Path, target: Path, columns: Mapping[str, str], now: int) -> int:
+    """The states with Feast's two times; returns their number.
+
+    A list that the file does not have is empty: states of before it was kept, such as what users hid.
+    """
     reader = pq.ParquetFile(source)
-    fields = [pa.field(EVENT_TIME, TIME), pa.field(WRITTEN_TIME, TIME)]
-    schema = pa.schema([*reader.schema_arrow, *fields])
+    there = reader.schema_arrow.names
+    lists = [name for name, kind in columns.items() if name not in there and kind.startswith("list")]
+    if missing := [name for name in columns if name not in (*there, *lists)]:
+        remedy = "Run the pipeline again: these states are of another specification."
+        raise SoukError(f"user states with the columns {', '.join(missing)}", f"{source} without", remedy)
+    empty = [pa.field(name, pa.list_(TYPES[columns[name]])) for name in lists]
+    schema = pa.schema([*reader.schema_arrow, *empty, pa.field(EVENT_TIME, TIME), pa.field(WRITTEN_TIME, TIME)])
     partial = target.with_suffix(".partial")
     count = 0
     with pq.ParquetWriter(partial, schema) as writer:
         for batch in reader.iter_batches(batch_size=8192):
             written = pa.array([now] * len(batch), pa.int64()).cast(TIME)
-            writer.write_table(pa.Table.from_arrays([*batch.columns, written, written], schema=schema))
+            none = [pa.array([[]] * len(batch), field.type) for field in empty]
+            writer.write_table(pa.Table.from_arrays([*batch.columns, *none, written, written], schema=schema))
             count += len(batch)
     os.replace(partial, target)
     return count
