@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import re
 import subprocess
 
 import pytest
@@ -43,6 +44,25 @@ def test_a_secret_of_tokens_is_mounted_and_asked_for() -> None:
     assert container["readinessProbe"]["httpGet"]["path"] in FREE_PATHS
 
 
+PLACES = ("s3://bucket/impressions", "kafka://broker-1:9092,broker-2:9092/impressions")
+
+
+def test_impressions_go_where_the_values_say() -> None:
+    escaped = ",".join(place.replace(",", r"\,") for place in PLACES)
+    given = f"recommender.impressions={{{escaped}}},recommender.kafkaSecret=souk-kafka"
+    runtime = template("--set", given)["ServingRuntime", "souk"]
+    container = runtime["spec"]["containers"][0]
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    importlib.import_module(COMMANDS["serve"][0]).configure(parser)
+    arguments = parser.parse_args(container["args"][1:])
+    assert arguments.impressions == list(PLACES)
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "kafka"]
+    assert arguments.kafka_config == f"{mount['mountPath']}/properties" and mount["readOnly"] is True
+    (volume,) = [volume for volume in runtime["spec"]["volumes"] if volume["name"] == "kafka"]
+    assert volume["secret"] == {"secretName": "souk-kafka"}
+    assert not {"impressions", "kafka"} & set(re.findall("[a-z]+", str(template()["ServingRuntime", "souk"])))
+
+
 def test_the_server_runs_as_nobody_and_writes_nowhere_else() -> None:
     runtime = template()["ServingRuntime", "souk"]["spec"]
     context = runtime["containers"][0]["securityContext"]
@@ -69,6 +89,7 @@ def test_the_chart_passes_lint(arguments: tuple[str, ...]) -> None:
         ("--set", "recommender.env[0].name=A", "--set", "recommender.env[0].value=b"),
         ("--set", "recommender.storageUri="),
         ("--set", "recommender.tokenSecret=souk-token"),
+        ("--set", "recommender.impressions={/workspace/impressions},recommender.kafkaSecret=souk-kafka"),
     ],
     ids=str,
 )
@@ -87,6 +108,9 @@ def test_what_the_chart_renders_is_valid(arguments: tuple[str, ...]) -> None:
         "recommender.storageUri=/releases",
         "recommender.resources.request.cpu=1",
         "recommender.env[0].nam=A",
+        "recommender.impressions={kafka://broker/topic}",
+        "recommender.impressions={impressions}",
+        "recommender.impressions=s3://bucket",
         "image.serve=souk-serve:latest",
         "image.serv=x:1",
         "drift.enable=true",

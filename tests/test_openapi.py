@@ -1,6 +1,7 @@
 """The description of the routes: valid, made from the release, and what the server itself gives."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,12 +13,14 @@ from souk.config import Columns
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.schema import EVENTS, EventType
+from souk.serving.openapi.__main__ import described
 from souk.serving.openapi.document import EXAMPLES, document
 from souk.serving.request import RequestParser, check_subjects
 from souk.serving.tensors import INPUTS
 from souk.spec import FeatureSpec
 from tests.serving_fixtures import NOW, SPEC
 
+ROOT = Path(__file__).parents[1]
 WIDE = FeatureSpec(
     dataset="wide",
     columns=Columns(
@@ -48,6 +51,11 @@ def test_the_document_is_valid(spec, secured):
     for name, schema in made["components"]["schemas"].items():
         Draft202012Validator.check_schema(schema)
         assert f'"#/components/schemas/{name}"' in json.dumps(made), f"{name} is used"
+
+
+def test_the_committed_one_is_what_a_server_of_that_config_says():
+    """Else: `python -m souk.serving.openapi configs/movielens_100k.yaml > docs/openapi.json`; a change shows there."""
+    assert (ROOT / "docs/openapi.json").read_text("utf-8") == described(str(ROOT / "configs/movielens_100k.yaml"))
 
 
 def test_its_columns_are_those_of_the_release():
