@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -68,15 +69,27 @@ def test_it_answers_as_this_process_does_and_goes_on_after_it_was_killed(model, 
         assert run(model, "explain", SQUARE)["y"].tolist() == [1, 9]
         assert run.process_id != first
         last = run.process_id
+        with ThreadPoolExecutor() as pool:
+            os.kill(last, signal.SIGSTOP)
+            waiting = pool.submit(run, model, "explain", SQUARE)
+            while not waiting.running():
+                time.sleep(0.01)
+            run.close()
+            with pytest.raises(Ended, match="the end of the server"):
+                waiting.result(60)
     assert gone(last) and gone(first)
 
 
 @pytest.mark.slow
-def test_one_that_takes_too_long_is_ended(model):
-    with beside(patience=0.01) as run:  # less than it takes to start
+def test_one_that_hangs_is_ended_whatever_it_is_sent(model):
+    with beside(patience=60) as run:
+        run(model, "explain", SQUARE)
+        number = run.process_id
+        os.kill(number, signal.SIGSTOP)
+        run._patience = 0.1
         with pytest.raises(Ended, match="Ask again"):
-            run(model, "explain", SQUARE)
-        assert run.process_id is None
+            run(model, "explain", {"x": np.zeros(1 << 20, np.float32)})  # more than a pipe holds
+        assert run.process_id is None and gone(number)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from multiprocessing import get_context
@@ -31,7 +32,14 @@ PATIENCE = 60.0  # seconds for one call, with the start of the process and the r
 
 
 class Ended(OSError):
-    """Nothing came from the process: it took too long, or ended."""
+    """Nothing came from the process: it took too long, or ended.
+
+    Args:
+        received: what came instead of an answer.
+    """
+
+    def __init__(self, received: str) -> None:
+        super().__init__(f"Expected TensorFlow's process to answer. Received: {received}. Ask again.")
 
 
 def here(model: Path, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -59,15 +67,14 @@ class Beside:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience, self._lock = patience, threading.Lock()
-        self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
-        self._used = set[str]()
+        self._there: tuple[BaseProcess, Connection] | None = None
+        self._used, self._closed = set[str](), False
 
     @property
     def process_id(self) -> int | None:
         """Of the process; None where there is none."""
-        process = self._process
-        return process.pid if process else None
+        there = self._there
+        return there[0].pid if there else None
 
     def __call__(self, model: Path, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         """As `here`. Calls wait for one another.
@@ -79,12 +86,7 @@ class Beside:
         """
         with self._lock:
             self._used.add(signature)
-            try:
-                answer, refused = self._asked((model, signature, dict(inputs)))
-            except Ended:
-                raise
-            except (EOFError, OSError):  # killed since it was asked last
-                answer, refused = self._asked_again((model, signature, dict(inputs)))
+            answer, refused = self._asked((model, signature, dict(inputs)))
         if isinstance(refused, tuple):
             raise SoukError(*refused)
         if refused:
@@ -98,44 +100,47 @@ class Beside:
                 self(model, signature, {})
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, for good; a call that waits for it fails."""
+        self._closed, there = True, self._there
+        if there:
+            there[0].kill()
         with self._lock:
             self._end()
 
     def _asked(self, call: tuple[Path, str, Arrays]) -> Any:
-        pipe = self._pipe or self._started()
-        pipe.send(call)
-        if not pipe.poll(self._patience):
-            self._end()
-            seconds = f"{self._patience:g} s"
-            raise Ended(f"Expected TensorFlow's process to answer. Received: nothing in {seconds}. Ask again.")
-        return pipe.recv()
-
-    def _asked_again(self, call: tuple[Path, str, Arrays]) -> Any:
-        self._end()
-        try:
-            return self._asked(call)
-        except EOFError as error:
-            self._end()
-            text = "Expected TensorFlow's process to answer. Received: its end. Ask again, or give it more memory."
-            raise Ended(text) from error
-
-    def _started(self) -> Connection:
-        spawned = get_context("spawn")  # a fork would have the locks of the server's threads, and not the threads
-        self._pipe, theirs = spawned.Pipe()
-        self._process = spawned.Process(target=_answer, args=(theirs,), name="tensorflow", daemon=True)
-        self._process.start()
-        theirs.close()  # so that the end of either process is the end of the pipe
-        return self._pipe
+        for _ in range(2):  # it may have been killed since it was asked last
+            if self._closed:
+                raise Ended("the end of the server")
+            process, pipe = self._there = self._there or _started()
+            began, late = time.monotonic(), threading.Timer(self._patience, process.kill)
+            late.start()
+            try:
+                pipe.send(call)
+                return pipe.recv()
+            except (EOFError, OSError):
+                self._end()
+                if time.monotonic() - began >= self._patience:
+                    raise Ended(f"nothing in {self._patience:g} s") from None
+            finally:
+                late.cancel()
+        raise Ended("its end, twice")
 
     def _end(self) -> None:
-        process, pipe = self._process, self._pipe
-        self._process = self._pipe = None
-        if pipe:
+        there, self._there = self._there, None
+        if there:
+            process, pipe = there
             pipe.close()
-        if process:
             process.kill()
             process.join()
+
+
+def _started() -> tuple[BaseProcess, Connection]:
+    spawned = get_context("spawn")  # a fork would have the locks of the server's threads, and not the threads
+    ours, theirs = spawned.Pipe()
+    process = spawned.Process(target=_answer, args=(theirs,), name="tensorflow", daemon=True)
+    process.start()
+    theirs.close()  # so that the end of either process is the end of the pipe
+    return process, ours
 
 
 def _answer(pipe: Connection) -> None:
