@@ -71,6 +71,18 @@ def test_the_schema_of_the_release_holds():
     assert list(refused) == [1] and "device to be a value that the release's schema lists" in refused[1]
 
 
+@pytest.mark.parametrize("kind", ["hide", "impression"])
+@pytest.mark.parametrize("given", [{}, {"value": 0}])
+def test_what_a_schema_asks_of_ratings_is_not_asked_of_hides(kind, given):
+    presence, stars = "presence {min_fraction: 1}", "float_domain {min: 1 max: 5}"
+    schema = f'feature {{name: "value" type: FLOAT {presence} {stars}}} feature {{name: "basket" type: FLOAT}}'
+    schema += ' feature {name: "device" type: BYTES}'
+    bare = {name: value for name, value in GOOD.items() if name != "value"} | given
+    rows = [bare | {"event_type": kind}, bare | {"event_type": "rating"}]
+    _, refused = EventCheck(SPEC.columns.events, schema).check(rows, NOW)
+    assert list(refused) == [1] and "value" in refused[1]
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),

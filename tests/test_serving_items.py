@@ -141,7 +141,7 @@ def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
     reasons = {each.row: each.reason for each in outcome.refused}
     parts = {
         0: "price to be of type double. Received: 'cheap'",
-        1: "a value for item_id. Received: None",
+        1: "a value for item_id, which is required. Received: None",
         2: "price within the range",
         3: "Did you mean 'title'?",
         4: "a JSON object for each item. Received: ['d']",

@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 
 from souk.ingest.cells import as_mask
 from souk.ingest.faults import Fault, Reason, fault
+from souk.schema import EventType
 
 FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
+NO_ACTS = (EventType.IMPRESSION, EventType.HIDE)  # their `value` is no stars and no quantity
 
 
 def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray]) -> list[Fault]:
-    """The rows that break `schema`.
+    """The rows that break `schema`. What it asks of an event's `value` is not asked of impressions and hides.
 
     Args:
         table: the rows.
@@ -29,15 +31,23 @@ def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray])
         if feature.name not in table.column_names:
             continue
         column = table[feature.name].combine_chunks()
+        spared = _no_acts(table) if feature.name == "value" else np.False_
         if feature.presence.min_fraction >= 1:
             known = unread.get("", False) | unread.get(feature.name, np.False_)
-            faults += fault(Reason.MISSING, feature.name, ~as_mask(column.is_valid()) & ~np.asarray(known))
+            faults += fault(Reason.MISSING, feature.name, ~as_mask(column.is_valid()) & ~np.asarray(known) & ~spared)
         if pa.types.is_list(column.type):
             faults += fault(Reason.DIMENSION, feature.name, _wrong_width(column, feature))
-        faults += fault(Reason.RANGE, feature.name, _out_of_range(column, feature))
+        faults += fault(Reason.RANGE, feature.name, _out_of_range(column, feature) & ~spared)
         if values := closed_domain(feature, domains):
             faults += fault(Reason.DOMAIN, feature.name, _outside(column, values))
     return faults
+
+
+def _no_acts(table: pa.Table) -> Any:
+    """The mask of rows that are events, and nothing that a user did with an item."""
+    if "event_type" not in table.column_names:
+        return np.False_
+    return as_mask(pc.is_in(table["event_type"].combine_chunks(), value_set=pa.array(list(map(str, NO_ACTS)))))
 
 
 def closed_domain(feature: Any, domains: Mapping[str, list[str]]) -> list[str]:

@@ -25,7 +25,7 @@ SHOWN = 80
 EXPECTED = {
     Reason.MALFORMED: "a JSON object for each {row}",
     Reason.ENCODING: "UTF-8 in {column}",
-    Reason.MISSING: "a value for {column}",
+    Reason.MISSING: "a value for {column}, which is required",
     Reason.TYPE: "{column} to be of type {type}",
     Reason.RANGE: "{column} within the range of the release's schema",
     Reason.FUTURE: "{column} not in the future",
