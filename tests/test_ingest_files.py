@@ -15,6 +15,7 @@ import pytest
 
 from souk.config import Source, parse_config
 from souk.errors import SoukError
+from souk.ingest.profile import sample
 from souk.readers import delimited, find_files, read_batches, written_until
 
 TEXT = "user_id,item_id\nu1,i1\nu2,i2\n"
@@ -121,3 +122,23 @@ def test_a_source_is_as_young_as_its_newest_file_and_never_of_tomorrow(tmp_path:
     with fsspec.open("memory://items.csv", "w") as file:
         file.write(TEXT)
     assert 1_700_000_000_000 < written_until("memory://items.csv", 1 << 50) < 1 << 50
+
+
+@pytest.mark.parametrize(
+    ("content", "keys", "expected"),
+    [
+        (TEXT.encode("utf-16"), {}, "in UTF-8. Received: UTF-16"),
+        (TEXT.encode(), {"delimiter": ";"}, "Set `delimiter` to ','"),
+        (TEXT.encode(), {"delimiter": "::"}, "Set `delimiter` to ','"),
+    ],
+)
+def test_what_the_first_line_gives_away(tmp_path: Path, content: bytes, keys: dict[str, str], expected: str) -> None:
+    (tmp_path / "e.csv").write_bytes(content)
+    with pytest.raises(SoukError, match=expected):
+        rows(tmp_path / "e.csv", **keys)
+
+
+def test_a_column_twice_is_told_by_init_too(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_bytes(b"user_id,item_id,item_id\nu,i,j\n")
+    with pytest.raises(SoukError, match="two named item_id"):
+        sample(Source(path=str(tmp_path / "e.csv")))

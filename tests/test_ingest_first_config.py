@@ -159,6 +159,22 @@ def test_a_column_that_may_be_the_type_is_pointed_at(tmp_path: Path) -> None:
     assert "OR IS IT Vorgang (angesehen, gekauft, retoure)?" in text
 
 
+def test_a_column_whose_values_are_event_types_is_the_type(tmp_path: Path) -> None:
+    kinds = ["viewed", "Add To Basket", "bought", "nachgefragt"]
+    rows = [
+        {
+            "user_id": f"u{n % 9}",
+            "item_id": f"i{n % 7}",
+            "timestamp": 1_700_000_000_000 + n,
+            "What happened": kinds[n % 4],
+        }
+        for n in range(200)
+    ]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"))
+    assert read(config, "events").table["event_type"].to_pylist()[:4] == ["click", "cart", "purchase", "click"]
+    assert "by its values; 4 values" in text and not config.columns.events
+
+
 def test_impressions_with_a_click_column(tmp_path: Path) -> None:
     rows = [
         {"user": n % 9, "item": n % 5, "ts": 1_700_000_000 + n, "click": int(n % 4 == 0), "position": 1}
@@ -182,6 +198,7 @@ def test_the_threshold_makes_room_for_what_the_contract_refuses(tmp_path: Path) 
     [
         ([{"item": "i", "time": 1_700_000_000}], "could be user_id"),
         ([{"user": "u", "time": 1_700_000_000}], "could be item_id"),
+        ([{"user^item^time": "u^i^1700000000"}], "It has one column"),
         ([{"user": "u", "item": "i", "date": "31.12.2024"}], "date with values such as 31.12.2024"),
     ],
 )

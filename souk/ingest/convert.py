@@ -20,6 +20,17 @@ from souk.schema import Kind, contract
 TIMES = ("timestamp", "arrived_at", "created_at")
 
 
+def check_names(batch: RawBatch) -> None:
+    """Refuses a file in which two columns have one name.
+
+    Raises:
+        SoukError: there are two.
+    """
+    names = batch.table.column_names
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise SoukError(f"columns of different names in {batch.file}", f"two named {repeated[0]}", "Rename one.")
+
+
 def convert(table: TableSource, batch: RawBatch) -> tuple[pa.Table, list[Fault]]:
     """The typed columns of one batch, null where a cell could not be read, and the faults of its cells.
 
@@ -27,9 +38,7 @@ def convert(table: TableSource, batch: RawBatch) -> tuple[pa.Table, list[Fault]]
         SoukError: two columns of one name, one that is missing, or one of a type that cannot be converted.
     """
     source, names = table.source, batch.table.column_names
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise SoukError(f"columns of different names in {batch.file}", f"two named {repeated[0]}", "Rename one.")
+    check_names(batch)
     if batch.lines is None:
         table.require(names, batch.file)
     found = table.columns(names)

@@ -44,13 +44,16 @@ NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed"),
-    EventType.CLICK: ("click", "clk", "view", "pageview", "detail", "detailview", "productview", "pv", "open", "play"),
-    EventType.CART: ("cart", "addtocart", "addcart", "basket", "fav", "favorite", "wishlist", "save", "like"),
-    EventType.PURCHASE: ("purchase", "buy", "transaction", "order", "checkout", "sale", "paid", "buyorder"),
+    EventType.CLICK: ("click", "clicked", "clk", "view", "viewed", "pageview", "detail", "detailview", "productview",
+                      "pv", "open", "opened", "play", "played"),
+    EventType.CART: ("cart", "addtocart", "addedtocart", "addcart", "basket", "addtobasket", "addedtobasket", "fav",
+                     "favorite", "wishlist", "save", "like"),
+    EventType.PURCHASE: ("purchase", "purchased", "buy", "bought", "transaction", "order", "ordered", "checkout",
+                         "sale", "sold", "paid", "buyorder"),
     EventType.RETURN: ("return", "returned", "refund", "refunded"),
     EventType.RATING: ("rating", "rate", "review", "rated"),
     EventType.HIDE: ("hide", "hidden", "dismiss", "dismissed", "notinterested", "block", "blocked"),
-}
+}  # fmt: skip
 FLAGS = {"0", "1", "true", "false"}
 
 
@@ -136,7 +139,8 @@ MOST_TYPES = 12  # values of a column that could be event types
 def map_type(table: Table) -> None:
     """The event type: a column of few values, else one type for all."""
     value = _named(table, "value")
-    column = _named(table, "event_type")
+    named = _named(table, "event_type")
+    column = named or _spoken(table)
     flag = next((c for c in table.free if _kind_of(c.name) and set(pc.unique(c.texts).to_pylist()) <= FLAGS), None)
     if flag is not None:
         table.mapped["event_type"] = flag, "0 or 1: shown, and maybe more"
@@ -144,7 +148,7 @@ def map_type(table: Table) -> None:
         for text in sorted(pc.unique(flag.texts).to_pylist()):
             table.types[text] = (kind, "happened") if text in ("1", "true") else (EventType.IMPRESSION, "was shown")
     elif column is not None and not column.nested and column.distinct <= 30:
-        table.mapped["event_type"] = column, f"by its name; {column.distinct} values"
+        table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
         for text in sorted(pc.unique(column.texts).to_pylist()):
             match = _kind_of(text)
             known = f"{match}s" if match else "unknown to Souk: is it a click?"
@@ -164,12 +168,24 @@ def map_type(table: Table) -> None:
         table.constants["event_type"] = "click", f"there is no type column{_perhaps_type(table)}"
 
 
+def _spoken(table: Table) -> Column | None:
+    """The column most of whose values are words for event types, for at least two of them."""
+    for column in table.free:
+        if not column.nested and not column.numeric and 2 <= column.distinct <= MOST_TYPES:
+            kinds = [_kind_of(text) for text in pc.unique(column.texts).to_pylist()]
+            known = [kind for kind in kinds if kind]
+            if len(set(known)) > 1 and 2 * len(known) > len(kinds):
+                return column
+    return None
+
+
 def _perhaps_type(table: Table) -> str:
     """Which column could say the type of an event in words that Souk does not know, for a comment."""
     for column in table.free:
         if not column.nested and not column.numeric and 2 <= column.distinct <= MOST_TYPES:
             shown = ", ".join(sorted(pc.unique(column.texts).to_pylist())[:4])
-            return f"; OR IS IT {column.name} ({shown})? Then map it to event_type, and its values under event_types"
+            remedy = "map it to event_type and its values under event_types, and declare it no more"
+            return f"; OR IS IT {column.name} ({shown})? Then {remedy}"
     return ""
 
 
@@ -238,4 +254,6 @@ def _guess_context(table: Table, column: Column) -> Guess:
 def _no_column(table: Table, target: str) -> SoukError:
     names = ", ".join(column.name for column in table.columns)
     remedy = f"Rename the column to {target}, or write the config by hand (docs/data.md)."
+    if len(table.columns) == 1:
+        remedy = "It has one column: separate them by a comma, a semicolon, a tab or |, or write the config by hand."
     return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)

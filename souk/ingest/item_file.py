@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from souk.config import DatasetConfig, Source
 from souk.errors import SoukError
 from souk.ingest.convert import convert
@@ -42,8 +44,9 @@ def _as_they_are(batch: RawBatch) -> Iterator[Any]:
     if "item_id" not in batch.table.column_names:
         received = ", ".join(batch.table.column_names) or "no columns"
         raise SoukError("a column item_id", received, "Say which column is which: --config, with data.items.columns.")
-    for at, row in enumerate(batch.table.to_pylist()):
-        yield batch.malformed.get(at) or {name: _plain(v) for name, v in row.items()}
+    rows = batch.table.to_pylist()
+    for at in np.argsort(batch.positions, kind="stable").tolist():  # those that are malformed come last in a batch
+        yield batch.malformed.get(at) or {name: _plain(v) for name, v in rows[at].items()}
 
 
 def _numbered(batch: RawBatch) -> Iterator[tuple[int, str]]:
@@ -65,7 +68,9 @@ def _mapped(batch: RawBatch, source: Source, config: DatasetConfig) -> Iterator[
         for at in each.rows.tolist():
             raw = batch.table[found[each.column]][at].as_py() if each.column in found else None
             rows[at] = {**rows[at], each.column: _plain(raw)} if each.column else batch.malformed.get(at, "")
-    yield from ({n: _plain(v) for n, v in row.items()} if isinstance(row, dict) else row for row in rows)
+    for at in np.argsort(batch.positions, kind="stable").tolist():
+        row = rows[at]
+        yield {n: _plain(v) for n, v in row.items()} if isinstance(row, dict) else row
 
 
 def _plain(value: Any) -> Any:

@@ -103,7 +103,8 @@ class TableSource:
             if raw:
                 error = unknown(f"a column for {self.name}.{name} in {file}", raw, present)
                 where = f"Map it in data.{self.name}.columns, or give data.{self.name}.constants.{name}."
-                raise SoukError(error.expected, error.received, f"{error.remedy} {where}")
+                alone = " The file has one column: look at its `delimiter`." if len(present) == 1 else ""
+                raise SoukError(error.expected, error.received, f"{error.remedy} {where}{alone}")
         for raw in self.source.skip:
             if raw not in present:
                 raise unknown(f"data.{self.name}.skip to name columns of {file}", raw, present)

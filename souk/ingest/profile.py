@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from souk.config import Source
 from souk.ingest import cells
+from souk.ingest.convert import check_names
 from souk.readers import HERE, read_batches
 from souk.schema import Kind
 
@@ -108,6 +109,7 @@ def sample(source: Source) -> list[Column]:
     """The columns of the first SAMPLE_ROWS rows of a source."""
     tables, rows = [], 0
     for batch in read_batches(source, HERE):
+        check_names(batch)
         tables.append(batch.table)
         rows += batch.table.num_rows
         if rows >= SAMPLE_ROWS:

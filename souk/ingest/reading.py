@@ -21,6 +21,7 @@ from souk.readers import RawBatch, read_batches
 from souk.schema import contract
 
 LATEST_MS = 7_258_118_400_000  # 2200-01-01
+SHOWN = 200  # characters of a row in an error
 FIRST_WEEKS_MS = 5_000_000_000  # seconds read as milliseconds end in the first weeks of 1970
 
 
@@ -106,18 +107,20 @@ class Reading:
         return batch.filter(~left_out) if left_out.any() else batch
 
 
-def check_times(source: Source, times: pa.Array, unreadable: float) -> None:
+def check_times(source: Source, times: pa.Array, unreadable: float, example: str = "") -> None:
     """Most event times unreadable, in January 1970 or after 2200: the unit is wrong.
 
     Args:
         source: of the events.
         times: UTC epoch milliseconds, null where a time could not be read.
         unreadable: the share of rows whose time could not be read.
+        example: one of these rows, as it came.
     """
     key, unit = "data.events.timestamp_unit", source.timestamp_unit
     if unreadable > 0.5:
-        remedy = f"Set {key} to " + ("ms, s or us." if unit == "iso" else "iso.")
-        raise SoukError(f"event times in {unit}", "most cannot be read as such", remedy)
+        remedy = f"Set {key} to ms, s or us, or write" if unit == "iso" else f"Set {key} to iso if they are written"
+        received = "most cannot be read as such" + (f", as in {example[:SHOWN]}" if example else "")
+        raise SoukError(f"event times in {unit}", received, f"{remedy} as 2024-05-31T12:00:00.")
     times = pc.drop_null(times)
     if not len(times):
         return

@@ -187,16 +187,18 @@ def _survey(table: TableSource, rules: Rules) -> Survey:
     """The first pass."""
     contract = contract_schema(table.name, table.kinds, rules.widths)
     reading, good = Reading(table), Sample(table.schema)
-    times, unreadable, count = Sample(pa.schema([("timestamp", pa.int64())])), 0, 0
+    times, unreadable, count, example = Sample(pa.schema([("timestamp", pa.int64())])), 0, 0, ""
     for rows in reading:
         count += rows.table.num_rows
         faults = _contract_faults(table.name, rows, contract, rules.latest)
         good.add(rows.table, ~faulty(faults, rows.table.num_rows))
         if table.name == "events":
             times.add(rows.table.select(["timestamp"]), np.ones(rows.table.num_rows, bool))
-            unreadable += sum(len(f.rows) for f in faults if f.column == "timestamp" and f.reason is Reason.TYPE)
+            for each in (f for f in faults if f.column == "timestamp" and f.reason is Reason.TYPE):
+                unreadable += len(each.rows)
+                example = example or rows.origins(each.rows[:1])[2][0]
     if table.name == "events":
-        check_times(table.source, times.table["timestamp"], unreadable / max(1, count))
+        check_times(table.source, times.table["timestamp"], unreadable / max(1, count), example)
     return Survey(count, frozenset(reading.names), good.table)
 
 

@@ -23,6 +23,7 @@ from souk.readers.raw import RawBatch
 
 ESCAPED = r"[\x{10FF00}-\x{10FFFF}]"
 ESCAPED_PYTHON = "[\U0010ff00-\U0010ffff]"
+DELIMITERS = (",", ";", "\t", "|")
 MARK = "\ufeff"  # what some programs write before the first character
 
 MALFORMED_BYTES = 1 << 28  # of malformed rows in memory: Arrow gives no batch before it meets a good row
@@ -66,10 +67,17 @@ def _names(file: File, form: Form) -> tuple[list[str], str]:
         line = stream.readline(BLOCK_BYTES)
     if len(line) == BLOCK_BYTES:
         raise SoukError(f"lines in {file.name}", f"none within {BLOCK_BYTES:,} bytes", "Is it a text file?")
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        remedy = f"Save it as UTF-8: iconv -f UTF-16 -t UTF-8 {file.name}."
+        raise SoukError(f"{file.name} in UTF-8", "UTF-16, by its first two bytes", remedy)
     first = line.decode(form.encoding, "replace").removeprefix(MARK).rstrip("\r\n")
     if not first.strip():
         raise SoukError(f"a header line in {file.name}", "an empty file or first line", "Write the column names first.")
-    delimiter = form.delimiter or max((",", ";", "\t", "|"), key=first.count)
+    frequent = max(DELIMITERS, key=first.count)
+    if form.delimiter and not form.typed and form.delimiter not in first and frequent in first:
+        remedy = f"Set `delimiter` to {frequent!r}, or leave it out."
+        raise SoukError(f"the delimiter {form.delimiter!r} in the first line of {file.name}", first[:80], remedy)
+    delimiter = form.delimiter or frequent
     if form.header:
         return list(form.header), delimiter
     if len(delimiter) > 1:
