@@ -70,7 +70,16 @@ def test_a_small_slate_needs_no_word_about_re_ranking():
     assert parse_config(MINIMAL + "deploy: {max_slate_size: 5, slate_size: 5}").rerank.slate == 20
 
 
-@pytest.mark.parametrize(("text", "word"), [("a: [", "YAML"), ("- 1", "mapping"), ("", "mapping")])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a: [\n", "found '<stream end>' on line 2. Mend"),
+        ("- 1", "mapping"),
+        ("", "data: Field required"),
+        (MINIMAL + "repeat: never\nrepeat: always\n", "'repeat' stands twice, first on line"),
+        (MINIMAL + "rerank: {diversity: 0.1, diversity: 0.2}\n", "'diversity' stands twice"),
+    ],
+)
 def test_what_is_no_mapping_is_refused(text, word):
     with pytest.raises(SoukError, match=word):
         parse_config(text)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from souk.config.objectives import Objective, Objectives
@@ -34,6 +33,7 @@ from souk.config.settings import (
     TrainTwoTower,
 )
 from souk.config.tables import Columns, Data, Section, Source, template_parts
+from souk.config.text import read_text, sections
 from souk.errors import SoukError, unknown
 from souk.schema import Kind
 
@@ -226,12 +226,7 @@ def parse_config(text: str, origin: str = "config") -> DatasetConfig:
     Raises:
         SoukError: not YAML, an unknown key (the nearest known one is named), or a value out of range.
     """
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SoukError(f"{origin} to be YAML", str(error).replace("\n", " "), "Mend the line it names.") from error
-    if not isinstance(values, dict):
-        raise SoukError(f"{origin} to be a mapping of sections", type(values).__name__, "See docs/data.md.")
+    values = sections(text, origin, "docs/data.md")
     try:
         return DatasetConfig.model_validate(values)
     except ValidationError as error:
@@ -250,7 +245,7 @@ def load_config(path: str | Path, data: str = "") -> DatasetConfig:
     file = Path(path)
     if not file.is_file():
         raise SoukError("a dataset config file", str(path), "Write one with `souk init`, or use one of configs/.")
-    config = parse_config(file.read_text(encoding="utf-8"), str(path))
+    config = parse_config(read_text(file), str(path))
     folder = data or config.data.folder
     base = folder if "://" in folder else str((Path() if data else file.parent) / folder)
     tables = {table: getattr(config.data, table) for table in ("events", "items", "users")}

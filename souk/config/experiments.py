@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from souk.config.problems import explain
 from souk.config.settings import Rerank
 from souk.config.tables import Section
-from souk.errors import SoukError
+from souk.config.text import read_text, sections
+from souk.errors import SoukError, unknown
 
 FILE = "experiments.yaml"
 BUCKETS = 10_000  # the finest share is one of them
@@ -107,6 +108,23 @@ class Experiments(Section):
         named = {arm.release for experiment in self.experiments.values() for arm in experiment.arms.values()}
         return sorted(named - {""})
 
+    def check_weights(self, objectives: Iterable[str], release: str) -> None:
+        """Whether the current release has what the arms weigh.
+
+        Args:
+            objectives: the release's.
+            release: its name.
+
+        Raises:
+            SoukError: an arm weighs another; the nearest is named.
+        """
+        known = sorted(objectives)
+        for name, experiment in self.experiments.items():
+            for arm, each in experiment.arms.items():
+                for weighed in set(each.weights) - set(known):
+                    where = f"{FILE}: experiments.{name}.arms.{arm}.weights"
+                    raise unknown(f"{where}: an objective of {release}", weighed, known)
+
 
 TOGETHER = "A user in both could get one of the two only: make them arms of one experiment."
 SALT = "With one salt, the arms of the one would decide those of the other."
@@ -119,13 +137,7 @@ def parse_experiments(text: str, origin: str = FILE) -> Experiments:
     Raises:
         SoukError: not YAML, an unknown key (the nearest known one is named), or values that do not go together.
     """
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SoukError(f"{origin} to be YAML", str(error).replace("\n", " "), "Mend the line it names.") from error
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise SoukError(f"{origin} to be a mapping of sections", type(values).__name__, "See docs/experiments.md.")
+    values = sections(text, origin, "docs/experiments.md")
     try:
         return Experiments.model_validate(values)
     except ValidationError as error:
@@ -141,6 +153,7 @@ def read_experiments(path: Path) -> Experiments:
         SoukError: there is none, or it is wrong.
     """
     try:
-        return parse_experiments(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SoukError(f"an experiments file at {path}", f"{error}", "docs/experiments.md shows one.") from error
+        return parse_experiments(read_text(path), str(path))
+    except OSError as error:
+        received = "none" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        raise SoukError(f"an experiments file at {path}", received, "docs/experiments.md shows one.") from error

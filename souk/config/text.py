@@ -1,0 +1,63 @@
+"""YAML as the values that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.constructor import ConstructorError
+
+from souk.errors import SoukError
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, of which YAML would take the last without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in lines:
+                problem = f"the key {key.value!r} stands twice, first on line {lines[key.value]}, then"
+                raise ConstructorError(None, None, problem, key.start_mark)
+            lines[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        SoukError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        received = f"byte {error.object[error.start]:#x} at {error.start:,}"
+        raise SoukError(f"{path} in UTF-8", received, "Save it as UTF-8.") from error
+
+
+def sections(text: str, origin: str, page: str) -> dict[str, Any]:
+    """The sections of a YAML text; none where it has nothing but comments.
+
+    Args:
+        text: of a file.
+        origin: its name, for errors.
+        page: what explains it.
+
+    Raises:
+        SoukError: not YAML, a key that stands twice, or no mapping.
+    """
+    try:
+        values = yaml.load(text, Loader=_Loader)  # nosec B506: a safe loader
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        received = f"{problem} on line {mark.line + 1}" if mark and problem else " ".join(str(error).split())
+        raise SoukError(f"{origin} to be YAML", received, "Mend the line.") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SoukError(f"{origin} to be a mapping of sections", type(values).__name__, f"See {page}.")
+    return values
