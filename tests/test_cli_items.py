@@ -1,6 +1,7 @@
 """`souk items`: what it sends of each kind of file, what it says of refusals."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -120,6 +121,28 @@ def test_what_cannot_be_sent(words, part, capsys):
     assert part in capsys.readouterr().err
 
 
+def test_a_port_that_speaks_no_http(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:  # as the gRPC port does
+        held = []
+
+        def speak():
+            held.append(other.accept()[0])
+            held[0].sendall(b"\0\0\0\n")
+
+        threading.Thread(target=speak, daemon=True).start()
+        assert main(["items", "delete", "7", "--url", f"http://127.0.0.1:{other.getsockname()[1]}"]) == 2
+    assert "an answer that is no HTTP" in capsys.readouterr().err
+
+
+def test_rows_that_a_config_reads_are_sent_in_the_order_of_the_file(sent, tmp_path, monkeypatch):
+    url, bodies = sent
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / "new.csv").write_text("sku,name\n7,Boots\n8,a,b\n9,Cap\n")
+    main(["items", "upsert", "new.csv", "--config", "config.yaml", "--url", url])
+    assert [row if isinstance(row, str) else row["item_id"] for row in bodies[0]] == ["7", "8,a,b", "9"]
+
+
 def test_a_file_that_names_no_items_is_told_once_with_the_remedy(sent, tmp_path, capsys):
     url, bodies = sent
     (tmp_path / "shop.csv").write_text("sku,name\n7,Boots\n8,Hat\n")
@@ -139,7 +162,7 @@ def test_a_row_that_cannot_be_split_goes_as_its_text(sent, tmp_path, capsys):
     (tmp_path / "torn.csv").write_text("item_id,title\n7,Boots\n8,a,b\n9,Hat\n")
     main(["items", "upsert", str(tmp_path / "torn.csv"), "--url", url])
     capsys.readouterr()
-    assert [row if isinstance(row, str) else row["item_id"] for row in bodies[0]] == ["7", "9", "8,a,b"]
+    assert [row if isinstance(row, str) else row["item_id"] for row in bodies[0]] == ["7", "8,a,b", "9"]
 
 
 def test_what_is_hidden_is_told(sent, capsys):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import sys
 import urllib.error
@@ -121,5 +122,7 @@ def _send(url: str, rows: list[bytes], headers: Mapping[str, str]) -> dict[str, 
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")[:500]
         raise SoukError(f"{place} to take {len(rows)} items", f"status {error.code}: {text}") from error
-    except (OSError, ValueError) as error:
-        raise SoukError(f"a server at {url}", str(error), "Is `souk serve` running? Name it with --url.") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        no_http = isinstance(error, http.client.HTTPException)
+        received = "an answer that is no HTTP" if no_http else str(getattr(error, "reason", error))
+        raise SoukError(f"a server at {url}", received, "Is `souk serve` running? Name it with --url.") from error
