@@ -8,6 +8,7 @@ import pytest
 from souk.cli import main
 from souk.config.experiments import parse_experiments
 from souk.experiments import held_out
+from souk.serving.event_log import EventLog
 from souk.serving.impressions import ImpressionLog
 from souk.serving.results import results
 from souk.serving.sinks import PartFiles
@@ -55,6 +56,14 @@ def test_a_file_is_described_and_put_in_its_place(place, capsys, tmp_path):
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "release: gone"))
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
     assert code == 2 and "a release gone" in told and (place / "experiments.yaml").read_text() == TEXT
+    (place / "releases" / "shop-1").mkdir(parents=True)
+    (place / "releases" / "shop-1" / "bundle.json").write_text('{"objectives": {"engaged": 1, "satisfied": 0}}')
+    (place / "releases" / "current").symlink_to("shop-1")
+    (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "weights: {satisfed: 2}"))
+    code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
+    assert code == 2 and "colour.arms.red.weights: an objective of shop-1" in told and "'satisfied'?" in told
+    assert (place / "experiments.yaml").read_text() == TEXT
+    assert souk(capsys, "apply", tmp_path / "e.yaml", "--workspace", place)[0] == 0
     assert souk(capsys, "stop", "--workspace", place)[0] == 0 and not (place / "experiments.yaml").exists()
     assert souk(capsys, "assign", "--user", "x", "--workspace", place)[0] == 2
 
@@ -98,6 +107,10 @@ def test_results_compare_arms_by_user_and_leave_out_who_had_both(place, capsys, 
     code, text = souk(capsys, "results", *words, "--workspace", place)
     assert code == 0 and "colour: 100 users; sample ratio p = 1" in text and "to control (95%:" in text
     assert "1 were seen in two arms" in text
+    log = EventLog(place / "events", "w", lambda: NOON)
+    log.append([{"event_id": f"e{n}", "request_id": f"r{n}", "event_type": "click"} for n in range(75)])
+    of_the_log = souk(capsys, "results", *words[:4], "--workspace", place)
+    assert of_the_log == (code, text)
 
 
 def test_a_sample_ratio_that_is_off_is_said_and_the_exit_code_tells(place, capsys, tmp_path):

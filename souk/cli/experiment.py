@@ -47,8 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     place = Workspace(Path(arguments.workspace))
     if arguments.action == "stop":
+        there = place.experiments.exists()
         place.experiments.unlink(missing_ok=True)
-        print(f"no experiments in {place.root}")
+        print(f"{'stopped all' if there else 'there were no'} experiments of {place.root}")
         return 0
     if arguments.action == "apply":
         return _apply(place, Path(arguments.file))
@@ -60,6 +61,9 @@ def _apply(place: Workspace, file: Path) -> int:
     plan = read_experiments(file)
     for name in plan.releases:
         place.release_folder(name)
+    if current := place.current_release():
+        settings = json.loads((place.current / "bundle.json").read_text(encoding="utf-8"))
+        plan.check_weights(settings["objectives"], current)
     with placed(place.experiments) as fresh:
         fresh.write_bytes(file.read_bytes())
     print(_described(plan))
@@ -83,12 +87,13 @@ def _assign(plan: Experiments, arguments: argparse.Namespace) -> int:
 
 
 def _results(plan: Experiments, place: Workspace, arguments: argparse.Namespace) -> int:
+    from souk.serving.event_log import every_file
     from souk.serving.results import event_rows, results
 
     log = arguments.log or str(place.impressions)
     told: dict[str, Any] = {}
     for name, experiment in plan.experiments.items():
-        path = arguments.events or (str(place.events) if place.events.is_dir() else "")
+        path = arguments.events or (str(place.events) if every_file(place.events) else "")
         told[name] = results(name, experiment, log, event_rows(path) if path else ()).to_json()
     if arguments.json:
         print(json.dumps(told, indent=1))

@@ -26,6 +26,13 @@ def at_least_zero(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A port, 0 for any that is free."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, received {text!r}")
+    return int(text)
+
+
 def positive(text: str) -> float:
     """A number above 0."""
     try:

@@ -20,8 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every (default: %(default)s)"
     )
-    parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="HTTP port, 0 for a free one (8080)")
-    parser.add_argument("--grpc-port", type=int, default=8081, metavar="N", help="gRPC port, 0 for a free one (8081)")
+    parser.add_argument(
+        "--http-port", type=options.port, default=8080, metavar="N", help="HTTP port, 0 for a free one (8080)"
+    )
+    parser.add_argument(
+        "--grpc-port", type=options.port, default=8081, metavar="N", help="gRPC port, 0 for a free one (8081)"
+    )
     parser.add_argument("--release", default="", metavar="DIR", help="a release's folder, instead of the current one")
     parser.add_argument(
         "--index",

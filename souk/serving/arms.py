@@ -12,7 +12,7 @@ from pathlib import Path
 
 from souk.config import Rerank
 from souk.config.experiments import FILE, HOLDOUT, Arm, Experiments, parse_experiments
-from souk.errors import SoukError, unknown
+from souk.errors import SoukError
 from souk.experiments import assigned, held_out, label
 from souk.serving.arm_counts import ArmCounts
 from souk.serving.recommender import Recommender
@@ -172,7 +172,9 @@ class Arms:
         except Exception as error:  # whatever is wrong with it, the experiments before go on
             self.refused += 1
             self._retries.failed(error)
-            logger.exception("experiments refused, those before go on: %s", error)
+            logger.error(
+                "experiments refused, those before go on: %s", error, exc_info=not isinstance(error, SoukError)
+            )
             return False
         self._retries.begin()
         self.taken += 1
@@ -193,7 +195,8 @@ class Arms:
             except Exception as error:
                 self.refused += 1
                 self._retries.failed(error)
-                logger.exception("experiments rest while %s answers: %s", served.bundle.name, error)
+                defect = not isinstance(error, SoukError)
+                logger.error("experiments rest while %s answers: %s", served.bundle.name, error, exc_info=defect)
                 self._move(Bound(Experiments(), served))
 
     def _bind(self, plan: Experiments, main: Served) -> None:
@@ -203,8 +206,7 @@ class Arms:
             SoukError: a release cannot be read, or an arm changes what its release does not have.
         """
         plan = _apart(plan, main)
-        for arm in (arm for experiment in plan.experiments.values() for arm in experiment.arms.values()):
-            _check_weights(arm, main)
+        plan.check_weights(main.bundle.settings.objectives, main.bundle.name)
         wanted = [name for name in plan.releases if name != main.bundle.folder.name]
         beside = {name: served for name, served in self.now.beside.items() if name in wanted}
         opened: list[Served] = []
@@ -291,10 +293,3 @@ def _rules(plan: Experiments, served: Served) -> dict[str, Rerank]:
             given = {key: getattr(arm.rerank, key) for key in arm.rerank.model_fields_set}
             found[_key(arm)] = own.model_copy(update=given)
     return found
-
-
-def _check_weights(arm: Arm, served: Served) -> None:
-    known = served.bundle.settings.objectives
-    for name in arm.weights:
-        if name not in known:
-            raise unknown(f"{FILE}: weights: an objective of {served.bundle.name}", name, known)

@@ -74,8 +74,7 @@ class EventLog:
 
     def files(self) -> list[Path]:
         """Every file with whole lines to read, in the order of their hours: closed ones, and those that grow."""
-        closed, growing = self.folder.glob("*/[!.]*.jsonl"), self.folder.glob("*/.*.open")
-        return sorted((*closed, *growing), key=lambda path: (path.parent.name, path.name.lstrip(".")))
+        return every_file(self.folder)
 
     @property
     def current(self) -> Path | None:
@@ -145,6 +144,12 @@ class EventLog:
                     return file
             os.close(file)
         return self._file
+
+
+def every_file(folder: Path) -> list[Path]:
+    """The files of a log in the order of their hours: closed ones, and those that grow."""
+    closed, growing = folder.glob("*/[!.]*.jsonl"), folder.glob("*/.*.open")
+    return sorted((*closed, *growing), key=lambda path: (path.parent.name, path.name.lstrip(".")))
 
 
 def read(path: Path) -> Iterator[dict[str, Any] | None]:

@@ -13,9 +13,8 @@ from souk.config import Source
 from souk.config.experiments import Experiment
 from souk.experiments import arms_of, sample_ratio_p
 from souk.readers.batches import read_batches
-from souk.readers.files import log_files
 from souk.schema import EventType
-from souk.serving.event_log import read
+from souk.serving.event_log import every_file, read
 from souk.serving.logged import batches
 
 NORMAL_95 = 1.959964  # standard deviations
@@ -129,14 +128,14 @@ def results(name: str, experiment: Experiment, log: str, events: Iterable[Mappin
 
 
 def event_rows(path: str) -> Iterator[dict[str, Any]]:
-    """Events of a file, or of a folder of the event log of `souk serve`.
+    """Events of a file, or of a folder of the event log of `souk serve`, the file that still grows with them.
 
     Raises:
         SoukError: there is none.
     """
-    if Path(path).is_dir() and (files := log_files(path)):
+    if files := every_file(Path(path)):
         for file in files:
-            yield from (row for row in read(Path(file)) if row is not None)
+            yield from (row for row in read(file) if row is not None)
         return
     for batch in read_batches(Source(path=path)):
         yield from batch.table.to_pylist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 from collections.abc import Callable
@@ -106,7 +107,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise SoukError(
-            f"{host}:{port} to be free to listen on", "it cannot be bound", "Choose another --http-port."
-        ) from error
+        received = str(error.strerror or error).lower()
+        remedy = "Choose another --http-port." if error.errno in (errno.EADDRINUSE, errno.EACCES) else "Mend --host."
+        raise SoukError(f"{host}:{port} to be free to listen on", received, remedy) from error
     return bound
