@@ -35,7 +35,7 @@ def released(copy: Copy) -> str:
 
 def ran(copy: Copy, *words: str) -> list[str]:
     """The steps that a run did not take from the cache."""
-    run = copy.run(*words)
+    run = copy.run("--keep-runs", "0", *words)
     assert run.returncode == 0, run.stdout + run.stderr
     return [step for step, end in shown(run.stdout).items() if end == "ran"]
 
@@ -95,6 +95,16 @@ def test_an_unchanged_run_takes_all_from_the_cache(warm: Copy) -> None:
     name = released(warm)
     assert ran(warm, *CLOSED) == []
     assert released(warm) == name
+
+
+def test_runs_that_nothing_uses_are_deleted_and_said(warm: Copy) -> None:
+    assert ran(warm, *CLOSED) == []  # a run that made nothing
+    before = {path for path in (warm.workspace / "runs").glob("training-*") if path.is_dir()}
+    run = warm.run("--keep-runs", "1", *CLOSED)
+    gone = {path.name for path in before if not path.is_dir()}
+    assert max(before).name in gone and min(before).name not in gone, "what the cache holds is used"
+    assert f"deleted from runs/ (--keep-runs 1): {', '.join(sorted(gone))}" in run.stdout
+    assert ran(warm, *CLOSED) == []
 
 
 @pytest.mark.parametrize("step", ["ingest", "train_ranker"])

@@ -102,6 +102,17 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_keep_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep-runs",
+        type=at_least_zero,
+        default=5,
+        metavar="N",
+        help="keep the N runs in the workspace's runs/ that were used last, and those that the current release and the "
+        "one before it came of; 0 keeps all (default: %(default)s)",
+    )
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """What a run of any pipeline can be told: its config and data, and how the steps run."""
     parser.add_argument("--config", required=True, metavar="FILE", help="the dataset config (docs/data.md)")

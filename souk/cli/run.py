@@ -30,6 +30,7 @@ MEANING = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_pipeline(parser)
+    options.add_keep_runs(parser)
     options.add_workspace(parser)
 
 
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {'total':<{WIDTH}}{time.monotonic() - began:7.1f} s", flush=True)
         report = _keep_report(view, workspace, started)
         _write_record(view, workspace.runs / f"{started}.steps.json", config, time.monotonic() - began)
+        tell_swept(workspace, arguments.keep_runs, view)
     if view.failed or not view.outputs:
         return _tell_failure(view, log)
     _tell_success(view, workspace, report, log)
@@ -96,6 +98,18 @@ def _write_record(view: RunView, path: Path, config: DatasetConfig, seconds: flo
         "release": view.outputs.get("package_release", {}).get("Output", ""),
     }
     path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def tell_swept(workspace: Workspace, keep: int, view: RunView) -> None:
+    """Deletes the runs that are not kept, and says so."""
+    from souk.release.runs import sweep
+
+    try:
+        swept = sweep(workspace, keep, view.used)
+    except SoukError as error:  # of a damaged release: what it came of is not known
+        print(f"  nothing is deleted from runs/: {error}", flush=True)
+    else:
+        print(f"  deleted from runs/ (--keep-runs {keep}): {', '.join(swept)}\n" if swept else "", end="", flush=True)
 
 
 def _tell_failure(view: RunView, log: Path) -> int:

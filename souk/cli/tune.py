@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.cli import options
+from souk.cli.run import tell_swept
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
@@ -44,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--output", default="", metavar="FILE", help="the config to write (default: NAME.tuned.yaml beside the config)"
     )
     parser.add_argument("--force", action="store_true", help="replace the file to write if it exists")
+    options.add_keep_runs(parser)
     options.add_workspace(parser)
 
 
@@ -62,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             view = RunView(sys.stdout, file)
             _search(arguments, config, workspace, lock, view)
         print(f"  {'total':<{WIDTH}}{time.monotonic() - began:7.1f} s", flush=True)
+        tell_swept(workspace, arguments.keep_runs, view)
     chosen = view.path("tune_choose", "chosen")
     if view.failed or chosen is None:
         print("\n".join(f"  {line}" for line in view.errors), file=sys.stderr)

@@ -41,6 +41,7 @@ class RunView:
     steps: list[StepRecord] = field(default_factory=list)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    used: set[Path] = field(default_factory=set)
     _began: float = 0.0
     _peak: float | None = None
 
@@ -62,6 +63,7 @@ class RunView:
     def finished(self, task: str, outputs: dict[str, Any] | None, seconds: float, cached: bool) -> None:
         failed = outputs is None
         self.outputs[task] = outputs or {}
+        self.used |= {Path(value.path) for value in self.outputs[task].values() if hasattr(value, "path")}
         if task == HIDDEN and not failed:
             return
         self.steps.append(StepRecord(task, round(seconds, 3), cached, failed, None if cached else self._peak))

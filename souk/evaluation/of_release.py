@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from souk.errors import SoukError
 from souk.evaluation.gate import Champion
 from souk.evaluation.measure import Tell, measure
 from souk.release.bundle import Bundle
-from souk.release.manifest import read_manifest
 from souk.release.pointer import release_folder
+from souk.release.runs import artifacts_of
 from souk.spec import read_spec
 from souk.workspace import Workspace
 
@@ -53,7 +52,7 @@ def evaluate_release(
     folder = release_folder(workspace, name)
     twin = _twin(folder)
     other = release_folder(workspace, against) if against else None
-    found = artifacts or find_artifacts(workspace, twin, read_manifest(folder)["lineage"]["data"]["fingerprint"])
+    found = artifacts or find_artifacts(workspace, folder)
     start = _window_start(found, twin)
     champion = Champion(other.name, other / "twin") if other else Champion()
     for release, bundle in ((folder, twin), *([(other, _twin(other))] if other else [])):
@@ -69,37 +68,17 @@ def evaluate_release(
     return metrics | {key: kept[key] for key in ("training", "pareto") if key in kept}, per_user
 
 
-def find_artifacts(workspace: Workspace, twin: Bundle, fingerprint: str) -> Artifacts:
-    """The tables and features that a twin was fitted on, of the newest run of the workspace that has them.
+def find_artifacts(workspace: Workspace, release: Path) -> Artifacts:
+    """The tables and features that a release's twin was fitted on, among the runs of the workspace.
 
-    Args:
-        workspace: whose runs.
-        twin: tells the spec and the start of the test window.
-        fingerprint: of the data.
+    Raises:
+        SoukError: they are gone.
     """
-    tables = next(_newest(workspace, "*/ingest/tables", lambda path: _fingerprint(path) == fingerprint), None)
-    features = next(_newest(workspace, "*/build-features/features", lambda path: _belongs(path, twin)), None)
+    tables, features = artifacts_of(workspace, release)
     if tables is None or features is None:
         missing = "tables" if tables is None else "features"
         raise SoukError(f"the {missing} that the release came of, in {workspace.runs}", "none", KEPT)
     return Artifacts(tables, features)
-
-
-def _newest(workspace: Workspace, pattern: str, belongs: Any) -> Iterator[Path]:
-    return (path for path in sorted(workspace.runs.glob(pattern), reverse=True) if belongs(path))
-
-
-def _fingerprint(tables: Path) -> str:
-    path = tables / "manifest.json"
-    return str(json.loads(path.read_text(encoding="utf-8")).get("fingerprint")) if path.is_file() else ""
-
-
-def _belongs(features: Path, twin: Bundle) -> bool:
-    parts = features / "spec.json", features / "windows.json"
-    if not all(path.is_file() for path in parts):
-        return False
-    start = json.loads(parts[1].read_text(encoding="utf-8"))["test_start"]
-    return bool(start == twin.settings.trained_until and read_spec(parts[0]).hash == twin.spec.hash)
 
 
 def _window_start(found: Artifacts, twin: Bundle) -> int:

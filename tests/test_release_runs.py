@@ -1,0 +1,91 @@
+"""Which runs a workspace keeps: those used last, and those that something needs."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from souk.release.manifest import write_manifest
+from souk.release.pointer import point, rollback
+from souk.release.runs import GONE, artifacts_of, sweep
+from souk.workspace import Workspace
+from tests.release_fixtures import SPEC
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Ten runs, a second apart; each has tables and features of its own data."""
+    workspace = Workspace(tmp_path)
+    for number in range(10):
+        run = workspace.runs / f"training-{number}"
+        tables, features = run / "ingest" / "tables", run / "build-features" / "features"
+        for folder in (tables, features):
+            folder.mkdir(parents=True)
+        (tables / "manifest.json").write_text(json.dumps({"fingerprint": f"data {number}"}))
+        (features / "spec.json").write_text(SPEC.to_json())
+        (features / "windows.json").write_text(json.dumps({"test_start": number}))
+        run.with_name(f"{run.name}.json").write_text("{}")
+        os.utime(run, (number, number))
+    (workspace.runs / "20261126.log").write_text("all that was printed")
+    (workspace.runs / ".kfp_cache").mkdir()
+    return workspace
+
+
+def release(workspace: Workspace, number: int) -> Path:
+    """A deployed release that came of the data of a run."""
+    folder = workspace.releases / f"shop-{number:012x}"
+    (folder / "twin").mkdir(parents=True)
+    twin = {"trained_until": number, "spec_hash": SPEC.hash}
+    (folder / "twin" / "bundle.json").write_text(json.dumps(twin))
+    write_manifest(folder, folder.name, {}, {"data": {"fingerprint": f"data {number}"}})
+    point(workspace, folder.name)
+    return folder
+
+
+def left(workspace: Workspace) -> list[int]:
+    runs = sorted(path for path in workspace.runs.glob("training-*") if path.is_dir())
+    ends = sorted(path.stem for path in workspace.runs.glob("training-*.json"))
+    assert ends == [run.name for run in runs], "how a run ended goes with it"
+    assert (workspace.runs / ".kfp_cache").is_dir() and (workspace.runs / "20261126.log").is_file()
+    return [int(run.name.partition("-")[2]) for run in runs]
+
+
+def test_the_runs_that_were_used_last_are_kept(workspace):
+    assert sweep(workspace, 0, []) == [] and len(left(workspace)) == 10
+    assert sweep(workspace, 8, []) == ["training-0", "training-1"]
+    assert left(workspace) == [*range(2, 10)]
+
+
+def test_a_run_whose_output_was_taken_from_the_cache_was_used(workspace):
+    """It is kept however few are kept, and counts as the youngest of those that are."""
+    taken = workspace.runs / "training-1" / "ingest" / "tables"
+    sweep(workspace, 1, [taken, Path("/elsewhere"), workspace.runs / "training-12" / "gone"])
+    assert left(workspace) == [1]
+
+
+def test_what_several_runs_used_is_all_kept(workspace):
+    sweep(workspace, 1, [workspace.runs / f"training-{number}" / "x" for number in (1, 3, 5)])
+    assert left(workspace) == [1, 3, 5]
+    sweep(workspace, 1, [workspace.runs / "training-3" / "x"])
+    assert left(workspace) == [3]
+
+
+def test_what_the_current_release_and_the_one_before_came_of_is_kept(workspace):
+    for number in (0, 2, 4):
+        folder = release(workspace, number)
+    tables, features = artifacts_of(workspace, folder)
+    assert tables.parts[-3] == features.parts[-3] == "training-4"
+    sweep(workspace, 1, [])
+    assert left(workspace) == [2, 4, 9]
+    rollback(workspace)
+    sweep(workspace, 1, [])
+    assert left(workspace) == [2, 9], "nothing goes back from one that was gone back from, and 0 is gone"
+    assert artifacts_of(workspace, folder) == (None, None)
+
+
+def test_a_sweep_that_was_killed_is_finished_by_the_next(workspace):
+    (workspace.runs / f"{GONE}training-00" / "ingest").mkdir(parents=True)
+    sweep(workspace, 9, [])
+    assert not [*workspace.runs.glob(f"{GONE}*")]
+    assert left(workspace) == [*range(1, 10)]
