@@ -20,7 +20,7 @@ from tests.release_fixtures import deployed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LOADS_MODELS = {"run", "recommend", "serve", "explain", "items", "evaluate", "report", "submit", "tune"}
+LOADS_MODELS = {"run", "recommend", "serve", "explain", "items", "evaluate", "report", "submit", "tune", "users"}
 RUN_HERE = {"init", "release list", "release show", "release verify", "release diff", "rollback"}
 
 

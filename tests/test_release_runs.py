@@ -8,7 +8,7 @@ import pytest
 
 from souk.release.manifest import write_manifest
 from souk.release.pointer import point, rollback
-from souk.release.runs import GONE, artifacts_of, sweep
+from souk.release.runs import GONE, artifacts_of, newest_states, sweep
 from souk.workspace import Workspace
 from tests.release_fixtures import SPEC
 
@@ -89,3 +89,11 @@ def test_a_sweep_that_was_killed_is_finished_by_the_next(workspace):
     sweep(workspace, 9, [])
     assert not [*workspace.runs.glob(f"{GONE}*")]
     assert left(workspace) == [*range(1, 10)]
+
+
+def test_the_states_to_publish_are_the_newest_of_the_specification(workspace):
+    assert newest_states(workspace, SPEC.hash) is None
+    for number in (3, 5):
+        (workspace.runs / f"training-{number}" / "build-features" / "features" / "user_state.parquet").touch()
+    assert newest_states(workspace, SPEC.hash).parts[-4] == "training-5"
+    assert newest_states(workspace, "another") is None

@@ -99,6 +99,19 @@ class PublishedContract(StoreContract):
             assert repr(store.read(["ann", "new"])) == repr([state("ann", 4), state("new", 1)])
             assert store.read(["silent"])[0].count == 0, "who is not published keeps what is there"
 
+    def test_a_publication_that_clears_leaves_nobody_else(self, place, tmp_path):
+        folder, uri = place
+        other = spec_of(CONFIG.model_copy(update={"name": f"beside{bool(uri)}".lower()}))
+        both = [state("ann", 4), state("gone")]
+        publish(user_states(tmp_path / "both.parquet", both), SPEC, folder, NOW + 6, uri)
+        publish(user_states(tmp_path / "other.parquet", [state("gone", 1, other)], other), other, folder, NOW, uri)
+        ann = user_states(tmp_path / "ann.parquet", both[:1])
+        assert publish(ann, SPEC, folder, NOW + 7, uri, clear=True) == 1
+        assert repr(FeastStore(folder, SPEC).read(["gone", "ann"])) == repr([None, both[0]])
+        assert FeastStore(folder, other).read(["gone"])[0].count == 1, "another specification's states stay"
+        again = [state("ann"), state("silent", 0)]
+        publish(user_states(tmp_path / "again.parquet", again), SPEC, folder, NOW + 8, uri)
+
     def test_a_written_state_is_stale_from_the_limit_on(self, place):
         FeastStore(place[0], SPEC).write([state("dora")], NOW)
         for limit, now, stale in ((60_000, 59_000, False), (60_000, 62_000, True), (0, 10**12, False)):

@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": ("souk.cli.serve", "answer recommendation requests over HTTP and gRPC"),
     "recommend": ("souk.cli.recommend", "answer a file of requests"),
     "items": ("souk.cli.items", "give new or changed items to a running server"),
+    "users": ("souk.cli.users", "put the user states of the newest run where they are served from"),
     "explain": ("souk.cli.explain", "why a user is shown an item"),
     "experiment": ("souk.cli.experiment", "try arms on shares of the users, and see what came of them"),
     "replay": ("souk.cli.replay", "ask another release what was logged, and see what would be different"),

@@ -24,6 +24,7 @@ NEEDS = {
     "serve": ("serve",),
     "submit": ("pipeline",),
     "tune": ("pipeline", "preprocess", "train"),
+    "users": ("serve",),
 }
 
 

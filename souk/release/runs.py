@@ -33,6 +33,15 @@ def artifacts_of(workspace: Workspace, release: Path) -> tuple[Path | None, Path
     )
 
 
+def newest_states(workspace: Workspace, spec_hash: str) -> Path | None:
+    """The `user_state.parquet` of the newest run whose features are of a specification."""
+    for path in _newest(workspace, "build-features/features/user_state.parquet"):
+        spec = path.with_name("spec.json")
+        if spec.is_file() and read_spec(spec).hash == spec_hash:
+            return path
+    return None
+
+
 def sweep(workspace: Workspace, keep: int, used: Iterable[Path]) -> list[str]:
     """Deletes runs; returns their names. A cached step's output lies in the run that made it, which is used then.
 

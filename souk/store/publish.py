@@ -40,7 +40,9 @@ TIME = pa.timestamp("ms", tz="UTC")
 TYPES = {"list<string>": pa.string(), "list<int64>": pa.int64(), "list<double>": pa.float64()}
 
 
-def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: int, uri: str = "") -> int:
+def publish(
+    user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: int, uri: str = "", clear: bool = False
+) -> int:
     """Makes the states of a features folder the ones that are served under the view of `spec`.
 
     Views of other specifications are untouched. A publication that is killed leaves every view readable: in sqlite with
@@ -53,6 +55,8 @@ def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: 
         folder: the workspace's `feast/` folder.
         now: UTC epoch milliseconds.
         uri: the address of the Redis that serves them; "" for sqlite in the folder.
+        clear: whether every state under the view is deleted before, also of users who are not published; for a moment
+            all users are unknown then.
 
     Returns:
         How many states there are.
@@ -72,6 +76,11 @@ def publish(user_state: str | Path, spec: FeatureSpec, folder: str | Path, now: 
             end = EPOCH + timedelta(milliseconds=max(now, 0), seconds=1)
             with redirect_stdout(StringIO()):
                 store.apply([user_entity(), user_state_view(spec, folder)])
+                if clear:
+                    store.apply(
+                        user_entity(), objects_to_delete=[store.get_feature_view(view_name(spec))], partial=False
+                    )
+                    store.apply([user_entity(), user_state_view(spec, folder)])
                 store.materialize(EPOCH - timedelta(days=1), end, feature_views=[view_name(spec)])
         if not uri:
             _database(folder / ONLINE, "PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database again

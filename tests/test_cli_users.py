@@ -1,0 +1,28 @@
+"""`souk users publish`: the newest run's states, for the release that is served."""
+
+import json
+
+from souk.cli import main
+from souk.store.feast_store import FeastStore
+from souk.workspace import Workspace
+from tests.store_fixtures import NOW, SPEC, state, user_states
+
+
+def test_the_states_of_the_newest_run_are_published_and_who_is_gone_is_cleared(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    (workspace.releases / "shop").mkdir(parents=True)
+    (workspace.releases / "shop" / "spec.json").write_text(SPEC.to_json())
+    workspace.current.symlink_to("shop")
+    words = ["users", "publish", "--workspace", str(tmp_path)]
+    assert main(words) == 2 and f"features of the specification {SPEC.hash}" in capsys.readouterr().err
+    for number, states in enumerate(([state("ann"), state("gone")], [state("ann", 4)])):
+        features = workspace.runs / f"training-{number}" / "build-features" / "features"
+        features.mkdir(parents=True)
+        (features / "spec.json").write_text(SPEC.to_json())
+        (features / "windows.json").write_text(json.dumps({"end": NOW}))
+        user_states(features / "user_state.parquet", states)
+        assert main(words) == 0
+    assert [found.count for found in FeastStore(workspace.feast, SPEC).read(["ann", "gone"])] == [4, 3]
+    assert main([*words, "--clear"]) == 0
+    assert "1 user states" in capsys.readouterr().out
+    assert repr(FeastStore(workspace.feast, SPEC).read(["ann", "gone"])) == repr([state("ann", 4), None])
