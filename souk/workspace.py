@@ -83,14 +83,16 @@ class Workspace:
         """The folder of the release to serve, with links resolved: the pointer may move while it is read.
 
         Args:
-            release: a release's folder; "" for the current one.
+            release: a release's name or folder; "" for the current one.
 
         Raises:
             SoukError: there is none.
         """
         folder = Path(release) if release else self.current
+        if release and not folder.is_dir() and Path(release).name == release:
+            return self.release_folder(release)
         if not folder.is_dir():
-            remedy = "Run `souk run --config FILE` first, or name the folder of a release."
+            remedy = "Run `souk run --config FILE` first, or name a release: `souk release list`."
             raise SoukError(f"a release at {folder}", "none", remedy)
         return folder.resolve()
 

@@ -41,6 +41,13 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert text.count("\n\n") >= 2, "a description stands between usage and options"
 
 
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_what_is_no_port_is_refused_at_once(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--http-port", port])
+    assert end.value.code == 2 and "expected a port from 0 to 65535" in capsys.readouterr().err
+
+
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])

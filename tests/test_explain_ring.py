@@ -118,7 +118,7 @@ def test_an_item_that_may_not_be_shown_is_explained_and_said_to_be_so(explainer)
 
 
 def test_mistakes_are_named(explainer, tmp_path):
-    with pytest.raises(SoukError, match=r"an item of release ring-.*Received: 'boots'"):
+    with pytest.raises(SoukError, match=r"an item of release ring-.*Received: 'boots'. Look for"):
         explainer.explain(by([3]), "boots")
     with pytest.raises(SoukError, match="no candidate"):
         explainer.explain(by([3], exclude=frozenset(item(n) for n in range(RING))))
@@ -131,7 +131,13 @@ def test_the_command_prints_a_table_and_sentences(workspace, capsys):
     words = ["explain", "--workspace", str(workspace.root), "--at", str(END), "--user"]
     assert main([*words, "u000", "--item", item(9)]) == 0
     text = capsys.readouterr().out
-    assert "Because of “Item 8” (rated 1 day ago" in text and "rating    Item 8" in text and "add up" in text
+    assert (
+        "past event" in text
+        and "Because of “Item 8” (rated 1 day ago" in text
+        and "rating    Item 8" in text
+        and "add up" in text
+    )
+    assert main([*words, "new"]) == 0 and "past event" not in capsys.readouterr().out
     assert main([*words, "new", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["events"] == [] and found["degraded"] == ["unknown_user"] and found["position"] == 0

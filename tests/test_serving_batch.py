@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from souk.cli import main
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.serving.batch import BATCH, recommend_file
@@ -84,6 +85,20 @@ def test_paths_that_do_not_work_are_named(workspace, tmp_path):
         recommend_file(workspace.root, source, tmp_path / "nowhere" / "out.jsonl", NOW)
     with pytest.raises(SoukError, match="a release at"):
         recommend_file(tmp_path, source, tmp_path / "out.jsonl", NOW)
+
+
+@pytest.mark.parametrize(
+    ("requests", "output", "text"),
+    [
+        ("missing.jsonl", "out.jsonl", "missing.jsonl to be readable"),
+        ("in.jsonl", "nowhere/out.jsonl", "nowhere/out.jsonl in a folder to write to"),
+    ],
+)
+def test_paths_are_looked_at_before_anything_is_loaded(tmp_path, monkeypatch, capsys, requests, output, text):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in.jsonl", LINES)
+    assert main(["recommend", "--requests", requests, "--output", output, "--workspace", str(tmp_path)]) == 2
+    assert text in capsys.readouterr().err
 
 
 def test_a_stop_half_way_leaves_the_old_output(workspace, tmp_path, monkeypatch):

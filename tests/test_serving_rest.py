@@ -16,6 +16,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
+from souk.errors import SoukError
 from souk.serving import logs
 from souk.serving.drain import Drain
 from souk.serving.line import Overloaded
@@ -24,6 +25,7 @@ from souk.serving.refusals import FixedModels, StrictDataPlane
 from souk.serving.rest import RestServer
 from souk.serving.rpc import RpcServer
 from souk.serving.tracing import opened
+from souk.serving.transport import bind
 from tests.serving_process import V2
 
 SECRET = "the colour of ann"
@@ -137,3 +139,12 @@ def test_a_large_body_of_few_tensors_is_passed_on_whole(call, monkeypatch):
     data = ["a" * 30] * 200
     call("POST", V2, json={"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [200], "data": data}]})
     assert [tensor.data for tensor in seen[0]] == [data]
+
+
+def test_an_address_that_cannot_be_listened_on_is_told_from_a_port_that_is_taken():
+    with bind("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(SoukError, match="address already in use"):
+            bind("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(SoukError, match=r"requested address\. Mend --host"):
+        bind("192.0.2.1", 0)  # of documentation, and of no machine

@@ -19,6 +19,20 @@ def test_the_current_release_is_what_the_link_names(tmp_path: Path) -> None:
     assert workspace.current_release() == "shop-0123456789ab"
 
 
+def test_a_release_is_told_by_its_name_or_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path)
+    for folder in (workspace.releases / "shop-1", workspace.releases / "shop-2", tmp_path / "elsewhere" / "shop-1"):
+        folder.mkdir(parents=True)
+    workspace.current.symlink_to("shop-1")
+    monkeypatch.chdir(tmp_path / "elsewhere" / "shop-1")
+    assert workspace.served_folder() == workspace.releases / "shop-1"
+    assert workspace.served_folder("shop-2") == workspace.releases / "shop-2"
+    assert workspace.served_folder("../shop-1") == tmp_path / "elsewhere" / "shop-1"
+    for wrong in ("shop-3", "../shop-2", "current"):
+        with pytest.raises(SoukError, match="Expected a release"):
+            workspace.served_folder(wrong)
+
+
 def test_a_second_run_is_refused_and_named(tmp_path: Path) -> None:
     with Workspace(tmp_path).locked():
         run = subprocess.run(

@@ -25,7 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--item", default="", metavar="ID", help="the item (default: the first of the user's slate)")
     parser.add_argument("--at", type=int, metavar="MS", help="the moment, UTC epoch milliseconds (default: now)")
     parser.add_argument("--json", action="store_true", help="the whole explanation as JSON, as :explain answers")
-    parser.add_argument("--release", default="", metavar="DIR", help="a release's folder, instead of the current one")
+    parser.add_argument(
+        "--release", default="", metavar="R", help="a release's name or folder, instead of the current one"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +53,8 @@ def _page(found: dict[str, Any]) -> Iterator[str]:
     yield from found["sentences"]
     place = "in no slate" if found["position"] is None else f"place {found['position'] + 1}, from {found['source']}"
     yield f"\nscore {found['score']:.4g} ({place}); {found['baseline']:.4g} if nothing were known\n"
-    yield f"{'adds':>8}  past event"
+    if found["events"]:
+        yield f"{'adds':>8}  past event"
     for event in reversed(found["events"]):
         when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
         name = event["title"] or event["item_id"]

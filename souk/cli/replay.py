@@ -56,7 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where the slates overlap less than was asked for."""
     place = Workspace(Path(arguments.workspace))
-    folders = [_folder(place, name) for name in (arguments.release, arguments.against) if name]
+    names = [name for name in (arguments.release, arguments.against) if name]
+    folders = [place.served_folder("" if name == "current" else name) for name in names]
     for folder in folders:
         verify(folder)
     one_thread()  # as a server, for the latency
@@ -104,12 +105,6 @@ def judged(found: Mapping[str, Any]) -> tuple[int, float, int]:
 
 
 REMEDY = "Records have their requests since this version of souk serve: check what it has written since."
-
-
-def _folder(place: Workspace, name: str) -> Path:
-    if name == "current":
-        return place.served_folder()
-    return Path(name).resolve() if (Path(name) / "release.json").is_file() else place.release_folder(name)
 
 
 def _side(place: Workspace, folder: Path) -> Side:

@@ -26,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grpc-port", type=options.port, default=8081, metavar="N", help="gRPC port, 0 for a free one (8081)"
     )
-    parser.add_argument("--release", default="", metavar="DIR", help="a release's folder, instead of the current one")
+    parser.add_argument(
+        "--release", default="", metavar="R", help="a release's name or folder, instead of the current one"
+    )
     parser.add_argument(
         "--index",
         choices=KINDS,

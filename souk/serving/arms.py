@@ -172,9 +172,7 @@ class Arms:
         except Exception as error:  # whatever is wrong with it, the experiments before go on
             self.refused += 1
             self._retries.failed(error)
-            logger.error(
-                "experiments refused, those before go on: %s", error, exc_info=not isinstance(error, SoukError)
-            )
+            logger.exception("experiments refused, those before go on: %s", error)
             return False
         self._retries.begin()
         self.taken += 1
@@ -195,8 +193,7 @@ class Arms:
             except Exception as error:
                 self.refused += 1
                 self._retries.failed(error)
-                defect = not isinstance(error, SoukError)
-                logger.error("experiments rest while %s answers: %s", served.bundle.name, error, exc_info=defect)
+                logger.exception("experiments rest while %s answers: %s", served.bundle.name, error)
                 self._move(Bound(Experiments(), served))
 
     def _bind(self, plan: Experiments, main: Served) -> None:

@@ -26,6 +26,7 @@ from souk.serving.slate import Slate
 from souk.workspace import Workspace
 
 BATCH = 256
+ONE_A_LINE = "One request a line; see docs/serving.md."
 
 
 def recommend_lines(
@@ -92,7 +93,7 @@ def recommend_file(
         os.replace(partial, output)
     except OSError as error:
         expected = f"{requests} to be readable and {output} to be writable"
-        raise SoukError(expected, f"{type(error).__name__}: {error}", "Check both paths.") from error
+        raise SoukError(expected, error.strerror or str(error), "Check both paths.") from error
     finally:
         gc.unfreeze()
         partial.unlink(missing_ok=True)
@@ -118,7 +119,7 @@ def _parsed(line: bytes, number: int, parser: RequestParser, now: int) -> Reques
     except SoukError as error:
         return error
     except (ValueError, RecursionError):
-        return SoukError(f"{path} to be a JSON object", shown(line), "One request a line; see docs/serving.md.")
+        return SoukError(f"{path} to be a JSON object", shown(line.decode(errors="replace").strip()), ONE_A_LINE)
 
 
 def _answer(slate: Slate) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from souk.state import Event, QueryFeatures, features_at
 STEPS = (32, 128, 512, 2048)  # points of the path; more where fewer leave a gap
 CLOSE = 0.01  # of the way: a gap that needs no more points
 CHUNK = 32  # points in one call
+MISTYPED = "Look for a typing error, or upsert it first."
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Explainer:
     def _position(self, ranking: Ranking, item_id: str) -> int:
         catalogue = self._recommender.catalogue
         if item_id and item_id not in catalogue.positions:
-            raise SoukError(f"an item of release {self._recommender.settings.release}", repr(item_id[:80]))
+            raise SoukError(f"an item of release {self._recommender.settings.release}", repr(item_id[:80]), MISTYPED)
         if not ranking.heads and (not item_id or len(ranking.positions)):
             reason = ", ".join(ranking.degraded) or "no candidate"
             raise SoukError("a slate that the ranker scored", f"one without scores ({reason})", "Name an item.")
