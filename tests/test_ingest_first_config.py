@@ -175,6 +175,15 @@ def test_a_column_whose_values_are_event_types_is_the_type(tmp_path: Path) -> No
     assert "by its values; 4 values" in text and not config.columns.events
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_csv_of_a_spreadsheet_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
+    lines = "".join(f"u{n % 9};Größe {n % 7} €;{1_700_000_000 + n};Köln\n" for n in range(99))
+    (tmp_path / "e.csv").write_bytes(f"user;item;time;Städte\n{lines}".encode(encoding))
+    text, config = init(tmp_path, str(tmp_path / "e.csv"))
+    assert config.data.events.encoding == encoding and ("do its words look right" in text) == (encoding == "cp1252")
+    assert read(config, "events").table["item_id"][:2].to_pylist() == ["Größe 0 €", "Größe 1 €"] and "Städte" in text
+
+
 def test_impressions_with_a_click_column(tmp_path: Path) -> None:
     rows = [
         {"user": n % 9, "item": n % 5, "ts": 1_700_000_000 + n, "click": int(n % 4 == 0), "position": 1}

@@ -115,6 +115,10 @@ def _render_source(table: Table) -> list[str]:
     if split:
         lines.append("    separators:")
         lines += [f"      {target}: {_quoted(separator)}" for target, separator in split.items()]
+    if table.source.encoding != "utf-8":
+        lines.append(
+            f"    encoding: {table.source.encoding}  # the file is not in UTF-8; do its words look right here?"
+        )
     if table.source.timestamp_unit != "ms":
         lines.append(f"    timestamp_unit: {table.source.timestamp_unit}")
     return lines

@@ -79,7 +79,11 @@ class Table:
 
 def open_table(name: str, path: str) -> Table:
     source = Source(path=path if "://" in path else os.path.abspath(path))
-    columns = sample(source)
+    columns, unread = sample(source)
+    if unread:  # what is no UTF-8 is most often an export for a spreadsheet; other formats have no encoding
+        other = source.model_copy(update={"encoding": "cp1252"})
+        again, still = sample(other)
+        source, columns = (source, columns) if still else (other, again)
     if not columns or not len(columns[0].values):
         raise SoukError(f"rows in {path}", "none", "Is it the right file?")
     return Table(name, source, columns)

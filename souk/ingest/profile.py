@@ -105,18 +105,19 @@ class Guess:
     separator: str = ""
 
 
-def sample(source: Source) -> list[Column]:
-    """The columns of the first SAMPLE_ROWS rows of a source."""
-    tables, rows = [], 0
+def sample(source: Source) -> tuple[list[Column], int]:
+    """The columns of the first SAMPLE_ROWS rows of a source, and how many names and cells its encoding cannot read."""
+    tables, rows, unread = [], 0, 0
     for batch in read_batches(source, HERE):
         check_names(batch)
         tables.append(batch.table)
         rows += batch.table.num_rows
+        unread += len(batch.undecodable) + sum("\ufffd" in name for name in batch.table.column_names)
         if rows >= SAMPLE_ROWS:
             break
     whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks() if tables else pa.table({})
     arrays = [_array(whole[name]) for name in whole.column_names]
-    return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name]
+    return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name], unread
 
 
 def guess_kind(column: Column) -> Guess:
