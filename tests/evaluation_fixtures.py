@@ -12,8 +12,8 @@ from souk.evaluation.content import Content
 from souk.evaluation.cost import Cost
 from souk.evaluation.measure import Setting
 from souk.evaluation.observed import Observed
-from souk.evaluation.queries import read_window
 from souk.evaluation.reranking import Alternatives
+from souk.evaluation.windows import read_window
 from souk.spec import FeatureSpec
 from tests.marketplace import CONFIG, Marketplace
 

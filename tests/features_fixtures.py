@@ -1,6 +1,7 @@
 """A small `tables` folder with everything that can go wrong in it: ties, unicode, missing values, impressions."""
 
 import random
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from souk.features.pipeline import Runner
 from souk.features.records import read_records
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec, read_spec
+from souk.state import Event
 
 CONFIG = """
 name: bazaar
@@ -179,3 +181,16 @@ def pad_column(column, feature):
         kind = object if feature.dtype == "string" else feature.dtype
         return np.array([pad(list(row) if row is not None else [], feature) for row in column], kind)
     return column.to_numpy(object if feature.dtype == "string" else feature.dtype)
+
+
+def histories(events):
+    """The events of each user, as a state takes them."""
+    by_user = defaultdict(list)
+    for row in events:
+        context = {name: row[name] for name in ("device", "discount", "tags") if row[name] is not None}
+        numbers = [float("nan") if row[name] is None else row[name] for name in ("value", "dwell_seconds")]
+        event = Event(
+            row["item_id"], row["event_type"], row["timestamp"], numbers[0], row["event_id"], numbers[1], context
+        )
+        by_user[row["user_id"]].append(event)
+    return by_user

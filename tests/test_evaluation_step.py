@@ -15,7 +15,8 @@ import pytest
 from souk.config import Deploy, Evaluate
 from souk.errors import SoukError
 from souk.evaluation.protocol import TOP, rank_all
-from souk.evaluation.queries import read_window, rolling_queries
+from souk.evaluation.queries import rolling_queries
+from souk.evaluation.windows import read_window
 from souk.release.bundle import Bundle
 from souk.release.manifest import write_manifest
 from souk.serving.request import Request

@@ -5,7 +5,6 @@ import os
 import random
 import subprocess
 import sys
-from collections import defaultdict
 from itertools import pairwise, product
 
 import numpy as np
@@ -22,7 +21,7 @@ from souk.features.windows import read_windows
 from souk.schema import DAY_MS
 from souk.sources.rows import SparseRows
 from souk.spec import Entity, read_spec
-from souk.state import Event, features_at, state_of
+from souk.state import features_at, state_of
 from souk.state_rows import profile_of
 from souk.store.feast_store import FeastStore
 from souk.store.publish import publish
@@ -30,6 +29,7 @@ from tests.features_fixtures import (
     bazaar_events,
     build_bazaar,
     contents,
+    histories,
     pad_column,
     served_values,
     targets,
@@ -46,18 +46,6 @@ def features(tmp_path_factory):
     return build_bazaar(tmp_path_factory.mktemp("bazaar"), EVENTS)
 
 
-def histories():
-    by_user = defaultdict(list)
-    for row in EVENTS:
-        context = {name: row[name] for name in ("device", "discount", "tags") if row[name] is not None}
-        numbers = [float("nan") if row[name] is None else row[name] for name in ("value", "dwell_seconds")]
-        event = Event(
-            row["item_id"], row["event_type"], row["timestamp"], numbers[0], row["event_id"], numbers[1], context
-        )
-        by_user[row["user_id"]].append(event)
-    return by_user
-
-
 def test_training_and_serving_see_the_same_values(features, tmp_path):
     spec, trained = read_spec(features / "spec.json"), targets(features)
     publish(features / "user_state.parquet", spec, tmp_path / "feast", 0)
@@ -65,7 +53,7 @@ def test_training_and_serving_see_the_same_values(features, tmp_path):
     users = pd.read_parquet(features.parent / "tables" / "users.parquet").astype(object)
     users = users.where(users.notna(), None)
     profiles = {row["user_id"]: profile_of(row, spec) for row in users.to_dict("records")}
-    by_user, compared = histories(), 0
+    by_user, compared = histories(EVENTS), 0
     for time in sorted({event["timestamp"] for event in ENGAGING}):
         now = [event for event in ENGAGING if event["timestamp"] == time]
         asked = sorted({event["user_id"] for event in now})
@@ -86,7 +74,7 @@ def test_training_and_serving_see_the_same_values(features, tmp_path):
 
 
 def test_published_states_answer_for_the_last_events(features, tmp_path):
-    spec, trained, by_user = read_spec(features / "spec.json"), targets(features), histories()
+    spec, trained, by_user = read_spec(features / "spec.json"), targets(features), histories(EVENTS)
     assert publish(features / "user_state.parquet", spec, tmp_path / "feast", 0) == len(by_user) + 1
     users = sorted(by_user)
     states = dict(zip(users, FeastStore(tmp_path / "feast", spec).read(users), strict=True))
@@ -159,7 +147,7 @@ def test_rules_are_those_of_the_plain_way(features):
         rows = SparseRows.load(features / "co_visitation" / f"{name}.npz", len(ids))
         votes, events, end = np.zeros((len(ids), len(ids))), np.zeros(len(ids)), getattr(windows, name)
         starts = [0, *(bound for bound in windows.ends if bound <= end)]
-        for history, (start, until) in product(histories().values(), pairwise(starts)):
+        for history, (start, until) in product(histories(EVENTS).values(), pairwise(starts)):
             seen = [e for e in history if e.timestamp < until and e.event_type != "impression"]
             mine, own = np.zeros_like(votes), np.zeros_like(events)
             for later, event in enumerate(seen):

@@ -9,7 +9,8 @@ from pyarrow import parquet
 
 from souk.config import Objective, Split
 from souk.errors import SoukError
-from souk.evaluation.queries import read_window, rolling_queries
+from souk.evaluation.queries import rolling_queries
+from souk.evaluation.windows import read_window
 from souk.features.labels import engaging_rows
 from souk.features.windows import Windows, split_windows
 from souk.ingest.last_out import leave_last_out

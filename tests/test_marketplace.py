@@ -10,8 +10,9 @@ import pytest
 from souk.config import load_config
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.protocol import METRICS, rank
-from souk.evaluation.queries import read_window, rolling_queries
+from souk.evaluation.queries import rolling_queries
 from souk.evaluation.summary import summarise
+from souk.evaluation.windows import read_window
 from tests.evaluation_fixtures import content_of, market_artifacts, spec_of
 from tests.marketplace import CONFIG, write_marketplace
 

@@ -5,12 +5,8 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +21,7 @@ from souk.sources.popularity import EVERYONE
 from souk.workspace import Workspace
 from tests.marketplace import DAYS, START, STEP, Marketplace, write_marketplace
 from tests.pipeline_fixtures import ALL, shown
+from tests.serving_process import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[1]
@@ -255,35 +252,6 @@ def test_a_new_user_gets_a_slate(trained, served):
     assert slate.degraded == ("unknown_user",)
 
 
-@contextmanager
-def server(workspace):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = ["serve", "--workspace", workspace, "--http-port", port, "--grpc-port", 0]
-    command = [sys.executable, "-m", "souk.cli", *map(str, words)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    try:
-        url = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 120
-        while not ready(f"{url}/v2/models/souk/ready"):
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < until, "the server is not ready"
-            time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def ready(url):
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return bool(json.loads(answer.read()).get("ready"))
-    except OSError:
-        return False
-
-
 def test_served_answers_equal_batch(trained, tmp_path):
     users = [*list(trained.market.groups)[::15], "nobody"]
     asked = [{"user_id": user, "timestamp": NOW, "context": {"device": "desktop"}, "k": 10} for user in users]
@@ -293,11 +261,8 @@ def test_served_answers_equal_batch(trained, tmp_path):
     done = souk("recommend", *words)
     assert done.returncode == 0, done.stderr
     batch = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
-    with server(trained.workspace) as url:
-        body = json.dumps({"instances": asked}).encode()
-        call = urllib.request.Request(f"{url}/v1/models/souk:predict", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(call, timeout=60) as answer:
-            predictions = json.loads(answer.read())["predictions"]
+    with serving(trained.workspace, tmp_path / "log") as server:
+        predictions = server.slates(*asked)
     for one, other in zip(predictions, batch, strict=True):
         assert [item["item_id"] for item in one["items"]] == other["items"]
         assert [item["score"] for item in one["items"]] == pytest.approx(other["scores"], abs=1e-3)

@@ -1,7 +1,5 @@
 """Events that come while a release serves: on the disk, once, in the states, whatever disk, store and restarts do."""
 
-import contextlib
-import resource
 import threading
 
 import pytest
@@ -9,80 +7,12 @@ import pytest
 from souk.schema import DAY_MS
 from souk.serving import live_events
 from souk.serving.event_backlog import StateWriter
-from souk.serving.event_log import HOUR_MS, EventLog, read
+from souk.serving.event_log import HOUR_MS, read
 from souk.serving.event_states import event_of
-from souk.serving.live_events import Busy, LiveEvents, Taken
+from souk.serving.live_events import Busy, Taken
 from souk.state import Event, UserState, state_of
-from souk.store.interface import StoreError
-from souk.store.memory import MemoryStore
+from tests.events_fixtures import Shop, Store, row
 from tests.serving_fixtures import NOW, SPEC
-
-
-def row(number, user="ann", **more):
-    return {
-        "event_id": f"e{number}",
-        "user_id": user,
-        "item_id": f"i{number % 7}",
-        "event_type": "click",
-        "timestamp": NOW + number,
-        **more,
-    }
-
-
-class Store(MemoryStore):
-    """Is away while `away` is set, and waits while `held` is."""
-
-    def __init__(self):
-        super().__init__(SPEC)
-        self.away, self.held = False, threading.Lock()
-
-    def read(self, user_ids):
-        with self.held:
-            if self.away:
-                raise StoreError("a store", "none")
-            return super().read(user_ids)
-
-
-class Log(EventLog):
-    """Counts its writes to the disk."""
-
-    writes = 0
-
-    def append(self, rows):
-        self.writes += 1
-        super().append(rows)
-
-
-class Shop:
-    """A server's part that takes events, over one folder; started again with `start`."""
-
-    def __init__(self, folder):
-        self.folder, self.store, self.now, self.publication, self.starts = folder, Store(), NOW, "first", 0
-        self.live = None
-
-    def start(self):
-        self.starts += 1
-        self.log = Log(self.folder, f"w{self.starts}", lambda: self.now, most_bytes=5000)
-        writer = StateWriter(self.store, SPEC, lambda: self.now)
-        self.live = LiveEvents(self.log, writer, lambda: self.publication).open()
-        return self.live
-
-    def send(self, *rows):
-        return self.live.submit(list(rows)).result()
-
-    def state(self, user="ann"):
-        return self.store.read([user])[0]
-
-    def is_of(self, *rows, user="ann"):
-        """Whether a state is that of these events, whatever the order of its days and items."""
-        wanted, found = state_of(user, [event_of(r, SPEC) for r in rows], SPEC, {}), self.state(user)
-        same = [(s.count, repr(s.events), dict(s.daily), dict(s.engaged)) for s in (wanted, found)]
-        return same[0] == same[1]
-
-    def until(self, condition):
-        """Waits for the thread; a failure is the test's time limit."""
-        while not condition():
-            threading.Event().wait(0.01)
 
 
 @pytest.fixture
@@ -239,64 +169,3 @@ def test_late_and_early_events_find_their_place(shop):
     assert sorted(shop.state().daily.values()) == [4]
     assert [e.event_id for e in shop.state().events] == ["e10", "e30", "e50", "e400000"]
     assert shop.live.places == {"next": 2, "late": 2}
-
-
-@contextlib.contextmanager
-def largest_file(size):
-    """Writes beyond `size` bytes fail, as on a full disk: part of what was given is taken first."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores SIGXFSZ
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_disk_that_refuses_is_an_error_and_leaves_nothing(shop):
-    shop.send(row(1))
-    with largest_file(600), pytest.raises(OSError, match="File too large"):
-        shop.send(*(row(n) for n in range(2, 9)))
-    assert [r["event_id"] for r in read(shop.log.current)] == ["e1"] and shop.is_of(row(1))
-    assert shop.send(row(2)) == Taken(1, 0, 0), "it is no duplicate"
-    assert shop.is_of(row(1), row(2))
-
-
-def closed(folder):
-    return sorted(folder.glob("*/[!.]*.jsonl"))
-
-
-def test_a_file_ends_with_its_hour_or_at_its_size(shop):
-    shop.send(row(1))
-    assert closed(shop.folder) == []
-    shop.now += HOUR_MS
-    shop.until(lambda: len(closed(shop.folder)) == 1)
-    shop.send(*(row(n, session_id="x" * 100) for n in range(2, 40)))
-    shop.until(lambda: len(closed(shop.folder)) == 2)
-    assert [r["event_id"] for path in shop.log.files() for r in read(path)] == [f"e{n}" for n in range(1, 40)]
-    assert [path.parent.name for path in closed(shop.folder)] == ["2023-11-14", "2023-11-14"]
-    shop.until(lambda: shop.log.current is None)
-
-
-def test_a_torn_line_is_cut_and_a_damaged_one_passed_over_and_both_are_counted(shop):
-    shop.send(row(1), row(2), row(3))
-    shop.live.close()
-    (path,) = closed(shop.folder)
-    lines = path.read_bytes().splitlines(keepends=True)
-    lines[1] = lines[1].replace(b'"i2"', b'"i3"')
-    path.unlink()
-    left = path.with_name(".00-gone-000000.open")
-    left.write_bytes(b"".join(lines) + b'{"event_id":"e4","us')
-    loaded = shop.start().loaded
-    assert (loaded.events, loaded.torn, loaded.damaged) == (2, 1, 1)
-    assert closed(shop.folder)[0].read_bytes() == b"".join(lines)
-    assert shop.send(row(1), row(2)) == Taken(1, 1, 0), "what was damaged may come again"
-
-
-def test_the_file_of_a_process_that_lives_is_left_to_it(shop):
-    shop.send(row(1))
-    other = EventLog(shop.folder, "other", lambda: NOW)
-    assert other.recover().closed == 0
-    assert [r["event_id"] for path in other.files() for r in read(path)] == ["e1"]
-    other.append([row(2)])
-    assert len(shop.log.files()) == 2 and other.current != shop.log.current
-    other.close()

@@ -26,7 +26,7 @@ from benchmarks.cold.content_knn import ContentKnn, Settings, words
 from benchmarks.cold.fitted import Fitted
 from benchmarks.cold.held_out import ColdQuery, bounds, build, cold_queries, hold_out
 from souk.config import TrainTwoTower, load_config
-from souk.evaluation.queries import WindowName
+from souk.evaluation.windows import WindowName
 from souk.metrics import mean_by_user, query_metric, target_ranks
 
 METRIC = "recall@50"

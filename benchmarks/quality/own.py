@@ -6,8 +6,9 @@ from pathlib import Path
 
 from benchmarks.quality.ranks import views_of, write_ranks
 from souk.evaluation.protocol import rank
-from souk.evaluation.queries import read_window, rolling_queries
+from souk.evaluation.queries import rolling_queries
 from souk.evaluation.twins import Slates, Towers
+from souk.evaluation.windows import read_window
 from souk.release.bundle import Bundle
 
 

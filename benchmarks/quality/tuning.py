@@ -17,7 +17,8 @@ from benchmarks.quality.popularity import RecentPopularity, Welcoming
 from benchmarks.quality.ranks import METRICS, by_user, views_of
 from souk.evaluation.baselines import Scorer
 from souk.evaluation.protocol import rank
-from souk.evaluation.queries import Catalogue, Query, WindowName, read_window, rolling_queries
+from souk.evaluation.queries import Catalogue, Query, rolling_queries
+from souk.evaluation.windows import WindowName, read_window
 from souk.spec import FeatureSpec
 
 PRIMARY = METRICS[0]

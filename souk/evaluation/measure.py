@@ -22,14 +22,7 @@ from souk.evaluation.exposure import popularity_curve
 from souk.evaluation.gate import Champion
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
-from souk.evaluation.queries import (
-    Catalogue,
-    Query,
-    Window,
-    ask,
-    frozen_queries,
-    read_window,
-)
+from souk.evaluation.queries import Catalogue, Query, Window, ask, frozen_queries
 from souk.evaluation.reranking import Alternatives
 from souk.evaluation.shown import read_shown
 from souk.evaluation.slice_metrics import measure_slices, segment_gaps, user_losses, worst
@@ -37,6 +30,7 @@ from souk.evaluation.slices import Targets, slices_of
 from souk.evaluation.stages import attribution
 from souk.evaluation.summary import differences, summarise
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY
+from souk.evaluation.windows import read_window
 from souk.progress import report
 from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec

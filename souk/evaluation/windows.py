@@ -1,0 +1,104 @@
+"""What an evaluation reads: the catalogue and the users of a window, and nothing of what follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from souk.evaluation.queries import Catalogue, Window
+from souk.features.labels import engaging_rows
+from souk.features.windows import read_windows
+from souk.spec import FeatureSpec
+from souk.state import Event
+
+WindowName = Literal["validation", "test"]
+LABEL_COLUMNS = ["user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds"]
+
+
+def read_window(tables: Path, features: Path, spec: FeatureSpec, name: WindowName = "test") -> tuple[Catalogue, Window]:
+    """What models that were fitted before a window are asked in it.
+
+    Choices are made on "validation", with models that know nothing from `validation_start` on; "test" is read once,
+    for what was chosen. Nothing of what follows the window is read.
+
+    Returns:
+        The catalogue as it was known at the start of the window, and the users who engage in the window.
+    """
+    windows = read_windows(features / "windows.json")
+    start = {"validation": windows.validation_start, "test": windows.test_start}[name]
+    end = {"validation": windows.test_start, "test": windows.end}[name]
+    return _read_catalogue(tables, features, spec, start), _read_users(tables, spec, start, end)
+
+
+def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, start: int) -> Catalogue:
+    items = pq.read_table(features / "items.parquet", columns=["item_id", "available"]).to_pandas()
+    ids = tuple(items["item_id"])
+    position = {item: place for place, item in enumerate(ids)}
+    past = _history(tables, spec, LABEL_COLUMNS, ("timestamp", "<", start))
+    places = past["item_id"].to_pandas().map(position).to_numpy(np.int64)
+    engaged = engaging_rows(past, spec.objectives.engaged)
+    old = np.zeros(len(ids), dtype=bool)
+    old[places] = True
+    users = past["user_id"].to_pandas()[engaged].to_numpy()
+    rows = pd.DataFrame({"place": places[engaged], "time": past["timestamp"].to_numpy()[engaged]})
+    grouped = {str(user): group for user, group in rows.groupby(users, sort=True)}
+    return Catalogue(
+        ids=ids,
+        position=position,
+        available=items["available"].fillna(True).to_numpy(bool),
+        engaged_users={user: group["place"].to_numpy() for user, group in grouped.items()},
+        popularity=np.bincount(places[engaged], minlength=len(ids)),
+        old=old,
+        start=start,
+        engaged_times={user: group["time"].to_numpy() for user, group in grouped.items()},
+    )
+
+
+def _read_users(tables: Path, spec: FeatureSpec, start: int, end: int) -> Window:
+    """The histories up to `end` of the users who engage from `start` on."""
+    context = [feature.source for feature in spec.context]
+    late = _history(tables, spec, LABEL_COLUMNS, ("timestamp", ">=", start), ("timestamp", "<", end))
+    asking = sorted(set(late.filter(engaging_rows(late, spec.objectives.engaged))["user_id"].to_pylist()))
+    columns = ["event_id", *LABEL_COLUMNS, *context]
+    rows = _history(tables, spec, columns, ("user_id", "in", asking), ("timestamp", "<", end))
+    events: dict[str, list[Event]] = {user: [] for user in asking}
+    for row in rows.to_pylist():
+        events[row["user_id"]].append(_event(row, context))
+    people = pq.read_table(tables / "users.parquet", filters=[("user_id", "in", asking)]).to_pylist() if asking else []
+    return Window(
+        start=start,
+        end=end,
+        events={user: tuple(sorted(own, key=lambda e: e.order)) for user, own in events.items()},
+        profiles={row["user_id"]: row for row in people},
+    )
+
+
+def _history(tables: Path, spec: FeatureSpec, columns: Sequence[str], *rows: tuple[str, str, Any]) -> pa.Table:
+    """The history events that meet the filters `rows`, in order."""
+    present = pq.read_schema(tables / "events.parquet").names
+    if any(kind == "in" and not wanted for _, kind, wanted in rows):
+        rows = (("timestamp", "<", 0),)  # pyarrow cannot tell the type of an empty list
+    return pq.read_table(
+        tables / "events.parquet",
+        columns=[name for name in columns if name in present],
+        filters=[("event_type", "in", [str(kind) for kind in spec.history_events]), *rows],
+    )
+
+
+def _event(row: Mapping[str, Any], context: Sequence[str]) -> Event:
+    value, dwell = row.get("value"), row.get("dwell_seconds")
+    return Event(
+        item_id=row["item_id"],
+        event_type=row["event_type"],
+        timestamp=row["timestamp"],
+        value=float("nan") if value is None else value,
+        event_id=row["event_id"],
+        dwell_seconds=float("nan") if dwell is None else dwell,
+        context={name: row.get(name) for name in context},
+    )

@@ -1,0 +1,82 @@
+"""The files of the event log: when one ends, what a disk or a kill did to it, and whose it is."""
+
+import contextlib
+import resource
+
+import pytest
+
+from souk.serving import live_events
+from souk.serving.event_log import HOUR_MS, EventLog, read
+from souk.serving.live_events import Taken
+from tests.events_fixtures import Shop, row
+from tests.serving_fixtures import NOW
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_events, "REST_SECONDS", 0.05)
+    made = Shop(tmp_path / "shop" / "events")
+    made.start()
+    yield made
+    made.live.close()
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Writes beyond `size` bytes fail, as on a full disk: part of what was given is taken first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores SIGXFSZ
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_refuses_is_an_error_and_leaves_nothing(shop):
+    shop.send(row(1))
+    with largest_file(600), pytest.raises(OSError, match="File too large"):
+        shop.send(*(row(n) for n in range(2, 9)))
+    assert [r["event_id"] for r in read(shop.log.current)] == ["e1"] and shop.is_of(row(1))
+    assert shop.send(row(2)) == Taken(1, 0, 0), "it is no duplicate"
+    assert shop.is_of(row(1), row(2))
+
+
+def closed(folder):
+    return sorted(folder.glob("*/[!.]*.jsonl"))
+
+
+def test_a_file_ends_with_its_hour_or_at_its_size(shop):
+    shop.send(row(1))
+    assert closed(shop.folder) == []
+    shop.now += HOUR_MS
+    shop.until(lambda: len(closed(shop.folder)) == 1)
+    shop.send(*(row(n, session_id="x" * 100) for n in range(2, 40)))
+    shop.until(lambda: len(closed(shop.folder)) == 2)
+    assert [r["event_id"] for path in shop.log.files() for r in read(path)] == [f"e{n}" for n in range(1, 40)]
+    assert [path.parent.name for path in closed(shop.folder)] == ["2023-11-14", "2023-11-14"]
+    shop.until(lambda: shop.log.current is None)
+
+
+def test_a_torn_line_is_cut_and_a_damaged_one_passed_over_and_both_are_counted(shop):
+    shop.send(row(1), row(2), row(3))
+    shop.live.close()
+    (path,) = closed(shop.folder)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"i2"', b'"i3"')
+    path.unlink()
+    left = path.with_name(".00-gone-000000.open")
+    left.write_bytes(b"".join(lines) + b'{"event_id":"e4","us')
+    loaded = shop.start().loaded
+    assert (loaded.events, loaded.torn, loaded.damaged) == (2, 1, 1)
+    assert closed(shop.folder)[0].read_bytes() == b"".join(lines)
+    assert shop.send(row(1), row(2)) == Taken(1, 1, 0), "what was damaged may come again"
+
+
+def test_the_file_of_a_process_that_lives_is_left_to_it(shop):
+    shop.send(row(1))
+    other = EventLog(shop.folder, "other", lambda: NOW)
+    assert other.recover().closed == 0
+    assert [r["event_id"] for path in other.files() for r in read(path)] == ["e1"]
+    other.append([row(2)])
+    assert len(shop.log.files()) == 2 and other.current != shop.log.current
+    other.close()

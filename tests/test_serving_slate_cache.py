@@ -1,0 +1,183 @@
+"""Slates that are kept: for how long, what tells them apart, and how many bytes they take."""
+
+import dataclasses
+import gc
+import tracemalloc
+import weakref
+
+import pytest
+
+from souk.config.experiments import Exploration
+from souk.serving.budget import Guards
+from souk.serving.item_log import ItemLog
+from souk.serving.live_items import LiveItems
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.serving.slate_cache import NAMED, SlateCache, size_of
+from souk.serving.treatment import Treatment
+from souk.state import UserState
+from tests.serving_fixtures import NOW, STATES, write_shop
+
+ANN = STATES[0]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    bundle = write_shop(tmp_path_factory.mktemp("caches") / "shop")
+    return bundle, Recommender.load(bundle, None, None, Guards())
+
+
+class Counted:
+    """A recommender that tells how many requests it was given."""
+
+    def __init__(self, recommender, release=""):
+        self.settings = dataclasses.replace(recommender.settings, release=release)
+        self._recommender, self.asked, self.degraded = recommender, 0, ()
+
+    def recommend(self, requests):
+        self.asked += len(requests)
+        slates = self._recommender.recommend(requests)
+        return [
+            dataclasses.replace(s, release=self.settings.release, degraded=self.degraded or s.degraded) for s in slates
+        ]
+
+
+def similar(number=0, **more):
+    asked = {"item_id": "g1-00", "k": 5, "timestamp": NOW, "state": UserState(""), **more}
+    return Request("", request_id=f"r{number}", **asked)
+
+
+def test_a_slate_without_a_user_is_computed_once_and_answers_each_by_its_id(shop):
+    cache, counted = SlateCache(10), Counted(shop[1])
+    slates = cache.recommend(counted, [similar(n) for n in range(4)]) + cache.recommend(counted, [similar(4)])
+    assert counted.asked == 1 and cache.reads == {"hit": 4, "miss": 1} and len(cache) == 1
+    assert [slate.request_id for slate in slates] == [f"r{n}" for n in range(5)]
+    assert [slate.request.request_id for slate in slates] == [f"r{n}" for n in range(5)], "as its impression says"
+    assert slates[0].items and all(slate.items == slates[0].items for slate in slates)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"k": 6},
+        {"item_id": "g2-00"},
+        {"exclude": frozenset(["g1-02"])},
+        {"exclude": frozenset(f"x{n}" for n in range(NAMED))},
+        {"context": {"device": "mobile"}},
+        {"timestamp": NOW + 20_000},
+        {"treatment": Treatment("other=b")},
+        {"treatment": Treatment(weights={"engaged": 2.0})},
+        {"treatment": Treatment(weights={"engaged": 9.0})},
+        {"treatment": Treatment(rerank='{"diversity":0.2}')},
+    ],
+)
+def test_whatever_the_answer_depends_on_is_told_apart(shop, more):
+    cache, counted = SlateCache(10), Counted(shop[1])
+    cache.recommend(counted, [similar(), similar(treatment=Treatment(weights={"engaged": 3.0}))])
+    cache.recommend(counted, [similar(**more), similar(**more)])
+    assert counted.asked == 3
+
+
+def test_releases_and_catalogues_are_told_apart(shop, tmp_path):
+    cache, one, other = SlateCache(10), Counted(shop[1], "one"), Counted(shop[1], "other")
+    found = [cache.recommend(recommender, [similar()])[0].release for recommender in (one, other, one, other)]
+    assert found == ["one", "other", "one", "other"] and (one.asked, other.asked) == (1, 1)
+    live = LiveItems(shop[1], shop[0], ItemLog(tmp_path / "log"), lambda: NOW - 1000)
+    (before,) = cache.recommend(live.current, [similar()])
+    live.upsert([{"item_id": before.items[0].item_id, "available": False}])
+    (after,) = cache.recommend(live.current, [similar()])
+    assert before.items[0].item_id not in {item.item_id for item in after.items}
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda: Request("ann", 5, NOW, state=ANN),
+        lambda: similar(exclude=frozenset(f"x{n}" for n in range(NAMED)), candidates=("g1-02",)),
+        lambda: similar(degraded=("malformed_feature:device",)),
+        lambda: similar(item_id="", treatment=Treatment(exploration=Exploration(slots=2))),
+    ],
+)
+def test_what_is_somebodys_own_or_drawn_or_degraded_is_not_kept(shop, request_of):
+    cache, counted = SlateCache(10), Counted(shop[1])
+    for _ in range(2):
+        cache.recommend(counted, [request_of()])
+    assert counted.asked == 2 and len(cache) == 0
+
+
+def test_what_is_over_is_let_go_of_also_where_nobody_asks_any_more(shop, clock):
+    cache, one, other = SlateCache(10, clock=clock), Counted(shop[1], "one"), Counted(shop[1], "other")
+    slates = [weakref.ref(cache.recommend(each, [similar()])[0].request) for each in (one, other)]
+    del one
+    gc.collect()
+    cache.recommend(other, [similar()])
+    assert slates[0]() and slates[1](), "their time is not over"
+    cache.recommend(Counted(shop[1], "next"), [similar(1)])
+    gc.collect()
+    assert slates[0]() is None and slates[1](), "a new one comes: those of the one that is gone go"
+    clock.now = 10.1
+    assert len(cache) == 0
+    gc.collect()
+    assert slates[1]() is None
+
+
+def test_slates_are_bounded_by_what_they_take(shop):
+    (small,) = SlateCache(10).recommend(shop[1], [similar(k=1)])
+    (large,) = SlateCache(10).recommend(shop[1], [similar(k=20)])
+    cache, counted = SlateCache(10, most=10 * size_of(small)), Counted(shop[1])
+    for k in (1, 20):
+        for hour in range(30):
+            cache.recommend(counted, [similar(k=k, timestamp=NOW + 3_600_000 * hour)])
+        assert len(cache) == 10 * size_of(small) // size_of((small, large)[k == 20])
+    none = SlateCache(10, most=size_of(large) - 1)
+    assert none.recommend(counted, [similar(k=20)])[0].items == large.items and len(none) == 0
+
+
+@pytest.mark.parametrize(("k", "excluded"), [(1, 0), (20, 0), (20, NAMED), (1, NAMED)])
+def test_what_a_slate_takes_is_estimated_within_a_half(shop, k, excluded):
+    slates = []
+
+    def requests(number):
+        for hour in range(number):
+            named = frozenset(f"item-{hour}-{n}" for n in range(excluded))
+            yield similar(hour, k=k, exclude=named, timestamp=NOW + 3_600_000 * hour)
+
+    cache = SlateCache(10)
+    cache.recommend(shop[1], list(requests(1)))
+    tracemalloc.start()
+    for request in requests(200):
+        slates += cache.recommend(shop[1], [request])
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.5 < sum(map(size_of, slates)) / taken < 1.5
+
+
+def test_similar_items_are_kept_whatever_is_explored_elsewhere(shop):
+    cache, counted = SlateCache(10), Counted(shop[1])
+    explored = Treatment(exploration=Exploration(slots=2))
+    slates = [cache.recommend(counted, [similar(n, treatment=explored)])[0] for n in range(2)]
+    assert counted.asked == 1 and {item.propensity for slate in slates for item in slate.items} == {1.0}
+
+
+def test_a_degraded_answer_is_not_kept_and_off_is_off(shop):
+    cache, counted = SlateCache(10), Counted(shop[1])
+    counted.degraded = ("index_unavailable",)
+    cache.recommend(counted, [similar()])
+    counted.degraded = ()
+    assert cache.recommend(counted, [similar()])[0].degraded == () and counted.asked == 2
+    off = SlateCache(0)
+    for _ in range(2):
+        off.recommend(counted, [similar()])
+    assert counted.asked == 4 and len(off) == 0
