@@ -1,0 +1,177 @@
+"""The server's benchmarks without their servers: what they make of calls, and of a release."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.serving import chain, enlarge, faults
+from benchmarks.serving.faults import MARK, Phase, Told
+from benchmarks.serving.load import Call, Seen, load
+
+FINE = Told(frozenset(["r"]), False, frozenset())
+
+
+def call(due, took_ms, status=200, told=FINE):
+    return Call(due, due, due + took_ms / 1000, status, False, told if status == 200 else None)
+
+
+def test_a_phase_has_the_calls_that_were_due_in_it():
+    lacking = Told(frozenset(["r"]), False, frozenset(["index_unavailable", "ranker_unavailable"]))
+    mixed = Told(frozenset(["r", "s"]), True, frozenset())
+    calls = [call(9.99, 5000), *(call(10 + n / 100, 10) for n in range(96)), call(11, 250, told=lacking)]
+    calls += [call(11, 230, 429), call(11, 30, 500), call(19, 100, told=mixed), call(20, 5000)]
+    row = faults.row(Phase("swap", 10.0), 20.0, calls)
+    assert (row["phase"], row["calls"], row["seconds"], row["p50 ms"]) == ("swap", 100, 9.1, 10.0)
+    assert (row["over 220 ms"], row["sent away (429)"], row["failed"], row["mixed"]) == (2, 1, 1, 1)
+    assert (row["degraded"], row["because of"]) == ("1.0%", "index_unavailable, ranker_unavailable")
+    assert faults.row(Phase("after", 20.0), float("inf"), calls)["p99 ms"] == 5000
+
+
+def answer(*slates):
+    return json.dumps(
+        {
+            "predictions": [
+                {"release": release, "degraded": reasons, "items": [{"title": title} for title in titles]}
+                for release, reasons, titles in slates
+            ]
+        }
+    ).encode()
+
+
+def test_an_answer_of_two_releases_is_told_by_their_names_or_by_a_title():
+    own, marked = ("r", [], ["A", "B"]), ("other", ["x"], [f"A{MARK}", f"B{MARK}"])
+    assert faults.told(answer(own, own), "other") == FINE
+    assert faults.told(answer(marked, marked), "other") == Told(frozenset(["other"]), False, frozenset(["x"]))
+    assert faults.told(answer(own, marked), "other").mixed
+    for torn in (("r", [], ["A", f"B{MARK}"]), ("other", [], [f"A{MARK}", "B"])):
+        assert faults.told(answer(torn), "other").mixed
+    assert not faults.told(answer(("r", [], [f"A{MARK}"])), "").mixed, "nobody looks for a mark"
+
+
+def test_a_release_is_waited_for_until_it_answers_and_no_longer_than_patience(monkeypatch):
+    monkeypatch.setattr(faults, "SETTLED", 0.0)
+    seen = Seen(calls=[call(0, 1, told=Told(frozenset(["next"]), False, frozenset()))])  # before: of another swap
+
+    async def scene():
+        waiting = asyncio.create_task(faults.answered_by(seen, "next"))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        seen.calls += [call(1, 1, 429), call(1, 1, told=Told(frozenset(["next"]), False, frozenset()))]
+        await asyncio.wait_for(waiting, 60)
+        monkeypatch.setattr(faults, "PATIENCE", 0.0)
+        with pytest.raises(RuntimeError, match="last did not answer"):
+            await faults.answered_by(seen, "last")
+
+    asyncio.run(scene())
+
+
+def test_a_copy_of_a_workspace_has_no_runs_and_no_log(tmp_path):
+    for name in ("releases/r", "feast", "runs/1", "impressions/2026", "reports", "milvus"):
+        (tmp_path / "w" / name).mkdir(parents=True)
+    (tmp_path / "w" / "releases" / "current").symlink_to("r")
+    copy = faults.copied(tmp_path / "w", tmp_path)
+    assert {path.name for path in copy.root.iterdir()} == {"releases", "feast", "milvus"}
+    assert copy.current_release() == "r"
+
+
+def test_latencies_count_from_when_a_call_was_due_and_those_sent_away_have_none():
+    calls = [Call(n, n + 1, n + 2, 200, n == 0, None) for n in range(4)] + [Call(0, 0, 0.001, 429, False, None)]
+    row = Seen(calls=calls).row(7.0)
+    assert (row["asked/s"], row["p50 ms"], row["statuses"], row["degraded"]) == (7.0, 2000.0, {200: 4, 429: 1}, 1)
+    assert row["answered/s"] == 0.8 and row["sent late p99 ms"] == pytest.approx(1000)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_as_many_calls_are_made_as_the_rate_says_whatever_comes_of_them(breaks):
+    bodies = []
+
+    async def served(reader, writer):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            bodies.append(await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])))
+            if breaks:
+                break
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n"degraded":[]')
+        writer.close()
+
+    async def scene():
+        async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await load(port, "/", [b"one", b"three"], 2000, 0.05, seen=Seen(read=len))
+
+    seen = asyncio.run(scene())
+    assert seen.statuses == {0 if breaks else 200: 100} and sorted(set(bodies)) == [b"one", b"three"]
+    assert {each.told for each in seen.calls} == {None if breaks else 13}
+    assert abs(bodies.count(b"one") - 50) <= 0
+
+
+def test_ratios_are_of_answers():
+    def row(server, p50, cpu, statuses):
+        return {
+            "server": server,
+            "asked/s": 25.0,
+            "p50 ms": p50,
+            "p99 ms": 2 * p50,
+            "CPU ms": cpu,
+            "statuses": statuses,
+        }
+
+    souk, chained, empty = chain.with_ratios(
+        [
+            row("souk", 5.0, 3.0, {"200": 100}),
+            row("chain", 20.0, 12.0, {"200": 50, "429": 50}),
+            row("empty", 1.0, 1.0, {"500": 10}),
+        ]
+    )
+    assert (souk["p50, souk = 1"], souk["CPU, souk = 1"]) == (1.0, 1.0)
+    assert (chained["p50, souk = 1"], chained["p99, souk = 1"], chained["CPU, souk = 1"]) == (4.0, 4.0, 8.0)
+    assert empty["CPU ms an answer"] == float("inf"), "it answered none"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [({"a": 0.5, "b": 0.2495}, ""), ({"a": 0.5, "b": 0.26}, "up to 0.01"), ({"a": 0.5}, "and Souk 1 of them")],
+)
+def test_scores_of_the_chain_that_are_not_souks_end_the_benchmark(monkeypatch, theirs, said):
+    asked = []
+
+    def scores(port, model, instance):
+        asked.append((port, model, instance.get("candidates")))
+        return {"a": 0.5, "b": 0.25} if model == "chain" else theirs
+
+    monkeypatch.setattr(chain, "scores", scores)
+    monkeypatch.setattr(chain, "user_ids", lambda workspace: ["ann", "bob", "cat", "dan"])
+    bundle = SimpleNamespace(settings=SimpleNamespace(max_slate_size=9))
+    if said:
+        with pytest.raises(RuntimeError, match=said):
+            chain.compared(None, bundle, {"chain": 1, "souk": 2})
+        return
+    assert chain.compared(None, bundle, {"chain": 1, "souk": 2}) == "6 scores of the chain are within 0.0005 of Souk's"
+    assert asked == [(1, "chain", None), (2, "souk", ["a", "b"])] * 3
+
+
+def test_an_enlarged_release_has_copies_nearby_that_are_less_popular_and_follow_nothing(tmp_path):
+    vectors = np.random.default_rng(3).normal(size=(5, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.save(tmp_path / "vectors.npy", vectors)
+    ids = [f"i{n}" for n in range(5)]
+    pq.write_table(pa.table({"item_id": ids, "title": [f"Title {n}" for n in range(5)]}), tmp_path / "items.parquet")
+    counters = {"item_id": ids, "events": [10, 20, 30, 40, 50], "events_30d": [2, 4, 6, 8, 9]}
+    pq.write_table(pa.table(counters), tmp_path / "counters.parquet")
+    rules = {"indptr": [0, 2, 2, 2, 2, 3], "items": [1, 2, 0], "weights": [0.5, 0.25, 1.0]}
+    np.savez(tmp_path / "co_visitation.npz", **rules)
+    enlarge.tables(tmp_path, 12)
+    grown, items = np.load(tmp_path / "vectors.npy"), pq.read_table(tmp_path / "items.parquet").to_pydict()
+    assert grown.dtype == np.float32 and (grown[:5] == vectors).all()
+    assert np.linalg.norm(grown, axis=1) == pytest.approx(np.ones(12), abs=1e-6)
+    assert (grown[5:] @ vectors.T).argmax(axis=1).tolist() == [0, 1, 2, 3, 4, 0, 1] and grown[5] @ grown[0] < 0.95
+    assert items["item_id"] == [*ids, *(f"copy-{n}" for n in range(5, 12))] and items["title"][7] == "Title 2"
+    table = pq.read_table(tmp_path / "counters.parquet").to_pydict()
+    assert table["item_id"] == items["item_id"] and table["events"][5:] == [5, 10, 15, 20, 25, 5, 10]
+    assert table["events_30d"][9] == 4
+    with np.load(tmp_path / "co_visitation.npz") as found:
+        assert found["indptr"].tolist() == [0, 2, 2, 2, 2, 3, *[3] * 7] and found["items"].tolist() == [1, 2, 0]
