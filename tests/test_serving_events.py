@@ -7,12 +7,17 @@ import pytest
 from souk.schema import DAY_MS
 from souk.serving import live_events
 from souk.serving.event_backlog import StateWriter
-from souk.serving.event_log import HOUR_MS, read
+from souk.serving.event_log import HOUR_MS, EventLog, read
 from souk.serving.event_states import event_of
-from souk.serving.live_events import Busy, Taken
-from souk.state import Event, UserState, state_of
+from souk.serving.live_events import Busy, LiveEvents, Taken
+from souk.state import Event, UserState, kept_events, state_of
+from souk.store.feast_store import FeastStore
+from souk.store.publish import publish
 from tests.events_fixtures import Shop, Store, row
 from tests.serving_fixtures import NOW, SPEC
+from tests.store_fixtures import user_states
+
+USERS = [f"of both {number}" for number in range(8)]
 
 
 @pytest.fixture
@@ -169,3 +174,36 @@ def test_late_and_early_events_find_their_place(shop):
     assert sorted(shop.state().daily.values()) == [4]
     assert [e.event_id for e in shop.state().events] == ["e10", "e30", "e50", "e400000"]
     assert shop.live.places == {"next": 2, "late": 2}
+
+
+def test_what_two_servers_take_of_one_user_at_the_same_time_is_all_in_the_state(tmp_path, redis):
+    publish(user_states(tmp_path / "states.parquet", [], SPEC), SPEC, tmp_path / "feast", NOW, redis.uri)
+    stores = [FeastStore(tmp_path / "feast", SPEC) for _ in range(2)]
+    logs = [EventLog(tmp_path / "events", f"w{number}", lambda: NOW) for number in range(2)]
+    servers = [
+        LiveEvents(log, StateWriter(store, SPEC, lambda: NOW), lambda: "first").open()
+        for log, store in zip(logs, stores, strict=True)
+    ]
+    taken, count = [], kept_events(SPEC)  # more, and one that comes late may be too late
+
+    def send(place):
+        for user in USERS:
+            for number in range(place, count, 2):
+                taken.append(servers[place].submit([row(number, user, event_id=f"{user}{number}")]).result())
+
+    threads = [threading.Thread(target=send, args=(place,)) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for server in servers:
+        server.close()
+    assert taken == [Taken(1, 0, 0)] * count * len(USERS)
+    for user, found in zip(USERS, stores[0].read(USERS), strict=True):
+        events = [event_of(row(number, user, event_id=f"{user}{number}"), SPEC) for number in range(count)]
+        wanted = state_of(user, events, SPEC, {})
+        assert (found.count, repr(found.events), dict(found.engaged)) == (
+            count,
+            repr(wanted.events),
+            dict(wanted.engaged),
+        )

@@ -1,28 +1,21 @@
-"""One suite for every store of user states, and what is Feast's own: publication, damage, the command line."""
+"""One suite for every store of user states."""
 
-import os
-import signal
-import sqlite3
-import subprocess
-import sys
+import contextlib
 import threading
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-import yaml
+from redis import Redis
 
-from souk.errors import SoukError
 from souk.state_rows import to_row
-from souk.store import values
-from souk.store.definitions import user_state_view, view_name
+from souk.store import user_locks, values
+from souk.store.definitions import view_name
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
 from souk.store.publish import publish
 from tests.features_fixtures import spec_of
 from tests.store_fixtures import CONFIG, NOW, SPEC, published_in, state, user_states
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +28,40 @@ def published_on_redis(tmp_path_factory, redis):
     return published_in(tmp_path_factory.mktemp("on_redis"), redis.uri), redis.uri
 
 
+def one_more(states):
+    """What an update makes of the states of users who are known."""
+    return [replace(state, count=state.count + 1) for state in states if state is not None]
+
+
 class StoreContract:
     """What every `OnlineStore` does. A subclass gives the fixture `store`, empty of the users below."""
+
+    @pytest.fixture
+    def beside(self, store):
+        """What another thread, or where several processes may write another process, has of the same states."""
+        return store
+
+    def test_updates_at_the_same_time_lose_nothing(self, store, beside):
+        store.write([state("zoe", 0), state("yan", 0)], NOW)
+
+        def update(own):
+            for _ in range(30):
+                own.update(["zoe", "x", "yan"], one_more, NOW)
+                own.update(["yan"], one_more, NOW)
+
+        threads = [threading.Thread(target=update, args=(own,)) for own in (store, beside)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [one and one.count for one in store.read(["zoe", "x", "yan"])] == [60, None, 120]
+
+    def test_an_update_that_fails_changes_nothing_and_holds_nobody_up(self, store, beside):
+        store.write([state("zoe", 0)], NOW)
+        with pytest.raises(ZeroDivisionError):
+            store.update(["zoe"], lambda states: 1 / 0, NOW)
+        beside.update(["zoe"], one_more, NOW)
+        assert store.read(["zoe"])[0].count == 1
 
     def test_what_was_written_is_read(self, store):
         states = [state("bob"), state("é\n", 40), state("nothing yet", 0)]
@@ -163,98 +188,40 @@ class TestFeastOnRedis(PublishedContract):
     def place(self, published_on_redis):
         return published_on_redis
 
+    @pytest.fixture
+    def beside(self, place):
+        return FeastStore(place[0], SPEC)
 
-@pytest.mark.parametrize("name", ["registry.db", "online.db"])
-@pytest.mark.parametrize("damage", ["missing", "corrupt"])
-def test_a_damaged_store_is_one_typed_error_and_heals(tmp_path, name, damage):
-    folder, file = tmp_path / "feast", user_states(tmp_path / "user_state.parquet", [state("ann")])
-    publish(file, SPEC, folder, NOW)
-    store, path = FeastStore(folder, SPEC), folder / name
-    good = path.read_bytes()
-    path.unlink()
-    if damage == "corrupt":
-        path.write_bytes(b"not a database" * 500)
-    with pytest.raises(StoreError, match="Feast to answer"):
-        store.read(["ann"])
-    assert isinstance(StoreError("a", "b"), SoukError)
-    assert path.exists() == (damage == "corrupt"), "reading must not create a store"
-    path.write_bytes(good)
-    assert store.read(["ann"])[0].count == 3
+    @pytest.fixture
+    def locked(self, store, redis):
+        """Ann's lock, as a server leaves it that is killed in an update."""
+        with contextlib.closing(Redis.from_url(redis.uri)) as client:
+            key = f"souk:lock:{view_name(SPEC)}:ann"
+            yield lambda ms: client.set(key, "another", px=ms)
+            client.delete(key)
 
+    def test_who_was_killed_in_an_update_holds_the_next_one_up_for_a_while(self, store, locked, monkeypatch):
+        store.write([state("ann", 0), state("bob", 0)], NOW)
+        locked(60_000)
+        monkeypatch.setattr(user_locks, "WAIT_SECONDS", 0.05)
+        with pytest.raises(StoreError, match="change states of users alone"):
+            store.update(["bob", "ann"], one_more, NOW)
+        store.update(["bob"], one_more, NOW)  # who waits for one holds no other
+        locked(200)
+        monkeypatch.setattr(user_locks, "WAIT_SECONDS", 60)
+        store.update(["bob", "ann"], one_more, NOW)
+        assert [one.count for one in store.read(["ann", "bob"])] == [1, 2]
 
-def test_a_writer_locks_no_reader_out(published):
-    store = FeastStore(published, SPEC)
-    writer = sqlite3.connect(published / "online.db", isolation_level=None)
-    writer.execute("BEGIN IMMEDIATE")
-    writer.execute(f"DELETE FROM souk_{view_name(SPEC)}")
-    assert store.read(["ann"])[0] is not None
-    writer.execute("ROLLBACK")
-    writer.close()
+    def test_who_took_too_long_to_be_alone_writes_nothing(self, store, beside, monkeypatch):
+        store.write([state("ann", 0)], NOW)
+        monkeypatch.setattr(user_locks, "HELD_MS", 20)
 
+        def slow(states):
+            monkeypatch.setattr(user_locks, "HELD_MS", 60_000)
+            monkeypatch.setattr(user_locks, "WAIT_SECONDS", 60)
+            beside.update(["ann"], one_more, NOW)  # as soon as the first one's lock is over
+            return one_more(states)
 
-@pytest.mark.slow
-def test_a_killed_publication_leaves_the_states_readable(tmp_path):
-    folder = tmp_path / "feast"
-    old = [state(f"user {n}", 1) for n in range(300)]
-    new = [state(f"user {n}", 2) for n in range(300)]
-    publish(user_states(tmp_path / "old.parquet", old), SPEC, folder, NOW)
-    fresh = user_states(tmp_path / "new.parquet", new)
-    code = (
-        "import os, sys, threading; from souk.store import publish as module; from souk.spec import read_spec\n"
-        "step, count = sys.argv[2], 0\n"
-        "def stop(frame, event, argument):\n"
-        "    global count\n"
-        "    count += event == 'call' and frame.f_code.co_name == step\n"
-        "    if count == int(sys.argv[3]): os.write(1, b'here\\n'); sys.stdin.read()\n"
-        f"spec = read_spec({str(folder / 'specs' / (SPEC.hash + '.json'))!r})\n"
-        "threading.setprofile(stop); sys.setprofile(stop)\n"
-        f"module.publish(sys.argv[1], spec, {str(folder)!r}, {NOW + 1})"
-    )
-    store = FeastStore(folder, SPEC)
-    for step, count in (("apply", 1), ("extract_text_and_num", 900), ("apply_materialization", 1)):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(fresh), step, str(count)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
-        assert b"here" in process.stdout.readline(), step
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        for reader in (store, FeastStore(folder, SPEC)):
-            counts = {found.count for found in reader.read([one.user_id for one in old])}
-            assert counts == ({2} if step == "apply_materialization" else {1}), step
-    publish(fresh, SPEC, folder, NOW + 2)
-    assert {found.count for found in store.read([one.user_id for one in new])} == {2}
-
-
-@pytest.mark.slow
-def test_the_feast_command_line_knows_the_same_views(published):
-    environment = os.environ | {
-        "FEAST_FS_YAML_FILE_PATH": str(published / "feature_store.yaml"),
-        "PYTHONPATH": str(ROOT),
-    }
-    feast = Path(sys.executable).with_name("feast")
-    before = sqlite3.connect(published / "online.db").execute(f"SELECT count(*) FROM souk_{view_name(SPEC)}").fetchone()
-    for arguments, expected in ((["apply"], "souk"), (["feature-views", "list"], view_name(SPEC))):
-        done = subprocess.run(
-            [feast, "-c", ROOT / "feature_repo", *arguments], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        assert expected in done.stdout
-    after = sqlite3.connect(published / "online.db").execute(f"SELECT count(*) FROM souk_{view_name(SPEC)}").fetchone()
-    assert after == before
-    assert FeastStore(published, SPEC).read(["ann"])[0] is not None
-
-
-def test_the_repository_and_the_step_use_the_same_settings(published):
-    ours, default = (
-        yaml.safe_load(path.read_text())
-        for path in (published / "feature_store.yaml", ROOT / "feature_repo" / "feature_store.yaml")
-    )
-    assert default["registry"].pop("path") == "../.souk/feast/registry.db"
-    assert default["online_store"].pop("path") == "../.souk/feast/online.db"
-    assert ours["registry"].pop("path") == str(published / "registry.db")
-    assert ours["online_store"].pop("path") == str(published / "online.db")
-    assert ours == default
-    assert user_state_view(SPEC, published).name == view_name(SPEC)
+        with pytest.raises(StoreError, match="took too long"):
+            store.update(["ann"], slow, NOW)
+        assert store.read(["ann"])[0].count == 1

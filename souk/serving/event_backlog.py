@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -55,17 +56,28 @@ class StateWriter:
         """
         for users in blocks(events):
             changed, places = list[UserState](), Counter[str]()
-            for user, state in zip(users, self.store.read(users), strict=True):
-                old = state or UserState(user)
-                new, found = with_all(old, events[user], self._spec)
-                places.update(found)
-                if new is not old:
-                    changed.append(new)
+            change = partial(self._change, users, events, changed, places)
             try:
-                self.store.write(changed, self._clock())
+                self.store.update(users, change, self._clock())
             finally:  # one that failed may have written some
                 self._changed([state.user_id for state in changed])
             self.places.update(places)
+
+    def _change(
+        self,
+        users: list[str],
+        events: dict[str, list[Event]],
+        changed: list[UserState],
+        places: Counter[str],
+        states: list[UserState | None],
+    ) -> list[UserState]:
+        for user, state in zip(users, states, strict=True):
+            old = state or UserState(user)
+            new, found = with_all(old, events[user], self._spec)
+            places.update(found)
+            if new is not old:
+                changed.append(new)
+        return changed
 
 
 class Backlog:

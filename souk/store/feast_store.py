@@ -18,7 +18,8 @@ from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, state_columns
 from souk.store.definitions import ONLINE, REGISTRY, published_uri, repo_config, view_name
-from souk.store.interface import StoreError
+from souk.store.interface import Change, StoreError
+from souk.store.user_locks import alone
 from souk.store.values import Row, feast_row, plain, user_key
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class FeastStore:
         self._access, self._clock = access or Access(), clock
         self._columns = [name for name in state_columns(spec) if name != "user_id"]
         self._features: list[str] = []
-        self._lock = threading.Lock()
+        self._lock, self._updating = threading.Lock(), threading.Lock()
         self._store: FeatureStore | None = None
         self._table: FeatureView | None = None
         self._uri = ""
@@ -86,6 +87,24 @@ class FeastStore:
         if kept:
             rows = [feast_row(state, self._spec, now) for state in kept]
             self._asked(lambda store: self._put(store, rows))
+
+    def update(self, user_ids: Sequence[str], change: Change, now: int) -> None:
+        """See `OnlineStore.update`. Other processes are kept out on a Redis; a sqlite file has one that writes."""
+        with self._updating:
+            if not self._asked(lambda store: self._uri):
+                self.write(change(self.read(user_ids)), now)
+                return
+            with alone(self._script, [f"souk:lock:{self._view}:{user_id}" for user_id in user_ids]) as check:
+                changed = change(self.read(user_ids))
+                check()
+                self.write(changed, now)
+
+    def _script(self, text: str, keys: Sequence[str], values: Sequence[Any]) -> Any:
+        def call(store: FeatureStore) -> Any:
+            client = store.provider.online_store._get_client(store.config.online_store)
+            return client.eval(text, len(keys), *keys, *values)
+
+        return self._asked(call)
 
     def _asked(self, call: Callable[[FeatureStore], Any]) -> Any:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from souk.errors import SoukError
@@ -11,6 +11,9 @@ from souk.state import UserState
 
 class StoreError(SoukError):
     """The store does not answer, or not with states: a server goes on without them and says `degraded`."""
+
+
+Change = Callable[[list[UserState | None]], list[UserState]]
 
 
 class OnlineStore(Protocol):
@@ -29,4 +32,16 @@ class OnlineStore(Protocol):
 
         Raises:
             StoreError: as for `read`.
+        """
+
+    def update(self, user_ids: Sequence[str], change: Change, now: int) -> None:
+        """Reads states, and writes those that `change` makes of them; no other update of these users comes between.
+
+        Args:
+            user_ids: each once.
+            change: from the states, in their order, to those that are others now.
+            now: UTC epoch milliseconds.
+
+        Raises:
+            StoreError: as for `read`; or another update holds these users up.
         """

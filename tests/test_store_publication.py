@@ -1,0 +1,121 @@
+"""What is Feast's own in the store of user states: damage, a killed publication, the command line."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from souk.errors import SoukError
+from souk.store.definitions import user_state_view, view_name
+from souk.store.feast_store import FeastStore
+from souk.store.interface import StoreError
+from souk.store.publish import publish
+from tests.store_fixtures import NOW, SPEC, published_in, state, user_states
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    return published_in(tmp_path_factory.mktemp("published"))
+
+
+@pytest.mark.parametrize("name", ["registry.db", "online.db"])
+@pytest.mark.parametrize("damage", ["missing", "corrupt"])
+def test_a_damaged_store_is_one_typed_error_and_heals(tmp_path, name, damage):
+    folder, file = tmp_path / "feast", user_states(tmp_path / "user_state.parquet", [state("ann")])
+    publish(file, SPEC, folder, NOW)
+    store, path = FeastStore(folder, SPEC), folder / name
+    good = path.read_bytes()
+    path.unlink()
+    if damage == "corrupt":
+        path.write_bytes(b"not a database" * 500)
+    with pytest.raises(StoreError, match="Feast to answer"):
+        store.read(["ann"])
+    assert isinstance(StoreError("a", "b"), SoukError)
+    assert path.exists() == (damage == "corrupt"), "reading must not create a store"
+    path.write_bytes(good)
+    assert store.read(["ann"])[0].count == 3
+
+
+def test_a_writer_locks_no_reader_out(published):
+    store = FeastStore(published, SPEC)
+    writer = sqlite3.connect(published / "online.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute(f"DELETE FROM souk_{view_name(SPEC)}")
+    assert store.read(["ann"])[0] is not None
+    writer.execute("ROLLBACK")
+    writer.close()
+
+
+@pytest.mark.slow
+def test_a_killed_publication_leaves_the_states_readable(tmp_path):
+    folder = tmp_path / "feast"
+    old = [state(f"user {n}", 1) for n in range(300)]
+    new = [state(f"user {n}", 2) for n in range(300)]
+    publish(user_states(tmp_path / "old.parquet", old), SPEC, folder, NOW)
+    fresh = user_states(tmp_path / "new.parquet", new)
+    code = (
+        "import os, sys, threading; from souk.store import publish as module; from souk.spec import read_spec\n"
+        "step, count = sys.argv[2], 0\n"
+        "def stop(frame, event, argument):\n"
+        "    global count\n"
+        "    count += event == 'call' and frame.f_code.co_name == step\n"
+        "    if count == int(sys.argv[3]): os.write(1, b'here\\n'); sys.stdin.read()\n"
+        f"spec = read_spec({str(folder / 'specs' / (SPEC.hash + '.json'))!r})\n"
+        "threading.setprofile(stop); sys.setprofile(stop)\n"
+        f"module.publish(sys.argv[1], spec, {str(folder)!r}, {NOW + 1})"
+    )
+    store = FeastStore(folder, SPEC)
+    for step, count in (("apply", 1), ("extract_text_and_num", 900), ("apply_materialization", 1)):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(fresh), step, str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        assert b"here" in process.stdout.readline(), step
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        for reader in (store, FeastStore(folder, SPEC)):
+            counts = {found.count for found in reader.read([one.user_id for one in old])}
+            assert counts == ({2} if step == "apply_materialization" else {1}), step
+    publish(fresh, SPEC, folder, NOW + 2)
+    assert {found.count for found in store.read([one.user_id for one in new])} == {2}
+
+
+@pytest.mark.slow
+def test_the_feast_command_line_knows_the_same_views(published):
+    environment = os.environ | {
+        "FEAST_FS_YAML_FILE_PATH": str(published / "feature_store.yaml"),
+        "PYTHONPATH": str(ROOT),
+    }
+    feast = Path(sys.executable).with_name("feast")
+    before = sqlite3.connect(published / "online.db").execute(f"SELECT count(*) FROM souk_{view_name(SPEC)}").fetchone()
+    for arguments, expected in ((["apply"], "souk"), (["feature-views", "list"], view_name(SPEC))):
+        done = subprocess.run(
+            [feast, "-c", ROOT / "feature_repo", *arguments], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+    after = sqlite3.connect(published / "online.db").execute(f"SELECT count(*) FROM souk_{view_name(SPEC)}").fetchone()
+    assert after == before
+    assert FeastStore(published, SPEC).read(["ann"])[0] is not None
+
+
+def test_the_repository_and_the_step_use_the_same_settings(published):
+    ours, default = (
+        yaml.safe_load(path.read_text())
+        for path in (published / "feature_store.yaml", ROOT / "feature_repo" / "feature_store.yaml")
+    )
+    assert default["registry"].pop("path") == "../.souk/feast/registry.db"
+    assert default["online_store"].pop("path") == "../.souk/feast/online.db"
+    assert ours["registry"].pop("path") == str(published / "registry.db")
+    assert ours["online_store"].pop("path") == str(published / "online.db")
+    assert ours == default
+    assert user_state_view(SPEC, published).name == view_name(SPEC)
