@@ -44,12 +44,17 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     return error
 
 
-def test_it_says_what_it_wrote_and_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_says_what_it_wrote_and_what_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".souk/releases").mkdir(parents=True)
+    Path(".souk/releases/current").symlink_to("shop-0123456789ab")  # of another data set
     assert main(["simulate", *SMALL, "--output", str(tmp_path / "new" / "data")]) == 0
     out = capsys.readouterr().out
     assert "day 5 of 5" in out
     assert "impressions" in out
-    assert f"next: souk run --config {tmp_path / 'new' / 'data' / 'simulated.yaml'}" in out
+    assert f"next: souk run --config {tmp_path / 'new' / 'data' / 'simulated.yaml'} --workspace .souk-simulated" in out
     files = {path.name for path in (tmp_path / "new" / "data").iterdir()}
     assert files == {"events.parquet", "items.parquet", "users.parquet", "truth", "simulated.yaml", "requests.jsonl"}
     requests = [json.loads(line) for line in (tmp_path / "new/data/requests.jsonl").read_text("utf-8").splitlines()]

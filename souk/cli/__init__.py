@@ -75,5 +75,6 @@ def _run(command: str, words: list[str]) -> int:
     except KeyboardInterrupt as error:
         number = signal.Signals(error.args[0] if error.args else signal.SIGINT)  # souk.cli.ending tells which
         how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
-        print(f"\nsouk {command}: {how}", file=sys.stderr)
+        kept = ". What is done is kept: the same command goes on with it" if command in ("run", "tune") else ""
+        print(f"\nsouk {command}: {how}{kept}", file=sys.stderr)
         return 128 + number

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from souk.config import DatasetConfig, parse_config
-from souk.workspace import Workspace
+from souk.cli import options
+from souk.config import parse_config
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +25,6 @@ def run(arguments: argparse.Namespace) -> int:
     text = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem)
     write_config(text, output, arguments.force)
     print(text)
-    print(f"Written to {output}. Look at the guesses, then: souk run --config {output}{_workspace(parse_config(text))}")
+    next_one = f"souk run --config {output}{options.of_its_own(parse_config(text).name)}"
+    print(f"Written to {output}. Look at the guesses, then: {next_one}")
     return 0
-
-
-def _workspace(config: DatasetConfig) -> str:
-    """The option that keeps a data set out of a workspace that serves another."""
-    usual = Workspace(Path(".souk"))
-    other = usual.current_release().rpartition("-")[0] not in ("", config.name)
-    return f" --workspace {usual.root}-{config.name}" if other else ""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
+
+from souk.workspace import Workspace
 
 
 def add_workspace(parser: argparse.ArgumentParser, default: str = ".souk") -> None:
     parser.add_argument(
         "--workspace", default=default, metavar="DIR", help="the folder of releases (default: %(default)s)"
     )
+
+
+def of_its_own(name: str) -> str:
+    """The option that keeps the data set `name` out of the usual workspace, where that serves another."""
+    usual = Workspace(Path(".souk"))
+    other = usual.current_release().rpartition("-")[0] not in ("", name)
+    return f" --workspace {usual.root}-{name}" if other else ""
 
 
 def at_least_one(text: str) -> int:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from souk.cli import options
 from souk.errors import SoukError
 from souk.folders import placed
 from souk.simulator.parameters import Parameters, Size
@@ -82,7 +83,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     print(f"wrote {target} in {seconds:.1f} s: {total:,} events ({kinds})")
     print("  events.parquet, items.parquet, users.parquet: the data; requests.jsonl: a request of each user")
     print("  truth/: what is true of it")
-    print(f"next: souk run --config {target / 'simulated.yaml'}")
+    print(f"next: souk run --config {target / 'simulated.yaml'}{options.of_its_own('simulated')}")
     return 0
 
 

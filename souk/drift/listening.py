@@ -17,7 +17,8 @@ def bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         bound.close()
-        raise SoukError(f"{host}:{port} to be free", f"{error.strerror}", "Choose another --http-port.") from error
+        received = getattr(error, "strerror", None) or str(error)
+        raise SoukError(f"{host}:{port} to be free", received, "Choose another --http-port.") from error
     return bound

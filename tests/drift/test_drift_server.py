@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
+from souk.drift.listening import bind
 from souk.drift.model import REQUEST, RESPONSE
+from souk.errors import SoukError
 from tests.drift.shop import RELEASE, record, some, traffic
 
 WEST = {"user_region": some(0.4, "west")}
@@ -267,3 +269,9 @@ def test_a_port_that_is_taken_is_an_error(release: Path, server: Server, tmp_pat
     assert port
     assert main(["serve", "--release", str(release), "--state", str(tmp_path / "s"), "--http-port", port[1]]) == 2
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(("host", "port", "told"), [("127.0.0.1", 99_999, "0-65535"), ("192.0.2.1", 0, "assign")])
+def test_an_address_that_cannot_be_listened_on_is_told(host: str, port: int, told: str) -> None:
+    with pytest.raises(SoukError, match=told):
+        bind(host, port)
