@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -218,6 +219,46 @@ def test_experiments_rest_while_a_release_is_read_for_them(workspace, monkeypatc
     assert answering[1:] == [("shop-2", "shop-4", 0)] and len(arms.now.plan.experiments) == 3
 
 
+def test_a_rollback_waits_for_no_reading_of_an_arm(workspace, monkeypatch):
+    first, ready, reads, go_on = workspace.current_release(), Reader.ready, threading.Event(), threading.Event()
+
+    def slow(reader, folder):
+        if folder.name == "shop-2":
+            reads.set()
+            assert go_on.wait(60)
+        return ready(reader, folder)
+
+    monkeypatch.setattr(Reader, "ready", slow)
+    arms = arms_of(workspace, "experiments: {}")
+    beside(workspace, "shop-4")
+    point(workspace, "shop-4")
+    assert arms._releases.look()
+    write(workspace, TEXT)
+    looking = threading.Thread(target=arms.look)
+    looking.start()
+    assert reads.wait(60)
+    point(workspace, first)
+    try:
+        assert arms._releases.look() and arms.now.main.bundle.folder.name == first
+    finally:
+        go_on.set()
+        looking.join(60)
+    assert len(arms.now.plan.experiments) == 3 and arms.now.main.bundle.folder.name == first
+    (slate,) = arms.recommend([ask(of(next="other"))])
+    assert slate.release == "shop-2"
+
+
+def test_what_was_refused_is_tried_again_with_the_next_release(workspace):
+    """An arm may name a release before it is there."""
+    arms = arms_of(workspace, TEXT.replace("shop-2", "shop-5"))
+    assert arms.refused == 1 and not arms.now.plan.experiments
+    beside(workspace, "shop-5")
+    assert not arms.look() and arms.refused == 1
+    beside(workspace, "shop-4")
+    point(workspace, "shop-4")
+    assert arms._releases.look() and arms.look() and len(arms.now.plan.experiments) == 3
+
+
 def test_what_may_pass_is_tried_again(workspace, monkeypatch):
     seconds, ready, broken = [0.0], Reader.ready, [OSError("volume"), MemoryError()]
 
@@ -244,29 +285,6 @@ def test_items_that_come_are_in_every_arm(workspace):
     assert [shown(slate)[0] for slate in arms.recommend(requests)] == ["new"] * 3
     again = arms_of(workspace, TEXT)
     assert [shown(slate)[0] for slate in again.recommend(requests)] == ["new"] * 3, "and after a start"
-
-
-def test_units_and_slates_are_counted_by_arm_and_a_new_definition_counts_anew(workspace):
-    arms = arms_of(workspace, TEXT)
-    requests = [ask(f"u{n}", n) for n in range(300)]
-    for start in range(0, 300, 50):
-        arms.recommend(requests[start : start + 50])
-    arms.recommend(requests[:50])
-    experiment, units = arms.counts.units()["weight"]
-    assert experiment == arms.now.plan.experiments["weight"]
-    treated = [arms.now.treated(request)[1].treatment.arm for request in requests]
-    assert units == {arm: sum(f"weight={arm}" in t for t in treated) for arm in ("control", "squared")}
-    told = sum(n for (name, _), n in arms.counts.slates.items() if name == "weight")
-    assert units.total() == sum("weight=" in t for t in treated) and told > units.total()
-    write(workspace, TEXT.replace("weights: {engaged: 2}", "weights: {engaged: 3}"))
-    arms.look()
-    arms.recommend(requests[:50])
-    assert arms.counts.units()["weight"][1].total() < 50 < units.total()
-    before = arms.now
-    write(workspace, "")
-    arms.look()
-    arms.recommend([replace(request, bound=before) for request in requests[:50]])
-    assert arms.counts.units() == {} == arms.counts.slates, "what is no more is forgotten, whoever was still on the way"
 
 
 def test_by_request_everyone_is_assigned_and_not_for_long(workspace):

@@ -1,6 +1,7 @@
 """TensorFlow in a process beside: the same numbers, and what happens when it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def test_it_answers_as_this_process_does_and_goes_on_after_it_was_killed(model, 
         with pytest.raises(SoukError, match=r"a SavedModel at .* Received: none"):
             run(tmp_path, "explain", SQUARE)
         assert run.process_id == first, "a model that cannot explain is no reason to end"
-        with pytest.raises(RuntimeError, match=r"TypeError|ValueError"):
+        with pytest.raises(ValueError, match=r"TypeError|ValueError"):
             run(model, "explain", {"x": np.array(["no number"], object)})
         os.kill(first, signal.SIGKILL)
         assert run(model, "explain", SQUARE)["y"].tolist() == [1, 9]
@@ -113,3 +114,20 @@ if __name__ == "__main__":
     asking.kill()
     asking.wait()
     assert gone(number)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_let_go_is_read_again_and_what_tensorflow_fails_at_is_no_fault_of_the_inputs(model, tmp_path):
+    mine = tmp_path / "mine"
+    shutil.copytree(model, mine)
+    with beside() as run:
+        run.hold([model, mine])
+        run(mine, "explain", SQUARE)
+        shutil.rmtree(mine / "variables")
+        (mine / "saved_model.pb").write_bytes(b"none")
+        assert run(mine, "explain", SQUARE)["y"].tolist() == [1, 9], "it is in memory"
+        run.let_go([mine])
+        assert run(model, "explain", SQUARE)["y"].tolist() == [1, 9]
+        with pytest.raises((Ended, ValueError), match=r"Expected|Error"):
+            run(mine, "explain", SQUARE)
+        assert run.starts == 1

@@ -18,6 +18,7 @@ from souk.items import ItemTable
 from souk.pairs import PairQuery, pair_features
 from souk.rerank import Reranker
 from souk.schema import Kind
+from souk.serving.beside import Ended
 from souk.serving.budget import Guards
 from souk.serving.dependency import FAILURES, Dependency
 from souk.serving.item_log import ItemLog
@@ -296,3 +297,20 @@ def test_a_request_during_upserts_sees_all_of_one_or_nothing(live):
         seen.append([item for item in pair if item in shown])
     thread.join()
     assert all(len(found) == 1 for found in seen)
+
+
+def test_a_tower_that_does_not_answer_refuses_no_row(live, monkeypatch):
+    """Nor is it asked again for each row of the call: what is wrong is none of theirs."""
+    asked = []
+
+    def ended(rows):
+        asked.append(len(rows))
+        raise Ended("nothing")
+
+    monkeypatch.setattr(live, "_vectors_of", ended)
+    with pytest.raises(Ended):
+        live.upsert([DEAR, {**DEAR, "item_id": "other"}])
+    assert asked == [2] and "new" not in slate(live.current, ANN)
+    live.warm()
+    monkeypatch.undo()
+    assert live.upsert([DEAR]).accepted == 1 and "new" in slate(live.current, ANN)

@@ -195,6 +195,10 @@ def test_states_published_before_there_were_hides_are_read_and_written(tmp_path,
     pq.write_table(pa.Table.from_pylist([to_row(state, SPEC)]), rows)
     publish.publish(rows, SPEC, tmp_path / "feast", 30)
     assert feast_store.FeastStore(tmp_path / "feast", SPEC).read(["u"]) == [state]
+    store.read(["u"])
+    assert "hidden_time" not in store._features, "a server that has the view of before: a Redis is asked for no more"
+    monkeypatch.setattr(feast_store, "VIEW_SECONDS", 0)
+    assert store.read(["u"]) == [state] and "hidden_time" in store._features, "and looks at it again"
     assert "hidden_time" in values.feast_row(state, SPEC, 1)[1]
 
 

@@ -51,7 +51,7 @@ class Client(Calls):
 
     def slates(self, requests: Sequence[Request], timeout: float | None = None) -> list[Slate]:
         """The slates of at most 256 requests, in their order; `timeout` in seconds."""
-        return made(_slates, self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
+        return made(_slates(len(requests)), self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
 
     def send_events(self, events: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
         """What users did: at most 1,000 rows of the events table."""
@@ -145,7 +145,9 @@ class AsyncClient(Calls):
 
     async def slates(self, requests: Sequence[Request], timeout: float | None = None) -> list[Slate]:
         """See `Client.slates`."""
-        return made(_slates, await self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout)))
+        return made(
+            _slates(len(requests)), await self._run(self.exchange(f"{MODEL}:predict", _instances(requests), timeout))
+        )
 
     async def send_events(self, events: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Taken:
         """See `Client.send_events`."""
@@ -192,5 +194,13 @@ def _instances(requests: Sequence[Request]) -> dict[str, Any]:
     return {"instances": [request.to_json() for request in requests]}
 
 
-def _slates(answer: Mapping[str, Any]) -> list[Slate]:
-    return [Slate.of(slate) for slate in answer["predictions"]]
+def _slates(count: int) -> Callable[[Mapping[str, Any]], list[Slate]]:
+    """Reads so many slates from an answer."""
+
+    def read(answer: Mapping[str, Any]) -> list[Slate]:
+        slates = [Slate.of(slate) for slate in answer["predictions"]]
+        if len(slates) != count:
+            raise ValueError(f"{len(slates)} slates for {count} requests")
+        return slates
+
+    return read

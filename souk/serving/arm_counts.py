@@ -27,6 +27,13 @@ class _Tally:
 
     experiment: Experiment
     units: dict[int, str] = field(default_factory=dict)
+    arms: Counter[str] = field(default_factory=Counter)
+
+    def count(self, unit: int, arm: str) -> None:
+        """Counts a unit, if it is a new one and there is room."""
+        if len(self.units) < MOST_UNITS and unit not in self.units:
+            self.units[unit] = arm
+            self.arms[arm] += 1
 
 
 class ArmCounts:
@@ -65,8 +72,7 @@ class ArmCounts:
                     self._slates[name, arm] += 1
                     tally = self._tallies.setdefault(name, _Tally(experiment))
                     unit = slate.user_id if experiment.unit == "user" else slate.request_id
-                    if len(tally.units) < MOST_UNITS:
-                        tally.units.setdefault(number(name, unit), arm)
+                    tally.count(number(name, unit), arm)
 
     @property
     def slates(self) -> dict[tuple[str, str], int]:
@@ -77,7 +83,7 @@ class ArmCounts:
     def units(self) -> dict[str, tuple[Experiment, Counter[str]]]:
         """Of each experiment its definition, and its units by arm."""
         with self._lock:
-            return {name: (t.experiment, Counter(t.units.values())) for name, t in self._tallies.items()}
+            return {name: (t.experiment, t.arms.copy()) for name, t in self._tallies.items()}
 
 
 class ArmMetrics(Collector):

@@ -6,17 +6,18 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from souk.config import Rerank
-from souk.config.experiments import FILE, HOLDOUT, Arm, Experiments, parse_experiments
+from souk.config.experiments import FILE, HOLDOUT, Experiments, parse_experiments
 from souk.errors import SoukError
 from souk.experiments import assigned, held_out, label
 from souk.serving.arm_counts import ArmCounts
+from souk.serving.arm_rules import apart, key_of, rules_of
 from souk.serving.recommender import Recommender
-from souk.serving.releases import POLITE, Ready, Releases, Served, often
+from souk.serving.releases import POLITE, Ready, Releases, Served, often, why
 from souk.serving.request import Request
 from souk.serving.retries import Retries
 from souk.serving.slate import Slate
@@ -68,7 +69,7 @@ class Bound:
             made = replace(
                 made,
                 weights={**made.weights, **arm.weights},
-                rerank=_key(arm) or made.rerank,
+                rerank=key_of(arm) or made.rerank,
                 exploration=arm.exploration or made.exploration,
             )
         return release if release in self.beside else "", AS_RELEASED if made == AS_RELEASED else made
@@ -107,7 +108,7 @@ class Arms:
         self.now = Bound(Experiments(), releases.now)
         self.taken = self.refused = 0
         self._wanted = Experiments()
-        self._seen, self._retries = "", Retries(clock)
+        self._seen, self._rejected, self._retries = "", False, Retries(clock)
         self._retired: list[Served] = []
         self._binding = threading.Lock()
 
@@ -165,16 +166,20 @@ class Arms:
         self._seen = text
         try:
             plan = parse_experiments(text, FILE)
-            with self._binding:
-                self._bind(plan, self._releases.now)
+            there = {self._releases.now.bundle.folder.name, *self.now.beside}
+            opened = self._open(name for name in plan.releases if name not in there)
+            with self._binding:  # a change of the release waits for it, and so for no reading
+                self._bind(plan, self._releases.now, opened)
                 self._wanted = plan
                 self.counts.keep(plan)
         except Exception as error:  # whatever is wrong with it, the experiments before go on
             self.refused += 1
+            self._rejected = True
             self._retries.failed(error)
-            logger.exception("experiments refused, those before go on: %s", error)
+            logger.exception("experiments refused, those before go on: %s", why(error))
             return False
         self._retries.begin()
+        self._rejected = False
         self.taken += 1
         logger.warning("experiments: %s", ", ".join(plan.experiments) or "none")
         return True
@@ -193,32 +198,44 @@ class Arms:
             except Exception as error:
                 self.refused += 1
                 self._retries.failed(error)
-                logger.exception("experiments rest while %s answers: %s", served.bundle.name, error)
+                logger.exception("experiments rest while %s answers: %s", served.bundle.name, why(error))
                 self._move(Bound(Experiments(), served))
+            if self._rejected:  # what it asked for may be there now
+                self._seen = ""
 
-    def _bind(self, plan: Experiments, main: Served) -> None:
-        """Reads what is not there yet, checks all of it, and moves one reference.
+    def _bind(self, plan: Experiments, main: Served, opened: Mapping[str, Served] = MappingProxyType({})) -> None:
+        """Reads what is not there yet and not `opened`, checks all of it, and moves one reference.
 
         Raises:
             SoukError: a release cannot be read, or an arm changes what its release does not have.
         """
-        plan = _apart(plan, main)
-        plan.check_weights(main.bundle.settings.objectives, main.bundle.name)
-        wanted = [name for name in plan.releases if name != main.bundle.folder.name]
-        beside = {name: served for name, served in self.now.beside.items() if name in wanted}
-        opened: list[Served] = []
+        fresh = dict(opened)
         try:
-            for name in wanted:
-                if name not in beside:
-                    opened.append(self._opened(name))
-                    beside[name] = opened[-1]
+            plan = apart(plan, main)
+            plan.check_weights(main.bundle.settings.objectives, main.bundle.name)
+            wanted = {name for name in plan.releases if name != main.bundle.folder.name}
+            fresh |= self._open(sorted(wanted - fresh.keys() - self.now.beside.keys()))
+            beside = {name: served for name, served in {**self.now.beside, **fresh}.items() if name in wanted}
             for served in (main, *beside.values()):
                 self._fit(plan, main, served)
         except BaseException:
             self._releases.beside = tuple(self.now.beside.values())
-            self._retired.extend(opened)
+            self._retired.extend(fresh.values())
             raise
         self._move(Bound(plan, main, beside))
+        self._retired.extend(served for name, served in fresh.items() if name not in beside)  # current meanwhile
+
+    def _open(self, names: Iterable[str]) -> dict[str, Served]:
+        """Releases that were not there."""
+        opened = dict[str, Served]()
+        try:
+            for name in names:
+                opened[name] = self._opened(name)
+                opened[name].live.warm()
+        except BaseException:
+            self._retired.extend(opened.values())
+            raise
+        return opened
 
     def _opened(self, name: str) -> Served:
         """The release of a name, read, checked and warmed, which takes items from now on."""
@@ -231,7 +248,6 @@ class Arms:
             raise
         served.live.followed = lambda followed: None  # the same rows a second time
         self._releases.beside = (*self._releases.beside, served)
-        served.live.warm()
         return served
 
     def _fit(self, plan: Experiments, main: Served, served: Served) -> None:
@@ -241,7 +257,7 @@ class Arms:
             raise SoukError(names, f"{served.bundle.spec.hash} in {served.bundle.name}", SPEC)
         now = self.now  # what it is answered by until then
         mine = any(served is each for each in (now.main, *now.beside.values()))
-        served.live.vary({**(_rules(now.plan, served) if mine else {}), **_rules(plan, served)})
+        served.live.vary({**(rules_of(now.plan, served) if mine else {}), **rules_of(plan, served)})
 
     def _move(self, bound: Bound) -> None:
         before, self.now = self.now, bound
@@ -265,28 +281,3 @@ class Arms:
         while self._retired:
             with contextlib.suppress(Exception):  # of an index that is gone already
                 self._retired.pop().close()
-
-
-def _apart(plan: Experiments, main: Served) -> Experiments:
-    """The experiments without those that would compare the current release by its name with itself."""
-    name = main.bundle.folder.name
-    releases = {of: {arm.release for arm in each.arms.values()} for of, each in plan.experiments.items()}
-    resting = [of for of, named in releases.items() if {"", name} <= named]
-    if resting:
-        logger.warning("experiments rest while %s, which an arm has, is the current one: %s", name, ", ".join(resting))
-    return plan.model_copy(update={"experiments": {of: e for of, e in plan.experiments.items() if of not in resting}})
-
-
-def _key(arm: Arm) -> str:
-    """Names an arm's rules by their content: what goes by one name is one thing, whatever the file says meanwhile."""
-    return arm.rerank.model_dump_json(exclude_unset=True) if arm.rerank else ""
-
-
-def _rules(plan: Experiments, served: Served) -> dict[str, Rerank]:
-    """The rules of all arms: the release's own, but for the keys that the arm gives."""
-    own, found = Rerank(**served.bundle.settings.rerank), dict[str, Rerank]()
-    for arm in (arm for experiment in plan.experiments.values() for arm in experiment.arms.values()):
-        if arm.rerank:
-            given = {key: getattr(arm.rerank, key) for key in arm.rerank.model_fields_set}
-            found[_key(arm)] = own.model_copy(update=given)
-    return found

@@ -8,12 +8,15 @@ tenths of a second, in which a server would answer nobody.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -24,11 +27,12 @@ import numpy as np
 
 from souk.errors import SoukError
 
+logger = logging.getLogger(__name__)
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Path, str, Arrays], dict[str, np.ndarray]]
-KEPT = 12  # signatures that are held: three of each release, and of those of experiments' arms
-POLITE = 10  # how much less of a core than requests the process gets
-PATIENCE = 60.0  # seconds for one call, with the start of the process and the reading of its model
+POLITE = 5  # how much less of a core than requests the process gets: a third, since items wait for it too
+JOINED = 5.0  # seconds in which a killed process is gone, if it is no disk that holds it
+PATIENCE = 120.0  # seconds for one call, with the start of the process and the reading of its model
 
 
 class Ended(OSError):
@@ -51,15 +55,34 @@ def here(model: Path, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
     return _function(model, signature)(inputs)
 
 
-@lru_cache(KEPT)
+@cache
 def _function(model: Path, signature: str) -> Callable[[Arrays], dict[str, np.ndarray]]:
     from souk.serving.signatures import SavedModel
 
     return SavedModel(model).by_tensorflow(signature)
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What the process is asked.
+
+    Args:
+        model: the SavedModel.
+        signature: of it.
+        inputs: its arrays; none to have it read alone.
+        kept: the models that are to stay in its memory; others may go.
+    """
+
+    model: Path
+    signature: str
+    inputs: Arrays
+    kept: frozenset[Path]
+
+
 class Beside:
     """The same in a process of its own, which the first call starts, and the one after its end starts again.
+
+    It holds the models that are `held`, or all it was asked of where none is.
 
     Args:
         patience: seconds that a call may take.
@@ -67,6 +90,8 @@ class Beside:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience, self._lock = patience, threading.Lock()
+        self._held, self._counting = Counter[Path](), threading.Lock()
+        self.starts = 0
         self._there: tuple[BaseProcess, Connection] | None = None
         self._used, self._closed = set[str](), False
 
@@ -76,27 +101,47 @@ class Beside:
         there = self._there
         return there[0].pid if there else None
 
+    @property
+    def bytes(self) -> int:
+        """The memory that it holds; 0 where there is none, or no system that tells."""
+        try:
+            pages = Path(f"/proc/{self.process_id}/statm").read_text(encoding="utf-8").split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def __call__(self, model: Path, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         """As `here`. Calls wait for one another.
 
         Raises:
             SoukError: there is no such model, or it lacks the signature.
-            RuntimeError: TensorFlow refuses the inputs.
-            Ended: it took too long, or the process ended twice; the next call has a new one.
+            ValueError: TensorFlow refuses the inputs.
+            Ended: TensorFlow failed, or took too long, or the process ended twice; the next call has a new one.
+            OSError: the system has no room for another process.
         """
         with self._lock:
             self._used.add(signature)
-            answer, refused = self._asked((model, signature, dict(inputs)))
-        if isinstance(refused, tuple):
-            raise SoukError(*refused)
-        if refused:
-            raise RuntimeError(refused)
+            with self._counting:
+                kept = frozenset(+self._held)
+            answer, error = self._asked(_Call(model, signature, dict(inputs), kept))
+        if error is not None:
+            raise error[0](*error[1:])
         return answer
+
+    def hold(self, models: Iterable[Path]) -> None:
+        """These models will be asked for until they are let go."""
+        with self._counting:
+            self._held.update(models)
+
+    def let_go(self, models: Iterable[Path]) -> None:
+        """Undoes `hold`; the process forgets them with its next call."""
+        with self._counting:
+            self._held.subtract(models)
 
     def prepare(self, model: Path, signature: str) -> None:
         """Has a signature read ahead, where one of its name was asked for before: who uses none pays for none."""
         if signature in self._used:
-            with contextlib.suppress(SoukError, RuntimeError, Ended):  # the call that needs it says so
+            with contextlib.suppress(Exception):  # the call that needs it says so
                 self(model, signature, {})
 
     def close(self) -> None:
@@ -107,31 +152,43 @@ class Beside:
         with self._lock:
             self._end()
 
-    def _asked(self, call: tuple[Path, str, Arrays]) -> Any:
+    def _asked(self, call: _Call) -> Any:
+        code = None
         for _ in range(2):  # it may have been killed since it was asked last
             if self._closed:
                 raise Ended("the end of the server")
-            process, pipe = self._there = self._there or _started()
+            process, pipe = self._there = self._there or self._started()
             began, late = time.monotonic(), threading.Timer(self._patience, process.kill)
             late.start()
             try:
                 pipe.send(call)
                 return pipe.recv()
             except (EOFError, OSError):
-                self._end()
+                code = self._end()
+                logger.warning("TensorFlow's process ended with %s", code)
                 if time.monotonic() - began >= self._patience:
                     raise Ended(f"nothing in {self._patience:g} s") from None
+            except BaseException:  # what is left in the pipe would be the answer to another call
+                self._end()
+                raise
             finally:
                 late.cancel()
-        raise Ended("its end, twice")
+        raise Ended(f"its end, twice, with {code}")
 
-    def _end(self) -> None:
+    def _started(self) -> tuple[BaseProcess, Connection]:
+        self.starts += 1
+        return _started()
+
+    def _end(self) -> int | None:
+        """Ends the process; with what it ended."""
         there, self._there = self._there, None
-        if there:
-            process, pipe = there
-            pipe.close()
-            process.kill()
-            process.join()
+        if there is None:
+            return None
+        process, pipe = there
+        pipe.close()
+        process.kill()
+        process.join(JOINED)
+        return process.exitcode
 
 
 def _started() -> tuple[BaseProcess, Connection]:
@@ -149,17 +206,27 @@ def _answer(pipe: Connection) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # its C++ parts print what no setting silences; errors go back
     with contextlib.suppress(OSError):
         os.nice(POLITE)
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")  # before the server, where memory ends
+    before = frozenset[Path]()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            pipe.send(_answered(*pipe.recv()))
+            call = pipe.recv()
+            if not before <= call.kept:
+                _function.cache_clear()  # those that stay are read again, in a second
+            before = call.kept
+            pipe.send(_answered(call))
 
 
-def _answered(model: Path, signature: str, inputs: Arrays) -> tuple[dict[str, np.ndarray], Any]:
-    """The outputs, and what is wrong: the parts of a SoukError, or a text."""
+def _answered(call: _Call) -> tuple[dict[str, np.ndarray], tuple[Any, ...] | None]:
+    """The outputs, or what to raise: a class and its arguments."""
+    from tensorflow.errors import InvalidArgumentError
+
     try:
-        function = _function(model, signature)
-        return function(inputs) if inputs else {}, None
+        function = _function(call.model, call.signature)
+        return function(call.inputs) if call.inputs else {}, None
     except SoukError as error:
-        return {}, (error.expected, error.received, error.remedy)
-    except Exception as error:  # of TensorFlow, whatever it raises
-        return {}, f"{type(error).__name__}: {error}"
+        return {}, (SoukError, error.expected, error.received, error.remedy)
+    except (InvalidArgumentError, ValueError, TypeError) as error:
+        return {}, (ValueError, f"{type(error).__name__}: {error}")
+    except Exception as error:  # of the memory, or of a model that is gone: not of what it was asked
+        return {}, (Ended, f"{type(error).__name__}: {error}"[:400])

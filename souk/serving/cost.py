@@ -20,7 +20,7 @@ class Cost:
         self._most = most
         self._weight = self._requests = self._squares = self._seconds = self._products = 0.0
 
-    def learn(self, requests: int, seconds: float) -> None:
+    def learn(self, requests: float, seconds: float) -> None:
         """Takes what a batch of at least one request took."""
         kept = 1 - LEARNED
         self._weight = kept * self._weight + LEARNED

@@ -83,13 +83,24 @@ class Line:
         left = min((r.deadline for r in requests), default=math.inf) - self._clock()
         with self._changed:
             before = self._waiting + self._running
-            late = self._cost.of(before + len(requests)) > left
+            late = self._seconds(before, body) > left
             if before and (late or before + len(requests) > LONGEST):
                 raise Overloaded(self._cost.of(before))
             self._bodies.append(body)
             self._waiting += len(requests)
             self._changed.notify()
         return await body.slates
+
+    def _seconds(self, before: int, body: Body) -> float:
+        """When a call would be answered that came now, behind so many requests; who has little time is alone."""
+        pressed = [each for each in (*self._bodies, body) if self._pressed(each)]
+        alone = sum(len(each.requests) for each in pressed)
+        rest = self._cost.of(before + len(body.requests) - alone)
+        return rest + sum(self._cost.of(len(each.requests)) for each in pressed)
+
+    def _pressed(self, body: Body) -> bool:
+        now = self._clock()
+        return any(request.deadline - now < TIGHT for request in body.requests)
 
     def _work(self) -> None:
         while True:
@@ -105,7 +116,8 @@ class Line:
             told = self._answered(wanted) if wanted else []
             with self._changed:
                 if answered := sum(len(body.requests) for body in wanted):
-                    self._cost.learn(answered, self._clock() - began)
+                    batches = math.ceil(answered / MOST)  # of a large body
+                    self._cost.learn(answered / batches, (self._clock() - began) / batches)
                 self._running = 0
             for body, say, what in told:
                 _tell(body, say, what)
@@ -115,8 +127,7 @@ class Line:
         """Whether a body can be answered with those before it."""
         if sum(len(each.requests) for each in (*batch, body)) > MOST:
             return False
-        now = self._clock()
-        return all(request.deadline - now >= TIGHT for each in (batch[0], body) for request in each.requests)
+        return not self._pressed(batch[0]) and not self._pressed(body)
 
     def _answered(self, batch: Sequence[Body]) -> list[tuple[Body, Callable[..., None], Any]]:
         """What to tell of bodies, answered together; where that fails, each alone; or else without the models."""

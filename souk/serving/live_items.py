@@ -18,7 +18,7 @@ from souk.errors import SoukError
 from souk.features.tables import item_rows
 from souk.ingest.live import LARGEST, SHOWN, ItemCheck
 from souk.release.bundle import Bundle
-from souk.serving.beside import Ended, Run, here
+from souk.serving.beside import Run, here
 from souk.serving.inputs import item_inputs
 from souk.serving.item_lines import Logged
 from souk.serving.item_log import ItemLog, Mark
@@ -133,8 +133,11 @@ class LiveItems:
             logger.warning("log of items: %s: %s", type(error).__name__, error)
 
     def warm(self) -> LiveItems:
-        """Calls the item tower once, so that the first upsert is as fast as the others."""
-        self._vectors(self._table.slice(0, 1).to_pylist())
+        """Calls the item tower once, so that the first upsert is as fast as the others, if it succeeds."""
+        try:
+            self._vectors(self._table.slice(0, 1).to_pylist())
+        except (SoukError, OSError) as error:
+            logger.warning("item tower: %s", error)
         return self
 
     def upsert(self, rows: Sequence[Any]) -> Outcome:
@@ -282,7 +285,7 @@ class LiveItems:
             self._loaded = True
         try:
             return self._vectors_of(rows)
-        except (SoukError, Ended):
+        except (SoukError, OSError):  # not of the rows
             raise
         except Exception as error:  # of the tower, whatever it raises for content that the tower cannot take
             if len(rows) == 1:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from souk.serving.beside import Beside
 from souk.serving.dependency import STATES, Dependency
 from souk.serving.event_states import Place
 from souk.serving.impressions import ImpressionLog
@@ -225,6 +226,18 @@ class CacheMetrics(Collector):
             entries.add_metric([name], len(cache))
         yield reads
         yield entries
+
+
+class BesideMetrics(Collector):
+    """The process that runs what TensorFlow has to."""
+
+    def __init__(self, beside: Beside) -> None:
+        self._beside = beside
+
+    def collect(self) -> Iterator[Metric]:
+        """Its memory, and how often it was started."""
+        yield GaugeMetricFamily("souk_tensorflow_bytes", "Memory of TensorFlow's process", value=self._beside.bytes)
+        yield CounterMetricFamily("souk_tensorflow_starts", "Starts of that process", value=self._beside.starts)
 
 
 class EventMetrics(Collector):

@@ -88,7 +88,7 @@ class Releases:
     ) -> None:
         self._ready, self.now = first, first.serve()
         self._seen = [weakref.ref(self.now)]
-        self.now.live.warm()
+        threading.Thread(target=self.now.live.warm, name="item tower", daemon=True).start()  # no answer waits for it
         self.taken = self.refused = 0
         self.changed = lambda served: None
         self.beside: Sequence[Served] = ()  # releases of experiments' arms
@@ -153,7 +153,7 @@ class Releases:
         except Exception as error:  # whatever is wrong with it, the old one answers
             self.refused += 1
             self._retries.failed(error)
-            logger.exception("release refused, %s stays: %s", self.now.bundle.folder.name, error)
+            logger.exception("release refused, %s stays: %s", self.now.bundle.folder.name, why(error))
             return False
         self._ready, self._before = ready, before
         self._seen.append(weakref.ref(self.now))
@@ -188,6 +188,11 @@ class Releases:
                 for served in self.beside:
                     served.live.follow()
                 return outcome
+
+
+def why(error: Exception) -> Exception | str:
+    """An error of a release or a file, in words: what is wrong with these quotes no request (souk.serving.logs)."""
+    return str(error) if isinstance(error, SoukError) else error
 
 
 def often(look: Callable[[], object], seconds: float, name: str, less: int) -> None:

@@ -30,7 +30,6 @@ from souk.serving.memory import array_bytes, model_bytes
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Ready, Served
 from souk.serving.request import Request, RequestParser
-from souk.serving.signatures import QueryTower, Ranker
 from souk.serving.user_cache import UserCaches
 from souk.store.definitions import publication
 from souk.store.feast_store import Access, FeastStore
@@ -143,7 +142,7 @@ class Reader:
         aged: is told how old each user state is, seconds.
         caches: of user states.
         damaged: is told of each row that is no user state.
-        run: what TensorFlow has to run.
+        beside: runs what TensorFlow has to; None for this process.
     """
 
     workspace: Workspace
@@ -158,7 +157,7 @@ class Reader:
     aged: Callable[[float], None] = lambda seconds: None
     caches: UserCaches = field(default_factory=lambda: UserCaches(0))
     damaged: Callable[[], None] = lambda: None
-    run: Run = here
+    beside: Beside | None = None
 
     def ready(self, folder: Path) -> Ready:
         """Reads, checks and warms the release of a folder.
@@ -170,15 +169,20 @@ class Reader:
         bundle = Bundle.load(folder)
         in_process = Recommender.load(bundle, None, None, self.guards.of_a_release())
         replay_golden(folder, golden_answers(in_process))
-        for model in in_process.parts:
-            if isinstance(self.run, Beside) and isinstance(model, QueryTower | Ranker):
-                self.run.prepare(model.path, "explain")
         index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
+        models = [bundle.item_tower, bundle.query_tower, bundle.ranker]
 
         def close() -> None:
             in_process.close()
+            if self.beside:
+                self.beside.let_go(models)
             if index:
                 index.close()
+
+        if self.beside:
+            self.beside.hold(models)
+            for model, signature in zip(models, ("serve", "explain", "explain"), strict=True):
+                self.beside.prepare(model, signature)
 
         store = open_store(self.workspace, bundle, self.access)
         store.aged, store.damaged = self.aged, self.damaged
@@ -192,7 +196,8 @@ class Reader:
         taken = array_bytes(bundle, recommender) + model_bytes(bundle.query_tower, bundle.ranker, bundle.item_tower)
 
         def serve() -> Served:
-            live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, True, self.run)
+            run = self.beside or here
+            live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, True, run)
             settings = bundle.settings
             parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))

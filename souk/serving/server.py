@@ -25,6 +25,7 @@ from souk.serving.impression_logs import close_all, logs_of
 from souk.serving.in_memory import InMemory
 from souk.serving.items_route import ItemsRoute
 from souk.serving.metrics import (
+    BesideMetrics,
     CacheMetrics,
     EventMetrics,
     ImpressionMetrics,
@@ -75,6 +76,8 @@ def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
 
+    It may start a process that imports the program's main module again: guard what that does by `__name__`.
+
     Args:
         workspace: the workspace folder.
         host: the address to listen on; 127.0.0.1 is this machine only, 0.0.0.0 every network.
@@ -123,6 +126,7 @@ def serve(
     REGISTRY.register(ArmMetrics(arms))
     REGISTRY.register(ImpressionMetrics(recorders))
     REGISTRY.register(ItemLogMetrics(releases))
+    REGISTRY.register(BesideMetrics(beside))
     model = SoukModel(arms, recorders, metrics, now, lambda: uuid.uuid4().hex, tracing, beside)
     probe = RecallProbe(lambda: releases.now.live.current.retrieval)
     model.load()

@@ -47,7 +47,7 @@ class SlateCache:
         if not any(key is not None for key in keys):
             return recommender.recommend(requests)
         kept = self._kept(recommender)
-        with self._lock:
+        with self._lock, kept.timer:  # whose time stands still meanwhile
             known = {key: kept[key] for key in keys if key is not None and key in kept}
         rows = [row for row, key in enumerate(keys) if key is None or (key not in known and keys.index(key) == row)]
         made = recommender.recommend([requests[row] for row in rows]) if rows else []
@@ -105,7 +105,7 @@ class SlateCache:
             tuple(sorted(treatment.weights.items())),
             treatment.rerank,
             repr(sorted(request.context.items())),
-            request.timestamp // int(1000 * self._seconds),
+            request.timestamp // max(1, int(1000 * self._seconds)),
         )
 
 

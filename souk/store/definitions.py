@@ -92,7 +92,7 @@ def repo_config(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path
 
 
 def settings(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None) -> dict[str, Any]:
-    """The content of a `feature_store.yaml`. A registry is read once: what a view is never changes under its name."""
+    """The content of a `feature_store.yaml`. A registry is read when it is asked to be."""
     return {
         "project": PROJECT,
         "provider": "local",

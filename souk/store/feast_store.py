@@ -24,6 +24,7 @@ from souk.store.values import Row, feast_row, plain, user_key
 
 logger = logging.getLogger(__name__)
 PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
+VIEW_SECONDS = 60.0  # between two looks at the view
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class FeastStore:
         self._lock, self._updating = threading.Lock(), threading.Lock()
         self._store: FeatureStore | None = None
         self._table: FeatureView | None = None
+        self._looked = 0.0
         self._uri = ""
         self.aged: Callable[[float], None] = lambda seconds: None  # is told the age of each state that is read
         self.damaged: Callable[[], None] = lambda: None  # is told of each row that is no state
@@ -120,13 +122,16 @@ class FeastStore:
         """When each was written, and its values; `FeatureStore.get_online_features` makes tables of them, which takes
         three times as long."""
         table = self._view_of(store)
-        if not self._features:  # one of before a column came lacks it until it is published again
-            there = {field.name for field in table.schema}
-            self._features = [name for name in self._columns if name in there]
         return list(store.provider.online_read(store.config, table, keys, self._features))
 
     def _view_of(self, store: FeatureStore) -> FeatureView:
-        self._table = self._table or store.get_feature_view(self._view)  # 1 ms to make; a view never changes
+        """The view, looked at now and then: one of before a column came lacks it until it is published again."""
+        now = time.monotonic()
+        if self._table is None or now > self._looked + VIEW_SECONDS:  # it takes some milliseconds
+            store.refresh_registry()
+            self._table, self._looked = store.get_feature_view(self._view), now
+            there = {field.name for field in self._table.schema}
+            self._features = [name for name in self._columns if name in there]
         return self._table
 
     def _put(self, store: FeatureStore, rows: list[Row]) -> None:
@@ -165,7 +170,7 @@ class FeastStore:
 
     def _failed(self, error: Exception) -> StoreError:
         if not type(error).__module__.startswith("redis."):  # whose client connects again by itself
-            self._store, self._features = None, []
+            self._store = self._table = None
         if isinstance(error, StoreError):
             return error
         return StoreError(

@@ -40,7 +40,7 @@ EXAMPLES: dict[str, Any] = {
 }
 CALLS = (
     ("/v1/models/souk:predict", "predict", "Slates for users, sessions, or items", "Predict", True, ()),
-    ("/v1/models/souk:explain", "explain", "Why an item has its score", "Explain", True, ()),
+    ("/v1/models/souk:explain", "explain", "Why an item has its score", "Explain", True, ("503",)),
     ("/v2/models/souk/infer", "infer", "Slates as tensors (Open Inference Protocol)", "Infer", True, ()),
     ("/v1/items:upsert", "upsertItems", "Items for the running server", "Items", False, ("503",)),
     ("/v1/events", "sendEvents", "What users do", "Events", False, ("503",)),
@@ -56,7 +56,7 @@ ERRORS = {
     "400": "The request is wrong",
     "401": "No token, or another",
     "429": "More is asked than can be answered in time",
-    "503": "The disk does not take it; nothing changed",
+    "503": "The disk does not take it, or TensorFlow's process does not answer; ask again",
 }
 
 
