@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 import threading
 import time
 
@@ -11,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from souk.config import Rerank
-from souk.errors import SoukError
 from souk.index.exact import ExactIndex
 from souk.ingest.live import ItemCheck
 from souk.items import ItemTable
@@ -23,7 +21,6 @@ from souk.serving.budget import Guards
 from souk.serving.dependency import FAILURES, Dependency
 from souk.serving.item_log import ItemLog
 from souk.serving.item_outcomes import Replayed
-from souk.serving.items_route import MAX_ROWS, rows_of
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -250,21 +247,6 @@ def test_an_item_table_with_rows_replaced_is_that_of_the_whole_catalogue(shop):
     every = np.arange(len(whole))
     given = [query], np.zeros(len(every), np.int64), every, (table.vectors @ fresh[0]).astype(np.float32)
     np.testing.assert_allclose(pair_features(table, *given), pair_features(expected, *given), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("body", "part"),
-    [
-        (b"{", "a JSON body"),
-        (b"[]", "an object with items"),
-        (json.dumps({"items": []}).encode(), f"1 to {MAX_ROWS} items"),
-        (json.dumps({"items": [{}] * (MAX_ROWS + 1)}).encode(), f"1 to {MAX_ROWS} items"),
-        (json.dumps({"items": [{}], "item": 1}).encode(), "Did you mean 'items'"),
-    ],
-)
-def test_a_body_that_is_no_batch(body, part):
-    with pytest.raises(SoukError, match=part):
-        rows_of(body)
 
 
 def test_caps_count_new_items_with_the_known_ones(shop):

@@ -76,7 +76,7 @@ class LiveItems:
         self.replayed = Replayed()
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
         self._as_of = bundle.items_as_of
-        self._tower, self._loaded = ItemTower(bundle.item_tower, run), False
+        self._tower = ItemTower(bundle.item_tower, run)
         self._dim = bundle.vectors.shape[1]
         columns = bundle.spec.columns
         self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.schema("items"))
@@ -280,9 +280,6 @@ class LiveItems:
         """`[rows, dim]`, of rows of the item table."""
         if not rows:
             return np.zeros((0, 0), np.float32)
-        if not self._loaded:
-            self._tower.load()
-            self._loaded = True
         try:
             return self._vectors_of(rows)
         except (SoukError, OSError):  # not of the rows

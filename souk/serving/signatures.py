@@ -109,8 +109,8 @@ class _Model:
         return {name: values.astype(np.float64) for name, values in run(self.path, "explain", inputs).items()}
 
 
-class _Tower(_Model):
-    """A SavedModel that makes vectors."""
+class QueryTower(_Model):
+    """Raw features of requests (`query_inputs`) to query vectors."""
 
     def load(self) -> Self:
         """Reads the model."""
@@ -120,10 +120,6 @@ class _Tower(_Model):
     def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The unit vectors `[rows, dim]` float32 of raw features."""
         return self._serve(inputs)["vector"]
-
-
-class QueryTower(_Tower):
-    """Raw features of requests (`query_inputs`) to query vectors."""
 
     def explain(
         self, inputs: Mapping[str, np.ndarray], item: np.ndarray, alpha: np.ndarray, run: Run = here
@@ -139,8 +135,8 @@ class QueryTower(_Tower):
         return self._explained({**inputs, "item": item, "alpha": alpha}, run)
 
 
-class ItemTower(_Tower):
-    """Raw features of items (`item_inputs`) to their vectors.
+class ItemTower(_Model):
+    """Raw features of items (`item_inputs`) to their vectors. It is read by the first call.
 
     Args:
         path: the SavedModel.
@@ -151,10 +147,13 @@ class ItemTower(_Tower):
         super().__init__(path)
         self._run = run
 
-    def load(self) -> Self:
-        """Reads the model, if it is a graph."""
-        self._serve = self._saved.graph("serve") or partial(self._run, self.path, "serve")
-        return self
+    @cached_property
+    def _serve(self) -> Call:
+        return self._saved.graph("serve") or partial(self._run, self.path, "serve")
+
+    def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The unit vectors `[rows, dim]` float32 of raw features."""
+        return self._serve(inputs)["vector"]
 
 
 class Ranker(_Model):
