@@ -75,7 +75,7 @@ def test_a_small_slate_needs_no_word_about_re_ranking():
     [
         ("a: [\n", "found '<stream end>' on line 2. Mend"),
         ("- 1", "mapping"),
-        ("", "data: Field required"),
+        ("", "config: name: a value, which is required. Received: none"),
         (MINIMAL + "repeat: never\nrepeat: always\n", "'repeat' stands twice, first on line"),
         (MINIMAL + "rerank: {diversity: 0.1, diversity: 0.2}\n", "'diversity' stands twice"),
     ],

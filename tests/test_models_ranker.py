@@ -11,6 +11,7 @@ import tensorflow as tf
 from souk.config import Repeat
 from souk.errors import SoukError
 from souk.items import ItemTable
+from souk.models import rank_examples
 from souk.models.export import ServedRanker
 from souk.models.fit_ranker import fit_ranker, judging, split_users
 from souk.models.rank_examples import read_rank_examples
@@ -129,6 +130,17 @@ def test_a_label_that_is_known_only_after_the_window_is_not_known(ranked, tmp_pa
     late.folder = tmp_path / "late"
     assert (late.examples().labels["satisfied"] == -1).all()
     assert (ranked.examples().labels["satisfied"] >= 0).all()
+
+
+def test_it_says_how_far_the_features_are(ranked, monkeypatch):
+    monkeypatch.setattr(rank_examples, "CHUNK", 1)
+    monkeypatch.setattr(rank_examples, "TOLD", 2)
+    items, said = ItemTable.load(ranked.folder, "validation_start", ranked.vectors), []
+    path = ranked.folder / "candidates.parquet"
+    read_rank_examples(path, ranked.sequences, items, ranked.window, 12, report=said.append)
+    count = len(ranked.examples())
+    assert count > 4 and said[0] == f"features of 2 of {count} examples and their candidates"
+    assert len(said) == (count - 1) // 2
 
 
 def test_candidates_of_another_window_are_refused(ranked):

@@ -187,6 +187,18 @@ def test_drawn_places_do_not_count_and_records_without_a_request_are_left_out(wo
     assert "1 records without a request" in text
 
 
+def test_a_log_of_other_items_is_told_without_numbers_that_are_none(workspace, capsys, tmp_path):
+    bundle = Bundle.load(workspace.served_folder())
+    (found,) = Recommender.load(bundle, None, open_store(workspace, bundle)).recommend(requests()[:1])
+    log = ImpressionLog(PartFiles(tmp_path / "log", "w1"), lambda: NOW)
+    log.record([replace(found, items=tuple(replace(item, item_id=f"x{item.item_id}") for item in found.items))])
+    log.flush()
+    words = ["--release", workspace.current_release(), "--log", str(tmp_path / "log")]
+    code, report, text = told(workspace, capsys, *words)
+    assert code == 0 and report["overlap"]["1"] == 0 and report["kendall_tau"]["mean"] is None
+    assert "no slate has an item in common" in text and "nan" not in text
+
+
 def test_a_log_without_requests_and_none_at_all_are_errors(workspace, capsys, tmp_path):
     log = ImpressionLog(PartFiles(tmp_path / "log", "w1"), lambda: NOW)
     log.record([slate(1)])

@@ -139,11 +139,15 @@ def _table(told: Mapping[str, Any]) -> str:
         f"  in the same state {told['same_features']:.1%}",
         f"  identical slates  {told['identical']:.1%}",
         "  overlap           " + "  ".join(f"@{k} {value:.3f}" for k, value in told["overlap"].items()),
-        f"  Kendall's tau     {tau['mean']:.3f} ({tau['requests']:,} requests)",
-        f"  score             {score['mean_before']:.4f} {score['mean_change']:+.4f} ({score['items']:,} items); "
-        + "absolute change "
-        + ", ".join(f"{name} {value:.4f}" for name, value in score["absolute_change"].items()),
     ]
+    if tau["requests"]:
+        lines.append(f"  Kendall's tau     {tau['mean']:.3f} ({tau['requests']:,} requests)")
+    if score["items"]:
+        changes = ", ".join(f"{name} {value:.4f}" for name, value in score["absolute_change"].items())
+        mean = f"{score['mean_before']:.4f} {score['mean_change']:+.4f} ({score['items']:,} items)"
+        lines.append(f"  score             {mean}; absolute change {changes}")
+    else:
+        lines.append("  no slate has an item in common with the other: is it the log of another data set?")
     for name, values in told["latency_ms"].items():
         lines.append(f"  ms, {name:<13} " + ", ".join(f"{q} {value:.1f}" for q, value in values.items()))
     for name, shares in told["degraded"].items():

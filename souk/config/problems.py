@@ -77,7 +77,10 @@ def _told(problems: list[Any], model: type[BaseModel]) -> tuple[str, str]:
     wanted = []
     for problem in problems:
         section = _model_at(model, problem["loc"]) if problem["type"] == "model_type" else None
-        wanted.append(_keys(section) if section else problem["msg"])
+        missing = problem["type"] == "missing"
+        wanted.append(_keys(section) if section else "a value, which is required" if missing else problem["msg"])
+    if problems[0]["type"] == "missing":
+        return wanted[0], "none"
     received = problems[0].get("input")
     return ", or ".join(dict.fromkeys(wanted)), repr(shown(received) if isinstance(received, str) else received)[:SHOWN]
 

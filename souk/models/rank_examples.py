@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from souk.pairs import PAIR_FEATURES, pair_features
 from souk.spec import Entity, Feature
 
 CHUNK = 256
+TOLD = 16  # chunks between two words of how far it is
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def read_rank_examples(
     window: tuple[int, int],
     count: int,
     impressions: str | Path = "",
+    report: Callable[[str], None] = lambda _: None,
 ) -> RankExamples:
     """Puts examples together with their first `count` candidates.
 
@@ -97,6 +99,7 @@ def read_rank_examples(
         window: its start, and one past its end, UTC epoch milliseconds; a label that is known only later is not known.
         count: candidates to each example.
         impressions: the file of `souk.features.impressions`; where there is none, no slate was logged.
+        report: is told how far it is, where that takes long.
 
     Raises:
         SoukError: the candidates are of another window.
@@ -115,6 +118,8 @@ def read_rank_examples(
     _place(lists, table["event_id"].to_pylist(), Path(impressions), items)
     pair = np.zeros((*lists["positions"].shape, len(PAIR_FEATURES)), np.float32)
     for start in range(0, len(queries), CHUNK):
+        if start and start % (TOLD * CHUNK) == 0:
+            report(f"features of {start:,} of {len(queries):,} examples and their candidates")
         rows = slice(start, start + CHUNK)
         at = np.nonzero(lists["present"][rows])
         places, scores, listed = (lists[name][rows][at] for name in ("positions", "scores", "candidate"))

@@ -93,6 +93,7 @@ def train_ranker(
         (getattr(windows, start), getattr(windows, end)),
         settings.candidates,
         Path(features) / "impressions.parquet",
+        report,
     )
     report(f"{len(examples):,} examples, {examples.retrieved.mean():.1%} with their item among the candidates")
     measured = examples
