@@ -22,8 +22,7 @@ from tf2onnx.handler import tf_op
 
 OPSET = 19  # the first whose Equal compares strings; tf2onnx knows 18, and no operation used here differs
 TRANSLATED = 18
-# What rounds in another order: sums, and shares of them where features are nearly constant among candidates.
-RELATIVE, ABSOLUTE = 1e-2, 1e-5
+RELATIVE, ABSOLUTE = 1e-3, 1e-5  # sums are rounded in another order
 
 
 class Untranslated(Exception):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 BOUND = 8.0  # deviations: no value that training never saw can blow up a score
 KNOTS = (0.5, 0.8, 0.95, 0.99)  # quantiles at which a slope may change
-SMALLEST = 1e-3  # deviation within a request below which a feature does not tell its candidates apart
+SMALLEST = 1e-2  # deviation within a request below which a feature does not tell its candidates apart
+CONSTANT = 1e-4  # share of its mean below which a column's deviation is that of rounding
 
 
 class Normalise(keras.layers.Layer):
@@ -20,14 +23,25 @@ class Normalise(keras.layers.Layer):
         self.deviation = self.add_weight(shape=(shape[-1],), initializer="ones", trainable=False, name="deviation")
 
     def adapt(self, values: np.ndarray) -> None:
-        """Takes the statistics of `values [rows, columns]`; a constant column keeps deviation 1."""
-        self.mean.assign(values.mean(axis=0))
-        deviation = values.std(axis=0)
-        self.deviation.assign(np.where(deviation > 1e-6, deviation, 1.0))
+        """Takes the statistics of `values [rows, columns]`; a nearly constant column keeps deviation 1."""
+        columns = [column.astype(np.float64) for column in values.T]  # a sum in float32 makes a constant vary
+        mean, deviation = (np.array([how(column) for column in columns]) for how in (np.mean, np.std))
+        self.mean.assign(mean)
+        self.deviation.assign(np.where(deviation > CONSTANT * np.abs(mean), deviation, 1.0))
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """`[rows, columns]` → the same, bounded."""
         return tf.clip_by_value((values - self.mean) / self.deviation, -BOUND, BOUND)
+
+
+def among(values: Any, mean: Any, deviation: Any) -> Any:
+    """(values - mean) / deviation, bounded, and less of it the nearer the deviation is to SMALLEST, any shape.
+
+    The mean of equal values is not quite theirs, and by how much depends on who sums: what divides by their deviation
+    makes features of rounding. Here a constant is 0, and nothing counts for more than 1 / (2 * SMALLEST) times what it
+    is.
+    """
+    return tf.clip_by_value((values - mean) * (deviation / (deviation**2 + SMALLEST**2)), -BOUND, BOUND)
 
 
 class Relative(keras.layers.Layer):
@@ -42,12 +56,14 @@ class Relative(keras.layers.Layer):
             requests: how many there are.
         """
         mean = tf.math.unsorted_segment_mean(values, request, requests)
-        squares = tf.square(values - tf.gather(mean, request))
-        return mean, tf.sqrt(tf.math.unsorted_segment_mean(squares, request, requests))
+        rest = values - tf.gather(mean, request)
+        both = tf.math.unsorted_segment_mean(tf.concat([rest, tf.square(rest)], -1), request, requests)
+        missed, square = tf.split(both, 2, axis=-1)  # what the sum of many large values lost
+        return mean + missed, tf.sqrt(tf.maximum(square - tf.square(missed), 0.0))
 
     def call(self, values: tf.Tensor, mean: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
-        """(values - mean) / deviation, bounded, `[candidates, columns]`."""
-        return tf.clip_by_value((values - mean) / tf.maximum(deviation, SMALLEST), -BOUND, BOUND)
+        """`among`, `[candidates, columns]`."""
+        return among(values, mean, deviation)
 
 
 class Hinges(keras.layers.Layer):

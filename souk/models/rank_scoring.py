@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from souk.models.rank_examples import RankExamples
-from souk.models.rank_features import BOUND, SMALLEST
+from souk.models.rank_features import among
 from souk.models.rank_lists import RankLists
 from souk.models.ranker import Ranker
 from souk.models.sequences import Catalogue
@@ -46,9 +46,9 @@ def new_ranker(model: Ranker, examples: RankExamples, catalogue: Catalogue) -> R
     mean, deviation = spread_of(model, examples)
     some = rows[:ADAPTED]
     inside, pair = examples.candidate[some], model.normalise(examples.pair[some]).numpy()
-    among = (pair - mean[some, None]) / np.maximum(deviation[some, None], SMALLEST)
+    standing = among(pair, mean[some, None], deviation[some, None]).numpy()
     model.absolute.adapt(pair[inside])
-    model.hinges.adapt(np.clip(among[inside], -BOUND, BOUND))
+    model.hinges.adapt(standing[inside])
     return model
 
 
