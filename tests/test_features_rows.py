@@ -55,6 +55,19 @@ def test_every_target_sees_what_serving_computes(events):
     assert seen == [event.event_id for event in events if event.event_type == "click"]
 
 
+@pytest.mark.slow
+def test_a_user_with_100_000_events_is_rows_of_a_bounded_size():
+    """Of one item again and again, so that each label has all the others behind it: a square would not end here."""
+    start = 1_700_000_000_000
+    events = [Event("i1", "click", start + 1000 * n, math.nan, f"e{n:06d}", 9.0, {}) for n in range(100_000)]
+    count = 0
+    for row in sequence_rows("u", events, PROFILE, SPEC, 2_000_000_000_000):
+        assert len(row.targets) <= MAX_TARGETS and len(row.tokens["token_item_id"]) < SPEC.history_length
+        assert row.targets[0].event.event_id == f"e{count:06d}"
+        count += len(row.targets)
+    assert count == len(events)
+
+
 @settings(max_examples=100, deadline=None)
 @given(histories())
 def test_a_row_has_one_start_and_is_no_longer_than_its_longest_window(events):
