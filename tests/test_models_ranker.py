@@ -217,6 +217,21 @@ def test_untrained_it_keeps_the_order_of_the_score_and_trained_it_beats_retrieva
         np.testing.assert_array_equal(variable.numpy(), named_weights(again)[name].numpy(), err_msg=name)
 
 
+def test_an_order_that_held_out_users_like_less_is_given_up(ranked, monkeypatch):
+    """Uphill, where the loss that chooses epochs says that each is better than the one before."""
+    losses = iter(range(100, 0, -1))
+    monkeypatch.setattr("souk.models.fit_ranker.held_out_losses", lambda *given: (next(losses), {}))
+    monkeypatch.setattr("souk.models.fit_ranker.STRAIGHT_RATE", -0.3)
+    examples, lines = ranked.examples(), []
+    model = ranked.ranker(examples)
+    short = CONFIG.model_copy(update={"epochs": 0})
+    fit = fit_ranker(model, ranked.lists(model, examples), ranked.catalogue, short, lines.append)
+    first, *later = (judged["ndcg@10"] for judged in fit.history)
+    assert max(later) < first == fit.metrics["ndcg@10"] and fit.metrics["epoch"] == 0
+    assert float(model.pass_through) == 1 and not model.straight["engaged"].kernel.numpy().any()
+    assert any("the order stays what it was" in line for line in lines)
+
+
 @pytest.mark.slow
 def test_a_ranker_of_before_is_measured_apart_from_the_order_of_retrieval(ranked):
     examples, lines = ranked.examples(), []

@@ -112,6 +112,7 @@ def fit_ranker(
         fit.stage(False, fitted, epochs[0], STRAIGHT_RATE)
         if config.epochs and (lists.positive[rows] > 0).sum() >= config.body_examples:
             fit.stage(True, fitted, epochs[1], config.learning_rate)
+    fit.choose()
     with_body = fit.restore()
     fit.settle()
     fit_level(model, lists, fit.score, fitted, judging(held_out, config.seed), config.seed, report)
@@ -145,6 +146,7 @@ class _Fit:
         self._alone = {head: model.straight[head].get_weights() for head in model.given}, self._losses()[1]
         self._best = (math.inf, False, _snapshot(model))
         self._note({"stage": 0})
+        self._first = self._best
 
     def stage(self, body: bool, rows: np.ndarray, epochs: int, rate: float) -> None:
         """Fits the straight path, or all of it, and remembers the best."""
@@ -205,6 +207,17 @@ class _Fit:
         for name, variable in named_weights(self.model).items():
             variable.assign(arrays[name])
         return self._with_body
+
+    def choose(self) -> None:
+        """Goes back to the order that the fit began with where held-out users like it better: few lists teach none.
+
+        The best weights are those of the least loss, which has less of chance in it than the first ten places have.
+        But a loss falls, too, where chances get sharper in an order that got worse.
+        """
+        found, first = (self.history[epoch]["ndcg@10"] for epoch in (self.best_epoch, 0))
+        if found < first:
+            self.report(f"ndcg@10 {found:.4f} on held-out users, {first:.4f} at first: the order stays what it was")
+            self._best, self.best_epoch = self._first, 0
 
     def settle(self) -> None:
         """Takes the body out of the heads given engagement of which held-out users are told better without."""
