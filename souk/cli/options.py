@@ -29,6 +29,13 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def at_least_two(text: str) -> int:
+    """A whole number above 1."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 2, received {text!r}")
+    return int(text)
+
+
 def at_least_zero(text: str) -> int:
     """A whole number."""
     if not text.isdecimal():

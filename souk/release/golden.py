@@ -110,11 +110,11 @@ def replay_golden(folder: str | Path, recommend: Recommend) -> int:
     """
     golden = read_golden(folder)
     answers = recommend([request for request, _ in golden])
-    for (request, wanted), found in zip(golden, answers, strict=True):
+    for number, ((_, wanted), found) in enumerate(zip(golden, answers, strict=True), 1):
         difference = differs(wanted, found)
-        if difference:
+        if difference:  # by its number: a log may have this text, and no user's id
             raise SoukError(
-                f"the golden answer for user {request.user_id!r} of {folder}",
+                f"the golden answer on line {number} of {folder / NAME}",
                 difference,
                 "Serve with the package versions of release.json, or package the release again.",
             )

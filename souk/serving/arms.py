@@ -176,7 +176,8 @@ class Arms:
             self.refused += 1
             self._rejected = True
             self._retries.failed(error)
-            logger.exception("experiments refused, those before go on: %s", why(error))
+            defect = not isinstance(error, SoukError)
+            logger.error("experiments refused, those before go on: %s", why(error), exc_info=defect)
             return False
         self._retries.begin()
         self._rejected = False
@@ -198,7 +199,8 @@ class Arms:
             except Exception as error:
                 self.refused += 1
                 self._retries.failed(error)
-                logger.exception("experiments rest while %s answers: %s", served.bundle.name, why(error))
+                defect = not isinstance(error, SoukError)
+                logger.error("experiments rest while %s answers: %s", served.bundle.name, why(error), exc_info=defect)
                 self._move(Bound(Experiments(), served))
             if self._rejected:  # what it asked for may be there now
                 self._seen = ""

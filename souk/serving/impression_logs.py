@@ -13,6 +13,7 @@ from souk.serving.sinks import PartFiles, Sink
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
+KAFKA = "kafka://"
 ONCE = "Name each kind of place once, or copy from the one to the other."
 
 
@@ -37,6 +38,8 @@ def logs_of(
     Raises:
         SoukError: a place or a setting is wrong.
     """
+    if kafka_config and not any(uri.startswith(KAFKA) for uri in where):
+        raise SoukError("a place in Kafka for impressions, which its settings are for", "none", "Name kafka://….")
     sinks = [_sink(uri, kafka_config, writer) for uri in where or [str(place.impressions)]]
     twice = [name for name, count in Counter(sink.name for sink in sinks).items() if count > 1]
     if twice:
@@ -56,7 +59,7 @@ def close_all(logs: Sequence[ImpressionLog]) -> None:
 
 
 def _sink(uri: str, kafka_config: str, writer: str) -> Sink:
-    if not uri.startswith("kafka://"):
+    if not uri.startswith(KAFKA):
         return PartFiles(uri, writer)
     from souk.serving.kafka_sink import KafkaTopic, properties_of  # for those alone who have a Kafka
 
