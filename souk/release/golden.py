@@ -114,7 +114,7 @@ def replay_golden(folder: str | Path, recommend: Recommend) -> int:
         difference = differs(wanted, found)
         if difference:  # by its number: a log may have this text, and no user's id
             raise SoukError(
-                f"the golden answer on line {number} of {folder / NAME}",
+                f"the golden answer on line {number} of {Path(folder) / NAME}",
                 difference,
                 "Serve with the package versions of release.json, or package the release again.",
             )
