@@ -101,9 +101,9 @@ def test_missing_and_unexpected_files_are_named(mine):
         assert text in str(error.value)
 
 
-def test_serve_tells_a_damaged_release_before_it_loads_tensorflow(mine, tmp_path, capsys, monkeypatch):
+def test_serve_tells_a_damaged_release_before_it_loads_its_libraries(mine, tmp_path, capsys, monkeypatch):
     (mine / "vectors.npy").write_bytes(b"torn")
-    monkeypatch.setattr("souk.cli.serve.load_tensorflow", lambda: pytest.fail("loaded"))
+    monkeypatch.setattr("souk.cli.serve.quiet_loading", lambda: pytest.fail("loaded"))
     assert main(["serve", "--release", str(mine), "--workspace", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert "changed vectors.npy" in told
