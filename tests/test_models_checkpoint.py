@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -64,6 +65,17 @@ from souk.steps.train_ranker import train_ranker
 fit_ranker.LEAST_STEPS = 1
 train_ranker(*sys.argv[1:])
 """
+
+
+def test_the_layers_that_a_process_made_before_do_not_count(tmp_path):
+    kept = Checkpoints(tmp_path)
+    first, second = (keras.layers.Dense(2) for _ in range(2))
+    for layer in (first, second):
+        layer.build((None, 3))
+    assert [v.path for v in first.variables] != [v.path for v in second.variables]
+    kept.save(1, first.variables, {}, "saved")
+    assert kept.resume(1, second.variables)[0] == "saved"
+    np.testing.assert_array_equal(first.kernel.numpy(), second.kernel.numpy())
 
 
 def test_what_was_saved_is_there_again(tmp_path):

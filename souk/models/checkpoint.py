@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from souk.workspace import Workspace
 
 PROGRESS = "progress"
 STATE, BEST = "state/", "best/"
+NUMBER = re.compile(r"_\d+(?=/|$)")
 ABANDONED = 7 * 24 * 3600  # seconds without a pass: a fit that goes on writes its checkpoints long before
 
 
@@ -81,7 +83,9 @@ class Checkpoints:
 
 
 def _named(variables: Sequence[Any]) -> dict[str, Any]:
-    return {f"{STATE}{place:04d} {getattr(v, 'path', v.name)}": v for place, v in enumerate(variables)}
+    """By place and path, without the numbers that Keras gives to layers of one name: they count those of a process."""
+    paths = (NUMBER.sub("", getattr(v, "path", v.name)) for v in variables)
+    return {f"{STATE}{place:04d} {path}": v for place, (path, v) in enumerate(zip(paths, variables, strict=True))}
 
 
 def checkpoints_of(workspace: str, digest: str, report: Callable[[str], None]) -> Path:

@@ -212,10 +212,11 @@ class _Fit:
         """Goes back to the order that the fit began with where held-out users like it better: few lists teach none.
 
         The best weights are those of the least loss, which has less of chance in it than the first ten places have.
-        But a loss falls, too, where chances get sharper in an order that got worse.
+        But a loss falls, too, where chances get sharper in an order that got worse. What was logged with its place says
+        nothing of that: what stood first was taken first.
         """
         found, first = (self.history[epoch]["ndcg@10"] for epoch in (self.best_epoch, 0))
-        if found < first:
+        if found < first and not self.data.examples.place.any():
             self.report(f"ndcg@10 {found:.4f} on held-out users, {first:.4f} at first: the order stays what it was")
             self._best, self.best_epoch = self._first, 0
 
