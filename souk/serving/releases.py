@@ -75,9 +75,11 @@ class Releases:
         read: makes a release of a folder ready.
         clock: monotonic seconds.
         changed: is told of each release that answers instead of another; may be replaced.
+        let_go: is called when the release before was let go of; may be replaced.
     """
 
     changed: Callable[[Served], None]
+    let_go: Callable[[], None]
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class Releases:
         self._seen = [weakref.ref(self.now)]
         threading.Thread(target=self.now.live.warm, name="item tower", daemon=True).start()  # no answer waits for it
         self.taken = self.refused = 0
-        self.changed = lambda served: None
+        self.changed, self.let_go = lambda served: None, lambda: None
         self.beside: Sequence[Served] = ()  # releases of experiments' arms
         self._pointed, self._read, self._clock = pointed, read, clock
         self._tried, self._retries = self.now.bundle.folder, Retries(clock)
@@ -179,6 +181,8 @@ class Releases:
         if before:
             with contextlib.suppress(Exception):  # of an index that is gone already
                 before[1].close()
+            del before
+            self.let_go()
 
     def upsert(self, rows: Sequence[Any]) -> Outcome:
         """`LiveItems.upsert` of the release that answers; those beside it have it from the log."""

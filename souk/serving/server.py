@@ -24,6 +24,7 @@ from souk.serving.events_route import EventsRoute
 from souk.serving.impression_logs import close_all, logs_of
 from souk.serving.in_memory import InMemory
 from souk.serving.items_route import ItemsRoute
+from souk.serving.memory import settled
 from souk.serving.metrics import (
     BesideMetrics,
     CacheMetrics,
@@ -136,7 +137,7 @@ def serve(
         arms.follow_release(served)
         events.follow(*states_of(place, served.bundle, access, now, users))
 
-    releases.changed = changed
+    releases.changed, releases.let_go = changed, settled
     REGISTRY.register(EventMetrics(events))
     described = ApiDocument(releases, secured=tokens is not None)
     taking = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now)
@@ -150,6 +151,7 @@ def serve(
             route.register(app)
 
     def ready(port: int) -> None:
+        settled()
         url = f"http://{host}:{listening.getsockname()[1]}"
         report(f"{name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
         report(f"""curl {url}/v1/models/{NAME}:predict -d '{{"instances": [{{"user_id": "1", "k": 5}}]}}'""")
