@@ -1,14 +1,12 @@
 """The files of the event log: when one ends, what a disk or a kill did to it, and whose it is."""
 
-import contextlib
-import resource
-
 import pytest
 
 from souk.serving import live_events
 from souk.serving.event_log import HOUR_MS, EventLog, read
 from souk.serving.live_events import Taken
 from tests.events_fixtures import Shop, row
+from tests.full_disk import largest_file
 from tests.serving_fixtures import NOW
 
 
@@ -19,17 +17,6 @@ def shop(tmp_path, monkeypatch):
     made.start()
     yield made
     made.live.close()
-
-
-@contextlib.contextmanager
-def largest_file(size):
-    """Writes beyond `size` bytes fail, as on a full disk: part of what was given is taken first."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores SIGXFSZ
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_disk_that_refuses_is_an_error_and_leaves_nothing(shop):

@@ -1,10 +1,8 @@
 """The log of upserted items: what a full disk, two writers and a crash may do to it."""
 
-import contextlib
 import fcntl
 import os
 import random
-import resource
 import stat
 import threading
 
@@ -12,22 +10,12 @@ import pytest
 
 from souk.serving.item_log import ItemLog
 from souk.serving.item_replay import replay
+from tests.full_disk import largest_file
 
 
 @pytest.fixture
 def log(tmp_path):
     return ItemLog(tmp_path / "items" / "log")
-
-
-@contextlib.contextmanager
-def largest_file(size):
-    """Writes beyond `size` bytes fail, as on a full disk: part of what was given is taken first."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores SIGXFSZ
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize(("rows", "room"), [(40, 3000), (90, 9000)])  # less and more than a buffer of 8 KiB
