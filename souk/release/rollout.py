@@ -102,6 +102,7 @@ def _wait(
     end = clock() + rollout.deadline_seconds
     found = ["no answer of the Kubernetes API"]
     while True:
+        late = clock() + poll_seconds > end  # asked before the look, so that what is told is how it stands at the end
         try:
             service, pods = cluster.service() or {}, cluster.pods()
             if is_ready(service, pods, traffic, rollout.mode):
@@ -111,7 +112,7 @@ def _wait(
             found = [error.received]
         except SoukError as error:  # a token that expired, rights that were taken away: no use in waiting
             return [str(error)]
-        if clock() + poll_seconds > end:
+        if late:
             return found + _events(cluster, traffic)
         time.sleep(poll_seconds)
 
