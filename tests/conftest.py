@@ -16,6 +16,25 @@ os.environ.setdefault("FEAST_USAGE", "False")
 OWN = {"drift": "alibi_detect", "quality": "rectools"}
 collect_ignore = [folder for folder, package in OWN.items() if not importlib.util.find_spec(package)]
 
+# Files that take minutes, the longest first: begun last, each would keep one process busy while the others are done.
+LONG = (
+    "test_pipeline_faults",
+    "test_models_memory",
+    "test_degenerate",
+    "test_simulator_lifetime",
+    "test_pipeline_marketplace",
+    "test_models_checkpoint",
+    "test_pipeline_tuning",
+    "test_serving_kafka",
+    "test_features_build",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Puts them first."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def redis(tmp_path_factory):

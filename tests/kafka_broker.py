@@ -69,7 +69,7 @@ auto.create.topics.enable=true
             self.process = subprocess.Popen(self._command("kafka.Kafka", str(self._settings)), stdout=log, stderr=log)
         until = time.monotonic() + SECONDS
         while True:
-            assert self.process.poll() is None and time.monotonic() < until, (self._folder / "kafka.log").read_text()
+            assert self.process.poll() is None and time.monotonic() < until, self._log()
             with contextlib.suppress(Exception):
                 client = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
                 if client.list_topics(timeout=2).brokers:
@@ -93,16 +93,21 @@ auto.create.topics.enable=true
             os.kill(self.process.pid, signal.SIGCONT)
 
     def records(self, topic, wanted):
-        """Key and record of the messages of a topic, until the requests `wanted` are among them."""
-        from confluent_kafka import Consumer
+        """Key and record of the messages of a topic, until the requests `wanted` are among them.
 
-        settings = {"bootstrap.servers": self.servers, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
+        Its partitions are read without a group: a broker that was frozen was given up by its controller, and takes its
+        time until it coordinates groups again.
+        """
+        from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+        settings = {"bootstrap.servers": self.servers, "group.id": "none", "enable.auto.commit": False}
         consumer, found, missing = Consumer(settings), [], set(wanted)
-        consumer.subscribe([topic])
         until = time.monotonic() + SECONDS
         try:
+            partitions = self._partitions(consumer, topic, until)
+            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
             while missing:
-                assert time.monotonic() < until, f"{missing} did not come"
+                assert time.monotonic() < until, f"{missing} did not come; {self._log()}"
                 message = consumer.poll(0.5)
                 if message is not None and message.error() is None:
                     found.append((message.key(), json.loads(message.value())))
@@ -110,6 +115,19 @@ auto.create.topics.enable=true
             return found
         finally:
             consumer.close()
+
+    def _partitions(self, consumer, topic, until):
+        """Those of a topic, once each has a leader."""
+        while True:
+            assert time.monotonic() < until, f"{topic} has no leader; {self._log()}"
+            with contextlib.suppress(Exception):
+                partitions = consumer.list_topics(topic, timeout=5).topics[topic].partitions
+                if partitions and all(each.leader >= 0 for each in partitions.values()):
+                    return list(partitions)
+            time.sleep(0.2)
+
+    def _log(self):
+        return (self._folder / "kafka.log").read_text()[-3000:]
 
     def _command(self, *words):
         options = ["-Xmx384m", "-XX:TieredStopAtLevel=1", f"-Dkafka.logs.dir={self._folder}"]

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,18 +24,19 @@ QUICK = {  # promoted whatever its worth: a fit of one epoch is no judge of the 
 ARGUMENTS = ("--gate-margin", "-1")
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Copy:
-    copy = real_copy(tmp_path)
-    config = write_marketplace(tmp_path).config
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    folder = tmp_path_factory.mktemp("faults")
+    copy = real_copy(folder)
+    config = write_marketplace(folder).config
     values = yaml.safe_load(config.read_text("utf-8"))
     for section, changes in QUICK.items():
         values[section] = values.get(section, {}) | changes
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(values), "utf-8")
+    (folder / "small.yaml").write_text(yaml.safe_dump(values), "utf-8")
     return copy
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(copy: Copy) -> Iterator[str]:
     """`souk serve` on the first release."""
     first = copy.run(*ARGUMENTS)
@@ -79,6 +79,17 @@ def kill_within(copy: Copy, task: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_an_unchanged_run_reuses_every_step(copy: Copy, server: str) -> None:
+    again = copy.run(*ARGUMENTS)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [step for step, end in shown(again.stdout).items() if end != "cached"] == ["evaluate"]
+    assert "unchanged" in again.stdout
+    third = copy.run(*ARGUMENTS)
+    assert set(shown(third.stdout).values()) == {"cached"}
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_kills_within_every_task_end_in_the_same_release_and_the_old_one_serves(copy: Copy, server: str) -> None:
     old = os.readlink(copy.workspace / "releases" / "current")
@@ -97,17 +108,3 @@ def test_kills_within_every_task_end_in_the_same_release_and_the_old_one_serves(
     whole = copy.souk("run", "--config", "small.yaml", "--workspace", "whole", *ARGUMENTS)
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert os.readlink(copy.folder / "whole" / "releases" / "current") == new
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_an_unchanged_run_reuses_every_step(copy: Copy) -> None:
-    assert copy.run().returncode == 0
-    again = copy.run()
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert [step for step, end in shown(again.stdout).items() if end != "cached"] == ["evaluate"]
-    assert "unchanged" in again.stdout
-    began = time.monotonic()
-    third = copy.run()
-    print(f"third run {time.monotonic() - began:.1f} s")
-    assert set(shown(third.stdout).values()) == {"cached"}
