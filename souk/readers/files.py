@@ -8,6 +8,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from souk.config import Data, Source
 from souk.errors import SoukError, unknown
+from souk.readers.storage import storage
 
 FORMATS = {
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
@@ -59,10 +61,13 @@ def find_files(path: str, missing: str = WHERE) -> list[File]:
     if path.startswith("package://"):
         return [_package_file(path)]
     try:
-        fs, root = fsspec.core.url_to_fs(path)
+        fs, root = storage(path)
         names = sorted(fs.glob(root)) if any(c in root for c in "*?[") and not fs.exists(root) else [root]
         names = [name for found in names for name in (sorted(fs.find(found)) if fs.isdir(found) else [found])]
         names = [name for name in names if not _hidden(name, root) and fs.isfile(name)]
+        if not names:  # which is also what these say of storage that does not answer
+            with suppress(FileNotFoundError):
+                fs.info(_base("", root).rstrip("/"))
     except ImportError as error:
         raise SoukError(
             f"a driver for {path}", str(error), f"Install it: pip install {_driver(str(error))}."
@@ -123,7 +128,7 @@ def log_files(folder: str) -> list[str]:
     if not folder:
         return []
     try:
-        fs, root = fsspec.core.url_to_fs(folder)
+        fs, root = storage(folder)
         names = sorted(name for name in fs.find(root) if name.endswith(".jsonl") and not _hidden(name, root))
     except (ImportError, OSError, ValueError) as error:
         raise SoukError(f"an event log at {folder}", first_line(error), "Check `data.event_log`.") from error
@@ -186,7 +191,7 @@ def _base(name: str, root: str) -> str:
 
 
 def _driver(message: str) -> str:
-    words = [w for w in ("s3fs", "gcsfs", "adlfs", "aiohttp", "paramiko") if w in message]
+    words = [w for w in ("gcsfs", "adlfs", "aiohttp", "paramiko") if w in message]
     return words[0] if words else "the fsspec driver that it names"
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from souk.errors import SoukError, shown
 from souk.readers.files import first_line
+from souk.readers.storage import storage
 
 BATCH = 4096
 WHERE = "It is the folder or URL of the impressions of `souk serve`: <workspace>/impressions, or a part of it."
@@ -22,7 +23,7 @@ def part_files(where: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
         SoukError: there are none.
     """
     try:
-        fs, root = fsspec.core.url_to_fs(where)
+        fs, root = storage(where)
         found = [root] if fs.isfile(root) else fs.find(root)
     except (ImportError, OSError, ValueError) as error:
         raise SoukError(f"an impression log at {shown(where)}", first_line(error), WHERE) from error

@@ -12,11 +12,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
-import fsspec
 import pyarrow.parquet as pq
 
 from souk.errors import SoukError, shown
 from souk.readers.files import first_line
+from souk.readers.storage import storage
 from souk.serving.impression_records import Record, to_table
 from souk.serving.process_name import started
 
@@ -62,20 +62,20 @@ class PartFiles:
     """`<where>/<date>/<hour>/<writer>-<number>.parquet`, by the hour of the answer, UTC. Each appears whole.
 
     Args:
-        where: a folder, or the URL of an object store that fsspec knows.
+        where: a folder, or the URL of an object store (souk.readers.storage).
         writer: part of every file name, different for each process that writes here.
 
     Raises:
-        SoukError: the URL's kind is not known, or its driver is not installed.
+        SoukError: the URL's kind is not known, its driver is not installed, or its region cannot be asked for.
     """
 
     name = "files"
 
     def __init__(self, where: str | Path, writer: str) -> None:
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(str(where))
-        except (ImportError, ValueError) as error:
-            remedy = "Give a folder, or install the driver that it names."
+            self._fs, self._root = storage(str(where))
+        except (ImportError, OSError, ValueError) as error:
+            remedy = "Give a folder, mend the address, or install the driver that it names."
             raise SoukError(f"a place for impressions at {shown(str(where))}", first_line(error), remedy) from error
         self._local = "file" in self._fs.protocol
         self._writer = writer
