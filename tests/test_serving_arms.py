@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from souk.experiments import label
 from souk.release.pointer import point
 from souk.serving.arm_counts import ArmMetrics
 from souk.serving.arms import Bound
+from souk.serving.dependency import Unavailable
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.retries import FIRST_SECONDS
@@ -148,6 +150,20 @@ def test_a_release_that_no_arm_names_any_more_is_let_go_a_look_later(workspace):
     arms.now.beside["shop-2"] = replace(arms.now.beside["shop-2"], close=lambda: closed.append("shop-2"))
     workspace.experiments.unlink()
     assert arms.look() and closed == [] and not arms.look() and closed == ["shop-2"]
+
+
+def test_a_request_on_its_way_is_answered_by_the_arm_it_came_for_and_then_that_is_let_go(workspace):
+    arms = arms_of(workspace, TEXT)
+    request = replace(ask(of(next="other")), bound=arms.now, deadline=time.monotonic() + 60)
+    tower = arms.now.beside["shop-2"].live.current.guards.query_tower
+    workspace.experiments.unlink()
+    assert arms.look() and not arms.look() and not arms.look()
+    (slate,) = arms.recommend([request])
+    assert slate.release == "shop-2" and "query_tower_unavailable" not in slate.degraded
+    del request, slate
+    assert not arms.look()
+    with pytest.raises(Unavailable, match="closed"):
+        tower.start(int)
 
 
 def test_another_release_takes_the_experiments_over_and_one_that_they_do_not_fit_lets_them_rest(workspace, caplog):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,6 +111,7 @@ class Arms:
         self._wanted = Experiments()
         self._seen, self._rejected, self._retries = "", False, Retries(clock)
         self._retired: list[Served] = []
+        self._bounds = weakref.WeakSet((self.now,))  # a request keeps that of its time
         self._binding = threading.Lock()
 
     def recommend(self, requests: Sequence[Request]) -> list[Slate]:
@@ -193,7 +195,7 @@ class Arms:
         with self._binding:
             there = {served.bundle.folder.name, self.now.main.bundle.folder.name, *self.now.beside}
             if not there.issuperset(self._wanted.releases):
-                self.now = Bound(Experiments(), served, self.now.beside)
+                self._bound(Bound(Experiments(), served, self.now.beside))
             try:
                 self._bind(self._wanted, served)
             except Exception as error:
@@ -261,8 +263,14 @@ class Arms:
         mine = any(served is each for each in (now.main, *now.beside.values()))
         served.live.vary({**(rules_of(now.plan, served) if mine else {}), **rules_of(plan, served)})
 
-    def _move(self, bound: Bound) -> None:
+    def _bound(self, bound: Bound) -> Bound:
+        """Moves the reference; gives the one before."""
+        self._bounds.add(bound)
         before, self.now = self.now, bound
+        return before
+
+    def _move(self, bound: Bound) -> None:
+        before = self._bound(bound)
         self._releases.beside = tuple(bound.beside.values())
         self._retired.extend(served for name, served in before.beside.items() if bound.beside.get(name) is not served)
 
@@ -276,10 +284,14 @@ class Arms:
         """Lets go of the releases beside the main one."""
         with self._binding:
             self._move(Bound(Experiments(), self.now.main))
+        self._bounds.clear()
         self._let_go()
 
     def _let_go(self) -> None:
-        """Closes what nobody is answered by since the last look."""
-        while self._retired:
+        """Closes what nobody is answered by, nor any request that is on its way."""
+        with self._binding:
+            held = {served for bound in self._bounds for served in bound.beside.values()}
+        for served in [served for served in self._retired if served not in held]:
+            self._retired.remove(served)
             with contextlib.suppress(Exception):  # of an index that is gone already
-                self._retired.pop().close()
+                served.close()
