@@ -111,6 +111,8 @@ def serve(
     place = Workspace(Path(workspace))
     tokens = Tokens(token_file) if token_file else None
     listening = bind(host, http_port)
+    writer = process_name(now())
+    recorders = logs_of(place, impressions, kafka_config, writer, now, flush_seconds)
     guards, access = Guards.within(timeout_ms / 1000), access or Access()
     metrics = ServingMetrics(REGISTRY)
     users, slates = UserCaches(user_cache_seconds), SlateCache(slate_cache_seconds)
@@ -120,8 +122,6 @@ def serve(
     reader = Reader(place, index, milvus_uri, access, timeout_ms, guards, now, report, *told)
     memory = InMemory(reader.ready)
     releases = Releases(memory.ready(place.served_folder(release)), place.served_folder, memory.ready)
-    writer = process_name(now())
-    recorders = logs_of(place, impressions, kafka_config, writer, now, flush_seconds)
     arms = Arms(releases, place.experiments, memory.ready, place.release_folder, ArmCounts(), slates)
     arms.look()
     REGISTRY.register(ArmMetrics(arms))
