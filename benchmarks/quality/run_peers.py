@@ -50,7 +50,7 @@ def run(dataset: Path, output: Path, names: str, trials: int, users: int, most: 
 
 
 def _run(peer: Peer, output: Path, validation: Asked, test: Asked, trials: int, seed: int) -> None:
-    tuned = tune(peer, validation, test, trials, seed)
+    tuned = tune(peer, validation, test, trials, seed, report=lambda text: print(text, flush=True))
     (output / "ranks").mkdir(parents=True, exist_ok=True)
     write_ranks(output / "ranks" / f"{peer.name}.parquet", peer.name, dict(tuned.ranks))
     record = tuned.to_json()

@@ -115,6 +115,7 @@ def tune(
     trials: int,
     seed: int,
     clock: Callable[[], float] = time.monotonic,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Tuned:
     """Tries settings on validation, refits the best of each view on all before the test window, and ranks its queries.
 
@@ -125,17 +126,22 @@ def tune(
         trials: settings at most.
         seed: of the draw of settings.
         clock: seconds.
+        report: takes a line of progress.
     """
     began = clock()
     found: list[Trial] = []
     life = half_life(validation) if peer.personal else None
-    for settings in peer.trials(trials, seed):
+    drawn = peer.trials(trials, seed)
+    for number, settings in enumerate(drawn, 1):
         start = clock()
         for epochs, scorer in _fitted(peer, validation, settings, peer.epochs, life):
             frames = validation.measured(scorer)
             means = {view: by_user(frame).mean() for view, frame in frames.items()}
             values = {view: {name: float(mean[name]) for name in METRICS} for view, mean in means.items()}
             found.append(Trial(settings, epochs, values, clock() - start))
+            passes = f", {epochs} epochs" if epochs else ""
+            value, most = values["all"][PRIMARY], max(trial.values["all"][PRIMARY] for trial in found)
+            report(f"{peer.name} {number}/{len(drawn)}{passes}: {PRIMARY} {value:.4f}, best {most:.4f}")
     best = {view: max(found, key=lambda trial: trial.values[view][PRIMARY]) for view in found[0].values}
     seconds, ranks, fit_seconds = clock() - began, {}, 0.0
     for view, trial in best.items():
