@@ -117,3 +117,13 @@ def test_without_the_body_satisfaction_is_the_straight_path(market):
     whole, alone = (market.scores[body](market.whole, np.arange(9))["satisfied"] for body in (True, False))
     np.testing.assert_allclose(whole, alone, atol=1e-6)
     assert np.ptp(alone) > 0
+
+
+@pytest.mark.parametrize(("unknown", "whose"), [(slice(None), "users"), (slice(HELD_OUT), "held-out users")])
+def test_a_head_without_a_known_label_says_so(market, unknown, whose):
+    labels, told = market.labels.copy(), []
+    labels[unknown] = -1
+    rows = np.arange(ROWS)
+    score = lambda rows: market.scores[False](market.lists(labels), rows)  # noqa: E731
+    fit_given(market.model, "satisfied", market.lists(labels), score, rows[HELD_OUT:], rows[:HELD_OUT], told.append)
+    assert len(told) == 1 and told[0].startswith(f"satisfied: not learned: no label of {whose} is known")

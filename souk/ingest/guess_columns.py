@@ -35,12 +35,14 @@ NAMES: dict[str, tuple[str, ...]] = {
     "device": ("device", "devicetype", "platform"),
     "location": ("location", "country", "region", "city"),
     "surface": ("surface", "page", "placement"),
-    "created_at": ("createdat", "created", "publishedat", "releasedate", "launchdate", "signupdate", "joinedat"),
+    "created_at": ("createdat", "created", "publishedat", "releasedate", "launchdate", "signupdate", "joinedat",
+                   "published", "publicationdate", "pubdate", "released", "addedat", "listedat"),
     "available": ("available", "instock", "active", "isavailable"),
     "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),
     "brand": ("brand", "brandname", "manufacturer"),
     "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype"),
-    "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "description"),
+    "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "headline",
+              "description"),
 }  # fmt: skip
 TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed"),
@@ -101,9 +103,16 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     if other is None:
         stem = {"user_id": r"user|cust|visitor|member|client|buyer", "item_id": r"item|prod|article|movie|sku|track"}
         alike = next((c for c in events.free if not c.nested and re.search(stem[target], c.plain)), None)
-        if named is None and alike is None:
+        session = _named(events, "session_id") if target == "user_id" else None
+        ways = (
+            (named, "by its name"),
+            (alike, "its name contains the word"),
+            (session, "there are no users: by the session"),
+        )
+        found = next(((column, evidence) for column, evidence in ways if column), None)
+        if found is None:
             raise _no_column(events, target)
-        events.mapped[target] = (named, "by its name") if named else (alike, "its name contains the word")  # type: ignore[assignment]
+        events.mapped[target] = found
         return
     ids = {c.plain: c for c in other.columns if not c.nested and c.distinct > MANY * len(c.texts)}
     same = ids.get(named.plain) if named else None
@@ -112,11 +121,11 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
         for a in ([named] if named else [column for column in events.free if not column.nested])
         for b in ([same] if same else ids.values())
     ]
-    share, found, known = max(shares, key=lambda each: each[0], default=(0.0, None, None))
-    if found is None or known is None or share == 0:
+    share, here, there = max(shares, key=lambda each: each[0], default=(0.0, None, None))
+    if here is None or there is None or share == 0:
         raise _no_column(other if named else events, target)
-    evidence = f"{share:.0%} of the ids in events are among {known.name} of {other.name}"
-    events.mapped[target], other.mapped[target] = (found, evidence), (known, evidence)
+    evidence = f"{share:.0%} of the ids in events are among {there.name} of {other.name}"
+    events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence)
 
 
 def map_time(table: Table) -> None:

@@ -10,9 +10,12 @@ import pyarrow.compute as pc
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
 from souk.ingest.patterns import rename
-from souk.schema import EventType
+from souk.schema import DAY_MS, EventType
 
 ENGAGING = (EventType.CLICK, EventType.CART, EventType.PURCHASE, EventType.RATING)
+DWELL = 30  # seconds from which reading satisfies
+LABELLED = "at most half of what the last tenth of the events takes: a label is known after its days"
+TELLING = 0.02  # least share of events on either side of a bar that tells them apart
 
 
 def objectives(table: Table) -> list[str]:
@@ -55,14 +58,43 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
             rule = f"{{events: [rating], min_value: {bar:g}}}"
             return rule, f"{share:.0%} of the ratings, which are {rated.min():g} to {rated.max():g}"
     if "purchase" in counts and "return" in counts:
-        return "{events: [purchase], unless: [return], within_days: 30}", "bought and kept"
+        days = _days(table, 30)
+        why = f"bought and kept; {LABELLED}"
+        return f"{{events: [purchase], unless: [return], within_days: {days}}}", why
     if "purchase" in counts and len(engaging) > 1:
         return "{events: [purchase]}", f"{counts['purchase'] / sum(counts[k] for k in engaging):.1%} of what engages"
+    dwelt = _dwelt(table, types, engaging)
+    if dwelt:
+        return dwelt
     last = engaging[-1]
     repeated = _repeated(table)
     if repeated >= 0.02:
-        return f"{{events: [{last}], followed_by: [{last}], within_days: 60}}", "the same item again within 60 days"
+        days = _days(table, 60)
+        why = f"the same item again within {days} days; {LABELLED}"
+        return f"{{events: [{last}], followed_by: [{last}], within_days: {days}}}", why
     return f"{{events: [{last}], weight: 0}}", "nothing here tells satisfaction from engagement: it has no weight"
+
+
+def _days(table: Table, most: int) -> int:
+    """At most `most` days, and few enough for half the labels of the last tenth of the events, which the ranker learns
+    from, to be known at its end."""
+    times = cells.parse_time(table.mapped["timestamp"][0].values, table.source.timestamp_unit)[0].drop_null()
+    late = np.quantile(times.cast(pa.int64()).to_numpy(zero_copy_only=False), [0.9, 1.0])
+    return int(min(most, max(1, (late[1] - late[0]) / 2 // DAY_MS)))
+
+
+def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str] | None:
+    """The rule by dwell time and why, where some stay and some leave."""
+    dwell = table.mapped.get("dwell_seconds")
+    if not dwell:
+        return None
+    seconds, kinds = cells.parse_number(dwell[0].values)[0].to_pandas(), types.to_pandas()
+    timed = set(kinds[seconds.notna()]) & set(engaging)
+    share = (seconds[kinds.isin(timed)] >= DWELL).mean()
+    if not timed or not TELLING <= share <= 1 - TELLING:
+        return None
+    events = ", ".join(kind for kind in engaging if kind in timed)
+    return f"{{events: [{events}], min_dwell_seconds: {DWELL}}}", f"{share:.0%} of them are of {DWELL} seconds or more"
 
 
 def _repeated(table: Table) -> float:

@@ -47,6 +47,8 @@ def fit_given(
     told = lists.examples.labels[head]
     fitted, judged = fitted[told[fitted] >= 0], judged[told[judged] >= 0]
     if not len(fitted) or not len(judged):
+        whose = "held-out users" if len(fitted) else "users"
+        report(f"{head}: not learned: no label of {whose} is known by the end of the window; fewer within_days help")
         return
     layer = model.straight[head]
     begun = np.concatenate([layer.kernel.numpy()[:, 0], layer.bias.numpy()]).astype(np.float64)
