@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -92,9 +93,17 @@ class Workspace:
         if release and not folder.is_dir() and Path(release).name == release:
             return self.release_folder(release)
         if not folder.is_dir():
-            remedy = "Run `souk run --config FILE` first, or name a release: `souk release list`."
-            raise SoukError(f"a release at {folder}", "none", remedy)
+            raise self.no_release(f"a release at {folder}")
         return folder.resolve()
+
+    def no_release(self, expected: str, received: str = "none") -> SoukError:
+        """What to say where there is none: a run that the gate rejected made none, and would make none again."""
+        records = sorted(self.runs.glob("*.steps.json"))
+        verdict = json.loads(records[-1].read_text(encoding="utf-8")).get("verdict") if records else ""
+        if verdict == "reject":
+            remedy = f"Its report in {self.reports} tells what it did not beat: give it more events, or other settings."
+            return SoukError(expected, f"{received}: the gate rejected what the last run made", remedy)
+        return SoukError(expected, received, "Make one: `souk run --config FILE`, or name another --workspace.")
 
     def release_folder(self, name: str) -> Path:
         """The folder of a release by its name.

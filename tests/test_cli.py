@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,31 @@ def test_what_a_user_can_mend_is_one_line(
     assert error.startswith(f"souk {words[0]}: Expected ")
     assert error.count("\n") == 1
     assert not any(tmp_path.iterdir()), "it made something"
+
+
+@pytest.mark.parametrize("words", [["serve"], ["demo"], ["explain", "--user", "u"], ["report"]])
+def test_after_a_rejected_run_nobody_is_told_to_run_again(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = Path(".souk/runs")
+    runs.mkdir(parents=True)
+    for day, verdict in enumerate(["promote", "reject"]):
+        (runs / f"2024010{day}.steps.json").write_text(json.dumps({"verdict": verdict}), "utf-8")
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "the gate rejected what the last run made. Its report in .souk/reports" in error.replace(f"{tmp_path}/", "")
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    events = tmp_path / "events.csv"
+    events.write_text("user_id,item_id,timestamp\nu,i,1700000000\n", "utf-8")
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "souk.cli", "init", "--events", events, "--output", tmp_path / "my.yaml"]
+    with os.fdopen(writing, "wb") as gone:
+        run = subprocess.run(words, stdout=gone, stderr=subprocess.PIPE, check=False)
+    assert (run.returncode, run.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_a_command_without_its_packages_names_the_extra_before_it_does_anything(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -61,12 +62,17 @@ def _run(command: str, words: list[str]) -> int:
     arguments = parser.parse_args(words)
     try:
         extras.require(command)
-        return int(module.run(arguments))
+        code = int(module.run(arguments))
+        sys.stdout.flush()  # what reads it may have gone (`| head`), and at the exit nobody could say so
+        return code
     except SoukError as error:
         if arguments.debug:
             raise
         print(f"souk {command}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the exit flushes once more
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if arguments.debug:
             raise

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     workspace = Workspace(Path(arguments.workspace).resolve())
     release = workspace.current_release()
     if not release:
-        raise SoukError(f"a current release in {arguments.workspace}", "none", "Make one: souk run --config FILE.")
+        raise workspace.no_release(f"a current release in {arguments.workspace}")
     known, context = _a_known_user(workspace.current)
     requests: dict[str, dict[str, Any]] = {
         f"a known user, {known}": {"user_id": known, "k": SHOWN},

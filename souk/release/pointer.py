@@ -34,7 +34,7 @@ def release_folder(workspace: Workspace, name: str) -> Path:
         name = workspace.current_release() or name
     names = release_names(workspace)
     if not names:
-        raise SoukError("a deployed release", f"{name!r}, and {workspace.root} has none", "`souk run` makes one.")
+        raise workspace.no_release("a deployed release", f"{name!r}, and {workspace.root} has none")
     if name not in names:
         raise unknown("a deployed release", name, names)
     return workspace.releases / name
