@@ -18,7 +18,7 @@ from souk.evaluation.summary import summarise
 from souk.sources.co_visitation import decay
 from souk.sources.rows import SparseRows
 from souk.state import engaging
-from tests.evaluation_fixtures import DAY, EVENTS, START, Fixed, content_of, make_spec, reader, spec_of
+from tests.evaluation_fixtures import DAY, EVENTS, ITEMS, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
 
 
@@ -52,6 +52,21 @@ def test_engaged_items_leave_catalogue_and_targets_when_repeat_is_never(read):
     assert [shown(query, catalogue) for query in queries] == [("ann", 1, ["c", "d"]), ("eve", 7, ["new"])]
     assert [catalogue.ids[i] for i in queries[0].excluded] == ["a", "b"]
     assert queries[0].state.engaged == {"a": START - 9 * DAY, "b": START - 8 * DAY}
+
+
+def test_what_was_not_there_yet_is_not_ranked(read):
+    spec = spec_of("always")
+    dates = {"a": START + 99, "c": 1, "d": START + 6, "late": START + 6, "new": START + 99}
+    window, catalogue = read(spec, items=ITEMS | {"late": True}, created=dates)
+    born = dict(zip(catalogue.ids, catalogue.born - START, strict=True))
+    assert born == dict.fromkeys(["a", "b", "c"], -START) | {"d": 1, "late": 6, "new": 7, "gone": -START}
+    scorer = Fixed(catalogue, {"late": 9, "new": 8, "b": 7})
+    rolling = rank(scorer, rolling_queries(window, catalogue, spec, most=20), catalogue)
+    first = [[catalogue.ids[place] for place in line[line >= 0]] for line in rolling.top]
+    assert first == [["b", "a", "c", "d"], ["b", "a", "c", "d"], ["late", "new", "b", "a", "c", "d"]]
+    assert [ranks.tolist() for ranks in rolling.ranks] == [[3, 4], [1], [2]]
+    frozen = rank(scorer, frozen_queries(window, catalogue, spec), catalogue)
+    assert {catalogue.ids[line[0]] for line in frozen.top} == {"late"}, "its targets are of the whole window"
 
 
 def test_items_come_back_after_days(read):

@@ -202,6 +202,23 @@ def test_slates_are_candidates_by_the_ranker_then_retrieval_order(scored):
         assert prices == sorted(prices, reverse=query.state.profile["region"] == "north")
 
 
+def test_no_candidate_is_spent_on_what_was_not_there_yet(scored):
+    """The best item of a query comes to be just after it; the next one takes its place among the eight."""
+    from souk.evaluation.twins import Slates, Towers
+
+    queries, catalogue, towers, slates = scored
+    query = queries[0]
+    first, *rest = order(towers.score([query])[0], query, catalogue)
+    born = catalogue.born.copy()
+    born[first] = query.until + 1
+    younger = replace(catalogue, born=born)
+    own = Slates("slate", Towers("two_tower", towers.bundle, younger, towers.bundle.spec).load()).load()
+    before, after = (set(order(each.score([query])[0], query, catalogue)[:8]) for each in (slates, own))
+    assert first in before and after == set(rest[:8])
+    later = replace(query, until=query.until + 1)
+    assert set(order(own.score([later])[0], query, catalogue)[:8]) == before
+
+
 def test_what_is_judged_is_what_is_served(scored):
     """A bundle that re-ranks: the evaluation's first items are those of the slate of the size that is served, which
     are others than those of a slate of TOP; the ranker's own order is kept."""

@@ -36,7 +36,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 6  # of `metrics.json`
+FORMAT = 7  # of `metrics.json`
 BASELINES = (CoVisitation.name, PersonalFrequency.name, ItemKnn.name, POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 

@@ -30,6 +30,8 @@ class Catalogue:
         old: `[items]` bool: any event before the window.
         start: where the window begins, UTC epoch milliseconds.
         engaged_times: per user, the times of `engaged_users`, UTC epoch milliseconds.
+        born: `[items]` int64, since when each was there, UTC epoch milliseconds: from its creation or, if that is
+            earlier, its first event; 0 where it is old or its creation unknown.
     """
 
     ids: tuple[str, ...]
@@ -40,6 +42,7 @@ class Catalogue:
     old: np.ndarray
     start: int
     engaged_times: Mapping[str, Ints]
+    born: Ints
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Query:
         profile: the row of the users table: states in another spec are computed from them.
         history: positions of the items engaged before it, oldest first, repeats kept.
         excluded: positions that the repeat rule keeps out of the slate; unavailable items are out of every slate.
+        until: items born later are out of it too, UTC epoch milliseconds.
         targets: positions of the right items, available and not excluded.
         target_events: the event of each target.
     """
@@ -67,6 +71,7 @@ class Query:
     profile: Mapping[str, Any]
     history: Ints
     excluded: Ints
+    until: int
     targets: Ints
     target_events: tuple[str, ...]
 
@@ -117,7 +122,7 @@ def ask(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> A
             targets = moment.targets(catalogue, spec)
             filtered += len({event.item_id for event in moment.wanted}) - len(targets)
             if targets:
-                queries.append(_query(window, moment, targets, catalogue, spec))
+                queries.append(_query(window, moment, targets, catalogue, spec, moment.time))
                 found += 1
                 if found == most:
                     break
@@ -133,7 +138,7 @@ def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> l
         first = next(_moments(window, user, catalogue, spec))
         moment = replace(first, time=window.start, wanted=wanted)
         if targets := moment.targets(catalogue, spec):
-            queries.append(_query(window, moment, targets, catalogue, spec))
+            queries.append(_query(window, moment, targets, catalogue, spec, window.end))
     return queries
 
 
@@ -189,7 +194,7 @@ def in_spec(query: Query, spec: FeatureSpec) -> UserState:
 
 
 def _query(
-    window: Window, moment: _Moment, targets: Mapping[int, str], catalogue: Catalogue, spec: FeatureSpec
+    window: Window, moment: _Moment, targets: Mapping[int, str], catalogue: Catalogue, spec: FeatureSpec, until: int
 ) -> Query:
     state = replace(moment.state, engaged=dict(moment.engaged))
     events = window.events[state.user_id]
@@ -204,6 +209,7 @@ def _query(
         profile=window.profiles.get(state.user_id, {}),
         history=np.array(moment.history, dtype=np.int64),
         excluded=np.array(barred, dtype=np.int64),
+        until=until,
         targets=np.array(list(targets), dtype=np.int64),
         target_events=tuple(targets.values()),
     )

@@ -56,6 +56,8 @@ class Towers:
         self.bundle = bundle
         self.places = np.array([catalogue.position.get(item, -1) for item in bundle.item_ids], dtype=np.int64)
         self._size = len(catalogue.ids)
+        by_birth = np.argsort(catalogue.born, kind="stable")
+        self._born, self._by_birth = catalogue.born[by_birth], [catalogue.ids[place] for place in by_birth]
         self._in_order = tuple(bundle.item_ids) == catalogue.ids
         self._same_spec = bundle.spec.hash == spec.hash
         self._tower = QueryTower(bundle.query_tower)
@@ -70,6 +72,10 @@ class Towers:
     def state(self, query: Query) -> UserState:
         """The query's state in the bundle's spec."""
         return query.state if self._same_spec else in_spec(query, self.bundle.spec)
+
+    def unborn(self, query: Query) -> frozenset[str]:
+        """The items that were not there yet."""
+        return frozenset(self._by_birth[np.searchsorted(self._born, query.until, side="right") :])
 
     def score(self, queries: Sequence[Query]) -> Floats:
         """See `Scorer`. The same object of queries gives the same array of scores: it is not to be written to."""
@@ -139,6 +145,7 @@ class Slates:
                 k=self._towers.bundle.settings.slate_size,
                 timestamp=query.timestamp,
                 context={name: value for name, value in query.context.items() if value is not None},
+                exclude=self._towers.unborn(query),
                 state=self._towers.state(query),
             )
             for query in batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,11 +34,13 @@ def read_window(tables: Path, features: Path, spec: FeatureSpec, name: WindowNam
     windows = read_windows(features / "windows.json")
     start = {"validation": windows.validation_start, "test": windows.test_start}[name]
     end = {"validation": windows.test_start, "test": windows.end}[name]
-    return _read_catalogue(tables, features, spec, start), _read_users(tables, spec, start, end)
+    window = _read_users(tables, spec, start, end)
+    return _read_catalogue(tables, features, spec, window), window
 
 
-def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, start: int) -> Catalogue:
-    items = pq.read_table(features / "items.parquet", columns=["item_id", "available"]).to_pandas()
+def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, window: Window) -> Catalogue:
+    start = window.start
+    items = pq.read_table(features / "items.parquet", columns=["item_id", "available", "created_at"]).to_pandas()
     ids = tuple(items["item_id"])
     position = {item: place for place, item in enumerate(ids)}
     past = _history(tables, spec, LABEL_COLUMNS, ("timestamp", "<", start))
@@ -57,7 +60,17 @@ def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, start: int)
         old=old,
         start=start,
         engaged_times={user: group["time"].to_numpy() for user, group in grouped.items()},
+        born=_born(items["created_at"].fillna(0).to_numpy(np.int64), old, position, window),
     )
+
+
+def _born(created: np.ndarray, old: np.ndarray, position: Mapping[str, int], window: Window) -> np.ndarray:
+    """`Catalogue.born`: dates of creation may be wrong, and what has an event was there."""
+    born = np.where(old, 0, created)
+    for event in chain.from_iterable(window.events.values()):
+        place = position[event.item_id]
+        born[place] = min(born[place], event.timestamp)
+    return born
 
 
 def _read_users(tables: Path, spec: FeatureSpec, start: int, end: int) -> Window:
