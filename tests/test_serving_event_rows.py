@@ -38,7 +38,10 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"event_id": None}, "a value for event_id"),
+        (
+            {"event_id": None},
+            "a value for event_id, which is required. Received: None. Files need none; here, give each event",
+        ),
         ({"user_id": ""}, "a value for user_id"),
         ({"timestamp": None}, "a value for timestamp"),
         ({"event_type": "clik"}, "event_type to be a value"),

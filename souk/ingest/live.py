@@ -32,6 +32,7 @@ EXPECTED = {
     Reason.DOMAIN: "{column} to be a value that the release's schema lists",
     Reason.DIMENSION: "{column} of the width that the config declares",
 }
+NO_ID = "Files need none; here, give each event an id of its own: one that is sent again counts once."
 
 
 class RowCheck:
@@ -88,7 +89,8 @@ class RowCheck:
         form = EXPECTED.get(fault.reason, "{column} to be right")
         expected = form.format(row=self._table.name.removesuffix("s"), column=fault.column, type=kind)
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
-        return str(SoukError(expected, f"{value!r}"[:SHOWN], "See docs/data.md."))
+        remedy = NO_ID if (fault.column, fault.reason) == ("event_id", Reason.MISSING) else "See docs/data.md."
+        return str(SoukError(expected, f"{value!r}"[:SHOWN], remedy))
 
 
 class ItemCheck(RowCheck):
