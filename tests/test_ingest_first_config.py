@@ -285,6 +285,13 @@ def test_sessions_without_users_are_their_own_users(tmp_path: Path) -> None:
     assert set(read(config, "events").table["user_id"].to_pylist()) == {row["session"] for row in rows}
 
 
+def test_plain_words_name_who_and_what(tmp_path: Path) -> None:
+    rows = [{"reader": n % 9, "book": n % 7, "stars": 4, "day": "2024-01-01"} for n in range(90)]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert "user_id: reader" in text and "item_id: book" in text
+    assert read(config, "events").faults == []
+
+
 def test_articles_that_are_read_or_left(tmp_path: Path) -> None:
     clicks = [
         {"user_id": n // 9, "article_id": n % 9, "timestamp": 1_700_000_000_000 + n, "dwell": [4, 90, None][n % 3]}

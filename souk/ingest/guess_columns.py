@@ -19,9 +19,11 @@ from souk.schema import EventType, Kind, contract
 NAMES: dict[str, tuple[str, ...]] = {
     "event_id": ("eventid", "interactionid", "rowid"),
     "user_id": ("userid", "user", "uid", "customerid", "customer", "visitorid", "memberid", "clientid", "accountid",
-                "reviewerid", "buyerid", "householdid", "householdkey", "personid", "shopperid"),
+                "reviewerid", "buyerid", "householdid", "householdkey", "personid", "shopperid",
+                "visitor", "member", "client", "reviewer", "reader", "buyer", "shopper", "household"),
     "item_id": ("itemid", "item", "iid", "productid", "product", "articleid", "article", "movieid", "stockcode", "sku",
-                "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid"),
+                "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid",
+                "movie", "book", "film", "song", "track", "video", "listing"),
     "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
                    "interaction", "interactiontype", "type"),
     "timestamp": ("timestamp", "time", "ts", "datetime", "eventtime", "date", "createdat", "unixtime", "invoicedate",
