@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -143,6 +144,18 @@ def test_a_file_that_is_no_good_is_refused_once_and_the_experiments_before_go_on
     write(workspace, "")
     assert arms.look() and {s.arm for s in arms.recommend(requests)} == {""}
     assert list(arms._releases.beside) == []
+
+
+def test_what_was_read_before_another_release_failed_is_not_kept(workspace):
+    text = TEXT.replace(
+        "{share: 0.5, release: shop-2}", "{share: 0.3, release: shop-2}, bad: {share: 0.2, release: shop-3}"
+    )
+    arms = arms_of(workspace, text)
+    (read,) = arms._retired
+    assert arms.refused == 1 and read.bundle.folder.name == "shop-2" and list(arms._releases.beside) == []
+    alive = weakref.ref(read)
+    del read
+    assert not arms.look() and not alive()
 
 
 def test_a_release_that_no_arm_names_any_more_is_let_go_a_look_later(workspace):

@@ -237,6 +237,7 @@ class Arms:
                 opened[name] = self._opened(name)
                 opened[name].live.warm()
         except BaseException:
+            self._releases.beside = tuple(s for s in self._releases.beside if s not in opened.values())
             self._retired.extend(opened.values())
             raise
         return opened
