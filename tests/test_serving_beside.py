@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -79,6 +80,27 @@ def test_it_answers_as_this_process_does_and_goes_on_after_it_was_killed(model, 
             with pytest.raises(Ended, match="the end of the server"):
                 waiting.result(60)
     assert gone(last) and gone(first)
+
+
+def test_the_end_of_the_server_does_not_wait_for_a_process_that_was_just_started(model):
+    started = []
+
+    class Starting(Beside):
+        def _started(self):
+            there = super()._started()
+            os.kill(there[0].pid, signal.SIGSTOP)
+            started.append(there[0].pid)
+            ending.start()
+            while not self._closed:
+                time.sleep(0.001)
+            return there
+
+    run = Starting(patience=60)
+    ending = threading.Thread(target=run.close)
+    with pytest.raises(Ended, match="the end of the server"):
+        run(model, "explain", SQUARE)
+    ending.join(60)
+    assert not ending.is_alive() and gone(*started)
 
 
 @pytest.mark.slow

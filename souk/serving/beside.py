@@ -155,9 +155,12 @@ class Beside:
     def _asked(self, call: _Call) -> Any:
         code = None
         for _ in range(2):  # it may have been killed since it was asked last
-            if self._closed:
+            if not self._closed:
+                self._there = self._there or self._started()
+            if self._closed or not self._there:  # `close` may have found no process while this one was started
+                self._end()
                 raise Ended("the end of the server")
-            process, pipe = self._there = self._there or self._started()
+            process, pipe = self._there
             began, late = time.monotonic(), threading.Timer(self._patience, process.kill)
             late.start()
             try:
