@@ -91,8 +91,13 @@ def test_what_was_saved_is_there_again(tmp_path):
         np.testing.assert_array_equal(old.numpy(), new.numpy())
     assert kept.resume(2, again) == kept.resume(1, again[:1]) == nothing
     assert "stage_1.npz" in kept.last()
-    (tmp_path / "deep" / "stage_1.npz").write_bytes(b"PK half a file")
-    assert kept.resume(1, again) == nothing
+    file = tmp_path / "deep" / "stage_1.npz"
+    whole = file.read_bytes()
+    method = whole.index(b"PK\x01\x02") + 10  # of packing, in the list of the archive's members
+    other = whole[:method] + b"\x63" + whole[method + 1 :]
+    for damaged in (b"PK half a file", b"", whole[: len(whole) // 2], other):
+        file.write_bytes(damaged)
+        assert kept.resume(1, again) == nothing
 
 
 def test_a_digest_is_of_arguments_and_of_every_file(tmp_path):

@@ -21,6 +21,7 @@ from souk.workspace import Workspace
 PROGRESS = "progress"
 STATE, BEST = "state/", "best/"
 NUMBER = re.compile(r"_\d+(?=/|$)")
+DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile)  # an empty file, any byte of it
 ABANDONED = 7 * 24 * 3600  # seconds without a pass: a fit that goes on writes its checkpoints long before
 
 
@@ -78,7 +79,7 @@ class Checkpoints:
             with np.load(self._path(stage), allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             return found, json.loads(str(found.pop(PROGRESS)))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except DAMAGED:
             return {}, None
 
 
