@@ -1,6 +1,7 @@
 """What is kept of users: for how long, for whom, and how often it is read."""
 
 import json
+import sys
 import threading
 
 import pytest
@@ -95,6 +96,26 @@ def test_a_users_event_ends_what_is_known_of_the_user_in_every_cache(store, cloc
         ann, bob = read(cache, "ann", "bob")
         assert ann.events[-1].item_id == "g0-01" and bob == BOB
     assert store.asked == [["ann"], ["ann"]]
+
+
+def test_a_release_that_is_read_meanwhile_ends_no_forgetting(store):
+    caches, over, interval = UserCaches(60), threading.Event(), sys.getswitchinterval()
+    kept = [caches.of(store) for _ in range(3)]
+
+    def releases_come_and_go():
+        while not over.is_set():
+            del [caches.of(store) for _ in kept][:]
+
+    coming = threading.Thread(target=releases_come_and_go)
+    sys.setswitchinterval(1e-6)
+    coming.start()
+    try:
+        for _ in range(30_000):
+            caches.forget(["ann"])
+    finally:
+        over.set()
+        coming.join()
+        sys.setswitchinterval(interval)
 
 
 def test_a_read_that_an_event_overtakes_is_not_kept(store):

@@ -31,22 +31,28 @@ class UserCaches:
         self.seconds, self.size, self.clock = seconds, size, clock
         self.reads: Counter[str] = Counter()  # hit, miss
         self._caches: WeakSet[UserCache] = WeakSet()
+        self._adding = threading.Lock()
 
     def of(self, store: Store) -> Store:
         """A release's store behind a cache of its own."""
         if not self.seconds:
             return store
         cache = UserCache(store, self)
-        self._caches.add(cache)
+        with self._adding:
+            self._caches.add(cache)
         return cache
 
     def forget(self, users: Collection[str]) -> None:
         """These users' states are others now."""
-        for cache in list(self._caches):
+        for cache in self._all():
             cache.forget(users)
 
     def __len__(self) -> int:
-        return sum(len(cache) for cache in list(self._caches))
+        return sum(len(cache) for cache in self._all())
+
+    def _all(self) -> list[UserCache]:
+        with self._adding:  # a set that grows meanwhile cannot be gone through
+            return list(self._caches)
 
 
 class UserCache:
