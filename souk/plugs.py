@@ -168,7 +168,7 @@ def made(use: str, kind: type[Plug], items: Items, options: Mapping[str, Any]) -
     module, _, name = use.partition(":")
     try:
         found = getattr(importlib.import_module(module), name, None)
-    except Exception as error:  # whatever a module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
         raise SoukError(f"the module {module} of {use}", f"{type(error).__name__}: {error}", WHERE) from error
     if found is None:
         raise SoukError(f"a class {name} in {module}", "none", WHERE)
@@ -179,7 +179,7 @@ def made(use: str, kind: type[Plug], items: Items, options: Mapping[str, Any]) -
         raise SoukError(f"{use} to have what souk.plugs.{kind.__name__} asks for", f"no {missing}", "Write it.")
     try:
         return found(items, **options)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         received = f"{type(error).__name__}: {error}"
         raise SoukError(f"{use} to be made of the options {sorted(options)}", received, "Mend the config.") from error
 

@@ -67,6 +67,14 @@ class Unfinished(Retriever):
     pass
 
 
+class Exits(Retriever):
+    def __init__(self, items):
+        sys.exit("no licence")
+
+    def retrieve(self, query, items, count):
+        return []
+
+
 class WrongContract(RetrieverContract):
     use = "test_plugs:Wrong"
 
@@ -97,6 +105,7 @@ def test_the_contract_refuses_a_retriever_that_breaks_it(answer):
         ("own_classes:np", "a class derived of souk.plugs.Retriever"),
         ("test_plugs:Unfinished", "no retrieve"),
         ("own_classes:Editors", "made of the options []. Received: TypeError"),
+        ("test_plugs:Exits", "made of the options []. Received: SystemExit: no licence"),
     ],
 )
 def test_a_class_that_cannot_be_made_is_an_error_that_says_why(use, words):

@@ -52,6 +52,17 @@ def test_an_answer_is_handed_on_and_an_error_told(dependency):
         dependency.call(broken, 1.0)
 
 
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit])
+def test_what_would_end_a_thread_ends_none_of_its_callers(dependency, error):
+    def exits():
+        raise error
+
+    for _ in range(FAILURES):
+        with pytest.raises(Unavailable, match=error.__name__):
+            dependency.call(exits, 1.0)
+    assert dependency.state == OPEN
+
+
 def test_failures_in_a_row_open_it_and_others_do_not(dependency, clock):
     failed(dependency, FAILURES - 1)
     dependency.call(lambda: 1, 1.0)

@@ -23,6 +23,8 @@ class Models:
         names = [request.user_id for request in requests]
         self.batches.append(names)
         self.now += 0.01 * len(names)
+        if "exits" in names:
+            raise SystemExit
         if "bad" in names or "worst" in names:
             raise ArithmeticError("bad")
         return [name.upper() for name in names]
@@ -137,6 +139,18 @@ def test_a_call_that_cannot_be_answered_costs_no_other_its_answer(models):
     *_, a, bad, worst, b = asyncio.run(scene())
     assert (a, bad, b) == (["A"], ["safe bad"], ["B"]) and isinstance(worst, ArithmeticError)
     assert models.fallbacks == [["bad"], ["worst"]]
+
+
+def test_what_would_end_the_thread_costs_no_other_call_its_answer(models):
+    async def scene():
+        first = await models.busy()
+        calls = [asyncio.create_task(models.ask(name)) for name in ("a", "exits", "b")]
+        await asyncio.sleep(0)
+        models.held.release(99)
+        answers = await asyncio.gather(first, *calls)
+        return [*answers, await models.ask("c")]
+
+    assert asyncio.run(asyncio.wait_for(scene(), 60)) == [["FIRST"], ["A"], ["safe exits"], ["B"], ["C"]]
 
 
 def test_a_client_that_went_away_is_not_answered(models):

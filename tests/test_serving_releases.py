@@ -13,11 +13,24 @@ from souk.errors import SoukError
 from souk.release.pointer import point
 from souk.serving.item_outcomes import Retired
 from souk.serving.live_items import LiveItems
-from souk.serving.releases import WARM_SECONDS, Ready, Releases, Served
+from souk.serving.releases import WARM_SECONDS, Ready, Releases, Served, often
 from tests.arms_fixtures import beside
 from tests.callers import ANSWERS, Callers
 from tests.serving_fixtures import write_workspace
 from tests.serving_process import serving
+
+
+def test_a_look_that_exits_is_not_the_last_one():
+    looks, again = iter([SystemExit, OSError]), threading.Event()
+
+    def look():
+        for error in looks:
+            raise error
+        again.set()
+        threading.Event().wait()  # it would look for as long as the tests run
+
+    often(look, 0.001, "looks", 0)
+    assert again.wait(60)
 
 
 class Live(LiveItems):

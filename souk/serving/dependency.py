@@ -180,8 +180,9 @@ class Dependency:
             try:
                 tell = partial(call.future.set_result, call.function())
                 good = self.since(call.begun) <= self.patience
-            except BaseException as error:
-                tell, good = partial(call.future.set_exception, error), False
+            except BaseException as error:  # what exits, or panics, would end its callers' threads
+                told = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+                tell, good = partial(call.future.set_exception, told), False
             with self._lock:
                 self._busy -= 1
             self.count(call, good)  # before the caller goes on, so that the next one knows

@@ -134,13 +134,14 @@ class Line:
         requests = [request for body in batch for request in body.requests]
         try:
             slates = [slate for at in range(0, len(requests), MOST) for slate in self._answer(requests[at : at + MOST])]
-        except Exception as error:
+        except BaseException as raised:  # nobody would be answered any more if this thread ended
             if len(batch) > 1:
                 return [told for body in batch for told in self._answered([body])]
+            error = raised if isinstance(raised, Exception) else RuntimeError(type(raised).__name__)
             seldom.exception("answering without the models", error)
             try:
                 slates = self._fallback(requests)
-            except Exception:
+            except BaseException:
                 return [(batch[0], batch[0].slates.set_exception, error)]
         told = list[tuple[Body, Callable[..., None], Any]]()
         for body in batch:

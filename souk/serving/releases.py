@@ -211,7 +211,7 @@ def often(look: Callable[[], object], seconds: float, name: str, less: int) -> N
             try:
                 look()
                 told = ""
-            except Exception as error:  # of a disk, or of the code: the next look comes
+            except BaseException as error:  # of a disk, or of the code, even one that exits: the next look comes
                 if str(error) != told:
                     logger.exception("%s", name)
                 told = str(error)
