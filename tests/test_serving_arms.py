@@ -1,5 +1,6 @@
 """Experiments in the server: who is answered how, and what a new file or release does to that."""
 
+import gc
 import json
 import shutil
 import threading
@@ -16,6 +17,7 @@ from souk.release.pointer import point
 from souk.serving.arm_counts import ArmMetrics
 from souk.serving.arms import Bound
 from souk.serving.dependency import Unavailable
+from souk.serving.memory import settled
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.retries import FIRST_SECONDS
@@ -163,6 +165,21 @@ def test_a_release_that_no_arm_names_any_more_is_let_go_a_look_later(workspace):
     arms.now.beside["shop-2"] = replace(arms.now.beside["shop-2"], close=lambda: closed.append("shop-2"))
     workspace.experiments.unlink()
     assert arms.look() and closed == [] and not arms.look() and closed == ["shop-2"]
+
+
+def test_what_the_release_of_an_arm_leaves_is_no_garbage_for_good(workspace):
+    arms = arms_of(workspace, TEXT)
+    arms._releases.let_go = settled
+    live = arms.now.beside["shop-2"].live
+    live.ring, alive = live, weakref.ref(live)  # as a class of one's own may hold it
+    del live
+    settled()
+    try:
+        workspace.experiments.unlink()
+        assert arms.look() and not arms.look()
+        assert alive() is None
+    finally:
+        gc.unfreeze()
 
 
 def test_a_request_on_its_way_is_answered_by_the_arm_it_came_for_and_then_that_is_let_go(workspace):

@@ -175,8 +175,7 @@ class Arms:
                 self._wanted = plan
                 self.counts.keep(plan)
         except Exception as error:  # whatever is wrong with it, the experiments before go on
-            self.refused += 1
-            self._rejected = True
+            self.refused, self._rejected = self.refused + 1, True
             self._retries.failed(error)
             defect = not isinstance(error, SoukError)
             logger.error("experiments refused, those before go on: %s", why(error), exc_info=defect)
@@ -292,7 +291,10 @@ class Arms:
         """Closes what nobody is answered by, nor any request that is on its way."""
         with self._binding:
             held = {served for bound in self._bounds for served in bound.beside.values()}
-        for served in [served for served in self._retired if served not in held]:
+        for served in (gone := [served for served in self._retired if served not in held]):
             self._retired.remove(served)
             with contextlib.suppress(Exception):  # of an index that is gone already
                 served.close()
+        if gone:
+            del served, gone
+            self._releases.let_go()
