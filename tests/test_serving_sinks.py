@@ -26,6 +26,7 @@ from souk.serving.request import Request, RequestParser
 from souk.serving.sinks import PartFiles, Written
 from souk.state import Event
 from souk.workspace import Workspace
+from tests.full_disk import largest_file
 from tests.serving_fixtures import IDS, NOW, SPEC
 from tests.test_serving_impressions import HOUR, NOON, conserved, slate
 
@@ -118,6 +119,15 @@ def test_a_disk_that_refuses_the_counts_refuses_nothing_else(tmp_path, caplog):
     log.record([slate()])
     log.close()
     assert log.counts == Counts(1, 1, 0, 0) and "is not counted" in caplog.text
+
+
+def test_a_full_disk_is_left_no_file_that_holds_no_counts(folder, caplog):
+    file = CountsFile(folder / ".files.w.counts")
+    with largest_file(0):
+        file.open()
+    file.put(3, 2, 1, 0)
+    file.close()
+    assert "is not counted" in caplog.text and not list(folder.iterdir())
 
 
 class Hanging:

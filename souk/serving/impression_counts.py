@@ -76,9 +76,9 @@ class CountsFile:
         if self._memory is not None:
             self._memory.close()
             self._memory = None
-            with contextlib.suppress(OSError):
-                self._path.unlink()
         if self._file >= 0:
+            with contextlib.suppress(OSError):  # an empty one too, which a full disk left
+                self._path.unlink()
             os.close(self._file)
             self._file = -1
 
