@@ -10,14 +10,18 @@ import os
 
 import fsspec
 
-CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 2.0, 5.0, 2  # what a store that hangs may hold up a call
+CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 1.0, 3.0, 3  # an attempt at a store that hangs ends after 9 s (measured)
 
 
-def storage(address: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def storage(address: str, attempts: int = ATTEMPTS) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of an address, and the path in it.
 
     `s3://` takes its credentials where the AWS SDK looks for them, its region from `AWS_REGION` (else it asks for the
     bucket's), and another store's address from `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`.
+
+    Args:
+        address: a path, or a URL.
+        attempts: at each call to an S3 store; 1 for who tries again later.
 
     Raises:
         ImportError: fsspec's driver for this kind of address is not installed.
@@ -33,10 +37,10 @@ def storage(address: str) -> tuple[fsspec.AbstractFileSystem, str]:
         raise ValueError("s3://BUCKET/PATH names no bucket")
     from fsspec.implementations.arrow import ArrowFSWrapper
 
-    return ArrowFSWrapper(_s3(bucket), skip_instance_cache=True), path
+    return ArrowFSWrapper(_s3(bucket, attempts), skip_instance_cache=True), path
 
 
-def _s3(bucket: str) -> object:
+def _s3(bucket: str, attempts: int) -> object:
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -46,6 +50,6 @@ def _s3(bucket: str) -> object:
         endpoint_override=endpoint,
         connect_timeout=CONNECT_SECONDS,
         request_timeout=REQUEST_SECONDS,
-        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=attempts),
         allow_delayed_open=True,  # a small object is one call, and never a part of one
     )

@@ -73,7 +73,7 @@ class PartFiles:
 
     def __init__(self, where: str | Path, writer: str) -> None:
         try:
-            self._fs, self._root = storage(str(where))
+            self._fs, self._root = storage(str(where), attempts=1)  # the next flush tries again
         except (ImportError, OSError, ValueError) as error:
             remedy = "Give a folder, mend the address, or install the driver that it names."
             raise SoukError(f"a place for impressions at {shown(str(where))}", first_line(error), remedy) from error
