@@ -184,16 +184,15 @@ class Reader:
             for model, signature in zip(models, ("serve", "explain", "explain"), strict=True):
                 self.beside.prepare(model, signature)
 
-        store = open_store(self.workspace, bundle, self.access)
-        store.aged, store.damaged = self.aged, self.damaged
-        recommender = in_process.connected(index, self.caches.of(store))
         try:
+            store = open_store(self.workspace, bundle, self.access)
+            store.aged, store.damaged = self.aged, self.damaged
+            recommender = in_process.connected(index, self.caches.of(store))
             recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens store and index
+            taken = array_bytes(bundle, recommender) + model_bytes(bundle.query_tower, bundle.ranker, bundle.item_tower)
         except BaseException:
             close()
             raise
-
-        taken = array_bytes(bundle, recommender) + model_bytes(bundle.query_tower, bundle.ranker, bundle.item_tower)
 
         def serve() -> Served:
             run = self.beside or here
