@@ -1,12 +1,10 @@
-"""Queries, baselines and rankings whose right answers are counted by hand."""
+"""Queries and rankings whose right answers are counted by hand."""
 
 import json
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from souk.evaluation.baselines import CoVisitation, ItemKnn, PersonalFrequency, Popularity, baselines
+from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.protocol import METRICS, rank, rank_all
 from souk.evaluation.queries import (
     ask,
@@ -15,8 +13,6 @@ from souk.evaluation.queries import (
     rolling_queries,
 )
 from souk.evaluation.summary import summarise
-from souk.sources.co_visitation import decay
-from souk.sources.rows import SparseRows
 from souk.state import engaging
 from tests.evaluation_fixtures import DAY, EVENTS, ITEMS, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
@@ -212,86 +208,6 @@ def test_a_user_who_has_taken_everything_costs_one_walk(read, monkeypatch):
             assert repr(query.state) == repr(in_spec(query, spec))
             assert query.history.tolist() == [catalogue.position[e.item_id] for e in query.past]
             assert not set(query.targets) & set(query.excluded)
-
-
-def plain_knn(histories, history, count, shrinkage):
-    """Cosine over user vectors, item by item."""
-    matrix = np.array([[item in own for item in range(count)] for own in histories], dtype=float)
-    scores = []
-    for item in range(count):
-        total = 0.0
-        for other in set(history):
-            if other != item:
-                both = float((matrix[:, item] * matrix[:, other]).sum())
-                total += both / (np.sqrt(matrix[:, item].sum() * matrix[:, other].sum()) + shrinkage)
-        scores.append(total)
-    return np.array(scores)
-
-
-def test_item_knn_equals_plain_reference(read):
-    rng = np.random.default_rng(0)
-    histories = [rng.integers(0, 12, rng.integers(1, 9)) for _ in range(40)]
-    spec = spec_of("always")
-    window, catalogue = read(spec)
-    query = rolling_queries(window, catalogue, spec, most=1)[0]
-    catalogue = replace(
-        catalogue,
-        ids=tuple(map(str, range(12))),
-        engaged_users={str(user): history for user, history in enumerate(histories)},
-        popularity=np.bincount(np.concatenate(histories), minlength=12),
-    )
-    query = replace(query, history=histories[3])
-    scores = ItemKnn(catalogue, shrinkage=3.0).score([query])[0]
-    expected = plain_knn([set(own.tolist()) for own in histories], histories[3].tolist(), 12, 3.0)
-    assert scores == pytest.approx(expected, abs=2e-6)
-
-
-def test_popularity_counts_engagement_before_the_window(read):
-    spec = spec_of("always")
-    window, catalogue = read(spec)
-    queries = rolling_queries(window, catalogue, spec, most=1)
-    assert Popularity(catalogue).score(queries)[0].tolist() == [1, 2, 1, 0, 0, 0]
-
-
-def rules_of(catalogue, weights):
-    """Rules by hand: {(item, follower): weight}."""
-    pairs = sorted((catalogue.position[a], catalogue.position[b], w) for (a, b), w in weights.items())
-    return SparseRows.strongest(*(np.array(column) for column in zip(*pairs, strict=True)), len(catalogue.ids), 9)
-
-
-def test_rules_vote_by_how_many_moments_ago_their_item_was(read):
-    """ann: a (click and purchase at once), b; then c and d at once, d again; popularity orders what has no votes."""
-    spec = spec_of("always")
-    window, catalogue = read(spec)
-    rules = rules_of(catalogue, {("a", "c"): 4.0, ("b", "new"): 1.0, ("d", "new"): 2.0})
-    first, second, cold = CoVisitation(catalogue, rules).score(rolling_queries(window, catalogue, spec, most=20))
-    near, far, farther, farthest = decay(np.arange(4))
-    place = catalogue.position
-    assert first[[place["c"], place["new"]]] == pytest.approx([2 * 4 * far, near], abs=1e-5)
-    assert second[[place["c"], place["new"]]] == pytest.approx(
-        [2 * 4 * farthest, farther + 2 * near + 2 * far], abs=1e-5
-    )
-    assert np.argsort(-cold, kind="stable")[:3].tolist() == [place["b"], place["a"], place["c"]]
-
-
-def test_what_was_taken_most_often_comes_first_and_then_what_is_popular(read):
-    spec = spec_of("always")
-    more = [("ann", item, "click", START - 2 * DAY + n) for n, item in enumerate("daa")]
-    more += [("bob", "c", "click", START - DAY + n) for n in range(9)]  # what others take does not outweigh it
-    window, catalogue = read(spec, [*EVENTS, *more])
-    first, *_, cold = PersonalFrequency(catalogue).score(rolling_queries(window, catalogue, spec, most=20))
-    assert [catalogue.ids[i] for i in np.argsort(-first, kind="stable")[:4]] == ["a", "b", "d", "c"]
-    assert [catalogue.ids[i] for i in np.argsort(-cold, kind="stable")[:3]] == ["c", "a", "b"]
-
-
-@pytest.mark.parametrize(("repeat", "frequency"), [("always", True), ("never", False)])
-def test_frequency_is_a_baseline_where_items_come_back(read, tmp_path, repeat, frequency):
-    spec = spec_of(repeat)
-    _, catalogue = read(spec)
-    (tmp_path / "co_visitation").mkdir()
-    SparseRows.empty(len(catalogue.ids)).save(tmp_path / "co_visitation" / "test_start.npz")
-    names = [model.name for model in baselines(catalogue, spec, tmp_path)]
-    assert names == ["co_visitation", *["personal_frequency"] * frequency, "item_knn", "popularity"]
 
 
 def test_engaging_rows_are_those_of_training(read):
