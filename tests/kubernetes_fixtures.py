@@ -96,13 +96,21 @@ class TestCluster:
         """The release's pods stop answering, or never do.
 
         Returns:
-            A clock that stands at 0 when it is first asked, and at the end of time once the kubelet has told of it.
+            A clock that stands at 0 when it is first asked; the second time it waits until the kubelet has told of it,
+            and stands at the end of time.
         """
         path = f"/api/v1/namespaces/{NAMESPACE}/events"
         before = len(self.admin("GET", path)["items"])
         self.kserve.broken[release] = reason
         asked = iter([True])
-        return lambda: 0.0 if next(asked, False) or len(self.admin("GET", path)["items"]) == before else 1e9
+
+        def clock() -> float:
+            if next(asked, False):
+                return 0.0
+            assert until(lambda: len(self.admin("GET", path)["items"]) > before)
+            return 1e9
+
+        return clock
 
     def serves(self, shares: dict[str, int]) -> bool:
         """Whether the requests are, or shortly become, split so."""
