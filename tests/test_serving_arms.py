@@ -1,11 +1,8 @@
 """Experiments in the server: who is answered how, and what a new file or release does to that."""
 
-import gc
 import json
 import shutil
 import threading
-import time
-import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +13,6 @@ from souk.experiments import label
 from souk.release.pointer import point
 from souk.serving.arm_counts import ArmMetrics
 from souk.serving.arms import Bound
-from souk.serving.dependency import Unavailable
-from souk.serving.memory import settled
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.retries import FIRST_SECONDS
@@ -146,54 +141,6 @@ def test_a_file_that_is_no_good_is_refused_once_and_the_experiments_before_go_on
     write(workspace, "")
     assert arms.look() and {s.arm for s in arms.recommend(requests)} == {""}
     assert list(arms._releases.beside) == []
-
-
-def test_what_was_read_before_another_release_failed_is_not_kept(workspace):
-    text = TEXT.replace(
-        "{share: 0.5, release: shop-2}", "{share: 0.3, release: shop-2}, bad: {share: 0.2, release: shop-3}"
-    )
-    arms = arms_of(workspace, text)
-    (read,) = arms._retired
-    assert arms.refused == 1 and read.bundle.folder.name == "shop-2" and list(arms._releases.beside) == []
-    alive = weakref.ref(read)
-    del read
-    assert not arms.look() and not alive()
-
-
-def test_a_release_that_no_arm_names_any_more_is_let_go_a_look_later(workspace):
-    arms, closed = arms_of(workspace, TEXT), []
-    arms.now.beside["shop-2"] = replace(arms.now.beside["shop-2"], close=lambda: closed.append("shop-2"))
-    workspace.experiments.unlink()
-    assert arms.look() and closed == [] and not arms.look() and closed == ["shop-2"]
-
-
-def test_what_the_release_of_an_arm_leaves_is_no_garbage_for_good(workspace):
-    arms = arms_of(workspace, TEXT)
-    arms._releases.let_go = settled
-    live = arms.now.beside["shop-2"].live
-    live.ring, alive = live, weakref.ref(live)  # as a class of one's own may hold it
-    del live
-    settled()
-    try:
-        workspace.experiments.unlink()
-        assert arms.look() and not arms.look()
-        assert alive() is None
-    finally:
-        gc.unfreeze()
-
-
-def test_a_request_on_its_way_is_answered_by_the_arm_it_came_for_and_then_that_is_let_go(workspace):
-    arms = arms_of(workspace, TEXT)
-    request = replace(ask(of(next="other")), bound=arms.now, deadline=time.monotonic() + 60)
-    tower = arms.now.beside["shop-2"].live.current.guards.query_tower
-    workspace.experiments.unlink()
-    assert arms.look() and not arms.look() and not arms.look()
-    (slate,) = arms.recommend([request])
-    assert slate.release == "shop-2" and "query_tower_unavailable" not in slate.degraded
-    del request, slate
-    assert not arms.look()
-    with pytest.raises(Unavailable, match="closed"):
-        tower.start(int)
 
 
 def test_another_release_takes_the_experiments_over_and_one_that_they_do_not_fit_lets_them_rest(workspace, caplog):

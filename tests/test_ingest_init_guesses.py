@@ -1,0 +1,52 @@
+"""What `souk init` guesses of sessions, of articles and of satisfaction."""
+
+from pathlib import Path
+
+import pytest
+
+from souk.config import parse_config
+from souk.ingest.first_config import first_config
+from tests.test_ingest_first_config import init, read, write
+
+
+def test_sessions_without_users_are_their_own_users(tmp_path: Path) -> None:
+    rows = [{"session": f"s{n // 3}", "product": n % 7, "time": 1_700_000_000 + 60 * n} for n in range(300)]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert "user_id: session  # there are no users" in text
+    assert set(read(config, "events").table["user_id"].to_pylist()) == {row["session"] for row in rows}
+
+
+def test_plain_words_name_who_and_what(tmp_path: Path) -> None:
+    rows = [{"reader": n % 9, "book": n % 7, "stars": 4, "day": "2024-01-01"} for n in range(90)]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert "user_id: reader" in text and "item_id: book" in text
+    assert read(config, "events").faults == []
+
+
+def test_articles_that_are_read_or_left(tmp_path: Path) -> None:
+    clicks = [
+        {"user_id": n // 9, "article_id": n % 9, "timestamp": 1_700_000_000_000 + n, "dwell": [4, 90, None][n % 3]}
+        for n in range(900)
+    ]
+    articles = [{"article_id": n, "headline": f"a long story {n}", "published": 1_699_990_000_000} for n in range(9)]
+    _, config = init(tmp_path, write(clicks, tmp_path / "e.jsonl"), write(articles, tmp_path / "i.jsonl"))
+    items = config.data.items
+    assert items is not None and items.columns["title"] == "headline" and items.columns["created_at"] == "published"
+    assert config.objectives.satisfied.min_dwell_seconds == 30
+    assert config.objectives.satisfied.weight == "auto"
+    same = [{**row, "dwell": 4} for row in clicks]
+    alike = parse_config(first_config(write(same, tmp_path / "e.jsonl"), None, None, "x"))
+    assert alike.objectives.satisfied.min_dwell_seconds is None, "nobody stays"
+
+
+@pytest.mark.parametrize(
+    ("span", "returns", "days"), [(40, True, 2), (4000, True, 30), (4000, False, 60), (2, True, 1)]
+)
+def test_labels_are_known_in_time_for_the_ranker_to_learn(tmp_path: Path, span: int, returns: bool, days: int) -> None:
+    kinds = ["purchase", "return"] if returns else ["purchase"]
+    rows = [
+        {"user": n % 20, "item": n % 5, "ts": 1_700_000_000 + n * span * 87, "action": kinds[n % 7 == 0 and returns]}
+        for n in range(1000)
+    ]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.objectives.satisfied.within_days == days
