@@ -1,13 +1,18 @@
 """A release in memory is there once, whoever is answered by it, and goes with the last of them."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from souk.serving import served
+from souk.serving.beside import Beside
 from souk.serving.in_memory import InMemory
 from souk.serving.releases import Ready, Served
+from tests.arms_fixtures import reader_of
+from tests.serving_fixtures import write_workspace
 
 
 class Shop:
@@ -76,3 +81,16 @@ def test_threads_share_one_reading(shop):
         assert shop.closed == [], number
         one.close()
     assert shop.closed == ["a"]
+
+
+def test_one_that_cannot_be_measured_is_let_go(tmp_path, monkeypatch):
+    workspace, run = write_workspace(tmp_path / "workspace"), Beside()
+    reader = replace(reader_of(workspace), beside=run)
+
+    def gone(*given):
+        raise FileNotFoundError("a model that was deleted meanwhile")
+
+    monkeypatch.setattr(served, "array_bytes", gone)
+    with pytest.raises(FileNotFoundError):
+        reader.ready(workspace.served_folder())
+    assert not +run._held
