@@ -37,6 +37,7 @@ class ItemTable:
         segments: what is popular with whom.
         prior_rate: the satisfied rate of an item without labels.
         satisfied: the rule that makes a label of a past event; None where none is asked for.
+        engaged: the rule that makes an engagement of a past event; None where items never repeat.
     """
 
     position: Mapping[str, int]
@@ -50,6 +51,7 @@ class ItemTable:
     numbers: Mapping[tuple[str, str], int] = field(default_factory=dict)
     prior_rate: float = 0.0
     satisfied: Objective | None = None
+    engaged: Objective | None = None
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -117,6 +119,7 @@ class ItemTable:
             numbers=numbers,
             prior_rate=_prior(counters),
             satisfied=spec.objectives.satisfied,
+            engaged=spec.objectives.engaged if spec.repeat.rule != "never" else None,
         )
 
     def with_items(self, items: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from souk.habits import Habits
 from souk.items import ItemTable
+from souk.repeats import NOTHING, Past, again
 from souk.satisfaction import satisfaction, surprises
 from souk.schema import DAY_MS
-from souk.sources.co_visitation import decay, follow
-from souk.sources.rows import summed, weights_of
+from souk.sources.co_visitation import follow
+from souk.sources.rows import weights_of
 
 RECENT = 10  # events whose items a candidate is compared with
 PAIR_FEATURES = (
@@ -35,7 +37,7 @@ PAIR_FEATURES = (
     "age_known",
     "co_visitation",  # what others went on to after the window's items (souk.sources.co_visitation)
     "co_visitation_rank",  # log(1 + place among the request's candidates by it), one place for equals
-    "again",  # sum over the window's events with the item of their decay
+    "again",  # sum over the events with the item of their decay, habits among them (souk.repeats)
     "again_rank",
     "popularity",  # share of the recent events of the user's segments
     "popularity_rank",
@@ -43,6 +45,9 @@ PAIR_FEATURES = (
     "satisfied_lately",
     "satisfied_alike",  # with items like the candidate
     "satisfied_shared",  # with items that have its values
+    "past_events",  # log(1 + engagements with the item, however long ago)
+    "past_recency",  # 1 / (1 + days since the last of them); 0 without one
+    "due",  # days since then, as r / (1 + r) for r of the user's mean days between two
 )
 
 
@@ -57,6 +62,7 @@ class PairQuery:
         moments: `[window]` int64, how many moments each event lies behind the last; events of one time are one.
         segments: `[S]` int64, rows of the user's segments.
         surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
+        past: what the user engaged with, the habits of before the window too.
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
     """
 
@@ -66,6 +72,7 @@ class PairQuery:
     moments: np.ndarray
     segments: np.ndarray
     surprise: np.ndarray
+    past: Past = NOTHING
     found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
 
     @classmethod
@@ -76,6 +83,7 @@ class PairQuery:
         since_last: float,
         items: ItemTable,
         user: Mapping[str, Any] | None = None,
+        habits: Habits | None = None,
     ) -> PairQuery:
         """From raw features.
 
@@ -85,6 +93,7 @@ class PairQuery:
             since_last: `query_since_last`, seconds.
             items: the item table.
             user: raw user features; None for a user of whom nothing is known.
+            habits: what the user engaged with before those events (`souk.state.habits_at`).
         """
         known = np.array([items.position.get(item, -1) for item in tokens["token_item_id"]], np.int64)
         gaps = np.asarray(tokens["token_gap"], np.float32).astype(np.float64)
@@ -92,16 +101,16 @@ class PairQuery:
         behind = np.cumsum(np.concatenate([[0], gaps[:0:-1] != 0]))[::-1] if len(known) else np.zeros(0)
         ages = back * 1000 / DAY_MS
         surprise = surprises(items, known, tokens, ages)
-        return cls(time, known, ages, behind.astype(np.int64), items.segments.of(user or {}), surprise)
+        past = Past.of(time, known, ages, tokens, habits or {}, items)
+        return cls(time, known, ages, behind.astype(np.int64), items.segments.of(user or {}), surprise, past)
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""
         return self._once("followers", lambda: follow(items.rules, self.items, self.moments, len(items.vectors)))
 
     def again(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
-        """The window's own items: positions, ascending, and the sums of their events' decay."""
-        known = self.items >= 0
-        return self._once("again", lambda: summed(self.items[known], decay(self.moments[known]), len(items.vectors)))
+        """The items of the user's own past: positions, ascending, and the sums of their events' decay."""
+        return self._once("again", lambda: again(self.past, self.items, self.moments, len(items.vectors)))
 
     def popular(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What is popular in the user's segments: positions, ascending, and shares."""
@@ -154,6 +163,7 @@ def pair_features(
         _age(items.created_at[positions], times[request] if len(request) else times[:0]),
         _sourced(items, queries, request, positions, listed),
         _satisfied(items, queries, request, positions),
+        _past(queries, request, positions),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 
@@ -249,6 +259,15 @@ def _satisfied(
         if end > start:
             past = query.items, query.surprise, query.moments
             columns[:, start:end] = satisfaction(items, *past, positions[start:end])
+    return list(columns)
+
+
+def _past(queries: Sequence[PairQuery], request: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
+    """The user's own past with each candidate."""
+    columns = np.zeros((3, len(request)))
+    bounds = np.searchsorted(request, np.arange(len(queries) + 1))
+    for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
+        columns[:, start:end] = query.past.columns(positions[start:end])
     return list(columns)
 
 

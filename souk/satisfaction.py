@@ -34,7 +34,7 @@ def surprises(
     found = np.full(len(window), np.nan)
     if items.satisfied is not None and len(window):
         known = (window >= 0) & _told(items.satisfied, tokens, ages)
-        label = _own(items.satisfied, tokens) & _followed(items.satisfied, window, tokens, ages)
+        label = own_fields(items.satisfied, tokens) & _followed(items.satisfied, window, tokens, ages)
         found[known] = label[known] - items.counters[window[known], 2]
     return found
 
@@ -90,7 +90,7 @@ def _told(objective: Objective, tokens: Mapping[str, Sequence[Any]], ages: np.nd
     return np.asarray(carries & (ages > objective.within_days) if waits else carries)
 
 
-def _own(objective: Objective, tokens: Mapping[str, Sequence[Any]]) -> np.ndarray:
+def own_fields(objective: Objective, tokens: Mapping[str, Sequence[Any]]) -> np.ndarray:
     """Whether each event's own fields meet the rule, as float32: what training has of them."""
     found = np.ones(len(tokens["token_item_id"]), bool)
     for name, least in (("token_value", objective.min_value), ("token_dwell", objective.min_dwell_seconds)):

@@ -163,6 +163,11 @@ class FeatureSpec:
         """The padded length of a history, in tokens; at most one less is used."""
         return int(self.build.history_length)
 
+    @property
+    def habits(self) -> int:
+        """How many items of a user are remembered beyond the events of a state; 0 where items never repeat."""
+        return self.build.habits if self.repeat.rule != "never" else 0
+
     def weights(self, tuned: Mapping[str, float]) -> dict[str, float]:
         """The exponent of each objective in the slate's score: the config's, or where it says `auto`, the tuned one.
 

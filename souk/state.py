@@ -18,10 +18,12 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from souk.declared import user_features
+from souk.habits import Habits, remember
 from souk.marks import hidden_after, shown_after
-from souk.schema import DAY_MS, EventType, Kind
-from souk.spec import Entity, Feature, FeatureSpec, positive
-from souk.values import clean, entries
+from souk.schema import DAY_MS, EventType
+from souk.spec import FeatureSpec, positive
+from souk.values import clean
 
 COUNT_DAYS = 30
 KEPT_DAYS = 2 * COUNT_DAYS  # so that a query up to COUNT_DAYS before the last event still counts right
@@ -53,6 +55,7 @@ class UserState:
         user_id: the user.
         count: history events so far, of all time.
         events: the last of them, oldest first: at least `window_start`'s window.
+        habits: what the engagements among the others were with, by item.
         daily: history events by UTC day (days since the epoch), of the KEPT_DAYS days up to the last event.
         engaged: time of engagement by item, for the repeat rule: the first where items never repeat, else the last;
             empty where they may always repeat.
@@ -71,6 +74,7 @@ class UserState:
     hidden: Mapping[str, int] = field(default_factory=dict)
     shown: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     stale: bool = field(default=False, compare=False, repr=False)
+    habits: Habits = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,13 +119,28 @@ def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserS
     kept = [event for event in events if event.event_type in history]
     if not kept:
         return state
+    known, habits = keep(state.habits, (*state.events, *kept), spec)
     return replace(
         state,
         count=state.count + len(kept),
-        events=(*state.events, *kept)[-kept_events(spec) :],
+        events=known,
+        habits=habits,
         daily=_counted(state.daily, kept),
         engaged=_engaged(state.engaged, kept, spec),
     )
+
+
+def keep(habits: Habits, events: tuple[Event, ...], spec: FeatureSpec) -> tuple[tuple[Event, ...], Habits]:
+    """`UserState.events` and `UserState.habits`, of the habits before `events` and these, oldest first."""
+    start = max(0, len(events) - kept_events(spec))
+    return events[start:], remembered(habits, events[:start], spec)
+
+
+def remembered(habits: Habits, events: Iterable[Event], spec: FeatureSpec) -> Habits:
+    """The habits after the engagements among `events`, in order; none where items never repeat."""
+    if not spec.habits:
+        return {}
+    return remember(habits, ((e.item_id, e.timestamp) for e in events if engaging(e, spec)), spec.habits)
 
 
 def noted(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserState:
@@ -171,8 +190,7 @@ def walk(
     state, time = UserState(user_id, profile=profile), -1
     for index, event in enumerate(kept):
         if event.timestamp != time:
-            daily = _counted(state.daily, kept[state.count : index])
-            state = UserState(user_id, index, _recent(kept, index, spec), daily, {}, profile)
+            state = _later(state, kept, index, spec)
             time = event.timestamp
         yield event, state
 
@@ -182,14 +200,11 @@ def states_before(
 ) -> Iterator[UserState]:
     """`state_of` the events before each of `times`, ascending: one pass over the history, however many are asked."""
     kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
-    count: int = 0
-    daily: dict[int, int] = {}
-    engaged: dict[str, int] = {}
+    state = UserState(user_id, profile=profile)
     for time in times:
-        known, count = count, bisect_left(kept, time, lo=count, key=lambda e: e.timestamp)
-        new = kept[known:count]
-        daily, engaged = _counted(daily, new), _engaged(engaged, new, spec)
-        yield UserState(user_id, count, _recent(kept, count, spec), daily, engaged, profile)
+        known, count = state.count, bisect_left(kept, time, lo=state.count, key=lambda e: e.timestamp)
+        state = replace(_later(state, kept, count, spec), engaged=_engaged(state.engaged, kept[known:count], spec))
+        yield state
 
 
 def _counted(daily: Mapping[int, int], events: Iterable[Event]) -> dict[int, int]:
@@ -202,9 +217,16 @@ def _counted(daily: Mapping[int, int], events: Iterable[Event]) -> dict[int, int
     return {day: count for day, count in found.items() if day > last - KEPT_DAYS}
 
 
-def _recent(ordered: Sequence[Event], count: int, spec: FeatureSpec) -> tuple[Event, ...]:
-    """`UserState.events` after the first `count` of `ordered`."""
-    return tuple(ordered[max(0, count - kept_events(spec)) : count])
+def _later(state: UserState, ordered: Sequence[Event], count: int, spec: FeatureSpec) -> UserState:
+    """The state after the first `count` of `ordered`, of one after fewer of them; `engaged` stays as it was."""
+    start, known = (max(0, n - kept_events(spec)) for n in (count, state.count))
+    return replace(
+        state,
+        count=count,
+        events=tuple(ordered[start:count]),
+        habits=remembered(state.habits, ordered[known:start], spec),
+        daily=_counted(state.daily, ordered[state.count : count]),
+    )
 
 
 def kept_events(spec: FeatureSpec) -> int:
@@ -221,17 +243,27 @@ def features_at(state: UserState, t: int, spec: FeatureSpec, context: Mapping[st
         spec: the feature specification.
         context: declared event columns of the query; what is missing becomes "" or NaN.
     """
-    visible = bisect_left(state.events, t, key=lambda e: e.timestamp)
-    hidden = len(state.events) - visible
-    count = state.count - hidden
-    length = count - window_start(count, spec.history_length)
-    window = state.events[max(0, visible - length) : visible]
+    start, visible, count = _seen(state, t, spec)
+    window = state.events[start:visible]
     return QueryFeatures(
         tokens=token_features(window),
         query=query_features(state, t, count, window, spec, context or {}),
         user=user_features(state.user_id, state.profile, spec),
         window=window,
     )
+
+
+def habits_at(state: UserState, t: int, spec: FeatureSpec) -> Habits:
+    """What the user engaged with before the window of a query at time `t`: the same for all queries of one window."""
+    start, _, _ = _seen(state, t, spec)
+    return remembered(state.habits, state.events[:start], spec)
+
+
+def _seen(state: UserState, t: int, spec: FeatureSpec) -> tuple[int, int, int]:
+    """Where the window of a query at `t` starts and ends in `state.events`, and how many events were before `t`."""
+    visible = bisect_left(state.events, t, key=lambda e: e.timestamp)
+    count = state.count - (len(state.events) - visible)
+    return max(0, visible - (count - window_start(count, spec.history_length))), visible, count
 
 
 def token_features(window: tuple[Event, ...]) -> dict[str, list[Any]]:
@@ -266,25 +298,3 @@ def query_features(
         "query_events_30d": float(sum(n for age, n in ages if age < COUNT_DAYS)),
     }
     return values | {f.name: clean(context.get(f.source), f.dtype, f.length) for f in spec.context}
-
-
-def user_features(user_id: str, profile: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
-    """The raw user features of a profile (the declared user columns)."""
-    return _declared_features({**profile, "user_id": user_id}, spec.columns.users, spec.of(Entity.USER))
-
-
-def item_features(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
-    """The raw item features of a row of the items table."""
-    return _declared_features(row, spec.columns.items, spec.of(Entity.ITEM))
-
-
-def _declared_features(
-    row: Mapping[str, Any], kinds: Mapping[str, Kind], features: Iterable[Feature]
-) -> dict[str, Any]:
-    values = {}
-    for feature in features:
-        value = row.get(feature.source)
-        values[feature.name] = clean(
-            entries(value, kinds[feature.source]) if feature.length else value, feature.dtype, feature.length
-        )
-    return values

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from souk.habits import Habit, Habits
 from souk.schema import Kind
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState
@@ -35,13 +36,20 @@ STATE_COLUMNS = {
     "hidden_time": "list<int64>",
 }
 SHOWN_COLUMNS = {"shown_item_id": "list<string>", "shown_time": "list<int64>"}  # of specs with `repeat.fatigue`
+HABIT_COLUMNS = {  # of specs with `habits`
+    "habit_item_id": "list<string>",
+    "habit_events": "list<int64>",
+    "habit_first": "list<int64>",
+    "habit_last": "list<int64>",
+}
 PROFILE_TYPES = {Kind.NUMERIC: "double", Kind.LIST: "list<string>", Kind.VECTOR: "list<double>"}
 
 
 def state_columns(spec: FeatureSpec) -> dict[str, str]:
     """Every column of a state row and its type: `string`, `int64`, `double`, or a `list<>` of one of them."""
     profile = {PROFILE + name: PROFILE_TYPES.get(kind, "string") for name, kind in sorted(spec.columns.users.items())}
-    return STATE_COLUMNS | (SHOWN_COLUMNS if spec.repeat.fatigue else {}) | profile
+    shown, habits = SHOWN_COLUMNS if spec.repeat.fatigue else {}, HABIT_COLUMNS if spec.habits else {}
+    return STATE_COLUMNS | shown | habits | profile
 
 
 def profile_of(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
@@ -73,6 +81,8 @@ def to_row(state: UserState, spec: FeatureSpec) -> dict[str, Any]:
     if spec.repeat.fatigue:
         row["shown_item_id"] = [item for item, times in state.shown.items() for _ in times]
         row["shown_time"] = [time for times in state.shown.values() for time in times]
+    if spec.habits:
+        row |= habit_columns(state.habits)
     return row | {PROFILE + name: value for name, value in profile_of(state.profile, spec).items()}
 
 
@@ -101,8 +111,22 @@ def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
         engaged=dict(zip(_list(row, "engaged_item_id"), _list(row, "engaged_time"), strict=True)),
         hidden=dict(zip(_list(row, "hidden_item_id"), _list(row, "hidden_time"), strict=True)),
         shown=_shown(_list(row, "shown_item_id"), _list(row, "shown_time")),
+        habits=habits_of(*(_list(row, name) for name in HABIT_COLUMNS)),
         profile=profile_of({name: row.get(PROFILE + name) for name in spec.columns.users}, spec),
     )
+
+
+def habit_columns(habits: Habits) -> dict[str, list[Any]]:
+    """Habits as HABIT_COLUMNS."""
+    columns = [*zip(*((item, *habit) for item, habit in habits.items()), strict=True)] or [()] * len(HABIT_COLUMNS)
+    return {name: list(column) for name, column in zip(HABIT_COLUMNS, columns, strict=True)}
+
+
+def habits_of(
+    items: Sequence[str], events: Sequence[int], first: Sequence[int], last: Sequence[int]
+) -> dict[str, Habit]:
+    """The inverse of `habit_columns`."""
+    return dict(zip(items, map(Habit, events, first, last), strict=True))
 
 
 def _shown(items: list[str], times: list[int]) -> dict[str, tuple[int, ...]]:

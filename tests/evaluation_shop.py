@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from souk.config import Deploy, Evaluate, Rerank
+from souk.declared import item_features
 from souk.index.interface import collection_name
 from souk.release.manifest import write_manifest
 from souk.schema import DAY_MS
-from souk.state import Event, item_features, state_of
+from souk.state import Event, state_of
 from souk.state_rows import to_row
 from souk.steps.evaluate import evaluate
 from tests import serving_fixtures as shop

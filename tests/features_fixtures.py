@@ -15,6 +15,7 @@ from souk.features.records import read_records
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec, read_spec
 from souk.state import Event
+from souk.state_rows import HABIT_COLUMNS, habits_of
 
 CONFIG = """
 name: bazaar
@@ -155,6 +156,7 @@ def targets(features):
                 seen[feature.name] = values(example, feature.name)[index * width : (index + 1) * width]
             for name in ("item_id", "time", "satisfied", "satisfied_at", "back", "back_at"):
                 seen[f"target_{name}"] = values(example, f"target_{name}")[index]
+            seen["habits"] = habits_of(*(values(example, name) for name in HABIT_COLUMNS))
             assert event_id not in found
             found[event_id] = seen
     return found

@@ -18,11 +18,13 @@ import pandas as pd
 import tensorflow as tf
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.declared import item_features
+from souk.habits import Habits
 from souk.models.inputs import FILL
 from souk.schema import DAY_MS, EventType, Kind
 from souk.spec import Entity, Feature, FeatureSpec, Role, positive
-from souk.state import Event, features_at, item_features, walk
-from souk.state_rows import PROFILE
+from souk.state import Event, features_at, habits_at, walk
+from souk.state_rows import PROFILE, habit_columns
 from tests.sources_fixtures import write_sources
 
 TEXT_BUCKETS = 512
@@ -122,13 +124,15 @@ def _write_sequences(path: Path, spec: FeatureSpec, events: pd.DataFrame, users:
                 for r in rows
             ]
             open_rows: dict[int, list[Any]] = {}
+            before: dict[int, Habits] = {}
             for event, state in walk(user, history, spec, profiles[user]):
                 if event.event_type in spec.objectives.engaged.events:
                     features = features_at(state, event.timestamp, spec, event.context)
+                    before[state.count // hop] = habits_at(state, event.timestamp, spec)
                     open_rows.setdefault(state.count // hop, []).append((event, features))
             for hops, targets in sorted(open_rows.items()):
                 row_id = f"{user}:{hops}"
-                writer.write(_example(row_id, targets, spec).SerializeToString())
+                writer.write(_example(row_id, targets, before[hops], spec).SerializeToString())
                 for event, features in targets:
                     flat.append(_flat(row_id, user, event, features, spec))
     return pd.DataFrame(flat)
@@ -142,9 +146,9 @@ def _flat(row_id: str, user: str, event: Event, features: Any, spec: FeatureSpec
     return {**keys, **labels, "row_id": row_id, "visible": len(features.window), **features.query}
 
 
-def _example(row_id: str, targets: Sequence[tuple[Event, Any]], spec: FeatureSpec) -> tf.train.Example:
+def _example(row_id: str, targets: Sequence[tuple[Event, Any]], habits: Habits, spec: FeatureSpec) -> tf.train.Example:
     last = targets[-1][1]
-    values: dict[str, list[Any]] = {"row_id": [row_id], **last.tokens}
+    values: dict[str, list[Any]] = {"row_id": [row_id], **last.tokens, **habit_columns(habits)}
     for f in spec.of(Entity.USER):
         value = last.user[f.name]
         values[f.name] = [*value, *[FILL[f.dtype]] * (f.length - len(value))] if f.length else [value]

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.declared import item_features
 from souk.index.interface import collection_name
 from souk.models.export import write
 from souk.pairs import PAIR_FEATURES
@@ -32,7 +33,7 @@ from souk.serving.served import golden_answers
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import Entity, FeatureSpec
-from souk.state import Event, UserState, item_features, state_of
+from souk.state import Event, UserState, state_of
 from souk.state_rows import to_row
 from souk.store.publish import publish
 from souk.workspace import Workspace

@@ -65,10 +65,12 @@ def weights(items, query, name):
 def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, names):
     query = asked(items, names)
     found, given = features(items, query, 2), votes(items, query, 2)
-    assert all(len(parts) == len(names) for parts in given.values())
+    longer = {"again", "again_rank", "past_events", "past_recency", "due"}  # what was before has a part too
+    assert all(len(parts) == len(names) + (name in longer) for name, parts in given.items())
     assert given["again"].sum() == pytest.approx(found["again"], abs=1e-6)
     assert given["co_visitation"].sum() == pytest.approx(found["co_visitation"], abs=1e-6)
     assert np.log1p(given["window_events"].sum()) == pytest.approx(found["window_events"], abs=1e-6)
+    assert np.log1p(given["past_events"].sum()) == pytest.approx(found["past_events"], abs=1e-6)
     known = sum(name != "gone" for name in names)
     assert given["similarity_mean"].sum() / max(known, 1) == pytest.approx(found["similarity_mean"], abs=1e-6)
     for name in ("similarity_last", "similarity_max"):
@@ -110,6 +112,11 @@ def test_what_no_event_voted_for_stays_with_the_feature():
     given = {"again": np.array([0.0, 2.0]), "co_visitation": np.zeros(2)}
     events, rest = divided({"again": 1.5, "co_visitation": 0.25, "age": -1.0}, given, 2)
     assert events.tolist() == [0, 1.5] and rest == {"co_visitation": 0.25, "age": -1.0}
+
+
+def test_what_was_before_the_window_stays_with_the_feature():
+    events, rest = divided({"again": 2.0, "due": 1.0}, {"again": np.array([0.0, 1.0, 3.0]), "due": np.zeros(3)}, 2)
+    assert events.tolist() == [0, 0.5] and rest == {"again": 1.5, "due": 1.0}
 
 
 def test_the_item_of_the_last_event_is_its_youngest(items):

@@ -21,7 +21,7 @@ from souk.features.windows import read_windows
 from souk.schema import DAY_MS
 from souk.sources.rows import SparseRows
 from souk.spec import Entity, read_spec
-from souk.state import features_at, state_of
+from souk.state import features_at, habits_at, state_of
 from souk.state_rows import profile_of
 from souk.store.feast_store import FeastStore
 from souk.store.publish import publish
@@ -53,7 +53,7 @@ def test_training_and_serving_see_the_same_values(features, tmp_path):
     users = pd.read_parquet(features.parent / "tables" / "users.parquet").astype(object)
     users = users.where(users.notna(), None)
     profiles = {row["user_id"]: profile_of(row, spec) for row in users.to_dict("records")}
-    by_user, compared = histories(EVENTS), 0
+    by_user, compared, remembered = histories(EVENTS), 0, 0
     for time in sorted({event["timestamp"] for event in ENGAGING}):
         now = [event for event in ENGAGING if event["timestamp"] == time]
         asked = sorted({event["user_id"] for event in now})
@@ -69,7 +69,10 @@ def test_training_and_serving_see_the_same_values(features, tmp_path):
                 if feature.entity is not Entity.ITEM:
                     seen = trained[event.event_id][feature.name]
                     assert repr(seen) == repr(served_values(raw, feature)), (event.event_id, feature.name)
-            compared += 1
+            habits = habits_at(states[row["user_id"]], time, spec)
+            assert trained[event.event_id]["habits"] == habits
+            compared, remembered = compared + 1, remembered + bool(habits)
+    assert remembered > len(trained) / 2
     assert compared == len(trained) == len(ENGAGING)
 
 

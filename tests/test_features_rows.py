@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from souk.config import Objective
 from souk.features.rows import MAX_TARGETS, sequence_rows
-from souk.state import Event, features_at, state_of
+from souk.state import Event, features_at, habits_at, state_of
 from souk.state_rows import profile_of
 from tests.features_fixtures import bazaar, spec_of
 
@@ -51,6 +51,7 @@ def test_every_target_sees_what_serving_computes(events):
                 assert repr(visible) == repr(served.tokens)
                 assert repr(target.query) == repr(served.query)
                 assert repr(row.user) == repr(served.user)
+                assert row.habits == habits_at(state, time, SPEC)
             seen.append(target.event.event_id)
     assert seen == [event.event_id for event in events if event.event_type == "click"]
 

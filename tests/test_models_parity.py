@@ -143,6 +143,7 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
     assert [ranking.state.user_id for ranking in rankings] == examples.users.tolist()
     assert not any(ranking.degraded for ranking in rankings)
     assert 0 < examples.retrieved.mean() < 1 and not examples.first.all()
+    assert all(ranking.state.habits for ranking in rankings), "nobody's past is longer than what a state keeps"
     own = examples.pair[np.arange(len(examples)), examples.own, PAIR_FEATURES.index("log_rank")]
     assert (own[~examples.retrieved] < np.log1p(COUNT)).any(), "no forbidden item would have had a place"
     row, column = np.nonzero(examples.candidate)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from souk.config import Repeat
+from souk.declared import item_features
 from souk.errors import SoukError
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, mark_seen
@@ -19,7 +20,7 @@ from souk.models.sequences import Sequences, column_tensor
 from souk.models.weights import load_weights, save_weights
 from souk.schema import DAY_MS
 from souk.spec import Entity
-from souk.state import Event, features_at, item_features, state_of
+from souk.state import Event, features_at, state_of
 from tests.models_fixtures import cycle_market, cycle_spec
 from tests.towers_fixtures import CONFIG, Market, arrays, served_inputs
 

@@ -87,6 +87,9 @@ def test_every_feature_of_a_candidate(table):
             / (2**-STEPS + 3**-STEPS + 4**-STEPS + 5),
             "satisfied_alike": 2 * 0.5 / (2 + 5),
             "satisfied_shared": ((0.5 + 0.75 + 0.5) / (3 + 5) + (0.5 + 0.5) / (2 + 5)) / 2,
+            "past_events": math.log(3),  # as of the window: tests/test_habits.py
+            "past_recency": 1 / 2,
+            "due": 1 / (1 + 2),  # two days from the one to the other, and a day since
         },
         rel=1e-5,
     )
@@ -149,9 +152,8 @@ def test_equals_share_a_place_whatever_their_order(table):
 
 
 def test_a_user_is_of_known_segments_or_of_everyone(table):
-    asked = [
-        PairQuery.of(DAY, {"token_item_id": [], "token_gap": []}, 0.0, table, {"user_country": c}) for c in ("ma", "tr")
-    ]
+    tokens = dict[str, list](token_item_id=[], token_gap=[], token_event_type=[])
+    asked = [PairQuery.of(DAY, tokens, 0.0, table, {"user_country": country}) for country in ("ma", "tr")]
     known, unknown = features(table, asked, [0, 1], [2, 1], [0.0, 0.0])
     assert (known["popularity"], unknown["popularity"]) == (pytest.approx(0.6), pytest.approx(0.3))
 

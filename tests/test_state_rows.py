@@ -5,6 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from souk.habits import Habit
 from souk.state import Event, UserState
 from souk.state_rows import from_row, profile_of, state_columns, to_row
 from tests.features_fixtures import bazaar, spec_of
@@ -26,6 +27,7 @@ states = st.builds(
     st.dictionaries(st.integers(0, 30_000), st.integers(1, 99), max_size=4),
     st.dictionaries(text, time, max_size=4),
     profiles,
+    habits=st.dictionaries(text, st.builds(Habit, st.integers(1, 99), time, time), max_size=4),
 )
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from benchmarks.cold.held_out import bounds
 from souk.config import TrainTwoTower
+from souk.declared import item_features
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
 from souk.models.export import ServedItemTower, ServedQueryTower
@@ -22,7 +23,7 @@ from souk.models.sequences import Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from souk.serving.inputs import item_inputs, query_inputs
 from souk.spec import Entity, read_spec
-from souk.state import QueryFeatures, item_features
+from souk.state import QueryFeatures
 
 MOMENTS = 3000
 BATCH = 256

@@ -27,11 +27,11 @@ from benchmarks.empty_server import LoopbackServer
 from benchmarks.serving.load import HOST
 from souk.index.milvus import MilvusIndex
 from souk.items import ItemTable
-from souk.pairs import PairQuery, pair_features
+from souk.pairs import pair_features
 from souk.release.bundle import Bundle
 from souk.serving.catalogue import Catalogue
 from souk.serving.filters import Filters
-from souk.serving.inputs import query_inputs
+from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.kept_out import KeptOut
 from souk.serving.request import Request
 from souk.spec import FeatureSpec
@@ -87,8 +87,7 @@ class Transformer(Model):
         found, _ = await asyncio.to_thread(self._index.search, vector, self._settings.candidates, [out.all])
         positions = found[0][found[0] >= 0]
         scores, request = self._items.vectors[positions] @ vector[0], np.zeros(len(positions), np.int64)
-        since, tokens = features.query["query_since_last"], features.tokens
-        query = PairQuery.of(now, tokens, since, self._items, features.user)
+        query = pair_query(state, features, now, self._items, self._spec)
         pair = pair_features(self._items, [query], request, positions, scores)
         asked = {"inputs": {**inputs, "positions": positions, "pair": pair, "request": request}}
         outputs = (await self._asked("ranker", "/v1/models/ranker:predict", asked))["outputs"]

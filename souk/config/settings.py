@@ -62,9 +62,11 @@ class Split(Section):
 
 class BuildFeatures(Section):
     """`history_length` is even: a query sees between half of it and all of it but one of a user's last events. `auto`
-    looks at how much users do (`souk.features.history`)."""
+    looks at how much users do (`souk.features.history`). Of what came before them, at least the `habits` items that the
+    user engaged with most are remembered, where items repeat (`souk.habits`)."""
 
     history_length: Annotated[int, Field(ge=4, multiple_of=2)] | Literal["auto"] = "auto"
+    habits: int = Field(default=256, ge=0)
     text_buckets: int = Field(default=2048, ge=16)
     numeric_buckets: int = Field(default=16, ge=2)
 

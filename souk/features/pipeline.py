@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from souk.config import Split
+from souk.declared import item_features, user_features
 from souk.errors import SoukError
 from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
@@ -29,7 +30,6 @@ from souk.features.windows import Windows, split_windows
 from souk.progress import report
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec
-from souk.state import item_features, user_features
 from souk.state_rows import profile_of
 
 EVENTS_PER_SHARD = 50_000

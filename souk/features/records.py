@@ -11,6 +11,7 @@ import tensorflow as tf
 from souk.features.columns import pad
 from souk.features.rows import SequenceRow
 from souk.spec import Entity, Feature, FeatureSpec
+from souk.state_rows import habit_columns
 
 
 def encode(row: SequenceRow, spec: FeatureSpec) -> bytes:
@@ -24,6 +25,9 @@ def encode(row: SequenceRow, spec: FeatureSpec) -> bytes:
         _put(fields, feature, row.tokens[feature.name])
     for feature in spec.of(Entity.QUERY):
         _put(fields, feature, [target.query[feature.name] for target in row.targets])
+    for name, values in habit_columns(row.habits).items():
+        kind = fields[name].bytes_list if name == "habit_item_id" else fields[name].int64_list
+        kind.value.extend(value.encode() if name == "habit_item_id" else value for value in values)
     events = [target.event for target in row.targets]
     fields["target_event_id"].bytes_list.value.extend(event.event_id.encode() for event in events)
     fields["target_item_id"].bytes_list.value.extend(event.item_id.encode() for event in events)

@@ -10,8 +10,9 @@ from typing import Any
 
 from souk.config import Objective
 from souk.features.labels import Label, label, returns_from
+from souk.habits import Habits
 from souk.spec import FeatureSpec
-from souk.state import Event, engaging, features_at, walk, window_start
+from souk.state import Event, engaging, features_at, habits_at, walk, window_start
 
 MAX_TARGETS = 64  # of a row, where a history is shorter
 ANY = None  # in the place of an item: any of them
@@ -42,12 +43,14 @@ class SequenceRow:
         row_id: `user:hop:part`.
         user: raw user features.
         tokens: raw token features, the longest window of the row's targets.
+        habits: what the user engaged with before that window.
         targets: at most MAX_TARGETS or the history length, in order.
     """
 
     row_id: str
     user: dict[str, Any]
     tokens: dict[str, list[Any]]
+    habits: Habits
     targets: tuple[Target, ...]
 
 
@@ -65,20 +68,23 @@ def sequence_rows(
     """
     labels = {name: _Labels(events, rule, end) for name, rule in spec.objectives.given.items()}
     targets: list[Target] = []
+    habits: Habits = {}
     hop, part, latest = 0, 0, None
     for event, state in walk(user_id, events, spec, profile):
         if not engaging(event, spec):
             continue
         next_hop = window_start(state.count, spec.history_length) // (spec.history_length // 2)
         if latest is not None and (next_hop != hop or len(targets) == max(MAX_TARGETS, spec.history_length)):
-            yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, tuple(targets))
+            yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, habits, tuple(targets))
             part, targets = (0 if next_hop != hop else part + 1), []
+        if not targets:
+            habits = habits_at(state, event.timestamp, spec)
         hop = next_hop
         latest = features_at(state, event.timestamp, spec, event.context)
         known = {name: each.of(event) for name, each in labels.items()}
         targets.append(Target(event, len(latest.window), known, latest.query))
     if latest is not None:
-        yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, tuple(targets))
+        yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, habits, tuple(targets))
 
 
 class _Labels:

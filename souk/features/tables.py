@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec
-from souk.state import COUNT_DAYS, item_features
+from souk.state import COUNT_DAYS
 
 PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 

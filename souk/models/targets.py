@@ -8,10 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from souk.habits import Habits
 from souk.items import ItemTable
 from souk.models.sequences import Sequences
 from souk.pairs import PairQuery
 from souk.spec import Entity, Feature
+from souk.state_rows import habits_of
 
 LISTS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}
 
@@ -26,6 +28,7 @@ class Target:
         tokens: raw token features of what the query sees.
         query: raw query features.
         user: raw user features.
+        habits: what the user engaged with before the tokens.
     """
 
     event_id: str
@@ -33,10 +36,12 @@ class Target:
     tokens: Mapping[str, Sequence[Any]]
     query: Mapping[str, Any]
     user: Mapping[str, Any]
+    habits: Habits
 
     def pair_query(self, items: ItemTable) -> PairQuery:
         """The query at the target's time."""
-        return PairQuery.of(self.time, self.tokens, self.query["query_since_last"], items, self.user)
+        since = self.query["query_since_last"]
+        return PairQuery.of(self.time, self.tokens, since, items, self.user, self.habits)
 
 
 def read_targets(sequences: Sequences, window: tuple[int, int], wanted: Collection[str]) -> Iterator[Target]:
@@ -53,6 +58,10 @@ def read_targets(sequences: Sequences, window: tuple[int, int], wanted: Collecti
             continue
         tokens = {f.name: _values(fields, f) for f in spec.of(Entity.TOKEN)}
         user = {f.name: _value(fields, f, 0) for f in spec.of(Entity.USER)}
+        habits = habits_of(
+            [item.decode() for item in fields["habit_item_id"].bytes_list.value],
+            *(fields[name].int64_list.value for name in ("habit_events", "habit_first", "habit_last")),
+        )
         for i in inside:
             visible = fields["target_visible"].int64_list.value[i]
             yield Target(
@@ -61,6 +70,7 @@ def read_targets(sequences: Sequences, window: tuple[int, int], wanted: Collecti
                 {name: values[:visible] for name, values in tokens.items()},
                 {f.name: _value(fields, f, i) for f in spec.of(Entity.QUERY)},
                 user,
+                habits,
             )
 
 

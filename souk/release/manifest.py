@@ -11,7 +11,7 @@ from typing import Any
 from souk.errors import SoukError
 
 NAME = "release.json"
-FORMAT = 2
+FORMAT = 3
 AGAIN = "`souk run` with its config puts it there again; `souk rollback` serves the one before."
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from souk.schema import DAY_MS
 from souk.spec import FeatureSpec
-from souk.state import KEPT_DAYS, Event, UserState, advance, engaging, kept_events, noted
+from souk.state import KEPT_DAYS, Event, UserState, advance, engaging, keep, noted
 
 
 class Place(StrEnum):
@@ -47,11 +47,12 @@ def with_late(state: UserState, event: Event, spec: FeatureSpec) -> tuple[UserSt
         return advance(state, event, spec), Place.NEXT
     if state.count > len(state.events) and event.order < state.events[0].order:
         return state, Place.TOO_LATE
-    events = tuple(sorted((*state.events, event), key=lambda e: e.order))[-kept_events(spec) :]
+    events, habits = keep(state.habits, tuple(sorted((*state.events, event), key=lambda e: e.order)), spec)
     return replace(
         state,
         count=state.count + 1,
         events=events,
+        habits=habits,
         daily=_counted(state.daily, event.timestamp // DAY_MS),
         engaged=_engaged(state.engaged, event, spec),
     ), Place.LATE

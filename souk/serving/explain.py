@@ -19,7 +19,7 @@ from souk.errors import SoukError
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.serving.beside import Run, here
 from souk.serving.explain_pairs import COLUMN, SCORE, divided, shares, start, votes
-from souk.serving.inputs import query_inputs
+from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -166,9 +166,7 @@ class Explainer:
         spec = self._recommender.spec
         features = features_at(ranking.state, request.timestamp, spec, request.context)
         inputs = query_inputs([features], spec)
-        query = PairQuery.of(
-            request.timestamp, features.tokens, features.query["query_since_last"], self._items, features.user
-        )
+        query = pair_query(ranking.state, features, request.timestamp, self._items, spec)
         positions = ranking.candidates.positions if ranking.heads else np.zeros(0, np.int64)
         listed = np.ones(len(positions), bool)
         if position not in positions:
@@ -254,7 +252,8 @@ class Explainer:
         """The raw value of a feature; logarithms of counts, days and places are undone."""
         if name in COLUMN:
             value = float(case.own[COLUMN[name]])
-            value = math.expm1(value) if name.startswith("log_") or name.endswith("_rank") or name == "age" else value
+            logged = name.startswith("log_") or name.endswith(("_rank", "_events")) or name == "age"
+            value = math.expm1(value) if logged else value
             return round(value, 4)
         raw = case.features.user | case.features.query
         value = raw[name] if name in raw else self._ranker.item_value(name, case.position)

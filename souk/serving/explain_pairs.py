@@ -8,6 +8,7 @@ import numpy as np
 
 from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, RECENT, PairQuery
+from souk.repeats import before_window
 from souk.satisfaction import likeness
 from souk.sources.co_visitation import WINDOW, decay
 
@@ -28,6 +29,9 @@ HISTORY = (
     "satisfied_lately",
     "satisfied_alike",
     "satisfied_shared",
+    "past_events",
+    "past_recency",
+    "due",
 )
 
 
@@ -52,7 +56,8 @@ def start(candidates: np.ndarray, others: np.ndarray, score: float) -> np.ndarra
 
 
 def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.ndarray]:
-    """What each event of the window puts into the pair features of the item at `position`, `[window]` by feature."""
+    """What each event of the window puts into the pair features of the item at `position`, `[window]` by feature; of
+    those that know a longer past `[window + 1]`, the last being what was before."""
     window = query.items
     known = window >= 0
     same = (window == position).astype(np.float64)
@@ -61,7 +66,9 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
     cosines[recent] = items.vectors[window[recent]] @ items.vectors[position]
     shared, most = _shared(items, query, position)
     followed = _followed(items, query, position)
-    again = same * decay(query.moments)
+    old = query.past.before(position)
+    again = np.append(same * decay(query.moments), old * before_window(query.moments))
+    past = np.append(same * query.past.engaged, old)
     return {
         "window_events": same,
         "window_recency": _only(np.flatnonzero(same)[-1:], len(window)),
@@ -75,6 +82,9 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
         "again": again,
         "again_rank": again,
         **_satisfied(items, query, position, shared),
+        "past_events": past,
+        "past_recency": _only(np.flatnonzero(past[:-1])[-1:] if past[:-1].any() else np.flatnonzero(past), len(past)),
+        "due": past,
     }
 
 
@@ -88,14 +98,14 @@ def shares(given: np.ndarray) -> np.ndarray:
 def divided(
     pair: Mapping[str, float], given: Mapping[str, np.ndarray], window: int
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Contributions of pair features as those of past events `[window]`, and of the features that come from none."""
+    """Contributions of pair features as those of past events `[window]`, and of the features that come from none, or
+    from what was before them."""
     events, rest = np.zeros(window), {}
     for name, contribution in pair.items():
-        parts = shares(given[name]) if name in given else np.zeros(window)
-        if parts.any():
-            events += contribution * parts
-        else:
-            rest[name] = contribution
+        parts = shares(given[name])[:window] if name in given else np.zeros(window)
+        events += contribution * parts
+        if parts.sum() < 1 - 1e-9:
+            rest[name] = contribution * (1 - parts.sum())
     return events, rest
 
 

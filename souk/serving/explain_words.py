@@ -23,8 +23,8 @@ NAMES = {
     "log_events": "how often it was chosen in all",
     "log_events_30d": "how often it was chosen in the last 30 days",
     "satisfied_rate": "how often those who chose it were satisfied",
-    "window_events": "how often the user chose it before",
-    "window_recency": "how long ago the user last chose it",
+    "window_events": "how often the user came to it lately",
+    "window_recency": "how long ago the user last came to it",
     "similarity_mean": "its likeness to recent events",
     "similarity_max": "its likeness to the nearest recent event",
     "similarity_last": "its likeness to the last event",
@@ -42,6 +42,9 @@ NAMES = {
     "satisfied_lately": "how satisfied the user was lately",
     "satisfied_alike": "how satisfied the user was with things like it",
     "satisfied_shared": "how satisfied the user was with things of its kind",
+    "past_events": "how often the user chose it in all",
+    "past_recency": "how long ago the user last chose it",
+    "due": "whether it is time for it again",
 }
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
 DONE = {

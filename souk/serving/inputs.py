@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from souk.items import ItemTable
+from souk.pairs import PairQuery
 from souk.serving.request import Request
 from souk.spec import Entity, Feature, FeatureSpec
 from souk.stages import staged
-from souk.state import QueryFeatures, UserState, features_at
+from souk.state import QueryFeatures, UserState, features_at, habits_at
 
 FILL: dict[str, Any] = {"string": "", "int64": 0, "float32": math.nan}
 DTYPE: dict[str, Any] = {"string": object, "int64": np.int64, "float32": np.float32}
@@ -25,6 +27,12 @@ def raw_features(
     each = zip(states, requests, strict=True)
     features = [features_at(state, request.timestamp, spec, request.context) for state, request in each]
     return features, query_inputs(features, spec)
+
+
+def pair_query(state: UserState, features: QueryFeatures, time: int, items: ItemTable, spec: FeatureSpec) -> PairQuery:
+    """What the sources and the pair features need to know of a query at `time`."""
+    habits, since = habits_at(state, time, spec), features.query["query_since_last"]
+    return PairQuery.of(time, features.tokens, since, items, features.user, habits)
 
 
 def query_inputs(batch: Sequence[QueryFeatures], spec: FeatureSpec) -> dict[str, np.ndarray]:

@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import Self
 
 from souk.index.interface import Index
-from souk.pairs import PairQuery
 from souk.release.bundle import Bundle
 from souk.serving.budget import Budget, Guards
 from souk.serving.finding import candidates
-from souk.serving.inputs import raw_features
+from souk.serving.inputs import pair_query, raw_features
 from souk.serving.kept_out import KeptOut
 from souk.serving.loaded import Loaded
 from souk.serving.ranking import Ranking, ordered
@@ -55,8 +54,8 @@ class Recommender(Loaded):
         excluded = [own.all for own in out]
         vectors = query_vectors(self, inputs, budget, notes)
         queries = [
-            replace(PairQuery.of(r.timestamp, f.tokens, f.query["query_since_last"], self.items, f.user), found={})
-            for r, f in zip(requests, features, strict=True)
+            replace(pair_query(state, f, r.timestamp, self.items, self.spec), found={})
+            for r, state, f in zip(requests, states, features, strict=True)
         ]
         brought = self.plugged.lists(requests, states, vectors, self.settings.candidates, budget, notes)
         found = candidates(self, requests, queries, excluded, vectors, brought, budget, notes)

@@ -1,0 +1,32 @@
+"""Raw features of the declared columns of users and items: one definition, for training and for serving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from souk.schema import Kind
+from souk.spec import Entity, Feature, FeatureSpec
+from souk.values import clean, entries
+
+
+def user_features(user_id: str, profile: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
+    """The raw user features of a profile (the declared user columns)."""
+    return _declared_features({**profile, "user_id": user_id}, spec.columns.users, spec.of(Entity.USER))
+
+
+def item_features(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
+    """The raw item features of a row of the items table."""
+    return _declared_features(row, spec.columns.items, spec.of(Entity.ITEM))
+
+
+def _declared_features(
+    row: Mapping[str, Any], kinds: Mapping[str, Kind], features: Iterable[Feature]
+) -> dict[str, Any]:
+    values = {}
+    for feature in features:
+        value = row.get(feature.source)
+        values[feature.name] = clean(
+            entries(value, kinds[feature.source]) if feature.length else value, feature.dtype, feature.length
+        )
+    return values

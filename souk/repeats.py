@@ -1,0 +1,124 @@
+"""Features of a candidate and the user's own past with it: the events of a query's window, and the habits before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from souk.habits import Habits
+from souk.items import ItemTable
+from souk.satisfaction import own_fields
+from souk.schema import DAY_MS
+from souk.sources.co_visitation import decay
+from souk.sources.rows import summed
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a user engaged with before a query, by item.
+
+    Args:
+        items: `[past]` int64, positions, ascending.
+        events: `[past]` float64, how many engagements with each.
+        first: `[past]` float64, days from the first of them to the query.
+        last: `[past]` float64, days from the last.
+        engaged: `[window]` bool, which events of the window are engagements with an item that is known.
+        old: `[habits]` int64, the items of the habits, ascending, and
+        old_events: `[habits]` float64, the engagements before the window.
+    """
+
+    items: np.ndarray
+    events: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    engaged: np.ndarray
+    old: np.ndarray
+    old_events: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        time: int,
+        window: np.ndarray,
+        ages: np.ndarray,
+        tokens: Mapping[str, Sequence[Any]],
+        habits: Habits,
+        items: ItemTable,
+    ) -> Past:
+        """From a window and the habits before it.
+
+        Args:
+            time: of the query, UTC epoch milliseconds.
+            window: `[window]` int64, the events' items; -1 for unknown ones.
+            ages: `[window]` float64, days from each event to the query.
+            tokens: their raw token features.
+            habits: what was engaged with before them.
+            items: the item table; where it says that items never repeat, nothing counts.
+        """
+        if items.engaged is None:
+            return replace(NOTHING, engaged=np.zeros(len(window), bool))
+        known = sorted((items.position[item], *habit) for item, habit in habits.items() if item in items.position)
+        old = np.array(known, np.float64).reshape(-1, 4)
+        where, days = old[:, 0].astype(np.int64), (time - old[:, 2:]) / DAY_MS
+        kinds = {str(kind) for kind in items.engaged.events}
+        counts = np.fromiter((kind in kinds for kind in tokens["token_event_type"]), bool, len(window))
+        counts &= (window >= 0) & own_fields(items.engaged, tokens)
+        found, place = np.unique(np.concatenate([where, window[counts]]), return_inverse=True)
+        first, last = np.full(len(found), -np.inf), np.full(len(found), np.inf)
+        np.maximum.at(first, place, np.concatenate([days[:, 0], ages[counts]]))
+        np.minimum.at(last, place, np.concatenate([days[:, 1], ages[counts]]))
+        events = np.bincount(place, np.concatenate([old[:, 1], np.ones(counts.sum())]), len(found))
+        return cls(found, events, first, last, counts, where, old[:, 1])
+
+    def columns(self, wanted: np.ndarray) -> np.ndarray:
+        """Of candidates `[M]`: log(1 + engagements), 1 / (1 + days since the last), and how much it is time again,
+        `[3, M]`.
+
+        The last is r / (1 + r) for the days since the last engagement as a multiple r of the mean days from one to the
+        next; 0 for an item with less than two.
+        """
+        found = np.zeros((3, len(wanted)))
+        if len(self.items):
+            place = np.minimum(np.searchsorted(self.items, wanted), len(self.items) - 1)
+            has = self.items[place] == wanted
+            place = place[has]
+            events, first, last = self.events[place], self.first[place], self.last[place]
+            pace = (first - last) / np.maximum(1, events - 1)
+            found[0, has] = np.log1p(events)
+            found[1, has] = 1 / (1 + last)
+            found[2, has] = np.where(pace > 0, last / np.maximum(last + pace, 1e-9), 0)
+        return found
+
+    def before(self, position: int) -> float:
+        """How many engagements there were with the item at `position` before the window."""
+        return float(self.old_events[self.old == position].sum())
+
+
+_NONE = np.zeros(0)
+NOTHING = Past(_NONE.astype(np.int64), _NONE, _NONE, _NONE, _NONE.astype(bool), _NONE.astype(np.int64), _NONE)
+
+
+def before_window(moments: np.ndarray) -> float:
+    """The decay of what was before a window: as of one moment before its first event.
+
+    Args:
+        moments: `[window]` int64, how many moments each event lies behind the last.
+    """
+    return float(decay(moments.max(initial=-1) + 1))
+
+
+def again(past: Past, window: np.ndarray, moments: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The items of the past, ascending, and the sums of their events' decay; habits are one moment before the window.
+
+    Args:
+        past: of the user.
+        window: `[window]` int64, the items of its events; -1 for unknown ones.
+        moments: `[window]` int64, how many moments each lies behind the last.
+        size: of the item table.
+    """
+    known = window >= 0
+    before = decay(moments.max(initial=-1) + 1) * past.old_events
+    return summed(np.concatenate([past.old, window[known]]), np.concatenate([before, decay(moments[known])]), size)

@@ -1,0 +1,178 @@
+"""Habits: what was engaged with before the events that a state keeps, the same whichever way the state came to be."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from souk.config import Repeat
+from souk.habits import Habit, remember
+from souk.items import ItemTable
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.repeats import Past
+from souk.schema import DAY_MS
+from souk.serving.event_states import Place, with_all, with_late
+from souk.sources.co_visitation import STEPS
+from souk.state import Event, UserState, engaging, features_at, habits_at, state_of, states_before, walk
+from tests.features_fixtures import bazaar, spec_of
+from tests.models_fixtures import cycle_spec
+from tests.test_pairs import COUNTERS, ITEMS, RULES, SEGMENTS, VECTORS
+
+SPEC = spec_of(bazaar())  # windows of 4 to 7 of the last 12 events
+START = 1_700_000_000_000
+engagements = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 99)), max_size=60)
+histories = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["click", "purchase", "cart", "return"]), st.integers(0, 300)),
+    max_size=60,
+).map(
+    lambda rows: [
+        Event(item, kind, START + hour * 3_600_000, math.nan, f"e{n:02d}", 9.0)
+        for n, (item, kind, hour) in enumerate(sorted(rows, key=lambda row: row[2]))
+    ]
+)
+
+
+def whole(events, t):
+    """Everything engaged with before `t`, counted without any of the code under test."""
+    found = {}
+    for event in events:
+        if event.timestamp < t and event.event_type in ("click", "purchase"):
+            times = [e.timestamp for e in events if e.item_id == event.item_id and e.timestamp < t]
+            kinds = [e.event_type for e in events if e.item_id == event.item_id and e.timestamp < t]
+            own = [time for time, kind in zip(times, kinds, strict=True) if kind in ("click", "purchase")]
+            found[event.item_id] = Habit(len(own), min(own), max(own))
+    return found
+
+
+@given(engagements, st.integers(1, 4), st.integers(0, 60))
+def test_one_after_the_other_or_at_once_or_in_two_parts(events, most, cut):
+    at_once, by_one = remember({}, events, most), {}
+    for event in events:
+        by_one = remember(by_one, [event], most)
+    assert at_once == by_one == remember(remember({}, events[:cut], most), events[cut:], most)
+    assert len(at_once) < 2 * most
+
+
+@given(engagements)
+def test_where_there_is_room_all_is_counted(events):
+    found = remember({}, events, 8)
+    assert {item: habit.events for item, habit in found.items()} == Counter(item for item, _ in events)
+
+
+def test_the_most_frequent_stay_and_of_equals_the_latest():
+    found = remember({}, [("a", 1), ("a", 2), ("b", 3), ("c", 4), ("d", 5)], 2)
+    assert found == {"a": Habit(2, 1, 2), "d": Habit(1, 5, 5)}
+
+
+def test_nothing_is_copied_where_nothing_changes():
+    known = {"a": Habit(1, 2, 2)}
+    assert remember(known, [], 2) is known
+    assert remember(known, [("a", 9)], 2) is not known and known == {"a": Habit(1, 2, 2)}
+
+
+@settings(deadline=None)
+@given(histories, st.integers(-1, 301))
+def test_window_and_habits_are_the_whole_past_at_any_time(events, hour):
+    """However much the state knows already of what came later, as far as it keeps it."""
+    t = START + hour * 3_600_000
+    before = state_of("u", [event for event in events if event.timestamp < t], SPEC, {})
+    later = [event for event in events if event.timestamp >= t][:5]
+    for state in (before, state_of("u", [*(e for e in events if e.timestamp < t), *later], SPEC, {})):
+        found = dict(habits_at(state, t, SPEC))
+        for event in features_at(state, t, SPEC).window:
+            if engaging(event, SPEC):
+                old = found.get(event.item_id, Habit(0, event.timestamp, 0))
+                found[event.item_id] = Habit(old.events + 1, old.first, event.timestamp)
+        assert found == whole(events, t)
+
+
+@settings(deadline=None)
+@given(histories)
+def test_every_way_to_a_state_has_the_same_habits(events):
+    known = state_of("u", events, SPEC, {})
+    one = UserState("u")
+    for event in events:
+        one, _ = with_late(one, event, SPEC)
+    assert one.habits == known.habits
+    for event, state in walk("u", events, SPEC, {}):
+        assert state.habits == state_of("u", [e for e in events if e.timestamp < event.timestamp], SPEC, {}).habits
+    times = sorted({event.timestamp for event in events})
+    for time, state in zip(times, states_before("u", events, times, SPEC, {}), strict=True):
+        assert state.habits == state_of("u", [e for e in events if e.timestamp < time], SPEC, {}).habits
+
+
+@settings(deadline=None)
+@given(histories, st.data())
+def test_what_comes_a_little_late_is_remembered_all_the_same(events, data):
+    late = {event.event_id: data.draw(st.integers(0, 4)) for event in events}
+    order = sorted(range(len(events)), key=lambda n: n + late[events[n].event_id])
+    state = UserState("u")
+    for number in order:
+        state, place = with_late(state, events[number], SPEC)
+        assert place in (Place.NEXT, Place.LATE)
+    assert state.habits == state_of("u", events, SPEC, {}).habits
+    again, _ = with_all(state, events, SPEC)
+    assert again.habits == state.habits
+
+
+@pytest.mark.parametrize(("rule", "room"), [("never", 256), ("always", 0)])
+def test_none_where_items_never_repeat_or_none_are_asked_for(rule, room):
+    spec = replace(SPEC, repeat=Repeat(rule=rule), build=SPEC.build.model_copy(update={"habits": room}))
+    events = [Event("a", "click", START + n, event_id=f"e{n:02d}") for n in range(40)]
+    state = state_of("u", events, spec, {})
+    assert not state.habits and not habits_at(state, START + 99, spec)
+
+
+def asked(table, names, habits, since=86_400.0, kinds=()):
+    gaps = [math.nan, *[86_400.0] * (len(names) - 1)][: len(names)]
+    rated = {"token_event_type": [*kinds, *["rating"] * len(names)][: len(names)], "token_value": [4.0] * len(names)}
+    return PairQuery.of(START, rated | {"token_item_id": names, "token_gap": gaps}, since, table, None, habits)
+
+
+def features(table, query):
+    out = pair_features(table, [query], np.zeros(4, np.int64), np.arange(4), np.zeros(4, np.float32))
+    return [dict(zip(PAIR_FEATURES, row.tolist(), strict=True)) for row in out]
+
+
+@pytest.fixture(scope="module")
+def table():
+    return ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(), RULES, SEGMENTS)
+
+
+def test_the_features_of_a_past_by_hand(table):
+    habits = {"a": Habit(3, START - 29 * DAY_MS, START - 19 * DAY_MS), "c": Habit(1, *[START - 40 * DAY_MS] * 2)}
+    query = asked(table, ["a", "b", "a", "b"], {**habits, "unheard of": habits["c"]}, kinds=["rating", "click"])
+    a, b, c, d = features(table, query)
+    assert np.expm1([row["past_events"] for row in (a, b, c, d)]) == pytest.approx([5, 1, 1, 0])  # a click is none
+    assert [row["past_recency"] for row in (a, b, c, d)] == pytest.approx([1 / 3, 1 / 2, 1 / 41, 0])
+    pace = (29 - 2) / 4  # days from one engagement with a to the next; the last was two days ago
+    assert [row["due"] for row in (a, b, c, d)] == pytest.approx([2 / (2 + pace), 0, 0, 0])
+    before = 5**-STEPS  # one moment before the four of the window
+    own = [2**-STEPS + 4**-STEPS + 3 * before, 1 + 3**-STEPS, before, 0]
+    assert [row["again"] for row in (a, b, c, d)] == pytest.approx(own)
+    places, scores = query.again(table)
+    assert places.tolist() == [0, 1, 2] and scores == pytest.approx(own[:3])
+
+
+def test_the_window_alone_tells_as_much_where_there_are_no_habits(table):
+    [a, *_] = features(table, asked(table, ["a", "a", "a"], {}))
+    assert a["past_events"] == a["window_events"] and a["past_recency"] == a["window_recency"]
+    assert a["due"] == pytest.approx(0.5)  # every day, and a day ago
+
+
+def test_engagements_of_one_time_have_no_pace(table):
+    habits = {"a": Habit(4, *[START - 3 * DAY_MS] * 2)}
+    assert features(table, asked(table, [], habits))[0]["due"] == 0
+
+
+def test_nothing_counts_where_items_never_repeat():
+    never = ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(repeat=Repeat(rule="never")), RULES, SEGMENTS)
+    [a, *_] = features(never, asked(never, ["a", "b"], {}))
+    assert [a[name] for name in ("past_events", "past_recency", "due")] == [0, 0, 0] and a["again"] > 0
+    assert Past.of(START, np.array([0]), np.array([1.0]), {}, {}, never).engaged.tolist() == [False]
