@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class Past:
         first: `[past]` float64, days from the first of them to the query.
         last: `[past]` float64, days from the last.
         engaged: `[window]` bool, which events of the window are engagements with an item that is known.
-        old: `[habits]` int64, the items of the habits, ascending, and
+        old: `[habits]` int64, the items of the habits, and
         old_events: `[habits]` float64, the engagements before the window.
     """
 
@@ -60,9 +61,10 @@ class Past:
         """
         if items.engaged is None:
             return replace(NOTHING, engaged=np.zeros(len(window), bool))
-        known = sorted((items.position[item], *habit) for item, habit in habits.items() if item in items.position)
-        old = np.array(known, np.float64).reshape(-1, 4)
-        where, days = old[:, 0].astype(np.int64), (time - old[:, 2:]) / DAY_MS
+        where = np.fromiter((items.position.get(item, -1) for item in habits), np.int64, len(habits))
+        numbers = np.fromiter(chain.from_iterable(habits.values()), np.int64, 3 * len(habits)).reshape(-1, 3)
+        where, numbers = where[where >= 0], numbers[where >= 0]
+        often, days = numbers[:, 0].astype(np.float64), (time - numbers[:, 1:]) / DAY_MS
         kinds = {str(kind) for kind in items.engaged.events}
         counts = np.fromiter((kind in kinds for kind in tokens["token_event_type"]), bool, len(window))
         counts &= (window >= 0) & own_fields(items.engaged, tokens)
@@ -70,8 +72,8 @@ class Past:
         first, last = np.full(len(found), -np.inf), np.full(len(found), np.inf)
         np.maximum.at(first, place, np.concatenate([days[:, 0], ages[counts]]))
         np.minimum.at(last, place, np.concatenate([days[:, 1], ages[counts]]))
-        events = np.bincount(place, np.concatenate([old[:, 1], np.ones(counts.sum())]), len(found))
-        return cls(found, events, first, last, counts, where, old[:, 1])
+        events = np.bincount(place, np.concatenate([often, np.ones(counts.sum())]), len(found))
+        return cls(found, events, first, last, counts, where, often)
 
     def columns(self, wanted: np.ndarray) -> np.ndarray:
         """Of candidates `[M]`: log(1 + engagements), 1 / (1 + days since the last), and how much it is time again,
