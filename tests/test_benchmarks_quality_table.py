@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.quality.artifacts import ARTIFACTS, find
 from benchmarks.quality.compare import compare, markdown, verdicts
+from benchmarks.quality.interactions import Decay
 from benchmarks.quality.peers import PEERS, Peer
 from benchmarks.quality.prepare import prepare
 from benchmarks.quality.ranks import by_user, read_ranks, views_of, write_ranks
@@ -173,6 +174,31 @@ def test_settings_are_chosen_on_validation_and_the_test_window_is_read_once(data
     assert sorted(Liked.made) == [*((START // 2, item) for item in range(4)), (START, 1)]
     assert tuned.ranks["all"]["ranks"].map(list).tolist() == [[3.0]] * 6  # item 2 comes after 1 and 0
     assert json.loads(json.dumps(tuned.to_json()))["best"]["all"]["settings"] == {"item": 1}
+
+
+def test_a_peer_that_was_stopped_goes_on_after_its_finished_settings(dataset, tmp_path, monkeypatch):
+    spec = read_spec(dataset / "features" / "spec.json")
+    validation, test = (Asked.read(dataset, spec, window, 20) for window in ("validation", "test"))
+    peer = Peer("liked", "", space={"item": (0, 1, 2, 3), "decay": (Decay(rate=1.0),)}, epochs=(1, 2))
+    kept, stopped = tmp_path / "unfinished" / "liked.json", len(Liked.made) + 2
+
+    class Stopped(Liked):
+        def __init__(self, past, histories, item, decay):
+            if len(Liked.made) == stopped:
+                raise KeyboardInterrupt
+            super().__init__(past, histories, item)
+
+    monkeypatch.setattr(Peer, "load", lambda self: Stopped)
+    with pytest.raises(KeyboardInterrupt):
+        tune(peer, validation, test, trials=4, seed=0, kept=kept)
+    done = [trial["settings"]["item"] for trial in json.loads(kept.read_text("utf-8"))]
+    assert len(done) == 4 and len(set(done)) == 2, "two settings, each after one and after two epochs"
+    stopped, begun = -1, len(Liked.made)
+    tuned = tune(peer, validation, test, trials=4, seed=0, kept=kept)
+    assert not {item for end, item in Liked.made[begun:] if end < START} & set(done)
+    assert len(tuned.trials) == 8 and tuned.best["all"].settings["item"] == 1
+    whole = tune(peer, validation, test, trials=4, seed=0)
+    assert [trial.values for trial in whole.trials] == [trial.values for trial in tuned.trials]
 
 
 @pytest.mark.parametrize(("personal", "rank"), [(True, 1.0), (False, 3.0)])

@@ -18,11 +18,11 @@ from souk.spec import read_spec
 
 
 def run(dataset: Path, output: Path, names: str, trials: int, users: int, most: int, seed: int) -> None:
-    """Runs every peer whose ranks are not there yet.
+    """Runs every peer whose ranks are not there yet; one that was stopped goes on after its finished settings.
 
     Args:
         dataset: a folder with `tables` and `features`.
-        output: gets `ranks/NAME.parquet` and `tuning/NAME.json`.
+        output: gets `ranks/NAME.parquet` and `tuning/NAME.json`, and `unfinished/` while a peer is tuned.
         names: of peers, with commas; "" for all.
         trials: settings that each may try.
         users: drawn from the validation window.
@@ -46,11 +46,13 @@ def run(dataset: Path, output: Path, names: str, trials: int, users: int, most: 
         elif name == LAMBDAMART.name:
             _run_lambdamart(output, test, trials, seed)
         else:
-            _run(known[name], output, validation, test, trials, seed)
+            kept = output / "unfinished" / f"{name}-{users}-{most}-{seed}.json"
+            _run(known[name], output, validation, test, trials, seed, kept)
+            kept.unlink(missing_ok=True)
 
 
-def _run(peer: Peer, output: Path, validation: Asked, test: Asked, trials: int, seed: int) -> None:
-    tuned = tune(peer, validation, test, trials, seed, report=lambda text: print(text, flush=True))
+def _run(peer: Peer, output: Path, validation: Asked, test: Asked, trials: int, seed: int, kept: Path) -> None:
+    tuned = tune(peer, validation, test, trials, seed, report=lambda text: print(text, flush=True), kept=kept)
     (output / "ranks").mkdir(parents=True, exist_ok=True)
     write_ranks(output / "ranks" / f"{peer.name}.parquet", peer.name, dict(tuned.ranks))
     record = tuned.to_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from souk.evaluation.baselines import Scorer
 from souk.evaluation.protocol import rank
 from souk.evaluation.queries import Catalogue, Query, rolling_queries
 from souk.evaluation.windows import WindowName, read_window
+from souk.folders import placed
 from souk.spec import FeatureSpec
 
 PRIMARY = METRICS[0]
@@ -116,6 +118,7 @@ def tune(
     seed: int,
     clock: Callable[[], float] = time.monotonic,
     report: Callable[[str], None] = lambda text: None,
+    kept: Path | None = None,
 ) -> Tuned:
     """Tries settings on validation, refits the best of each view on all before the test window, and ranks its queries.
 
@@ -127,12 +130,19 @@ def tune(
         seed: of the draw of settings.
         clock: seconds.
         report: takes a line of progress.
+        kept: a file of finished settings, so that a run that is stopped goes on; of these windows, this draw and code.
     """
     began = clock()
     found: list[Trial] = []
+    finished = _read(kept)
     life = half_life(validation) if peer.personal else None
     drawn = peer.trials(trials, seed)
     for number, settings in enumerate(drawn, 1):
+        if same := [trial for trial in finished if _plain(trial.settings) == _plain(settings)]:
+            found += [replace(trial, settings=settings) for trial in same]
+            began -= same[-1].seconds
+            report(f"{peer.name} {number}/{len(drawn)}: finished before")
+            continue
         start = clock()
         for epochs, scorer in _fitted(peer, validation, settings, peer.epochs, life):
             frames = validation.measured(scorer)
@@ -142,6 +152,7 @@ def tune(
             passes = f", {epochs} epochs" if epochs else ""
             value, most = values["all"][PRIMARY], max(trial.values["all"][PRIMARY] for trial in found)
             report(f"{peer.name} {number}/{len(drawn)}{passes}: {PRIMARY} {value:.4f}, best {most:.4f}")
+        _write(kept, found)
     best = {view: max(found, key=lambda trial: trial.values[view][PRIMARY]) for view in found[0].values}
     seconds, ranks, fit_seconds = clock() - began, {}, 0.0
     for view, trial in best.items():
@@ -153,6 +164,20 @@ def tune(
         frames = test.measured(scorer)
         ranks.update({other: frames[other] for other in frames if best.get(other) is trial})
     return Tuned(peer.name, tuple(found), best, ranks, seconds, fit_seconds)
+
+
+def _read(kept: Path | None) -> list[Trial]:
+    """The trials of finished settings."""
+    text = kept.read_text(encoding="utf-8") if kept is not None and kept.exists() else "[]"
+    return [Trial(**trial) for trial in json.loads(text)]
+
+
+def _write(kept: Path | None, trials: Sequence[Trial]) -> None:
+    """Keeps what is finished; whole, whenever the run is killed."""
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with placed(kept) as fresh:
+            fresh.write_text(json.dumps([_record(trial) for trial in trials]), encoding="utf-8")
 
 
 def half_life(validation: Asked) -> float:
@@ -176,10 +201,14 @@ def _fitted(
         yield done, Welcoming(each, popular) if popular else each
 
 
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has them."""
+    return {name: str(value) if isinstance(value, Decay) else value for name, value in settings.items()}
+
+
 def _record(trial: Trial) -> dict[str, Any]:
-    settings = {name: str(value) if isinstance(value, Decay) else value for name, value in trial.settings.items()}
     return {
-        "settings": settings,
+        "settings": _plain(trial.settings),
         "epochs": trial.epochs,
         "values": trial.values,
         "seconds": round(trial.seconds, 1),
