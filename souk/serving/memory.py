@@ -48,7 +48,8 @@ def settled() -> None:
     """Leaves what is in memory now out of later collections of garbage, but for what is garbage already.
 
     A walk through all objects of a server and its release takes a tenth of a second, in which nobody is answered; it
-    would come every half minute. This one comes at the start, and when a release was let go.
+    would come every half minute. This one comes at the start, and when a release was let go. One that is added is left
+    out by `gc.freeze` alone, without a walk: what is garbage then goes with the next one.
     """
     gc.unfreeze()
     gc.collect()

@@ -76,10 +76,12 @@ class Releases:
         clock: monotonic seconds.
         changed: is told of each release that answers instead of another; may be replaced.
         let_go: is called when the release before was let go of; may be replaced.
+        kept: is called when one more release is in memory to stay; may be replaced.
     """
 
     changed: Callable[[Served], None]
     let_go: Callable[[], None]
+    kept: Callable[[], None]
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class Releases:
         self._seen = [weakref.ref(self.now)]
         threading.Thread(target=self.now.live.warm, name="item tower", daemon=True).start()  # no answer waits for it
         self.taken = self.refused = 0
-        self.changed, self.let_go = lambda served: None, lambda: None
+        self.changed, self.let_go, self.kept = lambda served: None, lambda: None, lambda: None
         self.beside: Sequence[Served] = ()  # releases of experiments' arms
         self._pointed, self._read, self._clock = pointed, read, clock
         self._tried, self._retries = self.now.bundle.folder, Retries(clock)
@@ -163,6 +165,7 @@ class Releases:
         logger.warning("release %s answers now", folder.name)
         self.changed(self.now)
         self.now.live.warm()
+        self.kept()
         return True
 
     def _made_ready(self, folder: Path) -> Ready:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -137,7 +138,7 @@ def serve(
         arms.follow_release(served)
         events.follow(*states_of(place, served.bundle, access, now, users))
 
-    releases.changed, releases.let_go = changed, settled
+    releases.changed, releases.let_go, releases.kept = changed, settled, gc.freeze
     REGISTRY.register(EventMetrics(events))
     described = ApiDocument(releases, secured=tokens is not None)
     taking = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now)
