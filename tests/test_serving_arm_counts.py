@@ -1,12 +1,17 @@
 """Slates and units by arm."""
 
+import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from souk.serving.model import Checked, SoukModel
+from souk.serving.recommender import Recommender
+from souk.serving.tracing import opened
 from tests.arms_fixtures import arms_of, beside, write
-from tests.serving_fixtures import write_workspace
-from tests.test_serving_arms import TEXT, ask
+from tests.serving_fixtures import NOW, write_workspace
+from tests.test_serving_arms import TEXT, ask, of
 
 
 @pytest.fixture
@@ -16,12 +21,20 @@ def workspace(tmp_path):
     return root
 
 
+def answered(arms, requests):
+    """As by a server: the slates of one call."""
+    log = SimpleNamespace(record=lambda slates: None)
+    metrics = SimpleNamespace(count=lambda slates: None, stages=lambda seconds: None)
+    model = SoukModel(arms, [log], metrics, lambda: NOW, lambda: "r", opened({}))
+    return asyncio.run(model.predict(Checked(requests, None)))[0]
+
+
 def test_units_and_slates_are_counted_by_arm_and_a_new_definition_counts_anew(workspace):
     arms = arms_of(workspace, TEXT)
     requests = [ask(f"u{n}", n) for n in range(300)]
     for start in range(0, 300, 50):
-        arms.recommend(requests[start : start + 50])
-    arms.recommend(requests[:50])
+        answered(arms, requests[start : start + 50])
+    answered(arms, requests[:50])
     experiment, units = arms.counts.units()["weight"]
     assert experiment == arms.now.plan.experiments["weight"]
     treated = [arms.now.treated(request)[1].treatment.arm for request in requests]
@@ -30,10 +43,30 @@ def test_units_and_slates_are_counted_by_arm_and_a_new_definition_counts_anew(wo
     assert units.total() == sum("weight=" in t for t in treated) and told > units.total()
     write(workspace, TEXT.replace("weights: {engaged: 2}", "weights: {engaged: 3}"))
     arms.look()
-    arms.recommend(requests[:50])
+    answered(arms, requests[:50])
     assert arms.counts.units()["weight"][1].total() < 50 < units.total()
     before = arms.now
     write(workspace, "")
     arms.look()
-    arms.recommend([replace(request, bound=before) for request in requests[:50]])
+    answered(arms, [replace(request, bound=before) for request in requests[:50]])
     assert arms.counts.units() == {} == arms.counts.slates, "what is no more is forgotten, whoever was still on the way"
+
+
+def test_what_is_answered_again_after_a_failure_counts_once(workspace, monkeypatch):
+    """Of a call with requests of before a change of the file those of after it fail, or of a large one the rest."""
+    arms = arms_of(workspace, TEXT)
+    user, before, recommend = of(), arms.now, Recommender.recommend
+
+    def failing(recommender, requests):
+        if len(requests) < 10:
+            raise ArithmeticError
+        return recommend(recommender, requests)
+
+    monkeypatch.setattr(Recommender, "recommend", failing)
+    assert len(answered(arms, [ask(user, n) for n in range(20)])) == 20
+    assert arms.counts.slates[("weight", "control")] == 20
+    write(workspace, TEXT.replace("diversity: 0.9", "diversity: 0.8"))
+    assert arms.look()
+    mixed = [replace(ask(user, n), bound=before if n < 10 else arms.now) for n in range(15)]
+    assert {slate.arm for slate in answered(arms, mixed)} == {"next=control,weight=control"}
+    assert arms.counts.slates[("weight", "control")] == 35

@@ -12,7 +12,7 @@ from souk.config.experiments import Experiments
 from souk.experiments import label
 from souk.release.pointer import point
 from souk.serving.arm_counts import ArmMetrics
-from souk.serving.arms import Bound
+from souk.serving.bound import Bound
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.retries import FIRST_SECONDS
@@ -141,6 +141,21 @@ def test_a_file_that_is_no_good_is_refused_once_and_the_experiments_before_go_on
     write(workspace, "")
     assert arms.look() and {s.arm for s in arms.recommend(requests)} == {""}
     assert list(arms._releases.beside) == []
+
+
+def test_a_request_on_its_way_keeps_its_rules_however_often_the_file_changes(workspace):
+    arms = arms_of(workspace, TEXT)
+    request = replace(ask(of(mixed="wide")), bound=arms.now)
+    (before,) = arms.recommend([request])
+    assert shown(before) != shown(arms.recommend([ask(of(mixed="control"))])[0])
+    for text in (TEXT.replace("diversity: 0.9", "diversity: 0.1"), "", TEXT.replace("diversity: 0.9", "diversity: 0")):
+        write(workspace, text)
+        assert arms.look()
+        (slate,) = arms.recommend([request])
+        assert (slate.arm, shown(slate)) == (before.arm, shown(before))
+    del request
+    write(workspace, "")
+    assert arms.look() and len(arms.now.main.live.current.reranker.variants) == 1, "nor for longer"
 
 
 def test_another_release_takes_the_experiments_over_and_one_that_they_do_not_fit_lets_them_rest(workspace, caplog):

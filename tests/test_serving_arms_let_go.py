@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from souk.release.pointer import point
 from souk.serving.dependency import Unavailable
 from souk.serving.memory import settled
 from souk.serving.request import Request
-from tests.arms_fixtures import arms_of, beside, user_in
+from tests.arms_fixtures import arms_of, beside, user_in, write
 from tests.serving_fixtures import NOW, STATES, write_workspace
 
 TEXT = """
@@ -64,6 +65,25 @@ def test_what_the_release_of_an_arm_leaves_is_no_garbage_for_good(workspace):
         assert alive() is None
     finally:
         gc.unfreeze()
+
+
+def test_a_release_that_comes_is_left_out_of_collections_while_the_one_before_is_kept(workspace):
+    arms = arms_of(workspace, "")
+    arms._releases.kept, arms._releases.let_go = gc.freeze, settled
+    try:
+        write(workspace, TEXT)
+        assert arms.look() and not collected(arms.now.beside["shop-2"])
+        beside(workspace, "shop-4")
+        point(workspace, "shop-4")
+        assert arms._releases.look() and arms._releases._before and not collected(arms._releases.now)
+    finally:
+        gc.unfreeze()
+
+
+def collected(served):
+    """Whether a collection of garbage looks at the parts of a release."""
+    held = {id(thing) for thing in gc.get_objects()}
+    return bool({id(served), id(served.live), id(served.live.current.catalogue), id(served.bundle)} & held)
 
 
 def test_a_request_on_its_way_is_answered_by_the_arm_it_came_for_and_then_that_is_let_go(workspace):

@@ -8,72 +8,23 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from souk.config.experiments import FILE, HOLDOUT, Experiments, parse_experiments
+from souk.config.experiments import FILE, Experiments, parse_experiments
 from souk.errors import SoukError
-from souk.experiments import assigned, held_out, label
 from souk.serving.arm_counts import ArmCounts
-from souk.serving.arm_rules import apart, key_of, rules_of
+from souk.serving.arm_rules import apart, rules_of
+from souk.serving.bound import Bound
 from souk.serving.recommender import Recommender
 from souk.serving.releases import POLITE, Ready, Releases, Served, often, why
 from souk.serving.request import Request
 from souk.serving.retries import Retries
 from souk.serving.slate import Slate
 from souk.serving.slate_cache import SlateCache
-from souk.serving.treatment import AS_RELEASED, Treatment
 
 logger = logging.getLogger(__name__)
 SPEC = "Experiments compare releases of one feature specification; try another with a canary (docs/rollout.md)."
-
-
-@dataclass(frozen=True, eq=False)
-class Bound:
-    """Experiments and the releases that they are about, of one moment.
-
-    Args:
-        plan: the experiments.
-        main: the release that answers who is in no arm of another one.
-        beside: the other releases by name.
-        treatments: by label, those that were asked for so far.
-    """
-
-    plan: Experiments
-    main: Served
-    beside: Mapping[str, Served] = field(default_factory=dict)
-    treatments: dict[str, tuple[str, Treatment]] = field(default_factory=dict)
-
-    def treated(self, request: Request) -> tuple[str, Request]:
-        """The release that answers a request, "" for the main one, and the request with its treatment.
-
-        It no longer holds the releases that it is bound to: what is kept of it, in a cache or for a log, would hold
-        them in memory when others answer.
-        """
-        request = replace(request, bound=None)
-        if held_out(self.plan, request.user_id):
-            return "", replace(request, treatment=Treatment(HOLDOUT))
-        arms = assigned(self.plan, request.user_id, request.request_id)
-        name = label(arms)
-        if name not in self.treatments:
-            self.treatments[name] = self._treatment(name, arms)
-        release, treatment = self.treatments[name]
-        return release, request if treatment is AS_RELEASED else replace(request, treatment=treatment)
-
-    def _treatment(self, name: str, arms: Mapping[str, str]) -> tuple[str, Treatment]:
-        """No two experiments change the same, so the order of the arms is none."""
-        release, made = "", replace(AS_RELEASED, arm=name, exploration=self.plan.exploration)
-        for experiment, chosen in arms.items():
-            arm = self.plan.experiments[experiment].arms[chosen]
-            release = arm.release or release
-            made = replace(
-                made,
-                weights={**made.weights, **arm.weights},
-                rerank=key_of(arm) or made.rerank,
-                exploration=arm.exploration or made.exploration,
-            )
-        return release if release in self.beside else "", AS_RELEASED if made == AS_RELEASED else made
 
 
 class Arms:
@@ -122,6 +73,12 @@ class Arms:
         """Slates without any model or store, of the releases and arms that would have answered."""
         return self._answered(requests, lambda recommender, own: recommender.safe(own))
 
+    def count(self, requests: Sequence[Request], slates: Sequence[Slate]) -> None:
+        """Counts slates that go out; those of a batch that failed, and is answered again, would count twice."""
+        bounds = [request.bound or self.now for request in requests]
+        for bound in dict.fromkeys(bounds):
+            self.counts.count(bound.plan, [slate for slate, own in zip(slates, bounds, strict=True) if own is bound])
+
     def _answered(
         self, requests: Sequence[Request], answer: Callable[[Recommender, Sequence[Request]], list[Slate]]
     ) -> list[Slate]:
@@ -131,7 +88,6 @@ class Arms:
         for bound in dict.fromkeys(bounds):
             rows = [row for row, own in enumerate(bounds) if own is bound]
             found = self._of_one(bound, [requests[row] for row in rows], answer)
-            self.counts.count(bound.plan, found)
             slates.update(zip(rows, found, strict=True))
         return [slates[row] for row in range(len(requests))]
 
@@ -235,6 +191,7 @@ class Arms:
             for name in names:
                 opened[name] = self._opened(name)
                 opened[name].live.warm()
+                self._releases.kept()
         except BaseException:
             self._releases.beside = tuple(s for s in self._releases.beside if s not in opened.values())
             self._retired.extend(opened.values())
@@ -255,13 +212,12 @@ class Arms:
         return served
 
     def _fit(self, plan: Experiments, main: Served, served: Served) -> None:
-        """Checks that the arms fit a release, and has its rerankers ready, those of the experiments before too."""
+        """Checks that the arms fit a release, and has its rerankers ready, those that it answers by so far too."""
         if served.bundle.spec.hash != main.bundle.spec.hash:
             names = f"specification {main.bundle.spec.hash}, that of {main.bundle.name}"
             raise SoukError(names, f"{served.bundle.spec.hash} in {served.bundle.name}", SPEC)
-        now = self.now  # what it is answered by until then
-        mine = any(served is each for each in (now.main, *now.beside.values()))
-        served.live.vary({**(rules_of(now.plan, served) if mine else {}), **rules_of(plan, served)})
+        before = [bound.plan for bound in self._bounds if bound.has(served)]  # of requests that are on their way too
+        served.live.vary({key: rules for each in (*before, plan) for key, rules in rules_of(each, served).items()})
 
     def _bound(self, bound: Bound) -> Bound:
         """Moves the reference; gives the one before."""

@@ -126,6 +126,7 @@ class SoukModel(Model):
         began = time.perf_counter()
         slates = await self.line.slates(payload.requests)
         self._metrics.stages({"line": time.perf_counter() - began})
+        self._arms.count(payload.requests, slates)
         if response_headers is not None:
             response_headers["x-souk-release"] = slates[0].release
         return slates, payload.v2

@@ -70,7 +70,7 @@ class Request:
         item_id: without a user, the item that the slate is to be like; with one, the item to explain.
         treatment: what the user's experiments change.
         bound: the release, and those beside it, that the request was parsed for, and that answer it however they change
-            meanwhile (`souk.serving.arms.Bound`); None for those that answer then.
+            meanwhile (`souk.serving.bound.Bound`); None for those that answer then.
     """
 
     user_id: str
