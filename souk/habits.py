@@ -48,6 +48,17 @@ def remember(habits: Habits, engagements: Iterable[tuple[str, int]], most: int) 
     return habits if found is None else found
 
 
+def known_before(habits: Habits, time: int) -> Habits:
+    """What habits tell of the time before `time`, UTC epoch milliseconds: of one that goes on later its first alone."""
+    if all(habit.last < time for habit in habits.values()):
+        return habits
+    return {
+        item: habit if habit.last < time else Habit(1, habit.first, habit.first)
+        for item, habit in habits.items()
+        if habit.first < time
+    }
+
+
 def _strongest(habits: Habits, most: int) -> dict[str, Habit]:
     best = sorted(habits, key=lambda item: (habits[item].events, habits[item].last, item))[-most:]
     return {item: habits[item] for item in best}

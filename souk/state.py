@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from souk.declared import user_features
-from souk.habits import Habits, remember
+from souk.habits import Habits, known_before, remember
 from souk.marks import hidden_after, shown_after
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec, positive
@@ -255,8 +255,9 @@ def features_at(state: UserState, t: int, spec: FeatureSpec, context: Mapping[st
 
 def habits_at(state: UserState, t: int, spec: FeatureSpec) -> Habits:
     """What the user engaged with before the window of a query at time `t`: the same for all queries of one window."""
-    start, _, _ = _seen(state, t, spec)
-    return remembered(state.habits, state.events[:start], spec)
+    start, visible, _ = _seen(state, t, spec)
+    habits = state.habits if visible else known_before(state.habits, t)  # what an event follows is before it
+    return remembered(habits, state.events[:start], spec)
 
 
 def _seen(state: UserState, t: int, spec: FeatureSpec) -> tuple[int, int, int]:

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.config import Repeat
-from souk.habits import Habit, remember
+from souk.habits import Habit, known_before, remember
 from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.repeats import Past
 from souk.schema import DAY_MS
 from souk.serving.event_states import Place, with_all, with_late
+from souk.serving.past import before
 from souk.sources.co_visitation import STEPS
 from souk.state import Event, UserState, engaging, features_at, habits_at, state_of, states_before, walk
 from tests.features_fixtures import bazaar, spec_of
@@ -27,10 +28,9 @@ from tests.test_pairs import COUNTERS, ITEMS, RULES, SEGMENTS, VECTORS
 SPEC = spec_of(bazaar())  # windows of 4 to 7 of the last 12 events
 START = 1_700_000_000_000
 engagements = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 99)), max_size=60)
-histories = st.lists(
-    st.tuples(st.sampled_from("abcd"), st.sampled_from(["click", "purchase", "cart", "return"]), st.integers(0, 300)),
-    max_size=60,
-).map(
+acts = st.tuples(st.sampled_from("abcd"), st.sampled_from(["click", "purchase", "cart", "return"]), st.integers(0, 300))
+lengths = st.integers(0, 60)  # of themselves lists are short, and then a state forgets nothing
+histories = lengths.flatmap(lambda length: st.lists(acts, min_size=length, max_size=length)).map(
     lambda rows: [
         Event(item, kind, START + hour * 3_600_000, math.nan, f"e{n:02d}", 9.0)
         for n, (item, kind, hour) in enumerate(sorted(rows, key=lambda row: row[2]))
@@ -119,6 +119,24 @@ def test_what_comes_a_little_late_is_remembered_all_the_same(events, data):
     assert state.habits == state_of("u", events, SPEC, {}).habits
     again, _ = with_all(state, events, SPEC)
     assert again.habits == state.habits
+
+
+@settings(deadline=None)
+@given(histories, st.integers(-1, 301))
+def test_a_query_long_before_what_a_state_knows_sees_nothing_of_after_it(events, hour):
+    t = START + hour * 3_600_000
+    state, true = state_of("u", events, SPEC, {}), whole(events, t)
+    cut = before(state, t)
+    for known in (habits_at(state, t, SPEC), habits_at(cut, t, SPEC), cut.habits):
+        for item, habit in known.items():
+            assert habit.first == true[item].first and habit.last <= true[item].last
+            assert habit.events <= true[item].events
+
+
+def test_of_a_habit_that_goes_on_after_a_time_the_first_is_known():
+    known = {"a": Habit(3, 10, 20), "b": Habit(3, 10, 30), "c": Habit(1, 30, 30), "d": Habit(2, 25, 30)}
+    assert known_before(known, 25) == {"a": Habit(3, 10, 20), "b": Habit(1, 10, 10)}
+    assert known_before(known, 31) is known
 
 
 @pytest.mark.parametrize(("rule", "room"), [("never", 256), ("always", 0)])

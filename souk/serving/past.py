@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from souk.habits import known_before
 from souk.schema import DAY_MS
 from souk.serving.users import Store
 from souk.state import UserState
@@ -42,4 +43,5 @@ def before(state: UserState, time: int) -> UserState:
         engaged={item: t for item, t in state.engaged.items() if t < time},
         hidden={item: t for item, t in state.hidden.items() if abs(t) < time},
         shown={item: times for item, times in shown.items() if times},
+        habits=known_before(state.habits, time),
     )
