@@ -101,7 +101,7 @@ TOKEN_FEATURES = (
     Feature("token_gap", Entity.TOKEN, Role.COUNT),  # seconds since the event before it
     Feature("token_value", Entity.TOKEN, Role.NUMBER),
 )
-DWELL = Feature("token_dwell", Entity.TOKEN, Role.COUNT)  # seconds, where satisfaction is told by them
+DWELL = Feature("token_dwell", Entity.TOKEN, Role.COUNT)  # seconds, where engagement or satisfaction is told by them
 QUERY_FEATURES = (
     Feature("query_hour", Entity.QUERY, Role.INTEGER, size=24),  # UTC
     Feature("query_weekday", Entity.QUERY, Role.INTEGER, size=7),  # Monday is 0
@@ -136,7 +136,9 @@ class FeatureSpec:
         """Every raw feature, in a fixed order."""
         users = (Feature("user_id", Entity.USER, Role.USER_ID, "user_id"), *self._declared("users", Entity.USER))
         items = (Feature("item_id", Entity.ITEM, Role.ITEM_ID, "item_id"), *self._declared("items", Entity.ITEM))
-        tokens = TOKEN_FEATURES if self.objectives.satisfied.min_dwell_seconds is None else (*TOKEN_FEATURES, DWELL)
+        rules = self.objectives.engaged, self.objectives.satisfied  # that pairs ask past events about
+        timed = any(rule.min_dwell_seconds is not None for rule in rules)
+        tokens = (*TOKEN_FEATURES, DWELL) if timed else TOKEN_FEATURES
         return (*users, *items, *tokens, *QUERY_FEATURES, *self._declared("events", Entity.QUERY))
 
     def of(self, entity: Entity) -> tuple[Feature, ...]:

@@ -256,8 +256,7 @@ def features_at(state: UserState, t: int, spec: FeatureSpec, context: Mapping[st
 def habits_at(state: UserState, t: int, spec: FeatureSpec) -> Habits:
     """What the user engaged with before the window of a query at time `t`: the same for all queries of one window."""
     start, visible, _ = _seen(state, t, spec)
-    habits = state.habits if visible else known_before(state.habits, t)  # what an event follows is before it
-    return remembered(habits, state.events[:start], spec)
+    return remembered(state.habits if visible else known_before(state.habits, t), state.events[:start], spec)
 
 
 def _seen(state: UserState, t: int, spec: FeatureSpec) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from souk.config import Repeat
+from souk.config import Objective, Objectives, Repeat
 from souk.habits import Habit, known_before, remember
 from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
@@ -20,7 +20,8 @@ from souk.schema import DAY_MS
 from souk.serving.event_states import Place, with_all, with_late
 from souk.serving.past import before
 from souk.sources.co_visitation import STEPS
-from souk.state import Event, UserState, engaging, features_at, habits_at, state_of, states_before, walk
+from souk.spec import Entity
+from souk.state import Event, UserState, engaging, features_at, habits_at, state_of, states_before, token_features, walk
 from tests.features_fixtures import bazaar, spec_of
 from tests.models_fixtures import cycle_spec
 from tests.test_pairs import COUNTERS, ITEMS, RULES, SEGMENTS, VECTORS
@@ -176,6 +177,18 @@ def test_the_features_of_a_past_by_hand(table):
     assert [row["again"] for row in (a, b, c, d)] == pytest.approx(own)
     places, scores = query.again(table)
     assert places.tolist() == [0, 1, 2] and scores == pytest.approx(own[:3])
+
+
+def test_what_engages_by_its_dwell_has_it_among_what_training_knows_of_events():
+    read = Objective(events=("rating",), min_dwell_seconds=5)
+    spec = cycle_spec(objectives=Objectives(engaged=read, satisfied=Objective(events=("rating",), min_value=4)))
+    window = (
+        Event("a", "rating", START - DAY_MS, 4.0, "e1", 9.0),
+        Event("b", "rating", START - DAY_MS, 4.0, "e2", 1.0),
+    )
+    tokens = {f.name: token_features(window)[f.name] for f in spec.of(Entity.TOKEN)}
+    table = ItemTable.of(ITEMS, COUNTERS, VECTORS, spec, RULES, SEGMENTS)
+    assert PairQuery.of(START, tokens, 86_400.0, table).past.engaged.tolist() == [True, False]
 
 
 def test_the_window_alone_tells_as_much_where_there_are_no_habits(table):
