@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.cli import main
-from souk.release.manifest import write_manifest
+from souk.release import manifest
+from souk.spec import read_spec
 from tests.evaluation_shop import Shop
 
 pytestmark = pytest.mark.slow
@@ -21,7 +22,7 @@ def shop(tmp_path_factory):
     (shop.tables / "manifest.json").write_text(json.dumps({"fingerprint": "f00d"}))
     for name in ("good", "bad"):
         shop.release(name)
-        write_manifest(shop.workspace / "releases" / name, name, {}, LINEAGE)
+        manifest.write_manifest(shop.workspace / "releases" / name, name, {}, LINEAGE)
     run = shop.workspace / "runs" / "training-1"
     shutil.copytree(shop.tables, run / "ingest" / "tables")
     shutil.copytree(shop.features, run / "build-features" / "features")
@@ -64,6 +65,18 @@ def test_two_releases_beside_each_other(shop, tmp_path):
     assert (metrics["champion"], metrics["primary"]) == ("bad", "hr@5")
     assert models["champion"]["ndcg@10"]["mean"] == pytest.approx(bad["ndcg@10"]["mean"])
     assert metrics["protocols"]["rolling"]["differences"]["champion"]["ndcg@10"]["low"] > 0
+
+
+def test_a_release_of_another_version_is_refused_as_that(shop, capsys, monkeypatch):
+    shutil.copytree(shop.workspace / "releases" / "bad", older := shop.workspace / "releases" / "older")
+    with monkeypatch.context() as before:
+        before.setattr(manifest, "FORMAT", 2)
+        manifest.write_manifest(older, "older", {}, LINEAGE)
+    spec, bundle = (older / "twin" / name for name in ("spec.json", "bundle.json"))
+    bundle.write_text(bundle.read_text().replace(read_spec(spec).hash, "0123456789ab"))
+    assert souk("evaluate", "good", "--against", "older", shop=shop) == 2
+    assert "format 2" in capsys.readouterr().err
+    shutil.rmtree(older)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What is Feast's own in the store of user states: damage, a killed publication, the command line."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from souk.errors import SoukError
-from souk.store.definitions import user_state_view, view_name
+from souk.store.definitions import SPECS, published_specs, user_state_view, view_name
 from souk.store.feast_store import FeastStore
 from souk.store.interface import StoreError
 from souk.store.publish import publish
@@ -87,6 +88,14 @@ def test_a_killed_publication_leaves_the_states_readable(tmp_path):
             assert counts == ({2} if step == "apply_materialization" else {1}), step
     publish(fresh, SPEC, folder, NOW + 2)
     assert {found.count for found in store.read([one.user_id for one in new])} == {2}
+
+
+def test_the_specification_of_another_version_is_none_that_this_one_published(tmp_path):
+    folder = published_in(tmp_path)
+    older = json.loads(SPEC.to_json())
+    del older["build"]["habits"]
+    (folder / SPECS / "0123456789ab.json").write_text(json.dumps(older))
+    assert [spec.hash for spec in published_specs(folder)] == [SPEC.hash]
 
 
 @pytest.mark.slow

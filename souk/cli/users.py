@@ -9,6 +9,7 @@ from pathlib import Path
 
 from souk.cli import options
 from souk.errors import SoukError
+from souk.release.manifest import read_manifest
 from souk.release.runs import newest_states
 from souk.spec import read_spec
 from souk.workspace import Workspace
@@ -26,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     workspace = Workspace(Path(arguments.workspace))
-    spec = read_spec(workspace.served_folder() / "spec.json")
+    folder = workspace.served_folder()
+    read_manifest(folder)  # another version of Souk serves under another name what this one would publish
+    spec = read_spec(folder / "spec.json")
     states = newest_states(workspace, spec.hash)
     if states is None:
         remedy = "`souk run` makes them; its last step publishes those of a release."

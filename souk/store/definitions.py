@@ -74,8 +74,10 @@ def offline_file(spec: FeatureSpec, folder: Path) -> Path:
 
 
 def published_specs(folder: Path) -> list[FeatureSpec]:
-    """Every specification whose states were published into `folder`."""
-    return [read_spec(path) for path in sorted((folder / SPECS).glob("*.json"))]
+    """Every specification whose states were published into `folder`, but for those of versions of Souk that named the
+    same features otherwise: of their views this one knows nothing."""
+    found = {path.stem: read_spec(path) for path in sorted((folder / SPECS).glob("*.json"))}
+    return [spec for name, spec in found.items() if spec.hash == name]
 
 
 def repo_config(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None) -> RepoConfig:
