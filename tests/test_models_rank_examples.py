@@ -1,13 +1,23 @@
-"""What of a moment's candidates was taken, and what of it pleased, beside the plain definition."""
+"""What of a moment's candidates was taken, and what of it pleased, beside the plain definition; and what is kept."""
 
+import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 
+from souk.models import rank_examples
 from souk.models.rank_examples import _lists
+from souk.models.targets import read_targets
+from tests.models_fixtures import cycle_market
+from tests.ranker_fixtures import Ranked
 
 UNTIL = 1_000
+
+
+class Watched(dict):
+    """A dictionary that can be looked after."""
 
 
 def test_candidates_are_chosen_and_pleased_as_their_moment_says():
@@ -41,3 +51,18 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says():
         assert pleased[row, :10].tolist() == [name in liked for name in own["items"][:10]]
         assert (found["taken"][row], found["liked"]["satisfied"][row]) == (len(took), len(liked))
     assert found["chosen"].any() and pleased.any() and (found["chosen"] & ~pleased).any()
+
+
+def test_the_pasts_of_all_examples_are_never_in_memory_together(tmp_path, monkeypatch):
+    made, most = [], []
+
+    def watched(*asked):
+        for target in read_targets(*asked):
+            made.append(weakref.ref(own := Watched(target.habits)))
+            most.append(sum(each() is not None for each in made))
+            yield replace(target, habits=own)
+
+    ranked = Ranked(tmp_path, *cycle_market(users=8))
+    monkeypatch.setattr(rank_examples, "CHUNK", 1)
+    monkeypatch.setattr(rank_examples, "read_targets", watched)
+    assert len(ranked.examples()) == len(made) > 10 > max(most)

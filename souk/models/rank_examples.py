@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.models.inputs import FILL, Transform
 from souk.models.sequences import Sequences, column_tensor
-from souk.models.targets import read_targets
+from souk.models.targets import Target, read_targets
 from souk.pairs import PAIR_FEATURES, pair_features
 from souk.spec import Entity, Feature
 
@@ -110,27 +111,34 @@ def read_rank_examples(
         received = f"times from {times.min()} to {times.max()}" if len(times) else "none"
         expected = f"candidates of examples from {window[0]} to {window[1]}"
         raise SoukError(expected, received, "Give the towers of the same window.")
-    wanted = set(table["event_id"].to_pylist())
-    raw = {target.event_id: target for target in read_targets(sequences, window, wanted)}
-    targets = [raw[event] for event in table["event_id"].to_pylist()]
-    queries = [target.pair_query(items) for target in targets]
+    row = {event: number for number, event in enumerate(table["event_id"].to_pylist())}
     lists = _lists(table, items, count, window[1], tuple(sequences.spec.objectives.given))
-    _place(lists, table["event_id"].to_pylist(), Path(impressions), items)
+    _place(lists, list(row), Path(impressions), items)
     pair = np.zeros((*lists["positions"].shape, len(PAIR_FEATURES)), np.float32)
-    for start in range(0, len(queries), CHUNK):
-        if start and start % (TOLD * CHUNK) == 0:
-            report(f"features of {start:,} of {len(queries):,} examples and their candidates")
-        rows = slice(start, start + CHUNK)
-        at = np.nonzero(lists["present"][rows])
-        places, scores, listed = (lists[name][rows][at] for name in ("positions", "scores", "candidate"))
-        pair[rows][at] = pair_features(items, queries[rows], at[0], places, scores, listed)
+    raw: dict[str, Target] = {}
+    for targets in _chunks(read_targets(sequences, window, row)):
+        if raw and len(raw) % (TOLD * CHUNK) == 0:
+            report(f"features of {len(raw):,} of {len(row):,} examples and their candidates")
+        rows = np.array([row[target.event_id] for target in targets])
+        request, column = np.nonzero(lists["present"][rows])
+        own = rows[request], column
+        places, scores, listed = (lists[name][own] for name in ("positions", "scores", "candidate"))
+        queries = [target.pair_query(items) for target in targets]
+        pair[own] = pair_features(items, queries, request, places, scores, listed)
+        raw |= {target.event_id: replace(target, tokens={}, habits={}) for target in targets}  # these are long
+    told = [raw[event] for event in row]
     del lists["scores"], lists["present"]
     return RankExamples(
-        user=_transformed(sequences.transforms["user"], sequences.spec.of(Entity.USER), [t.user for t in targets]),
-        query=_transformed(sequences.transforms["query"], sequences.spec.of(Entity.QUERY), [t.query for t in targets]),
+        user=_transformed(sequences.transforms["user"], sequences.spec.of(Entity.USER), [t.user for t in told]),
+        query=_transformed(sequences.transforms["query"], sequences.spec.of(Entity.QUERY), [t.query for t in told]),
         pair=pair,
         **lists,
     )
+
+
+def _chunks(targets: Iterator[Target]) -> Iterator[list[Target]]:
+    while chunk := list(islice(targets, CHUNK)):
+        yield chunk
 
 
 def _rows_of(value: Any, rows: np.ndarray) -> Any:
