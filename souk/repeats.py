@@ -122,5 +122,5 @@ def again(past: Past, window: np.ndarray, moments: np.ndarray, size: int) -> tup
         size: of the item table.
     """
     known = window >= 0
-    before = decay(moments.max(initial=-1) + 1) * past.old_events
+    before = before_window(moments) * past.old_events
     return summed(np.concatenate([past.old, window[known]]), np.concatenate([before, decay(moments[known])]), size)

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from souk.habits import Habit
 from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.satisfaction import DOUBT, likeness
@@ -33,14 +34,14 @@ def items():
     return ItemTable.of(table, counters, vectors, spec, rules)
 
 
-def asked(items, names):
-    """A query after these items, a day apart, the last a day ago."""
+def asked(items, names, habits=None):
+    """A query after these items, a day apart, the last a day ago; before them came the habits."""
     gaps = [float("nan"), *[86_400.0] * (len(names) - 1)][: len(names)]
     rated = {
         "token_event_type": ["rating"] * len(names),
         "token_value": [[5.0, 1.0, 4.0][n % 3] for n in range(len(names))],
     }
-    return PairQuery.of(NOW, {"token_item_id": names, "token_gap": gaps, **rated}, 86_400.0, items)
+    return PairQuery.of(NOW, {"token_item_id": names, "token_gap": gaps, **rated}, 86_400.0, items, None, habits)
 
 
 def features(items, query, position):
@@ -61,9 +62,13 @@ def weights(items, query, name):
     return known.sum() if name == "before" else likeness(items, query.items[known], np.array([2])).sum()
 
 
+OLD = {name: Habit(3, NOW - 40 * DAY_MS, NOW - 30 * DAY_MS) for name in ("b", "c", "gone")}
+
+
+@pytest.mark.parametrize("habits", [{}, OLD])
 @pytest.mark.parametrize("names", [["a", "b", "d"], ["c", "a", "c", "b"], ["gone", "b"], ["gone"], []])
-def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, names):
-    query = asked(items, names)
+def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, names, habits):
+    query = asked(items, names, habits)
     found, given = features(items, query, 2), votes(items, query, 2)
     longer = {"again", "again_rank", "past_events", "past_recency", "due"}  # what was before has a part too
     assert all(len(parts) == len(names) + (name in longer) for name, parts in given.items())
@@ -71,6 +76,9 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
     assert given["co_visitation"].sum() == pytest.approx(found["co_visitation"], abs=1e-6)
     assert np.log1p(given["window_events"].sum()) == pytest.approx(found["window_events"], abs=1e-6)
     assert np.log1p(given["past_events"].sum()) == pytest.approx(found["past_events"], abs=1e-6)
+    last = max((n for n, name in enumerate(names) if name == "c"), default=len(names) if habits else None)
+    assert np.flatnonzero(given["past_recency"]).tolist() == ([] if last is None else [last])
+    assert given["due"].tolist() == given["past_events"].tolist() and given["due"][-1] == 3 * bool(habits)
     known = sum(name != "gone" for name in names)
     assert given["similarity_mean"].sum() / max(known, 1) == pytest.approx(found["similarity_mean"], abs=1e-6)
     for name in ("similarity_last", "similarity_max"):

@@ -14,7 +14,7 @@ from cachetools import TTLCache
 from souk.serving.users import Store
 from souk.state import UserState
 
-USERS = 20_000  # whose states one release keeps: 10 to 20 KB each
+USERS = 20_000  # whose states one release keeps: 50 to 90 KB each, twice that with many habits
 FORGOTTEN_SECONDS = 600.0  # longer than any read takes
 
 
