@@ -21,9 +21,9 @@ HOP = SPEC.history_length // 2
 
 @st.composite
 def histories(draw):
-    steps = draw(
-        st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["click", "impression", "return"])), max_size=60)
-    )
+    step = st.tuples(st.integers(0, 2), st.sampled_from(["click", "impression", "return"]))
+    length = draw(st.integers(0, 60))  # drawn of itself it is short, and windows do not move
+    steps = draw(st.lists(step, min_size=length, max_size=length))
     time, events = 1_700_000_000_000, []
     for number, (gap, kind) in enumerate(steps):
         time += gap * 40_000_000
@@ -45,7 +45,8 @@ def test_every_target_sees_what_serving_computes(events):
             time = target.event.timestamp
             before = state_of("u", [event for event in events if event.timestamp < time], SPEC, PROFILE)
             after = state_of("u", [event for event in events if event.timestamp <= time], SPEC, PROFILE)
-            for state in (before, after):  # a state that already holds the target must not show it
+            known = after.count - before.count <= HOP  # one that took more at once has forgotten some of the window
+            for state in (before, *([after] if known else [])):  # one that holds the target already must not show it
                 served = features_at(state, time, SPEC, target.event.context)
                 visible = {name: values[: target.visible] for name, values in row.tokens.items()}
                 assert repr(visible) == repr(served.tokens)
