@@ -66,7 +66,7 @@ class BuildFeatures(Section):
     user engaged with most are remembered, where items repeat (`souk.habits`)."""
 
     history_length: Annotated[int, Field(ge=4, multiple_of=2)] | Literal["auto"] = "auto"
-    habits: int = Field(default=256, ge=0)
+    habits: int = Field(default=256, ge=0, le=4096)
     text_buckets: int = Field(default=2048, ge=16)
     numeric_buckets: int = Field(default=16, ge=2)
 
