@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from souk.client import AsyncClient, Client, ClientError, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
 from souk.client.exchange import Calls, Send, Wait, after
-from souk.client.http import TIMEOUT
+from souk.client.http import TIMEOUT, Deadline
 from souk.serving.refusals import again_after
 from souk.serving.slate import Slate as ServerSlate
 from souk.serving.slate import SlateItem
@@ -175,6 +177,55 @@ def test_an_answer_in_drops_is_broken_off_at_the_deadline(kind, answer):
     with saying(answer) as (url, script), pytest.raises(Unavailable, match="within the time"):
         slates_of(kind, url, Request(user_id="ann"), 0.5)
     assert script.drops < 200
+
+
+class Sipping:
+    """A server that takes a call of 32 MB in sips, each before a write is out of patience, and says nothing."""
+
+    def __init__(self):
+        self.taken, self._server = 0, socket.socket()
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+        self._server.bind(("127.0.0.1", 0))
+        self._server.listen()
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self):
+        connection, _ = self._server.accept()
+        with self._server, connection, suppress(OSError):
+            while sip := len(connection.recv(1 << 15)):
+                self.taken += sip
+                time.sleep(sip / 6e6)
+
+
+@BOTH
+def test_a_call_that_is_taken_in_sips_is_broken_off_at_the_deadline(kind):
+    sipping, events = Sipping(), [{"event_id": f"{n}", "location": "x" * (1 << 15)} for n in range(1000)]
+
+    async def send():
+        async with AsyncClient(sipping.url) as souk:
+            await souk.send_events(events, timeout=1)
+
+    with pytest.raises(Unavailable, match="within the time"):
+        if kind is Client:
+            with Client(sipping.url) as souk:
+                souk.send_events(events, timeout=1)
+        else:
+            asyncio.run(send())
+    assert sipping.taken < 20_000_000
+
+
+def test_a_wait_for_a_connection_leaves_less_time_to_make_one():
+    """A trace as httpx gives it: `info` is what the connection is made with."""
+    now = [0.0]
+    deadline = Deadline(lambda: now[0])
+    deadline.end = 1.0
+    now[0] = 0.9
+    deadline.watch("connection.connect_tcp.started", info := {"host": "x", "timeout": 0.25})
+    assert info["timeout"] == pytest.approx(0.1)
+    now[0] = 1.0
+    with pytest.raises(httpx.ConnectTimeout):
+        deadline.watch("connection.start_tls.started", info)
 
 
 def test_a_connection_that_is_kept_knows_the_next_deadline():

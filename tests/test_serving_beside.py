@@ -103,6 +103,29 @@ def test_the_end_of_the_server_does_not_wait_for_a_process_that_was_just_started
     assert not ending.is_alive() and gone(*started)
 
 
+def test_both_attempts_of_a_call_have_one_time(model, monkeypatch):
+    """The first process is killed in the midst of it, the second hangs."""
+    waits, timer = [], threading.Timer
+
+    def late(seconds, act):
+        waits.append(seconds)
+        return timer(seconds, act)
+
+    class Starting(Beside):
+        def _started(self):
+            there = super()._started()
+            os.kill(there[0].pid, signal.SIGSTOP)
+            if self.starts == 1:
+                timer(0.5, there[0].kill).start()
+            return there
+
+    run = Starting(patience=1.0)
+    monkeypatch.setattr(threading, "Timer", late)
+    with pytest.raises(Ended, match="nothing in 1 s"):
+        run(model, "explain", SQUARE)
+    assert run.starts == 2 and waits[1] < waits[0] - 0.4
+
+
 @pytest.mark.slow
 def test_one_that_hangs_is_ended_whatever_it_is_sent(model):
     with beside(patience=60) as run:

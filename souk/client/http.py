@@ -18,7 +18,9 @@ from souk.client.records import Request, Slate, Taken
 
 MODEL = "/v1/models/souk"
 TIMEOUT = 1.0  # seconds of a call with all its retries
-OPENED = ("connect_tcp.complete", "start_tls.complete")  # ends of httpx's `trace` events that hand out a connection
+BEGINS = ("connect_tcp.started", "start_tls.started")  # of httpx's `trace` events, with what it is called with
+PIECE = 1 << 14  # bytes that are written at once
+OPENED = ("connect_tcp.complete", "start_tls.complete")  # that hand out a connection
 
 
 class Client(Calls):
@@ -101,8 +103,10 @@ class Client(Calls):
 
 
 class Deadline(threading.local):
-    """When the call of this thread ends. httpx's timeouts are of a read each: what comes in drops, headers or body,
-    would keep a call for as long as it drips.
+    """When the call of this thread ends. httpx's timeouts are of a connect, a read and a write each: what comes in
+    drops, headers or body, and what is taken in sips would keep a call for as long as it drips.
+
+    The system's resolution of a name alone is not bounded: its own settings say how long that takes.
 
     Args:
         clock: monotonic seconds.
@@ -111,17 +115,27 @@ class Deadline(threading.local):
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self.end = clock, math.inf
 
-    def watch(self, event: str, info: Mapping[str, Any]) -> None:
-        """Hears of httpx's events (its extension `trace`): from a new connection nobody reads for longer."""
+    def watch(self, event: str, info: dict[str, Any]) -> None:
+        """Hears of httpx's events (its extension `trace`): nobody connects, reads or writes for longer."""
+        if event.endswith(BEGINS):
+            info["timeout"] = self._left(info["timeout"], httpx.ConnectTimeout)
         if event.endswith(OPENED):
             stream = info["return_value"]
             stream.read = functools.partial(self._read, stream.read)
+            stream.write = functools.partial(self._write, stream.write)
 
     def _read(self, read: Callable[..., bytes], most: int, timeout: float | None = None) -> bytes:
+        return read(most, self._left(timeout, httpx.ReadTimeout))
+
+    def _write(self, write: Callable[..., None], data: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(data), PIECE):
+            write(data[start : start + PIECE], self._left(timeout, httpx.WriteTimeout))
+
+    def _left(self, timeout: float | None, late: type[httpx.TimeoutException]) -> float:
         left = self.end - self._clock()
         if left <= 0:
-            raise httpx.ReadTimeout("too slow")
-        return read(most, left if timeout is None else min(timeout, left))
+            raise late("too slow")
+        return left if timeout is None else min(timeout, left)
 
 
 class AsyncClient(Calls):

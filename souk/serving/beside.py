@@ -85,7 +85,7 @@ class Beside:
     It holds the models that are `held`, or all it was asked of where none is.
 
     Args:
-        patience: seconds that a call may take.
+        patience: seconds that a call may take, with its second attempt; not counted is what it waits for another.
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -153,7 +153,7 @@ class Beside:
             self._end()
 
     def _asked(self, call: _Call) -> Any:
-        code = None
+        code, until = None, time.monotonic() + self._patience
         for _ in range(2):  # it may have been killed since it was asked last
             if not self._closed:
                 self._there = self._there or self._started()
@@ -161,7 +161,7 @@ class Beside:
                 self._end()
                 raise Ended("the end of the server")
             process, pipe = self._there
-            began, late = time.monotonic(), threading.Timer(self._patience, process.kill)
+            late = threading.Timer(max(0.0, until - time.monotonic()), process.kill)
             late.start()
             try:
                 pipe.send(call)
@@ -169,7 +169,7 @@ class Beside:
             except (EOFError, OSError):
                 code = self._end()
                 logger.warning("TensorFlow's process ended with %s", code)
-                if time.monotonic() - began >= self._patience:
+                if time.monotonic() >= until:
                     raise Ended(f"nothing in {self._patience:g} s") from None
             except BaseException:  # what is left in the pipe would be the answer to another call
                 self._end()
