@@ -59,8 +59,7 @@ class CountsFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-            _lock(self._file, self._path)
+            self._file = _locked(self._path)
             os.pwrite(self._file, bytes(FORM.size), 0)  # on the disk: a full one refuses here, not in shared memory
             self._memory = mmap.mmap(self._file, FORM.size)
         except OSError as error:
@@ -81,6 +80,17 @@ class CountsFile:
                 self._path.unlink()
             os.close(self._file)
             self._file = -1
+
+
+def _locked(path: Path) -> int:
+    """This process's file, made anew where `lost` of another one took it away, empty as it was, before the lock."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        _lock(file, path)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        os.close(file)
 
 
 def _lock(file: int, path: Path) -> None:
@@ -108,11 +118,15 @@ def lost(folder: Path, sink: str, rows_of: Callable[[str, int], int]) -> int:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused where its process is alive
                 if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     continue
-                answered, written, dropped, parts = FORM.unpack(file.read(FORM.size))
-                writer = path.name.removeprefix(f".{sink}.").removesuffix(SUFFIX)
+                writer, counts = path.name.removeprefix(f".{sink}.").removesuffix(SUFFIX), file.read()
+                if len(counts) != FORM.size:  # killed as it began, or on a full disk
+                    path.unlink(missing_ok=True)
+                    logger.warning("%s: no counts: whether process %s lost impressions is not known", path, writer)
+                    continue
+                answered, written, dropped, parts = FORM.unpack(counts)
                 missing = answered - written - dropped - rows_of(writer, parts)
                 path.unlink(missing_ok=True)
-        except (OSError, struct.error) as error:
+        except OSError as error:
             if not isinstance(error, BlockingIOError | FileNotFoundError):  # or another one counted it
                 logger.warning("%s: %s: %s", path, type(error).__name__, error)
             continue
