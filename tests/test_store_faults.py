@@ -1,14 +1,20 @@
 """User states on a Redis that is killed, frozen, locked or elsewhere: a read ends, and the next one finds it healed."""
 
 import contextlib
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from souk.cli import main
 from souk.errors import SoukError
+from souk.store import user_locks
 from souk.store.address import PASSWORD, address, online_store
 from souk.store.definitions import REGISTRY, SETTINGS, published_uri
 from souk.store.feast_store import Access, FeastStore
@@ -62,6 +68,50 @@ def test_a_frozen_redis_holds_no_read(harmed):
                 store.read(["ann"])
     for store in (connected, new):
         assert found(store).count == 3
+
+
+STOPPED = """
+import os, signal, sys
+from dataclasses import replace
+from redis.client import Pipeline
+from souk.store import user_locks
+from souk.store.feast_store import FeastStore
+from souk.store.interface import StoreError
+from tests.store_fixtures import NOW, SPEC
+
+user_locks.HELD_MS = 300
+execute = Pipeline.execute
+
+def stopped(pipe, *args, **more):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return execute(pipe, *args, **more)
+
+store = FeastStore(sys.argv[1], SPEC)
+assert store.read(["ann"])[0].count == 3
+change = lambda states: [replace(states[0], count=100)]
+Pipeline.execute = stopped
+try:
+    store.update(["ann"], change, NOW)
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_process_that_is_stopped_in_its_write_overwrites_nothing_when_it_goes_on(redis, tmp_path, monkeypatch):
+    """What it was about to write lacks what another wrote after the end of its lock."""
+    folder = published_in(tmp_path, redis.uri)
+    writer = subprocess.Popen([sys.executable, "-c", STOPPED, folder], stdout=subprocess.PIPE, text=True)
+    try:
+        _, status = os.waitpid(writer.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        monkeypatch.setattr(user_locks, "WAIT_SECONDS", 60)
+        other = FeastStore(folder, SPEC)
+        other.update(["ann"], lambda states: [replace(states[0], count=4)], NOW)
+        os.kill(writer.pid, signal.SIGCONT)
+        said, _ = writer.communicate(timeout=60)
+    finally:
+        writer.kill()
+    assert "took too long to change them alone" in said and other.read(["ann"])[0].count == 4
 
 
 def test_threads_wait_beside_each_other(tmp_path):

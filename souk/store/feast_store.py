@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
@@ -19,7 +20,7 @@ from souk.state import UserState
 from souk.state_rows import from_row, state_columns
 from souk.store.definitions import ONLINE, REGISTRY, published_uri, repo_config, view_name
 from souk.store.interface import Change, StoreError
-from souk.store.user_locks import alone
+from souk.store.user_locks import Held, alone, late
 from souk.store.values import Row, feast_row, plain, user_key
 
 logger = logging.getLogger(__name__)
@@ -85,10 +86,12 @@ class FeastStore:
 
     def write(self, states: Iterable[UserState], now: int) -> None:
         """See `OnlineStore.write`."""
-        kept = list(states)
-        if kept:
-            rows = [feast_row(state, self._spec, now) for state in kept]
-            self._asked(lambda store: self._put(store, rows))
+        self._write(states, now)
+
+    def _write(self, states: Iterable[UserState], now: int, held: Held | None = None) -> None:
+        rows = [feast_row(state, self._spec, now) for state in states]
+        if rows:
+            self._asked(lambda store: self._put(store, rows, held))
 
     def update(self, user_ids: Sequence[str], change: Change, now: int) -> None:
         """See `OnlineStore.update`. Other processes are kept out on a Redis; a sqlite file has one that writes."""
@@ -96,17 +99,11 @@ class FeastStore:
             if not self._asked(lambda store: self._uri):
                 self.write(change(self.read(user_ids)), now)
                 return
-            with alone(self._script, [f"souk:lock:{self._view}:{user_id}" for user_id in user_ids]) as check:
-                changed = change(self.read(user_ids))
-                check()
-                self.write(changed, now)
+            with alone(self._script, [f"souk:lock:{self._view}:{user_id}" for user_id in user_ids]) as held:
+                self._write(change(self.read(user_ids)), now, held)
 
     def _script(self, text: str, keys: Sequence[str], values: Sequence[Any]) -> Any:
-        def call(store: FeatureStore) -> Any:
-            client = store.provider.online_store._get_client(store.config.online_store)
-            return client.eval(text, len(keys), *keys, *values)
-
-        return self._asked(call)
+        return self._asked(lambda store: _client_of(store).eval(text, len(keys), *keys, *values))
 
     def _asked(self, call: Callable[[FeatureStore], Any]) -> Any:
         try:
@@ -134,8 +131,13 @@ class FeastStore:
             self._features = [name for name in self._columns if name in there]
         return self._table
 
-    def _put(self, store: FeatureStore, rows: list[Row]) -> None:
-        store.provider.online_write_batch(store.config, self._view_of(store), rows, None)
+    def _put(self, store: FeatureStore, rows: list[Row], held: Held | None) -> None:
+        online = store.provider.online_store
+        if held:
+            client = held.guarding(_client_of(store))
+            online = copy.copy(online)  # of this write alone: others use that one at the same time
+            online._client = client
+        online.online_write_batch(store.config, self._view_of(store), rows, None)
 
     def _opened(self) -> FeatureStore:
         if self._store is None:
@@ -173,8 +175,15 @@ class FeastStore:
             self._store = self._table = None
         if isinstance(error, StoreError):
             return error
+        if type(error).__name__ == "WatchError":
+            return late()
         return StoreError(
             f"Feast to answer from {shown(self._uri) or self._folder} with view {self._view}",
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             "Run `souk run`, or publish the states of this release again.",
         )
+
+
+def _client_of(store: FeatureStore) -> Any:
+    """Feast's client of the Redis."""
+    return store.provider.online_store._get_client(store.config.online_store)

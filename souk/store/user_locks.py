@@ -2,7 +2,8 @@
 the earlier one added.
 
 A lock is a key with a time to live, so that a server that is killed holds nobody up for longer (Redis documentation,
-"Distributed locks with Redis", on a single instance).
+"Distributed locks with Redis", on a single instance). One that is stopped for longer than that, even within its write,
+writes nothing when it goes on: the write is a transaction that the Redis carries out only if nobody touched the locks.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from souk.store.interface import StoreError
 
 HELD_MS = 5_000  # that a lock lives at most
-FRESH = 0.5  # of that, in which a state that was read may be written
 WAIT_SECONDS = 1.0  # for the locks of another
 PAUSE_SECONDS = 0.002
 TAKE = """
@@ -29,31 +30,69 @@ AGAIN = "The events wait, and are taken again."
 Script = Callable[[str, Sequence[str], Sequence[Any]], Any]  # a script of Redis, its keys and its arguments
 
 
+@dataclass(frozen=True)
+class Held:
+    """Locks that are held.
+
+    Args:
+        keys: of the locks.
+        own: what they hold.
+    """
+
+    keys: Sequence[str]
+    own: str
+
+    def guarding(self, client: Any) -> Guarded:
+        """A client whose pipelines are carried out only while the locks are held."""
+        return Guarded(client, self)
+
+
+class Guarded:
+    """What Feast writes with, in the place of a client of Redis."""
+
+    def __init__(self, client: Any, held: Held) -> None:
+        self._client, self._held = client, held
+
+    def pipeline(self, transaction: bool = False) -> Any:
+        """A transaction, whatever Feast asks for: its EXEC is refused where a lock changed hands (WATCH).
+
+        Raises:
+            StoreError: a lock is over already.
+        """
+        pipe = self._client.pipeline(transaction=True)
+        try:
+            pipe.watch(*self._held.keys)
+            if any(value != self._held.own.encode() for value in pipe.mget(self._held.keys)):
+                raise late()
+            pipe.multi()
+        except BaseException:
+            pipe.reset()
+            raise
+        return pipe
+
+
+def late() -> StoreError:
+    """What is told of states that may have been changed by another since they were read."""
+    return StoreError("states of users to be there at once", "they took too long to change them alone", AGAIN)
+
+
 @contextmanager
-def alone(run: Script, keys: Sequence[str]) -> Iterator[Callable[[], None]]:
-    """Holds locks meanwhile; yields what says, before a write, that they are held for long enough.
+def alone(run: Script, keys: Sequence[str]) -> Iterator[Held]:
+    """Holds locks meanwhile.
 
     Args:
         run: a script on the Redis.
         keys: of the locks.
 
     Raises:
-        StoreError: another holds one of them for too long, or this one did.
+        StoreError: another holds one of them for too long.
     """
-    own, held_ms = uuid.uuid4().hex, HELD_MS
-    began = time.monotonic()
-    until = began + WAIT_SECONDS
-    while not run(TAKE, keys, (own, held_ms)):
+    own, until = uuid.uuid4().hex, time.monotonic() + WAIT_SECONDS
+    while not run(TAKE, keys, (own, HELD_MS)):
         if time.monotonic() > until:
             raise StoreError("to change states of users alone", f"another did for {WAIT_SECONDS:g} s", AGAIN)
         time.sleep(PAUSE_SECONDS)
-        began = time.monotonic()
-
-    def check() -> None:
-        if time.monotonic() - began > FRESH * held_ms / 1000:
-            raise StoreError("states of users to be there at once", "they took too long to change them alone", AGAIN)
-
     try:
-        yield check
+        yield Held(keys, own)
     finally:
         run(DROP, keys, (own,))
