@@ -70,6 +70,17 @@ def test_a_file_in_the_names_of_a_config(sent, tmp_path, capsys):
     assert bodies[-1] == [{"item_id": "9", "title": "Hat", "price": "dear"}]  # the server says what is wrong with it
 
 
+def test_one_item_in_the_names_of_a_config(sent, tmp_path, capsys):
+    url, bodies = sent
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    words = ["--config", str(tmp_path / "config.yaml"), "--url", url]
+    item = {"sku": "7", "name": "Böots", "tags": "red|warm", "cost": 3}
+    assert main(["items", "upsert", "--item", json.dumps(item), *words]) == 0
+    assert bodies == [[{"item_id": "7", "title": "Böots", "tags": ["red", "warm"], "price": 3.0}]]
+    assert main(["items", "upsert", "--item", '{"id": "7"}', *words]) == 2
+    assert "Expected --item with 'sku'" in capsys.readouterr().err
+
+
 def test_files_in_souks_own_names_go_in_batches(sent, tmp_path):
     url, bodies = sent
     rows = [{"item_id": str(n), "title": "x", "price": 1.5} for n in range(ROWS + 1)]

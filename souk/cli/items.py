@@ -7,6 +7,7 @@ import argparse
 import http.client
 import json
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     upsert.add_argument("file", nargs="?", metavar="FILE", help="Parquet, CSV or JSON lines, one item a row")
     upsert.add_argument("--item", metavar="JSON", help="one item, in place of a file")
-    upsert.add_argument("--config", metavar="FILE", help="whose data.items says which column of the file is which")
+    upsert.add_argument("--config", metavar="FILE", help="whose data.items says which column of the rows is which")
     delete = actions.add_parser(
         "delete",
         help="items that are not to be shown any more",
@@ -87,12 +88,27 @@ def _rows(arguments: argparse.Namespace) -> Iterator[Any]:
         raise SoukError("a FILE or --item", "both" if arguments.file else "neither", "Give one of them.")
     if arguments.item:
         try:
-            return iter([json.loads(arguments.item)])
+            item = json.loads(arguments.item)
         except ValueError as error:
             raise SoukError("--item to be JSON", f"{error}", """As --item '{"item_id": "7"}'.""") from error
+        return _named_by(arguments.config, item) if arguments.config else iter([item])
     from souk.ingest.item_file import item_rows_of
 
     return item_rows_of(arguments.file, load_config(arguments.config) if arguments.config else None)
+
+
+def _named_by(config: str, item: Any) -> Iterator[Any]:
+    """An item by the columns of a config, as a file of one line."""
+    from souk.ingest.item_file import item_rows_of
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "item.jsonl"
+        file.write_text(json.dumps(item) + "\n", encoding="ascii")
+        rows = [*item_rows_of(str(file), read := load_config(config))]
+    if any(isinstance(row, dict) and row.get("item_id") is None for row in rows):
+        name = read.data.items.columns.get("item_id", "item_id") if read.data.items else "item_id"
+        raise SoukError(f"--item with {name!r}, as {config} has it", json.dumps(item)[:200], "Or leave --config out.")
+    return iter(rows)
 
 
 def _authorization(file: str | None) -> dict[str, str]:
