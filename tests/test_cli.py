@@ -12,7 +12,9 @@ import yaml
 
 import souk
 from souk.cli import COMMANDS, main
+from souk.cli.run import _paths, _tell_other_data
 from souk.cli.training import load_pipeline, parameters, schema_parameter, with_accelerators, with_images
+from souk.config import load_config
 from souk.workspace import Workspace
 
 CONFIG = """name: small
@@ -233,3 +235,25 @@ def test_a_workspace_that_serves_another_data_set_is_refused_before_any_training
     assert "Expected a workspace of the data set small. Received: " in told.err
     assert "which serves films-0123456789ab. Give each data set its own: --workspace " in told.err
     assert told.out == "" and not (tmp_path / "place" / "runs").exists()
+
+
+def test_other_data_under_the_same_name_are_told_and_other_settings_are_not(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(tmp_path / "place")
+    workspace.runs.mkdir(parents=True)
+
+    def told(text: str) -> str:
+        config.write_text(text, "utf-8")
+        _tell_other_data(workspace, load_config(config))
+        return capsys.readouterr().err
+
+    assert told(CONFIG) == ""
+    records = ({"config": "small"}, {"config": "small", "data": _paths(load_config(config))}, {"config": "films"})
+    for day, record in enumerate(records):
+        (workspace.runs / f"2024010{day}.steps.json").write_text(json.dumps(record), "utf-8")
+    (workspace.runs / "20240109.steps.json").write_text('{"config": "sm', "utf-8")
+    assert told(CONFIG) == "" and told(CONFIG + "repeat: {rule: always}\n") == ""
+    other = told(CONFIG.replace("path: events.csv", "path: other.csv"))
+    assert f"events from {tmp_path}/other.csv, not {tmp_path}/events.csv" in other and other.count("\n") == 1
+    assert f"a name and a --workspace ({workspace.root}-2) of its own" in other

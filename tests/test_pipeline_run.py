@@ -63,7 +63,7 @@ def test_a_run_leaves_a_log_and_records(copy: Copy) -> None:
     values = json.loads(record.read_text("utf-8"))
     assert [step["name"] for step in values["steps"]] == ALL
     assert all(step["peak_mib"] > 0 for step in values["steps"])
-    assert values["release"] == released(copy)
+    assert values["release"] == released(copy) and Path(values["data"]["events"]).is_absolute()
     assert json.loads(end.read_text("utf-8"))["state"] == "SUCCEEDED"
 
 

@@ -4,6 +4,7 @@ gate lets it through, refit, release and deployment. Steps whose code, config an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_workspace(workspace, config.name)
     print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}", flush=True)
     with workspace.locked() as lock:
+        _tell_other_data(workspace, config)
         log = workspace.runs / f"{started}.log"
         with log.open("w", encoding="utf-8") as file:
             view = RunView(sys.stdout, file)
@@ -62,6 +64,32 @@ def _check_workspace(workspace: Workspace, dataset: str) -> None:
     if served and served.rpartition("-")[0] != dataset:
         remedy = f"Give each data set its own: --workspace {workspace.root}-{dataset}"
         raise SoukError(f"a workspace of the data set {dataset}", f"{workspace.root}, which serves {served}", remedy)
+
+
+def _paths(config: DatasetConfig) -> dict[str, str]:
+    sources = {"events": config.data.events, "items": config.data.items, "users": config.data.users}
+    return {table: source.path for table, source in sources.items() if source}
+
+
+def _tell_other_data(workspace: Workspace, config: DatasetConfig) -> None:
+    """Says that the last run of this name read other files: of another data set, it would go on from that one's
+    release, states and schemas. It may as well be a new export of the same, which is no error."""
+    for record in sorted(workspace.runs.glob("*.steps.json"), reverse=True):
+        with contextlib.suppress(OSError, ValueError):  # of a run that was killed as it wrote
+            before = json.loads(record.read_text(encoding="utf-8"))
+            if before.get("config") == config.name and "data" in before:
+                break
+    else:
+        return
+    known = before["data"]
+    others = [f"{t} from {path}, not {known[t]}" for t, path in _paths(config).items() if known.get(t, path) != path]
+    if others:
+        remedy = (
+            f"If this is another data set, stop: it needs a name and a --workspace ({workspace.root}-2) of its own."
+        )
+        print(
+            f"  Other data than in the last run of {config.name} here: {', '.join(others)}. {remedy}", file=sys.stderr
+        )
 
 
 def _train(
@@ -92,6 +120,7 @@ def _write_record(view: RunView, path: Path, config: DatasetConfig, seconds: flo
     """What ran, how long and with how much memory; read by benchmarks."""
     values = {
         "config": config.name,
+        "data": _paths(config),
         "seconds": round(seconds, 3),
         "steps": [asdict(step) for step in view.steps],
         "verdict": view.outputs.get("evaluate", {}).get("Output", ""),
