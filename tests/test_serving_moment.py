@@ -1,6 +1,7 @@
 """One release for all of an answer, and what the releases of a server take of its memory."""
 
 import gc
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from souk.release.pointer import point
 from souk.serving import memory
 from souk.serving.memory import array_bytes, model_bytes
+from souk.serving.server import example
 from tests.arms_fixtures import arms_of, beside
 from tests.serving_fixtures import DIM, IDS, NOW, write_workspace
 
@@ -104,3 +106,12 @@ def test_an_array_counts_once_however_it_is_reached(monkeypatch):
     thing.parts.append(thing)
     assert array_bytes(thing) == 8000 + 80 + 3
     assert array_bytes(thing, Thing(np.zeros(1), "text", [0] * 10_000)) == 8000 + 80 + 3 + 8
+
+
+def test_the_example_of_a_server_is_of_somebody_whom_the_release_knows_and_a_log_names_nobody(arms):
+    for terminal, asked in ((True, {"user_id": "ann", "k": 5}), (False, {"item_id": IDS[0], "k": 5})):
+        body = json.loads(example(arms.now.main, terminal))
+        assert body == {"instances": [asked]}
+        requests = arms.now.main.parser.parse_all(body["instances"], NOW, lambda: "r", None, arms.now)
+        (slate,) = arms.recommend(requests)
+        assert len(slate.items) == 5 and not slate.degraded

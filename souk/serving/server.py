@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import shlex
 import sys
 import time
 import uuid
@@ -15,6 +17,7 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from souk.release.collections import SAY_SECONDS
+from souk.release.golden import read_golden
 from souk.serving import logs
 from souk.serving.arm_counts import ArmCounts, ArmMetrics
 from souk.serving.arms import Arms
@@ -155,7 +158,7 @@ def serve(
         settled()
         url = f"http://{host}:{listening.getsockname()[1]}"
         report(f"{name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
-        report(f"""curl {url}/v1/models/{NAME}:predict -d '{{"instances": [{{"user_id": "1", "k": 5}}]}}'""")
+        report(f"curl {url}/v1/models/{NAME}:predict -d {shlex.quote(example(releases.now, sys.stdout.isatty()))}")
 
     for recorder in recorders:
         recorder.open()
@@ -178,6 +181,13 @@ def serve(
         tracing.close()
         arms.close()
         releases.close()
+
+
+def example(served: Served, terminal: bool) -> str:
+    """A body that the release has a slate for: of one of its users on a terminal, of an item in a log."""
+    users = [golden.user_id for golden, _ in read_golden(served.bundle.folder) if golden.state.events]
+    subject = {"user_id": users[0]} if terminal and users else {"item_id": served.bundle.item_ids[0]}
+    return json.dumps({"instances": [{**subject, "k": 5}]}, ensure_ascii=False)
 
 
 def now() -> int:
