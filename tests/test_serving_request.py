@@ -121,6 +121,10 @@ def test_a_wrong_feature_of_an_event_is_named_once():
         ({"user_id": "ann", "events": [3]}, ["instance.events[0] to be an object"]),
         ({"user_id": "ann", "events": [{"item_id": "a"}]}, ["instance.events[0].event_type"]),
         ({"user_id": "ann", "events": [{"item_id": "a", "event_type": "clik"}]}, ["'clik'", "Did you mean 'click'?"]),
+        (
+            {"user_id": "ann", "events": [{"item_id": "a", "event_type": "view"}]},
+            ["to be one of cart, click", "This release's histories are made of click"],
+        ),
         ({"user_id": "ann", "events": [{"item_id": "a", "event_type": ["click"]}]}, ["event_type"]),
         ({"user_id": "ann", "events": [{"item_id": "a", "event_type": "click", "valu": 1}]}, ["Did you mean 'value'?"]),
         ({"user_id": "ann", "events": [{"item_id": "a", "event_type": "click", "value": "5"}]}, ["events[0].value"]),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from souk.errors import SoukError, unknown
+from souk.schema import EventType
 
 END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
 ID_LENGTH = 512
+EVENT_TYPES = tuple(str(kind) for kind in EventType)
 LARGEST = 1e30  # numbers beyond it overflow float32 in the models
 
 
@@ -88,6 +91,16 @@ def number(path: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= LARGEST:
         raise SoukError(f"{path} to be a number", shown(value))
     return float(value)
+
+
+def event_type(path: str, value: Any, history: Sequence[str]) -> str:
+    """The type of an event; where it is none, the error speaks of those that a `history` is made of."""
+    if value not in EVENT_TYPES:
+        text = str(value)[:ID_LENGTH]
+        near = difflib.get_close_matches(text, history, n=1)
+        remedy = f"Did you mean {near[0]!r}?" if near else f"This release's histories are made of {', '.join(history)}."
+        raise SoukError(f"{path} to be one of {', '.join(sorted(EVENT_TYPES))}", repr(text), remedy)
+    return str(value)
 
 
 def is_text(value: str) -> bool:

@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from souk.errors import SoukError, unknown
-from souk.schema import EventType
+from souk.errors import SoukError
 from souk.serving.fields import (
-    ID_LENGTH,
     LARGEST,
     chosen,
+    event_type,
     identifier,
     identifiers,
     integer,
@@ -43,7 +42,6 @@ MAX_EXCLUDE = 10_000
 MAX_CANDIDATES = 2_000
 MAX_TIMEOUT_MS = 60_000
 MORE_MS = 20  # that each further instance of a body without `timeout_ms` has
-EVENT_TYPES = tuple(str(kind) for kind in EventType)
 SUBJECTS = ("user_id", "item_id", "events")  # one of which says for whom a slate is
 SUBJECT = "Any text will do for a user who is not known; item_id alone asks for similar items."
 EVENT_FIELDS = ("item_id", "event_type", "timestamp", "value", "event_id", "dwell_seconds", "context")
@@ -117,6 +115,7 @@ class RequestParser:
         self._timeout_ms, self._clock = timeout_ms, clock
         self._slate_size = slate_size
         self._max_slate_size = max_slate_size
+        self._history = tuple(map(str, spec.history_events))
         self._context = {feature.source: feature for feature in spec.context}
         self._fields: dict[str, Callable[[str, Any], Any]] = {
             "user_id": identifier,
@@ -237,14 +236,13 @@ class RequestParser:
         for name in ("item_id", "event_type"):
             if value.get(name) is None:
                 raise SoukError(f"{path}.{name}", "nothing", "Every event names an item and an event type.")
-        if value["event_type"] not in EVENT_TYPES:
-            raise unknown(f"{path}.event_type", str(value["event_type"])[:ID_LENGTH], EVENT_TYPES)
+        kind = event_type(f"{path}.event_type", value["event_type"], self._history)
         context, malformed = self._features(f"{path}.context", mapping(f"{path}.context", value.get("context") or {}))
         given = {name: part for name, part in value.items() if part is not None}
         return (
             Event(
                 item_id=identifier(f"{path}.item_id", given["item_id"]),
-                event_type=given["event_type"],
+                event_type=kind,
                 timestamp=moment(f"{path}.timestamp", given.get("timestamp", max(0, default_time))),
                 value=number(f"{path}.value", given.get("value", math.nan)),
                 event_id=identifier(f"{path}.event_id", given["event_id"]) if "event_id" in given else "",
