@@ -24,6 +24,7 @@ from souk.serving.plugged import OwnRanker, Plugged, seen
 from souk.serving.ranking import Settings, SlateMaker
 from souk.serving.retrieval import Retrieval
 from souk.serving.signatures import QueryTower, Ranker
+from souk.serving.unborn import Unborn
 from souk.serving.users import Store
 from souk.spec import FeatureSpec
 
@@ -69,7 +70,8 @@ class Loaded:
         self.query_tower = query_tower
         self.ranker = ranker
         self.plugged = Plugged()
-        self.slates = SlateMaker(catalogue, items.segments, settings.release)
+        self.unborn = Unborn(items)
+        self.slates = SlateMaker(catalogue, items.segments, settings.release, self.unborn)
 
     @classmethod
     def load(cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None) -> Self:
@@ -124,7 +126,8 @@ class Loaded:
         other._plug(self.plugged.over(other.catalogue, other.items))
         other.reranker = self.reranker.with_items(other.items, rows, where, self.spec)
         other.retrieval = self.retrieval.with_items(other.items.vectors, other.catalogue.available, where)
-        other.slates = SlateMaker(other.catalogue, other.items.segments, self.settings.release)
+        other.unborn = Unborn(other.items)
+        other.slates = SlateMaker(other.catalogue, other.items.segments, self.settings.release, other.unborn)
         return other
 
     @property

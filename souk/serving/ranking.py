@@ -15,6 +15,7 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.exploration import OFF, explored
 from souk.serving.request import Request
 from souk.serving.slate import Slate, SlateItem
+from souk.serving.unborn import Unborn
 from souk.sources.popularity import EVERYONE, Segments
 from souk.stages import Stage, staged
 from souk.state import UserState
@@ -132,11 +133,13 @@ class SlateMaker:
         catalogue: the items.
         popular: popular items by segment.
         release: its name.
+        unborn: which items are not there yet.
     """
 
     catalogue: Catalogue
     popular: Segments
     release: str
+    unborn: Unborn
 
     @staged("slate")
     def slate(self, request: Request, ranking: Ranking) -> Slate:
@@ -174,8 +177,8 @@ class SlateMaker:
     def safe(self, request: Request) -> Slate:
         """The answer where nothing is known but the catalogue: it is all fill."""
         none = NO_CANDIDATES.positions
-        excluded, degraded = frozenset(self.catalogue.known(request.exclude)), (*request.degraded, "internal_error")
-        scores = np.zeros(0, np.float32)
+        excluded = self.unborn.at(request.timestamp).union(self.catalogue.known(request.exclude))
+        scores, degraded = np.zeros(0, np.float32), (*request.degraded, "internal_error")
         return self.slate(
             request, Ranking(NO_CANDIDATES, none, none, scores, {}, excluded, UserState(""), degraded, {})
         )

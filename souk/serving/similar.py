@@ -22,6 +22,7 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
+from souk.serving.unborn import Unborn
 from souk.state import UserState
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Similar:
         retrieval: the index over the vectors.
         reranker: the rules of the slate as a whole.
         settings: how many candidates there are.
+        unborn: which items are not there yet.
     """
 
     catalogue: Catalogue
@@ -57,6 +59,7 @@ class Similar:
     retrieval: Retrieval
     reranker: Reranker
     settings: Settings
+    unborn: Unborn
 
     def rank(self, requests: Sequence[Request]) -> list[Ranking]:
         """The ranking of each request; one search in the index for all.
@@ -66,7 +69,7 @@ class Similar:
         """
         places = [self.catalogue.positions.get(request.item_id, -1) for request in requests]
         excluded = [
-            frozenset({*self.catalogue.known(request.exclude), *([place] if place >= 0 else [])})
+            self.unborn.at(request.timestamp).union(self.catalogue.known(request.exclude), [place] * (place >= 0))
             for request, place in zip(requests, places, strict=True)
         ]
         notes = [list(request.degraded) for request in requests]
