@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from souk.config import parse_config
+from souk.errors import SoukError
 from souk.ingest.first_config import first_config
 from tests.test_ingest_first_config import init, read, write
 
@@ -50,3 +51,27 @@ def test_labels_are_known_in_time_for_the_ranker_to_learn(tmp_path: Path, span: 
     ]
     _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert config.objectives.satisfied.within_days == days
+
+
+def test_numbers_with_a_decimal_comma_are_no_lists_and_are_told(tmp_path: Path) -> None:
+    """Of a shop with few prices the halves repeat, as entries of lists do."""
+    prices = ["3,50", "4,50", "1.250,00", "7", "0,5"]
+    rows = [
+        {"user_id": f"u{n % 9}", "item_id": f"i{n % 30}", "timestamp": "2025-12-31", "price": prices[n % 5]}
+        for n in range(90)
+    ]
+    goods = [
+        {"item_id": f"i{n}", "price": prices[n % 5], "weight": f"{n},{n}", "ids": "1,2,3"[: 1 + n % 4]}
+        for n in range(30)
+    ]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"), write(goods, tmp_path / "i.jsonl"))
+    told = "NUMBERS WITH A DECIMAL COMMA, such as 3,50: write 3.50 into the file"
+    assert text.count(f'price: ""  # {told}') == 2 and "such as 0,0: write 0.0 into" in text
+    assert "OR IS IT price" not in text and set(config.columns.items) == {"ids"}
+
+
+@pytest.mark.parametrize("name", ["time", "wann"])
+def test_dates_of_a_form_that_is_not_read_are_shown(tmp_path: Path, name: str) -> None:
+    rows = [{"user_id": f"u{n}", "item_id": f"i{n}", name: f"3{n % 2}.12.2025"} for n in range(9)]
+    with pytest.raises(SoukError, match=rf"{name} with values such as 30\.12\.2025.* Give times as 2024-05-31 or"):
+        first_config(write(rows, tmp_path / "e.csv"), None, None, "x")

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
-from souk.ingest.profile import MANY, Column, Guess, guess_kind, sample
+from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
 # Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
@@ -135,11 +135,12 @@ def map_time(table: Table) -> None:
     named = _named(table, "timestamp")
     found = named if named in timed else next(iter(timed), None)
     if found is None:
-        received = f"{named.name} with values such as {named.examples}" if named else "no column with times"
+        dated = named or next((column for column in table.free if column.like(DATE) >= MANY), None)
+        received = f"{dated.name} with values such as {dated.examples}" if dated else "no column with times"
         raise SoukError(
             f"the time of an event in {table.source.path}",
             received,
-            "Give times as 2024-05-31T12:00:00Z, or as seconds, milliseconds or microseconds since 1970.",
+            "Give times as 2024-05-31 or 2024-05-31T12:00:00Z, or as seconds, milliseconds or microseconds since 1970.",
         )
     unit = found.time_unit
     table.mapped["timestamp"] = found, "dates already" if unit == "native" else f"{unit}: {found.examples}"
@@ -197,7 +198,7 @@ def _spoken(table: Table) -> Column | None:
 def _perhaps_type(table: Table) -> str:
     """Which column could say the type of an event in words that Souk does not know, for a comment."""
     for column in table.free:
-        if not column.nested and not column.numeric and 2 <= column.distinct <= MOST_TYPES:
+        if not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES:
             shown = ", ".join(sorted(pc.unique(column.texts).to_pylist())[:4])
             remedy = "map it to event_type and its values under event_types, and declare it no more"
             return f"; OR IS IT {column.name} ({shown})? Then {remedy}"
@@ -228,7 +229,8 @@ def map_rest(table: Table) -> None:
         table.mapped[target] = column, f"by its name; such as {column.examples}"
     for column in table.free:
         if column.name in known:  # it would be read for its name alone
-            table.mapped[column.name] = Column("", column.values), f"{column.name} of the file is something else"
+            why = guess_kind(column).evidence if column.comma else f"{column.name} of the file is something else"
+            table.mapped[column.name] = Column("", column.values), why
 
 
 def declare(table: Table) -> None:

@@ -23,6 +23,8 @@ FEW_NUMBERS = 30  # whole numbers with at most this many values are codes, unles
 AMOUNTS = ("age", "year", "price", "cost", "count", "num", "size", "weight", "length", "height", "width", "duration")
 CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "hash")
 MOST_CATEGORIES = 5_000
+COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal comma
+DATE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"  # of a day, in whatever order
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,17 @@ class Column:
             return next((unit for unit, (low, high) in UNITS.items() if low <= middle <= high), "")
         return "iso" if len(cells.parse_time(self.texts, "iso")[0].drop_null()) >= MANY * len(self.texts) else ""
 
+    def like(self, pattern: str) -> float:
+        """The share of the values that a regular expression matches."""
+        return float(pc.mean(pc.match_substring_regex(self.texts, pattern)).as_py() or 0)
+
+    @cached_property
+    def comma(self) -> str:
+        """A number with a decimal comma, where these are most of the values and the rest are whole; "" elsewhere."""
+        if self.nested or self.numeric or self.like(COMMA) < 0.5 or self.like(rf"{COMMA}|^[+-]?\d+$") < MANY:
+            return ""
+        return next(str(text) for text in self.texts.to_pylist() if re.match(COMMA, text))
+
     @property
     def examples(self) -> str:
         """Its first few different values, for a comment."""
@@ -125,6 +138,11 @@ def guess_kind(column: Column) -> Guess:
     rows = len(column.texts)
     if not rows or column.distinct < 2:
         return Guess(None, "one value or none")
+    if column.comma:
+        point = column.comma.replace(".", "").replace(",", ".")
+        return Guess(
+            None, f"NUMBERS WITH A DECIMAL COMMA, such as {column.comma}: write {point} into the file, then init"
+        )
     if listed := _guess_list(column):
         return listed
     seen = f"{column.distinct:,} values in {rows:,} rows, such as {column.examples}"
