@@ -23,6 +23,8 @@ from souk.errors import SoukError
 SAY = "souk| "
 FAIL = "souk! "
 PEAK = "souk^ "
+# Errors by name, for their packages are slow to import, and a text that is in the message.
+DAMAGED = {"ArrowInvalid": "Parquet", "BadZipFile": "", "DataLossError": ""}
 LOCK = "SOUK_RUN_LOCK"  # set by `souk run`: the workspace's lock file, and a promise that stdin ends with the run
 
 
@@ -66,12 +68,21 @@ def step_process(loading: str = "") -> Iterator[None]:
         _tell(str(error))
         sys.exit(1)
     except Exception as error:
-        _tell(f"A fault of Souk, not of yours: {type(error).__name__}: {error}")
+        _tell(str(_damaged(error) or f"A fault of Souk, not of yours: {type(error).__name__}: {error}"))
         raise
     finally:
         print(f"{PEAK}{peak_mib():.0f}", flush=True)
         if held is not None:
             os.close(held)
+
+
+def _damaged(error: Exception) -> SoukError | None:
+    """What a library says of a file that is cut short: that of an earlier step would be reused again and again."""
+    name = type(error).__name__
+    if name not in DAMAGED or DAMAGED[name] not in str(error):
+        return None
+    remedy = "Remove the folder of that run from runs/ in the workspace: the next `souk run` makes its files anew."
+    return SoukError("the files of earlier steps to be whole", f"{name}: {str(error).rstrip('.')}", remedy)
 
 
 def peak_mib() -> float:

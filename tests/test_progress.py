@@ -52,6 +52,26 @@ def test_a_fault_of_ours_is_named_and_keeps_its_traceback() -> None:
     assert "Traceback" in run.stderr
 
 
+@pytest.mark.parametrize(
+    ("read", "error"),
+    [
+        ("import pyarrow.parquet; pyarrow.parquet.read_table({!r})", "ArrowInvalid"),
+        ("import zipfile; zipfile.ZipFile({!r})", "BadZipFile"),
+        ("import tensorflow; next(iter(tensorflow.data.TFRecordDataset({!r})))", "DataLossError"),
+    ],
+)
+def test_a_damaged_file_of_an_earlier_step_is_no_fault_of_ours(tmp_path: Path, read: str, error: str) -> None:
+    path = tmp_path / "damaged"
+    path.write_bytes(b"cut short" * 9)
+    run = step(read.format(str(path)))
+    told = " ".join(lines(run, progress.FAIL))
+    assert told.startswith(f"Expected the files of earlier steps to be whole. Received: {error}: ")
+    assert told.endswith(
+        "Remove the folder of that run from runs/ in the workspace: the next `souk run` makes its files anew."
+    )
+    assert "Traceback" in run.stderr
+
+
 def test_without_a_run_around_it_a_closed_stdin_does_not_end_a_step() -> None:
     assert lines(step("import time; time.sleep(0.2); report('done')"), progress.SAY) == ["done"]
 
