@@ -1,5 +1,7 @@
 """Where pair features start in an explanation, and which past events they come from."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,7 +11,7 @@ from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.satisfaction import DOUBT, likeness
 from souk.schema import DAY_MS
-from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, shares, start, votes
+from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, plain_value, shares, start, votes
 from souk.sources.co_visitation import decay
 from souk.sources.rows import SparseRows
 from tests.models_fixtures import cycle_spec
@@ -130,3 +132,21 @@ def test_what_was_before_the_window_stays_with_the_feature():
 def test_the_item_of_the_last_event_is_its_youngest(items):
     query = asked(items, ["c", "a", "c"])
     assert votes(items, query, 2)["window_recency"].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("log_events", math.log(10), 9),
+        ("past_events", math.log(138), 137),
+        ("again_rank", math.log(3), 2),
+        ("past_recency", 1 / 4, 3),
+        ("window_recency", 0.0, None),
+        ("due", 0.6, 1.5),
+        ("due", 0.0, None),
+        ("due", 1.0, 1e9),
+        ("similarity_max", 0.5, 0.5),
+    ],
+)
+def test_a_value_is_told_as_people_count(name, value, told):
+    assert plain_value(name, value) == pytest.approx(told)

@@ -60,6 +60,18 @@ def test_what_is_small_is_not_told():
     assert sentences(one)[1:] == ["What speaks for it: the days that it has been on offer (99%)."]
 
 
+def test_what_sets_a_habit_against_itself_is_one_reason():
+    parts = FeaturePart("due", 1.5, 3.0), FeaturePart("past_events", 137.0, -1.5), FeaturePart("past_recency", 9.0, 0.5)
+    said = sentences(replace(WHY, events=(), features=parts, log_score=WHY.log_baseline + 2.0))
+    assert said[1:] == [f"What speaks for it: {plain_name('due')} (100%)."]
+    assert plain_name("due") == plain_name("past_events") == plain_name("past_recency")
+
+
+def test_a_factor_that_nobody_can_read_is_more_than_a_thousand():
+    assert "scores more than 1,000 times what" in sentences(replace(WHY, log_score=30.0))[0]
+    assert "scores 403 times what" in sentences(replace(WHY, log_score=4.0))[0]
+
+
 def test_several_reasons_are_listed():
     many = tuple(event(f"i{n}", "cart", 1, 0.3 - n / 100) for n in range(4))  # they add up to 1.14
     said = sentences(replace(WHY, events=many, features=()))[1]

@@ -18,7 +18,7 @@ import numpy as np
 from souk.errors import SoukError
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.serving.beside import Run, here
-from souk.serving.explain_pairs import COLUMN, SCORE, divided, shares, start, votes
+from souk.serving.explain_pairs import COLUMN, SCORE, divided, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
@@ -249,12 +249,9 @@ class Explainer:
         return bool(catalogue.available[position] and (matching is None or matching[position]))
 
     def _value(self, case: _Case, name: str) -> Any:
-        """The raw value of a feature; logarithms of counts, days and places are undone."""
+        """The raw value of a feature, a pair's in its unit (`plain_value`)."""
         if name in COLUMN:
-            value = float(case.own[COLUMN[name]])
-            logged = name.startswith("log_") or name.endswith(("_rank", "_events")) or name == "age"
-            value = math.expm1(value) if logged else value
-            return round(value, 4)
+            return plain_value(name, float(case.own[COLUMN[name]]))
         raw = case.features.user | case.features.query
         value = raw[name] if name in raw else self._ranker.item_value(name, case.position)
         missing = value == "" or (isinstance(value, float) and math.isnan(value))

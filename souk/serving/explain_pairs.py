@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -53,6 +54,17 @@ def start(candidates: np.ndarray, others: np.ndarray, score: float) -> np.ndarra
     for rank, name in RANKED.items():
         found[COLUMN[rank]] = np.log1p(1 + np.sum(others[:, COLUMN[name]] > 0))
     return found
+
+
+def plain_value(name: str, value: float) -> float | None:
+    """A pair feature as people count: events, days, places, multiples of the usual time; None where there is none."""
+    if name.startswith("log_") or name.endswith(("_rank", "_events")) or name == "age":
+        value = math.expm1(value)
+    elif name.endswith("_recency") or name == "due":
+        if value <= 0:
+            return None
+        value = 1 / value - 1 if name.endswith("_recency") else value / max(1 - value, 1e-9)
+    return round(value, 4)
 
 
 def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.ndarray]:

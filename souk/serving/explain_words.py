@@ -42,9 +42,10 @@ NAMES = {
     "satisfied_lately": "how satisfied the user was lately",
     "satisfied_alike": "how satisfied the user was with things like it",
     "satisfied_shared": "how satisfied the user was with things of its kind",
-    "past_events": "how often the user chose it in all",
-    "past_recency": "how long ago the user last chose it",
-    "due": "whether it is time for it again",
+    **dict.fromkeys(  # one reason: a model that has all three sets one against another
+        ("past_events", "past_recency", "due"),
+        "how often and how long ago the user chose it, beside the usual time between",
+    ),
 }
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
 DONE = {
@@ -57,6 +58,7 @@ DONE = {
 SPAN = ((DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"))
 LEAST, MOST = 0.05, 3  # a reason has this share of all that counts, for the item or against; at most so many are told
 
+MANY = 1000  # times a score is told exactly up to here
 UNSURE = 0.05  # a gap of this share of the way is told
 
 
@@ -141,7 +143,7 @@ def ago(milliseconds: int) -> str:
 
 def _opening(explanation: Explanation) -> str:
     factor = math.exp(min(explanation.way, 50.0))
-    number = f"{factor:.2g}" if factor < 100 else f"{factor:.0f}"
+    number = f"{factor:.2g}" if factor < 100 else f"{factor:.0f}" if factor < MANY else f"more than {MANY:,}"
     name = _titled(explanation.title, explanation.item_id)
     return f"“{name}” scores {number} times what it would if nothing were known of the user and the history."
 
@@ -166,13 +168,13 @@ def _of_items(explanation: Explanation) -> list[Reason]:
 
 
 def _of_features(explanation: Explanation) -> list[Reason]:
-    """Features by meaning: a value and the place by it are one reason."""
+    """Features by meaning: a value and the place by it are one reason, and so are those of one name."""
     found: dict[str, float] = {}
     for part in explanation.features:
         stem = part.name.removesuffix("_rank")
-        name = stem if stem in NAMES else part.name
+        name = plain_name(stem if stem in NAMES else part.name)
         found[name] = found.get(name, 0.0) + part.contribution
-    return [Reason(f"{plain_name(name)} (", contribution) for name, contribution in found.items()]
+    return [Reason(f"{name} (", contribution) for name, contribution in found.items()]
 
 
 def _told(reasons: Sequence[Reason], whole: float) -> str:
