@@ -54,14 +54,16 @@ def test_the_order_of_what_is_new_counts_as_much_as_that_of_all():
     assert float(order_loss(logits, positive, allowed, np.ones((2, 4), bool))) == pytest.approx(whole, rel=1e-6)
 
 
-def test_what_the_user_took_lately_is_not_new(ranked):
+def test_what_the_user_took_before_is_not_new(ranked):
     examples = ranked.examples()
     lists = ranked.lists(ranked.ranker(examples), examples)
     rows = lists.lists(np.arange(len(examples)))
     for batch in (lists.batch(rows), lists.batch(rows, 4, np.random.default_rng(0))):
-        lately = batch["pair"].numpy()[..., PAIR_FEATURES.index("window_events")] > 0
-        assert lately.any() and not lately.all()
-        np.testing.assert_array_equal(batch["fresh"].numpy(), ~lately)
+        lately, ever = (
+            batch["pair"].numpy()[..., PAIR_FEATURES.index(n)] > 0 for n in ("window_events", "past_events")
+        )
+        assert lately.any() and not ever.all() and (ever & ~lately).any(), "habits tell of what is no event any more"
+        np.testing.assert_array_equal(batch["fresh"].numpy(), ~(lately | ever))
 
 
 def test_satisfaction_that_is_not_known_yet_is_not_learned():

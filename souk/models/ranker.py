@@ -248,7 +248,7 @@ def order_loss(logits: tf.Tensor, positive: tf.Tensor, allowed: tf.Tensor, fresh
         logits: `[lists, columns] float32`.
         positive: `[lists, columns] float32`, the weight of a positive; 0 for the rest.
         allowed: `[lists, columns] bool`, what belongs to the list.
-        fresh: `[lists, columns] bool`, what the user did not take lately.
+        fresh: `[lists, columns] bool`, what the user never came to, as far as a query knows.
     """
     new = listwise_loss(logits, tf.where(fresh, positive, 0.0), allowed & fresh)
     return (listwise_loss(logits, positive, allowed) + new) / 2
