@@ -48,7 +48,7 @@ class RankLists:
         return rows[np.any([label[rows] >= 0 for label in self.examples.labels.values()], axis=0)]
 
     def fresh(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Which of these columns (`[rows, any] int64`) hold an item that the user never came to, as far as known, bool."""
+        """Which of these columns (`[rows, any] int64`) hold an item that the user, as far as known, never came to."""
         return np.asarray(self.examples.pair[rows[:, None], columns, AGAIN] <= 0)
 
     def batch(self, rows: np.ndarray, negatives: int = 0, random: np.random.Generator | None = None) -> dict[str, Any]:
