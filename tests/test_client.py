@@ -1,107 +1,18 @@
 """The client: what it sends, when it asks again, and that it never does so beyond its time."""
 
-import asyncio
-import json
-import socket
 import subprocess
 import sys
-import threading
-import time
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from souk.client import AsyncClient, Client, ClientError, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
+from souk.client import Client, ClientError, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
 from souk.client.exchange import Calls, Send, Wait, after
-from souk.client.http import TIMEOUT, Deadline
+from souk.client.http import TIMEOUT
 from souk.serving.refusals import again_after
-from souk.serving.slate import Slate as ServerSlate
-from souk.serving.slate import SlateItem
-
-ANSWER = ServerSlate("r1", "ann", 5, "shop-0", "", (SlateItem("a", "A", 0.5, {"engaged": 0.5}, "two_tower", 0),), ())
-GOOD = 200, {"predictions": [ANSWER.to_json() | {"later": 1}]}, {}
-BUSY = 429, {"error": "Expected less to do."}, {"retry-after": "1"}
-DISK = 503, {"error": "Expected the disk."}, {}
-WRONG = 400, {"error": "Expected instances[0].k."}, {}
-
-
-class Script:
-    """A server that says what it is told to, one answer after the other; None breaks the connection."""
-
-    def __init__(self, answers):
-        self.answers, self.calls, self.hold, self.drops = list(answers), [], threading.Event(), 0
-
-    def next(self, path, headers, body):
-        self.calls.append((path, dict(headers), json.loads(body)))
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-
-@contextmanager
-def saying(*answers):
-    script = Script(answers)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            answer = script.next(self.path, self.headers, body)
-            if answer == "hang":
-                script.hold.wait(30)
-                answer = None
-            if answer in ("drip", "drip headers"):
-                if answer == "drip":
-                    self.send_response(200)
-                    self.send_header("content-length", "600")
-                    self.end_headers()
-                else:
-                    self.wfile.write(b"HTTP/1.1 200 OK\r\nx-long:")
-                while script.drops < 600 and not script.hold.wait(0.1):
-                    self.wfile.write(b" ")
-                    script.drops += 1
-                answer = None
-            if answer is None:
-                self.close_connection = True
-                return
-            status, values, headers = answer
-            text = json.dumps(values).encode() if not isinstance(values, bytes) else values
-            self.send_response(status)
-            for name, value in {"content-length": str(len(text)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", script
-    finally:
-        script.hold.set()
-        server.shutdown()
-        server.server_close()
-
-
-def slates_of(kind, url, request, timeout, **more):
-    if kind is Client:
-        with Client(url, timeout=timeout, draw=lambda: 0.1, **more) as souk:
-            return souk.slate(request)
-
-    async def ask():
-        async with AsyncClient(url, timeout=timeout, draw=lambda: 0.1, **more) as souk:
-            return await souk.slate(request)
-
-    return asyncio.run(ask())
-
-
-BOTH = pytest.mark.parametrize("kind", [Client, AsyncClient])
+from tests.client_server import BOTH, BUSY, DISK, GOOD, WRONG, saying, slates_of
 
 
 @BOTH
@@ -168,72 +79,6 @@ def test_a_server_that_fails_is_unavailable_and_not_asked_again(kind):
     with saying((500, {"error": "Expected no bug."}, {})) as (url, script), pytest.raises(Unavailable, match="no bug"):
         slates_of(kind, url, Request(user_id="ann"), 60)
     assert len(script.calls) == 1
-
-
-@BOTH
-@pytest.mark.parametrize("answer", ["drip", "drip headers"])
-def test_an_answer_in_drops_is_broken_off_at_the_deadline(kind, answer):
-    """Each drop comes before a read is out of patience; the last one only after a minute."""
-    with saying(answer) as (url, script), pytest.raises(Unavailable, match="within the time"):
-        slates_of(kind, url, Request(user_id="ann"), 0.5)
-    assert script.drops < 200
-
-
-class Sipping:
-    """A server that takes a call of 32 MB in sips, each before a write is out of patience, and says nothing."""
-
-    def __init__(self):
-        self.taken, self._server = 0, socket.socket()
-        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
-        self._server.bind(("127.0.0.1", 0))
-        self._server.listen()
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
-        threading.Thread(target=self._take, daemon=True).start()
-
-    def _take(self):
-        connection, _ = self._server.accept()
-        with self._server, connection, suppress(OSError):
-            while sip := len(connection.recv(1 << 15)):
-                self.taken += sip
-                time.sleep(sip / 6e6)
-
-
-@BOTH
-def test_a_call_that_is_taken_in_sips_is_broken_off_at_the_deadline(kind):
-    sipping, events = Sipping(), [{"event_id": f"{n}", "location": "x" * (1 << 15)} for n in range(1000)]
-
-    def send():
-        with Client(sipping.url) as souk:
-            souk.send_events(events, timeout=1)
-
-    async def send_too():
-        async with AsyncClient(sipping.url) as souk:
-            await souk.send_events(events, timeout=1)
-
-    with pytest.raises(Unavailable, match="within the time"):
-        send() if kind is Client else asyncio.run(send_too())
-    assert sipping.taken < 20_000_000
-
-
-def test_a_wait_for_a_connection_leaves_less_time_to_make_one():
-    """A trace as httpx gives it: `info` is what the connection is made with."""
-    now = [0.0]
-    deadline = Deadline(lambda: now[0])
-    deadline.end = 1.0
-    now[0] = 0.9
-    deadline.watch("connection.connect_tcp.started", info := {"host": "x", "timeout": 0.25})
-    assert info["timeout"] == pytest.approx(0.1)
-    now[0] = 1.0
-    with pytest.raises(httpx.ConnectTimeout):
-        deadline.watch("connection.start_tls.started", info)
-
-
-def test_a_connection_that_is_kept_knows_the_next_deadline():
-    with saying(GOOD, "drip headers") as (url, script), Client(url, timeout=60) as souk:
-        souk.slate(Request(user_id="ann"))
-        with pytest.raises(Unavailable, match="within the time"):
-            souk.slate(Request(user_id="ann"), timeout=0.5)
-    assert script.drops < 200
 
 
 @BOTH

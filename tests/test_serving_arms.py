@@ -143,21 +143,6 @@ def test_a_file_that_is_no_good_is_refused_once_and_the_experiments_before_go_on
     assert list(arms._releases.beside) == []
 
 
-def test_a_request_on_its_way_keeps_its_rules_however_often_the_file_changes(workspace):
-    arms = arms_of(workspace, TEXT)
-    request = replace(ask(of(mixed="wide")), bound=arms.now)
-    (before,) = arms.recommend([request])
-    assert shown(before) != shown(arms.recommend([ask(of(mixed="control"))])[0])
-    for text in (TEXT.replace("diversity: 0.9", "diversity: 0.1"), "", TEXT.replace("diversity: 0.9", "diversity: 0")):
-        write(workspace, text)
-        assert arms.look()
-        (slate,) = arms.recommend([request])
-        assert (slate.arm, shown(slate)) == (before.arm, shown(before))
-    del request
-    write(workspace, "")
-    assert arms.look() and len(arms.now.main.live.current.reranker.variants) == 1, "nor for longer"
-
-
 def test_another_release_takes_the_experiments_over_and_one_that_they_do_not_fit_lets_them_rest(workspace, caplog):
     arms = arms_of(workspace, TEXT)
     user = of(mixed="wide")

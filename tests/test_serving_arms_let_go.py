@@ -98,3 +98,20 @@ def test_a_request_on_its_way_is_answered_by_the_arm_it_came_for_and_then_that_i
     assert not arms.look()
     with pytest.raises(Unavailable, match="closed"):
         tower.start(int)
+
+
+def test_a_request_on_its_way_keeps_its_rules_however_often_the_file_changes(workspace):
+    rules = "experiments:\n  mixed: {arms: {plain: {share: 0.5}, wide: {share: 0.5, rerank: {diversity: 0.9}}}}\n"
+    arms, user = arms_of(workspace, rules), user_in(rules, mixed="wide")
+    request = Request(user, 4, NOW, "r0", state=replace(STATES[0], user_id=user), bound=arms.now)
+    (before,) = arms.recommend([request])
+    for text in (rules.replace("0.9", "0.1"), "", rules.replace("0.9", "0")):
+        write(workspace, text)
+        assert arms.look()
+        (slate,) = arms.recommend([request])
+        assert (slate.arm, slate.items) == (before.arm, before.items)
+    now = arms.recommend([replace(request, bound=None)])[0]
+    assert [item.item_id for item in now.items] != [item.item_id for item in before.items], "the rules tell them apart"
+    del request
+    write(workspace, "")
+    assert arms.look() and len(arms.now.main.live.current.reranker.variants) == 1, "nor for longer"
