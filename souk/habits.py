@@ -1,8 +1,8 @@
 """What a user engaged with again and again, of a past that is longer than the events that are kept.
 
 A habit needs no order of events, only how often and when. So a state that forgets an event still counts it here, and
-the features of a query see the whole past with each item of it: "how often" and "is it time again" are what tells most
-of a repeat purchase (Bhagat et al. 2018, "Buy It Again: Modeling Repeat Purchase Recommendations", section 3).
+the features of a query see the whole past with each item of it: how often and since when are what models of repeat
+purchases are made of (Bhagat et al. 2018, "Buy It Again: Modeling Repeat Purchase Recommendations").
 """
 
 from __future__ import annotations
