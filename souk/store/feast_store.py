@@ -180,7 +180,7 @@ class FeastStore:
         return StoreError(
             f"Feast to answer from {shown(self._uri) or self._folder} with view {self._view}",
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            "Run `souk run`, or publish the states of this release again.",
+            "`souk users publish` publishes the states of the release again; `souk run` does where they are new.",
         )
 
 
