@@ -50,6 +50,11 @@ def test_the_minimal_config_has_working_defaults():
             "train_two_tower: {epochs: x, dim: 33}",
             ["dim: ", "Also train_two_tower.epochs: ", ", or Input should be 'auto'"],
         ),
+        ("build_features: {habits: true}", ["my.yaml: build_features.habits: ", "a number, and", "Received: True."]),
+        ("build_features: {history_length: yes}", ["history_length: ", "a number or auto, and", "Received: True."]),
+        ("evaluate: {latency: off}", ["evaluate.latency: ", "a number or null, and", "Received: False."]),
+        ("train_ranker: {minority: {brand: true}}", ["train_ranker.minority: ", "Received: {'brand': True}."]),
+        ("train_ranker: {hidden: [32, true]}", ["train_ranker.hidden: ", "Received: [32, True]."]),
         ("rollout: {target: inference_service}", ["my.yaml: the address of a Milvus server"]),
     ],
 )
@@ -57,6 +62,12 @@ def test_a_wrong_line_is_refused_in_words_that_help(line, words):
     with pytest.raises(SoukError) as error:
         parse_config(MINIMAL + line, "my.yaml")
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_truth_values_stand_where_they_may():
+    config = parse_config(MINIMAL.replace("events.csv", "events.csv, constants: {price: 3, device: true}"))
+    assert config.data.events.constants == {"price": 3, "device": True}
+    assert not parse_config(MINIMAL + "train_ranker: {debias: no}").train_ranker.debias
 
 
 def test_what_follows_from_another_problem_is_not_told():

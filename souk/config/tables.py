@@ -6,14 +6,17 @@ import codecs
 import difflib
 import re
 from string import Formatter
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from souk.schema import EventType, Kind, contract
 
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
+NO_NUMBER = "Input should be a number{others}, and YAML's true, false, yes, no, on and off are none"
 
 
 def template_parts(text: str) -> list[tuple[str, str]]:
@@ -35,9 +38,30 @@ def template_parts(text: str) -> list[tuple[str, str]]:
 
 
 class Section(BaseModel):
-    """A part of the config: immutable, and an unknown key is an error."""
+    """A part of the config: immutable, and an unknown key is an error, as is a truth value in the place of a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_that_are_none(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts with truth values: `habits: true` would be one habit, and `latency: false` the latency 0."""
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        if kinds & {int, float} and bool not in kinds and _has_truth(value):
+            others = sorted(kind for kind in kinds if isinstance(kind, str)) + ["null"] * (NoneType in kinds)
+            raise PydanticCustomError("truth_value", NO_NUMBER, {"others": "".join(f" or {each}" for each in others)})
+        return value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    return {annotation}.union(*map(_kinds, get_args(annotation))) if get_args(annotation) else {annotation}
+
+
+def _has_truth(value: Any) -> bool:
+    """Whether a truth value stands in a value, or in one of its entries."""
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, bool) or any(map(_has_truth, entries))
 
 
 class Source(Section):
