@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 DAY_MS = 86_400_000
+SECONDS = range(10**9, 4_102_444_800)  # 2001 to 2099; a time that is to be in milliseconds is of early 1970 there
 
 
 class EventType(StrEnum):

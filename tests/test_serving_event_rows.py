@@ -47,6 +47,11 @@ def nested(depth):
         ({"event_type": "clik"}, "event_type to be a value"),
         ({"timestamp": "yesterday"}, "timestamp to be of type int64"),
         ({"timestamp": -1}, "timestamp within the range"),
+        (
+            {"timestamp": NOW // 1000},
+            "timestamp to be milliseconds since 1970. Received: 1700000000, which looks like seconds. Multiply it by",
+        ),
+        ({"arrived_at": str(NOW // 1000)}, "arrived_at to be milliseconds since 1970. Received: '1700000000', which"),
         ({"timestamp": NOW + 300_001}, "timestamp not in the future"),
         ({"position": -1}, "position within the range"),
         ({"price": "dear"}, "price to be of type double"),

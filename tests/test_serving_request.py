@@ -111,6 +111,14 @@ def test_a_wrong_feature_of_an_event_is_named_once():
         ({"user_id": "ann", "k": "5"}, ["instance.k", "'5'"]),
         ({"user_id": "ann", "timestamp": -1}, ["instance.timestamp to be UTC epoch milliseconds"]),
         ({"user_id": "ann", "timestamp": 10**18}, ["instance.timestamp"]),
+        (
+            {"user_id": "ann", "timestamp": 1_700_000_000},
+            ["instance.timestamp to be UTC epoch milliseconds", "1700000000, which looks like seconds. Send 17000000"],
+        ),
+        (
+            {"user_id": "ann", "events": [{"item_id": "a", "event_type": "click", "timestamp": 1_700_000_000}]},
+            ["instance.events[0].timestamp to be UTC epoch milliseconds", "looks like seconds"],
+        ),
         ({"user_id": "ann", "context": []}, ["instance.context to be an object"]),
         ({"user_id": "ann", "context": {"devise": "m"}}, ["'devise'", "Did you mean 'device'?"]),
         ({"user_id": "ann", "exclude": "x"}, ["instance.exclude to be a list"]),

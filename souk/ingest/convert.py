@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from souk.errors import SoukError
 from souk.ingest import cells
@@ -15,7 +16,7 @@ from souk.ingest.mapping import TableSource
 from souk.ingest.patterns import rename
 from souk.ingest.templates import fill_template
 from souk.readers import RawBatch, file_format
-from souk.schema import Kind, contract
+from souk.schema import SECONDS, Kind, contract
 
 TIMES = ("timestamp", "arrived_at", "created_at")
 
@@ -56,6 +57,8 @@ def convert(table: TableSource, batch: RawBatch) -> tuple[pa.Table, list[Fault]]
         typed, wrong = _parse(table, column, array, batch.file)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
+        if table.name == "events" and column.name in TIMES:
+            faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit))
     return pa.Table.from_arrays(columns, schema=table.schema), faults
 
 
@@ -110,6 +113,13 @@ def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> 
             f"a column of {array.type} in {file}",
             f"Map another column in data.{table.name}.columns, or change its kind.",
         ) from error
+
+
+def _of_another_unit(raw: pa.Array, times: pa.Array, unit: str) -> np.ndarray:
+    """The mask of times that a smaller number than its `unit` tells, such as seconds among milliseconds."""
+    if unit not in ("ms", "us") or pa.types.is_temporal(raw.type):
+        return np.zeros(len(times), bool)
+    return cells.as_mask(pc.and_(pc.greater_equal(times, SECONDS.start), pc.less(times, SECONDS.stop)))
 
 
 def _raw_faults(batch: RawBatch, used: Mapping[str, list[str]]) -> list[Fault]:

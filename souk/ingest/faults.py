@@ -15,6 +15,7 @@ class Reason(StrEnum):
     ENCODING = "encoding"  # not UTF-8
     MISSING = "missing"
     TYPE = "type"  # cannot be read as the column's type
+    UNIT = "unit"  # a time in seconds where milliseconds are expected
     RANGE = "range"
     FUTURE = "future"
     DOMAIN = "domain"  # a category that the schema does not know

@@ -27,6 +27,7 @@ EXPECTED = {
     Reason.ENCODING: "UTF-8 in {column}",
     Reason.MISSING: "a value for {column}, which is required",
     Reason.TYPE: "{column} to be of type {type}",
+    Reason.UNIT: "{column} to be milliseconds since 1970",
     Reason.RANGE: "{column} within the range of the release's schema",
     Reason.FUTURE: "{column} not in the future",
     Reason.DOMAIN: "{column} to be a value that the release's schema lists",
@@ -89,8 +90,11 @@ class RowCheck:
         form = EXPECTED.get(fault.reason, "{column} to be right")
         expected = form.format(row=self._table.name.removesuffix("s"), column=fault.column, type=kind)
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
+        received = f"{value!r}"[:SHOWN]
+        if fault.reason is Reason.UNIT:
+            return str(SoukError(expected, f"{received}, which looks like seconds", "Multiply it by 1000."))
         remedy = NO_ID if (fault.column, fault.reason) == ("event_id", Reason.MISSING) else "See docs/data.md."
-        return str(SoukError(expected, f"{value!r}"[:SHOWN], remedy))
+        return str(SoukError(expected, received, remedy))
 
 
 class ItemCheck(RowCheck):

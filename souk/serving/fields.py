@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from souk.errors import SoukError, unknown
-from souk.schema import EventType
+from souk.schema import SECONDS, EventType
 
 END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
 ID_LENGTH = 512
@@ -83,6 +83,9 @@ def moment(path: str, value: Any) -> int:
     """UTC epoch milliseconds."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < END_OF_TIME:
         raise SoukError(f"{path} to be UTC epoch milliseconds", shown(value), "Leave it out for the server's clock.")
+    if value in SECONDS:
+        received = f"{value}, which looks like seconds"
+        raise SoukError(f"{path} to be UTC epoch milliseconds", received, f"Send {1000 * value}.")
     return value
 
 

@@ -70,7 +70,7 @@ def number(said: str = "") -> Schema:
     return made | ({"description": said} if said else {})
 
 
-MOMENT = whole(0, END_OF_TIME - 1, "UTC epoch milliseconds; the server's clock without it.")
+MOMENT = whole(0, END_OF_TIME - 1, "UTC epoch milliseconds, no seconds; the server's clock without it.")
 EVENT_TYPE: Schema = {"type": "string", "enum": [str(kind) for kind in EventType]}
 
 
