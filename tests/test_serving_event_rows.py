@@ -44,7 +44,12 @@ def nested(depth):
         ),
         ({"user_id": ""}, "a value for user_id"),
         ({"timestamp": None}, "a value for timestamp"),
-        ({"event_type": "clik"}, "event_type to be a value"),
+        (
+            {"event_type": "clik"},
+            "event_type to be one of cart, click, hide, impression, purchase, rating, return. Received: 'clik'. "
+            "Did you mean 'click'?",
+        ),
+        ({"event_type": "\ud800"}, "UTF-8 in event_type"),
         ({"timestamp": "yesterday"}, "timestamp to be of type int64"),
         ({"timestamp": -1}, "timestamp within the range"),
         (
@@ -76,7 +81,19 @@ def test_what_is_no_object_is_refused_alone():
 def test_the_schema_of_the_release_holds():
     text = 'feature {name: "device" type: BYTES string_domain {value: "tv"}} feature {name: "basket" type: FLOAT}'
     _, refused = EventCheck(SPEC.columns.events, text).check([GOOD, {**GOOD, "device": "radio"}], NOW)
-    assert list(refused) == [1] and "device to be a value that the release's schema lists" in refused[1]
+    assert list(refused) == [1] and "device to be one of tv. Received: 'radio'. See docs/data.md." in refused[1]
+
+
+def test_the_values_of_a_closed_column_are_told_as_far_as_they_fit():
+    values = " ".join(f'value: "{name}"' for name in ["click", "rating", "walk"])
+    text = f'feature {{name: "event_type" type: BYTES string_domain {{{values}}}}}'
+    names = " ".join(f'value: "{n:03}"' for n in range(300))
+    text += f' feature {{name: "device" type: BYTES string_domain {{{names}}}}} feature {{name: "basket" type: FLOAT}}'
+    check = EventCheck(SPEC.columns.events, text)
+    _, refused = check.check([{**GOOD, "event_type": "cart"}, {**GOOD, "device": "tv"}], NOW)
+    assert "event_type to be one of click, rating. Received: 'cart'." in refused[0]  # of both, the contract too
+    assert ", 019 and 280 others, which the release's schema lists. Received: 'tv'." in refused[1]
+    assert "020" not in refused[1]
 
 
 @pytest.mark.parametrize("kind", ["hide", "impression"])

@@ -26,7 +26,7 @@ def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray])
         unread: column to the mask of rows whose cell could not be read ("" for whole rows), which are not missing.
     """
     faults: list[Fault] = []
-    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
+    closed = closed_domains(schema)
     for feature in schema.feature:
         if feature.name not in table.column_names:
             continue
@@ -38,8 +38,8 @@ def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray])
         if pa.types.is_list(column.type):
             faults += fault(Reason.DIMENSION, feature.name, _wrong_width(column, feature))
         faults += fault(Reason.RANGE, feature.name, _out_of_range(column, feature) & ~spared)
-        if values := closed_domain(feature, domains):
-            faults += fault(Reason.DOMAIN, feature.name, _outside(column, values))
+        if feature.name in closed:
+            faults += fault(Reason.DOMAIN, feature.name, _outside(column, closed[feature.name]))
     return faults
 
 
@@ -48,6 +48,13 @@ def _no_acts(table: pa.Table) -> Any:
     if "event_type" not in table.column_names:
         return np.False_
     return as_mask(pc.is_in(table["event_type"].combine_chunks(), value_set=pa.array(list(map(str, NO_ACTS)))))
+
+
+def closed_domains(schema: Any) -> dict[str, list[str]]:
+    """The only values that closed columns of a schema may have."""
+    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
+    found = {feature.name: closed_domain(feature, domains) for feature in schema.feature}
+    return {name: values for name, values in found.items() if values}
 
 
 def closed_domain(feature: Any, domains: Mapping[str, list[str]]) -> list[str]:

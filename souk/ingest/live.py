@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from souk.config import Source
 from souk.errors import SoukError, unknown
-from souk.ingest.checks import check_future, check_schema
+from souk.ingest.checks import check_future, check_schema, closed_domains
 from souk.ingest.convert import convert
 from souk.ingest.faults import Fault, Reason
 from souk.ingest.mapping import TableSource
@@ -22,6 +23,7 @@ from souk.schema import Kind
 LONGEST_ID = 512  # characters, as in a request
 LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
 SHOWN = 80
+MOST_VALUES = 20  # of a closed column, in an error
 EXPECTED = {
     Reason.MALFORMED: "a JSON object for each {row}",
     Reason.ENCODING: "UTF-8 in {column}",
@@ -30,7 +32,7 @@ EXPECTED = {
     Reason.UNIT: "{column} to be milliseconds since 1970",
     Reason.RANGE: "{column} within the range of the release's schema",
     Reason.FUTURE: "{column} not in the future",
-    Reason.DOMAIN: "{column} to be a value that the release's schema lists",
+    Reason.DOMAIN: "{column} to be one of {values}",
     Reason.DIMENSION: "{column} of the width that the config declares",
 }
 NO_ID = "Files need none; here, give each event an id of its own: one that is sent again counts once."
@@ -52,6 +54,10 @@ class RowCheck:
         self._schemas = [contract_schema(table, kinds, widths)]
         if schema:
             self._schemas.append(read_schema(table, schema, kinds, f"schema/{table}.pbtxt of the release"))
+        self._allowed: dict[str, list[str]] = {}
+        for closed in map(closed_domains, self._schemas):
+            for name, values in closed.items():
+                self._allowed[name] = [v for v in self._allowed.get(name, values) if v in values]
 
     def _checked(self, rows: Sequence[Any], refused: dict[int, str]) -> tuple[pa.Table, list[Fault]]:
         """The typed rows and all their faults; what has no text even, as deeply nested as it is, is `refused`."""
@@ -88,12 +94,17 @@ class RowCheck:
     def _reason(self, fault: Fault, row: Any) -> str:
         kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
         form = EXPECTED.get(fault.reason, "{column} to be right")
-        expected = form.format(row=self._table.name.removesuffix("s"), column=fault.column, type=kind)
+        allowed = self._allowed.get(fault.column, [])
+        named = {"row": self._table.name.removesuffix("s"), "column": fault.column, "type": kind}
+        expected = form.format(**named, values=_listed(allowed))
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
         received = f"{value!r}"[:SHOWN]
         if fault.reason is Reason.UNIT:
             return str(SoukError(expected, f"{received}, which looks like seconds", "Multiply it by 1000."))
         remedy = NO_ID if (fault.column, fault.reason) == ("event_id", Reason.MISSING) else "See docs/data.md."
+        if fault.reason is Reason.DOMAIN:  # of long lists to look through all would take seconds for a full call
+            near = difflib.get_close_matches(str(value)[:SHOWN], allowed[:MOST_VALUES], n=1)
+            remedy = f"Did you mean {near[0][:SHOWN]!r}?" if near else remedy
         return str(SoukError(expected, received, remedy))
 
 
@@ -165,6 +176,12 @@ class EventCheck(RowCheck):
 def in_order(faults: Sequence[Fault]) -> list[Fault]:
     """Faults as `Reason` orders them: the first of a row is why it is refused."""
     return sorted(faults, key=lambda fault: list(Reason).index(fault.reason))
+
+
+def _listed(values: Sequence[str]) -> str:
+    """Values for an error, and how many more there are."""
+    more = f" and {len(values) - MOST_VALUES:,} others, which the release's schema lists"
+    return ", ".join(value[:SHOWN] for value in values[:MOST_VALUES]) + (more if len(values) > MOST_VALUES else "")
 
 
 def _left_out(fault: Fault, row: Any, known: Collection[str]) -> bool:
