@@ -1,6 +1,9 @@
 """Explanations of a trained release whose reasons are known: the item of the last event decides (explain_fixtures)."""
 
 import json
+import re
+import shutil
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +15,12 @@ from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
+from souk.spec import read_spec
 from souk.state import UserState
+from souk.state_rows import to_row
+from souk.store import values
+from souk.store.feast_store import FeastStore
+from souk.workspace import Workspace
 from tests.explain_fixtures import END, RING, history, item, write_ring
 from tests.serving_fixtures import write_shop
 from tests.serving_process import JSON, V1, serving
@@ -141,9 +149,38 @@ def test_the_command_prints_a_table_and_sentences(workspace, capsys):
     assert main([*words, "new", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["events"] == [] and found["degraded"] == ["unknown_user"] and found["position"] == 0
-    assert found["sentences"][-1].startswith("This user is not known")
+    assert found["sentences"][-2].startswith("This user is not known")
     assert main(["explain", "--workspace", str(workspace.root / "none"), "--user", "u000"]) == 2
     assert "a release at" in capsys.readouterr().err
+
+
+def test_the_command_says_why_a_history_is_not_read(workspace, tmp_path, capsys, monkeypatch):
+    place = Workspace(shutil.copytree(workspace.root, tmp_path / "shop", symlinks=True))
+    spec = read_spec(place.served_folder() / "spec.json")
+    store = FeastStore(place.feast, spec)
+
+    def last(user):
+        assert main(["explain", "--workspace", str(place.root), "--at", str(END), "--user", user, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        return [*found["degraded"], found["sentences"][-1]]
+
+    reason, said = last("u000")
+    assert reason == "stale_features" and re.fullmatch(r"The user's state was written \d+ \w+ ago; `souk users.*", said)
+    (place.feast / "registry.db").rename(tmp_path / "registry.db")
+    reason, said = last("u000")
+    assert reason == "features_unavailable" and said.startswith("The store of user states did not answer. Expected ")
+    assert "FileNotFoundError: no file" in said and "`souk users publish`" in said
+    (tmp_path / "registry.db").rename(place.feast / "registry.db")
+    reason, said = last("mistyped")
+    assert reason == "unknown_user" and said.startswith("The store has no state of 'mistyped': look for a typing error")
+    store.write([history("u000", [3, 4, 8])], time.time_ns() // 1_000_000)
+    (said,) = last("u000")
+    assert "store" not in said and "state" not in said
+    with monkeypatch.context() as patch:
+        patch.setattr(values, "to_row", lambda one, spec: {**to_row(one, spec), "daily_count": [1] * 9})
+        store.write([history("u000", [3, 4, 8])], time.time_ns() // 1_000_000)
+    reason, said = last("u000")
+    assert reason == "unknown_user" and said.startswith("What the store has of 'u000' is no state")
 
 
 def test_the_server_explains(workspace, explainer, tmp_path):

@@ -12,6 +12,7 @@ from souk.cli.quiet import one_thread, quiet_loading
 from souk.index.choice import KINDS
 from souk.release.manifest import verify
 from souk.store.address import online_store
+from souk.store.interface import STALE_HOURS
 from souk.workspace import Workspace
 
 
@@ -76,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stale-hours",
         type=options.not_negative,
-        default=168.0,
+        default=STALE_HOURS,
         metavar="H",
         help="user states written longer ago are reported as stale, 0 for none (default: %(default)g)",
     )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.serving.explain import Explainer
-from souk.serving.explain_words import to_json
-from souk.serving.fields import identifier
+from souk.serving.explain_words import ago, to_json
+from souk.serving.fields import identifier, shown
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
 from souk.serving.served import open_store, with_upserts
+from souk.state import UserState
+from souk.store.feast_store import Access, FeastStore
+from souk.store.interface import STALE_HOURS
 from souk.workspace import Workspace
+
+PUBLISH = "`souk users publish` writes those of the newest run"
 
 
 def explain_user(workspace: str | Path, user: str, item: str, at: int, release: str = "") -> dict[str, Any]:
-    """Why an item has its score.
+    """Why an item has its score. The last sentence says what is wrong with the user's history, if anything is.
 
     Args:
         workspace: the workspace folder.
@@ -36,6 +42,45 @@ def explain_user(workspace: str | Path, user: str, item: str, at: int, release: 
     parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size)
     request = parser.parse({"user_id": user, "timestamp": at}, at, path="request")
     wanted = identifier("item", item) if item else ""
-    loaded = Recommender.load(bundle, None, open_store(place, bundle))
+    store = _Watched(open_store(place, bundle, Access(stale_ms=int(STALE_HOURS * 3_600_000))))
+    loaded = Recommender.load(bundle, None, store)
     recommender = with_upserts(place, bundle, loaded, lambda: at).current
-    return to_json(Explainer(recommender).explain(request, wanted))
+    found = to_json(Explainer(recommender).explain(request, wanted))
+    return {**found, "sentences": [*found["sentences"], *store.told(user, found["degraded"])]}
+
+
+class _Watched:
+    """A store that remembers what was wrong: a command has no log to say it."""
+
+    def __init__(self, store: FeastStore) -> None:
+        self._store, self._error = store, "no answer in time"
+        self._damaged, self._age = False, 0.0
+        store.aged, store.damaged = self._note_age, self._note_damaged
+
+    def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
+        """See `OnlineStore.read`."""
+        try:
+            return self._store.read(user_ids)
+        except Exception as error:
+            self._error = str(error)
+            raise
+
+    def told(self, user: str, degraded: Sequence[str]) -> list[str]:
+        """Why a user's history is not what it should be; nothing where it is."""
+        if "features_unavailable" in degraded:
+            return [f"The store of user states did not answer. {self._error}"]
+        if self._damaged:
+            return [
+                f"What the store has of {shown(user)} is no state: an event of the user replaces it, and {PUBLISH}."
+            ]
+        if "unknown_user" in degraded:
+            return [f"The store has no state of {shown(user)}: look for a typing error; {PUBLISH}."]
+        if "stale_features" in degraded:
+            return [f"The user's state was written {ago(int(1000 * self._age))}; {PUBLISH}."]
+        return []
+
+    def _note_age(self, seconds: float) -> None:
+        self._age = seconds
+
+    def _note_damaged(self) -> None:
+        self._damaged = True

@@ -8,6 +8,8 @@ from typing import Protocol
 from souk.errors import SoukError
 from souk.state import UserState
 
+STALE_HOURS = 168.0  # for a pipeline that publishes each day: it stood still for a week
+
 
 class StoreError(SoukError):
     """The store does not answer, or not with states: a server goes on without them and says `degraded`."""
