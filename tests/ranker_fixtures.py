@@ -35,10 +35,13 @@ class Ranked:
         random = np.random.default_rng(4)
         self.vectors = random.normal(size=(len(self.catalogue.ids), 8)).astype(np.float32)
         self.vectors /= np.linalg.norm(self.vectors, axis=1, keepdims=True)
-        queries = {event: random.normal(size=8).astype(np.float32) for event in events["event_id"]}
-        path = folder / "candidates.parquet"
-        drawn = draw_examples(folder, *self.window, 0)
-        write_candidates(path, folder, "validation_start", drawn, queries, self.vectors, self.catalogue, self.sequences)
+        self.queries = {event: random.normal(size=8).astype(np.float32) for event in events["event_id"]}
+        self.retrieve()
+
+    def retrieve(self):
+        drawn, path = draw_examples(self.folder, *self.window, 0), self.folder / "candidates.parquet"
+        given = self.vectors, self.catalogue, self.sequences
+        write_candidates(path, self.folder, "validation_start", drawn, self.queries, *given)
 
     def examples(self, count=12):
         items = ItemTable.load(self.folder, "validation_start", self.vectors)

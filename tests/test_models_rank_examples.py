@@ -2,14 +2,18 @@
 
 import weakref
 from dataclasses import replace
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
-from souk.models import rank_examples
+from souk.errors import SoukError
+from souk.models import rank_examples, retrieve
 from souk.models.rank_examples import _lists
-from souk.models.targets import read_targets
+from souk.models.targets import Target, read_targets
 from tests.models_fixtures import cycle_market
 from tests.ranker_fixtures import Ranked
 
@@ -66,3 +70,39 @@ def test_the_pasts_of_all_examples_are_never_in_memory_together(tmp_path, monkey
     monkeypatch.setattr(rank_examples, "CHUNK", 1)
     monkeypatch.setattr(rank_examples, "read_targets", watched)
     assert len(ranked.examples()) == len(made) > 10 > max(most)
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_nor_are_those_that_candidates_are_retrieved_for(tmp_path, monkeypatch, together):
+    made, most = [], []
+
+    def watched(*asked):
+        for target in read_targets(*asked):
+            made.append(weakref.ref(own := Watched(target.habits)))
+            yield replace(target, habits=own)
+
+    def of(target, items):
+        made.append(weakref.ref(query := pair_query(target, items)))
+        most.append(sum(each() is not None for each in made))
+        return query
+
+    ranked, pair_query = Ranked(tmp_path, *cycle_market(users=8)), Target.pair_query
+    found = pq.read_table(tmp_path / "candidates.parquet")
+    monkeypatch.setattr(retrieve, "TOGETHER", together)
+    monkeypatch.setattr(retrieve, "read_targets", watched)
+    monkeypatch.setattr(Target, "pair_query", of)
+    ranked.retrieve()
+    assert len(made) == 2 * len(found) > 20 and max(most) <= 2 * together + 2
+    again = pq.read_table(tmp_path / "candidates.parquet")
+    assert again.drop_columns(["scores", "own_score"]).equals(found.drop_columns(["scores", "own_score"]))
+    for one, other in zip(found["scores"].to_pylist(), again["scores"].to_pylist(), strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_an_example_without_a_row_is_told(tmp_path, monkeypatch):
+    ranked = Ranked(tmp_path, *cycle_market(users=8))
+    monkeypatch.setattr(retrieve, "read_targets", lambda *asked: islice(read_targets(*asked), 3))
+    with pytest.raises(
+        SoukError, match=r"a row of sequences/\*.tfrecord for each example. Received: none for \d+ of \d+"
+    ):
+        ranked.retrieve()

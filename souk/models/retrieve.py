@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.metrics import top
 from souk.models.sequences import Catalogue, Sequences
-from souk.models.targets import read_targets
+from souk.models.targets import Target, read_targets
 from souk.models.towers import TwoTower
 from souk.pairs import PairQuery
 from souk.spec import FeatureSpec, read_spec
@@ -28,6 +28,7 @@ RETRIEVED = 500  # items kept for each example
 MAX_EXAMPLES = 20_000  # of a window: 500 candidates of so many examples take 160 MB, and teach a ranker enough
 BATCH_ROWS = 64
 SCORES = 16_000_000  # held at once
+TOGETHER = 256  # moments whose pasts are in memory
 
 
 def item_vectors(model: TwoTower, catalogue: Catalogue) -> np.ndarray:
@@ -133,17 +134,14 @@ def write_candidates(
     items = ItemTable.load(features, boundary, vectors)
     excluded = exclusions(everything, examples, sequences.spec, items.position)
     hidden = never_to_be_had(everything, catalogue, items.position)
-    moments, found, sources = moments_of(examples), _Found(len(examples)), Sources(items)
-    asked = _asked(moments, examples, sequences, items)
-    step = max(1, SCORES // max(1, len(catalogue.ids)))
-    for start in range(0, len(moments), step):
-        block = moments[start : start + step]
-        given = np.stack([queries[moment.events[0]] for moment in block])
-        for moment, vector, line in zip(block, given, given @ vectors.T, strict=True):
+    found, sources = _Found(len(examples)), Sources(items)
+    for block in _asked(moments_of(examples), examples, sequences):
+        given = np.stack([queries[target.event_id] for _, target in block])
+        for (moment, target), vector, line in zip(block, given, given @ vectors.T, strict=True):
             mine = [items.position[item] for item in moment.items]
             shown = ~(hidden | (catalogue.created_at > moment.time))
             shown[excluded(moment)] = False
-            best = _candidates(sources, asked[moment.events[0]], vector, line, shown)
+            best = _candidates(sources, target.pair_query(items), vector, line, shown)
             found.add(moment, line[mine].tolist(), best, line[best], mine)
     found.write(Path(path), examples, catalogue)
     return found.hits / max(1, len(examples))
@@ -191,13 +189,23 @@ def moments_of(examples: pa.Table) -> list[Moment]:
 
 
 def _asked(
-    moments: Sequence[Moment], examples: pa.Table, sequences: Sequences, items: ItemTable
-) -> dict[str, PairQuery]:
-    """The query of each moment, by its first event."""
-    times = examples["timestamp"].to_numpy()
-    window = int(times.min()), int(times.max()) + 1
-    targets = read_targets(sequences, window, {moment.events[0] for moment in moments})
-    return {target.event_id: target.pair_query(items) for target in targets}
+    moments: Sequence[Moment], examples: pa.Table, sequences: Sequences
+) -> Iterator[list[tuple[Moment, Target]]]:
+    """Each moment with the target of its first event, in the order of the rows, some at a time: pasts are long.
+
+    Raises:
+        SoukError: a moment is in no row.
+    """
+    times, first = examples["timestamp"].to_numpy(), {moment.events[0]: moment for moment in moments}
+    targets = read_targets(sequences, (int(times.min()), int(times.max()) + 1), frozenset(first))
+    step = min(TOGETHER, max(1, SCORES // max(1, len(sequences.items))))
+    while block := [(first.pop(target.event_id), target) for target in islice(targets, step)]:
+        yield block
+    if first:
+        received = f"none for {len(first):,} of {len(moments):,}"
+        raise SoukError(
+            "a row of sequences/*.tfrecord for each example", received, "Run the step build_features again."
+        )
 
 
 def exclusions(
