@@ -2,12 +2,14 @@
 
 import contextlib
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 from redis import Redis
 
 from souk.state_rows import to_row
+from souk.store import publish as module
 from souk.store import user_locks, values
 from souk.store.definitions import view_name
 from souk.store.feast_store import Access, FeastStore
@@ -113,6 +115,51 @@ class PublishedContract(StoreContract):
     def store(self, place):
         return FeastStore(place[0], SPEC)
 
+    @pytest.fixture
+    def beside(self, place):
+        return FeastStore(place[0], SPEC)
+
+    def test_an_update_undoes_no_publication_that_comes_in_between(self, store, beside, place, tmp_path):
+        """A server has read a state, and writes it only after the publication could have."""
+        folder, uri = place
+        store.write([state("una", 1)], NOW)
+        fresh = user_states(tmp_path / "user_state.parquet", [state(f"u{n}") for n in range(3)] + [state("una", 4)])
+        published = threading.Thread(target=publish, args=(fresh, SPEC, folder, NOW + 9, uri))
+
+        def change(states):
+            published.start()
+            published.join(2)
+            return one_more(states)
+
+        store.update(["una"], change, NOW)
+        published.join()
+        assert [one.count for one in beside.read(["una", "u2"])] == [4, 3]
+        store.update(["una"], one_more, NOW)
+        assert beside.read(["una"])[0].count == 5
+
+    def test_publications_and_updates_at_the_same_time(self, store, place, tmp_path, monkeypatch):
+        """Each of an update's two users is as it was published, and an update later at most; nobody waits for long."""
+        monkeypatch.setattr(module, "TOGETHER", 2)
+        folder, uri = place
+        users = [f"both{n}" for n in range(6)]
+        fresh = user_states(tmp_path / "user_state.parquet", [state(user, 0) for user in users])
+        publish(fresh, SPEC, folder, NOW, uri)
+        ended = threading.Event()
+
+        def update():
+            while not ended.is_set():
+                store.update([users[0], users[3]], one_more, NOW)
+
+        thread = threading.Thread(target=update)
+        thread.start()
+        for _ in range(3):
+            publish(fresh, SPEC, folder, NOW, uri)
+        ended.set()
+        thread.join()
+        publish(fresh, SPEC, folder, NOW, uri)
+        store.update([users[0], users[3]], one_more, NOW)
+        assert [one.count for one in store.read(users)] == [1, 0, 0, 1, 0, 0]
+
     def test_publication_is_read_and_repeated(self, place, tmp_path):
         folder, uri = place
         again = user_states(tmp_path / "user_state.parquet", [state("ann", 4), state("new", 1)])
@@ -189,10 +236,6 @@ class TestFeastOnRedis(PublishedContract):
         return published_on_redis
 
     @pytest.fixture
-    def beside(self, place):
-        return FeastStore(place[0], SPEC)
-
-    @pytest.fixture
     def locked(self, store, redis):
         """Ann's lock, as a server leaves it that is killed in an update."""
         with contextlib.closing(Redis.from_url(redis.uri)) as client:
@@ -211,6 +254,33 @@ class TestFeastOnRedis(PublishedContract):
         monkeypatch.setattr(user_locks, "WAIT_SECONDS", 60)
         store.update(["bob", "ann"], one_more, NOW)
         assert [one.count for one in store.read(["ann", "bob"])] == [1, 2]
+
+    def test_a_publication_waits_for_who_was_killed_in_an_update(self, locked, place, tmp_path, monkeypatch):
+        folder, uri = place
+        fresh = user_states(tmp_path / "user_state.parquet", [state("ann", 7)])
+        locked(300)
+        publish(fresh, SPEC, folder, NOW + 10, uri)
+        assert FeastStore(folder, SPEC).read(["ann"])[0].count == 7
+        locked(60_000)
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+        with pytest.raises(StoreError, match="change states of users alone"):
+            publish(fresh, SPEC, folder, NOW + 11, uri)
+
+    def test_a_publication_that_took_too_long_to_be_alone_writes_again(self, place, tmp_path, monkeypatch):
+        folder, uri = place
+        fresh = user_states(tmp_path / "user_state.parquet", [state("ann", 8)])
+        lives = iter([1, 60_000, 60_000])
+        monkeypatch.setattr(user_locks, "HELD_MS", 1)
+        guarding = user_locks.Held.guarding
+
+        def late(self, online, client):
+            time.sleep(0.05)
+            monkeypatch.setattr(user_locks, "HELD_MS", next(lives))
+            return guarding(self, online, client)
+
+        monkeypatch.setattr(user_locks.Held, "guarding", late)
+        publish(fresh, SPEC, folder, NOW + 12, uri)
+        assert next(lives, None) is None and FeastStore(folder, SPEC).read(["ann"])[0].count == 8
 
     def test_who_took_too_long_to_be_alone_writes_nothing(self, store, beside, monkeypatch):
         store.write([state("ann", 0)], NOW)

@@ -1,8 +1,8 @@
 """Feast's objects, made from the feature specification. `feature_repo/` and the pipeline apply these same ones.
 
-Files of a workspace's `feast/` folder: `registry.db`, `online.db` (sqlite, where no Redis holds the states),
-`specs/<hash>.json` for every published specification, `user_state_<hash>.parquet` (the offline file of its view) and
-`feature_store.yaml`.
+Files of a workspace's `feast/` folder: `registry.db`, `online.db` (sqlite, where no Redis holds the states) and its
+`states.lock`, `specs/<hash>.json` for every published specification, `user_state_<hash>.parquet` (the offline file of
+its view) and `feature_store.yaml`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 import time
@@ -20,7 +19,7 @@ from souk.state import UserState
 from souk.state_rows import from_row, state_columns
 from souk.store.definitions import ONLINE, REGISTRY, published_uri, repo_config, view_name
 from souk.store.interface import Change, StoreError
-from souk.store.user_locks import Held, alone, late
+from souk.store.user_locks import Held, alone, alone_in, is_late, keys_of, late
 from souk.store.values import Row, feast_row, plain, user_key
 
 logger = logging.getLogger(__name__)
@@ -94,12 +93,13 @@ class FeastStore:
             self._asked(lambda store: self._put(store, rows, held))
 
     def update(self, user_ids: Sequence[str], change: Change, now: int) -> None:
-        """See `OnlineStore.update`. Other processes are kept out on a Redis; a sqlite file has one that writes."""
+        """See `OnlineStore.update`. Other processes are kept out, publications too."""
         with self._updating:
             if not self._asked(lambda store: self._uri):
-                self.write(change(self.read(user_ids)), now)
+                with alone_in(self._folder):
+                    self.write(change(self.read(user_ids)), now)
                 return
-            with alone(self._script, [f"souk:lock:{self._view}:{user_id}" for user_id in user_ids]) as held:
+            with alone(self._script, keys_of(self._view, user_ids)) as held:
                 self._write(change(self.read(user_ids)), now, held)
 
     def _script(self, text: str, keys: Sequence[str], values: Sequence[Any]) -> Any:
@@ -134,9 +134,7 @@ class FeastStore:
     def _put(self, store: FeatureStore, rows: list[Row], held: Held | None) -> None:
         online = store.provider.online_store
         if held:
-            client = held.guarding(_client_of(store))
-            online = copy.copy(online)  # of this write alone: others use that one at the same time
-            online._client = client
+            online = held.guarding(online, _client_of(store))
         online.online_write_batch(store.config, self._view_of(store), rows, None)
 
     def _opened(self) -> FeatureStore:
@@ -173,10 +171,10 @@ class FeastStore:
     def _failed(self, error: Exception) -> StoreError:
         if not type(error).__module__.startswith("redis."):  # whose client connects again by itself
             self._store = self._table = None
+        if is_late(error):
+            return late()
         if isinstance(error, StoreError):
             return error
-        if type(error).__name__ == "WatchError":
-            return late()
         return StoreError(
             f"Feast to answer from {shown(self._uri) or self._folder} with view {self._view}",
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",

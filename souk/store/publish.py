@@ -1,4 +1,4 @@
-"""Writes user states into Feast: apply, then materialise."""
+"""Writes user states into Feast: apply, then materialise, alone with some users at a time as servers are."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import fcntl
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import StringIO
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,7 +37,12 @@ from souk.store.definitions import (
     user_state_view,
     view_name,
 )
+from souk.store.user_locks import alone, alone_in, is_late, keys_of
+from souk.store.values import Row, user_of
 
+TOGETHER = 200  # users whose states are written at once: servers that have events of them wait meanwhile
+PATIENCE_SECONDS = 30.0  # for servers that change them
+TRIES = 5  # of a write to a Redis which took longer than its locks live
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("ms", tz="UTC")
 TYPES = {"list<string>": pa.string(), "list<int64>": pa.int64(), "list<double>": pa.float64()}
@@ -45,9 +53,10 @@ def publish(
 ) -> int:
     """Makes the states of a features folder the ones that are served under the view of `spec`.
 
-    Views of other specifications are untouched. A publication that is killed leaves every view readable: in sqlite with
-    the states from before it or from it, in Redis with each user's. The next one completes it. Publishing again changes
-    nothing but the time.
+    Views of other specifications are untouched. States are written as servers change them, alone: what a server reads
+    and writes meanwhile undoes none of it. Events that it took before are missing until it sees that there was a
+    publication, and takes them from its log again. A publication that is killed leaves every view readable, each user's
+    state from before it or from it. The next one completes it. Publishing again changes nothing but the time.
 
     Args:
         user_state: the `user_state.parquet` of a features folder.
@@ -63,6 +72,7 @@ def publish(
 
     Raises:
         SoukError: the file lacks a column that is no list.
+        StoreError: a server holds users up, and does not end.
     """
     folder = Path(folder).absolute()
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
@@ -77,15 +87,51 @@ def publish(
             with redirect_stdout(StringIO()):
                 store.apply([user_entity(), user_state_view(spec, folder)])
                 if clear:
-                    store.apply(
-                        user_entity(), objects_to_delete=[store.get_feature_view(view_name(spec))], partial=False
-                    )
-                    store.apply([user_entity(), user_state_view(spec, folder)])
+                    with nullcontext() if uri else alone_in(folder, PATIENCE_SECONDS):
+                        view = store.get_feature_view(view_name(spec))
+                        store.apply(user_entity(), objects_to_delete=[view], partial=False)
+                        store.apply([user_entity(), user_state_view(spec, folder)])
+                engine: Any = store.provider.batch_engine
+                engine.online_store = _Alone(engine.online_store, folder, uri)
                 store.materialize(EPOCH - timedelta(days=1), end, feature_views=[view_name(spec)])
         if not uri:
             _database(folder / ONLINE, "PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database again
         _write_text(folder / SETTINGS, yaml.safe_dump(settings(folder, uri), sort_keys=False))
     return count
+
+
+class _Alone:
+    """Feast's online store, as a publication writes with it: alone with the users, some at a time."""
+
+    def __init__(self, online: Any, folder: Path, uri: str) -> None:
+        self._online, self._folder, self._uri = online, folder, uri
+
+    def online_write_batch(self, config: Any, table: Any, data: Sequence[Row], progress: Any) -> None:
+        """See Feast's `OnlineStore`."""
+        rows = iter(data)
+        while block := list(islice(rows, TOGETHER)):
+            if self._uri:
+                self._write_alone(config, table, block)
+            else:
+                with alone_in(self._folder, PATIENCE_SECONDS):
+                    self._online.online_write_batch(config, table, block, progress)
+
+    def _write_alone(self, config: Any, table: Any, rows: list[Row]) -> None:
+        client = self._online._get_client(config.online_store)
+        keys = keys_of(table.name, [user_of(row) for row in rows])
+        for left in reversed(range(TRIES)):
+            with alone(partial(_script, client), keys, PATIENCE_SECONDS) as held:
+                try:
+                    held.guarding(self._online, client).online_write_batch(config, table, rows, None)
+                except Exception as error:
+                    if not left or not is_late(error):
+                        raise
+                else:
+                    return
+
+
+def _script(client: Any, text: str, keys: Sequence[str], values: Sequence[Any]) -> Any:
+    return client.eval(text, len(keys), *keys, *values)
 
 
 def _write_offline(source: Path, target: Path, columns: Mapping[str, str], now: int) -> int:

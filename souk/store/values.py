@@ -47,6 +47,11 @@ def user_key(user_id: str) -> Any:
     return EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=user_id)])
 
 
+def user_of(row: Row) -> str:
+    """Whose state a row is."""
+    return str(row[0].entity_values[0].string_val)
+
+
 def plain(value: Any) -> Any:
     """The inverse of `VALUES`; None for a value that is not set."""
     kind = value.WhichOneof("val")
