@@ -1,16 +1,19 @@
 """What is kept of users: for how long, for whom, and how often it is read."""
 
 import json
+import pickle
 import sys
 import threading
+import tracemalloc
 
 import pytest
 
+from souk.habits import Habit
 from souk.serving.event_backlog import StateWriter
 from souk.serving.request import Request
-from souk.serving.user_cache import UserCaches
+from souk.serving.user_cache import UserCaches, size_of
 from souk.serving.users import known_states
-from souk.state import UserState
+from souk.state import Event, UserState
 from souk.store.memory import MemoryStore
 from tests.serving_fixtures import NOW, SPEC, STATES, state, write_workspace
 from tests.serving_process import serving
@@ -153,13 +156,51 @@ def test_many_who_ask_for_one_user_at_once_are_one_read(store):
     assert sorted(map(len, found)) == [1] * 9 and sorted(store.asked) == [["ann"], ["bob"]]
 
 
-def test_a_cache_is_bounded_and_may_be_off(store):
-    caches = UserCaches(60, size=10)
+def test_a_cache_is_bounded_by_bytes_and_may_be_off(store, clock):
+    small, large = (state(user, ["g0-01"] * events) for user, events in (("small", 1), ("large", 60)))
+    store.write([small, large], NOW)
+    caches = UserCaches(60, most=3 * size_of(small), clock=clock)
     cache = caches.of(store)
+    assert size_of(large) > caches.most and read(cache, "large")[0] == large and len(caches) == caches.bytes == 0
     for user in range(100):
         cache.read([f"u{user}"])
-    assert len(caches) == 10
+        assert caches.bytes == len(caches) * size_of(None) <= caches.most
+    assert caches.most - size_of(None) < caches.bytes
+    read(cache, "small")
+    assert size_of(small) < caches.bytes <= caches.most and cache.fresh(["small", "u99"]) == {
+        "small": small,
+        "u99": None,
+    }
+    clock.now = 61
+    assert caches.bytes == 0
     assert UserCaches(0).of(store) is store
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {
+            "count": 100,
+            "events": tuple(Event(f"item-{n}", "click", NOW + n, n / 7, f"event-{n}", 0.5) for n in range(100)),
+        },
+        {"habits": {f"item-{n}": Habit(n + 300, NOW + n, NOW + 2 * n) for n in range(500)}},
+        {"hidden": {f"item-{n}": NOW + n for n in range(1000)}, "daily": {19_000 + n: 300 + n for n in range(60)}},
+        {"shown": {f"item-{n}": (NOW + n, NOW + 2 * n) for n in range(300)}},
+        {"profile": {"country": "x" * 40, "tags": [f"tag-{n}" for n in range(20)], "age": 3.5}},
+    ],
+    ids=lambda parts: next(iter(parts)),
+)
+def test_a_state_takes_about_what_its_size_says(parts):
+    one = UserState("ann", **parts)
+    kept = pickle.dumps(one)  # read again, each with texts and numbers of its own as a store gives them
+    pickle.loads(kept)
+    tracemalloc.start()
+    try:
+        states = [pickle.loads(kept) for _ in range(20)]
+        taken = tracemalloc.get_traced_memory()[0] / len(states)
+    finally:
+        tracemalloc.stop()
+    assert 0.6 * size_of(one) < taken + 600 < 1.4 * size_of(one)
 
 
 @pytest.mark.slow
@@ -178,3 +219,4 @@ def test_a_server_tells_its_hits_and_an_event_counts_at_once(tmp_path):
         one, other = server.slates(similar_to)[0], server.slates(similar_to)[0]
         assert one["items"] == other["items"] and one["request_id"] != other["request_id"]
         assert server.metric('souk_cache_reads_total{cache="slates",outcome="hit"}') == 1
+        assert all(server.metric(f'souk_cache_bytes{{cache="{name}"}}') > 0 for name in ("users", "slates"))

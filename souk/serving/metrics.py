@@ -206,6 +206,10 @@ class Cache(Protocol):
 
     reads: Counts[str]
 
+    @property
+    def bytes(self) -> int:
+        """What the entries take, by an estimate."""
+
     def __len__(self) -> int:
         """Entries."""
 
@@ -217,15 +221,18 @@ class CacheMetrics(Collector):
         self._caches = caches
 
     def collect(self) -> Iterator[Metric]:
-        """Reads by cache and outcome, and entries."""
+        """Reads by cache and outcome, entries, and bytes."""
         reads = CounterMetricFamily("souk_cache_reads", "Reads of a cache", labels=["cache", "outcome"])
         entries = GaugeMetricFamily("souk_cache_entries", "What a cache keeps", labels=["cache"])
+        taken = GaugeMetricFamily("souk_cache_bytes", "What that takes, by an estimate", labels=["cache"])
         for name, cache in self._caches.items():
             for outcome in ("hit", "miss"):
                 reads.add_metric([name, outcome], cache.reads[outcome])
             entries.add_metric([name], len(cache))
+            taken.add_metric([name], cache.bytes)
         yield reads
         yield entries
+        yield taken
 
 
 class BesideMetrics(Collector):

@@ -62,6 +62,13 @@ class SlateCache:
         self.reads.update({"hit": asked - computed, "miss": computed})
         return [own[row] if row in own else _again(known[keys[row]], requests[row]) for row in range(len(requests))]
 
+    @property
+    def bytes(self) -> int:
+        """What the slates take, by `size_of`."""
+        with self._lock:
+            self._let_go()
+            return sum(int(kept.currsize) for _, kept in self._of.values())
+
     def __len__(self) -> int:
         """Slates; those whose time is over are let go of, also where nobody asks any more but Prometheus."""
         with self._lock:
