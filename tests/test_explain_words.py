@@ -84,6 +84,7 @@ def test_several_reasons_are_listed():
     [
         ({"degraded": ("unknown_user",)}, "This user is not known"),
         ({"degraded": ("features_unavailable",)}, "could not be read"),
+        ({"degraded": ("forgotten_events",)}, "does not keep all"),
         ({"degraded": ("stale_features",)}, "was written long ago"),
         ({"shown": False, "place": None}, "It is not shown to this user"),
         ({"place": None}, "No source proposed it"),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from souk.schema import DAY_MS
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.state import Event, UserState, features_at
@@ -87,6 +88,21 @@ def test_a_stale_state_is_used_and_told(recommender):
     asked = [Request("ann", 8, NOW), Request("bob", 8, NOW)]
     ann, bob = recommender.connected(None, Old()).recommend(asked)
     assert (ids(ann), ann.degraded, bob.degraded) == (expected("ann", 8), ("stale_features",), ())
+
+
+def test_a_moment_before_what_a_state_keeps_is_told(recommender):
+    """Of cho's 15 events the last 12 are kept, and the models read those from the last but one multiple of 4 on."""
+    kept = KNOWN["cho"].events
+    assert (KNOWN["cho"].count, len(kept)) == (15, 12)
+    first = kept[0].timestamp
+    times = [first - 1000 * DAY_MS, first - 60_000, *(event.timestamp for event in kept), NOW]
+    slates = recommender.recommend([Request("cho", 8, time) for time in times])
+    told = [slate.degraded == ("forgotten_events",) for slate in slates]
+    before = [None, None, *range(3, 16)]  # so many of the 15 came before each time
+    assert told == [count is None or count < 8 for count in before]
+    assert all(slate.degraded == () for slate in slates[7:])
+    others = [Request(user, 8, time) for user in ("ann", "bob") for time in (first - 1000 * DAY_MS, NOW)]
+    assert all(slate.degraded == () for slate in recommender.recommend(others)), "all that they did is kept"
 
 
 def test_a_state_in_the_request_replaces_the_store(recommender):

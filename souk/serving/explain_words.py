@@ -194,6 +194,8 @@ def _notes(explanation: Explanation) -> list[str]:
         notes.append("The user's history could not be read: only the request itself and the item count.")
     elif "stale_features" in explanation.degraded:
         notes.append("What is known of the user was written long ago: what was done since does not count.")
+    if "forgotten_events" in explanation.degraded:
+        notes.append("The user's state does not keep all that was done before this moment: the rest does not count.")
     if abs(explanation.gap) > UNSURE * abs(explanation.way):
         notes.append(
             "These parts do not add up to the score: something in the request is far from all that was learned."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 from typing import Protocol, runtime_checkable
@@ -11,11 +12,12 @@ from souk.serving.request import Request
 from souk.serving.seldom import Seldom
 from souk.spec import FeatureSpec
 from souk.stages import staged
-from souk.state import Event, UserState, after
+from souk.state import Event, UserState, after, window_start
 
 seldom = Seldom(logging.getLogger(__name__))
 Notes = Sequence[list[str]]
 ORDER = attrgetter("order")
+TIME = attrgetter("timestamp")
 Read = Callable[[], Sequence[UserState | None]]
 
 
@@ -61,8 +63,9 @@ def known_states(
             notes[row].append("features_unavailable")
         elif state is None:
             notes[row].append("unknown_user")
-        elif state.stale:
-            notes[row].append("stale_features")
+        else:
+            notes[row] += ["stale_features"] * state.stale
+            notes[row] += ["forgotten_events"] * forgotten(state, requests[row].timestamp, spec)
     past = [past_events(request) for request in requests]
     for note, events, request in zip(notes, past, requests, strict=True):
         if len(events) < len(request.events):
@@ -89,6 +92,14 @@ def _stored(
     except Exception as error:
         seldom.warning("features unavailable: %s: %s", type(error).__name__, error)
     return known
+
+
+def forgotten(state: UserState, time: int, spec: FeatureSpec) -> bool:
+    """Whether a state has let go of events that the models would read at `time`: it keeps the last ones, which are
+    enough for a time a little before them."""
+    visible = bisect_left(state.events, time, key=TIME)
+    count = state.count - (len(state.events) - visible)
+    return visible < count - window_start(count, spec.history_length)
 
 
 def past_events(request: Request) -> list[Event]:
