@@ -65,8 +65,9 @@ def test_numbers_with_a_decimal_comma_are_no_lists_and_are_told(tmp_path: Path) 
         for n in range(30)
     ]
     text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"), write(goods, tmp_path / "i.jsonl"))
-    told = "NUMBERS WITH A DECIMAL COMMA, such as 3,50: write 3.50 into the file"
-    assert text.count(f'price: ""  # {told}') == 2 and "such as 0,0: write 0.0 into" in text
+    told = 'NUMBERS WITH A DECIMAL COMMA, such as 3,50: in a CSV add decimal: "," beside path, then map or declare it; '
+    assert text.count(f'price: ""  # {told}else write 3.50 into the file') == 2
+    assert "such as 0,0: in a CSV add decimal" in text
     assert "OR IS IT price" not in text and set(config.columns.items) == {"ids"}
 
 

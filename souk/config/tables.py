@@ -72,7 +72,8 @@ class Source(Section):
     `templates` makes a column of several of the file; `constants` gives columns that the file lacks one value;
     `separators` splits text into lists; `event_types` maps what the file calls the kinds of events to those of the
     contract. `skip` names the values (of columns of the file) whose rows are left out and counted; `repeated_ids` says
-    which row of an id counts. `delimiter`, `encoding` and `header` describe text files.
+    which row of an id counts. `delimiter`, `encoding` and `header` describe text files; `decimal` is
+    the mark in the numbers of a CSV.
     """
 
     path: str
@@ -85,6 +86,7 @@ class Source(Section):
     constants: dict[str, str | int | float | bool] = {}
     separators: dict[str, str] = {}
     event_types: dict[str, EventType] = {}
+    decimal: Literal[".", ","] = "."
     timestamp_unit: Literal["ms", "s", "us", "iso"] = "ms"
     timezone: str = "UTC"
     skip: dict[str, tuple[str, ...]] = {}

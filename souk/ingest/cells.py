@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+COMMA_NUMBER = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?$"  # 1.250,00: points part thousands
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)?)?$"
 NAMES_ZONE = r"[T ]\d{2}:\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$"
@@ -36,6 +37,17 @@ def parse_path(array: pa.Array, separator: str = "") -> Parsed:
     """Category paths, "a/b/c"; `separator` is what the source has for the slash."""
     text, wrong = parse_text(array)
     return (pc.replace_substring(text, separator, "/") if separator else text), wrong
+
+
+def with_points(array: pa.Array) -> pa.Array:
+    """Texts with a decimal comma as those with a point. One that is no such number stays, but a point for a comma: what
+    1.5 means in a file of commas nobody knows."""
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        return array
+    text = pc.utf8_trim_whitespace(array)
+    changed = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
+    other = pc.replace_substring(text, ".", ". ")  # no number any more
+    return pc.if_else(pc.match_substring_regex(text, COMMA_NUMBER), changed, other)
 
 
 def parse_number(array: pa.Array) -> Parsed:

@@ -49,17 +49,28 @@ def convert(table: TableSource, batch: RawBatch) -> tuple[pa.Table, list[Fault]]
     for each in raw_faults:
         spoiled[each.rows] = True
     columns, faults = [], list(raw_faults)
+    comma = source.decimal == "," and file_format(source, batch.file) in (
+        "csv",
+        "atomic",
+    )  # numbers of JSON have points
     for column in table.schema:
         if column.name in source.templates:
             array = _made_column(table, column.name, batch)
         else:
             array = _raw_column(batch, found.get(column.name), source.constants.get(column.name), size)
+        if comma and column.name not in source.constants and _is_number(column):
+            array = cells.with_points(array)
         typed, wrong = _parse(table, column, array, batch.file)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
         if table.name == "events" and column.name in TIMES:
             faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit))
     return pa.Table.from_arrays(columns, schema=table.schema), faults
+
+
+def _is_number(column: pa.Field) -> bool:
+    """Whether a column has amounts; times are none."""
+    return column.type in (pa.float64(), pa.int64()) and column.name not in TIMES
 
 
 def _raw_column(batch: RawBatch, name: str | None, constant: str | float | None, size: int) -> pa.Array:

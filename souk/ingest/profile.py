@@ -140,9 +140,8 @@ def guess_kind(column: Column) -> Guess:
         return Guess(None, "one value or none")
     if column.comma:
         point = column.comma.replace(".", "").replace(",", ".")
-        return Guess(
-            None, f"NUMBERS WITH A DECIMAL COMMA, such as {column.comma}: write {point} into the file, then init"
-        )
+        mend = f'in a CSV add decimal: "," beside path, then map or declare it; else write {point} into the file'
+        return Guess(None, f"NUMBERS WITH A DECIMAL COMMA, such as {column.comma}: {mend}")
     if listed := _guess_list(column):
         return listed
     seen = f"{column.distinct:,} values in {rows:,} rows, such as {column.examples}"
