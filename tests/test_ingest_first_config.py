@@ -196,7 +196,7 @@ def test_impressions_with_a_click_column(tmp_path: Path) -> None:
 
 
 def test_the_threshold_makes_room_for_what_the_contract_refuses(tmp_path: Path) -> None:
-    rows = [{"user": None if n % 4 == 0 else n, "item": n % 5, "time": 1_700_000_000 + n} for n in range(200)]
+    rows = [{"user": n, "item": None if n % 4 == 0 else n % 5, "time": 1_700_000_000 + n} for n in range(200)]
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert 0.25 < config.ingest.quarantine_threshold < 0.35
     assert "25.0% of events" in text

@@ -14,13 +14,14 @@ from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
 from souk.ingest.guess_columns import Table, declare, map_ids, map_rest, map_time, map_type, open_table
+from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import objectives, repeat
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
 from souk.ingest.reading import Reading
 from souk.ingest.schemas import contract_schema
 
-MOST_REFUSED = 0.5  # share of a table
+FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
@@ -46,9 +47,10 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     for table in tables.values():
         map_rest(table)
         declare(table)
+    note_rows(tables["events"])
     text = _render(name, tables)
     refused = {key: _refused(text, key) for key in tables}
-    return _render(name, tables, refused) if max(refused.values()) > 0.04 else text
+    return _render(name, tables, refused) if max(refused.values()) > 0 else text
 
 
 def write_config(text: str, path: Path, force: bool = False) -> None:
@@ -92,7 +94,9 @@ def _render(name: str, tables: dict[str, Table], refused: dict[str, float] | Non
         worst = max(refused.values())
         shares = ", ".join(f"{share:.1%} of {key}" for key, share in refused.items() if share > 0)
         bar = np.ceil(100 * (worst * 1.1 + 0.01)) / 100
-        if worst > MOST_REFUSED:  # a bar above that would be none: a guess above is wrong
+        if worst <= FEW_REFUSED:
+            lines += ["", f"# The contract refuses {shares}: these rows go to the quarantine."]
+        elif worst > MOST_REFUSED:  # a bar above that would be none: a guess above is wrong
             lines += ["", f"# The contract refuses {shares}: a column above is not what it seems. Mend it, then run."]
         else:
             lines += ["", "ingest:", f"  quarantine_threshold: {bar:g}  # the contract refuses {shares}; 0.05 is usual"]
@@ -109,6 +113,11 @@ def _render_source(table: Table) -> list[str]:
     if table.types:
         lines.append("    event_types:")
         lines += [f"      {_quoted(text)}: {kind}  # {why}" for text, (kind, why) in table.types.items()]
+    if table.source.skip:
+        skipped = ", ".join(f'{_quoted(name)}: ""' for name in table.source.skip)
+        lines.append(f"    skip: {{{skipped}}}  # {_comment(table.notes['skip'])}")
+    if "repeated_ids" in table.notes:
+        lines.append(f"    repeated_ids: {table.source.repeated_ids}  # {_comment(table.notes['repeated_ids'])}")
     split = {
         target: guess.separator for target, (_, guess) in table.declared.items() if guess.separator not in ("", "/")
     }

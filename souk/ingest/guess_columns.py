@@ -12,52 +12,12 @@ import pyarrow.compute as pc
 from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
+from souk.ingest.convert import TIMES
+from souk.ingest.guess_fit import misfit
+from souk.ingest.guess_names import NAMES, kind_of
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
-# Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
-NAMES: dict[str, tuple[str, ...]] = {
-    "event_id": ("eventid", "interactionid", "rowid"),
-    "user_id": ("userid", "user", "uid", "customerid", "customer", "visitorid", "memberid", "clientid", "accountid",
-                "reviewerid", "buyerid", "householdid", "householdkey", "personid", "shopperid",
-                "visitor", "member", "client", "reviewer", "reader", "buyer", "shopper", "household"),
-    "item_id": ("itemid", "item", "iid", "productid", "product", "articleid", "article", "movieid", "stockcode", "sku",
-                "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid",
-                "movie", "book", "film", "song", "track", "video", "listing"),
-    "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
-                   "interaction", "interactiontype", "type"),
-    "timestamp": ("timestamp", "time", "ts", "datetime", "eventtime", "date", "createdat", "unixtime", "invoicedate",
-                  "unixreviewtime", "orderdate", "purchasedate", "tdat", "eventtimestamp", "transactiontimestamp"),
-    "value": ("rating", "stars", "score", "overall", "value", "quantity", "qty"),
-    "price": ("price", "unitprice", "amount", "salesvalue", "saleprice", "listprice"),
-    "session_id": ("sessionid", "session", "usersession", "basketid", "orderid", "invoiceno"),
-    "dwell_seconds": ("dwellseconds", "dwell", "dwelltime"),
-    "position": ("position", "rank", "slot"),
-    "propensity": ("propensity", "propensityscore", "pscore"),
-    "device": ("device", "devicetype", "platform"),
-    "location": ("location", "country", "region", "city"),
-    "surface": ("surface", "page", "placement"),
-    "created_at": ("createdat", "created", "publishedat", "releasedate", "launchdate", "signupdate", "joinedat",
-                   "published", "publicationdate", "pubdate", "released", "addedat", "listedat"),
-    "available": ("available", "instock", "active", "isavailable"),
-    "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),
-    "brand": ("brand", "brandname", "manufacturer"),
-    "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype"),
-    "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "headline",
-              "description"),
-}  # fmt: skip
-TYPES: dict[EventType, tuple[str, ...]] = {
-    EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed"),
-    EventType.CLICK: ("click", "clicked", "clk", "view", "viewed", "pageview", "detail", "detailview", "productview",
-                      "pv", "open", "opened", "play", "played"),
-    EventType.CART: ("cart", "addtocart", "addedtocart", "addcart", "basket", "addtobasket", "addedtobasket", "fav",
-                     "favorite", "wishlist", "save", "like"),
-    EventType.PURCHASE: ("purchase", "purchased", "buy", "bought", "transaction", "order", "ordered", "checkout",
-                         "sale", "sold", "paid", "buyorder"),
-    EventType.RETURN: ("return", "returned", "refund", "refunded"),
-    EventType.RATING: ("rating", "rate", "review", "rated"),
-    EventType.HIDE: ("hide", "hidden", "dismiss", "dismissed", "notinterested", "block", "blocked"),
-}  # fmt: skip
 FLAGS = {"0", "1", "true", "false"}
 
 
@@ -73,6 +33,7 @@ class Table:
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)  # by key of the source, why it is as it is
 
     @property
     def free(self) -> list[Column]:
@@ -94,7 +55,10 @@ def open_table(name: str, path: str) -> Table:
 
 
 def _named(table: Table, target: str) -> Column | None:
-    """The free column with the likeliest name."""
+    """The free column with the contract's own name, else with the likeliest one."""
+    own = next((column for column in table.free if column.name == target), None)
+    if own is not None:
+        return own
     by_name = {column.plain: column for column in reversed(table.free)}
     return next((by_name[name] for name in NAMES[target] if name in by_name), None)
 
@@ -148,7 +112,6 @@ def map_time(table: Table) -> None:
         table.source = table.source.model_copy(update={"timestamp_unit": unit})
 
 
-FEW_WRONG = 0.05  # share of values that are no true or false in a column that is
 MOST_TYPES = 12  # values of a column that could be event types
 
 
@@ -157,16 +120,16 @@ def map_type(table: Table) -> None:
     value = _named(table, "value")
     named = _named(table, "event_type")
     column = named or _spoken(table)
-    flag = next((c for c in table.free if _kind_of(c.name) and set(pc.unique(c.texts).to_pylist()) <= FLAGS), None)
+    flag = next((c for c in table.free if kind_of(c.name) and set(pc.unique(c.texts).to_pylist()) <= FLAGS), None)
     if flag is not None:
         table.mapped["event_type"] = flag, "0 or 1: shown, and maybe more"
-        kind = _kind_of(flag.name) or EventType.CLICK
+        kind = kind_of(flag.name) or EventType.CLICK
         for text in sorted(pc.unique(flag.texts).to_pylist()):
             table.types[text] = (kind, "happened") if text in ("1", "true") else (EventType.IMPRESSION, "was shown")
     elif column is not None and not column.nested and column.distinct <= 30:
         table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
         for text in sorted(pc.unique(column.texts).to_pylist()):
-            match = _kind_of(text)
+            match = kind_of(text)
             known = f"{match}s" if match else "unknown to Souk: is it a click?"
             table.types[text] = match or EventType.CLICK, known
     elif value is not None and value.numeric and value.plain not in ("quantity", "qty"):
@@ -188,7 +151,7 @@ def _spoken(table: Table) -> Column | None:
     """The column most of whose values are words for event types, for at least two of them."""
     for column in table.free:
         if not column.nested and not column.numeric and 2 <= column.distinct <= MOST_TYPES:
-            kinds = [_kind_of(text) for text in pc.unique(column.texts).to_pylist()]
+            kinds = [kind_of(text) for text in pc.unique(column.texts).to_pylist()]
             known = [kind for kind in kinds if kind]
             if len(set(known)) > 1 and 2 * len(known) > len(kinds):
                 return column
@@ -205,32 +168,25 @@ def _perhaps_type(table: Table) -> str:
     return ""
 
 
-def _kind_of(text: str) -> EventType | None:
-    """The event type that goes by the name `text`."""
-    plain = re.sub(r"[^a-z0-9]", "", text.lower())
-    return next((kind for kind, names in TYPES.items() if plain in names), None)
-
-
 def map_rest(table: Table) -> None:
     """The optional contract columns that names give away and whose values can be read."""
     known = contract(table.name)
-    for target in [
-        name for name in known if name in NAMES and name not in table.mapped and name not in table.constants
-    ]:
+    unfit: dict[str, str] = {}
+    for target in [name for name in known if name not in table.mapped and name not in table.constants]:
         column = _named(table, target)
-        if column is None or column.nested or (target == "event_id" and column.distinct < len(column.values)):
+        if column is None:
             continue
-        if known[target].type == "double" and not column.numeric:
+        why = misfit(known[target], column, table.source.timestamp_unit if table.name == "events" else "")
+        if why:
+            unfit[column.name] = f"{column.name} of the file is no {target}: {why}"
             continue
-        if known[target].type == "bool" and cells.parse_bool(column.values)[1].mean() > FEW_WRONG:
-            continue
-        if target == "created_at" and column.time_unit not in ("native", table.source.timestamp_unit):
-            continue
+        if target in TIMES and column.time_unit != "native":
+            table.source = table.source.model_copy(update={"timestamp_unit": column.time_unit})
         table.mapped[target] = column, f"by its name; such as {column.examples}"
     for column in table.free:
-        if column.name in known:  # it would be read for its name alone
-            why = guess_kind(column).evidence if column.comma else f"{column.name} of the file is something else"
-            table.mapped[column.name] = Column("", column.values), why
+        if column.name in known and column.name not in table.mapped:  # it would be read for its name alone
+            why = unfit.get(column.name) or f"{column.name} of the file is something else"
+            table.mapped[column.name] = Column("", column.values), guess_kind(column).evidence if column.comma else why
 
 
 def declare(table: Table) -> None:

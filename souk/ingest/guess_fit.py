@@ -1,0 +1,50 @@
+"""Whether a column can be what its name says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from souk.ingest import cells
+from souk.ingest.convert import TIMES
+from souk.ingest.profile import Column
+from souk.schema import ContractColumn
+
+FEW_WRONG = 0.05  # share of values that are no true or false in a column that is
+MOST_ONCE = (
+    0.5  # more different ids a row are those of events, sent twice now and then; fewer those of orders or visits
+)
+
+
+def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
+    """Why a column cannot be `target`; "" where it can.
+
+    Args:
+        target: the contract's column.
+        column: that of the file.
+        unit: of the other times of its table; "" where there are none.
+    """
+    if column.nested:
+        return "its values are nested"
+    if not len(column.texts):
+        return "it has no values"
+    if target.name in TIMES:
+        return _no_time(column, unit)
+    if target.name == "event_id" and column.distinct <= MOST_ONCE * len(column.values):
+        return f"{column.distinct:,} different ids in {len(column.values):,} rows"
+    if target.type in ("double", "int64") and not column.numeric:
+        return f"no numbers, such as {column.examples}"
+    if target.type == "int64" and not column.whole:
+        return f"no whole numbers, such as {column.examples}"
+    if target.type == "bool" and cells.parse_bool(column.values)[1].mean() > FEW_WRONG:
+        return f"no true or false, such as {column.examples}"
+    return ""
+
+
+def _no_time(column: Column, unit: str) -> str:
+    own = column.time_unit
+    if not own:
+        return f"no times, such as {column.examples}"
+    if unit and own not in ("native", unit):
+        return f"its times are in {own}, those of the events in {unit}"
+    times = cells.parse_time(column.values, own)[0].drop_null().to_numpy(zero_copy_only=False)
+    return "times before 1970" if np.any(times < 0) else ""

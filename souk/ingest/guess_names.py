@@ -1,0 +1,63 @@
+"""The names that columns and event types go by in the files of others."""
+
+from __future__ import annotations
+
+import re
+
+from souk.schema import EventType
+
+# Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
+NAMES: dict[str, tuple[str, ...]] = {
+    "event_id": ("eventid", "interactionid", "rowid"),
+    "user_id": ("userid", "user", "uid", "customerid", "customer", "visitorid", "memberid", "clientid", "accountid",
+                "reviewerid", "buyerid", "householdid", "householdkey", "personid", "shopperid",
+                "visitor", "member", "client", "reviewer", "reader", "buyer", "shopper", "household"),
+    "item_id": ("itemid", "item", "iid", "productid", "product", "articleid", "article", "movieid", "stockcode", "sku",
+                "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid",
+                "movie", "book", "film", "song", "track", "video", "listing"),
+    "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
+                   "interaction", "interactiontype", "type"),
+    "timestamp": ("timestamp", "time", "ts", "datetime", "eventtime", "date", "createdat", "unixtime", "invoicedate",
+                  "unixreviewtime", "orderdate", "purchasedate", "tdat", "eventtimestamp", "transactiontimestamp"),
+    "arrived_at": ("arrivedat", "receivedat"),
+    "value": ("rating", "stars", "score", "overall", "value", "quantity", "qty"),
+    "price": ("price", "unitprice", "amount", "salesvalue", "saleprice", "listprice"),
+    "session_id": ("sessionid", "session", "usersession", "basketid", "orderid", "invoiceno"),
+    "request_id": ("requestid",),
+    "dwell_seconds": ("dwellseconds", "dwell", "dwelltime"),
+    "position": ("position", "rank", "slot"),
+    "propensity": ("propensity", "propensityscore", "pscore"),
+    "device": ("device", "devicetype", "platform"),
+    "location": ("location", "country", "region", "city"),
+    "surface": ("surface", "page", "placement"),
+    "release": ("release",),
+    "arm": ("arm",),
+    "created_at": ("createdat", "created", "publishedat", "releasedate", "launchdate", "signupdate", "joinedat",
+                   "published", "publicationdate", "pubdate", "released", "addedat", "listedat", "signup",
+                   "signedupat", "registeredat", "registered", "registrationdate"),
+    "available": ("available", "instock", "active", "isavailable"),
+    "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),
+    "brand": ("brand", "brandname", "manufacturer"),
+    "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype"),
+    "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "headline",
+              "description"),
+}  # fmt: skip
+TYPES: dict[EventType, tuple[str, ...]] = {
+    EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed"),
+    EventType.CLICK: ("click", "clicked", "clk", "view", "viewed", "pageview", "detail", "detailview", "productview",
+                      "pv", "open", "opened", "play", "played"),
+    EventType.CART: ("cart", "addtocart", "addedtocart", "addcart", "basket", "addtobasket", "addedtobasket", "fav",
+                     "favorite", "favorites", "favorited", "favourite", "favourites", "favourited", "wishlist", "save",
+                     "like"),
+    EventType.PURCHASE: ("purchase", "purchased", "buy", "bought", "transaction", "order", "ordered", "checkout",
+                         "sale", "sold", "paid", "buyorder"),
+    EventType.RETURN: ("return", "returned", "refund", "refunded"),
+    EventType.RATING: ("rating", "rate", "review", "rated"),
+    EventType.HIDE: ("hide", "hidden", "dismiss", "dismissed", "notinterested", "block", "blocked"),
+}  # fmt: skip
+
+
+def kind_of(text: str) -> EventType | None:
+    """The event type that goes by the name `text`."""
+    plain = re.sub(r"[^a-z0-9]", "", text.lower())
+    return next((kind for kind, names in TYPES.items() if plain in names), None)
