@@ -24,6 +24,7 @@ from souk.ingest.faults import Fault, Reason, faulty
 from souk.ingest.files import whole_file
 from souk.ingest.infer import infer_schema
 from souk.ingest.mapping import TableSource
+from souk.ingest.notices import lone_places, unused
 from souk.ingest.outliers import Bounds, find_bounds, numeric_columns, treat_outliers
 from souk.ingest.quarantine import Quarantine, QuarantineWriter
 from souk.ingest.reading import Reading, Rows, check_times
@@ -132,7 +133,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     let_fall = 0 if table.source.repeated_ids == "quarantine" else repeats
     outcome = writer.outcome(table.name, reading.read, reading.skipped, let_fall, accepted.count)
     statistics = table_statistics(_shown(table, accepted, sample))
-    notices = (*_unused(table, survey), *judge.notices())
+    notices = (*unused(table, survey.names), *lone_places(table.name, survey.good), *judge.notices())
     return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds))
 
 
@@ -240,11 +241,6 @@ def _shown(table: TableSource, accepted: Accepted, sample: Sample) -> pa.Table:
     left = Sample(table.schema)
     left.add(accepted.whole(), np.ones(accepted.count, bool))
     return left.table
-
-
-def _unused(table: TableSource, survey: Survey) -> Iterator[str]:
-    for name in table.ignored(survey.names):
-        yield f"{table.name}: column {name} of the source is not used"
 
 
 def _unread(rows: Rows) -> dict[str, np.ndarray]:

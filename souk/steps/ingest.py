@@ -8,10 +8,12 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.config import Source, parse_step_config
@@ -19,6 +21,7 @@ from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.mapping import TableSource
+from souk.ingest.notices import unmatched
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.report import write_report
@@ -28,6 +31,7 @@ from souk.ingest.tables import complete, write_events, write_tables
 from souk.ingest.validate import Rules, Validated, anomalies, validate
 from souk.progress import report
 from souk.readers import fingerprint, log_files, written_until
+from souk.schema import ID_COLUMN
 from souk.workspace import Workspace
 
 TABLES = ("events", "items", "users")
@@ -87,7 +91,10 @@ def ingest(
         for line in (*(n for each in checked.values() for n in each.notices), *(a for e in found.values() for a in e)):
             report(line)
         withdraw = sections.ingest.items_without_events == "unavailable"
-        rows = _write(checked, {"fingerprint": content, "items_as_of": as_of}, withdraw, Path(tables))
+        rows, few = _write(checked, {"fingerprint": content, "items_as_of": as_of}, withdraw, Path(tables))
+        if few:  # known once the events are sorted; a run that stopped before has its report, too
+            checked |= {name: replace(checked[name], notices=(*checked[name].notices, few[name])) for name in few}
+            write_report(sections.name, checked, found, Path(report_html))
         if sections.split.protocol == "leave_last_out":
             targets = partial(engaging_rows, objective=sections.objectives.engaged)
             leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet", targets)
@@ -113,12 +120,21 @@ def _spill(folder: Path) -> Iterator[Path]:
         raise SoukError(f"free space on the disk of {folder}", "none left", remedy) from error
 
 
-def _write(checked: dict[str, Validated], origin: dict[str, Any], withdraw: bool, folder: Path) -> dict[str, int]:
-    """Writes the tables, and `origin` in their manifest; returns the rows of each, and the items that are available."""
+def _write(
+    checked: dict[str, Validated], origin: dict[str, Any], withdraw: bool, folder: Path
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Writes the tables, and `origin` in their manifest.
+
+    Returns:
+        The rows of each and the items that are available; and by table, that its file has few of the ids in events.
+    """
     if not checked["events"].accepted.count:
         raise SoukError("an event to learn from", "none was accepted", "See the quarantine, and `skip` in the config.")
     counts = {name: each.quarantine.counts() for name, each in checked.items()}
     events = write_events(checked["events"].accepted, folder / "events.parquet")
+    few = {name: line for name in ("items", "users") if (line := _few(name, checked[name], events.seen[name]))}
+    for line in few.values():
+        report(line)
     done = {
         name: complete(name, checked[name].accepted, events.seen[name], withdraw and name == "items")
         for name in ("items", "users")
@@ -128,7 +144,15 @@ def _write(checked: dict[str, Validated], origin: dict[str, Any], withdraw: bool
     available = int(pc.sum(done["items"]["available"]).as_py())
     if withdraw:
         report(f"items: {available:,} of {done['items'].num_rows:,} have an event and are available")
-    return {"events": events.rows, **{name: t.num_rows for name, t in done.items()}, "items_available": available}
+    rows = {"events": events.rows, **{name: t.num_rows for name, t in done.items()}, "items_available": available}
+    return rows, few
+
+
+def _few(name: str, table: Validated, seen: pa.Array) -> str:
+    """What to say where the file of a table has few of the ids that events mention; "" where there is no file."""
+    if not table.quarantine.read:
+        return ""
+    return unmatched(name, table.accepted.whole()[ID_COLUMN[name]].combine_chunks(), seen)
 
 
 def _line(table: Quarantine) -> str:

@@ -1,0 +1,53 @@
+"""What a reader should know of a table and no row is refused for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from souk.ingest.mapping import TableSource
+from souk.schema import EventType
+
+# The least share of the ids in events that a file should have: a shop lists what it sells, and knows less of its users.
+USUAL = {"items": 0.5, "users": 0.1}
+EXAMPLES = 3
+
+
+def unused(table: TableSource, names: Iterable[str]) -> Iterator[str]:
+    """The columns `names` of the files that nothing reads."""
+    for name in table.ignored(names):
+        yield f"{table.name}: column {name} of the source is not used"
+
+
+def lone_places(name: str, rows: pa.Table) -> Iterator[str]:
+    """Whether impressions have places in slates, and nothing says which belong to one."""
+    if name != "events":
+        return
+    shown = rows.filter(pc.and_(pc.equal(rows["event_type"], EventType.IMPRESSION.value), rows["position"].is_valid()))
+    if shown.num_rows and shown["request_id"].null_count == shown.num_rows:
+        why = "what was shown together is not known, and the ranker learns nothing from logged slates"
+        yield f"events: impressions have a position and no request_id: {why} (docs/models.md)"
+
+
+def unmatched(name: str, known: pa.Array, seen: pa.Array) -> str:
+    """Whether a file describes few of the items or users that events mention; "" where it describes enough.
+
+    Args:
+        name: "items" or "users".
+        known: the ids in the file.
+        seen: those in events.
+    """
+    described = pc.is_in(seen, value_set=known)
+    count = pc.sum(described).as_py() or 0
+    if not len(known) or not len(seen) or count >= USUAL[name] * len(seen):
+        return ""
+    here, there = seen.filter(pc.invert(described)), known.filter(pc.invert(pc.is_in(known, value_set=seen)))
+    found = f"{name}: the file has {count:,} of the {len(seen):,} {name} in events, and {len(there):,} others"
+    shown = f"events have {_examples(here)}" + (f", the file {_examples(there)}" if len(there) else "")
+    return f"{found}: {shown}. Those that the file lacks have no columns: are the ids of both written alike?"
+
+
+def _examples(ids: pa.Array) -> str:
+    return ", ".join(repr(text[:40]) for text in ids.slice(0, EXAMPLES).to_pylist())

@@ -1,0 +1,85 @@
+"""The step tells what no row is refused for: files that describe other items, and slates without a request."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from souk.ingest.notices import lone_places, unmatched
+from tests.test_ingest_step import CONFIG, GOOD, Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    made = Shop(tmp_path)
+    made.write()
+    return made
+
+
+@pytest.mark.slow  # imports TensorFlow Data Validation
+def test_an_items_file_of_other_ids_is_told_in_log_and_report(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    goods = [{"item_id": f"{n:04}", "price": n, "colour": "red"} for n in range(10)]
+    (shop.folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in goods))
+    metrics = shop.ingest()
+    assert (metrics["items_quarantined"], metrics["items"]) == (0, 21)
+    told = "items: the file has 0 of the 11 items in events, and 10 others: events have"
+    report = (shop.folder / "1/report.html").read_text()
+    log = capfd.readouterr()
+    assert told in report and told in log.out + log.err
+    assert "the file &#x27;0000&#x27;, &#x27;0001&#x27;, &#x27;0002&#x27;" in report
+
+
+@pytest.mark.slow
+def test_files_that_describe_the_events_are_not_told(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    shop.ingest()
+    log = capfd.readouterr()
+    assert "items in events" not in (shop.folder / "1/report.html").read_text() + log.out + log.err
+    shop.config = CONFIG.replace("  items: {path: items.jsonl}\n", "").replace(
+        "price: numeric, colour: categorical", ""
+    )
+    assert shop.ingest(run="2")["items"] == 11
+    log = capfd.readouterr()
+    assert "items in events" not in log.out + log.err, "there is no file"
+
+
+@pytest.mark.slow
+def test_impressions_with_places_and_no_request_are_told(shop: Shop) -> None:
+    lines = [f"e{n},u{n % 7},i{n % 11},impression,{1_700_000_000 + n},web,{n % 4}" for n in range(GOOD)]
+    header = "event_id,user_id,product,event_type,timestamp,device,position"
+    (shop.folder / "events.csv").write_text("\n".join([header, *lines]) + "\n")
+    shop.ingest()
+    assert "impressions have a position and no request_id" in (shop.folder / "1/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "told"),
+    [("items", 5, False), ("items", 4, True), ("items", 0, False), ("users", 1, False), ("users", 11, False)],
+)
+def test_how_few_are_few(name: str, known: int, told: bool) -> None:
+    seen = pa.array([f"a{n}" for n in range(10)])
+    assert bool(unmatched(name, pa.array([f"a{n}" for n in range(known)], pa.string()), seen)) == told
+
+
+def test_both_sides_are_shown_where_they_differ() -> None:
+    seen = pa.array(["1", "2"])
+    assert "events have '1', '2', the file '01'. Those" in unmatched("users", pa.array(["01"]), seen)
+    assert "0 others: events have 'b', 'c'. Those that" in unmatched(
+        "items", pa.array(["a"]), pa.array(["b", "a", "c"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "position", "asked", "told"),
+    [("impression", 1, None, 1), ("impression", None, None, 0), ("click", 1, None, 0), ("impression", 1, "r", 0)],
+)
+def test_places_without_a_request(kind: str, position: int | None, asked: str | None, told: int) -> None:
+    rows = pa.table(
+        {
+            "event_type": pa.array([kind, "click"]),
+            "position": pa.array([position, None], pa.int64()),
+            "request_id": pa.array([asked, None], pa.string()),
+        }
+    )
+    assert len(list(lone_places("events", rows))) == told
+    assert not list(lone_places("items", rows))
