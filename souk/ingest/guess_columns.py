@@ -13,11 +13,12 @@ from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
-from souk.ingest.guess_fit import misfit
+from souk.ingest.guess_fit import becomes, misfit
 from souk.ingest.guess_names import NAMES, kind_of
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
+FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
 FLAGS = {"0", "1", "true", "false"}
 
 
@@ -80,18 +81,33 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
             raise _no_column(events, target)
         events.mapped[target] = found
         return
-    ids = {c.plain: c for c in other.columns if not c.nested and c.distinct > MANY * len(c.texts)}
+    theirs = next((c for c in other.free if named and c.plain == named.plain), None) or _named(other, target)
+    ids = {c.plain: c for c in other.columns if not c.nested and not _repeats(c)}
     same = ids.get(named.plain) if named else None
-    shares = [
-        (float(pc.mean(pc.is_in(pc.unique(a.texts), value_set=pc.unique(b.texts))).as_py() or 0), a, b)
-        for a in ([named] if named else [column for column in events.free if not column.nested])
-        for b in ([same] if same else ids.values())
-    ]
+    ours = [named] if named else [column for column in events.free if not column.nested]
+    shares = [(_shared(a, b), a, b) for a in ours for b in ([same] if same else ids.values())]
     share, here, there = max(shares, key=lambda each: each[0], default=(0.0, None, None))
+    if theirs is not None and not theirs.nested:
+        known = max((_shared(a, theirs) for a in ours), default=0.0)
+        if known and known >= share and _repeats(theirs):
+            raise _repeated(other, target, theirs)
+        if named and not known and share < FEW_SHARED:
+            raise _strangers(other, named, theirs)
     if here is None or there is None or share == 0:
         raise _no_column(other if named else events, target)
     evidence = f"{share:.0%} of the ids in events are among {there.name} of {other.name}"
-    events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence)
+    again = len(there.texts) - there.distinct
+    more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
+    events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
+
+
+def _shared(ours: Column, theirs: Column) -> float:
+    """The share of the ids of one column that another has."""
+    return float(pc.mean(pc.is_in(pc.unique(ours.texts), value_set=pc.unique(theirs.texts))).as_py() or 0)
+
+
+def _repeats(column: Column) -> bool:
+    return column.distinct <= MANY * len(column.texts)
 
 
 def map_time(table: Table) -> None:
@@ -200,6 +216,10 @@ def declare(table: Table) -> None:
                 guess = Guess(kind, guess.evidence)
             table.declared[target] = column, Guess(kind, guess.evidence, guess.separator if kind is Kind.PATH else "")
     for column in table.free:
+        fate = becomes(column) if table.name == "items" else ""
+        if fate:
+            table.left_out.append((column.name, fate))
+            continue
         guess = guess_kind(column) if table.name != "events" else _guess_context(table, column)
         if guess.kind is None:
             table.left_out.append((column.name, guess.evidence))
@@ -230,3 +250,16 @@ def _no_column(table: Table, target: str) -> SoukError:
     if len(table.columns) == 1:
         remedy = "It has one column: separate them by a comma, a semicolon, a tab or |, or write the config by hand."
     return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)
+
+
+def _repeated(table: Table, target: str, column: Column) -> SoukError:
+    rows = len(column.texts)
+    received = f"{column.name}, in which {rows - column.distinct:,} of {rows:,} repeat"
+    remedy = f"Keep one row of each, or write the config by hand with data.{table.name}.repeated_ids (docs/data.md)."
+    return SoukError(f"ids in {table.source.path} that stand in one row each, for {target}", received, remedy)
+
+
+def _strangers(table: Table, ours: Column, theirs: Column) -> SoukError:
+    received = f"none of the {ours.distinct:,} in {ours.name} ({ours.examples}) is in {theirs.name} ({theirs.examples})"
+    remedy = "Write the ids of both alike, or write the config by hand (docs/data.md)."
+    return SoukError(f"ids of events in {table.source.path}", received, remedy)

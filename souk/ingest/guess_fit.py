@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
@@ -13,6 +16,12 @@ FEW_WRONG = 0.05  # share of values that are no true or false in a column that i
 MOST_ONCE = (
     0.5  # more different ids a row are those of events, sent twice now and then; fewer those of orders or visits
 )
+
+MOST_STATES = 12
+# What a column says of an item that is gone, or is not; no case, no punctuation.
+GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
+        "delisted", "withdrawn", "unavailable", "outofstock", "reserved", "completed", "cancelled"}  # fmt: skip
+LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "listed", "published", "draft"}
 
 
 def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
@@ -48,3 +57,21 @@ def _no_time(column: Column, unit: str) -> str:
         return f"its times are in {own}, those of the events in {unit}"
     times = cells.parse_time(column.values, own)[0].drop_null().to_numpy(zero_copy_only=False)
     return "times before 1970" if np.any(times < 0) else ""
+
+
+def becomes(column: Column) -> str:
+    """Why a column tells what became of an item later, as that it was sold; "" where it does not."""
+    if column.nested or not 1 <= column.distinct <= MOST_STATES:
+        return ""
+    values = {_plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
+    gone = [text for plain, text in values.items() if plain in GONE]
+    named = column.plain.endswith(("status", "state"))
+    flag = column.plain.removeprefix("is") in GONE and not cells.parse_bool(column.values)[1].any()
+    if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
+        return ""
+    shown = ", ".join((gone or list(values.values()))[:2])
+    return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available`, true or false, to keep items out of slates"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())

@@ -1,0 +1,86 @@
+"""`souk init`: items files that do not fit the events, and columns of items that tell the future."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from souk.errors import SoukError
+from souk.ingest.guess_fit import becomes
+from souk.ingest.profile import Column
+from tests.test_ingest_first_config import Table, init, write
+
+
+def clicks() -> Table:
+    return [{"user_id": n % 9, "article": f"a{n % 30}", "ts": 1_700_000_000 + n} for n in range(300)]
+
+
+def told(folder: Path, goods: Table) -> str:
+    """The error of `souk init` with these items."""
+    with pytest.raises(SoukError) as error:
+        init(folder, write(clicks(), folder / "e.csv"), write(goods, folder / "i.csv"))
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["article", "article_id"])
+def test_ids_of_items_that_repeat_are_told_as_such(tmp_path: Path, name: str) -> None:
+    goods = [{name: f"a{n % 30}", "row": n, "price": n + 0.5} for n in range(90)]
+    error = told(tmp_path, goods)
+    assert f"Received: {name}, in which 60 of 90 repeat. Keep one row of each, or write" in error
+    assert "data.items.repeated_ids" in error and "Rename" not in error
+
+
+@pytest.mark.parametrize("name", ["article", "article_id"])
+def test_ids_of_items_that_no_event_has_are_told_as_such(tmp_path: Path, name: str) -> None:
+    goods = [{name: f"A-{n:03}", "colour": "red"} for n in range(30)]
+    error = told(tmp_path, goods)
+    assert f"none of the 30 in article (a0, a1, a2) is in {name} (A-000, A-001, A-002). Write the ids" in error
+
+
+def test_a_column_that_meets_a_few_ids_by_chance_is_not_taken(tmp_path: Path) -> None:
+    goods = [{"article_id": f"A-{n:03}", "label": f"a{n}" if n < 2 else f"x{n}"} for n in range(30)]
+    assert "none of the 30 in article (" in told(tmp_path, goods)
+
+
+def test_a_few_ids_that_repeat_are_told_beside_the_guess(tmp_path: Path) -> None:
+    goods = [{"article": f"a{n % 30}", "price": n + 0.5} for n in range(31)]
+    text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items is not None and config.data.items.columns["item_id"] == "article"
+    assert "; 1 of its 31 ids repeat: they go to the quarantine\n" in text
+
+
+def test_a_name_that_repeats_beside_the_code_does_not_stop(tmp_path: Path) -> None:
+    goods = [{"article": f"lamp {n % 3}", "code": f"a{n}"} for n in range(30)]
+    _, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items is not None and config.data.items.columns["item_id"] == "code"
+
+
+def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
+    goods = [
+        {"article": f"a{n}", "status": ["active", "sold", "expired"][n % 3], "is_sold": n % 2, "kind": "ab"[n % 2]}
+        for n in range(30)
+    ]
+    text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert set(config.columns.items) == {"kind"}
+    why = "give `available`, true or false, to keep items out of slates"
+    assert f"# left out: status (IT TELLS EVENTS OF LATER, such as expired, sold; {why})" in text
+    assert f"# left out: is_sold (IT TELLS EVENTS OF LATER, such as 0, 1; {why})" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "tells"),
+    [
+        ("status", ["new", "Sold"], True),
+        ("listing_state", ["a", "b", "c", "sold"], True),
+        ("stage", ["in stock", "Out of Stock", "soon"], True),
+        ("available", ["active", "ended"], True),
+        ("sold", [True, False], True),
+        ("status", ["new", "used"], False),
+        ("lid", ["closed", "flap", "zip"], False),
+        ("sold", [3, 17], False),
+        ("state", ["good", "fair"], False),
+    ],
+)
+def test_which_columns_tell_what_became_of_an_item(name: str, values: list[Any], tells: bool) -> None:
+    assert bool(becomes(Column(name, pa.array(values * 9)))) == tells
