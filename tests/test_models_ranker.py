@@ -286,7 +286,7 @@ def served_probabilities(ranked, model, fit, examples, folder):
     together, alone = ask(len(examples)), ask(1)
     for head, values in alone.items():
         np.testing.assert_allclose(values, together[head][:width], rtol=1e-5, atol=1e-12)
-        assert ((values > 0) & (values < 1)).all()
+        assert ((values >= 0) & (values <= 1)).all(), "float32 has no chance as small as this market knows to give"
     return together
 
 
