@@ -17,10 +17,10 @@ import yaml
 from souk.config import TrainTwoTower
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
+from souk.models.draw import draw_examples
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import read_transformed
 from souk.models.judge import RetrievalJudge
-from souk.models.retrieve import draw_examples
 from souk.models.sequences import Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from souk.spec import Entity, read_spec

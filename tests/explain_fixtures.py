@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from souk.config import BuildFeatures, Columns, TrainRanker, TrainTwoTower
 from souk.index.interface import collection_name
 from souk.items import ItemTable
+from souk.models.draw import draw_examples
 from souk.models.export import ServedItemTower, ServedQueryTower, ServedRanker
 from souk.models.fit_ranker import fit_ranker
 from souk.models.fit_towers import TowerFit, new_towers
@@ -28,7 +29,7 @@ from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_lists import rank_lists
 from souk.models.rank_scoring import new_ranker, spread_of
 from souk.models.ranker import Ranker
-from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
+from souk.models.retrieve import item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from souk.release.bundle import Bundle, write_bundle

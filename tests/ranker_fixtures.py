@@ -7,12 +7,13 @@ import numpy as np
 
 from souk.config import TrainRanker
 from souk.items import ItemTable
+from souk.models.draw import draw_examples
 from souk.models.inputs import read_transformed
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_lists import rank_lists
 from souk.models.rank_scoring import new_ranker, spread_of
 from souk.models.ranker import Ranker
-from souk.models.retrieve import draw_examples, write_candidates
+from souk.models.retrieve import write_candidates
 from souk.models.sequences import Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from tests.models_fixtures import cycle_spec, write_features

@@ -17,8 +17,9 @@ from souk.features.pipeline import Runner, build
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
 from souk.models.checkpoint import Checkpoints, digest_of_inputs
+from souk.models.draw import draw_examples
 from souk.models.fit_towers import FEWEST_EPOCHS, MOST_EPOCHS, SEEN, epochs_for
-from souk.models.retrieve import draw_examples, write_candidates
+from souk.models.retrieve import write_candidates
 from souk.models.sequences import Sequences, read_catalogue
 from souk.spec import Entity, read_spec
 from souk.steps.train_ranker import train_ranker
@@ -34,7 +35,7 @@ from souk.models.fit_towers import TowerFit, new_towers
 from souk.features.windows import read_windows
 from souk.models.inputs import read_transformed
 from souk.models.judge import RetrievalJudge
-from souk.models.retrieve import draw_examples
+from souk.models.draw import draw_examples
 from souk.models.sequences import Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import save_weights

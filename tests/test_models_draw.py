@@ -1,16 +1,18 @@
-"""The draw of examples for the ranker: whole moments of the window, each as likely as any other."""
+"""The draw of examples for the ranker: as many moments as there is room for, each as likely as any other."""
+
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from souk.models import retrieve
-from souk.models.retrieve import draw_examples
+from souk.models import draw
+from souk.models.draw import draw_examples, moments_of
 from tests.models_fixtures import cycle_spec
 
 START, END = 1_000, 2_000
-COLUMNS = ["event_id", "user_id", "timestamp", "item_id", "satisfied", "satisfied_at"]
+COLUMNS = ["event_id", "user_id", "timestamp", "item_id", "satisfied", "satisfied_at", "moment"]
 
 
 @pytest.fixture
@@ -34,11 +36,8 @@ def features(tmp_path):
 
 
 def moments(table):
-    """How many events each user and time has."""
-    counts = {}
-    for pair in zip(table["user_id"].to_pylist(), table["timestamp"].to_pylist(), strict=True):
-        counts[pair] = counts.get(pair, 0) + 1
-    return counts
+    """How many rows each user and time has."""
+    return Counter(zip(table["user_id"].to_pylist(), table["timestamp"].to_pylist(), strict=True))
 
 
 def test_a_window_that_is_small_enough_is_taken_whole(features):
@@ -47,23 +46,63 @@ def test_a_window_that_is_small_enough_is_taken_whole(features):
     times = table["timestamp"].to_numpy()
     assert (times.min(), times.max()) == (1_000, 1_950)
     assert len(table) == 1_200
+    assert [sorted(m.items) for m in moments_of(table)] == [sorted(m.own) for m in moments_of(table)]
 
 
-def test_moments_are_drawn_whole_in_order_and_by_the_seed(features, monkeypatch):
+def test_as_many_moments_as_there_is_room_for_and_of_each_an_example(features, monkeypatch):
     whole = draw_examples(features, START, END, 0)
-    monkeypatch.setattr(retrieve, "MAX_EXAMPLES", 300)
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", 300)
     drawn = [draw_examples(features, START, END, seed) for seed in (0, 0, 1)]
     assert drawn[0].equals(drawn[1]) and not drawn[0].equals(drawn[2])
     for table in drawn:
-        assert 295 < len(table) <= 300
-        assert moments(table).items() <= moments(whole).items()
+        assert len(table) == len(moments(table)) == 300
         inside = set(table["event_id"].to_pylist())
         assert table["event_id"].to_pylist() == [e for e in whole["event_id"].to_pylist() if e in inside]
 
 
+def test_further_examples_fill_the_rest(features, monkeypatch):
+    whole = draw_examples(features, START, END, 0)
+    assert len(moments(whole)) == 400
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", 700)
+    table = draw_examples(features, START, END, 0)
+    assert len(set(table["event_id"].to_pylist())) == 700
+    assert moments(table).keys() == moments(whole).keys() and all(
+        moments(table)[m] <= n for m, n in moments(whole).items()
+    )
+
+
+@pytest.mark.parametrize("most", [7, 300, 700])
+def test_of_each_moment_all_that_was_taken_is_told_once(features, monkeypatch, most):
+    whole = {(m.user, m.time): m.items for m in moments_of(draw_examples(features, START, END, 0))}
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", most)
+    table = draw_examples(features, START, END, 0)
+    for moment in moments_of(table):
+        assert sorted(moment.items) == sorted(whole[moment.user, moment.time])
+        assert set(moment.own) <= set(moment.items) and len(moment.own) == len(moment.rows) == len(moment.events)
+    first, seen = [], set()
+    for pair in zip(table["user_id"].to_pylist(), table["timestamp"].to_pylist(), strict=True):
+        first.append(pair not in seen)
+        seen.add(pair)
+    assert [bool(told) for told in table["moment"].to_pylist()] == first
+
+
+def test_labels_stay_with_their_items(features, monkeypatch):
+    table = pq.read_table(features / "examples.parquet")
+    number = np.arange(len(table))
+    for name, values in {"item_id": [f"i{n}" for n in number], "satisfied": number % 2, "satisfied_at": number}.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    pq.write_table(table, features / "examples.parquet")
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", 300)
+    told = [each for whole in draw_examples(features, START, END, 0)["moment"].to_pylist() for each in whole]
+    assert len(told) > 600
+    for each in told:
+        number = int(each["item_id"][1:])
+        assert (each["satisfied"], each["satisfied_at"]) == (number % 2, number)
+
+
 def test_large_moments_are_drawn_as_often_as_small_ones(features, monkeypatch):
     whole = moments(draw_examples(features, START, END, 0))
-    monkeypatch.setattr(retrieve, "MAX_EXAMPLES", 300)  # a quarter of 1,200
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", 100)  # a quarter of 400
     found = np.zeros(6)
     for seed in range(60):
         for pair in moments(draw_examples(features, START, END, seed)):
@@ -71,14 +110,3 @@ def test_large_moments_are_drawn_as_often_as_small_ones(features, monkeypatch):
     there = np.bincount(list(whole.values()), minlength=6)
     shares = found[1:] / there[1:] / 60
     assert np.abs(shares - 0.25).max() < 0.03
-
-
-def test_a_moment_that_is_too_large_is_left_out_and_alone_it_is_cut(features, monkeypatch):
-    whole = moments(draw_examples(features, START, END, 0))
-    monkeypatch.setattr(retrieve, "MAX_EXAMPLES", 4)
-    for seed in range(20):
-        drawn = moments(draw_examples(features, START, END, seed))
-        assert drawn.items() <= whole.items() and 0 < sum(drawn.values()) <= 4
-    table = pq.read_table(features / "examples.parquet")
-    pq.write_table(table.filter(np.isin(table["other"], np.arange(4, 600, 5))), features / "examples.parquet")
-    assert set(moments(draw_examples(features, START, END, 0)).values()) == {4}, "of moments of five"

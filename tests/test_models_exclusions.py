@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import Repeat
-from souk.models.retrieve import exclusions, moments_of
+from souk.models.draw import moments_of
+from souk.models.retrieve import exclusions
 from souk.schema import DAY_MS
 from souk.state import Event, UserState, advance, engaging, state_of
 from souk.withheld import repeat_excluded
@@ -45,6 +46,8 @@ def test_the_repeat_rule_is_the_same_in_training_and_in_serving(tmp_path, repeat
     columns = dict(zip(("user_id", "timestamp", "item_id", "event_id"), zip(*rows, strict=True), strict=True))
     examples = pa.table(columns).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
     pq.write_table(examples, tmp_path / "examples.parquet")
+    taken = pa.array([[{"item_id": item}] for item in examples["item_id"].to_pylist()])
+    examples = examples.append_column("moment", taken)
     excluded = exclusions(tmp_path / "examples.parquet", examples, spec, {item: n for n, item in enumerate(ITEMS)})
     sizes = []
     for moment in moments_of(examples):

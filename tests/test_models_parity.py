@@ -10,13 +10,14 @@ import pytest
 from souk.config import Repeat, TrainRanker, TrainTwoTower
 from souk.items import ItemTable
 from souk.models.calibration import Calibration
+from souk.models.draw import draw_examples
 from souk.models.export import ServedQueryTower, ServedRanker
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import read_transformed
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_scoring import new_ranker
 from souk.models.ranker import Ranker
-from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
+from souk.models.retrieve import item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
 from souk.pairs import PAIR_FEATURES

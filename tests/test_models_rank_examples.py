@@ -24,8 +24,9 @@ class Watched(dict):
     """A dictionary that can be looked after."""
 
 
-def test_candidates_are_chosen_and_pleased_as_their_moment_says():
-    """Moments that took one item, and one that took more than there are candidates."""
+@pytest.mark.parametrize("drawn", [1, 2])
+def test_candidates_are_chosen_and_pleased_as_their_moment_says(drawn):
+    """Moments that took one item, and one that took more than there are candidates; all examples, or every second."""
     rng = np.random.default_rng(4)
     names = [f"i{n:02}" for n in range(40)]
     sizes = [1, 1, 3, 30, 2]
@@ -43,12 +44,19 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says():
             "scores": rng.normal(size=(count, 12)).tolist(),
         }
     )
+    every = table.select(["item_id", "satisfied", "satisfied_at"]).to_pylist()
+    first = np.flatnonzero(np.diff(moment[::drawn], prepend=-1))
+    whole = [[] for _ in moment[::drawn]]
+    for row in first.tolist():
+        whole[row] = [each for each, place in zip(every, moment, strict=True) if place == moment[drawn * row]]
+    table = table.take(np.arange(count)[::drawn]).append_column("moment", pa.array(whole))
     found = _lists(
         table, SimpleNamespace(position={name: n for n, name in enumerate(names)}), 10, UNTIL, ("satisfied",)
     )
-    rows, pleased = table.to_pylist(), found["pleased"]["satisfied"]
-    for row, own in enumerate(rows):
-        beside = [other for other, place in zip(rows, moment, strict=True) if place == moment[row]]
+    assert np.flatnonzero(found["first"]).tolist() == first.tolist()
+    pleased = found["pleased"]["satisfied"]
+    for row, own in enumerate(table.to_pylist()):
+        beside = [other for other, place in zip(every, moment, strict=True) if place == moment[drawn * row]]
         took = {other["item_id"] for other in beside}
         liked = {o["item_id"] for o in beside if o["satisfied"] == 1 and o["satisfied_at"] < UNTIL}
         assert found["chosen"][row, :10].tolist() == [name in took for name in own["items"][:10]]

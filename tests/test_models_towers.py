@@ -11,11 +11,12 @@ import tensorflow as tf
 from souk.config import Repeat
 from souk.declared import item_features
 from souk.errors import SoukError
+from souk.models.draw import draw_examples
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, mark_seen
 from souk.models.inputs import UNKNOWN
 from souk.models.judge import RetrievalJudge
-from souk.models.retrieve import draw_examples, item_vectors, query_vectors, write_candidates
+from souk.models.retrieve import item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor
 from souk.models.weights import load_weights, save_weights
 from souk.schema import DAY_MS

@@ -123,7 +123,7 @@ class TestReal:
 
     def test_nothing_of_the_test_window_is_read(self, tuned, tmp_path) -> None:
         """All that is known from `test_start` on is torn out or garbled, and the trial finds the same to the digit."""
-        from souk.models.retrieve import draw_examples
+        from souk.models.draw import draw_examples
         from souk.models.trial import measuring
         from souk.steps.train_ranker import SLATES, train_ranker
         from souk.steps.tune_trial import measure

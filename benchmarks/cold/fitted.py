@@ -14,11 +14,12 @@ from souk.config import TrainTwoTower
 from souk.declared import item_features
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
+from souk.models.draw import draw_examples
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import read_transformed
 from souk.models.judge import RetrievalJudge
-from souk.models.retrieve import draw_examples, item_vectors
+from souk.models.retrieve import item_vectors
 from souk.models.sequences import Sequences, read_catalogue
 from souk.models.towers import TowerShape
 from souk.serving.inputs import item_inputs, query_inputs

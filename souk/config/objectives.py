@@ -16,7 +16,7 @@ TAKEN_NAMES = frozenset(  # by columns of examples and impressions, by parts of 
     {"visible", "request_id", "user_id", "item_id", "event_id", "row_id", "timestamp", "release", "arm", "degraded"}
     | {"score", "scores", "sources", "items", "users", "propensities", "features", "order", "placed", "slate", "body"}
     | {"moments", "normalise", "relative", "hinges", "absolute", "level", "position", "pass_through", "drop"}
-    | {"retrieval", "previous", "request"}
+    | {"retrieval", "previous", "request", "moment", "own_score", "familiar"}
 )
 
 

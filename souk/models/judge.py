@@ -11,7 +11,8 @@ import pyarrow as pa
 import tensorflow as tf
 
 from souk.metrics import query_metric, target_ranks
-from souk.models.retrieve import Moment, exclusions, item_vectors, moments_of, never_to_be_had
+from souk.models.draw import Moment, moments_of
+from souk.models.retrieve import exclusions, item_vectors, never_to_be_had
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.towers import TwoTower
 

@@ -152,7 +152,7 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int, give
     labels = {
         name: np.where(table[f"{name}_at"].to_numpy() < known_until, table[name].to_numpy(), -1) for name in given
     }
-    taken, first = _moments(users, times, own_items, labels)
+    taken, first = _moments(table, items, known_until, given)
     likes = {key: np.sum([*mine.values()], axis=0) for key, mine in taken.items()}
     shape, nothing = (len(table), count + 1), (False,) * len(given)
     positions, scores = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
@@ -183,18 +183,16 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int, give
 Moments = dict[tuple[str, int], dict[int, tuple[bool, ...]]]
 
 
-def _moments(
-    users: np.ndarray, times: np.ndarray, items: np.ndarray, labels: Mapping[str, np.ndarray]
-) -> tuple[Moments, np.ndarray]:
+def _moments(table: pa.Table, items: ItemTable, known_until: int, given: tuple[str, ...]) -> tuple[Moments, np.ndarray]:
     """By user and time what was taken, and by objective whether it is known to have pleased; and which example is the
     first of its moment."""
     taken: Moments = {}
-    first = np.zeros(len(items), bool)
-    pleased = np.stack([*labels.values()], axis=1) == 1
-    for row, (user, time, item) in enumerate(zip(users, times, items, strict=True)):
-        first[row] = (user, time) not in taken
-        taken.setdefault((user, time), {})[item] = tuple(pleased[row].tolist())
-    return taken, first
+    columns = (table[name].to_pylist() for name in ("user_id", "timestamp", "moment"))
+    for user, time, whole in zip(*columns, strict=True):
+        for each in whole:
+            pleased = tuple(each[name] == 1 and each[f"{name}_at"] < known_until for name in given)
+            taken.setdefault((user, time), {})[items.position[each["item_id"]]] = pleased
+    return taken, pc.list_value_length(table["moment"]).to_numpy() > 0
 
 
 def _transformed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -17,15 +16,15 @@ from souk.candidates import TOWERS, Sources, merged
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.metrics import top
+from souk.models.draw import Moment, moments_of
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.targets import Target, read_targets
 from souk.models.towers import TwoTower
 from souk.pairs import PairQuery
-from souk.spec import FeatureSpec, read_spec
+from souk.spec import FeatureSpec
 from souk.withheld import excluded_since
 
 RETRIEVED = 500  # items kept for each example
-MAX_EXAMPLES = 20_000  # of a window: 500 candidates of so many examples take 160 MB, and teach a ranker enough
 BATCH_ROWS = 64
 SCORES = 16_000_000  # held at once
 TOGETHER = 256  # moments whose pasts are in memory
@@ -41,45 +40,6 @@ def item_vectors(model: TwoTower, catalogue: Catalogue) -> np.ndarray:
             for start in range(0, len(catalogue.ids), 4096)
         ]
     )
-
-
-def draw_examples(features: str | Path, start: int, end: int, seed: int) -> pa.Table:
-    """The examples of a window that the ranker learns from: all, or MAX_EXAMPLES of them, moments drawn whole.
-
-    A moment that is larger than that is left out; where there are only such, the first of their examples are taken.
-
-    Args:
-        features: the features folder.
-        start: UTC epoch milliseconds.
-        end: one past the last.
-        seed: of the draw.
-
-    Returns:
-        `event_id, user_id, timestamp, item_id`, and the label of each objective that is given engagement with the time
-        at which it is known, as `satisfied, satisfied_at`, in the order of `examples.parquet`.
-
-    Raises:
-        SoukError: the window has no examples.
-    """
-    given = read_spec(Path(features) / "spec.json").objectives.given
-    labels = [column for name in given for column in (name, f"{name}_at")]
-    columns = ["event_id", "user_id", "timestamp", "item_id", *labels]
-    inside = (pc.field("timestamp") >= start) & (pc.field("timestamp") < end)
-    table = pq.read_table(Path(features) / "examples.parquet", columns=columns, filters=inside)
-    if not len(table):
-        raise SoukError("examples in the window", "none", "Widen `split.validation` and `split.test`.")
-    if len(table) <= MAX_EXAMPLES:
-        return table
-    users = pc.dictionary_encode(table["user_id"]).combine_chunks().indices.to_numpy().astype(np.int64)
-    times = table["timestamp"].to_numpy() - start
-    _, moment = np.unique(users * (end - start) + times, return_inverse=True)
-    sizes = np.bincount(moment)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    order = order[sizes[order] <= MAX_EXAMPLES]
-    if not len(order):
-        return table.slice(0, MAX_EXAMPLES)
-    drawn = order[np.cumsum(sizes[order]) <= MAX_EXAMPLES]
-    return table.filter(pa.array(np.isin(moment, drawn)))
 
 
 def query_vectors(
@@ -138,7 +98,7 @@ def write_candidates(
     for block in _asked(moments_of(examples), examples, sequences):
         given = np.stack([queries[target.event_id] for _, target in block])
         for (moment, target), vector, line in zip(block, given, given @ vectors.T, strict=True):
-            mine = [items.position[item] for item in moment.items]
+            mine = [items.position[item] for item in moment.own]
             shown = ~(hidden | (catalogue.created_at > moment.time))
             shown[excluded(moment)] = False
             best = _candidates(sources, target.pair_query(items), vector, line, shown)
@@ -163,29 +123,6 @@ def never_to_be_had(everything: Path, catalogue: Catalogue, position: Mapping[st
     for batch in pq.ParquetFile(everything).iter_batches(columns=["item_id"]):
         hidden[[position[item] for item in pc.unique(batch["item_id"]).to_pylist()]] = False
     return hidden
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The examples of one user and time: their rows, events and items."""
-
-    user: str
-    time: int
-    rows: list[int] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
-    items: list[str] = field(default_factory=list)
-
-
-def moments_of(examples: pa.Table) -> list[Moment]:
-    """The examples of `draw_examples` by user and time, in their order."""
-    moments: dict[tuple[str, int], Moment] = {}
-    names = ("user_id", "timestamp", "event_id", "item_id")
-    for row, (user, time, event, item) in enumerate(zip(*(examples[n].to_pylist() for n in names), strict=True)):
-        moment = moments.setdefault((user, time), Moment(user, time))
-        moment.rows.append(row)
-        moment.events.append(event)
-        moment.items.append(item)
-    return list(moments.values())
 
 
 def _asked(

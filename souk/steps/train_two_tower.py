@@ -16,11 +16,12 @@ from souk.features.transform import load_transform
 from souk.features.windows import read_windows
 from souk.folders import remove
 from souk.models.checkpoint import checkpoints_of, digest_of_inputs
+from souk.models.draw import draw_examples
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import Transform, read_transformed
 from souk.models.judge import RetrievalJudge
-from souk.models.retrieve import RETRIEVED, draw_examples, item_vectors, query_vectors, write_candidates
+from souk.models.retrieve import RETRIEVED, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.trial import measuring
