@@ -196,7 +196,9 @@ def test_the_server_explains(workspace, explainer, tmp_path):
         known, new = body["explanations"]
         stored = Request("u000", 20, END, state=history("u000", [3, 4, 8]))  # 20: the release's slate size
         expected = to_json(explainer.explain(stored, item(9)))
-        assert known["sentences"] == expected["sentences"] and known["position"] == expected["position"]
+        *sentences, note = known["sentences"]
+        assert known["degraded"] == ["stale_features"] and note.startswith("What is known of the user was written long")
+        assert sentences == expected["sentences"] and known["position"] == expected["position"]
         assert known["score"] == pytest.approx(expected["score"], rel=1e-4)
         assert new["degraded"] == ["unknown_user"] and new["position"] == 0
         refused = {
