@@ -205,3 +205,19 @@ def test_lines_without_an_end_and_rows_without_columns_are_refused_early(
     (tmp_path / "e.csv").write_text("a,b,c\n" + "one column\n" * 100)
     with pytest.raises(SoukError, match=r"3 columns in the rows of e\.csv.*'one column'.*`delimiter`"):
         list(read_batches(Source(path=str(tmp_path / "e.csv"))))
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_array_is_told_as_such(tmp_path: Path, indent: int | None) -> None:
+    rows = [{"user_id": "u", "item_id": n} for n in range(3)]
+    (tmp_path / "e.jsonl").write_text("\n" + json.dumps(rows, indent=indent))
+    with pytest.raises(
+        SoukError, match=r"one JSON object a line in e\.jsonl\. Received: an array\. Write a line an object"
+    ):
+        list(read_batches(Source(path=str(tmp_path / "e.jsonl"))))
+
+
+def test_a_line_that_is_a_list_is_a_bad_row(tmp_path: Path) -> None:
+    (tmp_path / "e.jsonl").write_text('["u1", "i1"]\n{"user_id": "u"}\n')
+    (batch,) = read_batches(Source(path=str(tmp_path / "e.jsonl")))
+    assert batch.malformed == {0: '["u1", "i1"]'}

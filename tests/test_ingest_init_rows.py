@@ -89,6 +89,12 @@ def test_an_event_whose_id_comes_again_counts_once(tmp_path: Path, again: int, o
     assert f"repeated_ids: first  # {told}\n" in text
 
 
+def test_a_copy_without_a_user_is_no_other_event(tmp_path: Path) -> None:
+    rows = [*shown(), *({**row, "user_id": ""} for row in shown()[:3]), *shown()[:2]]
+    text, _ = guess(rows, tmp_path)
+    assert "repeated_ids: first  # 2 of 122 rows have the id of an earlier one, which counts once\n" in text
+
+
 def test_ids_that_all_differ_need_no_rule(tmp_path: Path) -> None:
     text, config = guess(shown(), tmp_path)
     assert config.data.events.repeated_ids == "quarantine" and "repeated_ids" not in text

@@ -26,7 +26,7 @@ def _note_repeats(table: Table) -> None:
     if missing:
         evidence += f"; {missing:,} of {len(rows):,} rows have none: they go to the quarantine"
         table.mapped["event_id"] = column, evidence
-    rows = rows.dropna(subset="event_id")
+    rows = rows.dropna(subset=["event_id", "user_id"])  # those without a user are skipped
     repeated = rows["event_id"].duplicated()
     if repeated.any():
         other = int((repeated & ~rows.duplicated()).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -15,6 +16,8 @@ from souk.errors import SoukError
 from souk.readers.files import BLOCK_BYTES, File, unpacked
 from souk.readers.raw import RawBatch
 
+ARRAY = rb"\s*\[\s*(\{|$)"  # the first line of a file that is one array of objects
+
 
 def read_jsonl(file: File, source: Source) -> Iterator[RawBatch]:
     """One JSON object a line. Values become text (lists and objects their JSON), so that mixed types are no error."""
@@ -24,6 +27,8 @@ def read_jsonl(file: File, source: Source) -> Iterator[RawBatch]:
             if start == 1:
                 lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
             lines = [line for line in lines if line.strip()]
+            if start == 1 and lines and re.match(ARRAY, lines[0]):
+                raise _no_array(file.name, "an array")
             if lines:
                 yield json_batch(file.name, lines, start)
             start += len(lines)
@@ -35,12 +40,15 @@ def _blocks(stream: BinaryIO, name: str) -> Iterator[list[bytes]]:
     while block := stream.read(BLOCK_BYTES):
         *lines, rest = (rest + block).split(b"\n")
         if len(rest) > BLOCK_BYTES:
-            received = f"one of more than {BLOCK_BYTES:,} bytes"
-            raise SoukError(f"one JSON object a line in {name}", received, "Write a line an object, not one array.")
+            raise _no_array(name, f"one of more than {BLOCK_BYTES:,} bytes")
         if lines:
             yield lines
     if rest:
         yield [rest]
+
+
+def _no_array(name: str, received: str) -> SoukError:
+    return SoukError(f"one JSON object a line in {name}", received, "Write a line an object, not one array.")
 
 
 def json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
