@@ -85,7 +85,7 @@ def test_one_that_is_better_on_average_and_worse_for_a_town_fails(judged):
     assert failed(verdict) == ["worst_slice"]
     assert verdict.outcome == "reject"
     assert rule_of(verdict, "worst_slice").numbers["slice"] == "user town: south"
-    assert verdict.reason.startswith("worst_slice: ndcg@10 of user town: south (100 users)")
+    assert "; worst_slice: ndcg@10 of user town: south (100 users)" in verdict.reason
 
 
 def new_item(query):
@@ -117,7 +117,10 @@ def test_each_guardrail_alone_stops_a_better_one(judged, folders, name):
     verdict = judged(ours, theirs)
     assert rule_of(verdict, "beats_champion").passed
     assert (verdict.outcome, failed(verdict)) == ("reject", [name])
-    assert verdict.reason.startswith(f"{name}: ")
+    assert verdict.broken == (name,)
+    lead = rule_of(verdict, "beats_champion").detail
+    assert verdict.reason.startswith(f"better, but a guardrail broke: {name}. {lead}; {name}: ")
+    assert f"(evaluate.{name} {getattr(SETTINGS, name)}" in verdict.reason
 
 
 def test_a_head_that_errs_less_than_the_champions_stops_nobody(judged):
@@ -125,6 +128,46 @@ def test_a_head_that_errs_less_than_the_champions_stops_nobody(judged):
     assert verdict.outcome == "promote"
     numbers = rule_of(verdict, "calibration").numbers
     assert numbers["limit"] < numbers["challenger"] < numbers["champion"]
+
+
+def with_figures(metrics, calibration_error, share):
+    """With two like models: an expected calibration error and a share of the places, each beside a third of it."""
+    metrics = copy.deepcopy(metrics)
+    rolling = metrics["protocols"]["rolling"]
+    for model, part in (("slate", 1.0), ("champion", 1 / 3)):
+        rolling["models"][model]["top1_share@10"]["mean"] = part * share
+        for head in metrics["ranker"][model]["heads"].values():
+            head |= {"examples": 100_000, "positives": 250, "calibration_error": part * calibration_error}
+    rise = share * 2 / 3
+    rolling["differences"]["champion"]["top1_share@10"] = {"mean": rise, "low": 0.99 * rise, "high": 1.01 * rise}
+    return metrics
+
+
+@pytest.mark.parametrize(
+    ("error", "share", "changes", "expected"),
+    [
+        (0.0016, 0.031, {}, []),
+        (0.0024, 0.031, {}, ["calibration"]),
+        (0.0016, 0.061, {}, ["popularity_bias"]),
+        (0.0024, 0.061, {}, ["popularity_bias", "calibration"]),
+        (0.0016, 0.031, {"calibration_floor": 0.0, "popularity_bias_floor": 0.0}, ["popularity_bias", "calibration"]),
+        (0.0024, 0.061, {"calibration_floor": 0.003, "popularity_bias_floor": 0.07}, []),
+    ],
+)
+def test_what_lies_below_its_floor_does_no_harm(broken, error, share, changes, expected):
+    metrics, per_user = with_figures(broken[0], error, share), broken[1]
+    verdict = judge(metrics, per_user, "old", SETTINGS.model_copy(update={"size": None, **changes}))
+    assert (failed(verdict), verdict.broken) == (expected, tuple(expected))
+    if len(expected) == 2:
+        assert verdict.reason.startswith("better, but guardrails broke: popularity_bias, calibration. ndcg@10 0.")
+        floor = changes.get("calibration_floor", SETTINGS.calibration_floor)
+        assert verdict.reason.endswith(f"(evaluate.calibration 0.4, evaluate.calibration_floor {floor})")
+
+
+def test_one_that_is_no_better_is_not_called_better(broken):
+    verdict = judge(*broken, "old", SETTINGS.model_copy(update={"margin": 0.9}))
+    assert (failed(verdict), verdict.broken) == (["beats_champion", "calibration", "size"], ())
+    assert verdict.reason.startswith("ndcg@10 0.")
 
 
 @pytest.mark.parametrize(("error", "passes"), [(1.0, False), (0.5, False), (0.9, False), (0.1, True)])

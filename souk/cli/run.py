@@ -18,6 +18,7 @@ from souk.cli import options
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError
+from souk.evaluation.verdict import better_but
 from souk.workspace import Workspace
 
 ERROR_LINES = 40
@@ -27,6 +28,8 @@ MEANING = {
     "unchanged": "the same model, data and settings as those of the served release; nothing to deploy",
     "not_comparable": "no common window to compare on with the one that is served; nothing was deployed",
 }
+ALLOWED = " (what is allowed: section evaluate of the config, docs/evaluation.md); nothing was deployed"
+BEFORE = " (the one from before this run)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -156,12 +159,21 @@ def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log:
     verdict = view.outputs["evaluate"]["Output"]
     packaged = view.outputs.get("package_release", {}).get("Output", "")
     kept_back = packaged and packaged != workspace.current_release()
-    meaning = f"{packaged} was rolled back before, and is not made current again" if kept_back else MEANING[verdict]
+    meaning = f"{packaged} was rolled back before, and is not made current again" if kept_back else _meaning(view)
     print(f"verdict   {verdict}: {meaning}")
-    print(f"release   {workspace.current_release() or 'none yet'}")
+    served = workspace.current_release()
+    print(f"release   {served or 'none yet'}{BEFORE if served and served != packaged else ''}")
     if report:
         print(f"report    {_short(report)}")
     print(f"log       {_short(log)}")
+
+
+def _meaning(view: RunView) -> str:
+    """Of the verdict; a rejection says whether the challenger was no better, or what stopped a better one."""
+    told = view.path("evaluate", "evaluation")
+    found = told / "verdict.json" if told else None
+    broken = json.loads(found.read_text(encoding="utf-8"))["broken"] if found and found.is_file() else ()
+    return f"{better_but(broken)}{ALLOWED}" if broken else MEANING[view.outputs["evaluate"]["Output"]]
 
 
 def _short(path: Path) -> str:

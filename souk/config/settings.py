@@ -168,7 +168,7 @@ class Rerank(Section):
 
 class Evaluate(Section):
     """The protocol's bounds and the gate: the challenger must beat the champion's primary metric by `margin`, and keep
-    every guardrail, each of which null turns off. See `docs/evaluation.md`.
+    every guardrail, each of which null turns off, and which does not break below its floor. See `docs/evaluation.md`.
     """
 
     primary: str = "ndcg@10"
@@ -179,7 +179,9 @@ class Evaluate(Section):
     cold_items: float | None = Field(default=0.1, ge=0)
     coverage: float | None = Field(default=0.25, ge=0, le=1)
     popularity_bias: float | None = Field(default=0.25, ge=0)
+    popularity_bias_floor: float = Field(default=0.05, ge=0, le=1)
     calibration: float | None = Field(default=0.4, ge=0)
+    calibration_floor: float = Field(default=0.002, ge=0, le=1)
     latency: float | None = Field(default=1.0, ge=0)
     size: float | None = Field(default=1.0, ge=0)
     segment_parity: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})

@@ -7,6 +7,7 @@ seldom stops an equal model.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from souk.config import Evaluate
@@ -25,7 +26,7 @@ def guardrails(metrics: Metrics, config: Evaluate) -> tuple[Rule, ...]:
 
     Args:
         metrics: the content of `metrics.json`.
-        config: what each allows; None turns one off.
+        config: what each allows; None turns one off. A rule that was asked names the keys that set its limit.
     """
     found = []
     for name, rule in RULES.items():
@@ -35,9 +36,16 @@ def guardrails(metrics: Metrics, config: Evaluate) -> tuple[Rule, ...]:
         elif CHAMPION not in metrics["protocols"]["rolling"]["models"]:
             found.append(skipped(name, NO_CHAMPION))
         else:
-            found.append(rule(metrics, allowed))
+            keys = {name: allowed} | {key: getattr(config, key) for key in FLOORS.get(name, ())}
+            found.append(_with_keys(rule(metrics, *keys.values()), keys))
     parity = (_segment_parity(metrics, column, gap) for column, gap in sorted(config.segment_parity.items()))
     return (*found, *parity)
+
+
+def _with_keys(rule: Rule, keys: Mapping[str, Any]) -> Rule:
+    """With the keys of the config that set its limit, for whoever reads that it broke."""
+    told = ", ".join(f"evaluate.{key} {value}" for key, value in keys.items())
+    return rule if rule.skipped else replace(rule, detail=f"{rule.detail} ({told})")
 
 
 def _worst_slice(metrics: Metrics, allowed: float) -> Rule:
@@ -79,26 +87,30 @@ def _coverage(metrics: Metrics, allowed: float) -> Rule:
     return Rule("coverage", bool(ours >= limit), numbers, detail)
 
 
-def _popularity_bias(metrics: Metrics, allowed: float) -> Rule:
-    """The share of the most popular 1%; a share that an even exposure would give them too is no bias."""
+def _popularity_bias(metrics: Metrics, allowed: float, floor: float) -> Rule:
+    """The share of the most popular 1%; one that an even exposure would give them too, or below `floor`, is no bias."""
     rolling, name = metrics["protocols"]["rolling"], "top1_share@10"
     ours, theirs = (rolling["models"][model][name]["mean"] for model in (CHALLENGER, CHAMPION))
     rise, items = rolling["differences"][CHAMPION][name], metrics["items"]
     even = max(1, round(0.01 * items)) / items
-    limit = (1 + allowed) * max(theirs, even) - theirs
-    numbers = {"challenger": ours, CHAMPION: theirs, "even": even, **_of(rise), "limit": limit, "allowed": allowed}
+    limit = max((1 + allowed) * max(theirs, even), floor) - theirs
+    bounds = {"even": even, "floor": floor, **_of(rise), "limit": limit, "allowed": allowed}
     detail = (
         f"the most popular 1% get {ours:.1%} of the places beside {theirs:.1%}: difference {rise['mean']:+.4f} (95% "
         f"{rise['low']:+.4f} to {rise['high']:+.4f}), may not lie wholly above {limit:+.4f}"
     )
-    return Rule("popularity_bias", bool(rise["low"] <= limit), numbers, detail)
+    return Rule("popularity_bias", bool(rise["low"] <= limit), {"challenger": ours, CHAMPION: theirs, **bounds}, detail)
 
 
-def _calibration(metrics: Metrics, allowed: float) -> Rule:
+def _calibration(metrics: Metrics, allowed: float, floor: float) -> Rule:
     """The head that is furthest beyond its limit; one that errs less than the champion's does not stop a challenger."""
     heads, served = (metrics["ranker"][name]["heads"] for name in (CHALLENGER, CHAMPION))
     told = {
-        name: (head["calibration_error"], served.get(name, {}).get("calibration_error"), _limit(head, allowed))
+        name: (
+            head["calibration_error"],
+            served.get(name, {}).get("calibration_error"),
+            max(_limit(head, allowed), floor),
+        )
         for name, head in heads.items()
         if head["examples"] >= LEAST_EXAMPLES and head["positives"] >= LEAST_POSITIVES
     }
@@ -112,7 +124,7 @@ def _calibration(metrics: Metrics, allowed: float) -> Rule:
     beside = "" if theirs is None else f" beside {theirs:.4f}"
     detail = f"expected calibration error of {name} {ours:.4f}{beside}, asked to be at most {limit:.4f}"
     detail += " or the champion's" if theirs is not None else ""
-    numbers = {"head": name, "challenger": ours, "limit": limit, "allowed": allowed}
+    numbers = {"head": name, "challenger": ours, "limit": limit, "allowed": allowed, "floor": floor}
     return Rule("calibration", not broken, numbers | ({CHAMPION: theirs} if theirs is not None else {}), detail)
 
 
@@ -151,7 +163,8 @@ def _segment_parity(metrics: Metrics, column: str, allowed: float) -> Rule:
         f"{metrics['primary']} of {gap['highest']} beside {gap['lowest']}: {gap['gap']:.1%} of the mean apart, at "
         f"least {gap['low']:.1%} (95%, all pairs together), asked to be at most {allowed:.1%}"
     )
-    return Rule(name, bool(gap["low"] <= allowed), {**gap, "allowed": allowed}, detail)
+    rule = Rule(name, bool(gap["low"] <= allowed), {**gap, "allowed": allowed}, detail)
+    return _with_keys(rule, {"segment_parity": {column: allowed}})
 
 
 def _of(bounds: Mapping[str, float]) -> dict[str, float]:
@@ -159,7 +172,8 @@ def _of(bounds: Mapping[str, float]) -> dict[str, float]:
     return {"difference": found.mean, "low": found.low, "high": found.high}
 
 
-RULES: dict[str, Callable[[Metrics, float], Rule]] = {
+FLOORS = {"popularity_bias": ("popularity_bias_floor",), "calibration": ("calibration_floor",)}  # keys of the config
+RULES: dict[str, Callable[..., Rule]] = {  # of the metrics, what is allowed, and the floors
     "worst_slice": _worst_slice,
     "cold_items": _cold_items,
     "coverage": _coverage,

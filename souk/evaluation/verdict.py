@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -46,16 +46,28 @@ class Verdict:
     rules: tuple[Rule, ...]
 
     @property
-    def reason(self) -> str:
-        """What decided: the rules that failed, or the first one where none did."""
+    def broken(self) -> tuple[str, ...]:
+        """The guardrails that alone stand in the way: of a challenger that has the lead it was asked for."""
         first, *others = self.rules
-        broken = [f"{rule.name}: {rule.detail}" for rule in others if not rule.passed]
-        return "; ".join(broken if first.passed and broken else [first.detail, *broken])
+        return tuple(rule.name for rule in others if not rule.passed) if first.passed else ()
+
+    @property
+    def reason(self) -> str:
+        """What decided: the lead that was asked for, and the rules that failed."""
+        first, *others = self.rules
+        told = "; ".join([first.detail, *(f"{rule.name}: {rule.detail}" for rule in others if not rule.passed)])
+        return f"{better_but(self.broken)}. {told}" if self.broken else told
 
     def to_json(self) -> str:
         """The text of `verdict.json`."""
         rules = [asdict(rule) for rule in self.rules]
-        return json.dumps({"verdict": self.outcome, "champion": self.champion, "rules": rules}, indent=1)
+        told = {"verdict": self.outcome, "champion": self.champion, "broken": self.broken, "rules": rules}
+        return json.dumps(told, indent=1)
+
+
+def better_but(broken: Sequence[str]) -> str:
+    """What a rejection means that guardrails alone decided."""
+    return f"better, but {'a guardrail' if len(broken) == 1 else 'guardrails'} broke: {', '.join(broken)}"
 
 
 def skipped(name: str, why: str) -> Rule:
