@@ -42,9 +42,10 @@ def matches(item, filter):
     )
 
 
-def slate(recommender, request):
+def slate(recommender, request, wanted):
     answer = recommender.recommend([Request(**{**vars(request), "state": KNOWN["ann"]})])[0]
-    assert answer.degraded == ()
+    none = not any(matches(item, wanted) for item in IDS if item not in HIDDEN)
+    assert answer.degraded == (("filter_matches_nothing",) if none else ())
     return [item.item_id for item in answer.items]
 
 
@@ -64,7 +65,7 @@ def test_never_fewer_than_there_are_and_none_that_does_not_match(recommenders, d
     owned = {event.item_id for event in KNOWN["ann"].events}
     there = {item for item in IDS if item not in HIDDEN | owned | out and matches(item, wanted)}
     for recommender in recommenders:
-        found = slate(recommender, request)
+        found = slate(recommender, request, wanted)
         assert len(found) == len(set(found)) == min(k, len(there)) and set(found) <= there
         safe = recommender.safe([request])[0].items
         assert all(matches(item.item_id, wanted) for item in safe)
@@ -75,11 +76,26 @@ def test_the_models_rank_what_a_filter_leaves(recommenders):
     (answer,) = recommenders[1].recommend(
         [Request("ann", 5, NOW, state=KNOWN["ann"], filter=asked({"category": "nowhere"}).filter)]
     )
-    assert answer.items == ()
+    assert (answer.items, answer.degraded) == ((), ("filter_matches_nothing",))
     far = next(word for word in CATEGORIES["g3-00"] if word not in CATEGORIES["g1-00"])
     request = Request("ann", 5, NOW, state=KNOWN["ann"], filter=asked({"category": far}).filter)
     (answer,) = recommenders[1].recommend([request])
     assert all(item.scores and "two_tower" in item.source for item in answer.items)
+
+
+@pytest.mark.parametrize("who", [{"user_id": "ann"}, {"item_id": "g0-03"}, {"events": []}, {"user_id": "nobody"}])
+def test_a_filter_that_nothing_matches_is_told(recommenders, who):
+    """And one that matches is not, where something else empties the slate."""
+    for recommender in recommenders:
+        for wanted, told in (("no > such", True), (CATEGORIES["g0-00"][0], False)):
+            body = {"timestamp": NOW, "filter": {"category": wanted}, **who}
+            request = PARSER.parse(body, NOW)
+            for slates in (recommender.recommend([request]), recommender.safe([request])):
+                assert ("filter_matches_nothing" in slates[0].degraded) == told
+                assert bool(slates[0].items) != told
+    there = PARSER.parse({"filter": {"category": CATEGORIES["g0-00"][0]}, "exclude": list(IDS), **who}, NOW)
+    (empty,) = recommenders[0].recommend([there])
+    assert empty.items == () and "filter_matches_nothing" not in empty.degraded
 
 
 def test_an_upsert_is_seen_and_masks_are_kept_for_a_catalogue(recommenders):

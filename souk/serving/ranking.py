@@ -51,6 +51,7 @@ class Candidates:
     sources: Sequence[str]
 
 
+NO_MATCH = "filter_matches_nothing"
 NO_CANDIDATES = Candidates(np.empty(0, np.int64), None, ())
 
 
@@ -169,7 +170,7 @@ class SlateMaker:
             self.release,
             request.treatment.arm,
             tuple(items),
-            ranking.degraded,
+            ranking.degraded if items else (*ranking.degraded, *self._why_none(request)),
             ranking.features,
             request,
         )
@@ -182,6 +183,12 @@ class SlateMaker:
         return self.slate(
             request, Ranking(NO_CANDIDATES, none, none, scores, {}, excluded, UserState(""), degraded, {})
         )
+
+    def _why_none(self, request: Request) -> tuple[str, ...]:
+        """Whether an empty slate comes of the filter alone: nothing that is to be had is let through."""
+        matching = self.catalogue.matching(request.filter)
+        let_through = matching is None or bool((matching & self.catalogue.available).any())
+        return () if let_through else (NO_MATCH,)
 
     def _fill(
         self, request: Request, features: Mapping[str, Any], excluded: Collection[int], tired: Collection[int]

@@ -205,7 +205,7 @@ def of_answers() -> dict[str, Schema]:
         "release": text,
         "arm": text,
         "items": several(ref("SlateItem")),
-        "degraded": several(text, said="What the answer had to do without."),
+        "degraded": several(text, said="What the answer had to do without, or why it is empty (docs/serving.md)."),
     }
     part: dict[str, Schema] = {"contribution": {**real, "description": "To the logarithm of the score."}}
     explanation: dict[str, Schema] = {
