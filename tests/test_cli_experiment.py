@@ -14,6 +14,7 @@ from souk.serving.results import results
 from souk.serving.sinks import PartFiles
 from souk.serving.slate import Slate
 from tests.arms_fixtures import user_in
+from tests.serving_fixtures import SPEC
 
 NOON = int(datetime(2024, 2, 29, 12, tzinfo=UTC).timestamp() * 1000)
 TEXT = """
@@ -22,6 +23,8 @@ experiments:
   colour: {traffic: 0.5, arms: {control: {share: 0.5}, red: {share: 0.5, weights: {satisfied: 2}}}}
   shuffle: {unit: request, arms: {a: {share: 0.5}, b: {share: 0.5}}}
 """
+
+BUNDLE = {"objectives": {"engaged": 1, "satisfied": 0}, "spec_hash": SPEC.hash}
 
 
 @pytest.fixture
@@ -57,13 +60,24 @@ def test_a_file_is_described_and_put_in_its_place(place, capsys, tmp_path):
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
     assert code == 2 and "a release gone" in told and (place / "experiments.yaml").read_text() == TEXT
     (place / "releases" / "shop-1").mkdir(parents=True)
-    (place / "releases" / "shop-1" / "bundle.json").write_text('{"objectives": {"engaged": 1, "satisfied": 0}}')
+    (place / "releases" / "shop-1" / "bundle.json").write_text(json.dumps(BUNDLE))
+    (place / "releases" / "shop-1" / "spec.json").write_text(SPEC.to_json())
     (place / "releases" / "current").symlink_to("shop-1")
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "weights: {satisfed: 2}"))
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
     assert code == 2 and "colour.arms.red.weights: an objective of shop-1" in told and "'satisfied'?" in told
+    (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "rerank: {caps: {categroy: 2}}"))
+    code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
+    assert code == 2 and "colour.arms.red.rerank.caps: a column of items of shop-1" in told and "'category'?" in told
+    (place / "releases" / "shop-2").mkdir()
+    (place / "releases" / "shop-2" / "bundle.json").write_text(json.dumps(BUNDLE | {"spec_hash": "other"}))
+    (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "release: shop-2"))
+    code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
+    assert code == 2 and f"specification {SPEC.hash}, that of shop-1" in told and "other in shop-2" in told
     assert (place / "experiments.yaml").read_text() == TEXT
+    (tmp_path / "e.yaml").write_text(good := TEXT.replace("weights: {satisfied: 2}", "rerank: {caps: {category: 2}}"))
     assert souk(capsys, "apply", tmp_path / "e.yaml", "--workspace", place)[0] == 0
+    assert (place / "experiments.yaml").read_text() == good
     assert souk(capsys, "stop", "--workspace", place)[0] == 0 and not (place / "experiments.yaml").exists()
     assert souk(capsys, "assign", "--user", "x", "--workspace", place)[0] == 2
 

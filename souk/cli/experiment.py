@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from souk.cli import options
-from souk.config.experiments import Experiment, Experiments, read_experiments
+from souk.config.experiments import SPEC, Experiment, Experiments, read_experiments
+from souk.errors import SoukError
 from souk.experiments import assigned, held_out
 from souk.folders import placed
+from souk.spec import read_spec
 from souk.workspace import Workspace
 
 SUSPICIOUS = 0.001  # a sample ratio below it, for a look that may be repeated
@@ -59,15 +61,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _apply(place: Workspace, file: Path) -> int:
     plan = read_experiments(file)
-    for name in plan.releases:
-        place.release_folder(name)
+    folders = {name: place.release_folder(name) for name in plan.releases}
     if current := place.current_release():
-        settings = json.loads((place.current / "bundle.json").read_text(encoding="utf-8"))
-        plan.check_weights(settings["objectives"], current)
+        _check(plan, current, place.current, folders)
     with placed(place.experiments) as fresh:
         fresh.write_bytes(file.read_bytes())
     print(_described(plan))
     return 0
+
+
+def _check(plan: Experiments, current: str, folder: Path, folders: Mapping[str, Path]) -> None:
+    """What a server would refuse, which binds the arms to the current release and to those in `folders`."""
+    from souk.rerank import cappable  # numpy
+
+    settings = _settings(folder)
+    plan.check_weights(settings["objectives"], current)
+    plan.check_caps(cappable(read_spec(folder / "spec.json")), current)
+    for name, other in folders.items():
+        if (found := _settings(other)["spec_hash"]) != settings["spec_hash"]:
+            raise SoukError(f"specification {settings['spec_hash']}, that of {current}", f"{found} in {name}", SPEC)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "bundle.json").read_text(encoding="utf-8")))
 
 
 def _assign(plan: Experiments, arguments: argparse.Namespace) -> int:

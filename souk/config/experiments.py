@@ -125,7 +125,25 @@ class Experiments(Section):
                     where = f"{FILE}: experiments.{name}.arms.{arm}.weights"
                     raise unknown(f"{where}: an objective of {release}", weighed, known)
 
+    def check_caps(self, columns: Iterable[str], release: str) -> None:
+        """Whether the current release has what the arms cap.
 
+        Args:
+            columns: of its items.
+            release: its name.
+
+        Raises:
+            SoukError: an arm caps another; the nearest is named.
+        """
+        known = sorted(columns)
+        for name, experiment in self.experiments.items():
+            for arm, each in experiment.arms.items():
+                for capped in sorted(set(each.rerank.caps if each.rerank else ()) - set(known)):
+                    where = f"{FILE}: experiments.{name}.arms.{arm}.rerank.caps"
+                    raise unknown(f"{where}: a column of items of {release}", capped, known)
+
+
+SPEC = "Experiments compare releases of one feature specification; try another with a canary (docs/rollout.md)."
 TOGETHER = "A user in both could get one of the two only: make them arms of one experiment."
 SALT = "With one salt, the arms of the one would decide those of the other."
 MEMORY = "Each is held in memory beside the current one."

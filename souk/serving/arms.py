@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from souk.config.experiments import FILE, Experiments, parse_experiments
+from souk.config.experiments import FILE, SPEC, Experiments, parse_experiments
 from souk.errors import SoukError
+from souk.rerank import cappable
 from souk.serving.arm_counts import ArmCounts
 from souk.serving.arm_rules import apart, rules_of
 from souk.serving.bound import Bound
@@ -24,7 +25,6 @@ from souk.serving.slate import Slate
 from souk.serving.slate_cache import SlateCache
 
 logger = logging.getLogger(__name__)
-SPEC = "Experiments compare releases of one feature specification; try another with a canary (docs/rollout.md)."
 
 
 class Arms:
@@ -172,6 +172,7 @@ class Arms:
         try:
             plan = apart(plan, main)
             plan.check_weights(main.bundle.settings.objectives, main.bundle.name)
+            plan.check_caps(cappable(main.bundle.spec), main.bundle.name)
             wanted = {name for name in plan.releases if name != main.bundle.folder.name}
             fresh |= self._open(sorted(wanted - fresh.keys() - self.now.beside.keys()))
             beside = {name: served for name, served in {**self.now.beside, **fresh}.items() if name in wanted}
