@@ -41,6 +41,18 @@ def test_a_sample_of_all_items_is_the_whole_softmax():
     assert loss([0, 1, 2], np.ones(5, np.float32)) == pytest.approx(whole, rel=1e-5)
 
 
+def test_what_was_not_there_yet_is_no_negative_but_the_own_item_counts():
+    absent = np.array([[False, True, False, False, True], [True] * 5, [False] * 5])
+    logits = QUERIES @ VECTORS.T / 0.5 - np.log(CHANCE)
+    expected = []
+    for row, (target, away) in enumerate(zip((0, 1, 2), absent, strict=True)):
+        own = logits[row, target] + np.log(CHANCE[target])
+        others = [logits[row, item] for item in range(5) if item != target and not away[item]]
+        expected.append(np.log(np.exp([own, *others]).sum()) - own)
+    found = sampled_softmax(QUERIES, VECTORS, tf.constant([0, 1, 2]), tf.constant(CHANCE), 0.5, absent=absent)
+    assert float(found) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
 @pytest.mark.parametrize("items", [2, 5, 1000])
 def test_what_fits_wholly_is_as_likely_as_all_that_fits_not_at_all(items):
     """Of a query, its own item at a cosine of 1 and as many others as there are items at 0."""

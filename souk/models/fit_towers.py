@@ -217,7 +217,14 @@ class TowerFit:
         vectors = self.model.item_tower(features, training=True)
         given = (1 - self.config.logq_strength) * tf.gather(self._popularity, sample)
         temperature = temperature_of(self.config.temperature, tf.size(self._known))
-        return sampled_softmax(queries, vectors, own, chance, temperature, given)
+        absent = self._absent(sample, tf.boolean_mask(batch["time"], batch["counts"]))
+        return sampled_softmax(queries, vectors, own, chance, temperature, given, absent)
+
+    def _absent(self, sample: tf.Tensor, times: tf.Tensor) -> tf.Tensor | bool:
+        """`[targets, sample] bool`, the items that did not exist yet; False where no item says since when it does."""
+        if not self.catalogue.created_at.any():
+            return False
+        return tf.gather(self.catalogue.created_at, sample)[tf.newaxis, :] > times[:, tf.newaxis]
 
     def _sample(self, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The items that targets are compared with, the place of each target's among them, and their chances."""

@@ -40,6 +40,7 @@ def sampled_softmax(
     chance: tf.Tensor,
     temperature: tf.Tensor | float,
     given: tf.Tensor | float = 0.0,
+    absent: tf.Tensor | bool = False,
 ) -> Any:
     """The mean cross-entropy of each target against all items of the sample.
 
@@ -53,6 +54,9 @@ def sampled_softmax(
     log P(i | q) less it. With (1 - a) log frequency, a share a of popularity is learned. Where negatives are drawn by
     frequency this is the same as a correction by a · log p.
 
+    What is `absent` is no negative: that an item could not be taken yet says nothing of what a user wants, and what
+    comes late would be pushed down by all targets before it.
+
     Args:
         queries: `[targets, dim] float32`.
         vectors: `[sample, dim] float32`, the vectors of distinct items.
@@ -60,9 +64,11 @@ def sampled_softmax(
         chance: p, `[sample] float32`.
         temperature: τ.
         given: `[sample] float32`, added to the logits here and nowhere else.
+        absent: `[targets, sample] bool`, the items that were not there at the time of a target.
     """
     logits = tf.matmul(queries, vectors, transpose_b=True) / temperature + given
     own = tf.cast(own, tf.int32)
     mine = own[:, tf.newaxis] == tf.range(tf.shape(vectors)[0])[tf.newaxis, :]
-    corrected = tf.where(mine, logits, logits - tf.math.log(chance))
+    others = tf.where(absent, logits.dtype.min, logits - tf.math.log(chance))
+    corrected = tf.where(mine, logits, others)
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(own, corrected))
