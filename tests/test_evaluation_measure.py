@@ -13,7 +13,7 @@ from souk.evaluation.measure import Setting, main_metrics, measure_models
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, rank
 from souk.evaluation.queries import Window, rolling_queries
-from souk.evaluation.stages import STAGES, attribution
+from souk.evaluation.stages import STAGES, attribution, gone
 from tests.evaluation_fixtures import (
     DAY,
     ITEMS,
@@ -50,6 +50,13 @@ def test_every_positive_is_kept_or_lost_at_one_stage():
     assert told["shares"] == {
         "filtering": 0.5, "retrieval": 0.1, "ranking": 0.1, "reranking": 0.1, "kept": 0.2,
     }  # fmt: skip
+
+
+def test_much_that_is_not_available_any_more_is_warned_of():
+    ranks, no = [np.ones(18)], [np.zeros(18, bool)]
+    little, much = (attribution(ranks, no, no, filtered=2 + more, unavailable=2 + more) for more in (0, 1))
+    assert (little["unavailable"], gone(little)) == (0.1, "")
+    assert gone(much).startswith("14.3% of the positives are of items that are not available now: `available` is of")
 
 
 @pytest.mark.parametrize("seed", range(5))

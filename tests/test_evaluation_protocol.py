@@ -186,7 +186,7 @@ def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     window, catalogue = read(spec)
     asked = ask(window, catalogue, spec, most=20)
     assert [(q.user_id, q.timestamp - START) for q in asked.queries] == [("ann", 1), ("eve", 7)]
-    assert asked.filtered == 2, "ann takes b again, and what is gone"
+    assert (asked.filtered, asked.unavailable) == (2, 1), "ann takes b again, and what is gone"
     assert ask(window, catalogue, spec, most=1).filtered == 0, "both come after her first query"
 
 

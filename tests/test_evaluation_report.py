@@ -90,6 +90,15 @@ def test_new_items_and_repeats_stand_apart_where_users_come_back(metrics, html):
     assert "ranked among the items that this user never" in words(page(back, VERDICT))
 
 
+def test_what_is_gone_is_told(metrics):
+    rolling = metrics["protocols"]["rolling"]
+    stages = rolling["stages"] | {"slate": rolling["stages"]["slate"] | {"unavailable": 0.253}}
+    warned = metrics | {"protocols": metrics["protocols"] | {"rolling": rolling | {"stages": stages}}}
+    for told in (summary(warned, VERDICT), words(page(warned, VERDICT))):
+        assert "25.3% of the positives are of items that are not available now" in told
+    assert "not available now" not in summary(metrics, VERDICT) + words(page(metrics, VERDICT))
+
+
 class Tags(HTMLParser):
     def __init__(self):
         super().__init__()

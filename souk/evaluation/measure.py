@@ -22,12 +22,12 @@ from souk.evaluation.exposure import popularity_curve
 from souk.evaluation.gate import Champion
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
-from souk.evaluation.queries import Catalogue, Query, Window, ask, frozen_queries
+from souk.evaluation.queries import Asked, Catalogue, Query, Window, ask, frozen_queries
 from souk.evaluation.reranking import Alternatives
 from souk.evaluation.shown import read_shown
 from souk.evaluation.slice_metrics import measure_slices, segment_gaps, user_losses, worst
 from souk.evaluation.slices import Targets, slices_of
-from souk.evaluation.stages import attribution
+from souk.evaluation.stages import attribution, gone
 from souk.evaluation.summary import differences, summarise
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY
 from souk.evaluation.windows import read_window
@@ -163,6 +163,9 @@ def _rolling(
     sliced = measure_slices(parts, targets, rankings, names, primary, samples)
     own = {ranking.name: ranking for ranking in rankings}
     twins = (own[CHALLENGER], own[CHAMPION]) if CHAMPION in own else None
+    stages = {each.name: _stages(own[each.name], each, asked) for each in slates}
+    if warning := gone(stages[CHALLENGER]):
+        setting.tell(warning)
     events = business.window_events(setting.tables, setting.window)
     return found | {
         "differences": differences(per_user, CHALLENGER, samples),
@@ -175,7 +178,7 @@ def _rolling(
         "against_champion": user_losses(parts, targets, *twins, primary, samples) if twins else {},
         "parity": segment_gaps(sliced, setting.spec, CHALLENGER, primary),
         "worst_slices": worst(sliced, CHALLENGER, primary, found["models"][CHALLENGER][primary]["mean"]),
-        "stages": {each.name: _stages(own[each.name], each, asked.filtered) for each in slates},
+        "stages": stages,
         "reranking": slates[0].alternatives.price(queries, setting.catalogue, setting.content, samples),
         "overlap@10": _overlap(*twins, users) if twins else None,
         "business": {
@@ -199,9 +202,9 @@ def _summary(
     return {"queries": len(queries), "users": users, "models": models}, rankings, per_user
 
 
-def _stages(ranking: Ranking, slates: ObservedScorer, filtered: int) -> dict[str, Any]:
+def _stages(ranking: Ranking, slates: ObservedScorer, asked: Asked) -> dict[str, Any]:
     first = [ranks <= TOP for ranks in slates.observed.ranked]
-    return attribution(ranking.ranks, slates.observed.found, first, filtered)
+    return attribution(ranking.ranks, slates.observed.found, first, asked.filtered, asked.unavailable)
 
 
 def _of_ranker(slates: Sequence[ObservedScorer], setting: Setting) -> dict[str, Any]:

@@ -106,6 +106,7 @@ endfor %}. Each interval is for its slice alone: of equal models, one slice in f
 <h2>Where positives are lost</h2>
 <p>Of the {{ rolling.stages[ours].positives }} engagements of these moments: {{ lost }}. Work on the stage that loses
 most.</p>
+{% if gone %}<p class="worse">{{ gone }}</p>{% endif %}
 {{ pictures.stages | safe }}
 {% if rolling.reranking %}
 <h2>What re-ranking costs and brings</h2>

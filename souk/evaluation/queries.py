@@ -79,10 +79,11 @@ class Query:
 @dataclass(frozen=True)
 class Asked:
     """What is asked under the rolling protocol, and how many more items were engaged with at the moments up to each
-    user's last query, but are kept out of the slate."""
+    user's last query, but are kept out of the slate, `unavailable` of them since they are not to be had now."""
 
     queries: list[Query]
     filtered: int
+    unavailable: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,18 +116,19 @@ def ask(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> A
 
     A query is made only where there is an answer: a user who has taken all that there is costs one walk.
     """
-    queries, filtered = [], 0
+    queries, filtered, unavailable = [], 0, 0
     for user in window.events:
         found = 0
         for moment in _moments(window, user, catalogue, spec):
             targets = moment.targets(catalogue, spec)
             filtered += len({event.item_id for event in moment.wanted}) - len(targets)
+            unavailable += moment.unavailable(catalogue)
             if targets:
                 queries.append(_query(window, moment, targets, catalogue, spec, moment.time))
                 found += 1
                 if found == most:
                     break
-    return Asked(queries, filtered)
+    return Asked(queries, filtered, unavailable)
 
 
 def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> list[Query]:
@@ -170,6 +172,11 @@ class _Moment:
             if place is not None and event.item_id not in barred and catalogue.available[place]:
                 found.setdefault(place, event.event_id)
         return found
+
+    def unavailable(self, catalogue: Catalogue) -> int:
+        """How many of the items wanted are not available."""
+        places = {catalogue.position.get(event.item_id, -1) for event in self.wanted}
+        return sum(place < 0 or not catalogue.available[place] for place in places)
 
 
 def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec) -> Iterator[_Moment]:

@@ -15,6 +15,7 @@ import pandas as pd
 from souk.evaluation import plots
 from souk.evaluation.page import PAGE
 from souk.evaluation.slice_metrics import LEAST_USERS
+from souk.evaluation.stages import gone
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Verdict
 from souk.folders import placed
 
@@ -56,6 +57,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"Slate less {rolling['best_baseline']}, the best baseline: {primary} "
             f"{signed(rolling['differences'][rolling['best_baseline']][primary])}.",
             f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {_lost(rolling['stages'][CHALLENGER])}.",
+            *filter(None, [gone(rolling["stages"][CHALLENGER])]),
             *_least(rolling["worst_slices"], primary),
             *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.reason}"] if verdict else []),
             "",
@@ -111,6 +113,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         least_users=LEAST_USERS,
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         lost=_lost(rolling["stages"][CHALLENGER]),
+        gone=gone(rolling["stages"][CHALLENGER]),
         families=_families(rolling["slices"]),
         behind=_behind(_large(rolling["slices"])),
         large=len(_large(rolling["slices"])),

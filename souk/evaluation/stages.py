@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,27 @@ from souk.metrics import Floats
 STAGES = ("filtering", "retrieval", "ranking", "reranking", "kept")
 
 
+MUCH = 0.1  # of the positives
+
+
+def gone(stages: Mapping[str, Any]) -> str:
+    """A warning where much of what was right is not available now, though it was; "" where that is little."""
+    share = stages.get("unavailable", 0.0)
+    return (
+        f"{share:.1%} of the positives are of items that are not available now: `available` is of the time of the "
+        "items file, not of the moment, so they are neither measured nor among the ranker's examples. Where items sell "
+        "once, leave it out of the training data (docs/data.md, one-off stock)."
+        if share > MUCH
+        else ""
+    )
+
+
 def attribution(
-    ranks: Sequence[Floats], found: Sequence[np.ndarray], moved: Sequence[np.ndarray], filtered: int
+    ranks: Sequence[Floats],
+    found: Sequence[np.ndarray],
+    moved: Sequence[np.ndarray],
+    filtered: int,
+    unavailable: int = 0,
 ) -> dict[str, Any]:
     """The share of the positives that is lost at each stage, and the share that is kept.
 
@@ -31,6 +50,7 @@ def attribution(
         found: per query `[targets]` bool, whether it was among the candidates.
         moved: per query `[targets]` bool, whether it was among the first TOP of the ranker's order.
         filtered: positives that were filtered out, of the same moments.
+        unavailable: those of them that are not available now; their share is told beside the stages'.
     """
     rank, candidate, first = (np.concatenate([*parts, np.zeros(0)]) for parts in (ranks, found, moved))
     total = len(rank) + filtered
@@ -42,4 +62,5 @@ def attribution(
         "reranking": int((~kept & (candidate == 1) & (first == 1)).sum()),
         "kept": int(kept.sum()),
     }
-    return {"k": TOP, "positives": total, "shares": {stage: lost[stage] / max(1, total) for stage in STAGES}}
+    shares = {stage: lost[stage] / max(1, total) for stage in STAGES}
+    return {"k": TOP, "positives": total, "shares": shares, "unavailable": unavailable / max(1, total)}
