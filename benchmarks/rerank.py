@@ -149,7 +149,8 @@ def rare_items(features: Path, towers: Path, column: str) -> np.ndarray:
     table = pq.read_table(features / "items.parquet", columns=["item_id", column]).to_pydict()
     values = [set(each if isinstance(each, list) else [each]) - {None, ""} for each in table[column]]
     own = dict(zip(table["item_id"], values, strict=True))
-    taken = pq.read_table(towers / "candidates.parquet", columns=["item_id"])["item_id"].to_pylist()
+    moments = pq.read_table(towers / "candidates.parquet", columns=["moment"])["moment"].to_pylist()
+    taken = [each["item_id"] for whole in moments for each in whole]
     counts = Counter(value for item in taken for value in own[item])
     rare = {value for value, count in counts.items() if count < RARE * len(taken)}
     return np.array([bool(each & rare) for each in values])

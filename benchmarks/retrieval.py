@@ -23,6 +23,7 @@ from souk.candidates import SHARES, TOWERS, Sources, merged
 from souk.features.transform import load_transform
 from souk.items import ItemTable
 from souk.metrics import mean_by_user, query_metric, top
+from souk.models.draw import KEYS, moments_of
 from souk.models.sequences import Sequences
 from souk.models.targets import read_targets
 from souk.pairs import PairQuery
@@ -98,23 +99,19 @@ def _ranks(found: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def moments(features: Path, towers: Path, items: ItemTable, new: bool) -> Iterator[Moment]:
     """The moments of the window that have something to find."""
     spec = read_spec(features / "spec.json")
-    examples = pq.read_table(towers / "candidates.parquet", columns=["event_id", "user_id", "timestamp", "item_id"])
+    drawn = moments_of(pq.read_table(towers / "candidates.parquet", columns=[*KEYS, "moment"]))
     vectors = np.load(towers / "candidate_queries.npy")
     windows = json.loads((features / "windows.json").read_text(encoding="utf-8"))
-    taken: dict[tuple[str, int], list[int]] = {}
-    for row, key in enumerate(zip(examples["user_id"].to_pylist(), examples["timestamp"].to_pylist(), strict=True)):
-        taken.setdefault(key, []).append(row)
-    events, names = examples["event_id"].to_pylist(), examples["item_id"].to_pylist()
-    first = {events[rows[0]]: (key, rows) for key, rows in taken.items()}
+    first = {moment.events[0]: moment for moment in drawn}
     transforms = {str(entity): load_transform(features, entity) for entity in Entity}
     sequences = Sequences.open(features, spec, transforms, tuple(items.position))
-    past = _past(features, {user for user, _ in taken}, items) if new or spec.repeat.rule == "never" else {}
+    past = _past(features, {moment.user for moment in drawn}, items) if new or spec.repeat.rule == "never" else {}
     for target in read_targets(sequences, (windows[BOUNDARY], windows["test_start"]), first):
-        (user, time), rows = first[target.event_id]
-        seen = np.array([item for at, item in past.get(user, ()) if at < time], np.int64)
-        wanted = np.setdiff1d([items.position[names[row]] for row in rows], seen)
+        asked = first[target.event_id]
+        seen = np.array([item for at, item in past.get(asked.user, ()) if at < asked.time], np.int64)
+        wanted = np.setdiff1d([items.position[item] for item in asked.items], seen)
         if len(wanted):
-            yield Moment(user, target.pair_query(items), vectors[rows[0]], seen, wanted)
+            yield Moment(asked.user, target.pair_query(items), vectors[asked.rows[0]], seen, wanted)
 
 
 def _past(features: Path, users: set[str], items: ItemTable) -> dict[str, list[tuple[int, int]]]:

@@ -49,13 +49,14 @@ def test_a_window_that_is_small_enough_is_taken_whole(features):
     assert [sorted(m.items) for m in moments_of(table)] == [sorted(m.own) for m in moments_of(table)]
 
 
-def test_as_many_moments_as_there_is_room_for_and_of_each_an_example(features, monkeypatch):
+def test_as_many_moments_as_leave_labels_and_of_each_an_example(features, monkeypatch):
     whole = draw_examples(features, START, END, 0)
     monkeypatch.setattr(draw, "MAX_EXAMPLES", 300)
     drawn = [draw_examples(features, START, END, seed) for seed in (0, 0, 1)]
     assert drawn[0].equals(drawn[1]) and not drawn[0].equals(drawn[2])
     for table in drawn:
-        assert len(table) == len(moments(table)) == 300
+        labelled = np.sum(table["satisfied"].to_numpy() >= 0)
+        assert len(table) == 300 and len(moments(table)) > 250 and 150 <= labelled < 160
         inside = set(table["event_id"].to_pylist())
         assert table["event_id"].to_pylist() == [e for e in whole["event_id"].to_pylist() if e in inside]
 
@@ -66,9 +67,43 @@ def test_further_examples_fill_the_rest(features, monkeypatch):
     monkeypatch.setattr(draw, "MAX_EXAMPLES", 700)
     table = draw_examples(features, START, END, 0)
     assert len(set(table["event_id"].to_pylist())) == 700
-    assert moments(table).keys() == moments(whole).keys() and all(
-        moments(table)[m] <= n for m, n in moments(whole).items()
-    )
+    assert moments(table).keys() == moments(whole).keys() and moments(table) <= moments(whole)
+
+
+def test_moments_of_one_example_are_all_labelled(features, monkeypatch):
+    table = pq.read_table(features / "examples.parquet")
+    alone = table.filter(np.isin(table["other"], np.arange(0, 600, 5)))
+    pq.write_table(alone, features / "examples.parquet")
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", 50)
+    table = draw_examples(features, START, END, 0)
+    assert len(table) == len(moments(table)) == 50 and (table["satisfied"].to_numpy() >= 0).all()
+
+
+@pytest.mark.parametrize("most", [100, 300, 700])
+def test_what_is_taken_has_labels_as_often_as_it_is_taken(features, monkeypatch, most):
+    """Of the moments that are drawn, whatever their size."""
+    whole = moments(draw_examples(features, START, END, 0))
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", most)
+    taken, labelled = np.zeros(6), np.zeros(6)
+    for seed in range(60):
+        table = draw_examples(features, START, END, seed)
+        for pair in moments(table):
+            taken[whole[pair]] += whole[pair]
+        for user, time, label in zip(*(table[n].to_pylist() for n in COLUMNS[1:3] + COLUMNS[4:5]), strict=True):
+            labelled[whole[user, time]] += label >= 0
+    shares = labelled[1:] / taken[1:]
+    assert shares.min() > 0.1 and np.ptp(shares) < 0.3 * shares.mean()
+
+
+def test_a_moment_that_is_larger_than_all_there_is_room_for_is_left_out(features, monkeypatch):
+    table = pq.read_table(features / "examples.parquet").slice(700, 1)
+    start = table["timestamp"][0].as_py()
+    pq.write_table(pa.concat_tables([table] * 50), features / "examples.parquet")
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", 20)
+    assert len(draw_examples(features, start, start + 1, 0)) == 20, "there is no other"
+    row = table.set_column(table.column_names.index("user_id"), "user_id", pa.array(["another"]))
+    pq.write_table(pa.concat_tables([*[table] * 50, row]), features / "examples.parquet")
+    assert draw_examples(features, start, start + 1, 0)["user_id"].to_pylist() == ["another"]
 
 
 @pytest.mark.parametrize("most", [7, 300, 700])
@@ -102,11 +137,11 @@ def test_labels_stay_with_their_items(features, monkeypatch):
 
 def test_large_moments_are_drawn_as_often_as_small_ones(features, monkeypatch):
     whole = moments(draw_examples(features, START, END, 0))
-    monkeypatch.setattr(draw, "MAX_EXAMPLES", 100)  # a quarter of 400
+    monkeypatch.setattr(draw, "MAX_EXAMPLES", 150)
     found = np.zeros(6)
     for seed in range(60):
         for pair in moments(draw_examples(features, START, END, seed)):
             found[whole[pair]] += 1
     there = np.bincount(list(whole.values()), minlength=6)
     shares = found[1:] / there[1:] / 60
-    assert np.abs(shares - 0.25).max() < 0.03
+    assert shares.mean() > 0.2 and np.ptp(shares) < 0.06

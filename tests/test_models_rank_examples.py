@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.errors import SoukError
+from souk.items import ItemTable
 from souk.models import rank_examples, retrieve
-from souk.models.rank_examples import _lists
+from souk.models.rank_examples import _lists, read_rank_examples
 from souk.models.targets import Target, read_targets
 from tests.models_fixtures import cycle_market
 from tests.ranker_fixtures import Ranked
@@ -63,6 +64,15 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says(drawn):
         assert pleased[row, :10].tolist() == [name in liked for name in own["items"][:10]]
         assert (found["taken"][row], found["liked"]["satisfied"][row]) == (len(took), len(liked))
     assert found["chosen"].any() and pleased.any() and (found["chosen"] & ~pleased).any()
+
+
+def test_candidates_of_before_moments_were_told_are_refused(tmp_path):
+    ranked = Ranked(tmp_path / "ranked", *cycle_market(users=8))
+    table = pq.read_table(ranked.folder / "candidates.parquet").drop_columns("moment")
+    pq.write_table(table, tmp_path / "candidates.parquet")
+    items = ItemTable.load(ranked.folder, "validation_start", ranked.vectors)
+    with pytest.raises(SoukError, match="train_two_tower"):
+        read_rank_examples(tmp_path / "candidates.parquet", ranked.sequences, items, ranked.window, 4)
 
 
 def test_the_pasts_of_all_examples_are_never_in_memory_together(tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """The towers on a market whose best next item is known."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -38,16 +37,6 @@ def fitted(market):
     history = market.fit(model, market.windows["validation_start"], CONFIG.epochs)
     assert history[-1]["loss"] < history[0]["loss"]
     return model
-
-
-def test_what_was_not_there_at_the_time_of_a_target_is_no_negative_of_it(market):
-    sample, times = tf.constant([0, 2, 1], tf.int64), tf.constant([4, 5, 9], tf.int64)
-    known = TowerFit(market.towers(), market.sequences, market.catalogue, CONFIG)
-    assert known._absent(sample, times) is False, "nothing is known of any"
-    created = np.zeros(len(market.catalogue.ids), np.int64)
-    created[1:3] = 5, 9
-    fit = TowerFit(market.towers(), market.sequences, replace(market.catalogue, created_at=created), CONFIG)
-    assert fit._absent(sample, times).numpy().tolist() == [[False, True, True], [False, True, False], [False] * 3]
 
 
 @pytest.mark.slow

@@ -172,7 +172,8 @@ def _meaning(view: RunView) -> str:
     """Of the verdict; a rejection says whether the challenger was no better, or what stopped a better one."""
     told = view.path("evaluate", "evaluation")
     found = told / "verdict.json" if told else None
-    broken = json.loads(found.read_text(encoding="utf-8"))["broken"] if found and found.is_file() else ()
+    verdict = json.loads(found.read_text(encoding="utf-8")) if found and found.is_file() else {}
+    broken = verdict.get("broken", ())  # a step of before knew none
     return f"{better_but(broken)}{ALLOWED}" if broken else MEANING[view.outputs["evaluate"]["Output"]]
 
 

@@ -32,8 +32,13 @@ def check_names(batch: RawBatch) -> None:
         raise SoukError(f"columns of different names in {batch.file}", f"two named {repeated[0]}", "Rename one.")
 
 
-def convert(table: TableSource, batch: RawBatch) -> tuple[pa.Table, list[Fault]]:
+def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[pa.Table, list[Fault]]:
     """The typed columns of one batch, null where a cell could not be read, and the faults of its cells.
+
+    Args:
+        table: where the columns come from.
+        batch: some rows.
+        alone: whether each row is of now and speaks for itself, as those that a server is sent.
 
     Raises:
         SoukError: two columns of one name, one that is missing, or one of a type that cannot be converted.
@@ -64,7 +69,7 @@ def convert(table: TableSource, batch: RawBatch) -> tuple[pa.Table, list[Fault]]
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
         if table.name == "events" and column.name in TIMES:
-            faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit))
+            faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit, alone))
     return pa.Table.from_arrays(columns, schema=table.schema), faults
 
 
@@ -126,11 +131,17 @@ def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> 
         ) from error
 
 
-def _of_another_unit(raw: pa.Array, times: pa.Array, unit: str) -> np.ndarray:
-    """The mask of times that a smaller number than its `unit` tells, such as seconds among milliseconds."""
+def _of_another_unit(raw: pa.Array, times: pa.Array, unit: str, alone: bool) -> np.ndarray:
+    """The mask of times that a smaller number than its `unit` tells, such as seconds among milliseconds.
+
+    Where the others are not of this century either, a clock of their own may have begun at 0, and nothing is told.
+    """
     if unit not in ("ms", "us") or pa.types.is_temporal(raw.type):
         return np.zeros(len(times), bool)
-    return cells.as_mask(pc.and_(pc.greater_equal(times, SECONDS.start), pc.less(times, SECONDS.stop)))
+    found = cells.as_mask(pc.and_(pc.greater_equal(times, SECONDS.start), pc.less(times, SECONDS.stop)))
+    others = times.filter(pa.array(~found)).drop_null().to_numpy()
+    told = alone or (len(others) and np.median(others) >= 1000 * SECONDS.start)
+    return found & bool(told)
 
 
 def _raw_faults(batch: RawBatch, used: Mapping[str, list[str]]) -> list[Fault]:

@@ -68,7 +68,7 @@ class RowCheck:
             except RecursionError:
                 refused.setdefault(at, str(SoukError("a flat row", "one that is nested deeply", "See docs/data.md.")))
                 texts.append(b"{}")
-        table, faults = convert(self._table, json_batch(self._table.name, texts, 1))
+        table, faults = convert(self._table, json_batch(self._table.name, texts, 1), alone=True)
         unread: dict[str, np.ndarray] = {}
         for each in faults:
             unread.setdefault(each.column, np.zeros(len(rows), bool))[each.rows] = True

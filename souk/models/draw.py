@@ -14,14 +14,18 @@ from souk.errors import SoukError
 from souk.spec import read_spec
 
 MAX_EXAMPLES = 20_000  # of a window: 500 candidates of so many examples take 160 MB, and teach a ranker enough
+LABELLED = 0.5  # as many labels, of MAX_EXAMPLES, are left however many moments there are
 KEYS = ("event_id", "user_id", "timestamp", "item_id")
 
 
 def draw_examples(features: str | Path, start: int, end: int, seed: int) -> pa.Table:
     """The examples of a window that the ranker learns from: all, or MAX_EXAMPLES of them.
 
-    A list says as much of an order as it has moments, however much was taken at each. So one example of as many moments
-    as there is room for comes first, each moment as likely as any other, and further examples of these fill the rest.
+    An order learns from lists, and a list says as much as any other however much was taken at its moment: so as many
+    moments are drawn as there is room for, each as likely as any other, and have an example at least. What was taken
+    has a label, and counts as often as it is taken: of the moments' examples each keeps its labels with one chance.
+    One that a moment has for its list alone has none (-1). A moment of more than MAX_EXAMPLES is left out, where there
+    are others.
 
     Args:
         features: the features folder.
@@ -45,18 +49,43 @@ def draw_examples(features: str | Path, start: int, end: int, seed: int) -> pa.T
         raise SoukError("examples in the window", "none", "Widen `split.validation` and `split.test`.")
     users = pc.dictionary_encode(table["user_id"]).combine_chunks().indices.to_numpy().astype(np.int64)
     moments = np.unique(users * (end - start) + table["timestamp"].to_numpy() - start, return_inverse=True)[1]
-    return _with_moments(table, moments, _drawn(moments, seed))
+    drawn, labelled = _drawn(moments, seed)
+    found = _with_moments(table, moments, drawn)
+    for name in given:
+        values = np.where(labelled, found[name].to_numpy(), -1)
+        found = found.set_column(found.column_names.index(name), name, pa.array(values))
+    return found
 
 
-def _drawn(moments: np.ndarray, seed: int) -> np.ndarray:
-    """Rows, ascending: one of each of as many moments as there is room for, then others of these."""
+def _drawn(moments: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, ascending, and which of them keep their labels."""
     if len(moments) <= MAX_EXAMPLES:
-        return np.arange(len(moments))
+        return np.arange(len(moments)), np.ones(len(moments), bool)
     random = np.random.default_rng(seed)
-    order = random.permutation(len(moments))
-    one = random.permutation(order[np.unique(moments[order], return_index=True)[1]])[:MAX_EXAMPLES]
-    others = order[np.isin(moments[order], moments[one]) & ~np.isin(order, one)]
-    return np.sort(np.concatenate([one, others[: MAX_EXAMPLES - len(one)]]))
+    sizes = np.bincount(moments)
+    order = random.permutation(len(sizes))
+    order = order[sizes[order] <= MAX_EXAMPLES] if (sizes <= MAX_EXAMPLES).any() else order
+    chance = random.random(len(moments))
+    place = np.full(len(sizes), len(order))
+    place[order] = np.arange(len(order))  # of a moment in the draw
+    rows = np.argsort(chance)
+    first = np.zeros(len(moments), bool)
+    first[rows[np.unique(moments[rows], return_index=True)[1]]] = True  # of each moment the likeliest to be labelled
+
+    def of(count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of the first `count` moments of the draw, and those of them that keep their labels."""
+        inside = rows[place[moments[rows]] < count]
+        others = inside[~first[inside]]
+        room = MAX_EXAMPLES - count
+        below = chance[others[room]] if room < len(others) else 1.0
+        kept = np.sort(np.concatenate([inside[first[inside]], others[:room]]))
+        return kept, chance[kept] < below
+
+    least, most = 1, min(len(order), MAX_EXAMPLES)
+    while least < most:  # the more moments, the fewer labels
+        count = (least + most + 1) // 2
+        least, most = (count, most) if of(count)[1].sum() >= LABELLED * MAX_EXAMPLES else (least, count - 1)
+    return of(least)
 
 
 def _with_moments(table: pa.Table, moments: np.ndarray, drawn: np.ndarray) -> pa.Table:

@@ -21,12 +21,11 @@ from souk.models.judge import RetrievalJudge
 from souk.models.losses import sample_chance, sampled_softmax, temperature_of
 from souk.models.optimizer import RowAdamW
 from souk.models.retrieve import item_vectors
-from souk.models.sequences import Catalogue, Sequences, Trained
+from souk.models.sequences import FOREVER, Catalogue, Sequences, Trained
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import named_weights
 from souk.spec import Entity
 
-FOREVER = 2**62
 SEEN = 16_000_000
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
 WHOLE = 2  # a catalogue of so many times the uniform negatives is compared with as a whole

@@ -106,6 +106,9 @@ def read_rank_examples(
         SoukError: the candidates are of another window.
     """
     table = pq.read_table(candidates)
+    if "moment" not in table.column_names:
+        remedy = "Retrieve again with train_two_tower, as `souk run` does."
+        raise SoukError(f"all that was taken at each time in {candidates}", "candidates of an older version", remedy)
     times = table["timestamp"].to_numpy()
     if not len(times) or times.min() < window[0] or times.max() >= window[1]:
         received = f"times from {times.min()} to {times.max()}" if len(times) else "none"

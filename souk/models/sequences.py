@@ -17,6 +17,7 @@ from souk.models.inputs import FILL, Transform
 from souk.spec import Entity, Feature, FeatureSpec
 
 TARGETS = {"event_id": tf.string, "item_id": tf.string, "time": tf.int64, "visible": tf.int64}
+FOREVER = 2**62
 SHUFFLED_ROWS = 8192
 COUNTED_ROWS = 512  # read at a time
 COUNTED = {
@@ -32,7 +33,8 @@ class Catalogue:
     Args:
         ids: item ids.
         features: transformed item features by name, `[items]` or `[items, length]`.
-        created_at: UTC epoch milliseconds, `[items] int64`; 0 where it is unknown.
+        created_at: UTC epoch milliseconds, `[items] int64`, or of the first engagement if that is earlier: dates may be
+            wrong, and what was taken was there. 0 where it is unknown.
         available: `[items] bool`.
     """
 
@@ -48,8 +50,14 @@ def read_catalogue(features: str | Path, spec: FeatureSpec, transform: Transform
     raw = {f.name: column_tensor(table[f.name].to_pylist(), f) for f in spec.of(Entity.ITEM)}
     created = table["created_at"].to_pylist() if "created_at" in table.column_names else [0] * len(table)
     times = np.array([0 if t is None or t != t else int(t) for t in created], np.int64)
+    ids = tuple(table["item_id"].to_pylist())
+    if times.any():
+        taken = pq.read_table(Path(features) / "examples.parquet", columns=["item_id", "timestamp"])
+        first = taken.group_by("item_id").aggregate([("timestamp", "min")])
+        began = dict(zip(first["item_id"].to_pylist(), first["timestamp_min"].to_pylist(), strict=True))
+        times = np.minimum(times, [began.get(item, FOREVER) for item in ids])
     available = np.array([value is not False for value in table["available"].to_pylist()], bool)
-    return Catalogue(tuple(table["item_id"].to_pylist()), transform(raw), times, available)
+    return Catalogue(ids, transform(raw), times, available)
 
 
 def column_tensor(values: list[Any], feature: Feature) -> tf.Tensor:

@@ -134,13 +134,13 @@ class UserCache:
     def _fetch(self, own: dict[str, Future[UserState | None]], began: int) -> None:
         try:
             states = dict(zip(own, self.store.read(list(own)), strict=True))
+            kept = {user: _Kept(state, size_of(state)) for user, state in states.items()}
         except BaseException as error:
             with self._lock:
                 self._land(own)
             for future in own.values():
                 future.set_exception(error)
             raise
-        kept = {user: _Kept(state, size_of(state)) for user, state in states.items()}
         with self._lock:
             self._land(own)
             for user, entry in kept.items():
