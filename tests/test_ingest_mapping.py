@@ -178,15 +178,15 @@ def test_event_types_by_pattern_in_a_file(tmp_path: Path) -> None:
 
 def test_numbers_with_a_decimal_comma(tmp_path: Path) -> None:
     """Points part thousands. A point that parts none, as in 1.5, is a fault; numbers that are none of text stay."""
-    prices = ["3,50", "1.250,00", "1.250", " 7 ", "+0,5", "1,5e2", "", "1.5", "1,250.00", "dear"]
-    expected = [3.5, 1250, 1250, 7, 0.5, 150, None, None, None, None]
+    prices = ["3,50", "1.250,00", "1.250", " 7 ", "+0,5", "1,5e2", "", "1.5", "1,250.00", "dear", "0.125"]
+    expected = [3.5, 1250, 1250, 7, 0.5, 150, None, None, None, None, None]
     lines = [f"i{n};{price};1.5 kg, red" for n, price in enumerate(prices)]
     (tmp_path / "i.csv").write_text("\n".join(["item_id;price;title", *lines]))
     kinds = {"price": Kind.NUMERIC, "title": Kind.TEXT, "size": Kind.NUMERIC}
     keys: dict[str, Any] = {"decimal": ",", "constants": {"size": 2.5}}
     read = read_rows("items", Source(path=str(tmp_path / "i.csv"), **keys), kinds)
     assert read.table["price"].to_pylist() == expected
-    assert [(f.reason, f.column, f.rows.tolist()) for f in read.faults] == [(Reason.TYPE, "price", [7, 8, 9])]
+    assert [(f.reason, f.column, f.rows.tolist()) for f in read.faults] == [(Reason.TYPE, "price", [7, 8, 9, 10])]
     assert set(read.table["title"].to_pylist()) == {"1.5 kg, red"} and set(read.table["size"].to_pylist()) == {2.5}
     (tmp_path / "i.jsonl").write_text('{"item_id": "a", "price": 1.5, "size": 1}\n')
     source = Source(path=str(tmp_path / "i.jsonl"), decimal=",")

@@ -224,6 +224,8 @@ class Ranker(keras.layers.Layer):
     def came_back(self, pair: tf.Tensor) -> tf.Tensor:
         """`[candidates]`: 1 where the user engaged with the item before, else 0; a line between, to be explained along.
 
+        Less than 1, but the same for all, where so few candidates are familiar that one engagement is out of bounds.
+
         Args:
             pair: `[candidates, P] float32`, normalised.
         """
