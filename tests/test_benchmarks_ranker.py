@@ -60,6 +60,7 @@ def test_rare_items_have_a_value_that_few_of_the_taken_have(tmp_path):
     goods = {"item_id": ["a", "b", "c", "d"], "item_genres": [["drama"], ["drama", "western"], [], ["opera"]]}
     goods["item_brand"] = ["x", "y", "", None]
     pq.write_table(pa.table(goods), tmp_path / "items.parquet")
-    pq.write_table(pa.table({"item_id": ["a"] * 19 + ["b"] + ["c"] * 5}), tmp_path / "candidates.parquet")
+    taken = [{"item_id": item} for item in ["a"] * 19 + ["b"] + ["c"] * 5]
+    pq.write_table(pa.table({"moment": [taken[:9], [], taken[9:]]}), tmp_path / "candidates.parquet")
     assert rare_items(tmp_path, tmp_path, "item_genres").tolist() == [False, True, False, False], "opera: never taken"
     assert rare_items(tmp_path, tmp_path, "item_brand").tolist() == [False, True, False, False]
