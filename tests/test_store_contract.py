@@ -138,17 +138,21 @@ class PublishedContract(StoreContract):
         assert beside.read(["una"])[0].count == 5
 
     def test_publications_and_updates_at_the_same_time(self, store, place, tmp_path, monkeypatch):
-        """Each of an update's two users is as it was published, and an update later at most; nobody waits for long."""
+        """Neither side fails or stops, nobody else's state changes, and what was published last is what counts."""
         monkeypatch.setattr(module, "TOGETHER", 2)
         folder, uri = place
         users = [f"both{n}" for n in range(6)]
         fresh = user_states(tmp_path / "user_state.parquet", [state(user, 0) for user in users])
         publish(fresh, SPEC, folder, NOW, uri)
-        ended = threading.Event()
+        ended, done, failed = threading.Event(), [], []
 
         def update():
             while not ended.is_set():
-                store.update([users[0], users[3]], one_more, NOW)
+                try:
+                    store.update([users[0], users[3]], one_more, NOW)
+                    done.append(1)
+                except Exception as error:
+                    failed.append(error)
 
         thread = threading.Thread(target=update)
         thread.start()
@@ -156,6 +160,9 @@ class PublishedContract(StoreContract):
             publish(fresh, SPEC, folder, NOW, uri)
         ended.set()
         thread.join()
+        assert done and not failed
+        counts = [one.count for one in store.read(users)]
+        assert max(counts[0], counts[3]) <= len(done) and counts[1:3] == counts[4:] == [0, 0]
         publish(fresh, SPEC, folder, NOW, uri)
         store.update([users[0], users[3]], one_more, NOW)
         assert [one.count for one in store.read(users)] == [1, 0, 0, 1, 0, 0]
