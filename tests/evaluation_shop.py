@@ -23,6 +23,7 @@ from tests import serving_fixtures as shop
 from tests.sources_fixtures import write_sources
 
 USERS, CLICKS = 48, 12
+NOT_LEARNED = {"satisfied": "4 of its labels are known"}  # of `good`
 ONE = Deploy(slate_size=1)  # so that `candidates` alone says how many items are ranked
 START = 19_000 * DAY_MS
 TEST = START + 9 * DAY_MS  # a click a day: nine before the window
@@ -98,10 +99,11 @@ def write_features(folder):
     return folder
 
 
-def write_models(folder, vectors, seed, candidates=8):
+def write_models(folder, vectors, seed, candidates=8, **trained):
     """`towers`, `ranker` and `index`; the items are where `vectors` says, and `seed` makes the weights of their own.
 
-    The towers bring the first of the `candidates`; where there are more, so do the other sources.
+    The towers bring the first of the `candidates`; where there are more, so do the other sources. `trained` is what
+    the fit of the ranker recorded beside them.
     """
     towers, ranker, index = folder / "towers", folder / "ranker", folder / "index"
     for part in (towers, ranker, index):
@@ -113,7 +115,7 @@ def write_models(folder, vectors, seed, candidates=8):
     for part in (towers, ranker):
         np.savez(part / "weights.npz", kernel=np.random.default_rng(seed).normal(size=3))
     (towers / "training.json").write_text(json.dumps({"history": [{"loss": 2.0, "seconds": 1.0}]}))
-    (ranker / "training.json").write_text(json.dumps({"candidates": candidates, "history": []}))
+    (ranker / "training.json").write_text(json.dumps({"candidates": candidates, "history": [], **trained}))
     available = np.array([item not in shop.HIDDEN for item in shop.IDS])
     (index / "index.json").write_text(json.dumps({"collection": collection_name(shop.IDS, vectors, available)}))
     return towers, ranker, index
@@ -141,7 +143,7 @@ class Shop:
     def write(self):
         write_tables(self.tables)
         write_features(self.features)
-        write_models(self.root / "good", following(), seed=0)
+        write_models(self.root / "good", following(), seed=0, not_learned=NOT_LEARNED)
         write_models(self.root / "bad", misled(), seed=1, candidates=1)
         write_models(self.root / "equal", following(), seed=2)
         return self

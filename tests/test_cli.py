@@ -284,3 +284,14 @@ def test_a_rejection_says_what_it_rests_on_and_which_release_stays(
     verdict, release, _ = capsys.readouterr().out.splitlines()
     assert verdict.startswith(f"verdict   reject: {words}") and verdict.endswith("; nothing was deployed")
     assert release == "release   small-0123456789ab (the one from before this run)"
+
+
+def test_the_release_says_which_heads_it_did_not_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    view, place = RunView(sys.stdout, sys.stderr), SimpleNamespace(path=str(tmp_path))
+    view.outputs = {"evaluate": {"Output": "promote"}, "package_release": {"Output": "small-0123456789ab"}}
+    view.outputs["train_ranker (release)"] = {"ranker": place}
+    for record, told in (({"not_learned": {"satisfied": "4 of its labels"}}, True), ({"not_learned": {}}, False)):
+        (tmp_path / "training.json").write_text(json.dumps(record), "utf-8")
+        _tell_success(view, Workspace(tmp_path / "workspace"), None, tmp_path / "run.log")
+        sentence = "satisfied is not learned in small-0123456789ab: 4 of its labels\n"
+        assert (sentence in capsys.readouterr().out) == told

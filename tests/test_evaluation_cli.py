@@ -50,6 +50,7 @@ def test_a_release_is_measured_as_the_step_did(shop, capsys):
     assert str(out / "report.html") in text
     assert "souk|" not in text
     assert "Training" in (out / "report.html").read_text()
+    assert "satisfied is not learned" in text, "as the release keeps it"
 
 
 def test_two_releases_beside_each_other(shop, tmp_path):

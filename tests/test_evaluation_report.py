@@ -99,6 +99,15 @@ def test_what_is_gone_is_told(metrics):
     assert "not available now" not in summary(metrics, VERDICT) + words(page(metrics, VERDICT))
 
 
+def test_a_head_that_is_not_learned_is_told_with_the_reason(metrics):
+    why = "4 of its labels are known, fewer than 20, so it is 0.519 for every item; <fewer> within_days help"
+    warned = metrics | {"not_learned": {"satisfied": why}}
+    for told in (summary(warned, VERDICT), page(warned, VERDICT).replace("&lt;", "<").replace("&gt;", ">")):
+        assert f"satisfied is not learned: {why}." in told
+    assert "<fewer>" not in page(warned, VERDICT)
+    assert "not learned" not in summary(metrics, VERDICT) + page(metrics, VERDICT), "one that is says nothing"
+
+
 class Tags(HTMLParser):
     def __init__(self):
         super().__init__()

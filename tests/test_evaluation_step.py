@@ -14,7 +14,7 @@ from souk.config import Deploy, Evaluate
 from souk.release.bundle import Bundle
 from souk.release.manifest import write_manifest
 from souk.steps.evaluate import evaluate
-from tests.evaluation_shop import CLICKS, USERS, Shop
+from tests.evaluation_shop import CLICKS, NOT_LEARNED, USERS, Shop
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +43,14 @@ def test_first_release_that_beats_popularity_is_promoted(shop):
         ("slate", "two_tower", "co_visitation", "item_knn", "popularity"), USERS
     )
     assert per_user[per_user.model == "slate"]["ndcg@10"].mean() == pytest.approx(values["slate_ndcg@10"])
+
+
+def test_what_the_ranker_did_not_learn_is_told_by_both_reports(shop):
+    out, other = (shop.evaluate(name)[2] for name in ("good", "bad"))
+    assert (metrics_of(out)["not_learned"], metrics_of(other)["not_learned"]) == (NOT_LEARNED, {})
+    for file in ("summary.md", "report.html"):
+        assert "satisfied is not learned: 4 of its labels are known." in (out / file).read_text()
+        assert "not learned" not in (other / file).read_text()
 
 
 def test_the_twin_is_a_bundle_of_the_test_start(shop):

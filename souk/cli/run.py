@@ -163,9 +163,19 @@ def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log:
     print(f"verdict   {verdict}: {meaning}")
     served = workspace.current_release()
     print(f"release   {served or 'none yet'}{BEFORE if served and served != packaged else ''}")
+    for head, why in _not_learned(view).items():
+        print(f"          {head} is not learned in {packaged}: {why}")
     if report:
         print(f"report    {_short(report)}")
     print(f"log       {_short(log)}")
+
+
+def _not_learned(view: RunView) -> dict[str, str]:
+    """Why heads of the new release serve the same for everything; the summary is of its twin, with another window."""
+    ranker = view.path("train_ranker (release)", "ranker")
+    record = ranker / "training.json" if ranker else None
+    trained = json.loads(record.read_text(encoding="utf-8")) if record and record.is_file() else {}
+    return dict(trained.get("not_learned", {}))
 
 
 def _meaning(view: RunView) -> str:

@@ -36,7 +36,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 7  # of `metrics.json`
+FORMAT = 8  # of `metrics.json`
 BASELINES = (CoVisitation.name, PersonalFrequency.name, ItemKnn.name, POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
@@ -132,6 +132,7 @@ def measure_models(
         "champion": "",
         "training": {},
         "pareto": [],
+        "not_learned": {},
         "protocols": {"rolling": rolling, "frozen": frozen},
         "cost": {each.name: each.cost.measure() for each in slates},
         **ranker,

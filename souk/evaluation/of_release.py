@@ -20,6 +20,7 @@ from souk.release.runs import artifacts_of
 from souk.spec import read_spec
 from souk.workspace import Workspace
 
+OF_TRAINING = ("training", "pareto", "not_learned")  # of `metrics.json`
 KEPT = "`souk evaluate --tables DIR --features DIR` takes the folders of `ingest` and `build_features` from elsewhere."
 
 
@@ -45,7 +46,7 @@ def evaluate_release(
         tell: is told what begins.
 
     Returns:
-        As `souk.evaluation.measure.measure`, with the training curves and the front of weights that the release keeps.
+        As `souk.evaluation.measure.measure`, with what the release keeps of its training.
 
     Raises:
         SoukError: a release or its twin is missing, it has seen the window, or there are no artifacts.
@@ -66,7 +67,7 @@ def evaluate_release(
     metrics, per_user = measure(settings, twin, champion, found.tables, found.features, tell)
     before = folder / "evaluation" / "metrics.json"
     kept = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
-    return metrics | {key: kept[key] for key in ("training", "pareto") if key in kept}, per_user
+    return metrics | {key: kept[key] for key in OF_TRAINING if key in kept}, per_user
 
 
 def find_artifacts(workspace: Workspace, release: Path) -> Artifacts:

@@ -179,6 +179,9 @@ RANKER = """
 {% for model, found in metrics.ranker.items() %}{{ heads_rows(model, found, "retrieval") }}{% endfor %}
 </table>
 <p>Under predicted over observed, the same in each tenth of the predictions that has 200 positives or more.</p>
+{% for sentence in not_learned %}
+<p class="worse">{{ sentence }}</p>
+{% endfor %}
 {% if metrics.ranker.values()|selectattr("shown", "defined")|list %}
 <h3>On what was shown</h3>
 <p>Those of its candidates that the logged slate of the moment showed. What stood first was looked at first, so the

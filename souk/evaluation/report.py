@@ -58,6 +58,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"{signed(rolling['differences'][rolling['best_baseline']][primary])}.",
             f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {_lost(rolling['stages'][CHALLENGER])}.",
             *filter(None, [gone(rolling["stages"][CHALLENGER])]),
+            *_not_learned(metrics["not_learned"]),
             *_least(rolling["worst_slices"], primary),
             *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.reason}"] if verdict else []),
             "",
@@ -74,6 +75,11 @@ def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
         for name in ("new to the user", "engaged with before")
         if name in slices
     ]
+
+
+def _not_learned(heads: Mapping[str, str]) -> list[str]:
+    """A sentence for each head of the ranker that serves the same for everything: why, what, and what helps."""
+    return [f"{head} is not learned: {why}." for head, why in heads.items()]
 
 
 def _lost(stages: Mapping[str, Any]) -> str:
@@ -114,6 +120,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         lost=_lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
+        not_learned=_not_learned(metrics["not_learned"]),
         families=_families(rolling["slices"]),
         behind=_behind(_large(rolling["slices"])),
         large=len(_large(rolling["slices"])),

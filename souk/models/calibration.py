@@ -43,6 +43,18 @@ class Calibration:
         return np.asarray(1 / (1 + np.exp(-np.clip(z, -30, 30))))
 
 
+IDENTITY = Calibration(0.0, (), (1.0,))  # of a head whose logits mean what they say
+
+
+def base_rate(labels: np.ndarray) -> float:
+    """The share of the known labels that are positive, drawn to one half as by DOUBTED rows more.
+
+    Args:
+        labels: `[rows]`: 1, 0, or -1 where it is not known.
+    """
+    return float((np.sum(labels > 0) + DOUBTED / 2) / (np.sum(labels >= 0) + DOUBTED))
+
+
 def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     """A curve that fits the labels: Platt's line, bent where there are positives enough to see that it must.
 

@@ -2,7 +2,8 @@
 
 The order of a request learns from lists, by steps that held-out users stop. The labels of satisfaction, and of any
 further objective, are fewer, and neither the rate nor the stop of the order's fit is theirs: what is convex needs none.
-How strong the prior is, held-out users say.
+How strong the prior is, held-out users say. Where labels are too few to learn from, or of one kind, a head serves the
+same for everything: what it had learned of them, nobody could check.
 """
 
 from __future__ import annotations
@@ -12,16 +13,38 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from souk.models.calibration import log_loss
+from souk.models.calibration import base_rate, log_loss
 from souk.models.rank_lists import RankLists
 from souk.models.ranker import Ranker
 
+LEAST_LABELS = 20  # of a head that is learned, fitted and held out
+HELP = "fewer within_days, more events or another rule help"
 STRENGTHS = (1000.0, 100.0, 30.0, 10.0, 3.0)  # of the prior: examples that say what it says
 BENT = 30.0  # times as strong for hinges: a line, until there are examples enough for more
 STEPS = 30
 LONGEST = 2.0  # of a step, by weight: far from the answer Newton's overshoots
 
 Score = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+def not_learned(labels: np.ndarray, fitted: np.ndarray, judged: np.ndarray) -> str:
+    """Why a head cannot be learned; "" where it can.
+
+    Args:
+        labels: `[examples]`: 1, 0, or -1 where it is not known.
+        fitted: rows to fit.
+        judged: rows of held-out users.
+    """
+    known = int(np.sum(labels >= 0))
+    if known < LEAST_LABELS:
+        return f"{known} of its labels are known, fewer than {LEAST_LABELS}"
+    for users, rows in (("the users that it is fitted to", fitted), ("the held-out users that judge it", judged)):
+        own = labels[rows][labels[rows] >= 0]
+        if not len(own):
+            return f"of its {known} known labels none is of {users}"
+        if own.min() == own.max():
+            return f"of its {known} known labels the {len(own)} of {users} are all {own[0]}"
+    return ""
 
 
 def fit_given(
@@ -32,8 +55,11 @@ def fit_given(
     fitted: np.ndarray,
     judged: np.ndarray,
     report: Callable[[str], None],
-) -> None:
+) -> str:
     """Fits, and keeps what foretells held-out users best; the weights as they are compete.
+
+    A head that is `not_learned` becomes one chance for every item, and its variables are no longer trainable. What it
+    learned of another window goes too: this one's labels cannot say whether it still holds.
 
     Args:
         model: the ranker; the prior draws to the weights that it has.
@@ -43,14 +69,22 @@ def fit_given(
         fitted: rows to fit.
         judged: rows of held-out users.
         report: takes a line of progress.
+
+    Returns:
+        Why the head is not learned, and what it serves; "" where it is.
     """
     told = lists.examples.labels[head]
-    fitted, judged = fitted[told[fitted] >= 0], judged[told[judged] >= 0]
-    if not len(fitted) or not len(judged):
-        whose = "held-out users" if len(fitted) else "users"
-        report(f"{head}: not learned: no label of {whose} is known by the end of the window; fewer within_days help")
-        return
+    why = not_learned(told, fitted, judged)
+    for layers in (model.straight, model.body.heads, model.body.gates):
+        layers[head].trainable = not why
     layer = model.straight[head]
+    if why:
+        chance = base_rate(told)
+        leave_body_out(model, head, [np.zeros_like(layer.kernel), np.log([chance / (1 - chance)])])
+        why = f"{why}, so it is {chance:.3f} for every item; {HELP}"
+        report(f"{head}: not learned: {why}")
+        return why
+    fitted, judged = fitted[told[fitted] >= 0], judged[told[judged] >= 0]
     begun = np.concatenate([layer.kernel.numpy()[:, 0], layer.bias.numpy()]).astype(np.float64)
     (design, rest), (other, other_rest) = (_design(model, head, lists, score, rows, begun) for rows in (fitted, judged))
     labels, others = told[fitted], told[judged]
@@ -63,6 +97,7 @@ def fit_given(
             best, kept = found, weights
     layer.set_weights([kept[:-1, None], kept[-1:]])
     report(f"{head}: cross-entropy {first:.4f} without, {best:.4f} with the fit, on held-out users")
+    return ""
 
 
 def leave_body_out(model: Ranker, head: str, straight: Sequence[np.ndarray]) -> None:

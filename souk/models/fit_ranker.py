@@ -20,7 +20,7 @@ from souk.models.fit_given import fit_given, leave_body_out
 from souk.models.fit_level import fit_level
 from souk.models.rank_lists import RankLists
 from souk.models.rank_quality import RankerQuality, ndcg, quality, retrieval_order
-from souk.models.rank_scoring import list_logits, scoring
+from souk.models.rank_scoring import held_out_losses, list_logits, scoring
 from souk.models.ranker import Ranker, given_loss, order_loss
 from souk.models.sequences import Catalogue
 from souk.models.weights import named_weights
@@ -47,12 +47,14 @@ class RankerFit:
         with_body: whether the chosen weights use the body.
         quality: on held-out users.
         metrics: what the step reports.
+        not_learned: the heads that serve the same for everything, and why.
     """
 
     history: list[dict[str, float]]
     with_body: bool
     quality: RankerQuality
     metrics: dict[str, float]
+    not_learned: dict[str, str]
 
 
 def split_users(users: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -116,9 +118,10 @@ def fit_ranker(
     with_body = fit.restore()
     fit.settle()
     fit_level(model, lists, fit.score, fitted, judging(held_out, config.seed), config.seed, report)
-    found = quality(fit.score(held_out), lists.examples, held_out, config.max_click_loss, fixed or {})
+    bounds = config.max_click_loss, fixed or {}, fit.not_learned
+    found = quality(fit.score(held_out), lists.examples, held_out, *bounds)
     metrics = {"epoch": float(fit.best_epoch), **compared, **found.metrics}
-    return RankerFit(fit.history, with_body, found, metrics)
+    return RankerFit(fit.history, with_body, found, metrics, fit.not_learned)
 
 
 class _Fit:
@@ -141,8 +144,8 @@ class _Fit:
         self._random = np.random.default_rng(config.seed)
         self._judged = judging(split[1], config.seed)
         self._scores = {body: scoring(model, catalogue, body) for body in (False, True)}
-        for head in model.given:
-            fit_given(model, head, data, self.score, split[0], self._judged, report)
+        reasons = {h: fit_given(model, h, data, self.score, split[0], self._judged, report) for h in model.given}
+        self.not_learned = {head: why for head, why in reasons.items() if why}
         self._alone = {head: model.straight[head].get_weights() for head in model.given}, self._losses()[1]
         self._best = (math.inf, False, _snapshot(model))
         self._note({"stage": 0})
@@ -277,20 +280,6 @@ class _Fit:
             return loss
 
         return step
-
-
-def held_out_losses(
-    logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray
-) -> tuple[float, dict[str, float]]:
-    """Of the order and of each head that is given engagement, of all columns of examples."""
-    place = np.flatnonzero(np.isin(rows, data.lists(rows)))
-    fresh = data.fresh(rows[place], np.arange(data.allowed.shape[1])[None, :])
-    lists = logits["placed"][place], data.positive[rows[place]], data.allowed[rows[place]], fresh
-    given = {}
-    for head, label in data.examples.labels.items():
-        known = np.flatnonzero(label[rows] >= 0)
-        given[head] = float(given_loss(logits[head][known, data.examples.own[rows[known]]], label[rows[known]]))
-    return float(order_loss(*lists)), given
 
 
 def _snapshot(model: Ranker) -> dict[str, np.ndarray]:

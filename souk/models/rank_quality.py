@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from souk.models.calibration import Calibration, auc, calibrate, expected_calibration_error, log_loss, roc
+from souk.models.calibration import IDENTITY, Calibration, auc, calibrate, expected_calibration_error, log_loss, roc
 from souk.models.rank_examples import RankExamples
 from souk.spec import ENGAGED, SATISFIED
 
@@ -21,7 +21,8 @@ class RankerQuality:
     Args:
         calibration: by head.
         weights: exponents of `engaged` and `satisfied` that satisfy most at a bounded loss of clicks.
-        front: for each weight of satisfaction `weight`, `ndcg@10` and `satisfied_ndcg@10`, `chosen`.
+        front: for each weight of satisfaction `weight`, `ndcg@10` and `satisfied_ndcg@10`, `chosen`; empty where
+            satisfaction is not learned.
         metrics: AUC, log loss and calibration error by head, NDCG by objective.
         roc: points by head.
     """
@@ -39,6 +40,7 @@ def quality(
     rows: np.ndarray,
     max_click_loss: float,
     fixed: Mapping[str, float],
+    not_learned: Container[str] = (),
 ) -> RankerQuality:
     """Calibrates, tunes the weight of satisfaction and measures. The curves are of all rows; log loss and calibration
     error are those of curves that were fitted to the other half of the users.
@@ -51,6 +53,7 @@ def quality(
         rows: which of them the logits are of.
         max_click_loss: the share of NDCG@10 that satisfaction may cost.
         fixed: the exponents of the heads beside these two, which stay what they are.
+        not_learned: heads whose logit is the same for everything: no curve is fitted to it, no weight changes an order.
     """
     moments = np.flatnonzero(examples.first[rows])
     queries = examples.candidate[rows] & examples.first[rows][:, None]
@@ -62,17 +65,20 @@ def quality(
     half = np.unique(examples.users[rows], return_inverse=True)[1] % 2
     calibration, metrics, curves, chances = {}, {}, {}, {}
     for head, (values, labels) in pairs.items():
-        calibration[head] = calibrate(values, labels)
+        constant = head in not_learned
+        calibration[head] = IDENTITY if constant else calibrate(values, labels)
         probability = calibration[head].probability(values)
         curves[head] = roc(probability, labels)
         metrics[f"{head}_auc"] = auc(probability, labels)
-        unseen = cross_fitted(values, labels, half[asked[head]])
+        unseen = probability if constant else cross_fitted(values, labels, half[asked[head]])
         metrics[f"{head}_log_loss"] = log_loss(unseen, labels)
         metrics[f"{head}_ece"] = expected_calibration_error(unseen, labels)
         chances[head] = np.log(calibration[head].probability(logits[head][moments]))
     metrics["ndcg@10"] = ndcg(logits[ENGAGED][moments], examples, rows[moments])
-    base = _product(chances, fixed)
-    weight, front = tune_weight(base, chances[SATISFIED], examples, rows[moments], max_click_loss)
+    weight, front = 0.0, list[dict[str, float]]()
+    if SATISFIED not in not_learned:
+        base = _product(chances, fixed)
+        weight, front = tune_weight(base, chances[SATISFIED], examples, rows[moments], max_click_loss)
     metrics |= _slates(chances, {**fixed, SATISFIED: weight}, examples, rows[moments])
     return RankerQuality(calibration, {ENGAGED: 1.0, SATISFIED: weight}, front, metrics, curves)
 

@@ -1,4 +1,4 @@
-"""A ranker applied to lists, and its statistics."""
+"""A ranker applied to lists, its losses there, and its statistics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 from souk.models.rank_examples import RankExamples
 from souk.models.rank_features import among
 from souk.models.rank_lists import RankLists
-from souk.models.ranker import Ranker
+from souk.models.ranker import Ranker, given_loss, order_loss
 from souk.models.sequences import Catalogue
 
 SCORED_ROWS = 64  # examples in one call without gradients
@@ -80,3 +80,17 @@ def scoring(model: Ranker, catalogue: Catalogue, with_body: bool) -> Callable[[R
         return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
     return score
+
+
+def held_out_losses(
+    logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray
+) -> tuple[float, dict[str, float]]:
+    """Of the order and of each head that is given engagement, of all columns of examples."""
+    place = np.flatnonzero(np.isin(rows, data.lists(rows)))
+    fresh = data.fresh(rows[place], np.arange(data.allowed.shape[1])[None, :])
+    lists = logits["placed"][place], data.positive[rows[place]], data.allowed[rows[place]], fresh
+    given = {}
+    for head, label in data.examples.labels.items():
+        known = np.flatnonzero(label[rows] >= 0)
+        given[head] = float(given_loss(logits[head][known, data.examples.own[rows[known]]], label[rows[known]]))
+    return float(order_loss(*lists)), given

@@ -91,8 +91,10 @@ def evaluate(
     else:
         compared = Champion() if verdict or not served.whole else served
         metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
-        metrics["training"] = {"two_tower": _record(towers, "history"), "ranker": _record(ranker, "history")}
-        metrics["pareto"] = marked(_record(ranker, "pareto"), bundle.settings.objectives)
+        trained = {"two_tower": _training(towers), "ranker": _training(ranker)}
+        metrics["training"] = {model: record.get("history", []) for model, record in trained.items()}
+        metrics["pareto"] = marked(trained["ranker"].get("pareto", []), bundle.settings.objectives)
+        metrics["not_learned"] = trained["ranker"].get("not_learned", {})
         verdict = verdict or without_damaged(judge(metrics, per_user, compared.name, settings), served)
     report(f"{verdict.outcome}: {verdict.reason}")
     write_evaluation(outputs.evaluation, metrics, per_user, verdict)
@@ -181,7 +183,7 @@ def marked(front: list[dict[str, float]], weights: dict[str, float]) -> list[dic
     return [point | {"chosen": float(abs(point["weight"] - served) < 1e-9)} for point in front]
 
 
-def _record(model: str, key: str) -> list[dict[str, float]]:
-    """A list of `training.json`: a record of each epoch, or of each point of a front."""
-    values = json.loads((Path(model) / "training.json").read_text(encoding="utf-8"))
-    return list(values.get(key, []))
+def _training(model: str) -> dict[str, Any]:
+    """What a model's fit recorded."""
+    record: dict[str, Any] = json.loads((Path(model) / "training.json").read_text(encoding="utf-8"))
+    return record

@@ -163,5 +163,6 @@ def _record(window: str, settings: TrainRanker, examples: RankExamples, fit: Ran
         "metrics": fit.metrics,
         "objectives": fit.quality.weights,
         "pareto": fit.quality.front,
+        "not_learned": fit.not_learned,
         "roc": fit.quality.roc,
     }
