@@ -83,12 +83,12 @@ def measure(features: Path, towers: Path, new: bool) -> list[dict[str, Any]]:
 
 def _lists(sources: Sources, items: ItemTable, moment: Moment) -> dict[str, np.ndarray]:
     """The whole list of each source, and the merged one as a request would have it."""
-    shown = np.ones(len(items.vectors), bool)
+    shown = ~(items.created_at > moment.query.time)
     shown[moment.barred] = False
     near = top(np.where(shown, items.vectors @ moment.vector, -np.inf), LIST)
     alone, _ = sources.listed(moment.query, moment.vector, 10 * LIST, lambda positions: shown[positions])
     lists, _ = sources.listed(moment.query, moment.vector, LIST, lambda positions: shown[positions])
-    return {TOWERS: near, **alone, "merged": merged({TOWERS: near, **lists}, LIST).positions}
+    return {TOWERS: near, **alone, "merged": merged({TOWERS: near, **lists}, LIST, sources.shares).positions}
 
 
 def _ranks(found: np.ndarray, targets: np.ndarray) -> np.ndarray:

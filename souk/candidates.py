@@ -1,7 +1,8 @@
 """Candidates of several sources, merged: one definition, for training, evaluation and serving.
 
 Each source lists its best items. The r-th of a source with share s has the place r / s; an item that several bring has
-the best of its places. The ranker looks at the first of the merged list, whichever source they came from.
+the best of its places. The ranker looks at the first of the merged list, whichever source they came from. How large the
+share of fresh items is, the data says: that of the engagements that go to them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import numpy as np
 from souk.items import ItemTable
 from souk.pairs import PairQuery
 from souk.schema import DAY_MS
+from souk.sources.freshness import FRESH_DAYS
 from souk.stages import Stage
 
 logger = logging.getLogger(__name__)
 TOWERS = "two_tower"
 SHARES = {TOWERS: 1.0, "co_visitation": 1.0, "buy_again": 0.5, "segment_popular": 0.1, "fresh": 0.1}
-FRESH_DAYS = 30  # an item is fresh for so long
-FRESH = 2000  # of these the newest are compared by content
+FRESH = 5000  # of the fresh items the newest are compared
+OWN_VALUES = 1e-2  # share of the window's events that a value counts as if it had, whether any has it or not
+COSINE = 5.0  # half of the sharpness that the towers' softmax has over some ten thousand items
 Allowed = Callable[[np.ndarray], np.ndarray]  # positions → which of them may be shown
 
 
@@ -60,6 +63,7 @@ class Sources:
 
     def __init__(self, items: ItemTable) -> None:
         self._items = items
+        self.shares = {**SHARES, "fresh": max(SHARES["fresh"], items.freshness.share)}
         self._order_by_age()
 
     def with_items(self, items: ItemTable) -> Sources:
@@ -92,7 +96,7 @@ class Sources:
                 with Stage(name):
                     found, scores = getattr(self, name)(query, vector)
                     kept = allowed(found)
-                    lists[name] = _best(found[kept], scores[kept], int(count * SHARES[name]))
+                    lists[name] = _best(found[kept], scores[kept], int(count * self.shares[name]))
             except Exception as error:
                 logger.warning("%s unavailable: %s: %s", name, type(error).__name__, error)
                 failed.append(name)
@@ -111,12 +115,15 @@ class Sources:
         return query.popular(self._items)
 
     def fresh(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Items created lately: those that suit best by content, the newest where there is no vector."""
+        """Items created lately, those that suit best and are newest: by content, as the query vector and the values of
+        the window's items tell it, and by age, as fast as interest in new items falls in this market."""
         start, end = np.searchsorted(self._born, [query.time - FRESH_DAYS * DAY_MS, query.time], side="right")
         found = np.sort(self._by_age[max(start, end - FRESH) : end])
-        if vector is None:
-            return found, self._items.created_at[found]
-        return found, self._items.vectors[found] @ vector
+        days = (query.time - self._items.created_at[found]) / DAY_MS
+        scores = np.log(OWN_VALUES + _shared(self._items, query.items, found)) - days / self._items.freshness.days
+        if vector is not None:
+            scores += COSINE * (self._items.vectors[found] @ vector)
+        return found, scores
 
 
 def merged(lists: Mapping[str, np.ndarray], count: int, shares: Mapping[str, float] = SHARES) -> Merged:
@@ -143,6 +150,15 @@ def merged(lists: Mapping[str, np.ndarray], count: int, shares: Mapping[str, flo
     np.minimum.at(first, where, rank)
     best = np.argsort(first)[:count]
     return Merged(found[best].astype(np.int64), sources[best], known)
+
+
+def _shared(items: ItemTable, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """`[positions]`: the share of the window's events whose item has a value of the candidate, mean over its values."""
+    _, value = items.expanded(window[window >= 0])
+    counts = np.bincount(value, minlength=int(items.values.max(initial=-1)) + 1) / max(1, len(window))
+    row, value = items.expanded(positions)
+    total = np.bincount(row, counts[value], minlength=len(positions))
+    return np.asarray(total / np.maximum(1, np.bincount(row, minlength=len(positions))))
 
 
 def _best(found: np.ndarray, scores: np.ndarray, count: int) -> np.ndarray:

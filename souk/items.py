@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from souk.config import Objective
 from souk.errors import SoukError
+from souk.sources.freshness import Freshness
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import Entity, FeatureSpec, Role, read_spec
@@ -38,6 +39,7 @@ class ItemTable:
         prior_rate: the satisfied rate of an item without labels.
         satisfied: the rule that makes a label of a past event; None where none is asked for.
         engaged: the rule that makes an engagement of a past event; None where items never repeat.
+        freshness: how much of what is engaged with just came.
     """
 
     position: Mapping[str, int]
@@ -52,6 +54,7 @@ class ItemTable:
     prior_rate: float = 0.0
     satisfied: Objective | None = None
     engaged: Objective | None = None
+    freshness: Freshness = field(default_factory=Freshness)
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -120,6 +123,7 @@ class ItemTable:
             prior_rate=_prior(counters),
             satisfied=spec.objectives.satisfied,
             engaged=spec.objectives.engaged if spec.repeat.rule != "never" else None,
+            freshness=_freshness(counters),
         )
 
     def with_items(self, items: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:
@@ -222,3 +226,10 @@ def _prior(counters: pa.Table) -> float:
         return 0.0
     name = "prior_rate" if "prior_rate" in counters.column_names else "satisfied_rate"
     return float(counters[name].to_numpy().astype(np.float64).mean())
+
+
+def _freshness(counters: pa.Table) -> Freshness:
+    """What a boundary's counters say of it; nothing in a bundle of before that was kept."""
+    if not len(counters) or "fresh_share" not in counters.column_names:
+        return Freshness()
+    return Freshness(counters["fresh_share"][0].as_py(), counters["fresh_days"][0].as_py())

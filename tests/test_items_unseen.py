@@ -19,7 +19,8 @@ def counted(names):
     satisfied = [0] * 10 + [-1] * 990 + [1] * 30
     rows = {"item_id": ["much"] * 1000 + ["rare"] * 30, "timestamp": np.zeros(1030, np.int64)}
     table = pa.table({**rows, "satisfied": satisfied, "satisfied_at": np.zeros(1030, np.int64)})
-    whole = counters(table, list(names), Windows(validation_start=5, test_start=6, end=7))
+    known = pa.table({"item_id": list(names), "created_at": pa.array([None] * len(names), pa.int64())})
+    whole = counters(table, known, Windows(validation_start=5, test_start=6, end=7))
     return whole.slice(0, len(names))
 
 

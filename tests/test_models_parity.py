@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -50,9 +51,11 @@ class Trained:
         day = self.events["timestamp"] // DAY_MS
         self.events["timestamp"] -= (day % 5 == 4) * DAY_MS
         items.loc[items.index % 4 == 0, "category"] = "stall"
-        items["created_at"] = [None if i % 3 == 0 else 19_900 * DAY_MS + i * 7_000_000 for i in range(len(items))]
+        items["created_at"] = [None if i % 3 == 0 else self._created(i) for i in range(len(items))]
         self.folder, self.spec = folder, cycle_spec(repeat=Repeat(rule="after_days", days=5))
         self.transforms = write_features(folder, self.spec, self.events, items, self.users)
+        counters = pd.read_parquet(folder / "counters.parquet").assign(fresh_share=0.8, fresh_days=4.0)
+        counters.to_parquet(folder / "counters.parquet", index=False)  # what is fresh has a large share
         windows = json.loads((folder / "windows.json").read_text())
         self.window = windows[BOUNDARY], windows["test_start"]
         self.catalogue = read_catalogue(folder, self.spec, self.transforms["item"])
@@ -60,6 +63,10 @@ class Trained:
         self.shape = TowerShape(read_transformed(folder), self.spec.history_length)
         self._fit_towers()
         self._make_ranker()
+
+    def _created(self, number):
+        """Some are fresh in the window, some are not."""
+        return int(self.events["timestamp"].max()) - (5 + 4 * number % 43) * DAY_MS - 7_000_000 * number
 
     def _fit_towers(self):
         towers = new_towers(TOWERS, self.sequences, self.catalogue, self.shape)

@@ -175,7 +175,7 @@ def _finish(folder: Path, items: pa.Table, windows: Windows) -> dict[str, float]
     examples = join_parts(parts.glob("examples-*"), folder / "examples.parquet", ["timestamp", "event_id"])
     users = join_parts(parts.glob("user_state-*"), folder / "user_state.parquet", [])
     narrow = pq.read_table(folder / "examples.parquet", columns=["item_id", "timestamp", "satisfied", "satisfied_at"])
-    pq.write_table(counters(narrow, items["item_id"].to_pylist(), windows), folder / "counters.parquet")
+    pq.write_table(counters(narrow, items.select(["item_id", "created_at"]), windows), folder / "counters.parquet")
     join_rules(folder, len(items))
     shutil.rmtree(parts)
     shutil.rmtree(folder / "temporary")

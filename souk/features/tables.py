@@ -14,6 +14,7 @@ from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
 from souk.schema import DAY_MS
+from souk.sources.freshness import freshness
 from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS
 
@@ -39,19 +40,22 @@ def item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
     return pa.table(columns)
 
 
-def counters(examples: pa.Table, item_ids: list[str], windows: Windows) -> pa.Table:
+def counters(examples: pa.Table, names: pa.Table, windows: Windows) -> pa.Table:
     """What is counted per item up to each boundary.
 
     Args:
         examples: `event_id`-unique engaging events with `item_id`, `timestamp`, `satisfied`, `satisfied_at`.
-        item_ids: all items, in order.
+        names: `item_id` and `created_at` of all items, in order.
         windows: the boundaries.
 
     Returns:
         A row per boundary and item: `events` and `events_30d` (engaging events before it), `satisfied_rate` (of the
         labels known before it, drawn to their mean by PRIOR_LABELS), and that mean, `prior_rate`: the rate of an item
-        without labels, also of one that comes to be after training.
+        without labels, also of one that comes to be after training. `fresh_share` and `fresh_days`, the same for all
+        items, are the `souk.sources.freshness.Freshness` of the events of the 30 days.
     """
+    item_ids = names["item_id"].to_pylist()
+    created = np.array([np.nan if time is None else time for time in names["created_at"].to_pylist()], np.float64)
     position = {item: index for index, item in enumerate(item_ids)}
     items = np.array([position[item] for item in examples["item_id"].to_pylist()], np.int64)
     time, satisfied, known_at = (examples[name].to_numpy() for name in ("timestamp", "satisfied", "satisfied_at"))
@@ -59,15 +63,21 @@ def counters(examples: pa.Table, item_ids: list[str], windows: Windows) -> pa.Ta
     for boundary in ("validation_start", "test_start", "end"):
         before: int = getattr(windows, boundary)
         events = _count(items[time < before], len(item_ids))
-        recent = _count(items[(time < before) & (time >= before - COUNT_DAYS * DAY_MS)], len(item_ids))
+        lately = (time < before) & (time >= before - COUNT_DAYS * DAY_MS)
+        recent = _count(items[lately], len(item_ids))
+        fresh = freshness((time[lately] - created[items[lately]]) / DAY_MS)
         known = (satisfied >= 0) & (known_at < before)
         labels, positives = (_count(items[mask], len(item_ids)) for mask in (known, known & (satisfied == 1)))
         mean = positives.sum() / max(1, labels.sum())
         rate = (positives + PRIOR_LABELS * mean) / (labels + PRIOR_LABELS)
-        names = pa.array([boundary] * len(item_ids), pa.string())
-        parts.append({"boundary": names, "item_id": item_ids, "events": events, "events_30d": recent})
+        boundaries = pa.array([boundary] * len(item_ids), pa.string())
+        parts.append({"boundary": boundaries, "item_id": item_ids, "events": events, "events_30d": recent})
         parts[-1]["satisfied_rate"] = rate.astype(np.float32)
         parts[-1]["prior_rate"] = np.full(len(item_ids), mean, np.float32)
+        parts[-1] |= {
+            "fresh_share": np.full(len(item_ids), fresh.share),
+            "fresh_days": np.full(len(item_ids), fresh.days),
+        }
     return pa.concat_tables(pa.table(part) for part in parts)
 
 

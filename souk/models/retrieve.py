@@ -114,7 +114,8 @@ def _candidates(
     lists, failed = sources.listed(query, vector, RETRIEVED, lambda positions: shown[positions])
     if failed:
         raise SoukError("every source to give candidates", f"none of {', '.join(failed)}", "See the messages above.")
-    return merged({TOWERS: top(np.where(shown, scores, -np.inf), RETRIEVED), **lists}, RETRIEVED).positions
+    near = top(np.where(shown, scores, -np.inf), RETRIEVED)
+    return merged({TOWERS: near, **lists}, RETRIEVED, sources.shares).positions
 
 
 def never_to_be_had(everything: Path, catalogue: Catalogue, position: Mapping[str, int]) -> np.ndarray:

@@ -63,7 +63,7 @@ class Bundle:
         settings: `bundle.json`.
         vectors: `[items, dim]` float32, memory-mapped.
         items: the item feature table, by position.
-        counters: `item_id`, `events`, `events_30d`, `satisfied_rate`, `prior_rate` of each item, by position.
+        counters: of each item, by position, as `souk.features.tables.counters` has them for one boundary.
         rules: what follows each item (souk.sources.co_visitation).
         segments: what is popular with whom (souk.sources.popularity).
         items_as_of: when the items file of its data was written, UTC epoch milliseconds; no part of the name. 0 where

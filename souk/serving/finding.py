@@ -40,7 +40,7 @@ def candidates(
         lists, failed = parts.sources.listed(query, vector, count, allowed)
         notes[row].extend(f"{name}_unavailable" for name in failed)
         lists |= parts.plugged.allowed(brought[row], allowed, count)
-        both = merged({TOWERS: towers[row], **lists}, count, parts.plugged.shares)
+        both = merged({TOWERS: towers[row], **lists}, count, {**parts.sources.shares, **parts.plugged.shares})
         found.append(Candidates(both.positions, _scores(parts, both.positions, vector), both.names()))
     return found
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from souk import plugs
-from souk.candidates import SHARES
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.release.bundle import BundleSettings
@@ -92,7 +91,7 @@ class Plugged:
         items: as they are.
         retrievers: by name.
         own_ranker: None where the release's model ranks.
-        shares: of all sources, by name, in the order in which equal places are taken.
+        shares: by retriever; equal places are taken after Souk's own sources.
         guards: by retriever.
         turns: held while a class is called, by retriever and "" for the ranker: they are never called twice at once.
     """
@@ -100,7 +99,7 @@ class Plugged:
     items: plugs.Items = field(default_factory=nothing)
     retrievers: Mapping[str, plugs.Retriever] = field(default_factory=dict)
     own_ranker: plugs.Ranker | None = None
-    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+    shares: Mapping[str, float] = field(default_factory=dict)
     guards: Mapping[str, Dependency] = field(default_factory=dict)
     turns: Mapping[str, threading.Lock] = field(default_factory=dict)
 
@@ -122,7 +121,7 @@ class Plugged:
             items,
             {name: plugs.made(of["use"], retriever, items, of["options"]) for name, of in named.items()},  # type: ignore[type-abstract]
             plugs.made(ranker["use"], own, items, ranker["options"]) if ranker else None,  # type: ignore[type-abstract]
-            SHARES | {name: of["share"] for name, of in named.items()},
+            {name: of["share"] for name, of in named.items()},
             {name: Dependency(name, patience) for name in named},
             {name: threading.Lock() for name in ("", *named)},
         )

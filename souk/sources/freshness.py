@@ -1,0 +1,52 @@
+"""How much of a market is about what just came: measured with the features, used by the source of fresh items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FRESH_DAYS = 30.0  # an item is fresh for so long
+LEAST_EVENTS = 100  # fewer engagements with fresh items say nothing of a decay
+SHORTEST, LONGEST = 0.05, 300.0  # days of a decay; with the longest, age tells apart what nothing else does
+HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What engagements say of the age of items.
+
+    Args:
+        share: of the recent engagements, those with an item that was fresh.
+        days: in which the interest in a fresh item falls to 1 / e.
+    """
+
+    share: float = 0.0
+    days: float = LONGEST
+
+
+def freshness(ages: np.ndarray) -> Freshness:
+    """Freshness by the ages of items when they were engaged with.
+
+    The decay is that of the exponential distribution, cut off at FRESH_DAYS, whose mean the fresh ages have: the
+    estimate of greatest likelihood where items come at a steady rate.
+
+    Args:
+        ages: `[events]`, days since the item's creation; NaN where unknown, below 0 for one engaged with before it.
+    """
+    fresh = np.maximum(ages[ages <= FRESH_DAYS], 0)
+    share = len(fresh) / max(1, len(ages))
+    if len(fresh) < LEAST_EVENTS:
+        return Freshness(share)
+    low, high, mean = SHORTEST, LONGEST, float(fresh.mean())
+    if mean >= _mean(high):
+        return Freshness(share)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _mean(middle) < mean else (low, middle)
+    return Freshness(share, high)
+
+
+def _mean(days: float) -> float:
+    """The mean of the exponential distribution of scale `days`, cut off at FRESH_DAYS."""
+    return float(days - FRESH_DAYS / np.expm1(FRESH_DAYS / days))
