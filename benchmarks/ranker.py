@@ -16,9 +16,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import yaml
 
-from souk.config import DatasetConfig, load_config, with_value
+from souk.config import load_config, parse_step_config, with_value
 from souk.steps.train_ranker import train_ranker
 
 IDS = ("category:user_id", "category:item_id")  # the ranker reads none
@@ -47,7 +48,9 @@ def main() -> None:
             )
     print(json.dumps({"keys": given.keys, "seeds": given.seeds, **means(told)}))
     if given.peer:
-        for name, value in beside(config, Path(given.features), Path(given.towers), given.peer, told).items():
+        settings = parse_step_config("train_ranker", step).train_ranker
+        candidates = settings.candidates_among(pq.read_metadata(Path(given.features) / "items.parquet").num_rows)
+        for name, value in beside(candidates, Path(given.features), Path(given.towers), given.peer, told).items():
             print(f"{name}: {value}")
 
 
@@ -58,11 +61,11 @@ def means(told: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def beside(
-    config: DatasetConfig, features: Path, towers: Path, python: str, told: list[dict[str, float]]
+    candidates: int, features: Path, towers: Path, python: str, told: list[dict[str, float]]
 ) -> dict[str, dict[str, object]]:
     """By figure, the means of Souk's ranker and of LightGBM, and their difference by seed."""
     with tempfile.TemporaryDirectory() as folder:
-        export(features, towers, config.train_ranker.candidates, len(told), Path(folder))
+        export(features, towers, candidates, len(told), Path(folder))
         command = [python, "-m", "benchmarks.quality.ranker_peer", folder]
         lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     peer = [json.loads(line) for line in lines if line.startswith("{")]

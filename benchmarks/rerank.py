@@ -165,7 +165,7 @@ def read_lists(config: TrainRanker, features: Path, towers: Path, ranker: Path) 
     sequences = Rows.open(features, spec, transforms, catalogue.ids)
     items = ItemTable.load(features, "validation_start", np.load(towers / "candidate_vectors.npy"))
     bounds = windows.validation_start, windows.test_start
-    examples = read_rank_examples(towers / "candidates.parquet", sequences, items, bounds, config.candidates)
+    examples = read_rank_examples(towers / "candidates.parquet", sequences, items, bounds, record["candidates"])
     model = Ranker(TowerShape(read_transformed(features), spec.history_length), config, spec.objectives.given)
     load_weights(ranker / "weights.npz", new_ranker(model, examples, catalogue))
     even = np.ones(examples.positions.shape, np.float32)

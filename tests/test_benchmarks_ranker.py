@@ -1,7 +1,6 @@
 """What LightGBM is given beside the ranker: the same candidates, features, labels and held-out users."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -49,9 +48,8 @@ def test_figures_stand_beside_each_other(tmp_path, monkeypatch):
     peer.write_text("#!/bin/sh\necho warming up\necho '{\"ndcg@10\": 0.25}'\necho '{\"ndcg@10\": 0.75}'\n")
     peer.chmod(0o755)
     monkeypatch.setattr("benchmarks.ranker.export", lambda *_: None)
-    config = SimpleNamespace(train_ranker=SimpleNamespace(candidates=5))
     told = [{"ndcg@10": 0.5, "epoch": 1.0}, {"ndcg@10": 0.7, "epoch": float("nan")}]
-    found = beside(config, tmp_path, tmp_path, str(peer), told)
+    found = beside(5, tmp_path, tmp_path, str(peer), told)
     assert found == {"ndcg@10": {"souk": 0.6, "lightgbm": 0.5, "souk - lightgbm": [0.25, -0.05]}}
     assert means(told) == {"ndcg@10": 0.6, "epoch": 1.0}
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from souk.config import STEP_KEYS, STEP_SECTIONS, load_config, parse_config, parse_step_config
+from souk.config import STEP_KEYS, STEP_SECTIONS, TrainRanker, load_config, parse_config, parse_step_config
 from souk.errors import SoukError
 
 MINIMAL = """
@@ -135,3 +135,11 @@ def test_a_vector_says_its_width_and_describes_no_event():
     for columns, word in (("{items: {image: vector}}", "vector\\[512\\]"), ("{events: {v: 'vector[3]'}}", "event")):
         with pytest.raises(SoukError, match=word):
             parse_config(MINIMAL + f"columns: {columns}")
+
+
+@pytest.mark.parametrize(
+    ("items", "candidates"), [(1, 200), (1682, 200), (2010, 201), (4000, 400), (5000, 500), (10**6, 500)]
+)
+def test_a_request_gets_a_tenth_of_the_catalogue_as_candidates_within_bounds(items, candidates):
+    assert TrainRanker().candidates_among(items) == candidates
+    assert TrainRanker(candidates=40).candidates_among(items) == 40

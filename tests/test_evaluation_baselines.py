@@ -3,15 +3,20 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from souk.evaluation.baselines import CoVisitation, ItemKnn, PersonalFrequency, Popularity, baselines
-from souk.evaluation.queries import (
-    rolling_queries,
-)
+from souk.evaluation.baselines import CoVisitation, Fresh, ItemKnn, PersonalFrequency, Popularity, baselines
+from souk.evaluation.queries import rolling_queries
+from souk.items import ItemTable
 from souk.sources.co_visitation import decay
+from souk.sources.freshness import Freshness
 from souk.sources.rows import SparseRows
-from tests.evaluation_fixtures import DAY, EVENTS, START, reader, spec_of
+from tests.evaluation_fixtures import DAY, EVENTS, START, make_spec, reader, spec_of
+from tests.marketplace import CONFIG
+
+FRESH = Freshness(1.0, 300.0)
+PLAIN = make_spec({**CONFIG, "columns": {}})
 
 
 @pytest.fixture
@@ -89,11 +94,29 @@ def test_what_was_taken_most_often_comes_first_and_then_what_is_popular(read):
     assert [catalogue.ids[i] for i in np.argsort(-cold, kind="stable")[:3]] == ["c", "a", "b"]
 
 
+def items_of(catalogue, ages, found=FRESH):
+    """The items, some of them created so many days before the window."""
+    created = [int(START - ages[item] * DAY) if item in ages else None for item in catalogue.ids]
+    table = pa.table({"item_id": list(catalogue.ids), "created_at": pa.array(created, pa.int64())})
+    zeros = dict.fromkeys(("events", "events_30d", "satisfied_rate"), np.zeros(len(created)))
+    counted = pa.table({"item_id": list(catalogue.ids), **zeros})
+    return replace(ItemTable.of(table, counted, np.zeros((len(created), 0)), PLAIN), freshness=found)
+
+
+def test_the_newest_come_first_and_then_what_is_popular(read):
+    spec = spec_of("always")
+    window, catalogue = read(spec)
+    fresh = Fresh(catalogue, items_of(catalogue, {"d": 3, "c": 2, "a": 40, "new": -400}))
+    *_, cold = fresh.score(rolling_queries(window, catalogue, spec, most=20))
+    assert [catalogue.ids[i] for i in np.argsort(-cold, kind="stable")[:4]] == ["c", "d", "b", "a"]
+
+
 @pytest.mark.parametrize(("repeat", "frequency"), [("always", True), ("never", False)])
-def test_frequency_is_a_baseline_where_items_come_back(read, tmp_path, repeat, frequency):
+@pytest.mark.parametrize("share", [0.05, 0.1, 1.0])
+def test_what_the_data_has_no_answer_for_is_no_baseline(read, repeat, frequency, share):
+    """Frequency where items come back, newness where a tenth of what is taken is new."""
     spec = spec_of(repeat)
     _, catalogue = read(spec)
-    (tmp_path / "co_visitation").mkdir()
-    SparseRows.empty(len(catalogue.ids)).save(tmp_path / "co_visitation" / "test_start.npz")
-    names = [model.name for model in baselines(catalogue, spec, tmp_path)]
-    assert names == ["co_visitation", *["personal_frequency"] * frequency, "item_knn", "popularity"]
+    names = [model.name for model in baselines(catalogue, spec, items_of(catalogue, {}, Freshness(share)))]
+    own = [*["personal_frequency"] * frequency, *["fresh"] * (share >= 0.1)]
+    assert names == ["co_visitation", *own, "item_knn", "popularity"]

@@ -42,8 +42,9 @@ def run_souk(given: argparse.Namespace) -> None:
     dataset = link(found, given.output / DATASET)
     (given.output / RANKS).mkdir(exist_ok=True)
     rank_twin(dataset, found["twin"], given.output / RANKS, given.most)
+    candidates = json.loads((found["twin"] / "bundle.json").read_text(encoding="utf-8"))["candidates"]
     for window, towers in (("validation", found["towers"]), ("test", found["release_towers"])):
-        export(dataset, towers, window, given.candidates, given.output / CANDIDATES / f"{window}.parquet")
+        export(dataset, towers, window, candidates, given.output / CANDIDATES / f"{window}.parquet")
 
 
 def run_peers(given: argparse.Namespace) -> None:
@@ -95,7 +96,6 @@ def parse(words: list[str]) -> argparse.Namespace:
     one.add_argument("--data", type=Path, default=Path(), help="folder of the raw files")
     for command in (two, three):
         command.add_argument("--most", type=int, default=20, help="queries of a user at most")
-    two.add_argument("--candidates", type=int, default=200, help="to each moment, for the ranker's peer")
     three.add_argument("--dataset", type=Path, help="folder with tables/ and features/; default: OUTPUT/dataset")
     three.add_argument("--peers", default="", help="names, with commas; all by default")
     three.add_argument("--trials", type=int, default=8, help="settings that each peer may try on validation")

@@ -118,13 +118,17 @@ class LoadIndex(Section):
     recall_bar: float = Field(default=0.95, ge=0, le=1)
 
 
-class TrainRanker(Section):
-    """`straight_epochs` passes fit the straight path; from `body_examples` taken items on, at most `epochs` more fit a
-    body of `experts`, which sees `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight
-    of satisfaction may cost. `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more.
-    `debias` takes the place in a logged slate out of what a click says."""
+FEWEST_CANDIDATES, MOST_CANDIDATES, CATALOGUE_SHARE = 200, 500, 10  # auto: a tenth of the items, within these
 
-    candidates: int = Field(default=200, ge=10, le=500)
+
+class TrainRanker(Section):
+    """A request's ranker looks at `candidates`; `auto` follows from the catalogue. `straight_epochs` passes fit the
+    straight path; from `body_examples` taken items on, at most `epochs` more fit a body of `experts`, which sees
+    `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight of satisfaction may cost.
+    `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more. `debias` takes the place
+    in a logged slate out of what a click says."""
+
+    candidates: Annotated[int, Field(ge=10, le=MOST_CANDIDATES)] | Literal["auto"] = "auto"
     negatives: int = Field(default=100, ge=1)
     experts: int = Field(default=3, ge=1)
     hidden: tuple[int, ...] = Field(default=(32,), min_length=1)
@@ -141,6 +145,12 @@ class TrainRanker(Section):
     minority: dict[str, float] = Field(default={})
     debias: bool = True
     seed: int = 17
+
+    def candidates_among(self, items: int) -> int:
+        """How many candidates a catalogue of so many items gets."""
+        if self.candidates == "auto":
+            return min(MOST_CANDIDATES, max(FEWEST_CANDIDATES, items // CATALOGUE_SHARE))
+        return self.candidates
 
 
 class NewItems(Section):

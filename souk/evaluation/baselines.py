@@ -1,4 +1,4 @@
-"""What a good engineer would try first: popularity, item-kNN, sequential rules, and what the user took before.
+"""What a good engineer would try first: popularity, item-kNN, sequential rules, what the user took before, what is new.
 
 All are frozen at the start of the test window, and know a query's history up to it. None is tuned.
 """
@@ -6,13 +6,15 @@ All are frozen at the start of the test window, and know a query's history up to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from souk.candidates import SHARES, Sources
 from souk.evaluation.queries import Catalogue, Query
+from souk.items import ItemTable
 from souk.metrics import Floats, Ints, top
+from souk.pairs import PairQuery
 from souk.sources.co_visitation import WINDOW, follow
 from souk.sources.rows import SparseRows
 from souk.spec import FeatureSpec
@@ -123,6 +125,33 @@ class CoVisitation:
         return scores
 
 
+class Fresh:
+    """What was created lately, by the values of what the user saw and by age; popularity orders the rest.
+
+    It is what a release retrieves as fresh (`souk.candidates.Sources.fresh`), without its models.
+
+    Args:
+        catalogue: the items.
+        items: what is known of them at the start of the test window; vectors are not looked at.
+    """
+
+    name = "fresh"
+
+    def __init__(self, catalogue: Catalogue, items: ItemTable) -> None:
+        self._items, self._sources, self._ties = items, Sources(items), _shares(catalogue, 0.5)
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """See `Scorer`."""
+        scores = np.tile(self._ties, (len(queries), 1))
+        nothing = np.zeros(0, np.int64)
+        for row, query in enumerate(queries):
+            seen = np.array([self._items.position.get(event.item_id, -1) for event in query.past[-WINDOW:]], np.int64)
+            asked = PairQuery(query.timestamp, seen, nothing, nothing, nothing, nothing)
+            found, weights = self._sources.fresh(asked, None)
+            scores[row, found] = 1 + weights - weights.min(initial=np.inf)
+        return scores
+
+
 class PersonalFrequency:
     """How often the user engaged with each item; popularity orders those of the same count, and the rest."""
 
@@ -139,11 +168,11 @@ class PersonalFrequency:
         return scores
 
 
-def baselines(catalogue: Catalogue, spec: FeatureSpec, features: Path) -> list[Scorer]:
-    """Those that the data has an answer for; `features` holds the rules."""
-    rules = SparseRows.load(features / CoVisitation.name / "test_start.npz", len(catalogue.ids))
+def baselines(catalogue: Catalogue, spec: FeatureSpec, items: ItemTable) -> list[Scorer]:
+    """Those that the data has an answer for; `items` are as of the start of the test window."""
     again = [PersonalFrequency(catalogue)] if spec.repeat.rule != "never" else []
-    return [CoVisitation(catalogue, rules), *again, ItemKnn(catalogue), Popularity(catalogue)]
+    fresh = [Fresh(catalogue, items)] if items.freshness.share >= SHARES[Fresh.name] else []
+    return [CoVisitation(catalogue, items.rules), *again, *fresh, ItemKnn(catalogue), Popularity(catalogue)]
 
 
 def _shares(catalogue: Catalogue, most: float) -> Floats:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from souk.config import Evaluate
 from souk.errors import SoukError
 from souk.evaluation import business
-from souk.evaluation.baselines import CoVisitation, ItemKnn, PersonalFrequency, Scorer, baselines
+from souk.evaluation.baselines import CoVisitation, Fresh, ItemKnn, PersonalFrequency, Scorer, baselines
 from souk.evaluation.content import Content
 from souk.evaluation.cost import Cost
 from souk.evaluation.examples import example_users
@@ -31,13 +31,14 @@ from souk.evaluation.stages import attribution, gone
 from souk.evaluation.summary import differences, summarise
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY
 from souk.evaluation.windows import read_window
+from souk.items import ItemTable
 from souk.progress import report
 from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
 FORMAT = 8  # of `metrics.json`
-BASELINES = (CoVisitation.name, PersonalFrequency.name, ItemKnn.name, POPULARITY)
+BASELINES = (CoVisitation.name, PersonalFrequency.name, Fresh.name, ItemKnn.name, POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 
@@ -104,7 +105,8 @@ def measure(
     if champion.twin:
         other = Towers(CHAMPION, Bundle.load(champion.twin), catalogue, spec).load()
         slates.append(Slates(CHAMPION, other).load())
-    metrics, per_user = measure_models(setting, slates, [towers, *baselines(catalogue, spec, features)])
+    items = ItemTable.load(features, "test_start", np.zeros((len(catalogue.ids), 0)))  # baselines look at no vectors
+    metrics, per_user = measure_models(setting, slates, [towers, *baselines(catalogue, spec, items)])
     return metrics | {"champion": champion.name}, per_user
 
 

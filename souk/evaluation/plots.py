@@ -13,7 +13,16 @@ from matplotlib.figure import Figure
 from souk.evaluation.protocol import RECALL_AT
 
 STYLE = {"svg.hashsalt": "souk", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-COLORS = ("#1b6ca8", "#5fb0d6", "#c76d2e", "#9a9a9a", "#c9a227", "#6a4c93", "#5a8f4e")  # as many as models, at most
+COLORS = (
+    "#1b6ca8",
+    "#5fb0d6",
+    "#c76d2e",
+    "#9a9a9a",
+    "#c9a227",
+    "#6a4c93",
+    "#5a8f4e",
+    "#b5527a",
+)  # as many as models, at most
 STAGE_COLORS = {  # in the order of the stages; see souk.evaluation.stages
     "filtering": "#9a9a9a",
     "retrieval": "#c76d2e",

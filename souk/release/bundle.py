@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from souk.config import Deploy, Rerank, TrainRanker
+from souk.config import Deploy, Rerank
 from souk.errors import SoukError
 from souk.items import SOURCE_FILES
 from souk.sources.popularity import Segments
@@ -224,7 +224,7 @@ def write_bundle(
         trained_until=_read_json(source / "windows.json")[boundary],
         collection=collection,
         objectives=spec.weights(trained.get("objectives", {})),
-        candidates=trained.get("candidates", TrainRanker().candidates),
+        candidates=trained["candidates"],
         slate_size=sizes.slate_size,
         max_slate_size=sizes.max_slate_size,
         rerank=(rerank or Rerank()).model_dump(),

@@ -86,16 +86,18 @@ def train_ranker(
     start, end = WINDOWS[window]
     vectors = np.load(Path(towers_of_boundary) / VECTORS, allow_pickle=False)
     items = ItemTable.load(features, start, vectors)
+    candidates = settings.candidates_among(len(items.vectors))
     examples = read_rank_examples(
         Path(towers_of_boundary) / "candidates.parquet",
         sequences,
         items,
         (getattr(windows, start), getattr(windows, end)),
-        settings.candidates,
+        candidates,
         Path(features) / "impressions.parquet",
         report,
     )
-    report(f"{len(examples):,} examples, {examples.retrieved.mean():.1%} with their item among the candidates")
+    retrieved = f"{examples.retrieved.mean():.1%} with their item among {candidates} candidates"
+    report(f"{len(examples):,} examples, {retrieved}")
     measured = examples
     if window == "trial":
         examples, measured = map(examples.take, measuring(examples.users))
@@ -121,7 +123,9 @@ def train_ranker(
         pq.write_table(pa.table({"user_id": measured.users[measured.first], "ndcg@10": slates}), out / SLATES)
     else:
         ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
-    (out / "training.json").write_text(json.dumps(_record(window, settings, examples, fit), indent=1), encoding="utf-8")
+    (out / "training.json").write_text(
+        json.dumps(_record(window, candidates, examples, fit), indent=1), encoding="utf-8"
+    )
     remove(checkpoints)
     return fit.metrics
 
@@ -152,10 +156,10 @@ def _lists(
     return rank_lists(examples, spread_of(model, examples), weights, settings.debias)
 
 
-def _record(window: str, settings: TrainRanker, examples: RankExamples, fit: RankerFit) -> dict[str, object]:
+def _record(window: str, candidates: int, examples: RankExamples, fit: RankerFit) -> dict[str, object]:
     return {
         "window": window,
-        "candidates": settings.candidates,
+        "candidates": candidates,
         "examples": len(examples),
         "with_body": fit.with_body,
         "history": fit.history[1:],
