@@ -49,6 +49,19 @@ def test_the_best_next_item_is_found(market, fitted):
     assert np.mean([best[event] == wanted[event] for event in best]) > 0.95
 
 
+def test_a_long_pass_is_told_of_on_its_way(market, monkeypatch):
+    """Every step takes longer than a word is waited for."""
+    monkeypatch.setattr("souk.models.fit_towers.TOLD_SECONDS", 0.0)
+    lines, end = [], market.windows["validation_start"]
+    fit = TowerFit(market.towers(), market.sequences, market.catalogue, CONFIG)
+    fit.fit(end, 1, lines.append)
+    steps = market.sequences.steps(market.sequences.trained(end), CONFIG.batch_rows)
+    assert [line.split(", loss")[0] for line in lines[:-1]] == [
+        f"epoch 1/1: step {n} of {steps}" for n in range(1, steps + 1)
+    ]
+    assert lines[-1].split(",")[0] == "epoch 1/1: loss " + lines[-2].split("loss ")[1]
+
+
 @pytest.mark.slow
 def test_the_judge_is_the_plain_ndcg_of_the_window(market, fitted):
     start, end = market.windows["validation_start"], market.windows["test_start"]

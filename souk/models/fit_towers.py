@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
@@ -31,6 +32,7 @@ FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
 WHOLE = 2  # a catalogue of so many times the uniform negatives is compared with as a whole
 REFRESH = 0.25  # share of a fit's passes that take it through a new window
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
+TOLD_SECONDS = 30.0  # between two words of an epoch on its way
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
 
 
@@ -136,7 +138,8 @@ class TowerFit:
         for epoch in range(len(history) + 1, passes + 1):
             began = time.monotonic()
             seed = self.config.seed + 1000 * self._fits + epoch
-            loss = self._epoch(self.sequences.batches(self.config.batch_rows, 0, end, seed), schedule, epoch)
+            batches = self.sequences.batches(self.config.batch_rows, 0, end, seed)
+            loss = self._epoch(batches, schedule, epoch, functools.partial(_tell, report, f"{epoch}/{passes}", steps))
             history.append({"loss": loss, "seconds": time.monotonic() - began})
             told = ""
             if judge and 2 * epoch >= passes:
@@ -164,14 +167,19 @@ class TowerFit:
             return self.fit(end, epochs, report, share=REFRESH)
         return self.fit(end, self.config.refresh_epochs, report)
 
-    def _epoch(self, batches: tf.data.Dataset, schedule: Iterator[float], epoch: int) -> float:
-        """One pass; its mean loss."""
-        losses = []
+    def _epoch(
+        self, batches: tf.data.Dataset, schedule: Iterator[float], epoch: int, tell: Callable[[int, float], None]
+    ) -> float:
+        """One pass; its mean loss. A long one is told of on its way."""
+        losses, told = [], time.monotonic()
         for number, batch in enumerate(batches, 1):
             self._optimizer.learning_rate.assign(next(schedule))
             losses.append(float(self._step(batch)))
             if not math.isfinite(losses[-1]):
                 raise self._diverged(str(losses[-1]), epoch, number)
+            if time.monotonic() - told > TOLD_SECONDS:
+                tell(number, float(np.mean(losses)))
+                told = time.monotonic()
         if not all(bool(tf.reduce_all(tf.math.is_finite(v.value))) for v in self.model.trainable_variables):
             raise self._diverged("weights that are no finite numbers", epoch, len(losses))
         return float(np.mean(losses))
@@ -235,6 +243,10 @@ class TowerFit:
         sample, place = tf.unique(tf.concat([targets, drawn], 0))
         chance = sample_chance(tf.gather(self._frequency, sample), tf.size(targets), draws, items)
         return sample, place[: tf.size(targets)], chance
+
+
+def _tell(report: Callable[[str], None], epoch: str, steps: int, step: int, loss: float) -> None:
+    report(f"epoch {epoch}: step {step:,} of {steps:,}, loss {loss:.4f}")
 
 
 def _schedule(rate: float, steps: int) -> Iterator[float]:
