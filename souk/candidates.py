@@ -155,7 +155,7 @@ def merged(lists: Mapping[str, np.ndarray], count: int, shares: Mapping[str, flo
 def _shared(items: ItemTable, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """`[positions]`: the share of the window's events whose item has a value of the candidate, mean over its values."""
     _, value = items.expanded(window[window >= 0])
-    counts = np.bincount(value, minlength=int(items.values.max(initial=-1)) + 1) / max(1, len(window))
+    counts = np.bincount(value, minlength=items.value_count) / max(1, len(window))
     row, value = items.expanded(positions)
     total = np.bincount(row, counts[value], minlength=len(positions))
     return np.asarray(total / np.maximum(1, np.bincount(row, minlength=len(positions))))

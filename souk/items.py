@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,11 @@ class ItemTable:
             rules=self.rules.longer(len(new)) if new else self.rules,
             numbers=numbers,
         )
+
+    @cached_property
+    def value_count(self) -> int:
+        """How many numbers values have."""
+        return int(self.values.max(initial=-1)) + 1
 
     def expanded(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each value of each of `positions`: the index in `positions`, and the value."""

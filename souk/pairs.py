@@ -216,7 +216,7 @@ def _shared(
     lengths: np.ndarray,
 ) -> list[np.ndarray]:
     """Of each candidate's values, the share of its query's window that has them: mean and maximum."""
-    size = int(items.values.max()) + 1 if len(items.values) else 1
+    size = max(1, items.value_count)
     row, value = items.expanded(window)
     keys, counts = np.unique(owner[row] * size + value, return_counts=True)
     row, value = items.expanded(positions)

@@ -54,12 +54,12 @@ def test_a_long_pass_is_told_of_on_its_way(market, monkeypatch):
     monkeypatch.setattr("souk.models.fit_towers.TOLD_SECONDS", 0.0)
     lines, end = [], market.windows["validation_start"]
     fit = TowerFit(market.towers(), market.sequences, market.catalogue, CONFIG)
-    fit.fit(end, 1, lines.append)
+    fit.fit(end, 2, lines.append)
     steps = market.sequences.steps(market.sequences.trained(end), CONFIG.batch_rows)
-    assert [line.split(", loss")[0] for line in lines[:-1]] == [
-        f"epoch 1/1: step {n} of {steps}" for n in range(1, steps + 1)
-    ]
-    assert lines[-1].split(",")[0] == "epoch 1/1: loss " + lines[-2].split("loss ")[1]
+    for epoch, told in ((1, lines[: steps + 1]), (2, lines[steps + 1 :])):
+        begun = [line.split(", loss")[0] for line in told[:-1]]
+        assert begun == [f"epoch {epoch}/2: step {n} of {steps}" for n in range(1, steps + 1)]
+        assert told[-1].split(",")[0] == f"epoch {epoch}/2: loss " + told[-2].split("loss ")[1]
 
 
 @pytest.mark.slow

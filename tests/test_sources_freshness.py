@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from souk.candidates import SHARES, Sources, merged
+from souk.candidates import OWN_VALUES, SHARES, Sources, merged
 from souk.features.tables import counters
 from souk.features.windows import Windows
 from souk.items import ItemTable
-from souk.pairs import PairQuery
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.schema import DAY_MS
 from souk.sources.freshness import FRESH_DAYS, LEAST_EVENTS, LONGEST, Freshness, freshness
 from tests.evaluation_fixtures import make_spec
@@ -40,10 +40,15 @@ def test_ages_that_are_few_or_unknown_say_no_more_than_their_share():
     few = np.concatenate([np.full(LEAST_EVENTS - 1, 0.1), np.full(LEAST_EVENTS + 1, np.nan)])
     assert freshness(few) == Freshness((LEAST_EVENTS - 1) / (2 * LEAST_EVENTS))
     assert freshness(np.zeros(0)) == freshness(np.full(500, np.nan)) == Freshness()
-    early = freshness(np.full(LEAST_EVENTS, -5.0))
-    assert early.share == 1 and early.days < 0.1, "engaged with before its date of creation: as new as can be"
-    late, early = (np.concatenate([np.full(50, age), np.full(50, 12.0)]) for age in (0.0, -20.0))
-    assert freshness(early) == freshness(late)
+
+
+def test_dates_of_creation_that_are_those_of_an_import_tell_no_age():
+    assert freshness(np.full(5 * LEAST_EVENTS, -3.0)) == Freshness(), "all was imported after it was taken"
+    old = np.concatenate([np.full(200, -3.0), np.full(1800, 90.0)])
+    assert freshness(old) == Freshness()
+    late, early = (np.concatenate([np.full(50, age), np.full(50, 12.0)]) for age in (0.0, -0.5))
+    assert freshness(early) == freshness(late), "clocks differ by hours"
+    assert freshness(early).share == 1
 
 
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), max_size=300))
@@ -95,6 +100,17 @@ def test_fresh_items_come_by_the_values_of_the_history_and_by_age():
     assert fresh(table_of(slow), ["i0"]) == [2, 3, 1], "what is too old for it stays out, and counts in the history"
     assert fresh(table_of(fast), ["i1"])[0] == 3 and fresh(table_of(fast), []) == [2, 3, 1]
     assert fresh(table_of(fast, ages=(40.0, 9.0, 1.0, 9.5)), ["i1"]) == [2, 1, 3], "eight days are too many"
+
+
+def test_what_values_say_is_what_the_ranker_is_told_of_them():
+    items = table_of(Freshness(0.5, LONGEST), tuple(np.linspace(1, 20, 30)))
+    tokens = {"token_item_id": ["i1", "i2", "i5", "gone"], "token_gap": [np.nan, 1.0, 1.0, 1.0]}
+    asked = PairQuery.of(NOW, tokens | {"token_event_type": ["rating"] * 4}, 1.0, items)
+    told = pair_features(items, [asked], np.zeros(30, np.int64), np.arange(30), np.zeros(30, np.float32))
+    found, scores = Sources(items).fresh(asked, None)
+    shares = np.exp(scores + (NOW - items.created_at[found]) / DAY_MS / LONGEST) - OWN_VALUES
+    assert found.tolist() == list(range(30)) and set(np.round(shares, 6)) == {0.25, 0.5}
+    np.testing.assert_allclose(shares, told[:, PAIR_FEATURES.index("shared_mean")], atol=1e-6)
 
 
 def test_the_query_vector_has_a_word():

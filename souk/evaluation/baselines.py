@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from souk.candidates import SHARES, Sources
+from souk.candidates import Sources
 from souk.evaluation.queries import Catalogue, Query
 from souk.items import ItemTable
 from souk.metrics import Floats, Ints, top
@@ -19,6 +19,7 @@ from souk.sources.co_visitation import WINDOW, follow
 from souk.sources.rows import SparseRows
 from souk.spec import FeatureSpec
 
+MOVING = 0.1  # share of the engagements that go to fresh items, from which on what is new is an answer
 TIE = 1e-6  # what popularity may add where other scores are equal
 
 
@@ -143,10 +144,10 @@ class Fresh:
     def score(self, queries: Sequence[Query]) -> Floats:
         """See `Scorer`."""
         scores = np.tile(self._ties, (len(queries), 1))
-        nothing = np.zeros(0, np.int64)
+        nothing, days = np.zeros(0, np.int64), np.zeros(0)  # what no fresh item depends on
         for row, query in enumerate(queries):
             seen = np.array([self._items.position.get(event.item_id, -1) for event in query.past[-WINDOW:]], np.int64)
-            asked = PairQuery(query.timestamp, seen, nothing, nothing, nothing, nothing)
+            asked = PairQuery(query.timestamp, seen, ages=days, moments=nothing, segments=nothing, surprise=days)
             found, weights = self._sources.fresh(asked, None)
             scores[row, found] = 1 + weights - weights.min(initial=np.inf)
         return scores
@@ -171,7 +172,7 @@ class PersonalFrequency:
 def baselines(catalogue: Catalogue, spec: FeatureSpec, items: ItemTable) -> list[Scorer]:
     """Those that the data has an answer for; `items` are as of the start of the test window."""
     again = [PersonalFrequency(catalogue)] if spec.repeat.rule != "never" else []
-    fresh = [Fresh(catalogue, items)] if items.freshness.share >= SHARES[Fresh.name] else []
+    fresh = [Fresh(catalogue, items)] if items.freshness.share >= MOVING else []
     return [CoVisitation(catalogue, items.rules), *again, *fresh, ItemKnn(catalogue), Popularity(catalogue)]
 
 

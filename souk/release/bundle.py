@@ -218,6 +218,8 @@ def write_bundle(
     pq.write_table(counters_at(source, boundary), target / "counters.parquet")
     spec = read_spec(source / "spec.json")
     sizes, trained = slates or Deploy(), _read_json(Path(ranker) / "training.json")
+    if "candidates" not in trained:
+        raise SoukError(f"candidates in {ranker}/training.json", "none", "Run the pipeline again.")
     settings = BundleSettings(
         spec_hash=spec.hash,
         boundary=boundary,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 FRESH_DAYS = 30.0  # an item is fresh for so long
+CLOCKS = (
+    1.0  # days that an item may be engaged with before its date of creation; more, and the date is of something else
+)
 LEAST_EVENTS = 100  # fewer engagements with fresh items say nothing of a decay
 SHORTEST, LONGEST = 0.05, 300.0  # days of a decay; with the longest, age tells apart what nothing else does
 HALVINGS = 40
@@ -32,9 +35,10 @@ def freshness(ages: np.ndarray) -> Freshness:
     estimate of greatest likelihood where items come at a steady rate.
 
     Args:
-        ages: `[events]`, days since the item's creation; NaN where unknown, below 0 for one engaged with before it.
+        ages: `[events]`, days since the item's creation; NaN where unknown. Dates of an export or an import, which lie
+            behind the engagements, tell no age.
     """
-    fresh = np.maximum(ages[ages <= FRESH_DAYS], 0)
+    fresh = np.maximum(ages[(ages >= -CLOCKS) & (ages <= FRESH_DAYS)], 0)
     share = len(fresh) / max(1, len(ages))
     if len(fresh) < LEAST_EVENTS:
         return Freshness(share)
