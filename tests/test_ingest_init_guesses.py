@@ -40,6 +40,14 @@ def test_articles_that_are_read_or_left(tmp_path: Path) -> None:
     assert alike.objectives.satisfied.min_dwell_seconds is None, "nobody stays"
 
 
+@pytest.mark.parametrize("name", ["created_on", "Posted-On", "dateAdded", "listing_date", "publish_date"])
+def test_since_when_an_item_is_there_has_many_names(tmp_path: Path, name: str) -> None:
+    clicks = [{"user_id": n // 9, "ad": n % 9, "timestamp": 1_700_000_000_000 + n} for n in range(90)]
+    ads = [{"ad": n, "title": f"a bicycle {n}", name: f"2023-11-{n + 1:02}"} for n in range(9)]
+    _, config = init(tmp_path, write(clicks, tmp_path / "e.jsonl"), write(ads, tmp_path / "i.jsonl"))
+    assert config.data.items is not None and config.data.items.columns["created_at"] == name
+
+
 @pytest.mark.parametrize(
     ("span", "returns", "days"), [(40, True, 2), (4000, True, 30), (4000, False, 60), (2, True, 1)]
 )

@@ -24,7 +24,7 @@ from tests.test_models_heads import OBJECTIVES
 
 FITTED, JUDGED = np.arange(16), np.arange(16, 24)
 BOTH = [1, 0] * 12
-HELP = "fewer within_days, more events or another rule help"
+HELP = "a smaller within_days, more events or another rule help"
 
 
 def unknown(*rows):

@@ -73,6 +73,18 @@ def test_counters_tell_of_the_thirty_days_before_each_boundary():
     assert ItemTable.of(items, before, np.eye(3), make_spec({**CONFIG, "columns": {}})).freshness == Freshness()
 
 
+@pytest.mark.parametrize(("imported", "share"), [(6, 0.25), (5, 1.0)])
+def test_a_date_that_most_items_have_tells_no_age(imported, share):
+    """Of ten items some were created on day 90, the others on days of their own; all are taken on day 99."""
+    days = [90] * imported + [*range(91, 101 - imported)]
+    items = pa.table({"item_id": [f"i{n}" for n in range(10)], "created_at": [day * DAY_MS for day in days]})
+    taken = ["i9", "i0", "i1", "i2"]
+    examples = {"item_id": taken, "timestamp": np.full(4, 99 * DAY_MS), "satisfied": np.full(4, -1)}
+    ends = Windows(validation_start=100 * DAY_MS, test_start=101 * DAY_MS, end=102 * DAY_MS)
+    found = counters(pa.table(examples | {"satisfied_at": np.zeros(4, np.int64)}), items, ends)
+    assert found["fresh_share"][0].as_py() == share
+
+
 def table_of(found, ages=(40.0, 9.0, 1.0, 3.0), vectors=None):
     """Items of brands a, b, a, b."""
     created = [int(NOW - age * DAY_MS) for age in ages]
