@@ -1,6 +1,7 @@
 """User states, and files of them, for tests of stores."""
 
 import math
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,3 +42,8 @@ def published_in(folder, uri=""):
     states = [state("ann"), state("silent", 0)]
     publish(user_states(folder / "user_state.parquet", states), SPEC, folder / "feast", NOW, uri)
     return folder / "feast"
+
+
+def one_more(states):
+    """What an update makes of the states of users who are known."""
+    return [replace(state, count=state.count + 1) for state in states if state is not None]

@@ -3,7 +3,6 @@
 import contextlib
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from redis import Redis
@@ -17,7 +16,7 @@ from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
 from souk.store.publish import publish
 from tests.features_fixtures import spec_of
-from tests.store_fixtures import CONFIG, NOW, SPEC, published_in, state, user_states
+from tests.store_fixtures import CONFIG, NOW, SPEC, one_more, published_in, state, user_states
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +27,6 @@ def published(tmp_path_factory):
 @pytest.fixture(scope="module")
 def published_on_redis(tmp_path_factory, redis):
     return published_in(tmp_path_factory.mktemp("on_redis"), redis.uri), redis.uri
-
-
-def one_more(states):
-    """What an update makes of the states of users who are known."""
-    return [replace(state, count=state.count + 1) for state in states if state is not None]
 
 
 class StoreContract:
