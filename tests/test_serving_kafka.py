@@ -109,7 +109,7 @@ def test_of_a_batch_that_the_broker_refuses_only_what_is_too_large_is_dropped(br
 
     client = AdminClient({"bootstrap.servers": broker.servers})
     topic = NewTopic("narrow", num_partitions=1, config={"max.message.bytes": "20000"})
-    client.create_topics([topic])["narrow"].result(30)
+    client.create_topics([topic], request_timeout=200)["narrow"].result(240)
     log = log_to(broker, "narrow")
     log.record([slate(1), slate(2, items=6_000), slate(3)])  # 20,000 bytes and more, compressed
     assert log.flush() and log.counts == Counts(3, 2, 1, 0)
