@@ -91,7 +91,8 @@ PEERS_OUTPUT ?= .souk/quality/$(PEERS_DATASET)
 bench-quality: .venv/.installed .venv-quality/.installed
 	python -m benchmarks.quality prepare $(PEERS_DATASET) $(if $(DATA),--data $(DATA)) --output $(PEERS_OUTPUT)
 	python -m benchmarks.quality souk --output $(PEERS_OUTPUT)
-	.venv-quality/bin/python -m benchmarks.quality peers --output $(PEERS_OUTPUT) $(if $(TRIALS),--trials $(TRIALS))
+	.venv-quality/bin/python -m benchmarks.quality peers --output $(PEERS_OUTPUT) $(if $(TRIALS),--trials $(TRIALS)) \
+		$(if $(MINUTES),--minutes $(MINUTES))
 	python -m benchmarks.quality table $(PEERS_DATASET) --output $(PEERS_OUTPUT)
 
 # The peers that need packages which Souk does not have.

@@ -176,6 +176,20 @@ def test_settings_are_chosen_on_validation_and_the_test_window_is_read_once(data
     assert json.loads(json.dumps(tuned.to_json()))["best"]["all"]["settings"] == {"item": 1}
 
 
+@pytest.mark.parametrize(("minutes", "epochs", "points"), [(0, (1, 2), 2), (1, (1, 2, 3, 4, 5), 4 + 3)])
+def test_a_fit_ends_after_two_points_that_are_no_better_and_tuning_after_its_minutes(
+    dataset, monkeypatch, minutes, epochs, points
+):
+    """The setting that is right is best after two epochs and not again; the other one never is."""
+    monkeypatch.setattr(Peer, "load", lambda self: Liked)
+    spec = read_spec(dataset / "features" / "spec.json")
+    validation, test = (Asked.read(dataset, spec, window, 20) for window in ("validation", "test"))
+    peer = Peer("liked", "", space={"item": (1, 0)}, epochs=epochs)
+    tuned = tune(peer, validation, test, trials=2, seed=0, clock=iter(range(1000)).__next__, minutes=minutes)
+    assert len(tuned.trials) == points
+    assert tuned.best["all"].epochs == 2 and tuned.best["all"].settings == {"item": 1}
+
+
 def test_a_peer_that_was_stopped_goes_on_after_its_finished_settings(dataset, tmp_path, monkeypatch):
     spec = read_spec(dataset / "features" / "spec.json")
     validation, test = (Asked.read(dataset, spec, window, 20) for window in ("validation", "test"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -54,7 +55,7 @@ def run_peers(given: argparse.Namespace) -> None:
     from benchmarks.quality.run_peers import run  # pandas and the evaluation
 
     dataset = given.dataset or given.output / DATASET
-    run(dataset, given.output, given.peers, given.trials, given.users, given.most, given.seed)
+    run(dataset, given.output, given.peers, given.trials, given.users, given.most, given.seed, given.minutes)
 
 
 def show(given: argparse.Namespace) -> None:
@@ -99,6 +100,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     three.add_argument("--dataset", type=Path, help="folder with tables/ and features/; default: OUTPUT/dataset")
     three.add_argument("--peers", default="", help="names, with commas; all by default")
     three.add_argument("--trials", type=int, default=8, help="settings that each peer may try on validation")
+    three.add_argument("--minutes", type=float, default=math.inf, help="of tuning, after which a peer tries no other")
     three.add_argument("--users", type=int, default=2000, help="drawn from the validation window for tuning")
     three.add_argument("--seed", type=int, default=0)
     four.add_argument("name", help="of the data set")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,9 @@ from souk.folders import placed
 from souk.spec import read_spec
 
 
-def run(dataset: Path, output: Path, names: str, trials: int, users: int, most: int, seed: int) -> None:
+def run(
+    dataset: Path, output: Path, names: str, trials: int, users: int, most: int, seed: int, minutes: float = math.inf
+) -> None:
     """Runs every peer whose ranks are not there yet; one that was stopped goes on after its finished settings.
 
     Args:
@@ -28,6 +31,7 @@ def run(dataset: Path, output: Path, names: str, trials: int, users: int, most: 
         users: drawn from the validation window.
         most: queries of a user at most.
         seed: of all draws.
+        minutes: of tuning after which a peer tries no further setting.
     """
     if not (dataset / "features" / "spec.json").exists():
         raise SoukError("a folder with tables/ and features/", str(dataset), "Run `souk` first, or name it: --dataset.")
@@ -47,12 +51,14 @@ def run(dataset: Path, output: Path, names: str, trials: int, users: int, most: 
             _run_lambdamart(output, test, trials, seed)
         else:
             kept = output / "unfinished" / f"{name}-{users}-{most}-{seed}.json"
-            _run(known[name], output, validation, test, trials, seed, kept)
+            _run(known[name], output, validation, test, trials, seed, kept, minutes)
             kept.unlink(missing_ok=True)
 
 
-def _run(peer: Peer, output: Path, validation: Asked, test: Asked, trials: int, seed: int, kept: Path) -> None:
-    tuned = tune(peer, validation, test, trials, seed, report=lambda text: print(text, flush=True), kept=kept)
+def _run(
+    peer: Peer, output: Path, validation: Asked, test: Asked, trials: int, seed: int, kept: Path, minutes: float
+) -> None:
+    tuned = tune(peer, validation, test, trials, seed, report=_tell, kept=kept, minutes=minutes)
     (output / "ranks").mkdir(parents=True, exist_ok=True)
     write_ranks(output / "ranks" / f"{peer.name}.parquet", peer.name, dict(tuned.ranks))
     record = tuned.to_json()
@@ -60,6 +66,10 @@ def _run(peer: Peer, output: Path, validation: Asked, test: Asked, trials: int, 
     for view, best in record["best"].items():
         values = " ".join(f"{name} {value:.4f}" for name, value in best["values"][view].items())
         print(f"{peer.name} {view}: {values} with {best['settings']} in {tuned.seconds:.0f} s", flush=True)
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)
 
 
 def _run_lambdamart(output: Path, test: Asked, trials: int, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from souk.folders import placed
 from souk.spec import FeatureSpec
 
 PRIMARY = METRICS[0]
+PATIENCE = 2  # points without a better one in any view, after which a fit that goes in steps ends
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def tune(
     clock: Callable[[], float] = time.monotonic,
     report: Callable[[str], None] = lambda text: None,
     kept: Path | None = None,
+    minutes: float = math.inf,
 ) -> Tuned:
     """Tries settings on validation, refits the best of each view on all before the test window, and ranks its queries.
 
@@ -131,6 +134,7 @@ def tune(
         clock: seconds.
         report: takes a line of progress.
         kept: a file of finished settings, so that a run that is stopped goes on; of these windows, this draw and code.
+        minutes: of tuning after which no further setting is tried.
     """
     began = clock()
     found: list[Trial] = []
@@ -143,7 +147,10 @@ def tune(
             began -= same[-1].seconds
             report(f"{peer.name} {number}/{len(drawn)}: finished before")
             continue
-        start = clock()
+        if found and clock() - began >= 60 * minutes:
+            report(f"{peer.name}: {minutes:g} minutes are over after {number - 1} of {len(drawn)} settings")
+            break
+        start, first = clock(), len(found)
         for epochs, scorer in _fitted(peer, validation, settings, peer.epochs, life):
             frames = validation.measured(scorer)
             means = {view: by_user(frame).mean() for view, frame in frames.items()}
@@ -152,6 +159,8 @@ def tune(
             passes = f", {epochs} epochs" if epochs else ""
             value, most = values["all"][PRIMARY], max(trial.values["all"][PRIMARY] for trial in found)
             report(f"{peer.name} {number}/{len(drawn)}{passes}: {PRIMARY} {value:.4f}, best {most:.4f}")
+            if _over(found[first:]):
+                break
         _write(kept, found)
     best = {view: max(found, key=lambda trial: trial.values[view][PRIMARY]) for view in found[0].values}
     seconds, ranks, fit_seconds = clock() - began, {}, 0.0
@@ -164,6 +173,12 @@ def tune(
         frames = test.measured(scorer)
         ranks.update({other: frames[other] for other in frames if best.get(other) is trial})
     return Tuned(peer.name, tuple(found), best, ranks, seconds, fit_seconds)
+
+
+def _over(points: Sequence[Trial]) -> bool:
+    """Whether no view had its best value at one of the last points."""
+    best = (np.argmax([point.values[view][PRIMARY] for point in points]) for view in points[0].values)
+    return all(len(points) - 1 - at >= PATIENCE for at in best)
 
 
 def _read(kept: Path | None) -> list[Trial]:
