@@ -84,7 +84,7 @@ def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Pa
     """Writes what LightGBM is fitted to: `engaged.npz`, all candidates of all moments, `satisfied.npz` and one for each
     further objective, the engaged items whose label is known, and `held_out.json`, the held-out users of each seed."""
     from benchmarks.quality.ranker_features import Exported
-    from souk.models.fit_ranker import split_users
+    from souk.models.held_out import split_users
 
     read = Exported.read(features, towers, "validation", candidates)
     examples = read.examples

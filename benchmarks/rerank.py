@@ -30,7 +30,7 @@ from souk.features.windows import read_windows
 from souk.items import ItemTable
 from souk.metrics import bootstrap, coverage
 from souk.models.calibration import Calibration
-from souk.models.fit_ranker import split_users
+from souk.models.held_out import split_users
 from souk.models.inputs import read_transformed
 from souk.models.rank_examples import RankExamples, read_rank_examples
 from souk.models.rank_lists import rank_lists

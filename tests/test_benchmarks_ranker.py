@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from benchmarks.quality import ranker_features
 from benchmarks.ranker import beside, export, means
 from benchmarks.rerank import rare_items
-from souk.models.fit_ranker import split_users
+from souk.models.held_out import split_users
 from souk.pairs import PAIR_FEATURES
 from tests.models_fixtures import cycle_market
 from tests.ranker_fixtures import Ranked

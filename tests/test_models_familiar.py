@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from souk.models.fit_ranker import fit_ranker, split_users
+from souk.models.fit_ranker import fit_ranker
+from souk.models.held_out import split_users
 from souk.models.rank_quality import ndcg
 from souk.models.rank_scoring import scoring
 from souk.models.ranker import PAST_EVENTS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from souk.models.calibration import DOUBTED
-from souk.models.fit_ranker import CHOOSING, judging
+from souk.models.held_out import CHOOSING, judging
 from souk.models.rank_examples import RankExamples
 from souk.models.rank_lists import balance_weights
 from souk.models.rank_quality import WEIGHTS, cross_fitted, gains, quality, tune_weight

@@ -13,7 +13,8 @@ from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.models import rank_examples
 from souk.models.export import ServedRanker
-from souk.models.fit_ranker import fit_ranker, judging, split_users
+from souk.models.fit_ranker import fit_ranker
+from souk.models.held_out import judging, split_users
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_quality import ndcg, quality, retrieval_order
 from souk.models.ranker import SCORE, given_loss, listwise_loss, order_loss
@@ -174,7 +175,7 @@ def test_ndcg_by_hand(ranked):
 
 @pytest.mark.slow
 def test_an_epoch_is_judged_by_the_draw_of_the_held_out_rows(ranked, monkeypatch):
-    monkeypatch.setattr("souk.models.fit_ranker.CHOOSING", 9)
+    monkeypatch.setattr("souk.models.held_out.CHOOSING", 9)
     asked = []
     monkeypatch.setattr(
         "souk.models.fit_ranker.quality",

@@ -1,0 +1,65 @@
+"""The users that a ranker's fit is judged by: who they are, when it ends, and whether its body is worth anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from souk.models.rank_lists import RankLists
+from souk.models.rank_scoring import held_out_losses
+
+HELD_OUT = 0.2  # share of the users
+CHOOSING = 2000  # held-out examples that an epoch is judged by
+PATIENCE = 3  # times that the body is judged without a better one
+FOLDS = 20  # of users, between which a loss differs by chance
+
+
+def split_users(users: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of fitted and of held-out users; with one user alone, they are the same."""
+    names = np.unique(users)
+    drawn = np.random.default_rng(seed).permutation(len(names))[: max(1, round(HELD_OUT * len(names)))]
+    held_out = np.isin(users, names[drawn])
+    return (np.flatnonzero(~held_out), np.flatnonzero(held_out)) if len(names) > 1 else (np.arange(len(users)),) * 2
+
+
+def judging(held_out: np.ndarray, seed: int) -> np.ndarray:
+    """The rows that epochs are judged by: a draw, since the first ones are those of the earliest days."""
+    return np.sort(np.random.default_rng(seed).permutation(held_out)[:CHOOSING])
+
+
+def spent(losses: Sequence[float]) -> bool:
+    """Whether the body stopped getting better than it was itself: it may pass the straight path only after a while.
+
+    Args:
+        losses: of held-out users, as often as the body was judged.
+    """
+    return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= PATIENCE
+
+
+def fold_losses(logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray) -> np.ndarray:
+    """The loss of the order of each of at most `FOLDS` parts of the users.
+
+    Args:
+        logits: `[rows, columns]` by head, of `rows`.
+        data: the lists.
+        rows: lists of held-out users.
+    """
+    users = np.unique(data.examples.users[rows], return_inverse=True)[1]
+    folds = [np.flatnonzero(users % FOLDS == fold) for fold in range(min(FOLDS, users.max(initial=-1) + 1))]
+    parts = [({head: values[fold] for head, values in logits.items()}, rows[fold]) for fold in folds]
+    return np.array([held_out_losses(part, data, own)[0] for part, own in parts])
+
+
+def ahead(simple: np.ndarray, better: np.ndarray) -> tuple[float, float]:
+    """How much less loss `better` has than `simple`, and the standard error of that; infinite for fewer than two folds.
+
+    Args:
+        simple: of `fold_losses`.
+        better: of the same folds.
+    """
+    gain = simple - better
+    if len(gain) < 2:
+        return float(gain.sum()), math.inf
+    return float(gain.mean()), float(gain.std(ddof=1) / math.sqrt(len(gain)))
