@@ -171,6 +171,46 @@ def test_rows_that_are_all_skipped_are_an_error(tmp_path: Path) -> None:
         run(tmp_path, "data: {events: {path: events, skip: {user_id: ''}}}")
 
 
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (None, r"i\.\* *\. Received: nothing there"),
+        ("i.csv", r"items\.item_id in i\.csv.*Did you mean 'item'"),
+        ("i.jsonl", r"items\.item_id in .*i\.jsonl.*Did you mean 'item'"),
+        ("i.parquet", r"items\.item_id to be string\. Received: a column of struct.* in i\.parquet"),
+    ],
+)
+def test_what_a_look_at_the_items_tells_is_told_before_events_are_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], file: str | None, words: str
+) -> None:
+    written(tmp_path, events())
+    (tmp_path / "i.csv").write_text("item\n1\n")
+    (tmp_path / "i.jsonl").write_text('{"item": "1"}\n')
+    parquet.write_table(pa.table({"item_id": [{"a": 1}]}), tmp_path / "i.parquet")
+    with pytest.raises(SoukError, match=words):
+        run(tmp_path, f"data: {{events: {{path: events}}, items: {{path: {file or 'none/i.*'}}}}}")
+    assert "events: reading" not in "".join(capfd.readouterr())
+    nothing_half_written(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("unit", "created", "remedy"),
+    [
+        ("ms", "2023-11-14", "Set data.items.timestamp_unit to iso if times are written as 2024-05-31T12:00:00. All"),
+        ("iso", "1700000000", "Set data.items.timestamp_unit to ms, s or us, or write times as 2024-05-31T12"),
+    ],
+)
+def test_dates_of_items_in_another_unit_are_told_with_the_key(
+    tmp_path: Path, unit: str, created: str, remedy: str
+) -> None:
+    written(tmp_path, events())
+    (tmp_path / "i.csv").write_text("item_id,created_at\n" + "".join(f"{n},{created}\n" for n in range(11)))
+    with pytest.raises(SoukError) as error:
+        run(tmp_path, f"data: {{events: {{path: events}}, items: {{path: i.csv, timestamp_unit: {unit}}}}}")
+    assert "11 of 11 items (100.0%)" in str(error.value) and remedy in str(error.value)
+
+
 def test_a_full_disk_is_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(SoukError, match="free space on the disk"), step._spill(tmp_path / "out"):
         raise OSError(errno.ENOSPC, "No space left on device")

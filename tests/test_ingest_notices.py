@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from souk.ingest.notices import lone_places, unmatched
+from souk.ingest.notices import lone_places, odd_dates, unmatched
+from souk.schema import DAY_MS
 from tests.test_ingest_step import CONFIG, GOOD, Shop
 
 
@@ -50,6 +51,47 @@ def test_impressions_with_places_and_no_request_are_told(shop: Shop) -> None:
     (shop.folder / "events.csv").write_text("\n".join([header, *lines]) + "\n")
     shop.ingest()
     assert "impressions have a position and no request_id" in (shop.folder / "1/report.html").read_text()
+
+
+@pytest.mark.slow
+def test_dates_of_items_that_are_to_come_or_all_the_same_are_told(
+    shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The last event is of 14 November 2023, 22:19; one of eleven items comes in 2033, nine have one date."""
+    dates = [1_600_000_000_000] * 9 + [2_000_000_000_000]
+    goods = [{"item_id": f"i{n}", "price": n, "colour": "red", "created_at": date} for n, date in enumerate(dates)]
+    (shop.folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in goods))
+    shop.ingest()
+    log = capfd.readouterr()
+    for told in (
+        "items: 1 of 11 are created more than a day after the last event, the latest on 2033-05-18 03:33: each",
+        "items: 9 of 11 have the same created_at, of 2020-09-13 12:26: that of an import tells no age",
+    ):
+        assert told in (shop.folder / "1/report.html").read_text() and told in log.out + log.err
+    shop.config = CONFIG + "split: {protocol: leave_last_out}\n"
+    shop.ingest(run="2")
+    assert "created" not in "".join(capfd.readouterr()), "their dates are dropped"
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ([98, 99, 100, 101, None], []),
+        (
+            [98, 99, 101.01, 120.5, None],
+            ["2 of 5 are created more than a day after the last event, the latest on 1970-"],
+        ),
+        ([90, 90, 90, 91, None], ["3 of 5 have the same created_at, of 1970-04-01"]),
+        ([90, 90, 91, 92], []),  # no more than half
+        ([90], []),
+        ([1e9], ["1 of 1 are created more than a day after the last event, the latest on 8.64e+16:"]),
+    ],
+)
+def test_which_dates_are_odd(days: list[float | None], told: list[str]) -> None:
+    """The last event is on day 100."""
+    dates = pa.chunked_array([pa.array([None if day is None else int(day * DAY_MS) for day in days], pa.int64())])
+    found = list(odd_dates(dates, 100 * DAY_MS))
+    assert len(found) == len(told) and all(words in line for words, line in zip(told, found, strict=True)), found
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,9 @@ def test_rows_that_are_lost_are_noticed() -> None:
 
 def test_the_threshold_names_reasons_and_three_samples(tmp_path: Path) -> None:
     refused = refuse([Fault(Reason.TYPE, "age", np.arange(4))], 100, tmp_path / "q.parquet", skipped=900)
-    check_threshold([refused], 0.04, tmp_path)
+    check_threshold([refused], 0.04, tmp_path, {})
     with pytest.raises(SoukError) as error:
-        check_threshold([refused], 0.039, tmp_path)
+        check_threshold([refused], 0.039, tmp_path, {})
     text = str(error.value)
     assert "4 of 1,000 users (4.0% of those not skipped)" in text
     assert "type age: 4 rows" in text

@@ -14,7 +14,7 @@ from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
 from souk.schema import DAY_MS
-from souk.sources.freshness import freshness
+from souk.sources.freshness import freshness, imported
 from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS
 
@@ -55,9 +55,8 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows) -> pa.Table:
         items, are the `souk.sources.freshness.Freshness` of the events of the 30 days.
     """
     item_ids = names["item_id"].to_pylist()
-    created = _without_import(
-        np.array([np.nan if t is None else t for t in names["created_at"].to_pylist()], np.float64)
-    )
+    created = np.array([np.nan if t is None else t for t in names["created_at"].to_pylist()], np.float64)
+    created[np.isin(created, imported(created))] = np.nan
     position = {item: index for index, item in enumerate(item_ids)}
     items = np.array([position[item] for item in examples["item_id"].to_pylist()], np.int64)
     time, satisfied, known_at = (examples[name].to_numpy() for name in ("timestamp", "satisfied", "satisfied_at"))
@@ -97,13 +96,6 @@ def join_parts(parts: Iterable[Path], target: Path, sort: list[str]) -> int:
             count += len(rows)
             writer.write_table(rows)
     return count
-
-
-def _without_import(created: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Dates of creation, NaN for the one that more than half of the items have: a catalogue was imported then."""
-    dates, counts = np.unique(created[np.isfinite(created)], return_counts=True)
-    imported = dates[counts > len(created) / 2]
-    return np.where(np.isin(created, imported), np.nan, created)
 
 
 def _count(items: np.ndarray[Any, np.dtype[np.int64]], size: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest.mapping import TableSource
-from souk.schema import EventType
+from souk.schema import DAY_MS, EventType
+from souk.sources.freshness import imported
 
 # The least share of the ids in events that a file should have: a shop lists what it sells, and knows less of its users.
 USUAL = {"items": 0.5, "users": 0.1}
@@ -47,6 +49,33 @@ def unmatched(name: str, known: pa.Array, seen: pa.Array) -> str:
     found = f"{name}: the file has {count:,} of the {len(seen):,} {name} in events, and {len(there):,} others"
     shown = f"events have {_examples(here)}" + (f", the file {_examples(there)}" if len(there) else "")
     return f"{found}: {shown}. Those that the file lacks have no columns: are the ids of both written alike?"
+
+
+def odd_dates(created: pa.ChunkedArray, last: int) -> Iterator[str]:
+    """Whether dates of creation are to come, or most of them are one, that of an import.
+
+    Args:
+        created: of all items, UTC epoch milliseconds, null where unknown.
+        last: the time of the last event, UTC epoch milliseconds; a day after it is still that of other clocks.
+    """
+    dates = created.cast(pa.float64(), safe=False).to_numpy()
+    late = dates[dates > last + DAY_MS]
+    if len(late):
+        found = f"items: {len(late):,} of {len(dates):,} are created more than a day after the last event"
+        yield f"{found}, the latest on {moment(late.max())}: each is offered from its date on only"
+    for date in imported(dates):
+        same = int((dates == date).sum())
+        if same > 1:
+            found = f"items: {same:,} of {len(dates):,} have the same created_at, of {moment(date)}"
+            yield f"{found}: that of an import tells no age, and the interest in new items is measured without it"
+
+
+def moment(milliseconds: float) -> str:
+    """A time of UTC epoch milliseconds for people; one that no calendar has stays a number."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{milliseconds:,.6g}"
 
 
 def _examples(ids: pa.Array) -> str:

@@ -13,8 +13,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from souk.errors import SoukError
+from souk.ingest.convert import TIMES
 from souk.ingest.faults import Fault, Reason
-from souk.ingest.reading import Rows
+from souk.ingest.reading import Rows, unit_remedy
 
 SCHEMA = pa.schema(
     [
@@ -136,8 +137,14 @@ class QuarantineWriter:
                 shown.append(f"{file} row {position}: {text[:SHOWN_CHARACTERS]}")
 
 
-def check_threshold(tables: list[Quarantine], threshold: float, folder: Path) -> None:
+def check_threshold(tables: list[Quarantine], threshold: float, folder: Path, units: Mapping[str, str]) -> None:
     """Stops the run where a table lost more than `threshold` of its rows.
+
+    Args:
+        tables: all of them.
+        threshold: a share.
+        folder: where their refused rows are.
+        units: by table, what its times are said to be in.
 
     Raises:
         SoukError: the counts by reason, and sample rows of each.
@@ -152,9 +159,11 @@ def check_threshold(tables: list[Quarantine], threshold: float, folder: Path) ->
         for reason, count in list(table.reasons.items())[:5]:
             lines.append(f"  {reason}: {count:,} rows, such as")
             lines += [f"    {sample}" for sample in table.samples[reason]]
+    times = {f"{Reason.TYPE} {name}" for name in TIMES}
+    remedies = [f"{unit_remedy(table.name, units[table.name])} " for table in over if times & table.reasons.keys()]
     raise SoukError(
         f"at most {threshold:.1%} of the rows of a table in quarantine",
         "\n".join(lines),
-        f"\nAll of them: {folder}. Mend the data, the mapping (data.*) or the schema, or raise "
+        f"\n{''.join(remedies)}All of them: {folder}. Mend the data, the mapping (data.*) or the schema, or raise "
         "ingest.quarantine_threshold.",
     )

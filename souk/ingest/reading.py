@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,26 @@ class Reading:
         return batch.filter(~left_out) if left_out.any() else batch
 
 
+def look(table: TableSource) -> None:
+    """Reads the first two batches of a table and keeps nothing: what they lack is told before any table is read whole.
+
+    Two, because what only the end of a table tells, such as a column that no line of JSON has, is then told of one that
+    is read in one.
+
+    Raises:
+        SoukError: files that cannot be read, or a column that is missing or of a type that cannot be converted.
+    """
+    for _ in islice(Reading(table), 2):
+        pass
+
+
+def unit_remedy(table: str, unit: str) -> str:
+    """What helps where the times of a table cannot be read in its `unit`."""
+    key = f"data.{table}.timestamp_unit"
+    remedy = "ms, s or us, or write times" if unit == "iso" else "iso if times are written"
+    return f"Set {key} to {remedy} as 2024-05-31T12:00:00."
+
+
 def check_times(source: Source, times: pa.Array, unreadable: float, example: str = "") -> None:
     """Most event times unreadable, in January 1970 or after 2200: the unit is wrong.
 
@@ -118,9 +139,8 @@ def check_times(source: Source, times: pa.Array, unreadable: float, example: str
     """
     key, unit = "data.events.timestamp_unit", source.timestamp_unit
     if unreadable > 0.5:
-        remedy = f"Set {key} to ms, s or us, or write" if unit == "iso" else f"Set {key} to iso if they are written"
         received = "most cannot be read as such" + (f", as in {example[:SHOWN]}" if example else "")
-        raise SoukError(f"event times in {unit}", received, f"{remedy} as 2024-05-31T12:00:00.")
+        raise SoukError(f"event times in {unit}", received, unit_remedy("events", unit))
     times = pc.drop_null(times)
     if not len(times):
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from souk.ingest.convert import TIMES
 from souk.ingest.files import whole_file
+from souk.ingest.notices import moment
 from souk.ingest.quarantine import Quarantine
 from souk.ingest.validate import Validated
 
@@ -111,7 +111,7 @@ def _column(feature: Any, rows: int) -> tuple[str, ...]:
         numbers = (f"{distinct:,}", "", "", "", escape(frequent[:120]))
     else:
         number, common = feature.num_stats, feature.num_stats.common_stats
-        told = _moment if name in TIMES else _amount
+        told = moment if name in TIMES else _amount
         numbers = ("", told(number.min), told(number.median), told(number.max), "")
         standard = [h for h in number.histograms if h.type == statistics_pb2.Histogram.STANDARD]
         buckets = standard[0].buckets if standard else []
@@ -123,14 +123,6 @@ def _column(feature: Any, rows: int) -> tuple[str, ...]:
 
 def _amount(value: float) -> str:
     return f"{value:,.6g}"
-
-
-def _moment(milliseconds: float) -> str:
-    """UTC; a time that no calendar has stays a number."""
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError, OSError):
-        return _amount(milliseconds)
 
 
 def _list(title: str, lines: Sequence[str]) -> str:

@@ -51,6 +51,20 @@ def freshness(ages: np.ndarray) -> Freshness:
     return Freshness(share, high)
 
 
+def imported(created: np.ndarray) -> np.ndarray:
+    """The date of creation that more than half of the items have: a catalogue was imported then, and it tells no age.
+
+    Args:
+        created: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
+
+    Returns:
+        `[1]` float64, or `[0]` where there is no such date.
+    """
+    dates, counts = np.unique(created[np.isfinite(created)], return_counts=True)
+    found: np.ndarray = dates[counts > len(created) / 2]
+    return found
+
+
 def _mean(days: float) -> float:
     """The mean of the exponential distribution of scale `days`, cut off at FRESH_DAYS."""
     return float(days - FRESH_DAYS / np.expm1(FRESH_DAYS / days))

@@ -7,7 +7,7 @@ import errno
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from souk.config import Source, parse_step_config
+from souk.config import Data, Source, parse_step_config
 from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.mapping import TableSource
-from souk.ingest.notices import unmatched
+from souk.ingest.notices import odd_dates, unmatched
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
+from souk.ingest.reading import look
 from souk.ingest.report import write_report
 from souk.ingest.schemas import SchemaFolder
 from souk.ingest.statistics import Windows
@@ -31,7 +32,7 @@ from souk.ingest.tables import complete, write_events, write_tables
 from souk.ingest.validate import Rules, Validated, anomalies, validate
 from souk.progress import report
 from souk.readers import fingerprint, log_files, written_until
-from souk.schema import ID_COLUMN
+from souk.schema import ID_COLUMN, Kind
 from souk.workspace import Workspace
 
 TABLES = ("events", "items", "users")
@@ -63,16 +64,17 @@ def ingest(
     items = sections.data.items
     as_of = written_until(items.path, int(now * 1000)) if items else 0
     folder = SchemaFolder(Workspace(Path(workspace)).schemas / sections.name)
+    sources = {name: _source(name, sections.data, kinds[name]) for name in TABLES}
     Path(quarantine).mkdir(parents=True, exist_ok=True)
+    for table in sources.values():
+        look(table)
     with _spill(Path(tables).parent) as spill:
         checked: dict[str, Validated] = {}
         for name in TABLES:
-            source = getattr(sections.data, name)
-            log = log_files(sections.data.event_log) if name == "events" else []
-            logged = tuple(Source(path=path, format="jsonl") for path in log)
-            table = TableSource(name, source or Source(path=""), kinds[name], logged)
-            if source:
-                report(f"{name}: reading {source.path}" + (f" and {len(log)} files of the event log" if log else ""))
+            table = sources[name]
+            if table.source.path:
+                log = f" and {len(table.log)} files of the event log" if table.log else ""
+                report(f"{name}: reading {table.source.path}{log}")
             widths = sections.columns.widths_of(name)
             rules = Rules(sections.name, given.get(name, ""), folder, sections.ingest.outliers, latest, widths)
             (spill / name).mkdir()
@@ -87,19 +89,28 @@ def ingest(
         }
         write_report(sections.name, checked, found, Path(report_html))
         refused = [each.quarantine for each in checked.values()]
-        check_threshold(refused, sections.ingest.quarantine_threshold, Path(quarantine))
+        units = {name: table.source.timestamp_unit for name, table in sources.items()}
+        check_threshold(refused, sections.ingest.quarantine_threshold, Path(quarantine), units)
         for line in (*(n for each in checked.values() for n in each.notices), *(a for e in found.values() for a in e)):
             report(line)
         withdraw = sections.ingest.items_without_events == "unavailable"
-        rows, few = _write(checked, {"fingerprint": content, "items_as_of": as_of}, withdraw, Path(tables))
-        if few:  # known once the events are sorted; a run that stopped before has its report, too
-            checked |= {name: replace(checked[name], notices=(*checked[name].notices, few[name])) for name in few}
+        dated = sections.split.protocol != "leave_last_out"  # which drops the dates of items
+        rows, late = _write(checked, {"fingerprint": content, "items_as_of": as_of}, withdraw, dated, Path(tables))
+        if late:  # known once the events are sorted; a run that stopped before has its report, too
+            checked |= {name: replace(checked[name], notices=(*checked[name].notices, *late[name])) for name in late}
             write_report(sections.name, checked, found, Path(report_html))
-        if sections.split.protocol == "leave_last_out":
+        if not dated:
             targets = partial(engaging_rows, objective=sections.objectives.engaged)
             leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet", targets)
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
     return _metrics(checked, found, rows)
+
+
+def _source(name: str, data: Data, kinds: Mapping[str, Kind]) -> TableSource:
+    """Where a table comes from: its files, and of events those of the log, too."""
+    log = log_files(data.event_log) if name == "events" else []
+    logged = tuple(Source(path=path, format="jsonl") for path in log)
+    return TableSource(name, getattr(data, name) or Source(path=""), kinds, logged)
 
 
 @contextlib.contextmanager
@@ -121,38 +132,40 @@ def _spill(folder: Path) -> Iterator[Path]:
 
 
 def _write(
-    checked: dict[str, Validated], origin: dict[str, Any], withdraw: bool, folder: Path
-) -> tuple[dict[str, int], dict[str, str]]:
+    checked: dict[str, Validated], origin: dict[str, Any], withdraw: bool, dated: bool, folder: Path
+) -> tuple[dict[str, int], dict[str, list[str]]]:
     """Writes the tables, and `origin` in their manifest.
 
     Returns:
-        The rows of each and the items that are available; and by table, that its file has few of the ids in events.
+        The rows of each and the items that are available; and by table, what to know of it beside the events.
     """
     if not checked["events"].accepted.count:
         raise SoukError("an event to learn from", "none was accepted", "See the quarantine, and `skip` in the config.")
     counts = {name: each.quarantine.counts() for name, each in checked.items()}
     events = write_events(checked["events"].accepted, folder / "events.parquet")
-    few = {name: line for name in ("items", "users") if (line := _few(name, checked[name], events.seen[name]))}
-    for line in few.values():
-        report(line)
+    late = {name: [*_few(name, checked[name], events.seen[name])] for name in ("items", "users")}
     done = {
         name: complete(name, checked[name].accepted, events.seen[name], withdraw and name == "items")
         for name in ("items", "users")
     }
+    if dated:
+        late["items"] += odd_dates(done["items"]["created_at"], events.last)
+    for line in (line for lines in late.values() for line in lines):
+        report(line)
     manifest = {"tables": counts, "first_event": events.first, "last_event": events.last, **origin}
     write_tables(done, {name: each.schema_text for name, each in checked.items()}, manifest, folder)
     available = int(pc.sum(done["items"]["available"]).as_py())
     if withdraw:
         report(f"items: {available:,} of {done['items'].num_rows:,} have an event and are available")
     rows = {"events": events.rows, **{name: t.num_rows for name, t in done.items()}, "items_available": available}
-    return rows, few
+    return rows, {name: lines for name, lines in late.items() if lines}
 
 
-def _few(name: str, table: Validated, seen: pa.Array) -> str:
-    """What to say where the file of a table has few of the ids that events mention; "" where there is no file."""
-    if not table.quarantine.read:
-        return ""
-    return unmatched(name, table.accepted.whole()[ID_COLUMN[name]].combine_chunks(), seen)
+def _few(name: str, table: Validated, seen: pa.Array) -> Iterator[str]:
+    """What to say where the file of a table has few of the ids that events mention; nothing where there is no file."""
+    ids = table.accepted.whole()[ID_COLUMN[name]].combine_chunks() if table.quarantine.read else seen
+    if line := unmatched(name, ids, seen):
+        yield line
 
 
 def _line(table: Quarantine) -> str:
