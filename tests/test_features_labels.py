@@ -7,11 +7,12 @@ import pytest
 
 from souk.config import Objective, Split, parse_config
 from souk.errors import SoukError
-from souk.features.labels import Label, check_objectives, label
+from souk.features.labels import UNKNOWN, Label, check_objectives, label, never_known
+from souk.features.pipeline import Runner, build
 from souk.features.windows import Windows, split_windows
 from souk.schema import DAY_MS
 from souk.state import Event
-from tests.features_fixtures import CONFIG, spec_of
+from tests.features_fixtures import CONFIG, bazaar_events, spec_of, write_tables
 
 END = 100 * DAY_MS
 
@@ -65,6 +66,33 @@ def test_what_is_known_at_any_time_is_as_satisfied_as_everything(known_until):
     known = [each.value for each in told if each.known_at < known_until * DAY_MS and each.value >= 0]
     assert len(known) == known_until - 11
     assert abs(np.mean(known) - 0.5) < 0.06
+
+
+@pytest.mark.parametrize(("days", "told"), [(19.9, []), (20, ["satisfied"])])
+def test_a_window_as_long_as_the_data_is_told(days, told):
+    """The only label is that of a purchase at the very beginning; `back`, of two days, has some."""
+    assert label(KEPT.model_copy(update={"within_days": days}), event("purchase", 0), [], 20 * DAY_MS).value == (
+        UNKNOWN if told else 1
+    )
+    config = parse_config(CONFIG.replace("within_days: 3", f"within_days: {days}"))
+    lines = list(never_known(config.objectives, 0, 20 * DAY_MS))
+    assert [line.partition(":")[0] for line in lines] == told
+    assert all("within_days is 20, and the events are of 20 days: no label" in line for line in lines)
+
+
+def test_what_waits_for_nothing_has_labels_at_once():
+    at_once = CONFIG.replace("unless: [return], within_days: 3", "within_days: 300")
+    assert not list(never_known(parse_config(at_once).objectives, 0, 20 * DAY_MS))
+
+
+def test_the_build_begins_with_windows_that_are_too_long(tmp_path, capfd):
+    config = parse_config(CONFIG.replace("within_days: 3", "within_days: 30"))
+    tables = write_tables(tmp_path / "tables", bazaar_events())  # of 21 days
+    with pytest.raises(SoukError, match="a Beam runner"):
+        build(tables, tmp_path / "features", spec_of(config), config.split, Runner("None"))
+    told = "".join(capfd.readouterr())
+    assert "satisfied: within_days is 30, and the events are of 20.8 days: no label" in told
+    assert "back: within_days" not in told
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from souk.config import Objective
+from souk.config import Objective, Objectives
 from souk.errors import SoukError
 from souk.schema import DAY_MS
 from souk.spec import FeatureSpec, positive
@@ -57,6 +57,21 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     back = any(o.event_type in objective.followed_by and o.timestamp >= since for o in within)
     kept = not undone and (back or not objective.followed_by)
     return Label(int(kept and positive(objective, event.value, event.dwell_seconds)), deadline)
+
+
+def never_known(objectives: Objectives, first: int, end: int) -> Iterator[str]:
+    """The objectives of which no label is known: their windows are as long as the data.
+
+    Args:
+        objectives: all of them.
+        first: the time of the first event, UTC epoch milliseconds.
+        end: one past the last event.
+    """
+    for name, objective in objectives.given.items():
+        waits = objective.unless or objective.followed_by
+        if waits and first + int(objective.within_days * DAY_MS) >= end:
+            known = f"within_days is {objective.within_days:g}, and the events are of {(end - first) / DAY_MS:.3g} days"
+            yield f"{name}: {known}: no label of it is known, and it is not learned; a smaller within_days helps"
 
 
 def returns_from(objective: Objective, event: Event) -> int:
