@@ -48,13 +48,20 @@ def test_the_minimal_config_has_working_defaults():
         ("rerank: {diversity: 3, slat: 3}", ["rerank.slat to be", "'slate'? Also rerank.diversity: ", "received 3."]),
         (
             "train_two_tower: {epochs: x, dim: 33}",
-            ["dim: ", "Also train_two_tower.epochs: ", ", or Input should be 'auto'"],
+            ["dim: ", "Also train_two_tower.epochs: a whole number, or auto, received 'x'."],
         ),
         ("build_features: {habits: true}", ["my.yaml: build_features.habits: ", "a number, and", "Received: True."]),
         ("build_features: {history_length: yes}", ["history_length: ", "a number or auto, and", "Received: True."]),
         ("evaluate: {latency: off}", ["evaluate.latency: ", "a number or null, and", "Received: False."]),
         ("train_ranker: {minority: {brand: true}}", ["train_ranker.minority: ", "Received: {'brand': True}."]),
         ("train_ranker: {hidden: [32, true]}", ["train_ranker.hidden: ", "Received: [32, True]."]),
+        (
+            "train_ranker: {candidates: lots}",
+            ["my.yaml: train_ranker.candidates: a whole number, or auto. Received: 'lots'. See docs/data.md."],
+        ),
+        ("train_ranker: {candidates: 1.5}", ["candidates: a whole number, or auto. Received: 1.5."]),
+        ("train_two_tower: {dropout: much}", ["train_two_tower.dropout: a number. Received: 'much'. See"]),
+        ("repeat: {rule: often}", ["repeat.rule: one of never, after_days or always. Received: 'often'."]),
         ("rollout: {target: inference_service}", ["my.yaml: the address of a Milvus server"]),
     ],
 )
@@ -75,6 +82,27 @@ def test_what_follows_from_another_problem_is_not_told():
         parse_config(MINIMAL.replace("[purchase]", "[purchace]"))
     assert "objectives.satisfied.events.0" in str(error.value)
     assert "Also" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [
+        (
+            "event_types: {gekauft: purchase, besehen: click}",
+            " data.events.event_types maps gekauft to purchase: write",
+        ),
+        ("event_types: {kauf: purchase, ansicht: click}", " data.events.event_types maps to click, purchase."),
+        ("event_types: {}", " docs/data.md."),
+    ],
+)
+def test_an_event_by_its_name_in_the_file_is_told_with_what_it_is_mapped_to(types, told):
+    text = MINIMAL.replace("events.csv}", f"events.csv, {types}}}").replace(
+        "[purchase]", "[click], followed_by: [gekauft]"
+    )
+    with pytest.raises(SoukError) as error:
+        parse_config(text, "my.yaml")
+    assert "objectives.satisfied.followed_by.0: one of impression, click, cart, " in str(error.value)
+    assert "Received: 'gekauft'. See docs/data.md." in str(error.value) and told in str(error.value)
 
 
 def test_a_small_slate_needs_no_word_about_re_ranking():

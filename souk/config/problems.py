@@ -12,6 +12,8 @@ from souk.errors import SoukError, shown, unknown
 EXPERIMENTS = "docs/experiments.md"
 PAGES = {"rerank": "docs/serving.md", "experiments": EXPERIMENTS, "exploration": EXPERIMENTS, "holdout": EXPERIMENTS}
 SHOWN = 120  # characters of a value
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
+KINDS |= {"list": "a list", "tuple": "a list", "dict": "a mapping"}
 
 
 def explain(error: ValidationError, values: Any, model: type[BaseModel], origin: str) -> SoukError:
@@ -32,6 +34,7 @@ def explain(error: ValidationError, values: Any, model: type[BaseModel], origin:
         wrong = unknown(f"{origin}: key {_named(first)}", str(first[-1]), of.model_fields if of else {})
         return SoukError(wrong.expected, wrong.received, f"{wrong.remedy}{also}".strip())
     what, received = _told(problems[first], model)
+    page += _of_the_file(problems[first][0], values)
     return SoukError(f"{origin}: {_named(first)}: {what}" if first else f"{origin}: {what}", received, page + also)
 
 
@@ -78,11 +81,34 @@ def _told(problems: list[Any], model: type[BaseModel]) -> tuple[str, str]:
     for problem in problems:
         section = _model_at(model, problem["loc"]) if problem["type"] == "model_type" else None
         missing = problem["type"] == "missing"
-        wanted.append(_keys(section) if section else "a value, which is required" if missing else problem["msg"])
+        wanted.append(_keys(section) if section else "a value, which is required" if missing else _wanted(problem))
     if problems[0]["type"] == "missing":
         return wanted[0], "none"
     received = problems[0].get("input")
     return ", or ".join(dict.fromkeys(wanted)), repr(shown(received) if isinstance(received, str) else received)[:SHOWN]
+
+
+def _wanted(problem: Any) -> str:
+    """What pydantic expected: a kind of value, one of some, or a value within bounds."""
+    kind, _, what = problem["type"].partition("_")
+    if kind in KINDS and what in ("type", "parsing", "from_float"):
+        return KINDS[kind]
+    if problem["type"] in ("literal_error", "enum"):
+        return "one of " * (" or " in problem["ctx"]["expected"]) + problem["ctx"]["expected"].replace("'", "")
+    return str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def _of_the_file(problem: Any, values: Any) -> str:
+    """What to write in the place of an event that goes by its name in the file; "" where the problem is another."""
+    objective = problem["type"] == "enum" and problem["loc"][:1] == ("objectives",)
+    for part in ("data", "events", "event_types") if objective else ():
+        values = values.get(part) if isinstance(values, Mapping) else None
+    if not objective or not isinstance(values, Mapping) or not values:
+        return ""
+    received = problem["input"]
+    if isinstance(received, str) and received in values:
+        return f" data.events.event_types maps {received} to {values[received]}: write that."
+    return f" data.events.event_types maps to {', '.join(sorted(set(map(str, values.values()))))}."
 
 
 def _keys(section: type[BaseModel]) -> str:

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from souk.schema import EventType, Kind, contract
 
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
-NO_NUMBER = "Input should be a number{others}, and YAML's true, false, yes, no, on and off are none"
+NO_NUMBER = "a number{others}, and YAML's true, false, yes, no, on and off are none"
 
 
 def template_parts(text: str) -> list[tuple[str, str]]:
