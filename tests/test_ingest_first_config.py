@@ -157,6 +157,8 @@ def test_a_column_that_may_be_the_type_is_pointed_at(tmp_path: Path) -> None:
     text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"))
     assert config.data.events.constants == {"event_type": "click"}
     assert "OR IS IT Vorgang (angesehen, gekauft, retoure)?" in text
+    assert "# left out: Vorgang (MAY SAY WHAT THE USER DID, such as angesehen, gekauft, retoure; declare it if" in text
+    assert not config.columns.events, "as context it would give the label away"
 
 
 def test_a_column_whose_values_are_event_types_is_the_type(tmp_path: Path) -> None:

@@ -84,3 +84,26 @@ def test_dates_of_a_form_that_is_not_read_are_shown(tmp_path: Path, name: str) -
     rows = [{"user_id": f"u{n}", "item_id": f"i{n}", name: f"3{n % 2}.12.2025"} for n in range(9)]
     with pytest.raises(SoukError, match=rf"{name} with values such as 30\.12\.2025.* Give times as 2024-05-31 or"):
         first_config(write(rows, tmp_path / "e.csv"), None, None, "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "declared"),
+    [
+        ("Browser", ["firefox", "chrome", "safari"], True),
+        ("Happening", ["viewed", "bought", "sonst"], False),  # by two of its three values
+        ("event name", ["ansicht", "kauf", "sonst"], False),  # by its name
+        ("Place", ["home", "search", "basket"], True),  # one word of three is no event type
+    ],
+)
+def test_a_second_column_of_event_types_is_no_context(
+    tmp_path: Path, name: str, values: list[str], declared: bool
+) -> None:
+    rows = [
+        {"user_id": n % 10, "item_id": n % 7, "timestamp": 1_700_000_000_000 + n}
+        | {"event_type": ["click", "cart"][n % 2], name: values[n % 3]}
+        for n in range(200)
+    ]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"))
+    assert bool(config.columns.events) == declared
+    told = f"# left out: {name} (SAYS WHAT THE USER DID, such as {', '.join(values)}: it would give the answer away)"
+    assert (told in text) != declared

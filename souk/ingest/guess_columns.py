@@ -129,6 +129,7 @@ def map_time(table: Table) -> None:
 
 
 MOST_TYPES = 12  # values of a column that could be event types
+SPOKEN = 0.5  # share of its values that are words for event types, from which on a column speaks of them
 
 
 def map_type(table: Table) -> None:
@@ -177,10 +178,28 @@ def _spoken(table: Table) -> Column | None:
 def _perhaps_type(table: Table) -> str:
     """Which column could say the type of an event in words that Souk does not know, for a comment."""
     for column in table.free:
-        if not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES:
+        if _few_words(column):
             shown = ", ".join(sorted(pc.unique(column.texts).to_pylist())[:4])
             remedy = "map it to event_type and its values under event_types, and declare it no more"
             return f"; OR IS IT {column.name} ({shown})? Then {remedy}"
+    return ""
+
+
+def _few_words(column: Column) -> bool:
+    """Whether a column has as few values as there are event types, and they are no numbers."""
+    return not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES
+
+
+def _tells_type(table: Table, column: Column) -> str:
+    """Why a column of events may say what the user did, which no request knows before; "" where it does not."""
+    if not _few_words(column):
+        return ""
+    values = pc.unique(column.texts).to_pylist()
+    named = column.plain in NAMES["event_type"]
+    if named or sum(kind_of(text) is not None for text in values) >= SPOKEN * len(values):
+        return f"SAYS WHAT THE USER DID, such as {column.examples}: it would give the answer away"
+    if "event_type" in table.constants:
+        return f"MAY SAY WHAT THE USER DID, such as {column.examples}; declare it if a request has it"
     return ""
 
 
@@ -235,6 +254,8 @@ def _guess_context(table: Table, column: Column) -> Guess:
     guess = guess_kind(column)
     if guess.kind is not Kind.CATEGORICAL or column.numeric or column.distinct > 1000:
         return Guess(None, f"no context of a request; {guess.evidence}")
+    if why := _tells_type(table, column):
+        return Guess(None, why)
     values = cells.parse_text(column.values)[0].to_pandas()
     for target, word in (("item_id", "item"), ("user_id", "user")):
         ids = cells.parse_text(table.mapped[target][0].values)[0].to_pandas()
