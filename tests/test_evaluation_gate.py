@@ -241,6 +241,28 @@ def test_the_first_release_has_to_beat_popularity_and_nothing_else(setting, chan
     assert all(rule.skipped and rule.passed for rule in verdict.rules[1:])
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words"), [(-0.3, -0.1, "behind"), (0.1, 0.3, "ahead of"), (-0.1, 0.1, "not certainly ahead of")]
+)
+def test_the_first_release_is_told_beside_the_best_baseline_which_decides_nothing(setting, low, high, words):
+    metrics, per_user = measured(setting, Made(setting.catalogue, "slate", better))
+    rolling = metrics["protocols"]["rolling"]
+    rolling["best_baseline"] = "popularity"
+    alone = judge(metrics, per_user, "", SETTINGS)
+    assert "best baseline" not in alone.reason, "it is what had to be beaten"
+    rolling["best_baseline"] = "item_knn"
+    rolling["models"]["item_knn"]["ndcg@10"]["mean"] = 0.25
+    rolling["differences"]["item_knn"]["ndcg@10"] = {"mean": (low + high) / 2, "low": low, "high": high}
+    told = judge(metrics, per_user, "", SETTINGS)
+    assert told.outcome == alone.outcome == "promote"
+    assert [(r.name, r.passed, r.numbers) for r in told.rules] == [(r.name, r.passed, r.numbers) for r in alone.rules]
+    assert told.reason == (
+        f"{alone.reason}. It is {words} the best baseline, item_knn 0.2500: difference {(low + high) / 2:+.4f} "
+        f"(95% {low:+.4f} to {high:+.4f}), which is told and decides nothing"
+    )
+    assert "best baseline" not in judge(metrics, per_user, "popularity", SETTINGS).reason
+
+
 def test_what_too_few_say_is_not_asked(broken):
     metrics, per_user = broken
     rolling = metrics["protocols"]["rolling"]

@@ -16,17 +16,20 @@ from souk.evaluation.queries import Window, rolling_queries
 from souk.evaluation.stages import STAGES, attribution, gone
 from tests.evaluation_fixtures import (
     DAY,
+    EVENTS,
     ITEMS,
     START,
     Fixed,
     FixedSlates,
     content_of,
+    make_spec,
     reader,
     shop_setting,
     spec_of,
     write_artifacts,
     write_examples,
 )
+from tests.marketplace import CONFIG
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,21 @@ def measured(tmp_path_factory):
     ]
     others = [ItemKnn(setting.catalogue), Popularity(setting.catalogue)]
     return measure_models(setting, slates, others)
+
+
+def test_items_that_come_after_the_window_are_not_counted(tmp_path):
+    """Of six items one is not available; of two more one comes in the window, one nine days after its begin."""
+    dates = {"late": START + 3, "later": START + 9 * DAY}
+    spec, told = make_spec({**CONFIG, "columns": {}}), []
+    tables, features = write_artifacts(tmp_path / "shop", EVENTS, ITEMS | dict.fromkeys(dates, True), START, (), dates)
+    write_examples(features, {})
+    setting = Setting.read(Evaluate(bootstrap=100), spec, tables, features, told.append)
+    metrics, _ = measure_models(
+        setting, [FixedSlates(setting.catalogue, ["c"], {"c": 0.9})], [Popularity(setting.catalogue)]
+    )
+    assert metrics["items"] == 6
+    assert [line for line in told if "queries" in line and not line.endswith("users, 6 items")] == []
+    assert len(told) >= 2
 
 
 def test_every_positive_is_kept_or_lost_at_one_stage():

@@ -86,6 +86,7 @@ def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, con
         config: primary metric, margin, resamplings, and what the guardrails allow.
     """
     rule = beats(per_user, CHAMPION if champion else POPULARITY, config, config.margin if champion else 0.0)
+    rule = rule if champion else _beside_the_best(rule, metrics, config)
     rules = (rule, *guardrails(metrics, config))
     return Verdict("promote" if all(each.passed for each in rules) else "reject", champion, rules)
 
@@ -125,6 +126,19 @@ def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -
         else "No user engages in the test window: enlarge split.test."
     )
     return Rule(f"beats_{other}", passed, numbers, detail)
+
+
+def _beside_the_best(rule: Rule, metrics: Mapping[str, Any], config: Evaluate) -> Rule:
+    """The rule for a first release, told beside the best baseline: where all is new, popularity is nothing to beat."""
+    rolling = metrics["protocols"]["rolling"]
+    best, primary = rolling["best_baseline"], config.primary
+    if best == POPULARITY:
+        return rule
+    theirs, lead = rolling["models"][best][primary]["mean"], rolling["differences"][best][primary]
+    where = "behind" if lead["high"] < 0 else "ahead of" if lead["low"] > 0 else "not certainly ahead of"
+    told = f"{where} the best baseline, {best} {theirs:.4f}: difference {lead['mean']:+.4f}"
+    bounds = f"(95% {lead['low']:+.4f} to {lead['high']:+.4f}), which is told and decides nothing"
+    return replace(rule, detail=f"{rule.detail.rstrip('.')}. It is {told} {bounds}")
 
 
 def _comparable(champion: Champion, dataset: str, test_start: int) -> Rule:

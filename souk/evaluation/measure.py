@@ -82,6 +82,11 @@ class Setting:
         return cls(settings, spec, catalogue, window, content, tables, features, tell)
 
     @property
+    def items(self) -> int:
+        """How many items some query of the window ranks: those that are available and came to be before its end."""
+        return int((self.catalogue.available & (self.catalogue.born < self.window.end)).sum())
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The names of the ranking metrics."""
         return tuple(dict.fromkeys((*METRICS, self.settings.primary)))
@@ -129,7 +134,7 @@ def measure_models(
         "format": FORMAT,
         "dataset": setting.spec.dataset,
         "primary": setting.settings.primary,
-        "items": int(setting.catalogue.available.sum()),
+        "items": setting.items,
         "test_start": setting.window.start,
         "champion": "",
         "training": {},
@@ -198,7 +203,7 @@ def _summary(
     users = len({query.user_id for query in queries})
     if not queries:
         raise SoukError("engagements in the test window", "none that could be recommended", "Enlarge split.test.")
-    setting.tell(f"{name}: {len(queries):,} queries of {users:,} users, {len(setting.catalogue.ids):,} items")
+    setting.tell(f"{name}: {len(queries):,} queries of {users:,} users, {setting.items:,} items")
     rankings = rank_all(scorers, queries, setting.catalogue)
     bounds = (setting.metrics, setting.settings.bootstrap)
     models, per_user = summarise(rankings, queries, setting.catalogue, setting.content, *bounds)
