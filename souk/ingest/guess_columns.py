@@ -14,7 +14,7 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_fit import becomes, misfit
-from souk.ingest.guess_names import NAMES, kind_of
+from souk.ingest.guess_names import NAMES, kind_of, names_act
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
@@ -129,7 +129,7 @@ def map_time(table: Table) -> None:
 
 
 MOST_TYPES = 12  # values of a column that could be event types
-SPOKEN = 0.5  # share of its values that are words for event types, from which on a column speaks of them
+SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 
 
 def map_type(table: Table) -> None:
@@ -170,7 +170,7 @@ def _spoken(table: Table) -> Column | None:
         if not column.nested and not column.numeric and 2 <= column.distinct <= MOST_TYPES:
             kinds = [kind_of(text) for text in pc.unique(column.texts).to_pylist()]
             known = [kind for kind in kinds if kind]
-            if len(set(known)) > 1 and 2 * len(known) > len(kinds):
+            if len(set(known)) > 1 and len(known) > SPOKEN * len(kinds):
                 return column
     return None
 
@@ -192,14 +192,13 @@ def _few_words(column: Column) -> bool:
 
 def _tells_type(table: Table, column: Column) -> str:
     """Why a column of events may say what the user did, which no request knows before; "" where it does not."""
-    if not _few_words(column):
-        return ""
     values = pc.unique(column.texts).to_pylist()
-    named = column.plain in NAMES["event_type"]
-    if named or sum(kind_of(text) is not None for text in values) >= SPOKEN * len(values):
-        return f"SAYS WHAT THE USER DID, such as {column.examples}: it would give the answer away"
-    if "event_type" in table.constants:
-        return f"MAY SAY WHAT THE USER DID, such as {column.examples}; declare it if a request has it"
+    spoken = sum(kind_of(text) is not None for text in values) > SPOKEN * len(values)
+    unless = f"such as {column.examples}; declare it if a request has it"
+    if spoken or names_act(column.snake, column.plain):
+        return f"SEEMS TO SAY WHAT THE USER DID, which would give the answer away, {unless}"
+    if "event_type" in table.constants and _few_words(column):
+        return f"MAY SAY WHAT THE USER DID, {unless}"
     return ""
 
 

@@ -57,9 +57,24 @@ TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.RATING: ("rating", "rate", "review", "rated"),
     EventType.HIDE: ("hide", "hidden", "dismiss", "dismissed", "notinterested", "block", "blocked"),
 }  # fmt: skip
+# Further words in names of columns that tell what came of a visit.
+OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conversion", "converted", "gekauft", "kauf",
+            "label", "outcome", "result", "reward", "status", "success", "target"}  # fmt: skip
 
 
 def kind_of(text: str) -> EventType | None:
     """The event type that goes by the name `text`."""
     plain = re.sub(r"[^a-z0-9]", "", text.lower())
     return next((kind for kind, names in TYPES.items() if plain in names), None)
+
+
+def names_act(name: str, plain: str) -> bool:
+    """Whether a column goes by what a user did, or what came of it: its whole name, a word of it, or its end.
+
+    Args:
+        name: words and "_", as configs write it.
+        plain: without case and punctuation.
+    """
+    words = name.split("_")
+    ends = {"".join(words[start:]) for start in range(len(words))} - {"type"} | {plain}
+    return bool(ends & set(NAMES["event_type"]) or set(words) & OUTCOMES) or any(map(kind_of, [plain, *words]))
