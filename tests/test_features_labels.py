@@ -93,6 +93,16 @@ def test_the_build_begins_with_windows_that_are_too_long(tmp_path, capfd):
     told = "".join(capfd.readouterr())
     assert "satisfied: within_days is 30, and the events are of 20.8 days: no label" in told
     assert "back: within_days" not in told
+    last_out = config.split.model_copy(update={"protocol": "leave_last_out"})
+    with pytest.raises(SoukError, match="a Beam runner"):
+        build(tables, tmp_path / "features", spec_of(config), last_out, Runner("None"))
+    assert "within_days" not in "".join(capfd.readouterr()), "its clock is made up"
+
+
+def test_a_long_time_is_told_in_whole_days():
+    config = parse_config(CONFIG.replace("within_days: 3", "within_days: 2000"))
+    (line,) = never_known(config.objectives, 0, int(1234.5 * DAY_MS))
+    assert "the events are of 1,234 days:" in line
 
 
 @pytest.mark.parametrize(

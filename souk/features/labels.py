@@ -70,7 +70,9 @@ def never_known(objectives: Objectives, first: int, end: int) -> Iterator[str]:
     for name, objective in objectives.given.items():
         waits = objective.unless or objective.followed_by
         if waits and first + int(objective.within_days * DAY_MS) >= end:
-            known = f"within_days is {objective.within_days:g}, and the events are of {(end - first) / DAY_MS:.3g} days"
+            days = (end - first) / DAY_MS
+            span = f"{days:.3g}" if days < 100 else f"{days:,.0f}"
+            known = f"within_days is {objective.within_days:g}, and the events are of {span} days"
             yield f"{name}: {known}: no label of it is known, and it is not learned; a smaller within_days helps"
 
 

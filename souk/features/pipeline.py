@@ -93,8 +93,9 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     items = item_table(pq.read_table(tables / "items.parquet"), spec)
     pq.write_table(items, folder / "items.parquet")
     report(f"windows: {windows.text()}")
-    for line in never_known(spec.objectives, _first_event(tables / "events.parquet"), windows.end):
-        report(line)
+    if split.protocol == "temporal":  # the days of the other clock are none
+        for line in never_known(spec.objectives, _first_event(tables / "events.parquet"), windows.end):
+            report(line)
     half_life = write_trends(tables, folder, spec, windows)
     report(f"half-life of what is popular: {half_life / DAY_MS:,.1f} days")
     with tft_beam.Context(temp_dir=str(folder / "temporary"), force_tf_compat_v1=False):
