@@ -71,7 +71,9 @@ def test_summary_is_one_aligned_table(metrics):
 
 def test_summary_says_what_it_rests_on_and_the_verdict(metrics):
     text = summary(metrics, VERDICT)
-    assert "25 queries of 25 users in the test window, each ranking all that were there by then of 20 items." in text
+    assert (
+        "25 queries of 25 users in the test window; each ranks the items that were there by then, of 20 in all." in text
+    )
     assert "Of 30 positives: 66.7% kept, lost 16.7% in filtering, 16.7% in retrieval" in text
     assert re.search(r"Slate less (item_knn|popularity), the best baseline: ndcg@10 \+0\.\d{4} \(95%", text)
     assert "Gate: rejected. difference +0.0010 < margin" in text
@@ -123,7 +125,7 @@ def test_page_is_self_contained_and_has_every_plot(html):
     assert sum(tag == "svg" for tag, _ in tags.seen) == 6
     assert not any(tag in ("script", "link", "img") for tag, _ in tags.seen)
     assert not any(attrs.get("src") for _, attrs in tags.seen)
-    assert "25 queries of 25 users, each ranking all that were there by then of 20 items" in words(html)
+    assert "25 queries of 25 users; each ranks the items that were there by then, of 20 in all" in words(html)
 
 
 def test_the_verdict_comes_first(html):

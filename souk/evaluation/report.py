@@ -50,8 +50,8 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         [
             *_aligned(header, rows),
             "",
-            f"{rolling['queries']} queries of {rolling['users']} users in the test window, each ranking all that "
-            f"were there by then of {metrics['items']} items.",
+            f"{rolling['queries']} queries of {rolling['users']} users in the test window; each ranks the items "
+            f"that were there by then, of {metrics['items']} in all.",
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}.",
             *_by_novelty(rolling["slices"], primary),
             f"Slate less {rolling['best_baseline']}, the best baseline: {primary} "
