@@ -198,7 +198,11 @@ def test_what_a_look_at_the_items_tells_is_told_before_events_are_read(
     ("unit", "created", "remedy"),
     [
         ("ms", "2023-11-14", "Set data.items.timestamp_unit to iso if times are written as 2024-05-31T12:00:00. All"),
-        ("iso", "1700000000", "Set data.items.timestamp_unit to ms, s or us, or write times as 2024-05-31T12"),
+        (
+            "iso",
+            "1700000000",
+            "Set data.items.timestamp_unit to ms, s or us if times are numbers, else write them as 2024-05-31T12",
+        ),
     ],
 )
 def test_dates_of_items_in_another_unit_are_told_with_the_key(
@@ -209,6 +213,24 @@ def test_dates_of_items_in_another_unit_are_told_with_the_key(
     with pytest.raises(SoukError) as error:
         run(tmp_path, f"data: {{events: {{path: events}}, items: {{path: i.csv, timestamp_unit: {unit}}}}}")
     assert "11 of 11 items (100.0%)" in str(error.value) and remedy in str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (["1,2023-01-01"] * 8 + ["9,soon"], False),  # ids repeat
+        (["9,soon"] * 5 + [f"{n},2023-01-01" for n in range(5)], False),
+        (["9,soon"] * 5 + [f"{n},2023-01-01" for n in range(4)], True),
+    ],
+)
+def test_a_few_dates_that_cannot_be_read_are_no_other_unit(tmp_path: Path, rows: list[str], told: bool) -> None:
+    written(tmp_path, events())
+    (tmp_path / "i.csv").write_text("\n".join(["item_id,created_at", *rows, ""]))
+    with pytest.raises(SoukError) as error:
+        run(tmp_path, "data: {events: {path: events}, items: {path: i.csv, timestamp_unit: iso}}")
+    assert "type created_at: " in str(error.value)
+    assert ("data.items.timestamp_unit" in str(error.value)) == told
 
 
 def test_a_full_disk_is_told_in_words(tmp_path: Path) -> None:

@@ -84,7 +84,16 @@ def test_dates_of_items_that_are_to_come_or_all_the_same_are_told(
         ([90, 90, 90, 91, None], ["3 of 5 have the same created_at, of 1970-04-01"]),
         ([90, 90, 91, 92], []),  # no more than half
         ([90], []),
-        ([1e9], ["1 of 1 are created more than a day after the last event, the latest on 8.64e+16:"]),
+        ([90, 91, 1e9], ["1 of 3 are created more than a day after the last event, the latest on 8.64e+16:"]),
+        ([1e9, None], ["1 of 1 created_at are around 8.64e+16: where they are numbers, data.items.timestamp_unit is"]),
+        ([*[19.5 + n / 100 for n in range(9)], 99], ["9 of 10 created_at are around 1970-01-20 12:57: where they"]),
+        ([*[19.5 + n / 100 for n in range(8)], 98, 99], []),
+        (
+            [466, 467, 468, None],
+            ["3 of 3 created_at are around 1971-04-13 00:00: where they"],
+        ),  # a year and a day after
+        ([464, 464.5], ["2 of 2 are created more than a day after"]),
+        ([0] * 8, ["8 of 8 have the same created_at"]),
     ],
 )
 def test_which_dates_are_odd(days: list[float | None], told: list[str]) -> None:
@@ -92,6 +101,11 @@ def test_which_dates_are_odd(days: list[float | None], told: list[str]) -> None:
     dates = pa.chunked_array([pa.array([None if day is None else int(day * DAY_MS) for day in days], pa.int64())])
     found = list(odd_dates(dates, 100 * DAY_MS))
     assert len(found) == len(told) and all(words in line for words, line in zip(told, found, strict=True)), found
+
+
+def test_items_of_a_clock_that_begins_at_0_are_as_early_as_its_events() -> None:
+    dates = pa.chunked_array([pa.array([n * DAY_MS for n in range(1, 9)], pa.int64())])
+    assert not list(odd_dates(dates, 10 * DAY_MS))
 
 
 @pytest.mark.parametrize(

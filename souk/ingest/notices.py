@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest.mapping import TableSource
+from souk.ingest.reading import FIRST_WEEKS_MS, LATEST_MS
 from souk.schema import DAY_MS, EventType
 from souk.sources.freshness import imported
 
 # The least share of the ids in events that a file should have: a shop lists what it sells, and knows less of its users.
 USUAL = {"items": 0.5, "users": 0.1}
 EXAMPLES = 3
+NEARLY_ALL = 0.9
+YEAR_MS = 365 * DAY_MS
 
 
 def unused(table: TableSource, names: Iterable[str]) -> Iterator[str]:
@@ -52,13 +56,21 @@ def unmatched(name: str, known: pa.Array, seen: pa.Array) -> str:
 
 
 def odd_dates(created: pa.ChunkedArray, last: int) -> Iterator[str]:
-    """Whether dates of creation are to come, or most of them are one, that of an import.
+    """Whether dates of creation seem to be in another unit, are to come, or most of them are one, that of an import.
 
     Args:
         created: of all items, UTC epoch milliseconds, null where unknown.
         last: the time of the last event, UTC epoch milliseconds; a day after it is still that of other clocks.
     """
     dates = created.cast(pa.float64(), safe=False).to_numpy()
+    known = dates[~np.isnan(dates)]
+    # Where the events are of the first weeks too, their clock began at 0.
+    early = (known > 0) & (known < FIRST_WEEKS_MS) & (last > FIRST_WEEKS_MS)
+    strange = known[early | (known > min(last + YEAR_MS, LATEST_MS))]
+    if len(strange) and len(strange) >= NEARLY_ALL * len(known):
+        found = f"items: {len(strange):,} of {len(known):,} created_at are around {moment(float(np.median(strange)))}"
+        yield f"{found}: where they are numbers, data.items.timestamp_unit is likely wrong"
+        return
     late = dates[dates > last + DAY_MS]
     if len(late):
         found = f"items: {len(late):,} of {len(dates):,} are created more than a day after the last event"

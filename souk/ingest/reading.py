@@ -124,7 +124,7 @@ def look(table: TableSource) -> None:
 def unit_remedy(table: str, unit: str) -> str:
     """What helps where the times of a table cannot be read in its `unit`."""
     key = f"data.{table}.timestamp_unit"
-    remedy = "ms, s or us, or write times" if unit == "iso" else "iso if times are written"
+    remedy = "ms, s or us if times are numbers, else write them" if unit == "iso" else "iso if times are written"
     return f"Set {key} to {remedy} as 2024-05-31T12:00:00."
 
 

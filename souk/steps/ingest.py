@@ -163,8 +163,9 @@ def _write(
 
 def _few(name: str, table: Validated, seen: pa.Array) -> Iterator[str]:
     """What to say where the file of a table has few of the ids that events mention; nothing where there is no file."""
-    ids = table.accepted.whole()[ID_COLUMN[name]].combine_chunks() if table.quarantine.read else seen
-    if line := unmatched(name, ids, seen):
+    if not table.quarantine.read:
+        return
+    if line := unmatched(name, table.accepted.whole()[ID_COLUMN[name]].combine_chunks(), seen):
         yield line
 
 
