@@ -177,9 +177,7 @@ def test_settings_are_chosen_on_validation_and_the_test_window_is_read_once(data
 
 
 @pytest.mark.parametrize(("minutes", "epochs", "points"), [(0, (1, 2), 2), (1, (1, 2, 3, 4, 5), 4 + 3)])
-def test_a_fit_ends_after_two_points_that_are_no_better_and_tuning_after_its_minutes(
-    dataset, monkeypatch, minutes, epochs, points
-):
+def test_a_fit_ends_after_two_worse_points_and_tuning_after_its_minutes(dataset, monkeypatch, minutes, epochs, points):
     """The setting that is right is best after two epochs and not again; the other one never is."""
     monkeypatch.setattr(Peer, "load", lambda self: Liked)
     spec = read_spec(dataset / "features" / "spec.json")

@@ -7,7 +7,7 @@ import pytest
 
 from souk.models import fit_ranker as fitting
 from souk.models import held_out
-from souk.models.held_out import FOLDS, ahead, fold_losses, spent
+from souk.models.held_out import FOLDS, ahead, jackknife_losses, spent
 from souk.models.rank_lists import RankLists
 from souk.models.rank_scoring import held_out_losses
 from souk.pairs import PAIR_FEATURES
@@ -34,52 +34,51 @@ def test_the_body_goes_on_until_three_times_without_a_better_one(losses, over):
 @pytest.mark.parametrize(
     ("simple", "better", "expected"),
     [
-        ([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], (1.0, 0.0)),
-        ([2.0, 2.0], [1.0, 3.0], (0.0, 1.0)),
-        ([1.0, 1.0], [2.0, 3.0], (-1.5, 0.5)),
-        ([2.0], [1.0], (1.0, np.inf)),
-        ([], [], (0.0, np.inf)),
+        ([3.0, 2.0, 3.0, 4.0], [2.0, 1.0, 2.0, 3.0], (1.0, 0.0)),
+        ([2.0, 2.0, 2.0], [2.0, 1.0, 3.0], (0.0, 1.0)),
+        ([1.0, 1.0, 1.0], [2.5, 2.0, 3.0], (-1.5, 0.5)),
     ],
 )
 def test_how_far_ahead_and_how_sure(simple, better, expected):
     assert ahead(np.array(simple), np.array(better)) == pytest.approx(expected)
 
 
-def test_a_user_is_in_one_fold_and_folds_of_one_size_have_the_loss_of_all_in_the_mean():
+def test_the_error_of_a_mean_of_lists_is_what_statistics_have():
+    """With a list a user and as many users as folds, the jackknife of a mean is deviation / sqrt(n)."""
+    gains = np.random.default_rng(3).normal(0.1, 1, FOLDS)
+    left = np.array([gains.mean(), *((gains.sum() - gain) / (FOLDS - 1) for gain in gains)])
+    assert ahead(left, np.zeros(1 + FOLDS)) == pytest.approx((gains.mean(), gains.std(ddof=1) / FOLDS**0.5))
+
+
+def test_a_user_is_in_one_fold_and_a_loss_without_it_knows_nothing_of_the_user():
     found, engaged, _ = examples(rows=4 * FOLDS)
-    found = replace(
-        found,
-        users=np.repeat([f"u{n}" for n in range(2 * FOLDS)], 2),
-        pair=np.zeros((*found.candidate.shape, len(PAIR_FEATURES)), np.float32),
-    )
-    flat = np.zeros((len(found), 1))
+    users = np.random.default_rng(1).permutation(np.repeat([f"u{n}" for n in range(2 * FOLDS)], 2))
+    pair = np.zeros((*found.candidate.shape, len(PAIR_FEATURES)), np.float32)
+    found, flat = replace(found, users=users, pair=pair), np.zeros((len(found), 1))
     data = RankLists(found, found.candidate, found.chosen.astype(np.float32), flat, flat)
-    rows, logits = (
-        np.arange(len(found)),
-        {"placed": engaged.astype(np.float32), "satisfied": engaged.astype(np.float32)},
-    )
-    folds = fold_losses(logits, data, rows)
-    assert len(folds) == FOLDS
-    assert folds.mean() == pytest.approx(held_out_losses(logits, data, rows)[0], rel=1e-5)
-    one = {head: values[:2] for head, values in logits.items()}
-    assert fold_losses(one, data, rows[:2]).tolist() == pytest.approx([held_out_losses(one, data, rows[:2])[0]])
+    rows, logits = np.arange(len(found)), {"placed": engaged.astype(np.float32), "satisfied": engaged.astype("f")}
+    losses = jackknife_losses(logits, data, rows)
+    assert len(losses) == 1 + FOLDS and losses[0] == held_out_losses(logits, data, rows)[0]
+    other = {**logits, "placed": logits["placed"].copy()}
+    other["placed"][users == "u7", 0] += 5
+    assert (jackknife_losses(other, data, rows) == losses).sum() == 1, "of the one fold that is left out"
 
 
 class Told:
     """A small fit with a body, in which the losses of held-out users are told by hand."""
 
-    def __init__(self, folder, monkeypatch, losses):
-        told = iter(losses)
+    def __init__(self, folder, monkeypatch, losses, checkpoints=None, heads=(0.0,) * 99, users=12):
+        told = ((loss, {"satisfied": head}) for loss, head in zip(losses, heads, strict=False))
         monkeypatch.setattr(fitting, "LEAST_STEPS", 1)
         monkeypatch.setattr("souk.models.fit_level.STEPS", 1)
-        ranked = Ranked(folder, *cycle_market(users=12))
+        ranked = Ranked(folder, *cycle_market(users=users))
         examples = ranked.examples()
         model = ranked.ranker(examples)
-        monkeypatch.setattr(fitting, "held_out_losses", lambda *_: (next(told), {}))
+        monkeypatch.setattr(fitting, "held_out_losses", lambda *_: next(told))
         monkeypatch.setattr(fitting._Fit, "_losses", lambda self: (0.0, dict.fromkeys(model.given, 0.0)))
         short = CONFIG.model_copy(update={"straight_epochs": 2, "epochs": 6, "body_examples": 0})
         lists, self.said = ranked.lists(model, examples), []
-        self.fit = fitting.fit_ranker(model, lists, ranked.catalogue, short, self.said.append)
+        self.fit = fitting.fit_ranker(model, lists, ranked.catalogue, short, self.said.append, False, checkpoints)
 
 
 @pytest.mark.parametrize("patience", [1, 2])
@@ -94,6 +93,7 @@ def test_a_body_that_is_behind_the_straight_path_is_judged_by_itself(tmp_path, m
 @pytest.mark.parametrize(("error", "kept"), [(0.2, False), (0.09, True)])
 def test_a_body_that_is_ahead_by_less_than_a_standard_error_is_left_out(tmp_path, monkeypatch, error, kept):
     seen = []
+    monkeypatch.setattr(fitting, "jackknife_losses", lambda logits, *_: logits["order"])
     monkeypatch.setattr(fitting, "ahead", lambda simple, better: seen.append((simple, better)) or (0.1, error))
     told = Told(tmp_path, monkeypatch, [1.0, 0.9, 0.8, 0.7, 0.7, 0.7, 0.7])
     assert told.fit.with_body is kept
@@ -101,3 +101,40 @@ def test_a_body_that_is_ahead_by_less_than_a_standard_error_is_left_out(tmp_path
     assert sum("the straight path alone is kept" in line for line in told.said) == (not kept)
     ((simple, better),) = seen
     assert len(simple) == len(better) > 0 and not np.allclose(simple, better), "each under its own weights"
+
+
+def test_a_fit_that_was_killed_with_the_body_compares_it_with_the_same_straight_path(tmp_path, monkeypatch):
+    losses, seen = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2], []
+    monkeypatch.setattr(fitting, "jackknife_losses", lambda logits, *_: logits["order"])
+    monkeypatch.setattr(fitting, "ahead", lambda *compared: seen.append(compared) or (0.1, 0.0))
+    Told(tmp_path / "whole", monkeypatch, losses)
+    save, kept = fitting.Checkpoints.save, tmp_path / "checkpoints"
+
+    def killed(self, stage, variables, best, progress):
+        save(self, stage, variables, best, progress)
+        if progress["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting.Checkpoints, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Told(tmp_path / "killed", monkeypatch, losses, kept)
+    monkeypatch.setattr(fitting.Checkpoints, "save", save)
+    Told(tmp_path / "again", monkeypatch, [1.0, *losses[6:]], kept)
+    whole, again = seen
+    for expected, found in zip(whole, again, strict=True):
+        np.testing.assert_allclose(found, expected)
+
+
+def test_the_order_alone_decides_on_the_body(tmp_path, monkeypatch):
+    """A head that got worse is mended by itself: `settle`."""
+    monkeypatch.setattr(fitting, "ahead", lambda *_: (0.1, 0.0))
+    monkeypatch.setattr(fitting, "jackknife_losses", lambda *_: None)
+    losses, heads = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2], [0.0] * 3 + [9.0] * 6
+    fit = Told(tmp_path, monkeypatch, losses, heads=heads).fit
+    assert fit.with_body and fit.metrics["epoch"] == 8
+
+
+def test_one_held_out_user_tells_nothing_of_a_body(tmp_path, monkeypatch):
+    told = Told(tmp_path, monkeypatch, [1.0] * 9, users=2)
+    assert not told.fit.with_body and {record["stage"] for record in told.fit.history} == {0, 1}
+    assert sum("fewer than two held-out users" in line for line in told.said) == 1

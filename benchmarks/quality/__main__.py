@@ -100,7 +100,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     three.add_argument("--dataset", type=Path, help="folder with tables/ and features/; default: OUTPUT/dataset")
     three.add_argument("--peers", default="", help="names, with commas; all by default")
     three.add_argument("--trials", type=int, default=8, help="settings that each peer may try on validation")
-    three.add_argument("--minutes", type=float, default=math.inf, help="of tuning, after which a peer tries no other")
+    three.add_argument(
+        "--minutes", type=float, default=math.inf, help="of tuning, after which a peer begins no other setting"
+    )
     three.add_argument("--users", type=int, default=2000, help="drawn from the validation window for tuning")
     three.add_argument("--seed", type=int, default=0)
     four.add_argument("name", help="of the data set")

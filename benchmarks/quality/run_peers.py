@@ -31,7 +31,7 @@ def run(
         users: drawn from the validation window.
         most: queries of a user at most.
         seed: of all draws.
-        minutes: of tuning after which a peer tries no further setting.
+        minutes: of tuning after which a peer begins no further setting.
     """
     if not (dataset / "features" / "spec.json").exists():
         raise SoukError("a folder with tables/ and features/", str(dataset), "Run `souk` first, or name it: --dataset.")
@@ -48,7 +48,7 @@ def run(
         if (output / "tuning" / f"{name}.json").exists():
             print(f"{name}: there already", flush=True)
         elif name == LAMBDAMART.name:
-            _run_lambdamart(output, test, trials, seed)
+            _run_lambdamart(output, test, trials, seed, minutes)
         else:
             kept = output / "unfinished" / f"{name}-{users}-{most}-{seed}.json"
             _run(known[name], output, validation, test, trials, seed, kept, minutes)
@@ -61,7 +61,7 @@ def _run(
     tuned = tune(peer, validation, test, trials, seed, report=_tell, kept=kept, minutes=minutes)
     (output / "ranks").mkdir(parents=True, exist_ok=True)
     write_ranks(output / "ranks" / f"{peer.name}.parquet", peer.name, dict(tuned.ranks))
-    record = tuned.to_json()
+    record = tuned.to_json() | _budget(trials, minutes)
     _write(output, record)
     for view, best in record["best"].items():
         values = " ".join(f"{name} {value:.4f}" for name, value in best["values"][view].items())
@@ -72,7 +72,7 @@ def _tell(text: str) -> None:
     print(text, flush=True)
 
 
-def _run_lambdamart(output: Path, test: Asked, trials: int, seed: int) -> None:
+def _run_lambdamart(output: Path, test: Asked, trials: int, seed: int, minutes: float) -> None:
     """The ranker's peer: chosen on held-out users of the validation window's candidates."""
     from benchmarks.quality.lambdamart import Candidates, LambdaMart, fit  # LightGBM is there only in one environment
 
@@ -81,7 +81,10 @@ def _run_lambdamart(output: Path, test: Asked, trials: int, seed: int) -> None:
         print(f"{LAMBDAMART.name}: left out, for {folder} has no candidates (`souk` writes them)", flush=True)
         return
     began, candidates = time.monotonic(), Candidates.read(folder / "validation.parquet")
-    fits = [(settings, *fit(candidates, settings, seed)) for settings in LAMBDAMART.trials(trials, seed)]
+    fits: list[tuple[Mapping[str, Any], Any, float]] = []
+    for drawn in LAMBDAMART.trials(trials, seed):
+        if not fits or time.monotonic() - began < 60 * minutes:
+            fits.append((drawn, *fit(candidates, drawn, seed)))
     settings, booster, value = max(fits, key=lambda found: found[2])
     seconds = time.monotonic() - began
     scorer = LambdaMart(Candidates.read(folder / "test.parquet"), booster, test.past.size)
@@ -90,12 +93,18 @@ def _run_lambdamart(output: Path, test: Asked, trials: int, seed: int) -> None:
     write_ranks(output / "ranks" / f"{scorer.name}.parquet", scorer.name, asked.measured(scorer))
     records = [_trial(each, score) for each, _, score in fits]
     record = {"name": scorer.name, "seconds": round(seconds, 1), "ranker": True, "trials": records}
+    record |= _budget(trials, minutes)
     _write(output, {**record, "best": {"all": _trial(settings, value)}})
     print(f"{scorer.name}: held-out {PRIMARY} {value:.4f} with {settings} in {seconds:.0f} s", flush=True)
 
 
 def _trial(settings: Mapping[str, Any], value: float) -> dict[str, Any]:
     return {"settings": dict(settings), "epochs": 0, "values": {"all": {PRIMARY: value}}}
+
+
+def _budget(trials: int, minutes: float) -> dict[str, float | None]:
+    """What a peer was allowed; minutes are None where it had as many as it took."""
+    return {"most_trials": trials, "most_minutes": minutes if math.isfinite(minutes) else None}
 
 
 def _write(output: Path, record: Mapping[str, Any]) -> None:

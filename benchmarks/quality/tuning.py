@@ -134,7 +134,7 @@ def tune(
         clock: seconds.
         report: takes a line of progress.
         kept: a file of finished settings, so that a run that is stopped goes on; of these windows, this draw and code.
-        minutes: of tuning after which no further setting is tried.
+        minutes: of tuning after which no further setting is begun; one that was begun is finished.
     """
     began = clock()
     found: list[Trial] = []
@@ -159,7 +159,7 @@ def tune(
             passes = f", {epochs} epochs" if epochs else ""
             value, most = values["all"][PRIMARY], max(trial.values["all"][PRIMARY] for trial in found)
             report(f"{peer.name} {number}/{len(drawn)}{passes}: {PRIMARY} {value:.4f}, best {most:.4f}")
-            if _over(found[first:]):
+            if over(found[first:]):
                 break
         _write(kept, found)
     best = {view: max(found, key=lambda trial: trial.values[view][PRIMARY]) for view in found[0].values}
@@ -175,8 +175,8 @@ def tune(
     return Tuned(peer.name, tuple(found), best, ranks, seconds, fit_seconds)
 
 
-def _over(points: Sequence[Trial]) -> bool:
-    """Whether no view had its best value at one of the last points."""
+def over(points: Sequence[Trial]) -> bool:
+    """Whether no view had its best value at one of the last points: a fit goes on while one of them gets better."""
     best = (np.argmax([point.values[view][PRIMARY] for point in points]) for view in points[0].values)
     return all(len(points) - 1 - at >= PATIENCE for at in best)
 

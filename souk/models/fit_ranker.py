@@ -18,7 +18,7 @@ from souk.errors import SoukError
 from souk.models.checkpoint import Checkpoints
 from souk.models.fit_given import fit_given, leave_body_out
 from souk.models.fit_level import fit_level
-from souk.models.held_out import ahead, fold_losses, judging, spent, split_users
+from souk.models.held_out import ahead, folds_of, jackknife_losses, judging, spent, split_users
 from souk.models.rank_lists import RankLists
 from souk.models.rank_quality import RankerQuality, ndcg, quality, retrieval_order
 from souk.models.rank_scoring import held_out_losses, list_logits, scoring
@@ -28,7 +28,7 @@ from souk.models.weights import named_weights
 from souk.spec import ENGAGED
 
 JUDGED = 6  # times, at least, in a stage
-LEAST_STEPS = 250  # of either stage, in at most MOST_EPOCHS
+LEAST_STEPS = 250  # of the straight path, and twice as many of the body, in at most MOST_EPOCHS
 MOST_EPOCHS = 40
 STRAIGHT_RATE = 0.03
 STRAIGHT_DECAY = 1e-2  # of its weights towards where they began
@@ -41,8 +41,9 @@ class RankerFit:
     """What came of a fit.
 
     Args:
-        history: per epoch `stage` (0 start, 1 straight path, 2 body), `loss`, `held_out_loss`, `ndcg@10` of held-out
-            users, `seconds`; the first entry is the start.
+        history: per judgement (of each epoch, or of some where there are many) `stage` (0 start, 1 straight path,
+            2 body), `loss`, `held_out_loss` of the order, `ndcg@10` of held-out users, `seconds`; the first entry is
+            the start.
         with_body: whether the chosen weights use the body.
         quality: on held-out users.
         metrics: what the step reports.
@@ -94,11 +95,11 @@ def fit_ranker(
     if len(rows):
         steps = math.ceil(len(rows) / config.batch_rows)
         epochs = [
-            min(MOST_EPOCHS, max(given, math.ceil(LEAST_STEPS / steps)))
-            for given in (config.straight_epochs, config.epochs)
+            min(MOST_EPOCHS, max(given, math.ceil(least / steps)))
+            for given, least in ((config.straight_epochs, LEAST_STEPS), (config.epochs, 2 * LEAST_STEPS))
         ]
         fit.stage(False, fitted, epochs[0], STRAIGHT_RATE)
-        if config.epochs and (lists.positive[rows] > 0).sum() >= config.body_examples:
+        if config.epochs and (lists.positive[rows] > 0).sum() >= config.body_examples and fit.can_tell():
             fit.stage(True, fitted, epochs[1], config.learning_rate)
     fit.choose()
     with_body = fit.restore()
@@ -129,6 +130,7 @@ class _Fit:
         self._with_body = self._began_with_body = bool(np.any(model.body.heads[ENGAGED].kernel.numpy()))
         self._random = np.random.default_rng(config.seed)
         self._judged = judging(split[1], config.seed)
+        self._lists = data.lists(self._judged)
         self._scores = {body: scoring(model, catalogue, body) for body in (False, True)}
         reasons = {h: fit_given(model, h, data, self.score, split[0], self._judged, report) for h in model.given}
         self.not_learned = {head: why for head, why in reasons.items() if why}
@@ -211,7 +213,7 @@ class _Fit:
         nothing of that: what stood first was taken first.
         """
         if self._best[1] and not self._straight[1]:
-            gain, error = ahead(self._folds(self._straight), self._folds(self._best))
+            gain, error = ahead(self._jackknife(self._straight), self._jackknife(self._best))
             if gain <= error:
                 said = f"{gain:.4f} less loss of the order on held-out users, give or take {error:.4f}"
                 self.report(f"with the body: {said}; the straight path alone is kept")
@@ -221,11 +223,17 @@ class _Fit:
             self.report(f"ndcg@10 {found:.4f} on held-out users, {first:.4f} at first: the order stays what it was")
             self._best, self.best_epoch = self._first, 0
 
-    def _folds(self, kept: _Kept) -> np.ndarray:
-        """The loss of the order under kept weights, by fold of the held-out users that judge."""
+    def can_tell(self) -> bool:
+        """Whether held-out users could say that the body is better by more than chance: two have to have lists."""
+        enough = self._began_with_body or len(folds_of(self.data.examples.users[self._lists])) > 1
+        if not enough:
+            self.report("no body: fewer than two held-out users took what was among their candidates")
+        return enough
+
+    def _jackknife(self, kept: _Kept) -> np.ndarray:
+        """The losses of the order under kept weights, of the held-out lists that judge."""
         self._put(kept)
-        lists = self.data.lists(self._judged)
-        return fold_losses(self.score(lists), self.data, lists)
+        return jackknife_losses(self.score(self._lists), self.data, self._lists)
 
     def settle(self) -> None:
         """Takes the body out of the heads given engagement of which held-out users are told better without."""
@@ -249,8 +257,7 @@ class _Fit:
     def _note(self, record: dict[str, float]) -> None:
         """Judges the weights as they are, and keeps them where they are the best."""
         logits, examples, rows = self.score(self._judged), self.data.examples, self._judged
-        order, given = held_out_losses(logits, self.data, rows)
-        loss = order + sum(given.values())
+        loss, _ = held_out_losses(logits, self.data, rows)
         moments = np.flatnonzero(examples.first[rows])
         found = ndcg(logits["order"][moments], examples, rows[moments])
         self.history.append(record | {"held_out_loss": loss, "ndcg@10": found})

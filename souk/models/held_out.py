@@ -13,7 +13,7 @@ from souk.models.rank_scoring import held_out_losses
 HELD_OUT = 0.2  # share of the users
 CHOOSING = 2000  # held-out examples that an epoch is judged by
 PATIENCE = 3  # times that the body is judged without a better one
-FOLDS = 20  # of users, between which a loss differs by chance
+FOLDS = 20  # of users, each of which an error is taken without
 
 
 def split_users(users: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,28 +38,37 @@ def spent(losses: Sequence[float]) -> bool:
     return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= PATIENCE
 
 
-def fold_losses(logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray) -> np.ndarray:
-    """The loss of the order of each of at most `FOLDS` parts of the users.
+def folds_of(users: np.ndarray) -> list[np.ndarray]:
+    """The rows of each of at most `FOLDS` parts of the users, all rows of a user in one."""
+    numbers = np.unique(users, return_inverse=True)[1]
+    return [np.flatnonzero(numbers % FOLDS == fold) for fold in range(min(FOLDS, numbers.max(initial=-1) + 1))]
+
+
+def jackknife_losses(logits: Mapping[str, np.ndarray], data: RankLists, rows: np.ndarray) -> np.ndarray:
+    """`[1 + folds]`: the loss of the order of all rows, and without each of the `folds_of` their users.
 
     Args:
         logits: `[rows, columns]` by head, of `rows`.
         data: the lists.
-        rows: lists of held-out users.
+        rows: lists of at least two held-out users.
     """
-    users = np.unique(data.examples.users[rows], return_inverse=True)[1]
-    folds = [np.flatnonzero(users % FOLDS == fold) for fold in range(min(FOLDS, users.max(initial=-1) + 1))]
-    parts = [({head: values[fold] for head, values in logits.items()}, rows[fold]) for fold in folds]
-    return np.array([held_out_losses(part, data, own)[0] for part, own in parts])
+    parts = [
+        np.arange(len(rows)),
+        *(np.delete(np.arange(len(rows)), fold) for fold in folds_of(data.examples.users[rows])),
+    ]
+    each = [({head: values[part] for head, values in logits.items()}, rows[part]) for part in parts]
+    return np.array([held_out_losses(some, data, own)[0] for some, own in each])
 
 
 def ahead(simple: np.ndarray, better: np.ndarray) -> tuple[float, float]:
-    """How much less loss `better` has than `simple`, and the standard error of that; infinite for fewer than two folds.
+    """How much less loss `better` has than `simple`, and the standard error of that by the jackknife over groups of
+    users (Efron and Tibshirani 1993, eq. 11.5): a loss is a mean over lists, of which users have different numbers.
 
     Args:
-        simple: of `fold_losses`.
-        better: of the same folds.
+        simple: of `jackknife_losses`.
+        better: of the same rows.
     """
     gain = simple - better
-    if len(gain) < 2:
-        return float(gain.sum()), math.inf
-    return float(gain.mean()), float(gain.std(ddof=1) / math.sqrt(len(gain)))
+    parts = gain[1:]
+    spread = float(((parts - parts.mean()) ** 2).sum())
+    return float(gain[0]), math.sqrt(spread * (len(parts) - 1) / len(parts))
