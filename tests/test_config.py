@@ -105,6 +105,23 @@ def test_an_event_by_its_name_in_the_file_is_told_with_what_it_is_mapped_to(type
     assert "Received: 'gekauft'. See docs/data.md." in str(error.value) and told in str(error.value)
 
 
+@pytest.mark.parametrize("key", ["", "nmae: x\n"])
+def test_each_event_by_its_name_in_the_file_is_told_once(key):
+    text = MINIMAL.replace("events.csv}", "events.csv, event_types: {gekauft: purchase, besehen: click}}")
+    with pytest.raises(SoukError) as error:
+        parse_config(key + text.replace("[purchase]", "[gekauft, besehen, gekauft]"), "my.yaml")
+    assert str(error.value).count("maps gekauft to purchase: write that.") == 1
+    assert str(error.value).count("maps besehen to click: write that.") == 1
+
+
+@pytest.mark.parametrize("kind", ["quatsch", "[purchase]"])
+def test_what_an_event_is_wrongly_mapped_to_is_not_to_be_written(kind):
+    text = MINIMAL.replace("events.csv}", f"events.csv, event_types: {{gekauft: {kind}, besehen: click}}}}")
+    with pytest.raises(SoukError) as error:
+        parse_config(text.replace("[purchase]", "[gekauft]"), "my.yaml")
+    assert "data.events.event_types.gekauft: one of" in str(error.value) and "write that" not in str(error.value)
+
+
 def test_a_small_slate_needs_no_word_about_re_ranking():
     assert parse_config(MINIMAL + "deploy: {max_slate_size: 5, slate_size: 5}").rerank.slate == 20
 

@@ -8,6 +8,7 @@ from typing import Any, get_origin
 from pydantic import BaseModel, ValidationError
 
 from souk.errors import SoukError, shown, unknown
+from souk.schema import EventType
 
 EXPERIMENTS = "docs/experiments.md"
 PAGES = {"rerank": "docs/serving.md", "experiments": EXPERIMENTS, "exploration": EXPERIMENTS, "holdout": EXPERIMENTS}
@@ -28,14 +29,14 @@ def explain(error: ValidationError, values: Any, model: type[BaseModel], origin:
     problems = _problems(error, values, model)
     first, *others = sorted(problems, key=lambda where: problems[where][0]["type"] != "extra_forbidden")
     also = "".join(f" Also {_named(where)}: {_words(problems[where], model)}." for where in others)
-    page = f"See {PAGES.get(str(first[0]) if first else '', 'docs/data.md')}."
+    mapped = "".join(dict.fromkeys(_of_the_file(problems[where][0], values) for where in (first, *others)))
     if problems[first][0]["type"] == "extra_forbidden":
         of = _model_at(model, first[:-1])
         wrong = unknown(f"{origin}: key {_named(first)}", str(first[-1]), of.model_fields if of else {})
-        return SoukError(wrong.expected, wrong.received, f"{wrong.remedy}{also}".strip())
+        return SoukError(wrong.expected, wrong.received, f"{wrong.remedy}{mapped}{also}".strip())
     what, received = _told(problems[first], model)
-    page += _of_the_file(problems[first][0], values)
-    return SoukError(f"{origin}: {_named(first)}: {what}" if first else f"{origin}: {what}", received, page + also)
+    remedy = f"See {PAGES.get(str(first[0]) if first else '', 'docs/data.md')}.{mapped}{also}"
+    return SoukError(f"{origin}: {_named(first)}: {what}" if first else f"{origin}: {what}", received, remedy)
 
 
 def _problems(error: ValidationError, values: Any, model: type[BaseModel]) -> dict[tuple[Any, ...], list[Any]]:
@@ -103,12 +104,16 @@ def _of_the_file(problem: Any, values: Any) -> str:
     objective = problem["type"] == "enum" and problem["loc"][:1] == ("objectives",)
     for part in ("data", "events", "event_types") if objective else ():
         values = values.get(part) if isinstance(values, Mapping) else None
-    if not objective or not isinstance(values, Mapping) or not values:
+    kinds = list(EventType)
+    known = {name: kind for name, kind in values.items() if kind in kinds} if isinstance(values, Mapping) else {}
+    if not objective or not known:
         return ""
     received = problem["input"]
     if isinstance(received, str) and received in values:
-        return f" data.events.event_types maps {received} to {values[received]}: write that."
-    return f" data.events.event_types maps to {', '.join(sorted(set(map(str, values.values()))))}."
+        return (
+            f" data.events.event_types maps {received} to {known[received]}: write that." if received in known else ""
+        )
+    return f" data.events.event_types maps to {', '.join(sorted(set(known.values())))}."
 
 
 def _keys(section: type[BaseModel]) -> str:
