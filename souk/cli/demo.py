@@ -92,7 +92,8 @@ def _server(workspace: Workspace) -> Iterator[str]:
     http, grpc = _free_port(), _free_port()
     words = ["serve", "--workspace", str(workspace.root), "--http-port", str(http), "--grpc-port", str(grpc)]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
-        process = subprocess.Popen([sys.executable, "-m", "souk.cli", *words], stdout=log, stderr=subprocess.STDOUT)
+        command = [sys.executable, "-P", "-m", "souk.cli", *words]  # -P: no folder `souk` of where the user stands
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait(f"http://127.0.0.1:{http}/v2/models/souk/ready", process, log)
             yield f"http://127.0.0.1:{http}"

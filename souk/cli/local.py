@@ -119,9 +119,17 @@ def _observed(observer: Observer, ended: threading.Event) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(lock: Path, scratch: str) -> Iterator[None]:
-    """For the tasks' processes, beside ours."""
+    """For the tasks' processes, beside ours.
+
+    They import nothing from where the user stands: the folder of a clone, `souk`, would be taken for the package.
+    """
     before = dict(os.environ)
-    defaults = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+    defaults = {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",
+    }
     os.environ.update({name: value for name, value in defaults.items() if name not in before})
     os.environ.update({"TMPDIR": scratch, progress.LOCK: str(lock.resolve())})
     try:
