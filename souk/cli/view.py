@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,8 +52,7 @@ class RunView:
             self._show(f"▸ {task}")
 
     def line(self, text: str) -> None:
-        self.log.write(text + "\n")
-        self.log.flush()
+        self._keep(text)
         if text.startswith(progress.SAY):
             self._show(f"  {self.clock() - self._began:7.1f} s  {text.removeprefix(progress.SAY)}")
         elif text.startswith(progress.FAIL):
@@ -79,6 +79,17 @@ class RunView:
         """Where an output artifact of a task lies, None where the task did not run."""
         found = self.outputs.get(task, {}).get(artifact)
         return Path(found.path) if found is not None else None
+
+    def _keep(self, text: str) -> None:
+        """A disk that is full ends a step, which says so; the log, for want of space, only ends itself."""
+        if not self.log.closed:
+            try:
+                self.log.write(text + "\n")
+                self.log.flush()
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    self.log.close()
+                self._show(f"  {self.log.name} ends here: {error.strerror}")
 
     def _show(self, text: str) -> None:
         self.out.write(text + "\n")  # not print: kfp.local replaces it while a task runs
