@@ -124,9 +124,9 @@ FEWEST_CANDIDATES, MOST_CANDIDATES, CATALOGUE_SHARE = 200, 500, 10  # auto: a te
 class TrainRanker(Section):
     """A request's ranker looks at `candidates`; `auto` follows from the catalogue. `straight_epochs` passes fit the
     straight path; from `body_examples` taken items on, at most `epochs` more fit a body of `experts`, which sees
-    `negatives` of each list. `max_click_loss` is the share of NDCG@10 that a tuned weight of satisfaction may cost.
-    `tail_weight` and `minority` (transformed feature: exponent) let what is rare count more. `debias` takes the place
-    in a logged slate out of what a click says."""
+    `negatives` of each list; both are more passes where lists are few. `max_click_loss` is the share of NDCG@10 that a
+    tuned weight of satisfaction may cost. `tail_weight` and `minority` (transformed feature: exponent) let what is rare
+    count more. `debias` takes the place in a logged slate out of what a click says."""
 
     candidates: Annotated[int, Field(ge=10, le=MOST_CANDIDATES)] | Literal["auto"] = "auto"
     negatives: int = Field(default=100, ge=1)
