@@ -9,11 +9,11 @@ import pytest
 from google.protobuf import text_format
 from pyarrow import parquet
 
-from souk.config import Outliers
+from souk.config import Outliers, Source
 from souk.errors import SoukError
 from souk.ingest.checks import check_future, check_schema, new_values
 from souk.ingest.faults import Fault, Reason, fault, faulty
-from souk.ingest.mapping import arrow_schema
+from souk.ingest.mapping import TableSource, arrow_schema
 from souk.ingest.outliers import check_override_names, find_bounds, treat_outliers
 from souk.ingest.quarantine import Quarantine, QuarantineWriter, check_threshold
 from souk.ingest.reading import Rows
@@ -125,7 +125,7 @@ def test_an_outlier_column_that_no_table_has_is_an_error() -> None:
 def refuse(faults: list[Fault], size: int, file: Path, skipped: int = 0) -> Quarantine:
     ids = [str(i) for i in range(size)]
     raw = RawBatch("u.csv", pa.table({"user": ids}), np.arange(1, size + 1))
-    writer = QuarantineWriter(file)
+    writer = QuarantineWriter(file, {})
     good = writer.add(Rows(table("users", {}, user_id=ids), [], raw), faults)
     writer.close()
     return writer.outcome("users", size + skipped, {"age": skipped} if skipped else {}, 0, int(good.sum()))
@@ -161,9 +161,10 @@ def test_rows_that_are_lost_are_noticed() -> None:
 
 def test_the_threshold_names_reasons_and_three_samples(tmp_path: Path) -> None:
     refused = refuse([Fault(Reason.TYPE, "age", np.arange(4))], 100, tmp_path / "q.parquet", skipped=900)
-    check_threshold([refused], 0.04, tmp_path, {})
+    sources = {"users": TableSource("users", Source(path="u.csv"), {})}
+    check_threshold([refused], 0.04, tmp_path, sources)
     with pytest.raises(SoukError) as error:
-        check_threshold([refused], 0.039, tmp_path, {})
+        check_threshold([refused], 0.039, tmp_path, sources)
     text = str(error.value)
     assert "4 of 1,000 users (4.0% of those not skipped)" in text
     assert "type age: 4 rows" in text

@@ -63,7 +63,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
             array = _made_column(table, column.name, batch)
         else:
             array = _raw_column(batch, found.get(column.name), source.constants.get(column.name), size)
-        if comma and column.name not in source.constants and _is_number(column):
+        if comma and column.name not in source.constants and is_number(column):
             array = cells.with_points(array)
         typed, wrong = _parse(table, column, array, batch.file)
         columns.append(typed)
@@ -73,7 +73,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
     return pa.Table.from_arrays(columns, schema=table.schema), faults
 
 
-def _is_number(column: pa.Field) -> bool:
+def is_number(column: pa.Field) -> bool:
     """Whether a column has amounts; times are none."""
     return column.type in (pa.float64(), pa.int64()) and column.name not in TIMES
 

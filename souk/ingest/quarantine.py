@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from souk.errors import SoukError
-from souk.ingest.convert import TIMES
 from souk.ingest.faults import Fault, Reason
-from souk.ingest.reading import Rows, unit_remedy
+from souk.ingest.mapping import TableSource
+from souk.ingest.reading import Rows
+from souk.ingest.remedies import remedies
 
 SCHEMA = pa.schema(
     [
@@ -28,6 +29,7 @@ SCHEMA = pa.schema(
     ]
 )
 SAMPLES = 3
+VALUES = 5  # different ones of a column that are kept
 SHOWN_CHARACTERS = 300
 
 
@@ -43,6 +45,7 @@ class Quarantine:
         accepted: those without a fault.
         reasons: the others by `reason` and column ("range price"), most frequent first.
         samples: the first SAMPLES rows of each of `reasons`, with file and position.
+        values: by `reasons`, up to VALUES different texts of the column; those that `event_types` maps, mapped.
     """
 
     name: str
@@ -52,6 +55,12 @@ class Quarantine:
     accepted: int
     reasons: Mapping[str, int]
     samples: Mapping[str, Sequence[str]]
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> int:
+        """The rows that are not skipped."""
+        return self.read - sum(self.skipped.values())
 
     @property
     def refused(self) -> int:
@@ -60,7 +69,7 @@ class Quarantine:
     @property
     def share(self) -> float:
         """Of the rows that are not skipped, those that are refused."""
-        return self.refused / max(1, self.read - sum(self.skipped.values()))
+        return self.refused / max(1, self.judged)
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -87,12 +96,15 @@ class QuarantineWriter:
 
     Args:
         file: a Parquet file to be.
+        names: column of the table to column of the files.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, names: Mapping[str, str]) -> None:
         self._writer = parquet.ParquetWriter(file, SCHEMA, compression="zstd")
         self._reasons: Counter[str] = Counter()
         self._samples: dict[str, list[str]] = {}
+        self._values: dict[str, list[str]] = {}
+        self._names = names
 
     def add(self, rows: Rows, faults: list[Fault]) -> np.ndarray:
         """Takes the rows with `faults`; returns the mask of the others.
@@ -114,6 +126,7 @@ class QuarantineWriter:
             files, positions, texts = rows.origins(refused)
             reasons, places = [first[row][0] for row in refused.tolist()], [first[row][1] for row in refused.tolist()]
             self._write([reasons, places, texts, positions, files, [all_reasons[row] for row in refused.tolist()]])
+            self._keep_values(rows, first)
         return good
 
     def close(self) -> None:
@@ -123,7 +136,7 @@ class QuarantineWriter:
     def outcome(self, name: str, read: int, skipped: Mapping[str, int], repeats: int, accepted: int) -> Quarantine:
         """The counts of the table."""
         reasons = dict(sorted(self._reasons.items(), key=lambda pair: (-pair[1], pair[0])))
-        return Quarantine(name, read, skipped, repeats, accepted, reasons, self._samples)
+        return Quarantine(name, read, skipped, repeats, accepted, reasons, self._samples, self._values)
 
     def _write(self, columns: list[list[Any]]) -> None:
         arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
@@ -136,15 +149,31 @@ class QuarantineWriter:
             if len(shown) < SAMPLES:
                 shown.append(f"{file} row {position}: {text[:SHOWN_CHARACTERS]}")
 
+    def _keep_values(self, rows: Rows, first: Mapping[int, tuple[str, str]]) -> None:
+        """Notes what stands in the columns that rows are refused for."""
+        for reason, column in dict.fromkeys(first.values()):
+            kept = self._values.setdefault(f"{reason} {column}".strip(), [])
+            if len(kept) == VALUES:
+                continue
+            here = np.array([row for row, why in first.items() if why == (reason, column)], dtype=np.int64)
+            if reason == Reason.DOMAIN:
+                found = rows.table[column].take(pa.array(here)).combine_chunks()
+                texts = [str(value) for value in found.drop_null().unique().to_pylist()]
+            else:
+                texts = rows.texts(self._names.get(column, ""), here)
+            kept += [text for text in texts if text not in kept][: VALUES - len(kept)]
 
-def check_threshold(tables: list[Quarantine], threshold: float, folder: Path, units: Mapping[str, str]) -> None:
+
+def check_threshold(
+    tables: list[Quarantine], threshold: float, folder: Path, sources: Mapping[str, TableSource]
+) -> None:
     """Stops the run where a table lost more than `threshold` of its rows.
 
     Args:
         tables: all of them.
         threshold: a share.
         folder: where their refused rows are.
-        units: by table, what its times are said to be in.
+        sources: where they come from.
 
     Raises:
         SoukError: the counts by reason, and sample rows of each.
@@ -159,16 +188,10 @@ def check_threshold(tables: list[Quarantine], threshold: float, folder: Path, un
         for reason, count in list(table.reasons.items())[:5]:
             lines.append(f"  {reason}: {count:,} rows, such as")
             lines += [f"    {sample}" for sample in table.samples[reason]]
-    remedies = [f"{unit_remedy(table.name, units[table.name])} " for table in over if _of_another_unit(table)]
+    mending = "".join(f"{remedy} " for table in over for remedy in remedies(table, sources[table.name]))
     raise SoukError(
         f"at most {threshold:.1%} of the rows of a table in quarantine",
         "\n".join(lines),
-        f"\n{''.join(remedies)}All of them: {folder}. Mend the data, the mapping (data.*) or the schema, or raise "
+        f"\n{mending}All of them: {folder}. Mend the data, the mapping (data.*) or the schema, or raise "
         "ingest.quarantine_threshold.",
     )
-
-
-def _of_another_unit(table: Quarantine) -> bool:
-    """Whether most rows, and so most of those refused, have a time that cannot be read: a few are bad data."""
-    unread = sum(table.reasons.get(f"{Reason.TYPE} {name}", 0) for name in TIMES)
-    return 2 * unread > table.read - sum(table.skipped.values())

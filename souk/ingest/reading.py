@@ -18,6 +18,7 @@ from souk.ingest.convert import content_ids, convert
 from souk.ingest.faults import Fault
 from souk.ingest.mapping import TableSource
 from souk.ingest.patterns import fits_any
+from souk.ingest.remedies import unit_remedy
 from souk.readers import RawBatch, read_batches
 from souk.schema import contract
 
@@ -45,6 +46,13 @@ class Rows:
     def origins(self, rows: np.ndarray) -> tuple[list[str], list[int], list[str]]:
         """File, position in it (from 1) and original JSON of each of `rows` (indices into these)."""
         return [self.raw.file] * len(rows), self.raw.positions[rows].tolist(), self.raw.originals(rows)
+
+    def texts(self, name: str, rows: np.ndarray) -> list[str]:
+        """The different texts that column `name` of the file has in `rows`; none where it is missing or nested."""
+        if name not in self.raw.table.column_names or pa.types.is_nested(self.raw.table[name].type):
+            return []
+        found = self.raw.table[name].take(pa.array(rows)).unique()
+        return [str(value) for value in found.drop_null().to_pylist()]
 
 
 class Reading:
@@ -121,14 +129,7 @@ def look(table: TableSource) -> None:
         pass
 
 
-def unit_remedy(table: str, unit: str) -> str:
-    """What helps where the times of a table cannot be read in its `unit`."""
-    key = f"data.{table}.timestamp_unit"
-    remedy = "ms, s or us if times are numbers, else write them" if unit == "iso" else "iso if times are written"
-    return f"Set {key} to {remedy} as 2024-05-31T12:00:00."
-
-
-def check_times(source: Source, times: pa.Array, unreadable: float, example: str = "") -> None:
+def check_times(source: Source, times: pa.Array, unreadable: float, example: str = "", value: str = "") -> None:
     """Most event times unreadable, in January 1970 or after 2200: the unit is wrong.
 
     Args:
@@ -136,11 +137,12 @@ def check_times(source: Source, times: pa.Array, unreadable: float, example: str
         times: UTC epoch milliseconds, null where a time could not be read.
         unreadable: the share of rows whose time could not be read.
         example: one of these rows, as it came.
+        value: its time.
     """
     key, unit = "data.events.timestamp_unit", source.timestamp_unit
     if unreadable > 0.5:
         received = "most cannot be read as such" + (f", as in {example[:SHOWN]}" if example else "")
-        raise SoukError(f"event times in {unit}", received, unit_remedy("events", unit))
+        raise SoukError(f"event times in {unit}", received, unit_remedy("events", unit, value))
     times = pc.drop_null(times)
     if not len(times):
         return

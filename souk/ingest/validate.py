@@ -115,7 +115,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     reading, sample = Reading(table, makes_ids), Sample(table.schema.append(pa.field("row", pa.int64())))
     accepted = Accepted(table, spill, survey.good, survey.rows, makes_ids)
     with whole_file(refused) as fresh:
-        writer = QuarantineWriter(fresh)
+        writer = QuarantineWriter(fresh, table.columns(survey.names))
         for rows in reading:
             treated, faults = judge.of(rows)
             good = writer.add(rows, faults)
@@ -188,7 +188,8 @@ def _survey(table: TableSource, rules: Rules) -> Survey:
     """The first pass."""
     contract = contract_schema(table.name, table.kinds, rules.widths)
     reading, good = Reading(table), Sample(table.schema)
-    times, unreadable, count, example = Sample(pa.schema([("timestamp", pa.int64())])), 0, 0, ""
+    times, unreadable, count = Sample(pa.schema([("timestamp", pa.int64())])), 0, 0
+    example, value = "", ""
     for rows in reading:
         count += rows.table.num_rows
         faults = _contract_faults(table.name, rows, contract, rules.latest)
@@ -197,9 +198,12 @@ def _survey(table: TableSource, rules: Rules) -> Survey:
             times.add(rows.table.select(["timestamp"]), np.ones(rows.table.num_rows, bool))
             for each in (f for f in faults if f.column == "timestamp" and f.reason is Reason.TYPE):
                 unreadable += len(each.rows)
-                example = example or rows.origins(each.rows[:1])[2][0]
+                if not example:
+                    example = rows.origins(each.rows[:1])[2][0]
+                    name = table.columns(rows.raw.table.column_names).get("timestamp", "")
+                    value = next(iter(rows.texts(name, each.rows[:1])), "")
     if table.name == "events":
-        check_times(table.source, times.table["timestamp"], unreadable / max(1, count), example)
+        check_times(table.source, times.table["timestamp"], unreadable / max(1, count), example, value)
     return Survey(count, frozenset(reading.names), good.table)
 
 

@@ -89,8 +89,7 @@ def ingest(
         }
         write_report(sections.name, checked, found, Path(report_html))
         refused = [each.quarantine for each in checked.values()]
-        units = {name: table.source.timestamp_unit for name, table in sources.items()}
-        check_threshold(refused, sections.ingest.quarantine_threshold, Path(quarantine), units)
+        check_threshold(refused, sections.ingest.quarantine_threshold, Path(quarantine), sources)
         for line in (*(n for each in checked.values() for n in each.notices), *(a for e in found.values() for a in e)):
             report(line)
         withdraw = sections.ingest.items_without_events == "unavailable"

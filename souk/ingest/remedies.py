@@ -1,0 +1,104 @@
+"""What helps where one reason refuses most of the refused rows of a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+
+from souk.ingest import cells
+from souk.ingest.convert import TIMES, is_number
+from souk.ingest.faults import Reason
+from souk.ingest.mapping import TableSource
+from souk.ingest.profile import COMMA
+from souk.schema import EventType
+
+ISO_FORM = "2024-05-31T12:00:00"
+LONGEST = 40  # characters of a value in a remedy
+
+
+class Refusals(Protocol):
+    """Of a table: its name, its rows that are not skipped, and those refused by `reason` and column, with values."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def judged(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def reasons(self) -> Mapping[str, int]: ...
+    @property
+    def values(self) -> Mapping[str, Sequence[str]]: ...
+
+
+def remedies(table: Refusals, origin: TableSource) -> list[str]:
+    """A sentence for each reason that the config or the file can be mended by; none where no reason is most of them.
+
+    Args:
+        table: what was refused.
+        origin: where it comes from.
+    """
+    return [*_unit(table, origin), *_event_types(table), *_comma(table, origin), *_encoding(table)]
+
+
+def unit_remedy(table: str, unit: str, value: str = "") -> str:
+    """What helps where the times of a table cannot be read in its `unit`.
+
+    Args:
+        table: its name.
+        unit: what the config says.
+        value: one of its times, as it came; "" where there is none to show.
+    """
+    key = f"data.{table}.timestamp_unit"
+    if value and not _reads(value, "s") and not _reads(value, "iso"):  # such as 31.05.2024 12:00
+        written = f"Write times such as {value[:LONGEST]} as {ISO_FORM} in the file"
+        return f"{written}; {key} is iso." if unit == "iso" else f"{written}, and set {key} to iso."
+    remedy = "ms, s or us if times are numbers, else write them" if unit == "iso" else "iso if times are written"
+    return f"Set {key} to {remedy} as {ISO_FORM}."
+
+
+def _reads(value: str, unit: str) -> bool:
+    return not cells.parse_time(pa.array([value], pa.string()), unit)[1].any()
+
+
+def _unit(table: Refusals, origin: TableSource) -> Iterator[str]:
+    """Most rows, and so most of those refused, have a time that cannot be read: a few are bad data."""
+    labels = [f"{Reason.TYPE} {name}" for name in TIMES]
+    if 2 * sum(table.reasons.get(label, 0) for label in labels) > table.judged:
+        value = next((value for label in labels for value in table.values.get(label, ())), "")
+        yield unit_remedy(table.name, origin.source.timestamp_unit, value)
+
+
+def _event_types(table: Refusals) -> Iterator[str]:
+    label = f"{Reason.DOMAIN} event_type"
+    unknown = [value for value in table.values.get(label, ()) if value not in set(EventType)]
+    if unknown and _most(table, [label]):
+        shown = ", ".join(value[:LONGEST] for value in unknown)
+        yield f"Map the event types in data.{table.name}.event_types, as {{view: click}}; unknown are: {shown}."
+
+
+def _comma(table: Refusals, origin: TableSource) -> Iterator[str]:
+    numbers = [f"{Reason.TYPE} {column.name}" for column in origin.schema if is_number(column)]
+    labels = [label for label in numbers if _with_commas(table.values.get(label, ()))]
+    if labels and _most(table, labels):
+        value = table.values[labels[0]][0]
+        point = value.replace(".", "").replace(",", ".")
+        key = f"data.{table.name}.decimal"
+        yield f'Set {key} to "," for a CSV, else write {value[:LONGEST]} as {point[:LONGEST]}.'
+
+
+def _with_commas(values: Sequence[str]) -> bool:
+    """Whether all of some values look like numbers with a decimal comma."""
+    return bool(values) and all(re.match(COMMA, value) for value in values)
+
+
+def _encoding(table: Refusals) -> Iterator[str]:
+    if _most(table, [label for label in table.reasons if label.partition(" ")[0] == Reason.ENCODING]):
+        yield f"Set data.{table.name}.encoding to latin-1 for a CSV, or to what it is in, else write the file in UTF-8."
+
+
+def _most(table: Refusals, labels: Sequence[str]) -> bool:
+    return 2 * sum(table.reasons[label] for label in labels) > table.refused

@@ -1,0 +1,80 @@
+"""Most rows of a table refused for one reason: the error names what mends it, in the config or in the file."""
+
+from pathlib import Path
+
+import pytest
+
+from souk.errors import SoukError
+from tests.test_ingest_bad_input import run
+
+HEAD = "user_id;item_id;event_type;timestamp;price\n"
+TIME = "2024-05-31T12:00:00"
+UNKNOWN = ["ansicht", "kauf", "merken", "storno", "teilen", "wischen"]
+
+
+def refusal(folder: Path, rows: list[str], settings: str = "timestamp_unit: iso", encoding: str = "utf-8") -> str:
+    """The error that these events end in."""
+    (folder / "e.csv").write_text(HEAD + "".join(f"{row}\n" for row in rows), encoding=encoding)
+    with pytest.raises(SoukError) as error:
+        run(folder, f"data: {{events: {{path: e.csv, {settings}}}}}")
+    return str(error.value)
+
+
+def event(kind: str = "click", time: str = TIME, price: str = "", item: str = "i") -> str:
+    return f"u;{item};{kind};{time};{price}"
+
+
+@pytest.mark.slow
+def test_unknown_event_types_are_named(tmp_path: Path) -> None:
+    text = refusal(tmp_path, [event(UNKNOWN[n % 6]) for n in range(30)] + [event("rating")] * 30)
+    shown = "ansicht, kauf, merken, storno, teilen"
+    assert f"Map the event types in data.events.event_types, as {{view: click}}; unknown are: {shown}. All" in text
+    mapped = "timestamp_unit: iso, event_types: {ansicht: click, merken: click}"
+    text = refusal(tmp_path, [event(UNKNOWN[n % 4]) for n in range(30)], mapped)
+    assert "unknown are: kauf, storno. All" in text
+
+
+@pytest.mark.slow
+def test_numbers_with_a_decimal_comma_are_told_with_the_key(tmp_path: Path) -> None:
+    remedy = 'Set data.events.decimal to "," for a CSV, else write {} as {}. All'
+    text = refusal(tmp_path, [event(price=["1.250,00", "12,50", ""][n % 3]) for n in range(30)])
+    assert remedy.format("1.250,00", "1250.00") in text
+    assert "data.events.decimal" not in refusal(tmp_path, [event(price=["12,50", "gratis"][n % 2]) for n in range(30)])
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_utf_8_is_told_with_the_key(tmp_path: Path) -> None:
+    text = refusal(tmp_path, [event(item=f"Zürich {n}") for n in range(30)], encoding="latin-1")
+    remedy = "Set data.events.encoding to latin-1 for a CSV, or to what it is in, else write the file in UTF-8. All"
+    assert remedy in text and "data.events.decimal" not in text and "event_types" not in text
+
+
+@pytest.mark.slow
+def test_no_reason_that_is_half_of_them_has_a_remedy(tmp_path: Path) -> None:
+    text = refusal(tmp_path, [event(*[("kauf",), ("click", TIME, "1,5")][n % 2]) for n in range(30)])
+    assert "domain event_type: 15 rows" in text and "type price: 15 rows" in text
+    assert "unknown are" not in text and "data.events.decimal" not in text
+
+
+@pytest.mark.parametrize(
+    ("unit", "time", "remedy"),
+    [
+        ("iso", "01.01.2025 05:55", "Write times such as 01.01.2025 05:55 as 2024-05-31T12:00:00 in the file; data."),
+        ("s", "01.01.2025", "Write times such as 01.01.2025 as 2024-05-31T12:00:00 in the file, and set data.events"),
+        ("iso", "1735710938", "Set data.events.timestamp_unit to ms, s or us if times are numbers"),
+        ("ms", "2025-01-01", "Set data.events.timestamp_unit to iso if times are written as 2024-05-31T12:00:00."),
+    ],
+)
+def test_times_that_are_neither_numbers_nor_iso_have_no_unit(tmp_path: Path, unit: str, time: str, remedy: str) -> None:
+    text = refusal(tmp_path, [event(time=time)] * 9, f"timestamp_unit: {unit}")
+    assert remedy in text
+    assert ("ms, s or us" in text) == (time == "1735710938")
+
+
+@pytest.mark.slow
+def test_dates_of_items_that_are_not_iso_are_to_be_written_so(tmp_path: Path) -> None:
+    (tmp_path / "i.csv").write_text("item_id,listed\n" + "".join(f"i{n},{n + 1:02}.01.2025\n" for n in range(9)))
+    items = "items: {path: i.csv, timestamp_unit: iso, columns: {created_at: listed}}"
+    (tmp_path / "e.csv").write_text(HEAD + f"{event()}\n" * 9)
+    with pytest.raises(SoukError, match=r"Write times such as 01\.01\.2025 as .*; data\.items\.timestamp_unit is iso"):
+        run(tmp_path, f"data: {{events: {{path: e.csv, timestamp_unit: iso}}, {items}}}")
