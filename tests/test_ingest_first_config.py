@@ -66,7 +66,7 @@ def products(random_: random.Random) -> Table:
 def init(tmp_path: Path, *paths: str | None) -> tuple[str, DatasetConfig]:
     """The text of a first config, and the config as loaded from a file."""
     events, items, users = (*paths, None, None)[:3]
-    text = first_config(str(events), items, users, "my data")
+    text = first_config(str(events), items, users, "my data").text
     write_config(text, tmp_path / "my.yaml")
     return text, load_config(tmp_path / "my.yaml")
 
@@ -253,7 +253,7 @@ def test_words_that_are_no_true_or_false_do_not_say_what_is_available(tmp_path):
     events.write_text("\n".join(["user_id,item_id,event_type,timestamp", *rows]), "utf-8")
     answers = [f"i{n},{'ja' if n % 3 else 'nein'}" for n in range(30)]
     items.write_text("\n".join(["item_id,In Stock", *answers]), "utf-8")
-    config = parse_config(first_config(str(events), str(items), None, "shop"))
+    config = parse_config(first_config(str(events), str(items), None, "shop").text)
     assert "available" not in config.data.items.columns
     assert config.columns.items == {"in_stock": "categorical"}
     assert config.ingest.quarantine_threshold == 0.05
@@ -264,7 +264,7 @@ def test_a_table_that_would_be_refused_is_not_let_through(tmp_path):
     rows = [f"u{n % 20},i{n % 30},click,{1_700_000_000 + n * 3600}" for n in range(300)]
     events.write_text("\n".join(["user_id,item_id,event_type,timestamp", *rows]), "utf-8")
     items.write_text("\n".join(["item_id,price", *(f"i{n},-{n + 1}.5" for n in range(30))]), "utf-8")
-    text = first_config(str(events), str(items), None, "shop")
+    text = first_config(str(events), str(items), None, "shop").text
     assert "The contract refuses 100.0% of items: a column above is not what it seems." in text
     assert parse_config(text).ingest.quarantine_threshold == 0.05
 

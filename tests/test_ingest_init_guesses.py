@@ -39,7 +39,7 @@ def test_articles_that_are_read_or_left(tmp_path: Path) -> None:
     assert config.objectives.satisfied.min_dwell_seconds == 30
     assert config.objectives.satisfied.weight == "auto"
     same = [{**row, "dwell": 4} for row in clicks]
-    alike = parse_config(first_config(write(same, tmp_path / "e.jsonl"), None, None, "x"))
+    alike = parse_config(first_config(write(same, tmp_path / "e.jsonl"), None, None, "x").text)
     assert alike.objectives.satisfied.min_dwell_seconds is None, "nobody stays"
 
 

@@ -135,5 +135,5 @@ def test_what_becomes_a_favourite_is_kept_like_a_cart(tmp_path: Path, word: str)
 
 def guess(rows: Table, folder: Path) -> tuple[str, DatasetConfig]:
     """The text of the first config of these events, and the config."""
-    text = first_config(write(rows, folder / "e.csv"), None, None, "shop")
+    text = first_config(write(rows, folder / "e.csv"), None, None, "shop").text
     return text, parse_config(text)

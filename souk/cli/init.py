@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from souk.cli import options
 from souk.config import parse_config
+
+SHOWN = 10  # event types in a line
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +25,17 @@ def run(arguments: argparse.Namespace) -> int:
     from souk.ingest.first_config import first_config, write_config
 
     output = Path(arguments.output)
-    text = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem)
-    write_config(text, output, arguments.force)
-    print(text)
-    next_one = f"souk run --config {output}{options.of_its_own(parse_config(text).name)}"
-    print(f"Written to {output}. Look at the guesses, then: {next_one}")
+    first = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem)
+    write_config(first.text, output, arguments.force)
+    print(first.text)
+    next_one = f"souk run --config {output}{options.of_its_own(parse_config(first.text).name)}"
+    print(f"Written to {output}. {_doubts(first.unknown)}Look at the guesses, then: {next_one}")
     return 0
+
+
+def _doubts(unknown: Sequence[str]) -> str:
+    """The sentence on event types that no word tells, with a space after it; "" where there are none."""
+    if not unknown:
+        return ""
+    shown = ", ".join(unknown[:SHOWN]) + (f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else "")
+    return f"NOT KNOWN and taken for clicks: the event types {shown}; say what they are under event_types. "

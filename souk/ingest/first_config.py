@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,16 @@ FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
-def first_config(events: str, items: str | None, users: str | None, name: str) -> str:
-    """The text of a first config: columns, kinds, objectives and the repeat rule guessed from the files.
+@dataclass(frozen=True)
+class FirstConfig:
+    """A first config: its text, and the event types of the file that no word tells, which it takes for clicks."""
+
+    text: str
+    unknown: tuple[str, ...] = ()
+
+
+def first_config(events: str, items: str | None, users: str | None, name: str) -> FirstConfig:
+    """A first config: columns, kinds, objectives and the repeat rule guessed from the files.
 
     Args:
         events: path or URL of the events.
@@ -50,7 +59,8 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     note_rows(tables["events"])
     text = _render(name, tables)
     refused = {key: _refused(text, key) for key in tables}
-    return _render(name, tables, refused) if max(refused.values()) > 0 else text
+    text = _render(name, tables, refused) if max(refused.values()) > 0 else text
+    return FirstConfig(text, tuple(tables["events"].unknown))
 
 
 def write_config(text: str, path: Path, force: bool = False) -> None:

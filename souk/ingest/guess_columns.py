@@ -13,7 +13,7 @@ from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
-from souk.ingest.guess_fit import becomes, misfit
+from souk.ingest.guess_fit import becomes, misfit, tells_rows
 from souk.ingest.guess_names import NAMES, kind_of, names_act
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
@@ -34,7 +34,12 @@ class Table:
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)  # those of `types` that no word tells: they are taken for clicks
     notes: dict[str, str] = field(default_factory=dict)  # by key of the source, why it is as it is
+
+    def has(self, target: str) -> bool:
+        """Whether a column of the file is mapped to `target`."""
+        return target in self.mapped and bool(self.mapped[target][0].name)
 
     @property
     def free(self) -> list[Column]:
@@ -149,6 +154,7 @@ def map_type(table: Table) -> None:
             match = kind_of(text)
             known = f"{match}s" if match else "unknown to Souk: is it a click?"
             table.types[text] = match or EventType.CLICK, known
+            table.unknown += [] if match else [text]
     elif value is not None and value.numeric and value.plain not in ("quantity", "qty"):
         table.constants["event_type"] = "rating", f"there is no type column, but {value.name}{_perhaps_type(table)}"
     elif (
@@ -252,7 +258,8 @@ def _guess_context(table: Table, column: Column) -> Guess:
     """A column of events can be learned from where a request has it too: words that depend on neither id."""
     guess = guess_kind(column)
     if guess.kind is not Kind.CATEGORICAL or column.numeric or column.distinct > 1000:
-        return Guess(None, f"no context of a request; {guess.evidence}")
+        doubt = "OR IS IT event_id? Then map it; " if tells_rows(column) and not table.has("event_id") else ""
+        return Guess(None, f"{doubt}no context of a request; {guess.evidence}")
     if why := _tells_type(table, column):
         return Guess(None, why)
     values = cells.parse_text(column.values)[0].to_pandas()

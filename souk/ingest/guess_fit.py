@@ -9,13 +9,16 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
-from souk.ingest.profile import Column
+from souk.ingest.profile import MANY, Column
 from souk.schema import ContractColumn
 
 FEW_WRONG = 0.05  # share of values that are no true or false in a column that is
 MOST_ONCE = (
     0.5  # more different ids a row are those of events, sent twice now and then; fewer those of orders or visits
 )
+
+FEWEST_IDS = 30  # rows; of fewer, any column may differ in each
+ID = r"^\S*\d\S*$"  # E000001, or 17
 
 MOST_STATES = 12
 # What a column says of an item that is gone, or is not; no case, no punctuation.
@@ -57,6 +60,13 @@ def _no_time(column: Column, unit: str) -> str:
         return f"its times are in {own}, those of the events in {unit}"
     times = cells.parse_time(column.values, own)[0].drop_null().to_numpy(zero_copy_only=False)
     return "times before 1970" if np.any(times < 0) else ""
+
+
+def tells_rows(column: Column) -> bool:
+    """Whether nearly every row has an id of its own in a column, whatever its name."""
+    if column.nested or column.time_unit or (column.numeric and not column.whole):
+        return False
+    return FEWEST_IDS < MANY * len(column.values) < column.distinct and column.like(ID) >= MANY
 
 
 def becomes(column: Column) -> str:

@@ -6,6 +6,8 @@ import re
 
 from souk.schema import EventType
 
+PRICES = ("price", "preis")
+CURRENCIES = ("eur", "usd", "chf", "gbp")
 # Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
 NAMES: dict[str, tuple[str, ...]] = {
     "event_id": ("eventid", "interactionid", "rowid"),
@@ -16,12 +18,13 @@ NAMES: dict[str, tuple[str, ...]] = {
                 "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid",
                 "movie", "book", "film", "song", "track", "video", "listing"),
     "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
-                   "interaction", "interactiontype", "type"),
+                   "interaction", "interactiontype", "aktion", "vorgangsart", "type"),
     "timestamp": ("timestamp", "time", "ts", "datetime", "eventtime", "date", "createdat", "unixtime", "invoicedate",
                   "unixreviewtime", "orderdate", "purchasedate", "tdat", "eventtimestamp", "transactiontimestamp"),
     "arrived_at": ("arrivedat", "receivedat"),
     "value": ("rating", "stars", "score", "overall", "value", "quantity", "qty"),
-    "price": ("price", "unitprice", "amount", "salesvalue", "saleprice", "listprice"),
+    "price": (*PRICES, *(f"{price}{currency}" for price in PRICES for currency in CURRENCIES),
+              "unitprice", "amount", "salesvalue", "saleprice", "listprice"),
     "session_id": ("sessionid", "session", "usersession", "basketid", "orderid", "invoiceno"),
     "request_id": ("requestid",),
     "dwell_seconds": ("dwellseconds", "dwell", "dwelltime"),
@@ -36,13 +39,15 @@ NAMES: dict[str, tuple[str, ...]] = {
                    "published", "publicationdate", "pubdate", "released", "addedat", "listedat", "signup",
                    "signedupat", "registeredat", "registered", "registrationdate", "createdon", "createddate",
                    "datecreated", "creationdate", "creationtime", "postedat", "postedon", "dateposted", "publishedon",
-                   "publishdate", "datepublished", "listedon", "listingdate", "datelisted", "addedon", "dateadded"),
+                   "publishdate", "datepublished", "listedon", "listingdate", "datelisted", "addedon", "dateadded",
+                   "registriert"),
     "available": ("available", "instock", "active", "isavailable"),
     "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),
     "brand": ("brand", "brandname", "manufacturer"),
-    "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype"),
+    "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype",
+                 "kategorie"),
     "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "headline",
-              "description"),
+              "description", "bezeichnung"),
 }  # fmt: skip
 TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed"),
@@ -52,8 +57,10 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                      "favorite", "favorites", "favorited", "favourite", "favourites", "favourited", "wishlist", "save",
                      "like"),
     EventType.PURCHASE: ("purchase", "purchased", "buy", "bought", "transaction", "order", "ordered", "checkout",
-                         "sale", "sold", "paid", "buyorder"),
-    EventType.RETURN: ("return", "returned", "refund", "refunded"),
+                         "sale", "sold", "paid", "buyorder", "book", "booking", "booked", "reserve", "buchen",
+                         "gebucht"),
+    EventType.RETURN: ("return", "returned", "refund", "refunded", "cancel", "cancelled", "canceled", "cancellation",
+                       "storno", "storniert"),
     EventType.RATING: ("rating", "rate", "review", "rated"),
     EventType.HIDE: ("hide", "hidden", "dismiss", "dismissed", "notinterested", "block", "blocked"),
 }  # fmt: skip
@@ -76,5 +83,6 @@ def names_act(name: str, plain: str) -> bool:
         plain: without case and punctuation.
     """
     words = name.split("_")
+    acts = (kind_of(word) for word in [plain, *words] if word not in NAMES["item_id"])  # a book is read, not done
     ends = {"".join(words[start:]) for start in range(len(words))} - {"type"} | {plain}
-    return bool(ends & set(NAMES["event_type"]) or set(words) & OUTCOMES) or any(map(kind_of, [plain, *words]))
+    return bool(ends & set(NAMES["event_type"]) or set(words) & OUTCOMES) or any(acts)

@@ -18,7 +18,7 @@ def note_rows(table: Table) -> None:
 
 def _note_repeats(table: Table) -> None:
     """An id that comes again is an event that was sent twice: without its column each would be an event of its own."""
-    if not _has(table, "event_id"):
+    if not table.has("event_id"):
         return
     rows = pd.DataFrame({name: _texts(table, name) for name in ("event_id", "user_id", "item_id", "timestamp")})
     column, evidence = table.mapped["event_id"]
@@ -49,14 +49,10 @@ def _note_no_user(table: Table) -> None:
 
 def _note_slates(table: Table) -> None:
     shown = EventType.IMPRESSION in {kind for kind, _ in table.types.values()}
-    if shown and _has(table, "position") and not _has(table, "request_id"):
+    if shown and table.has("position") and not table.has("request_id"):
         column, evidence = table.mapped["position"]
         why = "NO request_id SAYS WHAT WAS SHOWN TOGETHER: logged slates are not used"
         table.mapped["position"] = column, f"{evidence}; {why}"
-
-
-def _has(table: Table, target: str) -> bool:
-    return target in table.mapped and bool(table.mapped[target][0].name)
 
 
 def _texts(table: Table, target: str) -> pd.Series:

@@ -1,0 +1,101 @@
+"""`souk init`: the words of bookings, of German files and of prices, and what it does where it knows none."""
+
+from pathlib import Path
+
+import pytest
+
+from souk.cli import main
+from souk.schema import EventType, Kind
+from tests.test_ingest_first_config import Table, init, write
+
+BOOKED = ["book", "booking", "Booked", "reserve", "buchen", "gebucht"]
+CANCELLED = ["cancel", "cancelled", "canceled", "Cancellation", "storno", "storniert", "refund", "refunded"]
+
+
+def bookings(column: str, kinds: list[str], count: int = 60) -> Table:
+    return [
+        {"user_id": f"k{n % 9}", "item_id": f"i{n % 7}", column: kinds[n % len(kinds)], "time": 1_700_000_000 + n}
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("column", ["aktion", "Vorgangsart", "action"])
+def test_bookings_are_bought_and_cancellations_returned(tmp_path: Path, column: str) -> None:
+    rows = bookings(column, ["view", *BOOKED, *CANCELLED])
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.columns["event_type"] == column
+    expected = dict.fromkeys(BOOKED, EventType.PURCHASE) | dict.fromkeys(CANCELLED, EventType.RETURN)
+    assert config.data.events.event_types == {"view": EventType.CLICK} | expected
+
+
+def test_a_column_of_books_is_no_booking(tmp_path: Path) -> None:
+    rows = [
+        {
+            **row,
+            "item_id": f"i{n * 7919 % 101 % 13}",
+            "book_shelf": "ab"[n * 7919 % 103 % 2],
+            "booking": "yn"[n % 3 % 2],
+        }
+        for n, row in enumerate(bookings("action", ["view", "book"], 400))
+    ]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"))
+    assert config.columns.events == {"book_shelf": Kind.CATEGORICAL}
+    assert "# left out: booking (SEEMS TO SAY WHAT THE USER DID" in text
+
+
+@pytest.mark.parametrize("price", ["Preis", "preis_chf", "preis_eur", "price_usd", "Price (GBP)", "price_eur"])
+def test_german_files_and_prices_of_a_currency_are_known(tmp_path: Path, price: str) -> None:
+    rows = [{"kunde": row.pop("user_id"), **row, price: n + 0.5} for n, row in enumerate(bookings("aktion", BOOKED))]
+    goods = [
+        {"item_id": f"i{n}", "Bezeichnung": f"Zoo no {n}", "kategorie": "a/b", price: n + 0.5, "registriert": 3}
+        for n in range(7)
+    ]
+    people = [{"kunde": f"k{n}", "registriert": f"2023-05-0{n + 1}", "ort": "ab"[n % 2]} for n in range(9)]
+    paths = [write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"), write(people, tmp_path / "u.csv")]
+    _, config = init(tmp_path, *paths)
+    assert config.data.items is not None and config.data.users is not None
+    assert config.data.events.columns["price"] == config.data.items.columns["price"] == price
+    assert {"title": "Bezeichnung", "category": "kategorie"}.items() <= config.data.items.columns.items()
+    assert config.data.users.columns == {"user_id": "kunde", "created_at": "registriert"}
+
+
+def test_the_last_line_names_the_event_types_that_are_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kinds, said in (
+        (["teilen", "view", "merken"], "event types merken, teilen; say what they are"),
+        (["view"], ""),
+    ):
+        words = [
+            "--events",
+            write(bookings("aktion", kinds), tmp_path / "e.csv"),
+            "--output",
+            str(tmp_path / "my.yaml"),
+            "--force",
+        ]
+        assert main(["init", *words]) == 0
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert "Look at the guesses, then: souk run --config" in last
+        assert said in last and ("NOT KNOWN and taken for clicks" in last) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        ([f"E{n:06}" for n in range(60)], True),
+        ([str(9_000 + n * 7) for n in range(60)], True),
+        ([f"E{n:06}" for n in range(58)] * 2, True),  # the last two come again
+        ([f"E{n // 2}" for n in range(60)], False),  # orders
+        (["ab"[n % 2] * (n + 1) for n in range(60)], False),  # words
+        ([f"{n}.5" for n in range(60)], False),
+    ],
+)
+def test_a_column_with_an_id_for_every_row_may_be_that_of_the_events(
+    tmp_path: Path, ids: list[str], told: bool
+) -> None:
+    rows = [{"vorgang": ids[n], **row} for n, row in enumerate(bookings("aktion", ["view"]))]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert ("# left out: vorgang (OR IS IT event_id? Then map it; " in text) == told
+    assert "event_id" not in config.data.events.columns
+    named = [{"event_id": f"x{n}", **row} for n, row in enumerate(rows)]
+    assert "OR IS IT event_id" not in init(tmp_path / "named", write(named, tmp_path / "e.csv"))[0]
