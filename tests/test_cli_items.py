@@ -16,17 +16,22 @@ from souk.serving.refusals import MAX_BODY_BYTES
 
 @pytest.fixture
 def sent():
-    """A server that refuses items without a title, and the bodies that it got."""
+    """A server that refuses items without a title or with a date in words, and the bodies that it got."""
     bodies = []
+
+    def wrong(row):
+        return (
+            "created_at is a text" if isinstance(row.get("created_at"), str) else "" if row.get("title") else "no title"
+        )
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             rows = json.loads(self.rfile.read(int(self.headers["content-length"])))["items"]
             bodies.append(rows)
             refused = [
-                {"row": n, "item_id": row["item_id"], "reason": "no title"}
+                {"row": n, "item_id": row["item_id"], "reason": why}
                 for n, row in enumerate(rows)
-                if isinstance(row, dict) and not row.get("title") and "available" not in row
+                if isinstance(row, dict) and "available" not in row and (why := wrong(row))
             ]
             answer = {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
             full = "calls=3" in self.path and len(bodies) == 3
@@ -68,6 +73,27 @@ def test_a_file_in_the_names_of_a_config(sent, tmp_path, capsys):
     (tmp_path / "more.csv").write_text("sku,name,cost\n9,Hat,dear\n")
     main(["items", "upsert", str(tmp_path / "more.csv"), *config])
     assert bodies[-1] == [{"item_id": "9", "title": "Hat", "price": "dear"}]  # the server says what is wrong with it
+
+
+@pytest.mark.parametrize(
+    ("unit", "time", "remedy"),
+    [
+        ("iso", "27.11.2026", " Write times such as 27.11.2026 as 2024-05-31T12:00:00 in the file; data.items."),
+        ("s", "2026-11-27", " Set data.items.timestamp_unit to iso if times are written as 2024-05-31T12:00:00.\n"),
+        ("iso", "", "\n"),
+    ],
+)
+def test_a_date_that_the_config_does_not_read_is_told_with_its_unit(sent, tmp_path, capsys, unit, time, remedy):
+    url, _ = sent
+    columns = "path: elsewhere.csv, columns: {item_id: sku, title: name, created_at: since}"
+    (tmp_path / "config.yaml").write_text(
+        f"name: shop\ndata: {{events: {{path: e.csv}}, items: {{{columns}, timestamp_unit: {unit}}}}}\n"
+        "objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}\n"
+    )
+    (tmp_path / "new.csv").write_text(f"sku,name,since\n7,{'Boots' if time else ''},{time}\n")
+    words = ["items", "upsert", str(tmp_path / "new.csv"), "--url", url, "--config", str(tmp_path / "config.yaml")]
+    assert main(words) == 1
+    assert f"row 1, item '7': {'created_at is a text' if time else 'no title'}{remedy}" in capsys.readouterr().err
 
 
 def test_one_item_in_the_names_of_a_config(sent, tmp_path, capsys):

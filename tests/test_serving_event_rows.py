@@ -50,7 +50,7 @@ def nested(depth):
             "Did you mean 'click'?",
         ),
         ({"event_type": "\ud800"}, "UTF-8 in event_type"),
-        ({"timestamp": "yesterday"}, "timestamp to be of type int64"),
+        ({"timestamp": "yesterday"}, "timestamp to be UTC epoch milliseconds (int64). Received: 'yesterday'"),
         ({"timestamp": -1}, "timestamp within the range"),
         (
             {"timestamp": NOW // 1000},

@@ -132,6 +132,7 @@ def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
         {"item_id": "c", "titel": "x"},
         ["d"],
         {"item_id": "x" * 513},
+        {"item_id": "f", "category": "all/g0", "created_at": "27.11.2026"},
         {"item_id": "e", "category": "all/g0", "price": 7},
     ]
     outcome = live.upsert(rows)
@@ -144,6 +145,7 @@ def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
         3: "Did you mean 'title'?",
         4: "a JSON object for each item. Received: ['d']",
         5: "1 to 512 characters",
+        6: "Expected created_at to be UTC epoch milliseconds (int64). Received: '27.11.2026'",
     }
     assert reasons.keys() == parts.keys()
     for row, part in parts.items():

@@ -49,12 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where the server refused a row."""
     accepted = created = refused = sent = 0
     headers = {"content-type": "application/json", **_authorization(arguments.token_file)}
+    unit = _unit(getattr(arguments, "config", None))
     try:
         for batch in _batches(_rows(arguments)):
             answer = _send(arguments.url, batch, headers)
             accepted, created = accepted + answer["accepted"], created + answer["created"]
             for row in answer["refused"]:
-                print(f"row {sent + row['row'] + 1}, item {row['item_id']!r}: {row['reason']}", file=sys.stderr)
+                why = row["reason"] + _time_remedy(unit, batch[row["row"]], row["reason"])
+                print(f"row {sent + row['row'] + 1}, item {row['item_id']!r}: {why}", file=sys.stderr)
             refused, sent = refused + len(answer["refused"]), sent + len(batch)
     except SoukError:
         if sent:
@@ -65,6 +67,23 @@ def run(arguments: argparse.Namespace) -> int:
     what = f"{accepted:,} hidden" if arguments.action == "delete" else f"{accepted:,} accepted ({created:,} new)"
     print(f"{what}, {refused:,} refused")
     return 1 if refused else 0
+
+
+def _unit(config: str | None) -> str:
+    """What the times of items are in, as the config says; "" without one."""
+    items = load_config(config).data.items if config else None
+    return items.timestamp_unit if items else ""
+
+
+def _time_remedy(unit: str, row: bytes, reason: str) -> str:
+    """What to do about a text in `created_at` that the config's `unit` did not read: the server knows of none."""
+    if not unit or "created_at" not in reason:
+        return ""
+    from souk.ingest.remedies import unit_remedy
+
+    item = json.loads(row)
+    time = item.get("created_at") if isinstance(item, dict) else None
+    return f" {unit_remedy('items', unit, time)}" if isinstance(time, str) else ""
 
 
 def _batches(rows: Iterable[Any]) -> Iterator[list[bytes]]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from souk.config import Source
 from souk.errors import SoukError, unknown
 from souk.ingest.checks import check_future, check_schema, closed_domains
-from souk.ingest.convert import convert
+from souk.ingest.convert import TIMES, convert
 from souk.ingest.faults import Fault, Reason
 from souk.ingest.mapping import TableSource
 from souk.ingest.schemas import contract_schema, read_schema
@@ -35,6 +35,7 @@ EXPECTED = {
     Reason.DOMAIN: "{column} to be one of {values}",
     Reason.DIMENSION: "{column} of the width that the config declares",
 }
+TIME = "{column} to be UTC epoch milliseconds (int64)"
 NO_ID = "Files need none; here, give each event an id of its own: one that is sent again counts once."
 
 
@@ -94,6 +95,7 @@ class RowCheck:
     def _reason(self, fault: Fault, row: Any) -> str:
         kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
         form = EXPECTED.get(fault.reason, "{column} to be right")
+        form = TIME if fault.reason is Reason.TYPE and fault.column in TIMES else form
         allowed = self._allowed.get(fault.column, [])
         named = {"row": self._table.name.removesuffix("s"), "column": fault.column, "type": kind}
         expected = form.format(**named, values=_listed(allowed))
