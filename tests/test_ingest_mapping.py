@@ -83,7 +83,7 @@ def test_a_description_that_fits_no_column_or_file_is_an_error(
         ("encoding: utf-16", "does not write a line end as one byte"),
         ("encoding: latin1000", "no encoding that Python knows"),
         ("timezone: Europe/Lundon", "did you mean 'Europe/London'"),
-        ("repeated_ids: newest", "'last'"),
+        ("repeated_ids: newest", "first or last"),
     ],
 )
 def test_a_description_that_says_nothing_is_refused(line: str, expected: str) -> None:
