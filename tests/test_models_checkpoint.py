@@ -61,9 +61,10 @@ save_weights(weights, model)
 
 RANKER = """
 import sys
-from souk.models import fit_ranker
+from souk.models import fit_ranker, held_out
 from souk.steps.train_ranker import train_ranker
 fit_ranker.LEAST_STEPS = 1
+held_out.HELD_OUT = 0.5
 train_ranker(*sys.argv[1:])
 """
 
@@ -178,6 +179,7 @@ def candidates(features, tmp_path_factory):
 @pytest.mark.slow
 def test_a_killed_ranker_goes_on_and_ends_as_one_that_was_not(features, candidates, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("souk.models.fit_ranker.LEAST_STEPS", 1)  # four passes and six
+    monkeypatch.setattr("souk.models.held_out.HELD_OUT", 0.5)  # one user alone would tell nothing of a body
     settings = TrainRanker(
         candidates=10, negatives=4, experts=2, hidden=[4], batch_rows=16, body_examples=1, straight_epochs=4, epochs=6
     )
