@@ -150,7 +150,7 @@ TWO = "{a: {share: 0.5}, b: {share: 0.5, %s}}"
         ("experiments: {x: {arms: " + TWO % "weights: {engaged: -1}" + "}}", ["weights.engaged"]),
         ("experiments: {x: {arms: " + TWO % "release: ../x" + "}}", ["arms.b.release", "pattern"]),
         ("holdout: 1", ["holdout", "less than 1", "docs/experiments.md"]),
-        ("exploration: {slots: 3, method: best}", ["exploration.method", "'softmax'"]),
+        ("exploration: {slots: 3, method: best}", ["exploration.method", "one of epsilon or softmax"]),
         (
             "experiments: {x: {salt: y, arms: " + TWO % "" + "}, y: {arms: " + TWO % "" + "}}",
             ["a salt of its own", "y"],
