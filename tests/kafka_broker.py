@@ -85,18 +85,21 @@ auto.create.topics.enable=true
 
     @contextlib.contextmanager
     def frozen(self):
-        """It neither answers nor refuses meanwhile."""
+        """It neither answers nor refuses meanwhile, and is started anew after it.
+
+        Woken up, it would have given itself up as its own controller, and may take minutes until it is one again.
+        """
         os.kill(self.process.pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self.process.pid, signal.SIGCONT)
+            self.kill()
+            self.start()
 
     def records(self, topic, wanted):
         """Key and record of the messages of a topic, until the requests `wanted` are among them.
 
-        Its partitions are read without a group: a broker that was frozen was given up by its controller, and takes its
-        time until it coordinates groups again.
+        Its partitions are read without a group: a broker that has just started takes its time until it coordinates any.
         """
         from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
