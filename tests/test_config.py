@@ -62,6 +62,19 @@ def test_the_minimal_config_has_working_defaults():
         ("train_ranker: {candidates: 1.5}", ["candidates: a whole number, or auto. Received: 1.5."]),
         ("train_two_tower: {dropout: much}", ["train_two_tower.dropout: a number. Received: 'much'. See"]),
         ("repeat: {rule: often}", ["repeat.rule: one of never, after_days or always. Received: 'often'."]),
+        ("train_ranker: {hidden: []}", ["my.yaml: train_ranker.hidden: 1 or more entries. Received: []."]),
+        ("rollout: {runtime: ''}", ["my.yaml: rollout.runtime: 1 or more characters. Received: ''."]),
+        (f"rollout: {{name: {'x' * 39}}}", ["my.yaml: rollout.name: 38 or fewer characters. Received: 'xxx"]),
+        (
+            "rollout: {name: X_y}",
+            ["name: small letters, digits and -, no - at either end, the first a letter. Received: "],
+        ),
+        ("rollout: {storage: /releases}", ["rollout.storage: SCHEME://PLACE without a / at its end. Received: '/rel"]),
+        (
+            "online_store: {uri: localhost}",
+            ["online_store.uri: redis://HOST[:PORT][/DATABASE], or rediss:// with TLS."],
+        ),
+        ("retrievers: {My-own: 'a:B'}", ["retrievers.My-own: small letters, digits and _, the first a letter"]),
         ("rollout: {target: inference_service}", ["my.yaml: the address of a Milvus server"]),
     ],
 )
@@ -103,6 +116,26 @@ def test_an_event_by_its_name_in_the_file_is_told_with_what_it_is_mapped_to(type
         parse_config(text, "my.yaml")
     assert "objectives.satisfied.followed_by.0: one of impression, click, cart, " in str(error.value)
     assert "Received: 'gekauft'. See docs/data.md." in str(error.value) and told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [
+        ("", "Events are impression, click, cart, "),
+        (", event_types: {kauf: purchase}", "event_types maps to purchase."),
+    ],
+)
+def test_an_objective_without_events_is_told_which_there_are(types, told):
+    text = MINIMAL.replace("events.csv}", f"events.csv{types}}}").replace("[purchase]", "[]")
+    with pytest.raises(SoukError, match=r"satisfied\.events: 1 or more entries\. Received: \[\]\.") as error:
+        parse_config(text)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["My shop", "2nd", '"shop\\n"'])
+def test_a_wrong_name_is_told_how_names_are_spelled(name):
+    with pytest.raises(SoukError, match=r"config: name: small letters, digits and _, the first a letter, as my_shop"):
+        parse_config(MINIMAL.replace("name: tiny", f"name: {name}"))
 
 
 @pytest.mark.parametrize("key", ["", "nmae: x\n"])

@@ -32,7 +32,7 @@ from souk.config.settings import (
     TrainRanker,
     TrainTwoTower,
 )
-from souk.config.tables import Columns, Data, Section, Source, template_parts
+from souk.config.tables import Columns, Data, Section, Source, spelled, template_parts
 from souk.config.text import read_text, sections
 from souk.errors import SoukError, unknown
 from souk.schema import Kind
@@ -66,13 +66,13 @@ __all__ = [
     "with_value",
 ]
 
-NAME = r"^[a-z][a-z0-9_]*$"
+NAME = spelled("[a-z][a-z0-9_]*", "small letters, digits and _, the first a letter, as my_shop")
 
 
 class DatasetConfig(Section):
     """The whole file. See `docs/data.md` for every key."""
 
-    name: str = Field(pattern=NAME)
+    name: Annotated[str, NAME]
     data: Data
     columns: Columns = Columns()
     objectives: Objectives
@@ -84,7 +84,7 @@ class DatasetConfig(Section):
     train_two_tower: TrainTwoTower = TrainTwoTower()
     load_index: LoadIndex = LoadIndex()
     train_ranker: TrainRanker = TrainRanker()
-    retrievers: dict[Annotated[str, Field(pattern=NAME)], OwnRetriever] = Field(default={}, max_length=32)
+    retrievers: dict[Annotated[str, NAME], OwnRetriever] = Field(default={}, max_length=32)
     ranker: OwnRanker | None = None
     rerank: Rerank = Rerank()
     evaluate: Evaluate = Evaluate()

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from souk.config.problems import explain
 from souk.config.settings import Rerank
-from souk.config.tables import Section
+from souk.config.tables import Section, spelled
 from souk.config.text import read_text, sections
 from souk.errors import SoukError, unknown
 
@@ -19,7 +19,7 @@ FILE = "experiments.yaml"
 BUCKETS = 10_000  # the finest share is one of them
 HOLDOUT = "holdout"  # what the arm of held-out users is called, and the salt that chooses them
 MOST_RELEASES = 3  # beside the current one, in the memory of each server
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Name = Annotated[str, spelled("[a-z][a-z0-9_-]{0,63}", "at most 64 small letters, digits, _ and -, the first a letter")]
 
 
 class Exploration(Section):
@@ -42,7 +42,7 @@ class Arm(Section):
     weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default={})
     rerank: Rerank | None = None  # the keys that are given replace the release's
     exploration: Exploration | None = None
-    release: str = Field(default="", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$|^$")
+    release: Annotated[str, spelled("([A-Za-z0-9_][A-Za-z0-9_.-]*)?", "the name of a release")] = ""
 
     @property
     def changes(self) -> set[str]:
@@ -58,7 +58,8 @@ class Experiment(Section):
     its salt."""
 
     unit: Literal["user", "request"] = "user"
-    salt: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")  # no dot: `a.traffic` would be another's traffic
+    # No dot: `a.traffic` would be another's traffic.
+    salt: Annotated[str, spelled("[A-Za-z0-9_-]{0,64}", "at most 64 letters, digits, _ and -")] = ""
     traffic: float = Field(default=1.0, ge=0, le=1)
     arms: dict[Name, Arm] = Field(min_length=2)
 

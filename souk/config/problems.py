@@ -15,6 +15,11 @@ PAGES = {"rerank": "docs/serving.md", "experiments": EXPERIMENTS, "exploration":
 SHOWN = 120  # characters of a value
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
 KINDS |= {"list": "a list", "tuple": "a list", "dict": "a mapping"}
+LENGTHS = {"too_short": "{min_length} or more entries", "too_long": "{max_length} or fewer entries"}
+LENGTHS |= {
+    "string_too_short": "{min_length} or more characters",
+    "string_too_long": "{max_length} or fewer characters",
+}
 
 
 def explain(error: ValidationError, values: Any, model: type[BaseModel], origin: str) -> SoukError:
@@ -96,16 +101,20 @@ def _wanted(problem: Any) -> str:
         return KINDS[kind]
     if problem["type"] in ("literal_error", "enum"):
         return "one of " * (" or " in problem["ctx"]["expected"]) + problem["ctx"]["expected"].replace("'", "")
+    if problem["type"] in LENGTHS:
+        return LENGTHS[problem["type"]].format(**problem["ctx"])
     return str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
 
 
 def _of_the_file(problem: Any, values: Any) -> str:
-    """What to write in the place of an event that goes by its name in the file; "" where the problem is another."""
-    objective = problem["type"] == "enum" and problem["loc"][:1] == ("objectives",)
+    """What to write for an event that goes by its name in the file, or is missing; "" where the problem is another."""
+    objective = problem["type"] in ("enum", "too_short") and problem["loc"][:1] == ("objectives",)
     for part in ("data", "events", "event_types") if objective else ():
         values = values.get(part) if isinstance(values, Mapping) else None
     kinds = list(EventType)
     known = {name: kind for name, kind in values.items() if kind in kinds} if isinstance(values, Mapping) else {}
+    if objective and problem["type"] == "too_short" and not known:
+        return f" Events are {', '.join(kinds)}."
     if not objective or not known:
         return ""
     received = problem["input"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
-from souk.config.tables import Section
+from souk.config.tables import Section, spelled
 from souk.errors import SoukError
 
 
@@ -108,7 +108,7 @@ class OnlineStore(Section):
     """`uri` is empty for sqlite in the workspace, or the address of a Redis, `redis://host[:port][/db]`, `rediss://`
     with TLS. A password is no part of it: `SOUK_REDIS_PASSWORD` holds it."""
 
-    uri: str = Field(default="", pattern=f"^$|{REDIS}")
+    uri: Annotated[str, spelled(f"|{REDIS}", "redis://HOST[:PORT][/DATABASE], or rediss:// with TLS")] = ""
 
 
 class LoadIndex(Section):
@@ -214,6 +214,10 @@ class Deploy(Section):
     max_slate_size: int = Field(default=200, ge=1)
 
 
+DNS = "([-a-z0-9]*[a-z0-9])?"  # the rest of a name in Kubernetes
+OF_DNS = "small letters, digits and -, no - at either end"
+
+
 class Rollout(Section):
     """Where `deploy` puts a release, and how much traffic it gets there. See `docs/rollout.md`.
 
@@ -222,11 +226,13 @@ class Rollout(Section):
     """
 
     target: Literal["workspace", "inference_service"] = "workspace"
-    name: str = Field(default="souk", pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=38)
-    namespace: str = Field(default="souk", pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
+    name: Annotated[str, spelled("[a-z]" + DNS, f"{OF_DNS}, the first a letter")] = Field(default="souk", max_length=38)
+    namespace: Annotated[str, spelled("[a-z0-9]" + DNS, OF_DNS)] = Field(default="souk", max_length=63)
     mode: Literal["standard", "knative"] = "standard"
     canary_percent: int = Field(default=0, ge=0, le=99)
-    storage: str = Field(default="pvc://souk-workspace/releases", pattern=r"^[a-z0-9]+://[^/].*[^/]$")
+    storage: Annotated[str, spelled(r"[a-z0-9]+://[^/].*[^/]", "SCHEME://PLACE without a / at its end")] = (
+        "pvc://souk-workspace/releases"
+    )
     runtime: str = Field(default="souk", min_length=1)
     min_replicas: int = Field(default=1, ge=1)
     max_replicas: int = Field(default=1, ge=1)

@@ -10,13 +10,24 @@ from types import NoneType
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from souk.schema import EventType, Kind, contract
 
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
 NO_NUMBER = "a number{others}, and YAML's true, false, yes, no, on and off are none"
+
+
+def spelled(pattern: str, words: str) -> AfterValidator:
+    """For an annotation: a text that as a whole matches `pattern`; of another one, `words` say what was expected."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise PydanticCustomError("spelling", "{words}", {"words": words})
+        return value
+
+    return AfterValidator(check)
 
 
 def template_parts(text: str) -> list[tuple[str, str]]:
