@@ -48,10 +48,10 @@ def test_figures_stand_beside_each_other(tmp_path, monkeypatch):
     peer.write_text("#!/bin/sh\necho warming up\necho '{\"ndcg@10\": 0.25}'\necho '{\"ndcg@10\": 0.75}'\n")
     peer.chmod(0o755)
     monkeypatch.setattr("benchmarks.ranker.export", lambda *_: None)
-    told = [{"ndcg@10": 0.5, "epoch": 1.0}, {"ndcg@10": 0.7, "epoch": float("nan")}]
+    told = [{"ndcg@10": 0.5, "judgement": 1.0}, {"ndcg@10": 0.7, "judgement": float("nan")}]
     found = beside(5, tmp_path, tmp_path, str(peer), told)
     assert found == {"ndcg@10": {"souk": 0.6, "lightgbm": 0.5, "souk - lightgbm": [0.25, -0.05]}}
-    assert means(told) == {"ndcg@10": 0.6, "epoch": 1.0}
+    assert means(told) == {"ndcg@10": 0.6, "judgement": 1.0}
 
 
 def test_rare_items_have_a_value_that_few_of_the_taken_have(tmp_path):

@@ -210,6 +210,13 @@ def test_page_escapes_names(setting):
     assert "&lt; margin" in html
 
 
+def test_losses_are_of_the_towers_epochs_and_of_the_rankers_judgements(html):
+    drawn = html[html.index("<h2>Training") :]
+    assert [drawn.count(f"<!-- {word} -->") for word in ("epoch", "judgement")] == [1, 1]
+    places = [drawn.index(f"<!-- {word} -->") for word in ("epoch", "two_tower", "judgement", "ranker")]
+    assert places == sorted(places), "each chart has its title after its axis"
+
+
 def test_page_without_training_or_calibration(metrics):
     bare = metrics | {"calibration": {"engaged": [], "satisfied": []}, "training": {"ranker": []}}
     html = page(bare, VERDICT)

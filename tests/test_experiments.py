@@ -140,12 +140,18 @@ TWO = "{a: {share: 0.5}, b: {share: 0.5, %s}}"
         ("experiments: {x: {trafic: 1, arms: " + TWO % "" + "}}", ["experiments.x.trafic", "'traffic'"]),
         ("experiments: {x: {arms: {a: {share: 1}}}}", ["experiments.x.arms", "arms: 2 or more entries"]),
         ("experiments: {x: {arms: {a: {share: 0.5}, b: {share: 0.4}}}}", ["add up to 0.9", "docs/experiments.md"]),
-        ("experiments: {x: {salt: y.traffic, arms: " + TWO % "" + "}}", ["experiments.x.salt", "at most 64 letters, digits, _ and -"]),
+        (
+            "experiments: {x: {salt: y.traffic, arms: " + TWO % "" + "}}",
+            ["experiments.x.salt", "at most 64 letters, digits, _ and -"],
+        ),
         (
             "experiments: {x: {arms: {a: {share: 0.00014}, b: {share: 0.00016}, c: {share: 0.9997}}}}",
             ["a has a share of 0.00014", "no multiple of 0.0001"],
         ),
-        ("experiments: {X: {arms: " + TWO % "" + "}}", ["experiments.X", "at most 64 small letters, digits, _ and -, the first a letter"]),
+        (
+            "experiments: {X: {arms: " + TWO % "" + "}}",
+            ["experiments.X", "at most 64 small letters, digits, _ and -, the first a letter"],
+        ),
         ("experiments: {x: {arms: " + TWO % "rerank: {diversity: 2}" + "}}", ["arms.b.rerank.diversity", "equal to 1"]),
         ("experiments: {x: {arms: " + TWO % "weights: {engaged: -1}" + "}}", ["weights.engaged"]),
         ("experiments: {x: {arms: " + TWO % "release: ../x" + "}}", ["arms.b.release", "the name of a release"]),

@@ -97,7 +97,7 @@ def test_a_body_that_is_ahead_by_less_than_a_standard_error_is_left_out(tmp_path
     monkeypatch.setattr(fitting, "ahead", lambda simple, better: seen.append((simple, better)) or (0.1, error))
     told = Told(tmp_path, monkeypatch, [1.0, 0.9, 0.8, 0.7, 0.7, 0.7, 0.7])
     assert told.fit.with_body is kept
-    assert told.fit.metrics["epoch"] == (3 if kept else 2)
+    assert told.fit.metrics["judgement"] == (3 if kept else 2)
     assert sum("the straight path alone is kept" in line for line in told.said) == (not kept)
     ((simple, better),) = seen
     assert len(simple) == len(better) > 0 and not np.allclose(simple, better), "each under its own weights"
@@ -131,7 +131,7 @@ def test_the_order_alone_decides_on_the_body(tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "jackknife_losses", lambda *_: None)
     losses, heads = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2], [0.0] * 3 + [9.0] * 6
     fit = Told(tmp_path, monkeypatch, losses, heads=heads).fit
-    assert fit.with_body and fit.metrics["epoch"] == 8
+    assert fit.with_body and fit.metrics["judgement"] == 8
 
 
 def test_one_held_out_user_tells_nothing_of_a_body(tmp_path, monkeypatch):

@@ -230,7 +230,7 @@ def test_an_order_that_held_out_users_like_less_is_given_up(ranked, monkeypatch)
     short = CONFIG.model_copy(update={"epochs": 0})
     fit = fit_ranker(model, ranked.lists(model, examples), ranked.catalogue, short, lines.append)
     first, *later = (judged["ndcg@10"] for judged in fit.history)
-    assert max(later) < first == fit.metrics["ndcg@10"] and fit.metrics["epoch"] == 0
+    assert max(later) < first == fit.metrics["ndcg@10"] and fit.metrics["judgement"] == 0
     assert float(model.pass_through) == 1 and not model.straight["engaged"].kernel.numpy().any()
     assert any("the order stays what it was" in line for line in lines)
 

@@ -30,6 +30,7 @@ STAGE_COLORS = {  # in the order of the stages; see souk.evaluation.stages
     "reranking": "#6a4c93",
     "kept": "#1b6ca8",
 }
+LOSSES_OF = {"two_tower": "epoch", "ranker": "judgement"}  # the ranker's held-out users do not judge each epoch
 
 
 @rc_context(STYLE)
@@ -97,16 +98,16 @@ def stage_bars(stages: Mapping[str, Mapping[str, Any]]) -> str:
 
 @rc_context(STYLE)
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """The loss of each model by epoch."""
+    """The losses of each model, by what its fit recorded them of (LOSSES_OF)."""
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     for axes, (name, history) in zip(
         figure.subplots(1, len(histories), squeeze=False)[0], histories.items(), strict=True
     ):
-        for key in sorted({key for epoch in history for key in epoch if "loss" in key}):
-            points = [(number, epoch[key]) for number, epoch in enumerate(history, start=1) if key in epoch]
+        for key in sorted({key for entry in history for key in entry if "loss" in key}):
+            points = [(number, entry[key]) for number, entry in enumerate(history, start=1) if key in entry]
             axes.plot(*zip(*points, strict=True), marker=".", label=key)
         axes.set_title(name)
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(LOSSES_OF[name])
         axes.legend(frameon=False)
     return _svg(figure)
 

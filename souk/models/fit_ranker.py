@@ -41,12 +41,12 @@ class RankerFit:
     """What came of a fit.
 
     Args:
-        history: per judgement (of each epoch, or of some where there are many) `stage` (0 start, 1 straight path,
-            2 body), `loss`, `held_out_loss` of the order, `ndcg@10` of held-out users, `seconds`; the first entry is
-            the start.
+        history: per judgement (after each epoch, or some where there are many) `stage` (0 start, 1 straight path, 2
+            body), `loss` and `seconds` of that epoch, `held_out_loss` of the order, `ndcg@10` of held-out users; the
+            first entry, number 0, is the start.
         with_body: whether the chosen weights use the body.
         quality: on held-out users.
-        metrics: what the step reports.
+        metrics: what the step reports, with the number of the `judgement` whose weights were kept.
         not_learned: the heads that serve the same for everything, and why.
     """
 
@@ -107,7 +107,7 @@ def fit_ranker(
     fit_level(model, lists, fit.score, fitted, judging(held_out, config.seed), config.seed, report)
     bounds = config.max_click_loss, fixed or {}, fit.not_learned
     found = quality(fit.score(held_out), lists.examples, held_out, *bounds)
-    metrics = {"epoch": float(fit.best_epoch), **compared, **found.metrics}
+    metrics = {"judgement": float(fit.best_judgement), **compared, **found.metrics}
     return RankerFit(fit.history, with_body, found, metrics, fit.not_learned)
 
 
@@ -126,7 +126,7 @@ class _Fit:
     ) -> None:
         self.model, self.data, self.catalogue, self.config, self.report = model, data, catalogue, config, report
         self.history: list[dict[str, float]] = []
-        self.best_epoch, self._straight_epoch, self._checkpoints = 0, 0, Checkpoints(checkpoints)
+        self.best_judgement, self._straight_judgement, self._checkpoints = 0, 0, Checkpoints(checkpoints)
         self._with_body = self._began_with_body = bool(np.any(model.body.heads[ENGAGED].kernel.numpy()))
         self._random = np.random.default_rng(config.seed)
         self._judged = judging(split[1], config.seed)
@@ -143,7 +143,7 @@ class _Fit:
         """Fits the straight path, or all of it, and remembers the best."""
         self.restore()
         if body:
-            self._straight, self._straight_epoch = self._best, self.best_epoch
+            self._straight, self._straight_judgement = self._best, self.best_judgement
         self._with_body |= body
         lists, labelled = self.data.lists(rows), self.data.labelled(rows)
         steps = math.ceil(len(lists) / self.config.batch_rows)
@@ -170,7 +170,7 @@ class _Fit:
         """Keeps where the fit is after an epoch: all that the rest of it depends on."""
         loss, with_body, weights = self._best
         random = self._random.bit_generator.state
-        progress = {"epoch": epoch, "history": self.history, "best": [self.best_epoch, loss, with_body]}
+        progress = {"epoch": epoch, "history": self.history, "best": [self.best_judgement, loss, with_body]}
         self._checkpoints.save(stage, state, weights, progress | {"random": random})
 
     def _resume(self, stage: int, state: list[Any]) -> int:
@@ -179,7 +179,7 @@ class _Fit:
         if not progress:
             return 0
         self.history = progress["history"]
-        self.best_epoch, loss, with_body = progress["best"]
+        self.best_judgement, loss, with_body = progress["best"]
         self._best = loss, with_body, weights
         self._random.bit_generator.state = progress["random"]
         self.report(f"{STAGES[stage]}: goes on after epoch {progress['epoch']}, which an earlier run finished")
@@ -217,11 +217,11 @@ class _Fit:
             if gain <= error:
                 said = f"{gain:.4f} less loss of the order on held-out users, give or take {error:.4f}"
                 self.report(f"with the body: {said}; the straight path alone is kept")
-                self._best, self.best_epoch = self._straight, self._straight_epoch
-        found, first = (self.history[epoch]["ndcg@10"] for epoch in (self.best_epoch, 0))
+                self._best, self.best_judgement = self._straight, self._straight_judgement
+        found, first = (self.history[number]["ndcg@10"] for number in (self.best_judgement, 0))
         if found < first and not self.data.examples.place.any():
             self.report(f"ndcg@10 {found:.4f} on held-out users, {first:.4f} at first: the order stays what it was")
-            self._best, self.best_epoch = self._first, 0
+            self._best, self.best_judgement = self._first, 0
 
     def can_tell(self) -> bool:
         """Whether held-out users could say that the body is better by more than chance: two have to have lists."""
@@ -265,7 +265,7 @@ class _Fit:
             line = f"{STAGES[int(record['stage'])]}: loss {record['loss']:.4f}, held out {loss:.4f}"
             self.report(f"{line}, ndcg@10 {found:.4f}, {record['seconds']:.1f} s an epoch")
         if loss < self._best[0]:
-            self._best, self.best_epoch = (loss, self._with_body, _snapshot(self.model)), len(self.history) - 1
+            self._best, self.best_judgement = (loss, self._with_body, _snapshot(self.model)), len(self.history) - 1
 
     def _step(self, optimizer: Any, body: bool) -> Callable[[Any, Any], tf.Tensor]:
         """A compiled function of lists and of engaged examples that moves the weights and gives the loss."""

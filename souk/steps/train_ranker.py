@@ -68,10 +68,10 @@ def train_ranker(
         served: for a trial, `DatasetConfig.for_step("package_release")`: how its slates would be served.
 
     Returns:
-        on held-out users: `ndcg@10` of the engaged head, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues,
-        `slate_ndcg@10` under the tuned weights, `slate_satisfied_ndcg@10` of what satisfied, `satisfied_ndcg@10` of it
-        without weight of satisfaction, both also of each further objective, and `auc`, `log_loss` and `ece` of each
-        head.
+        the number of the `judgement` whose weights were kept (0: the start), and on held-out users: `ndcg@10` of the
+        engaged head, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues, `slate_ndcg@10` under the tuned
+        weights, `slate_satisfied_ndcg@10` of what satisfied, `satisfied_ndcg@10` of it without weight of satisfaction,
+        both also of each further objective, and `auc`, `log_loss` and `ece` of each head.
     """
     settings: TrainRanker = parse_step_config("train_ranker", config).train_ranker
     if window not in WINDOWS:
