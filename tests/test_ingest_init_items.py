@@ -43,6 +43,34 @@ def test_a_column_that_meets_a_few_ids_by_chance_is_not_taken(tmp_path: Path) ->
     assert "none of the 30 in article (" in told(tmp_path, goods)
 
 
+def test_a_file_of_users_is_none_of_items_though_the_numbers_meet(tmp_path: Path) -> None:
+    events = write([{"user_id": n % 9, "item": n % 7, "ts": 1_700_000_000 + n} for n in range(300)], tmp_path / "e.csv")
+    people = write([{"user_id": n, "town": "ab"[n % 2]} for n in range(9)], tmp_path / "u.csv")
+    goods = write([{"item": n, "colour": "ab"[n % 2]} for n in range(7)], tmp_path / "i.csv")
+    for files, meant in (
+        ((people, None), "With user_id it may be a file of users: then give it as --users. Rename"),
+        ((None, goods), "With item it may be a file of items: then give it as --items. Rename"),
+        ((events, None), "With user_id and item it may be a file of events: then leave --items out, or"),
+        ((None, events), "With user_id and item it may be a file of events: then leave --users out, or"),
+    ):
+        with pytest.raises(SoukError) as error:
+            init(tmp_path, events, *files)
+        assert meant in str(error.value)
+    _, config = init(tmp_path, events, goods, people)
+    assert config.data.items is not None and config.data.items.columns["item_id"] == "item"
+
+
+def test_a_file_without_ids_of_events_is_told_with_some(tmp_path: Path) -> None:
+    error = told(tmp_path, [{"id": f"u{n}", "town": "ab"[n % 2]} for n in range(30)])
+    assert "could be item_id. Received: id, town, none with ids of events such as a0, a1, a2. Rename" in error
+
+
+def test_few_shared_ids_are_told_as_few(tmp_path: Path) -> None:
+    goods = [{"code": f"a{n}", "colour": "red"} for n in range(6)]
+    text, _ = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert "item_id: code  # ONLY 20% of the ids in events are among code of items" in text
+
+
 def test_a_few_ids_that_repeat_are_told_beside_the_guess(tmp_path: Path) -> None:
     goods = [{"article": f"a{n % 30}", "price": n + 0.5} for n in range(31)]
     text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))

@@ -28,6 +28,32 @@ def test_bookings_are_bought_and_cancellations_returned(tmp_path: Path, column: 
     assert config.data.events.event_types == {"view": EventType.CLICK} | expected
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "why"),
+    [
+        ("status", ["paid", "open", "cancelled", "Refunded"], "skip: {status: [Refunded, cancelled]} leaves out"),
+        ("order_state", ["shipped", "completed", "failed"], "skip: {order_state: [failed]} leaves out"),
+        ("Status", ["delivered", "pending"], "orders, by Status (delivered, pending)"),
+        ("status", ["viewed", "purchased", "cancelled"], ""),
+        ("stage", ["paid", "cancelled"], ""),
+    ],
+)
+def test_a_status_of_orders_is_no_type_of_events(tmp_path: Path, column: str, values: list[str], why: str) -> None:
+    """A cancelled order is one that was placed, and no second event."""
+    text, config = init(tmp_path, write(bookings(column, values), tmp_path / "e.csv"))
+    if why:
+        assert config.data.events.constants == {"event_type": "purchase"} and not config.data.events.event_types
+        assert why in text.partition("event_type: purchase  # ")[2].splitlines()[0]
+        assert f"# left out: {column} (" in text
+    else:
+        assert config.data.events.columns["event_type"] == column
+
+
+def test_a_status_of_anything_says_nothing_of_orders(tmp_path: Path) -> None:
+    text, config = init(tmp_path, write(bookings("status", ["open", "closed"]), tmp_path / "e.csv"))
+    assert config.data.events.constants == {"event_type": "click"} and "OR IS IT status (closed, open)?" in text
+
+
 def test_a_column_of_books_is_no_booking(tmp_path: Path) -> None:
     rows = [
         {

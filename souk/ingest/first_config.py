@@ -14,9 +14,10 @@ from souk.errors import SoukError
 from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
-from souk.ingest.guess_columns import Table, declare, map_ids, map_rest, map_time, map_type, open_table
+from souk.ingest.guess_columns import Table, declare, map_ids, map_rest, map_time, open_table
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import objectives, repeat
+from souk.ingest.guess_types import map_type
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
 from souk.ingest.reading import Reading

@@ -13,13 +13,13 @@ from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
-from souk.ingest.guess_fit import becomes, misfit, tells_rows
+from souk.ingest.guess_fit import becomes, few_words, misfit, tells_rows
 from souk.ingest.guess_names import NAMES, kind_of, names_act
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
-FLAGS = {"0", "1", "true", "false"}
+SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 
 
 @dataclass
@@ -60,7 +60,7 @@ def open_table(name: str, path: str) -> Table:
     return Table(name, source, columns)
 
 
-def _named(table: Table, target: str) -> Column | None:
+def column_named(table: Table, target: str) -> Column | None:
     """The free column with the contract's own name, else with the likeliest one."""
     own = next((column for column in table.free if column.name == target), None)
     if own is not None:
@@ -71,11 +71,11 @@ def _named(table: Table, target: str) -> Column | None:
 
 def map_ids(target: str, events: Table, other: Table | None) -> None:
     """The user or item id of events and of the table that describes them: by name, else by shared values."""
-    named = _named(events, target)
+    named = column_named(events, target)
     if other is None:
         stem = {"user_id": r"user|cust|visitor|member|client|buyer", "item_id": r"item|prod|article|movie|sku|track"}
         alike = next((c for c in events.free if not c.nested and re.search(stem[target], c.plain)), None)
-        session = _named(events, "session_id") if target == "user_id" else None
+        session = column_named(events, "session_id") if target == "user_id" else None
         ways = (
             (named, "by its name"),
             (alike, "its name contains the word"),
@@ -86,8 +86,9 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
             raise _no_column(events, target)
         events.mapped[target] = found
         return
-    theirs = next((c for c in other.free if named and c.plain == named.plain), None) or _named(other, target)
-    ids = {c.plain: c for c in other.columns if not c.nested and not _repeats(c)}
+    theirs = next((c for c in other.free if named and c.plain == named.plain), None) or column_named(other, target)
+    strange = set() if theirs else set(NAMES["user_id" if target == "item_id" else "item_id"])
+    ids = {c.plain: c for c in other.columns if not c.nested and not _repeats(c) and c.plain not in strange}
     same = ids.get(named.plain) if named else None
     ours = [named] if named else [column for column in events.free if not column.nested]
     shares = [(_shared(a, b), a, b) for a in ours for b in ([same] if same else ids.values())]
@@ -99,8 +100,9 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
         if named and not known and share < FEW_SHARED:
             raise _strangers(other, named, theirs)
     if here is None or there is None or share == 0:
-        raise _no_column(other if named else events, target)
-    evidence = f"{share:.0%} of the ids in events are among {there.name} of {other.name}"
+        raise _no_column(other if named else events, target, named)
+    few = "ONLY " if share < FEW_SHARED else ""
+    evidence = f"{few}{share:.0%} of the ids in events are among {there.name} of {other.name}"
     again = len(there.texts) - there.distinct
     more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
     events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
@@ -117,7 +119,7 @@ def _repeats(column: Column) -> bool:
 
 def map_time(table: Table) -> None:
     timed = [column for column in table.free if column.time_unit]
-    named = _named(table, "timestamp")
+    named = column_named(table, "timestamp")
     found = named if named in timed else next(iter(timed), None)
     if found is None:
         dated = named or next((column for column in table.free if column.like(DATE) >= MANY), None)
@@ -133,69 +135,6 @@ def map_time(table: Table) -> None:
         table.source = table.source.model_copy(update={"timestamp_unit": unit})
 
 
-MOST_TYPES = 12  # values of a column that could be event types
-SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
-
-
-def map_type(table: Table) -> None:
-    """The event type: a column of few values, else one type for all."""
-    value = _named(table, "value")
-    named = _named(table, "event_type")
-    column = named or _spoken(table)
-    flag = next((c for c in table.free if kind_of(c.name) and set(pc.unique(c.texts).to_pylist()) <= FLAGS), None)
-    if flag is not None:
-        table.mapped["event_type"] = flag, "0 or 1: shown, and maybe more"
-        kind = kind_of(flag.name) or EventType.CLICK
-        for text in sorted(pc.unique(flag.texts).to_pylist()):
-            table.types[text] = (kind, "happened") if text in ("1", "true") else (EventType.IMPRESSION, "was shown")
-    elif column is not None and not column.nested and column.distinct <= 30:
-        table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
-        for text in sorted(pc.unique(column.texts).to_pylist()):
-            match = kind_of(text)
-            known = f"{match}s" if match else "unknown to Souk: is it a click?"
-            table.types[text] = match or EventType.CLICK, known
-            table.unknown += [] if match else [text]
-    elif value is not None and value.numeric and value.plain not in ("quantity", "qty"):
-        table.constants["event_type"] = "rating", f"there is no type column, but {value.name}{_perhaps_type(table)}"
-    elif (
-        value is not None
-        or _named(table, "price")
-        or any("invoice" in c.plain or "order" in c.plain for c in table.free)
-    ):
-        table.constants["event_type"] = (
-            "purchase",
-            f"no type column, but quantities, prices or orders{_perhaps_type(table)}",
-        )
-    else:
-        table.constants["event_type"] = "click", f"there is no type column{_perhaps_type(table)}"
-
-
-def _spoken(table: Table) -> Column | None:
-    """The column most of whose values are words for event types, for at least two of them."""
-    for column in table.free:
-        if not column.nested and not column.numeric and 2 <= column.distinct <= MOST_TYPES:
-            kinds = [kind_of(text) for text in pc.unique(column.texts).to_pylist()]
-            known = [kind for kind in kinds if kind]
-            if len(set(known)) > 1 and len(known) > SPOKEN * len(kinds):
-                return column
-    return None
-
-
-def _perhaps_type(table: Table) -> str:
-    """Which column could say the type of an event in words that Souk does not know, for a comment."""
-    for column in table.free:
-        if _few_words(column):
-            shown = ", ".join(sorted(pc.unique(column.texts).to_pylist())[:4])
-            remedy = "map it to event_type and its values under event_types, and declare it no more"
-            return f"; OR IS IT {column.name} ({shown})? Then {remedy}"
-    return ""
-
-
-def _few_words(column: Column) -> bool:
-    """Whether a column has as few values as there are event types, and they are no numbers."""
-    return not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES
-
-
 def _tells_type(table: Table, column: Column) -> str:
     """Why a column of events may say what the user did, which no request knows before; "" where it does not."""
     values = pc.unique(column.texts).to_pylist()
@@ -203,7 +142,7 @@ def _tells_type(table: Table, column: Column) -> str:
     unless = f"such as {column.examples}; declare it if a request has it"
     if spoken or names_act(column.snake, column.plain):
         return f"SEEMS TO SAY WHAT THE USER DID, which would give the answer away, {unless}"
-    if "event_type" in table.constants and _few_words(column):
+    if "event_type" in table.constants and few_words(column):
         return f"MAY SAY WHAT THE USER DID, {unless}"
     return ""
 
@@ -213,7 +152,7 @@ def map_rest(table: Table) -> None:
     known = contract(table.name)
     unfit: dict[str, str] = {}
     for target in [name for name in known if name not in table.mapped and name not in table.constants]:
-        column = _named(table, target)
+        column = column_named(table, target)
         if column is None:
             continue
         why = misfit(known[target], column, table.source.timestamp_unit if table.name == "events" else "")
@@ -271,18 +210,36 @@ def _guess_context(table: Table, column: Column) -> Guess:
     return guess
 
 
-def _no_column(table: Table, target: str) -> SoukError:
+def _no_column(table: Table, target: str, ours: Column | None = None) -> SoukError:
     names = ", ".join(column.name for column in table.columns)
-    remedy = f"Rename the column to {target}, or write the config by hand (docs/data.md)."
+    meant = _mistaken(table)
+    names += f", none with ids of events such as {ours.examples}" if ours and not meant else ""
+    remedy = f"{meant}Rename the column to {target}, or write the config by hand (docs/data.md)."
     if len(table.columns) == 1:
         remedy = "It has one column: separate them by a comma, a semicolon, a tab or |, or write the config by hand."
     return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)
 
 
+def _mistaken(table: Table) -> str:
+    """What a file of items or users rather seems to be, with a space after it; "" where nothing tells."""
+    who, what = (column_named(table, target) for target in ("user_id", "item_id"))
+    if table.name == "events":
+        return ""
+    if who and what:
+        timed = any(column.time_unit for column in table.columns)
+        meant = f"leave --{table.name} out, or give the file of {table.name}"
+        return f"With {who.name} and {what.name} it may be a file of events: then {meant}. " if timed else ""
+    others = [(name, column) for name, column in (("users", who), ("items", what)) if column and name != table.name]
+    return "".join(
+        f"With {column.name} it may be a file of {name}: then give it as --{name}. " for name, column in others
+    )
+
+
 def _repeated(table: Table, target: str, column: Column) -> SoukError:
     rows = len(column.texts)
     received = f"{column.name}, in which {rows - column.distinct:,} of {rows:,} repeat"
-    remedy = f"Keep one row of each, or write the config by hand with data.{table.name}.repeated_ids (docs/data.md)."
+    keep = f"Keep one row of each, or write the config by hand with data.{table.name}.repeated_ids (docs/data.md)."
+    remedy = _mistaken(table) + keep
     return SoukError(f"ids in {table.source.path} that stand in one row each, for {target}", received, remedy)
 
 

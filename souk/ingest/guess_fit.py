@@ -20,6 +20,7 @@ MOST_ONCE = (
 FEWEST_IDS = 30  # rows; of fewer, any column may differ in each
 ID = r"^\S*\d\S*$"  # E000001, or 17
 
+MOST_TYPES = 12  # values of a column that could be event types
 MOST_STATES = 12
 # What a column says of an item that is gone, or is not; no case, no punctuation.
 GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
@@ -67,6 +68,11 @@ def tells_rows(column: Column) -> bool:
     if column.nested or column.time_unit or (column.numeric and not column.whole):
         return False
     return FEWEST_IDS < MANY * len(column.values) < column.distinct and column.like(ID) >= MANY
+
+
+def few_words(column: Column) -> bool:
+    """Whether a column has as few values as there are event types, and they are no numbers."""
+    return not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES
 
 
 def becomes(column: Column) -> str:

@@ -1,0 +1,104 @@
+"""What each row of unknown events is: an event of a type that a column says, or all of one type."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow.compute as pc
+
+from souk.ingest.guess_columns import SPOKEN, Table, column_named
+from souk.ingest.guess_fit import few_words
+from souk.ingest.guess_names import kind_of
+from souk.ingest.profile import Column
+from souk.schema import EventType
+
+FLAGS = {"0", "1", "true", "false"}
+SHOWN = 4  # values in a comment
+BOUGHT = (EventType.PURCHASE, EventType.RETURN)
+# What a status says of an order beside words for purchases and returns, and what of anything; no case, no punctuation.
+ORDERED = {"packed", "shipped", "sent", "delivered", "fulfilled", "unpaid", "bezahlt", "versandt", "geliefert"}
+STATES = {"open", "new", "pending", "processing", "confirmed", "accepted", "complete", "completed", "closed", "offen"}
+FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
+
+
+def map_type(table: Table) -> None:
+    """The event type: a column of few values, else one type for all."""
+    value = column_named(table, "value")
+    named = column_named(table, "event_type")
+    status = None if named else _order_status(table)
+    column = named or (None if status else _spoken(table))
+    flag = next((c for c in table.free if kind_of(c.name) and set(pc.unique(c.texts).to_pylist()) <= FLAGS), None)
+    if flag is not None:
+        table.mapped["event_type"] = flag, "0 or 1: shown, and maybe more"
+        kind = kind_of(flag.name) or EventType.CLICK
+        for text in sorted(pc.unique(flag.texts).to_pylist()):
+            table.types[text] = (kind, "happened") if text in ("1", "true") else (EventType.IMPRESSION, "was shown")
+    elif column is not None and not column.nested and column.distinct <= 30:
+        table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
+        for text in sorted(pc.unique(column.texts).to_pylist()):
+            match = kind_of(text)
+            known = f"{match}s" if match else "unknown to Souk: is it a click?"
+            table.types[text] = match or EventType.CLICK, known
+            table.unknown += [] if match else [text]
+    elif status is not None:
+        table.constants["event_type"] = "purchase", _of_orders(status)
+    elif value is not None and value.numeric and value.plain not in ("quantity", "qty"):
+        table.constants["event_type"] = "rating", f"there is no type column, but {value.name}{_perhaps_type(table)}"
+    elif (
+        value is not None
+        or column_named(table, "price")
+        or any("invoice" in c.plain or "order" in c.plain for c in table.free)
+    ):
+        table.constants["event_type"] = (
+            "purchase",
+            f"no type column, but quantities, prices or orders{_perhaps_type(table)}",
+        )
+    else:
+        table.constants["event_type"] = "click", f"there is no type column{_perhaps_type(table)}"
+
+
+def _spoken(table: Table) -> Column | None:
+    """The column most of whose values are words for event types, for at least two of them."""
+    for column in table.free:
+        if few_words(column):
+            kinds = [kind_of(text) for text in pc.unique(column.texts).to_pylist()]
+            known = [kind for kind in kinds if kind]
+            if len(set(known)) > 1 and len(known) > SPOKEN * len(kinds):
+                return column
+    return None
+
+
+def _order_status(table: Table) -> Column | None:
+    """The column that says how orders ended, and of no other act: one order is one event, whatever became of it."""
+    for column in table.free:
+        if column.plain.endswith(("status", "state")) and few_words(column):
+            values = pc.unique(column.texts).to_pylist()
+            orders = [text for text in values if _plain(text) in ORDERED or kind_of(text) in BOUGHT]
+            states = [text for text in values if text in orders or _plain(text) in STATES | FAILED]
+            acts = [text for text in values if text not in states and kind_of(text)]
+            if orders and len(states) > SPOKEN * len(values) and not acts:
+                return column
+    return None
+
+
+def _of_orders(status: Column) -> str:
+    """The evidence of a status of orders, with how those that came to nothing are left out."""
+    values = sorted(pc.unique(status.texts).to_pylist())
+    lost = [text for text in values if _plain(text) in FAILED or kind_of(text) is EventType.RETURN]
+    said = f"orders, by {status.name} ({', '.join(values[:SHOWN])})"
+    skip = f"skip: {{{status.name}: [{', '.join(lost[:SHOWN])}]}}"
+    return said + (f"; beside path, {skip} leaves out those that came to nothing" if lost else "")
+
+
+def _perhaps_type(table: Table) -> str:
+    """Which column could say the type of an event in words that Souk does not know, for a comment."""
+    for column in table.free:
+        if few_words(column):
+            shown = ", ".join(sorted(pc.unique(column.texts).to_pylist())[:SHOWN])
+            remedy = "map it to event_type and its values under event_types, and declare it no more"
+            return f"; OR IS IT {column.name} ({shown})? Then {remedy}"
+    return ""
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
