@@ -95,19 +95,35 @@ class TableSource:
             SoukError: a required, declared or mapped column, a part of a template, or a column of `skip`.
         """
         present = list(present)
-        required = {name for name, column in contract(self.name).items() if column.required} - {"event_id"}
         check_templates(self.name, self.source.templates, present, file)
-        made = {*self.columns(present), *self.source.constants, *self.source.templates}
-        for name in sorted((required | set(self.kinds) | set(self.source.columns)) - made):
-            raw = self.source.columns.get(name, name)
-            if raw:
-                error = unknown(f"a column for {self.name}.{name} in {file}", raw, present)
-                where = f"Map it in data.{self.name}.columns, or give data.{self.name}.constants.{name}."
-                alone = " The file has one column: look at its `delimiter`." if len(present) == 1 else ""
-                raise SoukError(error.expected, error.received, f"{error.remedy} {where}{alone}")
+        self._refuse(self.lacking(present), present, file)
         for raw in self.source.skip:
             if raw not in present:
                 raise unknown(f"data.{self.name}.skip to name columns of {file}", raw, present)
+
+    def require_of_rows(self, present: Iterable[str], file: str) -> None:
+        """What no row may lack is among the columns `present`, of a `file` whose rows name their own, as JSON.
+
+        Raises:
+            SoukError: a required column is missing.
+        """
+        present, known = list(present), contract(self.name)
+        lacking = self.lacking(present)
+        self._refuse({n: raw for n, raw in lacking.items() if n in known and known[n].required}, present, file)
+
+    def lacking(self, present: Iterable[str]) -> dict[str, str]:
+        """Required, declared and mapped columns that none of those `present` makes, with their names in the file."""
+        required = {name for name, column in contract(self.name).items() if column.required} - {"event_id"}
+        made = {*self.columns(present), *self.source.constants, *self.source.templates}
+        asked = sorted((required | set(self.kinds) | set(self.source.columns)) - made)
+        return {name: raw for name in asked if (raw := self.source.columns.get(name, name))}
+
+    def _refuse(self, lacking: Mapping[str, str], present: list[str], file: str) -> None:
+        for name, raw in lacking.items():
+            error = unknown(f"a column for {self.name}.{name} in {file}", raw, present)
+            where = f"Map it in data.{self.name}.columns, or give data.{self.name}.constants.{name}."
+            alone = " The file has one column: look at its `delimiter`." if len(present) == 1 else ""
+            raise SoukError(error.expected, error.received, f"{error.remedy} {where}{alone}")
 
     def ignored(self, present: Iterable[str]) -> list[str]:
         """The columns of the files that nothing asks for."""

@@ -81,10 +81,15 @@ class Reading:
             return
         table.check_names()
         start = 0
+        file, of_lines = "", set[str]()  # the file, and the columns that its lines of JSON had
         for batch in read_batches(table.source):
             self.read += len(batch.positions)
             self.names.update(batch.table.column_names)
             batch = self._without_skipped(batch)
+            if batch.file != file:
+                self._require_of_lines(file, of_lines)
+                file, of_lines = batch.file, set()
+            of_lines |= _names_of_lines(batch)
             rows, faults = convert(table, batch)
             if table.makes_ids(batch.table.column_names) if self._makes_ids is None else self._makes_ids:
                 ids = content_ids(rows.drop_columns(["event_id"]), contract("events"))
@@ -94,7 +99,13 @@ class Reading:
         if not self.read:
             raise SoukError(f"rows in the {table.name} file {table.source.path}", "none", "Is it the right file?")
         table.require(self.names, table.source.path)
+        self._require_of_lines(file, of_lines)
         yield from self._logged(start)
+
+    def _require_of_lines(self, file: str, names: set[str]) -> None:
+        """A file whose lines all lack what none may lack is told as one without the column: each would be refused."""
+        if names:
+            self.table.require_of_rows(names, file)
 
     def _logged(self, start: int) -> Iterator[Rows]:
         """The rows of the log: they have ids, none is skipped, and its columns are those of the contract."""
@@ -116,17 +127,32 @@ class Reading:
         return batch.filter(~left_out) if left_out.any() else batch
 
 
-def look(table: TableSource) -> None:
+def look(table: TableSource) -> str:
     """Reads the first two batches of a table and keeps nothing: what they lack is told before any table is read whole.
 
     Two, because what only the end of a table tells, such as a column that no line of JSON has, is then told of one that
     is read in one.
 
+    Returns:
+        what lines of JSON have not had so far, of a table that has more; "" where there is nothing to say.
+
     Raises:
         SoukError: files that cannot be read, or a column that is missing or of a type that cannot be converted.
     """
-    for _ in islice(Reading(table), 2):
-        pass
+    names, lines = set[str](), 0
+    for rows in islice(Reading(table), 2):
+        names |= _names_of_lines(rows.raw)
+        lines += len(rows.raw.positions)
+    lacking = table.lacking(names) if names else {}
+    if not lacking:
+        return ""
+    asked = ", ".join(f"{raw} for {table.name}.{name}" for name, raw in lacking.items())
+    return f"{table.name}: none of the first {lines:,} lines has {asked}; they have {', '.join(sorted(names))}"
+
+
+def _names_of_lines(batch: RawBatch) -> set[str]:
+    """The columns of lines of JSON; none of another format, of lines that are skipped, or that are none."""
+    return set() if batch.lines is None or not len(batch.positions) else {*batch.table.column_names} - {""}
 
 
 def check_times(source: Source, times: pa.Array, unreadable: float, example: str = "", value: str = "") -> None:

@@ -67,7 +67,8 @@ def ingest(
     sources = {name: _source(name, sections.data, kinds[name]) for name in TABLES}
     Path(quarantine).mkdir(parents=True, exist_ok=True)
     for table in sources.values():
-        look(table)
+        if early := look(table):
+            report(early)
     with _spill(Path(tables).parent) as spill:
         checked: dict[str, Validated] = {}
         for name in TABLES:
