@@ -110,6 +110,17 @@ def test_a_head_that_is_not_learned_is_told_with_the_reason(metrics):
     assert "not learned" not in summary(metrics, VERDICT) + page(metrics, VERDICT), "one that is says nothing"
 
 
+def test_a_head_that_tells_nothing_is_told(metrics):
+    heads = metrics["ranker"]["slate"]["heads"]
+    blind = {"examples": 99, "auc": 0.51, "auc_low": 0.42, "auc_high": 0.6, "log_loss": 0.6, "base_log_loss": 0.7}
+    slate = metrics["ranker"]["slate"] | {"heads": heads | {"satisfied": heads["satisfied"] | blind}}
+    warned = metrics | {"ranker": metrics["ranker"] | {"slate": slate}}
+    for told in (summary(warned, VERDICT), words(page(warned, VERDICT))):
+        assert "satisfied tells no better than a coin: AUC 0.510 (95% 0.420 to 0.600) of 99 labels" in told
+    known = warned | {"not_learned": {"satisfied": "4 of its labels are known"}}
+    assert "a coin" not in summary(known, VERDICT), "it says already that it tells nothing"
+
+
 class Tags(HTMLParser):
     def __init__(self):
         super().__init__()

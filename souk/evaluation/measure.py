@@ -37,7 +37,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 8  # of `metrics.json`
+FORMAT = 9  # of `metrics.json`
 BASELINES = (CoVisitation.name, PersonalFrequency.name, Fresh.name, ItemKnn.name, POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 

@@ -11,6 +11,7 @@ import numpy as np
 from souk.evaluation.protocol import SEED, TOP
 from souk.evaluation.queries import Query
 from souk.evaluation.shown import Shown
+from souk.evaluation.skill import auc_interval, base_log_loss
 from souk.metrics import (
     Floats,
     Ints,
@@ -124,6 +125,10 @@ class Observed:
                 "predicted_over_observed_low": low,
                 "predicted_over_observed_high": high,
             }
+            if head != ENGAGED:
+                told = auc_interval(predicted, observed, self._users_of(labels.get(head, {})))
+                bounds = {"auc_low": told.low, "auc_high": told.high, "base_log_loss": base_log_loss(observed)}
+                figures |= bounds
             counts = {"examples": len(predicted), "positives": int(observed.sum())}
             heads[head] = counts | {name: value for name, value in figures.items() if np.isfinite(value)}
         marks = {ENGAGED: None, **{head: labels.get(head, {}) for head in self.given}}
@@ -143,6 +148,11 @@ class Observed:
             predicted, observed = np.array(told, np.float64).reshape(-1, 2).T
             pairs[head] = predicted, observed
         return pairs
+
+    def _users_of(self, known: Mapping[str, int]) -> np.ndarray:
+        """Whose each of the examples of `_pairs` is, of a head whose labels are `known`."""
+        owner = {e: user for user, events in zip(self.users, self.targets, strict=True) for e in events}
+        return np.array([owner[event] for event in self.events if event in known], str)
 
     def _ndcg(self, labels: Mapping[str, int] | None, samples: int, beside: str) -> dict[str, Any]:
         """NDCG of the candidates where the targets count that `labels` marks (all where None), by user.

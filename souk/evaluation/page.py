@@ -179,7 +179,7 @@ RANKER = """
 {% for model, found in metrics.ranker.items() %}{{ heads_rows(model, found, "retrieval") }}{% endfor %}
 </table>
 <p>Under predicted over observed, the same in each tenth of the predictions that has 200 positives or more.</p>
-{% for sentence in not_learned %}
+{% for sentence in of_heads %}
 <p class="worse">{{ sentence }}</p>
 {% endfor %}
 {% if metrics.ranker.values()|selectattr("shown", "defined")|list %}

@@ -14,6 +14,7 @@ import pandas as pd
 
 from souk.evaluation import plots
 from souk.evaluation.page import PAGE
+from souk.evaluation.skill import without_skill
 from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.stages import gone
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Verdict
@@ -58,7 +59,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"{signed(rolling['differences'][rolling['best_baseline']][primary])}.",
             f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {_lost(rolling['stages'][CHALLENGER])}.",
             *filter(None, [gone(rolling["stages"][CHALLENGER])]),
-            *_not_learned(metrics["not_learned"]),
+            *_of_heads(metrics),
             *_least(rolling["worst_slices"], primary),
             *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.reason}"] if verdict else []),
             "",
@@ -77,9 +78,11 @@ def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
     ]
 
 
-def _not_learned(heads: Mapping[str, str]) -> list[str]:
-    """A sentence for each head of the ranker that serves the same for everything: why, what, and what helps."""
-    return [f"{head} is not learned: {why}." for head, why in heads.items()]
+def _of_heads(metrics: Mapping[str, Any]) -> list[str]:
+    """A sentence for each head of the ranker that serves the same for everything or tells nothing: what helps."""
+    heads = metrics["not_learned"]
+    said = [f"{head} is not learned: {why}." for head, why in heads.items()]
+    return said + without_skill(metrics["ranker"][CHALLENGER]["heads"], heads)
 
 
 def _lost(stages: Mapping[str, Any]) -> str:
@@ -120,7 +123,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         lost=_lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
-        not_learned=_not_learned(metrics["not_learned"]),
+        of_heads=_of_heads(metrics),
         families=_families(rolling["slices"]),
         behind=_behind(_large(rolling["slices"])),
         large=len(_large(rolling["slices"])),

@@ -1,0 +1,81 @@
+"""Whether a head tells more than chance: its interval by construction, and the sentences."""
+
+import numpy as np
+import pytest
+
+from souk.evaluation.observed import Observed
+from souk.evaluation.skill import auc_interval, base_log_loss, without_skill
+from souk.models.calibration import auc
+
+
+def drawn(users, each, shift, seed):
+    """Labels of users, and scores that are `shift` higher where they are 1; half of a score is its user's own."""
+    draw = np.random.default_rng(seed)
+    user = np.repeat(np.arange(users), each)
+    labels = (draw.random(len(user)) < np.repeat(draw.uniform(0.1, 0.9, users), each)).astype(float)
+    return draw.normal(size=len(user)) + np.repeat(draw.normal(size=users), each) + shift * labels, labels, user
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_the_interval_holds_the_auc_of_all_users_19_times_of_20(shift):
+    whole = auc(*drawn(40_000, 5, shift, 0)[:2])
+    found = [auc_interval(*drawn(60, 5, shift, seed)) for seed in range(1, 401)]
+    held = np.mean([each.low <= whole <= each.high for each in found])
+    assert 0.92 < held < 0.98
+
+
+def test_examples_of_one_user_are_no_witnesses_of_each_other():
+    scores, labels, users = drawn(30, 20, 0.3, 3)
+    found, alone = auc_interval(scores, labels, users), auc_interval(scores, labels, np.arange(len(users)))
+    assert found.mean == alone.mean == pytest.approx(auc(scores, labels))
+    assert found.high - found.low > 1.3 * (alone.high - alone.low)
+
+
+def test_what_has_no_interval_has_none():
+    one = auc_interval(np.array([0.1, 0.2]), np.array([0.0, 1.0]), np.array(["a", "a"]))
+    same = auc_interval(np.array([0.1, 0.2]), np.array([1.0, 1.0]), np.array(["a", "b"]))
+    assert one.mean == 1 and np.isnan([one.low, one.high, same.mean, same.low]).all()
+    assert np.isnan(base_log_loss(np.zeros(0))) and base_log_loss(np.ones(3)) == 0
+    assert base_log_loss(np.array([1.0, 0.0, 0.0, 0.0])) == pytest.approx(-0.25 * np.log(0.25) - 0.75 * np.log(0.75))
+
+
+def test_examples_are_of_who_asked():
+    observed = Observed(users=["ann", "bob"], targets=[("e1", "e2"), ("e3", "e4", "e5")])
+    observed.events, observed.given["satisfied"] = ["e2", "e1", "e3", "e4", "e5"], [0.9, 0.2, 0.3, 0.1, 0.25]
+    observed.found = [np.ones(len(events), bool) for events in observed.targets]
+    observed.ranked = observed.retrieved = [np.arange(1.0, len(events) + 1) for events in observed.targets]
+    marks = {"e1": 0, "e2": 1, "e3": 0, "e4": 0, "e5": 1}
+    head = observed.measure({"satisfied": marks}, samples=100)["heads"]["satisfied"]
+    labels, owners = np.array([1.0, 0.0, 0.0, 0.0, 1.0]), np.array(["ann", "ann", "bob", "bob", "bob"])
+    expected = auc_interval(np.array(observed.given["satisfied"]), labels, owners)
+    assert (head["auc"], head["auc_low"], head["auc_high"]) == (expected.mean, expected.low, expected.high)
+    assert 0 < expected.low < expected.mean == pytest.approx(5 / 6)
+    assert head["base_log_loss"] == base_log_loss(labels)
+    alone = observed.measure({"satisfied": {"e1": 0, "e2": 1}}, samples=100)["heads"]["satisfied"]
+    assert "auc_low" not in alone, "of one user"
+
+
+HEAD = {"examples": 1234, "auc": 0.61, "auc_low": 0.55, "auc_high": 0.67, "log_loss": 0.6, "base_log_loss": 0.65}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, ""),
+        ({"auc_low": 0.5}, "tells no better than a coin: AUC 0.610 (95% 0.500 to 0.670) of 1,234 labels of the test"),
+        ({"log_loss": 0.65}, "foretells no better than one chance for all: log loss 0.6500, and 0.6500 of their share"),
+    ],
+)
+def test_a_head_without_skill_is_told_with_what_helps(changed, told):
+    heads = {"engaged": HEAD | {"auc_low": 0.1}, "satisfied": HEAD | changed, "kept": HEAD | changed}
+    said = without_skill(heads, {})
+    assert [sentence.split()[0] for sentence in said] == (["satisfied", "kept"] if told else [])
+    if told:
+        assert said[0].startswith(f"satisfied {told}") and said[1].startswith(f"kept {told}")
+        assert said[0].endswith("else set objectives.satisfied.weight to 0.")
+        assert said[1].endswith("else leave objectives.kept out.") and "More labels help" in said[1]
+    assert without_skill(heads, {"satisfied", "kept"}) == []
+
+
+def test_a_head_without_an_interval_says_nothing():
+    assert without_skill({"kept": {"examples": 1, "auc": 0.5, "log_loss": 1.0, "base_log_loss": 0.5}}, {}) == []
