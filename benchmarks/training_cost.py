@@ -28,6 +28,7 @@ from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import KNOWN, TransformedFeature, read_transformed
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape
+from souk.schema import FOREVER
 from souk.spec import Entity, FeatureSpec, read_spec
 
 ID_FEATURES = ("item_id", "token_item_id")
@@ -62,7 +63,8 @@ class Enlarged:
         self.items, self._factor = items, items // real
         content = {name: tf.gather(v, np.arange(items) % real) for name, v in inputs.catalogue.features.items()}
         content["item_id"] = tf.range(items, dtype=tf.int64) + KNOWN
-        catalogue = Catalogue(tuple(map(str, range(items))), content, np.zeros(items, np.int64), np.ones(items, bool))
+        since, until = np.zeros(items, np.int64), np.full(items, FOREVER)
+        catalogue = Catalogue(tuple(map(str, range(items))), content, since, np.ones(items, bool), until)
         shape = TowerShape(tuple(self._sized(f) for f in inputs.transformed), inputs.spec.history_length)
         model = new_towers(config, inputs.sequences, catalogue, shape)
         model.items.seen.assign(np.ones(items + KNOWN, np.float32))

@@ -23,6 +23,33 @@ SHARED_ROLES = (Role.CATEGORY, Role.BAG)
 SOURCE_FILES = ("co_visitation", "segment_popular")
 
 
+def item_columns(folder: str | Path, *names: str) -> pa.Table:
+    """Columns of the item feature table of a features folder or a bundle; those of before may not have all."""
+    path = Path(folder) / "items.parquet"
+    return pq.read_table(path, columns=[name for name in names if name in pq.read_schema(path).names])
+
+
+def times_of(items: pa.Table, name: str, unknown: float) -> np.ndarray:
+    """A column of times of the item feature table, `[items]` float64, UTC epoch milliseconds.
+
+    Args:
+        items: rows of it; those of before may not have the column.
+        name: of the column.
+        unknown: what stands for a missing time.
+    """
+    if name not in items.column_names:
+        return np.full(len(items), unknown)
+    times = items[name].cast(pa.float64(), safe=False).to_numpy()
+    return np.where(np.isnan(times), unknown, times)
+
+
+def available_at(items: pa.Table, time: int) -> np.ndarray:
+    """`[items]` bool: which rows of the item feature table are available and have not ended by a time, UTC epoch
+    milliseconds."""
+    available = np.asarray(items["available"].fill_null(True).to_numpy(zero_copy_only=False), dtype=bool)
+    return available & (times_of(items, "available_until", np.inf) > time)
+
+
 @dataclass(frozen=True)
 class ItemTable:
     """What pairs need to know of items, by position in the item table.
@@ -32,6 +59,7 @@ class ItemTable:
         vectors: `[items, dim]` float32, unit length.
         counters: `[items, 3]` float32: log events, log events of 30 days, satisfied rate.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
+        available_until: `[items]` float64, UTC epoch milliseconds; inf where an item has no end.
         value_start: `[items + 1]` int64, where each item's values start in `values`.
         values: category values of all items, as numbers, which
         numbers: gives by feature and word; equal words of two features differ.
@@ -47,6 +75,7 @@ class ItemTable:
     vectors: np.ndarray
     counters: np.ndarray
     created_at: np.ndarray
+    available_until: np.ndarray
     value_start: np.ndarray
     values: np.ndarray
     rules: SparseRows
@@ -115,7 +144,8 @@ class ItemTable:
             position={item: i for i, item in enumerate(items["item_id"].to_pylist())},
             vectors=np.ascontiguousarray(vectors, np.float32),
             counters=np.stack([np.log1p(events), np.log1p(recent), rate], axis=1).astype(np.float32),
-            created_at=np.array([np.nan if t is None else t for t in items["created_at"].to_pylist()], np.float64),
+            created_at=times_of(items, "created_at", np.nan),
+            available_until=times_of(items, "available_until", np.inf),
             value_start=start,
             values=values,
             rules=SparseRows.empty(len(items)) if rules is None else rules,
@@ -146,13 +176,14 @@ class ItemTable:
         value_start, values = self.value_start, self.values
         if new or not self._has(where, start, own):
             value_start, values = _spliced(self.value_start, self.values, where, start, own)
-        created = np.array([np.nan if t is None else t for t in items["created_at"].to_pylist()], np.float64)
+        ends = times_of(items, "available_until", np.inf)
         return replace(
             self,
             position=position,
             vectors=_placed(self.vectors, where, np.asarray(vectors, np.float32), len(position)),
             counters=np.concatenate([self.counters, self._unseen(len(new))]) if new else self.counters,
-            created_at=_placed(self.created_at, where, created, len(position)),
+            created_at=_placed(self.created_at, where, times_of(items, "created_at", np.nan), len(position)),
+            available_until=_placed(self.available_until, where, ends, len(position)),
             value_start=value_start,
             values=values,
             rules=self.rules.longer(len(new)) if new else self.rules,

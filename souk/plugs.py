@@ -35,6 +35,7 @@ class Items:
         available: `[items]` bool.
         vectors: `[items, dim]` float32, unit length, by the item tower.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
+        available_until: `[items]` float64, UTC epoch milliseconds; inf where an item has no end.
         events: `[items]` float32, engaging events up to the training.
         numbers: by declared numeric column, `[items]` float32; NaN where an item has none.
         having: of a declared categorical, path or list column and a word, `[items]` bool: who has it.
@@ -46,13 +47,15 @@ class Items:
     available: np.ndarray
     vectors: np.ndarray
     created_at: np.ndarray
+    available_until: np.ndarray
     events: np.ndarray
     numbers: Mapping[str, np.ndarray]
     having: Callable[[str, str], np.ndarray]
 
     def __post_init__(self) -> None:
         """Whatever was given is seen as read-only; its owner may still change it."""
-        arrays = {name: getattr(self, name) for name in ("available", "vectors", "created_at", "events")}
+        names = ("available", "vectors", "created_at", "available_until", "events")
+        arrays = {name: getattr(self, name) for name in names}
         numbers = MappingProxyType({name: _read_only(values) for name, values in self.numbers.items()})
         seen = {name: _read_only(values) for name, values in arrays.items()}
         for name, value in {**seen, "numbers": numbers, "positions": MappingProxyType(self.positions)}.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 DAY_MS = 86_400_000
+FOREVER = 2**62  # a time in UTC epoch milliseconds that does not come
 SECONDS = range(10**9, 4_102_444_800)  # 2001 to 2099; a time that is to be in milliseconds is of early 1970 there
 
 
@@ -75,6 +76,7 @@ ITEMS = (
     ContractColumn("item_id", "string", required=True),
     ContractColumn("created_at", "int64", minimum=0),
     ContractColumn("available", "bool"),
+    ContractColumn("available_until", "int64", minimum=0),
     ContractColumn("price", "double", kind=Kind.NUMERIC, minimum=0),
     ContractColumn("seller_id", "string", kind=Kind.CATEGORICAL),
     ContractColumn("brand", "string", kind=Kind.CATEGORICAL),

@@ -32,6 +32,7 @@ def example_items(size: int = SIZE) -> Items:
         "available": place % 7 != 0,
         "vectors": vectors,
         "created_at": np.where(place % 5 == 0, np.nan, NOW - place * DAY_MS),
+        "available_until": np.where(place % 7 == 0, NOW + place * DAY_MS, np.inf),
         "events": (place[::-1] ** 2).astype(np.float32),
         "price": np.where(place % 11 == 10, np.nan, 5 + place).astype(np.float32),
     }

@@ -130,7 +130,9 @@ class Log:
     def ranker(self, debias: bool, seed: int = 1) -> tuple[Ranker, Catalogue]:
         """Fitted to the clicks."""
         examples = self.examples()
-        catalogue = Catalogue(tuple(self.data.truth.world.items.ids.tolist()), {}, np.zeros(0), np.zeros(0))
+        catalogue = Catalogue(
+            tuple(self.data.truth.world.items.ids.tolist()), {}, np.zeros(0), np.zeros(0), np.zeros(0)
+        )
         keras.utils.set_random_seed(seed)
         model = new_ranker(Ranker(SHAPE, CONFIG, ("satisfied",)), examples, catalogue)
         if not debias:

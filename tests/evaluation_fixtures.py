@@ -55,9 +55,9 @@ def make_spec(values):
 def reader(folder: Path):
     """A function that reads EVENTS, or others, under a spec."""
 
-    def read(spec, events=EVENTS, items=ITEMS, window="test", users=(), created=None):
+    def read(spec, events=EVENTS, items=ITEMS, window="test", users=(), created=None, until=None):
         made = folder / f"{len(list(folder.iterdir()))}"
-        tables, features = write_artifacts(made, events, items, START, users, created)
+        tables, features = write_artifacts(made, events, items, START, users, created, until)
         return read_window(tables, features, spec, window)[::-1]
 
     return read
@@ -86,7 +86,7 @@ def content_of(catalogue, values=None, columns=None, prices=None):
     )
 
 
-def write_artifacts(folder: Path, events, items, test_start, users=(), created=None):
+def write_artifacts(folder: Path, events, items, test_start, users=(), created=None, until=None):
     """Writes `tables` and `features`.
 
     Args:
@@ -96,6 +96,7 @@ def write_artifacts(folder: Path, events, items, test_start, users=(), created=N
         test_start: start of the test window.
         users: rows of the users table.
         created: item id to its creation, of those that have one.
+        until: item id to its end, likewise.
     """
     tables, features = folder / "tables", folder / "features"
     tables.mkdir(parents=True)
@@ -112,7 +113,8 @@ def write_artifacts(folder: Path, events, items, test_start, users=(), created=N
     names = sorted({row["user_id"] for row in rows})
     pq.write_table(pa.Table.from_pylist(list(users) or [{"user_id": u} for u in names]), tables / "users.parquet")
     table = {"item_id": sorted(items), "available": [items[item] for item in sorted(items)]}
-    table["created_at"] = pa.array([(created or {}).get(item) for item in sorted(items)], pa.int64())
+    for name, times in (("created_at", created), ("available_until", until)):
+        table[name] = pa.array([(times or {}).get(item) for item in sorted(items)], pa.int64())
     pq.write_table(pa.table(table), features / "items.parquet")
     last = max(row["timestamp"] for row in rows)
     windows = {"validation_start": test_start // 2, "test_start": test_start, "end": last + 1}

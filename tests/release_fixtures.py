@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.index.interface import collection_name
+from souk.items import available_at
 from souk.release.bundle import write_bundle
 from souk.release.manifest import write_manifest
 from souk.release.naming import WEIGHTS, content_digests, read_weights, release_name
@@ -58,6 +59,7 @@ def write_features(folder: Path, spec: FeatureSpec = SPEC, users: int = 12) -> P
         "title": [f"Title {position}" for position in range(ITEMS)],
         "available": [position != 7 for position in range(ITEMS)],
         "created_at": pa.array([None] * ITEMS, pa.int64()),
+        "available_until": pa.array([BOUNDARIES["test_start"], BOUNDARIES["end"], *[None] * (ITEMS - 2)], pa.int64()),
     }
     pq.write_table(pa.table(columns), folder / "items.parquet")
     rows = [(user, event) for user, events in histories.items() for event in events]
@@ -101,6 +103,7 @@ def write_models(folder: Path, seed: int = 1, graph: bytes = b"graph") -> tuple[
     np.savez(towers / "weights.npz", kernel=random.normal(size=(4, 4)).astype(np.float32))
     np.savez(ranker / "weights.npz", kernel=random.normal(size=(3,)).astype(np.float32))
     (ranker / "training.json").write_text(json.dumps({"candidates": 50}))
+    (towers / "training.json").write_text(json.dumps({"trained_until": BOUNDARIES["end"]}))
     return towers, ranker
 
 
@@ -108,7 +111,7 @@ def write_release(folder: Path, work: Path, seed: int = 1, graph: bytes = b"grap
     """A release in `folder` out of steps' outputs in `work`; returns its name."""
     features = write_features(work / "features")
     towers, ranker = write_models(work, seed, graph)
-    available = pq.read_table(features / "items.parquet")["available"].to_numpy()
+    available = available_at(pq.read_table(features / "items.parquet"), BOUNDARIES["end"])
     collection = collection_name(ITEM_IDS, np.load(towers / "vectors.npy"), available)
     bundle = write_bundle(folder, features, towers, ranker, "end", collection)
     write_bundle(folder / "twin", features, towers, ranker, "test_start", collection)

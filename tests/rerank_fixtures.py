@@ -33,7 +33,15 @@ def shop(vectors, events=None, ages=None, now=NOW):
     age = np.full(count, np.nan) if ages is None else np.asarray(ages, np.float64)
     none = np.zeros(count + 1, np.int64)
     return ItemTable(
-        {}, vectors, counters, now - age * DAY_MS, none, none[:0], SparseRows.empty(count), Segments.empty()
+        {},
+        vectors,
+        counters,
+        now - age * DAY_MS,
+        np.full(count, np.inf),
+        none,
+        none[:0],
+        SparseRows.empty(count),
+        Segments.empty(),
     )
 
 

@@ -25,6 +25,7 @@ ITEMS = ItemTable(
     vectors=np.array([[1, 0], [0, 1], [1, 1], [-1, 0], [2, 2], [0.5, 0]], np.float32),
     counters=np.zeros((6, 3), np.float32),
     created_at=CREATED,
+    available_until=np.full(6, np.inf),
     value_start=np.zeros(7, np.int64),
     values=np.zeros(0, np.int64),
     rules=RULES,

@@ -12,6 +12,7 @@ from souk.evaluation.content import diversity
 from souk.evaluation.protocol import Ranking, Users
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.summary import differences, summarise
+from souk.schema import FOREVER
 from tests.evaluation_fixtures import content_of, reader, spec_of
 
 
@@ -66,7 +67,8 @@ def test_a_user_of_many_queries_weighs_as_much_as_one_of_few(known):
 def test_popularity_curve_of_models_beside_the_data(known):
     queries, catalogue = known
     ids = tuple(f"i{n:03d}" for n in range(200))
-    catalogue = replace(catalogue, ids=ids, available=np.ones(200, bool), popularity=np.arange(200, 0, -1))
+    there = {"available": np.ones(200, bool), "ended": np.full(200, FOREVER)}
+    catalogue = replace(catalogue, ids=ids, popularity=np.arange(200, 0, -1), **there)
     queries = [replace(query, targets=np.array([n * 20])) for n, query in enumerate(queries)]  # places 0, 20, 40
     ranking = Ranking("x", [], [], shown([0, 1], [0, 1], [10, 30]))
     curve = exposure.popularity_curve([ranking], queries, Users.of(queries), catalogue)

@@ -65,6 +65,22 @@ def test_what_was_not_there_yet_is_not_ranked(read):
     assert {catalogue.ids[line[0]] for line in frozen.top} == {"late"}, "its targets are of the whole window"
 
 
+def test_what_was_not_to_be_had_any_more_is_not_ranked(read):
+    spec = spec_of("always")
+    until = {"a": START - 1, "c": START - 5 * DAY, "d": 7 + START, "late": START + 1}
+    window, catalogue = read(spec, items=ITEMS | {"late": True}, until=until)
+    ended = {item: int(time) - START for item, time in zip(catalogue.ids, catalogue.ended, strict=True) if time < 2**60}
+    assert ended == {"a": -1, "c": 2, "d": 7, "late": 1}, "of c, one past its last engagement"
+    assert catalogue.listed.tolist() == [item not in ("a", "gone") for item in catalogue.ids]
+    scorer = Fixed(catalogue, {"late": 9, "a": 8, "c": 7, "d": 6})
+    rolling = rank(scorer, rolling_queries(window, catalogue, spec, most=20), catalogue)
+    first = [[catalogue.ids[place] for place in line[line >= 0]] for line in rolling.top]
+    assert first == [["c", "d", "b", "new"], ["d", "b", "new"], ["b", "new"]], "at 1, 5 and 7"
+    assert [ranks.tolist() for ranks in rolling.ranks] == [[1, 2], [2], [2]]
+    frozen = rank(scorer, frozen_queries(window, catalogue, spec), catalogue)
+    assert {catalogue.ids[line[0]] for line in frozen.top} == {"late"}, "it was there when the window began"
+
+
 def test_items_come_back_after_days(read):
     spec = spec_of({"rule": "after_days", "days": 8.5})
     window, catalogue = read(spec)

@@ -91,7 +91,7 @@ def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
     ]
     text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
     assert set(config.columns.items) == {"kind"}
-    why = "give `available`, true or false, to keep items out of slates"
+    why = "give `available_until`, the time, or `available`, true or false"
     assert f"# left out: status (IT TELLS EVENTS OF LATER, such as expired, sold; {why})" in text
     assert f"# left out: is_sold (IT TELLS EVENTS OF LATER, such as 0, 1; {why})" in text
 
@@ -111,4 +111,39 @@ def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
     ],
 )
 def test_which_columns_tell_what_became_of_an_item(name: str, values: list[Any], tells: bool) -> None:
-    assert bool(becomes(Column(name, pa.array(values * 9)))) == tells
+    assert bool(becomes(Column(name, pa.array(values * 9)), end_known=False)) == tells
+
+
+@pytest.mark.parametrize("name", ["sold_at", "Expiry-Date", "validUntil", "ausverkauft_am"])
+def test_the_time_from_when_an_item_is_not_to_be_had_is_known_by_its_name(tmp_path: Path, name: str) -> None:
+    goods = [
+        {
+            "article": f"a{n}",
+            "listed_at": f"2024-05-{1 + n % 9:02}T10:00:00Z",
+            name: f"2024-06-{1 + n % 9:02}T10:00:00Z",
+        }
+        for n in range(30)
+    ]
+    _, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items is not None and config.data.items.columns["available_until"] == name
+    assert config.data.items.timestamp_unit == "iso"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_another_time_of_items_is_left_out_with_what_it_may_be(tmp_path: Path, known: bool) -> None:
+    more = {"expires_at": "2024-06-01"} if known else {}
+    goods = [{"article": f"a{n}", "starts_at": f"2024-05-{1 + n % 9:02}", **more} for n in range(30)]
+    text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items is not None and config.data.items.columns.get("available_until", "") == "".join(more)
+    assert "# left out: starts_at (a time; 9 values" in text
+    assert ("IF ITEMS CANNOT BE HAD FROM THEN ON, map it to available_until" in text) != known
+
+
+def test_two_times_of_one_file_in_two_units_are_not_both_taken(tmp_path: Path) -> None:
+    goods = [
+        {"article": f"a{n}", "created_at": f"2024-05-{1 + n % 9:02}", "available_until": 1_700_000_000 + n}
+        for n in range(30)
+    ]
+    text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items is not None and config.data.items.columns["created_at"] == "created_at"
+    assert "is no available_until: its times are in s, others of the table in iso" in text

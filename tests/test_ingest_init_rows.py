@@ -63,7 +63,7 @@ def test_a_column_that_cannot_be_what_its_name_says_is_left_out_and_told(tmp_pat
     rows = [{**row, "position": ["top", "left"][n % 2], "arrived_at": "2024-05-06"} for n, row in enumerate(shown())]
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert 'position: ""  # position of the file is no position: no numbers, such as top, left' in text
-    assert "is no arrived_at: its times are in iso, those of the events in s" in text
+    assert "is no arrived_at: its times are in iso, others of the table in s" in text
     assert read(config, "events").faults == []
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from souk.ingest.notices import lone_places, odd_dates, unmatched
+from souk.ingest.notices import lone_places, odd_dates, odd_ends, unmatched
 from souk.schema import DAY_MS
 from tests.test_ingest_step import CONFIG, GOOD, Shop
 
@@ -100,6 +100,29 @@ def test_which_dates_are_odd(days: list[float | None], told: list[str]) -> None:
     """The last event is on day 100."""
     dates = pa.chunked_array([pa.array([None if day is None else int(day * DAY_MS) for day in days], pa.int64())])
     found = list(odd_dates(dates, 100 * DAY_MS))
+    assert len(found) == len(told) and all(words in line for words, line in zip(told, found, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    ("ends", "births", "told"),
+    [
+        ([98, 105, None], [90, None, 1], []),
+        ([90, 97, None], [90, 98, 99], ["2 of 2 with an available_until end before they are created"]),
+        (
+            [*[19.5] * 9, 99],
+            [None] * 10,
+            ["9 of 10 available_until are around 1970-01-20 12:00: where they are numbers"],
+        ),
+        ([None], [5], []),
+    ],
+)
+def test_which_ends_are_odd(ends: list[float | None], births: list[float | None], told: list[str]) -> None:
+    """The last event is on day 100."""
+    until, created = (
+        pa.chunked_array([pa.array([None if day is None else int(day * DAY_MS) for day in days], pa.int64())])
+        for days in (ends, births)
+    )
+    found = list(odd_ends(until, created, 100 * DAY_MS))
     assert len(found) == len(told) and all(words in line for words, line in zip(told, found, strict=True)), found
 
 

@@ -1,4 +1,4 @@
-"""Since when items are there: what towers are fitted to knows of none before."""
+"""Since when items are there, and until when: what towers are fitted to knows of none before or after."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from souk.models.fit_towers import TowerFit
-from souk.models.sequences import FOREVER
+from souk.schema import FOREVER
 from tests.models_fixtures import cycle_market
 from tests.towers_fixtures import CONFIG, Market
 
@@ -25,19 +25,34 @@ def test_what_was_not_there_at_the_time_of_a_target_is_no_negative_of_it(market)
     created[1:3] = 5, 9
     fit = TowerFit(market.towers(), market.sequences, replace(market.catalogue, created_at=created), CONFIG)
     assert fit._absent(sample, times).numpy().tolist() == [[False, True, True], [False, True, False], [False] * 3]
+    until = np.full(len(market.catalogue.ids), FOREVER)
+    until[:2] = 5, 9
+    ends = replace(market.catalogue, available_until=until)
+    fit = TowerFit(market.towers(), market.sequences, ends, CONFIG)
+    assert fit._absent(sample, times).numpy().tolist() == [[False] * 3, [True, False, False], [True, False, True]]
+    both = replace(ends, created_at=created)
+    fit = TowerFit(market.towers(), market.sequences, both, CONFIG)
+    assert fit._absent(sample, times).numpy().tolist() == [
+        [False, True, True],
+        [True, True, False],
+        [True, False, True],
+    ]
+    assert both.absent(5).tolist()[:4] == [True, False, True, False]
 
 
 def test_the_loss_of_a_batch_leaves_out_what_was_not_there(market):
     batch = next(iter(market.sequences.batches(4, 0, FOREVER)))
     times = batch["time"].numpy()[batch["counts"].numpy()]
     losses = []
-    for created in (0, int(times.max()) + 1):
+    items = len(market.catalogue.ids)
+    for created, until in ((0, FOREVER), (int(times.max()) + 1, FOREVER), (0, int(times.min()))):
         tf.keras.utils.set_random_seed(1)
-        catalogue = replace(market.catalogue, created_at=np.full(len(market.catalogue.ids), created, np.int64))
+        dates = {"created_at": np.full(items, created), "available_until": np.full(items, until)}
+        catalogue = replace(market.catalogue, **dates)
         fit = TowerFit(market.towers(), market.sequences, catalogue, CONFIG)
         fit._known.assign(np.arange(len(catalogue.ids)))
         losses.append(float(fit._loss(batch)))
-    assert losses[0] > 0.5 and losses[1] == 0, "each target is alone where nothing else was there"
+    assert losses[0] > 0.5 and losses[1:] == [0, 0], "each target is alone where nothing else was there"
 
 
 def test_what_was_taken_before_its_date_of_creation_was_there(tmp_path):
@@ -46,3 +61,14 @@ def test_what_was_taken_before_its_date_of_creation_was_there(tmp_path):
     items["created_at"] = [None, int(first.iloc[1]) - 5, *(int(first.iloc[n]) + 5 for n in range(2, len(items)))]
     found = Market(tmp_path, events, items, users).catalogue.created_at
     assert found.tolist() == [0, first.iloc[1] - 5, *first.iloc[2:]]
+
+
+def test_what_was_taken_after_its_end_was_to_be_had_until_then(tmp_path):
+    events, items, users = cycle_market(users=6)
+    last = events.groupby("item_id")["timestamp"].max()
+    items["available_until"] = [
+        None, int(last.iloc[1]) + 5, *(int(last.iloc[n]) - 5 for n in range(2, len(items)))
+    ]  # fmt: skip
+    found = Market(tmp_path, events, items, users).catalogue
+    assert found.available_until.tolist() == [FOREVER, last.iloc[1] + 5, *(last.iloc[2:] + 1)]
+    assert found.absent(int(last.iloc[2])).tolist()[2] is False and found.absent(int(last.iloc[2]) + 1).tolist()[2]

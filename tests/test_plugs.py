@@ -194,7 +194,7 @@ def test_a_class_cannot_change_what_other_requests_see(folder):
         "vector": query.vector,
     }
     arrays = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
-    assert len(arrays) == 7
+    assert len(arrays) == 8
     for array in arrays.values():
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0

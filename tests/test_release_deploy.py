@@ -14,7 +14,7 @@ from souk.config import DatasetConfig, with_value
 from souk.errors import SoukError
 from souk.index import lite
 from souk.index.exact import ExactIndex
-from souk.index.interface import recall_at
+from souk.index.interface import collection_name, recall_at
 from souk.index.milvus import MilvusIndex
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
@@ -23,7 +23,7 @@ from souk.steps.deploy import deploy
 from souk.steps.load_index import load_index, sample_queries
 from souk.store.feast_store import FeastStore
 from souk.workspace import Workspace
-from tests.release_fixtures import SPEC, write_features, write_models, write_release
+from tests.release_fixtures import ITEM_IDS, SPEC, write_features, write_models, write_release
 
 STAGES = [
     ("souk.steps.deploy.verify", 2),  # the release is there, the copy not yet
@@ -115,7 +115,8 @@ def test_load_index_measures_recall_and_is_idempotent(tmp_path):
     assert load_index(config().for_step("load_index"), *arguments) == {"recall_at_100": 1.0, "items": 40.0}
     record = json.loads((tmp_path / "index" / "index.json").read_text())
     assert record["uri"] == "milvus.db"
-    assert record["collection"].startswith("items_")
+    left = np.array([position not in (0, 1, 7) for position in range(40)])  # two ended, one is not available
+    assert record["collection"] == collection_name(ITEM_IDS, np.load(towers / "vectors.npy"), left)
     inode = os.stat(tmp_path / "index" / "milvus.db").st_ino
     load_index(config().for_step("load_index"), *arguments)
     assert os.stat(tmp_path / "index" / "milvus.db").st_ino == inode

@@ -100,18 +100,17 @@ def test_a_filter_that_nothing_matches_is_told(recommenders, who):
 
 def test_an_upsert_is_seen_and_masks_are_kept_for_a_catalogue(recommenders):
     recommender, wanted = recommenders[0], asked({"price": {"min": 1000}}).filter
-    assert not recommender.catalogue.matching(wanted).any()
-    assert recommender.catalogue.matching(asked({"price": {"min": 1000.0}}).filter) is recommender.catalogue.matching(
-        wanted
-    )
+    assert not recommender.catalogue.matching(wanted, NOW).any()
+    again = asked({"price": {"min": 1000.0}}).filter
+    assert recommender.catalogue.matching(again, NOW) is recommender.catalogue.matching(wanted, NOW)
     rows = {"item_id": ["g0-03", "new"], "item_category": [["toys"], []], "item_price": [2000.0, None]}
     rows |= {"item_title": [["a"], []], "title": ["A", ""], "available": [True, True], "created_at": [NOW, NOW]}
     changed = recommender.with_items(pa.table(rows), vectors()[:2])
-    assert np.flatnonzero(changed.catalogue.matching(wanted)).tolist() == [IDS.index("g0-03")]
+    assert np.flatnonzero(changed.catalogue.matching(wanted, NOW)).tolist() == [IDS.index("g0-03")]
     for category, there in (("toys", True), (CATEGORIES["g0-03"][0], False)):
-        mask = changed.catalogue.matching(asked({"category": category}).filter)
+        mask = changed.catalogue.matching(asked({"category": category}).filter, NOW)
         assert mask[IDS.index("g0-03")] == there and not mask[len(IDS)]
-    assert not recommender.catalogue.matching(wanted).any()
+    assert not recommender.catalogue.matching(wanted, NOW).any()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,17 @@ def test_a_query_with_a_mask_costs_milvus_nothing_and_is_not_degraded(exact, mil
     assert positions.tolist() == exact.search(vectors[:1], K, exclude[:1], allowed=[mask])[0].tolist()
 
 
+def test_a_mask_that_leaves_out_few_available_items_is_milvus_to_answer(exact, milvus):
+    vectors, exclude = queries(0, 3, 150)
+    out = np.flatnonzero(exact.available)[::9][:60]
+    mask = np.ones(ITEMS, bool)
+    mask[[*out, *np.flatnonzero(~exact.available)]] = False
+    retrieval = Retrieval(milvus, exact, Dependency("index", 60))
+    positions, _, healthy = retrieval.search(vectors, K, exclude, allowed=[mask] * 3)
+    assert healthy.all() and positions.tolist() == exact.search(vectors, K, exclude, allowed=[mask] * 3)[0].tolist()
+    assert milvus.calls == [2], "150 and 60 are too many"
+
+
 def test_an_index_in_process_answers_all_queries(exact):
     class Asked(HnswIndex):
         rows = 0

@@ -83,7 +83,7 @@ class Transformer(Model):
         inputs = query_inputs([features], self._spec)
         tower = await self._asked("tower", "/v1/models/tower:predict", {"inputs": inputs})
         vector = np.array(tower["outputs"]["vector"], np.float32)
-        out = KeptOut.of(Request(user, k, now), state, self._catalogue, self._spec, frozenset())
+        out = KeptOut.of(Request(user, k, now), state, self._catalogue, self._spec)
         found, _ = await asyncio.to_thread(self._index.search, vector, self._settings.candidates, [out.all])
         positions = found[0][found[0] >= 0]
         scores, request = self._items.vectors[positions] @ vector[0], np.zeros(len(positions), np.int64)

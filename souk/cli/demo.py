@@ -37,9 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not release:
         raise workspace.no_release(f"a current release in {arguments.workspace}")
     known, context = _a_known_user(workspace.current)
+    moment = _moment(workspace.current)
     requests: dict[str, dict[str, Any]] = {
-        f"a known user, {known}": {"user_id": known, "k": SHOWN},
-        "a user never seen, with a context only": {"user_id": "someone-new", "k": SHOWN, "context": context},
+        f"a known user, {known}": {"user_id": known, "k": SHOWN, **moment},
+        "a user never seen, with a context only": {"user_id": "someone-new", "k": SHOWN, "context": context, **moment},
         "a request with a mistake": {"user_id": known, "k": "many"},
     }
     with _server(workspace) as address:
@@ -58,6 +59,20 @@ def _a_known_user(release: Path) -> tuple[str, dict[str, Any]]:
     with (release / "golden.jsonl").open(encoding="utf-8") as lines:
         requests = [json.loads(line)["request"] for line in lines]
     return requests[0]["user_id"], requests[0]["context"]
+
+
+def _moment(release: Path) -> dict[str, int]:
+    """The `timestamp` of requests to data of the past, of which every item has ended by now: that of their end."""
+    import pyarrow.parquet as pq
+
+    from souk.items import available_at
+
+    items = pq.read_table(release / "items.parquet")
+    trained_until = json.loads((release / "bundle.json").read_text(encoding="utf-8"))["trained_until"]
+    if available_at(items, time.time_ns() // 1_000_000).any() or not available_at(items, trained_until).any():
+        return {}
+    print("No item of the release is available any more: it is asked as of the end of its data.\n")
+    return {"timestamp": trained_until}
 
 
 def _show(address: str, title: str, instance: dict[str, Any]) -> int:

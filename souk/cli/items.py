@@ -76,13 +76,14 @@ def _unit(config: str | None) -> str:
 
 
 def _time_remedy(unit: str, row: bytes, reason: str) -> str:
-    """What to do about a text in `created_at` that the config's `unit` did not read: the server knows of none."""
-    if not unit or "created_at" not in reason:
+    """What to do about a text in a time that the config's `unit` did not read: the server knows of none."""
+    name = next((name for name in ("created_at", "available_until") if name in reason), "")
+    if not unit or not name:
         return ""
     from souk.ingest.remedies import unit_remedy
 
     item = json.loads(row)
-    time = item.get("created_at") if isinstance(item, dict) else None
+    time = item.get(name) if isinstance(item, dict) else None
     return f" {unit_remedy('items', unit, time)}" if isinstance(time, str) else ""
 
 

@@ -48,5 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     seconds = time.monotonic() - began
     refused = f", {counts['refused']:,} lines with an error" if counts["refused"] else ""
-    print(f"{counts['answered']:,} answered{refused} in {seconds:.1f} s: {arguments.output}")
+    empty = f" ({counts['empty']:,} without an item: see their `degraded`)" if counts["empty"] else ""
+    print(f"{counts['answered']:,} answered{empty}{refused} in {seconds:.1f} s: {arguments.output}")
     return 0

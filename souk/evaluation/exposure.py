@@ -37,8 +37,8 @@ def by_query(top: Ints, catalogue: Catalogue, content: Content) -> dict[str, Flo
 def of_catalogue(top: Ints, users: Users, catalogue: Catalogue) -> dict[str, float]:
     """Coverage of the available items, and the Gini coefficient of their exposure, where users weigh the same."""
     shown = exposure(top, users.weights, len(catalogue.ids))
-    available = int(catalogue.available.sum())
-    return {"coverage@10": coverage(top[top >= 0], available), "gini@10": gini(shown[catalogue.available])}
+    available = int(catalogue.listed.sum())
+    return {"coverage@10": coverage(top[top >= 0], available), "gini@10": gini(shown[catalogue.listed])}
 
 
 def exposure(top: Ints, weights: Floats, items: int) -> Floats:
@@ -70,7 +70,7 @@ def popularity_curve(
 
 def _by_popularity(catalogue: Catalogue) -> Ints:
     """Positions of the available items, most popular first, ties by position."""
-    available = np.flatnonzero(catalogue.available)
+    available = np.flatnonzero(catalogue.listed)
     return available[np.argsort(-catalogue.popularity[available], kind="stable")]
 
 

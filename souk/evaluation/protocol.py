@@ -65,7 +65,7 @@ class Users:
 
 
 def rank(scorer: Scorer, queries: Sequence[Query], catalogue: Catalogue) -> Ranking:
-    """Ranks the whole catalogue, but for what is not available, and what a query excludes or what was not there yet."""
+    """Ranks the whole catalogue, but for what is not available, a query excludes, or was not there yet or any more."""
     return rank_all([scorer], queries, catalogue)[0]
 
 
@@ -79,7 +79,7 @@ def rank_all(scorers: Sequence[Scorer], queries: Sequence[Query], catalogue: Cat
             for row, query in enumerate(batch):
                 line = scores[row]
                 line[query.excluded] = -np.inf
-                line[catalogue.born > query.until] = -np.inf
+                line[catalogue.absent(query)] = -np.inf
                 ranking.ranks.append(target_ranks(line, query.targets))
                 first = top(line, TOP)
                 ranking.top[start + row, : len(first)] = first

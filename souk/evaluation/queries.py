@@ -32,6 +32,8 @@ class Catalogue:
         engaged_times: per user, the times of `engaged_users`, UTC epoch milliseconds.
         born: `[items]` int64, since when each was there, UTC epoch milliseconds: from its creation or, if that is
             earlier, its first event; 0 where it is old or its creation unknown.
+        ended: `[items]` int64, from when on each was not to be had any more, UTC epoch milliseconds: its
+            `available_until` or, if that is later, after its last engagement; FOREVER where it has no end.
     """
 
     ids: tuple[str, ...]
@@ -43,6 +45,16 @@ class Catalogue:
     start: int
     engaged_times: Mapping[str, Ints]
     born: Ints
+    ended: Ints
+
+    def absent(self, query: Query) -> np.ndarray:
+        """`[items]` bool, what was not there yet for a query, or not to be had any more."""
+        return np.asarray((self.born > query.until) | (self.ended <= query.timestamp))
+
+    @property
+    def listed(self) -> np.ndarray:
+        """`[items]` bool: available, and not ended when the window begins."""
+        return np.asarray(self.available & (self.ended > self.start))
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _activity(targets: Targets) -> Iterator[Slice]:
 
 def _deciles(targets: Targets, catalogue: Catalogue) -> Iterator[Slice]:
     """Tenths of the available items; items of equal popularity in their order."""
-    available = np.flatnonzero(catalogue.available)
+    available = np.flatnonzero(catalogue.listed)
     order = available[np.argsort(-catalogue.popularity[available], kind="stable")]
     decile = np.zeros(len(catalogue.ids), np.int64)
     decile[order] = 1 + np.arange(len(order)) * 10 // max(1, len(order))

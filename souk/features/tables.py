@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
+from souk.items import times_of
 from souk.schema import DAY_MS
 from souk.sources.freshness import freshness, imported
 from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS
 
+MANY_LATE = 0.01  # share of the engagements after an item's end that is worth a word
 PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 
 
-def item_table(items: pa.Table, spec: FeatureSpec) -> pa.Table:
-    """The item feature table, in the order of item ids: raw `item_*` features, `title`, `available`, `created_at`."""
-    return item_rows(items.sort_by("item_id"), spec)
+def item_table(items: pa.Table, spec: FeatureSpec, end: int) -> pa.Table:
+    """The item feature table, in the order of item ids: raw `item_*` features, `title`, `available`, `created_at`,
+    `available_until`.
+
+    What is not available now and ended by then was available until it did.
+
+    Args:
+        items: the table that ingest wrote.
+        spec: the feature specification.
+        end: of the data, UTC epoch milliseconds.
+    """
+    rows = item_rows(items.sort_by("item_id"), spec)
+    past = pc.fill_null(pc.less_equal(rows["available_until"], end), False)
+    place = rows.column_names.index("available")
+    return rows.set_column(place, "available", pc.or_(rows["available"], past))
 
 
 def item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
@@ -36,7 +51,8 @@ def item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
             columns[feature.name] = pa.array([row[feature.name] for row in features], arrow_type(feature))
     columns["title"] = pa.array(["" if row.get("title") is None else str(row["title"]) for row in rows], pa.string())
     columns["available"] = pa.array([row.get("available") is not False for row in rows], pa.bool_())
-    columns["created_at"] = pa.array([row.get("created_at") for row in rows], pa.int64())
+    for name in ("created_at", "available_until"):
+        columns[name] = pa.array([row.get(name) for row in rows], pa.int64())
     return pa.table(columns)
 
 
@@ -80,6 +96,28 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows) -> pa.Table:
             "fresh_days": np.full(len(item_ids), fresh.days),
         }
     return pa.concat_tables(pa.table(part) for part in parts)
+
+
+def after_their_end(examples: pa.Table, items: pa.Table, windows: Windows) -> Iterator[str]:
+    """What a reader should know of the dates at which items end.
+
+    Args:
+        examples: engaging events with `item_id` and `timestamp`.
+        items: the item feature table.
+        windows: the boundaries.
+    """
+    until = times_of(items, "available_until", np.inf)
+    if not np.isfinite(until).any():
+        return
+    place = pc.index_in(examples["item_id"], value_set=items["item_id"].combine_chunks()).to_numpy()
+    late = int((until[place] < examples["timestamp"].to_numpy()).sum())
+    if late > MANY_LATE * len(place):
+        why = "they count, and each item until its last; no slate of a server has it after its date"
+        yield f"items: {late:,} of {len(place):,} engagements come after the available_until of their item: {why}"
+    available = items["available"].to_numpy(zero_copy_only=False)
+    left = int((available & (until > windows.end)).sum())
+    if not left:
+        yield f"items: none of {len(until):,} is available after the last event: slates for later times will be empty"
 
 
 def join_parts(parts: Iterable[Path], target: Path, sort: list[str]) -> int:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.features.windows import BOUNDARIES, Windows
+from souk.items import available_at, item_columns
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows, summed, weights_of
 from souk.spec import Entity, FeatureSpec, Role
@@ -87,9 +88,8 @@ def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float
         windows: the boundaries; events at or after one do not count in its file.
         half: half-life, milliseconds.
     """
-    table = pq.read_table(folder / "items.parquet", columns=["item_id", "available"])
+    table = item_columns(folder, "item_id", "available", "available_until")
     position = {item: place for place, item in enumerate(table["item_id"].to_pylist())}
-    available = np.array([value is not False for value in table["available"].to_pylist()])
     events = pq.read_table(folder / "examples.parquet", columns=["user_id", "item_id", "timestamp"])
     encoded = events["item_id"].combine_chunks().dictionary_encode()
     names = np.array([position[item] for item in encoded.dictionary.to_pylist()], np.int64)
@@ -98,7 +98,7 @@ def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float
     (folder / "segment_popular").mkdir(exist_ok=True)
     for boundary in BOUNDARIES:
         end: int = getattr(windows, boundary)
-        kept = (times < end) & available[items]
+        kept = (times < end) & available_at(table, end)[items]
         weights = _decayed(times[kept], end, half)
         columns = {name: (codes[kept], words) for name, (codes, words) in values.items()}
         segments(items[kept], weights, columns, len(position)).save(folder / "segment_popular" / f"{boundary}.npz")

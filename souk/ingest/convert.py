@@ -18,7 +18,7 @@ from souk.ingest.templates import fill_template
 from souk.readers import RawBatch, file_format
 from souk.schema import SECONDS, Kind, contract
 
-TIMES = ("timestamp", "arrived_at", "created_at")
+TIMES = ("timestamp", "arrived_at", "created_at", "available_until")
 
 
 def check_names(batch: RawBatch) -> None:

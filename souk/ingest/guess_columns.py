@@ -155,7 +155,7 @@ def map_rest(table: Table) -> None:
         column = column_named(table, target)
         if column is None:
             continue
-        why = misfit(known[target], column, table.source.timestamp_unit if table.name == "events" else "")
+        why = misfit(known[target], column, _unit(table))
         if why:
             unfit[column.name] = f"{column.name} of the file is no {target}: {why}"
             continue
@@ -166,6 +166,12 @@ def map_rest(table: Table) -> None:
         if column.name in known and column.name not in table.mapped:  # it would be read for its name alone
             why = unfit.get(column.name) or f"{column.name} of the file is something else"
             table.mapped[column.name] = Column("", column.values), guess_kind(column).evidence if column.comma else why
+
+
+def _unit(table: Table) -> str:
+    """Of the times of a table that are known; "" where there are none yet, or they are dates already."""
+    dated = [column for target, (column, _) in table.mapped.items() if target in TIMES and column.name]
+    return table.source.timestamp_unit if any(column.time_unit != "native" for column in dated) else ""
 
 
 def declare(table: Table) -> None:
@@ -179,7 +185,7 @@ def declare(table: Table) -> None:
                 guess = Guess(kind, guess.evidence)
             table.declared[target] = column, Guess(kind, guess.evidence, guess.separator if kind is Kind.PATH else "")
     for column in table.free:
-        fate = becomes(column) if table.name == "items" else ""
+        fate = becomes(column, "available_until" in table.mapped) if table.name == "items" else ""
         if fate:
             table.left_out.append((column.name, fate))
             continue

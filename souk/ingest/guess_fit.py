@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
-from souk.ingest.profile import MANY, Column
+from souk.ingest.profile import MANY, Column, guess_kind
 from souk.schema import ContractColumn
 
 FEW_WRONG = 0.05  # share of values that are no true or false in a column that is
@@ -34,7 +34,7 @@ def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
     Args:
         target: the contract's column.
         column: that of the file.
-        unit: of the other times of its table; "" where there are none.
+        unit: of the times of its table that are known; "" where there are none.
     """
     if column.nested:
         return "its values are nested"
@@ -58,7 +58,7 @@ def _no_time(column: Column, unit: str) -> str:
     if not own:
         return f"no times, such as {column.examples}"
     if unit and own not in ("native", unit):
-        return f"its times are in {own}, those of the events in {unit}"
+        return f"its times are in {own}, others of the table in {unit}"
     times = cells.parse_time(column.values, own)[0].drop_null().to_numpy(zero_copy_only=False)
     return "times before 1970" if np.any(times < 0) else ""
 
@@ -75,8 +75,15 @@ def few_words(column: Column) -> bool:
     return not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES
 
 
-def becomes(column: Column) -> str:
-    """Why a column tells what became of an item later, as that it was sold; "" where it does not."""
+def becomes(column: Column, end_known: bool) -> str:
+    """Why a column tells what became of an item later, as that it was sold, or when; "" where it does not.
+
+    Args:
+        column: of items.
+        end_known: whether the table says when items end.
+    """
+    if column.time_unit and not end_known:
+        return f"{guess_kind(column).evidence}. IF ITEMS CANNOT BE HAD FROM THEN ON, map it to available_until"
     if column.nested or not 1 <= column.distinct <= MOST_STATES:
         return ""
     values = {_plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
@@ -86,7 +93,7 @@ def becomes(column: Column) -> str:
     if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
         return ""
     shown = ", ".join((gone or list(values.values()))[:2])
-    return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available`, true or false, to keep items out of slates"
+    return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"
 
 
 def _plain(text: str) -> str:

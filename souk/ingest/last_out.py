@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from souk.ingest.convert import TIMES
 from souk.ingest.files import write_parquet
 from souk.schema import DAY_MS
 
 
 def leave_last_out(events: Path, items: Path, targets: Callable[[pa.Table], np.ndarray]) -> None:
-    """Replaces the times of an events table, and drops the creation times of the items.
+    """Replaces the times of an events table, and drops those of the items.
 
     A user's n-th engagement from the end happens n - 1 days before the last midnight of the data. What leads to it
     comes in the milliseconds before it, what comes after the last one in those after it; all that a user without any
@@ -43,10 +44,10 @@ def leave_last_out(events: Path, items: Path, targets: Callable[[pa.Table], np.n
     keys = [("timestamp", "ascending"), ("event_id", "ascending")]
     write_parquet(table.sort_by(keys), events)
     listed = parquet.read_table(items)
-    if "created_at" in listed.column_names:
-        place = listed.column_names.index("created_at")
-        field = listed.schema.field(place)
-        write_parquet(listed.set_column(place, field, pa.nulls(len(listed), field.type)), items)
+    for place, field in enumerate(listed.schema):
+        if field.name in TIMES:
+            listed = listed.set_column(place, field, pa.nulls(len(listed), field.type))
+    write_parquet(listed, items)
 
 
 def _clock(users: np.ndarray, wanted: np.ndarray) -> np.ndarray:

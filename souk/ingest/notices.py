@@ -82,6 +82,27 @@ def odd_dates(created: pa.ChunkedArray, last: int) -> Iterator[str]:
             yield f"{found}: that of an import tells no age, and the interest in new items is measured without it"
 
 
+def odd_ends(until: pa.ChunkedArray, created: pa.ChunkedArray, last: int) -> Iterator[str]:
+    """Whether dates at which items end seem to be in another unit, or come before those of their creation.
+
+    Args:
+        until: of all items, UTC epoch milliseconds, null where an item has no end.
+        created: likewise, null where unknown.
+        last: the time of the last event, UTC epoch milliseconds.
+    """
+    ends, births = (column.cast(pa.float64(), safe=False).to_numpy() for column in (until, created))
+    known = ends[~np.isnan(ends)]
+    early = known[(known > 0) & (known < FIRST_WEEKS_MS) & (last > FIRST_WEEKS_MS)]
+    if len(early) and len(early) >= NEARLY_ALL * len(known):
+        found = f"items: {len(early):,} of {len(known):,} available_until are around {moment(float(np.median(early)))}"
+        yield f"{found}: where they are numbers, data.items.timestamp_unit is likely wrong"
+        return
+    turned = int((ends <= births).sum())
+    if turned:
+        found = f"items: {turned:,} of {len(known):,} with an available_until end before they are created"
+        yield f"{found}: they are in no slate of a server"
+
+
 def moment(milliseconds: float) -> str:
     """A time of UTC epoch milliseconds for people; one that no calendar has stays a number."""
     try:

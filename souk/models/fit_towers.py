@@ -22,9 +22,10 @@ from souk.models.judge import RetrievalJudge
 from souk.models.losses import sample_chance, sampled_softmax, temperature_of
 from souk.models.optimizer import RowAdamW
 from souk.models.retrieve import item_vectors
-from souk.models.sequences import FOREVER, Catalogue, Sequences, Trained
+from souk.models.sequences import Catalogue, Sequences, Trained
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import named_weights
+from souk.schema import FOREVER
 from souk.spec import Entity
 
 SEEN = 16_000_000
@@ -228,10 +229,14 @@ class TowerFit:
         return sampled_softmax(queries, vectors, own, chance, temperature, given, absent)
 
     def _absent(self, sample: tf.Tensor, times: tf.Tensor) -> tf.Tensor | bool:
-        """`[targets, sample] bool`, the items that did not exist yet; False where no item says since when it does."""
-        if not self.catalogue.created_at.any():
-            return False
-        return tf.gather(self.catalogue.created_at, sample)[tf.newaxis, :] > times[:, tf.newaxis]
+        """`[targets, sample] bool`, the items that did not exist yet or any more; False where no item says of it."""
+        own, times = self.catalogue, times[:, tf.newaxis]
+        absent: tf.Tensor | bool = False
+        if own.created_at.any():
+            absent = tf.gather(own.created_at, sample)[tf.newaxis, :] > times
+        if own.available_until.min(initial=FOREVER) < FOREVER:
+            absent |= tf.gather(own.available_until, sample)[tf.newaxis, :] <= times
+        return absent
 
     def _sample(self, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The items that targets are compared with, the place of each target's among them, and their chances."""

@@ -77,6 +77,6 @@ class RetrievalJudge:
         return found
 
     def _ranks(self, moment: Moment, scores: np.ndarray) -> np.ndarray:
-        scores[self._hidden | (self._catalogue.created_at > moment.time)] = -np.inf
+        scores[self._hidden | self._catalogue.absent(moment.time)] = -np.inf
         scores[self._excluded(moment)] = -np.inf
         return target_ranks(scores, np.unique([self._position[item] for item in moment.items]))

@@ -73,8 +73,8 @@ def write_candidates(
     sequences: Sequences,
 ) -> float:
     """Writes what the sources together bring for each example (`souk.candidates`), the towers by exact search, without
-    the items that the repeat rule excludes, that did not exist yet, or that never were to be had (not available, and
-    in no example).
+    the items that the repeat rule excludes, that did not exist yet or any more, or that never were to be had (not
+    available, and in no example).
 
     Args:
         path: the Parquet file: the columns of `examples`, `own_score` (of the example's item, retrieved or not),
@@ -99,7 +99,7 @@ def write_candidates(
         given = np.stack([queries[target.event_id] for _, target in block])
         for (moment, target), vector, line in zip(block, given, given @ vectors.T, strict=True):
             mine = [items.position[item] for item in moment.own]
-            shown = ~(hidden | (catalogue.created_at > moment.time))
+            shown = ~(hidden | catalogue.absent(moment.time))
             shown[excluded(moment)] = False
             best = _candidates(sources, target.pair_query(items), vector, line, shown)
             found.add(moment, line[mine].tolist(), best, line[best], mine)

@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from souk.errors import SoukError
+from souk.items import times_of
 from souk.models.inputs import FILL, Transform
+from souk.schema import FOREVER
 from souk.spec import Entity, Feature, FeatureSpec
 
 TARGETS = {"event_id": tf.string, "item_id": tf.string, "time": tf.int64, "visible": tf.int64}
-FOREVER = 2**62
 SHUFFLED_ROWS = 8192
 COUNTED_ROWS = 512  # read at a time
 COUNTED = {
@@ -36,28 +37,37 @@ class Catalogue:
         created_at: UTC epoch milliseconds, `[items] int64`, or of the first engagement if that is earlier: dates may be
             wrong, and what was taken was there. 0 where it is unknown.
         available: `[items] bool`.
+        available_until: UTC epoch milliseconds, `[items] int64`: from when on each is not to be had, or after the last
+            engagement if that is later. FOREVER where it has no end.
     """
 
     ids: tuple[str, ...]
     features: Mapping[str, tf.Tensor]
     created_at: np.ndarray
     available: np.ndarray
+    available_until: np.ndarray
+
+    def absent(self, time: int) -> np.ndarray:
+        """`[items] bool`, which did not exist yet at a time, or were not to be had any more."""
+        return np.asarray((self.created_at > time) | (self.available_until <= time))
 
 
 def read_catalogue(features: str | Path, spec: FeatureSpec, transform: Transform) -> Catalogue:
     """Reads the item feature table and transforms it."""
     table = pq.read_table(Path(features) / "items.parquet")
     raw = {f.name: column_tensor(table[f.name].to_pylist(), f) for f in spec.of(Entity.ITEM)}
-    created = table["created_at"].to_pylist() if "created_at" in table.column_names else [0] * len(table)
-    times = np.array([0 if t is None or t != t else int(t) for t in created], np.int64)
     ids = tuple(table["item_id"].to_pylist())
-    if times.any():
+    created = times_of(table, "created_at", 0).astype(np.int64)
+    until = times_of(table, "available_until", FOREVER).astype(np.int64)
+    if created.any() or until.min(initial=FOREVER) < FOREVER:
         taken = pq.read_table(Path(features) / "examples.parquet", columns=["item_id", "timestamp"])
-        first = taken.group_by("item_id").aggregate([("timestamp", "min")])
-        began = dict(zip(first["item_id"].to_pylist(), first["timestamp_min"].to_pylist(), strict=True))
-        times = np.minimum(times, [began.get(item, FOREVER) for item in ids])
+        spans = taken.group_by("item_id").aggregate([("timestamp", "min"), ("timestamp", "max")])
+        first, last = (spans[f"timestamp_{end}"].to_pylist() for end in ("min", "max"))
+        span = dict(zip(spans["item_id"].to_pylist(), zip(first, last, strict=True), strict=True))
+        began, ended = np.array([span.get(item, (FOREVER, 0)) for item in ids], np.int64).reshape(-1, 2).T
+        created, until = np.minimum(created, began), np.maximum(until, ended + 1)
     available = np.array([value is not False for value in table["available"].to_pylist()], bool)
-    return Catalogue(ids, transform(raw), times, available)
+    return Catalogue(ids, transform(raw), created, available, until)
 
 
 def column_tensor(values: list[Any], feature: Feature) -> tf.Tensor:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from souk.config import Deploy, Rerank
 from souk.errors import SoukError
-from souk.items import SOURCE_FILES
+from souk.items import SOURCE_FILES, available_at
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import FeatureSpec, read_spec
@@ -137,8 +137,8 @@ class Bundle:
 
     @property
     def available(self) -> np.ndarray:
-        """`[items]` bool, by position."""
-        return np.asarray(self.items["available"].to_numpy(zero_copy_only=False), dtype=bool)
+        """`[items]` bool, by position: what ended before the models were fitted is in no slate of theirs."""
+        return available_at(self.items, self.settings.trained_until)
 
     @property
     def graph(self) -> Path:

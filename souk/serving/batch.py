@@ -69,7 +69,7 @@ def recommend_file(
         report: is told how far it is.
 
     Returns:
-        how many lines were `answered` and `refused`.
+        how many lines were `answered`, with no item (`empty`), and `refused`.
 
     Raises:
         SoukError: no release, `k` out of bounds, `requests` cannot be read or `output` cannot be written.
@@ -84,7 +84,7 @@ def recommend_file(
     loaded = Recommender.load(bundle, None, open_store(place, bundle))
     recommender = with_upserts(place, bundle, loaded, lambda: now).current
     parser = RequestParser(bundle.spec, k or bundle.settings.slate_size, most)
-    counts = {"answered": 0, "refused": 0}
+    counts = {"answered": 0, "empty": 0, "refused": 0}
     gc.freeze()  # the models and libraries stay: no collection of a batch's leavings need walk them
     partial = Path(output).with_name(f".{Path(output).name}.{os.getpid()}.partial")
     try:
@@ -106,6 +106,7 @@ def _write(
     for number, answer in enumerate(answers, 1):
         target.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
         counts["refused" if "error" in answer else "answered"] += 1
+        counts["empty"] += answer.get("items") == []
         if number % 5_000 == 0:
             report(f"{number:,} requests answered")
 

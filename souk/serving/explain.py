@@ -243,10 +243,9 @@ class Explainer:
         )
 
     def _may_show(self, request: Request, position: int) -> bool:
-        """Whether an item is available and what the request's filter asks for."""
+        """Whether an item is available, there, and what the request's filter asks for."""
         catalogue = self._recommender.catalogue
-        matching = catalogue.matching(request.filter)
-        return bool(catalogue.available[position] and (matching is None or matching[position]))
+        return bool(catalogue.shown(request.filter, request.timestamp)[position])
 
     def _value(self, case: _Case, name: str) -> Any:
         """The raw value of a feature, a pair's in its unit (`plain_value`)."""

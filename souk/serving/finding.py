@@ -32,7 +32,7 @@ def candidates(
     found = []
     for row, (request, query) in enumerate(zip(requests, queries, strict=True)):
         vector = vectors[row] if np.isfinite(vectors[row]).all() else None
-        allowed = parts.catalogue.allowed(excluded[row], request.filter)
+        allowed = parts.catalogue.allowed(excluded[row], request.filter, request.timestamp)
         if request.candidates is not None:
             found.append(named(parts.catalogue, parts.retrieval.exact.vectors, request.candidates, vector, allowed))
             continue
@@ -70,7 +70,7 @@ def near(
             most,
             [excluded[row] for row in searched],
             budget.half(),
-            [parts.catalogue.matching(requests[row].filter) for row in searched],
+            [parts.catalogue.matching(requests[row].filter, requests[row].timestamp) for row in searched],
         )
         for row, line, answered in zip(searched, positions, healthy, strict=True):
             own = line[: wanted(parts, requests[row])]

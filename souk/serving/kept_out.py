@@ -17,7 +17,7 @@ class KeptOut:
     """Positions in the catalogue.
 
     Args:
-        never: what the request, the repeat rule or the user keeps out, and what is not there yet.
+        never: what the request, the repeat rule or the user keeps out.
         tired: what was shown too often lately, in the order in which it may come back when nothing else is left.
     """
 
@@ -25,13 +25,10 @@ class KeptOut:
     tired: tuple[int, ...]
 
     @classmethod
-    def of(
-        cls, request: Request, state: UserState, catalogue: Catalogue, spec: FeatureSpec, unborn: frozenset[int]
-    ) -> KeptOut:
-        """What is kept out of one user's slate, with what is not there yet."""
+    def of(cls, request: Request, state: UserState, catalogue: Catalogue, spec: FeatureSpec) -> KeptOut:
+        """What is kept out of one user's slate."""
         never = catalogue.known(chain(request.exclude, withheld(state, request.timestamp, spec)))
         places = (catalogue.positions.get(item, -1) for item in tired(state, request.timestamp, spec))
-        never |= unborn
         return cls(frozenset(never), tuple(place for place in places if place >= 0 and place not in never))
 
     @property

@@ -263,7 +263,7 @@ class LiveItems:
     def _given(self, row: Mapping[str, Any]) -> list[str]:
         """The columns of the item table that a row speaks of."""
         features = [f.name for f in self._spec.of(Entity.ITEM) if f.source in row]
-        return [*features, *(name for name in ("title", "available", "created_at") if name in row)]
+        return [*features, *(name for name in ("title", "available", "created_at", "available_until") if name in row)]
 
     def _row(self, item: str) -> dict[str, Any] | None:
         """The row of a known item as it is now."""

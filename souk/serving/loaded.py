@@ -20,11 +20,11 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency
 from souk.serving.filters import Filters
 from souk.serving.inputs import item_inputs
+from souk.serving.lifetimes import Lifetimes
 from souk.serving.plugged import OwnRanker, Plugged, seen
 from souk.serving.ranking import Settings, SlateMaker
 from souk.serving.retrieval import Retrieval
 from souk.serving.signatures import QueryTower, Ranker
-from souk.serving.unborn import Unborn
 from souk.serving.users import Store
 from souk.spec import FeatureSpec
 
@@ -70,8 +70,7 @@ class Loaded:
         self.query_tower = query_tower
         self.ranker = ranker
         self.plugged = Plugged()
-        self.unborn = Unborn(items)
-        self.slates = SlateMaker(catalogue, items.segments, settings.release, self.unborn)
+        self.slates = SlateMaker(catalogue, items.segments, settings.release)
 
     @classmethod
     def load(cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None) -> Self:
@@ -86,9 +85,9 @@ class Loaded:
         guards = guards or Guards()
         columns = bundle.items.to_pydict()
         filters = Filters.of(columns, len(bundle.items), bundle.spec)
-        catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available, filters)
         settings = Settings(bundle.name, bundle.settings.objectives, bundle.settings.candidates)
         items = ItemTable.of(bundle.items, bundle.counters, bundle.vectors, bundle.spec, bundle.rules, bundle.segments)
+        catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available, filters, Lifetimes.of(items))
         loaded = cls(
             spec=bundle.spec,
             settings=settings,
@@ -118,17 +117,21 @@ class Loaded:
             vectors: `[rows, dim]` float32, by the item tower.
         """
         other, listed = copy.copy(self), rows.to_pylist()
-        other.catalogue = self.catalogue.with_items(listed)
         other.items = self.items.with_items(rows, vectors, self.spec)
+        other.catalogue = self.catalogue.with_items(listed, self._lifetimes(other.items))
         other.sources = self.sources.with_items(other.items)
         where = np.array([other.catalogue.positions[row["item_id"]] for row in listed], np.int64)
         other.ranker = self.ranker.with_items(where, item_inputs(rows.to_pydict(), self.spec))
         other._plug(self.plugged.over(other.catalogue, other.items))
         other.reranker = self.reranker.with_items(other.items, rows, where, self.spec)
         other.retrieval = self.retrieval.with_items(other.items.vectors, other.catalogue.available, where)
-        other.unborn = Unborn(other.items)
-        other.slates = SlateMaker(other.catalogue, other.items.segments, self.settings.release, other.unborn)
+        other.slates = SlateMaker(other.catalogue, other.items.segments, self.settings.release)
         return other
+
+    def _lifetimes(self, items: ItemTable) -> Lifetimes | None:
+        """Those of other items: the same ones where no date changed, since they are sorted."""
+        same = all(getattr(items, n) is getattr(self.items, n) for n in ("created_at", "available_until", "counters"))
+        return self.catalogue.lifetimes if same else Lifetimes.of(items)
 
     @property
     def breakers(self) -> tuple[Dependency, ...]:

@@ -37,6 +37,7 @@ def seen(catalogue: Catalogue, items: ItemTable) -> plugs.Items:
         catalogue.available,
         items.vectors,
         items.created_at,
+        items.available_until,
         np.expm1(items.counters[:, 0]),
         filters.numbers if filters else {},
         filters.having if filters else lambda column, word: np.zeros(len(catalogue.ids), bool),
@@ -46,7 +47,9 @@ def seen(catalogue: Catalogue, items: ItemTable) -> plugs.Items:
 def nothing() -> plugs.Items:
     """What nobody looks at, where a release names no class."""
     none, vectors = np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
-    return plugs.Items((), {}, (), none.astype(bool), vectors, none, none, {}, lambda column, word: none.astype(bool))
+    return plugs.Items(
+        (), {}, (), none.astype(bool), vectors, none, none, none, {}, lambda column, word: none.astype(bool)
+    )
 
 
 def _unavailable(name: str, error: Exception) -> None:

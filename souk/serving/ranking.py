@@ -15,7 +15,6 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.exploration import OFF, explored
 from souk.serving.request import Request
 from souk.serving.slate import Slate, SlateItem
-from souk.serving.unborn import Unborn
 from souk.sources.popularity import EVERYONE, Segments
 from souk.stages import Stage, staged
 from souk.state import UserState
@@ -52,6 +51,7 @@ class Candidates:
 
 
 NO_MATCH = "filter_matches_nothing"
+NOTHING = "nothing_available"
 NO_CANDIDATES = Candidates(np.empty(0, np.int64), None, ())
 
 
@@ -134,13 +134,11 @@ class SlateMaker:
         catalogue: the items.
         popular: popular items by segment.
         release: its name.
-        unborn: which items are not there yet.
     """
 
     catalogue: Catalogue
     popular: Segments
     release: str
-    unborn: Unborn
 
     @staged("slate")
     def slate(self, request: Request, ranking: Ranking) -> Slate:
@@ -178,26 +176,26 @@ class SlateMaker:
     def safe(self, request: Request) -> Slate:
         """The answer where nothing is known but the catalogue: it is all fill."""
         none = NO_CANDIDATES.positions
-        excluded = self.unborn.at(request.timestamp).union(self.catalogue.known(request.exclude))
+        excluded = frozenset(self.catalogue.known(request.exclude))
         scores, degraded = np.zeros(0, np.float32), (*request.degraded, "internal_error")
         return self.slate(
             request, Ranking(NO_CANDIDATES, none, none, scores, {}, excluded, UserState(""), degraded, {})
         )
 
     def _why_none(self, request: Request) -> tuple[str, ...]:
-        """Whether an empty slate comes of the filter alone: nothing that is to be had is let through."""
-        matching = self.catalogue.matching(request.filter)
-        let_through = matching is None or bool((matching & self.catalogue.available).any())
-        return () if let_through else (NO_MATCH,)
+        """Whether an empty slate comes of the catalogue, or of the filter alone: it lets nothing through of what is."""
+        if not self.catalogue.shown((), request.timestamp).any():
+            return (NOTHING,)
+        return () if self.catalogue.shown(request.filter, request.timestamp).any() else (NO_MATCH,)
 
     def _fill(
         self, request: Request, features: Mapping[str, Any], excluded: Collection[int], tired: Collection[int]
     ) -> Iterator[tuple[int, str]]:
         taken = set(excluded)
         allowed = None if request.candidates is None else self.catalogue.known(request.candidates)
-        matching, shown = self.catalogue.matching(request.filter), self.catalogue.available
-        shown = shown if matching is None else shown & matching
-        rest = range(len(shown)) if allowed is None and matching is None else np.flatnonzero(shown).tolist()
+        shown = self.catalogue.shown(request.filter, request.timestamp)
+        whole = shown is self.catalogue.available
+        rest = range(len(shown)) if allowed is None and whole else np.flatnonzero(shown).tolist()
         rest = rest if allowed is None else sorted(allowed)
         popular = (self.popular.ordered(row).tolist() for row in (*self.popular.of(features).tolist(), EVERYONE))
         for source, positions in (("popular", chain.from_iterable(popular)), ("catalogue", rest)):

@@ -32,12 +32,14 @@ class Recommender(Loaded):
     def load(cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None) -> Self:
         """As `Loaded.load`; calls each model once, so that the first request is as fast as the others."""
         recommender = super().load(bundle, index, store, guards)
-        recommender.rank([Request("", recommender.settings.candidates, recommender.unborn.last, state=UserState(""))])
+        lifetimes = recommender.catalogue.lifetimes
+        fullest = lifetimes.fullest if lifetimes else 0  # where all have ended, no model would be called
+        recommender.rank([Request("", recommender.settings.candidates, fullest, state=UserState(""))])
         return recommender
 
     def recommend(self, requests: Sequence[Request]) -> list[Slate]:
         """A slate for each request: never fewer than `k` items while the catalogue has that many eligible ones."""
-        similar = Similar(self.catalogue, self.items, self.retrieval, self.reranker, self.settings, self.unborn)
+        similar = Similar(self.catalogue, self.items, self.retrieval, self.reranker, self.settings)
         return [self.slates.slate(*each) for each in each_by_its_kind(requests, similar.rank, self.rank)]
 
     def safe(self, requests: Sequence[Request]) -> list[Slate]:
@@ -50,10 +52,7 @@ class Recommender(Loaded):
         users = self.guards.users
         states = known_states(requests, self.store, self.spec, notes, lambda read: users.call(read, budget.half()))
         features, inputs = raw_features(states, requests, self.spec)
-        out = [
-            KeptOut.of(r, state, self.catalogue, self.spec, self.unborn.at(r.timestamp))
-            for r, state in zip(requests, states, strict=True)
-        ]
+        out = [KeptOut.of(r, state, self.catalogue, self.spec) for r, state in zip(requests, states, strict=True)]
         excluded = [own.all for own in out]
         vectors = query_vectors(self, inputs, budget, notes)
         queries = [

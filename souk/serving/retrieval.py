@@ -23,8 +23,8 @@ SHARED_EXCLUSIONS = 200  # Milvus answers queries with more of them one by one (
 class Retrieval:
     """An index with a fallback.
 
-    Where it is not in this process, queries with many exclusions or with a mask are never its: each would be a call of
-    its own, and one body could hold many.
+    Where it is not in this process, queries with many exclusions, or with a mask that leaves out many available items,
+    are never its: each would be a call of its own, and one body could hold many.
 
     Args:
         index: the index, or None for exact search always.
@@ -76,6 +76,7 @@ class Retrieval:
         """
         self.asked.append(vectors[-1])
         masks = allowed or [None] * len(vectors)
+        exclude, masks = self._narrowed(exclude, masks)
         shared = np.array([self._its(e, mask) for e, mask in zip(exclude, masks, strict=True)], bool)
         positions, scores = padded(len(vectors), k)
         healthy = np.ones(len(vectors), bool)
@@ -87,6 +88,20 @@ class Retrieval:
                 positions[rows], scores[rows] = found or self.exact.search(*own[:3], allowed=own[3])
                 healthy[rows] = not asked or found is not None
         return positions, scores, healthy
+
+    def _narrowed(self, exclude: Exclusions, masks: Allowed) -> tuple[Exclusions, Allowed]:
+        """For an index outside this process, masks that leave out few items as exclusions: those that just ended."""
+        if self.index is None or not self.index.remote or all(mask is None for mask in masks):
+            return exclude, masks
+        available, out = self.index.available, dict[int, list[int]]()
+        for mask in masks:
+            if mask is not None and id(mask) not in out:
+                out[id(mask)] = np.flatnonzero(available & ~mask).tolist()
+        few = [mask is not None and len(out[id(mask)]) <= SHARED_EXCLUSIONS for mask in masks]
+        return (
+            [[*e, *out[id(mask)]] if own else e for e, mask, own in zip(exclude, masks, few, strict=True)],
+            [None if own else mask for mask, own in zip(masks, few, strict=True)],
+        )
 
     def _its(self, exclude: Collection[int], mask: np.ndarray | None) -> bool:
         """Whether a query is the index's to answer."""

@@ -27,6 +27,7 @@ from souk.serving.item_outcomes import Followed
 from souk.serving.live_events import LiveEvents
 from souk.serving.live_items import LiveItems
 from souk.serving.memory import array_bytes, model_bytes
+from souk.serving.ranking import NOTHING
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Ready, Served
 from souk.serving.request import Request, RequestParser
@@ -188,7 +189,9 @@ class Reader:
             store = open_store(self.workspace, bundle, self.access)
             store.aged, store.damaged = self.aged, self.damaged
             recommender = in_process.connected(index, self.caches.of(store))
-            recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens store and index
+            (first,) = recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens all
+            if NOTHING in first.degraded:
+                logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             taken = array_bytes(bundle, recommender) + model_bytes(bundle.query_tower, bundle.ranker, bundle.item_tower)
         except BaseException:
             close()

@@ -22,7 +22,6 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
-from souk.serving.unborn import Unborn
 from souk.state import UserState
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,6 @@ class Similar:
         retrieval: the index over the vectors.
         reranker: the rules of the slate as a whole.
         settings: how many candidates there are.
-        unborn: which items are not there yet.
     """
 
     catalogue: Catalogue
@@ -59,7 +57,6 @@ class Similar:
     retrieval: Retrieval
     reranker: Reranker
     settings: Settings
-    unborn: Unborn
 
     def rank(self, requests: Sequence[Request]) -> list[Ranking]:
         """The ranking of each request; one search in the index for all.
@@ -69,7 +66,7 @@ class Similar:
         """
         places = [self.catalogue.positions.get(request.item_id, -1) for request in requests]
         excluded = [
-            self.unborn.at(request.timestamp).union(self.catalogue.known(request.exclude), [place] * (place >= 0))
+            frozenset(self.catalogue.known(request.exclude).union([place] * (place >= 0)))
             for request, place in zip(requests, places, strict=True)
         ]
         notes = [list(request.degraded) for request in requests]
@@ -95,7 +92,7 @@ class Similar:
                 max(self._wanted(requests[row]) for row in searched),
                 [excluded[row] for row in searched],
                 Budget([requests[row] for row in searched]).rest(),
-                [self.catalogue.matching(requests[row].filter) for row in searched],
+                [self.catalogue.matching(requests[row].filter, requests[row].timestamp) for row in searched],
             )
             for row, line, answered in zip(searched, positions, healthy, strict=True):
                 found[row] = line[line >= 0][: self._wanted(requests[row])]
@@ -130,7 +127,7 @@ class Similar:
         self, request: Request, place: int, excluded: frozenset[int], near: np.ndarray
     ) -> tuple[Candidates, np.ndarray]:
         """The candidates, and their scores `[C]` float32."""
-        allowed = self.catalogue.allowed(excluded, request.filter)
+        allowed = self.catalogue.allowed(excluded, request.filter, request.timestamp)
         _, found, weights = self.items.rules.gather(np.array([place]))
         followers = found[np.argsort(-weights, kind="stable")].astype(np.int64)
         followers = followers[allowed(followers)]

@@ -21,7 +21,7 @@ from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.mapping import TableSource
-from souk.ingest.notices import odd_dates, unmatched
+from souk.ingest.notices import odd_dates, odd_ends, unmatched
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.reading import look
@@ -149,7 +149,8 @@ def _write(
         for name in ("items", "users")
     }
     if dated:
-        late["items"] += odd_dates(done["items"]["created_at"], events.last)
+        created, until = done["items"]["created_at"], done["items"]["available_until"]
+        late["items"] += [*odd_dates(created, events.last), *odd_ends(until, created, events.last)]
     for line in (line for lines in late.values() for line in lines):
         report(line)
     manifest = {"tables": counts, "first_event": events.first, "last_event": events.last, **origin}

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from souk.config import parse_step_config
 from souk.errors import SoukError
@@ -16,6 +15,7 @@ from souk.index.exact import ExactIndex
 from souk.index.interface import collection_name, recall_at
 from souk.index.lite import FILE, is_lite
 from souk.index.milvus import open_or_build
+from souk.items import available_at, item_columns
 from souk.progress import report
 
 QUERIES = 512
@@ -39,8 +39,9 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
         SoukError: the recall is below the bar.
     """
     settings = parse_step_config("load_index", config).load_index
-    items = pq.read_table(Path(features) / "items.parquet", columns=["item_id", "available"])
-    available = items["available"].to_numpy()
+    items = item_columns(features, "item_id", "available", "available_until")
+    trained = json.loads((Path(towers) / "training.json").read_text(encoding="utf-8"))
+    available = available_at(items, trained["trained_until"])
     vectors = np.load(Path(towers) / "vectors.npy", mmap_mode="r", allow_pickle=False)
     if len(vectors) != len(items):
         raise SoukError(f"a vector for each of {len(items)} items", f"{len(vectors)}", "Train the towers again.")

@@ -1,0 +1,55 @@
+"""Items that are not there yet at the moment of a request, or not any more: no candidates of training either."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from souk.items import ItemTable
+
+
+class Lifetimes:
+    """Which items are there, and when.
+
+    Dates of creation may be wrong: what was engaged with was there. When an item ends, its date alone says.
+
+    Args:
+        created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
+        available_until: `[items]` float64, from when on an item is not to be had; inf where it has no end.
+        engaged: `[items]` bool, who was engaged with.
+    """
+
+    def __init__(self, created_at: np.ndarray, available_until: np.ndarray, engaged: np.ndarray) -> None:
+        self._born = np.where(np.isnan(created_at) | engaged, -np.inf, created_at)
+        self._until = available_until
+        self._births = np.sort(self._born[self._born > -np.inf])
+        self._ends = np.sort(available_until[available_until < np.inf])
+        self._kept: tuple[tuple[int, int], np.ndarray | None] = (-1, -1), None
+
+    @classmethod
+    def of(cls, items: ItemTable) -> Lifetimes:
+        """Those of an item table."""
+        return cls(items.created_at, items.available_until, items.counters[:, 0] > 0)
+
+    def at(self, time: int) -> np.ndarray | None:
+        """`[items]` bool, which items are there at a time, UTC epoch milliseconds; read-only. None where all are."""
+        passed = self._passed(self._births, time), self._passed(self._ends, time)
+        if passed == (len(self._births), 0):
+            return None
+        known, there = self._kept  # who asks next most often asks of the same items
+        if there is None or known != passed:
+            there = (self._born <= time) & (self._until > time)
+            there.setflags(write=False)
+            self._kept = passed, there
+        return there
+
+    @property
+    def fullest(self) -> int:
+        """When most items are there, UTC epoch milliseconds."""
+        if not len(self._births):
+            return 0
+        there = np.arange(1, len(self._births) + 1) - np.searchsorted(self._ends, self._births, side="right")
+        return int(self._births[np.argmax(there)])
+
+    @staticmethod
+    def _passed(times: np.ndarray, time: int) -> int:
+        return int(np.searchsorted(times, time, side="right"))

@@ -1,0 +1,124 @@
+"""Items whose time has not come are in no slate, of whatever kind, nor those whose time is over."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from souk.items import available_at
+from souk.serving.lifetimes import Lifetimes
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.state import Event
+from souk.store.memory import MemoryStore
+from tests.recommender_fixtures import CANDIDATES
+from tests.serving_fixtures import HIDDEN, IDS, NOW, SPEC, STATES, vectors, write_shop
+
+HOUR = 3_600_000
+BIRTHS = {f"late-{n}": NOW + n * HOUR for n in (1, 2, 3)}
+ENDS = {"g0-04": NOW, "g0-05": NOW + 2 * HOUR, "late-2": NOW + 3 * HOUR}
+
+
+def with_rows(bundle, changes):
+    """A recommender over the shop's items with other columns: copies of g1-00 under new ids."""
+    base = {row["item_id"]: {**row, "available_until": None} for row in bundle.items.to_pylist()}
+    rows = [{**base.get(item, base["g1-00"]), "item_id": item, **more} for item, more in changes.items()]
+    own = np.stack([vectors()[IDS.index(item if item in IDS else "g1-00")] for item in changes])
+    schema = bundle.items.schema.append(pa.field("available_until", pa.int64()))
+    store = MemoryStore(SPEC)
+    store.write(STATES, NOW)
+    return Recommender.load(bundle, None, store).with_items(pa.Table.from_pylist(rows, schema), own)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_shop(tmp_path_factory.mktemp("lifetimes") / "shop", CANDIDATES)
+
+
+@pytest.fixture(scope="module")
+def recommender(bundle):
+    """A shop with three more items, dearer than all others, one of each coming hour; a wrong date; and three ends."""
+    late = {item: {"created_at": born, "item_price": 99.0} for item, born in BIRTHS.items()}
+    changes = {**late, "g1-04": {"created_at": NOW + HOUR}}
+    for item, end in ENDS.items():
+        changes[item] = {**changes.get(item, {}), "available_until": end}
+    return with_rows(bundle, changes)
+
+
+def shown(slate):
+    return {item.item_id for item in slate.items}
+
+
+def there(now):
+    born = {i for i in IDS if i not in HIDDEN} | {i for i, time in BIRTHS.items() if time <= now}
+    return {i for i in born if ENDS.get(i, now + 1) > now}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(-1, 4), st.integers(1, 80), st.sampled_from(["user", "nobody", "like", "session", "named", "safe"]))
+def test_never_fewer_than_there_are_nor_what_is_to_come_or_over(recommender, hours, k, kind):
+    now = NOW + hours * HOUR
+    more = {
+        "user": {"user_id": "ann"},
+        "nobody": {"user_id": "nobody"},
+        "like": {"user_id": "", "item_id": "g0-00"},
+        "session": {"user_id": "", "events": (Event("g1-03", "click", now - 5),)},
+        "named": {"user_id": "nobody", "candidates": (*BIRTHS, "g0-01", "g0-05")},
+        "safe": {"user_id": "ann"},
+    }[kind]
+    request = Request(k=k, timestamp=now, **more)
+    (slate,) = recommender.safe([request]) if kind == "safe" else recommender.recommend([request])
+    out = {"user": {"g1-00", "g1-01", "g1-02"}, "like": {"g0-00"}, "session": {"g1-03"}}.get(kind, set())
+    eligible = (there(now) & {*BIRTHS, "g0-01", "g0-05"} if kind == "named" else there(now)) - out
+    assert shown(slate) <= eligible and len(slate.items) == min(k, len(eligible))
+
+
+def test_a_dear_item_is_first_from_the_moment_it_comes_to_the_one_it_ends(recommender):
+    for now, first in ((HOUR - 1, None), (HOUR, "late-1"), (2 * HOUR, {"late-1", "late-2"})):
+        (slate,) = recommender.recommend([Request("ann", 2, NOW + now)])
+        assert (shown(slate) & BIRTHS.keys()) == ({first} if isinstance(first, str) else first or set())
+    (last,) = recommender.recommend([Request("ann", 3, NOW + 3 * HOUR)])
+    assert shown(last) & BIRTHS.keys() == {"late-1", "late-3"}, "late-2 is over"
+
+
+def test_where_nothing_is_left_the_answer_says_so(bundle):
+    recommender = with_rows(bundle, {item: {"available_until": NOW + HOUR} for item in IDS})
+    before, after = recommender.recommend([Request("ann", 3, NOW + HOUR - 1), Request("ann", 3, NOW + HOUR)])
+    assert len(before.items) == 3 and before.degraded == ()
+    assert after.items == () and after.degraded == ("nothing_available",)
+    (safe,) = recommender.safe([Request("ann", 3, NOW + HOUR)])
+    assert safe.items == () and "nothing_available" in safe.degraded
+
+
+def test_who_asks_when_all_are_there_is_compared_with_two_numbers():
+    nan, inf = np.nan, np.inf
+    lifetimes = Lifetimes(np.array([nan, 10, 20, 30]), np.array([inf, inf, 40, inf]), np.array([0, 0, 0, 1], bool))
+    assert lifetimes.at(20) is None and lifetimes.at(39) is None
+    assert lifetimes.at(19).tolist() == [True, True, False, True], "what was engaged with was there"
+    assert lifetimes.at(9).tolist() == [True, False, False, True]
+    assert lifetimes.at(40).tolist() == [True, True, False, True]
+    assert lifetimes.at(41) is lifetimes.at(42), "who asks next has what the one before had"
+    with pytest.raises(ValueError, match="read-only"):
+        lifetimes.at(40)[0] = False
+    assert lifetimes.fullest == 20
+
+
+def test_models_are_called_before_the_first_request_though_all_items_have_ended():
+    times = np.array([10.0, 20, 30])
+    assert Lifetimes(times, times + 15, np.zeros(3, bool)).fullest == 20, "two of three are there"
+    assert Lifetimes(np.full(3, np.nan), times, np.zeros(3, bool)).fullest == 0
+
+
+def test_a_price_leaves_the_lifetimes_what_they_are(bundle, recommender):
+    row = pa.Table.from_pylist([{**bundle.items.to_pylist()[3], "item_price": 3.0}], bundle.items.schema)
+    assert recommender.with_items(row, vectors()[[3]]).catalogue.lifetimes is recommender.catalogue.lifetimes
+
+
+def test_what_ended_before_the_models_were_fitted_is_not_available():
+    columns = {"available": [True, True, True, False], "available_until": pa.array([None, 5, 6, None], pa.int64())}
+    table = pa.table(columns)
+    assert available_at(table, 5).tolist() == [True, False, True, False]
+    assert available_at(table.select(["available"]), 5).tolist() == [True, True, True, False], (
+        "of before there were ends"
+    )
