@@ -4,13 +4,26 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from souk.evaluation.baselines import CoVisitation, Fresh, ItemKnn, PersonalFrequency, Popularity, baselines
+from souk.evaluation.baselines import (
+    BASELINES,
+    CoVisitation,
+    Fresh,
+    ItemKnn,
+    PersonalFrequency,
+    Popularity,
+    SegmentPopularity,
+    baselines,
+)
 from souk.evaluation.queries import rolling_queries
+from souk.features.trends import write_popular
+from souk.features.windows import Windows
 from souk.items import ItemTable
 from souk.sources.co_visitation import decay
 from souk.sources.freshness import Freshness
+from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from tests.evaluation_fixtures import DAY, EVENTS, START, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
@@ -111,12 +124,58 @@ def test_the_newest_come_first_and_then_what_is_popular(read):
     assert [catalogue.ids[i] for i in np.argsort(-cold, kind="stable")[:4]] == ["c", "d", "b", "a"]
 
 
+def segments_of(catalogue, shares):
+    """Popularity by hand: {segment: {item: share}}, "" for everyone."""
+    parts = [[(catalogue.position[item], share) for item, share in sorted(own.items())] for own in shares.values()]
+    rows = [SparseRows.strongest(np.zeros(len(p), int), *map(np.array, zip(*p, strict=True)), 1, 9) for p in parts]
+    return Segments({name: row for row, name in enumerate(shares)}, SparseRows.joined(rows))
+
+
+def test_what_is_popular_with_the_users_segments_comes_first_and_then_what_is_popular(read):
+    """ann is of the north and uses a phone; eve's region has no segment, so hers is everyone."""
+    columns = {"users": {"region": "categorical", "phone": "categorical"}}
+    spec = make_spec({**CONFIG, "columns": columns})
+    users = [{"user_id": "ann", "region": "north", "phone": "old"}, {"user_id": "eve", "region": "west", "phone": ""}]
+    window, catalogue = read(spec, users=users)
+    shares = {"": {"a": 0.6, "c": 0.4}, "user_region=north": {"c": 0.7, "d": 0.3}, "user_phone=old": {"new": 1e-5}}
+    model = SegmentPopularity(catalogue, segments_of(catalogue, shares), spec)
+    first, *_, cold = model.score(rolling_queries(window, catalogue, spec, most=20))
+    place = catalogue.position
+    assert first[[place["c"], place["d"], place["new"]]] == pytest.approx([0.35, 0.15, 0.5e-5])
+    assert cold[[place["a"], place["c"]]] == pytest.approx([0.6, 0.4])
+    assert [catalogue.ids[i] for i in np.argsort(-first, kind="stable")[:5]] == ["c", "d", "new", "b", "a"]
+    assert [catalogue.ids[i] for i in np.argsort(-cold, kind="stable")[:3]] == ["a", "c", "b"]
+
+
+def test_segments_are_those_of_before_the_window(tmp_path):
+    """Of `build_features`: in the window everybody takes what nobody took before."""
+    users = {f"u{n}": ("north", "south")[n % 2] for n in range(20)}
+    spec = make_spec({**CONFIG, "columns": {"users": {"region": "categorical"}}})
+    events = [(u, "a" if town == "north" else "b", START - DAY - n) for u, town in users.items() for n in range(30)]
+    events += [(user, "c", START + n) for user in users for n in range(50)]
+    table = dict(zip(("user_id", "item_id", "timestamp"), map(list, zip(*events, strict=True)), strict=True))
+    pq.write_table(pa.table(table), tmp_path / "examples.parquet")
+    pq.write_table(pa.table({"item_id": ["a", "b", "c"], "available": [True] * 3}), tmp_path / "items.parquet")
+    states = {"user_id": list(users), "profile_region": list(users.values())}
+    pq.write_table(pa.table(states), tmp_path / "user_state.parquet")
+    write_popular(tmp_path, spec, Windows(START - 5 * DAY, START, START + DAY), 7 * DAY)
+    found = Segments.load(tmp_path / "segment_popular" / "test_start.npz", 3)
+    assert found.popular(found.of({"user_region": "north"}), 3)[0].tolist() == [0, 1]
+    north, south = (found.popular(found.of({"user_region": town}), 3)[1] for town in ("north", "south"))
+    assert north[0] > north[1] and south[1] > south[0]
+
+
 @pytest.mark.parametrize(("repeat", "frequency"), [("always", True), ("never", False)])
 @pytest.mark.parametrize("share", [0.05, 0.1, 1.0])
 def test_what_the_data_has_no_answer_for_is_no_baseline(read, repeat, frequency, share):
     """Frequency where items come back, newness where a tenth of what is taken is new."""
     spec = spec_of(repeat)
     _, catalogue = read(spec)
-    names = [model.name for model in baselines(catalogue, spec, items_of(catalogue, {}, Freshness(share)))]
+    items = items_of(catalogue, {}, Freshness(share))
+    names = [model.name for model in baselines(catalogue, spec, items)]
     own = [*["personal_frequency"] * frequency, *["fresh"] * (share >= 0.1)]
     assert names == ["co_visitation", *own, "item_knn", "popularity"]
+    some = replace(items, segments=segments_of(catalogue, {"": {"a": 1.0}, "user_region=north": {"a": 1.0}}))
+    names = [model.name for model in baselines(catalogue, spec, some)]
+    assert names == ["co_visitation", *own, "item_knn", "segment_popularity", "popularity"]
+    assert set(names) <= set(BASELINES)

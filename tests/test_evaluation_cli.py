@@ -43,7 +43,7 @@ def test_a_release_is_measured_as_the_step_did(shop, capsys):
     assert {path.name for path in out.iterdir()} == {"metrics.json", "summary.md", "report.html", "per_user.parquet"}
     models = json.loads((out / "metrics.json").read_text())["protocols"]["rolling"]["models"]
     before = kept(shop, "good")["protocols"]["rolling"]["models"]
-    assert list(models) == ["slate", "two_tower", "co_visitation", "item_knn", "popularity"]
+    assert list(models) == ["slate", "two_tower", "co_visitation", "item_knn", "segment_popularity", "popularity"]
     assert models["slate"]["ndcg@10"]["mean"] == pytest.approx(before["slate"]["ndcg@10"]["mean"])
     text = capsys.readouterr().out
     assert f"{models['slate']['ndcg@10']['mean']:.4f}" in text

@@ -40,7 +40,7 @@ def test_first_release_that_beats_popularity_is_promoted(shop):
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     per_user = pd.read_parquet(out / "evaluation" / "per_user.parquet")
     assert per_user.groupby("model").size().to_dict() == dict.fromkeys(
-        ("slate", "two_tower", "co_visitation", "item_knn", "popularity"), USERS
+        ("slate", "two_tower", "co_visitation", "item_knn", "segment_popularity", "popularity"), USERS
     )
     assert per_user[per_user.model == "slate"]["ndcg@10"].mean() == pytest.approx(values["slate_ndcg@10"])
 

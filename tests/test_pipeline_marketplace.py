@@ -111,7 +111,7 @@ def test_the_table_is_printed(trained):
     summary = (trained.release / "evaluation" / "summary.md").read_text(encoding="utf-8")
     assert all(line in trained.output for line in summary.strip().splitlines())
     assert [line.split("|")[1].strip() for line in summary.splitlines() if line.startswith("| ")][2:] == [
-        "slate", "two_tower", "co_visitation", "personal_frequency", "item_knn", "popularity",
+        "slate", "two_tower", "co_visitation", "personal_frequency", "item_knn", "segment_popularity", "popularity",
     ]  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""What a good engineer would try first: popularity, item-kNN, sequential rules, what the user took before, what is new.
+"""What a good engineer would try first: popularity, of all and of the user's kind, item-kNN, sequential rules, what the
+user took before, what is new.
 
 All are frozen at the start of the test window, and know a query's history up to it. None is tuned.
 """
@@ -11,11 +12,13 @@ from typing import Protocol
 import numpy as np
 
 from souk.candidates import Sources
+from souk.declared import user_features
 from souk.evaluation.queries import Catalogue, Query
 from souk.items import ItemTable
 from souk.metrics import Floats, Ints, top
 from souk.pairs import PairQuery
 from souk.sources.co_visitation import WINDOW, follow
+from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import FeatureSpec
 
@@ -44,6 +47,34 @@ class Popularity:
     def score(self, queries: Sequence[Query]) -> Floats:
         """See `Scorer`."""
         return np.tile(self._counts, (len(queries), 1))
+
+
+class SegmentPopularity:
+    """What was popular lately with users of the same city, age and the like; popularity orders the rest.
+
+    It is the popularity by which a release retrieves (`souk.sources.popularity`): the mean over the segments of a user,
+    the values of declared categorical columns that have events enough.
+
+    Args:
+        catalogue: the items.
+        segments: as of the start of the test window.
+        spec: that of the data.
+    """
+
+    name = "segment_popularity"
+
+    def __init__(self, catalogue: Catalogue, segments: Segments, spec: FeatureSpec) -> None:
+        self._ties, self._segments, self._spec = _shares(catalogue, 0.5), segments, spec
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """See `Scorer`."""
+        scores = np.tile(self._ties, (len(queries), 1))
+        for row, query in enumerate(queries):
+            user = user_features(query.user_id, query.state.profile, self._spec)
+            found, shares = self._segments.popular(self._segments.of(user), scores.shape[1])
+            scores[row] *= shares.min(initial=1.0)  # behind the least of them
+            scores[row, found] = shares
+        return scores
 
 
 class ItemKnn:
@@ -169,11 +200,18 @@ class PersonalFrequency:
         return scores
 
 
+KINDS = (CoVisitation, PersonalFrequency, Fresh, ItemKnn, SegmentPopularity, Popularity)
+BASELINES = tuple(kind.name for kind in KINDS)
+
+
 def baselines(catalogue: Catalogue, spec: FeatureSpec, items: ItemTable) -> list[Scorer]:
     """Those that the data has an answer for; `items` are as of the start of the test window."""
     again = [PersonalFrequency(catalogue)] if spec.repeat.rule != "never" else []
     fresh = [Fresh(catalogue, items)] if items.freshness.share >= MOVING else []
-    return [CoVisitation(catalogue, items.rules), *again, *fresh, ItemKnn(catalogue), Popularity(catalogue)]
+    kinds = len(items.segments.numbers) > 1  # beside everyone
+    alike = [SegmentPopularity(catalogue, items.segments, spec)] if kinds else []
+    rules, near = CoVisitation(catalogue, items.rules), ItemKnn(catalogue)
+    return [rules, *again, *fresh, near, *alike, Popularity(catalogue)]
 
 
 def _shares(catalogue: Catalogue, most: float) -> Floats:

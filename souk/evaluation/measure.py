@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from souk.config import Evaluate
 from souk.errors import SoukError
 from souk.evaluation import business
-from souk.evaluation.baselines import CoVisitation, Fresh, ItemKnn, PersonalFrequency, Scorer, baselines
+from souk.evaluation.baselines import BASELINES, Scorer, baselines
 from souk.evaluation.content import Content
 from souk.evaluation.cost import Cost
 from souk.evaluation.examples import example_users
@@ -29,7 +29,7 @@ from souk.evaluation.slice_metrics import measure_slices, segment_gaps, user_los
 from souk.evaluation.slices import Targets, slices_of
 from souk.evaluation.stages import attribution, gone
 from souk.evaluation.summary import differences, summarise
-from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY
+from souk.evaluation.verdict import CHALLENGER, CHAMPION
 from souk.evaluation.windows import read_window
 from souk.items import ItemTable
 from souk.progress import report
@@ -38,7 +38,6 @@ from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
 FORMAT = 9  # of `metrics.json`
-BASELINES = (CoVisitation.name, PersonalFrequency.name, Fresh.name, ItemKnn.name, POPULARITY)
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 

@@ -22,6 +22,7 @@ COLORS = (
     "#6a4c93",
     "#5a8f4e",
     "#b5527a",
+    "#3f3f8f",
 )  # as many as models, at most
 STAGE_COLORS = {  # in the order of the stages; see souk.evaluation.stages
     "filtering": "#9a9a9a",
