@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from souk.items import available_at
+from souk.serving.item_log import ItemLog
 from souk.serving.lifetimes import Lifetimes
+from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.state import Event
@@ -22,13 +24,12 @@ ENDS = {"g0-04": NOW, "g0-05": NOW + 2 * HOUR, "late-2": NOW + 3 * HOUR}
 
 def with_rows(bundle, changes):
     """A recommender over the shop's items with other columns: copies of g1-00 under new ids."""
-    base = {row["item_id"]: {**row, "available_until": None} for row in bundle.items.to_pylist()}
+    base = {row["item_id"]: row for row in bundle.items.to_pylist()}
     rows = [{**base.get(item, base["g1-00"]), "item_id": item, **more} for item, more in changes.items()]
     own = np.stack([vectors()[IDS.index(item if item in IDS else "g1-00")] for item in changes])
-    schema = bundle.items.schema.append(pa.field("available_until", pa.int64()))
     store = MemoryStore(SPEC)
     store.write(STATES, NOW)
-    return Recommender.load(bundle, None, store).with_items(pa.Table.from_pylist(rows, schema), own)
+    return Recommender.load(bundle, None, store).with_items(pa.Table.from_pylist(rows, bundle.items.schema), own)
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +123,26 @@ def test_what_ended_before_the_models_were_fitted_is_not_available():
     assert available_at(table.select(["available"]), 5).tolist() == [True, True, True, False], (
         "of before there were ends"
     )
+
+
+def test_a_row_ends_an_item_at_its_time_and_another_lets_it_be(bundle, tmp_path):
+    """The release is one of before items had ends."""
+    store = MemoryStore(SPEC)
+    store.write(STATES, NOW)
+    live = LiveItems(Recommender.load(bundle, None, store), bundle, ItemLog(tmp_path / "log"), lambda: NOW).load()
+
+    def first(time):
+        return live.current.recommend([Request("nobody", 1, time)])[0].items[0].item_id
+
+    best = first(NOW)
+    assert live.upsert([{"item_id": best, "available_until": NOW + 5}]).accepted == 1
+    assert first(NOW + 4) == best != first(NOW + 5)
+    live.upsert([{"item_id": best, "price": 3.0}])
+    assert first(NOW + 5) != best, "what a row leaves out stays"
+    again = LiveItems(Recommender.load(bundle, None, store), bundle, ItemLog(tmp_path / "log"), lambda: NOW).load()
+    assert again.current.recommend([Request("nobody", 1, NOW + 5)])[0].items[0].item_id == first(NOW + 5)
+    live.upsert([{"item_id": best, "available_until": None}])
+    assert not np.isfinite(live.current.items.available_until).any()
+    assert best in shown(live.current.recommend([Request("nobody", 40, NOW + 5)])[0])
+    refused = live.upsert([{"item_id": best, "available_until": "tomorrow"}, {"item_id": best, "available_until": -1}])
+    assert [each.row for each in refused.refused] == [0, 1] and "available_until" in refused.refused[0].reason

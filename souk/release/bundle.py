@@ -95,6 +95,8 @@ class Bundle:
         release = path / "release.json"
         manifest: dict[str, Any] = _read_json(release) if release.exists() else {"name": "", "lineage": {}}
         items = pq.read_table(path / "items.parquet")
+        if "available_until" not in items.column_names:  # of before items had ends
+            items = items.append_column("available_until", pa.nulls(len(items), pa.int64()))
         bundle = cls(
             folder=path,
             name=manifest["name"],
