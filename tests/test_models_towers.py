@@ -1,9 +1,11 @@
 """The towers on a market whose best next item is known."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
@@ -19,7 +21,7 @@ from souk.models.judge import RetrievalJudge
 from souk.models.retrieve import item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor
 from souk.models.weights import load_weights, save_weights
-from souk.schema import DAY_MS
+from souk.schema import DAY_MS, FOREVER
 from souk.spec import Entity
 from souk.state import Event, features_at, state_of
 from tests.models_fixtures import cycle_market, cycle_spec
@@ -78,6 +80,11 @@ def test_the_judge_is_the_plain_ndcg_of_the_window(market, fitted):
     assert judge.score(market.towers()) < judge.score(fitted)
     few = RetrievalJudge(market.folder, examples, market.catalogue, market.sequences, seed=1, count=3)
     assert 0 <= few.score(fitted) <= 1
+    one = examples.filter(pc.equal(examples["item_id"], examples["item_id"][0]))
+    ends = np.where(np.isin(market.catalogue.ids, one["item_id"].to_pylist()), FOREVER, start)
+    ended = replace(market.catalogue, available_until=ends)
+    alone = RetrievalJudge(market.folder, one, ended, market.sequences, seed=1)
+    assert alone.score(market.towers()) == 1, "what has ended takes no place"
 
 
 @pytest.mark.slow
