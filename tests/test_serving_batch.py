@@ -43,7 +43,7 @@ def test_one_line_in_one_line_out_in_order(workspace, tmp_path):
     output = tmp_path / "out.jsonl"
     counts = recommend_file(workspace.root, write(tmp_path / "in.jsonl", LINES), output, NOW, k=7)
     answers = read(output)
-    assert counts == {"answered": 3, "refused": 5}
+    assert counts == {"answered": 3, "empty": 0, "refused": 5}
     assert [answer.get("user_id") for answer in answers] == ["ann", None, "new", None, None, None, None, "bob"]
     assert [len(answer.get("items", ())) for answer in answers] == [3, 0, 7, 0, 0, 0, 0, 7]
     assert answers[2]["degraded"] == ["malformed_feature:device", "unknown_user"]
