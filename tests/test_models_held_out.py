@@ -130,7 +130,10 @@ def test_the_order_alone_decides_on_the_body(tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "ahead", lambda *_: (0.1, 0.0))
     monkeypatch.setattr(fitting, "jackknife_losses", lambda *_: None)
     losses, heads = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2], [0.0] * 3 + [9.0] * 6
-    fit = Told(tmp_path, monkeypatch, losses, heads=heads).fit
+    told = Told(tmp_path, monkeypatch, losses, heads=heads)
+    fit, numbered = told.fit, [line.partition(":")[0] for line in told.said if ", judgement " in line]
+    ours = ["straight path", "straight path", *["with the body"] * 6]
+    assert numbered == [f"{stage}, judgement {number}" for number, stage in enumerate(ours, start=1)]
     assert fit.with_body and fit.metrics["judgement"] == 8
 
 

@@ -262,8 +262,8 @@ class _Fit:
         found = ndcg(logits["order"][moments], examples, rows[moments])
         self.history.append(record | {"held_out_loss": loss, "ndcg@10": found})
         if record["stage"]:
-            line = f"{STAGES[int(record['stage'])]}: loss {record['loss']:.4f}, held out {loss:.4f}"
-            self.report(f"{line}, ndcg@10 {found:.4f}, {record['seconds']:.1f} s an epoch")
+            line = f"{STAGES[int(record['stage'])]}, judgement {len(self.history) - 1}: loss {record['loss']:.4f}"
+            self.report(f"{line}, held out {loss:.4f}, ndcg@10 {found:.4f}, {record['seconds']:.1f} s an epoch")
         if loss < self._best[0]:
             self._best, self.best_judgement = (loss, self._with_body, _snapshot(self.model)), len(self.history) - 1
 
