@@ -43,11 +43,17 @@ def times_of(items: pa.Table, name: str, unknown: float) -> np.ndarray:
     return np.where(np.isnan(times), unknown, times)
 
 
-def available_at(items: pa.Table, time: int) -> np.ndarray:
-    """`[items]` bool: which rows of the item feature table are available and have not ended by a time, UTC epoch
-    milliseconds."""
+def available_at(items: pa.Table, time: int, end: int = 0) -> np.ndarray:
+    """`[items]` bool: which rows of the item feature table are available at a time, or at some time after it.
+
+    Args:
+        items: rows of it.
+        time: UTC epoch milliseconds.
+        end: of the data: what is not available now, and ended before it, was available until then.
+    """
     available = np.asarray(items["available"].fill_null(True).to_numpy(zero_copy_only=False), dtype=bool)
-    return available & (times_of(items, "available_until", np.inf) > time)
+    until = times_of(items, "available_until", np.inf)
+    return (available | (until < end)) & (until >= time)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class ItemTable:
         vectors: `[items, dim]` float32, unit length.
         counters: `[items, 3]` float32: log events, log events of 30 days, satisfied rate.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
-        available_until: `[items]` float64, UTC epoch milliseconds; inf where an item has no end.
+        available_until: `[items]` float64, UTC epoch milliseconds, the last moment; inf where an item has no end.
         value_start: `[items + 1]` int64, where each item's values start in `values`.
         values: category values of all items, as numbers, which
         numbers: gives by feature and word; equal words of two features differ.

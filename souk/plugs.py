@@ -35,10 +35,10 @@ class Items:
         available: `[items]` bool.
         vectors: `[items, dim]` float32, unit length, by the item tower.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
-        available_until: `[items]` float64, UTC epoch milliseconds; inf where an item has no end.
         events: `[items]` float32, engaging events up to the training.
         numbers: by declared numeric column, `[items]` float32; NaN where an item has none.
         having: of a declared categorical, path or list column and a word, `[items]` bool: who has it.
+        available_until: `[items]` float64, UTC epoch milliseconds, the last moment; inf where an item has no end.
     """
 
     ids: tuple[str, ...]
@@ -47,10 +47,10 @@ class Items:
     available: np.ndarray
     vectors: np.ndarray
     created_at: np.ndarray
-    available_until: np.ndarray
     events: np.ndarray
     numbers: Mapping[str, np.ndarray]
     having: Callable[[str, str], np.ndarray]
+    available_until: np.ndarray
 
     def __post_init__(self) -> None:
         """Whatever was given is seen as read-only; its owner may still change it."""

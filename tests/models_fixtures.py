@@ -85,7 +85,8 @@ def write_features(
     examples = _write_sequences(folder / "sequences" / "0.tfrecord", spec, events, users)
     examples.sort_values(["timestamp", "event_id"]).to_parquet(folder / "examples.parquet", index=False)
     rows = [{"item_id": row["item_id"], **item_features(row, spec), "title": row.get("title", "")}
-            | {"available": True, **{name: row.get(name) for name in ("created_at", "available_until")}}
+            | {"available": row.get("available", True)}
+            | {name: row.get(name) for name in ("created_at", "available_until")}
             for row in _rows(items)]  # fmt: skip
     pd.DataFrame(rows).to_parquet(folder / "items.parquet", index=False)
     _counters(events, items, windows, spec).to_parquet(folder / "counters.parquet", index=False)

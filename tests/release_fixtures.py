@@ -59,7 +59,9 @@ def write_features(folder: Path, spec: FeatureSpec = SPEC, users: int = 12) -> P
         "title": [f"Title {position}" for position in range(ITEMS)],
         "available": [position != 7 for position in range(ITEMS)],
         "created_at": pa.array([None] * ITEMS, pa.int64()),
-        "available_until": pa.array([BOUNDARIES["test_start"], BOUNDARIES["end"], *[None] * (ITEMS - 2)], pa.int64()),
+        "available_until": pa.array(
+            [BOUNDARIES["test_start"] - 1, BOUNDARIES["end"] - 1, *[None] * (ITEMS - 2)], pa.int64()
+        ),
     }
     pq.write_table(pa.table(columns), folder / "items.parquet")
     rows = [(user, event) for user, events in histories.items() for event in events]

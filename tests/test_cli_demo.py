@@ -20,7 +20,7 @@ HOUR = 3_600_000
         ([None, TRAINED - 1], {}),  # one without an end
         ([NOW + HOUR, TRAINED + 5], {}),
         ([NOW - HOUR, TRAINED + 5], {"timestamp": TRAINED}),
-        ([TRAINED, TRAINED - 1], {}),  # there was none then either
+        ([TRAINED - 2, TRAINED - 1], {}),  # there was none then either
     ],
 )
 def test_data_of_the_past_are_asked_as_of_their_end(tmp_path, capsys, until, asked):

@@ -62,12 +62,16 @@ def test_a_user_of_many_queries_weighs_as_much_as_one_of_few(known):
     figures = exposure.of_catalogue(shown([0], [0], [1]), users, catalogue)
     assert figures["coverage@10"] == 2 / 5
     assert figures["gini@10"] == pytest.approx(0.6)  # two of five items share everything equally
+    until = np.where(np.arange(6) < 3, FOREVER, catalogue.start - 1)
+    assert catalogue.available[:3].all()
+    fewer = exposure.of_catalogue(shown([0], [0], [1]), users, replace(catalogue, until=until))
+    assert fewer["coverage@10"] == 2 / 3, "what ended before the window is none of them"
 
 
 def test_popularity_curve_of_models_beside_the_data(known):
     queries, catalogue = known
     ids = tuple(f"i{n:03d}" for n in range(200))
-    there = {"available": np.ones(200, bool), "ended": np.full(200, FOREVER)}
+    there = {"available": np.ones(200, bool), "until": np.full(200, FOREVER)}
     catalogue = replace(catalogue, ids=ids, popularity=np.arange(200, 0, -1), **there)
     queries = [replace(query, targets=np.array([n * 20])) for n, query in enumerate(queries)]  # places 0, 20, 40
     ranking = Ranking("x", [], [], shown([0, 1], [0, 1], [10, 30]))

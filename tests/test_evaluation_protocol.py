@@ -13,6 +13,7 @@ from souk.evaluation.queries import (
     rolling_queries,
 )
 from souk.evaluation.summary import summarise
+from souk.schema import FOREVER
 from souk.state import engaging
 from tests.evaluation_fixtures import DAY, EVENTS, ITEMS, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
@@ -69,14 +70,18 @@ def test_what_was_not_to_be_had_any_more_is_not_ranked(read):
     spec = spec_of("always")
     until = {"a": START - 1, "c": START - 5 * DAY, "d": 7 + START, "late": START + 1}
     window, catalogue = read(spec, items=ITEMS | {"late": True}, until=until)
-    ended = {item: int(time) - START for item, time in zip(catalogue.ids, catalogue.ended, strict=True) if time < 2**60}
-    assert ended == {"a": -1, "c": 2, "d": 7, "late": 1}, "of c, one past its last engagement"
-    assert catalogue.listed.tolist() == [item not in ("a", "gone") for item in catalogue.ids]
+    known = zip(catalogue.ids, catalogue.until.tolist(), strict=True)
+    assert {item: time for item, time in known if time < FOREVER} == until
+    assert catalogue.listed.tolist() == [item not in ("a", "c", "gone") for item in catalogue.ids]
+    asked = ask(window, catalogue, spec, 20)
+    wanted = [("ann", 1, ["d"]), ("ann", 5, ["b"]), ("eve", 7, ["new"])]
+    assert [shown(query, catalogue) for query in asked.queries] == wanted, "c had ended"
+    assert asked.unavailable == 1 + ask(*read(spec), spec, 20).unavailable
     scorer = Fixed(catalogue, {"late": 9, "a": 8, "c": 7, "d": 6})
-    rolling = rank(scorer, rolling_queries(window, catalogue, spec, most=20), catalogue)
+    rolling = rank(scorer, asked.queries, catalogue)
     first = [[catalogue.ids[place] for place in line[line >= 0]] for line in rolling.top]
-    assert first == [["c", "d", "b", "new"], ["d", "b", "new"], ["b", "new"]], "at 1, 5 and 7"
-    assert [ranks.tolist() for ranks in rolling.ranks] == [[1, 2], [2], [2]]
+    assert first == [["late", "d", "b", "new"], ["d", "b", "new"], ["d", "b", "new"]], "at 1, 5 and 7"
+    assert [ranks.tolist() for ranks in rolling.ranks] == [[2], [2], [3]]
     frozen = rank(scorer, frozen_queries(window, catalogue, spec), catalogue)
     assert {catalogue.ids[line[0]] for line in frozen.top} == {"late"}, "it was there when the window began"
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from souk.errors import SoukError
@@ -10,6 +11,7 @@ from souk.evaluation.protocol import TOP, rank_all
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.windows import read_window
 from souk.release.bundle import Bundle
+from souk.schema import FOREVER
 from souk.serving.request import Request
 from tests import serving_fixtures as fixtures
 from tests.evaluation_shop import Shop
@@ -77,6 +79,41 @@ def test_no_candidate_is_spent_on_what_was_not_there_yet(scored):
     assert first in before and after == set(rest[:8])
     later = replace(query, until=query.until + 1)
     assert set(order(own.score([later])[0], query, catalogue)[:8]) == before
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_no_candidate_is_spent_on_what_has_ended(scored, known):
+    """Whether the bundle knows of it or not, as one of before items had ends."""
+    from souk.evaluation.twins import Slates, Towers
+
+    queries, catalogue, towers, slates = scored
+    query = queries[0]
+    first, *rest = order(towers.score([query])[0], query, catalogue)
+    until = catalogue.until.copy()
+    until[first] = query.timestamp - 1
+    bundle = towers.bundle
+    if known:
+        ends = pa.array([None if time == FOREVER else time for time in until.tolist()], pa.int64())
+        items = bundle.items
+        items = items.set_column(items.column_names.index("available_until"), "available_until", ends)
+        bundle = replace(bundle, items=items)
+    ended = replace(catalogue, until=until)
+    own = Slates("slate", Towers("two_tower", bundle, ended, bundle.spec).load()).load()
+    before, after = (set(order(each.score([query])[0], query, catalogue)[:8]) for each in (slates, own))
+    assert first in before and after == set(rest[:8])
+    earlier = replace(query, timestamp=query.timestamp - 1)
+    assert first in order(own.score([earlier])[0], query, catalogue)[:8], "its last moment"
+
+
+def test_a_query_without_candidates_is_told_as_one(scored):
+    from souk.evaluation.twins import Slates, Towers
+
+    queries, catalogue, towers, _ = scored
+    query = queries[0]
+    over = replace(catalogue, until=np.full(len(catalogue.ids), query.timestamp - 1))
+    own = Slates("slate", Towers("two_tower", towers.bundle, over, towers.bundle.spec).load()).load()
+    own.score([query])
+    assert own.observed.found[0].tolist() == [False] * len(query.targets) and len(own.observed.engaged[0]) == 0
 
 
 def test_what_is_judged_is_what_is_served(scored):

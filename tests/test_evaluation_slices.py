@@ -71,11 +71,12 @@ def test_activity_is_told_by_the_events_before_the_query(read):
 
 def test_popularity_tenths_hold_the_same_number_of_available_items(read):
     """i00 has 20 engagements before the window, i01 has 19, ...: each tenth holds two items, and each item is asked."""
-    items = {f"i{n:02d}": True for n in range(20)} | {"gone": False}
+    items = {f"i{n:02d}": True for n in range(20)} | {"gone": False, "over": True}
     spec = spec_of("always")
     before = [(f"u{k}", f"i{n:02d}", "click", START - DAY) for n in range(20) for k in range(20 - n)]
     asked = [(f"u{n}", f"i{n:02d}", "click", START + n) for n in range(20)]
-    window, catalogue = read(spec, [*before, ("u0", "gone", "click", START - DAY), *asked], items)
+    before += [("u0", item, "click", START - DAY) for item in ("gone", "over", "over", "over")]
+    window, catalogue = read(spec, [*before, *asked], items, until={"over": START - 1})
     queries = rolling_queries(window, catalogue, spec, most=20)
     found = measured(queries, catalogue, spec, Fixed(catalogue, {"i00": 2.0, "i01": 1.0}))
     tenths = [part for part in found.values() if part["family"] == "item popularity"]

@@ -200,6 +200,8 @@ def test_recall_counts_what_is_missed():
     half = ExactIndex(vectors, np.arange(ITEMS) % 2 == 0)
     assert recall_at(ExactIndex(vectors), ExactIndex(vectors), vectors[:10], 20) == 1
     assert 0.3 < recall_at(half, ExactIndex(vectors), vectors, 20) < 0.7
+    none = ExactIndex(vectors, np.zeros(len(vectors), bool))
+    assert recall_at(none, none, vectors, 20) == 1, "of nothing, nothing is missing"
 
 
 def test_a_collection_is_named_by_its_content():

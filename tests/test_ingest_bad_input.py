@@ -145,13 +145,15 @@ def test_items_from_a_file_of_events(tmp_path: Path, keep: str, price: float) ->
 @pytest.mark.slow
 def test_items_without_events_can_be_withdrawn(tmp_path: Path) -> None:
     written(tmp_path, events())
-    (tmp_path / "i.csv").write_text("item_id,available\n1,true\n2,false\n99,true\n")
+    (tmp_path / "i.csv").write_text("item_id,available,available_until\n1,true,\n2,false,9\n99,true,9\n")
     config = "data: {events: {path: events}, items: {path: i.csv}}\n"
     for setting, expected in (("available", True), ("unavailable", False)):
         run(tmp_path, config + f"ingest: {{items_without_events: {setting}}}")
         rows = parquet.read_table(tmp_path / "out/tables/items.parquet").to_pylist()
         found = {row["item_id"]: row["available"] for row in rows}
         assert found == {**{str(n): True for n in range(11)}, "2": False, "99": expected}
+        ends = {row["item_id"]: row["available_until"] for row in rows if row["available_until"]}
+        assert ends == {"2": 9} | ({"99": 9} if expected else {}), "with an end it would have been there until then"
 
 
 @pytest.mark.slow

@@ -136,7 +136,21 @@ def test_another_time_of_items_is_left_out_with_what_it_may_be(tmp_path: Path, k
     text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
     assert config.data.items is not None and config.data.items.columns.get("available_until", "") == "".join(more)
     assert "# left out: starts_at (a time; 9 values" in text
-    assert ("IF ITEMS CANNOT BE HAD FROM THEN ON, map it to available_until" in text) != known
+    assert ("IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until" in text) != known
+
+
+def test_of_two_ends_the_second_is_told(tmp_path: Path) -> None:
+    goods = [{"article": f"a{n}", "expires_at": f"2024-06-{1 + n % 9:02}", "sold_at": "2024-05-01"} for n in range(30)]
+    text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items is not None and config.data.items.columns["available_until"] == "expires_at"
+    assert "left out: sold_at" in text and "ANOTHER END: give the earlier of both in one column" in text
+
+
+@pytest.mark.parametrize("values", [["2024-05-01"] * 30, [4_006_381_333_900 + n for n in range(30)]])
+def test_what_is_one_time_or_a_number_is_no_end(tmp_path: Path, values: list[Any]) -> None:
+    goods = [{"article": f"a{n}", "mark": value} for n, value in enumerate(values)]
+    text, _ = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert "IF ITEMS CANNOT" not in text
 
 
 def test_two_times_of_one_file_in_two_units_are_not_both_taken(tmp_path: Path) -> None:

@@ -39,8 +39,9 @@ def clocked(tmp_path):
     names = ("event_id", "user_id", "item_id", "timestamp")
     table = pa.table({name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
     parquet.write_table(table, tmp_path / "events.parquet")
-    dates = dict.fromkeys(("created_at", "available_until"), pa.array([5, None], pa.int64()))
-    parquet.write_table(pa.table({"item_id": ["a", "b"], **dates}), tmp_path / "items.parquet")
+    dates = dict.fromkeys(("created_at", "available_until"), pa.array([5, None, NOON + 1], pa.int64()))
+    dates["available"] = pa.array([False, False, False])
+    parquet.write_table(pa.table({"item_id": ["a", "b", "c"], **dates}), tmp_path / "items.parquet")
     leave_last_out(tmp_path / "events.parquet", tmp_path / "items.parquet", lambda rows: np.ones(len(rows), bool))
     return parquet.read_table(tmp_path / "events.parquet"), parquet.read_table(tmp_path / "items.parquet")
 
@@ -88,7 +89,8 @@ def test_rows_stay_whole_and_in_the_order_of_time_and_id(clocked):
 def test_creation_times_of_another_clock_are_dropped(clocked):
     _, items = clocked
     for name in ("created_at", "available_until"):
-        assert items[name].to_pylist() == [None, None] and items[name].type == pa.int64()
+        assert items[name].to_pylist() == [None] * 3 and items[name].type == pa.int64()
+    assert items["available"].to_pylist() == [True, False, False], "the first had ended by the last event"
 
 
 def test_the_last_two_days_are_the_windows(clocked):

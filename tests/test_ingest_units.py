@@ -1,6 +1,7 @@
 """Times of files in milliseconds, microseconds, seconds or as text: another unit than the declared one is noticed."""
 
 import json
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,30 @@ def test_dates_have_no_unit_and_items_may_be_of_1970(tmp_path: Path) -> None:
     assert read_rows("events", source(tmp_path / "e.parquet", "iso"), {}).faults == []
     (tmp_path / "i.jsonl").write_text('{"item_id": "a", "created_at": 1700000000}\n')
     assert read_rows("items", Source(path=str(tmp_path / "i.jsonl")), {}).faults == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "last"),
+    [
+        (["2024-05-31", "2024-05-31T00:00:00Z", None], [1_717_199_999_999, 1_717_113_600_000, None]),
+        ([date(2024, 5, 31), None, None], [1_717_199_999_999, None, None]),
+        ([datetime(2024, 5, 31), None, None], [1_717_113_600_000, None, None]),
+    ],
+)
+def test_an_end_that_is_a_date_is_the_last_moment_of_the_day(
+    tmp_path: Path, ends: list[Any], last: list[int | None]
+) -> None:
+    table = pa.table({"item_id": ["a", "b", "c"], "available_until": ends, "created_at": ends})
+    parquet.write_table(table, tmp_path / "i.parquet")
+    read = read_rows("items", Source(path=str(tmp_path / "i.parquet"), timestamp_unit="iso"), {})
+    assert not read.faults and read.table["available_until"].to_pylist() == last
+    assert read.table["created_at"].to_pylist()[0] == 1_717_113_600_000
+
+
+def test_ends_in_seconds_among_milliseconds_are_refused(tmp_path: Path) -> None:
+    ends = [1_700_000_000_000 + n for n in range(9)] + [1_700_000_000]
+    table = pa.table({"item_id": [f"a{n}" for n in range(10)], "available_until": ends})
+    parquet.write_table(table, tmp_path / "i.parquet")
+    faults = read_rows("items", Source(path=str(tmp_path / "i.parquet"), timestamp_unit="ms"), {}).faults
+    assert [(fault.reason, fault.column) for fault in faults] == [(Reason.UNIT, "available_until")]
+    assert faults[0].rows.tolist() == [9]

@@ -26,7 +26,7 @@ def test_what_was_not_there_at_the_time_of_a_target_is_no_negative_of_it(market)
     fit = TowerFit(market.towers(), market.sequences, replace(market.catalogue, created_at=created), CONFIG)
     assert fit._absent(sample, times).numpy().tolist() == [[False, True, True], [False, True, False], [False] * 3]
     until = np.full(len(market.catalogue.ids), FOREVER)
-    until[:2] = 5, 9
+    until[:2] = 4, 8
     ends = replace(market.catalogue, available_until=until)
     fit = TowerFit(market.towers(), market.sequences, ends, CONFIG)
     assert fit._absent(sample, times).numpy().tolist() == [[False] * 3, [True, False, False], [True, False, True]]
@@ -45,7 +45,7 @@ def test_the_loss_of_a_batch_leaves_out_what_was_not_there(market):
     times = batch["time"].numpy()[batch["counts"].numpy()]
     losses = []
     items = len(market.catalogue.ids)
-    for created, until in ((0, FOREVER), (int(times.max()) + 1, FOREVER), (0, int(times.min()))):
+    for created, until in ((0, FOREVER), (int(times.max()) + 1, FOREVER), (0, int(times.min()) - 1)):
         tf.keras.utils.set_random_seed(1)
         dates = {"created_at": np.full(items, created), "available_until": np.full(items, until)}
         catalogue = replace(market.catalogue, **dates)
@@ -63,12 +63,14 @@ def test_what_was_taken_before_its_date_of_creation_was_there(tmp_path):
     assert found.tolist() == [0, first.iloc[1] - 5, *first.iloc[2:]]
 
 
-def test_what_was_taken_after_its_end_was_to_be_had_until_then(tmp_path):
+def test_what_has_ended_was_available_until_then(tmp_path):
     events, items, users = cycle_market(users=6)
-    last = events.groupby("item_id")["timestamp"].max()
-    items["available_until"] = [
-        None, int(last.iloc[1]) + 5, *(int(last.iloc[n]) - 5 for n in range(2, len(items)))
-    ]  # fmt: skip
+    end = int(events["timestamp"].max()) + 1
+    items["available_until"] = [None, 5, end - 1, end, *[None] * (len(items) - 4)]
+    items["available"] = [False] * 4 + [True] * (len(items) - 4)
     found = Market(tmp_path, events, items, users).catalogue
-    assert found.available_until.tolist() == [FOREVER, last.iloc[1] + 5, *(last.iloc[2:] + 1)]
-    assert found.absent(int(last.iloc[2])).tolist()[2] is False and found.absent(int(last.iloc[2]) + 1).tolist()[2]
+    assert found.available_until.tolist() == [FOREVER, 5, end - 1, end, *[FOREVER] * (len(items) - 4)]
+    assert found.available.tolist() == [False, True, True, False, *[True] * (len(items) - 4)], (
+        "the fourth is to end yet"
+    )
+    assert found.absent(5).tolist() == [False] * len(items) and found.absent(6).tolist()[:2] == [False, True]

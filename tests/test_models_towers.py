@@ -81,7 +81,7 @@ def test_the_judge_is_the_plain_ndcg_of_the_window(market, fitted):
     few = RetrievalJudge(market.folder, examples, market.catalogue, market.sequences, seed=1, count=3)
     assert 0 <= few.score(fitted) <= 1
     one = examples.filter(pc.equal(examples["item_id"], examples["item_id"][0]))
-    ends = np.where(np.isin(market.catalogue.ids, one["item_id"].to_pylist()), FOREVER, start)
+    ends = np.where(np.isin(market.catalogue.ids, one["item_id"].to_pylist()), FOREVER, start - 1)
     ended = replace(market.catalogue, available_until=ends)
     alone = RetrievalJudge(market.folder, one, ended, market.sequences, seed=1)
     assert alone.score(market.towers()) == 1, "what has ended takes no place"
@@ -214,8 +214,8 @@ def test_the_same_seed_gives_the_same_weights_and_nothing_after_the_end_matters(
 def test_candidates_obey_the_repeat_rule_and_time(tmp_path):
     events, items, users = cycle_market(users=6, items=40, length=20)
     items.loc[items["item_id"] == "i39", "created_at"] = 30_000 * DAY_MS  # after everything
-    items.loc[items["item_id"] == "i38", "available_until"] = 1  # before everything, though it was taken until then
-    over = int(events.loc[events["item_id"] == "i38", "timestamp"].max()) + 1
+    over = int(events["timestamp"].quantile(0.9))
+    items.loc[items["item_id"] == "i38", "available_until"] = over
     market = Market(tmp_path, events, items, users, cycle_spec(repeat=Repeat(rule="never")))
     model = market.towers()
     window = market.windows["validation_start"], market.windows["test_start"]
@@ -235,11 +235,11 @@ def test_candidates_obey_the_repeat_rule_and_time(tmp_path):
     examples = pq.read_table(tmp_path / "examples.parquet").to_pylist()
     examples = [row for row in examples if window[0] <= row["timestamp"] < window[1]]
     assert [row["event_id"] for row in found] == [row["event_id"] for row in examples]
-    assert examples[0]["timestamp"] < over <= examples[-1]["timestamp"]
+    assert examples[0]["timestamp"] <= over < examples[-1]["timestamp"]
     for row, example in zip(found, examples, strict=True):
         past = events[(events["user_id"] == example["user_id"]) & (events["timestamp"] < example["timestamp"])]
         assert not set(row["items"]) & set(past["item_id"])
-        gone = {"i38"} if example["timestamp"] >= over else set()
+        gone = {"i38"} if example["timestamp"] > over else set()
         assert set(row["items"]) | set(past["item_id"]) | {"i39"} | gone == set(items["item_id"])
         assert gone.isdisjoint(row["items"])
         query = queries[row["event_id"]]

@@ -163,8 +163,9 @@ def test_a_bundle_holds_what_the_request_path_needs(release):
     assert (bundle.name, Bundle.load(folder / "twin").name) == (name, "")
     assert bundle.item_ids == ITEM_IDS
     assert bundle.titles[3] == "Title 3"
-    assert bundle.available.tolist() == [position not in (0, 1, 7) for position in range(ITEMS)]
-    assert Bundle.load(folder / "twin").available.tolist() == [position not in (0, 7) for position in range(ITEMS)]
+    assert bundle.available.tolist() == [position != 7 for position in range(ITEMS)]
+    assert bundle.indexed.tolist() == [position not in (0, 1, 7) for position in range(ITEMS)]
+    assert Bundle.load(folder / "twin").indexed.tolist() == [position not in (0, 7) for position in range(ITEMS)]
     assert isinstance(bundle.vectors, np.memmap)
     assert bundle.settings.objectives == {"engaged": 1.0, "satisfied": 0.5}
     assert bundle.settings.candidates == 50

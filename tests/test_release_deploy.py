@@ -101,8 +101,8 @@ def serves(workspace, release):
     verify(workspace.releases / name)
     assert workspace.current_release() == bundle.name == name
     collection = bundle.settings.collection
-    index = MilvusIndex(str(workspace.milvus / f"{collection}.db"), collection, bundle.available).open()
-    same = recall_at(index, ExactIndex(bundle.vectors, bundle.available), bundle.vectors, 10)
+    index = MilvusIndex(str(workspace.milvus / f"{collection}.db"), collection, bundle.indexed).open()
+    same = recall_at(index, ExactIndex(bundle.vectors, bundle.indexed), bundle.vectors, 10)
     index.close()
     state = FeastStore(workspace.feast, bundle.spec).read(["u3"])[0]
     return state is not None and state.count == 100 and same == 1

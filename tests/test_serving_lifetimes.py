@@ -2,11 +2,13 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from souk.items import available_at
+from souk.release.manifest import read_manifest, write_manifest
 from souk.serving.item_log import ItemLog
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.live_items import LiveItems
@@ -14,8 +16,9 @@ from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.state import Event
 from souk.store.memory import MemoryStore
+from tests.arms_fixtures import reader_of
 from tests.recommender_fixtures import CANDIDATES
-from tests.serving_fixtures import HIDDEN, IDS, NOW, SPEC, STATES, vectors, write_shop
+from tests.serving_fixtures import HIDDEN, IDS, NOW, SPEC, STATES, vectors, write_shop, write_workspace
 
 HOUR = 3_600_000
 BIRTHS = {f"late-{n}": NOW + n * HOUR for n in (1, 2, 3)}
@@ -53,7 +56,7 @@ def shown(slate):
 
 def there(now):
     born = {i for i in IDS if i not in HIDDEN} | {i for i, time in BIRTHS.items() if time <= now}
-    return {i for i in born if ENDS.get(i, now + 1) > now}
+    return {i for i in born if ENDS.get(i, now) >= now}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -80,35 +83,30 @@ def test_a_dear_item_is_first_from_the_moment_it_comes_to_the_one_it_ends(recomm
         (slate,) = recommender.recommend([Request("ann", 2, NOW + now)])
         assert (shown(slate) & BIRTHS.keys()) == ({first} if isinstance(first, str) else first or set())
     (last,) = recommender.recommend([Request("ann", 3, NOW + 3 * HOUR)])
-    assert shown(last) & BIRTHS.keys() == {"late-1", "late-3"}, "late-2 is over"
+    assert shown(last) == BIRTHS.keys(), "the last moment of late-2"
+    (after,) = recommender.recommend([Request("ann", 3, NOW + 3 * HOUR + 1)])
+    assert shown(after) & BIRTHS.keys() == {"late-1", "late-3"}, "late-2 is over"
 
 
 def test_where_nothing_is_left_the_answer_says_so(bundle):
     recommender = with_rows(bundle, {item: {"available_until": NOW + HOUR} for item in IDS})
-    before, after = recommender.recommend([Request("ann", 3, NOW + HOUR - 1), Request("ann", 3, NOW + HOUR)])
+    before, after = recommender.recommend([Request("ann", 3, NOW + HOUR), Request("ann", 3, NOW + HOUR + 1)])
     assert len(before.items) == 3 and before.degraded == ()
     assert after.items == () and after.degraded == ("nothing_available",)
-    (safe,) = recommender.safe([Request("ann", 3, NOW + HOUR)])
+    (safe,) = recommender.safe([Request("ann", 3, NOW + HOUR + 1)])
     assert safe.items == () and "nothing_available" in safe.degraded
 
 
 def test_who_asks_when_all_are_there_is_compared_with_two_numbers():
     nan, inf = np.nan, np.inf
     lifetimes = Lifetimes(np.array([nan, 10, 20, 30]), np.array([inf, inf, 40, inf]), np.array([0, 0, 0, 1], bool))
-    assert lifetimes.at(20) is None and lifetimes.at(39) is None
+    assert lifetimes.at(20) is None and lifetimes.at(40) is None
     assert lifetimes.at(19).tolist() == [True, True, False, True], "what was engaged with was there"
     assert lifetimes.at(9).tolist() == [True, False, False, True]
-    assert lifetimes.at(40).tolist() == [True, True, False, True]
+    assert lifetimes.at(41).tolist() == [True, True, False, True]
     assert lifetimes.at(41) is lifetimes.at(42), "who asks next has what the one before had"
     with pytest.raises(ValueError, match="read-only"):
-        lifetimes.at(40)[0] = False
-    assert lifetimes.fullest == 20
-
-
-def test_models_are_called_before_the_first_request_though_all_items_have_ended():
-    times = np.array([10.0, 20, 30])
-    assert Lifetimes(times, times + 15, np.zeros(3, bool)).fullest == 20, "two of three are there"
-    assert Lifetimes(np.full(3, np.nan), times, np.zeros(3, bool)).fullest == 0
+        lifetimes.at(41)[0] = False
 
 
 def test_a_price_leaves_the_lifetimes_what_they_are(bundle, recommender):
@@ -116,13 +114,15 @@ def test_a_price_leaves_the_lifetimes_what_they_are(bundle, recommender):
     assert recommender.with_items(row, vectors()[[3]]).catalogue.lifetimes is recommender.catalogue.lifetimes
 
 
-def test_what_ended_before_the_models_were_fitted_is_not_available():
-    columns = {"available": [True, True, True, False], "available_until": pa.array([None, 5, 6, None], pa.int64())}
-    table = pa.table(columns)
-    assert available_at(table, 5).tolist() == [True, False, True, False]
-    assert available_at(table.select(["available"]), 5).tolist() == [True, True, True, False], (
-        "of before there were ends"
-    )
+def test_what_is_available_at_a_time():
+    until = pa.array([None, 5, 6, None, 5, 9], pa.int64())
+    table = pa.table({"available": [True, True, True, False, False, False], "available_until": until})
+    assert available_at(table, 6).tolist() == [True, False, True, False, False, False]
+    assert available_at(table, 5).tolist() == [True, True, True, False, False, False]
+    assert available_at(table, 5, end=9).tolist() == [True, True, True, False, True, False], "it was until its end"
+    assert available_at(table, 5, end=10).tolist() == [True, True, True, False, True, True]
+    old = table.select(["available"])
+    assert available_at(old, 5).tolist() == [True, True, True, False, False, False], "of before there were ends"
 
 
 def test_a_row_ends_an_item_at_its_time_and_another_lets_it_be(bundle, tmp_path):
@@ -135,7 +135,7 @@ def test_a_row_ends_an_item_at_its_time_and_another_lets_it_be(bundle, tmp_path)
         return live.current.recommend([Request("nobody", 1, time)])[0].items[0].item_id
 
     best = first(NOW)
-    assert live.upsert([{"item_id": best, "available_until": NOW + 5}]).accepted == 1
+    assert live.upsert([{"item_id": best, "available_until": NOW + 4}]).accepted == 1
     assert first(NOW + 4) == best != first(NOW + 5)
     live.upsert([{"item_id": best, "price": 3.0}])
     assert first(NOW + 5) != best, "what a row leaves out stays"
@@ -144,5 +144,21 @@ def test_a_row_ends_an_item_at_its_time_and_another_lets_it_be(bundle, tmp_path)
     live.upsert([{"item_id": best, "available_until": None}])
     assert not np.isfinite(live.current.items.available_until).any()
     assert best in shown(live.current.recommend([Request("nobody", 40, NOW + 5)])[0])
-    refused = live.upsert([{"item_id": best, "available_until": "tomorrow"}, {"item_id": best, "available_until": -1}])
-    assert [each.row for each in refused.refused] == [0, 1] and "available_until" in refused.refused[0].reason
+    refused = live.upsert([{"item_id": best, "available_until": end} for end in ("tomorrow", -1, NOW // 1000)]).refused
+    assert [each.row for each in refused] == [0, 1, 2] and all("available_until" in each.reason for each in refused)
+    assert "which looks like seconds" in refused[2].reason
+
+
+def test_a_server_tells_that_a_release_has_nothing_to_show(tmp_path, caplog):
+    workspace = write_workspace(tmp_path / "workspace")
+    reader_of(workspace).ready(workspace.current).close()
+    assert "no item is available now" not in caplog.text
+    file = workspace.current / "items.parquet"
+    items = pq.read_table(file)
+    ends = pa.array([NOW - 1] * len(items), pa.int64())
+    pq.write_table(items.append_column("available_until", ends), file)
+    (workspace.current / "golden.jsonl").write_text("")
+    manifest = read_manifest(workspace.current)
+    write_manifest(workspace.current, manifest["name"], manifest["content"], manifest["lineage"])
+    reader_of(workspace).ready(workspace.current).close()
+    assert "no item is available now, and slates are empty" in caplog.text

@@ -105,6 +105,24 @@ def test_a_mask_that_leaves_out_few_available_items_is_milvus_to_answer(exact, m
     assert milvus.calls == [2], "150 and 60 are too many"
 
 
+def test_a_mask_of_before_the_index_was_built_is_not_milvus_to_answer(exact, milvus):
+    """An item had ended when the index was built: a query of before it may have it."""
+    ended = int(np.flatnonzero(~exact.available)[0])
+    more = ExactIndex(exact.vectors, exact.available | (np.arange(ITEMS) == ended))
+    retrieval = Retrieval(milvus, more, Dependency("index", 60))
+    vectors = more.vectors[[ended]]
+    masks = [np.ones(ITEMS, bool), np.arange(ITEMS) != ended]
+    found = [retrieval.search(vectors, K, [[]], allowed=[mask])[0][0].tolist() for mask in masks]
+    assert found[0][0] == ended and ended not in found[1] and milvus.calls == [1]
+
+
+def test_what_was_replaced_counts_and_the_rest_as_the_index_has_it(exact, milvus):
+    catalogue = np.ones(ITEMS, bool)
+    out = np.flatnonzero(~exact.available)
+    delta = Retrieval(milvus, exact, Dependency("index", 60)).with_items(exact.vectors, catalogue, out[:1]).index
+    assert np.flatnonzero(~delta.available).tolist() == out[1:].tolist()
+
+
 def test_an_index_in_process_answers_all_queries(exact):
     class Asked(HnswIndex):
         rows = 0

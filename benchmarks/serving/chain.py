@@ -70,7 +70,7 @@ def main() -> None:
 def chain(workspace: Path, bundle: Bundle, scratch: Path) -> Iterator[tuple[int, list[int]]]:
     """The port of the transformer, and the processes of all five."""
     folder = scratch / "index.db"
-    index = open_or_build(str(folder), bundle.settings.collection, bundle.vectors, bundle.available, lambda text: None)
+    index = open_or_build(str(folder), bundle.settings.collection, bundle.vectors, bundle.indexed, lambda text: None)
     index.close()
     ready = {"features": healthy, "index": listening}
     commands = {

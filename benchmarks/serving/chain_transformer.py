@@ -67,7 +67,7 @@ class Transformer(Model):
         view = view_name(self._spec)
         self._columns = [f"{view}:{name}" for name in columns_of(workspace, view)]
         self._urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
-        self._index = MilvusIndex(self._urls["index"], bundle.settings.collection, bundle.available).open()
+        self._index = MilvusIndex(self._urls["index"], bundle.settings.collection, bundle.indexed).open()
         self._http: httpx.AsyncClient | None = None
         self.ready = True
 

@@ -68,7 +68,7 @@ class Observed:
         """
         chosen = np.isin(positions, query.targets)
         event = dict(zip(query.targets.tolist(), query.target_events, strict=True))
-        self.engaged.append(heads[ENGAGED])
+        self.engaged.append(heads.get(ENGAGED, np.zeros(0)))  # of no candidates there are no heads
         self.chosen.append(chosen)
         for head, values in heads.items():
             if head != ENGAGED:

@@ -24,7 +24,7 @@ class Catalogue:
     Args:
         ids: `[items]` item ids.
         position: the place of each id.
-        available: `[items]` bool.
+        available: `[items]` bool, those that were before their end, too.
         engaged_users: per user, the positions that were engaged before the window, in order, repeats kept.
         popularity: `[items]` engaging events before the window.
         old: `[items]` bool: any event before the window.
@@ -32,8 +32,8 @@ class Catalogue:
         engaged_times: per user, the times of `engaged_users`, UTC epoch milliseconds.
         born: `[items]` int64, since when each was there, UTC epoch milliseconds: from its creation or, if that is
             earlier, its first event; 0 where it is old or its creation unknown.
-        ended: `[items]` int64, from when on each was not to be had any more, UTC epoch milliseconds: its
-            `available_until` or, if that is later, after its last engagement; FOREVER where it has no end.
+        until: `[items]` int64, the last moment at which each is to be had, UTC epoch milliseconds; FOREVER where it has
+            no end.
     """
 
     ids: tuple[str, ...]
@@ -45,16 +45,20 @@ class Catalogue:
     start: int
     engaged_times: Mapping[str, Ints]
     born: Ints
-    ended: Ints
+    until: Ints
 
     def absent(self, query: Query) -> np.ndarray:
         """`[items]` bool, what was not there yet for a query, or not to be had any more."""
-        return np.asarray((self.born > query.until) | (self.ended <= query.timestamp))
+        return np.asarray((self.born > query.until) | (self.until < query.timestamp))
+
+    def to_be_had(self, place: int, time: int) -> bool:
+        """Whether an item is available at a time, UTC epoch milliseconds."""
+        return bool(self.available[place] and self.until[place] >= time)
 
     @property
     def listed(self) -> np.ndarray:
         """`[items]` bool: available, and not ended when the window begins."""
-        return np.asarray(self.available & (self.ended > self.start))
+        return np.asarray(self.available & (self.until >= self.start))
 
 
 @dataclass(frozen=True)
@@ -181,14 +185,14 @@ class _Moment:
         found: dict[int, str] = {}
         for event in self.wanted:
             place = catalogue.position.get(event.item_id)
-            if place is not None and event.item_id not in barred and catalogue.available[place]:
+            if place is not None and event.item_id not in barred and catalogue.to_be_had(place, self.time):
                 found.setdefault(place, event.event_id)
         return found
 
     def unavailable(self, catalogue: Catalogue) -> int:
         """How many of the items wanted are not available."""
         places = {catalogue.position.get(event.item_id, -1) for event in self.wanted}
-        return sum(place < 0 or not catalogue.available[place] for place in places)
+        return sum(place < 0 or not catalogue.to_be_had(place, self.time) for place in places)
 
 
 def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec) -> Iterator[_Moment]:

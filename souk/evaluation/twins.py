@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from souk.evaluation.reranking import Alternatives
 from souk.metrics import Floats
 from souk.release.bundle import Bundle
 from souk.serving.inputs import query_inputs
+from souk.serving.lifetimes import Lifetimes
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -58,6 +60,7 @@ class Towers:
         self._size = len(catalogue.ids)
         by_birth = np.argsort(catalogue.born, kind="stable")
         self._born, self._by_birth = catalogue.born[by_birth], [catalogue.ids[place] for place in by_birth]
+        self._until = catalogue.until.astype(np.float64)
         self._in_order = tuple(bundle.item_ids) == catalogue.ids
         self._same_spec = bundle.spec.hash == spec.hash
         self._tower = QueryTower(bundle.query_tower)
@@ -76,6 +79,12 @@ class Towers:
     def unborn(self, query: Query) -> frozenset[str]:
         """The items that were not there yet."""
         return frozenset(self._by_birth[np.searchsorted(self._born, query.until, side="right") :])
+
+    def lifetimes(self) -> Lifetimes:
+        """The ends of the bundle's items as the evaluation knows them: a bundle of before may know of none. What is not
+        there yet is excluded: under the frozen protocol it may come later than the query."""
+        until = np.where(self.places >= 0, self._until[self.places], np.inf)
+        return Lifetimes(np.full(len(until), np.nan), until, np.zeros(len(until), bool))
 
     def score(self, queries: Sequence[Query]) -> Floats:
         """See `Scorer`. The same object of queries gives the same array of scores: it is not to be written to."""
@@ -118,7 +127,9 @@ class Slates:
 
     def load(self) -> Slates:
         """Reads the models of the request path; it searches in process, exactly."""
-        self._recommender = Recommender.load(self._towers.bundle, index=None, store=None)
+        loaded = Recommender.load(self._towers.bundle, index=None, store=None)
+        loaded.catalogue = replace(loaded.catalogue, lifetimes=self._towers.lifetimes())
+        self._recommender = loaded
         self.alternatives = Alternatives.of(self._recommender.reranker, self._towers.bundle.settings.slate_size)
         return self
 

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from souk.evaluation.queries import Catalogue, Window
 from souk.features.labels import engaging_rows
 from souk.features.windows import read_windows
-from souk.items import item_columns, times_of
+from souk.items import available_at, item_columns, times_of
 from souk.schema import FOREVER
 from souk.spec import FeatureSpec
-from souk.state import Event, engaging
+from souk.state import Event
 
 WindowName = Literal["validation", "test"]
 LABEL_COLUMNS = ["user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds"]
@@ -37,10 +37,10 @@ def read_window(tables: Path, features: Path, spec: FeatureSpec, name: WindowNam
     start = {"validation": windows.validation_start, "test": windows.test_start}[name]
     end = {"validation": windows.test_start, "test": windows.end}[name]
     window = _read_users(tables, spec, start, end)
-    return _read_catalogue(tables, features, spec, window), window
+    return _read_catalogue(tables, features, spec, window, windows.end), window
 
 
-def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, window: Window) -> Catalogue:
+def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, window: Window, end: int) -> Catalogue:
     start = window.start
     items = item_columns(features, "item_id", "available", "created_at", "available_until")
     ids = tuple(items["item_id"].to_pylist())
@@ -56,14 +56,14 @@ def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, window: Win
     return Catalogue(
         ids=ids,
         position=position,
-        available=items["available"].fill_null(True).to_numpy(zero_copy_only=False),
+        available=available_at(items, 0, end),
         engaged_users={user: group["place"].to_numpy() for user, group in grouped.items()},
         popularity=np.bincount(places[engaged], minlength=len(ids)),
         old=old,
         start=start,
         engaged_times={user: group["time"].to_numpy() for user, group in grouped.items()},
         born=_born(times_of(items, "created_at", 0).astype(np.int64), old, position, window),
-        ended=_ended(times_of(items, "available_until", FOREVER).astype(np.int64), rows, position, window, spec),
+        until=times_of(items, "available_until", FOREVER).astype(np.int64),
     )
 
 
@@ -74,19 +74,6 @@ def _born(created: np.ndarray, old: np.ndarray, position: Mapping[str, int], win
         place = position[event.item_id]
         born[place] = min(born[place], event.timestamp)
     return born
-
-
-def _ended(
-    until: np.ndarray, past: pd.DataFrame, position: Mapping[str, int], window: Window, spec: FeatureSpec
-) -> np.ndarray:
-    """`Catalogue.ended`: dates may be wrong, and what was engaged with was to be had."""
-    ended = np.array(until)
-    np.maximum.at(ended, past["place"].to_numpy(), past["time"].to_numpy() + 1)
-    for event in chain.from_iterable(window.events.values()):
-        if engaging(event, spec):
-            place = position[event.item_id]
-            ended[place] = max(ended[place], event.timestamp + 1)
-    return ended
 
 
 def _read_users(tables: Path, spec: FeatureSpec, start: int, end: int) -> Window:

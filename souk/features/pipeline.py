@@ -90,7 +90,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     windows = find_windows(tables / "events.parquet", spec, split)
     (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
     (folder / "windows.json").write_text(windows.to_json(), encoding="utf-8")
-    items = item_table(pq.read_table(tables / "items.parquet"), spec, windows.end)
+    items = item_table(pq.read_table(tables / "items.parquet"), spec)
     pq.write_table(items, folder / "items.parquet")
     report(f"windows: {windows.text()}")
     if split.protocol == "temporal":  # the days of the other clock are none

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
-from souk.items import times_of
+from souk.items import available_at, times_of
 from souk.schema import DAY_MS
 from souk.sources.freshness import freshness, imported
 from souk.spec import Entity, FeatureSpec
@@ -24,21 +24,10 @@ MANY_LATE = 0.01  # share of the engagements after an item's end that is worth a
 PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 
 
-def item_table(items: pa.Table, spec: FeatureSpec, end: int) -> pa.Table:
+def item_table(items: pa.Table, spec: FeatureSpec) -> pa.Table:
     """The item feature table, in the order of item ids: raw `item_*` features, `title`, `available`, `created_at`,
-    `available_until`.
-
-    What is not available now and ended by then was available until it did.
-
-    Args:
-        items: the table that ingest wrote.
-        spec: the feature specification.
-        end: of the data, UTC epoch milliseconds.
-    """
-    rows = item_rows(items.sort_by("item_id"), spec)
-    past = pc.fill_null(pc.less_equal(rows["available_until"], end), False)
-    place = rows.column_names.index("available")
-    return rows.set_column(place, "available", pc.or_(rows["available"], past))
+    `available_until`."""
+    return item_rows(items.sort_by("item_id"), spec)
 
 
 def item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
@@ -112,11 +101,9 @@ def after_their_end(examples: pa.Table, items: pa.Table, windows: Windows) -> It
     place = pc.index_in(examples["item_id"], value_set=items["item_id"].combine_chunks()).to_numpy()
     late = int((until[place] < examples["timestamp"].to_numpy()).sum())
     if late > MANY_LATE * len(place):
-        why = "they count, and each item until its last; no slate of a server has it after its date"
+        why = "no slate has an item after its end, so they are lost in `filtering`"
         yield f"items: {late:,} of {len(place):,} engagements come after the available_until of their item: {why}"
-    available = items["available"].to_numpy(zero_copy_only=False)
-    left = int((available & (until > windows.end)).sum())
-    if not left:
+    if not available_at(items, windows.end).any():
         yield f"items: none of {len(until):,} is available after the last event: slates for later times will be empty"
 
 

@@ -98,7 +98,7 @@ def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float
     (folder / "segment_popular").mkdir(exist_ok=True)
     for boundary in BOUNDARIES:
         end: int = getattr(windows, boundary)
-        kept = (times < end) & available_at(table, end)[items]
+        kept = (times < end) & available_at(table, end, windows.end)[items]
         weights = _decayed(times[kept], end, half)
         columns = {name: (codes[kept], words) for name, (codes, words) in values.items()}
         segments(items[kept], weights, columns, len(position)).save(folder / "segment_popular" / f"{boundary}.npz")

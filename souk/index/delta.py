@@ -19,12 +19,12 @@ class DeltaIndex(Index):
     Args:
         base: over the items as they were.
         vectors: `[items, dim]` float32, of all items as they are: those of `base` first, then new ones.
-        available: `[items]` bool.
+        available: `[items]` bool, by the catalogue.
         replaced: positions that `base` does not know, or knows otherwise.
     """
 
     def __init__(self, base: Index, vectors: np.ndarray, available: np.ndarray, replaced: np.ndarray) -> None:
-        super().__init__(available)
+        super().__init__(np.array(available, dtype=bool))
         self.base = base
         self.remote = base.remote
         self.replaced = np.unique(np.asarray(replaced, np.int64))
@@ -32,6 +32,8 @@ class DeltaIndex(Index):
         self._own = ExactIndex(vectors[self.replaced], self.available[self.replaced])
         self._stale = np.zeros(len(available), bool)
         self._stale[self.replaced] = True
+        size = len(base)  # which may have fewer as available than the catalogue: what ended before it was built
+        self.available[:size] &= base.available | self._stale[:size]
 
     def search(
         self,

@@ -100,11 +100,11 @@ def collection_name(item_ids: Sequence[str], vectors: np.ndarray, available: np.
 
 
 def recall_at(index: Index, exact: Index, queries: np.ndarray, k: int, timeout: float = 60.0) -> float:
-    """The share of the exact top `k` that `index` finds too, over all `queries` `[batch, dim]`."""
+    """The share of the exact top `k` that `index` finds too, over all `queries` `[batch, dim]`; 1 of nothing."""
     hits = wanted = 0
     for start in range(0, len(queries), BLOCK):
         block = queries[start : start + BLOCK]
         for found, truth in zip(index.search(block, k, timeout=timeout)[0], exact.search(block, k)[0], strict=True):
             hits += len(np.intersect1d(found[found >= 0], truth[truth >= 0]))
             wanted += int((truth >= 0).sum())
-    return hits / max(1, wanted)
+    return hits / wanted if wanted else 1.0

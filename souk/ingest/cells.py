@@ -19,6 +19,7 @@ COMMA_NUMBER = r"^[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?$"  # 1
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)?)?$"
 NAMES_ZONE = r"[T ]\d{2}:\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$"
+FAR = r"^(22[6-9]\d|2[3-9]\d{2}|[3-9]\d{3})"  # years such as 9999, that say never: nanoseconds end in 2262
 MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 EXACT = float(2**53)
@@ -130,7 +131,8 @@ def parse_vector(array: pa.Array, separator: str = "") -> Parsed:
 
 def _parse_iso(text: pa.Array, zone: str) -> Parsed:
     readable = pc.match_substring_regex(text, ISO)
-    series = pc.replace_substring_regex(pc.if_else(readable, text, None), r"\s?UTC$", "Z").to_pandas()
+    series = pc.replace_substring_regex(pc.if_else(readable, text, None), r"\s?UTC$", "Z")
+    series = pc.replace_substring_regex(series, FAR, "2260").to_pandas()
     times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     missing = times.isna().to_numpy()
     ms = times.to_numpy(dtype="datetime64[ms]").astype(np.int64)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
+from souk.ingest.guess_names import NAMES
 from souk.ingest.profile import MANY, Column, guess_kind
 from souk.schema import ContractColumn
 
@@ -82,8 +83,10 @@ def becomes(column: Column, end_known: bool) -> str:
         column: of items.
         end_known: whether the table says when items end.
     """
-    if column.time_unit and not end_known:
-        return f"{guess_kind(column).evidence}. IF ITEMS CANNOT BE HAD FROM THEN ON, map it to available_until"
+    if column.time_unit and end_known and column.plain in NAMES["available_until"]:
+        return f"{guess_kind(column).evidence}. ANOTHER END: give the earlier of both in one column"
+    if column.time_unit in ("iso", "native") and column.distinct > 1 and not end_known:
+        return f"{guess_kind(column).evidence}. IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until"
     if column.nested or not 1 <= column.distinct <= MOST_STATES:
         return ""
     values = {_plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}

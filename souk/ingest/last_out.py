@@ -37,13 +37,19 @@ def leave_last_out(events: Path, items: Path, targets: Callable[[pa.Table], np.n
     order = np.argsort(users, kind="stable")
     shift = np.empty(len(users), np.int64)
     shift[order] = _clock(users[order], np.asarray(targets(table), bool)[order])
-    last = int(pc.max(table["timestamp"]).as_py()) // DAY_MS * DAY_MS
+    ended = int(pc.max(table["timestamp"]).as_py()) + 1
+    last = (ended - 1) // DAY_MS * DAY_MS
     place = table.column_names.index("timestamp")
     times = pa.array(last + shift, table.schema.field(place).type)
     table = table.set_column(place, table.schema.field(place), times)
     keys = [("timestamp", "ascending"), ("event_id", "ascending")]
     write_parquet(table.sort_by(keys), events)
     listed = parquet.read_table(items)
+    if {"available", "available_until"} <= set(listed.column_names):  # what has ended was available until then
+        until = pc.less(listed["available_until"], ended)
+        place = listed.column_names.index("available")
+        available = pc.or_(pc.fill_null(listed["available"], True), pc.fill_null(until, False))
+        listed = listed.set_column(place, listed.schema.field(place), available)
     for place, field in enumerate(listed.schema):
         if field.name in TIMES:
             listed = listed.set_column(place, field, pa.nulls(len(listed), field.type))

@@ -18,6 +18,7 @@ from souk.sources.freshness import imported
 USUAL = {"items": 0.5, "users": 0.1}
 EXAMPLES = 3
 NEARLY_ALL = 0.9
+NEVER_MS = 253_402_300_800_000  # the year 10000: microseconds read as milliseconds lie after it
 YEAR_MS = 365 * DAY_MS
 
 
@@ -83,7 +84,7 @@ def odd_dates(created: pa.ChunkedArray, last: int) -> Iterator[str]:
 
 
 def odd_ends(until: pa.ChunkedArray, created: pa.ChunkedArray, last: int) -> Iterator[str]:
-    """Whether dates at which items end seem to be in another unit, or come before those of their creation.
+    """Whether the last moments of items seem to be in another unit, or come before their creation.
 
     Args:
         until: of all items, UTC epoch milliseconds, null where an item has no end.
@@ -92,10 +93,13 @@ def odd_ends(until: pa.ChunkedArray, created: pa.ChunkedArray, last: int) -> Ite
     """
     ends, births = (column.cast(pa.float64(), safe=False).to_numpy() for column in (until, created))
     known = ends[~np.isnan(ends)]
-    early = known[(known > 0) & (known < FIRST_WEEKS_MS) & (last > FIRST_WEEKS_MS)]
-    if len(early) and len(early) >= NEARLY_ALL * len(known):
-        found = f"items: {len(early):,} of {len(known):,} available_until are around {moment(float(np.median(early)))}"
-        yield f"{found}: where they are numbers, data.items.timestamp_unit is likely wrong"
+    strange = known[((known < FIRST_WEEKS_MS) & (last > FIRST_WEEKS_MS)) | (known > NEVER_MS)]
+    if len(strange):
+        found = (
+            f"items: {len(strange):,} of {len(known):,} available_until are around {moment(float(np.median(strange)))}"
+        )
+        unit = "where they are numbers, data.items.timestamp_unit is likely wrong"
+        yield f"{found}: {unit if len(strange) >= NEARLY_ALL * len(known) else 'leave empty what has no end'}"
         return
     turned = int((ends <= births).sum())
     if turned:

@@ -59,7 +59,7 @@ def complete(name: str, accepted: Accepted, seen: pa.Array, withdraw: bool = Fal
         name: "items" or "users".
         accepted: its rows.
         seen: the ids in events.
-        withdraw: whether items without an event are not available.
+        withdraw: whether items without an event are not available, and never were.
     """
     key = ID_COLUMN[name]
     known = accepted.whole()
@@ -71,7 +71,10 @@ def complete(name: str, accepted: Accepted, seen: pa.Array, withdraw: bool = Fal
     place = done.column_names.index("available")
     available = pc.fill_null(done["available"], True)
     if withdraw:
-        available = pc.and_(available, pc.is_in(done[key], value_set=seen))
+        taken = pc.is_in(done[key], value_set=seen)
+        available = pc.and_(available, taken)
+        end = done.column_names.index("available_until")  # with one, they would have been until then
+        done = done.set_column(end, done.schema.field(end), pc.if_else(taken, done["available_until"], None))
     return done.set_column(place, done.schema.field(place), available)
 
 

@@ -235,7 +235,7 @@ class TowerFit:
         if own.created_at.any():
             absent = tf.gather(own.created_at, sample)[tf.newaxis, :] > times
         if own.available_until.min(initial=FOREVER) < FOREVER:
-            absent |= tf.gather(own.available_until, sample)[tf.newaxis, :] <= times
+            absent |= tf.gather(own.available_until, sample)[tf.newaxis, :] < times
         return absent
 
     def _sample(self, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

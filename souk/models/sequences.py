@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from souk.errors import SoukError
-from souk.items import times_of
+from souk.items import available_at, times_of
 from souk.models.inputs import FILL, Transform
 from souk.schema import FOREVER
 from souk.spec import Entity, Feature, FeatureSpec
@@ -36,9 +37,8 @@ class Catalogue:
         features: transformed item features by name, `[items]` or `[items, length]`.
         created_at: UTC epoch milliseconds, `[items] int64`, or of the first engagement if that is earlier: dates may be
             wrong, and what was taken was there. 0 where it is unknown.
-        available: `[items] bool`.
-        available_until: UTC epoch milliseconds, `[items] int64`: from when on each is not to be had, or after the last
-            engagement if that is later. FOREVER where it has no end.
+        available: `[items] bool`, those that were before their end, too.
+        available_until: UTC epoch milliseconds, `[items] int64`, the last moment of each; FOREVER where it has no end.
     """
 
     ids: tuple[str, ...]
@@ -49,7 +49,7 @@ class Catalogue:
 
     def absent(self, time: int) -> np.ndarray:
         """`[items] bool`, which did not exist yet at a time, or were not to be had any more."""
-        return np.asarray((self.created_at > time) | (self.available_until <= time))
+        return np.asarray((self.created_at > time) | (self.available_until < time))
 
 
 def read_catalogue(features: str | Path, spec: FeatureSpec, transform: Transform) -> Catalogue:
@@ -59,14 +59,13 @@ def read_catalogue(features: str | Path, spec: FeatureSpec, transform: Transform
     ids = tuple(table["item_id"].to_pylist())
     created = times_of(table, "created_at", 0).astype(np.int64)
     until = times_of(table, "available_until", FOREVER).astype(np.int64)
-    if created.any() or until.min(initial=FOREVER) < FOREVER:
+    if created.any():
         taken = pq.read_table(Path(features) / "examples.parquet", columns=["item_id", "timestamp"])
-        spans = taken.group_by("item_id").aggregate([("timestamp", "min"), ("timestamp", "max")])
-        first, last = (spans[f"timestamp_{end}"].to_pylist() for end in ("min", "max"))
-        span = dict(zip(spans["item_id"].to_pylist(), zip(first, last, strict=True), strict=True))
-        began, ended = np.array([span.get(item, (FOREVER, 0)) for item in ids], np.int64).reshape(-1, 2).T
-        created, until = np.minimum(created, began), np.maximum(until, ended + 1)
-    available = np.array([value is not False for value in table["available"].to_pylist()], bool)
+        first = taken.group_by("item_id").aggregate([("timestamp", "min")])
+        began = dict(zip(first["item_id"].to_pylist(), first["timestamp_min"].to_pylist(), strict=True))
+        created = np.minimum(created, [began.get(item, FOREVER) for item in ids])
+    windows = json.loads((Path(features) / "windows.json").read_text(encoding="utf-8"))
+    available = available_at(table, 0, windows["end"])
     return Catalogue(ids, transform(raw), created, available, until)
 
 

@@ -139,7 +139,12 @@ class Bundle:
 
     @property
     def available(self) -> np.ndarray:
-        """`[items]` bool, by position: what ended before the models were fitted is in no slate of theirs."""
+        """`[items]` bool, by position."""
+        return available_at(self.items, 0)
+
+    @property
+    def indexed(self) -> np.ndarray:
+        """`[items]` bool, what the collection has as available: not what ended before the models were fitted."""
         return available_at(self.items, self.settings.trained_until)
 
     @property
@@ -213,8 +218,9 @@ def write_bundle(
     for model in (Path(towers) / "query_tower", Path(towers) / "item_tower", Path(ranker) / "ranker"):
         shutil.copytree(model, target / model.name, dirs_exist_ok=True)
     shutil.copyfile(Path(towers) / "vectors.npy", target / "vectors.npy")
-    for name in ("spec.json", "items.parquet"):
-        shutil.copyfile(source / name, target / name)
+    windows = _read_json(source / "windows.json")
+    shutil.copyfile(source / "spec.json", target / "spec.json")
+    _write_items(target, pq.read_table(source / "items.parquet"), windows[boundary], windows["end"])
     for name in SOURCE_FILES:
         shutil.copyfile(source / name / f"{boundary}.npz", target / f"{name}.npz")
     pq.write_table(counters_at(source, boundary), target / "counters.parquet")
@@ -225,7 +231,7 @@ def write_bundle(
     settings = BundleSettings(
         spec_hash=spec.hash,
         boundary=boundary,
-        trained_until=_read_json(source / "windows.json")[boundary],
+        trained_until=windows[boundary],
         collection=collection,
         objectives=spec.weights(trained.get("objectives", {})),
         candidates=trained["candidates"],
@@ -237,6 +243,13 @@ def write_bundle(
     )
     (target / "bundle.json").write_text(json.dumps(asdict(settings), indent=1, sort_keys=True), encoding="utf-8")
     return Bundle.load(target)
+
+
+def _write_items(target: Path, items: pa.Table, trained_until: int, end: int) -> None:
+    """The item feature table; to a twin is available what was until a time of its window."""
+    left = available_at(items, 0) | available_at(items, trained_until, end)
+    place = items.column_names.index("available")
+    pq.write_table(items.set_column(place, "available", pa.array(left)), target / "items.parquet")
 
 
 def counters_at(features: Path, boundary: str) -> pa.Table:

@@ -44,7 +44,7 @@ def show_text(workspace: Workspace, name: str) -> str:
     lines = [
         f"name        {manifest['name']}",
         f"learned     until {_day(settings.trained_until)}",
-        f"items       {len(bundle.vectors):,} ({int(bundle.available.sum()):,} available), dimension "
+        f"items       {len(bundle.vectors):,} ({int(bundle.indexed.sum()):,} available), dimension "
         f"{bundle.vectors.shape[1]}",
         f"spec        {settings.spec_hash}",
         f"collection  {settings.collection}",

@@ -206,7 +206,8 @@ def _notes(explanation: Explanation) -> list[str]:
             f"a whole put it at place {(explanation.place or 0) + 1}."
         )
     if not explanation.shown:
-        notes.append("It is not shown to this user: it is not available, excluded, or not to be repeated yet.")
+        why = "it is not available, not there at that time, excluded, or not to be repeated yet"
+        notes.append(f"It is not shown to this user: {why}.")
     elif explanation.place is None:
         notes.append("No source proposed it, so it stands in no slate: this is the score that it would have.")
     return notes

@@ -10,11 +10,11 @@ from souk.items import ItemTable
 class Lifetimes:
     """Which items are there, and when.
 
-    Dates of creation may be wrong: what was engaged with was there. When an item ends, its date alone says.
+    Dates of creation may be wrong: what was engaged with was there. When an item ends, its date says.
 
     Args:
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
-        available_until: `[items]` float64, from when on an item is not to be had; inf where it has no end.
+        available_until: `[items]` float64, the last moment at which an item is to be had; inf where it has no end.
         engaged: `[items]` bool, who was engaged with.
     """
 
@@ -32,24 +32,12 @@ class Lifetimes:
 
     def at(self, time: int) -> np.ndarray | None:
         """`[items]` bool, which items are there at a time, UTC epoch milliseconds; read-only. None where all are."""
-        passed = self._passed(self._births, time), self._passed(self._ends, time)
+        passed = int(np.searchsorted(self._births, time, side="right")), int(np.searchsorted(self._ends, time))
         if passed == (len(self._births), 0):
             return None
         known, there = self._kept  # who asks next most often asks of the same items
         if there is None or known != passed:
-            there = (self._born <= time) & (self._until > time)
+            there = (self._born <= time) & (self._until >= time)
             there.setflags(write=False)
             self._kept = passed, there
         return there
-
-    @property
-    def fullest(self) -> int:
-        """When most items are there, UTC epoch milliseconds."""
-        if not len(self._births):
-            return 0
-        there = np.arange(1, len(self._births) + 1) - np.searchsorted(self._ends, self._births, side="right")
-        return int(self._births[np.argmax(there)])
-
-    @staticmethod
-    def _passed(times: np.ndarray, time: int) -> int:
-        return int(np.searchsorted(times, time, side="right"))

@@ -37,10 +37,10 @@ def seen(catalogue: Catalogue, items: ItemTable) -> plugs.Items:
         catalogue.available,
         items.vectors,
         items.created_at,
-        items.available_until,
         np.expm1(items.counters[:, 0]),
         filters.numbers if filters else {},
         filters.having if filters else lambda column, word: np.zeros(len(catalogue.ids), bool),
+        items.available_until,
     )
 
 
@@ -48,7 +48,7 @@ def nothing() -> plugs.Items:
     """What nobody looks at, where a release names no class."""
     none, vectors = np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
     return plugs.Items(
-        (), {}, (), none.astype(bool), vectors, none, none, none, {}, lambda column, word: none.astype(bool)
+        (), {}, (), none.astype(bool), vectors, none, none, {}, lambda column, word: none.astype(bool), none
     )
 
 

@@ -52,6 +52,7 @@ class Candidates:
 
 NO_MATCH = "filter_matches_nothing"
 NOTHING = "nothing_available"
+BLOCK = 4096
 NO_CANDIDATES = Candidates(np.empty(0, np.int64), None, ())
 
 
@@ -73,6 +74,12 @@ def by_request(heads: Mapping[str, np.ndarray], counts: Sequence[int]) -> list[d
     ends = np.cumsum(counts)[:-1]
     split = {head: np.split(values, ends) for head, values in heads.items()}
     return [{head: parts[row] for head, parts in split.items()} if count else {} for row, count in enumerate(counts)]
+
+
+def _in_blocks(shown: np.ndarray) -> Iterator[int]:
+    """The positions that are shown, looked for as they are asked for: a slate seldom lacks more than a few."""
+    for start in range(0, len(shown), BLOCK):
+        yield from (start + np.flatnonzero(shown[start : start + BLOCK])).tolist()
 
 
 @dataclass(frozen=True)
@@ -194,9 +201,7 @@ class SlateMaker:
         taken = set(excluded)
         allowed = None if request.candidates is None else self.catalogue.known(request.candidates)
         shown = self.catalogue.shown(request.filter, request.timestamp)
-        whole = shown is self.catalogue.available
-        rest = range(len(shown)) if allowed is None and whole else np.flatnonzero(shown).tolist()
-        rest = rest if allowed is None else sorted(allowed)
+        rest = _in_blocks(shown) if allowed is None else sorted(allowed)
         popular = (self.popular.ordered(row).tolist() for row in (*self.popular.of(features).tolist(), EVERYONE))
         for source, positions in (("popular", chain.from_iterable(popular)), ("catalogue", rest)):
             for position in positions:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from souk.index.exact import ExactIndex
 from souk.index.interface import IndexUnavailable, recall_at
 from souk.serving.retrieval import Retrieval
 
@@ -33,5 +34,6 @@ class RecallProbe:
         if retrieval.index is None or not asked:
             return
         with contextlib.suppress(IndexUnavailable):
-            self.recall = recall_at(retrieval.index, retrieval.exact, np.stack(asked), min(K, len(retrieval.exact)))
+            exact = ExactIndex(retrieval.exact.vectors, retrieval.index.available)
+            self.recall = recall_at(retrieval.index, exact, np.stack(asked), min(K, len(exact)))
             self.looks += 1

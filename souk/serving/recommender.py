@@ -5,6 +5,7 @@ A stage that fails, or that its requests have no time for, hands on less and say
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
@@ -32,9 +33,11 @@ class Recommender(Loaded):
     def load(cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None) -> Self:
         """As `Loaded.load`; calls each model once, so that the first request is as fast as the others."""
         recommender = super().load(bundle, index, store, guards)
-        lifetimes = recommender.catalogue.lifetimes
-        fullest = lifetimes.fullest if lifetimes else 0  # where all have ended, no model would be called
-        recommender.rank([Request("", recommender.settings.candidates, fullest, state=UserState(""))])
+        warm = copy.copy(recommender)
+        warm.catalogue = replace(
+            recommender.catalogue, lifetimes=None
+        )  # where all have ended, no model would be called
+        warm.rank([Request("", recommender.settings.candidates, 0, state=UserState(""))])
         return recommender
 
     def recommend(self, requests: Sequence[Request]) -> list[Slate]:

@@ -90,17 +90,23 @@ class Retrieval:
         return positions, scores, healthy
 
     def _narrowed(self, exclude: Exclusions, masks: Allowed) -> tuple[Exclusions, Allowed]:
-        """For an index outside this process, masks that leave out few items as exclusions: those that just ended."""
+        """For an index outside this process, masks that leave out few items as exclusions: those that just ended.
+
+        One that lets something through that the index has as unavailable, since it had ended when it was built, stays.
+        """
         if self.index is None or not self.index.remote or all(mask is None for mask in masks):
             return exclude, masks
-        available, out = self.index.available, dict[int, list[int]]()
+        known, more = self.index.available, self.exact.available & ~self.index.available
+        out = dict[int, list[int] | None]()
         for mask in masks:
             if mask is not None and id(mask) not in out:
-                out[id(mask)] = np.flatnonzero(available & ~mask).tolist()
-        few = [mask is not None and len(out[id(mask)]) <= SHARED_EXCLUSIONS for mask in masks]
+                left = np.flatnonzero(known & ~mask)
+                few = len(left) <= SHARED_EXCLUSIONS and not (mask & more).any()
+                out[id(mask)] = left.tolist() if few else None
+        own = [None if mask is None else out[id(mask)] for mask in masks]
         return (
-            [[*e, *out[id(mask)]] if own else e for e, mask, own in zip(exclude, masks, few, strict=True)],
-            [None if own else mask for mask, own in zip(masks, few, strict=True)],
+            [e if left is None else [*e, *left] for e, left in zip(exclude, own, strict=True)],
+            [mask if left is None else None for mask, left in zip(masks, own, strict=True)],
         )
 
     def _its(self, exclude: Collection[int], mask: np.ndarray | None) -> bool:

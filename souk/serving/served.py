@@ -61,10 +61,10 @@ def open_index(
         return _graph(bundle, report)
     where = uri or str(workspace.milvus / f"{bundle.settings.collection}.db")
     try:
-        opened = open_or_build(where, bundle.settings.collection, bundle.vectors, bundle.available, report)
+        opened = open_or_build(where, bundle.settings.collection, bundle.vectors, bundle.indexed, report)
     except (IndexUnavailable, OSError) as error:
         logger.error("serving without the index: %s", error)
-        return MilvusIndex(where, bundle.settings.collection, bundle.available)
+        return MilvusIndex(where, bundle.settings.collection, bundle.indexed)
     if uri:
         keep(workspace, uri, bundle.settings.collection)
     return opened

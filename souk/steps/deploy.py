@@ -113,7 +113,7 @@ def _load_collection(bundle: Bundle, place: Workspace, index: Path, server: str)
         except IndexUnavailable:
             if (index / lite.FILE / lite.SEAL).is_file():
                 lite.copy(str(index / lite.FILE), uri)
-    open_or_build(uri, collection, bundle.vectors, bundle.available, report).close()
+    open_or_build(uri, collection, bundle.vectors, bundle.indexed, report).close()
     if server:
         mark(server, collection, owner(place.milvus))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from souk.config import parse_step_config
 from souk.errors import SoukError
+from souk.features.windows import read_windows
 from souk.index import hnsw
 from souk.index.choice import GRAPH_FILE, GRAPH_ITEMS
 from souk.index.exact import ExactIndex
@@ -41,7 +42,7 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
     settings = parse_step_config("load_index", config).load_index
     items = item_columns(features, "item_id", "available", "available_until")
     trained = json.loads((Path(towers) / "training.json").read_text(encoding="utf-8"))
-    available = available_at(items, trained["trained_until"])
+    available = available_at(items, trained["trained_until"], read_windows(Path(features) / "windows.json").end)
     vectors = np.load(Path(towers) / "vectors.npy", mmap_mode="r", allow_pickle=False)
     if len(vectors) != len(items):
         raise SoukError(f"a vector for each of {len(items)} items", f"{len(vectors)}", "Train the towers again.")
