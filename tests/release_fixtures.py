@@ -57,10 +57,11 @@ def write_features(folder: Path, spec: FeatureSpec = SPEC, users: int = 12) -> P
         "item_id": ITEM_IDS,
         "item_brand": [f"b{position % 3}" for position in range(ITEMS)],
         "title": [f"Title {position}" for position in range(ITEMS)],
-        "available": [position != 7 for position in range(ITEMS)],
+        "available": [position not in (2, 7) for position in range(ITEMS)],
         "created_at": pa.array([None] * ITEMS, pa.int64()),
         "available_until": pa.array(
-            [BOUNDARIES["test_start"] - 1, BOUNDARIES["end"] - 1, *[None] * (ITEMS - 2)], pa.int64()
+            [BOUNDARIES["test_start"] - 1, BOUNDARIES["end"] - 1, BOUNDARIES["test_start"], *[None] * (ITEMS - 3)],
+            pa.int64(),
         ),
     }
     pq.write_table(pa.table(columns), folder / "items.parquet")

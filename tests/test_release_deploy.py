@@ -115,7 +115,7 @@ def test_load_index_measures_recall_and_is_idempotent(tmp_path):
     assert load_index(config().for_step("load_index"), *arguments) == {"recall_at_100": 1.0, "items": 40.0}
     record = json.loads((tmp_path / "index" / "index.json").read_text())
     assert record["uri"] == "milvus.db"
-    left = np.array([position not in (0, 1, 7) for position in range(40)])  # two ended, one is not available
+    left = np.array([position not in (0, 1, 2, 7) for position in range(40)])  # three ended, one is not available
     assert record["collection"] == collection_name(ITEM_IDS, np.load(towers / "vectors.npy"), left)
     inode = os.stat(tmp_path / "index" / "milvus.db").st_ino
     load_index(config().for_step("load_index"), *arguments)

@@ -186,7 +186,7 @@ def test_what_the_commands_print(releases, capsys):
     assert "current" in next(line for line in list_text(workspace).splitlines() if b in line)
     assert "previous" in next(line for line in list_text(workspace).splitlines() if a in line)
     assert len(list_text(workspace).splitlines()) == 3
-    assert "40 (37 available), dimension 8" in show_text(workspace, "current")
+    assert "40 (36 available), dimension 8" in show_text(workspace, "current")
     assert "ndcg@10 0.2" in show_text(workspace, b)
     assert "files as they were packaged" in verify_text(workspace, c)
     main(["rollback", "--workspace", str(workspace.root)])
