@@ -28,6 +28,7 @@ WHY = Explanation(
     place_by_score=0,
     source="two_tower",
     shown=True,
+    ended=None,
     log_score=-1.0,
     log_baseline=-2.0,
     events=(
@@ -86,7 +87,11 @@ def test_several_reasons_are_listed():
         ({"degraded": ("features_unavailable",)}, "could not be read"),
         ({"degraded": ("forgotten_events",)}, "does not keep all"),
         ({"degraded": ("stale_features",)}, "was written long ago"),
-        ({"shown": False, "place": None}, "It is not shown to this user"),
+        ({"shown": False, "place": None}, "It is not shown to this user: it is not available"),
+        (
+            {"shown": False, "ended": 1_700_000_000_000},
+            "shown to this user: it could be had until 2023-11-14 22:13 UTC",
+        ),
         ({"place": None}, "No source proposed it"),
         ({"log_score": -0.9}, "do not add up"),
     ],

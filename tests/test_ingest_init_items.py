@@ -104,6 +104,7 @@ def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
         ("stage", ["in stock", "Out of Stock", "soon"], True),
         ("available", ["active", "ended"], True),
         ("sold", [True, False], True),
+        ("status", ["aktiv", "gelöscht", "verkauft"], True),
         ("status", ["new", "used"], False),
         ("lid", ["closed", "flap", "zip"], False),
         ("sold", [3, 17], False),
@@ -114,7 +115,9 @@ def test_which_columns_tell_what_became_of_an_item(name: str, values: list[Any],
     assert bool(becomes(Column(name, pa.array(values * 9)), end_known=False)) == tells
 
 
-@pytest.mark.parametrize("name", ["sold_at", "Expiry-Date", "validUntil", "ausverkauft_am"])
+@pytest.mark.parametrize(
+    "name", ["sold_at", "Expiry-Date", "validUntil", "ausverkauft_am", "Gültig bis", "läuft_ab_am"]
+)
 def test_the_time_from_when_an_item_is_not_to_be_had_is_known_by_its_name(tmp_path: Path, name: str) -> None:
     goods = [
         {
@@ -143,7 +146,10 @@ def test_of_two_ends_the_second_is_told(tmp_path: Path) -> None:
     goods = [{"article": f"a{n}", "expires_at": f"2024-06-{1 + n % 9:02}", "sold_at": "2024-05-01"} for n in range(30)]
     text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
     assert config.data.items is not None and config.data.items.columns["available_until"] == "expires_at"
-    assert "left out: sold_at" in text and "ANOTHER END: give the earlier of both in one column" in text
+    assert (
+        "left out: sold_at" in text
+        and 'ANOTHER END: in place of the column, templates: {available_until: "{one}' in text
+    )
 
 
 @pytest.mark.parametrize("values", [["2024-05-01"] * 30, [4_006_381_333_900 + n for n in range(30)]])

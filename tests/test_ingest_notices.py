@@ -107,7 +107,12 @@ def test_which_dates_are_odd(days: list[float | None], told: list[str]) -> None:
     ("ends", "births", "told"),
     [
         ([98, 105, None], [90, None, 1], []),
-        ([90, 97, None], [90, 98, 99], ["2 of 2 with an available_until end before they are created"]),
+        (
+            [89, 97, None],
+            [90, 98, 99],
+            ["2 of 2 with an available_until end before they are created, and are in no slate"],
+        ),
+        ([89, 97, None], [90, 97, 99], ["1 of 2 with an available_until end before they are created"]),
         (
             [*[19.5] * 9, 99],
             [None] * 10,

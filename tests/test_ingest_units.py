@@ -94,3 +94,24 @@ def test_ends_in_seconds_among_milliseconds_are_refused(tmp_path: Path) -> None:
     faults = read_rows("items", Source(path=str(tmp_path / "i.parquet"), timestamp_unit="ms"), {}).faults
     assert [(fault.reason, fault.column) for fault in faults] == [(Reason.UNIT, "available_until")]
     assert faults[0].rows.tolist() == [9]
+
+
+def test_of_several_ends_the_earliest_counts(tmp_path: Path) -> None:
+    """Sold before, sold after, never sold, neither, and a time that cannot be read."""
+    path = tmp_path / "i.csv"
+    rows = [
+        "a,2024-05-02 10:00,2024-05-09",
+        "b,2024-05-20 10:00,2024-05-09",
+        "c,,2024-05-09",
+        "d,,",
+        "e,soon,2024-05-09",
+    ]
+    path.write_text("\n".join(["item_id,sold,off", *rows, ""]))
+    source = Source(path=str(path), templates={"available_until": "{sold} {off}"}, timestamp_unit="iso")
+    read = read_rows("items", source, {})
+    day = 1_715_299_199_999  # the last moment of 9 May
+    assert read.table["available_until"].to_pylist()[:4] == [1_714_644_000_000, day, day, None]
+    assert [(fault.reason, fault.column, fault.rows.tolist()) for fault in read.faults] == [
+        (Reason.TYPE, "available_until", [4])
+    ]
+    assert not read.ignored

@@ -1,4 +1,4 @@
-"""Makes an earlier release the current one again; servers that are started afterwards serve it."""
+"""Makes an earlier release the current one again: running servers follow it, and those that are started serve it."""
 
 from __future__ import annotations
 

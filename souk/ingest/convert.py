@@ -18,7 +18,8 @@ from souk.ingest.templates import fill_template
 from souk.readers import RawBatch, file_format
 from souk.schema import DAY_MS, SECONDS, Kind, contract
 
-TIMES = ("timestamp", "arrived_at", "created_at", "available_until")
+ENDS = "available_until"
+TIMES = ("timestamp", "arrived_at", "created_at", ENDS)
 
 
 def check_names(batch: RawBatch) -> None:
@@ -59,7 +60,10 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
         "atomic",
     )  # numbers of JSON have points
     for column in table.schema:
-        if column.name in source.templates:
+        if column.name == ENDS and ENDS in source.templates:
+            array, wrong = _earliest(table, column, batch)
+            faults += fault(Reason.TYPE, ENDS, wrong & ~spoiled)
+        elif column.name in source.templates:
             array = _made_column(table, column.name, batch)
         else:
             array = _raw_column(batch, found.get(column.name), source.constants.get(column.name), size)
@@ -68,7 +72,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
         typed, wrong = _parse(table, column, array, batch.file)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
-        if column.name == "available_until" or (table.name == "events" and column.name in TIMES):
+        if column.name == ENDS or (table.name == "events" and column.name in TIMES):
             faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit, alone))
     return pa.Table.from_arrays(columns, schema=table.schema), faults
 
@@ -86,6 +90,19 @@ def _raw_column(batch: RawBatch, name: str | None, constant: str | float | None,
         text = str(constant).lower() if isinstance(constant, bool) else str(constant)
         return pa.repeat(pa.scalar(text, pa.string()), size)
     return pa.nulls(size)
+
+
+def _earliest(table: TableSource, column: pa.Field, batch: RawBatch) -> cells.Parsed:
+    """The earliest of the times that a template of ends names, as times of their own, so that none is read again."""
+    found: list[pa.Array] = []
+    wrong = np.zeros(len(batch.positions), bool)
+    for part in table.parts[ENDS]:
+        if part in batch.table.column_names:
+            time, bad = _parse(table, column, _raw_column(batch, part, None, len(wrong)), batch.file)
+            found.append(time)
+            wrong |= bad
+    least = pc.min_element_wise(*found) if found else pa.nulls(len(wrong), pa.int64())
+    return least.cast(pa.timestamp("ms", "UTC")), wrong
 
 
 def _made_column(table: TableSource, name: str, batch: RawBatch) -> pa.Array:
@@ -129,7 +146,7 @@ def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> 
             return cells.parse_path(array, source.separators.get(name, ""))
         if name in TIMES and contract(table.name).get(name):
             time, wrong = cells.parse_time(array, source.timestamp_unit, source.timezone)
-            return (_day_ends(array, time) if name == "available_until" else time), wrong
+            return (_day_ends(array, time) if name == ENDS else time), wrong
         if name == "event_type":
             text, wrong = cells.parse_text(array)
             return rename(text, source.event_types), wrong

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_names import NAMES
-from souk.ingest.profile import MANY, Column, guess_kind
+from souk.ingest.profile import MANY, Column, guess_kind, plain
 from souk.schema import ContractColumn
 
 FEW_WRONG = 0.05  # share of values that are no true or false in a column that is
@@ -25,8 +23,13 @@ MOST_TYPES = 12  # values of a column that could be event types
 MOST_STATES = 12
 # What a column says of an item that is gone, or is not; no case, no punctuation.
 GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
-        "delisted", "withdrawn", "unavailable", "outofstock", "reserved", "completed", "cancelled"}  # fmt: skip
-LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "listed", "published", "draft"}
+        "delisted", "withdrawn", "unavailable", "outofstock", "reserved", "completed", "cancelled", "verkauft",
+        "ausverkauft", "vergriffen", "abgelaufen", "beendet", "geloescht", "entfernt", "reserviert"}  # fmt: skip
+LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "listed", "published", "draft", "aktiv",
+        "verfuegbar", "lieferbar", "offen"}  # fmt: skip
+
+
+BOTH = 'in place of the column, templates: {available_until: "{one} {other}"} takes the earlier of both'
 
 
 def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
@@ -84,20 +87,16 @@ def becomes(column: Column, end_known: bool) -> str:
         end_known: whether the table says when items end.
     """
     if column.time_unit and end_known and column.plain in NAMES["available_until"]:
-        return f"{guess_kind(column).evidence}. ANOTHER END: give the earlier of both in one column"
+        return f"{guess_kind(column).evidence}. ANOTHER END: {BOTH}"
     if column.time_unit in ("iso", "native") and column.distinct > 1 and not end_known:
         return f"{guess_kind(column).evidence}. IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until"
     if column.nested or not 1 <= column.distinct <= MOST_STATES:
         return ""
-    values = {_plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
-    gone = [text for plain, text in values.items() if plain in GONE]
+    values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
+    gone = [text for word, text in values.items() if word in GONE]
     named = column.plain.endswith(("status", "state"))
     flag = column.plain.removeprefix("is") in GONE and not cells.parse_bool(column.values)[1].any()
     if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
         return ""
     shown = ", ".join((gone or list(values.values()))[:2])
     return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())

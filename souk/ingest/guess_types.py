@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import pyarrow.compute as pc
 
 from souk.ingest.guess_columns import SPOKEN, Table, column_named
 from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_names import kind_of
-from souk.ingest.profile import Column
+from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
 FLAGS = {"0", "1", "true", "false"}
@@ -73,8 +71,8 @@ def _order_status(table: Table) -> Column | None:
     for column in table.free:
         if column.plain.endswith(("status", "state")) and few_words(column):
             values = pc.unique(column.texts).to_pylist()
-            orders = [text for text in values if _plain(text) in ORDERED or kind_of(text) in BOUGHT]
-            states = [text for text in values if text in orders or _plain(text) in STATES | FAILED]
+            orders = [text for text in values if plain(text) in ORDERED or kind_of(text) in BOUGHT]
+            states = [text for text in values if text in orders or plain(text) in STATES | FAILED]
             acts = [text for text in values if text not in states and kind_of(text)]
             if orders and len(states) > SPOKEN * len(values) and not acts:
                 return column
@@ -84,7 +82,7 @@ def _order_status(table: Table) -> Column | None:
 def _of_orders(status: Column) -> str:
     """The evidence of a status of orders, with how those that came to nothing are left out."""
     values = sorted(pc.unique(status.texts).to_pylist())
-    lost = [text for text in values if _plain(text) in FAILED or kind_of(text) is EventType.RETURN]
+    lost = [text for text in values if plain(text) in FAILED or kind_of(text) is EventType.RETURN]
     said = f"orders, by {status.name} ({', '.join(values[:SHOWN])})"
     skip = f"skip: {{{status.name}: [{', '.join(lost[:SHOWN])}]}}"
     return said + (f"; beside path, {skip} leaves out those that came to nothing" if lost else "")
@@ -98,7 +96,3 @@ def _perhaps_type(table: Table) -> str:
             remedy = "map it to event_type and its values under event_types, and declare it no more"
             return f"; OR IS IT {column.name} ({shown})? Then {remedy}"
     return ""
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())

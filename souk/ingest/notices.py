@@ -101,10 +101,11 @@ def odd_ends(until: pa.ChunkedArray, created: pa.ChunkedArray, last: int) -> Ite
         unit = "where they are numbers, data.items.timestamp_unit is likely wrong"
         yield f"{found}: {unit if len(strange) >= NEARLY_ALL * len(known) else 'leave empty what has no end'}"
         return
-    turned = int((ends <= births).sum())
+    turned = int((ends < births).sum())
     if turned:
         found = f"items: {turned:,} of {len(known):,} with an available_until end before they are created"
-        yield f"{found}: they are in no slate of a server"
+        doubt = ": are the two columns exchanged?" if turned >= NEARLY_ALL * len(known) else ""
+        yield f"{found}, and are in no slate of a server{doubt}"
 
 
 def moment(milliseconds: float) -> str:

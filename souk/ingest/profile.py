@@ -17,6 +17,7 @@ from souk.readers import HERE, read_batches
 from souk.schema import Kind
 
 SAMPLE_ROWS = 200_000
+UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 UNITS = {"s": (3e8, 5e9), "ms": (3e11, 5e12), "us": (3e14, 5e15)}  # years 1979 to 2128
 MANY = 0.95  # the share of values that must fit a guess
 FEW_NUMBERS = 30  # whole numbers with at most this many values are codes, unless the name says otherwise
@@ -25,6 +26,11 @@ CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "has
 MOST_CATEGORIES = 5_000
 COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal comma
 DATE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"  # of a day, in whatever order
+
+
+def plain(text: str) -> str:
+    """A text without case, punctuation and umlauts."""
+    return re.sub(r"[^a-z0-9]", "", text.lower().translate(UMLAUTS))
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Column:
 
     @property
     def plain(self) -> str:
-        """The name without case and punctuation."""
-        return re.sub(r"[^a-z0-9]", "", self.name.lower())
+        """The name without case, punctuation and umlauts."""
+        return plain(self.name)
 
     @property
     def snake(self) -> str:

@@ -62,7 +62,8 @@ class Explanation:
         place: among the re-ranked candidates, from 0; None for an item that is none of them.
         place_by_score: the same before the re-ranking.
         source: what brought it; "" for an item that is no candidate.
-        shown: whether it may stand in a slate: available, and not excluded.
+        shown: whether it may stand in a slate: available, there, and not excluded.
+        ended: since when it is not to be had any more, UTC epoch milliseconds; None where it still is.
         log_score: the natural logarithm of its score.
         log_baseline: that of the score at the start of the path.
         events: the window's events, oldest first.
@@ -80,6 +81,7 @@ class Explanation:
     place_by_score: int | None
     source: str
     shown: bool
+    ended: int | None
     log_score: float
     log_baseline: float
     events: tuple[EventPart, ...]
@@ -234,6 +236,7 @@ class Explainer:
             source=ranking.candidates.sources[int(at[0])] if len(at) else "",
             shown=self._may_show(request, case.position)
             and case.position not in ranking.excluded.difference(ranking.tired),
+            ended=self._ended(request, case.position),
             log_score=found.log_score,
             log_baseline=found.log_baseline,
             events=tuple(events),
@@ -246,6 +249,10 @@ class Explainer:
         """Whether an item is available, there, and what the request's filter asks for."""
         catalogue = self._recommender.catalogue
         return bool(catalogue.shown(request.filter, request.timestamp)[position])
+
+    def _ended(self, request: Request, position: int) -> int | None:
+        until = self._items.available_until[position]
+        return int(until) if until < request.timestamp else None
 
     def _value(self, case: _Case, name: str) -> Any:
         """The raw value of a feature, a pair's in its unit (`plain_value`)."""

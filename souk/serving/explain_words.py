@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from souk.schema import DAY_MS
@@ -206,7 +207,9 @@ def _notes(explanation: Explanation) -> list[str]:
             f"a whole put it at place {(explanation.place or 0) + 1}."
         )
     if not explanation.shown:
-        why = "it is not available, not there at that time, excluded, or not to be repeated yet"
+        why = "it is not available, not there yet, excluded, or not to be repeated yet"
+        if explanation.ended is not None:
+            why = f"it could be had until {datetime.fromtimestamp(explanation.ended / 1000, UTC):%Y-%m-%d %H:%M} UTC"
         notes.append(f"It is not shown to this user: {why}.")
     elif explanation.place is None:
         notes.append("No source proposed it, so it stands in no slate: this is the score that it would have.")
