@@ -61,8 +61,12 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
         days = _days(table, 30)
         why = f"bought and kept; {LABELLED}"
         return f"{{events: [purchase], unless: [return], within_days: {days}}}", why
-    if "purchase" in counts and len(engaging) > 1:
-        return "{events: [purchase]}", f"{counts['purchase'] / sum(counts[k] for k in engaging):.1%} of what engages"
+    looks = [kind for kind in ("click", "cart") if kind in engaging]
+    if "purchase" in counts and looks:  # of purchases alone each is one
+        days = _days(table, 7)
+        share = counts["purchase"] / sum(counts[kind] for kind in looks)
+        why = f"bought within {days} days; {share:.1%} as many purchases; {LABELLED}"
+        return f"{{events: [{', '.join(looks)}], followed_by: [purchase], within_days: {days}}}", why
     dwelt = _dwelt(table, types, engaging)
     if dwelt:
         return dwelt
