@@ -29,7 +29,7 @@ MEANING = {
     "not_comparable": "no common window to compare on with the one that is served; nothing was deployed",
 }
 ALLOWED = " (what is allowed: section evaluate of the config, docs/evaluation.md); nothing was deployed"
-BEFORE = " (the one from before this run)"
+BEFORE = " (the one from before this run; it has the items of then: souk items upsert sends its servers newer ones)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
