@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.config import Source
+from souk.config import Source, parse_config
 from souk.errors import SoukError
 from souk.ingest.faults import Reason
+from souk.ingest.item_file import item_rows_of
 from tests.ingest_fixtures import read_rows
 
 MAPPED = {"user_id": "who", "item_id": "what", "timestamp": "when"}
@@ -115,3 +116,19 @@ def test_of_several_ends_the_earliest_counts(tmp_path: Path) -> None:
         (Reason.TYPE, "available_until", [4])
     ]
     assert not read.ignored
+
+
+def test_an_end_of_several_that_cannot_be_read_goes_to_the_server_as_it_is(tmp_path: Path) -> None:
+    """Not as null, which would clear the end that it knows."""
+    (tmp_path / "i.csv").write_text("item_id,sold,off\na,soon,2024-05-09\nb,,2024-05-09\n")
+    config = parse_config(
+        """
+name: shop
+data:
+  events: {path: e}
+  items: {path: i, templates: {available_until: "{sold} {off}"}, timestamp_unit: iso}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+"""
+    )
+    rows = list(item_rows_of(str(tmp_path / "i.csv"), config))
+    assert [row["available_until"] for row in rows] == ["soon 2024-05-09", 1_715_299_199_999]

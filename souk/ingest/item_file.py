@@ -64,9 +64,11 @@ def _mapped(batch: RawBatch, source: Source, config: DatasetConfig) -> Iterator[
     table = TableSource("items", source, {n: k for n, k in config.columns.items.items() if n in given})
     typed, faults = convert(table, batch)
     rows = typed.select(given).to_pylist()
+    origins = {**{name: [raw] for name, raw in found.items()}, **table.parts}
     for each in faults:
         for at in each.rows.tolist():
-            raw = batch.table[found[each.column]][at].as_py() if each.column in found else None
+            cells = [batch.table[raw][at].as_py() for raw in origins.get(each.column, ())]
+            raw = cells[0] if len(cells) == 1 else " ".join(str(cell) for cell in cells if cell is not None) or None
             rows[at] = {**rows[at], each.column: _plain(raw)} if each.column else batch.malformed.get(at, "")
     for at in np.argsort(batch.positions, kind="stable").tolist():
         row = rows[at]
