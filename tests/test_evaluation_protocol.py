@@ -84,6 +84,11 @@ def test_what_was_not_to_be_had_any_more_is_not_ranked(read):
     assert [ranks.tolist() for ranks in rolling.ranks] == [[2], [2], [3]]
     frozen = rank(scorer, frozen_queries(window, catalogue, spec), catalogue)
     assert {catalogue.ids[line[0]] for line in frozen.top} == {"late"}, "it was there when the window began"
+    last = {"c": START + 1, "d": START + 1, "b": START}
+    window, catalogue = read(spec, until=last)
+    asked = [shown(query, catalogue) for query in rolling_queries(window, catalogue, spec, most=20)]
+    assert asked == [("ann", 1, ["c", "d"]), ("eve", 7, ["new"])], "the last moment is one; b ended before"
+    assert catalogue.listed[catalogue.position["b"]]
 
 
 def test_items_come_back_after_days(read):

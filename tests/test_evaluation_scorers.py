@@ -83,7 +83,7 @@ def test_no_candidate_is_spent_on_what_was_not_there_yet(scored):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_no_candidate_is_spent_on_what_has_ended(scored, known):
-    """Whether the bundle knows of it or not, as one of before items had ends."""
+    """Whether the bundle knows of it, or not, as one of before items had ends, which is told that it is gone now."""
     from souk.evaluation.twins import Slates, Towers
 
     queries, catalogue, towers, slates = scored
@@ -96,6 +96,10 @@ def test_no_candidate_is_spent_on_what_has_ended(scored, known):
         ends = pa.array([None if time == FOREVER else time for time in until.tolist()], pa.int64())
         items = bundle.items
         items = items.set_column(items.column_names.index("available_until"), "available_until", ends)
+        bundle = replace(bundle, items=items)
+    else:
+        left = pa.array([item != catalogue.ids[first] for item in bundle.item_ids])
+        items = bundle.items.set_column(bundle.items.column_names.index("available"), "available", left)
         bundle = replace(bundle, items=items)
     ended = replace(catalogue, until=until)
     own = Slates("slate", Towers("two_tower", bundle, ended, bundle.spec).load()).load()

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,12 +116,16 @@ def test_what_no_model_can_use_adds_nothing(explainer):
     assert stranger.events == () and features(stranger)["similarity_last"] == 0
 
 
-def test_an_item_that_may_not_be_shown_is_explained_and_said_to_be_so(explainer):
+def test_an_item_that_may_not_be_shown_is_explained_and_said_to_be_so(explainer, monkeypatch):
     left_out = by([3, 9, 1, 5], exclude=frozenset([item(6)]))
     found, shown = explainer.explain(left_out, item(6)), explainer.explain(by([3, 9, 1, 5]), item(6))
     assert not found.shown and found.place is None and found.source == "" and shown.shown
     assert found.log_score == pytest.approx(shown.log_score, abs=1.0)
     assert "It is not shown to this user" in to_json(found)["sentences"][-1]
+    until = explainer._items.available_until.copy()
+    until[explainer._recommender.catalogue.positions[item(6)]] = END - 1
+    monkeypatch.setattr(explainer, "_items", replace(explainer._items, available_until=until))
+    assert explainer.explain(by([3, 9, 1, 5]), item(6)).ended == END - 1 and shown.ended is None
     alone = explainer.explain(by([5], exclude=frozenset(item(n) for n in range(RING))), item(6))
     assert np.isfinite(alone.log_score) and alone.place is None
 

@@ -118,7 +118,12 @@ def test_which_dates_are_odd(days: list[float | None], told: list[str]) -> None:
             [None] * 10,
             ["9 of 10 available_until are around 1970-01-20 12:00: where they are numbers"],
         ),
-        ([90, 0, 95], [None] * 3, ["1 of 3 available_until are around 1970-01-01 00:00: leave empty what has no end"]),
+        ([90, 0, 95], [None] * 3, ["1 of 3 available_until are around 1970-01-01 00:00: in another unit, or empty"]),
+        (
+            [90, 0, 9e7],
+            [95, None, None],
+            ["1 of 3 available_until are around 1970", "1 of 3 avail", "1 of 3 with an avail"],
+        ),
         ([9e7, 9.1e7], [None] * 2, ["2 of 2 available_until are around 7.8192e+15: where they are numbers"]),
         ([2.9e6], [None], []),  # the year 9999 says never
         ([None], [5], []),

@@ -4,6 +4,7 @@ import json
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -13,8 +14,16 @@ from souk.config import Source, parse_config
 from souk.errors import SoukError
 from souk.ingest.faults import Reason
 from souk.ingest.item_file import item_rows_of
+from souk.ingest.mapping import TableSource
 from tests.ingest_fixtures import read_rows
 
+TWO_ENDS = """
+name: shop
+data:
+  events: {path: e}
+  items: {path: i, templates: {available_until: "{sold} {off}"}, timestamp_unit: iso}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+"""
 MAPPED = {"user_id": "who", "item_id": "what", "timestamp": "when"}
 
 
@@ -88,13 +97,42 @@ def test_an_end_that_is_a_date_is_the_last_moment_of_the_day(
     assert read.table["created_at"].to_pylist()[0] == 1_717_113_600_000
 
 
-def test_ends_in_seconds_among_milliseconds_are_refused(tmp_path: Path) -> None:
-    ends = [1_700_000_000_000 + n for n in range(9)] + [1_700_000_000]
-    table = pa.table({"item_id": [f"a{n}" for n in range(10)], "available_until": ends})
-    parquet.write_table(table, tmp_path / "i.parquet")
-    faults = read_rows("items", Source(path=str(tmp_path / "i.parquet"), timestamp_unit="ms"), {}).faults
-    assert [(fault.reason, fault.column) for fault in faults] == [(Reason.UNIT, "available_until")]
-    assert faults[0].rows.tolist() == [9]
+@pytest.mark.parametrize(
+    ("day", "zone"),
+    [
+        ("2024-03-31", "Europe/Berlin"),  # of 23 hours
+        ("2024-10-27", "Europe/Berlin"),  # of 25
+        ("2024-04-26", "Africa/Cairo"),  # without its midnight
+    ],
+)
+def test_the_last_moment_of_a_day_is_that_of_its_clocks(tmp_path: Path, day: str, zone: str) -> None:
+    (tmp_path / "i.csv").write_text(f"item_id,available_until\na,{day}\n")
+    source = Source(path=str(tmp_path / "i.csv"), timestamp_unit="iso", timezone=zone)
+    read = read_rows("items", source, {})
+    expected = datetime.combine(date.fromisoformat(day), datetime.max.time(), ZoneInfo(zone)).timestamp()
+    assert not read.faults and read.table["available_until"].to_pylist() == [int(expected * 1000)]
+
+
+def test_a_template_of_ends_is_of_columns_alone(tmp_path: Path) -> None:
+    (tmp_path / "i.csv").write_text("item_id,day\na,2024-05-31\n")
+    source = Source(path=str(tmp_path / "i.csv"), templates={"available_until": "{day}T18:00:00"}, timestamp_unit="iso")
+    with pytest.raises(SoukError, match="to name columns, of which the earliest counts"):
+        TableSource("items", source, {}).check_names()
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("item_id,sold", "a,2024-05-02", {"available_until": 1_714_694_399_999}),
+        ("item_id,price", "a,3", {"price": 3.0}),
+        ("item_id,sold,off", "a,,", {"available_until": None}),
+    ],
+)
+def test_a_row_for_a_server_says_of_its_end_what_it_has(
+    tmp_path: Path, header: str, row: str, said: dict[str, Any]
+) -> None:
+    (tmp_path / "i.csv").write_text(f"{header}\n{row}\n")
+    assert list(item_rows_of(str(tmp_path / "i.csv"), parse_config(TWO_ENDS))) == [{"item_id": "a", **said}]
 
 
 def test_of_several_ends_the_earliest_counts(tmp_path: Path) -> None:
@@ -121,14 +159,5 @@ def test_of_several_ends_the_earliest_counts(tmp_path: Path) -> None:
 def test_an_end_of_several_that_cannot_be_read_goes_to_the_server_as_it_is(tmp_path: Path) -> None:
     """Not as null, which would clear the end that it knows."""
     (tmp_path / "i.csv").write_text("item_id,sold,off\na,soon,2024-05-09\nb,,2024-05-09\n")
-    config = parse_config(
-        """
-name: shop
-data:
-  events: {path: e}
-  items: {path: i, templates: {available_until: "{sold} {off}"}, timestamp_unit: iso}
-objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
-"""
-    )
-    rows = list(item_rows_of(str(tmp_path / "i.csv"), config))
+    rows = list(item_rows_of(str(tmp_path / "i.csv"), parse_config(TWO_ENDS)))
     assert [row["available_until"] for row in rows] == ["soon 2024-05-09", 1_715_299_199_999]

@@ -1,5 +1,7 @@
 """Items whose time has not come are in no slate, of whatever kind, nor those whose time is over."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from souk.items import available_at
 from souk.release.manifest import read_manifest, write_manifest
+from souk.serving import ranking
 from souk.serving.item_log import ItemLog
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.live_items import LiveItems
@@ -86,6 +89,21 @@ def test_a_dear_item_is_first_from_the_moment_it_comes_to_the_one_it_ends(recomm
     assert shown(last) == BIRTHS.keys(), "the last moment of late-2"
     (after,) = recommender.recommend([Request("ann", 3, NOW + 3 * HOUR + 1)])
     assert shown(after) & BIRTHS.keys() == {"late-1", "late-3"}, "late-2 is over"
+
+
+def test_a_slate_is_filled_from_every_block_of_the_catalogue(recommender, monkeypatch):
+    monkeypatch.setattr(ranking, "BLOCK", 7)
+    slate = recommender.safe([Request("ann", 80, NOW)])[0]
+    assert shown(slate) == there(NOW) and len(slate.items) == len(there(NOW))
+
+
+def test_models_are_called_before_the_first_request_though_all_items_have_ended(bundle, monkeypatch):
+    ended = pa.array([1] * len(bundle.items), pa.int64())
+    items = bundle.items.set_column(bundle.items.column_names.index("available_until"), "available_until", ended)
+    asked = []
+    monkeypatch.setattr(Recommender, "rank", lambda self, requests: asked.append(self.catalogue.shown((), NOW).any()))
+    Recommender.load(replace(bundle, items=items), None, None)
+    assert asked == [True]
 
 
 def test_where_nothing_is_left_the_answer_says_so(bundle):

@@ -95,7 +95,8 @@ class Query:
 @dataclass(frozen=True)
 class Asked:
     """What is asked under the rolling protocol, and how many more items were engaged with at the moments up to each
-    user's last query, but are kept out of the slate, `unavailable` of them since they are not to be had now."""
+    user's last query, but are kept out of the slate, `unavailable` of them since they are not to be had now or had
+    ended by then."""
 
     queries: list[Query]
     filtered: int

@@ -17,12 +17,13 @@ MUCH = 0.1  # of the positives
 
 
 def gone(stages: Mapping[str, Any]) -> str:
-    """A warning where much of what was right is not available now, though it was; "" where that is little."""
+    """A warning where much of what was right was not available by the items file; "" where that is little."""
     share = stages.get("unavailable", 0.0)
     return (
-        f"{share:.1%} of the positives are of items that are not available now: `available` is of the time of the "
-        "items file, not of the moment, so they are neither measured nor among the ranker's examples. Where items sell "
-        "once, leave it out of the training data (docs/data.md, one-off stock)."
+        f"{share:.1%} of the positives are of items that were not available by the items file: they are neither "
+        "measured nor among the ranker's examples. `available` is of the time of the file, not of the moment: where "
+        "items sell once, give `available_until`, or leave it out; where there are ends, look at their time zone "
+        "(docs/data.md, items that end)."
         if share > MUCH
         else ""
     )
@@ -50,7 +51,7 @@ def attribution(
         found: per query `[targets]` bool, whether it was among the candidates.
         moved: per query `[targets]` bool, whether it was among the first TOP of the ranker's order.
         filtered: positives that were filtered out, of the same moments.
-        unavailable: those of them that are not available now; their share is told beside the stages'.
+        unavailable: those of them that are not available now, or had ended; their share is told beside the stages'.
     """
     rank, candidate, first = (np.concatenate([*parts, np.zeros(0)]) for parts in (ranks, found, moved))
     total = len(rank) + filtered

@@ -60,7 +60,7 @@ class Towers:
         self._size = len(catalogue.ids)
         by_birth = np.argsort(catalogue.born, kind="stable")
         self._born, self._by_birth = catalogue.born[by_birth], [catalogue.ids[place] for place in by_birth]
-        self._until = catalogue.until.astype(np.float64)
+        self._available, self._until = catalogue.available, catalogue.until.astype(np.float64)
         self._in_order = tuple(bundle.item_ids) == catalogue.ids
         self._same_spec = bundle.spec.hash == spec.hash
         self._tower = QueryTower(bundle.query_tower)
@@ -79,6 +79,10 @@ class Towers:
     def unborn(self, query: Query) -> frozenset[str]:
         """The items that were not there yet."""
         return frozenset(self._by_birth[np.searchsorted(self._born, query.until, side="right") :])
+
+    def available(self, own: np.ndarray) -> np.ndarray:
+        """`[bundle's items]` bool, as the evaluation knows them; as the bundle does where it has others."""
+        return np.where(self.places >= 0, self._available[self.places], own)
 
     def lifetimes(self) -> Lifetimes:
         """The ends of the bundle's items as the evaluation knows them: a bundle of before may know of none. What is not
@@ -128,7 +132,9 @@ class Slates:
     def load(self) -> Slates:
         """Reads the models of the request path; it searches in process, exactly."""
         loaded = Recommender.load(self._towers.bundle, index=None, store=None)
-        loaded.catalogue = replace(loaded.catalogue, lifetimes=self._towers.lifetimes())
+        available = self._towers.available(loaded.catalogue.available)
+        loaded.catalogue = replace(loaded.catalogue, available=available, lifetimes=self._towers.lifetimes())
+        loaded.retrieval = loaded.retrieval.with_items(loaded.items.vectors, available, np.zeros(0, np.int64))
         self._recommender = loaded
         self.alternatives = Alternatives.of(self._recommender.reranker, self._towers.bundle.settings.slate_size)
         return self

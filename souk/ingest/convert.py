@@ -16,7 +16,7 @@ from souk.ingest.mapping import TableSource
 from souk.ingest.patterns import rename
 from souk.ingest.templates import fill_template
 from souk.readers import RawBatch, file_format
-from souk.schema import DAY_MS, SECONDS, Kind, contract
+from souk.schema import SECONDS, Kind, contract
 
 ENDS = "available_until"
 TIMES = ("timestamp", "arrived_at", "created_at", ENDS)
@@ -72,7 +72,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
         typed, wrong = _parse(table, column, array, batch.file)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
-        if column.name == ENDS or (table.name == "events" and column.name in TIMES):
+        if (column.name == ENDS and alone) or (table.name == "events" and column.name in TIMES):
             faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit, alone))
     return pa.Table.from_arrays(columns, schema=table.schema), faults
 
@@ -118,15 +118,14 @@ def _made_column(table: TableSource, name: str, batch: RawBatch) -> pa.Array:
         raise SoukError(f"texts or numbers in data.{table.name}.templates.{name}", received, "Leave it out.") from error
 
 
-def _day_ends(array: pa.Array, time: pa.Array) -> pa.Array:
-    """Times, of which those that came as a date are the last moment of the day."""
+def _of_day_ends(array: pa.Array, unit: str) -> tuple[pa.Array, str]:
+    """Times and their unit, where those that are a date say its last moment, whatever clocks do on that day."""
     if pa.types.is_date(array.type):
-        return pc.add(time, DAY_MS - 1)
-    if pa.types.is_timestamp(array.type):
-        return time
+        array, unit = array.cast(pa.string()), "iso"
+    if unit != "iso" or pa.types.is_temporal(array.type):
+        return array, unit
     text = pc.utf8_trim_whitespace(cells.parse_text(array)[0])
-    days = pc.fill_null(pc.match_substring_regex(text, r"^\d{4}-\d{2}-\d{2}$"), False)
-    return pc.if_else(days, pc.add(time, DAY_MS - 1), time)
+    return pc.replace_substring_regex(text, r"^(\d{4}-\d{2}-\d{2})$", r"\1T23:59:59.999"), unit
 
 
 def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> cells.Parsed:
@@ -145,8 +144,10 @@ def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> 
         if kind is Kind.PATH or name == "category":
             return cells.parse_path(array, source.separators.get(name, ""))
         if name in TIMES and contract(table.name).get(name):
-            time, wrong = cells.parse_time(array, source.timestamp_unit, source.timezone)
-            return (_day_ends(array, time) if name == ENDS else time), wrong
+            if name == ENDS:
+                array, unit = _of_day_ends(array, source.timestamp_unit)
+                return cells.parse_time(array, unit, source.timezone)
+            return cells.parse_time(array, source.timestamp_unit, source.timezone)
         if name == "event_type":
             text, wrong = cells.parse_text(array)
             return rename(text, source.event_types), wrong

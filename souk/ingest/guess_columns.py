@@ -185,7 +185,8 @@ def declare(table: Table) -> None:
                 guess = Guess(kind, guess.evidence)
             table.declared[target] = column, Guess(kind, guess.evidence, guess.separator if kind is Kind.PATH else "")
     for column in table.free:
-        fate = becomes(column, "available_until" in table.mapped) if table.name == "items" else ""
+        end = table.mapped.get("available_until", (None, ""))[0]
+        fate = becomes(column, end) if table.name == "items" else ""
         if fate:
             table.left_out.append((column.name, fate))
             continue

@@ -29,9 +29,6 @@ LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "
         "verfuegbar", "lieferbar", "offen"}  # fmt: skip
 
 
-BOTH = 'in place of the column, templates: {available_until: "{one} {other}"} takes the earlier of both'
-
-
 def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
     """Why a column cannot be `target`; "" where it can.
 
@@ -79,17 +76,18 @@ def few_words(column: Column) -> bool:
     return not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES
 
 
-def becomes(column: Column, end_known: bool) -> str:
+def becomes(column: Column, end: Column | None) -> str:
     """Why a column tells what became of an item later, as that it was sold, or when; "" where it does not.
 
     Args:
         column: of items.
-        end_known: whether the table says when items end.
+        end: that says until when items can be had; None where none does.
     """
-    if column.time_unit and end_known and column.plain in NAMES["available_until"]:
-        return f"{guess_kind(column).evidence}. ANOTHER END: {BOTH}"
-    if column.time_unit in ("iso", "native") and column.distinct > 1 and not end_known:
-        return f"{guess_kind(column).evidence}. IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until"
+    if end and column.time_unit == end.time_unit and column.time_unit and column.plain in NAMES["available_until"]:
+        both = f'templates: {{available_until: "{{{end.name}}} {{{column.name}}}"}}'
+        return f"ANOTHER END: the earlier of both is {both}, in place of the column; {guess_kind(column).evidence}"
+    if column.time_unit in ("iso", "native") and column.distinct > 1 and not end:
+        return f"IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; {guess_kind(column).evidence}"
     if column.nested or not 1 <= column.distinct <= MOST_STATES:
         return ""
     values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}

@@ -11,8 +11,9 @@ import numpy as np
 
 from souk.config import DatasetConfig, Source
 from souk.errors import SoukError
-from souk.ingest.convert import convert
+from souk.ingest.convert import ENDS, convert
 from souk.ingest.mapping import TableSource
+from souk.ingest.templates import template_columns
 from souk.readers import HERE, RawBatch, read_batches
 
 
@@ -57,7 +58,10 @@ def _mapped(batch: RawBatch, source: Source, config: DatasetConfig) -> Iterator[
     """The columns by the config. A cell that cannot be read stays as it is: the server says what is wrong with it."""
     names = batch.table.column_names
     columns = {name: raw for name, raw in source.columns.items() if raw in names}
-    source = source.model_copy(update={"columns": columns})
+    templates = dict(source.templates)
+    if ends := [f"{{{part}}}" for part in template_columns(templates.pop(ENDS, "")) if part in names]:
+        templates[ENDS] = " ".join(ends)  # a row that names none of the ends says nothing of them
+    source = source.model_copy(update={"columns": columns, "templates": templates})
     table = TableSource("items", source, config.columns.items)
     found = table.columns(names)
     given = [n for n in table.schema.names if n in found or n in source.constants or n in source.templates]

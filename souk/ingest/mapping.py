@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pyarrow as pa
 
-from souk.config import Source
+from souk.config import Source, template_parts
 from souk.errors import SoukError, unknown
 from souk.ingest.templates import check_templates, template_columns
 from souk.schema import Kind, contract
@@ -70,6 +70,11 @@ class TableSource:
                     raise unknown(
                         f"data.{self.name}.{key}: a contract column or one of columns.{self.name}", name, names
                     )
+        texts = [text for text, _ in template_parts(self.source.templates.get("available_until", ""))]
+        if any(text.strip() for text in texts):
+            expected = f"data.{self.name}.templates.available_until to name columns, of which the earliest counts"
+            remedy = "Each of them is a time of its own: leave out what stands between."
+            raise SoukError(expected, repr(self.source.templates["available_until"]), remedy)
         origins: dict[str, Iterable[str]] = {
             "column": self.source.columns,
             "template": self.source.templates,

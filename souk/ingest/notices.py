@@ -93,14 +93,14 @@ def odd_ends(until: pa.ChunkedArray, created: pa.ChunkedArray, last: int) -> Ite
     """
     ends, births = (column.cast(pa.float64(), safe=False).to_numpy() for column in (until, created))
     known = ends[~np.isnan(ends)]
-    strange = known[((known < FIRST_WEEKS_MS) & (last > FIRST_WEEKS_MS)) | (known > NEVER_MS)]
-    if len(strange):
-        found = (
-            f"items: {len(strange):,} of {len(known):,} available_until are around {moment(float(np.median(strange)))}"
-        )
-        unit = "where they are numbers, data.items.timestamp_unit is likely wrong"
-        yield f"{found}: {unit if len(strange) >= NEARLY_ALL * len(known) else 'leave empty what has no end'}"
-        return
+    for strange in (known[(known < FIRST_WEEKS_MS) & (last > FIRST_WEEKS_MS)], known[known > NEVER_MS]):
+        if len(strange):
+            shown, most = moment(float(np.median(strange))), len(strange) >= NEARLY_ALL * len(known)
+            found = f"items: {len(strange):,} of {len(known):,} available_until are around {shown}"
+            unit = "where they are numbers, data.items.timestamp_unit is likely wrong"
+            yield f"{found}: {unit if most else 'in another unit, or empty ones are meant, where there is no end'}"
+            if most:
+                return
     turned = int((ends < births).sum())
     if turned:
         found = f"items: {turned:,} of {len(known):,} with an available_until end before they are created"

@@ -63,7 +63,7 @@ class Explanation:
         place_by_score: the same before the re-ranking.
         source: what brought it; "" for an item that is no candidate.
         shown: whether it may stand in a slate: available, there, and not excluded.
-        ended: since when it is not to be had any more, UTC epoch milliseconds; None where it still is.
+        ended: the last moment at which it was to be had, UTC epoch milliseconds; None where it still is.
         log_score: the natural logarithm of its score.
         log_baseline: that of the score at the start of the path.
         events: the window's events, oldest first.

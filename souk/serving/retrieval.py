@@ -94,9 +94,12 @@ class Retrieval:
 
         One that lets something through that the index has as unavailable, since it had ended when it was built, stays.
         """
-        if self.index is None or not self.index.remote or all(mask is None for mask in masks):
+        if self.index is None or not self.index.remote:
             return exclude, masks
         known, more = self.index.available, self.exact.available & ~self.index.available
+        if more.any():  # without a mask all are there, these too
+            everything = np.ones(len(more), bool)
+            masks = [everything if mask is None else mask for mask in masks]
         out = dict[int, list[int] | None]()
         for mask in masks:
             if mask is not None and id(mask) not in out:
