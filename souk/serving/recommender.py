@@ -34,9 +34,8 @@ class Recommender(Loaded):
         """As `Loaded.load`; calls each model once, so that the first request is as fast as the others."""
         recommender = super().load(bundle, index, store, guards)
         warm = copy.copy(recommender)
-        warm.catalogue = replace(
-            recommender.catalogue, lifetimes=None
-        )  # where all have ended, no model would be called
+        # Without ends: where all items have ended, no model would be called.
+        warm.catalogue = replace(recommender.catalogue, lifetimes=None)
         warm.rank([Request("", recommender.settings.candidates, 0, state=UserState(""))])
         return recommender
 
