@@ -74,7 +74,7 @@ def test_much_that_is_not_available_any_more_is_warned_of():
     ranks, no = [np.ones(18)], [np.zeros(18, bool)]
     little, much = (attribution(ranks, no, no, filtered=2 + more, unavailable=2 + more) for more in (0, 1))
     assert (little["unavailable"], gone(little)) == (0.1, "")
-    assert gone(much).startswith("14.3% of the positives are of items that are not available now: `available` is of")
+    assert gone(much).startswith("14.3% of the positives are of items that were not available by the items file: they")
 
 
 @pytest.mark.parametrize("seed", range(5))

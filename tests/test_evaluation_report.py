@@ -97,8 +97,8 @@ def test_what_is_gone_is_told(metrics):
     stages = rolling["stages"] | {"slate": rolling["stages"]["slate"] | {"unavailable": 0.253}}
     warned = metrics | {"protocols": metrics["protocols"] | {"rolling": rolling | {"stages": stages}}}
     for told in (summary(warned, VERDICT), words(page(warned, VERDICT))):
-        assert "25.3% of the positives are of items that are not available now" in told
-    assert "not available now" not in summary(metrics, VERDICT) + words(page(metrics, VERDICT))
+        assert "25.3% of the positives are of items that were not available by the items file" in told
+    assert "not available by" not in summary(metrics, VERDICT) + words(page(metrics, VERDICT))
 
 
 def test_a_head_that_is_not_learned_is_told_with_the_reason(metrics):
