@@ -3,9 +3,11 @@
 import contextlib
 import os
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from souk.errors import SoukError
@@ -14,10 +16,13 @@ from souk.index.choice import GRAPH_FILE, GRAPH_ITEMS, chosen
 from souk.index.collections import connect
 from souk.index.exact import ExactIndex
 from souk.index.hnsw import HnswIndex
+from souk.index.interface import IndexUnavailable
 from souk.index.milvus import MilvusIndex
 from souk.release.collections import KEPT_SECONDS, say_searched, searched
+from souk.serving import served
 from souk.serving.budget import Guards
 from souk.serving.served import Reader, open_index
+from souk.steps import deploy
 from souk.steps import load_index as step
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
@@ -46,6 +51,26 @@ def test_exact_is_without_an_index_and_milvus_is_built(bundle, tmp_path):
     index = open_index(workspace, bundle, "", print, "milvus")
     assert isinstance(index, MilvusIndex) and len(index.search(bundle.vectors[:1], 5)[0][0]) == 5
     index.close()
+
+
+@pytest.mark.parametrize("opens", ["a server", "the deployment"])
+def test_a_collection_is_opened_with_what_it_has(bundle, tmp_path, monkeypatch, opens):
+    """What had ended when the models were fitted is not available in it, though the catalogue has it so."""
+    until = pa.array([bundle.settings.trained_until - 1, *[None] * (len(bundle.items) - 1)], pa.int64())
+    items = bundle.items.set_column(bundle.items.column_names.index("available_until"), "available_until", until)
+    ended, given = replace(bundle, items=items), []
+
+    def opened(uri, collection, vectors, available, report):
+        given.append(available)
+        raise IndexUnavailable("an index", "none") if opens == "a server" else StopIteration
+
+    monkeypatch.setattr(served if opens == "a server" else deploy, "open_or_build", opened)
+    if opens == "a server":
+        given.append(open_index(Workspace(tmp_path), ended, "", print, "milvus").available)
+    else:
+        with pytest.raises(StopIteration):
+            deploy._load_collection(ended, Workspace(tmp_path), tmp_path / "index", "")
+    assert ended.available[0] and all(not available[0] and available[1] for available in given)
 
 
 def test_what_a_server_searches_on_a_milvus_server_is_in_use(bundle, tmp_path):

@@ -108,10 +108,12 @@ def test_times_of_each_unit() -> None:
     iso = pa.array(["2024-02-29", "2024-02-30", "29.02.2024", "20240229", "now", "2024-02-29 01:00+01:00"])
     expected = [1_709_164_800_000, None, None, None, None, 1_709_164_800_000]
     assert parsed(cells.parse_time(iso, "iso")) == (expected, [False, True, True, True, True, False])
-    never = pa.array(["9999-12-31", "9996-02-29 23:59:59", "2262-01-01", "2259-12-31", "3000-13-01"])
+    never = pa.array(
+        ["9999-12-31", "9996-02-29 23:59:59", "2262-01-01", "2270-06-30", "2999-12-31", "2259-12-31", "3000-13-01"]
+    )
     times, wrong = parsed(cells.parse_time(never, "iso"))
-    years = [dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=time) for time in times[:4]]
-    assert [time.year for time in years] == [2260, 2260, 2260, 2259] and wrong == [False] * 4 + [True]
+    years = [dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=time) for time in times[:6]]
+    assert [time.year for time in years] == [2260] * 5 + [2259] and wrong == [False] * 6 + [True]
 
 
 def test_vectors_of_every_type() -> None:

@@ -48,6 +48,13 @@ def test_the_recall_of_an_index_is_what_it_finds_of_what_is_there(index_of, low,
     assert low <= probe.recall <= high and probe.looks == 1
 
 
+def test_what_had_ended_when_an_index_was_built_is_not_missed_in_it():
+    asked = retrieval(lambda vectors: ExactIndex(vectors, np.arange(len(vectors)) % 2 == 0))
+    probe = RecallProbe(lambda: asked)
+    probe.look()
+    assert probe.recall == 1.0 and asked.exact.available.all()
+
+
 @pytest.mark.parametrize("index_of", [None, Gone])
 def test_without_an_answer_of_an_index_there_is_no_recall(index_of):
     asked = retrieval(index_of)
