@@ -31,7 +31,7 @@ def expected(user, k, exclude=()):
 class Failing:
     """Stands for a dependency that is down."""
 
-    remote = True  # as an index
+    remote, available = True, np.True_  # as an index, of items that are all available
 
     def __init__(self, error):
         self.error = error
@@ -47,7 +47,7 @@ class Failing:
 class Hanging:
     """Stands for a dependency that neither answers nor fails until the test ends."""
 
-    remote = True  # as an index
+    remote, available = True, np.True_  # as an index, of items that are all available
 
     def __init__(self, release):
         self.release, self.calls = release, 0
