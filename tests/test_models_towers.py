@@ -214,7 +214,7 @@ def test_the_same_seed_gives_the_same_weights_and_nothing_after_the_end_matters(
 def test_candidates_obey_the_repeat_rule_and_time(tmp_path):
     events, items, users = cycle_market(users=6, items=40, length=20)
     items.loc[items["item_id"] == "i39", "created_at"] = 30_000 * DAY_MS  # after everything
-    over = int(events["timestamp"].quantile(0.9))
+    over = int(events["timestamp"].quantile(0.85))
     items.loc[items["item_id"] == "i38", "available_until"] = over
     market = Market(tmp_path, events, items, users, cycle_spec(repeat=Repeat(rule="never")))
     model = market.towers()

@@ -123,7 +123,7 @@ def test_the_answer_without_the_models_says_the_arm_too(workspace, monkeypatch):
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        ("experiments: {weight: {arms: {}}}", "at least 2"),
+        ("experiments: {weight: {arms: {}}}", "2 or more entries"),
         (TEXT.replace("engaged: 2", "engagd: 2"), "Did you mean 'engaged'"),
         (TEXT.replace("shop-2", "shop-3"), "changed vectors.npy"),
         (TEXT.replace("shop-2", "shop-9"), "souk release list"),

@@ -79,6 +79,7 @@ class Items:
                 "item_id": pa.array(self.ids.tolist(), pa.string()),
                 "created_at": self.created_at,
                 "available": self.withdrawn_day > day,
+                "available_until": pa.nulls(len(self.ids), pa.int64()),  # this shop notes no ends
                 "price": self.price,
                 "seller_id": [f"s{seller:04d}" for seller in self.seller],
                 "brand": brands,
