@@ -91,6 +91,17 @@ def test_what_was_not_to_be_had_any_more_is_not_ranked(read):
     assert catalogue.listed[catalogue.position["b"]]
 
 
+@pytest.mark.parametrize("name", ["test", "validation"])
+def test_what_ended_within_the_data_was_to_be_had_until_then(read, name):
+    """No item of these is available now, and the data end at START + 9: only what ended before that was ever."""
+    spec = spec_of("always")
+    until = {"b": START + 8, "c": START + 9, "d": START + 3}
+    _, catalogue = read(spec, items=ITEMS | dict.fromkeys("bcd", False), window=name, until=until)
+    assert dict(zip(catalogue.ids, catalogue.available.tolist(), strict=True)) == {
+        **dict.fromkeys(("a", "b", "d", "new"), True), "c": False, "gone": False
+    }  # fmt: skip
+
+
 def test_items_come_back_after_days(read):
     spec = spec_of({"rule": "after_days", "days": 8.5})
     window, catalogue = read(spec)

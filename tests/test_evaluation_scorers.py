@@ -180,6 +180,22 @@ def test_items_that_a_bundle_lacks_come_last(scored):
     assert (scores[:, 0] < scores[:, 1:].min(axis=1)).all()
 
 
+def test_of_what_the_evaluation_lacks_the_bundle_says_whether_it_is_there(scored):
+    """The bundle's last item is none of the evaluation's; the last of those is not available, and has ended."""
+    from souk.evaluation.twins import Towers
+
+    _, catalogue, towers, _ = scored
+    fewer = catalogue.ids[:-1]
+    until, available = catalogue.until[:-1].copy(), catalogue.available[:-1].copy()
+    until[-1], available[-1] = catalogue.start - 1, False
+    known = {item: place for place, item in enumerate(fewer)}
+    smaller = replace(catalogue, ids=fewer, position=known, until=until, available=available, born=catalogue.born[:-1])
+    own = Towers("champion", towers.bundle, smaller, towers.bundle.spec)
+    assert own.lifetimes().at(catalogue.start).tolist()[-2:] == [False, True]
+    for there in (True, False):
+        assert own.available(np.full(len(catalogue.ids), there)).tolist()[-2:] == [False, there]
+
+
 def test_a_model_that_fails_is_not_judged_by_its_fallback(scored, shop):
     from souk.evaluation.twins import Slates
 

@@ -35,6 +35,13 @@ def bundle(tmp_path_factory):
     return write_shop(tmp_path_factory.mktemp("bundle") / "shop", 20)
 
 
+def one_ended(bundle):
+    """The bundle, whose first item had ended when the models were fitted."""
+    until = pa.array([bundle.settings.trained_until - 1, *[None] * (len(bundle.items) - 1)], pa.int64())
+    items = bundle.items.set_column(bundle.items.column_names.index("available_until"), "available_until", until)
+    return replace(bundle, items=items)
+
+
 def test_the_size_chooses_where_nobody_does():
     assert [chosen("auto", n) for n in (1, GRAPH_ITEMS - 1, GRAPH_ITEMS)] == ["exact", "exact", "hnsw"]
     assert chosen("auto", 1, "http://milvus:19530") == "milvus", "who names a server wants it searched"
@@ -56,9 +63,7 @@ def test_exact_is_without_an_index_and_milvus_is_built(bundle, tmp_path):
 @pytest.mark.parametrize("opens", ["a server", "the deployment"])
 def test_a_collection_is_opened_with_what_it_has(bundle, tmp_path, monkeypatch, opens):
     """What had ended when the models were fitted is not available in it, though the catalogue has it so."""
-    until = pa.array([bundle.settings.trained_until - 1, *[None] * (len(bundle.items) - 1)], pa.int64())
-    items = bundle.items.set_column(bundle.items.column_names.index("available_until"), "available_until", until)
-    ended, given = replace(bundle, items=items), []
+    ended, given = one_ended(bundle), []
 
     def opened(uri, collection, vectors, available, report):
         given.append(available)
@@ -114,6 +119,20 @@ def test_the_graph_of_a_bundle_is_read_and_one_that_it_lacks_is_built(bundle, tm
             np.testing.assert_array_equal(walk.search(bundle.vectors, 5)[0], wanted)
     finally:
         bundle.graph.unlink()
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_graph_finds_for_a_time_before_its_end_what_has_ended(bundle, tmp_path, built):
+    """It has each item of the catalogue: who asks of a moment says in a mask what is there then."""
+    ended = one_ended(bundle)
+    if not built:
+        hnsw.write(hnsw.build(bundle.vectors), bundle.graph)
+    try:
+        index = open_index(Workspace(tmp_path), ended, "", print, "hnsw")
+    finally:
+        bundle.graph.unlink(missing_ok=True)
+    then = ended.available & (np.arange(len(ended.vectors)) < 3)
+    assert set(index.search(ended.vectors[:1], 3, allowed=[then])[0][0].tolist()) == {0, 1, 2}
 
 
 def test_a_graph_that_is_none_or_of_other_vectors_is_refused(tmp_path):

@@ -16,14 +16,14 @@ from souk.index import lite
 from souk.index.exact import ExactIndex
 from souk.index.interface import collection_name, recall_at
 from souk.index.milvus import MilvusIndex
-from souk.release.bundle import Bundle
+from souk.release.bundle import Bundle, write_bundle
 from souk.release.manifest import verify
 from souk.release.pointer import history, release_names, rollback
 from souk.steps.deploy import deploy
 from souk.steps.load_index import load_index, sample_queries
 from souk.store.feast_store import FeastStore
 from souk.workspace import Workspace
-from tests.release_fixtures import ITEM_IDS, SPEC, write_features, write_models, write_release
+from tests.release_fixtures import BOUNDARIES, ITEM_IDS, SPEC, write_features, write_models, write_release
 
 STAGES = [
     ("souk.steps.deploy.verify", 2),  # the release is there, the copy not yet
@@ -123,6 +123,18 @@ def test_load_index_measures_recall_and_is_idempotent(tmp_path):
     (tmp_path / "index" / "milvus.db" / lite.SEAL).unlink()
     load_index(config().for_step("load_index"), *arguments)
     assert os.stat(tmp_path / "index" / "milvus.db").st_ino != inode
+
+
+def test_the_collection_of_a_twin_has_what_was_available_at_its_boundary(tmp_path):
+    """Item 1 ended in the twin's window, and 2 too, which is not available any more by the items file."""
+    features, (towers, ranker) = write_features(tmp_path / "features"), write_models(tmp_path)
+    (towers / "training.json").write_text(json.dumps({"trained_until": BOUNDARIES["test_start"]}))
+    load_index(config().for_step("load_index"), str(features), str(towers), str(tmp_path / "index"))
+    name = json.loads((tmp_path / "index" / "index.json").read_text())["collection"]
+    left = np.array([position not in (0, 7) for position in range(40)])
+    twin = write_bundle(tmp_path / "twin", features, towers, ranker, "test_start", name)
+    assert twin.indexed.tolist() == left.tolist()
+    assert name == collection_name(ITEM_IDS, np.load(towers / "vectors.npy"), left)
 
 
 def test_load_index_fails_below_the_bar(tmp_path, monkeypatch):
