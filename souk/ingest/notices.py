@@ -56,6 +56,20 @@ def unmatched(name: str, known: pa.Array, seen: pa.Array) -> str:
     return f"{found}: {shown}. Those that the file lacks have no columns: are the ids of both written alike?"
 
 
+def ended_unread(refused: pa.Table, items: pa.Table) -> Iterator[str]:
+    """How many items that events mention are not available because of what their refused row says, or does not.
+
+    Args:
+        refused: of `souk.ingest.refused.RefusedItems`.
+        items: all of them, as they are written.
+    """
+    doubtful = refused["item_id"].filter(pc.invert(refused["available"]))
+    gone = items["item_id"].filter(pc.invert(items["available"]))
+    if count := pc.sum(pc.is_in(gone, value_set=doubtful.combine_chunks())).as_py():
+        why = "it says so, or its available or available_until cannot be read"
+        yield f"items: {count:,} in events, whose row is refused, are not available: {why}"
+
+
 def odd_dates(created: pa.ChunkedArray, last: int) -> Iterator[str]:
     """Whether dates of creation seem to be in another unit, are to come, or most of them are one, that of an import.
 

@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from souk.ingest.accepted import Accepted
 from souk.ingest.files import whole_file, write_parquet
+from souk.ingest.refused import with_their_ends
 from souk.schema import ID_COLUMN
 
 GROUP_ROWS = 1 << 17  # rows of a row group
@@ -52,22 +53,24 @@ def write_events(accepted: Accepted, file: Path) -> Events:
     return Events(rows, seen, min(times), max(times))
 
 
-def complete(name: str, accepted: Accepted, seen: pa.Array, withdraw: bool = False) -> pa.Table:
+def complete(name: str, accepted: Accepted, seen: pa.Array, refused: pa.Table, withdraw: bool = False) -> pa.Table:
     """Items or users by id, with those that only events know.
 
     Args:
         name: "items" or "users".
         accepted: its rows.
         seen: the ids in events.
+        refused: what refused rows say of the end of items that only events know.
         withdraw: whether items without an event are not available, and never were.
     """
     key = ID_COLUMN[name]
     known = accepted.whole()
     new = seen.filter(pc.invert(pc.is_in(seen, value_set=known[key].combine_chunks())))
     columns = [new if field.name == key else pa.nulls(len(new), field.type) for field in known.schema]
-    done = pa.concat_tables([known, pa.Table.from_arrays(columns, schema=known.schema)]).sort_by(key)
+    made = pa.Table.from_arrays(columns, schema=known.schema)
     if name == "users":
-        return done
+        return pa.concat_tables([known, made]).sort_by(key)
+    done = pa.concat_tables([known, with_their_ends(made, refused)]).sort_by(key)
     place = done.column_names.index("available")
     available = pc.fill_null(done["available"], True)
     if withdraw:

@@ -28,6 +28,7 @@ from souk.ingest.notices import lone_places, unused
 from souk.ingest.outliers import Bounds, find_bounds, numeric_columns, treat_outliers
 from souk.ingest.quarantine import Quarantine, QuarantineWriter
 from souk.ingest.reading import Reading, Rows, check_times
+from souk.ingest.refused import RefusedItems
 from souk.ingest.sample import Sample
 from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema, schema_text
 from souk.ingest.statistics import table_statistics
@@ -69,6 +70,7 @@ class Validated:
         statistics: TFDV statistics of the accepted rows, or of a sample.
         notices: what a reader should know and no row is refused for.
         bounds: the outlier bounds.
+        refused: of items, what refused rows say of their end: see `souk.ingest.refused`.
     """
 
     accepted: Accepted
@@ -78,6 +80,7 @@ class Validated:
     statistics: Any
     notices: tuple[str, ...]
     bounds: tuple[Bounds, ...]
+    refused: pa.Table
 
 
 @dataclass(frozen=True)
@@ -113,12 +116,14 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     judge = _Judge(table, rules, schema, bounds)
     makes_ids = table.makes_ids(survey.names)
     reading, sample = Reading(table, makes_ids), Sample(table.schema.append(pa.field("row", pa.int64())))
-    accepted = Accepted(table, spill, survey.good, survey.rows, makes_ids)
+    accepted, ends = Accepted(table, spill, survey.good, survey.rows, makes_ids), RefusedItems()
     with whole_file(refused) as fresh:
         writer = QuarantineWriter(fresh, table.columns(survey.names))
         for rows in reading:
             treated, faults = judge.of(rows)
             good = writer.add(rows, faults)
+            if table.name == "items":
+                ends.add(treated, faults, good)
             numbers = np.arange(rows.start, rows.start + len(good))
             sample.add(treated.append_column("row", pa.array(numbers)), good)
             accepted.add(treated.filter(pa.array(good)), numbers[good])
@@ -134,7 +139,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     outcome = writer.outcome(table.name, reading.read, reading.skipped, let_fall, accepted.count)
     statistics = table_statistics(_shown(table, accepted, sample))
     notices = (*unused(table, survey.names), *lone_places(table.name, survey.good), *judge.notices())
-    return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds))
+    return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds), ends.table())
 
 
 def anomalies(name: str, statistics: Any, schema: Any, before: Any | None) -> list[str]:

@@ -21,7 +21,7 @@ from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.mapping import TableSource
-from souk.ingest.notices import odd_dates, odd_ends, unmatched
+from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.reading import look
@@ -145,9 +145,12 @@ def _write(
     events = write_events(checked["events"].accepted, folder / "events.parquet")
     late = {name: [*_few(name, checked[name], events.seen[name])] for name in ("items", "users")}
     done = {
-        name: complete(name, checked[name].accepted, events.seen[name], withdraw and name == "items")
+        name: complete(
+            name, checked[name].accepted, events.seen[name], checked[name].refused, withdraw and name == "items"
+        )
         for name in ("items", "users")
     }
+    late["items"] += ended_unread(checked["items"].refused, done["items"])
     if dated:
         created, until = done["items"]["created_at"], done["items"]["available_until"]
         late["items"] += [*odd_dates(created, events.last), *odd_ends(until, created, events.last)]
