@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from souk.models.draw import draw_examples
 from souk.models.fit_towers import TowerFit
+from souk.models.judge import RetrievalJudge
+from souk.models.retrieve import item_vectors, query_vectors
 from souk.schema import FOREVER
 from tests.models_fixtures import cycle_market
 from tests.towers_fixtures import CONFIG, Market
@@ -53,6 +56,28 @@ def test_the_loss_of_a_batch_leaves_out_what_was_not_there(market):
         fit._known.assign(np.arange(len(catalogue.ids)))
         losses.append(float(fit._loss(batch)))
     assert losses[0] > 0.5 and losses[1:] == [0, 0], "each target is alone where nothing else was there"
+
+
+def test_what_was_taken_after_its_end_is_no_target_of_the_judge(market):
+    """Each second item ended before the window, in which all are taken."""
+    start, end = market.windows["validation_start"], market.windows["test_start"]
+    examples, towers = draw_examples(market.folder, start, end, seed=1), market.towers()
+    left = np.arange(len(market.catalogue.ids)) % 2 == 0
+    vectors, queries = item_vectors(towers, market.catalogue), query_vectors(towers, market.sequences, start, end)
+    expected = []
+    for event, item in zip(examples["event_id"].to_pylist(), examples["item_id"].to_pylist(), strict=True):
+        place = market.catalogue.ids.index(item)
+        scores = vectors @ queries[event]
+        if left[place]:
+            expected.append(1 / np.log2(2 + (scores[left] > scores[place]).sum()))
+    assert 0 < len(expected) < len(examples) and left.sum() < 10
+
+    def judged(until):
+        ended = replace(market.catalogue, available_until=until)
+        return RetrievalJudge(market.folder, examples, ended, market.sequences, seed=1).score(towers)
+
+    assert judged(np.where(left, FOREVER, start - 1)) == pytest.approx(np.mean(expected), abs=1e-6)
+    assert judged(np.full(len(left), start - 1)) == 0, "there is nothing to be judged by"
 
 
 def test_what_was_taken_before_its_date_of_creation_was_there(tmp_path):

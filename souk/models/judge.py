@@ -23,6 +23,9 @@ BATCH_ROWS = 64
 class RetrievalJudge:
     """NDCG@10 of the whole catalogue at a draw of moments, averaged over moments.
 
+    What was taken after its end, or is excluded by the repeat rule, is no target, as in the evaluation, and a moment
+    without a target is none.
+
     Args:
         features: the features folder.
         examples: of the window, from `draw_examples`.
@@ -56,10 +59,11 @@ class RetrievalJudge:
         self._vectors: Any = None
 
     def score(self, model: TwoTower) -> float:
-        """The figure of the towers as they are."""
+        """The figure of the towers as they are; 0 where no moment has a target."""
         queries, vectors = self._queries(model), item_vectors(model, self._catalogue)
         ranks = [self._ranks(moment, vectors @ queries[moment.events[0]]) for moment in self._moments]
-        return float(np.mean(query_metric(self.name, ranks)))
+        figures = query_metric(self.name, [own for own in ranks if len(own)])
+        return float(np.mean(figures)) if len(figures) else 0.0
 
     def _queries(self, model: TwoTower) -> Mapping[str, np.ndarray]:
         if self._vectors is None:
@@ -77,6 +81,8 @@ class RetrievalJudge:
         return found
 
     def _ranks(self, moment: Moment, scores: np.ndarray) -> np.ndarray:
+        """The ranks of the moment's targets."""
         scores[self._hidden | self._catalogue.absent(moment.time)] = -np.inf
         scores[self._excluded(moment)] = -np.inf
-        return target_ranks(scores, np.unique([self._position[item] for item in moment.items]))
+        ranks = target_ranks(scores, np.unique([self._position[item] for item in moment.items]))
+        return ranks[np.isfinite(ranks)]
