@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.__main__ import table, write
 from benchmarks.serving.process import user_ids
 from souk.cli.quiet import load_tensorflow, one_thread
-from souk.pairs import PAIR_FEATURES
+from souk.pairs import pair_names
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs, query_inputs
 from souk.serving.served import open_store
@@ -52,7 +52,10 @@ def main() -> None:
     rows = []
     for count in REQUESTS:
         batches = [query_inputs(queries[at : at + count], bundle.spec) for at in range(0, CALLS * count, count)]
-        calls = {"query tower": batches, "ranker": [batch | candidates(goods, count) for batch in batches]}
+        calls = {
+            "query tower": batches,
+            "ranker": [batch | candidates(goods, len(pair_names(bundle.spec.matches)), count) for batch in batches],
+        }
         for name, model in models.items():
             ways = {"ONNX": model.signature("serve"), "TensorFlow": model.by_tensorflow("serve")}
             spent = {way: min(costs) for way, costs in measured(ways, calls[name]).items()}
@@ -62,11 +65,11 @@ def main() -> None:
     write("graphs", rows, workspace.current_release())
 
 
-def candidates(goods: np.ndarray, requests: int) -> Inputs:
-    """The ranker's inputs for made-up candidates of so many requests."""
+def candidates(goods: np.ndarray, pairs: int, requests: int) -> Inputs:
+    """The ranker's inputs for made-up candidates of so many requests, with so many pair features."""
     draw = np.random.default_rng(0)
     places = draw.integers(0, len(goods), requests * CANDIDATES)
-    pair = draw.random((len(places), len(PAIR_FEATURES)), np.float32)
+    pair = draw.random((len(places), pairs), np.float32)
     return {"goods": goods[places], "pair": pair, "request": np.repeat(np.arange(requests), CANDIDATES)}
 
 

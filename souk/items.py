@@ -75,6 +75,7 @@ class ItemTable:
         satisfied: the rule that makes a label of a past event; None where none is asked for.
         engaged: the rule that makes an engagement of a past event; None where items never repeat.
         freshness: how much of what is engaged with just came.
+        matches: features of the user or the visit, each with one of the item whose values say the same.
     """
 
     position: Mapping[str, int]
@@ -91,6 +92,7 @@ class ItemTable:
     satisfied: Objective | None = None
     engaged: Objective | None = None
     freshness: Freshness = field(default_factory=Freshness)
+    matches: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -161,6 +163,7 @@ class ItemTable:
             satisfied=spec.objectives.satisfied,
             engaged=spec.objectives.engaged if spec.repeat.rule != "never" else None,
             freshness=_freshness(counters),
+            matches=spec.matches,
         )
 
     def with_items(self, items: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:

@@ -13,6 +13,7 @@ import numpy as np
 
 from souk.habits import Habits
 from souk.items import ItemTable
+from souk.matches import matched, own_values
 from souk.repeats import NOTHING, Past, again
 from souk.satisfaction import satisfaction, surprises
 from souk.schema import DAY_MS
@@ -49,6 +50,12 @@ PAIR_FEATURES = (
     "past_recency",  # 1 / (1 + days since the last of them); 0 without one
     "due",  # days since then, as r / (1 + r) for r of the user's mean days between two
 )
+MATCHES = "matches"  # how many of the candidate's values are the user's or the visit's own (souk.matches)
+
+
+def pair_names(matches: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The columns of `pair_features`, of a spec or an item table with these `matches`."""
+    return (*PAIR_FEATURES, MATCHES) if matches else PAIR_FEATURES
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class PairQuery:
         surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
         past: what the user engaged with, the habits of before the window too.
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
+        own: which values of items are the user's or the visit's own.
     """
 
     time: int
@@ -74,6 +82,7 @@ class PairQuery:
     surprise: np.ndarray
     past: Past = NOTHING
     found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
+    own: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -82,7 +91,7 @@ class PairQuery:
         tokens: Mapping[str, Sequence[Any]],
         since_last: float,
         items: ItemTable,
-        user: Mapping[str, Any] | None = None,
+        asker: Mapping[str, Any] | None = None,
         habits: Habits | None = None,
     ) -> PairQuery:
         """From raw features.
@@ -92,7 +101,7 @@ class PairQuery:
             tokens: token features of the events that the query sees, oldest first, not padded.
             since_last: `query_since_last`, seconds.
             items: the item table.
-            user: raw user features; None for a user of whom nothing is known.
+            asker: raw features of the user and the moment; None for a user of whom nothing is known.
             habits: what the user engaged with before those events (`souk.state.habits_at`).
         """
         known = np.array([items.position.get(item, -1) for item in tokens["token_item_id"]], np.int64)
@@ -102,7 +111,8 @@ class PairQuery:
         ages = back * 1000 / DAY_MS
         surprise = surprises(items, known, tokens, ages)
         past = Past.of(time, known, ages, tokens, habits or {}, items)
-        return cls(time, known, ages, behind.astype(np.int64), items.segments.of(user or {}), surprise, past)
+        segments, own = items.segments.of(asker or {}), own_values(items, asker or {})
+        return cls(time, known, ages, behind.astype(np.int64), segments, surprise, past, own=own)
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""
@@ -145,7 +155,7 @@ def pair_features(
             it would have had.
 
     Returns:
-        `[M, P] float32`, columns as in PAIR_FEATURES.
+        `[M, P] float32`, columns as `pair_names` has them.
     """
     owner = np.repeat(np.arange(len(queries)), [len(query.items) for query in queries])
     window = np.concatenate([query.items for query in queries]) if queries else np.zeros(0, np.int64)
@@ -164,6 +174,7 @@ def pair_features(
         _sourced(items, queries, request, positions, listed),
         _satisfied(items, queries, request, positions),
         _past(queries, request, positions),
+        [matched(items, [query.own for query in queries], request, positions)] if items.matches else [],
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 

@@ -149,7 +149,8 @@ class Ranker(ABC):
             items: as they are now.
             positions: `[M]` int64, the candidates of all requests.
             request: `[M]` int64, ascending, which of the B each belongs to.
-            pair: `[M, P]` float32, columns as in `souk.pairs.PAIR_FEATURES`.
+            pair: `[M, P]` float32, columns as in `souk.pairs.PAIR_FEATURES`, and
+                `matches` where the features have such.
         """
 
 

@@ -166,6 +166,11 @@ class FeatureSpec:
         return int(self.build.history_length)
 
     @property
+    def matches(self) -> tuple[tuple[str, str], ...]:
+        """Features of the user or the visit, each with one of the item whose values say the same (`souk.matches`)."""
+        return () if self.build.matches == "auto" else tuple((own, theirs) for own, theirs in self.build.matches)
+
+    @property
     def habits(self) -> int:
         """How many items of a user are remembered beyond the events of a state; 0 where items never repeat."""
         return self.build.habits if self.repeat.rule != "never" else 0

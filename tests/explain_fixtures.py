@@ -1,7 +1,7 @@
 """A small trained release whose reasons are known by construction.
 
 Items stand in a ring. After an event comes the next item of the ring, whatever came before it: a user jumps to any item
-every other event, so the events before the last say nothing. Nobody's country, and no item's colour, matters.
+every other event, so the events before the last say nothing. Nobody's country, and no item's, matters.
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ RANKER = TrainRanker(candidates=10, negatives=8, epochs=2, batch_rows=32, hidden
 
 
 def ring_spec() -> FeatureSpec:
-    """The spec of the ring: one user column, two item columns."""
-    columns = {"items": {"category": "path", "price": "numeric"}, "users": {"country": "categorical"}}
-    return cycle_spec(columns=Columns.model_validate(columns), build=BuildFeatures(history_length=8))
+    """The spec of the ring: one user column, three item columns, of which one speaks of the same as the user's."""
+    items = {"category": "path", "price": "numeric", "made_in": "categorical"}
+    columns = Columns.model_validate({"items": items, "users": {"country": "categorical"}})
+    return cycle_spec(
+        columns=columns, build=BuildFeatures(history_length=8, matches=[["user_country", "item_made_in"]])
+    )
 
 
 def item(place: int) -> str:
@@ -76,8 +79,8 @@ def ring_market() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
             for n, place in enumerate(places)
         ]
     goods = [
-        {"item_id": item(i), "category": f"shelf/{i % 3}", "price": float(i % 4), "title": f"Item {i}"}
-        | {"created_at": None}
+        {"item_id": item(i), "category": f"shelf/{i % 3}", "price": float(1 + i % 4), "title": f"Item {i}"}
+        | {"created_at": None, "made_in": "aabbc"[i % 5]}
         for i in range(RING)
     ]
     people = [{"user_id": f"u{user:03d}", "country": "ab"[user % 2]} for user in range(USERS)]

@@ -94,7 +94,7 @@ def write_features(
         folder / "user_state.parquet", index=False
     )
     write_sources(folder, spec)
-    transforms = _transforms(spec, rows, users)
+    transforms = _transforms(spec, rows, users, events)
     (folder / "transform" / "features.json").write_text(json.dumps(_described(transforms)))
     return transforms
 
@@ -122,7 +122,11 @@ def _write_sequences(path: Path, spec: FeatureSpec, events: pd.DataFrame, users:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for user, rows in sorted(_by_user(events).items()):
             history = [
-                Event(r["item_id"], r["event_type"], r["timestamp"], *(r.get(name, math.nan) for name in FIELDS))
+                Event(
+                    *(r[name] for name in ("item_id", "event_type", "timestamp")),
+                    *(r.get(name, math.nan) for name in FIELDS),
+                    context={feature.source: r[feature.source] for feature in spec.context},
+                )
                 for r in rows
             ]
             open_rows: dict[int, list[Any]] = {}
@@ -190,7 +194,9 @@ def _counters(events: pd.DataFrame, items: pd.DataFrame, windows: Mapping[str, i
     return pd.DataFrame(out, columns=["boundary", "item_id", "events", "events_30d", "satisfied_rate"])
 
 
-def _transforms(spec: FeatureSpec, items: list[dict[str, Any]], users: pd.DataFrame) -> dict[str, PlainTransform]:
+def _transforms(
+    spec: FeatureSpec, items: list[dict[str, Any]], users: pd.DataFrame, events: pd.DataFrame
+) -> dict[str, PlainTransform]:
     names = [row["item_id"] for row in items]
     vocabularies: dict[str, list[str]] = {}
     for feature in spec.features:
@@ -203,7 +209,12 @@ def _transforms(spec: FeatureSpec, items: list[dict[str, Any]], users: pd.DataFr
         elif feature.role is Role.BAG:
             vocabularies[feature.name] = sorted({w for row in items for w in row[feature.name]})
         elif feature.role is Role.CATEGORY:
-            column = users[feature.source] if feature.entity is Entity.USER else [row[feature.name] for row in items]
+            tables = {Entity.USER: users, Entity.QUERY: events}
+            column = (
+                [row[feature.name] for row in items]
+                if feature.entity is Entity.ITEM
+                else tables[feature.entity][feature.source]
+            )
             vocabularies[feature.name] = sorted({str(v) for v in column if v})
     return {
         str(entity): PlainTransform(

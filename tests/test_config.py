@@ -15,6 +15,22 @@ data: {events: {path: events.csv}}
 objectives: {engaged: {events: [click]}, satisfied: {events: [purchase], unless: [return], within_days: 14}}
 """
 SHOP = "columns: {items: {price: numeric, seller_id: categorical, category: path, title: text}}\n"
+HOMES = """columns:
+  users: {home: categorical, age: numeric}
+  events: {place: categorical, stock: numeric}
+  items: {city: categorical, tags: list, price: numeric, title: text}
+"""
+
+
+def test_matches_are_the_datas_or_given():
+    assert parse_config(MINIMAL + HOMES).build_features.matches == "auto"
+    given = parse_config(
+        MINIMAL + HOMES + "build_features: {matches: [[user_home, item_city], [context_place, item_tags]]}"
+    )
+    read = parse_step_config("build_features", given.for_step("build_features")).build_features
+    assert read.matches == [["user_home", "item_city"], ["context_place", "item_tags"]]
+    none = parse_config(MINIMAL + "build_features: {matches: []}")
+    assert parse_step_config("build_features", none.for_step("build_features")).build_features.matches == []
 
 
 def test_the_minimal_config_has_working_defaults():
@@ -51,6 +67,23 @@ def test_the_minimal_config_has_working_defaults():
             ["dim: ", "Also train_two_tower.epochs: a whole number, or auto, received 'x'."],
         ),
         ("build_features: {habits: true}", ["my.yaml: build_features.habits: ", "a number, and", "Received: True."]),
+        ("build_features: {matches: yes}", ["build_features.matches: ", "a list, or auto. Received: True."]),
+        (
+            "build_features: {matches: [[user_home]]}",
+            ["build_features.matches: ", "2 or more entries", "Received: ['user_home']."],
+        ),
+        (
+            SHOP + "build_features: {matches: [[user_home, item_category]]}",
+            ["my.yaml: a categorical, path or list feature of the user or the visit in build_features.matches", "none"],
+        ),
+        (
+            HOMES + "build_features: {matches: [[home, item_city]]}",
+            ["of the user or the visit", "one of context_place, user_home", "Received: 'home'", "'user_home'?"],
+        ),
+        (
+            HOMES + "build_features: {matches: [[user_home, item_price]]}",
+            ["of the item in build_features.matches", "one of item_city, item_tags", "Received: 'item_price'"],
+        ),
         ("build_features: {history_length: yes}", ["history_length: ", "a number or auto, and", "Received: True."]),
         ("evaluate: {latency: off}", ["evaluate.latency: ", "a number or null, and", "Received: False."]),
         ("train_ranker: {minority: {brand: true}}", ["train_ranker.minority: ", "Received: {'brand': True}."]),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from souk.pairs import PAIR_FEATURES
+from souk.pairs import MATCHES, PAIR_FEATURES
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation, FeaturePart
 from souk.serving.explain_words import NAMES, ago, plain_name, sentences, to_json
@@ -54,6 +54,19 @@ def test_the_reasons_are_told_by_size_with_titles_and_shares():
         "What also speaks for it: its popularity among users of the same kind (32%).",
         "What speaks against it: “i2” (clicked 2 days ago, 14%).",
     ]
+
+
+def test_what_user_and_item_have_in_common_is_named():
+    found = replace(WHY, features=(FeaturePart("matches", ["Fes", "jazz"], 0.5), FeaturePart("query_hour", 4, 0.001)))
+    assert sentences(found)[2] == "What also speaks for it: what it has in common with the user: Fes, jazz (36%)."
+    assert to_json(found)["features"][0] == {
+        "name": "matches",
+        "meaning": "what it has in common with the user",
+        "value": ["Fes", "jazz"],
+        "contribution": 0.5,
+    }
+    nothing = replace(found, features=(FeaturePart("matches", [], -0.5),))
+    assert sentences(nothing)[2].startswith("What speaks against it: what it has in common with the user (36%)")
 
 
 def test_what_is_small_is_not_told():
@@ -116,7 +129,7 @@ def test_counts_of_items_are_not_up_to_today(name):
 
 
 def test_every_feature_has_a_plain_name():
-    ours = {f.name for f in QUERY_FEATURES} | set(PAIR_FEATURES) - {"score"} | {"user_id"}
+    ours = {f.name for f in QUERY_FEATURES} | {*PAIR_FEATURES, MATCHES} - {"score"} | {"user_id"}
     assert ours == set(NAMES)
     assert plain_name("user_home_town") == "the user's home town"
     assert plain_name("item_price") == "the item's price"

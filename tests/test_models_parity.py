@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from souk.config import Repeat, TrainRanker, TrainTwoTower
+from souk.config import BuildFeatures, Columns, Repeat, TrainRanker, TrainTwoTower
 from souk.items import ItemTable
 from souk.models.calibration import Calibration
 from souk.models.draw import draw_examples
@@ -21,7 +21,7 @@ from souk.models.ranker import Ranker
 from souk.models.retrieve import item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
-from souk.pairs import PAIR_FEATURES
+from souk.pairs import PAIR_FEATURES, pair_names
 from souk.release.bundle import Bundle, BundleSettings, counters_at
 from souk.schema import DAY_MS
 from souk.serving import signatures
@@ -35,13 +35,25 @@ COUNT = 8  # candidates, fewer than there are
 TOWERS = TrainTwoTower(dim=8, layers=1, epochs=2, batch_rows=16, negatives=8, learning_rate=1e-2)
 RANKER = TrainRanker(hidden=(8,), cross_layers=1)
 BOUNDARY = "validation_start"
+MATCHING = {
+    "columns": Columns.model_validate(
+        {
+            "events": {"comes_from": "categorical"},
+            "items": {"category": "path", "price": "numeric", "look": "vector[3]", "made_in": "categorical"},
+            "users": {"country": "categorical", "taste": "vector[2]"},
+        }
+    ),
+    "build": BuildFeatures(
+        history_length=8, matches=[["user_country", "item_made_in"], ["context_comes_from", "item_made_in"]]
+    ),
+}
 
 
 class Trained:
     """Towers fitted up to the boundary, the ranker's examples of the window after it, and a bundle of both models.
 
     Users have two events at a time now and then, some items are of unknown age, and the repeat rule forbids what some
-    users do.
+    users do. Items are made in a country, users live in one, and a visit comes from one.
     """
 
     def __init__(self, folder):
@@ -52,7 +64,9 @@ class Trained:
         self.events["timestamp"] -= (day % 5 == 4) * DAY_MS
         items.loc[items.index % 4 == 0, "category"] = "stall"
         items["created_at"] = [None if i % 3 == 0 else self._created(i) for i in range(len(items))]
-        self.folder, self.spec = folder, cycle_spec(repeat=Repeat(rule="after_days", days=5))
+        items["made_in"] = ["", *"abcab"] * 2 + [*"abca"]
+        self.events["comes_from"] = (self.events["timestamp"] // DAY_MS % 4).map(dict(enumerate(["b", "c", "a", ""])))
+        self.folder, self.spec = folder, cycle_spec(repeat=Repeat(rule="after_days", days=5), **MATCHING)
         self.transforms = write_features(folder, self.spec, self.events, items, self.users)
         counters = pd.read_parquet(folder / "counters.parquet").assign(fresh_share=0.8, fresh_days=4.0)
         counters.to_parquet(folder / "counters.parquet", index=False)  # what is fresh has a large share
@@ -114,11 +128,17 @@ class Trained:
         rows = self.events[inside].sort_values(["timestamp", "event_id"])
         people = self.users.set_index("user_id")
         found = []
-        for user, time in zip(rows["user_id"], rows["timestamp"], strict=True):
+        for user, time, place in zip(rows["user_id"], rows["timestamp"], rows["comes_from"], strict=True):
             past = self.events[(self.events["user_id"] == user) & (self.events["timestamp"] < time)]
             events = [Event(r.item_id, r.event_type, r.timestamp, r.value, r.event_id) for r in past.itertuples()]
             found.append(
-                Request(user, COUNT, time, state=state_of(user, events, self.spec, people.loc[user].to_dict()))
+                Request(
+                    user,
+                    COUNT,
+                    time,
+                    context={"comes_from": place},
+                    state=state_of(user, events, self.spec, people.loc[user].to_dict()),
+                )
             )
         return found
 
@@ -157,10 +177,11 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
     row, column = np.nonzero(examples.candidate)
     np.testing.assert_array_equal(request, row)
     np.testing.assert_array_equal(positions, examples.positions[row, column])
-    for index, name in enumerate(PAIR_FEATURES):
+    for index, name in enumerate(pair_names(trained.spec.matches)):
         learned = examples.pair[row, column, index]
         assert np.ptp(learned) > 0, name
         np.testing.assert_allclose(pair[:, index], learned, atol=1e-5, err_msg=name)
+    assert {0.0, 1.0, 2.0} == set(pair[:, -1].tolist()), "what is neither's, one's and both's"
     for entity, learned in ((Entity.USER, examples.user), (Entity.QUERY, examples.query)):
         features = trained.spec.of(entity)
         transformed = trained.transforms[entity]({f.name: column_tensor(query[f.name].tolist(), f) for f in features})

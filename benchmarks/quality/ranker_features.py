@@ -18,7 +18,7 @@ from souk.folders import placed
 from souk.items import ItemTable
 from souk.models.rank_examples import RankExamples, read_rank_examples
 from souk.models.sequences import Sequences, read_catalogue
-from souk.pairs import PAIR_FEATURES
+from souk.pairs import pair_names
 from souk.spec import Entity, read_spec
 
 WINDOWS = {"validation": ("validation_start", "test_start"), "test": ("test_start", "end")}
@@ -35,12 +35,14 @@ class Exported:
         times: of each, UTC epoch milliseconds.
         kinds: the transformed features, by name.
         items: transformed features of the catalogue.
+        pairs: the names of pair features.
     """
 
     examples: RankExamples
     times: np.ndarray
     kinds: Mapping[str, Mapping[str, object]]
     items: Mapping[str, np.ndarray]
+    pairs: tuple[str, ...]
 
     @classmethod
     def read(cls, features: Path, towers: Path, window: str, candidates: int) -> Exported:
@@ -66,12 +68,13 @@ class Exported:
         )
         times = pq.read_table(towers / "candidates.parquet", columns=["timestamp"])["timestamp"].to_numpy()
         kinds = json.loads((features / "transform" / "features.json").read_text(encoding="utf-8"))
-        return cls(examples, times, kinds, {name: np.asarray(values) for name, values in catalogue.features.items()})
+        made_of = {name: np.asarray(values) for name, values in catalogue.features.items()}
+        return cls(examples, times, kinds, made_of, pair_names(spec.matches))
 
     def columns(self, example: np.ndarray, column: np.ndarray) -> dict[str, np.ndarray]:
         """The features of some items of some examples, by name; the arguments are `[rows]`."""
         places = self.examples.positions[example, column]
-        found = {name: self.examples.pair[example, column, n] for n, name in enumerate(PAIR_FEATURES)}
+        found = {name: self.examples.pair[example, column, n] for n, name in enumerate(self.pairs)}
         for source, at in ((self.examples.user, example), (self.examples.query, example), (self.items, places)):
             found |= {name: values[at].astype(np.float32) for name, values in _plain(source, self.kinds)}
         return found

@@ -66,6 +66,7 @@ __all__ = [
     "with_value",
 ]
 
+WORDS = (Kind.CATEGORICAL, Kind.PATH, Kind.LIST)  # kinds whose values are words of a vocabulary
 NAME = spelled("[a-z][a-z0-9_]*", "small letters, digits and _, the first a letter, as my_shop")
 
 
@@ -124,6 +125,19 @@ class DatasetConfig(Section):
                     f"{column}, of kind {kind}",
                     f"Take one of the kinds categorical and path: {', '.join(sorted(capped)) or 'none is declared'}.",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _matches_of_declared_columns(self) -> DatasetConfig:
+        tables = (("user", self.columns.users), ("context", self.columns.events), ("item", self.columns.items))
+        named = [[f"{of}_{name}" for name, kind in kinds.items() if kind in WORDS] for of, kinds in tables]
+        own, theirs = [*named[0], *named[1]], named[2]
+        for pair in self.build_features.matches if self.build_features.matches != "auto" else ():
+            for name, known, whose in zip(pair, (own, theirs), ("the user or the visit", "the item"), strict=True):
+                if name not in known:
+                    raise unknown(
+                        f"a categorical, path or list feature of {whose} in build_features.matches", name, known
+                    )
         return self
 
     @model_validator(mode="after")

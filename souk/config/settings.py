@@ -63,12 +63,20 @@ class Split(Section):
 class BuildFeatures(Section):
     """`history_length` is even: a query sees between half of it and all of it but one of a user's last events. `auto`
     looks at how much users do (`souk.features.history`). Of what came before them, at least the `habits` items that the
-    user engaged with most are remembered, where items repeat (`souk.habits`)."""
+    user engaged with most are remembered, where items repeat (`souk.habits`). `matches` are features of the user or the
+    visit, each with one of the item whose values say the same, as `[user_home, item_city]` (`souk.matches`); `auto`
+    looks at what users take (`souk.features.matches`)."""
 
     history_length: Annotated[int, Field(ge=4, multiple_of=2)] | Literal["auto"] = "auto"
     habits: int = Field(default=256, ge=0, le=4096)
+    matches: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | Literal["auto"] = "auto"
     text_buckets: int = Field(default=2048, ge=16)
     numeric_buckets: int = Field(default=16, ge=2)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_left_to_the_data(self, handler: Any) -> dict[str, Any]:
+        """Specs of data without matches, and of before this key, keep their hash."""
+        return {k: v for k, v in handler(self).items() if (k, v) != ("matches", "auto")}
 
 
 class TrainTwoTower(Section):

@@ -15,7 +15,7 @@ from souk.models.explain import by_raw, nothing_known, ranker_parts, tower_parts
 from souk.models.inputs import Transform
 from souk.models.ranker import Ranker
 from souk.models.towers import TwoTower
-from souk.pairs import PAIR_FEATURES
+from souk.pairs import pair_names
 from souk.spec import Entity, Feature, FeatureSpec
 
 logger = logging.getLogger(__name__)
@@ -143,12 +143,13 @@ class ServedRanker(tf.Module):
         self._features = {name: spec.of(Entity(name)) for name in ("user", "query", "item")}
         self._calibration = dict(calibration)
         self._with_body = with_body
+        self._pairs = len(pair_names(spec.matches))
         self._width = model.items.width if with_body and model.items.features else 0
 
     def save(self, path: str | Path) -> None:
         """Writes the SavedModel with the signatures `goods`, `serve` and `explain`."""
         asked, item = {**specs(self._features["user"]), **specs(self._features["query"])}, specs(self._features["item"])
-        pair = tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32, name="pair")
+        pair = tf.TensorSpec([None, self._pairs], tf.float32, name="pair")
         goods = tf.TensorSpec([None, self._width], tf.float32, name="goods")
         serve = asked | {"goods": goods, "pair": pair, "request": tf.TensorSpec([None], tf.int64, name="request")}
         explain = {

@@ -41,7 +41,7 @@ class Target:
     def pair_query(self, items: ItemTable) -> PairQuery:
         """The query at the target's time."""
         since = self.query["query_since_last"]
-        return PairQuery.of(self.time, self.tokens, since, items, self.user, self.habits)
+        return PairQuery.of(self.time, self.tokens, since, items, {**self.user, **self.query}, self.habits)
 
 
 def read_targets(sequences: Sequences, window: tuple[int, int], wanted: Collection[str]) -> Iterator[Target]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from souk.errors import SoukError
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.matches import own_words
+from souk.pairs import MATCHES, PairQuery, pair_features, pair_names
 from souk.serving.beside import Run, here
 from souk.serving.explain_pairs import COLUMN, SCORE, divided, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs
@@ -113,6 +114,11 @@ class _Case:
     candidates: tuple[np.ndarray, np.ndarray]
     others: np.ndarray
 
+    @property
+    def asker(self) -> dict[str, Any]:
+        """Raw features of the user and the moment."""
+        return self.features.user | self.features.query
+
 
 @dataclass(frozen=True)
 class _Sum:
@@ -202,7 +208,8 @@ class Explainer:
         for name, values in ranker.items():
             own[name] = own.get(name, 0.0) + float(values[1:-1].mean())
         by_pair = slopes[1:-1].mean(axis=0) * (case.own - first)
-        return self._divided(case, total, tokens, own, dict(zip(PAIR_FEATURES, by_pair.tolist(), strict=True)))
+        names = pair_names(self._items.matches)
+        return self._divided(case, total, tokens, own, dict(zip(names, by_pair.tolist(), strict=True)))
 
     def _divided(
         self, case: _Case, total: np.ndarray, tokens: np.ndarray, own: dict[str, float], pair: dict[str, float]
@@ -256,10 +263,11 @@ class Explainer:
 
     def _value(self, case: _Case, name: str) -> Any:
         """The raw value of a feature, a pair's in its unit (`plain_value`)."""
+        if name == MATCHES:
+            return own_words(self._items, case.asker, case.position)
         if name in COLUMN:
             return plain_value(name, float(case.own[COLUMN[name]]))
-        raw = case.features.user | case.features.query
-        value = raw[name] if name in raw else self._ranker.item_value(name, case.position)
+        value = case.asker[name] if name in case.asker else self._ranker.item_value(name, case.position)
         missing = value == "" or (isinstance(value, float) and math.isnan(value))
         return None if missing else value
 

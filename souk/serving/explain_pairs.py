@@ -49,6 +49,7 @@ def start(candidates: np.ndarray, others: np.ndarray, score: float) -> np.ndarra
     """
     found = candidates.mean(axis=0).astype(np.float64)
     found[[COLUMN[name] for name in HISTORY]] = 0
+    found[len(COLUMN) :] = 0  # a user of whom nothing is known has nothing that an item could match
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():

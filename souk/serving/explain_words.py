@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from souk.pairs import MATCHES
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation
 
@@ -39,6 +40,7 @@ NAMES = {
     "again_rank": "its place by the user's habits",
     "popularity": "its popularity among users of the same kind",
     "popularity_rank": "its place by that popularity",
+    "matches": "what it has in common with the user",
     "satisfied_before": "how satisfied the user was so far",
     "satisfied_lately": "how satisfied the user was lately",
     "satisfied_alike": "how satisfied the user was with things like it",
@@ -174,6 +176,8 @@ def _of_features(explanation: Explanation) -> list[Reason]:
     for part in explanation.features:
         stem = part.name.removesuffix("_rank")
         name = plain_name(stem if stem in NAMES else part.name)
+        if part.name == MATCHES and part.value:
+            name = f"{name}: {', '.join(part.value)}"
         found[name] = found.get(name, 0.0) + part.contribution
     return [Reason(f"{name} (", contribution) for name, contribution in found.items()]
 

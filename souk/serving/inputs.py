@@ -32,7 +32,7 @@ def raw_features(
 def pair_query(state: UserState, features: QueryFeatures, time: int, items: ItemTable, spec: FeatureSpec) -> PairQuery:
     """What the sources and the pair features need to know of a query at `time`."""
     habits, since = habits_at(state, time, spec), features.query["query_since_last"]
-    return PairQuery.of(time, features.tokens, since, items, features.user, habits)
+    return PairQuery.of(time, features.tokens, since, items, features.user | features.query, habits)
 
 
 def query_inputs(batch: Sequence[QueryFeatures], spec: FeatureSpec) -> dict[str, np.ndarray]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from souk.config import parse_step_config
+from souk.config import Split, parse_step_config
 from souk.features.history import history_length
 from souk.features.impressions import write_impressions
+from souk.features.matches import find_matches
 from souk.features.pipeline import Runner, build, find_windows
 from souk.features.windows import read_windows
 from souk.progress import report
@@ -35,11 +37,7 @@ def build_features(
     """
     sections = parse_step_config("build_features", config)
     spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
-    if sections.build_features.history_length == "auto":
-        events = Path(tables) / "events.parquet"
-        length = history_length(events, spec, find_windows(events, spec, sections.split).validation_start)
-        spec = replace(spec, build=spec.build.model_copy(update={"history_length": length}))
-        report(f"history length: {length} events")
+    spec = _as_the_data_say(Path(tables), spec, sections.split)
     started = time.monotonic()
     counts = build(Path(tables), Path(features), spec, sections.split, Runner.parse(beam_runner, beam_options))
     start = read_windows(Path(features) / "windows.json").validation_start
@@ -58,3 +56,20 @@ def build_features(
     )
     report(f"{counts['states']:,.0f} user states in Feast")
     return counts
+
+
+def _as_the_data_say(tables: Path, spec: FeatureSpec, split: Split) -> FeatureSpec:
+    """The spec with what the config leaves to the data."""
+    auto = [name for name in ("history_length", "matches") if getattr(spec.build, name) == "auto"]
+    if not auto:
+        return spec
+    events, chosen = tables / "events.parquet", dict[str, Any]()
+    before = find_windows(events, spec, split).validation_start
+    if "history_length" in auto:
+        chosen["history_length"] = history_length(events, spec, before)
+        report(f"history length: {chosen['history_length']} events")
+    if "matches" in auto and (found := find_matches(tables, spec, before)):
+        chosen["matches"] = [[match.own, match.theirs] for match in found]
+        for match in found:
+            report(f"matches: {match}")
+    return replace(spec, build=spec.build.model_copy(update=chosen))

@@ -1,0 +1,115 @@
+"""Values of an item that are the user's or the visit's own, by hand, and in pair features."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.config import BuildFeatures, Columns
+from souk.items import ItemTable
+from souk.matches import matched, own_values, own_words
+from souk.pairs import MATCHES, PAIR_FEATURES, PairQuery, pair_features, pair_names
+from tests.models_fixtures import cycle_spec
+
+MATCHED = (("user_home", "item_city"), ("context_place", "item_city"), ("user_likes", "item_tags"))
+COLUMNS = {
+    "users": {"home": "categorical", "likes": "list"},
+    "events": {"place": "categorical"},
+    "items": {"city": "categorical", "tags": "list"},
+}
+
+
+def spec(matches=MATCHED):
+    return cycle_spec(
+        columns=Columns.model_validate(COLUMNS),
+        build=BuildFeatures(history_length=8, matches=[list(pair) for pair in matches]),
+    )
+
+
+def rows(*items):
+    return pa.table(
+        {
+            "item_id": [item for item, *_ in items],
+            "item_city": [city for _, city, _ in items],
+            "item_tags": pa.array([tags for *_, tags in items], pa.list_(pa.string())),
+        }
+    )
+
+
+def table(matches=MATCHED):
+    items = rows(("a", "fes", ["jazz", "rock"]), ("b", "rabat", []), ("c", "", ["fes", "jazz"]))
+    counters = pa.table({"item_id": list("abc"), **{n: [0.0] * 3 for n in ("events", "events_30d", "satisfied_rate")}})
+    return ItemTable.of(items, counters, np.eye(3, dtype=np.float32), spec(matches))
+
+
+def counts(items, *askers):
+    own = [own_values(items, asker) for asker in askers]
+    request = np.repeat(np.arange(len(askers)), len(items.position))
+    positions = np.tile(np.arange(len(items.position)), len(askers))
+    return matched(items, own, request, positions).reshape(len(askers), -1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("asker", "expected"),
+    [
+        ({"user_home": "fes"}, [1, 0, 0]),  # the tag fes is no city
+        ({"user_home": "fes", "context_place": "rabat"}, [1, 1, 0]),
+        ({"user_home": "fes", "context_place": "fes"}, [2, 0, 0]),  # lives there, and is there
+        ({"user_likes": ["rock", "jazz", "jazz", "fes"]}, [2, 0, 2]),
+        ({"user_likes": ["", ""], "user_home": ""}, [0, 0, 0]),
+        ({"user_home": "paris", "user_country": "rabat"}, [0, 0, 0]),
+        ({"user_home": None}, [0, 0, 0]),
+        ({}, [0, 0, 0]),
+    ],
+)
+def test_values_that_are_the_askers_own_are_counted(asker, expected):
+    items = table()
+    assert counts(items, asker) == [expected]
+    assert counts(items, {}, asker, {"user_home": "rabat"}) == [[0, 0, 0], expected, [0, 1, 0]]
+
+
+def test_what_they_have_in_common_is_told_in_words():
+    asker = {"user_home": "fes", "context_place": "fes", "user_likes": ["jazz", "folk"]}
+    assert [own_words(table(), asker, place) for place in range(3)] == [["fes", "jazz"], [], ["jazz"]]
+
+
+def test_a_new_item_of_a_new_city_matches_at_once():
+    items = table().with_items(rows(("d", "agadir", [])), np.zeros((1, 3), np.float32), spec())
+    assert counts(items, {"user_home": "agadir"}) == [[0, 0, 0, 1]]
+
+
+def test_a_word_that_no_item_has_any_more_matches_nothing():
+    """Its number is beyond those of the others: it would be one of the next query's."""
+    items = table()
+    last = max(items.numbers, key=items.numbers.get)
+    assert last == ("item_tags", "fes")
+    items = items.with_items(rows(("c", "", [])), np.zeros((1, 3), np.float32), spec())
+    assert counts(items, {"user_likes": ["fes"]}, {}) == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("matches", [MATCHED, ()])
+def test_pairs_have_the_feature_where_columns_match(matches):
+    items = table(matches)
+    tokens = {"token_item_id": [], "token_gap": [], "token_event_type": [], "token_value": []}
+    asked = [PairQuery.of(9, tokens, math.nan, items, asker) for asker in ({"user_home": "rabat"}, None)]
+    found = pair_features(items, asked, np.array([0, 0, 1]), np.array([1, 2, 1]), np.zeros(3, np.float32))
+    names = pair_names(matches)
+    assert names == (*PAIR_FEATURES, *([MATCHES] if matches else []))
+    assert found.shape == (3, len(names)) and found.dtype == np.float32
+    if matches:
+        assert found[:, names.index(MATCHES)].tolist() == [1, 0, 0]
+
+
+def test_without_matches_nothing_is_known_of_them():
+    """Specs of before there were any, and of data without, are the same: their hash names stores and releases."""
+    columns = Columns.model_validate(COLUMNS)
+    plain, auto, none = (
+        cycle_spec(columns=columns, build=BuildFeatures.model_validate({"history_length": 8, **given}))
+        for given in ({}, {"matches": "auto"}, {"matches": []})
+    )
+    assert plain.matches == auto.matches == none.matches == ()
+    assert plain.hash == auto.hash != none.hash
+    assert '"matches"' not in plain.to_json()
+    read = type(plain).from_json(spec().to_json())
+    assert read.matches == MATCHED and read.hash == spec().hash != plain.hash
