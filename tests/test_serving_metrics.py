@@ -1,6 +1,7 @@
 """What is counted beside the path: what an index finds, and slates by a release that is not there for ever."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,11 +9,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from souk.index.exact import ExactIndex
 from souk.index.interface import IndexUnavailable
+from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency
+from souk.serving.lifetimes import Lifetimes
 from souk.serving.metrics import RELEASES, ServingMetrics
 from souk.serving.recall_probe import K, RecallProbe
 from souk.serving.retrieval import ASKED, Retrieval
 from souk.serving.slate import Slate
+from tests.serving_fixtures import NOW
 
 ITEMS, DIM = 400, 8
 
@@ -20,9 +24,11 @@ ITEMS, DIM = 400, 8
 class Half(ExactIndex):
     """Finds what is best among the items at even places: on average half of all."""
 
-    def search(self, queries, k, *given, **named):
+    def search(self, queries, k, *given, allowed, **named):
         even = np.arange(len(self)) % 2 == 0
-        return super().search(queries, k, allowed=[even] * len(queries))
+        return super().search(
+            queries, k, allowed=[even if mask is None else even & mask for mask in allowed or [None] * len(queries)]
+        )
 
 
 class Gone(ExactIndex):
@@ -30,36 +36,51 @@ class Gone(ExactIndex):
         raise IndexUnavailable("an answer", "none")
 
 
-def retrieval(index_of):
+def answering(index_of, until=np.inf):
+    """What answers by an index, after some requests; items have an end."""
     vectors = np.random.default_rng(5).normal(size=(ITEMS, DIM)).astype(np.float32)
     found = Retrieval(index_of and index_of(vectors), ExactIndex(vectors), Dependency("index", 60))
     queries = np.random.default_rng(6).normal(size=(2 * ASKED, DIM)).astype(np.float32)
     for query in queries:
         found.search(query[None], 5, [()])
-    return found
+    nan, ids = np.full(ITEMS, np.nan), [f"i{n}" for n in range(ITEMS)]
+    lifetimes = Lifetimes(nan, np.broadcast_to(until, ITEMS), np.zeros(ITEMS, bool))
+    catalogue = Catalogue.of(ids, ids, found.exact.available, lifetimes=lifetimes)
+    return SimpleNamespace(retrieval=found, catalogue=catalogue)
+
+
+def probe_of(asked, time=NOW):
+    probe = RecallProbe(lambda: asked, lambda: time)
+    probe.look()
+    return probe
 
 
 @pytest.mark.parametrize(("index_of", "low", "high"), [(ExactIndex, 1.0, 1.0), (Half, 0.4, 0.6)])
 def test_the_recall_of_an_index_is_what_it_finds_of_what_is_there(index_of, low, high):
-    asked = retrieval(index_of)
-    assert len(asked.asked) == ASKED and K < ITEMS
-    probe = RecallProbe(lambda: asked)
-    probe.look()
+    asked = answering(index_of)
+    assert len(asked.retrieval.asked) == ASKED and K < ITEMS
+    probe = probe_of(asked)
     assert low <= probe.recall <= high and probe.looks == 1
 
 
 def test_what_had_ended_when_an_index_was_built_is_not_missed_in_it():
-    asked = retrieval(lambda vectors: ExactIndex(vectors, np.arange(len(vectors)) % 2 == 0))
-    probe = RecallProbe(lambda: asked)
-    probe.look()
-    assert probe.recall == 1.0 and asked.exact.available.all()
+    asked = answering(lambda vectors: ExactIndex(vectors, np.arange(len(vectors)) % 2 == 0))
+    assert probe_of(asked).recall == 1.0 and asked.retrieval.exact.available.all()
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_an_index_is_probed_among_what_can_be_shown_at_the_moment(remote, monkeypatch):
+    """All items at odd places end, which this index does not find; one outside this process has no masks."""
+    monkeypatch.setattr(Half, "remote", remote)
+    asked = answering(Half, np.where(np.arange(ITEMS) % 2, NOW, np.inf))
+    before, after = (probe_of(asked, time).recall for time in (NOW, NOW + 1))
+    assert 0.4 <= before <= 0.6 and after == (before if remote else 1.0)
+    assert probe_of(answering(Half, NOW), NOW + 1).recall == (before if remote else 1.0), "there is nothing to find"
 
 
 @pytest.mark.parametrize("index_of", [None, Gone])
 def test_without_an_answer_of_an_index_there_is_no_recall(index_of):
-    asked = retrieval(index_of)
-    probe = RecallProbe(lambda: asked)
-    probe.look()
+    probe = probe_of(answering(index_of))
     assert math.isnan(probe.recall) and probe.looks == 0
 
 

@@ -1,4 +1,4 @@
-"""What the index finds of what is there, looked at while it serves: the last query vectors, searched exactly too."""
+"""What an index finds of what can be shown, looked at while it serves: the last query vectors, searched exactly too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from souk.index.exact import ExactIndex
 from souk.index.interface import IndexUnavailable, recall_at
-from souk.serving.retrieval import Retrieval
+from souk.serving.loaded import Loaded
 
 K = 100
 
@@ -19,21 +19,24 @@ class RecallProbe:
     """Asks both now and then, in a thread beside that of requests.
 
     Args:
-        retrieval: the one that answers now.
+        current: gives what answers now.
+        clock: UTC epoch milliseconds.
     """
 
-    def __init__(self, retrieval: Callable[[], Retrieval]) -> None:
-        self._retrieval = retrieval
+    def __init__(self, current: Callable[[], Loaded], clock: Callable[[], int]) -> None:
+        self._current, self._clock = current, clock
         self.recall = math.nan  # at K, of the last look; NaN before the first, and without an index
         self.looks = 0
 
     def look(self) -> None:
         """Compares; an index that does not answer is no matter of recall."""
-        retrieval = self._retrieval()
-        asked = list(retrieval.asked)
-        if retrieval.index is None or not asked:
+        current = self._current()
+        index, asked = current.retrieval.index, list(current.retrieval.asked)
+        if index is None or not asked:
             return
         with contextlib.suppress(IndexUnavailable):
-            exact = ExactIndex(retrieval.exact.vectors, retrieval.index.available)
-            self.recall = recall_at(retrieval.index, exact, np.stack(asked), min(K, len(exact)))
+            exact = ExactIndex(current.retrieval.exact.vectors, index.available)
+            # One outside this process is asked without a mask, and requests that need one never are its.
+            allowed = None if index.remote else current.catalogue.shown((), self._clock())
+            self.recall = recall_at(index, exact, np.stack(asked), min(K, len(exact)), allowed=allowed)
             self.looks += 1

@@ -133,7 +133,7 @@ def serve(
     REGISTRY.register(ItemLogMetrics(releases))
     REGISTRY.register(BesideMetrics(beside))
     model = SoukModel(arms, recorders, metrics, now, lambda: uuid.uuid4().hex, tracing, beside)
-    probe = RecallProbe(lambda: releases.now.live.current.retrieval)
+    probe = RecallProbe(lambda: releases.now.live.current, now)
     model.load()
     events = open_events(place, releases.now.bundle, access, writer, now, users)
 
