@@ -33,7 +33,7 @@ from souk.config.settings import (
     TrainTwoTower,
 )
 from souk.config.tables import Columns, Data, Section, Source, spelled, template_parts
-from souk.config.text import read_text, sections
+from souk.config.text import composed, read_text, sections, with_composed_names
 from souk.errors import SoukError, unknown
 from souk.schema import Kind
 
@@ -59,6 +59,7 @@ __all__ = [
     "Split",
     "TrainRanker",
     "TrainTwoTower",
+    "composed",
     "load_config",
     "parse_config",
     "parse_step_config",
@@ -240,7 +241,7 @@ def parse_config(text: str, origin: str = "config") -> DatasetConfig:
     Raises:
         SoukError: not YAML, an unknown key (the nearest known one is named), or a value out of range.
     """
-    values = sections(text, origin, "docs/data.md")
+    values = with_composed_names(sections(text, origin, "docs/data.md"))
     try:
         return DatasetConfig.model_validate(values)
     except ValidationError as error:

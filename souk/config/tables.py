@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from souk.config.text import composed
 from souk.schema import EventType, Kind, contract
 
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
@@ -111,6 +112,11 @@ class Source(Section):
             return value
         lists = {name: each if isinstance(each, list | tuple) else [each] for name, each in value.items()}
         return {name: ["" if v is None else str(v) for v in each] for name, each in lists.items()}
+
+    @field_validator("columns", "templates")
+    @classmethod
+    def _composed_names(cls, value: dict[str, str]) -> dict[str, str]:
+        return {name: composed(of_the_file) for name, of_the_file in value.items()}
 
     @field_validator("encoding")
     @classmethod

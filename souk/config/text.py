@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,25 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from souk.errors import SoukError
+
+CELLS = "event_types"  # the keys of this one are cells of a file, and no names
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): editors and file systems write an ö in one sign, or in two."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def with_composed_names(values: Any) -> Any:
+    """The values of a config with each of its keys `composed`, but those of CELLS."""
+    if isinstance(values, list):
+        return [with_composed_names(each) for each in values]
+    if not isinstance(values, dict):
+        return values
+    return {
+        composed(key) if isinstance(key, str) else key: each if key == CELLS else with_composed_names(each)
+        for key, each in values.items()
+    }
 
 
 class _Loader(yaml.SafeLoader):

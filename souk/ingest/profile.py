@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from souk.config import Source
+from souk.config import Source, composed
 from souk.ingest import cells
 from souk.ingest.convert import check_names
 from souk.readers import HERE, read_batches
@@ -28,9 +29,15 @@ COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal com
 DATE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"  # of a day, in whatever order
 
 
+def latin(text: str) -> str:
+    """A text in small letters, umlauts as German writes them without, other letters without their accents."""
+    parts = unicodedata.normalize("NFKD", composed(text).lower().translate(UMLAUTS))
+    return "".join(sign for sign in parts if not unicodedata.combining(sign))
+
+
 def plain(text: str) -> str:
-    """A text without case, punctuation and umlauts."""
-    return re.sub(r"[^a-z0-9]", "", text.lower().translate(UMLAUTS))
+    """A text without case, punctuation, umlauts and accents."""
+    return re.sub(r"[^a-z0-9]", "", latin(text))
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,14 @@ class Column:
 
     @property
     def plain(self) -> str:
-        """The name without case, punctuation and umlauts."""
+        """The name without case, punctuation, umlauts and accents."""
         return plain(self.name)
 
     @property
     def snake(self) -> str:
         """The name as configs write it."""
-        split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", self.name)
-        return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_").lstrip("0123456789_") or "column"
+        split = re.sub(r"([a-zß-öø-ÿ0-9])([A-ZÀ-ÖØ-Þ])", r"\1_\2", composed(self.name))
+        return re.sub(r"[^a-z0-9]+", "_", latin(split)).strip("_").lstrip("0123456789_") or "column"
 
     @property
     def nested(self) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from souk.config import Source
+from souk.config import Source, composed
 from souk.errors import SoukError
 from souk.readers.delimited import read_atomic, read_csv
 from souk.readers.files import BLOCK_BYTES, BROKEN, WHERE, File, file_format, find_files, first_line
@@ -21,7 +22,7 @@ BATCH_BYTES = 1 << 25
 
 
 def read_batches(source: Source, missing: str = WHERE) -> Iterator[RawBatch]:
-    """Reads every row of `source`, file by file, without a whole file in memory.
+    """Reads every row of `source`, file by file, without a whole file in memory; names of columns are `composed`.
 
     Args:
         source: the files and how to read them.
@@ -40,12 +41,20 @@ def read_batches(source: Source, missing: str = WHERE) -> Iterator[RawBatch]:
         kind = file_format(source, file.name)
         _check_form(source, kind, file.name)
         try:
-            yield from readers[kind](file, source)
+            yield from map(_with_composed_names, readers[kind](file, source))
         except FileNotFoundError as error:
             raise SoukError(f"a file {file.name}", "nothing there", missing) from error
         except (pa.ArrowException, *BROKEN) as error:
             remedy = "Is the file whole, and `format` right?"
             raise SoukError(f"{file.name} to be {kind}", first_line(error), remedy) from error
+
+
+def _with_composed_names(batch: RawBatch) -> RawBatch:
+    names = [composed(name) for name in batch.table.column_names]
+    if names == batch.table.column_names:
+        return batch
+    undecodable = tuple((row, composed(name)) for row, name in batch.undecodable)
+    return replace(batch, table=batch.table.rename_columns(names), undecodable=undecodable)
 
 
 def _check_form(source: Source, kind: str, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from souk.config import Source
+from souk.config import Source, composed
 from souk.errors import SoukError
 from souk.readers.files import BLOCK_BYTES, File, unpacked
 from souk.readers.raw import RawBatch
@@ -69,6 +69,9 @@ def json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
             row = {}
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
+    if names != list(map(composed, names)):  # each line may write them its own way
+        rows = [{composed(name): value for name, value in row.items()} for row in rows]
+        names = list(dict.fromkeys(map(composed, names)))
     columns = []
     for name in names:
         column, wrong = _text_column([_json_text(row.get(name)) for row in rows])
