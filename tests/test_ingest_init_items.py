@@ -60,6 +60,43 @@ def test_a_file_of_users_is_none_of_items_though_the_numbers_meet(tmp_path: Path
     assert config.data.items is not None and config.data.items.columns["item_id"] == "item"
 
 
+@pytest.mark.parametrize(
+    ("name", "letter", "ids", "meant"),
+    [
+        ("users.csv", "", range(9), "Received: id. It may be a file of users, by its name and its ids: then give it"),
+        ("Kunden.csv", "u", range(9), "It may be a file of users, by its name and its ids: then give it as --users."),
+        ("export.csv", "u", range(9), "Received: id. It may be a file of users, by its ids: then give it as --users."),
+        ("export.csv", "", range(9), ""),
+        ("user_items.csv", "", range(9), ""),
+        ("users.csv", "", range(2, 33, 5), ""),
+        ("users.csv", "", range(90, 99), "none with ids of events such as 2, 7, 12. It has one column: separate"),
+    ],
+)
+def test_ids_without_a_name_are_told_by_the_files_and_by_those_of_events(
+    tmp_path: Path, name: str, letter: str, ids: range, meant: str
+) -> None:
+    """The events have users 0 to 8, with a letter or without, and each fifth item of 2 to 32."""
+    rows = [{"user_id": f"{letter}{n % 9}", "item": 2 + 5 * (n % 7), "ts": 1_700_000_000 + n} for n in range(300)]
+    files = write(rows, tmp_path / "e.csv"), write([{"id": f"{letter}{n}"} for n in ids], tmp_path / name)
+    if meant:
+        with pytest.raises(SoukError) as error:
+            init(tmp_path, *files)
+        assert meant in str(error.value)
+    else:
+        _, config = init(tmp_path, *files)
+        assert config.data.items is not None and config.data.items.columns["item_id"] == "id"
+
+
+def test_a_file_of_items_given_as_users_is_told_by_its_name(tmp_path: Path) -> None:
+    events = write([{"user_id": n % 9, "item": n % 7, "ts": 1_700_000_000 + n} for n in range(300)], tmp_path / "e.csv")
+    goods = write([{"id": n, "colour": "ab"[n % 2]} for n in range(9)], tmp_path / "Artikel.csv")
+    with pytest.raises(SoukError, match="may be a file of items, by its name and its ids: then give it as --items"):
+        init(tmp_path, events, None, goods)
+    users = write([{"id": n, "town": "ab"[n % 2]} for n in range(9)], tmp_path / "people.csv")
+    _, config = init(tmp_path, events, goods, users)
+    assert config.data.users is not None and config.data.items is not None
+
+
 def test_a_file_without_ids_of_events_is_told_with_some(tmp_path: Path) -> None:
     error = told(tmp_path, [{"id": f"u{n}", "town": "ab"[n % 2]} for n in range(30)])
     assert "could be item_id. Received: id, town, none with ids of events such as a0, a1, a2. Rename" in error

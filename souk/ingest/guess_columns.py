@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -15,10 +17,15 @@ from souk.ingest import cells
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_fit import becomes, few_words, misfit, tells_rows
 from souk.ingest.guess_names import NAMES, kind_of, names_act
-from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
+from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, plain, sample
 from souk.schema import EventType, Kind, contract
 
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
+# Parts of names: of columns with ids, and of files.
+STEMS = {
+    "user_id": r"user|cust|visitor|member|client|buyer|kunde|nutzer",
+    "item_id": r"item|prod|article|artikel|movie|sku|track",
+}
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 
 
@@ -73,8 +80,7 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     """The user or item id of events and of the table that describes them: by name, else by shared values."""
     named = column_named(events, target)
     if other is None:
-        stem = {"user_id": r"user|cust|visitor|member|client|buyer", "item_id": r"item|prod|article|movie|sku|track"}
-        alike = next((c for c in events.free if not c.nested and re.search(stem[target], c.plain)), None)
+        alike = next((c for c in events.free if not c.nested and re.search(STEMS[target], c.plain)), None)
         session = column_named(events, "session_id") if target == "user_id" else None
         ways = (
             (named, "by its name"),
@@ -99,13 +105,38 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
             raise _repeated(other, target, theirs)
         if named and not known and share < FEW_SHARED:
             raise _strangers(other, named, theirs)
-    if here is None or there is None or share == 0:
-        raise _no_column(other if named else events, target, named)
+    meant = "" if theirs else _mistaken_ids(target, events, other, list(ids.values()), share)
+    if here is None or there is None or share == 0 or meant:
+        raise _no_column(other if named else events, target, named, meant)
     few = "ONLY " if share < FEW_SHARED else ""
     evidence = f"{few}{share:.0%} of the ids in events are among {there.name} of {other.name}"
     again = len(there.texts) - there.distinct
     more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
     events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
+
+
+def _mistaken_ids(target: str, events: Table, other: Table, ids: Sequence[Column], share: float) -> str:
+    """What a file whose ids no name tells rather seems to be, with a space after it; "" where nothing says so.
+
+    Args:
+        target: what its ids should be.
+        events: whose other ids are looked for.
+        other: the file.
+        ids: its columns.
+        share: of the events' ids, those that one of the columns has.
+    """
+    swapped, meant = ("user_id", "users") if target == "item_id" else ("item_id", "items")
+    ours = events.mapped[swapped][0] if swapped in events.mapped else column_named(events, swapped)
+    if ours is None or ours.nested:
+        return ""
+    known = max((_shared(ours, column) for column in ids), default=0.0)
+    file = plain(Path(other.source.path).name)
+    called = re.search(STEMS[swapped], file) and not re.search(STEMS[target], file)
+    alone = known >= MANY and share < FEW_SHARED and not ours.numeric  # numbers meet by chance
+    if known and (known >= share if called else alone):
+        why = "by its name and its ids" if called else "by its ids"
+        return f"It may be a file of {meant}, {why}: then give it as --{meant}. "
+    return ""
 
 
 def _shared(ours: Column, theirs: Column) -> float:
@@ -217,12 +248,12 @@ def _guess_context(table: Table, column: Column) -> Guess:
     return guess
 
 
-def _no_column(table: Table, target: str, ours: Column | None = None) -> SoukError:
+def _no_column(table: Table, target: str, ours: Column | None = None, meant: str = "") -> SoukError:
     names = ", ".join(column.name for column in table.columns)
-    meant = _mistaken(table)
+    meant = meant or _mistaken(table)
     names += f", none with ids of events such as {ours.examples}" if ours and not meant else ""
     remedy = f"{meant}Rename the column to {target}, or write the config by hand (docs/data.md)."
-    if len(table.columns) == 1:
+    if len(table.columns) == 1 and not meant:
         remedy = "It has one column: separate them by a comma, a semicolon, a tab or |, or write the config by hand."
     return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)
 
