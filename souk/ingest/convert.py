@@ -9,8 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from souk.config import Source
 from souk.errors import SoukError
-from souk.ingest import cells
+from souk.ingest import cells, no_dates
 from souk.ingest.faults import Fault, Reason, fault
 from souk.ingest.mapping import TableSource
 from souk.ingest.patterns import rename
@@ -61,7 +62,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
     )  # numbers of JSON have points
     for column in table.schema:
         if column.name == ENDS and ENDS in source.templates:
-            array, wrong = _earliest(table, column, batch)
+            array, wrong = _earliest(table, column, batch, alone)
             faults += fault(Reason.TYPE, ENDS, wrong & ~spoiled)
         elif column.name in source.templates:
             array = _made_column(table, column.name, batch)
@@ -69,7 +70,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
             array = _raw_column(batch, found.get(column.name), source.constants.get(column.name), size)
         if comma and column.name not in source.constants and is_number(column):
             array = cells.with_points(array)
-        typed, wrong = _parse(table, column, array, batch.file)
+        typed, wrong = _parse(table, column, array, batch.file, alone)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
         if (column.name == ENDS and alone) or (table.name == "events" and column.name in TIMES):
@@ -92,13 +93,13 @@ def _raw_column(batch: RawBatch, name: str | None, constant: str | float | None,
     return pa.nulls(size)
 
 
-def _earliest(table: TableSource, column: pa.Field, batch: RawBatch) -> cells.Parsed:
+def _earliest(table: TableSource, column: pa.Field, batch: RawBatch, alone: bool) -> cells.Parsed:
     """The earliest of the times that a template of ends names, as times of their own, so that none is read again."""
     found: list[pa.Array] = []
     wrong = np.zeros(len(batch.positions), bool)
     for part in table.parts[ENDS]:
         if part in batch.table.column_names:
-            time, bad = _parse(table, column, _raw_column(batch, part, None, len(wrong)), batch.file)
+            time, bad = _parse(table, column, _raw_column(batch, part, None, len(wrong)), batch.file, alone)
             found.append(time)
             wrong |= bad
     least = pc.min_element_wise(*found) if found else pa.nulls(len(wrong), pa.int64())
@@ -128,7 +129,7 @@ def _of_day_ends(array: pa.Array, unit: str) -> tuple[pa.Array, str]:
     return pc.replace_substring_regex(text, r"^(\d{4}-\d{2}-\d{2})$", r"\1T23:59:59.999"), unit
 
 
-def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> cells.Parsed:
+def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str, alone: bool) -> cells.Parsed:
     """The parser of a column, applied."""
     source, name, kind = table.source, column.name, table.kinds.get(column.name)
     if pa.types.is_null(array.type):
@@ -144,10 +145,7 @@ def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> 
         if kind is Kind.PATH or name == "category":
             return cells.parse_path(array, source.separators.get(name, ""))
         if name in TIMES and contract(table.name).get(name):
-            if name == ENDS:
-                array, unit = _of_day_ends(array, source.timestamp_unit)
-                return cells.parse_time(array, unit, source.timezone)
-            return cells.parse_time(array, source.timestamp_unit, source.timezone)
+            return _parse_time(source, name, array, alone)
         if name == "event_type":
             text, wrong = cells.parse_text(array)
             return rename(text, source.event_types), wrong
@@ -159,6 +157,16 @@ def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str) -> 
             f"a column of {array.type} in {file}",
             f"Map another column in data.{table.name}.columns, or change its kind.",
         ) from error
+
+
+def _parse_time(source: Source, name: str, array: pa.Array, alone: bool) -> cells.Parsed:
+    """Times of a table; who sends a row that is `alone` says null where there is none."""
+    unit: str = source.timestamp_unit
+    if name in no_dates.COLUMNS and not alone:
+        array = no_dates.without(array, unit)
+    if name == ENDS:
+        array, unit = _of_day_ends(array, unit)
+    return cells.parse_time(array, unit, source.timezone)
 
 
 def _of_another_unit(raw: pa.Array, times: pa.Array, unit: str, alone: bool) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.compute as pc
 
-from souk.ingest import cells
+from souk.ingest import cells, no_dates
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_names import NAMES
 from souk.ingest.profile import MANY, Column, guess_kind, plain
@@ -60,7 +60,7 @@ def _no_time(column: Column, unit: str) -> str:
         return f"no times, such as {column.examples}"
     if unit and own not in ("native", unit):
         return f"its times are in {own}, others of the table in {unit}"
-    times = cells.parse_time(column.values, own)[0].drop_null().to_numpy(zero_copy_only=False)
+    times = cells.parse_time(no_dates.without(column.values, own), own)[0].drop_null().to_numpy(zero_copy_only=False)
     return "times before 1970" if np.any(times < 0) else ""
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.config import Source, composed
-from souk.ingest import cells
+from souk.ingest import cells, no_dates
 from souk.ingest.convert import check_names
 from souk.readers import HERE, read_batches
 from souk.schema import Kind
@@ -102,7 +102,9 @@ class Column:
         if self.numeric:
             middle = float(np.median(self.numbers))
             return next((unit for unit, (low, high) in UNITS.items() if low <= middle <= high), "")
-        return "iso" if len(cells.parse_time(self.texts, "iso")[0].drop_null()) >= MANY * len(self.texts) else ""
+        dated = no_dates.without(self.texts, "iso").drop_null()
+        read = len(cells.parse_time(dated, "iso")[0].drop_null())
+        return "iso" if read and read >= MANY * len(dated) else ""
 
     def like(self, pattern: str) -> float:
         """The share of the values that a regular expression matches."""

@@ -7,6 +7,7 @@ third one fetch the text of the rows that they cost.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 
 from souk.config import Outliers
 from souk.errors import SoukError
+from souk.ingest import no_dates
 from souk.ingest.accepted import Accepted
 from souk.ingest.checks import check_future, check_schema, new_values
 from souk.ingest.faults import Fault, Reason, faulty
@@ -117,6 +119,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     makes_ids = table.makes_ids(survey.names)
     reading, sample = Reading(table, makes_ids), Sample(table.schema.append(pa.field("row", pa.int64())))
     accepted, ends = Accepted(table, spill, survey.good, survey.rows, makes_ids), RefusedItems()
+    none: Counter[str] = Counter()
     with whole_file(refused) as fresh:
         writer = QuarantineWriter(fresh, table.columns(survey.names))
         for rows in reading:
@@ -128,6 +131,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
             sample.add(treated.append_column("row", pa.array(numbers)), good)
             accepted.add(treated.filter(pa.array(good)), numbers[good])
             judge.note_new(treated, good)
+            none.update(no_dates.counted(table, rows.raw))
         if reading.read != survey.rows + sum(reading.skipped.values()):
             raise SoukError(f"files of {table.name} that stay as they are", "rows that came or went", "Run it again.")
         repeats = accepted.find_repeats()
@@ -139,6 +143,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     outcome = writer.outcome(table.name, reading.read, reading.skipped, let_fall, accepted.count)
     statistics = table_statistics(_shown(table, accepted, sample))
     notices = (*unused(table, survey.names), *lone_places(table.name, survey.good), *judge.notices())
+    notices += tuple(no_dates.told(table.name, none))
     return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds), ends.table())
 
 
