@@ -176,6 +176,14 @@ def test_a_match_is_told_with_what_chance_would_do():
     assert str(match) == "user_home and item_city agree in 63% of what users take, by chance in 14%"
 
 
+@pytest.mark.parametrize(
+    ("own", "share", "warned"),
+    [("context_place", 0.99, True), ("context_place", 0.97, False), ("user_home", 1.0, False)],
+)
+def test_a_copy_of_the_item_in_the_log_is_told(own, share, warned):
+    assert ("leave it out of columns.events" in str(Match(own, "item_city", share, 0.1))) == warned
+
+
 CONFIG = """
 name: town
 data: {events: {path: unused}}

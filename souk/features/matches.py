@@ -22,6 +22,7 @@ from souk.values import clean
 LIFT = 1.2  # times chance that the two agree, at least,
 CERTAINTY = 4.0  # standard errors above it,
 USERS = 30  # over so many users
+COPY = 0.98  # share of what is taken from which on a visit's feature is likely the item's own, and no request has it
 
 
 Context = dict[str, tuple[list[Any], np.ndarray]]
@@ -36,9 +37,11 @@ class Match(NamedTuple):
     chance: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.own} and {self.theirs} agree in {self.share:.0%} of what users take, by chance in {self.chance:.0%}"
-        )
+        said = f"{self.own} and {self.theirs} agree in {self.share:.0%} of what users take, by chance in "
+        said += f"{self.chance:.0%}"
+        if self.own.startswith("context_") and self.share >= COPY:
+            said += "; if it is known only once an item was chosen, leave it out of columns.events"
+        return said
 
 
 def find_matches(tables: str | Path, spec: FeatureSpec, before: int) -> list[Match]:
