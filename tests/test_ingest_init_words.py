@@ -101,7 +101,7 @@ def test_the_last_line_names_the_event_types_that_are_not_known(
         ]
         assert main(["init", *words]) == 0
         last = capsys.readouterr().out.splitlines()[-1]
-        assert "Look at the guesses, then: souk run --config" in last
+        assert f"`souk check --config {tmp_path / 'my.yaml'}` tells" in last and "Then: souk run --config" in last
         assert said in last and ("NOT KNOWN and taken for clicks" in last) == bool(said)
 
 

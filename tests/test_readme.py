@@ -20,7 +20,19 @@ from tests.release_fixtures import deployed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LOADS_MODELS = {"run", "recommend", "serve", "explain", "items", "evaluate", "report", "submit", "tune", "users"}
+LOADS_MODELS = {
+    "check",
+    "run",
+    "recommend",
+    "serve",
+    "explain",
+    "items",
+    "evaluate",
+    "report",
+    "submit",
+    "tune",
+    "users",
+}
 RUN_HERE = {"init", "release list", "release show", "release verify", "release diff", "rollback"}
 
 
@@ -47,8 +59,8 @@ def test_every_command_it_names_is_tested_here_or_with_the_pipeline() -> None:
 
 
 def test_commands_on_own_data_stay_out_of_the_workspace_that_make_run_fills() -> None:
-    commands = re.findall(r"`souk ((?:run|serve|tune|recommend|explain) [^`]*)`", README)
-    assert len(commands) == 5
+    commands = re.findall(r"`souk ((?:check|run|serve|tune|recommend|explain) [^`]*)`", README)
+    assert len(commands) == 6
     assert [command for command in commands if "--workspace .souk-my" not in command] == []
 
 

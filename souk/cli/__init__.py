@@ -16,6 +16,7 @@ from souk.errors import SoukError, of_disk
 # Command: its module, and what `souk --help` says. A module has `configure(parser)` and `run(arguments) -> exit code`.
 COMMANDS = {
     "init": ("souk.cli.init", "write a first config from your own files"),
+    "check": ("souk.cli.check", "read and check the data as a run would, and train nothing"),
     "run": ("souk.cli.run", "train, judge and deploy on this machine, through the compiled pipeline"),
     "tune": ("souk.cli.tune", "search better settings on the validation window, and write them as a config"),
     "submit": ("souk.cli.submit", "send the compiled pipeline to a Kubeflow Pipelines server"),

@@ -10,6 +10,7 @@ from souk.errors import SoukError
 
 # A command that is not here needs none.
 NEEDS = {
+    "check": ("pipeline", "preprocess", "train"),
     "demo": ("serve",),
     "deploy": ("deploy",),
     "drift-demo": ("serve",),

@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     write_config(first.text, output, arguments.force)
     print(first.text)
     next_one = f"souk run --config {output}{options.of_its_own(parse_config(first.text).name)}"
-    print(f"Written to {output}. {_doubts(first.unknown)}Look at the guesses, then: {next_one}")
+    seen = f"Look at the guesses; `souk check --config {output}` tells what a run would find."
+    print(f"Written to {output}. {_doubts(first.unknown)}{seen} Then: {next_one}")
     return 0
 
 

@@ -130,12 +130,16 @@ def add_keep_runs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """What a run of any pipeline can be told: its config and data, and how the steps run."""
+def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="the dataset config (docs/data.md)")
     parser.add_argument(
         "--data", default="", metavar="DIR", help="where relative paths of the config start, instead of data.folder"
     )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """What a run of any pipeline can be told: its config and data, and how the steps run."""
+    add_config(parser)
     parser.add_argument(
         "--epochs", type=at_least_one, default=0, metavar="N", help="epochs of the towers, instead of the config's"
     )

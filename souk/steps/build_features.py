@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from souk.config import Split, parse_step_config
+from souk.config import parse_step_config
 from souk.features.history import history_length
 from souk.features.impressions import write_impressions
 from souk.features.matches import find_matches
@@ -36,8 +36,7 @@ def build_features(
         Counts, and `events_per_second` of the whole build.
     """
     sections = parse_step_config("build_features", config)
-    spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
-    spec = _as_the_data_say(Path(tables), spec, sections.split)
+    spec = spec_of(sections, Path(tables))
     started = time.monotonic()
     counts = build(Path(tables), Path(features), spec, sections.split, Runner.parse(beam_runner, beam_options))
     start = read_windows(Path(features) / "windows.json").validation_start
@@ -58,13 +57,19 @@ def build_features(
     return counts
 
 
-def _as_the_data_say(tables: Path, spec: FeatureSpec, split: Split) -> FeatureSpec:
-    """The spec with what the config leaves to the data."""
+def spec_of(sections: Any, tables: Path) -> FeatureSpec:
+    """The feature specification, with what the config leaves to the data.
+
+    Args:
+        sections: the step's config, parsed.
+        tables: output of ingest.
+    """
+    spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
     auto = [name for name in ("history_length", "matches") if getattr(spec.build, name) == "auto"]
     if not auto:
         return spec
     events, chosen = tables / "events.parquet", dict[str, Any]()
-    before = find_windows(events, spec, split).validation_start
+    before = find_windows(events, spec, sections.split).validation_start
     if "history_length" in auto:
         chosen["history_length"] = history_length(events, spec, before)
         report(f"history length: {chosen['history_length']} events")
