@@ -167,10 +167,19 @@ def test_a_row_ends_an_item_at_its_time_and_another_lets_it_be(bundle, tmp_path)
     assert "which looks like seconds" in refused[2].reason
 
 
-def test_a_server_tells_that_a_release_has_nothing_to_show(tmp_path, caplog):
+def test_a_server_tells_that_a_release_has_nothing_to_show_after_what_was_upserted(tmp_path, caplog):
     workspace = write_workspace(tmp_path / "workspace")
-    reader_of(workspace).ready(workspace.current).close()
-    assert "no item is available now" not in caplog.text
+
+    def told(rows=()):
+        caplog.clear()
+        ready = reader_of(workspace).ready(workspace.current)
+        served = ready.serve()
+        assert served.live.upsert(rows).refused == () if rows else True
+        ready.close()
+        return "no item is available now, and slates are empty" in caplog.text
+
+    assert not told([{"item_id": item, "available_until": NOW - 1} for item in IDS])
+    assert told([{"item_id": IDS[0], "available_until": None}]), "all have ended by the log"
     file = workspace.current / "items.parquet"
     items = pq.read_table(file)
     ends = pa.array([NOW - 1] * len(items), pa.int64())
@@ -178,5 +187,5 @@ def test_a_server_tells_that_a_release_has_nothing_to_show(tmp_path, caplog):
     (workspace.current / "golden.jsonl").write_text("")
     manifest = read_manifest(workspace.current)
     write_manifest(workspace.current, manifest["name"], manifest["content"], manifest["lineage"])
-    reader_of(workspace).ready(workspace.current).close()
-    assert "no item is available now, and slates are empty" in caplog.text
+    assert not told([{"item_id": IDS[0], "available": False}]), "the log has one that has none"
+    assert told()

@@ -27,7 +27,6 @@ from souk.serving.item_outcomes import Followed
 from souk.serving.live_events import LiveEvents
 from souk.serving.live_items import LiveItems
 from souk.serving.memory import array_bytes, model_bytes
-from souk.serving.ranking import NOTHING
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Ready, Served
 from souk.serving.request import Request, RequestParser
@@ -189,9 +188,7 @@ class Reader:
             store = open_store(self.workspace, bundle, self.access)
             store.aged, store.damaged = self.aged, self.damaged
             recommender = in_process.connected(index, self.caches.of(store))
-            (first,) = recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens all
-            if NOTHING in first.degraded:
-                logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
+            recommender.recommend([Request("", bundle.settings.slate_size, self.clock())])  # opens all
             taken = array_bytes(bundle, recommender) + model_bytes(bundle.query_tower, bundle.ranker, bundle.item_tower)
         except BaseException:
             close()
@@ -200,6 +197,8 @@ class Reader:
         def serve() -> Served:
             run = self.beside or here
             live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, True, run)
+            if not live.current.catalogue.shown((), self.clock()).any():
+                logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             settings = bundle.settings
             parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
