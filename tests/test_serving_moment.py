@@ -13,8 +13,8 @@ from souk.release.pointer import point
 from souk.serving import memory
 from souk.serving.memory import array_bytes, model_bytes
 from souk.serving.server import example
-from tests.arms_fixtures import arms_of, beside
-from tests.serving_fixtures import DIM, IDS, NOW, write_workspace
+from tests.arms_fixtures import arms_of, beside, reader_of
+from tests.serving_fixtures import DIM, HIDDEN, IDS, NOW, write_workspace
 
 NONE = "experiments: {}\n"
 SECOND = "shop-000000000002"
@@ -110,8 +110,24 @@ def test_an_array_counts_once_however_it_is_reached(monkeypatch):
 
 def test_the_example_of_a_server_is_of_somebody_whom_the_release_knows_and_a_log_names_nobody(arms):
     for terminal, asked in ((True, {"user_id": "ann", "k": 5}), (False, {"item_id": IDS[0], "k": 5})):
-        body = json.loads(example(arms.now.main, terminal))
+        body = json.loads(example(arms.now.main, terminal, NOW))
         assert body == {"instances": [asked]}
         requests = arms.now.main.parser.parse_all(body["instances"], NOW, lambda: "r", None, arms.now)
         (slate,) = arms.recommend(requests)
         assert len(slate.items) == 5 and not slate.degraded
+
+
+def test_the_example_of_a_log_is_like_an_item_that_can_be_shown(tmp_path):
+    own = write_workspace(tmp_path / "workspace")
+    served = reader_of(own).ready(own.current).serve()
+
+    def named(time):
+        (instance,) = json.loads(example(served, False, time))["instances"]
+        return instance["item_id"]
+
+    first, second, third, *others = (item for item in IDS if item not in HIDDEN)
+    served.live.upsert([{"item_id": first, "available": False}, {"item_id": second, "available_until": NOW}])
+    assert (named(NOW), named(NOW + 1)) == (second, third)
+    served.live.upsert([{"item_id": item, "available": False} for item in (second, third, *others)])
+    assert named(NOW) == IDS[0], "none can be shown"
+    served.close()

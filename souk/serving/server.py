@@ -158,7 +158,9 @@ def serve(
         settled()
         url = f"http://{host}:{listening.getsockname()[1]}"
         report(f"{name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
-        report(f"curl {url}/v1/models/{NAME}:predict -d {shlex.quote(example(releases.now, sys.stdout.isatty()))}")
+        report(
+            f"curl {url}/v1/models/{NAME}:predict -d {shlex.quote(example(releases.now, sys.stdout.isatty(), now()))}"
+        )
 
     for recorder in recorders:
         recorder.open()
@@ -183,10 +185,13 @@ def serve(
         releases.close()
 
 
-def example(served: Served, terminal: bool) -> str:
-    """A body that the release has a slate for: of one of its users on a terminal, of an item in a log."""
+def example(served: Served, terminal: bool, time: int) -> str:
+    """A body that the release has a slate for: of one of its users on a terminal; in a log of an item that can be shown
+    at a time, UTC epoch milliseconds, where there is one."""
     users = [golden.user_id for golden, _ in read_golden(served.bundle.folder) if golden.state.events]
-    subject = {"user_id": users[0]} if terminal and users else {"item_id": served.bundle.item_ids[0]}
+    catalogue = served.live.current.catalogue
+    shown = catalogue.shown((), time)
+    subject = {"user_id": users[0]} if terminal and users else {"item_id": catalogue.ids[int(shown.argmax())]}
     return json.dumps({"instances": [{**subject, "k": 5}]}, ensure_ascii=False)
 
 
