@@ -181,6 +181,26 @@ def test_parts_that_got_worse_are_named_where_users_are_enough_to_tell(setting, 
     assert told in words(page(found, VERDICT))
 
 
+def test_the_slice_in_which_the_slate_is_behind_its_own_towers_is_named(setting):
+    """Of those with users enough, the one whose interval lies lowest."""
+    found = measured(setting)
+    slices = found["protocols"]["rolling"]["slices"]
+    north, south = slices["user town: north"], slices["user town: south"]
+    assert "two towers" not in summary(found, VERDICT)
+    north["users"] = south["users"] = 50
+    north["differences"]["two_tower"] = {"mean": -0.2, "low": -0.4, "high": -0.01}
+    south["differences"]["two_tower"] = {"mean": -0.1, "low": -0.11, "high": 0.0}
+    told = "Behind its own two towers in user town: {}: ndcg@10 -0.{}, 50 users. So in {} of 2 slices of at least 50"
+    one = told.format("north", "2000 (95% -0.4000 to -0.0100)", 1)
+    assert one in summary(found, VERDICT)
+    south["differences"]["two_tower"]["high"] = -0.02
+    assert told.format("south", "1000 (95% -0.1100 to -0.0200)", 2) in summary(found, VERDICT)
+    south["users"] = 49
+    assert one.replace("of 2", "of 1") in summary(found, VERDICT)
+    north["differences"]["two_tower"]["high"] = 0.0
+    assert "two towers" not in summary(found, VERDICT)
+
+
 def test_what_no_label_tells_is_a_dash(metrics):
     assert "nan" not in words(page(metrics, VERDICT))
     bare = metrics | {"ranker": {"slate": Observed().measure({}, samples=100)}}

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from souk.candidates import TOWERS
 from souk.evaluation import plots
 from souk.evaluation.page import PAGE
 from souk.evaluation.skill import without_skill
@@ -61,6 +62,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             *filter(None, [gone(rolling["stages"][CHALLENGER])]),
             *_of_heads(metrics),
             *_least(rolling["worst_slices"], primary),
+            *_behind_towers(_large(rolling["slices"]), primary),
             *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.reason}"] if verdict else []),
             "",
         ]
@@ -99,6 +101,17 @@ def _least(worst: Mapping[str, Any], primary: str) -> list[str]:
     ]
 
 
+def _behind_towers(slices: Mapping[str, Any], primary: str) -> list[str]:
+    """The slice in which the slate is most surely behind the retrieval order of its own two towers, if there is one."""
+    behind = sorted(_behind(slices, TOWERS), key=lambda each: each[1]["differences"][TOWERS]["high"])
+    if not behind:
+        return []
+    name, part = behind[0]
+    found = f"{primary} {signed(part['differences'][TOWERS])}, {part['users']} users"
+    of_all = f"{len(behind)} of {len(slices)} slices of at least {LEAST_USERS} users"
+    return [f"Behind its own two towers in {name}: {found}. So in {of_all}, each by an interval of its own."]
+
+
 def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     """The report: a self-contained HTML page.
 
@@ -125,7 +138,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         gone=gone(rolling["stages"][CHALLENGER]),
         of_heads=_of_heads(metrics),
         families=_families(rolling["slices"]),
-        behind=_behind(_large(rolling["slices"])),
+        behind=_behind(_large(rolling["slices"]), CHAMPION),
         large=len(_large(rolling["slices"])),
         pictures={
             "metrics": plots.metric_bars(rolling["models"], IN_SHORT),
@@ -172,9 +185,9 @@ def _large(slices: Mapping[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in slices.items() if part["users"] >= LEAST_USERS}
 
 
-def _behind(slices: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The slices in which the slate is behind the champion, each by an interval of its own."""
-    return [(n, part) for n, part in slices.items() if part["differences"].get(CHAMPION, {"high": 0})["high"] < 0]
+def _behind(slices: Mapping[str, Any], model: str) -> list[tuple[str, Any]]:
+    """The slices in which the slate is behind another model, each by an interval of its own."""
+    return [(n, part) for n, part in slices.items() if part["differences"].get(model, {"high": 0})["high"] < 0]
 
 
 def interval(value: Mapping[str, float], digits: int = 4) -> str:
