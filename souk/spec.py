@@ -196,12 +196,15 @@ class FeatureSpec:
 
     def to_json(self) -> str:
         """Canonical JSON; `FeatureSpec.from_json` reads it."""
+        build = self.build.model_dump(mode="json")
+        if not self.matches:  # found none, was told so, or is of before: it is the same
+            build.pop("matches", None)
         values = {
             "dataset": self.dataset,
             "columns": self.columns.model_dump(mode="json"),
             "objectives": self.objectives.model_dump(mode="json"),
             "repeat": self.repeat.model_dump(mode="json"),
-            "build": self.build.model_dump(mode="json"),
+            "build": build,
             "features": [asdict(feature) for feature in self.features],
         }
         return json.dumps(values, sort_keys=True, indent=1)

@@ -106,14 +106,16 @@ class RankerContract(_Contract):
         """The ranker, by what a config would say."""
         return made(self.use, Ranker, example_items(), self.options)  # type: ignore[type-abstract]
 
-    def _asked(self, ranker: Ranker, items: Items, positions: np.ndarray, request: np.ndarray) -> dict[str, np.ndarray]:
+    def _asked(
+        self, ranker: Ranker, items: Items, positions: np.ndarray, request: np.ndarray, more: int = 0
+    ) -> dict[str, np.ndarray]:
         count = int(request.max(initial=0)) + 1
         features = {
             "user_id": np.array(["ann", "nobody", "bob"][:count], object),
             "query_hour": np.arange(count, dtype=np.int64),
             "token_item_id": np.full((count, 4), "i1", object),
         }
-        pair = np.random.default_rng(5).random((SIZE + 10, len(PAIR_FEATURES)), np.float32)[positions]
+        pair = np.random.default_rng(5).random((SIZE + 10, len(PAIR_FEATURES) + more), np.float32)[positions]
         return as_heads(ranker.probabilities(features, items, positions, request, pair), len(positions))
 
     def test_it_gives_each_candidate_probabilities(self) -> None:
@@ -121,6 +123,10 @@ class RankerContract(_Contract):
         for counts in ([1], [3], [5, 0, 7], [SIZE, SIZE]):
             positions = np.concatenate([np.arange(count) for count in counts]).astype(np.int64)
             self._asked(ranker, items, positions, np.repeat(np.arange(len(counts)), counts))
+
+    def test_data_with_matches_have_one_more_pair_feature(self) -> None:
+        ranker, items = self.made(), example_items()
+        self._asked(ranker, items, np.arange(5), np.zeros(5, np.int64), more=1)
 
     def test_a_candidate_has_the_same_in_whatever_company(self) -> None:
         ranker, items = self.made(), example_items()

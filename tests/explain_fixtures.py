@@ -53,13 +53,14 @@ TOWERS = TrainTwoTower(dim=16, layers=1, heads=2, dropout=0.0, epochs=8, batch_r
 RANKER = TrainRanker(candidates=10, negatives=8, epochs=2, batch_rows=32, hidden=(16,), cross_layers=1, dropout=0.0)
 
 
+MATCHES = [["user_country", "item_made_in"], ["context_from", "item_made_in"]]
+
+
 def ring_spec() -> FeatureSpec:
-    """The spec of the ring: one user column, three item columns, of which one speaks of the same as the user's."""
+    """The spec of the ring: a column of users and one of visits speak of the same as one of the items."""
     items = {"category": "path", "price": "numeric", "made_in": "categorical"}
-    columns = Columns.model_validate({"items": items, "users": {"country": "categorical"}})
-    return cycle_spec(
-        columns=columns, build=BuildFeatures(history_length=8, matches=[["user_country", "item_made_in"]])
-    )
+    given = {"items": items, "users": {"country": "categorical"}, "events": {"from": "categorical"}}
+    return cycle_spec(columns=Columns.model_validate(given), build=BuildFeatures(history_length=8, matches=MATCHES))
 
 
 def item(place: int) -> str:
@@ -76,6 +77,7 @@ def ring_market() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         events += [
             {"event_id": f"{user:03d}-{n:03d}", "user_id": f"u{user:03d}", "item_id": item(place)}
             | {"event_type": "rating", "timestamp": START + n * DAY_MS + user * 60_000, "value": 5.0}
+            | {"from": "abc"[n % 3]}
             for n, place in enumerate(places)
         ]
     goods = [

@@ -15,7 +15,7 @@ data:
   items: {path: items.csv}
   users: {path: users.csv}
 columns: {users: {home: categorical}, items: {city: categorical}}
-objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+objectives: {engaged: {events: [rating]}, satisfied: {events: [rating]}}
 """
 
 

@@ -84,6 +84,10 @@ def test_the_minimal_config_has_working_defaults():
             HOMES + "build_features: {matches: [[user_home, item_price]]}",
             ["of the item in build_features.matches", "one of item_city, item_tags", "Received: 'item_price'"],
         ),
+        (
+            HOMES + "build_features: {matches: [[user_home, item_city], [user_home, item_city]]}",
+            ["each pair in build_features.matches once", "['user_home', 'item_city'] more often"],
+        ),
         ("build_features: {history_length: yes}", ["history_length: ", "a number or auto, and", "Received: True."]),
         ("evaluate: {latency: off}", ["evaluate.latency: ", "a number or null, and", "Received: False."]),
         ("train_ranker: {minority: {brand: true}}", ["train_ranker.minority: ", "Received: {'brand': True}."]),

@@ -105,9 +105,10 @@ def test_without_a_history_a_candidate_starts_where_its_features_are(items):
     assert first[COLUMN["log_events"]] == pytest.approx(pair[:, COLUMN["log_events"]].mean())
 
 
-def test_a_user_of_whom_nothing_is_known_has_nothing_in_common_with_a_candidate():
-    candidates = np.ones((4, len(COLUMN) + 1))
-    assert start(candidates, candidates, 0.5)[-1] == 0 != candidates[0, -1]
+def test_what_it_has_in_common_with_the_user_starts_where_the_mean_candidate_is():
+    candidates = np.zeros((4, len(COLUMN) + 1))
+    candidates[:, -1] = [1, 0, 0, 1]
+    assert start(candidates, candidates, 0.5)[-1] == 0.5
 
 
 def test_the_place_at_the_start_is_that_of_the_score_there():

@@ -65,6 +65,16 @@ def test_the_parts_add_up_to_the_score_less_the_baseline(explainer, places, name
     assert len(found.events) == len(places)
 
 
+@pytest.mark.parametrize(
+    ("place", "visit", "words"), [(0, "", ["a"]), (0, "a", ["a"]), (2, "b", ["b"]), (2, "a", []), (4, "b", [])]
+)
+def test_what_item_user_and_visit_have_in_common_is_told_in_words(explainer, place, visit, words):
+    """The user lives in a; the items at 0 and 1 are made in a, those at 2 and 3 in b."""
+    found = explainer.explain(by([3, 9, 1, 5], context={"from": visit}), item(place))
+    (part,) = (part for part in found.features if part.name == "matches")
+    assert part.value == words
+
+
 @pytest.mark.parametrize("places", [[3, 9, 1, 5], [2], []])
 def test_the_parts_add_up_where_the_body_of_the_ranker_has_a_say(workspace, places):
     """The ring teaches it nothing, so that content, user and moment add nothing there; it gets weights by lot."""

@@ -58,15 +58,19 @@ def test_the_reasons_are_told_by_size_with_titles_and_shares():
 
 def test_what_user_and_item_have_in_common_is_named():
     found = replace(WHY, features=(FeaturePart("matches", ["Fes", "jazz"], 0.5), FeaturePart("query_hour", 4, 0.001)))
-    assert sentences(found)[2] == "What also speaks for it: what it has in common with the user: Fes, jazz (36%)."
+    assert (
+        sentences(found)[2]
+        == "What also speaks for it: what it has in common with the user or the visit: Fes, jazz (36%)."
+    )
     assert to_json(found)["features"][0] == {
         "name": "matches",
-        "meaning": "what it has in common with the user",
+        "meaning": "what it has in common with the user or the visit",
         "value": ["Fes", "jazz"],
         "contribution": 0.5,
     }
     nothing = replace(found, features=(FeaturePart("matches", [], -0.5),))
-    assert sentences(nothing)[2].startswith("What speaks against it: what it has in common with the user (36%)")
+    against = sentences(nothing)[2]
+    assert against.startswith("What speaks against it: that it has nothing in common with the user or the visit (36%)")
 
 
 def test_what_is_small_is_not_told():

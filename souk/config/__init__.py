@@ -133,7 +133,10 @@ class DatasetConfig(Section):
         tables = (("user", self.columns.users), ("context", self.columns.events), ("item", self.columns.items))
         named = [[f"{of}_{name}" for name, kind in kinds.items() if kind in WORDS] for of, kinds in tables]
         own, theirs = [*named[0], *named[1]], named[2]
-        for pair in self.build_features.matches if self.build_features.matches != "auto" else ():
+        given = self.build_features.matches if self.build_features.matches != "auto" else []
+        for pair in given:
+            if given.count(pair) > 1:
+                raise SoukError("each pair in build_features.matches once", f"{pair} more often", "Name it once.")
             for name, known, whose in zip(pair, (own, theirs), ("the user or the visit", "the item"), strict=True):
                 if name not in known:
                     raise unknown(

@@ -39,8 +39,8 @@ HISTORY = (
 def start(candidates: np.ndarray, others: np.ndarray, score: float) -> np.ndarray:
     """The pair features `[P]` of a candidate for a user without a history.
 
-    What comes from past events is 0. What the item has by itself is that of the mean candidate, so that only what sets
-    it apart counts. Places are those that it would have among the others as they are.
+    What comes from past events is 0. What the item has by itself, or in common with the user, is that of the mean
+    candidate, so that only what sets it apart counts. Places are those that it would have among the others as they are.
 
     Args:
         candidates: `[M, P]`, of the request's candidates.
@@ -49,7 +49,6 @@ def start(candidates: np.ndarray, others: np.ndarray, score: float) -> np.ndarra
     """
     found = candidates.mean(axis=0).astype(np.float64)
     found[[COLUMN[name] for name in HISTORY]] = 0
-    found[len(COLUMN) :] = 0  # a user of whom nothing is known has nothing that an item could match
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():

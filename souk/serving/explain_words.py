@@ -40,7 +40,7 @@ NAMES = {
     "again_rank": "its place by the user's habits",
     "popularity": "its popularity among users of the same kind",
     "popularity_rank": "its place by that popularity",
-    "matches": "what it has in common with the user",
+    "matches": "what it has in common with the user or the visit",
     "satisfied_before": "how satisfied the user was so far",
     "satisfied_lately": "how satisfied the user was lately",
     "satisfied_alike": "how satisfied the user was with things like it",
@@ -50,6 +50,7 @@ NAMES = {
         "how often and how long ago the user chose it, beside the usual time between",
     ),
 }
+UNLIKE = "that it has nothing in common with the user or the visit"
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
 DONE = {
     "click": "clicked",
@@ -176,8 +177,8 @@ def _of_features(explanation: Explanation) -> list[Reason]:
     for part in explanation.features:
         stem = part.name.removesuffix("_rank")
         name = plain_name(stem if stem in NAMES else part.name)
-        if part.name == MATCHES and part.value:
-            name = f"{name}: {', '.join(part.value)}"
+        if part.name == MATCHES:
+            name = f"{name}: {', '.join(part.value)}" if part.value else UNLIKE
         found[name] = found.get(name, 0.0) + part.contribution
     return [Reason(f"{name} (", contribution) for name, contribution in found.items()]
 

@@ -73,8 +73,10 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
     if "history_length" in auto:
         chosen["history_length"] = history_length(events, spec, before)
         report(f"history length: {chosen['history_length']} events")
-    if "matches" in auto and (found := find_matches(tables, spec, before)):
-        chosen["matches"] = [[match.own, match.theirs] for match in found]
+    if "matches" in auto:
+        found = find_matches(tables, spec, before)
         for match in found:
             report(f"matches: {match}")
+        if taken := [[match.own, match.theirs] for match in found if not match.copied]:
+            chosen["matches"] = taken
     return replace(spec, build=spec.build.model_copy(update=chosen))
