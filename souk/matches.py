@@ -6,42 +6,41 @@ The towers learn such things word by word, from many events of each word. That t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from souk.items import ItemTable
-from souk.sources.rows import weights_of
 
 
-def own_values(items: ItemTable, asker: Mapping[str, Any]) -> tuple[int, ...]:
-    """The numbers of the item values that are the asker's own, once for each column that has them.
+def own_values(items: ItemTable, asker: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
+    """The numbers of the item values that are the asker's own, by match.
 
     Args:
         items: the item table, which says which columns match.
         asker: raw features of the user and the moment.
     """
-    return tuple(number for number, _ in _own(items, asker))
+    return tuple(tuple(_own(items, asker, *match).values()) for match in items.matches)
 
 
-def own_words(items: ItemTable, asker: Mapping[str, Any], position: int) -> list[str]:
-    """What the item at `position` and the asker have in common, in words."""
+def own_words(items: ItemTable, asker: Mapping[str, Any], match: tuple[str, str], position: int) -> list[str]:
+    """What the item at `position` and the asker have in common in the columns of a match, in words."""
     _, values = items.expanded(np.array([position]))
-    return list(dict.fromkeys(word for number, word in _own(items, asker) if number in values))
+    return [word for word, number in _own(items, asker, *match).items() if number in values]
 
 
-def _own(items: ItemTable, asker: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    for own, theirs in items.matches:
-        value = asker.get(own) or ()
-        for word in dict.fromkeys([value] if isinstance(value, str) else value):
-            number = items.numbers.get((theirs, word), -1)
-            if 0 <= number < items.value_count:  # else the last item that had the word has another by now
-                yield number, word
+def _own(items: ItemTable, asker: Mapping[str, Any], own: str, theirs: str) -> dict[str, int]:
+    value = asker.get(own) or ()
+    known = {word: items.numbers.get((theirs, word), -1) for word in ([value] if isinstance(value, str) else value)}
+    # Of a word beyond the count the last item that had it has another by now.
+    return {word: number for word, number in known.items() if 0 <= number < items.value_count}
 
 
-def matched(items: ItemTable, own: Sequence[Sequence[int]], request: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """How many of each candidate's values are its query's own, `[M]`.
+def matched(
+    items: ItemTable, own: Sequence[Sequence[Sequence[int]]], request: np.ndarray, positions: np.ndarray
+) -> list[np.ndarray]:
+    """How many of each candidate's values are its query's own, `[M]` for each match.
 
     Args:
         items: the item table.
@@ -49,8 +48,14 @@ def matched(items: ItemTable, own: Sequence[Sequence[int]], request: np.ndarray,
         request: `[M]` int64, which query each candidate belongs to.
         positions: `[M]` int64, the candidates.
     """
+    if not items.matches:
+        return []
     size = max(1, items.value_count)
-    asked = [query * size + number for query, numbers in enumerate(own) for number in numbers]
-    keys, counts = np.unique(np.array(asked, np.int64), return_counts=True)
     row, value = items.expanded(positions)
-    return np.bincount(row, weights_of(keys, counts, request[row] * size + value), minlength=len(positions))
+    wanted, columns = request[row] * size + value, []
+    for match in range(len(items.matches)):
+        asked = np.array(
+            [q * size + number for q, found in enumerate(own) if found for number in found[match]], np.int64
+        )
+        columns.append(np.bincount(row, np.isin(wanted, asked), minlength=len(positions)))
+    return columns

@@ -50,12 +50,12 @@ PAIR_FEATURES = (
     "past_recency",  # 1 / (1 + days since the last of them); 0 without one
     "due",  # days since then, as r / (1 + r) for r of the user's mean days between two
 )
-MATCHES = "matches"  # how many of the candidate's values are the user's or the visit's own (souk.matches)
+MATCH = "match"  # how many of the candidate's values are the user's or the visit's own, by match (souk.matches)
 
 
 def pair_names(matches: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """The columns of `pair_features`, of a spec or an item table with these `matches`."""
-    return (*PAIR_FEATURES, MATCHES) if matches else PAIR_FEATURES
+    return (*PAIR_FEATURES, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class PairQuery:
         surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
         past: what the user engaged with, the habits of before the window too.
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
-        own: which values of items are the user's or the visit's own.
+        own: by match, which values of items are the user's or the visit's own; empty where nothing is asked of them.
     """
 
     time: int
@@ -82,7 +82,7 @@ class PairQuery:
     surprise: np.ndarray
     past: Past = NOTHING
     found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
-    own: tuple[int, ...] = ()
+    own: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(
@@ -174,7 +174,7 @@ def pair_features(
         _sourced(items, queries, request, positions, listed),
         _satisfied(items, queries, request, positions),
         _past(queries, request, positions),
-        [matched(items, [query.own for query in queries], request, positions)] if items.matches else [],
+        matched(items, [query.own for query in queries], request, positions),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 

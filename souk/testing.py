@@ -124,9 +124,10 @@ class RankerContract(_Contract):
             positions = np.concatenate([np.arange(count) for count in counts]).astype(np.int64)
             self._asked(ranker, items, positions, np.repeat(np.arange(len(counts)), counts))
 
-    def test_data_with_matches_have_one_more_pair_feature(self) -> None:
+    def test_data_with_matches_have_more_pair_features(self) -> None:
         ranker, items = self.made(), example_items()
-        self._asked(ranker, items, np.arange(5), np.zeros(5, np.int64), more=1)
+        for more in (1, 3):
+            self._asked(ranker, items, np.arange(5), np.zeros(5, np.int64), more)
 
     def test_a_candidate_has_the_same_in_whatever_company(self) -> None:
         ranker, items = self.made(), example_items()

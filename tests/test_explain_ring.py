@@ -66,13 +66,14 @@ def test_the_parts_add_up_to_the_score_less_the_baseline(explainer, places, name
 
 
 @pytest.mark.parametrize(
-    ("place", "visit", "words"), [(0, "", ["a"]), (0, "a", ["a"]), (2, "b", ["b"]), (2, "a", []), (4, "b", [])]
+    ("place", "visit", "words"),
+    [(0, "", [["a"], []]), (0, "a", [["a"], ["a"]]), (2, "b", [[], ["b"]]), (2, "a", [[], []]), (4, "b", [[], []])],
 )
 def test_what_item_user_and_visit_have_in_common_is_told_in_words(explainer, place, visit, words):
     """The user lives in a; the items at 0 and 1 are made in a, those at 2 and 3 in b."""
     found = explainer.explain(by([3, 9, 1, 5], context={"from": visit}), item(place))
-    (part,) = (part for part in found.features if part.name == "matches")
-    assert part.value == words
+    value = {part.name: part.value for part in found.features}
+    assert [value[f"match:{own}:item_made_in"] for own in ("user_country", "context_from")] == words
 
 
 @pytest.mark.parametrize("places", [[3, 9, 1, 5], [2], []])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from souk.pairs import MATCHES, PAIR_FEATURES
+from souk.pairs import PAIR_FEATURES
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation, FeaturePart
 from souk.serving.explain_words import NAMES, ago, plain_name, sentences, to_json
@@ -57,20 +57,28 @@ def test_the_reasons_are_told_by_size_with_titles_and_shares():
 
 
 def test_what_user_and_item_have_in_common_is_named():
-    found = replace(WHY, features=(FeaturePart("matches", ["Fes", "jazz"], 0.5), FeaturePart("query_hour", 4, 0.001)))
+    found = replace(
+        WHY,
+        features=(
+            FeaturePart("match:context_place:item_tags", ["Fes", "jazz"], 0.5),
+            FeaturePart("query_hour", 4, 0.001),
+        ),
+    )
     assert (
         sentences(found)[2]
-        == "What also speaks for it: what it has in common with the user or the visit: Fes, jazz (36%)."
+        == "What also speaks for it: what the item's tags and the place of the visit have in common: Fes, jazz (36%)."
     )
     assert to_json(found)["features"][0] == {
-        "name": "matches",
-        "meaning": "what it has in common with the user or the visit",
+        "name": "match:context_place:item_tags",
+        "meaning": "what the item's tags and the place of the visit have in common",
         "value": ["Fes", "jazz"],
         "contribution": 0.5,
     }
-    nothing = replace(found, features=(FeaturePart("matches", [], -0.5),))
+    nothing = replace(found, features=(FeaturePart("match:user_home:item_city", [], -0.5),))
     against = sentences(nothing)[2]
-    assert against.startswith("What speaks against it: that it has nothing in common with the user or the visit (36%)")
+    assert against.startswith(
+        "What speaks against it: that the item's city and the user's home have nothing in common (36%)"
+    )
 
 
 def test_what_is_small_is_not_told():
@@ -133,7 +141,7 @@ def test_counts_of_items_are_not_up_to_today(name):
 
 
 def test_every_feature_has_a_plain_name():
-    ours = {f.name for f in QUERY_FEATURES} | {*PAIR_FEATURES, MATCHES} - {"score"} | {"user_id"}
+    ours = {f.name for f in QUERY_FEATURES} | {*PAIR_FEATURES} - {"score"} | {"user_id"}
     assert ours == set(NAMES)
     assert plain_name("user_home_town") == "the user's home town"
     assert plain_name("item_price") == "the item's price"

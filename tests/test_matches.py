@@ -9,7 +9,7 @@ import pytest
 from souk.config import BuildFeatures, Columns
 from souk.items import ItemTable
 from souk.matches import matched, own_values, own_words
-from souk.pairs import MATCHES, PAIR_FEATURES, PairQuery, pair_features, pair_names
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features, pair_names
 from tests.models_fixtures import cycle_spec
 
 MATCHED = (("user_home", "item_city"), ("context_place", "item_city"), ("user_likes", "item_tags"))
@@ -44,39 +44,46 @@ def table(matches=MATCHED):
 
 
 def counts(items, *askers):
+    """By match, asker and item."""
     own = [own_values(items, asker) for asker in askers]
     request = np.repeat(np.arange(len(askers)), len(items.position))
     positions = np.tile(np.arange(len(items.position)), len(askers))
-    return matched(items, own, request, positions).reshape(len(askers), -1).tolist()
+    found = matched(items, own, request, positions)
+    return [column.reshape(len(askers), -1).tolist() for column in found]
+
+
+NONE = [0, 0, 0]
 
 
 @pytest.mark.parametrize(
-    ("asker", "expected"),
+    ("asker", "home", "place", "likes"),
     [
-        ({"user_home": "fes"}, [1, 0, 0]),  # the tag fes is no city
-        ({"user_home": "fes", "context_place": "rabat"}, [1, 1, 0]),
-        ({"user_home": "fes", "context_place": "fes"}, [2, 0, 0]),  # lives there, and is there
-        ({"user_likes": ["rock", "jazz", "jazz", "fes"]}, [2, 0, 2]),
-        ({"user_likes": ["", ""], "user_home": ""}, [0, 0, 0]),
-        ({"user_home": "paris", "user_country": "rabat"}, [0, 0, 0]),
-        ({"user_home": None}, [0, 0, 0]),
-        ({}, [0, 0, 0]),
+        ({"user_home": "fes"}, [1, 0, 0], NONE, NONE),  # the tag fes is no city
+        ({"user_home": "fes", "context_place": "rabat"}, [1, 0, 0], [0, 1, 0], NONE),
+        ({"user_home": "fes", "context_place": "fes"}, [1, 0, 0], [1, 0, 0], NONE),  # lives there, and is there
+        ({"user_likes": ["rock", "jazz", "jazz", "fes"]}, NONE, NONE, [2, 0, 2]),
+        ({"user_likes": ["", ""], "user_home": ""}, NONE, NONE, NONE),
+        ({"user_home": "paris", "user_country": "rabat"}, NONE, NONE, NONE),
+        ({"user_home": None}, NONE, NONE, NONE),
+        ({}, NONE, NONE, NONE),
     ],
 )
-def test_values_that_are_the_askers_own_are_counted(asker, expected):
+def test_values_that_are_the_askers_own_are_counted(asker, home, place, likes):
     items = table()
-    assert counts(items, asker) == [expected]
-    assert counts(items, {}, asker, {"user_home": "rabat"}) == [[0, 0, 0], expected, [0, 1, 0]]
+    assert counts(items, asker) == [[home], [place], [likes]]
+    several = counts(items, {}, asker, {"user_home": "rabat"})
+    assert several == [[NONE, home, [0, 1, 0]], [NONE, place, NONE], [NONE, likes, NONE]]
 
 
 def test_what_they_have_in_common_is_told_in_words():
-    asker = {"user_home": "fes", "context_place": "fes", "user_likes": ["jazz", "folk"]}
-    assert [own_words(table(), asker, place) for place in range(3)] == [["fes", "jazz"], [], ["jazz"]]
+    asker = {"user_home": "fes", "context_place": "rabat", "user_likes": ["jazz", "folk"]}
+    said = [[own_words(table(), asker, match, place) for match in MATCHED] for place in range(3)]
+    assert said == [[["fes"], [], ["jazz"]], [[], ["rabat"], []], [[], [], ["jazz"]]]
 
 
 def test_a_new_item_of_a_new_city_matches_at_once():
     items = table().with_items(rows(("d", "agadir", [])), np.zeros((1, 3), np.float32), spec())
-    assert counts(items, {"user_home": "agadir"}) == [[0, 0, 0, 1]]
+    assert counts(items, {"user_home": "agadir"}) == [[[0, 0, 0, 1]], [[0] * 4], [[0] * 4]]
 
 
 def test_a_word_that_no_item_has_any_more_matches_nothing():
@@ -85,7 +92,7 @@ def test_a_word_that_no_item_has_any_more_matches_nothing():
     last = max(items.numbers, key=items.numbers.get)
     assert last == ("item_tags", "fes")
     items = items.with_items(rows(("c", "", [])), np.zeros((1, 3), np.float32), spec())
-    assert counts(items, {"user_likes": ["fes"]}, {}) == [[0, 0, 0], [0, 0, 0]]
+    assert counts(items, {"user_likes": ["fes"]}, {}) == [[NONE, NONE]] * 3
 
 
 @pytest.mark.parametrize("matches", [MATCHED, ()])
@@ -95,10 +102,13 @@ def test_pairs_have_the_feature_where_columns_match(matches):
     asked = [PairQuery.of(9, tokens, math.nan, items, asker) for asker in ({"user_home": "rabat"}, None)]
     found = pair_features(items, asked, np.array([0, 0, 1]), np.array([1, 2, 1]), np.zeros(3, np.float32))
     names = pair_names(matches)
-    assert names == (*PAIR_FEATURES, *([MATCHES] if matches else []))
+    assert names == (*PAIR_FEATURES, *(f"match:{own}:{theirs}" for own, theirs in matches))
     assert found.shape == (3, len(names)) and found.dtype == np.float32
-    if matches:
-        assert found[:, names.index(MATCHES)].tolist() == [1, 0, 0]
+    assert found[:, len(PAIR_FEATURES) :].tolist() == [
+        [1, 0, 0][: len(matches)],
+        [0] * len(matches),
+        [0] * len(matches),
+    ]
 
 
 def test_without_matches_nothing_is_known_of_them():

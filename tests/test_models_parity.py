@@ -181,7 +181,8 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
         learned = examples.pair[row, column, index]
         assert np.ptp(learned) > 0, name
         np.testing.assert_allclose(pair[:, index], learned, atol=1e-5, err_msg=name)
-    assert {0.0, 1.0, 2.0} == set(pair[:, -1].tolist()), "what is neither's, one's and both's"
+    both = {tuple(row) for row in pair[:, -2:].tolist()}
+    assert both == {(0, 0), (0, 1), (1, 0), (1, 1)}, "what is neither's, one's and both's"
     for entity, learned in ((Entity.USER, examples.user), (Entity.QUERY, examples.query)):
         features = trained.spec.of(entity)
         transformed = trained.transforms[entity]({f.name: column_tensor(query[f.name].tolist(), f) for f in features})

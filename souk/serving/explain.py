@@ -17,7 +17,7 @@ import numpy as np
 
 from souk.errors import SoukError
 from souk.matches import own_words
-from souk.pairs import MATCHES, PairQuery, pair_features, pair_names
+from souk.pairs import MATCH, PairQuery, pair_features, pair_names
 from souk.serving.beside import Run, here
 from souk.serving.explain_pairs import COLUMN, SCORE, divided, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs
@@ -263,8 +263,9 @@ class Explainer:
 
     def _value(self, case: _Case, name: str) -> Any:
         """The raw value of a feature, a pair's in its unit (`plain_value`)."""
-        if name == MATCHES:
-            return own_words(self._items, case.asker, case.position)
+        if name.startswith(f"{MATCH}:"):
+            _, own, theirs = name.split(":")
+            return own_words(self._items, case.asker, (own, theirs), case.position)
         if name in COLUMN:
             return plain_value(name, float(case.own[COLUMN[name]]))
         value = case.asker[name] if name in case.asker else self._ranker.item_value(name, case.position)

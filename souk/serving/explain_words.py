@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from souk.pairs import MATCHES
+from souk.pairs import MATCH
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation
 
@@ -40,7 +40,6 @@ NAMES = {
     "again_rank": "its place by the user's habits",
     "popularity": "its popularity among users of the same kind",
     "popularity_rank": "its place by that popularity",
-    "matches": "what it has in common with the user or the visit",
     "satisfied_before": "how satisfied the user was so far",
     "satisfied_lately": "how satisfied the user was lately",
     "satisfied_alike": "how satisfied the user was with things like it",
@@ -50,7 +49,7 @@ NAMES = {
         "how often and how long ago the user chose it, beside the usual time between",
     ),
 }
-UNLIKE = "that it has nothing in common with the user or the visit"
+ALIKE, UNLIKE = "what {} and {} have in common", "that {} and {} have nothing in common"
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
 DONE = {
     "click": "clicked",
@@ -76,8 +75,15 @@ class Reason:
 
 def plain_name(name: str) -> str:
     """A feature in plain words."""
+    if name.startswith(f"{MATCH}:"):
+        return ALIKE.format(*_both(name))
     entity, _, source = name.partition("_")
     return NAMES.get(name) or OF.get(entity, "{}").format(source.replace("_", " "))
+
+
+def _both(match: str) -> list[str]:
+    """The two features of a match in plain words, the item's first."""
+    return [plain_name(name) for name in reversed(match.split(":")[1:])]
 
 
 def sentences(explanation: Explanation) -> list[str]:
@@ -177,8 +183,8 @@ def _of_features(explanation: Explanation) -> list[Reason]:
     for part in explanation.features:
         stem = part.name.removesuffix("_rank")
         name = plain_name(stem if stem in NAMES else part.name)
-        if part.name == MATCHES:
-            name = f"{name}: {', '.join(part.value)}" if part.value else UNLIKE
+        if part.name.startswith(f"{MATCH}:"):
+            name = f"{name}: {', '.join(part.value)}" if part.value else UNLIKE.format(*_both(part.name))
         found[name] = found.get(name, 0.0) + part.contribution
     return [Reason(f"{name} (", contribution) for name, contribution in found.items()]
 
