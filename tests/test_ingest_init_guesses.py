@@ -43,7 +43,10 @@ def test_articles_that_are_read_or_left(tmp_path: Path) -> None:
     assert alike.objectives.satisfied.min_dwell_seconds is None, "nobody stays"
 
 
-@pytest.mark.parametrize("name", ["created_on", "Posted-On", "dateAdded", "listing_date", "publish_date"])
+@pytest.mark.parametrize(
+    "name", ["created_on", "Posted-On", "dateAdded", "listing_date", "publish_date", "publiziert", "veröffentlicht",
+             "Veröffentlicht am", "erschienen", "erschienen_am", "Erscheinungsdatum", "angelegt"],
+)  # fmt: skip
 def test_since_when_an_item_is_there_has_many_names(tmp_path: Path, name: str) -> None:
     clicks = [{"user_id": n // 9, "ad": n % 9, "timestamp": 1_700_000_000_000 + n} for n in range(90)]
     ads = [{"ad": n, "title": f"a bicycle {n}", name: f"2023-11-{n + 1:02}"} for n in range(9)]

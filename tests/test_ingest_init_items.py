@@ -169,14 +169,17 @@ def test_the_time_from_when_an_item_is_not_to_be_had_is_known_by_its_name(tmp_pa
     assert config.data.items.timestamp_unit == "iso"
 
 
-@pytest.mark.parametrize("known", [False, True])
-def test_another_time_of_items_is_left_out_with_what_it_may_be(tmp_path: Path, known: bool) -> None:
-    more = {"expires_at": "2024-06-01"} if known else {}
-    goods = [{"article": f"a{n}", "starts_at": f"2024-05-{1 + n % 9:02}", **more} for n in range(30)]
+@pytest.mark.parametrize("name", ["starts_at", "datum"])
+@pytest.mark.parametrize("known", [{}, {"expires_at"}, {"created_at"}, {"created_at", "expires_at"}])
+def test_another_time_of_items_is_left_out_with_what_it_may_be(tmp_path: Path, known: set[str], name: str) -> None:
+    """The questions that no other column answers are asked."""
+    more = dict.fromkeys(sorted(known), "2024-06-01")
+    goods = [{"article": f"a{n}", name: f"2024-05-{1 + n % 9:02}", **more} for n in range(30)]
     text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
-    assert config.data.items is not None and config.data.items.columns.get("available_until", "") == "".join(more)
-    assert "left out: starts_at (" in text
-    assert ("IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until" in text) != known
+    assert config.data.items is not None and set(config.data.items.columns.values()) == {"article", *known}
+    birth = "" if "created_at" in known else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
+    end = "" if "expires_at" in known else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
+    assert f"left out: {name} ({birth}{end}a time; " in text
 
 
 def test_of_two_ends_the_second_is_told(tmp_path: Path) -> None:

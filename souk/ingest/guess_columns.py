@@ -217,7 +217,7 @@ def declare(table: Table) -> None:
             table.declared[target] = column, Guess(kind, guess.evidence, guess.separator if kind is Kind.PATH else "")
     for column in table.free:
         end = table.mapped.get("available_until", (None, ""))[0]
-        fate = becomes(column, end) if table.name == "items" else ""
+        fate = becomes(column, end, table.has("created_at")) if table.name == "items" else ""
         if fate:
             table.left_out.append((column.name, fate))
             continue

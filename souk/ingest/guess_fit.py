@@ -76,18 +76,22 @@ def few_words(column: Column) -> bool:
     return not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES
 
 
-def becomes(column: Column, end: Column | None) -> str:
-    """Why a column tells what became of an item later, as that it was sold, or when; "" where it does not.
+def becomes(column: Column, end: Column | None, created: bool = False) -> str:
+    """Why a column may tell when an item came to be or what became of it later, as that it was sold; "" where it does
+    not.
 
     Args:
         column: of items.
         end: that says until when items can be had; None where none does.
+        created: whether another says when they came to be.
     """
     if end and column.time_unit == end.time_unit and column.time_unit and column.plain in NAMES["available_until"]:
         both = f'templates: {{available_until: "{{{end.name}}} {{{column.name}}}"}}'
         return f"ANOTHER END: the earlier of both is {both}, in place of the column; {guess_kind(column).evidence}"
-    if column.time_unit in ("iso", "native") and column.distinct > 1 and not end:
-        return f"IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; {guess_kind(column).evidence}"
+    if column.time_unit in ("iso", "native") and column.distinct > 1 and not (end and created):
+        birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
+        ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
+        return f"{birth}{ending}{guess_kind(column).evidence}"
     if column.nested or not 1 <= column.distinct <= MOST_STATES:
         return ""
     values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
