@@ -24,7 +24,7 @@ from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
 from souk.features.labels import check_objectives, engaging_rows, never_known
 from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
-from souk.features.tables import after_their_end, counters, item_table, join_parts
+from souk.features.tables import counters, item_table, join_parts
 from souk.features.trends import write_popular
 from souk.features.windows import Windows, split_windows
 from souk.progress import report
@@ -184,8 +184,6 @@ def _finish(folder: Path, items: pa.Table, windows: Windows) -> dict[str, float]
     users = join_parts(parts.glob("user_state-*"), folder / "user_state.parquet", [])
     narrow = pq.read_table(folder / "examples.parquet", columns=["item_id", "timestamp", "satisfied", "satisfied_at"])
     pq.write_table(counters(narrow, items.select(["item_id", "created_at"]), windows), folder / "counters.parquet")
-    for line in after_their_end(narrow, items, windows):
-        report(line)
     join_rules(folder, len(items))
     shutil.rmtree(parts)
     shutil.rmtree(folder / "temporary")

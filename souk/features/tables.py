@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
-from souk.items import available_at, times_of
 from souk.schema import DAY_MS
 from souk.sources.freshness import freshness, imported
 from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS
 
-MANY_LATE = 0.01  # share of the engagements after an item's end that is worth a word
 PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 
 
@@ -85,26 +82,6 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows) -> pa.Table:
             "fresh_days": np.full(len(item_ids), fresh.days),
         }
     return pa.concat_tables(pa.table(part) for part in parts)
-
-
-def after_their_end(examples: pa.Table, items: pa.Table, windows: Windows) -> Iterator[str]:
-    """What a reader should know of the dates at which items end.
-
-    Args:
-        examples: engaging events with `item_id` and `timestamp`.
-        items: the item feature table.
-        windows: the boundaries.
-    """
-    until = times_of(items, "available_until", np.inf)
-    if not np.isfinite(until).any():
-        return
-    place = pc.index_in(examples["item_id"], value_set=items["item_id"].combine_chunks()).to_numpy()
-    late = int((until[place] < examples["timestamp"].to_numpy()).sum())
-    if late > MANY_LATE * len(place):
-        why = "no slate has an item after its end, so they are lost in `filtering`"
-        yield f"items: {late:,} of {len(place):,} engagements come after the available_until of their item: {why}"
-    if not available_at(items, windows.end).any():
-        yield f"items: none of {len(until):,} is available after the last event: slates for later times will be empty"
 
 
 def join_parts(parts: Iterable[Path], target: Path, sort: list[str]) -> int:

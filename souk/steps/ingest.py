@@ -7,12 +7,13 @@ import errno
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +21,7 @@ from souk.config import Data, Source, parse_step_config
 from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.last_out import leave_last_out
+from souk.ingest.lifetimes import Lifetimes
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched
 from souk.ingest.outliers import check_override_names
@@ -95,13 +97,16 @@ def ingest(
             report(line)
         withdraw = sections.ingest.items_without_events == "unavailable"
         dated = sections.split.protocol != "leave_last_out"  # which drops the dates of items
-        rows, late = _write(checked, {"fingerprint": content, "items_as_of": as_of}, withdraw, dated, Path(tables))
+        engaging = partial(engaging_rows, objective=sections.objectives.engaged)
+        origin = {"fingerprint": content, "items_as_of": as_of}
+        rows, late, lives = _write(checked, origin, withdraw, engaging if dated else None, Path(tables))
         if late:  # known once the events are sorted; a run that stopped before has its report, too
             checked |= {name: replace(checked[name], notices=(*checked[name].notices, *late[name])) for name in late}
             write_report(sections.name, checked, found, Path(report_html))
-        if not dated:
-            targets = partial(engaging_rows, objective=sections.objectives.engaged)
-            leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet", targets)
+        if lives:
+            lives.check(sources["items"].source.columns.get("available_until", "available_until"))
+        else:
+            leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet", engaging)
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
     return _metrics(checked, found, rows)
 
@@ -132,12 +137,24 @@ def _spill(folder: Path) -> Iterator[Path]:
 
 
 def _write(
-    checked: dict[str, Validated], origin: dict[str, Any], withdraw: bool, dated: bool, folder: Path
-) -> tuple[dict[str, int], dict[str, list[str]]]:
+    checked: dict[str, Validated],
+    origin: dict[str, Any],
+    withdraw: bool,
+    engaging: Callable[[pa.Table], np.ndarray] | None,
+    folder: Path,
+) -> tuple[dict[str, int], dict[str, list[str]], Lifetimes | None]:
     """Writes the tables, and `origin` in their manifest.
 
+    Args:
+        checked: the tables.
+        origin: what they are made of.
+        withdraw: whether items without an event are not available.
+        engaging: says which rows of events are engagements; None where the dates of items count for nothing.
+        folder: to write to.
+
     Returns:
-        The rows of each and the items that are available; and by table, what to know of it beside the events.
+        The rows of each and the items that are available; by table, what to know of it beside the events; and, where
+        they count, how the engagements lie to the dates of items.
     """
     if not checked["events"].accepted.count:
         raise SoukError("an event to learn from", "none was accepted", "See the quarantine, and `skip` in the config.")
@@ -151,9 +168,11 @@ def _write(
         for name in ("items", "users")
     }
     late["items"] += ended_unread(checked["items"].refused, done["items"])
-    if dated:
+    lives = None
+    if engaging:
+        lives = Lifetimes.of(folder / "events.parquet", done["items"], engaging, events.last)
         created, until = done["items"]["created_at"], done["items"]["available_until"]
-        late["items"] += [*odd_dates(created, events.last), *odd_ends(until, created, events.last)]
+        late["items"] += [*odd_dates(created, events.last), *odd_ends(until, created, events.last), *lives.notices()]
     for line in (line for lines in late.values() for line in lines):
         report(line)
     manifest = {"tables": counts, "first_event": events.first, "last_event": events.last, **origin}
@@ -162,7 +181,7 @@ def _write(
     if withdraw:
         report(f"items: {available:,} of {done['items'].num_rows:,} have an event and are available")
     rows = {"events": events.rows, **{name: t.num_rows for name, t in done.items()}, "items_available": available}
-    return rows, {name: lines for name, lines in late.items() if lines}
+    return rows, {name: lines for name, lines in late.items() if lines}, lives
 
 
 def _few(name: str, table: Validated, seen: pa.Array) -> Iterator[str]:

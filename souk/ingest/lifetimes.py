@@ -1,0 +1,88 @@
+"""Whether engagements lie between the first and the last moment of their item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from souk.errors import SoukError
+from souk.ingest.notices import NEARLY_ALL
+from souk.items import available_at, times_of
+
+BATCH_ROWS = 1 << 20  # each looks all items up anew
+MANY_LATE = 0.01  # share of the engagements after an item's end that is worth a word
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """Engagements, counted by the dates of their items.
+
+    Args:
+        engagements: all of them.
+        late: those after the `available_until` of their item.
+        items: how many there are.
+        ended: whether none of them, some of which have an end, is available after the last event.
+    """
+
+    engagements: int
+    late: int
+    items: int
+    ended: bool
+
+    @classmethod
+    def of(cls, events: Path, items: pa.Table, engaging: Callable[[pa.Table], np.ndarray], last: int) -> Lifetimes:
+        """Counts them in one pass over the events.
+
+        Args:
+            events: `events.parquet`.
+            items: the items table, of all items in it.
+            engaging: says which rows of an events table are engagements, `[rows] bool`.
+            last: the time of the last event, UTC epoch milliseconds.
+        """
+        until, ids = times_of(items, "available_until", np.inf), items["item_id"].combine_chunks()
+        count = late = 0
+        file = parquet.ParquetFile(events)
+        wanted = ("item_id", "timestamp", "event_type", "value", "dwell_seconds")
+        names = [name for name in wanted if name in file.schema_arrow.names]
+        for batch in file.iter_batches(BATCH_ROWS, columns=names):
+            rows = pa.Table.from_batches([batch])
+            rows = rows.filter(pa.array(engaging(rows)))
+            place = pc.index_in(rows["item_id"], value_set=ids).to_numpy()
+            count += len(place)
+            late += int((until[place] < rows["timestamp"].to_numpy()).sum())
+        ended = bool(np.isfinite(until).any()) and not available_at(items, last + 1, last + 1).any()
+        return cls(count, late, len(items), ended)
+
+    def notices(self) -> Iterator[str]:
+        """What a reader should know of the dates."""
+        if self.late > MANY_LATE * self.engagements:
+            why = "no slate has an item after its end, so they are lost in `filtering`"
+            said = f"{self.late:,} of {self.engagements:,} engagements come after the available_until of their item"
+            yield f"items: {said}: {why}"
+        if self.ended:
+            yield f"items: none of {self.items:,} is available after the last event: slates for later times are empty"
+
+    def check(self, column: str) -> None:
+        """Refuses ends after which nearly all engagements come: nothing would be left to learn from.
+
+        Args:
+            column: what the file calls `available_until`.
+
+        Raises:
+            SoukError: they do.
+        """
+        if not self.late or self.late < NEARLY_ALL * self.engagements:
+            return
+        born = f"Is {column} when an item came to be, such as its publication? Then map it to created_at, which is that"
+        other = "Otherwise look at timestamp_unit and timezone of data.items, or leave available_until out."
+        raise SoukError(
+            "engagements up to the available_until of their item, the last moment at which it can be had",
+            f"{self.late:,} of {self.engagements:,} after it",
+            f"{born}. {other}",
+        )
