@@ -61,6 +61,14 @@ def test_where_a_run_would_stop_it_stops_with_the_same_words(town, capsys):
     assert len(pq.read_table(town / "seen/quarantine/events.parquet")) == 240
 
 
+def test_an_objective_that_no_event_can_meet_is_told(town, capsys):
+    (town / "town.yaml").write_text(
+        CONFIG.replace("satisfied: {events: [rating]", "satisfied: {events: [rating], min_value: 80")
+    )
+    assert main(["check", "--config", "town.yaml"]) == 0
+    assert "satisfied: min_value is 80, and none of its 1,200 events has a value: none is" in capsys.readouterr().out
+
+
 def test_an_edited_schema_of_the_workspace_holds(town, capsys):
     """What `ingest` keeps in a workspace is what a run would compare with."""
     assert main(["check", "--config", "town.yaml"]) == 0

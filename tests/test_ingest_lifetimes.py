@@ -10,6 +10,7 @@ from pyarrow import parquet
 
 from souk.errors import SoukError
 from souk.ingest.lifetimes import Lifetimes
+from souk.schema import DAY_MS
 from tests.test_ingest_step import CONFIG, GOOD, Shop
 
 
@@ -17,15 +18,23 @@ def clicks(table: pa.Table) -> np.ndarray:
     return np.asarray(table["event_type"].to_numpy() == "click")
 
 
-def lives(folder: Path, until: list[int | None], times: list[int]) -> Lifetimes:
-    """The first event is of the first item, the others are of the second; an impression before all ends nothing."""
+def lives(
+    folder: Path,
+    until: list[int | None],
+    times: list[int],
+    born: list[int | None] | None = None,
+    last: int = 99,
+) -> Lifetimes:
+    """The first event is of the first item, the others are of the second; an impression counts for nothing."""
     ids = [f"i{n}" for n in range(len(until))]
-    items = pa.table({"item_id": ids, "available_until": pa.array(until, pa.int64()), "available": [True] * len(ids)})
+    dates = {"available_until": until, "created_at": born or [None] * len(ids)}
+    times_of_items = {name: pa.array(column, pa.int64()) for name, column in dates.items()}
+    items = pa.table({"item_id": ids, **times_of_items, "available": [True] * len(ids)})
     of = ["i0", "i0"] + ["i1"] * (len(times) - 1)
     kinds = ["impression"] + ["click"] * len(times)
     events = pa.table({"item_id": of, "timestamp": pa.array([200, *times], pa.int64()), "event_type": kinds})
     parquet.write_table(events, folder / "events.parquet")
-    return Lifetimes.of(folder / "events.parquet", items, clicks, 99)
+    return Lifetimes.of(folder / "events.parquet", items, clicks, last)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +64,26 @@ def test_ends_that_nearly_all_engagements_come_after_are_refused(
         return
     with pytest.raises(SoukError, match=r"Received: 10 of 10 after it\..*Is published when .* map it to created_at"):
         found.check("published")
+
+
+@pytest.mark.parametrize(
+    ("born", "told"),
+    [
+        ([5, 6], ""),  # each after its own, or at its very time
+        ([5, 7], "4 of 5 engagements come before the created_at of their item, 4 of them by less than a day: is it"),
+        ([5, 3 * DAY_MS], "4 of 5 engagements come before the created_at of their item, 0 of them"),
+        ([6, 5], ""),  # one of five is no more than a fifth
+        ([6, None], "1 of 1 engagements come before"),
+        ([5, 9 * DAY_MS], ""),  # it is to come, which is told
+        ([7, 7], ""),  # of an import
+        ([None, None], ""),
+    ],
+)
+def test_engagements_before_an_item_came_to_be(tmp_path: Path, born: list[int | None], told: str) -> None:
+    """The last event is of day 5."""
+    found = lives(tmp_path, [None] * 3, [5, 6, 6, 6, 6], [*born, 4 * DAY_MS], 5 * DAY_MS)
+    lines = list(found.notices())
+    assert len(lines) == bool(told) and all(told in line for line in lines), lines
 
 
 @pytest.mark.slow  # imports TensorFlow Data Validation

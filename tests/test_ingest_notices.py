@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from souk.ingest.notices import lone_places, odd_dates, odd_ends, unmatched
-from souk.schema import DAY_MS
+from souk.config import Source
+from souk.ingest.mapping import TableSource
+from souk.ingest.notices import lone_places, odd_dates, odd_ends, unmatched, unsplit
+from souk.schema import DAY_MS, Kind
 from tests.test_ingest_step import CONFIG, GOOD, Shop
 
 
@@ -175,3 +178,32 @@ def test_places_without_a_request(kind: str, position: int | None, asked: str | 
     )
     assert len(list(lone_places("events", rows))) == told
     assert not list(lone_places("items", rows))
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "told"),
+    [
+        (Kind.LIST, [["a,b"], ["c"], None, ["a,c"]], "none of 3 cells has the separator ';', 2 have ','"),
+        (Kind.LIST, [["a"], ["c"], [], ["a"]], "none of 4 cells has the separator ';'"),
+        (Kind.LIST, [["a"], ["c", "b"], None], ""),
+        (Kind.LIST, [None, None], ""),
+        (Kind.PATH, ["a > b", "c", None], "none of 2 cells has the separator ';', 1 have '>'"),
+        (Kind.PATH, ["a/b", "c", None], ""),
+        (Kind.CATEGORICAL, ["a", "b"], ""),
+    ],
+)
+def test_a_separator_that_no_cell_has(kind: Kind, cells: list[Any], told: str) -> None:
+    table = TableSource("items", Source(path="i.csv", separators={"tags": ";"}), {"tags": kind})
+    form = pa.list_(pa.string()) if kind is Kind.LIST else pa.string()
+    found = list(unsplit(table, pa.table({"tags": pa.array(cells, form)})))
+    assert found == ([f"items.tags: {told}"] if told else [])
+
+
+@pytest.mark.slow
+def test_the_step_tells_a_separator_that_no_cell_has(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    goods = [{"item_id": f"i{n}", "price": n, "colour": "red,blue"} for n in range(11)]
+    (shop.folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in goods))
+    shop.config = CONFIG.replace("colour: categorical", "colour: list")
+    shop.config = shop.config.replace("path: items.jsonl", 'path: items.jsonl, separators: {colour: "|"}')
+    shop.ingest()
+    assert "items.colour: none of 11 cells has the separator '|', 11 have ','" in "".join(capfd.readouterr())

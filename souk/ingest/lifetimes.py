@@ -14,8 +14,11 @@ from pyarrow import parquet
 from souk.errors import SoukError
 from souk.ingest.notices import NEARLY_ALL
 from souk.items import available_at, times_of
+from souk.schema import DAY_MS
+from souk.sources.freshness import imported
 
-BATCH_ROWS = 1 << 20  # each looks all items up anew
+BATCH_ROWS = 1 << 16
+MANY_EARLY = 0.2  # share of the engagements before their item came to be that is worth a word
 MANY_LATE = 0.01  # share of the engagements after an item's end that is worth a word
 
 
@@ -24,13 +27,19 @@ class Lifetimes:
     """Engagements, counted by the dates of their items.
 
     Args:
-        engagements: all of them.
+        engagements: all of them; 0 where no item has a date.
+        dated: those whose item has a `created_at` that tells something: no import, and not to come.
+        early: of these, those before it.
+        close: of these, those by less than a day.
         late: those after the `available_until` of their item.
         items: how many there are.
         ended: whether none of them, some of which have an end, is available after the last event.
     """
 
     engagements: int
+    dated: int
+    early: int
+    close: int
     late: int
     items: int
     ended: bool
@@ -46,7 +55,11 @@ class Lifetimes:
             last: the time of the last event, UTC epoch milliseconds.
         """
         until, ids = times_of(items, "available_until", np.inf), items["item_id"].combine_chunks()
-        count = late = 0
+        born = times_of(items, "created_at", np.nan)
+        born[np.isin(born, imported(born)) | (born > last + DAY_MS)] = np.nan
+        count = dated = early = close = late = 0
+        if not (np.isfinite(until).any() or np.isfinite(born).any()):
+            return cls(0, 0, 0, 0, 0, len(items), False)
         file = parquet.ParquetFile(events)
         wanted = ("item_id", "timestamp", "event_type", "value", "dwell_seconds")
         names = [name for name in wanted if name in file.schema_arrow.names]
@@ -55,12 +68,21 @@ class Lifetimes:
             rows = rows.filter(pa.array(engaging(rows)))
             place = pc.index_in(rows["item_id"], value_set=ids).to_numpy()
             count += len(place)
-            late += int((until[place] < rows["timestamp"].to_numpy()).sum())
+            time = rows["timestamp"].to_numpy()
+            ahead = born[place] - time
+            dated += int(np.isfinite(ahead).sum())
+            early += int((ahead > 0).sum())
+            close += int(((ahead > 0) & (ahead < DAY_MS)).sum())
+            late += int((until[place] < time).sum())
         ended = bool(np.isfinite(until).any()) and not available_at(items, last + 1, last + 1).any()
-        return cls(count, late, len(items), ended)
+        return cls(count, dated, early, close, late, len(items), ended)
 
     def notices(self) -> Iterator[str]:
         """What a reader should know of the dates."""
+        if self.early > MANY_EARLY * self.dated:
+            said = f"{self.early:,} of {self.dated:,} engagements come before the created_at of their item"
+            doubt = "is it of another time zone (`timezone`), or a later date, such as that of a change?"
+            yield f"items: {said}, {self.close:,} of them by less than a day: {doubt}"
         if self.late > MANY_LATE * self.engagements:
             why = "no slate has an item after its end, so they are lost in `filtering`"
             said = f"{self.late:,} of {self.engagements:,} engagements come after the available_until of their item"

@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 
 from souk.ingest.mapping import TableSource
 from souk.ingest.reading import FIRST_WEEKS_MS, LATEST_MS
-from souk.schema import DAY_MS, EventType
+from souk.schema import DAY_MS, EventType, Kind
 from souk.sources.freshness import imported
 
 # The least share of the ids in events that a file should have: a shop lists what it sells, and knows less of its users.
 USUAL = {"items": 0.5, "users": 0.1}
 EXAMPLES = 3
+SEPARATORS = ("|", ";", ",", ">")
 NEARLY_ALL = 0.9
 NEVER_MS = 253_402_300_800_000  # the year 10000: microseconds read as milliseconds lie after it
 YEAR_MS = 365 * DAY_MS
@@ -36,6 +37,29 @@ def lone_places(name: str, rows: pa.Table) -> Iterator[str]:
     if shown.num_rows and shown["request_id"].null_count == shown.num_rows:
         why = "what was shown together is not known, and the ranker learns nothing from logged slates"
         yield f"events: impressions have a position and no request_id: {why} (docs/models.md)"
+
+
+def unsplit(table: TableSource, rows: pa.Table) -> Iterator[str]:
+    """The lists and paths of which no cell has the separator that the config names.
+
+    Args:
+        table: where the rows are from.
+        rows: accepted ones.
+    """
+    for name, separator in table.source.separators.items():
+        kind, cells = table.kinds.get(name), rows[name].drop_null()
+        if kind is Kind.LIST:
+            whole, entries = pc.max(pc.list_value_length(cells)).as_py() == 1, pc.list_flatten(cells)
+        elif kind is Kind.PATH:
+            whole, entries = not pc.any(pc.match_substring(cells, "/")).as_py(), cells
+        else:
+            continue
+        if not len(cells) or not whole:
+            continue
+        others = {other: pc.sum(pc.match_substring(entries, other)).as_py() or 0 for other in SEPARATORS}
+        likely = max(others, key=lambda other: others[other])
+        found = f"{table.name}.{name}: none of {len(cells):,} cells has the separator {separator!r}"
+        yield found + (f", {others[likely]:,} have {likely!r}" if others[likely] else "")
 
 
 def unmatched(name: str, known: pa.Array, seen: pa.Array) -> str:

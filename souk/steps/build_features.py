@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.config import parse_step_config
+from souk.features.bars import far_bars
 from souk.features.history import history_length
 from souk.features.impressions import write_impressions
 from souk.features.matches import find_matches
@@ -58,13 +59,15 @@ def build_features(
 
 
 def spec_of(sections: Any, tables: Path) -> FeatureSpec:
-    """The feature specification, with what the config leaves to the data.
+    """The feature specification, with what the config leaves to the data; tells of objectives that do not fit these.
 
     Args:
         sections: the step's config, parsed.
         tables: output of ingest.
     """
     spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
+    for line in far_bars(tables / "events.parquet", spec.objectives):
+        report(line)
     auto = [name for name in ("history_length", "matches") if getattr(spec.build, name) == "auto"]
     if not auto:
         return spec

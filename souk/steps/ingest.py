@@ -24,6 +24,7 @@ from souk.ingest.last_out import leave_last_out
 from souk.ingest.lifetimes import Lifetimes
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched
+from souk.ingest.odd_events import odd_events
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.reading import look
@@ -100,7 +101,10 @@ def ingest(
         engaging = partial(engaging_rows, objective=sections.objectives.engaged)
         origin = {"fingerprint": content, "items_as_of": as_of}
         rows, late, lives = _write(checked, origin, withdraw, engaging if dated else None, Path(tables))
-        if late:  # known once the events are sorted; a run that stopped before has its report, too
+        late["events"] = [*odd_events(Path(tables) / "events.parquet")]
+        for line in (line for lines in late.values() for line in lines):
+            report(line)
+        if any(late.values()):  # known once the events are sorted; a run that stopped before has its report, too
             checked |= {name: replace(checked[name], notices=(*checked[name].notices, *late[name])) for name in late}
             write_report(sections.name, checked, found, Path(report_html))
         if lives:
@@ -173,15 +177,13 @@ def _write(
         lives = Lifetimes.of(folder / "events.parquet", done["items"], engaging, events.last)
         created, until = done["items"]["created_at"], done["items"]["available_until"]
         late["items"] += [*odd_dates(created, events.last), *odd_ends(until, created, events.last), *lives.notices()]
-    for line in (line for lines in late.values() for line in lines):
-        report(line)
     manifest = {"tables": counts, "first_event": events.first, "last_event": events.last, **origin}
     write_tables(done, {name: each.schema_text for name, each in checked.items()}, manifest, folder)
     available = int(pc.sum(done["items"]["available"]).as_py())
     if withdraw:
         report(f"items: {available:,} of {done['items'].num_rows:,} have an event and are available")
     rows = {"events": events.rows, **{name: t.num_rows for name, t in done.items()}, "items_available": available}
-    return rows, {name: lines for name, lines in late.items() if lines}, lives
+    return rows, late, lives
 
 
 def _few(name: str, table: Validated, seen: pa.Array) -> Iterator[str]:

@@ -1,0 +1,73 @@
+"""Objectives whose least value, or least dwell time, hardly an event reaches: the bar is likely in another unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.config import Objectives
+from souk.schema import EventType
+
+HARDLY = 0.001  # share of the values that reach a bar which is told
+KEYS = {"dwell_seconds": "min_dwell_seconds", "value": "min_value"}
+
+
+@dataclass
+class _Bar:
+    """What events have of one column that an objective has a bar for."""
+
+    name: str
+    kinds: tuple[EventType, ...]
+    column: str
+    least: float
+    events: int = 0
+    known: int = 0
+    reached: int = 0
+    highest: float = float("-inf")
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        own = rows.filter(pc.is_in(rows["event_type"], value_set=pa.array([str(kind) for kind in self.kinds])))
+        values = own[self.column].drop_null() if self.column in own.schema.names else pa.array([], pa.float64())
+        self.events += own.num_rows
+        self.known += len(values)
+        if len(values):
+            self.reached += pc.sum(pc.greater_equal(values, self.least)).as_py()
+            self.highest = max(self.highest, pc.max(values).as_py())
+
+    def told(self) -> str:
+        """What a reader should know; "" where there is nothing to say, or no event of the rule."""
+        if not self.events or self.reached > HARDLY * self.known:
+            return ""
+        bar = f"{self.name}: {KEYS[self.column]} is {self.least:,g}"
+        if not self.known:
+            return f"{bar}, and none of its {self.events:,} events has a {self.column}: none is positive"
+        found = f"{self.reached:,} of the {self.known:,} {self.column} of its events are that or more"
+        return f"{bar}, and {found}, the highest is {self.highest:,g}: hardly one is positive; is it in another unit?"
+
+
+def far_bars(events: Path, objectives: Objectives) -> Iterator[str]:
+    """The objectives of which hardly an event can be positive.
+
+    Args:
+        events: `events.parquet`.
+        objectives: all of them.
+    """
+    rules = {"engaged": objectives.engaged, **objectives.given}
+    bars = [
+        _Bar(name, rule.events, column, least)
+        for name, rule in rules.items()
+        for column, key in KEYS.items()
+        if (least := getattr(rule, key)) is not None
+    ]
+    if not bars:
+        return
+    file = pq.ParquetFile(events)
+    for batch in file.iter_batches(columns=[n for n in ("event_type", *KEYS) if n in file.schema_arrow.names]):
+        for bar in bars:
+            bar.add(batch)
+    yield from filter(None, (bar.told() for bar in bars))

@@ -1,0 +1,80 @@
+"""Signs in accepted events that the config reads them wrongly: no row is refused for them, and little is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from souk.ingest.sample import Sample
+from souk.schema import DAY_MS, EventType
+
+COLUMNS = ("user_id", "request_id", "event_type", "timestamp", "dwell_seconds")
+MANY = 0.2  # share that is worth a word
+
+
+def odd_events(file: Path) -> Iterator[str]:
+    """What a reader should know of the events, from all of them or a sample.
+
+    Args:
+        file: `events.parquet`.
+    """
+    events = parquet.ParquetFile(file)
+    names = [name for name in COLUMNS if name in events.schema_arrow.names]
+    sample, count = Sample(pa.schema([events.schema_arrow.field(name) for name in names])), 0
+    for batch in events.iter_batches(columns=names):
+        count += batch.num_rows
+        sample.add(pa.Table.from_batches([batch]), np.ones(batch.num_rows, bool))
+    rows = sample.table
+    among = f", in a sample of {rows.num_rows:,} events" if rows.num_rows < count else ""
+    for line in (*shared_requests(rows), *timed_impressions(rows)):
+        yield line + among
+
+
+def shared_requests(rows: pa.Table) -> Iterator[str]:
+    """Whether requests share an id: their impressions are of several users, or lie more than a day apart.
+
+    Args:
+        rows: of an events table.
+    """
+    if not {"request_id", "user_id"} <= set(rows.column_names):
+        return
+    shown = rows.filter(pc.and_(_of(rows, EventType.IMPRESSION), rows["request_id"].is_valid()))
+    wanted = [("user_id", "count_distinct"), ("timestamp", "count"), ("timestamp", "min"), ("timestamp", "max")]
+    slates = shown.group_by("request_id").aggregate(wanted)
+    slates = slates.filter(pc.greater(slates["timestamp_count"], 1))
+    users = slates["user_id_count_distinct"].to_numpy() > 1
+    days = slates["timestamp_max"].to_numpy() - slates["timestamp_min"].to_numpy() > DAY_MS
+    if (users | days).sum() > MANY * len(slates):
+        found = f"events: of {len(slates):,} request_id with several impressions {users.sum():,} have several users"
+        why = "what shares an id counts as one slate: numbers that begin anew need more in them, as by `templates`"
+        yield f"{found}, and {days.sum():,} last more than a day; {why}"
+
+
+def timed_impressions(rows: pa.Table) -> Iterator[str]:
+    """Whether impressions have dwell times and clicks have none.
+
+    Args:
+        rows: of an events table.
+    """
+    if "dwell_seconds" not in rows.column_names:
+        return
+    dwelt = pc.fill_null(pc.greater(rows["dwell_seconds"], 0), False)
+    kinds = (_of(rows, EventType.IMPRESSION), _of(rows, EventType.CLICK))
+    shown, clicked = (_count(kind) for kind in kinds)
+    stayed, read = (_count(pc.and_(kind, dwelt)) for kind in kinds)
+    if clicked and not read and stayed > MANY * shown:
+        found = f"events: {stayed:,} of {shown:,} impressions have dwell_seconds, and none of {clicked:,} clicks"
+        yield f"{found}: does event_types take one for the other?"
+
+
+def _of(rows: pa.Table, *kinds: EventType) -> pa.ChunkedArray:
+    return pc.is_in(rows["event_type"], value_set=pa.array([str(kind) for kind in kinds]))
+
+
+def _count(mask: pa.ChunkedArray) -> int:
+    return int(pc.sum(mask).as_py() or 0)
