@@ -32,6 +32,10 @@ def sent():
                 {"row": n, "item_id": row["item_id"], "reason": why}
                 for n, row in enumerate(rows)
                 if isinstance(row, dict) and "available" not in row and (why := wrong(row))
+            ] + [
+                {"row": n, "item_id": None, "reason": "a JSON object for each item"}
+                for n, row in enumerate(rows)
+                if isinstance(row, str)
             ]
             answer = {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
             full = "calls=3" in self.path and len(bodies) == 3
@@ -194,12 +198,34 @@ def test_a_file_without_rows_is_no_success(sent, tmp_path, capsys):
     assert "Expected rows in" in capsys.readouterr().err
 
 
-def test_a_row_that_cannot_be_split_goes_as_its_text(sent, tmp_path, capsys):
+@pytest.mark.parametrize("row", ["8,a,b", "8"])
+def test_a_row_that_cannot_be_split_goes_as_its_text_and_is_told_as_one(sent, tmp_path, capsys, row):
     url, bodies = sent
-    (tmp_path / "torn.csv").write_text("item_id,title\n7,Boots\n8,a,b\n9,Hat\n")
-    main(["items", "upsert", str(tmp_path / "torn.csv"), "--url", url])
-    capsys.readouterr()
-    assert [row if isinstance(row, str) else row["item_id"] for row in bodies[0]] == ["7", "8,a,b", "9"]
+    (tmp_path / "torn.csv").write_text(f"item_id,title\n7,Boots\n{row}\n9,Hat\n")
+    assert main(["items", "upsert", str(tmp_path / "torn.csv"), "--url", url]) == 1
+    said = capsys.readouterr().err
+    assert f"row 2, item None: Expected a cell for each column in a row. Received: '{row}'. Is a cell too few" in said
+    assert [sent if isinstance(sent, str) else sent["item_id"] for sent in bodies[0]] == ["7", row, "9"]
+
+
+def test_a_line_that_is_no_object_is_told_as_the_server_does(sent, tmp_path, capsys):
+    (tmp_path / "torn.jsonl").write_text('{"item_id": "7", "title": "Boots"}\n{"item_id": "8", \n')
+    assert main(["items", "upsert", str(tmp_path / "torn.jsonl"), "--url", sent[0]]) == 1
+    assert "row 2, item None: a JSON object for each item\n" in capsys.readouterr().err
+    assert main(["items", "upsert", "--item", '"8"', "--url", sent[0]]) == 1
+    assert "row 1, item None: a JSON object for each item\n" in capsys.readouterr().err
+
+
+def test_lists_and_objects_for_texts_reach_the_server_as_they_are(sent, tmp_path):
+    url, bodies = sent
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    rows = [{"sku": "7", "name": ["Boots", "red"], "tags": ["warm"]}, {"sku": "8", "name": {"de": "Hut"}}]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(["items", "upsert", str(tmp_path / "new.jsonl"), "--config", str(tmp_path / "config.yaml"), "--url", url])
+    assert [row["title"] for row in bodies[0]] == [["Boots", "red"], {"de": "Hut"}] and bodies[0][0]["tags"] == ["warm"]
+    pq.write_table(pa.Table.from_pylist([{"item_id": "7", "title": {"de": "Hut"}}]), tmp_path / "new.parquet")
+    main(["items", "upsert", str(tmp_path / "new.parquet"), "--url", url])
+    assert bodies[1] == [{"item_id": "7", "title": {"de": "Hut"}}]
 
 
 def test_what_is_hidden_is_told(sent, capsys):

@@ -21,6 +21,7 @@ URL = "http://localhost:8080"
 ROWS = 500  # of one call
 BODY_BYTES = 3_500_000  # of their JSON: a server takes 4 MiB
 SECONDS = 60
+SHOWN = 80  # characters of a row in an error
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
             answer = _send(arguments.url, batch, headers)
             accepted, created = accepted + answer["accepted"], created + answer["created"]
             for row in answer["refused"]:
-                why = row["reason"] + _time_remedy(unit, batch[row["row"]], row["reason"])
+                of = batch[row["row"]]
+                why = _of_cells(arguments, of) or row["reason"] + _time_remedy(unit, of, row["reason"])
                 print(f"row {sent + row['row'] + 1}, item {row['item_id']!r}: {why}", file=sys.stderr)
             refused, sent = refused + len(answer["refused"]), sent + len(batch)
     except SoukError:
@@ -85,6 +87,20 @@ def _time_remedy(unit: str, row: bytes, reason: str) -> str:
     item = json.loads(row)
     time = item.get(name) if isinstance(item, dict) else None
     return f" {unit_remedy('items', unit, time)}" if isinstance(time, str) else ""
+
+
+def _of_cells(arguments: argparse.Namespace, row: bytes) -> str:
+    """Why a row of delimited text, sent as it stands, is none; "" for another row, of which the server tells."""
+    text, file = json.loads(row), getattr(arguments, "file", None)
+    if not file or not isinstance(text, str):
+        return ""
+    from souk.config import Source
+    from souk.readers import file_format, find_files
+
+    if any(file_format(Source(path=file), each.name) in ("jsonl", "parquet") for each in find_files(file)):
+        return ""
+    remedy = "Is a cell too few or too many, or a quote opened and not closed?"
+    return str(SoukError("a cell for each column in a row", repr(text[:SHOWN]), remedy))
 
 
 def _batches(rows: Iterable[Any]) -> Iterator[list[bytes]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from souk.config import DatasetConfig, Source
 from souk.errors import SoukError
@@ -74,13 +75,24 @@ def _mapped(batch: RawBatch, source: Source, config: DatasetConfig) -> Iterator[
             cells = [batch.table[raw][at].as_py() for raw in origins.get(each.column, ())]
             raw = cells[0] if len(cells) == 1 else " ".join(str(cell) for cell in cells if cell is not None) or None
             rows[at] = {**rows[at], each.column: _plain(raw)} if each.column else batch.malformed.get(at, "")
+    for at, line in _numbered(batch):
+        if at not in batch.malformed:
+            rows[at] |= _nested(json.loads(line), typed.schema, found)
     for at in np.argsort(batch.positions, kind="stable").tolist():
         row = rows[at]
         yield {n: _plain(v) for n, v in row.items()} if isinstance(row, dict) else row
+
+
+def _nested(line: Mapping[str, Any], schema: pa.Schema, found: Mapping[str, str]) -> dict[str, Any]:
+    """The lists and objects that a line of JSON has for texts, as they are: the server refuses them."""
+    texts = {name: line.get(raw) for name, raw in found.items() if schema.field(name).type == pa.string()}
+    return {name: value for name, value in texts.items() if isinstance(value, list | dict)}
 
 
 def _plain(value: Any) -> Any:
     """A value as JSON has it."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
     return value if isinstance(value, str | int | float | bool | list | None) else str(value)

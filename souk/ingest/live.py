@@ -90,6 +90,9 @@ class RowCheck:
             if isinstance(value, list | dict | bool) or len(str(value)) > LONGEST_ID:
                 received = f"{str(value)[:SHOWN]!r}"
                 return str(SoukError(f"{name} to be a text of 1 to {LONGEST_ID} characters", received, "Shorten it."))
+        for name, value in row.items():  # which a file of lines has as the text of its JSON
+            if isinstance(value, list | dict) and self._columns.field(name).type == pa.string():
+                return self._reason(Fault(Reason.TYPE, name, np.zeros(1, np.int64)), row)
         return ""
 
     def _reason(self, fault: Fault, row: Any) -> str:
