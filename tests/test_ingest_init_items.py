@@ -60,6 +60,25 @@ def test_a_file_of_users_is_none_of_items_though_the_numbers_meet(tmp_path: Path
     assert config.data.items is not None and config.data.items.columns["item_id"] == "item"
 
 
+@pytest.mark.parametrize("ids", [("leser_id", "artikel_id"), ("kundennr", "artikelnr")])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_users_and_items_that_are_exchanged_are_told(tmp_path: Path, ids: tuple[str, str], numbers: bool) -> None:
+    """Names that only their stems tell; numbers of both meet."""
+    user, item = ids
+    one, other = ("", "") if numbers else ("u", "i")
+    rows = [{user: f"{one}{n % 30}", item: f"{other}{n % 41}", "zeit": f"2024-05-{1 + n % 28:02}"} for n in range(600)]
+    people = [{user: f"{one}{n}", "ort": "ab"[n % 2]} for n in range(30)]
+    goods = [{item: f"{other}{n}", "ressort": "ab"[n % 2]} for n in range(41)]
+    files = [write(people, tmp_path / "leser.csv"), write(goods, tmp_path / "artikel.csv")]
+    events = write(rows, tmp_path / "e.csv")
+    with pytest.raises(
+        SoukError, match=r"artikel\.csv .*It may be a file of items, by its name and its ids: then give"
+    ):
+        init(tmp_path, events, *files)
+    _, config = init(tmp_path, events, *reversed(files))
+    assert (config.data.events.columns["user_id"], config.data.events.columns["item_id"]) == ids
+
+
 @pytest.mark.parametrize(
     ("name", "letter", "ids", "meant"),
     [

@@ -101,7 +101,8 @@ def test_the_last_line_names_the_event_types_that_are_not_known(
         ]
         assert main(["init", *words]) == 0
         last = capsys.readouterr().out.splitlines()[-1]
-        assert f"`souk check --config {tmp_path / 'my.yaml'}` tells" in last and "Then: souk run --config" in last
+        data = f"--config {tmp_path / 'my.yaml'} --workspace .souk-my"
+        assert f"`souk check {data}` tells" in last and last.endswith(f" Then: souk run {data}")
         assert said in last and ("NOT KNOWN and taken for clicks" in last) == bool(said)
 
 

@@ -78,3 +78,20 @@ def test_dates_of_items_that_are_not_iso_are_to_be_written_so(tmp_path: Path) ->
     (tmp_path / "e.csv").write_text(HEAD + f"{event()}\n" * 9)
     with pytest.raises(SoukError, match=r"Write times such as 01\.01\.2025 as .*; data\.items\.timestamp_unit is iso"):
         run(tmp_path, f"data: {{events: {{path: e.csv, timestamp_unit: iso}}, {items}}}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "tags", "told"),
+    [("", "a|b", True), ('separators: {more: "|"}, ', "a|b", True), ('separators: {tags: "|"}, ', "[", False)],
+)
+def test_a_list_without_a_separator_is_told_with_the_key(tmp_path: Path, given: str, tags: str, told: bool) -> None:
+    """The last has torn JSON, and a separator."""
+    kinds = "columns: {items: {tags: list, more: list}}"
+    (tmp_path / "i.csv").write_text("item_id,tags,more\n" + "".join(f"i{n},{tags},\n" for n in range(9)))
+    (tmp_path / "e.csv").write_text(HEAD + f"{event()}\n" * 9)
+    data = f"data: {{events: {{path: e.csv, timestamp_unit: iso}}, items: {{{given}path: i.csv}}}}"
+    with pytest.raises(SoukError) as error:
+        run(tmp_path, f"{data}\n{kinds}")
+    remedy = 'Name in data.items.separators what stands between the entries of tags, as {tags: "|"}.'
+    assert (remedy in str(error.value)) == told and "type tags: 9 rows" in str(error.value)

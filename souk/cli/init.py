@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from souk.cli import options
 from souk.config import parse_config
 
 SHOWN = 10  # event types in a line
@@ -28,9 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     first = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem)
     write_config(first.text, output, arguments.force)
     print(first.text)
-    next_one = f"souk run --config {output}{options.of_its_own(parse_config(first.text).name)}"
-    seen = f"Look at the guesses; `souk check --config {output}` tells what a run would find."
-    print(f"Written to {output}. {_doubts(first.unknown)}{seen} Then: {next_one}")
+    data = f"--config {output} --workspace .souk-{parse_config(first.text).name}"  # one of its own holds one data set
+    seen = f"Look at the guesses; `souk check {data}` tells what a run would find."
+    print(f"Written to {output}. {_doubts(first.unknown)}{seen} Then: souk run {data}")
     return 0
 
 

@@ -23,7 +23,7 @@ from souk.schema import EventType, Kind, contract
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
 # Parts of names: of columns with ids, and of files.
 STEMS = {
-    "user_id": r"user|cust|visitor|member|client|buyer|kunde|nutzer",
+    "user_id": r"user|cust|visitor|member|client|buyer|kunde|nutzer|leser|reader|mitglied",
     "item_id": r"item|prod|article|artikel|movie|sku|track",
 }
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
@@ -107,7 +107,7 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
             raise _strangers(other, named, theirs)
     meant = "" if theirs else _mistaken_ids(target, events, other, list(ids.values()), share)
     if here is None or there is None or share == 0 or meant:
-        raise _no_column(other if named else events, target, named, meant)
+        raise _no_column(other if named or meant else events, target, named, meant)
     few = "ONLY " if share < FEW_SHARED else ""
     evidence = f"{few}{share:.0%} of the ids in events are among {there.name} of {other.name}"
     again = len(there.texts) - there.distinct
@@ -126,17 +126,22 @@ def _mistaken_ids(target: str, events: Table, other: Table, ids: Sequence[Column
         share: of the events' ids, those that one of the columns has.
     """
     swapped, meant = ("user_id", "users") if target == "item_id" else ("item_id", "items")
-    ours = events.mapped[swapped][0] if swapped in events.mapped else column_named(events, swapped)
+    named = column_named(events, swapped) or next((c for c in events.free if _called(c.plain, swapped, target)), None)
+    ours = events.mapped[swapped][0] if swapped in events.mapped else named
     if ours is None or ours.nested:
         return ""
     known = max((_shared(ours, column) for column in ids), default=0.0)
-    file = plain(Path(other.source.path).name)
-    called = re.search(STEMS[swapped], file) and not re.search(STEMS[target], file)
+    called = _called(plain(Path(other.source.path).name), swapped, target)
     alone = known >= MANY and share < FEW_SHARED and not ours.numeric  # numbers meet by chance
     if known and (known >= share if called else alone):
         why = "by its name and its ids" if called else "by its ids"
         return f"It may be a file of {meant}, {why}: then give it as --{meant}. "
     return ""
+
+
+def _called(name: str, target: str, other: str) -> bool:
+    """Whether a plain name has a part of those for `target`, and none of those for `other`."""
+    return bool(re.search(STEMS[target], name)) and not re.search(STEMS[other], name)
 
 
 def _shared(ours: Column, theirs: Column) -> float:

@@ -13,7 +13,7 @@ from souk.ingest.convert import TIMES, is_number
 from souk.ingest.faults import Reason
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import COMMA
-from souk.schema import EventType
+from souk.schema import EventType, Kind
 
 ISO_FORM = "2024-05-31T12:00:00"
 LONGEST = 40  # characters of a value in a remedy
@@ -41,7 +41,13 @@ def remedies(table: Refusals, origin: TableSource) -> list[str]:
         table: what was refused.
         origin: where it comes from.
     """
-    return [*_unit(table, origin), *_event_types(table), *_comma(table, origin), *_encoding(table)]
+    return [
+        *_unit(table, origin),
+        *_event_types(table),
+        *_comma(table, origin),
+        *_separators(table, origin),
+        *_encoding(table),
+    ]
 
 
 def unit_remedy(table: str, unit: str, value: str = "") -> str:
@@ -93,6 +99,17 @@ def _comma(table: Refusals, origin: TableSource) -> Iterator[str]:
 def _with_commas(values: Sequence[str]) -> bool:
     """Whether all of some values look like numbers with a decimal comma."""
     return bool(values) and all(re.match(COMMA, value) for value in values)
+
+
+def _separators(table: Refusals, origin: TableSource) -> Iterator[str]:
+    """Texts in a list or a vector are split by the separator that the config names."""
+    many = [name for name, kind in origin.kinds.items() if kind in (Kind.LIST, Kind.VECTOR)]
+    unsplit = [
+        name for name in many if name not in origin.source.separators and f"{Reason.TYPE} {name}" in table.reasons
+    ]
+    if unsplit and _most(table, [f"{Reason.TYPE} {name}" for name in unsplit]):
+        key = f"data.{table.name}.separators"
+        yield f'Name in {key} what stands between the entries of {", ".join(unsplit)}, as {{{unsplit[0]}: "|"}}.'
 
 
 def _encoding(table: Refusals) -> Iterator[str]:
