@@ -13,6 +13,8 @@ import numpy as np
 
 from souk.items import ItemTable
 
+MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
+
 
 def own_values(items: ItemTable, asker: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
     """The numbers of the item values that are the asker's own, by match.

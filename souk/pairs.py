@@ -13,7 +13,7 @@ import numpy as np
 
 from souk.habits import Habits
 from souk.items import ItemTable
-from souk.matches import matched, own_values
+from souk.matches import MATCH, matched, own_values
 from souk.repeats import NOTHING, Past, again
 from souk.satisfaction import satisfaction, surprises
 from souk.schema import DAY_MS
@@ -50,11 +50,10 @@ PAIR_FEATURES = (
     "past_recency",  # 1 / (1 + days since the last of them); 0 without one
     "due",  # days since then, as r / (1 + r) for r of the user's mean days between two
 )
-MATCH = "match"  # how many of the candidate's values are the user's or the visit's own, by match (souk.matches)
 
 
 def pair_names(matches: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """The columns of `pair_features`, of a spec or an item table with these `matches`."""
+    """The columns of `pair_features` of a spec with these `matches`."""
     return (*PAIR_FEATURES, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches))
 
 
@@ -108,11 +107,10 @@ class PairQuery:
         gaps = np.asarray(tokens["token_gap"], np.float32).astype(np.float64)
         back = np.cumsum([np.float32(since_last), *gaps[:0:-1]])[::-1] if len(known) else np.zeros(0)
         behind = np.cumsum(np.concatenate([[0], gaps[:0:-1] != 0]))[::-1] if len(known) else np.zeros(0)
-        ages = back * 1000 / DAY_MS
-        surprise = surprises(items, known, tokens, ages)
-        past = Past.of(time, known, ages, tokens, habits or {}, items)
-        segments, own = items.segments.of(asker or {}), own_values(items, asker or {})
-        return cls(time, known, ages, behind.astype(np.int64), segments, surprise, past, own=own)
+        moments, ages, asker = behind.astype(np.int64), back * 1000 / DAY_MS, asker or {}
+        surprise, segments = surprises(items, known, tokens, ages), items.segments.of(asker)
+        past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker)
+        return cls(time, known, ages, moments, segments, surprise, past, own=own)
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""

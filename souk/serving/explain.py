@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from souk.errors import SoukError
-from souk.matches import own_words
-from souk.pairs import MATCH, PairQuery, pair_features, pair_names
+from souk.matches import MATCH, own_words
+from souk.pairs import PairQuery, pair_features, pair_names
 from souk.serving.beside import Run, here
 from souk.serving.explain_pairs import COLUMN, SCORE, divided, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from souk.pairs import MATCH
+from souk.matches import MATCH
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation
 
