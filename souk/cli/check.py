@@ -52,7 +52,7 @@ def _check(config: DatasetConfig, path: Path, workspace: Workspace, quarantine: 
 
     shown = _Shown()
     with (
-        tempfile.TemporaryDirectory(prefix="souk-check-") as folder,
+        tempfile.TemporaryDirectory(prefix=".check-", dir=report.parent) as folder,
         contextlib.redirect_stdout(shown),
         contextlib.redirect_stderr(shown),
     ):

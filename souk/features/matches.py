@@ -34,7 +34,6 @@ OTHERS = (1, 3, 17, 101)  # events further on, where others say what there was t
 BATCH, MOST = 65_536, 1_000_000  # events at once, and at most
 
 Context = Mapping[str, tuple[list[Any], np.ndarray]]  # by column its distinct values, and the place of each event's
-Rows = Iterable[Mapping[str, Any]]
 
 
 class Match(NamedTuple):
