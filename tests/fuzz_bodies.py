@@ -68,6 +68,7 @@ GOOD = {
     "k": st.integers(1, 50),
     "timestamp": st.integers(0, NOW),
     "context": st.fixed_dictionaries({}, optional={"device": TEXTS, "basket": st.floats()}),
+    "profile": st.fixed_dictionaries({}, optional={"region": TEXTS}),
     "exclude": st.lists(st.sampled_from(IDS), max_size=60),
     "candidates": st.lists(st.sampled_from(IDS), min_size=1),
     "filter": st.just({"price": {"min": 20}}),

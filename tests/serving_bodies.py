@@ -166,7 +166,8 @@ JSON_VALUES = st.recursive(
     max_leaves=8,
 )
 
-FIELDS = dict.fromkeys(("k", "timestamp", "context", "events", "exclude", "candidates", "filter"), JSON_VALUES)
+NAMES = ("k", "timestamp", "context", "profile", "events", "exclude", "candidates", "filter")
+FIELDS = dict.fromkeys(NAMES, JSON_VALUES)
 
 BODIES = st.binary(max_size=50) | (
     JSON_VALUES

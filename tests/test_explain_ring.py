@@ -76,6 +76,17 @@ def test_what_item_user_and_visit_have_in_common_is_told_in_words(explainer, pla
     assert [value[f"match:{own}:item_made_in"] for own in ("user_country", "context_from")] == words
 
 
+@pytest.mark.parametrize(("country", "words"), [("b", []), ("a", ["a"]), ("", ["a"])])
+def test_the_country_that_a_request_states_is_the_one_that_matches(explainer, country, words):
+    """The item at 0 is made in a. Somebody else, of whom nothing is stored, states what is stored of the user."""
+    stated = {"profile": {"country": country}} if country else {}
+    stranger = replace(history("u001", [3, 9, 1, 5]), profile={})
+    asked = [by([3, 9, 1, 5], **stated), Request("u001", 5, END, state=stranger, profile={"country": country or "a"})]
+    for request in asked:
+        value = {part.name: part.value for part in explainer.explain(request, item(0)).features}
+        assert (value["match:user_country:item_made_in"], value["user_country"]) == (words, country or "a")
+
+
 @pytest.mark.parametrize("places", [[3, 9, 1, 5], [2], []])
 def test_the_parts_add_up_where_the_body_of_the_ranker_has_a_say(workspace, places):
     """The ring teaches it nothing, so that content, user and moment add nothing there; it gets weights by lot."""

@@ -26,8 +26,8 @@ WIDE = FeatureSpec(
     columns=Columns(
         events={"device": "categorical", "basket": "numeric", "tags": "list"},
         items={"category": "path", "price": "numeric", "title": "text", "labels": "list", "look": "vector"},
-        users={"region": "categorical"},
-        widths={"items.look": 3},
+        users={"region": "categorical", "age": "numeric", "taste": "vector"},
+        widths={"items.look": 3, "users.taste": 2},
     ),
     objectives=SPEC.objectives,
     repeat=SPEC.repeat,
@@ -61,6 +61,7 @@ def test_the_committed_one_is_what_a_server_of_that_config_says():
 def test_its_columns_are_those_of_the_release():
     schemas = MADE["components"]["schemas"]
     assert set(schemas["Context"]["properties"]) == {"device", "basket", "tags"}
+    assert set(schemas["Profile"]["properties"]) == {"region", "age", "taste"}
     assert set(schemas["Filter"]["properties"]) == {"category", "price", "labels"}
     assert schemas["ItemRow"]["properties"]["look"]["maxItems"] == 3
     assert set(schemas["EventRow"]["properties"]) >= {column.name for column in EVENTS} | {"tags"}
@@ -80,12 +81,13 @@ VALUE = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["item_id", "event_type", "min", "max", "price", "category", "device"]), inner
+            st.sampled_from(["item_id", "event_type", "min", "max", "price", "category", "device", "region"]), inner
         )
     ),
     max_leaves=6,
 )
-NAMES = ("user_id", "item_id", "k", "timestamp", "timeout_ms", "exclude", "candidates", "filter", "context", "events")
+NAMES = ("user_id", "item_id", "k", "timestamp", "timeout_ms", "exclude", "candidates", "filter", "context", "profile",
+         "events")  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None)

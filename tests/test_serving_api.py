@@ -55,12 +55,14 @@ def ids(slate):
 
 def test_items_and_sessions_are_the_same_on_all_protocols(server, souk):
     clicks = [Event("g3-00", "click", NOW - 5), Event("g3-01", "click", NOW - 4)]
-    wanted = [Request(item_id="g2-03", k=5, timestamp=NOW), Request(events=clicks, k=5, timestamp=NOW)]
+    north = Request(events=clicks, k=5, timestamp=NOW, profile={"region": "north"})
+    wanted = [Request(item_id="g2-03", k=5, timestamp=NOW), north]
     slates = souk.slates(wanted)
     assert [slate.user_id for slate in slates] == [None, None] and all(len(slate.items) == 5 for slate in slates)
     assert all(item.source != "popular" for item in slates[0].items) and not slates[0].degraded + slates[1].degraded
     texts = json.dumps([{"item_id": e.item_id, "event_type": "click", "timestamp": e.timestamp} for e in clicks])
-    columns = {"item_id": ["g2-03", ""], "events": ["", texts]}
+    assert ids(slates[1]) != ids(souk.slate(Request(events=clicks, k=5, timestamp=NOW)))
+    columns = {"item_id": ["g2-03", ""], "events": ["", texts], "profile": ["", '{"region": "north"}']}
     inputs = [tensor(name, "BYTES", values) for name, values in columns.items()]
     inputs += [tensor("k", "INT32", [5, 5]), tensor("timestamp", "INT64", [NOW, NOW])]
     status, body = server.call(V2, json.dumps({"inputs": inputs}), JSON | BEARER)
@@ -70,6 +72,7 @@ def test_items_and_sessions_are_the_same_on_all_protocols(server, souk):
         asked = [
             contents("item_id", "BYTES", [2], bytes_contents=[b"g2-03", b""]),
             contents("events", "BYTES", [2], bytes_contents=[b"", texts.encode()]),
+            contents("profile", "BYTES", [2], bytes_contents=[b"", b'{"region": "north"}']),
             contents("k", "INT32", [2], int_contents=[5, 5]),
             contents("timestamp", "INT64", [2], int64_contents=[NOW, NOW]),
         ]

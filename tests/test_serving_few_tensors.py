@@ -51,7 +51,7 @@ def test_raw_tensors_of_as_many_as_may_be_are_passed_on():
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ({"inputs": [ONE] * (len(INPUTS) + 1)}, "at most 10 inputs"),
+        ({"inputs": [ONE] * (len(INPUTS) + 1)}, f"at most {len(INPUTS)} inputs"),
         ({"inputs": [ONE], "outputs": [{"name": "slate"}] * 4}, "at most 3 outputs"),
         ({"inputs": [ONE, {**ONE, "data": ["a"] * (MAX_INSTANCES + 1)}]}, "input user_id of at most 256 values"),
         ({"inputs": [{**ONE, "data": [["a"] * (MAX_INSTANCES + 1)]}]}, "input user_id of at most 256 values"),

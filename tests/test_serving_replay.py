@@ -58,7 +58,7 @@ def requests():
         Request("bob", K, NOW, context={"device": "mobile", "basket": 2.5}),
         Request("cho", 5, NOW, filter=(Condition("price", low=20.0),), exclude=frozenset({"g3-06"})),
         Request("ann", K, NOW, events=(own,)),
-        Request("stranger", 4, NOW, candidates=("g0-01", "g0-02", "g1-05", "g1-06")),
+        Request("stranger", 4, NOW, profile={"region": "north"}, candidates=("g0-01", "g0-02", "g1-05", "g1-06")),
         Request("", 4, NOW, item_id="g1-03"),
     ]
     return [replace(each, request_id=f"r{n}", timestamp=NOW + 1000 * n) for n, each in enumerate(kinds * 5)]
@@ -245,7 +245,7 @@ def test_what_a_server_logged_can_be_asked_again(workspace, capsys, tmp_path):
     bodies = [
         {"user_id": "ann", "k": 8, "timestamp": NOW, "context": {"device": "mobile"}, "filter": {"price": {"min": 9}}},
         {"user_id": "bob", "exclude": ["g2-04"], "events": [{"item_id": "g1-01", "event_type": "click"}]},
-        {"events": [{"item_id": "g1-01", "event_type": "click"}], "k": 6},
+        {"events": [{"item_id": "g1-01", "event_type": "click"}], "k": 6, "profile": {"region": "north"}},
         {"item_id": "g3-03", "k": 7, "filter": {"category": "all/g3"}},
     ]
     with serving(copied.root, tmp_path / "log") as server:

@@ -24,7 +24,9 @@ from souk.state import Event, state_of
 NOW = 1_700_000_000_000
 SPEC = FeatureSpec(
     dataset="shop",
-    columns=Columns(events={"device": "categorical", "basket": "numeric", "tags": "list"}),
+    columns=Columns(
+        events={"device": "categorical", "basket": "numeric", "tags": "list"}, users={"region": "categorical"}
+    ),
     objectives=Objectives(engaged=Objective(events=("click",)), satisfied=Objective(events=("click",))),
     repeat=Repeat(),
     build=BuildFeatures(history_length=8),
@@ -41,7 +43,7 @@ def test_defaults():
 
 
 def test_null_is_absent():
-    nothing = dict.fromkeys(["k", "context", "events", "exclude", "candidates", "timestamp"])
+    nothing = dict.fromkeys(["k", "context", "profile", "events", "exclude", "candidates", "timestamp"])
     assert parse(user_id="ann", **nothing) == Request("ann", 10, NOW)
 
 
@@ -51,6 +53,7 @@ def test_every_field():
         k=3,
         timestamp=5,
         context={"device": "mobile", "basket": 2, "tags": ["a"]},
+        profile={"region": "north"},
         events=[
             {"item_id": "b", "event_type": "click"},
             {"item_id": "a", "event_type": "rating", "timestamp": 1, "value": 4},
@@ -60,6 +63,7 @@ def test_every_field():
     )
     assert (request.k, request.timestamp, request.candidates) == (3, 5, ("c", "d"))
     assert request.context == {"device": "mobile", "basket": 2, "tags": ["a"]}
+    assert request.profile == {"region": "north"}
     assert [(e.item_id, e.timestamp) for e in request.events] == [("a", 1), ("b", 4)]
     assert request.events[0].value == 4 and math.isnan(request.events[1].value)
     assert request.exclude == {"x"} and request.degraded == ()
@@ -121,6 +125,9 @@ def test_a_wrong_feature_of_an_event_is_named_once():
         ),
         ({"user_id": "ann", "context": []}, ["instance.context to be an object"]),
         ({"user_id": "ann", "context": {"devise": "m"}}, ["'devise'", "Did you mean 'device'?"]),
+        ({"user_id": "ann", "profile": "north"}, ["instance.profile to be an object"]),
+        ({"user_id": "ann", "profile": {"regoin": "north"}}, ["'regoin'", "Did you mean 'region'?"]),
+        ({"profile": {"region": "north"}}, ["instance.user_id, or item_id, or events", "none of them"]),
         ({"user_id": "ann", "exclude": "x"}, ["instance.exclude to be a list"]),
         ({"user_id": "ann", "exclude": ["x", 1]}, ["instance.exclude[1]"]),
         ({"user_id": "ann", "candidates": []}, ["instance.candidates to name at least one item"]),

@@ -206,6 +206,7 @@ def test_a_place_that_is_none_is_refused():
         k=st.integers(1, 50),
         timestamp=st.integers(NOW, NOW + 10**9),
         context=st.fixed_dictionaries({}, optional={"device": st.text(max_size=4), "basket": st.floats(-1e9, 1e9)}),
+        profile=st.fixed_dictionaries({}, optional={"region": st.text(max_size=4)}),
         exclude=st.frozensets(st.text(min_size=1, max_size=4), max_size=3),
         candidates=st.none()
         | st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=3, unique=True).map(tuple),

@@ -76,6 +76,7 @@ def test_a_slate_without_a_user_is_computed_once_and_answers_each_by_its_id(shop
         {"exclude": frozenset(["g1-02"])},
         {"exclude": frozenset(f"x{n}" for n in range(NAMED))},
         {"context": {"device": "mobile"}},
+        {"profile": {"region": "north"}},
         {"timestamp": NOW + 20_000},
         {"treatment": Treatment("other=b")},
         {"treatment": Treatment(weights={"engaged": 2.0})},

@@ -59,6 +59,7 @@ class Request:
         candidates: the only item ids that may appear.
         filter: conditions on declared columns of items.
         timestamp: the moment, UTC epoch milliseconds; the server's clock without it.
+        profile: declared columns of the user, which count for this request in the place of what the store has.
     """
 
     user_id: str | None = None
@@ -70,6 +71,7 @@ class Request:
     candidates: Sequence[str] | None = None
     filter: Mapping[str, Any] | None = None
     timestamp: int | None = None
+    profile: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The instance of a body."""

@@ -76,6 +76,7 @@ def instance_of(request: Request) -> dict[str, Any]:
         "k": request.k,
         "timestamp": request.timestamp,
         "context": dict(request.context),
+        "profile": dict(request.profile),
         "events": [_event(event) for event in request.events],
         "exclude": sorted(request.exclude),
         "candidates": list(request.candidates or ()),

@@ -14,13 +14,11 @@ from typing import Any
 
 from souk.errors import SoukError
 from souk.serving.fields import (
-    LARGEST,
     chosen,
     event_type,
     identifier,
     identifiers,
     integer,
-    is_text,
     known_keys,
     listed,
     mapping,
@@ -29,8 +27,9 @@ from souk.serving.fields import (
     shown,
 )
 from souk.serving.filters import Filter, FilterParser
+from souk.serving.stated import Stated
 from souk.serving.treatment import AS_RELEASED, Treatment
-from souk.spec import Feature, FeatureSpec
+from souk.spec import FeatureSpec
 from souk.state import Event, UserState
 
 MAX_INSTANCES = 256
@@ -58,6 +57,7 @@ class Request:
         timestamp: the moment of the request, UTC epoch milliseconds.
         request_id: names the answer in the impression log.
         context: declared event columns.
+        profile: declared user columns, which count for this request in the place of what the store has.
         events: what the user did since the store was written, or in a session without a user, oldest first.
         exclude: items that must not appear.
         candidates: the only items that may appear, or None for the whole catalogue.
@@ -76,6 +76,7 @@ class Request:
     timestamp: int
     request_id: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     exclude: frozenset[str] = frozenset()
     candidates: tuple[str, ...] | None = None
@@ -97,7 +98,7 @@ class RequestParser:
     """Turns JSON values into a `Request`.
 
     Args:
-        spec: the release's feature specification; its context features are the keys of `context`.
+        spec: the release's feature specification; its declared columns are the keys of `context` and `profile`.
         slate_size: `k` where a request has none.
         max_slate_size: the largest `k`.
         timeout_ms: how long a request without `timeout_ms` may take; None for as long as it takes.
@@ -116,7 +117,8 @@ class RequestParser:
         self._slate_size = slate_size
         self._max_slate_size = max_slate_size
         self._history = tuple(map(str, spec.history_events))
-        self._context = {feature.source: feature for feature in spec.context}
+        self._context = Stated(spec.columns.events, spec.columns.widths_of("events"))
+        self._profile = Stated(spec.columns.users, spec.columns.widths_of("users"))
         self._fields: dict[str, Callable[[str, Any], Any]] = {
             "user_id": identifier,
             "item_id": identifier,
@@ -127,6 +129,7 @@ class RequestParser:
             "candidates": lambda path, value: chosen(path, value, MAX_CANDIDATES),
             "filter": FilterParser(spec, identifier, number).parse,
             "context": mapping,
+            "profile": mapping,
             "events": lambda path, value: listed(path, value, MAX_EVENTS),
         }
 
@@ -164,7 +167,9 @@ class RequestParser:
         }
         user = given.get("user_id", "")
         timestamp, timeout = given.get("timestamp", now), given.get("timeout_ms", timeout_ms)
-        context, malformed = self._features(f"{path}.context", given.get("context", {}))
+        context, malformed = self._context.parse(f"{path}.context", given.get("context", {}))
+        profile, wrong = self._profile.parse(f"{path}.profile", given.get("profile", {}))
+        malformed += wrong
         events = []
         for index, value in enumerate(given.get("events", ())):
             event, bad = self._event(f"{path}.events[{index}]", value, timestamp - 1)
@@ -176,6 +181,7 @@ class RequestParser:
             timestamp=timestamp,
             request_id=request_id,
             context=context,
+            profile=profile,
             events=tuple(sorted(events, key=lambda e: e.order)),
             exclude=given.get("exclude", frozenset()),
             candidates=given.get("candidates"),
@@ -237,7 +243,8 @@ class RequestParser:
             if value.get(name) is None:
                 raise SoukError(f"{path}.{name}", "nothing", "Every event names an item and an event type.")
         kind = event_type(f"{path}.event_type", value["event_type"], self._history)
-        context, malformed = self._features(f"{path}.context", mapping(f"{path}.context", value.get("context") or {}))
+        where = f"{path}.context"
+        context, malformed = self._context.parse(where, mapping(where, value.get("context") or {}))
         given = {name: part for name, part in value.items() if part is not None}
         return (
             Event(
@@ -251,13 +258,6 @@ class RequestParser:
             ),
             malformed,
         )
-
-    def _features(self, path: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The well-formed context values, and the names of the others."""
-        known_keys(path, values, self._context)
-        present = {name: value for name, value in values.items() if value is not None}
-        good = {name: value for name, value in present.items() if _fits(value, self._context[name])}
-        return good, [name for name in present if name not in good]
 
 
 def check_subjects(requests: Sequence[Request], path: str = "") -> None:
@@ -288,11 +288,3 @@ def check_explained(requests: Sequence[Request]) -> None:
         if request.similar:
             remedy = "An item is explained to someone; similar items are in the order of their likeness."
             raise SoukError(f"instances[{place}].user_id, or events", "item_id alone", remedy)
-
-
-def _fits(value: Any, feature: Feature) -> bool:
-    if feature.length:
-        return isinstance(value, list) and all(isinstance(entry, str) and is_text(entry) for entry in value)
-    if feature.dtype == "string":
-        return isinstance(value, str) and is_text(value)
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST

@@ -24,10 +24,10 @@ NAMED = 50  # items that a request excludes or chooses from: the key holds their
 class SlateCache:
     """Keeps the slates of a recommender as long as it is the release's: another catalogue is another recommender.
 
-    A slate is kept for its release, arm and what that changes, moment, context, filter and `k`. Kept are none of a user
-    or a session, none with drawn places, none that is degraded, and none of a request that names more than NAMED items.
-    Those that are asked for together are computed once, and requests are answered by one thread: nobody computes what
-    another one is at.
+    A slate is kept for its release, arm and what that changes, moment, context, profile, filter and `k`. Kept are none
+    of a user or a session, none with drawn places, none that is degraded, and none of a request that names more than
+    NAMED items. Those that are asked for together are computed once, and requests are answered by one thread: nobody
+    computes what another one is at.
 
     Args:
         seconds: how long a slate is kept, and how far apart the moments of two requests may be; 0 keeps none.
@@ -111,7 +111,7 @@ class SlateCache:
             treatment.arm,  # the answer says it; what goes by that name is another thing with another file
             tuple(sorted(treatment.weights.items())),
             treatment.rerank,
-            repr(sorted(request.context.items())),
+            repr((sorted(request.context.items()), sorted(request.profile.items()))),
             request.timestamp // max(1, int(1000 * self._seconds)),
         )
 
@@ -121,7 +121,8 @@ def size_of(slate: Slate) -> int:
     request = slate.request
     assert request is not None
     words = (word for condition in request.filter for word in condition.words)
-    texts = (*request.exclude, *(request.candidates or ()), *words, *map(repr, request.context.values()))
+    stated = map(repr, (*request.context.values(), *request.profile.values()))
+    texts = (*request.exclude, *(request.candidates or ()), *words, *stated)
     item = 200 + (184 + 24 * len(slate.items[0].scores) if slate.items and slate.items[0].scores else 0)
     return 2_000 + item * len(slate.items) + sum(100 + len(text) for text in texts)
 

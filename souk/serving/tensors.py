@@ -23,12 +23,13 @@ INPUTS = {
     "timestamp": ("INT64",),
     "timeout_ms": ("INT32", "INT64"),
     "context": ("BYTES",),
+    "profile": ("BYTES",),
     "events": ("BYTES",),
     "exclude": ("BYTES",),
     "candidates": ("BYTES",),
     "filter": ("BYTES",),
 }
-JSON_INPUTS = ("context", "events", "exclude", "candidates", "filter")
+JSON_INPUTS = ("context", "profile", "events", "exclude", "candidates", "filter")
 OUTPUTS = {"item_id": "BYTES", "score": "FP32", "slate": "BYTES"}
 
 

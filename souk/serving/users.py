@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +14,7 @@ from souk.serving.seldom import Seldom
 from souk.spec import FeatureSpec
 from souk.stages import staged
 from souk.state import Event, UserState, after, window_start
+from souk.state_rows import profile_of
 
 seldom = Seldom(logging.getLogger(__name__))
 Notes = Sequence[list[str]]
@@ -44,7 +46,7 @@ def known_states(
     notes: Notes,
     guarded: Callable[[Read], Sequence[UserState | None]] = lambda read: read(),
 ) -> list[UserState]:
-    """What is known of each user: one store read, then the request's own events.
+    """What is known of each user: one store read, then the request's own profile and events.
 
     Args:
         requests: of the users; one that brings a state is not read.
@@ -71,7 +73,7 @@ def known_states(
         if len(events) < len(request.events):
             note.append("future_events")
     return [
-        with_events(state or UserState(request.user_id), events, spec)
+        with_events(with_profile(state or UserState(request.user_id), request, spec), events, spec)
         for state, events, request in zip(states, past, requests, strict=True)
     ]
 
@@ -105,6 +107,13 @@ def forgotten(state: UserState, time: int, spec: FeatureSpec) -> bool:
 def past_events(request: Request) -> list[Event]:
     """The request's events before its own time: what is not yet past may not push out what is."""
     return [event for event in request.events if event.timestamp < request.timestamp]
+
+
+def with_profile(state: UserState, request: Request, spec: FeatureSpec) -> UserState:
+    """The state with the profile that the request states, where it does: for this request only."""
+    if not request.profile:
+        return state
+    return replace(state, profile=profile_of({**state.profile, **request.profile}, spec))
 
 
 def with_events(state: UserState, events: Sequence[Event], spec: FeatureSpec) -> UserState:

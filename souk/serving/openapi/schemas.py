@@ -17,8 +17,9 @@ from souk.serving.request import (
     MAX_TIMEOUT_MS,
     SUBJECTS,
 )
+from souk.serving.stated import LONGEST
 from souk.serving.tensors import INPUTS, OUTPUTS
-from souk.spec import Feature, FeatureSpec, Role
+from souk.spec import FeatureSpec, Role
 
 Schema = dict[str, Any]
 MAX_ROWS = 1000  # of items or events in a call
@@ -74,11 +75,14 @@ MOMENT = whole(0, END_OF_TIME - 1, "UTC epoch milliseconds, no seconds; the serv
 EVENT_TYPE: Schema = {"type": "string", "enum": [str(kind) for kind in EventType]}
 
 
-def of_feature(feature: Feature) -> Schema:
-    """A value of a declared event column in a request's context."""
-    if feature.length:
-        return several({"type": "string"})
-    return {"type": "string"} if feature.dtype == "string" else number()
+def of_stated(kind: Kind, width: int | None) -> Schema:
+    """A value of a declared column that a request states."""
+    word: Schema = {"type": "string", "maxLength": LONGEST}
+    if kind is Kind.VECTOR:
+        return several(number(), most=width, least=width or 0)
+    if kind is Kind.LIST:
+        return several(word)
+    return number() if kind is Kind.NUMERIC else word
 
 
 def of_kind(kind: Kind, width: int | None) -> Schema:
@@ -106,12 +110,12 @@ def row(table: str, spec: FeatureSpec, required: Iterable[str]) -> Schema:
     return fields(properties, required)
 
 
-def context(spec: FeatureSpec) -> Schema:
-    """The declared event columns of a moment."""
-    said = (
-        "The declared event columns of this moment. One of another type takes its default and is named in `degraded`."
-    )
-    return fields({feature.source: optional(of_feature(feature)) for feature in spec.context}, said=said)
+def stated(table: str, spec: FeatureSpec, said: str) -> Schema:
+    """Values of the declared columns of a table."""
+    kinds: Mapping[str, Kind] = getattr(spec.columns, table)
+    widths = spec.columns.widths_of(table)
+    properties = {name: optional(of_stated(kind, widths.get(name))) for name, kind in sorted(kinds.items())}
+    return fields(properties, said=f"{said} One of another type does not count, and is named in `degraded`.")
 
 
 def conditions(spec: FeatureSpec) -> Schema:
@@ -148,6 +152,7 @@ def of_requests(spec: FeatureSpec, slate_size: int, max_slate_size: int) -> dict
         "timestamp": optional(MOMENT),
         "timeout_ms": optional(whole(1, MAX_TIMEOUT_MS, "How long the answer may take.")),
         "context": optional(ref("Context")),
+        "profile": optional(ref("Profile")),
         "exclude": optional(several(identifier(), MAX_EXCLUDE, 0, "Items that must not appear.")),
         "candidates": optional(several(identifier(), MAX_CANDIDATES, 1, "The only items that may appear.")),
         "filter": optional(ref("Filter")),
@@ -167,7 +172,10 @@ def of_requests(spec: FeatureSpec, slate_size: int, max_slate_size: int) -> dict
     output = fields({"name": {"type": "string", "enum": list(OUTPUTS)}, "parameters": {"type": "object"}}, ("name",))
     v2 = {"id": {"type": "string"}, "parameters": {"type": "object"}, "inputs": several(ref("Tensor"), least=1)}
     return {
-        "Context": context(spec),
+        "Context": stated("events", spec, "The declared event columns of this moment."),
+        "Profile": stated(
+            "users", spec, "Declared columns of the user, for this request only, in the place of the store's."
+        ),
         "Filter": conditions(spec),
         "Event": event,
         "Instance": fields(instance, said="A request of a user, a session or an item.", anyOf=asked),
