@@ -93,6 +93,11 @@ def test_every_step_ran_and_the_release_is_whole(trained):
     assert trained.release.name in trained.output
 
 
+def test_the_release_knows_the_values_that_it_learned_of(trained):
+    regions = pq.read_table(trained.market.config.parent / "users.parquet")["region"].to_pylist()
+    assert Bundle.load(trained.release).words == {"user_region": set(regions), "context_device": set(STEP)}
+
+
 def test_rows_are_conserved(trained):
     manifest = json.loads(next(trained.workspace.glob("runs/**/tables/manifest.json")).read_text(encoding="utf-8"))
     events = manifest["tables"]["events"]

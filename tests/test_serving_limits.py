@@ -161,7 +161,7 @@ class Untouchable(list):
     ("inputs", "said"),
     [
         ([InferInput("user_id", [340_000], "BYTES", Untouchable([b"a"] * 340_000))], "at most 256 rows"),
-        ([InferInput(f"i{n}", [1], "BYTES", Untouchable(["a"])) for n in range(18_000)], "at most 10 inputs"),
+        ([InferInput(f"i{n}", [1], "BYTES", Untouchable(["a"])) for n in range(18_000)], "at most 11 inputs"),
         ([InferInput("user_id", [2], "BYTES", [["a"] * 3, Untouchable(["a"])])], "2 values.*more"),
     ],
 )

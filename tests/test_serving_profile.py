@@ -7,6 +7,7 @@ from kserve import InferInput, InferRequest
 
 from souk.config import Columns
 from souk.errors import SoukError
+from souk.release.bundle import Bundle
 from souk.serving.budget import Guards
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
@@ -205,3 +206,15 @@ def test_an_event_of_the_request_has_none():
     click = {"item_id": "i", "event_type": "click", "profile": {"language": "de"}}
     with pytest.raises(SoukError, match=r"events\[0\]: a field to be one of .* Received: 'profile'"):
         PARSER.parse({"user_id": "u", "events": [click]}, NOW)
+
+
+def test_what_a_release_never_saw_is_in_the_answer(bundle):
+    """Its vocabulary is written beside the query tower, as TensorFlow Transform does."""
+    assert bundle.words == {}
+    (bundle.query_tower / "assets").mkdir(exist_ok=True)
+    (bundle.query_tower / "assets" / "user_region").write_text("north\nsouth\n")
+    known = Bundle.load(bundle.folder)
+    parser = RequestParser(SPEC, 10, 50, words=known.words)
+    asked = [parser.parse({"events": [], "profile": {"region": region}}, NOW) for region in ("north", "East")]
+    slates = Recommender.load(known, None, None).recommend(asked)
+    assert [slate.degraded for slate in slates] == [(), ("unknown_value:region",)]

@@ -1,6 +1,7 @@
 """What the parser takes, and what it refuses and how it says so."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from souk.serving.request import (
     RequestParser,
 )
 from souk.serving.users import with_events
-from souk.spec import FeatureSpec
+from souk.spec import LIST_LENGTH, FeatureSpec
 from souk.state import Event, state_of
 
 NOW = 1_700_000_000_000
@@ -88,6 +89,37 @@ def test_every_field():
 def test_a_wrong_feature_takes_its_default_and_is_named(context, degraded):
     request = parse(user_id="ann", context=context)
     assert request.context == {} and request.degraded == degraded
+
+
+@pytest.mark.parametrize(
+    ("fields", "degraded"),
+    [
+        ({"context": {"device": "mobile", "tags": ["gift", "sale"]}, "profile": {"region": "north"}}, []),
+        ({"context": {"device": "Mobile"}}, ["unknown_value:device"]),
+        ({"context": {"device": "", "tags": []}}, []),
+        ({"context": {"tags": ["gift", "new"]}}, ["unknown_value:tags"]),
+        ({"context": {"tags": ["gift"] * LIST_LENGTH + ["new"]}}, []),
+        ({"context": {"device": 5}}, ["malformed_feature:device"]),
+        ({"context": {"basket": -5}}, []),
+        ({"profile": {"region": "east", "home": "Asia/Japan"}}, ["unknown_value:region"]),
+        ({"profile": {"home": "Asia/China"}}, ["unknown_value:home"]),
+        ({"profile": {"job": "any, since this release does not say which it knows"}}, []),
+        ({"events": [{"item_id": "a", "event_type": "click", "context": {"device": "Mobile"}}]}, []),
+    ],
+)
+def test_a_value_that_the_models_never_saw_is_named_and_counts_as_it_is(fields, degraded):
+    words = {
+        "context_device": {"mobile", "desktop"},
+        "context_tags": {"gift", "sale"},
+        "user_region": {"north"},
+        "user_home": {"Asia", "Asia/Japan"},
+    }
+    users = {"region": "categorical", "home": "path", "job": "categorical"}
+    spec = replace(SPEC, columns=Columns(events=SPEC.columns.events, users=users))
+    request = RequestParser(spec, 10, 50, words=words).parse({"user_id": "ann", **fields}, NOW)
+    assert list(request.degraded) == degraded
+    if not any(reason.startswith("malformed") for reason in degraded):
+        assert (request.context, request.profile) == (fields.get("context", {}), fields.get("profile", {}))
 
 
 def test_a_wrong_feature_of_an_event_is_named_once():

@@ -125,7 +125,7 @@ def test_a_call_that_has_no_id_gets_one(call):
     assert uuid.UUID(hex=number).hex == number and SECRET not in text
 
 
-@pytest.mark.parametrize(("inputs", "outputs", "said"), [(9_000, 0, "at most 10 inputs"), (1, 9_000, "at most 3 out")])
+@pytest.mark.parametrize(("inputs", "outputs", "said"), [(9_000, 0, "at most 11 inputs"), (1, 9_000, "at most 3 out")])
 def test_many_tensors_are_refused_before_an_object_is_made_of_each(call, monkeypatch, inputs, outputs, said):
     monkeypatch.setattr(InferRequest, "from_inference_request", lambda *_: pytest.fail("they were made"))
     one = {"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["a"]}

@@ -120,7 +120,8 @@ def _side(place: Workspace, folder: Path) -> Side:
     store = Past(open_store(place, bundle))
     loaded = Recommender.load(bundle, None, store)
     recommender = with_upserts(place, bundle, loaded, lambda: time.time_ns() // 1_000_000).current
-    parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size)
+    settings = bundle.settings
+    parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words)
     return Side(recommender, store, parser)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from souk.errors import SoukError
 from souk.items import SOURCE_FILES, available_at
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
-from souk.spec import FeatureSpec, read_spec
+from souk.spec import Entity, FeatureSpec, Role, read_spec
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,18 @@ class Bundle:
     def query_tower(self) -> Path:
         """SavedModel: raw features to a query's vector."""
         return self.folder / "query_tower"
+
+    @cached_property
+    def words(self) -> dict[str, frozenset[str]]:
+        """By categorical, list or path feature of the user or the moment, the values that the models learned of: the
+        vocabularies that TensorFlow Transform keeps beside them."""
+        features = (*self.spec.of(Entity.USER), *self.spec.context)
+        files = {f.name: self.query_tower / "assets" / f.name for f in features if f.role in (Role.CATEGORY, Role.BAG)}
+        return {
+            name: frozenset(line.decode(errors="replace") for line in file.read_bytes().splitlines())
+            for name, file in files.items()
+            if file.is_file()
+        }
 
     @property
     def item_tower(self) -> Path:

@@ -39,7 +39,8 @@ def explain_user(workspace: str | Path, user: str, item: str, at: int, release: 
     folder = place.served_folder(release)
     verify(folder)
     bundle = Bundle.load(folder)
-    parser = RequestParser(bundle.spec, bundle.settings.slate_size, bundle.settings.max_slate_size)
+    settings = bundle.settings
+    parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words)
     request = parser.parse({"user_id": user, "timestamp": at}, at, path="request")
     wanted = identifier("item", item) if item else ""
     store = _Watched(open_store(place, bundle, Access(stale_ms=int(STALE_HOURS * 3_600_000))))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from souk.errors import SoukError
@@ -63,7 +64,7 @@ class Request:
         candidates: the only items that may appear, or None for the whole catalogue.
         filter: what is asked of the columns of items.
         state: replaces the store read (golden requests, evaluation, sessions without a user).
-        degraded: reasons that parsing found: `malformed_feature:<name>`.
+        degraded: reasons that parsing found (`Stated.parse`).
         deadline: when it has to be answered, monotonic seconds.
         item_id: without a user, the item that the slate is to be like; with one, the item to explain.
         treatment: what the user's experiments change.
@@ -102,6 +103,7 @@ class RequestParser:
         slate_size: `k` where a request has none.
         max_slate_size: the largest `k`.
         timeout_ms: how long a request without `timeout_ms` may take; None for as long as it takes.
+        words: by feature, the values that the models know (`Bundle.words`).
         clock: monotonic seconds.
     """
 
@@ -111,14 +113,16 @@ class RequestParser:
         slate_size: int,
         max_slate_size: int,
         timeout_ms: int | None = None,
+        words: Mapping[str, Collection[str]] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout_ms, self._clock = timeout_ms, clock
         self._slate_size = slate_size
         self._max_slate_size = max_slate_size
         self._history = tuple(map(str, spec.history_events))
-        self._context = Stated(spec.columns.events, spec.columns.widths_of("events"))
-        self._profile = Stated(spec.columns.users, spec.columns.widths_of("users"))
+        self._context = Stated.of("events", spec, words)
+        self._profile = Stated.of("users", spec, words)
+        self._past = Stated.of("events", spec, {})  # of past events, which no model reads the context of
         self._fields: dict[str, Callable[[str, Any], Any]] = {
             "user_id": identifier,
             "item_id": identifier,
@@ -167,14 +171,14 @@ class RequestParser:
         }
         user = given.get("user_id", "")
         timestamp, timeout = given.get("timestamp", now), given.get("timeout_ms", timeout_ms)
-        context, malformed = self._context.parse(f"{path}.context", given.get("context", {}))
-        profile, wrong = self._profile.parse(f"{path}.profile", given.get("profile", {}))
-        malformed += wrong
+        context, reasons = self._context.parse(f"{path}.context", given.get("context", {}))
+        profile, of_profile = self._profile.parse(f"{path}.profile", given.get("profile", {}))
+        reasons += of_profile
         events = []
         for index, value in enumerate(given.get("events", ())):
             event, bad = self._event(f"{path}.events[{index}]", value, timestamp - 1)
             events.append(event)
-            malformed.extend(bad)
+            reasons.extend(bad)
         return Request(
             user_id=user,
             k=given.get("k", self._slate_size),
@@ -187,7 +191,7 @@ class RequestParser:
             candidates=given.get("candidates"),
             filter=given.get("filter", ()),
             state=None if user else UserState(""),
-            degraded=tuple(f"malformed_feature:{name}" for name in dict.fromkeys(malformed)),
+            degraded=tuple(dict.fromkeys(reasons)),
             deadline=math.inf if timeout is None else (self._clock() if arrived is None else arrived) + timeout / 1000,
             item_id=given.get("item_id", ""),
             bound=bound,
@@ -244,7 +248,7 @@ class RequestParser:
                 raise SoukError(f"{path}.{name}", "nothing", "Every event names an item and an event type.")
         kind = event_type(f"{path}.event_type", value["event_type"], self._history)
         where = f"{path}.context"
-        context, malformed = self._context.parse(where, mapping(where, value.get("context") or {}))
+        context, reasons = self._past.parse(where, mapping(where, value.get("context") or {}))
         given = {name: part for name, part in value.items() if part is not None}
         return (
             Event(
@@ -256,7 +260,7 @@ class RequestParser:
                 dwell_seconds=number(f"{path}.dwell_seconds", given.get("dwell_seconds", math.nan)),
                 context=context,
             ),
-            malformed,
+            reasons,
         )
 
 

@@ -199,8 +199,8 @@ class Reader:
             live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, True, run)
             if not live.current.catalogue.shown((), self.clock()).any():
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
-            settings = bundle.settings
-            parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, self.timeout_ms)
+            sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
+            parser = RequestParser(bundle.spec, *sizes, self.timeout_ms, bundle.words)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
             return Served(bundle, live, parser, check, close, taken)
 

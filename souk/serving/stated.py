@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from souk.schema import Kind
 from souk.serving.fields import LARGEST, is_text, known_keys
+from souk.spec import LIST_LENGTH, Entity, FeatureSpec
+from souk.values import entries
 
 LONGEST = 4096  # characters of a text
+ENTITIES = {"events": Entity.QUERY, "users": Entity.USER}
 
 
 class Stated:
@@ -17,13 +20,23 @@ class Stated:
     Args:
         kinds: the columns.
         widths: of the vectors among them.
+        words: the values that the models know, of columns that have such.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind], widths: Mapping[str, int]) -> None:
-        self._kinds, self._widths = kinds, widths
+    def __init__(
+        self, kinds: Mapping[str, Kind], widths: Mapping[str, int], words: Mapping[str, Collection[str]]
+    ) -> None:
+        self._kinds, self._widths, self._words = kinds, widths, words
+
+    @classmethod
+    def of(cls, table: str, spec: FeatureSpec, words: Mapping[str, Collection[str]]) -> Stated:
+        """The columns of a table that a specification declares; `words` by feature."""
+        known = {f.source: words[f.name] for f in spec.features if f.entity is ENTITIES[table] and f.name in words}
+        return cls(getattr(spec.columns, table), spec.columns.widths_of(table), known)
 
     def parse(self, path: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The well-formed values at `path` of a body, and the columns of the others; None is left out.
+        """The well-formed values at `path` of a body, and reasons of `degraded`: of the others
+        `malformed_feature:<column>`, of those that the models never saw `unknown_value:<column>`. None is left out.
 
         Raises:
             SoukError: a column is not declared.
@@ -31,7 +44,15 @@ class Stated:
         known_keys(path, values, self._kinds)
         present = {name: value for name, value in values.items() if value is not None}
         good = {name: value for name, value in present.items() if self._fits(name, value)}
-        return good, [name for name in present if name not in good]
+        malformed = [f"malformed_feature:{name}" for name in present if name not in good]
+        return good, malformed + [f"unknown_value:{name}" for name in self._words if self._is_new(name, good.get(name))]
+
+    def _is_new(self, name: str, value: Any) -> bool:
+        kind = self._kinds[name]
+        if not value:
+            return False
+        words = [value] if kind is Kind.CATEGORICAL else entries(value, kind)[:LIST_LENGTH]
+        return any(word and word not in self._words[name] for word in words)
 
     def _fits(self, name: str, value: Any) -> bool:
         kind = self._kinds[name]
