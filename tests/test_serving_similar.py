@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from kserve import InferInput, InferRequest
 
 from souk.errors import SoukError
+from souk.index.hnsw import HnswIndex, build
 from souk.release.bundle import Bundle
 from souk.serving import tensors
+from souk.serving.lifetimes import Lifetimes
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser, check_explained, check_subjects
 from souk.sources.rows import SparseRows
@@ -88,6 +90,28 @@ def test_never_fewer_than_there_are_nor_what_may_not_be(recommender, data):
         there &= set(fields["candidates"])
     found = ids(slate(recommender, **fields))
     assert len(found) == len(set(found)) == min(k, len(there)) and set(found) <= there
+
+
+@pytest.mark.parametrize("index", [None, "graph"])
+@pytest.mark.parametrize("asked_for", [{}, {"candidates": ["g0-01", "g0-02", "g3-01", "g2-02"]}], ids=["all", "named"])
+def test_at_a_stated_time_are_the_items_that_were_there_then(recommender, index, asked_for):
+    """g0-02 ends, g3-01, which follows, comes, and g2-02, which follows too, comes and ends, in hours after NOW."""
+    hour, lives = 3_600_000, {"g0-02": (-9, 1), "g3-01": (2, 9), "g2-02": (1, 2)}
+    born, until = np.zeros(len(IDS)), np.full(len(IDS), np.inf)
+    for item, (first, last) in lives.items():
+        born[IDS.index(item)], until[IDS.index(item)] = NOW + first * hour, NOW + last * hour
+    graph = HnswIndex(build(vectors()), vectors(), recommender.catalogue.available) if index else None
+    shop = recommender.connected(graph, None)
+    shop.catalogue = replace(shop.catalogue, lifetimes=Lifetimes(born, until, np.zeros(len(IDS), bool)))
+    shop.slates = replace(shop.slates, catalogue=shop.catalogue)
+    for hours in (-9, 0, 1, 1.5, 2, 2.5, 3):
+        now = NOW + int(hours * hour)
+        gone = {item for item, (first, last) in lives.items() if not first <= hours <= last}
+        (answer,) = shop.recommend([asked(item_id="g0-00", k=60, timestamp=now, **asked_for)])
+        there = {i for i in asked_for.get("candidates", IDS) if i not in HIDDEN | gone | {"g0-00"}}
+        assert set(ids(answer)) == there, hours
+        if not asked_for:
+            assert ids(answer)[0] == by_the_plain_way("g0-00", 1, gone)[0]
 
 
 def test_an_unknown_item_gets_what_is_popular(recommender):

@@ -5,11 +5,13 @@ import gc
 import tracemalloc
 import weakref
 
+import numpy as np
 import pytest
 
 from souk.config.experiments import Exploration
 from souk.serving.budget import Guards
 from souk.serving.item_log import ItemLog
+from souk.serving.lifetimes import Lifetimes
 from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -44,6 +46,7 @@ class Counted:
 
     def __init__(self, recommender, release=""):
         self.settings = dataclasses.replace(recommender.settings, release=release)
+        self.catalogue = recommender.catalogue
         self._recommender, self.asked, self.degraded = recommender, 0, ()
 
     def recommend(self, requests):
@@ -89,6 +92,26 @@ def test_whatever_the_answer_depends_on_is_told_apart(shop, more):
     cache.recommend(counted, [similar(), similar(treatment=Treatment(weights={"engaged": 3.0}))])
     cache.recommend(counted, [similar(**more), similar(**more)])
     assert counted.asked == 3
+
+
+def test_a_slate_is_of_the_items_that_are_there_at_its_own_moment(shop, tmp_path):
+    """Within the length of the time an item comes and another ends: at the same moments as without a cache."""
+    live, first = LiveItems(shop[1], shop[0], ItemLog(tmp_path / "log"), lambda: NOW), NOW - NOW % 10_000
+    born, over = (item.item_id for item in shop[1].recommend([similar()])[0].items[:2])
+    live.upsert([{"item_id": over, "available_until": first + 2000}])
+    until, since = (
+        live.current.items.available_until,
+        np.where(np.array(live.current.catalogue.ids) == born, first + 5000, 0.0),
+    )
+    lifetimes = Lifetimes(since, until, np.zeros(len(since), bool))
+    recommender = live.current.connected(None, None)
+    recommender.catalogue = dataclasses.replace(live.current.catalogue, lifetimes=lifetimes)
+    recommender.slates = dataclasses.replace(recommender.slates, catalogue=recommender.catalogue)
+    cache, times = SlateCache(10), [first + n for n in (0, 2000, 2001, 4999, 5000, 9999, 0)]
+    slates = [cache.recommend(recommender, [similar(timestamp=time)])[0] for time in times]
+    there = [tuple(sorted({born, over} & {item.item_id for item in slate.items})) for slate in slates]
+    assert there == [(over,), (over,), (), (), (born,), (born,), (over,)]
+    assert cache.reads == {"miss": 3, "hit": 4}, "what is there all along is computed once"
 
 
 def test_releases_and_catalogues_are_told_apart(shop, tmp_path):

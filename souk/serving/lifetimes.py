@@ -30,9 +30,14 @@ class Lifetimes:
         """Those of an item table."""
         return cls(items.created_at, items.available_until, items.counters[:, 0] > 0)
 
+    def passed(self, time: int) -> tuple[int, int]:
+        """How many items have come and how many have ended at a time, UTC epoch milliseconds: at times with the same
+        counts the same items are there."""
+        return int(np.searchsorted(self._births, time, side="right")), int(np.searchsorted(self._ends, time))
+
     def at(self, time: int) -> np.ndarray | None:
         """`[items]` bool, which items are there at a time, UTC epoch milliseconds; read-only. None where all are."""
-        passed = int(np.searchsorted(self._births, time, side="right")), int(np.searchsorted(self._ends, time))
+        passed = self.passed(time)
         if passed == (len(self._births), 0):
             return None
         known, there = self._kept  # who asks next most often asks of the same items

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from cachetools import TTLCache
 
+from souk.serving.catalogue import Catalogue
 from souk.serving.exploration import OFF
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -30,7 +31,8 @@ class SlateCache:
     computes what another one is at.
 
     Args:
-        seconds: how long a slate is kept, and how far apart the moments of two requests may be; 0 keeps none.
+        seconds: how long a slate is kept, and how far apart the moments of two requests may be, between which no item
+            comes or ends; 0 keeps none.
         most: bytes of one release's slates, by `size_of`; a larger one is not kept.
         clock: seconds that only grow.
     """
@@ -43,7 +45,7 @@ class SlateCache:
 
     def recommend(self, recommender: Recommender, requests: Sequence[Request]) -> list[Slate]:
         """A slate for each request, whose `bound` is None: what is kept holds no release."""
-        keys = [self._key(request) for request in requests] if self._seconds else []
+        keys = [self._key(request, recommender.catalogue) for request in requests] if self._seconds else []
         if not any(key is not None for key in keys):
             return recommender.recommend(requests)
         kept = self._kept(recommender)
@@ -94,7 +96,7 @@ class SlateCache:
             if recommender() is None:
                 del self._of[release]
 
-    def _key(self, request: Request) -> Hashable | None:
+    def _key(self, request: Request, catalogue: Catalogue) -> Hashable | None:
         """What the answer depends on; None where it is somebody's own."""
         treatment = request.treatment
         drawn = treatment.exploration != OFF and not request.similar  # nothing is drawn among similar items
@@ -113,6 +115,7 @@ class SlateCache:
             treatment.rerank,
             repr((sorted(request.context.items()), sorted(request.profile.items()))),
             request.timestamp // max(1, int(1000 * self._seconds)),
+            catalogue.lifetimes and catalogue.lifetimes.passed(request.timestamp),
         )
 
 
