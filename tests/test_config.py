@@ -33,6 +33,44 @@ def test_matches_are_the_datas_or_given():
     assert parse_step_config("build_features", none.for_step("build_features")).build_features.matches == []
 
 
+SPLIT = """
+name: shop
+data: {{events: {{path: e.csv{events}}}, items: {{path: i.csv{items}}}, users: {{path: u.csv{users}}}}}
+columns: {{items: {{brand: categorical, colour: categorical, about: text, tags: list, home: path, look: "vector[2]"}}}}
+objectives: {{engaged: {{events: [click]}}, satisfied: {{events: [click]}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "kind"),
+    [
+        ("items", "colour", "categorical"),
+        ("items", "about", "text"),
+        ("items", "brand", "categorical"),
+        ("items", "created_at", ""),
+        ("items", "title", "text"),
+        ("events", "user_id", ""),
+        ("users", "created_at", ""),
+    ],
+)
+def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind):
+    given = dict.fromkeys(("events", "items", "users"), "") | {table: f', separators: {{{name}: "|"}}'}
+    with pytest.raises(SoukError) as error:
+        parse_config(SPLIT.format(**given), "my.yaml")
+    told = f"{name}, of kind {kind}" if kind else name
+    said = f"my.yaml: a column of the kind list, path or vector in data.{table}.separators. Received: {told}. "
+    assert said in str(error.value)
+    declared = f"Declare it in columns.items as {name}: list" in str(error.value)
+    assert declared == (name in ("colour", "about")) and "ake it out" in str(error.value)
+
+
+def test_a_separator_of_a_column_that_is_split_is_taken():
+    split = ', separators: {category: ">", tags: "|", home: ">", look: ";"}'
+    given = {"events": "", "users": "", "items": split}
+    config = parse_config(SPLIT.format(**given))
+    assert config.data.items and len(config.data.items.separators) == 4
+
+
 def test_the_minimal_config_has_working_defaults():
     config = parse_config(MINIMAL)
     assert config.repeat.rule == "always"

@@ -70,6 +70,24 @@ def test_of_two_ends_the_one_that_there_is_counts(tmp_path: Path) -> None:
     assert no_dates.counted(table, found.batches[0]) == {"created_at": 0, "available_until": 1}
 
 
+@pytest.mark.parametrize(
+    ("template", "rows"),
+    [
+        ("{y}-{m}-{d}", [{"y": "0001", "m": "01", "d": "01"}, {"y": "2024", "m": "05", "d": "31"}, {"y": None}]),
+        ("{day}T{clock}", [{"day": "0001-01-01", "clock": "00:00"}, {"day": "2024-05-31", "clock": "00:00"}, {}]),
+        ("{day}", [{"day": "0000-00-00"}, {"day": "2024-05-31"}, {"day": None}]),
+    ],
+)
+def test_a_time_that_is_made_of_several_columns_is_counted_as_it_is_made(
+    tmp_path: Path, template: str, rows: list[dict[str, Any]]
+) -> None:
+    keys: dict[str, Any] = {"templates": {"created_at": template}, "timestamp_unit": "iso"}
+    found = read(tmp_path, [{"item_id": f"i{n}", **row} for n, row in enumerate(rows)], **keys)
+    assert found.faults == [] and found.table["created_at"].to_pylist() == [None, END, None]
+    table = TableSource("items", Source(path="", **keys), {})
+    assert no_dates.counted(table, found.batches[0]) == {"created_at": 1, "available_until": 0}
+
+
 @pytest.mark.slow  # imports TensorFlow Data Validation
 def test_they_are_counted_and_told_and_an_event_needs_a_time(tmp_path: Path) -> None:
     shop = Shop(

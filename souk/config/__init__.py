@@ -100,6 +100,11 @@ class DatasetConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _separators_of_columns_that_are_split(self) -> DatasetConfig:
+        self.data.check_separators(self.columns)
+        return self
+
+    @model_validator(mode="after")
     def _parity_of_declared_columns(self) -> DatasetConfig:
         for column in self.evaluate.segment_parity:
             kind = self.columns.users.get(column)

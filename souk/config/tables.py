@@ -14,8 +14,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, fiel
 from pydantic_core import PydanticCustomError
 
 from souk.config.text import composed
+from souk.errors import SoukError
 from souk.schema import EventType, Kind, contract
 
+SPLIT = (Kind.LIST, Kind.PATH, Kind.VECTOR)  # kinds of which a cell has several entries
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
 NO_NUMBER = "a number{others}, and YAML's true, false, yes, no, on and off are none"
 
@@ -172,6 +174,24 @@ class Data(Section):
     event_log: str = ""
     items: Source | None = None
     users: Source | None = None
+
+    def check_separators(self, columns: Columns) -> None:
+        """A separator is of a column that is split: it would be passed over in another one.
+
+        Raises:
+            SoukError: it is not. A name that is no column of the table is refused where the table is read.
+        """
+        for table, source in (("events", self.events), ("items", self.items), ("users", self.users)):
+            kinds, known = getattr(columns, table), contract(table)
+            for name in source.separators if source else ():
+                kind = kinds.get(name) or (known[name].kind if name in known else None)
+                if kind in SPLIT or name not in {*kinds, *known}:
+                    continue
+                remedy = f"Take it out of separators: a cell of {name} is one value."
+                if name not in known:
+                    remedy = f"Declare it in columns.{table} as {name}: list if a cell holds several, else take it out."
+                expected = f"a column of the kind list, path or vector in data.{table}.separators"
+                raise SoukError(expected, f"{name}, of kind {kind}" if kind else name, remedy)
 
 
 class Columns(Section):

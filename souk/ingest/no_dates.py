@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.mapping import TableSource
+from souk.ingest.templates import fill_template
 from souk.readers import RawBatch
 from souk.schema import DAY_MS, contract
 
@@ -44,13 +45,22 @@ def without(array: pa.Array, unit: str) -> pa.Array:
 
 def counted(table: TableSource, batch: RawBatch) -> dict[str, int]:
     """How many cells of each optional time of a table stand for none in rows that could be converted."""
-    known, found = contract(table.name), table.columns(batch.table.column_names)
-    raws = {name: [found[name]] if name in found else table.parts.get(name, []) for name in COLUMNS if name in known}
-    unit, names = table.source.timestamp_unit, batch.table.column_names
+    names, unit = batch.table.column_names, table.source.timestamp_unit
+    known, found = contract(table.name), table.columns(names)
     return {
-        name: sum(int(stands_for_none(batch.table[raw].combine_chunks(), unit).sum()) for raw in own if raw in names)
-        for name, own in raws.items()
+        name: sum(int(stands_for_none(times, unit).sum()) for times in _cells(table, batch, name, found.get(name)))
+        for name in COLUMNS
+        if name in known
     }
+
+
+def _cells(table: TableSource, batch: RawBatch, name: str, raw: str | None) -> list[pa.Array]:
+    """The cells that a time is read from: a column's, or what a template makes of several. Of ends each is a time."""
+    parts = [raw] if raw else [part for part in table.parts.get(name, []) if part in batch.table.column_names]
+    arrays = {part: batch.table[part].combine_chunks() for part in parts}
+    if name == "available_until" or name not in table.source.templates:
+        return list(arrays.values())
+    return [fill_template(table.source.templates[name], arrays, len(batch.positions), False, False)]
 
 
 def told(table: str, counts: Mapping[str, int]) -> Iterator[str]:
