@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_fit import becomes, few_words, misfit, tells_rows
-from souk.ingest.guess_names import NAMES, kind_of, names_act
+from souk.ingest.guess_names import NAMES, kind_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, plain, sample
 from souk.schema import EventType, Kind, contract
 
@@ -230,7 +230,11 @@ def declare(table: Table) -> None:
         if guess.kind is None:
             table.left_out.append((column.name, guess.evidence))
             continue
-        target = column.snake if column.snake not in known else f"{column.snake}_column"
+        own = column.snake if column.snake not in known else f"{column.snake}_column"
+        target = numbered(own, table.declared)
+        if target != own:
+            other = table.declared[own][0].name
+            guess = replace(guess, evidence=f"ITS NAME IS THAT OF {other} IN SMALL LETTERS: numbered; {guess.evidence}")
         table.declared[target] = column, guess
         if target != column.name:
             table.mapped[target] = column, guess.evidence

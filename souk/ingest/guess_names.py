@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 from souk.schema import EventType
 
@@ -81,6 +82,15 @@ def kind_of(text: str) -> EventType | None:
     """The event type that goes by the name `text`."""
     plain = re.sub(r"[^a-z0-9]", "", text.lower())
     return next((kind for kind, names in TYPES.items() if plain in names), None)
+
+
+def numbered(name: str, taken: Container[str]) -> str:
+    """A name, with the first number behind it that makes it none of those that are taken; itself where it is not."""
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 def names_act(name: str, plain: str) -> bool:

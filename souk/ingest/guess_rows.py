@@ -1,4 +1,5 @@
-"""What a config must say of the rows of events: ids that repeat, users that are missing, slates without a request."""
+"""What a config must say of the rows of events: ids that repeat, users that are missing, slates without a request, and
+which column may name it."""
 
 from __future__ import annotations
 
@@ -6,14 +7,20 @@ import pandas as pd
 
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
-from souk.schema import EventType
+from souk.ingest.profile import MANY, Column
+from souk.schema import EventType, contract
+
+SHARED = 0.5  # of what users did, at least, with what names a slate
+SLATES = 1.2  # of a user, at least: what names one alone may name the user
 
 
 def note_rows(table: Table) -> None:
     """Sets `repeated_ids` and `skip` of the events' source where their rows ask for it, and says why."""
     _note_repeats(table)
     _note_no_user(table)
-    _note_slates(table)
+    shown = EventType.IMPRESSION in {kind for kind, _ in table.types.values()}
+    if shown and not table.has("request_id"):
+        _note_slates(table, _note_requests(table))
 
 
 def _note_repeats(table: Table) -> None:
@@ -47,11 +54,54 @@ def _note_no_user(table: Table) -> None:
         table.notes["skip"] = f"{share} have no user: left out, and counted as skipped"
 
 
-def _note_slates(table: Table) -> None:
-    shown = EventType.IMPRESSION in {kind for kind, _ in table.types.values()}
-    if shown and table.has("position") and not table.has("request_id"):
+def _note_requests(table: Table) -> str:
+    """What names the slates has another name than `request_id`, and is no context: its column, "" where none does."""
+    rows = pd.DataFrame({name: _texts(table, name) for name in ("user_id", "timestamp", "event_type")})
+    words = {text for text, (kind, _) in table.types.items() if kind is EventType.IMPRESSION}
+    rows["shown"] = rows.pop("event_type").isin(words)
+    if table.has("position"):
+        rows["position"] = _texts(table, "position")
+    own = {column.name: target for target, (column, _) in table.declared.items() if target not in contract("events")}
+    left = [name for name, _ in table.left_out]
+    found = [c for c in table.columns if c.name in {*own, *left} and _names_slates(c, rows)]
+    for column in found:
+        table.declared.pop(own.get(column.name, ""), None)
+        table.mapped.pop(own.get(column.name, ""), None)
+        why = (
+            "IT SEEMS TO NAME WHAT WAS SHOWN TOGETHER, since impressions and what came of them share it: then map it, "
+        )
+        entry = column.name, f"{why}request_id: {column.name}"
+        table.left_out = [entry if name == column.name else (name, told) for name, told in table.left_out]
+        table.left_out += [] if column.name in left else [entry]
+    return found[0].name if found else ""
+
+
+def _names_slates(column: Column, rows: pd.DataFrame) -> bool:
+    """Whether a column has one value for what a user was shown at one time, and for what the user did with it.
+
+    Args:
+        column: of events.
+        rows: their user, timestamp and, where there is one, position; and whether something was `shown`.
+    """
+    if column.nested or column.time_unit or (column.numeric and not column.whole):
+        return False
+    rows = rows.assign(value=cells.parse_text(column.values)[0].to_pandas()).dropna(subset=["value", "user_id"])
+    shown, done = rows[rows["shown"]], rows[~rows["shown"]]
+    if not len(shown) or not len(done) or done["value"].isin(shown["value"]).mean() < SHARED:
+        return False
+    whose = rows[["value", "user_id"]].drop_duplicates()
+    of_one = not whose["value"].duplicated().mean() > 1 - MANY
+    several = whose["value"].nunique() > SLATES * whose["user_id"].nunique()
+    place = ["value", "position"] if "position" in shown else ["value"]
+    moments = shown[place] if "position" in shown else shown[["value", "timestamp"]].drop_duplicates()["value"]
+    return bool(of_one and several and moments.duplicated().mean() <= 1 - MANY)
+
+
+def _note_slates(table: Table, request: str) -> None:
+    if table.has("position"):
         column, evidence = table.mapped["position"]
         why = "NO request_id SAYS WHAT WAS SHOWN TOGETHER: logged slates are not used"
+        why += f"; {request} may, see columns" if request else ""
         table.mapped["position"] = column, f"{evidence}; {why}"
 
 

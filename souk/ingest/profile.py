@@ -173,11 +173,9 @@ def guess_kind(column: Column) -> Guess:
     if column.distinct <= min(MOST_CATEGORIES, rows / 2):
         return Guess(Kind.CATEGORICAL, seen)
     words = pc.mean(pc.count_substring(column.texts, " ")).as_py() + 1
-    return (
-        Guess(Kind.TEXT, f"{words:.1f} words a value; {seen}")
-        if words >= 2
-        else Guess(None, f"nearly one a row; {seen}")
-    )
+    if words >= 2:
+        return Guess(Kind.TEXT, f"{words:.1f} words a value; {seen}")
+    return Guess(None, f"{'nearly one a row' if column.distinct > MANY * rows else 'too many to learn from'}; {seen}")
 
 
 def _guess_list(column: Column) -> Guess | None:
