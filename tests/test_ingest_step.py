@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 CONFIG = """
 name: shop
 data:
-  events: {path: events.csv, columns: {item_id: product}, timestamp_unit: s}
+  events: {path: events.csv, columns: {item_id: product, price: ""}, timestamp_unit: s}
   items: {path: items.jsonl}
 columns:
   events: {device: categorical}
@@ -97,6 +97,7 @@ def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
     }
     assert (manifest["first_event"], manifest["last_event"]) == (times[0], times[-1])
     assert len(manifest["fingerprint"]) == 64
+    assert manifest["names"] == {"events": {"item_id": "product"}, "items": {}, "users": {}}
     assert manifest["items_as_of"] == pytest.approx((shop.folder / "items.jsonl").stat().st_mtime * 1000, abs=1.5)
     for name in ("events", "items", "users"):
         assert (shop.folder / f"1/tables/schema/{name}.pbtxt").read_text() == (

@@ -43,7 +43,8 @@ def shop(tmp_path_factory):
     pq.write_table(examples, shop.features / "examples.parquet")
     (shop.tables / "schema").mkdir()
     (shop.tables / "schema" / "events.pbtxt").write_text("# events")
-    (shop.tables / "manifest.json").write_text(json.dumps({"fingerprint": "f00d", "items_as_of": 7, "last_event": 2}))
+    made = {"fingerprint": "f00d", "items_as_of": 7, "last_event": 2, "names": {"events": {"user_id": "leser"}}}
+    (shop.tables / "manifest.json").write_text(json.dumps(made))
     _, _, out = shop.evaluate("good")
     good = shop.root / "good"
     hnsw.write(hnsw.build(np.load(good / "towers" / "vectors.npy")), good / "index" / GRAPH_FILE)
@@ -71,6 +72,7 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release):
     lineage = manifest["lineage"]
     assert lineage["data"]["fingerprint"] == "f00d"
     assert lineage["data"]["items_as_of"] == Bundle.load(folder).items_as_of == 7
+    assert lineage["data"]["names"] == Bundle.load(folder).names == {"events": {"user_id": "leser"}}
     assert lineage["trained_until"] == Bundle.load(folder).settings.trained_until
     assert lineage["packages"]["tensorflow"]
     present = {path.name for path in folder.iterdir()}

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
+from souk.release.manifest import read_manifest, write_manifest
 from souk.serving import event_ids
 from souk.serving.event_ids import EventIds
 from souk.serving.event_log import event, line
 from souk.serving.event_states import event_of
 from souk.serving.events_route import MAX_ROWS, rows_of
-from tests.serving_fixtures import NOW, SPEC
+from tests.arms_fixtures import reader_of
+from tests.serving_fixtures import NOW, SPEC, write_workspace
 from tests.test_serving_events import row
 
 CHECK = EventCheck(SPEC.columns.events)
@@ -71,6 +73,35 @@ def nested(depth):
 def test_a_row_that_is_wrong_is_refused_alone(change, reason):
     typed, refused = CHECK.check([GOOD, {**GOOD, **change}, GOOD], NOW)
     assert list(refused) == [1] and reason in refused[1] and typed[1] == {} and typed[0] == typed[2] != {}
+
+
+def test_a_row_with_the_names_of_the_files_is_told_those_that_they_stand_for():
+    names = {"user_id": "leser", "item_id": "artikel", "device": "user_id", "basket": "korb"}
+    check = EventCheck(SPEC.columns.events, names=names)
+    own = {("leser" if n == "user_id" else "artikel" if n == "item_id" else n): v for n, v in GOOD.items()}
+    typed, refused = check.check([GOOD, own, {**GOOD, "korb": 3}, {**GOOD, "leserin": 3}], NOW)
+    assert typed[0] == CHECK.check([GOOD], NOW)[0][0] and list(refused) == [1, 2, 3]
+    said = (
+        "Expected the names of columns of events that Souk gives them. Received: {!r}, as the files have it. Send {}."
+    )
+    assert refused[1] == said.format(
+        next(n for n in own if n in names.values()), "user_id for leser, item_id for artikel"
+    )
+    assert refused[2] == said.format("korb", "basket for korb")
+    assert "a column of events to be one of arm, " in refused[3] and "leserin" in refused[3]
+
+
+def test_a_server_knows_the_names_of_the_files_that_its_release_is_of(tmp_path):
+    workspace = write_workspace(tmp_path / "workspace")
+    manifest = read_manifest(workspace.current)
+    names = {"events": {"user_id": "leser"}, "items": {"price": "preis"}}
+    write_manifest(workspace.current, manifest["name"], manifest["content"], {"data": {"names": names}})
+    ready = reader_of(workspace).ready(workspace.current)
+    served = ready.serve()
+    _, refused = served.check.check([{**GOOD, "leser": "ann"}], NOW)
+    (taken,) = served.live.upsert([{"item_id": "g0-00", "preis": 3.0}]).refused
+    ready.close()
+    assert "Send user_id for leser." in refused[0] and "Send price for preis." in taken.reason
 
 
 def test_what_is_no_object_is_refused_alone():

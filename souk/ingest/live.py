@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,18 @@ class RowCheck:
         kinds: its declared columns.
         widths: of declared vectors, by column.
         schema: the text of the release's `schema/<table>.pbtxt`; "" where it has none.
+        names: columns that the config maps, with their names in the files, which no row here has.
     """
 
-    def __init__(self, table: str, kinds: Mapping[str, Kind], widths: Mapping[str, int], schema: str = "") -> None:
+    def __init__(
+        self,
+        table: str,
+        kinds: Mapping[str, Kind],
+        widths: Mapping[str, int],
+        schema: str = "",
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._names = names
         self._table = TableSource(table, Source(path=table, format="jsonl"), kinds)
         self._columns = self._table.schema
         self._schemas = [contract_schema(table, kinds, widths)]
@@ -83,8 +93,7 @@ class RowCheck:
             return ""
         for name in row:
             if name not in self._columns.names:
-                what = f"a column of {self._table.name}"
-                return str(unknown(what, str(name)[:SHOWN], self._columns.names))
+                return str(self._unknown(str(name), row))
         for name in ids:
             value = row.get(name)
             if isinstance(value, list | dict | bool) or len(str(value)) > LONGEST_ID:
@@ -94,6 +103,16 @@ class RowCheck:
             if isinstance(value, list | dict) and self._columns.field(name).type == pa.string():
                 return self._reason(Fault(Reason.TYPE, name, np.zeros(1, np.int64)), row)
         return ""
+
+    def _unknown(self, name: str, row: Mapping[str, Any]) -> SoukError:
+        """The error for a name in a row; one of the files' names is told with those that all of them stand for."""
+        known = self._columns.names
+        meant = [(own, raw) for own, raw in self._names.items() if raw in row and raw not in known]
+        if name not in (raw for _, raw in meant):
+            return unknown(f"a column of {self._table.name}", name[:SHOWN], known)
+        instead = ", ".join(f"{own} for {raw[:SHOWN]}" for own, raw in meant[:MOST_VALUES])
+        expected = f"the names of columns of {self._table.name} that Souk gives them"
+        return SoukError(expected, f"{name[:SHOWN]!r}, as the files have it", f"Send {instead}.")
 
     def _reason(self, fault: Fault, row: Any) -> str:
         kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
@@ -114,10 +133,16 @@ class RowCheck:
 
 
 class ItemCheck(RowCheck):
-    """Checks items; `kinds`, `widths` and `schema` are those of `RowCheck`."""
+    """Checks items; `kinds`, `widths`, `schema` and `names` are those of `RowCheck`."""
 
-    def __init__(self, kinds: Mapping[str, Kind], widths: Mapping[str, int], schema: str = "") -> None:
-        super().__init__("items", kinds, widths, schema)
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        widths: Mapping[str, int],
+        schema: str = "",
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__("items", kinds, widths, schema, names)
 
     def check(self, rows: Sequence[Any], known: Collection[str]) -> tuple[pa.Table, dict[int, str]]:
         """The typed rows, and why some are refused.
@@ -144,11 +169,18 @@ class EventCheck(RowCheck):
     Args:
         kinds: the declared columns of events.
         schema: the text of the release's `schema/events.pbtxt`; "" where it has none.
+        names: as in `RowCheck`.
         ahead_ms: how far ahead of the clock an event may be.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind], schema: str = "", ahead_ms: int = 300_000) -> None:
-        super().__init__("events", kinds, {}, schema)
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        schema: str = "",
+        names: Mapping[str, str] = MappingProxyType({}),
+        ahead_ms: int = 300_000,
+    ) -> None:
+        super().__init__("events", kinds, {}, schema, names)
         self._ahead = ahead_ms
         self._texts = [field.name for field in self._columns if field.type == pa.string()]
         self._numbers = [field.name for field in self._columns if pa.types.is_floating(field.type)]

@@ -57,6 +57,11 @@ class TableSource:
         """Columns made by templates, with the columns of the file that they are made of."""
         return {name: template_columns(text) for name, text in self.source.templates.items()}
 
+    @property
+    def own_names(self) -> dict[str, str]:
+        """Columns of the table that the config maps, with the file's names for them."""
+        return {name: raw for name, raw in self.source.columns.items() if raw}
+
     def check_names(self) -> None:
         """Every name that the source gives must be a column of the table, and have one origin.
 

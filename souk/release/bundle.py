@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,7 @@ class Bundle:
         segments: what is popular with whom (souk.sources.popularity).
         items_as_of: when the items file of its data was written, UTC epoch milliseconds; no part of the name. 0 where
             nobody knows.
+        names: by table, the columns that its config maps, with their names in the files; no part of the name.
     """
 
     folder: Path
@@ -81,6 +83,7 @@ class Bundle:
     rules: SparseRows
     segments: Segments
     items_as_of: int = 0
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -95,6 +98,7 @@ class Bundle:
             raise SoukError(f"a bundle at {path}", f"no {', '.join(missing)}", "Run the pipeline again.")
         release = path / "release.json"
         manifest: dict[str, Any] = _read_json(release) if release.exists() else {"name": "", "lineage": {}}
+        data = manifest["lineage"].get("data", {})
         items = pq.read_table(path / "items.parquet")
         if "available_until" not in items.column_names:  # of before items had ends
             items = items.append_column("available_until", pa.nulls(len(items), pa.int64()))
@@ -108,7 +112,8 @@ class Bundle:
             counters=pq.read_table(path / "counters.parquet"),
             rules=SparseRows.load(path / "co_visitation.npz", len(items)),
             segments=Segments.load(path / "segment_popular.npz", len(items)),
-            items_as_of=manifest["lineage"].get("data", {}).get("items_as_of") or 0,
+            items_as_of=data.get("items_as_of") or 0,
+            names=data.get("names") or {},
         )
         bundle.check()
         return bundle

@@ -78,8 +78,8 @@ class LiveItems:
         self._as_of = bundle.items_as_of
         self._tower = ItemTower(bundle.item_tower, run)
         self._dim = bundle.vectors.shape[1]
-        columns = bundle.spec.columns
-        self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.schema("items"))
+        columns, names = bundle.spec.columns, bundle.names.get("items", {})
+        self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.schema("items"), names)
         self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
         self._one_at_a_time = threading.Lock()

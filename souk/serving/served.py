@@ -201,7 +201,7 @@ class Reader:
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
             parser = RequestParser(bundle.spec, *sizes, self.timeout_ms, bundle.words)
-            check = EventCheck(bundle.spec.columns.events, bundle.schema("events"))
+            check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), bundle.names.get("events", {}))
             return Served(bundle, live, parser, check, close, taken)
 
         return Ready(serve, close)

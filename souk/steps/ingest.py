@@ -99,7 +99,8 @@ def ingest(
         withdraw = sections.ingest.items_without_events == "unavailable"
         dated = sections.split.protocol != "leave_last_out"  # which drops the dates of items
         engaging = partial(engaging_rows, objective=sections.objectives.engaged)
-        origin = {"fingerprint": content, "items_as_of": as_of}
+        names = {name: table.own_names for name, table in sources.items()}
+        origin = {"fingerprint": content, "items_as_of": as_of, "names": names}
         rows, late, lives = _write(checked, origin, withdraw, engaging if dated else None, Path(tables))
         late["events"] = [*odd_events(Path(tables) / "events.parquet")]
         for line in (line for lines in late.values() for line in lines):
