@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from souk.errors import SoukError
+
 
 @contextlib.contextmanager
 def placed(target: str | Path) -> Iterator[Path]:
@@ -36,6 +38,36 @@ def placed(target: str | Path) -> Iterator[Path]:
         finally:
             remove(fresh)
             remove(old)
+
+
+@contextlib.contextmanager
+def working(place: str | Path) -> Iterator[Path]:
+    """Yields an empty folder beside `place` for what is on its way, gone at the end.
+
+    What a killed process left of it the next call clears.
+
+    Args:
+        place: names it; nothing need be there.
+
+    Raises:
+        SoukError: another process is at work there.
+    """
+    place = Path(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh, _ = _beside(place)
+    with (place.parent / f".{place.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SoukError(
+                f"one {place.name} at a time in {place.parent}", "another is at work there", "Wait for it."
+            ) from error
+        remove(fresh)
+        fresh.mkdir()
+        try:
+            yield fresh
+        finally:
+            remove(fresh)
 
 
 def clear(folder: str | Path) -> None:

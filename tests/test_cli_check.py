@@ -1,10 +1,19 @@
 """`souk check`: what a run would find in the data, without a run."""
 
+import signal
+import subprocess
+import sys
+import threading
+import time
+
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from souk.cli import main
+from souk.cli.check import _copy_schemas
+from souk.config import load_config
+from souk.ingest.schemas import SchemaFolder
 from tests.test_features_matches import market
 
 pytestmark = pytest.mark.slow
@@ -69,11 +78,12 @@ def test_an_objective_that_no_event_can_meet_is_told(town, capsys):
     assert "satisfied: min_value is 80, and none of its 1,200 events has a value: none is" in capsys.readouterr().out
 
 
-def test_an_edited_schema_of_the_workspace_holds(town, capsys):
-    """What `ingest` keeps in a workspace is what a run would compare with."""
+@pytest.mark.parametrize("folder", [".souk/schemas/town", "town.schema"])
+def test_an_edited_schema_holds(town, capsys, folder):
+    """Of the workspace, or beside the config."""
     assert main(["check", "--config", "town.yaml"]) == 0
     before = capsys.readouterr().out
-    schemas = town / ".souk/schemas/town"
+    schemas = town / folder
     schemas.mkdir(parents=True)
     (schemas / "items.pbtxt").write_text(
         'feature { name: "city" type: BYTES presence { min_count: 1 } domain: "city" }\n'
@@ -87,8 +97,133 @@ def test_an_edited_schema_of_the_workspace_holds(town, capsys):
     assert (schemas / "items.pbtxt").read_text() == kept
 
 
+def test_drift_is_told_against_the_data_that_the_workspace_saw(town, capsys):
+    from souk.steps.ingest import ingest
+
+    config = load_config("town.yaml").for_step("ingest")
+    ingest(config, "", ".souk", *(f"out/{name}" for name in ("tables", "quarantine", "report.html")))
+    items = pd.read_csv("items.csv")
+    items.assign(city="city0").to_csv("items.csv", index=False)
+    capsys.readouterr()
+    assert main(["check", "--config", "town.yaml"]) == 0
+    assert "city" in capsys.readouterr().out.replace("city0", "")
+
+
 def test_a_config_with_a_fault_is_told_before_anything_is_loaded(town, capsys):
     (town / "town.yaml").write_text(CONFIG + "trane_ranker: {}")
     assert main(["check", "--config", "town.yaml"]) == 2
     assert "Did you mean 'train_ranker'" in capsys.readouterr().err
     assert not (town / ".souk").exists()
+
+
+@pytest.mark.parametrize("name", ["quarantine", "data.html"])
+def test_what_another_made_is_not_replaced(town, capsys, name):
+    kept = town / "mine" / (name if name == "data.html" else "quarantine/events.parquet")
+    kept.parent.mkdir(parents=True)
+    kept.write_text("mine")
+    assert main(["check", "--config", "town.yaml", "--output", "mine"]) == 2
+    assert f"mine/{name}, which another made. Name another folder" in capsys.readouterr().err
+    assert kept.read_text() == "mine"
+    assert [path for path in (town / "mine").rglob("*") if path.is_file()] == [kept], "nothing is written beside it"
+
+
+def test_a_link_in_the_place_of_the_refused_rows_is_not_written_through(town, capsys):
+    (town / "elsewhere").mkdir()
+    (town / "elsewhere/.check").touch()
+    (town / "seen").mkdir()
+    (town / "seen/quarantine").symlink_to(town / "elsewhere")
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2
+    assert "which another made" in capsys.readouterr().err
+    assert [path.name for path in (town / "elsewhere").iterdir()] == [".check"]
+
+
+def test_a_check_that_reads_nothing_leaves_what_the_one_before_saw(town, capsys):
+    spoil("events.csv", 0.01)
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 0
+    (town / "seen/.check.partial").mkdir()  # of one that was killed
+    (town / "seen/.check.partial/tables").touch()
+    capsys.readouterr()
+    (town / "events.csv").unlink()
+    text = CONFIG.replace("data:", "data:\n  obtain: make town")
+    (town / "town.yaml").write_text(text)
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2
+    told = capsys.readouterr()
+    assert "report" not in told.out and "To get the data: make town" in told.err
+    assert len(pq.read_table(town / "seen/quarantine/events.parquet")) == 12
+    assert sorted(path.name for path in (town / "seen").iterdir()) == [".check.lock", "data.html", "quarantine"]
+
+
+def test_the_data_may_lie_elsewhere_and_what_was_seen_is_replaced(town, capsys):
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 0
+    (town / "other").mkdir()
+    for name in ("events", "items", "users"):
+        (town / f"{name}.csv").rename(town / f"other/{name}.csv")
+    spoil("other/events.csv", 0.2)
+    capsys.readouterr()
+    assert main(["check", "--config", "town.yaml", "--data", "other", "--output", "seen"]) == 2
+    told = capsys.readouterr()
+    assert "All of them: seen/quarantine. Mend" in told.err and "workspace .souk (there is none yet)" in told.out
+    assert len(pq.read_table(town / "seen/quarantine/events.parquet")) == 240
+
+
+def test_one_that_is_ended_leaves_nothing_behind(town):
+    command = [sys.executable, "-m", "souk.cli", "check", "--config", "town.yaml", "--output", "seen"]
+    process = subprocess.Popen(command, cwd=town, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (town / "seen/.check.partial").is_dir() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert [path.name for path in (town / "seen").iterdir()] == [".check.lock"]
+
+
+def test_schemas_are_copied_while_a_run_replaces_them(tmp_path):
+    schemas, done = SchemaFolder(tmp_path / "town"), threading.Event()
+    schemas.write("items", "text")
+
+    def replace():
+        while not done.is_set():
+            schemas.write("items", "text")
+
+    run = threading.Thread(target=replace)
+    run.start()
+    try:
+        for n in range(100):
+            _copy_schemas(tmp_path / "town", tmp_path / f"copy{n}")
+    finally:
+        done.set()
+        run.join()
+    copies = [path for path in tmp_path.glob("copy*/**/*") if path.is_file()]
+    assert len(copies) == 200 and {path.name for path in copies} == {"items.pbtxt"}
+
+
+def test_a_workspace_of_another_data_set_is_refused_as_a_run_refuses_it(town, capsys):
+    releases = town / ".souk/releases"
+    (releases / "village-0123").mkdir(parents=True)
+    (releases / "current").symlink_to("village-0123")
+    assert main(["check", "--config", "town.yaml"]) == 2
+    assert "which serves village-0123" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("engaged", "told"),
+    [
+        ("{events: [rating], unless: [return], within_days: 1}", "objectives.engaged to depend on an event's own"),
+        ("{events: [purchase, rating], min_value: 1}", "engaging events at enough times"),
+    ],
+)
+def test_objectives_that_a_run_would_refuse_are_refused(town, capsys, engaged, told):
+    """Where nothing is left to the data, too."""
+    text = CONFIG.replace("engaged: {events: [rating]}", f"engaged: {engaged}")
+    (town / "town.yaml").write_text(text + "build_features: {history_length: 32, matches: []}")
+    assert main(["check", "--config", "town.yaml"]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_an_objective_whose_labels_are_never_known_is_told(town, capsys):
+    text = CONFIG.replace(
+        "satisfied: {events: [rating]}", "satisfied: {events: [rating], unless: [hide], within_days: 9}"
+    )
+    (town / "town.yaml").write_text(text)
+    assert main(["check", "--config", "town.yaml"]) == 0
+    assert "satisfied: within_days is 9, and the events are of 0.792 days" in capsys.readouterr().out

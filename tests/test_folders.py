@@ -1,9 +1,13 @@
 """Folders that nobody has written to for long, and that others delete meanwhile."""
 
+import contextlib
 import os
 import shutil
 
-from souk.folders import remove, untouched
+import pytest
+
+from souk.errors import SoukError
+from souk.folders import remove, untouched, working
 
 
 def test_a_folder_is_untouched_as_long_as_nothing_in_it_was_written(tmp_path):
@@ -48,3 +52,17 @@ def test_two_may_delete_the_same_folder(tmp_path, monkeypatch):
     remove(tmp_path / "old")
     assert not (tmp_path / "old").exists()
     remove(tmp_path / "old")
+
+
+def test_what_is_on_its_way_is_gone_at_the_end_and_what_was_left_before_it(tmp_path):
+    place = tmp_path / "out" / "check"
+    (tmp_path / "out" / ".check.partial").mkdir(parents=True)
+    (tmp_path / "out" / ".check.partial" / "left").touch()
+    with contextlib.suppress(ZeroDivisionError), working(place) as folder:
+        assert not list(folder.iterdir())
+        (folder / "half").touch()
+        with pytest.raises(SoukError, match=r"one check at a time in .*out\. Received: another"), working(place):
+            pass
+        assert (folder / "half").exists()
+        raise ZeroDivisionError
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".check.lock"]

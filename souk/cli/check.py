@@ -6,16 +6,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from souk.cli import options
+from souk.cli.ending import processes_end_first
 from souk.cli.quiet import load_tensorflow, quiet_loading
+from souk.cli.run import check_workspace
 from souk.cli.view import RunView
 from souk.config import DatasetConfig, load_config, parse_step_config
+from souk.errors import SoukError
+from souk.folders import remove, working
 from souk.workspace import Workspace
+
+MARK = ".check"  # in a quarantine that this command may replace
+ON_THE_WAY = (".*.partial", ".*.old", ".*.lock")  # of files that a run beside this command replaces
+TRIES = 5  # in which a run may replace some
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,41 +35,79 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints what a run would find; returns 0 where it would begin to train."""
+    """Prints what a run would find; returns 0 where it would go on to the features."""
     config, workspace = load_config(arguments.config, arguments.data), Workspace(Path(arguments.workspace))
+    check_workspace(workspace, config.name)
     output = Path(arguments.output) if arguments.output else workspace.root / "check"
-    print(f"{config.name}: {arguments.config}", flush=True)
-    quarantine, report = output / "quarantine", output / "data.html"
-    shutil.rmtree(quarantine, ignore_errors=True)
-    output.mkdir(parents=True, exist_ok=True)
-    try:
-        _check(config, Path(arguments.config), workspace, quarantine, report)
-    finally:
-        if report.is_file():
-            print(f"report    {report}\nrefused   {quarantine}", flush=True)
+    _refuse_others(output)
+    new = "" if workspace.root.is_dir() else " (there is none yet)"
+    print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}{new}", flush=True)
+    with processes_end_first(), working(output / "check") as scratch:
+        fresh = scratch / "quarantine"
+        try:
+            _check(config, Path(arguments.config), workspace, scratch)
+        except SoukError as error:  # which may name where refused rows lie
+            remedy = error.remedy.replace(str(fresh), str(output / fresh.name))
+            raise SoukError(error.expected, error.received, remedy) from error
+        finally:
+            if (scratch / "data.html").is_file():
+                _place(scratch, output)
     return 0
 
 
-def _check(config: DatasetConfig, path: Path, workspace: Workspace, quarantine: Path, report: Path) -> None:
+def _refuse_others(output: Path) -> None:
+    """A quarantine or a report that no check made is not replaced.
+
+    Raises:
+        SoukError: there is one in `output`.
+    """
+    quarantine, report = output / "quarantine", output / "data.html"
+    ours = (quarantine / MARK).is_file() and not quarantine.is_symlink()
+    for path in (quarantine, report):
+        if os.path.lexists(path) and not ours:
+            expected = f"{output} to have no {path.name} but that of an earlier check"
+            raise SoukError(expected, f"{path}, which another made", "Name another folder by --output, or remove it.")
+
+
+def _place(scratch: Path, output: Path) -> None:
+    quarantine, report = output / "quarantine", output / "data.html"
+    (scratch / quarantine.name / MARK).touch()
+    remove(quarantine)
+    os.replace(scratch / quarantine.name, quarantine)
+    os.replace(scratch / report.name, report)
+    print(f"report    {report}\nrefused   {quarantine}", flush=True)
+
+
+def _check(config: DatasetConfig, path: Path, workspace: Workspace, scratch: Path) -> None:
+    """Leaves `quarantine/` and `data.html` in `scratch`."""
     print("loading TensorFlow", file=sys.stderr, flush=True)
     load_tensorflow()
     with quiet_loading():
-        from souk.cli.training import schema_parameter
+        from souk.cli.training import check_files, schema_parameter
         from souk.steps.build_features import spec_of
         from souk.steps.ingest import ingest
 
     shown = _Shown()
-    with (
-        tempfile.TemporaryDirectory(prefix=".check-", dir=report.parent) as folder,
-        contextlib.redirect_stdout(shown),
-        contextlib.redirect_stderr(shown),
-    ):
-        scratch, tables = Workspace(Path(folder) / "workspace"), Path(folder) / "tables"
-        if (known := workspace.schemas / config.name).is_dir():
-            shutil.copytree(known, scratch.schemas / config.name)
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        check_files(config.data)
+        mine, tables = Workspace(scratch / "workspace"), scratch / "tables"
+        _copy_schemas(workspace.schemas / config.name, mine.schemas / config.name)
         schema = schema_parameter(path, config.name, workspace)
-        ingest(config.for_step("ingest"), schema, str(scratch.root), str(tables), str(quarantine), str(report))
+        quarantine, report = scratch / "quarantine", scratch / "data.html"
+        ingest(config.for_step("ingest"), schema, str(mine.root), str(tables), str(quarantine), str(report))
         spec_of(parse_step_config("build_features", config.for_step("build_features")), tables)
+
+
+def _copy_schemas(known: Path, to: Path) -> None:
+    """Copies the schemas of a workspace; a run beside this command may replace files as they are copied."""
+    for left in reversed(range(TRIES)):
+        try:
+            if known.is_dir():
+                shutil.copytree(known, to, ignore=shutil.ignore_patterns(*ON_THE_WAY), dirs_exist_ok=True)
+            return
+        except shutil.Error:
+            if not left:
+                raise
 
 
 class _Shown(io.TextIOBase):

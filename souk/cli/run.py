@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, arguments.data)
     workspace = Workspace(Path(arguments.workspace).resolve())
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    _check_workspace(workspace, config.name)
+    check_workspace(workspace, config.name)
     print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}", flush=True)
     with workspace.locked() as lock:
         _tell_other_data(workspace, config)
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_workspace(workspace: Workspace, dataset: str) -> None:
+def check_workspace(workspace: Workspace, dataset: str) -> None:
     """Refuses a workspace that serves another data set: the gate could compare nothing, after all the training."""
     served = workspace.current_release()
     if served and served.rpartition("-")[0] != dataset:

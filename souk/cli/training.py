@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.resources
 import json
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import yaml
 from souk.cli.code import code_digests
 from souk.config import STEP_SECTIONS, Data, DatasetConfig
 from souk.errors import SoukError
-from souk.readers import fingerprint
+from souk.readers import find_files, fingerprint
 from souk.workspace import Workspace
 
 Spec = dict[str, Any]
@@ -133,10 +135,28 @@ def schema_parameter(config_path: Path, name: str, workspace: Workspace) -> str:
     return json.dumps(present, sort_keys=True) if present and present != inferred else ""
 
 
+def check_files(data: Data) -> None:
+    """Looks whether the files of `data` are there.
+
+    Raises:
+        SoukError: some are not; the config may know how to get them.
+    """
+    with _obtained(data):
+        for source in (data.events, data.items, data.users):
+            if source:
+                find_files(source.path)
+
+
 def _fingerprint(data: Data) -> str:
-    """The fingerprint of the files; where there are none, the config may know how to get them."""
-    try:
+    with _obtained(data):
         return fingerprint(data)
+
+
+@contextlib.contextmanager
+def _obtained(data: Data) -> Iterator[None]:
+    """An error about files that are not there ends with how to get them, where the config knows."""
+    try:
+        yield
     except SoukError as error:
         if not data.obtain:
             raise

@@ -22,7 +22,7 @@ from souk.declared import item_features, user_features
 from souk.errors import SoukError
 from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
-from souk.features.labels import check_objectives, engaging_rows, never_known
+from souk.features.labels import engaging_rows
 from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
 from souk.features.tables import counters, item_table, join_parts
 from souk.features.trends import write_popular
@@ -83,7 +83,6 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     Returns:
         Counts: `events`, `examples`, `users`, `items`, `transformed_features`.
     """
-    check_objectives(spec)
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("sequences", "transform", PARTS, "temporary"):
         (folder / name).mkdir(parents=True)
@@ -93,9 +92,6 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     items = item_table(pq.read_table(tables / "items.parquet"), spec)
     pq.write_table(items, folder / "items.parquet")
     report(f"windows: {windows.text()}")
-    if split.protocol == "temporal":  # the days of the other clock are none
-        for line in never_known(spec.objectives, _first_event(tables / "events.parquet"), windows.end):
-            report(line)
     half_life = write_trends(tables, folder, spec, windows)
     report(f"half-life of what is popular: {half_life / DAY_MS:,.1f} days")
     with tft_beam.Context(temp_dir=str(folder / "temporary"), force_tf_compat_v1=False):
@@ -118,11 +114,6 @@ def find_windows(events: Path, spec: FeatureSpec, split: Split) -> Windows:
     last = pc.max(rows["timestamp"]).as_py() or 0
     rows = rows.filter(pa.array(engaging_rows(rows, spec.objectives.engaged)))
     return split_windows(rows["timestamp"].to_numpy().astype(np.int64), last, split)
-
-
-def _first_event(events: Path) -> int:
-    """The time of the first row, UTC epoch milliseconds: events are in the order of time."""
-    return int(next(pq.ParquetFile(events).iter_batches(1, columns=["timestamp"]))["timestamp"][0].as_py())
 
 
 def analyze_names(tables: Path, folder: Path, spec: FeatureSpec, runner: Runner) -> None:

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from souk.config import parse_step_config
 from souk.features.bars import far_bars
 from souk.features.history import history_length
 from souk.features.impressions import write_impressions
+from souk.features.labels import check_objectives, never_known
 from souk.features.matches import find_matches
 from souk.features.pipeline import Runner, build, find_windows
 from souk.features.windows import read_windows
@@ -64,22 +67,32 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
     Args:
         sections: the step's config, parsed.
         tables: output of ingest.
+
+    Raises:
+        SoukError: nothing can be learned by these objectives, or from so few times.
     """
     spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
-    for line in far_bars(tables / "events.parquet", spec.objectives):
+    check_objectives(spec)
+    events = tables / "events.parquet"
+    for line in far_bars(events, spec.objectives):
         report(line)
-    auto = [name for name in ("history_length", "matches") if getattr(spec.build, name) == "auto"]
-    if not auto:
-        return spec
-    events, chosen = tables / "events.parquet", dict[str, Any]()
-    before = find_windows(events, spec, sections.split).validation_start
-    if "history_length" in auto:
+    windows, chosen = find_windows(events, spec, sections.split), dict[str, Any]()
+    if sections.split.protocol == "temporal":  # the days of the other clock are none
+        for line in never_known(spec.objectives, _first_event(events), windows.end):
+            report(line)
+    before = windows.validation_start
+    if spec.build.history_length == "auto":
         chosen["history_length"] = history_length(events, spec, before)
         report(f"history length: {chosen['history_length']} events")
-    if "matches" in auto:
+    if spec.build.matches == "auto":
         found = find_matches(tables, spec, before)
         for match in found:
             report(f"matches: {match}")
         if taken := [[match.own, match.theirs] for match in found if not match.copied]:
             chosen["matches"] = taken
-    return replace(spec, build=spec.build.model_copy(update=chosen))
+    return replace(spec, build=spec.build.model_copy(update=chosen)) if chosen else spec
+
+
+def _first_event(events: Path) -> int:
+    """The time of the first row, UTC epoch milliseconds: events are in the order of time."""
+    return int(next(pq.ParquetFile(events).iter_batches(1, columns=["timestamp"]))["timestamp"][0].as_py())
