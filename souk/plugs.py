@@ -70,7 +70,7 @@ class Query:
         user_id: of the user.
         time: of the request, UTC epoch milliseconds.
         history: the user's last events, oldest first; those of the request included.
-        profile: declared columns of the user.
+        profile: declared columns of the user; those that the request states in the place of the stored ones.
         context: declared columns of the moment.
         vector: `[dim]` float32, by the query tower; None where it did not answer.
     """

@@ -110,6 +110,10 @@ def test_several_reasons_are_listed():
     [
         ({"degraded": ("unknown_user",)}, "This user is not known"),
         ({"degraded": ("features_unavailable",)}, "could not be read"),
+        (
+            {"degraded": ("unknown_value:device", "unknown_value:home")},
+            "what the request says of device, home: it counts",
+        ),
         ({"degraded": ("forgotten_events",)}, "does not keep all"),
         ({"degraded": ("stale_features",)}, "was written long ago"),
         ({"shown": False, "place": None}, "It is not shown to this user: it is not available"),

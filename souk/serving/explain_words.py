@@ -11,6 +11,7 @@ from typing import Any
 from souk.matches import MATCH
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation
+from souk.serving.stated import UNKNOWN_VALUE
 
 NAMES = {
     "user_id": "what was learned about this user",
@@ -198,16 +199,25 @@ def _told(reasons: Sequence[Reason], whole: float) -> str:
     return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}" if told else ""
 
 
-def _notes(explanation: Explanation) -> list[str]:
+def _lacking(degraded: Sequence[str]) -> list[str]:
+    """What was not known of the user and the moment."""
     notes = []
-    if "unknown_user" in explanation.degraded:
-        notes.append("This user is not known: only the moment, the request's own events and the item itself count.")
-    elif "features_unavailable" in explanation.degraded:
+    if "unknown_user" in degraded:
+        notes.append("This user is not known: only the moment, what the request says and the item itself count.")
+    elif "features_unavailable" in degraded:
         notes.append("The user's history could not be read: only the request itself and the item count.")
-    elif "stale_features" in explanation.degraded:
+    elif "stale_features" in degraded:
         notes.append("What is known of the user was written long ago: what was done since does not count.")
-    if "forgotten_events" in explanation.degraded:
+    new = ", ".join(each.removeprefix(UNKNOWN_VALUE) for each in degraded if each.startswith(UNKNOWN_VALUE))
+    if new:
+        notes.append(f"The models never saw what the request says of {new}: it counts as an unknown value.")
+    if "forgotten_events" in degraded:
         notes.append("The user's state does not keep all that was done before this moment: the rest does not count.")
+    return notes
+
+
+def _notes(explanation: Explanation) -> list[str]:
+    notes = _lacking(explanation.degraded)
     if abs(explanation.gap) > UNSURE * abs(explanation.way):
         notes.append(
             "These parts do not add up to the score: something in the request is far from all that was learned."

@@ -10,6 +10,7 @@ from souk.serving.fields import LARGEST, is_text, known_keys
 from souk.spec import LIST_LENGTH, Entity, FeatureSpec
 from souk.values import entries
 
+MALFORMED, UNKNOWN_VALUE = "malformed_feature:", "unknown_value:"  # with the column, in `degraded`
 LONGEST = 4096  # characters of a text
 ENTITIES = {"events": Entity.QUERY, "users": Entity.USER}
 
@@ -44,8 +45,10 @@ class Stated:
         known_keys(path, values, self._kinds)
         present = {name: value for name, value in values.items() if value is not None}
         good = {name: value for name, value in present.items() if self._fits(name, value)}
-        malformed = [f"malformed_feature:{name}" for name in present if name not in good]
-        return good, malformed + [f"unknown_value:{name}" for name in self._words if self._is_new(name, good.get(name))]
+        malformed = [f"{MALFORMED}{name}" for name in present if name not in good]
+        return good, malformed + [
+            f"{UNKNOWN_VALUE}{name}" for name in self._words if self._is_new(name, good.get(name))
+        ]
 
     def _is_new(self, name: str, value: Any) -> bool:
         kind = self._kinds[name]
