@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from souk.config import Objective, Split, parse_config
+from souk.config import Objective, Split, parse_config, parse_step_config
 from souk.errors import SoukError
 from souk.features.labels import UNKNOWN, Label, check_objectives, label, never_known
-from souk.features.pipeline import Runner, build
 from souk.features.windows import Windows, split_windows
 from souk.schema import DAY_MS
 from souk.state import Event
+from souk.steps.build_features import spec_of as specify
 from tests.features_fixtures import CONFIG, bazaar_events, spec_of, write_tables
 
 END = 100 * DAY_MS
@@ -88,14 +88,12 @@ def test_what_waits_for_nothing_has_labels_at_once():
 def test_the_build_begins_with_windows_that_are_too_long(tmp_path, capfd):
     config = parse_config(CONFIG.replace("within_days: 3", "within_days: 30"))
     tables = write_tables(tmp_path / "tables", bazaar_events())  # of 21 days
-    with pytest.raises(SoukError, match="a Beam runner"):
-        build(tables, tmp_path / "features", spec_of(config), config.split, Runner("None"))
+    specify(parse_step_config("build_features", config.for_step("build_features")), tables)
     told = "".join(capfd.readouterr())
     assert "satisfied: within_days is 30, and the events are of 20.8 days: no label" in told
     assert "back: within_days" not in told
-    last_out = config.split.model_copy(update={"protocol": "leave_last_out"})
-    with pytest.raises(SoukError, match="a Beam runner"):
-        build(tables, tmp_path / "features", spec_of(config), last_out, Runner("None"))
+    last_out = config.model_copy(update={"split": config.split.model_copy(update={"protocol": "leave_last_out"})})
+    specify(parse_step_config("build_features", last_out.for_step("build_features")), tables)
     assert "within_days" not in "".join(capfd.readouterr()), "its clock is made up"
 
 
