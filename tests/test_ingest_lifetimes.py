@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from souk.errors import SoukError
-from souk.ingest.lifetimes import Lifetimes
+from souk.ingest.lifetimes import Lifetimes, until_taken
 from souk.schema import DAY_MS
 from tests.test_ingest_step import CONFIG, GOOD, Shop
 
@@ -74,7 +74,10 @@ def test_ends_that_nearly_all_engagements_come_after_are_refused(
         ([5, 3 * DAY_MS], "4 of 5 engagements come before the created_at of their item, 0 of them"),
         ([6, 5], ""),  # one of five is no more than a fifth
         ([6, None], "1 of 1 engagements come before"),
-        ([5, 9 * DAY_MS], ""),  # it is to come, which is told
+        ([5, 5 + DAY_MS], "4 of them by less than a day"),
+        ([5, 6 + DAY_MS], "0 of them by less than a day"),
+        ([5, 6 * DAY_MS], "4 of 5 engagements"),  # a day after the last event is not to come yet
+        ([5, 6 * DAY_MS + 1], ""),  # it is to come, which is told
         ([7, 7], ""),  # of an import
         ([None, None], ""),
     ],
@@ -84,6 +87,51 @@ def test_engagements_before_an_item_came_to_be(tmp_path: Path, born: list[int | 
     found = lives(tmp_path, [None] * 3, [5, 6, 6, 6, 6], [*born, 4 * DAY_MS], 5 * DAY_MS)
     lines = list(found.notices())
     assert len(lines) == bool(told) and all(told in line for line in lines), lines
+
+
+def test_an_end_is_moved_to_what_was_taken_within_a_minute_after_it(tmp_path: Path) -> None:
+    """Of five ends one is the very moment, one is early by a minute, one by more, one is of what is only shown."""
+    times = [("i0", 50_000, "click"), ("i1", 1, "click"), ("i1", 60_000, "click"), ("i2", 60_001, "click")]
+    times += [("i3", 9, "impression"), ("i4", 70_000, "click")]
+    columns = dict(zip(("item_id", "timestamp", "event_type"), map(list, zip(*times, strict=True)), strict=True))
+    parquet.write_table(pa.table(columns), tmp_path / "events.parquet")
+    until = pa.array([50_000, 0, 0, 0, None], pa.int64())
+    items = pa.table({"item_id": [f"i{n}" for n in range(5)], "available_until": until, "available": [True] * 5})
+    found, moved = until_taken(tmp_path / "events.parquet", items, clicks)
+    assert found["available_until"].to_pylist() == [50_000, 60_000, 0, 0, None] and moved == 1
+    assert found.drop_columns("available_until") == items.drop_columns("available_until")
+    unmoved = items.set_column(1, "available_until", pa.nulls(5, pa.int64()))
+    assert until_taken(tmp_path / "none", unmoved, clicks) == (unmoved, 0)
+
+
+@pytest.mark.slow  # imports TensorFlow Data Validation
+def test_the_time_of_a_sale_in_whole_seconds_is_an_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What is sold once: the log has its purchase in milliseconds, the list of items in seconds."""
+    shop = Shop(tmp_path, CONFIG.replace("timestamp_unit: s", "timestamp_unit: ms"))
+    shop.config = shop.config.replace("{path: items.jsonl}", "{path: items.jsonl, columns: {available_until: sold_at}}")
+    sold = [1_700_000_000 + 60 * n for n in range(400)]
+    events = [f"u{n % 7},i{n},purchase,{1000 * time + 999}" for n, time in enumerate(sold)]
+    (tmp_path / "events.csv").write_text("\n".join(["user_id,product,event_type,timestamp", *events]) + "\n")
+    goods = [{"item_id": f"i{n}", "price": n, "colour": "red", "sold_at": 1000 * t} for n, t in enumerate(sold)]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in goods))
+    shop.config = shop.config.replace("  events: {device: categorical}\n", "")
+    shop.ingest()
+    told = "".join(capfd.readouterr())
+    assert "items: 400 available_until come less than a minute before" in told and "after the available" not in told
+    ends = parquet.read_table(tmp_path / "1/tables/items.parquet")
+    assert sorted(ends["available_until"].to_pylist()) == [1000 * time + 999 for time in sold]
+
+
+@pytest.mark.slow  # imports TensorFlow Data Validation
+def test_an_end_that_is_made_of_several_columns_is_named_by_them(tmp_path: Path) -> None:
+    made = '{path: items.jsonl, templates: {available_until: "{listed} {born}"}}'
+    shop = Shop(tmp_path, CONFIG.replace("{path: items.jsonl}", made))
+    shop.write()
+    goods = [{"item_id": f"i{n}", "price": n, "colour": "red", "born": 1_690_000_000_000, "listed": None}
+             for n in range(11)]  # fmt: skip
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in goods))
+    with pytest.raises(SoukError, match="Is listed or born when an item came to be"):
+        shop.ingest()
 
 
 @pytest.mark.slow  # imports TensorFlow Data Validation

@@ -20,6 +20,7 @@ from souk.sources.freshness import imported
 BATCH_ROWS = 1 << 16
 MANY_EARLY = 0.2  # share of the engagements before their item came to be that is worth a word
 MANY_LATE = 0.01  # share of the engagements after an item's end that is worth a word
+SLACK_MS = 60_000  # after its end what is taken was still to be had: the clock of a sale is another one, or coarser
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,19 @@ class Lifetimes:
             engaging: says which rows of an events table are engagements, `[rows] bool`.
             last: the time of the last event, UTC epoch milliseconds.
         """
-        until, ids = times_of(items, "available_until", np.inf), items["item_id"].combine_chunks()
-        born = times_of(items, "created_at", np.nan)
+        until, born = times_of(items, "available_until", np.inf), times_of(items, "created_at", np.nan)
         born[np.isin(born, imported(born)) | (born > last + DAY_MS)] = np.nan
         count = dated = early = close = late = 0
         if not (np.isfinite(until).any() or np.isfinite(born).any()):
             return cls(0, 0, 0, 0, 0, len(items), False)
-        file = parquet.ParquetFile(events)
-        wanted = ("item_id", "timestamp", "event_type", "value", "dwell_seconds")
-        names = [name for name in wanted if name in file.schema_arrow.names]
-        for batch in file.iter_batches(BATCH_ROWS, columns=names):
-            rows = pa.Table.from_batches([batch])
-            rows = rows.filter(pa.array(engaging(rows)))
-            place = pc.index_in(rows["item_id"], value_set=ids).to_numpy()
+        for place, time in _engagements(events, items, engaging):
             count += len(place)
-            time = rows["timestamp"].to_numpy()
             ahead = born[place] - time
             dated += int(np.isfinite(ahead).sum())
             early += int((ahead > 0).sum())
             close += int(((ahead > 0) & (ahead < DAY_MS)).sum())
             late += int((until[place] < time).sum())
-        ended = bool(np.isfinite(until).any()) and not available_at(items, last + 1, last + 1).any()
+        ended = bool(np.isfinite(until).any()) and not available_at(items, last + 1).any()
         return cls(count, dated, early, close, late, len(items), ended)
 
     def notices(self) -> Iterator[str]:
@@ -94,7 +87,7 @@ class Lifetimes:
         """Refuses ends after which nearly all engagements come: nothing would be left to learn from.
 
         Args:
-            column: what the file calls `available_until`.
+            column: what the file calls `available_until`; several where it is the earliest of them.
 
         Raises:
             SoukError: they do.
@@ -108,3 +101,39 @@ class Lifetimes:
             f"{self.late:,} of {self.engagements:,} after it",
             f"{born}. {other}",
         )
+
+
+def until_taken(events: Path, items: pa.Table, engaging: Callable[[pa.Table], np.ndarray]) -> tuple[pa.Table, int]:
+    """Moves ends to the engagements that come after them by at most SLACK_MS; returns the items, and how many moved.
+
+    Args:
+        events: `events.parquet`.
+        items: the items table, of all items in it.
+        engaging: says which rows of an events table are engagements, `[rows] bool`.
+    """
+    until = times_of(items, "available_until", np.inf)
+    if not np.isfinite(until).any():
+        return items, 0
+    last = until.copy()
+    for place, time in _engagements(events, items, engaging):
+        near = (time > until[place]) & (time - until[place] <= SLACK_MS)
+        np.maximum.at(last, place[near], time[near])
+    moved = int((last > until).sum())
+    if not moved:
+        return items, 0
+    column = items.schema.get_field_index("available_until")
+    ends = pa.array(np.where(np.isfinite(last), last, 0).astype(np.int64), mask=~np.isfinite(last))
+    return items.set_column(column, "available_until", ends), moved
+
+
+def _engagements(
+    events: Path, items: pa.Table, engaging: Callable[[pa.Table], np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of engagements: the rows of their items, and their times, UTC epoch milliseconds, `[engagements]`."""
+    file, ids = parquet.ParquetFile(events), items["item_id"].combine_chunks()
+    wanted = ("item_id", "timestamp", "event_type", "value", "dwell_seconds")
+    names = [name for name in wanted if name in file.schema_arrow.names]
+    for batch in file.iter_batches(BATCH_ROWS, columns=names):
+        rows = pa.Table.from_batches([batch])
+        rows = rows.filter(pa.array(engaging(rows)))
+        yield pc.index_in(rows["item_id"], value_set=ids).to_numpy(), rows["timestamp"].to_numpy()

@@ -62,6 +62,10 @@ class TableSource:
         """Columns of the table that the config maps, with the file's names for them."""
         return {name: raw for name, raw in self.source.columns.items() if raw}
 
+    def origin(self, name: str) -> list[str]:
+        """What the file calls a column: its name there, or those of the columns that it is made of."""
+        return self.parts.get(name) or [self.source.columns.get(name, name)]
+
     def check_names(self) -> None:
         """Every name that the source gives must be a column of the table, and have one origin.
 

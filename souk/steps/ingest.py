@@ -21,7 +21,7 @@ from souk.config import Data, Source, parse_step_config
 from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.last_out import leave_last_out
-from souk.ingest.lifetimes import Lifetimes
+from souk.ingest.lifetimes import Lifetimes, until_taken
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched
 from souk.ingest.odd_events import odd_events
@@ -109,7 +109,7 @@ def ingest(
             checked |= {name: replace(checked[name], notices=(*checked[name].notices, *late[name])) for name in late}
             write_report(sections.name, checked, found, Path(report_html))
         if lives:
-            lives.check(sources["items"].source.columns.get("available_until", "available_until"))
+            lives.check(" or ".join(sources["items"].origin("available_until")))
         else:
             leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet", engaging)
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
@@ -175,6 +175,10 @@ def _write(
     late["items"] += ended_unread(checked["items"].refused, done["items"])
     lives = None
     if engaging:
+        done["items"], moved = until_taken(folder / "events.parquet", done["items"], engaging)
+        if moved:
+            near = "come less than a minute before an engagement with their item, and are moved to it"
+            late["items"].append(f"items: {moved:,} available_until {near}")
         lives = Lifetimes.of(folder / "events.parquet", done["items"], engaging, events.last)
         created, until = done["items"]["created_at"], done["items"]["available_until"]
         late["items"] += [*odd_dates(created, events.last), *odd_ends(until, created, events.last), *lives.notices()]
