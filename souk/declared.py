@@ -20,13 +20,15 @@ def item_features(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
     return _declared_features(row, spec.columns.items, spec.of(Entity.ITEM))
 
 
+def feature_value(feature: Feature, kind: Kind, value: Any) -> Any:
+    """The raw feature of a value of its column."""
+    return clean(entries(value, kind) if feature.length else value, feature.dtype, feature.length)
+
+
 def _declared_features(
     row: Mapping[str, Any], kinds: Mapping[str, Kind], features: Iterable[Feature]
 ) -> dict[str, Any]:
-    values = {}
-    for feature in features:
-        value = row.get(feature.source)
-        values[feature.name] = clean(
-            entries(value, kinds[feature.source]) if feature.length else value, feature.dtype, feature.length
-        )
-    return values
+    return {
+        each.name: feature_value(each, kinds.get(each.source, Kind.CATEGORICAL), row.get(each.source))
+        for each in features
+    }

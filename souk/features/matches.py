@@ -3,60 +3,61 @@ data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from souk.declared import item_features, user_features
-from souk.features.labels import engaging_rows
+from souk.features.agreement import Comparison, Counts, Said
+from souk.features.taken import sample_taken
 from souk.items import SHARED_ROLES
-from souk.schema import ID_COLUMN, Kind
-from souk.sources.rows import SparseRows
 from souk.spec import Entity, Feature, FeatureSpec
-from souk.state_rows import profile_of
-from souk.values import clean
 
 LIFT = 1.2  # times chance that the two agree, at least, or by which chance fails them more often,
 MORE = 0.05  # if that is so much more of what is taken;
 CERTAINTY = 4.0  # standard errors above chance,
 USERS = 30  # over so many users,
-WORDS = 0.75  # and above it at such a share of what is taken by words
-WORD_EVENTS = 30  # that are said so often
+WORDS = 0.75  # and above it, at such a share of what is taken by words, each
+WORD_PART = 0.25  # by so much of what all are above it; a word is judged alone
+WORD_EVENTS = 30  # that is said so often,
+WORD_CERTAINTY = 3.0  # and so often that what all are above chance would be so many of its standard errors
+FEW = 5  # words from which on another order of them would hardly agree as often by luck,
+EXCHANGES = 200  # as so many others show
 COPY = 0.95  # share from which on a visit's feature is likely the item's own, which no request has
-OTHERS = (1, 3, 17, 101)  # events further on, where others say what there was to take
-BATCH, MOST = 65_536, 1_000_000  # events at once, and at most
-
-Context = Mapping[str, tuple[list[Any], np.ndarray]]  # by column its distinct values, and the place of each event's
+SAME = 0.8  # share of the visits that disagree and are like the next of the item, where it is; of the user, where not
+FLAGS = {"yes", "no", "true", "false", "none", "null", "other", "unknown", "ja", "nein", "oui", "non", "si", "sí"}
+SEED = 17
 
 
 class Match(NamedTuple):
-    """Two features that agree in what users take: in which share of it, and in which share by chance."""
+    """Two features that agree in what users take: in which share of it, and in which share by chance.
+
+    Args:
+        own: of the user or the visit.
+        theirs: of the item.
+        share: of what a user takes.
+        chance: of what others took.
+        copied: whether the log seems to have the visit's feature from the item.
+    """
 
     own: str
     theirs: str
     share: float
     chance: float
-
-    @property
-    def copied(self) -> bool:
-        """Whether the visit's feature says nearly always what the item says: the log has it from the item."""
-        return self.own.startswith("context_") and self.share >= COPY
+    copied: bool = False
 
     def __str__(self) -> str:
-        said = f"{self.own} and {self.theirs} agree in {self.share:.0%} of what a user takes, by chance in "
-        said += f"{self.chance:.0%}"
+        said = f"{self.own} and {self.theirs} agree in {_percent(self.share)} of what a user takes, by chance in "
+        said += _percent(self.chance)
         if self.copied:
             said += (
                 ": left out, since the log likely has it from the item. Then take it out of columns.events, too; if "
+                "requests do carry it, name it in build_features.matches, beside all others: what is named is all"
             )
-            said += "requests do carry it, name it in build_features.matches"
+        elif self.own.startswith("user_") and self.share >= COPY:
+            said += ": is it made of what the user took? It must be of before that, or learns what it is asked"
         return said
 
 
@@ -71,174 +72,100 @@ def find_matches(tables: str | Path, spec: FeatureSpec, before: int) -> list[Mat
         spec: the feature specification.
         before: UTC epoch milliseconds, the start of validation: later events may not choose.
     """
-    own = [f for f in (*spec.of(Entity.USER), *spec.context) if f.role in SHARED_ROLES]
+    own = [(f, _table(f)) for f in (*spec.of(Entity.USER), *spec.context) if f.role in SHARED_ROLES]
     theirs = [f for f in spec.of(Entity.ITEM) if f.role in SHARED_ROLES]
     if not own or not theirs:
         return []
-    folder, words = Path(tables), _words_alone(spec)
-    items, users = (_read(folder, name, words) for name in ("items", "users"))
-    profile = partial(_profile, spec=words)
-    told = {f.name: [user[f.name] for user in map(profile, users[1])] for f in own if f.entity is Entity.USER}
-    goods = [item_features(row, words) for row in items[1]]
-    pairs = [
-        _Agreement(mine, f.name, known, told.get(mine.name), len(users[0]))
-        for f in theirs
-        for known in [_Known.of([row[f.name] for row in goods])]
-        for mine in own
-    ]
-    for user, item, context in _taken(folder / "events.parquet", words, before, users[0], items[0]):
-        others = [(np.arange(len(user)) + further) % len(user) for further in OTHERS]
-        for pair in pairs:
-            pair.add(user, item, others, context)
-    return [match for pair in pairs if (match := pair.found())]
+    columns = {table: [f.source for f, of in own if of == table] for table in ("users", "events")}
+    taken = sample_taken(Path(tables), spec, before, columns | {"items": [f.source for f in theirs]})
+    numbers: dict[str, int] = {}
+    kinds = spec.columns
+    goods = [taken.said(f, "items", kinds.items[f.source], numbers) for f in theirs]
+    which = {"users": taken.user, "events": np.arange(len(taken.user))}
+    said = [Said.of(taken.said(f, of, getattr(kinds, of)[f.source], numbers), which[of]) for f, of in own]
+    rule = _Rule(Comparison(taken, max(1, len(numbers))), np.array(list(numbers), object))
+    found = (
+        rule.judged(mine, feature, own_said, in_words)
+        for feature, rows in zip(theirs, goods, strict=True)
+        for in_words in [rule.comparison.items(rows)]
+        for (mine, _), own_said in zip(own, said, strict=True)
+    )
+    return [match for match in found if match]
 
 
-def _words_alone(spec: FeatureSpec) -> FeatureSpec:
-    """The specification without columns that have no words: vectors and texts of a large table are long."""
-    kinds = (Kind.CATEGORICAL, Kind.PATH, Kind.LIST)
-    kept = {
-        table: {name: kind for name, kind in getattr(spec.columns, table).items() if kind in kinds}
-        for table in ("users", "items", "events")
-    }
-    return replace(spec, columns=spec.columns.model_copy(update=kept))
+def _table(feature: Feature) -> str:
+    return "users" if feature.entity is Entity.USER else "events"
 
 
-def _read(folder: Path, table: str, spec: FeatureSpec) -> tuple[pa.Array, list[dict[str, Any]]]:
-    """The ids of a table, and its rows without other columns than these and those of the spec."""
-    path, key = folder / f"{table}.parquet", ID_COLUMN[table]
-    present = set(pq.read_schema(path).names)
-    rows = pq.read_table(path, columns=[key, *(name for name in getattr(spec.columns, table) if name in present)])
-    return rows[key].combine_chunks(), rows.to_pylist()
-
-
-def _profile(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
-    return user_features(row["user_id"], profile_of(row, spec), spec)
-
-
-def _taken(
-    path: Path, spec: FeatureSpec, before: int, users: pa.Array, items: pa.Array
-) -> Iterator[tuple[np.ndarray, np.ndarray, Context]]:
-    """What was taken before a time, in order and in batches: places of users and items, `[events]`, and the context.
-
-    Of more than MOST events every other batch, or fewer.
-    """
-    file = pq.ParquetFile(path)
-    context = [name for name in spec.columns.events if name in file.schema_arrow.names]
-    asked = [n for n in ("event_type", "value", "dwell_seconds") if n in file.schema_arrow.names]
-    columns, every = ["user_id", "item_id", "timestamp", *asked, *context], -(-file.metadata.num_rows // MOST)
-    for number, batch in enumerate(file.iter_batches(BATCH, columns=columns)):
-        if number % every:
-            continue
-        early = pa.Table.from_batches([batch]).filter(pc.less(batch["timestamp"], before))
-        rows = early.filter(pa.array(engaging_rows(early, spec.objectives.engaged), pa.bool_()))
-        places = [pc.index_in(rows[f"{of}_id"], ids).fill_null(-1) for of, ids in (("user", users), ("item", items))]
-        user, item = (np.asarray(place, np.int64) for place in places)
-        both = (user >= 0) & (item >= 0)
-        said = {name: _distinct(rows[name].filter(pa.array(both)).combine_chunks()) for name in context}
-        if both.any():
-            yield user[both], item[both], said
-
-
-class _Known(NamedTuple):
-    """What an item feature says: its words' numbers, and those of each item."""
-
-    numbers: dict[str, int]
-    rows: SparseRows
-
-    @classmethod
-    def of(cls, values: Sequence[Any]) -> _Known:
-        numbers: dict[str, int] = {}
-        return cls(numbers, _rows([[numbers.setdefault(word, len(numbers)) for word in _words(v)] for v in values]))
-
-
-class _Agreement:
-    """How often a feature of the user or the visit says what one of the item says, and what one of others' items says.
+class _Rule:
+    """When two features match.
 
     Args:
-        own: the feature.
-        theirs: the item's.
-        known: what that says.
-        profiles: what the feature says of each user; None for one of the visit.
-        users: how many there are.
+        comparison: of what is taken with what others took.
+        words: `[words]`, by number.
     """
 
-    def __init__(self, own: Feature, theirs: str, known: _Known, profiles: Sequence[Any] | None, users: int) -> None:
-        self._own, self._theirs, self._known = own, theirs, known
-        self._users = None if profiles is None else self._coded(profiles)
-        self._by_user = np.zeros((3, users if self._users is None or len(self._users.items) else 0))
-        self._by_word = np.zeros((3, len(known.numbers)))
+    def __init__(self, comparison: Comparison, words: np.ndarray) -> None:
+        self.comparison, self._words = comparison, words
 
-    def add(self, user: np.ndarray, item: np.ndarray, others: Sequence[np.ndarray], context: Context) -> None:
-        """Counts a batch: places of users and items, `[events]`, which events are `others`, and the context."""
-        if self._users is None:
-            said, which = context.get(self._own.source, ([None], np.zeros(len(user), np.int64)))
-            rows = self._coded(clean(value, self._own.dtype, self._own.length) for value in said)
-        else:
-            rows, which = self._users, user
-        event, word, _ = rows.gather(which)
-        if not len(word):
-            return
-        keys = np.unique(event * len(self._known.numbers) + word)
-        compared = sum((user[other] != user).astype(np.float64) for other in others)
-        told = (np.bincount(event, minlength=len(user)) > 0) & (compared > 0)
-        self._count(0, np.ones(len(user)), told, user, (event, word))
-        self._count(1, np.ones(len(user)), told, user, self._agree(keys, item))
-        for other in others:
-            weight = (user[other] != user) / np.maximum(1, compared)
-            self._count(2, weight, told, user, self._agree(keys, item[other]))
-
-    def found(self) -> Match | None:
+    def judged(self, own: Feature, theirs: Feature, said: Said, items: Sequence[Said]) -> Match | None:
         """The match, if the two agree more often than by chance."""
-        events, agreed, chance = self._by_user
-        told = events > 0
-        if told.sum() < USERS:
+        known = np.zeros(len(self._words) or 1, bool)
+        for each in items:
+            known[each.word] = True
+        mine = said.only(known[said.word])
+        if not len(mine.event):
             return None
-        more = (agreed - chance)[told] / events[told]
-        share, by_chance = ((values[told] / events[told]).mean() for values in (agreed, chance))
-        certain = more.mean() > CERTAINTY * more.std() / np.sqrt(len(more))
-        often = self._by_word[:, self._by_word[0] >= WORD_EVENTS]
-        wide = not often.size or often[0, often[1] > often[2]].sum() >= WORDS * often[0].sum()
-        much = share >= LIFT * by_chance or 1 - by_chance >= max(LIFT * (1 - share), 1 - share + MORE)
-        return (
-            Match(self._own.name, self._theirs, float(share), float(by_chance)) if certain and wide and much else None
-        )
+        counts = self.comparison.counts(mine, items)
+        if not (_agrees(counts) and self._mean_the_same(mine, items)):
+            return None
+        copied = _table(own) == "events" and self._copied(mine, items[0], counts.shares[0])
+        return Match(own.name, theirs.name, *counts.shares, copied)
 
-    def _agree(self, keys: np.ndarray, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of events with these items, which have a word of `keys`, and which word."""
-        event, word, _ = self._known.rows.gather(item)
-        hit = np.isin(event * len(self._known.numbers) + word, keys)
-        return event[hit], word[hit]
+    def _mean_the_same(self, own: Said, items: Sequence[Said]) -> bool:
+        """Whether it is these words that agree, and not any order of them: of what people of one kind like, any column
+        about them tells something, and of two words one agrees more often with either."""
+        shared = np.intersect1d(own.word, np.concatenate([each.word for each in items]))
+        if len(shared) < FEW:
+            return sum(map(_speaks, self._words[shared])) >= min(2, len(shared))
+        found = self.comparison.exchanged(own, items, shared, EXCHANGES, SEED)
+        return bool(found[0] >= found[1:].max())
 
-    def _count(
-        self, row: int, weight: np.ndarray, told: np.ndarray, user: np.ndarray, found: tuple[np.ndarray, np.ndarray]
-    ) -> None:
-        """Adds events that are `told` by their users and by their words."""
-        event, word = found
-        counted = np.zeros(len(user), bool)
-        counted[event] = True
-        counted &= told
-        users, words = self._by_user.shape[1], self._by_word.shape[1]
-        self._by_user[row] += np.bincount(user[counted], weight[counted], users)
-        kept = told[event]
-        self._by_word[row] += np.bincount(word[kept], weight[event[kept]], words)
-
-    def _coded(self, values: Iterable[Any]) -> SparseRows:
-        known = self._known.numbers
-        return _rows([[known[word] for word in _words(value) if word in known] for value in values])
+    def _copied(self, own: Said, item: Said, share: float) -> bool:
+        """Whether a visit's feature seems to be of the item: where the two disagree, since the item has changed, the
+        next visit of the item says the same again. Of a visit's own, the next one of the user does."""
+        events, same = self.comparison.stays(own, item, with_item=True)
+        if events >= USERS and same >= SAME:
+            return True
+        events, same = self.comparison.stays(own, item, with_item=False)
+        return share >= COPY and not (events >= USERS and same >= SAME)
 
 
-def _distinct(values: pa.Array) -> tuple[list[Any], np.ndarray]:
-    if pa.types.is_nested(values.type):
-        return values.to_pylist(), np.arange(len(values))
-    coded = values.dictionary_encode(null_encoding="encode")
-    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
+def _agrees(counts: Counts) -> bool:
+    more = counts.more
+    if len(more) < USERS:
+        return False
+    share, chance = counts.shares
+    certain = more.mean() > CERTAINTY * more.std() / np.sqrt(len(more))
+    much = share >= LIFT * chance or 1 - chance >= max(LIFT * (1 - share), 1 - share + MORE)
+    return bool(certain and much and _widely(counts.by_word))
 
 
-def _words(value: Any) -> list[str]:
-    return [word for word in dict.fromkeys([value] if isinstance(value, str) else value) if word]
+def _widely(by_word: np.ndarray) -> bool:
+    """Whether it is so of most words: each that is said often enough to tell, and all others together."""
+    (said, agreed, _), more = by_word.sum(axis=1), float((by_word[1] - by_word[2]).sum())
+    share, more = agreed / said, more / said
+    if more <= 0:
+        return False
+    often = by_word[0] >= max(WORD_EVENTS, WORD_CERTAINTY**2 * share * (1 - share) / more**2)
+    events, agrees, chance = np.column_stack([by_word[:, often], by_word[:, ~often].sum(axis=1)])
+    return bool(events[agrees - chance > WORD_PART * more * events].sum() >= WORDS * said)
 
 
-def _rows(coded: Sequence[Sequence[int]]) -> SparseRows:
-    indptr = np.concatenate([[0], np.cumsum([len(row) for row in coded])]).astype(np.int64)
-    codes = np.array([code for row in coded for code in row], np.int32)
-    return SparseRows(indptr, codes, np.ones(len(codes), np.float32))
+def _speaks(word: str) -> bool:
+    """Whether a word says something by itself: no number, no single letter, no yes or no."""
+    return bool(re.search(r"[^\W\d_]{2}", word)) and word.casefold() not in FLAGS
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if 0 < share < 0.095 else f"{share:.0%}"
