@@ -21,12 +21,16 @@ def entries(value: Any, kind: Kind) -> list[Any]:
 
 
 def clean(value: Any, dtype: str, length: int = 0) -> Any:
-    """A raw value as the models take it: a missing string is "", a missing number NaN, a list is cut to `length`."""
+    """A raw value as the models take it: a missing string is "", a missing number NaN, a list is cut to `length`.
+
+    Strings are without white space around them, as `ingest` reads them, and lists without empty ones.
+    """
+    if length and dtype == "string":
+        return [text for part in (value if value is not None else ()) if (text := str(part).strip())][:length]
     if length:
-        entry = str if dtype == "string" else float
-        return [entry(part) for part in (value if value is not None else ())][:length]
+        return [float(part) for part in (value if value is not None else ())][:length]
     if dtype == "string":
-        return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+        return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value).strip()
     if dtype == "int64":
         return int(value or 0)
     return math.nan if value is None else float(value)

@@ -97,6 +97,7 @@ def test_a_wrong_feature_takes_its_default_and_is_named(context, degraded):
         ({"context": {"device": "mobile", "tags": ["gift", "sale"]}, "profile": {"region": "north"}}, []),
         ({"context": {"device": "Mobile"}}, ["unknown_value:device"]),
         ({"context": {"device": "", "tags": []}}, []),
+        ({"context": {"device": " mobile ", "tags": [" ", "gift "]}, "profile": {"home": " Asia/Japan"}}, []),
         ({"context": {"tags": ["gift", "new"]}}, ["unknown_value:tags"]),
         ({"context": {"tags": ["gift"] * LIST_LENGTH + ["new"]}}, []),
         ({"context": {"device": 5}}, ["malformed_feature:device"]),

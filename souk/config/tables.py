@@ -19,6 +19,7 @@ from souk.schema import EventType, Kind, contract
 
 SPLIT = (Kind.LIST, Kind.PATH, Kind.VECTOR)  # kinds of which a cell has several entries
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
+COLUMN = re.compile(r"[A-Za-z0-9_.-]+")  # what TensorFlow takes for a name
 NO_NUMBER = "a number{others}, and YAML's true, false, yes, no, on and off are none"
 
 
@@ -232,6 +233,18 @@ class Columns(Section):
                     raise ValueError(f"columns.events.{name}: a {kind} describes an item or a user, not an event")
                 if kind is Kind.VECTOR and f"{table}.{name}" not in self.widths:
                     raise ValueError(f"columns.{table}.{name} must say its width, for instance vector[512]")
+        return self
+
+    @model_validator(mode="after")
+    def _names_of_layers(self) -> Columns:
+        for table in ("events", "items", "users"):
+            for name in getattr(self, table):
+                if not COLUMN.fullmatch(name):
+                    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+                    remedy = f"name it {plain}, for instance, and map it: data.{table}.columns: {{{plain}: {name!r}}}"
+                    raise ValueError(
+                        f"columns.{table}.{name} has more than letters from A to Z, digits, _, - and .; {remedy}"
+                    )
         return self
 
     @model_validator(mode="after")

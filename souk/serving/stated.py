@@ -8,7 +8,7 @@ from typing import Any
 from souk.schema import Kind
 from souk.serving.fields import LARGEST, is_text, known_keys
 from souk.spec import LIST_LENGTH, Entity, FeatureSpec
-from souk.values import entries
+from souk.values import clean, entries
 
 MALFORMED, UNKNOWN_VALUE = "malformed_feature:", "unknown_value:"  # with the column, in `degraded`
 LONGEST = 4096  # characters of a text
@@ -54,7 +54,9 @@ class Stated:
         kind = self._kinds[name]
         if not value:
             return False
-        words = [value] if kind is Kind.CATEGORICAL else entries(value, kind)[:LIST_LENGTH]
+        words = (
+            [clean(value, "string")] if kind is Kind.CATEGORICAL else clean(entries(value, kind), "string", LIST_LENGTH)
+        )
         return any(word and word not in self._words[name] for word in words)
 
     def _fits(self, name: str, value: Any) -> bool:
