@@ -67,7 +67,13 @@ def test_the_parts_add_up_to_the_score_less_the_baseline(explainer, places, name
 
 @pytest.mark.parametrize(
     ("place", "visit", "words"),
-    [(0, "", [["a"], []]), (0, "a", [["a"], ["a"]]), (2, "b", [[], ["b"]]), (2, "a", [[], []]), (4, "b", [[], []])],
+    [
+        (0, "", [["a"], None]),
+        (0, "a", [["a"], ["a"]]),
+        (2, "b", [[], ["b"]]),
+        (2, "a", [[], []]),
+        (4, "b", [[], []]),
+    ],
 )
 def test_what_item_user_and_visit_have_in_common_is_told_in_words(explainer, place, visit, words):
     """The user lives in a; the items at 0 and 1 are made in a, those at 2 and 3 in b."""

@@ -79,6 +79,14 @@ def test_what_user_and_item_have_in_common_is_named():
     assert against.startswith(
         "What speaks against it: that the item's city and the user's home have nothing in common (36%)"
     )
+    unknown = replace(found, features=(FeaturePart("match:user_home:item_city", None, -0.5),))
+    assert sentences(unknown)[2].startswith(
+        "What speaks against it: that the item's city or the user's home is not known (36%)"
+    )
+    assert sentences(unknown)[0] == (
+        "“Red boots” scores 2.7 times what it would if nothing were known of the user and the history, and it had as "
+        "much in common with the user as the mean candidate."
+    )
 
 
 def test_what_is_small_is_not_told():

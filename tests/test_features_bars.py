@@ -57,3 +57,33 @@ def test_one_in_a_thousand_is_hardly_an_event(tmp_path: Path, reaching: int, tol
     pq.write_table(pa.table({"event_type": ["click"] * 2000, "dwell_seconds": dwell}), tmp_path / "events.parquet")
     objectives = Objectives(engaged=CLICKS, satisfied=Objective(events=CLICKS.events, min_dwell_seconds=5000))
     assert bool(list(far_bars(tmp_path / "events.parquet", objectives))) == told
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            {"min_value": 4, "min_dwell_seconds": 30},
+            "min_value is 4 and min_dwell_seconds 30, and 2 of its 2,000 events",
+        ),
+        ({"min_value": 1, "min_dwell_seconds": 30}, ""),  # three
+        ({"min_value": 4, "min_dwell_seconds": 900, "events": ["click"]}, "min_dwell_seconds is 900, and 0 of the"),
+        ({"min_value": 4, "min_dwell_seconds": 30, "events": ["purchase"]}, ""),
+    ],
+)
+def test_two_bars_that_no_event_meets_together(tmp_path: Path, rule: dict[str, Any], told: str) -> None:
+    """Of two thousand events each meets one of the bars, two of them both."""
+    value = pa.array([5.0] * 1000 + [5.0, 5.0, 2.0] + [None] * 997)
+    dwell = pa.array([None] * 1000 + [60.0] * 1000)
+    table = pa.table({"event_type": ["click"] * 2000, "value": value, "dwell_seconds": dwell})
+    pq.write_table(table, tmp_path / "events.parquet", row_group_size=300)
+    objectives = Objectives(engaged=CLICKS, satisfied=Objective.model_validate({"events": ["click"], **rule}))
+    found = list(far_bars(tmp_path / "events.parquet", objectives))
+    assert len(found) == bool(told) and all(told in line for line in found), found
+
+
+def test_the_bar_of_what_engages_is_looked_at_too(tmp_path: Path) -> None:
+    pq.write_table(ROWS, tmp_path / "events.parquet")
+    far = CLICKS.model_copy(update={"min_dwell_seconds": 30_000})
+    (line,) = far_bars(tmp_path / "events.parquet", Objectives(engaged=far, satisfied=CLICKS))
+    assert line.startswith("engaged: min_dwell_seconds is 30,000")

@@ -13,6 +13,7 @@ from souk.config import Source
 from souk.ingest import no_dates
 from souk.ingest.live import ItemCheck
 from souk.ingest.mapping import TableSource
+from souk.schema import DAY_MS
 from tests.ingest_fixtures import read_rows
 from tests.test_ingest_first_config import init, write
 from tests.test_ingest_init_items import clicks
@@ -34,8 +35,10 @@ def read(folder: Path, rows: list[dict[str, Any]], **keys: Any) -> Any:
         ("iso", "0001-01-01T00:00:00", "2024-05-31T00:00:00Z"),
         ("iso", " 0001-01-01 00:00:00+02:00", "2024-05-31T00:00:00Z"),
         ("iso", "0000-00-00 00:00:00", "2024-05-31T00:00:00Z"),
+        ("iso", "0000-12-31T23:00:00Z", "2024-05-31T00:00:00Z"),
         ("ms", FIRST_DAY_MS, END),
         ("ms", FIRST_DAY_MS + 7_200_000, END),
+        ("ms", FIRST_DAY_MS - 3_600_000, END),
         ("s", FIRST_DAY_MS // 1000, END // 1000),
         ("us", FIRST_DAY_MS * 1000, END * 1000),
     ],
@@ -56,9 +59,29 @@ def test_columns_of_dates_have_it_too(tmp_path: Path, kind: pa.DataType) -> None
     assert found.faults == [] and found.table["created_at"].to_pylist() == [None, END, None]
 
 
+@pytest.mark.parametrize("array", [
+    pa.array(["0001-01-02", "0000-12-31", "0000-12-30T23:00:00Z"]),
+    pa.array([dt.date(1, 1, 2), dt.date(2, 1, 1)]),
+    pa.array([FIRST_DAY_MS + DAY_MS, FIRST_DAY_MS - DAY_MS, 0]),
+    pa.array([FIRST_DAY_MS + DAY_MS, 0], pa.timestamp("ms")),
+])  # fmt: skip
+def test_other_days_do_not_stand_for_none(array: pa.Array) -> None:
+    unit = "iso" if pa.types.is_string(array.type) else "ms"
+    assert not no_dates.stands_for_none(array, unit).any()
+
+
 def test_other_days_of_the_first_year_are_faults(tmp_path: Path) -> None:
     found = read(tmp_path, [{"item_id": "a", "created_at": "0001-01-02"}], timestamp_unit="iso")
     assert [str(each.reason) for each in found.faults] == ["type"]
+
+
+def test_the_arrival_of_an_event_may_be_none(tmp_path: Path) -> None:
+    events = {"user_id": "u", "item_id": "i", "event_type": "click", "timestamp": END}
+    rows = [events | {"arrived_at": time} for time in (FIRST_DAY_MS, END)]
+    (tmp_path / "e.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_rows("events", Source(path=str(tmp_path / "e.jsonl")), {})
+    assert found.faults == [] and found.table["arrived_at"].to_pylist() == [None, END]
+    assert no_dates.counted(TableSource("events", Source(path=""), {}), found.batches[0]) == {"arrived_at": 1}
 
 
 def test_of_two_ends_the_one_that_there_is_counts(tmp_path: Path) -> None:

@@ -21,6 +21,18 @@ def slates(users: list[str], days: list[float], kind: str = "impression") -> pa.
     return pa.table({"request_id": requests, "user_id": users, "timestamp": times, "event_type": [kind] * 20})
 
 
+def alone(count: int) -> pa.Table:
+    """Requests with one impression each."""
+    rows = {"request_id": [f"s{n}" for n in range(count)], "user_id": ["a"] * count}
+    return pa.table({**rows, "timestamp": [5 * DAY_MS] * count, "event_type": ["impression"] * count})
+
+
+def without_id(count: int) -> pa.Table:
+    """Impressions of many users and days, of no known request."""
+    rows = {"request_id": pa.nulls(count, pa.string()), "user_id": [f"u{n}" for n in range(count)]}
+    return pa.table({**rows, "timestamp": [n * DAY_MS for n in range(count)], "event_type": ["impression"] * count})
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
@@ -32,6 +44,9 @@ def slates(users: list[str], days: list[float], kind: str = "impression") -> pa.
         (slates(["a", "b", "a", "a", "c", "c"], [5, 5, 5, 7, 5, 7]), "1 have several users, and 2 last"),
         (slates(["a", "b"] * 3, [5, 9] * 3, "purchase"), ""),  # days after what was shown
         (slates(["a", "b"] * 3, [5] * 6).drop_columns("request_id"), ""),
+        (slates(["a", "b"] * 3, [5, 6] * 3), "3 have several users, and 0 last"),  # a day is no more than one
+        (pa.concat_tables([slates(["a", "b"] * 3, [5] * 6), alone(20)]), "of 10 request_id"),
+        (pa.concat_tables([slates(["a", "b"] * 2, [5] * 4), without_id(9)]), ""),
     ],
 )
 def test_requests_that_share_an_id(rows: pa.Table, told: str) -> None:

@@ -10,11 +10,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from souk.config import Objectives
+from souk.config import Objective, Objectives
+from souk.features.labels import engaging_rows
 from souk.schema import EventType
 
 HARDLY = 0.001  # share of the values that reach a bar which is told
 KEYS = {"dwell_seconds": "min_dwell_seconds", "value": "min_value"}
+
+
+@dataclass
+class _Both:
+    """How many events meet both bars of an objective."""
+
+    name: str
+    rule: Objective
+    events: int = 0
+    reached: int = 0
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        kinds = pa.array([str(kind) for kind in self.rule.events])
+        self.events += pc.sum(pc.is_in(rows["event_type"], value_set=kinds)).as_py() or 0
+        self.reached += int(engaging_rows(pa.Table.from_batches([rows]), self.rule).sum())
+
+    def told(self) -> str:
+        """What a reader should know; "" where there is nothing to say, or no event of the rule."""
+        if not self.events or self.reached > HARDLY * self.events:
+            return ""
+        found = f"{self.reached:,} of its {self.events:,} events have both: hardly one is positive"
+        bars = f"min_value is {self.rule.min_value:,g} and min_dwell_seconds {self.rule.min_dwell_seconds:,g}"
+        return f"{self.name}: {bars}, and {found}"
 
 
 @dataclass
@@ -66,8 +90,11 @@ def far_bars(events: Path, objectives: Objectives) -> Iterator[str]:
     ]
     if not bars:
         return
+    pairs = [_Both(n, r) for n, r in rules.items() if all(getattr(r, key) is not None for key in KEYS.values())]
     file = pq.ParquetFile(events)
     for batch in file.iter_batches(columns=[n for n in ("event_type", *KEYS) if n in file.schema_arrow.names]):
-        for bar in bars:
-            bar.add(batch)
+        for each in (*bars, *pairs):
+            each.add(batch)
     yield from filter(None, (bar.told() for bar in bars))
+    told = {bar.name for bar in bars if bar.told()}
+    yield from filter(None, (pair.told() for pair in pairs if pair.name not in told))

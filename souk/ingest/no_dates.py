@@ -15,7 +15,7 @@ from souk.readers import RawBatch
 from souk.schema import DAY_MS, contract
 
 COLUMNS = ("arrived_at", "created_at", "available_until")  # an event without a time is none
-WRITTEN = r"^\s*(0001-01-01|0000-00-00)([T ].*)?$"
+WRITTEN = r"^\s*((0001-01-01|0000-00-00)([T ].*)?|0000-12-31[T ].*(Z|[+-]\d\d(:?\d\d)?)\s*)$"  # the last: of the east
 FIRST_DAY_MS = -62_135_596_800_000  # 0001-01-01, UTC epoch milliseconds
 
 
@@ -34,7 +34,7 @@ def stands_for_none(array: pa.Array, unit: str) -> np.ndarray:
         return cells.as_mask(pc.match_substring_regex(cells.parse_text(array)[0], WRITTEN))
     else:
         times = pc.multiply(cells.parse_number(array)[0], cells.MS_PER_UNIT[unit])
-    return cells.as_mask(pc.less_equal(pc.abs(pc.subtract(times, FIRST_DAY_MS)), DAY_MS))  # in whatever time zone
+    return cells.as_mask(pc.less(pc.abs(pc.subtract(times, FIRST_DAY_MS)), DAY_MS))  # in whatever time zone
 
 
 def without(array: pa.Array, unit: str) -> pa.Array:

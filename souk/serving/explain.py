@@ -2,8 +2,9 @@
 
 What is explained is the logarithm of the score, the weighted sum of the logarithms of the heads' probabilities. The
 path leads from nothing known (a user without a name or a profile, as many events of which nothing is known, no pair
-feature from a history) to the request. The query vector's part of the way is passed on to the ranker as it goes, so the
-contributions of events and features, and nothing else, add up to log(score) - log(baseline score).
+feature from a history; what items have in common with the user's columns is that of the mean candidate) to the request.
+The query vector's part of the way is passed on to the ranker as it goes, so the contributions of events and features,
+and nothing else, add up to log(score) - log(baseline score).
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class EventPart:
 
 @dataclass(frozen=True)
 class FeaturePart:
-    """What a feature adds to the logarithm of the score. `value` is raw, in the feature's own unit; None if missing."""
+    """What a feature adds to the logarithm of the score. `value` is raw, in the feature's own unit, and of a match the
+    words in common; None if missing."""
 
     name: str
     value: Any
@@ -265,6 +267,8 @@ class Explainer:
         """The raw value of a feature, a pair's in its unit (`plain_value`)."""
         if name.startswith(f"{MATCH}:"):
             _, own, theirs = name.split(":")
+            if not case.asker.get(own) or not self._ranker.item_value(theirs, case.position):
+                return None
             return own_words(self._items, case.asker, (own, theirs), case.position)
         if name in COLUMN:
             return plain_value(name, float(case.own[COLUMN[name]]))

@@ -51,6 +51,7 @@ NAMES = {
     ),
 }
 ALIKE, UNLIKE = "what {} and {} have in common", "that {} and {} have nothing in common"
+UNKNOWN = "that {} or {} is not known"
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
 DONE = {
     "click": "clicked",
@@ -156,7 +157,10 @@ def _opening(explanation: Explanation) -> str:
     factor = math.exp(min(explanation.way, 50.0))
     number = f"{factor:.2g}" if factor < 100 else f"{factor:.0f}" if factor < MANY else f"more than {MANY:,}"
     name = _titled(explanation.title, explanation.item_id)
-    return f"“{name}” scores {number} times what it would if nothing were known of the user and the history."
+    said = f"“{name}” scores {number} times what it would if nothing were known of the user and the history"
+    if any(part.name.startswith(f"{MATCH}:") for part in explanation.features):
+        said += ", and it had as much in common with the user as the mean candidate"
+    return f"{said}."
 
 
 def _titled(title: str, item_id: str) -> str:
@@ -185,7 +189,8 @@ def _of_features(explanation: Explanation) -> list[Reason]:
         stem = part.name.removesuffix("_rank")
         name = plain_name(stem if stem in NAMES else part.name)
         if part.name.startswith(f"{MATCH}:"):
-            name = f"{name}: {', '.join(part.value)}" if part.value else UNLIKE.format(*_both(part.name))
+            text = UNKNOWN if part.value is None else UNLIKE
+            name = f"{name}: {', '.join(part.value)}" if part.value else text.format(*_both(part.name))
         found[name] = found.get(name, 0.0) + part.contribution
     return [Reason(f"{name} (", contribution) for name, contribution in found.items()]
 

@@ -216,6 +216,11 @@ def of_answers() -> dict[str, Schema]:
         "degraded": several(text, said="What the answer had to do without, or why it is empty (docs/serving.md)."),
     }
     part: dict[str, Schema] = {"contribution": {**real, "description": "To the logarithm of the score."}}
+    value: Schema = {
+        "type": ["number", "string", "array", "null"],
+        "items": {"type": ["number", "string"]},
+        "description": "Of a match (match:...) the words in common. Null where it, or one of the two, is missing.",
+    }
     explanation: dict[str, Schema] = {
         **dict.fromkeys(("item_id", "title", "release", "source"), text),
         **dict.fromkeys(("score", "baseline", "log_score", "log_baseline"), real),
@@ -227,7 +232,7 @@ def of_answers() -> dict[str, Schema]:
         "events": several(
             open_object({"item_id": text, "title": text, "event_type": text, "timestamp": count, **part})
         ),
-        "features": several(open_object({"name": text, "meaning": text, "value": {}, **part})),
+        "features": several(open_object({"name": text, "meaning": text, "value": value, **part})),
         "steps": count,
         "degraded": several(text),
     }
