@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.config import Objective
+from souk.counts import ItemCounts, engagements
 from souk.errors import SoukError
 from souk.sources.freshness import Freshness
 from souk.sources.popularity import Segments
@@ -63,7 +64,7 @@ class ItemTable:
     Args:
         position: item id to position.
         vectors: `[items, dim]` float32, unit length.
-        counters: `[items, 3]` float32: log events, log events of 30 days, satisfied rate.
+        counters: `[items, 2]` float32, as of the boundary: log events, satisfied rate.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
         available_until: `[items]` float64, UTC epoch milliseconds, the last moment; inf where an item has no end.
         value_start: `[items + 1]` int64, where each item's values start in `values`.
@@ -76,6 +77,7 @@ class ItemTable:
         engaged: the rule that makes an engagement of a past event; None where items never repeat.
         freshness: how much of what is engaged with just came.
         matches: features of the user or the visit, each with one of the item whose values say the same.
+        counts: how often each item was engaged with, by time.
     """
 
     position: Mapping[str, int]
@@ -93,10 +95,11 @@ class ItemTable:
     engaged: Objective | None = None
     freshness: Freshness = field(default_factory=Freshness)
     matches: tuple[tuple[str, str], ...] = ()
+    counts: ItemCounts = field(default_factory=lambda: ItemCounts(np.zeros(0), np.zeros(0), 0, np.inf))
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
-        """Reads a `features` folder, or a bundle.
+        """Reads a `features` folder, with what was engaged with after the boundary too, or a bundle.
 
         Args:
             folder: with `spec.json`, `items.parquet`, `counters.parquet` and, in a bundle, `vectors.npy`; rules and
@@ -113,7 +116,7 @@ class ItemTable:
             vectors = np.load(path / "vectors.npy", allow_pickle=False)
         items = pq.read_table(path / "items.parquet")
         rules, segments = (path / name / boundary if boundary else path / name for name in SOURCE_FILES)
-        return cls.of(
+        table = cls.of(
             items,
             counters,
             vectors,
@@ -121,6 +124,7 @@ class ItemTable:
             SparseRows.load(rules.with_suffix(".npz"), len(items)),
             Segments.load(segments.with_suffix(".npz"), len(items)),
         )
+        return table.followed(path) if boundary else table
 
     @classmethod
     def of(
@@ -144,14 +148,12 @@ class ItemTable:
         ):
             received = f"{len(items)} items, {len(counters)} counters, {len(vectors)} vectors"
             raise SoukError("items, counters and vectors of the same items", received, "Run the pipeline again.")
-        events, recent, rate = (
-            counters[name].to_numpy().astype(np.float64) for name in ("events", "events_30d", "satisfied_rate")
-        )
+        events, rate = (counters[name].to_numpy().astype(np.float64) for name in ("events", "satisfied_rate"))
         start, values, numbers = _values(items, spec)
         return cls(
             position={item: i for i, item in enumerate(items["item_id"].to_pylist())},
             vectors=np.ascontiguousarray(vectors, np.float32),
-            counters=np.stack([np.log1p(events), np.log1p(recent), rate], axis=1).astype(np.float32),
+            counters=np.stack([np.log1p(events), rate], axis=1).astype(np.float32),
             created_at=times_of(items, "created_at", np.nan),
             available_until=times_of(items, "available_until", np.inf),
             value_start=start,
@@ -164,7 +166,13 @@ class ItemTable:
             engaged=spec.objectives.engaged if spec.repeat.rule != "never" else None,
             freshness=_freshness(counters),
             matches=spec.matches,
+            counts=ItemCounts.of(counters),
         )
+
+    def followed(self, features: str | Path) -> ItemTable:
+        """With the engagements of a features folder after the boundary: counts are those before each time asked."""
+        since = self.counts.since
+        return replace(self, counts=self.counts.followed(*engagements(Path(features), since, self.position)))
 
     def with_items(self, items: pa.Table, vectors: np.ndarray, spec: FeatureSpec) -> ItemTable:
         """With rows of the item feature table in the place of their items' old ones, new items at the end.
@@ -197,6 +205,7 @@ class ItemTable:
             values=values,
             rules=self.rules.longer(len(new)) if new else self.rules,
             numbers=numbers,
+            counts=self.counts.grown(len(position)),
         )
 
     @cached_property
@@ -212,14 +221,18 @@ class ItemTable:
         offset = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
         return row, self.values[starts[row] + offset]
 
+    def counted(self, positions: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
+        """`[M]` each: log(1 + engagements before given times), ever and lately, and the rate of satisfaction."""
+        return [*map(np.log1p, self.counts.at(positions, times)), self.counters[positions, 1]]
+
     def _has(self, where: np.ndarray, start: np.ndarray, own: np.ndarray) -> bool:
         """Whether the items at `where` have these values, in compressed rows."""
         row, known = self.expanded(where)
         return np.array_equal(np.bincount(row, minlength=len(where)), np.diff(start)) and np.array_equal(known, own)
 
     def _unseen(self, count: int) -> np.ndarray:
-        """`[count, 3]`: the counters of items without events, as `souk.features.tables.counters` has them."""
-        return np.tile(np.array([0, 0, self.prior_rate], np.float32), (count, 1))
+        """`[count, 2]`: the counters of items without events, as `souk.features.tables.counters` has them."""
+        return np.tile(np.array([0, self.prior_rate], np.float32), (count, 1))
 
 
 def _values(

@@ -24,8 +24,8 @@ RECENT = 10  # events whose items a candidate is compared with
 PAIR_FEATURES = (
     "score",  # query vector · item vector
     "log_rank",  # log(1 + place among the request's candidates by score)
-    "log_events",  # log(1 + engaging events with the item, up to the boundary)
-    "log_events_30d",
+    "log_events",  # log(1 + engaging events with the item before the query)
+    "log_lately",  # log(1 + the sum of what each of them counts now) (souk.counts)
     "satisfied_rate",
     "window_events",  # log(1 + events of the window with the item)
     "window_recency",  # 1 / (1 + days since the last of them); 0 without one
@@ -161,14 +161,14 @@ def pair_features(
     lengths = np.maximum(1, np.bincount(owner, minlength=len(queries)))
     known = window >= 0
     owner, window, ages = owner[known], window[known], ages[known]
-    times = np.array([query.time for query in queries], np.float64)
+    asked = np.array([query.time for query in queries], np.float64)[request]
     columns = (
         [scores, np.log1p(_ranks(request, scores, listed))],
-        list(items.counters[positions].T),
+        items.counted(positions, asked),
         _repeats(request, positions, owner, window, ages, len(items.vectors)),
         _similarity(items.vectors, queries, request, positions),
         _shared(items, request, positions, owner, window, lengths),
-        _age(items.created_at[positions], times[request] if len(request) else times[:0]),
+        _age(items.created_at[positions], asked),
         _sourced(items, queries, request, positions, listed),
         _satisfied(items, queries, request, positions),
         _past(queries, request, positions),

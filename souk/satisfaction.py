@@ -35,7 +35,7 @@ def surprises(
     if items.satisfied is not None and len(window):
         known = (window >= 0) & _told(items.satisfied, tokens, ages)
         label = own_fields(items.satisfied, tokens) & _followed(items.satisfied, window, tokens, ages)
-        found[known] = label[known] - items.counters[window[known], 2]
+        found[known] = label[known] - items.counters[window[known], 1]
     return found
 
 

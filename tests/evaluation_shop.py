@@ -4,6 +4,7 @@ Every user clicks items of one group only, each once, so a model that follows th
 """
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def write_features(folder):
     pq.write_table(pa.Table.from_pylist(items), folder / "items.parquet")
     clicks = [(user, e) for user, events in histories().items() for e in events]
     counters = [
-        {"boundary": name, "item_id": item, "events": n, "events_30d": n, "satisfied_rate": 0.5}
+        {"boundary": name, "item_id": item, "events": n, "lately": n, "until": end, "half_life_days": math.inf}
+        | {"satisfied_rate": 0.5}
         for name, end in bounds.items()
         for item in shop.IDS
         for n in [sum(e.item_id == item and e.timestamp < end for _, e in clicks)]

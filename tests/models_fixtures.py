@@ -28,6 +28,7 @@ from souk.state_rows import PROFILE, habit_columns
 from tests.sources_fixtures import write_sources
 
 TEXT_BUCKETS = 512
+HALF = 7 * DAY_MS  # of what is popular
 FIELDS = ("value", "event_id", "dwell_seconds")
 IDS = (Role.USER_ID, Role.ITEM_ID, Role.CATEGORY, Role.ENUM, Role.BAG)
 
@@ -184,14 +185,15 @@ def _counters(events: pd.DataFrame, items: pd.DataFrame, windows: Mapping[str, i
     out = []
     for boundary, time in windows.items():
         before = events[events["timestamp"] < time]
-        recent = Counter(before[before["timestamp"] >= time - 30 * DAY_MS]["item_id"])
+        worth = (0.5 ** ((time - before["timestamp"]) / HALF)).groupby(before["item_id"]).sum()
         counts = Counter(before["item_id"])
         for item in items["item_id"]:
             mine = before[before["item_id"] == item] if len(items) < 100 else before.iloc[:0]
             satisfied = sum(positive(spec.objectives.satisfied, r["value"], math.nan) for r in _rows(mine))
             rate = (satisfied + 5) / (len(mine) + 10)
-            out.append((boundary, item, float(counts[item]), float(recent[item]), rate))
-    return pd.DataFrame(out, columns=["boundary", "item_id", "events", "events_30d", "satisfied_rate"])
+            out.append((boundary, item, float(counts[item]), worth.get(item, 0.0), time, HALF / DAY_MS, rate))
+    columns = ["boundary", "item_id", "events", "lately", "until", "half_life_days", "satisfied_rate"]
+    return pd.DataFrame(out, columns=columns)
 
 
 def _transforms(

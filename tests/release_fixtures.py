@@ -75,7 +75,9 @@ def write_features(folder: Path, spec: FeatureSpec = SPEC, users: int = 12) -> P
             "boundary": name,
             "item_id": item,
             "events": len(times),
-            "events_30d": len([t for t in times if t >= end - 30 * DAY_MS]),
+            "lately": sum(0.5 ** ((end - t) / DAY_MS) for t in times),
+            "until": end,
+            "half_life_days": 1.0,
         }
         for name, end in BOUNDARIES.items()
         for item in reversed(ITEM_IDS)

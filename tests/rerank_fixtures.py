@@ -28,7 +28,7 @@ def shop(vectors, events=None, ages=None, now=NOW):
     """Items with vectors, engagements and ages in days at `now`."""
     vectors = np.asarray(vectors, np.float32)
     count = len(vectors)
-    counters = np.zeros((count, 3), np.float32)
+    counters = np.zeros((count, 2), np.float32)
     counters[:, 0] = np.log1p(np.zeros(count) if events is None else events)
     age = np.full(count, np.nan) if ages is None else np.asarray(ages, np.float64)
     none = np.zeros(count + 1, np.int64)

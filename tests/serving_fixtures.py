@@ -192,7 +192,10 @@ def write_shop(folder: Path, candidates: int = 20, ranker: dict[str, Any] | None
         for row, ok in zip(rows, available, strict=True)
     ]
     pq.write_table(pa.Table.from_pylist(table), folder / "items.parquet")
-    counters = [{"item_id": i, "events": 9.0, "events_30d": 3.0, "satisfied_rate": 0.5} for i in IDS]
+    counters = [
+        {"item_id": i, "events": 9.0, "lately": 3.0, "until": NOW, "half_life_days": 7.0, "satisfied_rate": 0.5}
+        for i in IDS
+    ]
     pq.write_table(pa.Table.from_pylist(counters), folder / "counters.parquet")
     popular = [item for item in IDS if item not in HIDDEN]
     SparseRows.empty(len(IDS)).save(folder / "co_visitation.npz")

@@ -160,7 +160,7 @@ def test_an_enlarged_release_has_copies_nearby_that_are_less_popular_and_follow_
     np.save(tmp_path / "vectors.npy", vectors)
     ids = [f"i{n}" for n in range(5)]
     pq.write_table(pa.table({"item_id": ids, "title": [f"Title {n}" for n in range(5)]}), tmp_path / "items.parquet")
-    counters = {"item_id": ids, "events": [10, 20, 30, 40, 50], "events_30d": [2, 4, 6, 8, 9]}
+    counters = {"item_id": ids, "events": [10, 20, 30, 40, 50], "lately": [2, 4, 6, 8, 9]}
     pq.write_table(pa.table(counters), tmp_path / "counters.parquet")
     rules = {"indptr": [0, 2, 2, 2, 2, 3], "items": [1, 2, 0], "weights": [0.5, 0.25, 1.0]}
     np.savez(tmp_path / "co_visitation.npz", **rules)
@@ -172,6 +172,6 @@ def test_an_enlarged_release_has_copies_nearby_that_are_less_popular_and_follow_
     assert items["item_id"] == [*ids, *(f"copy-{n}" for n in range(5, 12))] and items["title"][7] == "Title 2"
     table = pq.read_table(tmp_path / "counters.parquet").to_pydict()
     assert table["item_id"] == items["item_id"] and table["events"][5:] == [5, 10, 15, 20, 25, 5, 10]
-    assert table["events_30d"][9] == 4
+    assert table["lately"][9] == 4
     with np.load(tmp_path / "co_visitation.npz") as found:
         assert found["indptr"].tolist() == [0, 2, 2, 2, 2, 3, *[3] * 7] and found["items"].tolist() == [1, 2, 0]

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from souk.counts import ItemCounts
 from souk.evaluation.baselines import (
     BASELINES,
     CoVisitation,
@@ -15,6 +16,7 @@ from souk.evaluation.baselines import (
     PersonalFrequency,
     Popularity,
     SegmentPopularity,
+    Trending,
     baselines,
 )
 from souk.evaluation.queries import rolling_queries
@@ -124,6 +126,24 @@ def test_the_newest_come_first_and_then_what_is_popular(read):
     assert [catalogue.ids[i] for i in np.argsort(-cold, kind="stable")[:4]] == ["c", "d", "b", "a"]
 
 
+def test_what_everybody_takes_now_comes_first_and_then_what_is_popular(read):
+    """An engagement is worth half after a day; what is taken at the query's own time is not known yet."""
+    spec = spec_of("always")
+    window, catalogue = read(spec)
+    place = catalogue.position
+    counts = ItemCounts(np.zeros(len(place)), np.full(len(place), -np.inf), START, DAY)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    query = replace(queries[0], timestamp=START + 2 * DAY)
+    taken = {"c": [START + 2 * DAY - 1], "d": [START, START, START], "new": [START + 2 * DAY] * 9}
+    rows = [(place[item], time) for item, times in taken.items() for time in times]
+    model = Trending(catalogue, counts.followed(*map(np.array, zip(*rows, strict=True))))
+    (scores,) = model.score([query])
+    assert scores[[place["c"], place["d"], place["new"]]] == pytest.approx([1, 0.75, 0], abs=1e-5)
+    early = replace(query, timestamp=START)
+    assert not model.score([early])[0][place["new"]] > 1e-5, "the frozen protocol knows nothing of the window"
+    assert [catalogue.ids[i] for i in np.argsort(-scores, kind="stable")[:4]] == ["c", "d", "b", "a"]
+
+
 def segments_of(catalogue, shares):
     """Popularity by hand: {segment: {item: share}}, "" for everyone."""
     parts = [[(catalogue.position[item], share) for item, share in sorted(own.items())] for own in shares.values()]
@@ -173,7 +193,7 @@ def test_what_the_data_has_no_answer_for_is_no_baseline(read, repeat, frequency,
     _, catalogue = read(spec)
     items = items_of(catalogue, {}, Freshness(share))
     names = [model.name for model in baselines(catalogue, spec, items)]
-    own = [*["personal_frequency"] * frequency, *["fresh"] * (share >= 0.1)]
+    own = [*["personal_frequency"] * frequency, *["fresh", "trending"] * (share >= 0.1)]
     assert names == ["co_visitation", *own, "item_knn", "popularity"]
     some = replace(items, segments=segments_of(catalogue, {"": {"a": 1.0}, "user_region=north": {"a": 1.0}}))
     names = [model.name for model in baselines(catalogue, spec, some)]

@@ -145,11 +145,11 @@ def test_nothing_that_counts_is_no_reason():
     assert to_json(empty)["completeness_share"] == 0
 
 
-@pytest.mark.parametrize("name", ["log_events", "log_events_30d"])
-def test_counts_of_items_are_not_up_to_today(name):
-    """A release keeps those of its own last day; those of a user are counted at the request."""
-    assert plain_name(name).endswith("of the release's data")
-    assert "release" not in plain_name(name.replace("log", "query"))
+@pytest.mark.parametrize("name", ["log_events", "log_lately"])
+def test_counts_of_items_are_everyones(name):
+    """Those of a user are called what the user did."""
+    assert "by everyone" in plain_name(name)
+    assert "everyone" not in plain_name("query_events")
 
 
 def test_every_feature_has_a_plain_name():

@@ -130,8 +130,9 @@ def test_tables_beside_the_rows(features):
         assert list(part.index) == list(items.item_id)
         before = examples[examples.timestamp < time]
         assert part.events.to_dict() == before.item_id.value_counts().reindex(part.index, fill_value=0).to_dict()
-        recent = before[before.timestamp >= time - 30 * 86_400_000]
-        assert part.events_30d.sum() == len(recent)
+        assert set(part.until) == {time} and len(set(part.half_life_days)) == 1
+        worth = 0.5 ** ((time - before.timestamp) / (part.half_life_days.iloc[0] * 86_400_000))
+        assert part.lately.sum() == pytest.approx(worth.sum())
         known = examples[(examples.satisfied >= 0) & (examples.satisfied_at < time)]
         mean = known.satisfied.mean()
         for item, labels in known.groupby("item_id").satisfied:

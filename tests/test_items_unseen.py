@@ -20,11 +20,11 @@ def counted(names):
     rows = {"item_id": ["much"] * 1000 + ["rare"] * 30, "timestamp": np.zeros(1030, np.int64)}
     table = pa.table({**rows, "satisfied": satisfied, "satisfied_at": np.zeros(1030, np.int64)})
     known = pa.table({"item_id": list(names), "created_at": pa.array([None] * len(names), pa.int64())})
-    whole = counters(table, known, Windows(validation_start=5, test_start=6, end=7))
+    whole = counters(table, known, Windows(validation_start=5, test_start=6, end=7), half=10.0)
     return whole.slice(0, len(names))
 
 
-def table_of(names, kept=("item_id", "events", "events_30d", "satisfied_rate", "prior_rate")):
+def table_of(names, kept=("item_id", "events", "lately", "until", "half_life_days", "satisfied_rate", "prior_rate")):
     items = pa.table({"item_id": list(names), "created_at": pa.array([None] * len(names), pa.int64())})
     return ItemTable.of(items, counted(names).select(kept), np.eye(len(names), 3), SPEC), items
 
@@ -37,10 +37,10 @@ def with_new(table):
 def test_a_new_item_has_the_counters_that_training_gives_one_without_events():
     trained, _ = table_of(NAMES)
     live = with_new(table_of(NAMES[:2])[0])
-    assert trained.counters[:, 2].tolist() == pytest.approx([7.5 / 20, 37.5 / 40, 0.75])
+    assert trained.counters[:, 1].tolist() == pytest.approx([7.5 / 20, 37.5 / 40, 0.75])
     np.testing.assert_array_equal(live.counters, trained.counters)
 
 
 def test_a_bundle_of_before_the_prior_was_kept_is_read():
-    old, _ = table_of(NAMES[:2], ("item_id", "events", "events_30d", "satisfied_rate"))
-    assert with_new(old).counters[-1].tolist() == pytest.approx([0, 0, (7.5 / 20 + 37.5 / 40) / 2])
+    old, _ = table_of(NAMES[:2], ("item_id", "events", "lately", "until", "half_life_days", "satisfied_rate"))
+    assert with_new(old).counters[-1].tolist() == pytest.approx([0, (7.5 / 20 + 37.5 / 40) / 2])

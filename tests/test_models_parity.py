@@ -158,6 +158,7 @@ def served(trained, monkeypatch):
         return answer(self, query, positions, pair, request)
 
     recommender = Recommender.load(trained.bundle(), None, None)
+    recommender.items = recommender.items.followed(trained.folder)  # as the evaluation does
     monkeypatch.setattr(signatures.Ranker, "probabilities", recorded)
     rankings = recommender.rank(trained.requests())
     (call,) = calls
@@ -189,6 +190,24 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
         assert transformed.keys() == learned.keys() and learned
         for name, values in transformed.items():
             np.testing.assert_allclose(values.numpy(), learned[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_told_of_events_knows_the_counts_that_the_ranker_learned_from(trained):
+    """Each request at its time, with a server that was sent by then what was engaged with before it."""
+    examples, loaded = trained.examples, Recommender.load(trained.bundle(), None, None)
+    rows = pq.read_table(trained.folder / "examples.parquet").sort_by("timestamp").to_pylist()
+    counts, sent = loaded.items.counts.living(), 0
+    names = [PAIR_FEATURES.index(name) for name in ("log_events", "log_lately")]
+    for row in np.argsort(examples.times, kind="stable"):
+        while sent < len(rows) and rows[sent]["timestamp"] < examples.times[row]:
+            event = rows[sent]
+            counts.add(np.array([loaded.items.position[event["item_id"]]]), np.array([event["timestamp"]]))
+            sent += 1
+        listed = examples.candidate[row]
+        found = counts.at(examples.positions[row, listed], np.full(listed.sum(), examples.times[row]))
+        np.testing.assert_allclose(np.log1p(found), examples.pair[row, listed][:, names].T, atol=1e-6)
+    assert sent > np.sum([e["timestamp"] < trained.window[0] for e in rows]), "nothing came after the boundary"
 
 
 @pytest.mark.slow

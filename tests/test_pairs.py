@@ -65,7 +65,7 @@ def test_every_feature_of_a_candidate(table):
             "score": 0.2,
             "log_rank": math.log(3),
             "log_events": math.log(10),
-            "log_events_30d": math.log(5),
+            "log_lately": math.log(5),
             "satisfied_rate": 0.5,
             "window_events": math.log(3),
             "window_recency": 1 / 2,  # one day: half a day to the last event, half a day to the query

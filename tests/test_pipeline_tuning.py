@@ -184,7 +184,7 @@ def _garble(features: Path) -> int:
         features / "examples.parquet",
     )
     counters = pq.read_table(features / "counters.parquet").to_pandas()
-    counters.loc[counters["boundary"] != "validation_start", ["events", "events_30d"]] = 999
+    counters.loc[counters["boundary"] != "validation_start", ["events", "lately"]] = 999
     counters.to_parquet(features / "counters.parquet")
     for path in (features / "sequences").glob("*.tfrecord"):
         rows = []

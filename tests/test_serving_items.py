@@ -235,7 +235,7 @@ def test_an_item_table_with_rows_replaced_is_that_of_the_whole_catalogue(shop):
     table = old.with_items(pa.Table.from_pylist(changed, bundle.items.schema), fresh, SPEC)
     whole = [changed[0] if n == 3 else changed[1] if n == 8 else row for n, row in enumerate(rows)] + changed[2:]
     counters = bundle.counters.to_pylist()
-    unseen = [{"item_id": i, "events": 0.0, "events_30d": 0.0, "satisfied_rate": 0.5} for i in ("new-1", "new-2")]
+    unseen = [{**counters[0], "item_id": item, "events": 0.0, "lately": 0.0} for item in ("new-1", "new-2")]
     expected = ItemTable.of(
         pa.Table.from_pylist(whole, bundle.items.schema), pa.Table.from_pylist(counters + unseen),
         np.concatenate([vectors()[:3], fresh[:1], vectors()[4:8], fresh[1:2], vectors()[9:], fresh[2:]]), SPEC,

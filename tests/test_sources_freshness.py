@@ -65,7 +65,7 @@ def test_counters_tell_of_the_thirty_days_before_each_boundary():
     examples = {"item_id": list(names), "timestamp": np.array(days) * DAY_MS}
     unknown = {"satisfied": np.full(len(rows), -1), "satisfied_at": np.zeros(len(rows), np.int64)}
     ends = Windows(validation_start=100 * DAY_MS, test_start=102 * DAY_MS, end=160 * DAY_MS)
-    found = counters(pa.table(examples | unknown), items, ends)
+    found = counters(pa.table(examples | unknown), items, ends, DAY_MS)
     assert found["fresh_share"].to_pylist() == pytest.approx([0.25] * 3 + [13 / 16] * 3 + [0] * 3)
     loaded = ItemTable.of(items, found.slice(3, 3), np.eye(3), make_spec({**CONFIG, "columns": {}}))
     assert loaded.freshness == Freshness(pytest.approx(13 / 16), LONGEST)
@@ -81,7 +81,7 @@ def test_a_date_that_most_items_have_tells_no_age(imported, share):
     taken = ["i9", "i0", "i1", "i2"]
     examples = {"item_id": taken, "timestamp": np.full(4, 99 * DAY_MS), "satisfied": np.full(4, -1)}
     ends = Windows(validation_start=100 * DAY_MS, test_start=101 * DAY_MS, end=102 * DAY_MS)
-    found = counters(pa.table(examples | {"satisfied_at": np.zeros(4, np.int64)}), items, ends)
+    found = counters(pa.table(examples | {"satisfied_at": np.zeros(4, np.int64)}), items, ends, DAY_MS)
     assert found["fresh_share"][0].as_py() == share
 
 

@@ -25,5 +25,5 @@ def rank_twin(dataset: Path, twin: Path, output: Path, most: int) -> None:
     catalogue, window = read_window(dataset / "tables", dataset / "features", bundle.spec, "test")
     queries = rolling_queries(window, catalogue, bundle.spec, most)
     towers = Towers("two_tower", bundle, catalogue, bundle.spec).load()
-    for scorer in (towers, Slates("slate", towers).load()):
+    for scorer in (towers, Slates("slate", towers, dataset / "features").load()):
         write_ranks(output / f"{scorer.name}.parquet", scorer.name, views_of(rank(scorer, queries, catalogue), queries))

@@ -73,7 +73,7 @@ def tables(folder: Path, count: int) -> None:
         more = table.take(pa.array(copies))
         more = more.set_column(more.schema.get_field_index("item_id"), table.schema.field("item_id"), numbers)
         if name == "counters":
-            for column in ("events", "events_30d"):
+            for column in ("events", "lately"):
                 place, field = more.schema.get_field_index(column), more.schema.field(column)
                 more = more.set_column(place, field, pc.divide(more[column], 2).cast(field.type))
         pq.write_table(pa.concat_tables([table, more]), folder / f"{name}.parquet")

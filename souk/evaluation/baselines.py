@@ -1,7 +1,8 @@
 """What a good engineer would try first: popularity, of all and of the user's kind, item-kNN, sequential rules, what the
 user took before, what is new.
 
-All are frozen at the start of the test window, and know a query's history up to it. None is tuned.
+All are frozen at the start of the test window, and know a query's history up to it; `Trending` knows what everybody
+engaged with up to it. None is tuned.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from souk.candidates import Sources
+from souk.counts import ItemCounts
 from souk.declared import user_features
 from souk.evaluation.queries import Catalogue, Query
 from souk.items import ItemTable
@@ -184,6 +186,28 @@ class Fresh:
         return scores
 
 
+class Trending:
+    """What everybody engages with lately, up to each query (`souk.counts`); popularity orders the rest.
+
+    Args:
+        catalogue: the items.
+        counts: of the start of the test window, and of what came since.
+    """
+
+    name = "trending"
+
+    def __init__(self, catalogue: Catalogue, counts: ItemCounts) -> None:
+        self._counts, self._ties = counts, _shares(catalogue, TIE)
+
+    def score(self, queries: Sequence[Query]) -> Floats:
+        """See `Scorer`."""
+        scores = np.tile(self._ties, (len(queries), 1))
+        every = np.arange(scores.shape[1])
+        for row, query in enumerate(queries):
+            scores[row] += self._counts.at(every, np.full(len(every), query.timestamp))[1].astype(np.float32)
+        return scores
+
+
 class PersonalFrequency:
     """How often the user engaged with each item; popularity orders those of the same count, and the rest."""
 
@@ -200,14 +224,15 @@ class PersonalFrequency:
         return scores
 
 
-KINDS = (CoVisitation, PersonalFrequency, Fresh, ItemKnn, SegmentPopularity, Popularity)
+KINDS = (CoVisitation, PersonalFrequency, Fresh, Trending, ItemKnn, SegmentPopularity, Popularity)
 BASELINES = tuple(kind.name for kind in KINDS)
 
 
 def baselines(catalogue: Catalogue, spec: FeatureSpec, items: ItemTable) -> list[Scorer]:
-    """Those that the data has an answer for; `items` are as of the start of the test window."""
+    """Those that the data has an answer for; `items` are as of the start of the test window, and of what came since."""
     again = [PersonalFrequency(catalogue)] if spec.repeat.rule != "never" else []
-    fresh = [Fresh(catalogue, items)] if items.freshness.share >= MOVING else []
+    moving = items.freshness.share >= MOVING
+    fresh: list[Scorer] = [Fresh(catalogue, items), Trending(catalogue, items.counts)] if moving else []
     kinds = len(items.segments.numbers) > 1  # beside everyone
     alike = [SegmentPopularity(catalogue, items.segments, spec)] if kinds else []
     rules, near = CoVisitation(catalogue, items.rules), ItemKnn(catalogue)

@@ -105,10 +105,10 @@ def measure(
     setting = Setting.read(settings, bundle.spec, tables, features, tell)
     catalogue, spec = setting.catalogue, setting.spec
     towers = Towers("two_tower", bundle, catalogue, spec).load()
-    slates = [Slates(CHALLENGER, towers).load()]
+    slates = [Slates(CHALLENGER, towers, features).load()]
     if champion.twin:
         other = Towers(CHAMPION, Bundle.load(champion.twin), catalogue, spec).load()
-        slates.append(Slates(CHAMPION, other).load())
+        slates.append(Slates(CHAMPION, other, features).load())
     items = ItemTable.load(features, "test_start", np.zeros((len(catalogue.ids), 0)))  # baselines look at no vectors
     metrics, per_user = measure_models(setting, slates, [towers, *baselines(catalogue, spec, items)])
     return metrics | {"champion": champion.name}, per_user

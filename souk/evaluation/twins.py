@@ -114,15 +114,18 @@ class Towers:
 class Slates:
     """The request path: candidates in the order of the slate, then the rest of the catalogue in retrieval order.
 
+    It knows at each query what was engaged with before it, as a server does that is told of events.
+
     Slates are asked for at the size that is served: what re-ranking puts into the first places depends on it.
 
     Args:
         name: in the tables.
         towers: of the same bundle.
+        features: the folder whose engagements it is told of.
     """
 
-    def __init__(self, name: str, towers: Towers) -> None:
-        self.name = name
+    def __init__(self, name: str, towers: Towers, features: Path) -> None:
+        self.name, self._features = name, features
         self.observed, self.alternatives = Observed(), Alternatives()
         self.cost = Cost(
             sum(map(weight_bytes, (towers.bundle.query_tower, towers.bundle.item_tower, towers.bundle.ranker)))
@@ -135,6 +138,7 @@ class Slates:
         available = self._towers.available(loaded.catalogue.available)
         loaded.catalogue = replace(loaded.catalogue, available=available, lifetimes=self._towers.lifetimes())
         loaded.retrieval = loaded.retrieval.with_items(loaded.items.vectors, available, np.zeros(0, np.int64))
+        loaded.items = loaded.items.followed(self._features)
         self._recommender = loaded
         self.alternatives = Alternatives.of(self._recommender.reranker, self._towers.bundle.settings.slate_size)
         return self

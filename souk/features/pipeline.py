@@ -100,7 +100,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
         build_histories(tables, folder, spec, windows, runner)
     described = describe(spec, str(folder / "transform"))
     events = pq.read_metadata(tables / "events.parquet").num_rows
-    counts = _finish(folder, items, windows)
+    counts = _finish(folder, items, windows, half_life)
     write_popular(folder, spec, windows, half_life)
     return counts | {"events": float(events), "transformed_features": float(len(described))}
 
@@ -168,13 +168,14 @@ def _batch(rows: list[dict[str, Any]], entity: Entity, spec: FeatureSpec) -> pa.
     return record_batch({f.name: [row[f.name] for row in rows] for f in spec.of(entity)}, entity, spec)
 
 
-def _finish(folder: Path, items: pa.Table, windows: Windows) -> dict[str, float]:
+def _finish(folder: Path, items: pa.Table, windows: Windows, half: float) -> dict[str, float]:
     """Joins the parts, counts, and clears away what is no part of the artifact."""
     parts = folder / PARTS
     examples = join_parts(parts.glob("examples-*"), folder / "examples.parquet", ["timestamp", "event_id"])
     users = join_parts(parts.glob("user_state-*"), folder / "user_state.parquet", [])
     narrow = pq.read_table(folder / "examples.parquet", columns=["item_id", "timestamp", "satisfied", "satisfied_at"])
-    pq.write_table(counters(narrow, items.select(["item_id", "created_at"]), windows), folder / "counters.parquet")
+    counted = counters(narrow, items.select(["item_id", "created_at"]), windows, half)
+    pq.write_table(counted, folder / "counters.parquet")
     join_rules(folder, len(items))
     shutil.rmtree(parts)
     shutil.rmtree(folder / "temporary")

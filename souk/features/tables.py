@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from souk.counts import lately
 from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
@@ -42,16 +43,18 @@ def item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
     return pa.table(columns)
 
 
-def counters(examples: pa.Table, names: pa.Table, windows: Windows) -> pa.Table:
+def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float) -> pa.Table:
     """What is counted per item up to each boundary.
 
     Args:
         examples: `event_id`-unique engaging events with `item_id`, `timestamp`, `satisfied`, `satisfied_at`.
         names: `item_id` and `created_at` of all items, in order.
         windows: the boundaries.
+        half: half-life of what is popular, milliseconds.
 
     Returns:
-        A row per boundary and item: `events` and `events_30d` (engaging events before it), `satisfied_rate` (of the
+        A row per boundary and item: `events` (engaging events before it), `lately` (the same, each counting half after
+        every half-life), `until` (the boundary), `half_life_days`, `satisfied_rate` (of the
         labels known before it, drawn to their mean by PRIOR_LABELS), and that mean, `prior_rate`: the rate of an item
         without labels, also of one that comes to be after training. `fresh_share` and `fresh_days`, the same for all
         items, are the `souk.sources.freshness.Freshness` of the events of the 30 days.
@@ -66,20 +69,22 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows) -> pa.Table:
     for boundary in ("validation_start", "test_start", "end"):
         before: int = getattr(windows, boundary)
         events = _count(items[time < before], len(item_ids))
-        lately = (time < before) & (time >= before - COUNT_DAYS * DAY_MS)
-        recent = _count(items[lately], len(item_ids))
-        fresh = freshness((time[lately] - created[items[lately]]) / DAY_MS)
+        recent = (time < before) & (time >= before - COUNT_DAYS * DAY_MS)
+        fresh = freshness((time[recent] - created[items[recent]]) / DAY_MS)
         known = (satisfied >= 0) & (known_at < before)
         labels, positives = (_count(items[mask], len(item_ids)) for mask in (known, known & (satisfied == 1)))
         mean = positives.sum() / max(1, labels.sum())
         rate = (positives + PRIOR_LABELS * mean) / (labels + PRIOR_LABELS)
         boundaries = pa.array([boundary] * len(item_ids), pa.string())
-        parts.append({"boundary": boundaries, "item_id": item_ids, "events": events, "events_30d": recent})
+        parts.append({"boundary": boundaries, "item_id": item_ids, "events": events})
+        parts[-1]["lately"] = lately(items, time, len(item_ids), before, half)
         parts[-1]["satisfied_rate"] = rate.astype(np.float32)
         parts[-1]["prior_rate"] = np.full(len(item_ids), mean, np.float32)
         parts[-1] |= {
             "fresh_share": np.full(len(item_ids), fresh.share),
             "fresh_days": np.full(len(item_ids), fresh.days),
+            "until": np.full(len(item_ids), before, np.int64),
+            "half_life_days": np.full(len(item_ids), half / DAY_MS),
         }
     return pa.concat_tables(pa.table(part) for part in parts)
 

@@ -11,7 +11,8 @@ from typing import Any
 from souk.errors import SoukError
 
 NAME = "release.json"
-FORMAT = 3
+FORMAT = 4
+READ = (3, FORMAT)  # the items of 3 count what was before its boundary alone
 AGAIN = "`souk run` with its config puts it there again; `souk rollback` serves the one before."
 
 
@@ -47,9 +48,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise SoukError(f"a release at {folder}", f"{NAME}: {error!r}", AGAIN) from error
     if not intact:
         raise SoukError(f"{path} as it was written", "a changed file", AGAIN)
-    if form != FORMAT:
+    if form not in READ:
         remedy = "Another version of Souk made it: make a release anew with `souk run`, or serve it with that version."
-        raise SoukError(f"a release of format {FORMAT}", f"format {form} in {path}", remedy)
+        raise SoukError(f"a release of format {' or '.join(map(str, READ))}", f"format {form} in {path}", remedy)
     return record
 
 

@@ -250,8 +250,8 @@ class BesideMetrics(Collector):
 class EventMetrics(Collector):
     """Where events came in their users' histories, and what the log gave at the start."""
 
-    def __init__(self, live: LiveEvents) -> None:
-        self._live = live
+    def __init__(self, live: LiveEvents, releases: Releases) -> None:
+        self._live, self._releases = live, releases
 
     def collect(self) -> Iterator[Metric]:
         """Read when they are asked for."""
@@ -264,6 +264,9 @@ class EventMetrics(Collector):
         for state, count in asdict(self._live.loaded).items():
             start.add_metric([state], count)
         yield start
+        counts = self._releases.now.counts
+        counted = counts.counted if counts else 0
+        yield CounterMetricFamily("souk_counted_engagements", "Engagements of the log in counts", value=counted)
 
 
 class ImpressionMetrics(Collector):

@@ -17,6 +17,7 @@ from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
 from souk.serving.item_outcomes import Outcome, Retired
+from souk.serving.live_counts import LiveCounts
 from souk.serving.live_items import LiveItems
 from souk.serving.request import RequestParser
 from souk.serving.retries import Retries
@@ -37,6 +38,7 @@ class Served:
         check: of events.
         close: lets go of what it holds open.
         bytes: what its arrays and models take (souk.serving.memory).
+        counts: what adds the engagements of the event log.
     """
 
     bundle: Bundle
@@ -45,6 +47,7 @@ class Served:
     check: EventCheck
     close: Callable[[], None]
     bytes: int = 0
+    counts: LiveCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,15 @@ class Releases:
         """Looks at the pointer from now on, so often."""
         often(self.look, seconds, "releases", POLITE)
 
-    def follow_items(self, seconds: float) -> None:
-        """Takes what other servers do to items from now on, so often."""
-        often(self._follow_items, seconds, "followed items", 0)
+    def follow_logs(self, seconds: float) -> None:
+        """Takes what other servers do to items, and counts what everybody engages with, from now on, so often."""
+        often(self._follow_logs, seconds, "followed logs", 0)
 
-    def _follow_items(self) -> None:
+    def _follow_logs(self) -> None:
         for served in (self.now, *self.beside):
             served.live.follow()
+            if served.counts:
+                served.counts.follow()
 
     def look(self) -> bool:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""

@@ -24,6 +24,7 @@ from souk.serving.event_log import EventLog
 from souk.serving.in_use import keep
 from souk.serving.item_log import ItemLog
 from souk.serving.item_outcomes import Followed
+from souk.serving.live_counts import LiveCounts
 from souk.serving.live_events import LiveEvents
 from souk.serving.live_items import LiveItems
 from souk.serving.memory import array_bytes, model_bytes
@@ -194,15 +195,20 @@ class Reader:
             close()
             raise
 
+        snapshot = recommender.items.counts
+
         def serve() -> Served:
             run = self.beside or here
+            recommender.items = replace(recommender.items, counts=snapshot.living())  # again after a rollback
             live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, True, run)
             if not live.current.catalogue.shown((), self.clock()).any():
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
             parser = RequestParser(bundle.spec, *sizes, self.timeout_ms, bundle.words)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), bundle.names.get("events", {}))
-            return Served(bundle, live, parser, check, close, taken)
+            counts = LiveCounts(self.workspace.events, bundle.spec, lambda: live.current)
+            counts.follow()
+            return Served(bundle, live, parser, check, close, taken, counts)
 
         return Ready(serve, close)
 

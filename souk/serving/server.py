@@ -142,7 +142,7 @@ def serve(
         events.follow(*states_of(place, served.bundle, access, now, users))
 
     releases.changed, releases.let_go, releases.kept = changed, settled, gc.freeze
-    REGISTRY.register(EventMetrics(events))
+    REGISTRY.register(EventMetrics(events, releases))
     described = ApiDocument(releases, secured=tokens is not None)
     taking = ItemsRoute(releases, metrics), EventsRoute(events, releases, metrics, now)
     routes = *taking, described
@@ -164,7 +164,7 @@ def serve(
 
     for recorder in recorders:
         recorder.open()
-    releases.follow_items(ITEM_SECONDS)
+    releases.follow_logs(ITEM_SECONDS)
     often(probe.look, PROBE_SECONDS, "recall probe", POLITE)
     often(lambda: reader.keep((releases.now, *releases.beside)), SAY_SECONDS, "collections in use", POLITE)
     if reload_seconds:

@@ -1,0 +1,137 @@
+"""What everybody engages with while a release serves is counted, from the event log, each event once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from souk.schema import DAY_MS
+from souk.serving.event_log import EventLog
+from souk.serving.live_counts import LiveCounts
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from tests.serving_fixtures import IDS, NOW, SPEC, state, write_shop
+
+HOUR = 3_600_000
+
+
+def click(number, item, time=NOW + 1, **more):
+    return {
+        "event_id": f"e{number}",
+        "user_id": "ann",
+        "item_id": item,
+        "event_type": "click",
+        "timestamp": time,
+        **more,
+    }
+
+
+class Shop:
+    """A release beside a log in which servers write; `now` is their clock."""
+
+    def __init__(self, bundle, folder):
+        self.bundle = bundle
+        self.folder, self.now = folder / "events", NOW + HOUR
+        self.servers = [EventLog(self.folder, name, lambda: self.now) for name in ("one", "two")]
+        self.start()
+
+    def start(self):
+        self.recommender = Recommender.load(self.bundle, None, None)
+        items = self.recommender.items
+        self.recommender.items = replace(items, counts=items.counts.living())
+        self.counts = LiveCounts(self.folder, SPEC, lambda: self.recommender)
+
+    def of(self, *items):
+        places = np.array([self.recommender.catalogue.positions[item] for item in items])
+        return self.recommender.items.counts.at(places, np.full(len(items), self.now))[0].tolist()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_shop(tmp_path_factory.mktemp("made") / "shop")
+
+
+@pytest.fixture
+def shop(bundle, tmp_path):
+    return Shop(bundle, tmp_path)
+
+
+def test_events_of_all_servers_count_once(shop):
+    shop.servers[0].append([click(1, IDS[3]), click(2, IDS[3])])
+    shop.servers[1].append([click(3, IDS[4])])
+    assert shop.counts.follow() == 3 and shop.of(*IDS[3:6]) == [11, 10, 9]
+    shop.servers[0].append([click(4, IDS[3])])
+    assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(IDS[3]) == [12]
+
+
+def test_a_file_that_is_closed_between_two_looks_counts_once(shop):
+    shop.servers[0].append([click(1, IDS[3])])
+    shop.counts.follow()
+    shop.servers[0].append([click(2, IDS[3])])
+    shop.servers[0].close()
+    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [11]
+    shop.servers[0].append([click(3, IDS[3])])
+    assert shop.counts.follow() == 1 and shop.counts.counted == 3
+
+
+def test_a_start_counts_what_came_before_it_and_no_more(shop):
+    shop.servers[0].append([click(1, IDS[3])])
+    shop.counts.follow()
+    shop.start()
+    assert shop.of(IDS[3]) == [9]
+    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
+
+
+def test_what_the_release_was_made_of_counts_in_it_alone(shop):
+    shop.servers[0].append([click(1, IDS[3], NOW - 1), click(2, IDS[3], NOW)])
+    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
+
+
+def test_files_of_long_before_are_not_opened(shop):
+    shop.now = NOW - 3 * HOUR
+    shop.servers[0].append([click(1, IDS[3], NOW + 1)])  # no client's clock is so far ahead
+    shop.servers[0].close()
+    shop.now = NOW + HOUR
+    assert shop.counts.follow() == 0
+
+
+def test_only_what_engages_with_a_known_item_counts(shop):
+    hide = click(1, IDS[3], event_type="hide")
+    shown = click(2, IDS[3], event_type="impression")
+    shop.servers[0].append([hide, shown, click(3, "unknown"), click(4, IDS[3])])
+    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
+
+
+def test_a_line_that_is_not_whole_is_read_when_it_is(shop):
+    shop.servers[0].append([click(1, IDS[3]), click(2, IDS[4])])
+    path = shop.servers[0].current
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])
+    assert shop.counts.follow() == 1 and shop.of(IDS[3], IDS[4]) == [10, 9]
+    path.write_bytes(content)
+    assert shop.counts.follow() == 1 and shop.of(IDS[3], IDS[4]) == [10, 10]
+
+
+def test_a_damaged_line_is_passed_over(shop):
+    shop.servers[0].append([click(1, IDS[3]), click(2, IDS[4])])
+    path = shop.servers[0].current
+    path.write_bytes(path.read_bytes().replace(b'"e1"', b'"e9"'))
+    assert shop.counts.follow() == 1 and shop.of(IDS[3], IDS[4]) == [9, 10]
+
+
+def test_a_request_sees_what_was_engaged_with_a_moment_ago(shop, monkeypatch):
+    """The pair features of the next request: an hour later an engagement is worth a little less."""
+    from souk.serving import scoring
+
+    seen = []
+    real = scoring.pair_features
+    monkeypatch.setattr(scoring, "pair_features", lambda *args: seen.append(real(*args)) or seen[-1])
+    request = Request("ann", 5, NOW + HOUR, candidates=(IDS[3], IDS[4]), state=state("ann", [IDS[0]]))
+    shop.recommender.recommend([request])
+    shop.servers[0].append([click(1, IDS[3], NOW)])
+    shop.counts.follow()
+    shop.recommender.recommend([request])
+    before, after = (np.expm1(pairs[:, 2:4]) for pairs in seen)
+    fade = 0.5 ** (HOUR / (7 * DAY_MS))
+    np.testing.assert_allclose(sorted(before.tolist()), [[9, 3 * fade]] * 2, rtol=1e-5)
+    np.testing.assert_allclose(sorted(after.tolist()), [[9, 3 * fade], [10, 4 * fade]], rtol=1e-5)
