@@ -113,10 +113,6 @@ class ItemCounts:
         faded = np.maximum(np.asarray(times, np.float64) - self.since, 0.0) / self.half
         return events, np.minimum(np.exp2(weights - faded), events)
 
-    def living(self) -> ItemCounts:
-        """A copy for a server, which adds what it is told."""
-        return ItemCounts(self.events.copy(), self.weights.copy(), self.since, self.half)
-
     def add(self, items: np.ndarray, times: np.ndarray) -> None:
         """Takes engagements that came since, in any order; what is before the boundary is counted already.
 

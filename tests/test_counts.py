@@ -63,49 +63,43 @@ def test_an_engagement_is_not_known_at_its_own_time():
 @given(events_of, st.randoms(use_true_random=False))
 def test_a_server_that_was_told_of_all_knows_the_same_in_whatever_order(events, random):
     end = START + 60 * DAY_MS
-    living, others = ItemCounts.of(table(events)).living(), list(events)
+    told, others = ItemCounts.of(table(events)), list(events)
     random.shuffle(others)
     for event in others:
-        living.add(*rows([event]))
+        told.add(*rows([event]))
     every, now = np.arange(ITEMS), np.full(ITEMS, end)
     known = ItemCounts.of(table(events)).followed(*rows(events))
-    np.testing.assert_allclose(living.at(every, now), known.at(every, now), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(told.at(every, now), known.at(every, now), rtol=1e-9, atol=1e-12)
 
 
 def test_what_a_release_was_made_of_is_not_counted_twice():
     events = [(0, START - DAY_MS), (0, START - 1)]
-    living = ItemCounts.of(table(events)).living()
-    living.add(*rows([*events, (0, START)]))
-    assert living.at(np.array([0]), np.array([START + 1]))[0].tolist() == [3]
-
-
-def test_a_copy_that_lives_leaves_the_release_as_it_was():
-    counts = ItemCounts.of(table([(0, START - 1)]))
-    counts.living().add(*rows([(0, START + 1)]))
-    assert counts.at(np.array([0]), np.array([START + 2]))[0].tolist() == [1]
+    told = ItemCounts.of(table(events))
+    told.add(*rows([*events, (0, START)]))
+    assert told.at(np.array([0]), np.array([START + 1]))[0].tolist() == [3]
 
 
 def test_a_release_that_serves_for_years_does_not_overflow():
-    living = ItemCounts.of(table([(0, START - 1)], half=DAY_MS / 24)).living()
+    told = ItemCounts.of(table([(0, START - 1)], half=DAY_MS / 24))
     late = START + 3_000 * DAY_MS
-    living.add(*rows([(0, late)] * 3))
-    ever, now = living.at(np.array([0, 1]), np.full(2, late))
+    told.add(*rows([(0, late)] * 3))
+    ever, now = told.at(np.array([0, 1]), np.full(2, late))
     assert ever.tolist() == [4, 0]
     np.testing.assert_allclose(now, [3, 0], rtol=1e-9)
 
 
 def test_a_past_time_is_told_no_more_than_there_was():
     """A server that cannot look back does not make more of what it knows."""
-    living = ItemCounts.of(table([])).living()
-    living.add(*rows([(0, START + 30 * DAY_MS)] * 2))
-    assert [each.tolist() for each in living.at(np.array([0]), np.array([START]))] == [[2], [2]]
+    told = ItemCounts.of(table([]))
+    told.add(*rows([(0, START + 30 * DAY_MS)] * 2))
+    assert [each.tolist() for each in told.at(np.array([0]), np.array([START]))] == [[2], [2]]
 
 
 def test_new_items_have_room_and_no_events():
-    living = ItemCounts.of(table([(0, START - 1)])).living()
-    assert living.grown(6) is living and living.grown(2) is living
-    living.add(*rows([(5, START + 1)]))
-    assert living.at(np.arange(6), np.full(6, START + 2))[0].tolist() == [1, 0, 0, 0, 0, 1]
+    told = ItemCounts.of(table([(0, START - 1)]))
+    assert told.grown(6) is told and told.grown(2) is told
+    told.add(*rows([(5, START + 1)]))
+    assert told.at(np.arange(6), np.full(6, START + 2))[0].tolist() == [1, 0, 0, 0, 0, 1]
 
 
 def test_where_nothing_fades_lately_is_ever():
@@ -118,9 +112,9 @@ def test_a_release_of_before_stays_what_it_was_at_its_boundary():
     old = pa.table({"item_id": ["a", "b"], "events": [9, 2], "events_30d": [4, 0]})
     counts = ItemCounts.of(old)
     assert counts.since == FOREVER
-    living = counts.followed(*rows([(0, START)])).living()
-    living.add(*rows([(0, START)]))
-    ever, recent = living.at(np.array([0, 1]), np.array([START, 5]))
+    told = counts.followed(*rows([(0, START)]))
+    told.add(*rows([(0, START)]))
+    ever, recent = told.at(np.array([0, 1]), np.array([START, 5]))
     assert ever.tolist() == [9, 2] and recent.tolist() == pytest.approx([4, 0])
 
 

@@ -197,7 +197,7 @@ def test_a_server_that_is_told_of_events_knows_the_counts_that_the_ranker_learne
     """Each request at its time, with a server that was sent by then what was engaged with before it."""
     examples, loaded = trained.examples, Recommender.load(trained.bundle(), None, None)
     rows = pq.read_table(trained.folder / "examples.parquet").sort_by("timestamp").to_pylist()
-    counts, sent = loaded.items.counts.living(), 0
+    counts, sent = loaded.items.counts, 0
     names = [PAIR_FEATURES.index(name) for name in ("log_events", "log_lately")]
     for row in np.argsort(examples.times, kind="stable"):
         while sent < len(rows) and rows[sent]["timestamp"] < examples.times[row]:

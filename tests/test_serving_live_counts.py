@@ -1,7 +1,5 @@
 """What everybody engages with while a release serves is counted, from the event log, each event once."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,8 @@ from souk.serving.event_log import EventLog
 from souk.serving.live_counts import LiveCounts
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
+from souk.serving.served import with_logs
+from souk.workspace import Workspace
 from tests.serving_fixtures import IDS, NOW, SPEC, state, write_shop
 
 HOUR = 3_600_000
@@ -37,8 +37,6 @@ class Shop:
 
     def start(self):
         self.recommender = Recommender.load(self.bundle, None, None)
-        items = self.recommender.items
-        self.recommender.items = replace(items, counts=items.counts.living())
         self.counts = LiveCounts(self.folder, SPEC, lambda: self.recommender)
 
     def of(self, *items):
@@ -80,6 +78,28 @@ def test_a_start_counts_what_came_before_it_and_no_more(shop):
     shop.start()
     assert shop.of(IDS[3]) == [9]
     assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
+
+
+def test_a_release_that_answers_again_after_a_rollback_begins_with_what_it_was_made_of(shop, tmp_path):
+    """Batch, explanations and `souk replay` open it likewise."""
+    shop.servers[0].append([click(1, IDS[3])])
+    for _ in range(2):
+        live, counts = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
+        assert counts.counted == 1 and live.current is shop.recommender and shop.of(*IDS[3:5]) == [10, 9]
+
+
+def test_an_item_that_was_upserted_counts_from_then_on(shop, tmp_path):
+    live, counts = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
+    shop.servers[0].append([click(1, "new"), click(2, IDS[3])])
+    assert counts.follow() == 1
+    live.upsert([{"item_id": "new", "category": "all/g1"}])
+    shop.servers[0].append([click(3, "new"), click(4, IDS[3])])
+    assert counts.follow() == 2
+    now = live.current
+    places = np.array([now.catalogue.positions[item] for item in ("new", IDS[3], IDS[4])])
+    assert now.items.counts.at(places, np.full(3, shop.now))[0].tolist() == [1, 11, 9]
+    again, _ = with_logs(Workspace(tmp_path), shop.bundle, Recommender.load(shop.bundle, None, None), lambda: shop.now)
+    assert again.current.items.counts.at(places, np.full(3, shop.now))[0].tolist() == [2, 11, 9]
 
 
 def test_what_the_release_was_made_of_counts_in_it_alone(shop):

@@ -113,13 +113,13 @@ def _side(place: Workspace, folder: Path) -> Side:
     from souk.serving.recommender import Recommender
     from souk.serving.replay import Side
     from souk.serving.request import RequestParser
-    from souk.serving.served import open_store, with_upserts
+    from souk.serving.served import open_store, with_logs
 
     print(f"loading {folder.name}", file=sys.stderr, flush=True)
     bundle = Bundle.load(folder)
     store = Past(open_store(place, bundle))
     loaded = Recommender.load(bundle, None, store)
-    recommender = with_upserts(place, bundle, loaded, lambda: time.time_ns() // 1_000_000).current
+    recommender = with_logs(place, bundle, loaded, lambda: time.time_ns() // 1_000_000)[0].current
     settings = bundle.settings
     parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words)
     return Side(recommender, store, parser)

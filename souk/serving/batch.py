@@ -21,7 +21,7 @@ from souk.release.manifest import verify
 from souk.serving.fields import shown
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser, check_subjects
-from souk.serving.served import open_store, with_upserts
+from souk.serving.served import open_store, with_logs
 from souk.serving.slate import Slate
 from souk.workspace import Workspace
 
@@ -82,7 +82,7 @@ def recommend_file(
     if k is not None and not 1 <= k <= most:
         raise SoukError(f"--k from 1 to {most}, the release's max_slate_size", str(k), "Ask for less.")
     loaded = Recommender.load(bundle, None, open_store(place, bundle))
-    recommender = with_upserts(place, bundle, loaded, lambda: now).current
+    recommender = with_logs(place, bundle, loaded, lambda: now)[0].current
     parser = RequestParser(bundle.spec, k or bundle.settings.slate_size, most, words=bundle.words)
     counts = {"answered": 0, "empty": 0, "refused": 0}
     gc.freeze()  # the models and libraries stay: no collection of a batch's leavings need walk them

@@ -13,7 +13,7 @@ from souk.serving.explain_words import ago, to_json
 from souk.serving.fields import identifier, shown
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
-from souk.serving.served import open_store, with_upserts
+from souk.serving.served import open_store, with_logs
 from souk.state import UserState
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import STALE_HOURS
@@ -45,7 +45,7 @@ def explain_user(workspace: str | Path, user: str, item: str, at: int, release: 
     wanted = identifier("item", item) if item else ""
     store = _Watched(open_store(place, bundle, Access(stale_ms=int(STALE_HOURS * 3_600_000))))
     loaded = Recommender.load(bundle, None, store)
-    recommender = with_upserts(place, bundle, loaded, lambda: at).current
+    recommender = with_logs(place, bundle, loaded, lambda: at)[0].current
     found = to_json(Explainer(recommender).explain(request, wanted))
     return {**found, "sentences": [*found["sentences"], *store.told(user, found["degraded"])]}
 

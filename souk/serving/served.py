@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from souk.counts import ItemCounts
 from souk.index.choice import chosen
 from souk.index.hnsw import HnswIndex, build, read
 from souk.index.interface import Index, IndexUnavailable
@@ -83,7 +84,7 @@ def open_store(workspace: Workspace, bundle: Bundle, access: Access | None = Non
     return FeastStore(workspace.feast, bundle.spec, access)
 
 
-def with_upserts(
+def with_logs(
     workspace: Workspace,
     bundle: Bundle,
     recommender: Recommender,
@@ -91,14 +92,20 @@ def with_upserts(
     followed: Callable[[Followed], None] = lambda followed: None,
     settle: bool = False,
     run: Run = here,
-) -> LiveItems:
-    """The recommender with what was upserted into the workspace's servers so far; what serves it may `settle` that."""
+) -> tuple[LiveItems, LiveCounts]:
+    """The recommender with what was upserted into the workspace's servers so far, and what everybody engaged with.
+
+    What serves it may `settle` the upserts. It begins with what the release knows, also when it was served before.
+    """
+    recommender.items = replace(recommender.items, counts=ItemCounts.of(bundle.counters))
     live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed, run).load(settle)
     seen = live.replayed
     if seen.refused or seen.torn or seen.damaged:
         passed = f"{seen.torn} unfinished, {seen.damaged} damaged and {seen.refused} refused ones passed over"
         logger.warning("%s: %d rows taken again; %s", workspace.item_log, seen.taken, passed)
-    return live
+    counts = LiveCounts(workspace.events, bundle.spec, lambda: live.current)
+    counts.follow()
+    return live, counts
 
 
 def open_events(
@@ -195,19 +202,14 @@ class Reader:
             close()
             raise
 
-        snapshot = recommender.items.counts
-
         def serve() -> Served:
             run = self.beside or here
-            recommender.items = replace(recommender.items, counts=snapshot.living())  # again after a rollback
-            live = with_upserts(self.workspace, bundle, recommender, self.clock, self.followed, True, run)
+            live, counts = with_logs(self.workspace, bundle, recommender, self.clock, self.followed, True, run)
             if not live.current.catalogue.shown((), self.clock()).any():
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
             parser = RequestParser(bundle.spec, *sizes, self.timeout_ms, bundle.words)
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), bundle.names.get("events", {}))
-            counts = LiveCounts(self.workspace.events, bundle.spec, lambda: live.current)
-            counts.follow()
             return Served(bundle, live, parser, check, close, taken, counts)
 
         return Ready(serve, close)
