@@ -12,9 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from souk.schema import DAY_MS
-
-FOREVER = 1 << 62  # later than any event
+from souk.schema import DAY_MS, FOREVER
 
 
 @dataclass(frozen=True)

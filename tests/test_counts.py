@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from souk.counts import FOREVER, ItemCounts, engagements, lately
-from souk.schema import DAY_MS
+from souk.counts import ItemCounts, engagements, lately
+from souk.schema import DAY_MS, FOREVER
 
 ITEMS, START, HALF = 4, 1_000 * DAY_MS, 2 * DAY_MS
 

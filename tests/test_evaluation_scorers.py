@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from souk.errors import SoukError
@@ -34,7 +35,7 @@ def scored(shop):
     catalogue, window = read_window(shop.tables, shop.features, bundle.spec)
     queries = rolling_queries(window, catalogue, bundle.spec, 20)[::5]
     towers = Towers("two_tower", bundle, catalogue, bundle.spec).load()
-    return queries, catalogue, towers, Slates("slate", towers).load()
+    return queries, catalogue, towers, Slates("slate", towers, shop.features).load()
 
 
 def order(scores, query, catalogue):
@@ -64,7 +65,7 @@ def test_slates_are_candidates_by_the_ranker_then_retrieval_order(scored):
         assert prices == sorted(prices, reverse=query.state.profile["region"] == "north")
 
 
-def test_no_candidate_is_spent_on_what_was_not_there_yet(scored):
+def test_no_candidate_is_spent_on_what_was_not_there_yet(scored, shop):
     """The best item of a query comes to be just after it; the next one takes its place among the eight."""
     from souk.evaluation.twins import Slates, Towers
 
@@ -74,7 +75,7 @@ def test_no_candidate_is_spent_on_what_was_not_there_yet(scored):
     born = catalogue.born.copy()
     born[first] = query.until + 1
     younger = replace(catalogue, born=born)
-    own = Slates("slate", Towers("two_tower", towers.bundle, younger, towers.bundle.spec).load()).load()
+    own = Slates("slate", Towers("two_tower", towers.bundle, younger, towers.bundle.spec).load(), shop.features).load()
     before, after = (set(order(each.score([query])[0], query, catalogue)[:8]) for each in (slates, own))
     assert first in before and after == set(rest[:8])
     later = replace(query, until=query.until + 1)
@@ -82,7 +83,7 @@ def test_no_candidate_is_spent_on_what_was_not_there_yet(scored):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_no_candidate_is_spent_on_what_has_ended(scored, known):
+def test_no_candidate_is_spent_on_what_has_ended(scored, known, shop):
     """Whether the bundle knows of it, or not, as one of before items had ends, which is told that it is gone now."""
     from souk.evaluation.twins import Slates, Towers
 
@@ -102,25 +103,25 @@ def test_no_candidate_is_spent_on_what_has_ended(scored, known):
         items = bundle.items.set_column(bundle.items.column_names.index("available"), "available", left)
         bundle = replace(bundle, items=items)
     ended = replace(catalogue, until=until)
-    own = Slates("slate", Towers("two_tower", bundle, ended, bundle.spec).load()).load()
+    own = Slates("slate", Towers("two_tower", bundle, ended, bundle.spec).load(), shop.features).load()
     before, after = (set(order(each.score([query])[0], query, catalogue)[:8]) for each in (slates, own))
     assert first in before and after == set(rest[:8])
     earlier = replace(query, timestamp=query.timestamp - 1)
     assert first in order(own.score([earlier])[0], query, catalogue)[:8], "its last moment"
 
 
-def test_a_query_without_candidates_is_told_as_one(scored):
+def test_a_query_without_candidates_is_told_as_one(scored, shop):
     from souk.evaluation.twins import Slates, Towers
 
     queries, catalogue, towers, _ = scored
     query = queries[0]
     over = replace(catalogue, until=np.full(len(catalogue.ids), query.timestamp - 1))
-    own = Slates("slate", Towers("two_tower", towers.bundle, over, towers.bundle.spec).load()).load()
+    own = Slates("slate", Towers("two_tower", towers.bundle, over, towers.bundle.spec).load(), shop.features).load()
     own.score([query])
     assert own.observed.found[0].tolist() == [False] * len(query.targets) and len(own.observed.engaged[0]) == 0
 
 
-def test_what_is_judged_is_what_is_served(scored):
+def test_what_is_judged_is_what_is_served(scored, shop):
     """A bundle that re-ranks: the evaluation's first items are those of the slate of the size that is served, which
     are others than those of a slate of TOP; the ranker's own order is kept."""
     from souk.evaluation.twins import Slates, Towers
@@ -129,7 +130,8 @@ def test_what_is_judged_is_what_is_served(scored):
     many = replace(towers.bundle.settings, candidates=30, slate_size=12)
     bundles = [replace(towers.bundle, settings=replace(many, rerank=rules)) for rules in ({}, {"diversity": 1.0})]
     plain, slates = (
-        Slates("slate", Towers("two_tower", bundle, catalogue, bundle.spec).load()).load() for bundle in bundles
+        Slates("slate", Towers("two_tower", bundle, catalogue, bundle.spec).load(), shop.features).load()
+        for bundle in bundles
     )
     served, short = (
         slates._recommender.recommend(
@@ -200,7 +202,23 @@ def test_a_model_that_fails_is_not_judged_by_its_fallback(scored, shop):
     from souk.evaluation.twins import Slates
 
     queries, _, towers, _ = scored
-    slates = Slates("slate", towers).load()
+    slates = Slates("slate", towers, shop.features).load()
     slates._recommender.ranker = None
     with pytest.raises(SoukError, match="ranker_unavailable"):
         slates.score(queries)
+
+
+def test_slates_know_what_everybody_engaged_with_before_each_query(scored, shop):
+    """Also what came after the boundary; under the frozen protocol, whose time that is, nothing of it."""
+    queries, _, towers, slates = scored
+    examples = pq.read_table(shop.features / "examples.parquet").to_pylist()
+    items, since = slates._recommender.items, towers.bundle.settings.trained_until
+    place = items.position
+    late = [query for query in queries if any(since <= e["timestamp"] < query.timestamp for e in examples)]
+    assert late
+    for time in (late[-1].timestamp, late[0].timestamp, since):
+        expected = np.zeros(len(place))
+        for event in examples:
+            expected[place[event["item_id"]]] += event["timestamp"] < time
+        every = np.arange(len(place))
+        np.testing.assert_array_equal(items.counts.at(every, np.full(len(every), time))[0], expected)

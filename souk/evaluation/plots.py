@@ -23,6 +23,7 @@ COLORS = (
     "#5a8f4e",
     "#b5527a",
     "#3f3f8f",
+    "#2e8b8b",
 )  # as many as models, at most
 STAGE_COLORS = {  # in the order of the stages; see souk.evaluation.stages
     "filtering": "#9a9a9a",
