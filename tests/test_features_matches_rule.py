@@ -137,6 +137,19 @@ def test_a_match_a_third_above_chance_is_one(tmp_path):
     assert 1.25 < match.share / match.chance < 1.45
 
 
+@pytest.mark.parametrize(("staying", "expected"), [(4, True), (3, False)])
+def test_three_of_five_towns_that_stay_at_home_are_no_match(tmp_path, staying, expected):
+    """Those of the others take what anybody takes."""
+    draw = np.random.default_rng(2)
+    home, city = np.arange(1000) % 5, draw.integers(0, 5, 500)
+    user = draw.integers(0, 1000, 20000)
+    item = near(draw, home, city, user, 0.6)
+    local = home[user] < staying
+    item = np.where(local, item, draw.choice(item[local], 20000))
+    write(tmp_path, {"home": words("t", home)}, {"city": words("t", city)}, {"user": user, "item": item})
+    assert bool(found(tmp_path, users=["home"], items=["city"])) == expected
+
+
 @pytest.mark.parametrize(("changed", "share"), [(0.0, 1.0), (0.1, 0.9), (0.5, 0.55)])
 def test_a_column_of_the_log_that_says_what_the_item_said_is_a_copy(tmp_path, changed, share):
     """Since then a share of the items changed."""
@@ -148,6 +161,17 @@ def test_a_column_of_the_log_that_says_what_the_item_said_is_a_copy(tmp_path, ch
     write(tmp_path, {"age": words("a", user[:500])}, {"genre": words("c", new)}, events)
     match = found(tmp_path, events=["genre"], items=["genre"])["context_genre", "item_genre"]
     assert match.copied and match.share == pytest.approx(share, abs=0.05)
+
+
+def test_a_copy_with_a_few_faults_is_one(tmp_path):
+    """Of the log's words one in thirty is any: neither the next visit of the item nor the user's tells of them."""
+    draw = np.random.default_rng(1)
+    genre, user, item = draw.integers(0, 8, 300), draw.integers(0, 500, 20000), draw.integers(0, 300, 20000)
+    said = np.where(draw.random(20000) < 1 / 30, draw.integers(0, 8, 20000), genre[item])
+    events = {"user": user, "item": item, "genre": words("c", said)}
+    write(tmp_path, {"age": words("a", user[:500])}, {"genre": words("c", genre)}, events)
+    match = found(tmp_path, events=["genre"], items=["genre"])["context_genre", "item_genre"]
+    assert match.copied and 0.96 < match.share < 0.98
 
 
 @pytest.mark.parametrize("off", [0.05, 0.3])

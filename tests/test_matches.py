@@ -81,6 +81,13 @@ def test_what_they_have_in_common_is_told_in_words():
     assert said == [[["fes"], [], ["jazz"]], [[], ["rabat"], []], [[], [], ["jazz"]]]
 
 
+def test_a_query_that_was_not_asked_matches_nothing():
+    """`PairQuery.own` is empty where nothing is asked of it."""
+    asked = [(), own_values(table(), {"user_home": "fes"})]
+    found = matched(table(), asked, np.array([0, 0, 1]), np.array([0, 1, 0]))
+    assert [column.tolist() for column in found] == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
+
+
 def test_a_new_item_of_a_new_city_matches_at_once():
     items = table().with_items(rows(("d", "agadir", [])), np.zeros((1, 3), np.float32), spec())
     assert counts(items, {"user_home": "agadir"}) == [[[0, 0, 0, 1]], [[0] * 4], [[0] * 4]]

@@ -11,7 +11,7 @@ from souk.features.taken import Taken
 from souk.sources.rows import SparseRows
 
 OTHERS = (1, 3, 17, 101)  # events further on, where others say what there was to take
-TESTED = 20_000  # events of which words are exchanged at random
+TESTED = 10_000  # events of which words are exchanged at random
 
 
 @dataclass(frozen=True)

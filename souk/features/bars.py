@@ -93,8 +93,10 @@ def far_bars(events: Path, objectives: Objectives) -> Iterator[str]:
     pairs = [_Both(n, r) for n, r in rules.items() if all(getattr(r, key) is not None for key in KEYS.values())]
     file = pq.ParquetFile(events)
     for batch in file.iter_batches(columns=[n for n in ("event_type", *KEYS) if n in file.schema_arrow.names]):
-        for each in (*bars, *pairs):
-            each.add(batch)
+        for bar in bars:
+            bar.add(batch)
+        for pair in pairs:
+            pair.add(batch)
     yield from filter(None, (bar.told() for bar in bars))
     told = {bar.name for bar in bars if bar.told()}
     yield from filter(None, (pair.told() for pair in pairs if pair.name not in told))

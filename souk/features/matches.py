@@ -21,8 +21,7 @@ CERTAINTY = 4.0  # standard errors above chance,
 USERS = 30  # over so many users,
 WORDS = 0.75  # and above it, at such a share of what is taken by words, each
 WORD_PART = 0.25  # by so much of what all are above it; a word is judged alone
-WORD_EVENTS = 30  # that is said so often,
-WORD_CERTAINTY = 3.0  # and so often that what all are above chance would be so many of its standard errors
+WORD_CERTAINTY = 3.0  # that is said so often that what all are above chance would be so many of its standard errors
 FEW = 5  # words from which on another order of them would hardly agree as often by luck,
 EXCHANGES = 200  # as so many others show
 COPY = 0.95  # share from which on a visit's feature is likely the item's own, which no request has
@@ -157,7 +156,7 @@ def _widely(by_word: np.ndarray) -> bool:
     share, more = agreed / said, more / said
     if more <= 0:
         return False
-    often = by_word[0] >= max(WORD_EVENTS, WORD_CERTAINTY**2 * share * (1 - share) / more**2)
+    often = by_word[0] >= WORD_CERTAINTY**2 * share * (1 - share) / more**2
     events, agrees, chance = np.column_stack([by_word[:, often], by_word[:, ~often].sum(axis=1)])
     return bool(events[agrees - chance > WORD_PART * more * events].sum() >= WORDS * said)
 
