@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ class Later:
     """The engagements after a boundary, in the order of items and of their times.
 
     Args:
-        items: `[n]` int64, positions.
+        items: `[n]` int64, positions; one at least.
         times: `[n]` int64, UTC epoch milliseconds.
         events: `[n]` float64, of the same item up to this one, those of before the boundary too.
         weights: `[n]` float64, likewise; see `ItemCounts`.
@@ -33,12 +34,17 @@ class Later:
 
     def before(self, positions: np.ndarray, times: np.ndarray) -> np.ndarray:
         """`[M]` int64: the last engagement with each item strictly before each time; -1 where there is none."""
-        first = int(self.times.min())
-        span = int(self.times.max()) - first + 2
-        keys = self.items * span + (self.times - first)
+        first, span, keys = self._keys
         wanted = positions.astype(np.int64) * span + np.clip(times.astype(np.int64) - first, 0, span - 1)
         place = np.searchsorted(keys, wanted) - 1
         return np.where((place >= 0) & (self.items[place] == positions), place, -1)
+
+    @cached_property
+    def _keys(self) -> tuple[int, int, np.ndarray]:
+        """The first time, more than lies between it and the last, and one number for each item and time, ascending."""
+        first = int(self.times.min())
+        span = int(self.times.max()) - first + 2
+        return first, span, self.items * span + (self.times - first)
 
 
 class ItemCounts:

@@ -115,6 +115,16 @@ def test_files_of_long_before_are_not_opened(shop):
     assert shop.counts.follow() == 0
 
 
+def test_a_file_by_another_name_is_read(shop):
+    """As one that was put back from a copy."""
+    shop.servers[0].append([click(1, IDS[3])])
+    shop.servers[0].close()
+    (path,) = shop.folder.glob("*/*.jsonl")
+    (shop.folder / "kept").mkdir()
+    path.rename(shop.folder / "kept" / "all.jsonl")
+    assert shop.counts.follow() == 1 and shop.counts.follow() == 0
+
+
 def test_only_what_engages_with_a_known_item_counts(shop):
     hide = click(1, IDS[3], event_type="hide")
     shown = click(2, IDS[3], event_type="impression")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.schema import FOREVER
 from souk.serving.event_log import closed_name, event, every_file
 from souk.serving.event_states import event_of
 from souk.serving.loaded import Loaded
@@ -82,6 +83,9 @@ class LiveCounts:
 
 
 def _hour_end(path: Path) -> int:
-    """When the hour of a file of the log is over, UTC epoch milliseconds."""
-    hour = datetime.strptime(f"{path.parent.name} {path.name[:2]}", "%Y-%m-%d %H").replace(tzinfo=UTC)
+    """When the hour of a file of the log is over, UTC epoch milliseconds; FOREVER of one that has another name."""
+    try:
+        hour = datetime.strptime(f"{path.parent.name} {path.name[:2]}", "%Y-%m-%d %H").replace(tzinfo=UTC)
+    except ValueError:
+        return FOREVER
     return int(hour.timestamp() * 1000) + 3_600_000
