@@ -1,9 +1,14 @@
 """What everybody engages with while a release serves is counted, from the event log, each event once."""
 
+import os
+from pathlib import Path
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
 from souk.schema import DAY_MS
+from souk.serving import live_counts
 from souk.serving.event_log import EventLog
 from souk.serving.live_counts import LiveCounts
 from souk.serving.recommender import Recommender
@@ -37,7 +42,7 @@ class Shop:
 
     def start(self):
         self.recommender = Recommender.load(self.bundle, None, None)
-        self.counts = LiveCounts(self.folder, SPEC, lambda: self.recommender)
+        self.counts = LiveCounts(self.folder, SPEC, lambda: self.recommender, lambda: self.now)
 
     def of(self, *items):
         places = np.array([self.recommender.catalogue.positions[item] for item in items])
@@ -88,16 +93,16 @@ def test_a_release_that_answers_again_after_a_rollback_begins_with_what_it_was_m
         assert counts.counted == 1 and live.current is shop.recommender and shop.of(*IDS[3:5]) == [10, 9]
 
 
-def test_an_item_that_was_upserted_counts_from_then_on(shop, tmp_path):
+def test_engagements_wait_for_their_item(shop, tmp_path):
     live, counts = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
     shop.servers[0].append([click(1, "new"), click(2, IDS[3])])
     assert counts.follow() == 1
     live.upsert([{"item_id": "new", "category": "all/g1"}])
     shop.servers[0].append([click(3, "new"), click(4, IDS[3])])
-    assert counts.follow() == 2
+    assert counts.follow() == 3
     now = live.current
     places = np.array([now.catalogue.positions[item] for item in ("new", IDS[3], IDS[4])])
-    assert now.items.counts.at(places, np.full(3, shop.now))[0].tolist() == [1, 11, 9]
+    assert now.items.counts.at(places, np.full(3, shop.now))[0].tolist() == [2, 11, 9]
     again, _ = with_logs(Workspace(tmp_path), shop.bundle, Recommender.load(shop.bundle, None, None), lambda: shop.now)
     assert again.current.items.counts.at(places, np.full(3, shop.now))[0].tolist() == [2, 11, 9]
 
@@ -107,12 +112,59 @@ def test_what_the_release_was_made_of_counts_in_it_alone(shop):
     assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
 
 
-def test_files_of_long_before_are_not_opened(shop):
-    shop.now = NOW - 3 * HOUR
-    shop.servers[0].append([click(1, IDS[3], NOW + 1)])  # no client's clock is so far ahead
-    shop.servers[0].close()
-    shop.now = NOW + HOUR
+def test_days_of_long_before_are_not_opened(shop):
+    for days, expected in ((3, 0), (1, 1)):
+        shop.now = NOW - days * DAY_MS
+        shop.servers[0].append([click(days, IDS[3], NOW + 1)])  # no client's clock is so far ahead
+        shop.servers[0].close()
+        shop.now = NOW + HOUR
+        assert shop.counts.follow() == expected
+
+
+def test_an_event_of_a_clock_that_is_ahead_counts_when_its_time_has_come(shop):
+    shop.servers[0].append([click(1, IDS[3], shop.now + 10), click(2, IDS[4], shop.now)])
+    assert shop.counts.follow() == 1 and shop.of(*IDS[3:5]) == [9, 10]
+    shop.now += 9
     assert shop.counts.follow() == 0
+    shop.now += 1
+    assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(*IDS[3:5]) == [10, 10]
+
+
+def test_a_long_log_is_counted_a_little_at_a_time(shop, monkeypatch):
+    monkeypatch.setattr(live_counts, "CHUNK", 2)
+    shop.servers[0].append([click(number, IDS[3]) for number in range(5)])
+    shop.servers[0].close()
+    shop.servers[0].append([click(9, IDS[4])])
+    assert [shop.counts.follow(0) for _ in range(4)] == [2, 2, 2, 0]
+    assert shop.of(*IDS[3:5]) == [14, 10]
+
+
+def test_a_file_that_cannot_be_read_is_read_later(shop, monkeypatch, caplog):
+    shop.servers[0].append([click(1, IDS[3])])
+    shop.servers[0].close()
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "open", Mock(side_effect=OSError(24, "Too many open files")))
+        assert shop.counts.follow() == shop.counts.follow() == 0
+    assert len([each for each in caplog.records if "Too many" in each.message]) == 1
+    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
+
+
+def test_a_day_is_looked_at_again_when_a_file_is_put_there(shop, monkeypatch):
+    """Not each second: a month has thousands of files."""
+    monkeypatch.setattr(live_counts, "SETTLED_NS", 0)
+    shop.servers[0].append([click(1, IDS[3])])
+    shop.servers[0].close()
+    (day,) = shop.folder.iterdir()
+    assert shop.counts.follow() == 1
+    opened = Mock(side_effect=AssertionError)
+    with monkeypatch.context() as closed:
+        closed.setattr(Path, "glob", opened)
+        assert shop.counts.follow() == 0
+    os.utime(day, (1, 1))
+    shop.servers[1].append([click(2, IDS[3])])
+    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [11]
+    shop.servers[1].append([click(3, IDS[3])])
+    assert shop.counts.follow() == 1, "a file that grows does not change its folder"
 
 
 def test_a_file_by_another_name_is_read(shop):

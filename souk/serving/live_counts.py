@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,82 +12,120 @@ from typing import Any
 
 import numpy as np
 
-from souk.schema import FOREVER
-from souk.serving.event_log import closed_name, event, every_file
+from souk.schema import DAY_MS
+from souk.serving.event_log import closed_name, event
 from souk.serving.event_states import event_of
 from souk.serving.loaded import Loaded
 from souk.spec import FeatureSpec
 from souk.state import engaging
 
 logger = logging.getLogger(__name__)
-AHEAD_MS = 3_600_000  # a file of an hour may hold events of the next: clocks of clients are ahead of the server's
+CHUNK = 2_000  # lines between two looks at the clock
+MOST_WAITING = 100_000  # engagements whose item or time is still to come
+SETTLED_NS = 2_000_000_000  # a folder that changed later may change again within a tick of its file system's clock
 
 
 class LiveCounts:
-    """Adds the engagements of the log to the counts of a release, each once, a little after they came.
+    """Adds the engagements of the log to the counts of a release, a little after they came.
 
-    What the release was trained with is counted in it: of the log only events from its boundary on are. An event of an
-    item that the release does not know counts for nothing, also when that item is upserted later; a restart counts it.
+    What the release was trained with is counted in it: of the log only events from its boundary on are. Those of an
+    item that it does not know yet wait for the item, those of a clock that is ahead for their time. An event that was
+    sent to two servers counts twice: each knows the ids that it was sent.
 
     Args:
         folder: of the log.
         spec: of the release.
         loaded: what serves now; its counts are added to.
+        clock: UTC epoch milliseconds.
     """
 
-    def __init__(self, folder: Path, spec: FeatureSpec, loaded: Callable[[], Loaded]) -> None:
-        self._folder, self._spec, self._loaded = folder, spec, loaded
+    def __init__(self, folder: Path, spec: FeatureSpec, loaded: Callable[[], Loaded], clock: Callable[[], int]) -> None:
+        self._folder, self._spec, self._loaded, self._clock = folder, spec, loaded, clock
         self._read: dict[Path, int] = {}  # bytes, by the name that a file has in the end
-        self._closed: set[Path] = set()  # read to their end, and of before the boundary
+        self._closed: set[Path] = set()  # read to their end
+        self._days: dict[Path, int] = {}  # when a folder changed, of those of which everything is read
+        self._waiting = deque[tuple[str, int]](maxlen=MOST_WAITING)
+        self._told: set[str] = set()
         self.counted = 0
 
-    def follow(self) -> int:
-        """Takes what the log got since the last look; how many engagements these were."""
-        loaded = self._loaded()
-        counts, position = loaded.items.counts, loaded.catalogue.positions
-        items, times = list[int](), list[int]()
-        for row in self._news(counts.since):
-            place = position.get(row["item_id"], -1)
-            if place >= 0 and row["timestamp"] >= counts.since and engaging(event_of(row, self._spec), self._spec):
-                items.append(place)
-                times.append(row["timestamp"])
-        counts.add(np.array(items, np.int64), np.array(times, np.int64))
-        self.counted += len(items)
-        return len(items)
+    def follow(self, seconds: float = float("inf")) -> int:
+        """Takes what the log got since the last look, for so long at most; how many engagements were counted.
 
-    def _news(self, since: int) -> Iterator[dict[str, Any]]:
-        for path in every_file(self._folder):
-            name = closed_name(path) if path.suffix == ".open" else path
-            if name in self._closed:
-                continue
-            if _hour_end(name) + AHEAD_MS >= since:
-                yield from self._rest(path, name)
-            if path == name:
-                self._closed.add(name)
-                self._read.pop(name, None)
+        What is left is taken by the next look.
+        """
+        before, until = self.counted, time.monotonic() + seconds
+        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        self._add(waiting)
+        for day in self._changed_days():
+            changed = day.stat().st_mtime_ns
+            growing = False
+            for path in (*sorted(day.glob("[!.]*.jsonl")), *sorted(day.glob(".*.open"))):
+                growing |= path.suffix == ".open"
+                if not self._take(path, until):
+                    return self.counted - before
+            if not growing and time.time_ns() - changed > SETTLED_NS:
+                self._days[day] = changed
+        return self.counted - before
 
-    def _rest(self, path: Path, name: Path) -> Iterator[dict[str, Any]]:
-        """The whole lines behind what was read; of a file that was closed meanwhile the next look reads the rest."""
+    def _changed_days(self) -> Iterator[Path]:
+        """The folders that may hold something new: not those of before the boundary."""
+        since = self._loaded().items.counts.since
+        for day in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+            if day.is_dir() and _end(day) >= since and self._days.get(day) != day.stat().st_mtime_ns:
+                yield day
+
+    def _take(self, path: Path, until: float) -> bool:
+        """Counts what a file has behind what was read; whether there was time for all of it."""
+        name = closed_name(path) if path.suffix == ".open" else path
+        if name in self._closed:
+            return True
         try:
             with path.open("rb") as file:
-                file.seek(self._read.get(name, 0))
+                place = file.seek(self._read.get(name, 0))
+                found, lines = list[tuple[str, int]](), 0
                 for line in file:
                     if not line.endswith(b"\n"):
                         break
-                    self._read[name] = self._read.get(name, 0) + len(line)
-                    row = event(line)
-                    if row is not None:
-                        yield row
-        except FileNotFoundError:  # it has its last name by now
-            return
+                    place, lines = place + len(line), lines + 1
+                    found += self._engagement(event(line))
+                    if lines % CHUNK == 0:
+                        self._add(found)
+                        self._read[name], found = place, []
+                        if time.monotonic() > until:
+                            return False
+                self._add(found)
+                self._read[name] = place
+        except FileNotFoundError:  # it has its last name by now, or was removed
+            return True
         except OSError as error:
-            logger.warning("%s: %s", path, error.strerror)
+            if (said := f"{path}: {error.strerror}") not in self._told:
+                logger.warning("%s", said)
+                self._told.add(said)
+            return True
+        if path == name:
+            self._closed.add(name)
+            self._read.pop(name, None)
+        return True
+
+    def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
+        """Item and time of a row, where it is one that counts."""
+        counts = row is not None and engaging(event_of(row, self._spec), self._spec)
+        return [(row["item_id"], row["timestamp"])] if row is not None and counts else []
+
+    def _add(self, found: list[tuple[str, int]]) -> None:
+        loaded, now = self._loaded(), self._clock()
+        counts, position = loaded.items.counts, loaded.catalogue.positions
+        found = [(item, moment) for item, moment in found if moment >= counts.since]
+        known = [(position[item], moment) for item, moment in found if moment <= now and item in position]
+        self._waiting.extend((item, moment) for item, moment in found if moment > now or item not in position)
+        counts.add(*np.array(known, np.int64).reshape(-1, 2).T)
+        self.counted += len(known)
 
 
-def _hour_end(path: Path) -> int:
-    """When the hour of a file of the log is over, UTC epoch milliseconds; FOREVER of one that has another name."""
+def _end(day: Path) -> int:
+    """When the last event of a day's folder may have been, UTC epoch milliseconds; of another name the end of time."""
     try:
-        hour = datetime.strptime(f"{path.parent.name} {path.name[:2]}", "%Y-%m-%d %H").replace(tzinfo=UTC)
+        began = datetime.strptime(day.name, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        return FOREVER
-    return int(hour.timestamp() * 1000) + 3_600_000
+        began = datetime.max.replace(tzinfo=UTC)
+    return int(began.timestamp() * 1000) + 2 * DAY_MS  # clocks of clients are ahead of the server's

@@ -266,7 +266,7 @@ class EventMetrics(Collector):
         yield start
         counts = self._releases.now.counts
         counted = counts.counted if counts else 0
-        yield CounterMetricFamily("souk_counted_engagements", "Engagements of the log in counts", value=counted)
+        yield GaugeMetricFamily("souk_counted_engagements", "Engagements of the log in counts", value=counted)
 
 
 class ImpressionMetrics(Collector):

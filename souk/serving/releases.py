@@ -123,13 +123,13 @@ class Releases:
 
     def follow_logs(self, seconds: float) -> None:
         """Takes what other servers do to items, and counts what everybody engages with, from now on, so often."""
-        often(self._follow_logs, seconds, "followed logs", 0)
+        often(lambda: self._follow_logs(seconds), seconds, "followed logs", 0)
 
-    def _follow_logs(self) -> None:
+    def _follow_logs(self, seconds: float) -> None:
         for served in (self.now, *self.beside):
-            served.live.follow()
             if served.counts:
-                served.counts.follow()
+                served.counts.follow(seconds / 5)
+            served.live.follow()
 
     def look(self) -> bool:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""

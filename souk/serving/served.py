@@ -38,6 +38,7 @@ from souk.store.feast_store import Access, FeastStore
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
+COUNTING_SECONDS = 0.2  # at a time
 EVENTS_TIMEOUT_MS = 1000  # no request waits for it, and a state that is not written waits for its next event
 
 
@@ -95,7 +96,8 @@ def with_logs(
 ) -> tuple[LiveItems, LiveCounts]:
     """The recommender with what was upserted into the workspace's servers so far, and what everybody engaged with.
 
-    What serves it may `settle` the upserts. It begins with what the release knows, also when it was served before.
+    What serves it may `settle` the upserts, and counts what is left of a long log while it serves. It begins with what
+    the release knows, also when it was served before.
     """
     recommender.items = replace(recommender.items, counts=ItemCounts.of(bundle.counters))
     live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed, run).load(settle)
@@ -103,8 +105,8 @@ def with_logs(
     if seen.refused or seen.torn or seen.damaged:
         passed = f"{seen.torn} unfinished, {seen.damaged} damaged and {seen.refused} refused ones passed over"
         logger.warning("%s: %d rows taken again; %s", workspace.item_log, seen.taken, passed)
-    counts = LiveCounts(workspace.events, bundle.spec, lambda: live.current)
-    counts.follow()
+    counts = LiveCounts(workspace.events, bundle.spec, lambda: live.current, clock)
+    counts.follow(COUNTING_SECONDS if settle else float("inf"))
     return live, counts
 
 

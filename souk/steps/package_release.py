@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import numpy as np
 
 import souk
 from souk.config import parse_step_config
+from souk.counts import ItemCounts, engagements
 from souk.folders import placed
 from souk.index.choice import GRAPH_FILE
 from souk.progress import report
-from souk.release.bundle import Bundle, write_bundle
+from souk.release.bundle import Bundle, counters_at, write_bundle
 from souk.release.golden import golden_requests, replay_golden, write_golden
 from souk.release.manifest import write_manifest
 from souk.release.naming import WEIGHTS, content_digests, read_weights, release_name
@@ -86,13 +88,23 @@ def package_release(
 
 def _write_answers(bundle: Bundle, tables: str, features: Path) -> int:
     """Golden requests and the drift reference, answered from the bundle's own vectors; how many are golden."""
-    answer = golden_answers(Recommender.load(bundle, index=None, store=None))
+    recommender = Recommender.load(bundle, index=None, store=None)
+    answer = golden_answers(recommender)
     golden = golden_requests(features, bundle.spec)
     write_golden(bundle.folder, golden, answer(golden))
     sample = reference_requests(tables, features, bundle.spec, bundle.settings.slate_size)
     blocks = [sample[start : start + BLOCK] for start in range(0, len(sample), BLOCK)]
-    write_reference(bundle.folder, bundle.spec, sample, [slate for block in blocks for slate in answer(block)])
+    told = golden_answers(_told(recommender, features))
+    write_reference(bundle.folder, bundle.spec, sample, [slate for block in blocks for slate in told(block)])
     return replay_golden(bundle.folder, answer)
+
+
+def _told(recommender: Recommender, features: Path) -> Recommender:
+    """One that knows at each moment of the test window what was engaged with before it, as a server does."""
+    counts, other = ItemCounts.of(counters_at(features, "test_start")), recommender.connected(None, None)
+    taken = engagements(features, counts.since, other.items.position)
+    other.items = replace(other.items, counts=counts.followed(*taken))
+    return other
 
 
 def _lineage(origins: dict[str, Path], bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
