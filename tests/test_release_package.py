@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import souk.steps.package_release as package
 from souk.config import DatasetConfig
 from souk.errors import SoukError
 from souk.index import hnsw
@@ -121,6 +123,19 @@ def test_the_drift_reference_holds_the_inputs_of_the_models(release):
     table = pq.read_table(release[0] / "drift_reference.parquet")
     assert {"user_region", "query_hour", "slate_score", "slate_engaged", "slate_satisfied"} <= set(table.column_names)
     assert not np.isnan(table["slate_score"].to_numpy()).any()
+
+
+def test_the_drift_reference_is_of_a_server_that_was_told_what_came_before_each_moment(release, shop, monkeypatch):
+    made, real = [], package._told
+    monkeypatch.setattr(package, "_told", lambda *args: made.append(real(*args)) or made[-1])
+    bundle, features = Bundle.load(release[0]), Path(shop[1])
+    package._write_answers(bundle, shop[0], features)
+    (told,) = made
+    events = pq.read_table(features / "examples.parquet").to_pylist()
+    every, times = np.arange(len(bundle.item_ids)), sorted(event["timestamp"] for event in events)
+    for time in (times[-1], times[-len(times) // 8]):
+        expected = [sum(e["item_id"] == item and e["timestamp"] < time for e in events) for item in bundle.item_ids]
+        assert told.items.counts.at(every, np.full(len(every), time))[0].tolist() == expected
 
 
 def test_the_twin_in_it_is_the_one_that_was_judged(release, shop):

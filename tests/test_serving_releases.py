@@ -37,12 +37,15 @@ class Live(LiveItems):
     """Takes rows, of a release of that name, without a log."""
 
     def __init__(self, name):
-        self.name, self.rows, self.warmed = name, [], 0
+        self.name, self.rows, self.warmed, self.followed = name, [], 0, 0
         self._one_at_a_time, self._retired = threading.Lock(), False
 
     def warm(self):
         self.warmed += 1
         return self
+
+    def follow(self):
+        self.followed += 1
 
     def upsert(self, rows):
         with self._one_at_a_time:
@@ -94,6 +97,16 @@ def test_a_moved_pointer_moves_the_answers(shop):
     assert shop.releases.now.live.warmed == 1
     assert not shop.look("two") and shop.read == ["one", "two"]
     assert (shop.releases.taken, shop.releases.refused) == (1, 0)
+
+
+def test_what_everybody_engages_with_counts_in_each_release_that_answers(shop):
+    looked = []
+    counts = [SimpleNamespace(follow=lambda seconds, name=name: looked.append((name, seconds))) for name in "ab"]
+    shop.releases.now, beside = (replace(shop.releases.now, counts=each) for each in counts)
+    shop.releases.beside = [beside]
+    shop.releases._follow_logs(1.0)
+    assert looked == [("a", 0.2), ("b", 0.2)]
+    assert [each.live.followed for each in (shop.releases.now, beside)] == [2, 2], "they share a fake"
 
 
 def test_the_release_before_is_kept_for_a_rollback(shop):
