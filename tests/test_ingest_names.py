@@ -75,7 +75,7 @@ def test_a_column_is_read_by_a_name_of_either_form(
     for keys, target, expected in (
         ({"columns": {"size": configured}}, "size", ["S", "M"]),
         ({"templates": {"size": f"{{{configured}}}"}}, "size", ["S", "M"]),
-        ({"skip": {configured: "S"}}, configured, ["M"]),
+        ({"columns": {"size": configured}, "skip": {configured: "S"}}, "size", ["M"]),
     ):
         values = SHOP | {"data": {"events": {"path": "e"}, "items": {"path": path, **keys}}}
         config = parse_config(json.dumps(values | {"columns": {"items": {target: "categorical"}}}))
