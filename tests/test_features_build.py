@@ -127,12 +127,11 @@ def test_tables_beside_the_rows(features):
     assert items.item_id.is_monotonic_increasing and not items.available[7]
     for boundary in ("validation_start", "test_start", "end"):
         part, time = counters[counters.boundary == boundary].set_index("item_id"), getattr(windows, boundary)
-        assert list(part.index) == list(items.item_id)
+        assert list(part.index) == list(items.item_id) and set(part.until) == {time}
         before = examples[examples.timestamp < time]
         assert part.events.to_dict() == before.item_id.value_counts().reindex(part.index, fill_value=0).to_dict()
-        assert set(part.until) == {time} and len(set(part.half_life_days)) == 1
-        worth = 0.5 ** ((time - before.timestamp) / (part.half_life_days.iloc[0] * 86_400_000))
-        assert part.lately.sum() == pytest.approx(worth.sum())
+        halves = (time - before.timestamp) / (part.half_life_days.iloc[0] * 86_400_000)
+        assert part.lately.sum() == pytest.approx((0.5**halves).sum())
         known = examples[(examples.satisfied >= 0) & (examples.satisfied_at < time)]
         mean = known.satisfied.mean()
         for item, labels in known.groupby("item_id").satisfied:
