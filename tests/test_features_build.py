@@ -127,7 +127,7 @@ def test_tables_beside_the_rows(features):
     assert items.item_id.is_monotonic_increasing and not items.available[7]
     for boundary in ("validation_start", "test_start", "end"):
         part, time = counters[counters.boundary == boundary].set_index("item_id"), getattr(windows, boundary)
-        assert list(part.index) == list(items.item_id) and set(part.until) == {time}
+        assert [*part.index] == [*items.item_id] and {*part.until} == {time} and part.half_life_days.nunique() == 1
         before = examples[examples.timestamp < time]
         assert part.events.to_dict() == before.item_id.value_counts().reindex(part.index, fill_value=0).to_dict()
         halves = (time - before.timestamp) / (part.half_life_days.iloc[0] * 86_400_000)
