@@ -67,6 +67,7 @@ BAD_V1 = {
     "one bad among good": b'{"instances": [{"user_id": "a"}, {"user_id": "b", "k": 51}]}',
     "a wrong type": b'{"instances": [{"user_id": 5}]}',
     "an unknown field": b'{"instances": [{"user": "a"}]}',
+    "a range exchanged": b'{"instances": [{"user_id": "a", "filter": {"price": {"min": 60, "max": 10}}}]}',
     "NaN": b'{"instances": [{"user_id": "a", "k": NaN}]}',
     "a huge number": b'{"instances": [{"user_id": "a", "k": ' + b"9" * 400 + b"}]}",
     "half a surrogate pair": b'{"instances": [{"user_id": "\\ud800"}]}',
@@ -106,6 +107,7 @@ BAD_V2 = {
     "texts as numbers": v2(USERS, tensor("k", "INT32", ["1", {}])),
     "parts of numbers": v2(USERS, tensor("k", "INT32", [1.5, 2])),
     "a cell that is no json": v2(USERS, tensor("context", "BYTES", ["{", ""])),
+    "a range exchanged": v2(USERS, tensor("filter", "BYTES", ['{"price": {"min": 60, "max": 10}}', ""])),
     "a cell of another kind": v2(USERS, tensor("exclude", "BYTES", ["{}", ""])),
     "half a surrogate pair": (
         b'{"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["\\ud800"]}]}',
@@ -144,6 +146,9 @@ BAD_GRPC = {
     "a shape too large": message(contents("user_id", "BYTES", [2**62], bytes_contents=[b"ann"])),
     "a negative shape": message(contents("user_id", "BYTES", [-1], bytes_contents=[b"ann"])),
     "not utf-8": message(contents("user_id", "BYTES", [1], bytes_contents=[b"\xff"])),
+    "a range exchanged": message(
+        ANN_USER, contents("filter", "BYTES", [1], bytes_contents=[b'{"price": {"min": 60, "max": 10}}'])
+    ),
     "k too large": message(ANN_USER, contents("k", "INT32", [1], int_contents=[51])),
     "an unknown output": message(ANN_USER, outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name="price")]),
     "raw bytes cut off": message(contents("user_id", "BYTES", [1]), raw_input_contents=[b"\x09\x00\x00\x00a"]),

@@ -124,6 +124,10 @@ def test_an_upsert_is_seen_and_masks_are_kept_for_a_catalogue(recommenders):
         ({"price": {"mim": 5}}, r"'mim'\. Did you mean 'min'"),
         ({"price": {"min": "5"}}, r"instance\.filter\.price\.min to be a number"),
         ({"price": {"min": float("nan")}}, "NaN"),
+        (
+            {"price": {"min": 60, "max": 10}},
+            r"filter\.price: a min that is not above its max\. Received: min 60, max 10\. Exchange",
+        ),
         ({"category": 5}, r"instance\.filter\.category"),
         ({"category": {"min": 5}}, r"instance\.filter\.category"),
         ({"category": []}, r"instance\.filter\.category to be a text, or a list of 1 to 100"),

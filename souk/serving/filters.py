@@ -54,7 +54,7 @@ class FilterParser:
         """Checks a filter.
 
         Raises:
-            SoukError: a column that may not be named, or a value of the wrong type.
+            SoukError: a column that may not be named, a value of the wrong type, or a range with its ends exchanged.
         """
         if not isinstance(value, dict):
             raise SoukError(f"{path} to be an object with columns", repr(value)[:80], "See docs/serving.md.")
@@ -82,7 +82,11 @@ class FilterParser:
         ends = {key: self._number(f"{place}.{key}", end) for key, end in value.items() if end is not None}
         if any(math.isnan(end) for end in ends.values()):
             raise SoukError(f"{place}: numbers", "NaN", "Leave an end out that is open.")
-        return Condition(name, low=ends.get(MIN, -np.inf), high=ends.get(MAX, np.inf))
+        low, high = ends.get(MIN, -math.inf), ends.get(MAX, math.inf)
+        if low > high:
+            met = "Exchange the two, or leave an end out that is open; for one number, give it as both."
+            raise SoukError(f"{place}: a min that is not above its max", f"min {value[MIN]}, max {value[MAX]}", met)
+        return Condition(name, low=low, high=high)
 
 
 def _prefix(path: str) -> str:
