@@ -29,8 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
     print(first.text)
     data = f"--config {output} --workspace .souk-{parse_config(first.text).name}"  # one of its own holds one data set
     seen = f"Look at the guesses; `souk check {data}` tells what a run would find."
-    print(f"Written to {output}. {_doubts(first.unknown)}{seen} Then: souk run {data}")
+    print(f"Written to {output}. {_exchanged(first.exchanged)}{_doubts(first.unknown)}{seen} Then: souk run {data}")
     return 0
+
+
+def _exchanged(why: str) -> str:
+    """The sentence on files that may be in each other's place, with a space after it; "" where nothing says so."""
+    return f"ARE --items AND --users EXCHANGED? {why[0].upper()}{why[1:]}. " if why else ""
 
 
 def _doubts(unknown: Sequence[str]) -> str:

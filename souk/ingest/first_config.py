@@ -15,6 +15,7 @@ from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
 from souk.ingest.guess_columns import Table, declare, map_ids, map_rest, map_time, open_table
+from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import objectives, repeat
 from souk.ingest.guess_types import map_type
@@ -29,10 +30,12 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 @dataclass(frozen=True)
 class FirstConfig:
-    """A first config: its text, and the event types of the file that no word tells, which it takes for clicks."""
+    """A first config: its text, the event types of the file that no word tells, which it takes for clicks, and why the
+    files of items and users may be exchanged, "" where nothing says so."""
 
     text: str
     unknown: tuple[str, ...] = ()
+    exchanged: str = ""
 
 
 def first_config(events: str, items: str | None, users: str | None, name: str) -> FirstConfig:
@@ -45,23 +48,26 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
         name: of the data set.
 
     Raises:
-        SoukError: a file that cannot be read, or no column that could be the user, the item or the time.
+        SoukError: a file that cannot be read or is in the place of another, or no column that could be the user, the
+            item or the time.
     """
     name = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_0123456789") or "my_data"
     paths = {"events": events, "items": items, "users": users}
     tables = {key: open_table(key, path) for key, path in paths.items() if path}
+    check_exchanged(tables)
     for target, other in (("user_id", "users"), ("item_id", "items")):
         map_ids(target, tables["events"], tables.get(other))
     map_time(tables["events"])
+    exchanged = doubt_exchanged(tables)
     map_type(tables["events"])
     for table in tables.values():
         map_rest(table)
         declare(table)
     note_rows(tables["events"])
-    text = _render(name, tables)
+    text = _render(name, tables, exchanged)
     refused = {key: _refused(text, key) for key in tables}
-    text = _render(name, tables, refused) if max(refused.values()) > 0 else text
-    return FirstConfig(text, tuple(tables["events"].unknown))
+    text = _render(name, tables, exchanged, refused) if max(refused.values()) > 0 else text
+    return FirstConfig(text, tuple(tables["events"].unknown), exchanged)
 
 
 def write_config(text: str, path: Path, force: bool = False) -> None:
@@ -88,10 +94,11 @@ def _refused(text: str, key: str) -> float:
     return refused / max(1, rows)
 
 
-def _render(name: str, tables: dict[str, Table], refused: dict[str, float] | None = None) -> str:
+def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[str, float] | None = None) -> str:
     lines = [
         f"# First config of {name}, guessed by `souk init` from the first {SAMPLE_ROWS:,} rows of each file. Check:",
         "# beside each guess stands why. Every key is explained in docs/data.md. Then: souk run --config THIS_FILE",
+        *([f"# ARE --items AND --users EXCHANGED? {exchanged}: look at the ids below."] if exchanged else []),
         f"name: {name}",
         "",
         "data:",

@@ -94,14 +94,14 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
         return
     theirs = next((c for c in other.free if named and c.plain == named.plain), None) or column_named(other, target)
     strange = set() if theirs else set(NAMES["user_id" if target == "item_id" else "item_id"])
-    ids = {c.plain: c for c in other.columns if not c.nested and not _repeats(c) and c.plain not in strange}
+    ids = {c.plain: c for c in other.columns if not c.nested and not repeats(c) and c.plain not in strange}
     same = ids.get(named.plain) if named else None
     ours = [named] if named else [column for column in events.free if not column.nested]
-    shares = [(_shared(a, b), a, b) for a in ours for b in ([same] if same else ids.values())]
+    shares = [(shared(a, b), a, b) for a in ours for b in ([same] if same else ids.values())]
     share, here, there = max(shares, key=lambda each: each[0], default=(0.0, None, None))
     if theirs is not None and not theirs.nested:
-        known = max((_shared(a, theirs) for a in ours), default=0.0)
-        if known and known >= share and _repeats(theirs):
+        known = max((shared(a, theirs) for a in ours), default=0.0)
+        if known and known >= share and repeats(theirs):
             raise _repeated(other, target, theirs)
         if named and not known and share < FEW_SHARED:
             raise _strangers(other, named, theirs)
@@ -126,30 +126,31 @@ def _mistaken_ids(target: str, events: Table, other: Table, ids: Sequence[Column
         share: of the events' ids, those that one of the columns has.
     """
     swapped, meant = ("user_id", "users") if target == "item_id" else ("item_id", "items")
-    named = column_named(events, swapped) or next((c for c in events.free if _called(c.plain, swapped, target)), None)
+    named = column_named(events, swapped) or next((c for c in events.free if called(c.plain, swapped)), None)
     ours = events.mapped[swapped][0] if swapped in events.mapped else named
     if ours is None or ours.nested:
         return ""
-    known = max((_shared(ours, column) for column in ids), default=0.0)
-    called = _called(plain(Path(other.source.path).name), swapped, target)
+    known = max((shared(ours, column) for column in ids), default=0.0)
+    by_name = called(plain(Path(other.source.path).name), swapped)
     alone = known >= MANY and share < FEW_SHARED and not ours.numeric  # numbers meet by chance
-    if known and (known >= share if called else alone):
-        why = "by its name and its ids" if called else "by its ids"
+    if known and (known >= share if by_name else alone):
+        why = "by its name and its ids" if by_name else "by its ids"
         return f"It may be a file of {meant}, {why}: then give it as --{meant}. "
     return ""
 
 
-def _called(name: str, target: str, other: str) -> bool:
-    """Whether a plain name has a part of those for `target`, and none of those for `other`."""
-    return bool(re.search(STEMS[target], name)) and not re.search(STEMS[other], name)
+def called(name: str, target: str) -> bool:
+    """Whether a plain name has a part of those for `target`, a user's or an item's id, and none of the other's."""
+    others = [stem for key, stem in STEMS.items() if key != target]
+    return bool(re.search(STEMS[target], name)) and not any(re.search(stem, name) for stem in others)
 
 
-def _shared(ours: Column, theirs: Column) -> float:
+def shared(ours: Column, theirs: Column) -> float:
     """The share of the ids of one column that another has."""
     return float(pc.mean(pc.is_in(pc.unique(ours.texts), value_set=pc.unique(theirs.texts))).as_py() or 0)
 
 
-def _repeats(column: Column) -> bool:
+def repeats(column: Column) -> bool:
     return column.distinct <= MANY * len(column.texts)
 
 
