@@ -67,6 +67,17 @@ def test_labels_are_known_in_time_for_the_ranker_to_learn(tmp_path: Path, span: 
     assert config.objectives.satisfied.within_days == days
 
 
+def test_a_date_long_after_the_others_moves_no_label_and_is_told(tmp_path: Path) -> None:
+    rows = [{"user": n % 20, "item": n % 5, "ts": 1_700_000_000 + n * 40 * 87} for n in range(1000)]
+    files = [write([*rows, *more], tmp_path / f"{len(more)}.csv") for more in ([], [{**rows[0], "ts": 4_000_000_000}])]
+    usual, config = init(tmp_path, files[0])
+    (tmp_path / "my.yaml").unlink()
+    told, late = init(tmp_path, files[1])
+    assert late.objectives.satisfied.within_days == config.objectives.satisfied.within_days == 2
+    seen = "1 OF 1,001 COME LONG AFTER THE OTHERS, up to 2096-10-02 07:06; the others up to 2023-12-25 03:55; s: 170"
+    assert f"timestamp: ts  # {seen}" in told and "LONG AFTER" not in usual
+
+
 def test_numbers_with_a_decimal_comma_are_no_lists_and_are_told(tmp_path: Path) -> None:
     """Of a shop with few prices the halves repeat, as entries of lists do."""
     prices = ["3,50", "4,50", "1.250,00", "7", "0,5"]

@@ -108,3 +108,42 @@ def test_the_step_tells_them_in_log_and_report(tmp_path: Path, capfd: pytest.Cap
         "events: 300 of 300 impressions have dwell_seconds, and none of 100 clicks: does event_types",
     ):
         assert told in log and told in report
+
+
+DAYS = [n / 10 for n in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("days", "late", "latest"),
+    [
+        (DAYS, 0, ""),
+        ([*DAYS, 29], 0, ""),  # half of 20 days after the others, and no more
+        ([*DAYS, 31], 1, "1970-02-01"),
+        ([*DAYS, 400, 9000], 2, "1994-08-23"),
+        ([*DAYS, *[400] * 9], 0, ""),  # more than one in a hundred: they are no errors
+        ([*DAYS[:98], 9000], 0, ""),  # of so few
+        ([5] * 200 + [9000], 0, ""),  # of which most are of one time
+    ],
+)
+def test_events_long_after_the_others_are_told(tmp_path: Path, days: list[float], late: int, latest: str) -> None:
+    times = [int(day * DAY_MS) for day in days]
+    rows = {"user_id": ["a"] * len(times), "event_type": ["click"] * len(times), "timestamp": times}
+    parquet.write_table(pa.table(rows), tmp_path / "events.parquet", row_group_size=50)
+    told = [*odd_events(tmp_path / "events.parquet")]
+    assert len(told) == bool(late)
+    if late:
+        assert told[0].startswith(
+            f"events: {late} of {len(days):,} come long after the others, the latest on {latest} 0"
+        )
+        assert "; those on 1970-01-20 21:35 at the latest: where their dates are wrong, leave them out" in told[0]
+
+
+def test_events_long_after_the_others_are_counted_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample.Sample.__init__, "__defaults__", (150,))
+    test_events_long_after_the_others_are_told(tmp_path, [*DAYS, 400, 9000], 2, "1994-08-23")
+
+
+def test_events_long_after_the_others_are_counted_in_parts_of_the_file(tmp_path: Path) -> None:
+    """One is the last row of a batch that is read, the other the first of the next."""
+    days = [19.9 * n / 65_534 for n in range(65_535)]
+    test_events_long_after_the_others_are_told(tmp_path, [*days, 400, 9000], 2, "1994-08-23")

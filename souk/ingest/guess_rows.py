@@ -1,12 +1,15 @@
-"""What a config must say of the rows of events: ids that repeat, users that are missing, slates without a request, and
-which column may name it."""
+"""What a config must say of the rows of events: ids that repeat, users that are missing, times long after the others,
+slates without a request, and which column may name it."""
 
 from __future__ import annotations
 
 import pandas as pd
+import pyarrow as pa
 
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
+from souk.ingest.notices import moment
+from souk.ingest.odd_events import end_of_most
 from souk.ingest.profile import MANY, Column
 from souk.schema import EventType, contract
 
@@ -18,6 +21,7 @@ def note_rows(table: Table) -> None:
     """Sets `repeated_ids` and `skip` of the events' source where their rows ask for it, and says why."""
     _note_repeats(table)
     _note_no_user(table)
+    _note_late(table)
     shown = EventType.IMPRESSION in {kind for kind, _ in table.types.values()}
     if shown and not table.has("request_id"):
         _note_slates(table, _note_requests(table))
@@ -52,6 +56,17 @@ def _note_no_user(table: Table) -> None:
         table.source = table.source.model_copy(update={"skip": {name: ("",)}})
         share = f"{missing:,} of {len(users):,} rows ({missing / len(users):.1%})"
         table.notes["skip"] = f"{share} have no user: left out, and counted as skipped"
+
+
+def _note_late(table: Table) -> None:
+    """A few times long after the others are errors of dates more often than events, and move every window's end."""
+    column, evidence = table.mapped["timestamp"]
+    times = cells.parse_time(column.values, table.source.timestamp_unit)[0].drop_null().cast(pa.int64()).to_numpy()
+    end = end_of_most(times)
+    late, usual = times[times > end], times[times <= end]
+    if len(late):
+        why = f"{len(late):,} OF {len(times):,} COME LONG AFTER THE OTHERS, up to {moment(late.max())}"
+        table.mapped["timestamp"] = column, f"{why}; the others up to {moment(usual.max())}; {evidence}"
 
 
 def _note_requests(table: Table) -> str:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
+from souk.ingest.odd_events import end_of_most
 from souk.ingest.patterns import rename
 from souk.schema import DAY_MS, EventType
 
@@ -82,8 +83,9 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
 def _days(table: Table, most: int) -> int:
     """At most `most` days, and few enough for half the labels of the last tenth of the events, which the ranker learns
     from, to be known at its end."""
-    times = cells.parse_time(table.mapped["timestamp"][0].values, table.source.timestamp_unit)[0].drop_null()
-    late = np.quantile(times.cast(pa.int64()).to_numpy(zero_copy_only=False), [0.9, 1.0])
+    read = cells.parse_time(table.mapped["timestamp"][0].values, table.source.timestamp_unit)[0].drop_null()
+    times = read.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    late = np.quantile(times[times <= end_of_most(times)], [0.9, 1.0])
     return int(min(most, max(1, (late[1] - late[0]) / 2 // DAY_MS)))
 
 

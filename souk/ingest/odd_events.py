@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from souk.ingest.notices import moment
 from souk.ingest.sample import Sample
 from souk.schema import DAY_MS, EventType
 
 COLUMNS = ("user_id", "request_id", "event_type", "timestamp", "dwell_seconds")
 MANY = 0.2  # share that is worth a word
+MOST, FAR, FEWEST = (0.01, 0.99), 0.5, 100  # shares of the events, of the time between them, and events
 
 
 def odd_events(file: Path) -> Iterator[str]:
@@ -26,13 +28,44 @@ def odd_events(file: Path) -> Iterator[str]:
     events = parquet.ParquetFile(file)
     names = [name for name in COLUMNS if name in events.schema_arrow.names]
     sample, count = Sample(pa.schema([events.schema_arrow.field(name) for name in names])), 0
+    last = 0
     for batch in events.iter_batches(columns=names):
         count += batch.num_rows
+        last = max(last, pc.max(batch["timestamp"]).as_py() or 0)
         sample.add(pa.Table.from_batches([batch]), np.ones(batch.num_rows, bool))
     rows = sample.table
     among = f", in a sample of {rows.num_rows:,} events" if rows.num_rows < count else ""
     for line in (*shared_requests(rows), *timed_impressions(rows)):
         yield line + among
+    end = end_of_most(rows["timestamp"].to_numpy())
+    if last > end:
+        times = (batch["timestamp"].to_numpy() for batch in events.iter_batches(columns=["timestamp"]))
+        late, usual = _parted(times, end)
+        found = f"events: {late:,} of {count:,} come long after the others, the latest on {moment(last)}"
+        why = "where their dates are wrong, leave them out: the test window and what a release knows end with them"
+        yield f"{found}; those on {moment(usual)} at the latest: {why}"
+
+
+def end_of_most(times: np.ndarray) -> float:
+    """The last time that an event may have and not be far beyond the others, as by an error in its date: half the time
+    that most of them take, after these. Infinity where there are too few to tell.
+
+    Args:
+        times: `[events]` of events, in any order.
+    """
+    if len(times) < FEWEST:
+        return np.inf
+    first, last = np.quantile(times, MOST, method="lower").tolist()
+    return float(last + FAR * (last - first)) if last > first else np.inf
+
+
+def _parted(batches: Iterator[np.ndarray], end: float) -> tuple[int, int]:
+    """How many times come after `end`, and the last of the others."""
+    late, usual = 0, 0
+    for times in batches:
+        late += int((times > end).sum())
+        usual = max(usual, int(times[times <= end].max(initial=0)))
+    return late, usual
 
 
 def shared_requests(rows: pa.Table) -> Iterator[str]:
