@@ -111,7 +111,7 @@ def test_a_head_that_is_not_learned_is_told_with_the_reason(metrics):
 
 
 def test_a_head_that_tells_nothing_is_told(metrics):
-    heads = metrics["ranker"]["slate"]["heads"]
+    heads = {**metrics["ranker"]["slate"]["heads"]}
     blind = {"examples": 99, "auc": 0.51, "auc_low": 0.42, "auc_high": 0.6, "log_loss": 0.6, "base_log_loss": 0.7}
     slate = metrics["ranker"]["slate"] | {"heads": heads | {"satisfied": heads["satisfied"] | blind}}
     warned = metrics | {"ranker": metrics["ranker"] | {"slate": slate}}
@@ -119,6 +119,12 @@ def test_a_head_that_tells_nothing_is_told(metrics):
         assert "satisfied tells no better than a coin: AUC 0.510 (95% 0.420 to 0.600) of 99 labels" in told
     known = warned | {"not_learned": {"satisfied": "4 of its labels are known"}}
     assert "a coin" not in summary(known, VERDICT), "it says already that it tells nothing"
+    heads |= {
+        "satisfied": {"examples": 0, "positives": 0},
+        "kept": {**blind, "positives": 9, "predicted_over_observed": 4.0},
+    }
+    told = summary(metrics | {"ranker": {"slate": {"heads": heads}}}, VERDICT)
+    assert "satisfied is not measured: no label" in told and "kept is not to be taken as a chance: on 99" in told
 
 
 class Tags(HTMLParser):

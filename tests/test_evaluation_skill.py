@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from souk.evaluation.observed import Observed
-from souk.evaluation.skill import auc_interval, base_log_loss, without_skill
+from souk.evaluation.skill import auc_interval, base_log_loss, far_off, unmeasured, without_skill
 from souk.models.calibration import auc
 
 
@@ -79,3 +79,37 @@ def test_a_head_without_skill_is_told_with_what_helps(changed, told):
 
 def test_a_head_without_an_interval_says_nothing():
     assert without_skill({"kept": {"examples": 1, "auc": 0.5, "log_loss": 1.0, "base_log_loss": 0.5}}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("examples", "positives", "told"),
+    [
+        (0, 0, "no label of it is known in the test window; a larger split.test, more events or a smaller objectives."),
+        (1234, 0, "none of its 1,234 labels in the test window is positive; a larger split.test"),
+        (1234, 1, ""),
+    ],
+)
+def test_a_head_that_the_test_window_says_nothing_of_is_told(examples, positives, told):
+    heads = {name: {"examples": examples, "positives": positives} for name in ("engaged", "kept")}
+    assert [line[: 22 + len(told)] for line in unmeasured(heads)] == ([f"kept is not measured: {told}"] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "told"),
+    [
+        (3.1, 1.2, 5.0, "0.31 foretold, 0.1 came, 3.1 times (95% 1.2 to 5): what"),
+        (0.3, 0.2, 0.9, "0.03 foretold, 0.1 came, 0.3 times (95% 0.2 to 0.9): what"),
+        (3.0, 1.2, 5.0, ""),
+        (0.34, 0.2, 0.9, ""),
+        (3.1, 0.9, 5.0, ""),  # by chance
+        (0.3, 0.2, 1.1, ""),
+    ],
+)
+def test_a_head_that_is_far_from_what_came_is_told(ratio, low, high, told):
+    bounds = {"predicted_over_observed_low": low, "predicted_over_observed_high": high}
+    head = {"examples": 1000, "positives": 100, "predicted_over_observed": ratio, **bounds}
+    said = far_off({"kept": head, "none": {"examples": 9, "positives": 0}})
+    assert len(said) == bool(told) and all(
+        line.startswith("kept is not to be taken as a chance: on 1,000") for line in said
+    )
+    assert all(told in line for line in said)

@@ -15,7 +15,7 @@ import pandas as pd
 from souk.candidates import TOWERS
 from souk.evaluation import plots
 from souk.evaluation.page import PAGE
-from souk.evaluation.skill import without_skill
+from souk.evaluation.skill import far_off, unmeasured, without_skill
 from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.stages import gone
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Verdict
@@ -81,10 +81,12 @@ def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
 
 
 def _of_heads(metrics: Mapping[str, Any]) -> list[str]:
-    """A sentence for each head of the ranker that serves the same for everything or tells nothing: what helps."""
+    """A sentence for each head of the ranker that serves the same for everything, is not measured, tells nothing, or is
+    far from what came: what helps."""
+    found = metrics["ranker"][CHALLENGER]["heads"]
     heads = metrics["not_learned"]
     said = [f"{head} is not learned: {why}." for head, why in heads.items()]
-    return said + without_skill(metrics["ranker"][CHALLENGER]["heads"], heads)
+    return said + unmeasured(found) + without_skill(found, heads) + far_off(found)
 
 
 def _lost(stages: Mapping[str, Any]) -> str:

@@ -1,4 +1,5 @@
-"""Whether a head of the ranker tells what satisfies from what does not, beyond chance and beyond its share alone."""
+"""Whether a head of the ranker tells what satisfies from what does not, beyond chance and beyond its share alone, and
+whether the test window can say so."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from souk.models.calibration import auc
 from souk.spec import ENGAGED, SATISFIED
 
 COIN = 0.5
+FAR = 3.0  # times what came: a chance so far off is told
 NORMAL = 1.96  # standard errors on either side of a 95% interval
 HELP = "More labels help, by more events or a larger split.validation, of which it learns, or another rule; else"
 
@@ -77,4 +79,43 @@ def without_skill(heads: Mapping[str, Mapping[str, Any]], not_learned: Container
         else:
             continue
         said.append(f"{head} {what}. {HELP} {drop}.")
+    return said
+
+
+def unmeasured(heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each head given engagement of which the test window has no example, or none that is positive.
+
+    Args:
+        heads: `ranker` of `metrics.json`, of one model.
+    """
+    said = []
+    for head, found in heads.items():
+        if head == ENGAGED or found["positives"]:
+            continue
+        what = f"none of its {found['examples']:,} labels in the test window is positive"
+        if not found["examples"]:
+            what = "no label of it is known in the test window"
+        help_ = f"a larger split.test, more events or a smaller objectives.{head}.within_days help"
+        said.append(f"{head} is not measured: {what}; {help_}.")
+    return said
+
+
+def far_off(heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each head whose chances are FAR times what came, or what came that of them, beyond chance.
+
+    Args:
+        heads: `ranker` of `metrics.json`, of one model.
+    """
+    said = []
+    for head, found in heads.items():
+        ratio = found.get("predicted_over_observed")
+        if ratio is None or 1 / FAR <= ratio <= FAR:
+            continue
+        low, high = (found.get(f"predicted_over_observed_{end}", ratio) for end in ("low", "high"))
+        if low <= 1 <= high:
+            continue
+        came = found["positives"] / found["examples"]
+        rates = f"{came * ratio:.3g} foretold, {came:.3g} came, {ratio:.3g} times (95% {low:.3g} to {high:.3g})"
+        why = "what is common changed since, or is not yet known; the order may be right"
+        said.append(f"{head} is not to be taken as a chance: on {found['examples']:,} examples {rates}: {why}.")
     return said

@@ -13,6 +13,7 @@ from souk.config import parse_step_config
 from souk.features.bars import far_bars
 from souk.features.history import history_length
 from souk.features.impressions import write_impressions
+from souk.features.label_windows import few_labels
 from souk.features.labels import check_objectives, never_known
 from souk.features.matches import find_matches
 from souk.features.pipeline import Runner, build, find_windows
@@ -78,7 +79,10 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
         report(line)
     windows, chosen = find_windows(events, spec, sections.split), dict[str, Any]()
     if sections.split.protocol == "temporal":  # the days of the other clock are none
-        for line in never_known(spec.objectives, _first_event(events), windows.end):
+        first = _first_event(events)
+        for line in never_known(spec.objectives, first, windows.end):
+            report(line)
+        for line in few_labels(events, spec.objectives, first, windows, sections.split):
             report(line)
     before = windows.validation_start
     if spec.build.history_length == "auto":

@@ -1,0 +1,150 @@
+"""Objectives of which the validation and the test window will have few labels, or none that is positive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from souk.config import Objective, Objectives, Split
+from souk.errors import SoukError
+from souk.features.labels import engaging_rows
+from souk.features.windows import Windows, split_windows
+from souk.schema import DAY_MS, EventType
+
+FEW, ENOUGH = 20, 100  # labels of a window: of fewer nothing is learned; a proposed split has so many, if it can be
+SHARES = tuple(n / 20 for n in range(1, 10))  # of the events, that a window of a proposed split may have
+MOST = 0.7  # of them in both
+COLUMNS = ("user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds")
+TOLD = "the ranker learns from the one and is measured on the other"
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Of the engagements that carry an objective's label: times, when it is known, and whether it is positive."""
+
+    times: np.ndarray
+    known_at: np.ndarray
+    positive: np.ndarray
+
+    def within(self, start: int, end: int) -> tuple[int, int, int]:
+        """How many there are in a window, how many are known at its end, and how many of these are positive."""
+        here = (self.times >= start) & (self.times < end)
+        known = here & (self.known_at < end)
+        return int(here.sum()), int(known.sum()), int((known & self.positive).sum())
+
+
+def few_labels(events: Path, objectives: Objectives, first: int, windows: Windows, split: Split) -> Iterator[str]:
+    """What a reader should know before anything is trained.
+
+    Args:
+        events: `events.parquet`.
+        objectives: all of them; those whose `within_days` are as long as the data are told by `never_known`.
+        first: the time of the first event, UTC epoch milliseconds.
+        windows: of the split, in time.
+        split: the shares that made them.
+    """
+    names = [name for name in COLUMNS if name in pq.read_schema(events).names]
+    rows = pq.read_table(events, columns=names, filters=[("timestamp", ">=", windows.validation_start)])
+    frame, engaged = _frame(rows), engaging_rows(rows, objectives.engaged)
+    spans = {
+        "validation": (windows.validation_start, windows.test_start),
+        "test": (windows.test_start, windows.end),
+    }
+    for name, rule in objectives.given.items():
+        waits = bool(rule.unless or rule.followed_by)
+        if waits and first + int(rule.within_days * DAY_MS) >= windows.end:
+            continue
+        labels = _labels(frame, engaged & _of(frame["event_type"], rule.events), rule, rows)
+        found = {window: labels.within(*span) for window, span in spans.items()}
+        if waits and min(known for _, known, _ in found.values()) < FEW:
+            days = " and ".join(f"{(end - start) / DAY_MS:.3g}" for start, end in spans.values())
+            counts = " and ".join(
+                f"{known:,} of {count:,} labels in {window}" for window, (count, known, _) in found.items()
+            )
+            short = f"{name}: within_days is {rule.within_days:g}, and the validation and test windows have {days} days"
+            mend = _remedy(events, names, objectives, rule, windows, split)
+            yield f"{short}: {counts} will be known ({TOLD}); {mend}"
+        for window, (count, known, positive) in found.items():
+            if not count:
+                kinds = ", ".join(rule.events)
+                yield f"{name}: no engagement in the {window} window is of {kinds}: no label of it there"
+            elif known and not positive:
+                yield f"{name}: none of its {known:,} known labels in the {window} window is positive"
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    """Codes of user, and of user and item, with type and time; rows keep their order, that of time."""
+    coded = {name: rows[name].combine_chunks().dictionary_encode() for name in ("user_id", "item_id", "event_type")}
+    users, items = (coded[name].indices.to_numpy().astype(np.int64) for name in ("user_id", "item_id"))
+    pairs = users * (items.max(initial=0) + 1) + items
+    times = rows["timestamp"].to_numpy().astype(np.int64)
+    return pd.DataFrame({"user": users, "pair": pairs, "event_type": coded["event_type"].to_pandas(), "time": times})
+
+
+def _labels(frame: pd.DataFrame, carries: np.ndarray, rule: Objective, rows: pa.Table) -> _Labels:
+    """`souk.features.labels.label` of many events at once: what the data tell by its end."""
+    asked = frame[carries]
+    positive = engaging_rows(rows, rule)[carries]
+    times = asked["time"].to_numpy()
+    if not rule.unless and not rule.followed_by:
+        return _Labels(times, times, positive)
+    deadline = times + int(rule.within_days * DAY_MS)
+    if rule.unless:
+        positive &= ~(_next(frame, asked, rule.unless, "pair", times + 1) <= deadline)
+    if rule.followed_by:
+        since = times + max(1, int(rule.from_days * DAY_MS))
+        positive &= _next(frame, asked, rule.followed_by, "user" if rule.any_item else "pair", since) <= deadline
+    return _Labels(times, deadline, positive)
+
+
+def _next(
+    frame: pd.DataFrame, asked: pd.DataFrame, kinds: tuple[EventType, ...], key: str, since: np.ndarray
+) -> np.ndarray:
+    """`[asked]` float64: when the first event of some kinds comes from `since` on, of the same `key`; NaN if never."""
+    later = frame.loc[_of(frame["event_type"], kinds), [key, "time"]].sort_values("time")
+    later = later.assign(found=later["time"].astype(float))
+    order = np.argsort(since, kind="stable")
+    wanted = pd.DataFrame({key: asked[key].to_numpy()[order], "time": since[order]})
+    met = pd.merge_asof(wanted, later, on="time", by=key, direction="forward")["found"].to_numpy()
+    found = np.full(len(asked), np.nan)
+    found[order] = met
+    return found
+
+
+def _of(types: pd.Series, kinds: tuple[EventType, ...]) -> np.ndarray:
+    """`[events]` bool: which are of one of some kinds."""
+    return types.isin([str(kind) for kind in kinds]).to_numpy()
+
+
+def _remedy(
+    events: Path, names: list[str], objectives: Objectives, rule: Objective, windows: Windows, split: Split
+) -> str:
+    """The smallest windows that have labels ENOUGH, or else FEW, as a sentence."""
+    rows = pq.read_table(events, columns=[name for name in names if name not in ("user_id", "item_id")])
+    engaged = engaging_rows(rows, objectives.engaged)
+    times = rows["timestamp"].to_numpy().astype(np.int64)
+    asked = times[engaged & _of(rows["event_type"].combine_chunks().dictionary_encode().to_pandas(), rule.events)]
+    labels = _Labels(asked, asked + int(rule.within_days * DAY_MS), np.ones(len(asked), bool))
+    shares = [pair for pair in product(SHARES, SHARES) if split.validation <= pair[0] and split.test <= pair[1]]
+    fair = ""
+    for validation, test in sorted((pair for pair in shares if sum(pair) <= MOST), key=sum):
+        wider = split.model_copy(update={"validation": validation, "test": test})
+        try:
+            made = split_windows(times[engaged], windows.end - 1, wider)
+        except SoukError:
+            continue
+        spans = (made.validation_start, made.test_start), (made.test_start, made.end)
+        known = [labels.within(*span)[1] for span in spans]
+        found = f"split: {{validation: {validation:g}, test: {test:g}}} would have {known[0]:,} and {known[1]:,}"
+        if min(known) >= ENOUGH:
+            return found
+        fair = fair or (found if min(known) >= FEW else "")
+    left = f"no split with {FEW} in each leaves {1 - MOST:.0%} to train on"
+    return fair or f"{left}: a smaller within_days helps, or more events"
