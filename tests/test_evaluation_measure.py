@@ -13,6 +13,7 @@ from souk.evaluation.measure import Setting, main_metrics, measure_models
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, rank
 from souk.evaluation.queries import Window, rolling_queries
+from souk.evaluation.report import lost
 from souk.evaluation.stages import STAGES, attribution, gone
 from tests.evaluation_fixtures import (
     DAY,
@@ -63,16 +64,18 @@ def test_every_positive_is_kept_or_lost_at_one_stage():
     ranks = [np.array([3.0, 50.0]), np.array([11.0]), np.array([12.0, 1.0])]
     found = [np.array([False, False]), np.array([True]), np.array([True, True])]
     moved = [np.array([False, False]), np.array([False]), np.array([True, True])]
-    told = attribution(ranks, found, moved, filtered=5)
+    told = attribution(ranks, found, moved, {"ended": 3, "not available": 0, "taken before": 2})
     assert told["positives"] == 10
     assert told["shares"] == {
         "filtering": 0.5, "retrieval": 0.1, "ranking": 0.1, "reranking": 0.1, "kept": 0.2,
     }  # fmt: skip
+    assert told["causes"] == {"ended": 0.3, "not available": 0, "taken before": 0.2}
+    assert lost(told).startswith("20.0% kept, lost 50.0% in filtering (30.0% ended, 20.0% taken before), 10.0% in ret")
 
 
 def test_much_that_is_not_available_any_more_is_warned_of():
     ranks, no = [np.ones(18)], [np.zeros(18, bool)]
-    little, much = (attribution(ranks, no, no, filtered=2 + more, unavailable=2 + more) for more in (0, 1))
+    little, much = (attribution(ranks, no, no, {"ended": 2 + more}, 2 + more) for more in (0, 1))
     assert (little["unavailable"], gone(little)) == (0.1, "")
     assert gone(much).startswith("14.3% of the positives are of items that were not available by the items file: they")
 
@@ -83,7 +86,7 @@ def test_shares_of_the_stages_sum_to_one(seed):
     sizes = rng.integers(1, 4, 30)
     ranks = [np.where(rng.uniform(size=n) < 0.2, np.inf, rng.integers(1, 40, n)) for n in sizes]
     masks = [[rng.uniform(size=n) < 0.5 for n in sizes] for _ in range(2)]
-    told = attribution(ranks, *masks, filtered=int(rng.integers(0, 9)))
+    told = attribution(ranks, *masks, {"ended": int(rng.integers(0, 9))})
     assert tuple(told["shares"]) == STAGES
     assert sum(told["shares"].values()) == pytest.approx(1.0)
     assert told["shares"]["kept"] == pytest.approx(

@@ -224,6 +224,11 @@ def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     asked = ask(window, catalogue, spec, most=20)
     assert [(q.user_id, q.timestamp - START) for q in asked.queries] == [("ann", 1), ("eve", 7)]
     assert (asked.filtered, asked.unavailable) == (2, 1), "ann takes b again, and what is gone"
+    causes = {"not in the catalogue": 0, "not available": 1, "ended": 0, "taken before": 1}
+    assert asked.causes == causes
+    window, catalogue = read(spec, until={"b": START + 2})
+    ended = ask(window, catalogue, spec, most=20)
+    assert ended.causes == causes | {"ended": 1, "taken before": 0}, "the end counts before the rule"
     assert ask(window, catalogue, spec, most=1).filtered == 0, "both come after her first query"
 
 

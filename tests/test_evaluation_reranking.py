@@ -89,6 +89,6 @@ def test_what_re_ranking_moves_out_is_lost_there(setting):
         observed.add(query, ranking.candidates.positions, ranking.ranked, heads)
         shown = ranking.candidates.positions[ranking.order].tolist()
         ranks.append(np.array([shown.index(t) + 1.0 if t in shown else np.inf for t in query.targets]))
-    told = attribution(ranks, observed.found, [found <= TOP for found in observed.ranked], 0)
+    told = attribution(ranks, observed.found, [found <= TOP for found in observed.ranked], {})
     assert told["shares"]["reranking"] == pytest.approx(10 / len(queries))
     assert told["shares"]["retrieval"] == pytest.approx(15 / len(queries))

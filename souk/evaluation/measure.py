@@ -211,7 +211,7 @@ def _summary(
 
 def _stages(ranking: Ranking, slates: ObservedScorer, asked: Asked) -> dict[str, Any]:
     first = [ranks <= TOP for ranks in slates.observed.ranked]
-    return attribution(ranking.ranks, slates.observed.found, first, asked.filtered, asked.unavailable)
+    return attribution(ranking.ranks, slates.observed.found, first, asked.causes, asked.unavailable)
 
 
 def _of_ranker(slates: Sequence[ObservedScorer], setting: Setting) -> dict[str, Any]:

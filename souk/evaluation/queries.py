@@ -16,6 +16,9 @@ from souk.state import Event, UserState, engaged_at, engaging, state_of, walk
 from souk.state_rows import profile_of
 from souk.withheld import repeat_excluded
 
+UNKNOWN, UNAVAILABLE, ENDED, REPEATED = "not in the catalogue", "not available", "ended", "taken before"
+CAUSES = (UNKNOWN, UNAVAILABLE, ENDED, REPEATED)  # why an item is kept out of a slate; the last by the repeat rule
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -95,12 +98,17 @@ class Query:
 @dataclass(frozen=True)
 class Asked:
     """What is asked under the rolling protocol, and how many more items were engaged with at the moments up to each
-    user's last query, but are kept out of the slate, `unavailable` of them since they are not to be had now or had
-    ended by then."""
+    user's last query, but are kept out of the slate: `causes`, by the first of CAUSES that holds. `unavailable` are not
+    to be had now or had ended by then, whatever else."""
 
     queries: list[Query]
-    filtered: int
+    causes: Mapping[str, int]
     unavailable: int = 0
+
+    @property
+    def filtered(self) -> int:
+        """How many are kept out."""
+        return sum(self.causes.values())
 
 
 @dataclass(frozen=True)
@@ -133,19 +141,20 @@ def ask(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> A
 
     A query is made only where there is an answer: a user who has taken all that there is costs one walk.
     """
-    queries, filtered, unavailable = [], 0, 0
+    queries, causes, unavailable = [], dict.fromkeys(CAUSES, 0), 0
     for user in window.events:
         found = 0
         for moment in _moments(window, user, catalogue, spec):
             targets = moment.targets(catalogue, spec)
-            filtered += len({event.item_id for event in moment.wanted}) - len(targets)
+            for cause in moment.causes(targets, catalogue):
+                causes[cause] += 1
             unavailable += moment.unavailable(catalogue)
             if targets:
                 queries.append(_query(window, moment, targets, catalogue, spec, moment.time))
                 found += 1
                 if found == most:
                     break
-    return Asked(queries, filtered, unavailable)
+    return Asked(queries, causes, unavailable)
 
 
 def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> list[Query]:
@@ -189,6 +198,16 @@ class _Moment:
             if place is not None and event.item_id not in barred and catalogue.to_be_had(place, self.time):
                 found.setdefault(place, event.event_id)
         return found
+
+    def causes(self, targets: Mapping[int, str], catalogue: Catalogue) -> Iterator[str]:
+        """Why each of the items wanted that are no target is none."""
+        for item in sorted({event.item_id for event in self.wanted}):
+            place = catalogue.position.get(item)
+            if place is None:
+                yield UNKNOWN
+            elif place not in targets:
+                ended = catalogue.until[place] < self.time
+                yield UNAVAILABLE if not catalogue.available[place] else ENDED if ended else REPEATED
 
     def unavailable(self, catalogue: Catalogue) -> int:
         """How many of the items wanted are not available."""

@@ -58,7 +58,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             *_by_novelty(rolling["slices"], primary),
             f"Slate less {rolling['best_baseline']}, the best baseline: {primary} "
             f"{signed(rolling['differences'][rolling['best_baseline']][primary])}.",
-            f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {_lost(rolling['stages'][CHALLENGER])}.",
+            f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {lost(rolling['stages'][CHALLENGER])}.",
             *filter(None, [gone(rolling["stages"][CHALLENGER])]),
             *_of_heads(metrics),
             *_least(rolling["worst_slices"], primary),
@@ -89,9 +89,12 @@ def _of_heads(metrics: Mapping[str, Any]) -> list[str]:
     return said + unmeasured(found) + without_skill(found, heads) + far_off(found)
 
 
-def _lost(stages: Mapping[str, Any]) -> str:
-    lost = [f"{share:.1%} in {stage}" for stage, share in stages["shares"].items() if stage != "kept"]
-    return f"{stages['shares']['kept']:.1%} kept, lost {', '.join(lost)}"
+def lost(stages: Mapping[str, Any]) -> str:
+    """The shares of the positives that are kept, and lost at each stage; those of filtering by cause, too."""
+    parts = [f"{share:.1%} in {stage}" for stage, share in stages["shares"].items() if stage != "kept"]
+    causes = [f"{share:.1%} {cause}" for cause, share in stages["causes"].items() if share]
+    parts[0] += f" ({', '.join(causes)})" if causes else ""
+    return f"{stages['shares']['kept']:.1%} kept, lost {', '.join(parts)}"
 
 
 def _least(worst: Mapping[str, Any], primary: str) -> list[str]:
@@ -136,7 +139,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         headers=HEADERS,
         least_users=LEAST_USERS,
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        lost=_lost(rolling["stages"][CHALLENGER]),
+        lost=lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
         of_heads=_of_heads(metrics),
         families=_families(rolling["slices"]),

@@ -33,7 +33,7 @@ def attribution(
     ranks: Sequence[Floats],
     found: Sequence[np.ndarray],
     moved: Sequence[np.ndarray],
-    filtered: int,
+    filtered: Mapping[str, int],
     unavailable: int = 0,
 ) -> dict[str, Any]:
     """The share of the positives that is lost at each stage, and the share that is kept.
@@ -50,18 +50,21 @@ def attribution(
         ranks: per query `[targets]`, the rank in the final order.
         found: per query `[targets]` bool, whether it was among the candidates.
         moved: per query `[targets]` bool, whether it was among the first TOP of the ranker's order.
-        filtered: positives that were filtered out, of the same moments.
+        filtered: positives that were filtered out, of the same moments, by cause; their shares, which sum to that of
+            the stage, are told beside the stages'.
         unavailable: those of them that are not available now, or had ended; their share is told beside the stages'.
     """
     rank, candidate, first = (np.concatenate([*parts, np.zeros(0)]) for parts in (ranks, found, moved))
-    total = len(rank) + filtered
+    total = len(rank) + sum(filtered.values())
     kept = rank <= TOP
     lost = {
-        "filtering": filtered,
+        "filtering": sum(filtered.values()),
         "retrieval": int((~kept & (candidate == 0)).sum()),
         "ranking": int((~kept & (candidate == 1) & (first == 0)).sum()),
         "reranking": int((~kept & (candidate == 1) & (first == 1)).sum()),
         "kept": int(kept.sum()),
     }
     shares = {stage: lost[stage] / max(1, total) for stage in STAGES}
-    return {"k": TOP, "positives": total, "shares": shares, "unavailable": unavailable / max(1, total)}
+    causes = {cause: count / max(1, total) for cause, count in filtered.items()}
+    told = {"causes": causes, "unavailable": unavailable / max(1, total)}
+    return {"k": TOP, "positives": total, "shares": shares, **told}
