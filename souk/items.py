@@ -213,6 +213,11 @@ class ItemTable:
         """How many numbers values have."""
         return int(self.values.max(initial=-1)) + 1
 
+    @cached_property
+    def words(self) -> list[tuple[str, str]]:
+        """The feature and the word of each number: these were given one after the other."""
+        return list(self.numbers)
+
     def expanded(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each value of each of `positions`: the index in `positions`, and the value."""
         starts = self.value_start[positions]

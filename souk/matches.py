@@ -12,41 +12,72 @@ from typing import Any
 import numpy as np
 
 from souk.items import ItemTable
+from souk.sources.rows import weights_of
 
+USER = "user_"  # how a feature of the user begins
 MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
 
 
-def own_values(items: ItemTable, asker: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
-    """The numbers of the item values that are the asker's own, by match.
+def own_values(items: ItemTable, asker: Mapping[str, Any], window: np.ndarray) -> tuple[dict[int, float], ...]:
+    """The item values that are the asker's own, by match: their numbers, and how much each is.
+
+    What a user states is wholly the user's own. Of a user who states nothing, the values of what was looked at are,
+    each by the share of these items that have it: who reads of one town likely lives there.
 
     Args:
         items: the item table, which says which columns match.
         asker: raw features of the user and the moment.
+        window: `[window]` int64, positions of the items that the query sees; -1 for unknown ones.
     """
-    return tuple(tuple(_own(items, asker, *match).values()) for match in items.matches)
+    guessed = unstated(items, asker)
+    seen = _seen(items, window) if guessed else {}
+    return tuple(
+        {number: share for number, share in seen.items() if items.words[number][0] == theirs}
+        if (own, theirs) in guessed
+        else dict.fromkeys(_numbers(items, theirs, _said(asker, own)), 1.0)
+        for own, theirs in items.matches
+    )
+
+
+def unstated(items: ItemTable, asker: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The matches of columns of the user in which the asker states nothing."""
+    return tuple(match for match in items.matches if match[0].startswith(USER) and not _said(asker, match[0]))
 
 
 def own_words(items: ItemTable, asker: Mapping[str, Any], match: tuple[str, str], position: int) -> list[str]:
     """What the item at `position` and the asker have in common in the columns of a match, in words."""
+    own, theirs = match
     _, values = items.expanded(np.array([position]))
-    return [word for word, number in _own(items, asker, *match).items() if number in values]
+    return [items.words[number][1] for number in _numbers(items, theirs, _said(asker, own)) if number in values]
 
 
-def _own(items: ItemTable, asker: Mapping[str, Any], own: str, theirs: str) -> dict[str, int]:
-    value = asker.get(own) or ()
-    known = {word: items.numbers.get((theirs, word), -1) for word in ([value] if isinstance(value, str) else value)}
+def _said(asker: Mapping[str, Any], name: str) -> list[str]:
+    """The words of a raw feature, each once: lists may be padded."""
+    value = asker.get(name) or ()
+    return [word for word in dict.fromkeys([value] if isinstance(value, str) else value) if word]
+
+
+def _numbers(items: ItemTable, feature: str, words: Sequence[str]) -> list[int]:
+    known = (items.numbers.get((feature, word), -1) for word in words)
     # Of a word beyond the count the last item that had it has another by now.
-    return {word: number for word, number in known.items() if 0 <= number < items.value_count}
+    return [number for number in known if 0 <= number < items.value_count]
+
+
+def _seen(items: ItemTable, window: np.ndarray) -> dict[int, float]:
+    """The values of the items of a window, and the share of the items that have each."""
+    _, values = items.expanded(window[window >= 0])
+    numbers, counts = np.unique(values, return_counts=True)
+    return dict(zip(numbers.tolist(), (counts / max(1, len(window))).tolist(), strict=True))
 
 
 def matched(
-    items: ItemTable, own: Sequence[Sequence[Sequence[int]]], request: np.ndarray, positions: np.ndarray
+    items: ItemTable, own: Sequence[Sequence[Mapping[int, float]]], request: np.ndarray, positions: np.ndarray
 ) -> list[np.ndarray]:
     """How many of each candidate's values are its query's own, `[M]` for each match.
 
     Args:
         items: the item table.
-        own: the numbers of `own_values`, by query.
+        own: of `own_values`, by query.
         request: `[M]` int64, which query each candidate belongs to.
         positions: `[M]` int64, the candidates.
     """
@@ -56,8 +87,10 @@ def matched(
     row, value = items.expanded(positions)
     wanted, columns = request[row] * size + value, []
     for match in range(len(items.matches)):
-        asked = np.array(
-            [q * size + number for q, found in enumerate(own) if found for number in found[match]], np.int64
-        )
-        columns.append(np.bincount(row, np.isin(wanted, asked), minlength=len(positions)))
+        asked = {
+            q * size + number: much for q, found in enumerate(own) if found for number, much in found[match].items()
+        }
+        keys = np.array(sorted(asked), np.int64)
+        weights = np.array([asked[key] for key in keys.tolist()])
+        columns.append(np.bincount(row, weights_of(keys, weights, wanted), minlength=len(positions)))
     return columns

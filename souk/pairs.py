@@ -70,7 +70,7 @@ class PairQuery:
         surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
         past: what the user engaged with, the habits of before the window too.
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
-        own: by match, which values of items are the user's or the visit's own; empty where nothing is asked of them.
+        own: by match, how much each value of items is the user's or the visit's own; empty where nothing is asked.
     """
 
     time: int
@@ -81,7 +81,7 @@ class PairQuery:
     surprise: np.ndarray
     past: Past = NOTHING
     found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
-    own: tuple[tuple[int, ...], ...] = ()
+    own: tuple[Mapping[int, float], ...] = ()
 
     @classmethod
     def of(
@@ -109,7 +109,7 @@ class PairQuery:
         behind = np.cumsum(np.concatenate([[0], gaps[:0:-1] != 0]))[::-1] if len(known) else np.zeros(0)
         moments, ages, asker = behind.astype(np.int64), back * 1000 / DAY_MS, asker or {}
         surprise, segments = surprises(items, known, tokens, ages), items.segments.of(asker)
-        past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker)
+        past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker, known)
         return cls(time, known, ages, moments, segments, surprise, past, own=own)
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:

@@ -74,7 +74,7 @@ def test_summary_says_what_it_rests_on_and_the_verdict(metrics):
     assert (
         "25 queries of 25 users in the test window; each ranks the items that were there by then, of 20 in all." in text
     )
-    assert "Of 30 positives: 66.7% kept, lost 16.7% in filtering, 16.7% in retrieval" in text
+    assert "Of 30 positives: 66.7% kept, lost 16.7% in filtering (16.7% taken before), 16.7% in retrieval" in text
     assert re.search(r"Slate less (item_knn|popularity), the best baseline: ndcg@10 \+0\.\d{4} \(95%", text)
     assert "Gate: rejected. difference +0.0010 < margin" in text
     assert "Gate" not in summary(metrics, None)

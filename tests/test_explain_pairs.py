@@ -6,12 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from souk.config import BuildFeatures, Columns
 from souk.habits import Habit
 from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.satisfaction import DOUBT, likeness
 from souk.schema import DAY_MS
-from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, plain_value, shares, start, votes
+from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, guesses, plain_value, shares, start, votes
 from souk.sources.co_visitation import decay
 from souk.sources.rows import SparseRows
 from tests.models_fixtures import cycle_spec
@@ -156,3 +157,33 @@ def test_the_item_of_the_last_event_is_its_youngest(items):
 )
 def test_a_value_is_told_as_people_count(name, value, told):
     assert plain_value(name, value) == pytest.approx(told)
+
+
+def test_what_a_user_does_not_state_comes_from_the_events_that_tell_it():
+    """b is of another town, the third is not known any more."""
+    matched = [["user_home", "item_city"], ["user_likes", "item_tags"], ["context_place", "item_city"]]
+    columns = {
+        "users": {"home": "categorical", "likes": "list"},
+        "events": {"place": "categorical"},
+        "items": {"city": "categorical", "tags": "list"},
+    }
+    spec = cycle_spec(columns=Columns.model_validate(columns), build=BuildFeatures(history_length=8, matches=matched))
+    tags = pa.array([["fes", "jazz"], ["jazz"], []], pa.list_(pa.string()))
+    table = pa.table({"item_id": ["a", "b", "c"], "item_city": ["fes", "rabat", "fes"], "item_tags": tags})
+    counters = pa.table(
+        {"item_id": ["a", "b", "c"]} | {n: [1.0] * 3 for n in ("events", "events_30d", "satisfied_rate")}
+    )
+    items = ItemTable.of(table, counters, np.eye(3, dtype=np.float32), spec)
+    query = asked(items, ["a", "b", "gone", "c"])
+    towns, tastes = "match:user_home:item_city", "match:user_likes:item_tags"
+    found = {name: votes.tolist() for name, votes in guesses(items, query, 0, {"user_likes": ["", ""]}).items()}
+    assert found == {towns: [1, 0, 0, 1], tastes: [2, 1, 0, 0]}
+    assert guesses(items, query, 2, {})[tastes].tolist() == [0, 0, 0, 0]
+    assert guesses(items, query, 0, {"user_home": "fes"}).keys() == {tastes}
+    assert guesses(items, query, 0, {"user_home": "paris", "user_likes": ["jazz"]}) == {}
+    assert guesses(items, asked(items, []), 0, {})[towns].tolist() == []
+
+
+def test_what_was_guessed_from_the_history_starts_at_nothing():
+    candidates = np.ones((4, len(COLUMN) + 2))
+    assert start(candidates, candidates, 0.5, [len(COLUMN) + 1])[len(COLUMN) :].tolist() == [1, 0]

@@ -82,6 +82,25 @@ def test_what_item_user_and_visit_have_in_common_is_told_in_words(explainer, pla
     assert [value[f"match:{own}:item_made_in"] for own in ("user_country", "context_from")] == words
 
 
+def test_a_visitor_is_who_is_not_known(recommender):
+    """No id is an unknown one: training never moved anything else."""
+    asked = [Request(who, 5, END, state=replace(history(who, [3, 9, 1]), profile={})) for who in ("", "stranger")]
+    visitor, stranger = recommender.recommend(asked)
+    assert [own.item_id for own in visitor.items] == [own.item_id for own in stranger.items]
+    assert [own.score for own in visitor.items] == pytest.approx([own.score for own in stranger.items], rel=1e-5)
+
+
+def test_a_visitor_is_told_that_the_town_was_looked_at(explainer):
+    """The items at 0 and 1 are made in a: of the visitor's two events one tells of it, the user states it."""
+    name = "match:user_country:item_made_in"
+    visitor = replace(history("", [1, 9]), profile={})
+    found, stated = (explainer.explain(asked, item(0)) for asked in (Request("", 5, END, state=visitor), by([1, 9])))
+    assert found.gap == pytest.approx(0, abs=0.05 * abs(found.way))
+    assert name in features(stated) and name not in features(found)  # the events have it
+    nothing = explainer.explain(Request("", 5, END, state=replace(history("", []), profile={})), item(0))
+    assert features(nothing)[name] == 0
+
+
 @pytest.mark.parametrize(("country", "words"), [("b", []), ("a", ["a"]), ("", ["a"])])
 def test_the_country_that_a_request_states_is_the_one_that_matches(explainer, country, words):
     """The item at 0 is made in a. Somebody else, of whom nothing is stored, states what is stored of the user."""

@@ -43,9 +43,9 @@ def table(matches=MATCHED):
     return ItemTable.of(items, counters, np.eye(3, dtype=np.float32), spec(matches))
 
 
-def counts(items, *askers):
+def counts(items, *askers, window=()):
     """By match, asker and item."""
-    own = [own_values(items, asker) for asker in askers]
+    own = [own_values(items, asker, np.array(window, np.int64)) for asker in askers]
     request = np.repeat(np.arange(len(askers)), len(items.position))
     positions = np.tile(np.arange(len(items.position)), len(askers))
     found = matched(items, own, request, positions)
@@ -75,6 +75,32 @@ def test_values_that_are_the_askers_own_are_counted(asker, home, place, likes):
     assert several == [[NONE, home, [0, 1, 0]], [NONE, place, NONE], [NONE, likes, NONE]]
 
 
+A, B, C = range(3)
+
+
+@pytest.mark.parametrize(
+    ("window", "home", "likes"),
+    [
+        ([A], [1, 0, 0], [2, 0, 1]),  # a has jazz and rock, c has jazz
+        ([A, B], [0.5, 0.5, 0], [1, 0, 0.5]),
+        ([A, B, A, A], [0.75, 0.25, 0], [1.5, 0, 0.75]),
+        ([A, -1, -1, B], [0.25, 0.25, 0], [0.5, 0, 0.25]),  # two that are no longer known
+        ([C], NONE, [1, 0, 2]),  # the tag fes is no city
+        ([-1], NONE, NONE),
+    ],
+)
+def test_of_who_states_nothing_what_was_looked_at_is_their_own(window, home, likes):
+    """Where the visit is has no part in it."""
+    items = table()
+    for asker in ({}, {"user_home": "", "user_likes": ["", ""]}, {"user_home": None, "user_likes": []}):
+        assert counts(items, asker, window=window) == [[home], [NONE], [likes]]
+    stated = {"user_home": "rabat", "user_likes": ["rock"]}
+    assert counts(items, stated, window=window) == [[[0, 1, 0]], [NONE], [[1, 0, 0]]]
+    assert counts(items, {"user_home": "paris"}, window=window) == [[NONE], [NONE], [likes]]
+    several = counts(items, stated, {}, window=window)
+    assert several == [[[0, 1, 0], home], [NONE, NONE], [[1, 0, 0], likes]]
+
+
 def test_what_they_have_in_common_is_told_in_words():
     asker = {"user_home": "fes", "context_place": "rabat", "user_likes": ["jazz", "folk"]}
     said = [[own_words(table(), asker, match, place) for match in MATCHED] for place in range(3)]
@@ -83,7 +109,7 @@ def test_what_they_have_in_common_is_told_in_words():
 
 def test_a_query_that_was_not_asked_matches_nothing():
     """`PairQuery.own` is empty where nothing is asked of it."""
-    asked = [(), own_values(table(), {"user_home": "fes"})]
+    asked = [(), own_values(table(), {"user_home": "fes"}, np.zeros(0, np.int64))]
     found = matched(table(), asked, np.array([0, 0, 1]), np.array([0, 1, 0]))
     assert [column.tolist() for column in found] == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
 

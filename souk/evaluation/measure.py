@@ -24,6 +24,7 @@ from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
 from souk.evaluation.queries import Asked, Catalogue, Query, Window, ask, frozen_queries
 from souk.evaluation.reranking import Alternatives
+from souk.evaluation.sessions import of_queries, session_queries
 from souk.evaluation.shown import read_shown
 from souk.evaluation.slice_metrics import measure_slices, segment_gaps, user_losses, worst
 from souk.evaluation.slices import Targets, slices_of
@@ -37,7 +38,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 9  # of `metrics.json`
+FORMAT = 10  # of `metrics.json`
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 
@@ -125,10 +126,11 @@ def measure_models(
         others: the models beside them, some of BASELINES among them.
     """
     scorers = [*slates, *others]
-    rolling, per_user = _rolling(setting, scorers, slates)
+    rolling, per_user, asked = _rolling(setting, scorers, slates)
     ranker = _of_ranker(slates, setting)  # before the slates are asked anything else
     queries = frozen_queries(setting.window, setting.catalogue, setting.spec)
     frozen, _, _ = _summary("frozen", setting, queries, scorers)
+    sessions = _sessions(setting, *asked, scorers)
     return {
         "format": FORMAT,
         "dataset": setting.spec.dataset,
@@ -139,7 +141,7 @@ def measure_models(
         "training": {},
         "pareto": [],
         "not_learned": {},
-        "protocols": {"rolling": rolling, "frozen": frozen},
+        "protocols": {"rolling": rolling, "frozen": frozen, **sessions},
         "cost": {each.name: each.cost.measure() for each in slates},
         **ranker,
     }, per_user
@@ -155,8 +157,8 @@ def main_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _rolling(
     setting: Setting, scorers: Sequence[Scorer], slates: Sequence[ObservedScorer]
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """All that is told of the rolling protocol, and the metrics of each user."""
+) -> tuple[dict[str, Any], pd.DataFrame, tuple[list[Query], list[Ranking]]]:
+    """All that is told of the rolling protocol, the metrics of each user, the queries and what was made of them."""
     asked = ask(setting.window, setting.catalogue, setting.spec, setting.settings.max_queries_per_user)
     queries, samples, primary = asked.queries, setting.settings.bootstrap, setting.settings.primary
     taken = (event for query in queries for event in query.target_events)
@@ -193,7 +195,21 @@ def _rolling(
             "models": business.value_per_slate(rankings, queries, events, setting.content, samples),
         },
         "examples": example_users(rankings, queries, setting.content, [CHALLENGER, CHAMPION]),
-    }, per_user
+    }, per_user, (queries, rankings)  # fmt: skip
+
+
+def _sessions(
+    setting: Setting, queries: Sequence[Query], rankings: Sequence[Ranking], scorers: Sequence[Scorer]
+) -> dict[str, Any]:
+    """What visitors would get, beside what the same queries got as they were; nothing where nobody has a session."""
+    places, asked = session_queries(queries, setting.catalogue.position, setting.spec)
+    if not asked:
+        return {}
+    found, _, _ = _summary("sessions", setting, asked, scorers)
+    known = [of_queries(ranking, places) for ranking in rankings]
+    bounds = (setting.metrics, setting.settings.bootstrap)
+    models, _ = summarise(known, asked, setting.catalogue, setting.content, *bounds)
+    return {"sessions": found | {"known": models}}
 
 
 def _summary(

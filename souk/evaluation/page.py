@@ -269,13 +269,16 @@ EXAMPLES = """
 </ol></div>
 {% endfor %}
 </div><small>took: {{ user.targets|join(" · ") }}</small></section>
-{% endfor %}
-</div>
-{% set frozen = metrics.protocols.frozen %}
+{% endfor %}</div>
 <h2>Everything frozen at the window's start</h2>
-<p>One query for each of {{ frozen.users }} users; the targets are all that the user engages with in the window. For
-comparison with other reports.</p>
-{{ models_table(frozen) }}
+<p>A query for each of {{ metrics.protocols.frozen.users }} users; the targets are all that they take in the window.</p>
+{{ models_table(metrics.protocols.frozen) }}
+{% for sessions in [metrics.protocols.sessions] if sessions is defined %}
+<h2>Visitors</h2>
+<p>{{ sessions.queries }} queries by a visitor of whom only the session is known, since a pause of half an hour. With
+all that is known of the user the slate has {{ "%.4f"|format(sessions.known[ours][metrics.primary].mean) }} of them.</p>
+{{ models_table(sessions) }}
+{% endfor %}
 """
 
 PAGE = (

@@ -55,6 +55,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"{rolling['queries']} queries of {rolling['users']} users in the test window; each ranks the items "
             f"that were there by then, of {metrics['items']} in all.",
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}.",
+            *_of_visitors(metrics["protocols"].get("sessions"), primary),
             *_by_novelty(rolling["slices"], primary),
             f"Slate less {rolling['best_baseline']}, the best baseline: {primary} "
             f"{signed(rolling['differences'][rolling['best_baseline']][primary])}.",
@@ -77,6 +78,18 @@ def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
         + "."
         for name in ("new to the user", "engaged with before")
         if name in slices
+    ]
+
+
+def _of_visitors(sessions: Mapping[str, Any] | None, primary: str) -> list[str]:
+    """A line for what visitors would get, where somebody asks in a session."""
+    if sessions is None:
+        return []
+    ahead = ", ".join(f"{name} {values[primary]['mean']:.4f}" for name, values in sessions["models"].items())
+    known = sessions["known"][CHALLENGER][primary]["mean"]
+    return [
+        f"{primary} for visitors, of whom only the session is known ({sessions['queries']} queries): {ahead}; slate "
+        f"{known:.4f} of the same queries with all that is known of the user."
     ]
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from souk.config import TrainTwoTower
 from souk.models.encoder import CausalEncoder
-from souk.models.inputs import KNOWN, UNKNOWN, FeatureEncoder, TransformedFeature
+from souk.models.inputs import UNKNOWN, FeatureEncoder, TransformedFeature
 
 Inputs = Mapping[str, tf.Tensor]
 
@@ -62,7 +62,7 @@ class IdTable(keras.layers.Layer):
         known = tf.gather(self.seen.value, ids) > 0
         if training and hide and self.dropout:
             known &= keras.random.uniform(tf.shape(ids), seed=self.random) >= self.dropout
-        return tf.gather(self.table.value, tf.where(known | (ids < KNOWN), ids, UNKNOWN))
+        return tf.gather(self.table.value, tf.where(known, ids, UNKNOWN))
 
 
 class Perceptron(keras.layers.Layer):

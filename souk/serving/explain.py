@@ -20,7 +20,7 @@ from souk.errors import SoukError
 from souk.matches import MATCH, own_words
 from souk.pairs import PairQuery, pair_features, pair_names
 from souk.serving.beside import Run, here
-from souk.serving.explain_pairs import COLUMN, SCORE, divided, plain_value, shares, start, votes
+from souk.serving.explain_pairs import COLUMN, SCORE, divided, guesses, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
@@ -115,6 +115,7 @@ class _Case:
     own: np.ndarray
     candidates: tuple[np.ndarray, np.ndarray]
     others: np.ndarray
+    guessed: Mapping[str, np.ndarray]
 
     @property
     def asker(self) -> dict[str, Any]:
@@ -186,14 +187,17 @@ class Explainer:
         pair = pair_features(self._items, [query], owner, positions, scores, listed)
         mine = positions == position
         # An item that is none of them would be one, and share their chances, if it were to have a score.
-        return _Case(position, features, inputs, query, pair[mine][0], (positions, pair), pair[listed & ~mine])
+        others, guessed = pair[listed & ~mine], guesses(self._items, query, position, features.user | features.query)
+        return _Case(position, features, inputs, query, pair[mine][0], (positions, pair), others, guessed)
 
     def _integrated(self, case: _Case, steps: int) -> _Sum:
         """The integral by the midpoint rule."""
         alpha = np.concatenate([[0], (np.arange(steps) + 0.5) / steps, [1]]).astype(np.float32)
         vector = self._items.vectors[case.position]
         tower = _in_chunks(len(alpha), lambda part: self._tower.explain(case.inputs, vector, alpha[part], self._run))
-        first = start(case.candidates[1], case.others, tower["score"][0])
+        names = pair_names(self._items.matches)
+        guessed = [names.index(name) for name in case.guessed]
+        first = start(case.candidates[1], case.others, tower["score"][0], guessed)
         pair = first + alpha[:, np.newaxis] * (case.own - first)
         pair[:, SCORE] = tower["score"]
         weights = self._recommender.settings.weights
@@ -210,7 +214,6 @@ class Explainer:
         for name, values in ranker.items():
             own[name] = own.get(name, 0.0) + float(values[1:-1].mean())
         by_pair = slopes[1:-1].mean(axis=0) * (case.own - first)
-        names = pair_names(self._items.matches)
         return self._divided(case, total, tokens, own, dict(zip(names, by_pair.tolist(), strict=True)))
 
     def _divided(
@@ -223,7 +226,8 @@ class Explainer:
             place = pair.pop("log_rank")
             tokens = tokens + place * moved[: len(tokens)]
             own = {n: v + place * part for (n, v), part in zip(own.items(), moved[len(tokens) :].tolist(), strict=True)}
-        events, rest = divided(pair, votes(self._items, case.query, case.position), len(tokens))
+        given = {**votes(self._items, case.query, case.position), **case.guessed}
+        events, rest = divided(pair, given, len(tokens))
         return _Sum(float(total[-1]), float(total[0]), tokens + events, own | rest)
 
     def _explanation(self, request: Request, ranking: Ranking, case: _Case, found: _Sum, steps: int) -> Explanation:

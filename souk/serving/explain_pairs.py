@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
 from souk.items import ItemTable
+from souk.matches import MATCH, unstated
 from souk.pairs import PAIR_FEATURES, RECENT, PairQuery
 from souk.repeats import before_window
 from souk.satisfaction import likeness
@@ -36,7 +38,7 @@ HISTORY = (
 )
 
 
-def start(candidates: np.ndarray, others: np.ndarray, score: float) -> np.ndarray:
+def start(candidates: np.ndarray, others: np.ndarray, score: float, guessed: Collection[int] = ()) -> np.ndarray:
     """The pair features `[P]` of a candidate for a user without a history.
 
     What comes from past events is 0. What the item has by itself, or in common with the user, is that of the mean
@@ -46,9 +48,10 @@ def start(candidates: np.ndarray, others: np.ndarray, score: float) -> np.ndarra
         candidates: `[M, P]`, of the request's candidates.
         others: `[O, P]`, of those besides the explained one.
         score: query vector · item vector at the start.
+        guessed: the columns of matches that come from past events, as the user states nothing.
     """
     found = candidates.mean(axis=0).astype(np.float64)
-    found[[COLUMN[name] for name in HISTORY]] = 0
+    found[[*(COLUMN[name] for name in HISTORY), *guessed]] = 0
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():
@@ -100,6 +103,16 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
     }
 
 
+def guesses(items: ItemTable, query: PairQuery, position: int, asker: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """By match of which the user states nothing, how many of the item's values each event's item has, `[window]`."""
+    values = _values(items, position)
+    theirs = np.array([items.words[number][0] for number in values.tolist()], object)
+    return {
+        f"{MATCH}:{own}:{name}": _has(items, query, values[theirs == name]).sum(axis=1).astype(np.float64)
+        for own, name in unstated(items, asker)
+    }
+
+
 def shares(given: np.ndarray) -> np.ndarray:
     """Parts of one: those of `given` with the sign of its sum, by size. Zeros where it sums to nothing."""
     same = np.maximum(given * np.sign(given.sum()), 0)
@@ -134,10 +147,16 @@ def _values(items: ItemTable, position: int) -> np.ndarray:
 def _shared(items: ItemTable, query: PairQuery, position: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each event, how many of the candidate's values its item has, and whether it has the most frequent of them."""
     own = _values(items, position)
-    has = np.array([np.isin(own, _values(items, item)) if item >= 0 else own < 0 for item in query.items.tolist()])
+    has = _has(items, query, own)
     if not has.size:
         return np.zeros(len(query.items)), np.zeros(len(query.items))
     return has.sum(axis=1).astype(np.float64), has[:, np.argmax(has.sum(axis=0))].astype(np.float64)
+
+
+def _has(items: ItemTable, query: PairQuery, own: np.ndarray) -> np.ndarray:
+    """Which values each event's item has, `[window, own]` bool."""
+    has = [np.isin(own, _values(items, item)) if item >= 0 else own < 0 for item in query.items.tolist()]
+    return np.array(has, bool).reshape(len(query.items), len(own))
 
 
 def _satisfied(items: ItemTable, query: PairQuery, position: int, shared: np.ndarray) -> dict[str, np.ndarray]:

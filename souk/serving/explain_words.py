@@ -158,7 +158,7 @@ def _opening(explanation: Explanation) -> str:
     number = f"{factor:.2g}" if factor < 100 else f"{factor:.0f}" if factor < MANY else f"more than {MANY:,}"
     name = _titled(explanation.title, explanation.item_id)
     said = f"“{name}” scores {number} times what it would if nothing were known of the user and the history"
-    if any(part.name.startswith(f"{MATCH}:") for part in explanation.features):
+    if any(part.contribution and part.name.startswith(f"{MATCH}:") for part in explanation.features):
         said += ", and it had as much in common with the user as the mean candidate"
     return f"{said}."
 

@@ -1,0 +1,56 @@
+"""The questions of an evaluation as visitors would ask them, of whom nothing is known but the session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from souk.evaluation.protocol import SEED, Ranking
+from souk.evaluation.queries import Query
+from souk.spec import FeatureSpec
+from souk.state import Event, engaging, state_of
+
+PAUSE_MS = 30 * 60_000  # a longer one ends a session
+MOST = 1000  # queries
+
+
+def session_queries(
+    queries: Sequence[Query], position: Mapping[str, int], spec: FeatureSpec
+) -> tuple[list[int], list[Query]]:
+    """The queries of users in a session, at most MOST drawn ones: the place of each, and the same by a visitor.
+
+    Nothing is known of a visitor but the events of the session, the moment and its context. Who has done nothing yet
+    asks for what is popular, and is left out. What the user took before is no answer, as it is none to the user.
+
+    Args:
+        queries: what users ask.
+        position: of each item.
+        spec: that of their states.
+    """
+    inside = [place for place, query in enumerate(queries) if _session(query)]
+    drawn = np.sort(np.random.default_rng(SEED).permutation(inside)[:MOST]).tolist()
+    return drawn, [_visitor(queries[place], position, spec) for place in drawn]
+
+
+def _session(query: Query) -> tuple[Event, ...]:
+    """The events since the last pause; none where there is one up to the query."""
+    start, until = len(query.past), query.timestamp
+    while start and until - query.past[start - 1].timestamp <= PAUSE_MS:
+        start -= 1
+        until = query.past[start].timestamp
+    return tuple(query.past[start:])
+
+
+def _visitor(query: Query, position: Mapping[str, int], spec: FeatureSpec) -> Query:
+    session = _session(query)
+    taken = [position[event.item_id] for event in session if engaging(event, spec)]
+    state = state_of("", session, spec, {})
+    return replace(query, state=state, past=session, profile={}, history=np.array(taken, np.int64))
+
+
+def of_queries(ranking: Ranking, rows: Sequence[int]) -> Ranking:
+    """A ranking of some of its queries."""
+    ranks, new = ([each[row] for row in rows] for each in (ranking.ranks, ranking.new_ranks))
+    return replace(ranking, ranks=ranks, new_ranks=new, top=ranking.top[np.asarray(rows, np.int64)])

@@ -1,0 +1,140 @@
+"""What visitors ask: users' queries with nothing known but the session, by hand."""
+
+import numpy as np
+import pytest
+
+from souk.config import Evaluate
+from souk.evaluation import sessions
+from souk.evaluation.baselines import Popularity
+from souk.evaluation.measure import Setting, measure_models
+from souk.evaluation.protocol import Ranking
+from souk.evaluation.queries import rolling_queries
+from souk.evaluation.report import page, summary
+from souk.evaluation.sessions import PAUSE_MS, of_queries, session_queries
+from tests.evaluation_fixtures import (
+    START,
+    FixedSlates,
+    make_spec,
+    reader,
+    shop_setting,
+    write_artifacts,
+    write_examples,
+)
+from tests.marketplace import CONFIG
+
+PROFILED = {**CONFIG, "repeat": "always", "columns": {**CONFIG["columns"], "users": {"city": "categorical"}}}
+
+
+def asked(tmp_path, *times, kind="click"):
+    """The queries of one user who clicks `a` at START, after events with `b`, `c`, ... at earlier times."""
+    before = [("ann", item, kind, START - time) for item, time in zip("bcd", times, strict=False)]
+    spec = make_spec(PROFILED)
+    users = [{"user_id": "ann", "city": "fes"}]
+    window, catalogue = reader(tmp_path)(spec, [*before, ("ann", "a", "click", START)], users=users)
+    queries = rolling_queries(window, catalogue, spec, 20)
+    return queries, *session_queries(queries, catalogue.position, spec), catalogue
+
+
+def test_a_visitor_is_known_by_the_session_alone(tmp_path):
+    (query,), places, (visitor,), catalogue = asked(tmp_path, 3 * PAUSE_MS, 2 * PAUSE_MS, PAUSE_MS)
+    assert (query.state.profile, [event.item_id for event in query.state.events]) == ({"city": "fes"}, ["b", "c", "d"])
+    assert places == [0]
+    assert [event.item_id for event in visitor.past] == ["b", "c", "d"]  # no pause is longer than PAUSE_MS
+    assert (visitor.state.user_id, visitor.state.profile, visitor.profile) == ("", {}, {})
+    assert [event.item_id for event in visitor.state.events] == ["b", "c", "d"]
+    assert [catalogue.ids[place] for place in visitor.history] == ["b", "c", "d"]
+    for name in ("user_id", "timestamp", "context", "targets", "target_events", "until", "excluded"):
+        assert np.array_equal(getattr(visitor, name), getattr(query, name)), name
+
+
+@pytest.mark.parametrize(
+    ("times", "session"),
+    [
+        ((2 * PAUSE_MS + 1, PAUSE_MS, 1), "cd"),  # a pause of one millisecond too many before c
+        ((9 * PAUSE_MS, PAUSE_MS + 2, 1), "d"),
+        ((3 * PAUSE_MS, 2 * PAUSE_MS, PAUSE_MS + 1), ""),  # up to the query itself
+        ((), ""),
+    ],
+)
+def test_a_pause_ends_a_session(tmp_path, times, session):
+    _, places, visitors, _ = asked(tmp_path, *times)
+    assert places == [0] * bool(session)
+    assert [[event.item_id for event in visitor.past] for visitor in visitors] == [list(session)] * bool(session)
+
+
+def test_what_is_no_engagement_is_seen_and_no_history(tmp_path):
+    _, _, (visitor,), _ = asked(tmp_path, PAUSE_MS, kind="cart")
+    assert ([event.item_id for event in visitor.state.events], visitor.history.tolist()) == (["b"], [])
+
+
+def test_of_many_some_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(sessions, "MOST", 2)
+    spec = make_spec(PROFILED)
+    events = [("ann", item, "click", START + time) for time, item in enumerate("abcd")]
+    window, catalogue = reader(tmp_path)(spec, events)
+    queries = rolling_queries(window, catalogue, spec, 20)
+    places, visitors = session_queries(queries, catalogue.position, spec)
+    assert len(queries) == 4
+    assert len(places) == 2
+    assert places == sorted(places)
+    assert places[0] > 0  # the first has no session
+    assert [visitor.timestamp for visitor in visitors] == [queries[place].timestamp for place in places]
+
+
+def test_rankings_of_some_queries_are_theirs():
+    top = np.array([[1, 2], [3, 4], [5, 6]])
+    ranking = Ranking("slate", [np.array([n]) for n in range(3)], [np.array([-n]) for n in range(3)], top)
+    some = of_queries(ranking, [0, 2])
+    assert [each.tolist() for each in (*some.ranks, *some.new_ranks)] == [[0], [2], [0], [-2]]
+    assert some.top.tolist() == [[1, 2], [5, 6]]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Ann and bob take c: ann a minute after a, bob a day after. A slate that knows ann by her town finds it."""
+    spec, folder = make_spec(PROFILED), tmp_path_factory.mktemp("told")
+    events = [
+        ("ann", "b", "click", START - 9),
+        ("bob", "a", "click", START - 8),
+        ("ann", "a", "click", START + 2 * PAUSE_MS - 60_000),
+        ("ann", "c", "click", START + 2 * PAUSE_MS),
+        ("bob", "c", "click", START + 100 * PAUSE_MS),
+    ]
+    users = [{"user_id": "ann", "city": "fes"}, {"user_id": "bob", "city": ""}]
+    tables, features = write_artifacts(folder / "shop", events, dict.fromkeys("abcd", True), START, users)
+    write_examples(features, {})
+    return Setting.read(Evaluate(bootstrap=100), spec, tables, features)
+
+
+class ByTown(FixedSlates):
+    """`c` first for who is known to live in Fes, else last."""
+
+    def score(self, queries):
+        scores = super().score(queries)
+        place = self.catalogue.position["c"]
+        scores[:, place] = [9.0 if query.state.profile.get("city") == "fes" else -9.0 for query in queries]
+        return scores
+
+
+def test_what_visitors_get_is_told_beside_what_users_get(told):
+    slates = ByTown(told.catalogue, list("abcd"), {"a": 0.5})
+    slates.catalogue = told.catalogue
+    metrics, _ = measure_models(told, [slates], [Popularity(told.catalogue)])
+    found = metrics["protocols"]["sessions"]
+    assert (found["queries"], found["users"], set(found["models"])) == (1, 1, {"slate", "popularity"})
+    assert (found["models"]["slate"]["mrr"]["mean"], found["known"]["slate"]["mrr"]["mean"]) == (0.25, 1.0)
+    rolling = metrics["protocols"]["rolling"]
+    assert rolling["queries"] == 3  # bob's and ann's click on a have no session
+    said = summary(metrics, None)
+    assert "for visitors, of whom only the session is known (1 queries): slate 0.4307, popularity" in said
+    assert "; slate 1.0000 of the same queries with all that is known of the user." in said
+    assert "<h2>Visitors</h2>" in page(metrics, None)
+
+
+def test_where_nobody_has_a_session_nothing_is_told_of_visitors(tmp_path):
+    setting = shop_setting(tmp_path)
+    metrics, _ = measure_models(
+        setting, [FixedSlates(setting.catalogue, ["i00"], {"i00": 0.5})], [Popularity(setting.catalogue)]
+    )
+    assert "sessions" not in metrics["protocols"]
+    assert "visitors" not in summary(metrics, None) and "Visitors" not in page(metrics, None)
