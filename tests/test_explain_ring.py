@@ -12,7 +12,9 @@ import pytest
 from souk.cli import main
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
+from souk.schema import Kind
 from souk.serving.explain import Explainer
+from souk.serving.explain_user import _typed
 from souk.serving.explain_words import to_json
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -206,6 +208,23 @@ def test_the_command_prints_a_table_and_sentences(workspace, capsys):
     assert "a release at" in capsys.readouterr().err
 
 
+def test_the_command_takes_a_profile_and_a_context(workspace, capsys):
+    """As a request has them, with what is told of them."""
+    words = ["explain", "--workspace", str(workspace.root), "--at", str(END), "--user", "new", "--json"]
+    assert main([*words, "--profile", "country=b", "--context", "from=a"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    values = {part["name"]: part["value"] for part in found["features"]}
+    assert (values["user_country"], values["context_from"], found["degraded"]) == ("b", "a", ["unknown_user"])
+    for given, told in (
+        ("country", "Expected --profile NAME=VALUE. Received: 'country'"),
+        ("land=de", "request.profile: a field to be one of"),
+    ):
+        assert main([*words, "--profile", given]) == 2
+        assert told in capsys.readouterr().err
+    assert main([*words[:-1], "--context", "from=nowhere"]) == 0
+    assert "degraded: unknown_user\n" in capsys.readouterr().out
+
+
 def test_the_command_says_why_a_history_is_not_read(workspace, tmp_path, capsys, monkeypatch):
     place = Workspace(shutil.copytree(workspace.root, tmp_path / "shop", symlinks=True))
     spec = read_spec(place.served_folder() / "spec.json")
@@ -267,3 +286,13 @@ def test_the_server_explains(workspace, explainer, tmp_path):
         assert server.metric('souk_requests_total{code="200",protocol="explain"}') == 1
         assert server.metric('souk_impressions_answered_total{sink="files"}') == 0
     assert "i08" not in (tmp_path / "serve.log").read_text()
+
+
+def test_values_of_the_command_line_are_those_of_a_request():
+    kinds = {"age": Kind.NUMERIC, "tags": Kind.LIST, "taste": Kind.VECTOR, "city": Kind.CATEGORICAL}
+    given = ["age=-2.5", "tags=a,b", "tags=c", "taste=[1, 0.5]", "city=5=V"]
+    assert _typed("--profile", given, kinds) == {"age": -2.5, "tags": ["a,b", "c"], "taste": [1, 0.5], "city": "5=V"}
+    assert _typed("--profile", ['tags=["a", "b"]', "age=old"], kinds) == {"tags": ["a", "b"], "age": "old"}
+    for wrong, told in ((["=x"], "NAME=VALUE"), (["city=a", "city=b"], "--profile city once. Received: 'a' and 'b'")):
+        with pytest.raises(SoukError, match=told):
+            _typed("--profile", wrong, kinds)

@@ -102,7 +102,8 @@ def test_what_the_schema_refuses_the_parser_refuses_and_the_other_way(instance):
     beside = instance.get("item_id") and (instance.get("user_id") or instance.get("events"))
     missing = all(instance.get(name) is None for name in ("user_id", "item_id", "events"))
     if why:
-        assert not said or beside or missing, f"the schema takes {instance}: {why}"
+        turned = "a min that is not above its max" in why  # no schema can say so
+        assert not said or beside or missing or turned, f"the schema takes {instance}: {why}"
     else:
         assert said or request.degraded, f"the schema refuses {instance}"
 

@@ -24,6 +24,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", required=True, metavar="ID", help="the user, known or not")
     parser.add_argument("--item", default="", metavar="ID", help="the item (default: the first of the user's slate)")
     parser.add_argument("--at", type=int, metavar="MS", help="the moment, UTC epoch milliseconds (default: now)")
+    for name, what in (("profile", "the user, in the place of what is stored"), ("context", "the moment")):
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help=f"a declared column of {what}; repeat it",
+        )
     parser.add_argument("--json", action="store_true", help="the whole explanation as JSON, as :explain answers")
     parser.add_argument(
         "--release", default="", metavar="R", help="a release's name or folder, instead of the current one"
@@ -43,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
             item=arguments.item,
             at=arguments.at if arguments.at is not None else time.time_ns() // 1_000_000,
             release=arguments.release,
+            profile=arguments.profile,
+            context=arguments.context,
         )
     print(json.dumps(found, ensure_ascii=False, indent=1) if arguments.json else "\n".join(_page(found)))
     return 0
@@ -53,6 +63,8 @@ def _page(found: dict[str, Any]) -> Iterator[str]:
     yield from found["sentences"]
     place = "in no slate" if found["position"] is None else f"place {found['position'] + 1}, from {found['source']}"
     yield f"\nscore {found['score']:.4g} ({place}); {found['baseline']:.4g} if nothing were known\n"
+    if found["degraded"]:
+        yield f"degraded: {', '.join(found['degraded'])}\n"
     if found["events"]:
         yield f"{'adds':>8}  past event"
     for event in reversed(found["events"]):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
+from souk.schema import Kind
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import ago, to_json
 from souk.serving.fields import identifier, shown
@@ -22,7 +26,15 @@ from souk.workspace import Workspace
 PUBLISH = "`souk users publish` writes those of the newest run"
 
 
-def explain_user(workspace: str | Path, user: str, item: str, at: int, release: str = "") -> dict[str, Any]:
+def explain_user(
+    workspace: str | Path,
+    user: str,
+    item: str,
+    at: int,
+    release: str = "",
+    profile: Sequence[str] = (),
+    context: Sequence[str] = (),
+) -> dict[str, Any]:
     """Why an item has its score. The last sentence says what is wrong with the user's history, if anything is.
 
     Args:
@@ -31,9 +43,12 @@ def explain_user(workspace: str | Path, user: str, item: str, at: int, release: 
         item: the item's id; "" for the first of the slate.
         at: the moment, UTC epoch milliseconds.
         release: a release's folder; "" for the workspace's current one.
+        profile: declared columns of the user, `NAME=VALUE`, in the place of what the store has.
+        context: declared columns of the moment, likewise.
 
     Raises:
-        SoukError: no release, no such item, an id or moment that is none, or a release that cannot explain.
+        SoukError: no release, no such item, an id or moment that is none, a column that is not declared, or a release
+            that cannot explain.
     """
     place = Workspace(Path(workspace))
     folder = place.served_folder(release)
@@ -41,13 +56,43 @@ def explain_user(workspace: str | Path, user: str, item: str, at: int, release: 
     bundle = Bundle.load(folder)
     settings = bundle.settings
     parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words)
-    request = parser.parse({"user_id": user, "timestamp": at}, at, path="request")
+    columns = bundle.spec.columns
+    stated = {
+        "profile": _typed("--profile", profile, columns.users),
+        "context": _typed("--context", context, columns.events),
+    }
+    request = parser.parse({"user_id": user, "timestamp": at, **stated}, at, path="request")
     wanted = identifier("item", item) if item else ""
     store = _Watched(open_store(place, bundle, Access(stale_ms=int(STALE_HOURS * 3_600_000))))
     loaded = Recommender.load(bundle, None, store)
     recommender = with_logs(place, bundle, loaded, lambda: at)[0].current
     found = to_json(Explainer(recommender).explain(request, wanted))
     return {**found, "sentences": [*found["sentences"], *store.told(user, found["degraded"])]}
+
+
+def _typed(option: str, given: Sequence[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Values as a request has them: JSON for a number, a vector or a list (whose entries may be given one by one), text
+    for any other column; what is no JSON stays text, for the request to be told of.
+
+    Raises:
+        SoukError: no NAME=VALUE, or one name twice.
+    """
+    values: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise SoukError(f"{option} NAME=VALUE", shown(text), f"For example {option} city=Bern.")
+        kind = kinds.get(name)
+        entry: Any = value
+        if kind in (Kind.NUMERIC, Kind.LIST, Kind.VECTOR):
+            with contextlib.suppress(ValueError):
+                entry = json.loads(value)
+        if kind is Kind.LIST and not isinstance(entry, list):
+            entry = [*values.get(name, ()), value]
+        elif name in values:
+            raise SoukError(f"{option} {name} once", f"{shown(values[name])} and {shown(entry)}", "Give one of them.")
+        values[name] = entry
+    return values
 
 
 class _Watched:
