@@ -38,6 +38,7 @@ def sent():
                 if isinstance(row, str)
             ]
             answer = {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
+            answer |= {"ended": len(rows) - 1} if "ended=1" in self.path else {}
             full = "calls=3" in self.path and len(bodies) == 3
             self.send_response(503 if full else 200 if self.path.endswith("/v1/items:upsert") else 404)
             self.end_headers()
@@ -231,3 +232,11 @@ def test_lists_and_objects_for_texts_reach_the_server_as_they_are(sent, tmp_path
 def test_what_is_hidden_is_told(sent, capsys):
     assert main(["items", "delete", "7", "8", "--url", sent[0]]) == 0
     assert "2 hidden, 0 refused" in capsys.readouterr().out
+
+
+def test_items_that_have_ended_are_told(sent, tmp_path, capsys):
+    url, _ = sent
+    (tmp_path / "new.csv").write_text("item_id,title,available_until\n7,a,5\n8,b,5\n9,c,\n")
+    assert main(["items", "upsert", str(tmp_path / "new.csv"), "--url", f"{url}/ended=1"]) == 0
+    said = "3 accepted (0 new), 0 refused; 2 have an available_until that has passed, and are in no slate\n"
+    assert capsys.readouterr().out == said

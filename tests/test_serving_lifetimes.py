@@ -162,6 +162,12 @@ def test_a_row_ends_an_item_at_its_time_and_another_lets_it_be(bundle, tmp_path)
     live.upsert([{"item_id": best, "available_until": None}])
     assert not np.isfinite(live.current.items.available_until).any()
     assert best in shown(live.current.recommend([Request("nobody", 40, NOW + 5)])[0])
+    other, third = [item for item in IDS if item != best][:2]
+    ends = {best: [NOW - 1], other: [NOW - 1, None], "new": [NOW - 1], third: [NOW]}
+    made = {"category": "all/g1", "price": 9.0}
+    rows = [{"item_id": item, **made, "available_until": end} for item, own in ends.items() for end in own]
+    assert (live.upsert(rows).ended, live.upsert([{"item_id": best, "title": "y"}]).ended) == (2, 0)
+    assert live.upsert([{"item_id": item, "available_until": None} for item in ends]).ended == 0
     refused = live.upsert([{"item_id": best, "available_until": end} for end in ("tomorrow", -1, NOW // 1000)]).refused
     assert [each.row for each in refused] == [0, 1, 2] and all("available_until" in each.reason for each in refused)
     assert "which looks like seconds" in refused[2].reason

@@ -48,13 +48,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where the server refused a row."""
-    accepted = created = refused = sent = 0
+    accepted = created = ended = refused = sent = 0
     headers = {"content-type": "application/json", **_authorization(arguments.token_file)}
     unit = _unit(getattr(arguments, "config", None))
     try:
         for batch in _batches(_rows(arguments)):
             answer = _send(arguments.url, batch, headers)
             accepted, created = accepted + answer["accepted"], created + answer["created"]
+            ended += answer.get("ended", 0)  # servers of before do not say
             for row in answer["refused"]:
                 of = batch[row["row"]]
                 why = _of_cells(arguments, of) or row["reason"] + _time_remedy(unit, of, row["reason"])
@@ -67,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not accepted and not refused:
         raise SoukError(f"rows in {arguments.file}", "none", "One item a row, after a header in a CSV file.")
     what = f"{accepted:,} hidden" if arguments.action == "delete" else f"{accepted:,} accepted ({created:,} new)"
-    print(f"{what}, {refused:,} refused")
+    past = f"; {ended:,} have an available_until that has passed, and are in no slate" if ended else ""
+    print(f"{what}, {refused:,} refused{past}")
     return 1 if refused else 0
 
 

@@ -123,6 +123,7 @@ class Taken:
     duplicates: int = 0
     pending: int = 0
     created: int = 0
+    ended: int = 0
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Taken:

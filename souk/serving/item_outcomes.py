@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,35 @@ class Outcome:
     Args:
         accepted: rows that are on the disk and in every answer from now on.
         created: how many of their items were not known before.
+        ended: how many of their items the rows give an `available_until` that has passed: they are in no slate.
         refused: the others, by row.
     """
 
     accepted: int
     created: int
+    ended: int
     refused: tuple[Refused, ...]
+
+
+@dataclass
+class Batch:
+    """Rows on their way.
+
+    Args:
+        taken: rows of the item table by item.
+        accepted: the number, the item of each row behind them, and whether it makes its item.
+        reasons: why others are refused, by number of row.
+    """
+
+    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    accepted: list[tuple[int, str, bool]] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def ended(self, rows: Sequence[Mapping[str, Any]], now: int) -> int:
+        """How many items are not to be had any more at `now`, UTC epoch milliseconds, by what `rows` say of them."""
+        told = {item for at, item, _ in self.accepted if rows[at].get("available_until") is not None}
+        ends = (self.taken[item]["available_until"] for item in told)
+        return sum(end is not None and end < now for end in ends)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from souk.serving.beside import Run, here
 from souk.serving.inputs import item_inputs
 from souk.serving.item_lines import Logged
 from souk.serving.item_log import ItemLog, Mark
-from souk.serving.item_outcomes import Followed, Outcome, Refused, Replayed, Retired
+from souk.serving.item_outcomes import Batch, Followed, Outcome, Refused, Replayed, Retired
 from souk.serving.item_replay import Replay, replay
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
@@ -33,21 +32,6 @@ REPLAYED = 10_000  # rows at a time
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
 CREATED = "Send the item when it is to be shown."
 VECTOR = "Look for extreme values in the row."
-
-
-@dataclass
-class _Batch:
-    """Rows on their way.
-
-    Args:
-        taken: rows of the item table by item.
-        accepted: the number, the item of each row behind them, and whether it makes its item.
-        reasons: why others are refused, by number of row.
-    """
-
-    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
-    accepted: list[tuple[int, str, bool]] = field(default_factory=list)
-    reasons: dict[int, str] = field(default_factory=dict)
 
 
 class LiveItems:
@@ -164,7 +148,7 @@ class LiveItems:
                 else:  # another server wrote meanwhile: in the order of the log, all servers come to the same
                     self._catch_up()
             refused = [Refused(at, str(_id(rows[at])), why) for at, why in sorted(batch.reasons.items())]
-            return Outcome(len(batch.accepted), sum(created), tuple(refused))
+            return Outcome(len(batch.accepted), sum(created), batch.ended(rows, now), tuple(refused))
 
     def vary(self, rules: Mapping[str, Rerank]) -> None:
         """Has rerankers of other rules ready by name, in the place of those before (`Reranker.with_variants`)."""
@@ -184,7 +168,7 @@ class LiveItems:
 
     def _prepared(
         self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]
-    ) -> tuple[_Batch, Recommender]:
+    ) -> tuple[Batch, Recommender]:
         """The rows that can be taken, and the recommender with them."""
         batch = self._checked(rows, times, may_create)
         vectors = self._vectors_now(batch)
@@ -198,7 +182,7 @@ class LiveItems:
         table = pa.Table.from_pylist(list(batch.taken.values()), self._table.schema)
         return batch, self.current.with_items(table, vectors[fit])
 
-    def _vectors_now(self, batch: _Batch) -> np.ndarray:
+    def _vectors_now(self, batch: Batch) -> np.ndarray:
         """`[rows, dim]`: of items whose content is what it was their vectors, of others what the tower says."""
         positions, rows = self.current.catalogue.positions, list(batch.taken.values())
         named = [f.name for f in self._spec.of(Entity.ITEM)]
@@ -210,19 +194,19 @@ class LiveItems:
             vectors[~same] = self._vectors([rows[at] for at in np.flatnonzero(~same)])
         return vectors
 
-    def _drop(self, batch: _Batch, item: str) -> None:
+    def _drop(self, batch: Batch, item: str) -> None:
         """Refuses the rows of an item for which the tower has no vector."""
         why = str(SoukError("content that the item tower has a vector of length 1 for", "none such", VECTOR))
         batch.reasons |= {at: why for at, of, _ in batch.accepted if of == item}
         batch.accepted = [each for each in batch.accepted if each[1] != item]
         del batch.taken[item]
 
-    def _checked(self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]) -> _Batch:
+    def _checked(self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]) -> Batch:
         """Each row on top of what is known of its item, those before it in the call included."""
         table, alone, reasons = self._typed(rows)
         good = [at for at in range(len(rows)) if at not in reasons]
         made = item_rows(table.take(pa.array(good, pa.int64())), self._spec).to_pylist()
-        batch = _Batch(reasons=reasons)
+        batch = Batch(reasons=reasons)
         for at, row in zip(good, made, strict=True):
             item = row["item_id"]
             old = batch.taken.get(item) or self._row(item)
@@ -272,7 +256,7 @@ class LiveItems:
         position = self.current.catalogue.positions.get(item)
         return None if position is None else dict(self._table.slice(position, 1).to_pylist()[0])
 
-    def _take(self, batch: _Batch, changed: Recommender) -> None:
+    def _take(self, batch: Batch, changed: Recommender) -> None:
         self._rows.update(batch.taken)
         self.current = changed
 

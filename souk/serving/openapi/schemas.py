@@ -245,7 +245,13 @@ def of_answers() -> dict[str, Schema]:
         "Explanation": open_object(explanation),
         "ExplainResponse": open_object({"explanations": several(ref("Explanation"))}),
         "ItemsResponse": open_object(
-            {"accepted": count, "created": count, "refused": several(open_object(refused)), "release": text}
+            {
+                "accepted": count,
+                "created": count,
+                "ended": count,
+                "refused": several(open_object(refused)),
+                "release": text,
+            }
         ),
         "EventsResponse": open_object(
             {"accepted": count, "duplicates": count, "pending": count}
