@@ -46,6 +46,7 @@ def shop(tmp_path_factory):
     (shop.tables / "schema").mkdir()
     (shop.tables / "schema" / "events.pbtxt").write_text("# events")
     made = {"fingerprint": "f00d", "items_as_of": 7, "last_event": 2, "names": {"events": {"user_id": "leser"}}}
+    made |= {"first_event": 1, "tables": {"events": {"read": 9, "accepted": 6}}}
     (shop.tables / "manifest.json").write_text(json.dumps(made))
     _, _, out = shop.evaluate("good")
     good = shop.root / "good"
@@ -72,7 +73,8 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release):
     assert metrics["golden_requests"] == 20
     assert metrics["files"] == len(manifest["files"]) + 1
     lineage = manifest["lineage"]
-    assert lineage["data"]["fingerprint"] == "f00d"
+    assert (lineage["data"]["fingerprint"], lineage["data"]["events"]) == ("f00d", 6)
+    assert None not in lineage["data"].values()
     assert lineage["data"]["items_as_of"] == Bundle.load(folder).items_as_of == 7
     assert lineage["data"]["names"] == Bundle.load(folder).names == {"events": {"user_id": "leser"}}
     assert lineage["trained_until"] == Bundle.load(folder).settings.trained_until

@@ -29,7 +29,7 @@ from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
 
 BLOCK = 100  # requests answered at once
-OF_DATA = ("fingerprint", "items_as_of", "first_event", "last_event", "events", "names")  # of the tables' manifest
+OF_DATA = ("fingerprint", "items_as_of", "first_event", "last_event", "names")  # of the tables' manifest
 # Whose versions are noted where they are installed.
 PACKAGES = ("keras", "milvus-lite", "numpy", "pyarrow", "pymilvus", "tensorflow", "tensorflow-transform")
 
@@ -111,7 +111,7 @@ def _lineage(origins: dict[str, Path], bundle: Bundle, config: dict[str, Any]) -
     data = _read_json(origins["tables"] / "manifest.json")
     verdict = origins["evaluation"] / "verdict.json"
     return {
-        "data": {key: data.get(key) for key in OF_DATA},
+        "data": {**{key: data.get(key) for key in OF_DATA}, "events": data["tables"]["events"]["accepted"]},
         "trained_until": bundle.settings.trained_until,
         "parent": _read_json(verdict)["champion"] if verdict.exists() else "",
         "souk": souk.__version__,
