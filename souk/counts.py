@@ -65,6 +65,7 @@ class ItemCounts:
         self, events: np.ndarray, weights: np.ndarray, since: int, half: float, later: Later | None = None
     ) -> None:
         self.events, self.weights, self.since, self.half, self.later = events, weights, since, half, later
+        self._newest = float(since) if since < FOREVER else 0.0  # time of what was added
         self._lock = threading.Lock()
 
     @classmethod
@@ -103,7 +104,8 @@ class ItemCounts:
     def at(self, positions: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How often items were engaged with before given times: ever, and lately; `[M]` float64 each.
 
-        What was added counts at any time that is asked: a server knows no more than now.
+        What was added counts at any time that is asked, and as much as at that of the newest: a server knows no more
+        than now.
 
         Args:
             positions: `[M]` int64.
@@ -114,7 +116,8 @@ class ItemCounts:
             place = self.later.before(positions, times)
             events = np.where(place >= 0, self.later.events[place], events)
             weights = np.where(place >= 0, self.later.weights[place], weights)
-        faded = np.maximum(np.asarray(times, np.float64) - self.since, 0.0) / self.half
+        faded = np.maximum(np.asarray(times, np.float64), self._newest)
+        faded = np.maximum(faded - self.since, 0.0) / self.half
         return events, np.minimum(np.exp2(weights - faded), events)
 
     def add(self, items: np.ndarray, times: np.ndarray) -> None:
@@ -128,6 +131,7 @@ class ItemCounts:
         with self._lock:
             np.add.at(self.events, items[kept], 1.0)
             np.logaddexp2.at(self.weights, items[kept], (times[kept] - self.since) / self.half)
+            self._newest = max(self._newest, float(times[kept].max(initial=self.since)))
 
     def grown(self, size: int) -> ItemCounts:
         """Itself, with room for more items, which nobody took yet."""

@@ -97,11 +97,27 @@ def test_a_past_time_is_told_no_more_than_there_was():
     assert [each.tolist() for each in told.at(np.array([0]), np.array([START]))] == [[2], [2]]
 
 
+@settings(deadline=None)
+@given(events_of, st.integers(-40, 90))
+def test_a_past_time_is_told_what_is_known_at_that_of_the_newest(events, day):
+    told, asked = ItemCounts.of(table(events)), np.full(ITEMS, START + day * DAY_MS)
+    told.add(*rows(events))
+    newest = np.array([max([START, *(time for _, time in events)])] * ITEMS)
+    for found, known in zip(
+        told.at(np.arange(ITEMS), asked), told.at(np.arange(ITEMS), np.maximum(asked, newest)), strict=True
+    ):
+        assert found.tolist() == known.tolist()
+    ItemCounts.of(table([])).at(np.array([0]), np.array([START - 3_000 * DAY_MS]))  # warnings are errors
+
+
 def test_new_items_have_room_and_no_events():
     told = ItemCounts.of(table([(0, START - 1)]))
     assert told.grown(6) is told and told.grown(2) is told
     told.add(*rows([(5, START + 1)]))
-    assert told.at(np.arange(6), np.full(6, START + 2))[0].tolist() == [1, 0, 0, 0, 0, 1]
+    assert [each.tolist() for each in told.at(np.arange(6), np.full(6, START + 2))] == [
+        [1, 0, 0, 0, 0, 1],
+        pytest.approx([1, 0, 0, 0, 0, 1], abs=1e-6),
+    ]
 
 
 def test_where_nothing_fades_lately_is_ever():

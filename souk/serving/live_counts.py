@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from souk.state import engaging
 
 logger = logging.getLogger(__name__)
 CHUNK = 2_000  # lines between two looks at the clock
-MOST_WAITING = 100_000  # engagements whose item or time is still to come
+MOST_WAITING = 100_000  # engagements whose item is still to come, and as many whose time is
 SETTLED_NS = 2_000_000_000  # a folder that changed later may change again within a tick of its file system's clock
 
 
@@ -44,7 +46,8 @@ class LiveCounts:
         self._read: dict[Path, int] = {}  # bytes, by the name that a file has in the end
         self._closed: set[Path] = set()  # read to their end
         self._days: dict[Path, int] = {}  # when a folder changed, of those of which everything is read
-        self._waiting = deque[tuple[str, int]](maxlen=MOST_WAITING)
+        self._ahead, self._unknown = (deque[tuple[str, int]](maxlen=MOST_WAITING) for _ in range(2))
+        self._positions: Mapping[str, int] = {}  # of the items that were known at the last look
         self._told: set[str] = set()
         self.counted = 0
 
@@ -54,25 +57,31 @@ class LiveCounts:
         What is left is taken by the next look.
         """
         before, until = self.counted, time.monotonic() + seconds
-        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        self._add(waiting)
+        self._add_waiting()
         for day in self._changed_days():
-            changed = day.stat().st_mtime_ns
-            growing = False
-            for path in (*sorted(day.glob("[!.]*.jsonl")), *sorted(day.glob(".*.open"))):
-                growing |= path.suffix == ".open"
-                if not self._take(path, until):
-                    return self.counted - before
-            if not growing and time.time_ns() - changed > SETTLED_NS:
-                self._days[day] = changed
+            with contextlib.suppress(FileNotFoundError):  # it was removed
+                if not self._take_day(day, until):
+                    break
         return self.counted - before
+
+    def _take_day(self, day: Path, until: float) -> bool:
+        """Counts what a day's files have behind what was read; whether there was time for all of it."""
+        changed, growing = day.stat().st_mtime_ns, False
+        for path in (*sorted(day.glob("[!.]*.jsonl")), *sorted(day.glob(".*.open"))):
+            growing |= path.suffix == ".open"
+            if not self._take(path, until):
+                return False
+        if not growing and time.time_ns() - changed > SETTLED_NS:
+            self._days[day] = changed
+        return True
 
     def _changed_days(self) -> Iterator[Path]:
         """The folders that may hold something new: not those of before the boundary."""
         since = self._loaded().items.counts.since
         for day in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
-            if day.is_dir() and _end(day) >= since and self._days.get(day) != day.stat().st_mtime_ns:
-                yield day
+            with contextlib.suppress(FileNotFoundError):
+                if day.is_dir() and _end(day) >= since and self._days.get(day) != day.stat().st_mtime_ns:
+                    yield day
 
     def _take(self, path: Path, until: float) -> bool:
         """Counts what a file has behind what was read; whether there was time for all of it."""
@@ -81,7 +90,8 @@ class LiveCounts:
             return True
         try:
             with path.open("rb") as file:
-                place = file.seek(self._read.get(name, 0))
+                # What a full disk refused was cut off again: it may have been counted.
+                place = file.seek(min(self._read.get(name, 0), os.fstat(file.fileno()).st_size))
                 found, lines = list[tuple[str, int]](), 0
                 for line in file:
                     if not line.endswith(b"\n"):
@@ -105,7 +115,7 @@ class LiveCounts:
         if path == name:
             self._closed.add(name)
             self._read.pop(name, None)
-        return True
+        return not lines or time.monotonic() <= until  # one of which nothing is new costs little
 
     def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
         """Item and time of a row, where it is one that counts."""
@@ -116,10 +126,18 @@ class LiveCounts:
         loaded, now = self._loaded(), self._clock()
         counts, position = loaded.items.counts, loaded.catalogue.positions
         found = [(item, moment) for item, moment in found if moment >= counts.since]
-        known = [(position[item], moment) for item, moment in found if moment <= now and item in position]
-        self._waiting.extend((item, moment) for item, moment in found if moment > now or item not in position)
+        known = [(position[item], moment) for item, moment in found if moment < now and item in position]
+        self._ahead.extend((item, moment) for item, moment in found if moment >= now)
+        self._unknown.extend((item, moment) for item, moment in found if moment < now and item not in position)
         counts.add(*np.array(known, np.int64).reshape(-1, 2).T)
         self.counted += len(known)
+
+    def _add_waiting(self) -> None:
+        """Adds what waited for its time, and, where there are others than at the last look, for its item."""
+        position = self._loaded().catalogue.positions
+        waiting = [self._ahead] + [self._unknown] * (position is not self._positions)
+        self._positions = position
+        self._add([queue.popleft() for queue in waiting for _ in range(len(queue))])
 
 
 def _end(day: Path) -> int:

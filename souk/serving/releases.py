@@ -126,10 +126,11 @@ class Releases:
         often(lambda: self._follow_logs(seconds), seconds, "followed logs", 0)
 
     def _follow_logs(self, seconds: float) -> None:
-        for served in (self.now, *self.beside):
-            if served.counts:
-                served.counts.follow(seconds / 5)
+        every = (self.now, *self.beside)
+        for served in every:
             served.live.follow()
+            if served.counts:
+                served.counts.follow(seconds / 5 / len(every))
 
     def look(self) -> bool:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""
