@@ -1,7 +1,9 @@
 """What a request states of its user: it counts for that request alone, as what the store would know."""
 
+import json
 import math
 
+import orjson
 import pytest
 from kserve import InferInput, InferRequest
 
@@ -9,6 +11,8 @@ from souk.config import Columns
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.serving.budget import Guards
+from souk.serving.impression_records import instance_of
+from souk.serving.model import instances_of as v1
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
 from souk.serving.slate_cache import SlateCache
@@ -200,6 +204,22 @@ def test_v2_has_it_as_json_texts():
         {"user_id": "b"},
         {"user_id": "c"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "taken"), [(2**63, 2**63), (2**64, 2.0**64), (-(2**63) - 1, -(2.0**63)), (10**29, 1e29), (10**31, None)]
+)
+def test_v2_reads_numbers_beyond_64_bits_as_v1_so_that_impressions_can_be_written(number, taken):
+    stated = {"age": number, "taste": [number, 0]}
+    inputs = [InferInput("events", [1], "BYTES", ["[]"]), InferInput("profile", [1], "BYTES", [json.dumps(stated)])]
+    bodies = (
+        instances_of(InferRequest("souk", inputs)),
+        v1(json.dumps({"instances": [{"events": [], "profile": stated}]})),
+    )
+    written = [orjson.dumps(instance_of(PARSER.parse(body[0], NOW))) for body in bodies]  # as the log does
+    assert written[0] == written[1]
+    expected = {} if taken is None else {"profile": {"age": taken, "taste": [taken, 0]}}
+    assert {**orjson.loads(written[0]), **expected} == orjson.loads(written[0])
 
 
 def test_an_event_of_the_request_has_none():
