@@ -127,9 +127,42 @@ def test_what_another_made_is_not_replaced(town, capsys, name):
     assert [path for path in (town / "mine").rglob("*") if path.is_file()] == [kept], "nothing is written beside it"
 
 
+def test_beside_what_a_check_made_another_s_file_is_not_replaced(town, capsys):
+    """Nor one that was changed, nor a folder or a link."""
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 0
+    made = {path: path.read_bytes() for path in (town / "seen").rglob("*") if path.is_file()}
+    for name in ("data.html", "quarantine/events.parquet", "quarantine/my_notes.txt"):
+        path = town / "seen" / name
+        path.write_text("mine")
+        capsys.readouterr()
+        assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2
+        assert f"seen/{name}, which another made. Name another folder" in capsys.readouterr().err
+        assert path.read_text() == "mine"
+        path.unlink()
+    (town / "seen/quarantine/mine").mkdir()
+    (town / "seen/data.html").symlink_to(town / "town.yaml")
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2
+    (town / "seen/quarantine/mine").rmdir()
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2
+    (town / "seen/data.html").unlink()
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 0, "what is missing is no one's"
+    assert {path.name for path in (town / "seen").rglob("*") if path.is_file()} == {path.name for path in made}
+
+
+def test_a_file_that_comes_while_it_reads_is_not_replaced(town, capsys, monkeypatch):
+    def checked(config, path, workspace, scratch):
+        (town / "seen/data.html").write_text("mine")
+        (scratch / "quarantine").mkdir()
+        (scratch / "data.html").write_text("a report")
+
+    monkeypatch.setattr("souk.cli.check._check", checked)
+    assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2
+    assert (town / "seen/data.html").read_text() == "mine" and not (town / "seen/quarantine").exists()
+
+
 def test_a_link_in_the_place_of_the_refused_rows_is_not_written_through(town, capsys):
     (town / "elsewhere").mkdir()
-    (town / "elsewhere/.check").touch()
+    (town / "elsewhere/.check").write_text('{"data.html": ""}')
     (town / "seen").mkdir()
     (town / "seen/quarantine").symlink_to(town / "elsewhere")
     assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2

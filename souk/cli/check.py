@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import io
+import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from souk.cli import options
@@ -18,10 +21,10 @@ from souk.cli.run import check_workspace
 from souk.cli.view import RunView
 from souk.config import DatasetConfig, load_config, parse_step_config
 from souk.errors import SoukError
-from souk.folders import remove, working
+from souk.folders import working
 from souk.workspace import Workspace
 
-MARK = ".check"  # in a quarantine that this command may replace
+MARK = ".check"  # in a quarantine: what this command wrote, and may replace, with digests
 ON_THE_WAY = (".*.partial", ".*.old", ".*.lock")  # of files that a run beside this command replaces
 TRIES = 5  # in which a run may replace some
 
@@ -56,25 +59,53 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _refuse_others(output: Path) -> None:
-    """A quarantine or a report that no check made is not replaced.
+    """What no check made, or another changed since, is not replaced.
 
     Raises:
-        SoukError: there is one in `output`.
+        SoukError: there is such a file in `output`.
     """
+    for path in _others(output):
+        expected = f"{output} to have no {path.relative_to(output)} but that of an earlier check"
+        raise SoukError(expected, f"{path}, which another made", "Name another folder by --output, or remove it.")
+
+
+def _others(output: Path) -> Iterator[Path]:
     quarantine, report = output / "quarantine", output / "data.html"
-    ours = (quarantine / MARK).is_file() and not quarantine.is_symlink()
-    for path in (quarantine, report):
-        if os.path.lexists(path) and not ours:
-            expected = f"{output} to have no {path.name} but that of an earlier check"
-            raise SoukError(expected, f"{path}, which another made", "Name another folder by --output, or remove it.")
+    made = _made(quarantine)
+    if os.path.lexists(quarantine) and not made:
+        yield quarantine
+    ours = [path for path in sorted(quarantine.iterdir()) if path.name != MARK] if made else []
+    for path in (*ours, report):
+        if os.path.lexists(path) and made.get(path.name) != _digest(path):
+            yield path
+
+
+def _made(quarantine: Path) -> dict[str, str]:
+    """The digests of the files that a check left, by name; none where its mark is not there."""
+    try:
+        made = json.loads((quarantine / MARK).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return made if isinstance(made, dict) and not quarantine.is_symlink() else {}
+
+
+def _digest(path: Path) -> str:
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _place(scratch: Path, output: Path) -> None:
     quarantine, report = output / "quarantine", output / "data.html"
-    (scratch / quarantine.name / MARK).touch()
-    remove(quarantine)
-    os.replace(scratch / quarantine.name, quarantine)
-    os.replace(scratch / report.name, report)
+    fresh, made = scratch / quarantine.name, scratch / report.name
+    (fresh / MARK).write_text(json.dumps({path.name: _digest(path) for path in (*sorted(fresh.iterdir()), made)}))
+    _refuse_others(output)  # that came meanwhile
+    report.unlink(missing_ok=True)  # whoever ends this here leaves nothing that the next check takes for another's
+    if quarantine.is_dir():
+        os.replace(quarantine, scratch / "replaced")
+    os.replace(fresh, quarantine)
+    os.replace(made, report)
     print(f"report    {report}\nrefused   {quarantine}", flush=True)
 
 
