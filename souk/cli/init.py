@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     output = Path(arguments.output)
     first = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem)
-    write_config(first.text, output, arguments.force)
+    inputs = [path for path in (arguments.events, arguments.items, arguments.users) if path]
+    write_config(first.text, output, arguments.force, inputs)
     print(first.text)
     data = f"--config {output} --workspace .souk-{parse_config(first.text).name}"  # one of its own holds one data set
     seen = f"Look at the guesses; `souk check {data}` tells what a run would find."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
 from souk.ingest.reading import Reading
 from souk.ingest.schemas import contract_schema
+from souk.readers.storage import storage
 
 FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
@@ -70,16 +72,34 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     return FirstConfig(text, tuple(tables["events"].unknown), exchanged)
 
 
-def write_config(text: str, path: Path, force: bool = False) -> None:
-    """Writes a config file; an existing one only with `force`.
+def write_config(text: str, path: Path, force: bool = False, inputs: Collection[str] = ()) -> None:
+    """Writes a config file; an existing one only with `force`, and none in the place of the data.
+
+    Args:
+        text: of the config.
+        path: of the file.
+        force: whether an existing file is replaced.
+        inputs: paths or URLs of the data.
 
     Raises:
-        SoukError: the file exists.
+        SoukError: the file exists, or is one of the inputs or in the folder of one.
     """
+    for source in inputs:
+        if _is_of(path, source):
+            raise SoukError("a file to write that is none of the data", f"{path}, of {source}", "Name another.")
     if path.exists() and not force:
         raise SoukError("a new file to write", f"{path} exists", "Name another, or add --force to replace it.")
     with whole_file(path) as fresh:
         fresh.write_text(text, encoding="utf-8")
+
+
+def _is_of(path: Path, source: str) -> bool:
+    if "://" in source and not source.startswith("file://"):
+        return False
+    fs, root = storage(source)
+    parts = [Path(part) for part in ([root] if fs.exists(root) else fs.glob(root))]
+    above = [place for place in (path, *path.resolve().parents) if place.exists()]
+    return any(part.samefile(place) for part in parts for place in above)
 
 
 def _refused(text: str, key: str) -> float:
