@@ -1,0 +1,55 @@
+"""`souk init`: the file that it writes, and the commands that it prints."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from souk.cli import main
+from souk.ingest.first_config import write_config
+from tests.test_ingest_first_config import clicks, products, write
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with events and items of a shop, in which the command runs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    random_ = random.Random(3)
+    write(clicks(random_), tmp_path / "e.csv")
+    write(clicks(random_), tmp_path / "parts/one.csv")
+    write(products(random_), tmp_path / "i.csv")
+    (tmp_path / "link").symlink_to(tmp_path / "parts")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("events", "output"),
+    [
+        ("e.csv", "e.csv"),
+        ("e.csv", "./parts/../i.csv"),
+        ("file://{here}/e.csv", "e.csv"),
+        ("parts", "parts/one.csv"),
+        ("parts", "link/new.yaml"),  # which a run would read as data
+        ("par*/o*.csv", "link/one.csv"),
+    ],
+)
+def test_the_data_are_not_overwritten_even_by_force(
+    shop: Path, capsys: pytest.CaptureFixture[str], events: str, output: str
+) -> None:
+    before = {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()}
+    words = ["--events", events.format(here=shop), "--items", "i.csv", "--output", output, "--force"]
+    assert main(["init", *words]) == 2
+    assert f"a file to write that is none of the data. Received: {Path(output)}, of " in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()} == before
+
+
+def test_beside_the_data_a_config_is_written(shop: Path) -> None:
+    assert main(["init", "--events", "parts/*.csv", "--output", "parts/my.yaml"]) == 0
+    assert (shop / "parts/my.yaml").is_file()
+
+
+@pytest.mark.parametrize("source", ["package://nothing/e.csv", "s3://bucket/e.csv", "nowhere*.csv"])
+def test_data_elsewhere_are_no_file_to_write(tmp_path: Path, source: str) -> None:
+    write_config("a: 1\n", tmp_path / "my.yaml", inputs=[source])
+    assert (tmp_path / "my.yaml").read_text() == "a: 1\n"
