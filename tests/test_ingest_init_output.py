@@ -7,7 +7,7 @@ import pytest
 
 from souk.cli import main
 from souk.ingest.first_config import write_config
-from tests.test_ingest_first_config import clicks, products, write
+from tests.test_ingest_first_config import clicks, init, products, write
 
 
 @pytest.fixture
@@ -53,3 +53,20 @@ def test_beside_the_data_a_config_is_written(shop: Path) -> None:
 def test_data_elsewhere_are_no_file_to_write(tmp_path: Path, source: str) -> None:
     write_config("a: 1\n", tmp_path / "my.yaml", inputs=[source])
     assert (tmp_path / "my.yaml").read_text() == "a: 1\n"
+
+
+ODD = "\x7f\x80\x85\x91\x9f\u2028\u2029\ufeff\ufffe\uffff"
+
+
+@pytest.mark.parametrize("odd", [*ODD, "ä\u2027\U0001f600\ue000"], ids=ascii)
+def test_whatever_names_and_words_are_made_of_the_config_is_read(tmp_path: Path, odd: str) -> None:
+    """In columns that are mapped, declared and left out, in event types, separators and evidence."""
+    kinds, random_ = {"view": f"a{odd}b", "addToCart": f"bu{odd}y"}, random.Random(3)
+    rows = [{**row, "Action": kinds.get(row["Action"], row["Action"])} for row in clicks(random_)]
+    rows = [{f"Browser{odd}x": row.pop("Browser"), f"check{odd}x": row.pop("checksum"), **row} for row in rows]
+    goods = [{f"code{odd}": row.pop("code"), **row} for row in products(random_)]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"), write(goods, tmp_path / "i.jsonl"))
+    assert set(config.data.events.event_types) == {f"a{odd}b", f"bu{odd}y", "transaction"}
+    assert config.data.items.columns["item_id"] == f"code{odd}"
+    assert f"Browser{odd}x" in config.data.events.columns.values() and "left out: check" in text
+    assert (odd in text) == (odd not in ODD)

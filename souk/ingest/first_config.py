@@ -27,6 +27,8 @@ from souk.ingest.schemas import contract_schema
 from souk.readers.storage import storage
 
 FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
+# Characters that no YAML has, or that end its lines: as escapes they stand in quotes and in comments.
+UNREADABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
@@ -138,7 +140,7 @@ def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[s
             lines += ["", f"# The contract refuses {shares}: a column above is not what it seems. Mend it, then run."]
         else:
             lines += ["", "ingest:", f"  quarantine_threshold: {bar:g}  # the contract refuses {shares}; 0.05 is usual"]
-    return "\n".join(lines) + "\n"
+    return UNREADABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "\n".join(lines)) + "\n"
 
 
 def _render_source(table: Table) -> list[str]:
