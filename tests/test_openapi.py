@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -109,6 +109,7 @@ def test_what_the_schema_refuses_the_parser_refuses_and_the_other_way(instance):
 
 
 @settings(max_examples=100, deadline=None)
+@example({"value": 1.0000000000000001e18})
 @given(st.dictionaries(st.sampled_from(["value", "device", "basket", "tags", "price", "position"]), VALUE))
 def test_rows_of_events_too(more):
     row = {**EXAMPLES["EventsRequest"], **more}

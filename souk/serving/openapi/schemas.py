@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from souk.ingest import live
 from souk.schema import TABLES, EventType, Kind
 from souk.serving.fields import END_OF_TIME, ID_LENGTH, LARGEST
 from souk.serving.filters import MAX_VALUES, filterable
@@ -72,6 +73,7 @@ def number(said: str = "") -> Schema:
 
 
 MOMENT = whole(0, END_OF_TIME - 1, "UTC epoch milliseconds, no seconds; the server's clock without it.")
+ROW_NUMBER: Schema = {"type": "number", "minimum": -live.LARGEST, "maximum": live.LARGEST}  # of items and events
 EVENT_TYPE: Schema = {"type": "string", "enum": [str(kind) for kind in EventType]}
 
 
@@ -88,10 +90,10 @@ def of_stated(kind: Kind, width: int | None) -> Schema:
 def of_kind(kind: Kind, width: int | None) -> Schema:
     """A value of a declared column in a row of items or events."""
     if kind is Kind.VECTOR:
-        return several({"type": "number"}, most=width, least=width or 0)
+        return several(ROW_NUMBER, most=width, least=width or 0)
     if kind is Kind.LIST:
         return several({"type": "string"})
-    return {"type": "number"} if kind is Kind.NUMERIC else {"type": "string"}
+    return ROW_NUMBER if kind is Kind.NUMERIC else {"type": "string"}
 
 
 def row(table: str, spec: FeatureSpec, required: Iterable[str]) -> Schema:
@@ -101,7 +103,7 @@ def row(table: str, spec: FeatureSpec, required: Iterable[str]) -> Schema:
     properties = {name: optional(of_kind(kind, widths.get(name))) for name, kind in sorted(kinds.items())}
     for column in TABLES[table]:
         bound = {} if column.minimum is None else {"minimum": column.minimum}
-        own: Schema = {"type": TYPES[column.type], **bound}
+        own: Schema = {**(ROW_NUMBER if column.type == "double" else {"type": TYPES[column.type]}), **bound}
         if column.name == "event_type":
             own = EVENT_TYPE
         elif column.name in required:
