@@ -10,6 +10,7 @@ from kserve import InferInput, InferRequest
 from souk.config import Columns
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
+from souk.release.manifest import write_manifest
 from souk.serving.budget import Guards
 from souk.serving.impression_records import instance_of
 from souk.serving.model import instances_of as v1
@@ -24,8 +25,9 @@ from souk.spec import FeatureSpec
 from souk.state import UserState, features_at
 from souk.state_rows import from_row, to_row
 from souk.store.memory import MemoryStore
+from tests.arms_fixtures import arms_of, beside, user_in
 from tests.recommender_fixtures import CANDIDATES, KNOWN, POPULAR, Failing, expected
-from tests.serving_fixtures import IDS, NOW, PRICES, SPEC, STATES, write_shop
+from tests.serving_fixtures import IDS, NOW, PRICES, SPEC, STATES, write_shop, write_workspace
 
 WIDE = FeatureSpec(
     dataset="wide",
@@ -238,3 +240,31 @@ def test_what_a_release_never_saw_is_in_the_answer(bundle):
     asked = [parser.parse({"events": [], "profile": {"region": region}}, NOW) for region in ("north", "East")]
     slates = Recommender.load(known, None, None).recommend(asked)
     assert [slate.degraded for slate in slates] == [(), ("unknown_value:region",)]
+
+
+def test_an_arm_s_release_is_asked_what_it_never_saw(tmp_path):
+    """It knows the east, where the main release knows the west."""
+
+    def knows(folder, regions):
+        (folder / "query_tower/assets").mkdir(exist_ok=True)
+        (folder / "query_tower/assets/user_region").write_text("\n".join(regions))
+        write_manifest(folder, folder.name, {}, {})
+
+    workspace = write_workspace(tmp_path / "workspace")
+    beside(workspace, "shop-2", lambda folder: knows(folder, ["north", "east"]))
+    knows(workspace.served_folder(), ["north", "west"])
+    text = "experiments: {next: {arms: {control: {share: 0.5}, other: {share: 0.5, release: shop-2}}}}"
+    arms = arms_of(workspace, text)
+
+    def told(arm, **stated):
+        body = {"user_id": user_in(text, next=arm), "profile": {"region": "north"}, **stated}
+        requests = arms.now.main.parser.parse_all([body], NOW, lambda: "r", bound=arms.now)
+        (slate,) = arms.recommend(requests)
+        return [reason for reason in slate.degraded if reason != "unknown_user"]
+
+    east, west, neither = ({"profile": {"region": region}} for region in ("east", "west", "south"))
+    assert [told(arm, **east) for arm in ("control", "other")] == [["unknown_value:region"], []]
+    assert [told(arm, **west) for arm in ("control", "other")] == [[], ["unknown_value:region"]]
+    for arm in ("control", "other"):
+        assert told(arm) == [] and told(arm, **neither) == ["unknown_value:region"]
+        assert told(arm, context={"device": 5}) == ["malformed_feature:device"], "it stays"

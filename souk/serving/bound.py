@@ -34,7 +34,8 @@ class Bound:
         return served is self.main or any(served is each for each in self.beside.values())
 
     def treated(self, request: Request) -> tuple[str, Request]:
-        """The release that answers a request, "" for the main one, and the request with its treatment.
+        """The release that answers a request, "" for the main one, and the request with its treatment, and with the
+        values that this release never saw.
 
         It no longer holds the releases that it is bound to: what is kept of it, in a cache or for a log, would hold
         them in memory when others answer.
@@ -47,6 +48,8 @@ class Bound:
         if name not in self.treatments:
             self.treatments[name] = self._treatment(name, arms)
         release, treatment = self.treatments[name]
+        if release:
+            request = self.beside[release].parser.judged(request)
         return release, request if treatment is AS_RELEASED else replace(request, treatment=treatment)
 
     def _treatment(self, name: str, arms: Mapping[str, str]) -> tuple[str, Treatment]:

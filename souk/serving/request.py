@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -28,7 +28,7 @@ from souk.serving.fields import (
     shown,
 )
 from souk.serving.filters import Filter, FilterParser
-from souk.serving.stated import Stated
+from souk.serving.stated import UNKNOWN_VALUE, Stated
 from souk.serving.treatment import AS_RELEASED, Treatment
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState
@@ -173,8 +173,7 @@ class RequestParser:
         timestamp, timeout = given.get("timestamp", now), given.get("timeout_ms", timeout_ms)
         context, reasons = self._context.parse(f"{path}.context", given.get("context", {}))
         profile, of_profile = self._profile.parse(f"{path}.profile", given.get("profile", {}))
-        reasons += of_profile
-        events = []
+        events, reasons = [], [*reasons, *of_profile]
         for index, value in enumerate(given.get("events", ())):
             event, bad = self._event(f"{path}.events[{index}]", value, timestamp - 1)
             events.append(event)
@@ -196,6 +195,12 @@ class RequestParser:
             item_id=given.get("item_id", ""),
             bound=bound,
         )
+
+    def judged(self, request: Request) -> Request:
+        """A request that another release's parser checked, with the values that this release's models never saw."""
+        reasons = [reason for reason in request.degraded if not reason.startswith(UNKNOWN_VALUE)]
+        reasons += self._context.unknown(request.context) + self._profile.unknown(request.profile)
+        return replace(request, degraded=tuple(dict.fromkeys(reasons)))
 
     def patience(self, timeout_ms: int | None, instances: int) -> float:
         """Seconds that a call of so many instances has which has `timeout_ms`, or none."""

@@ -46,9 +46,11 @@ class Stated:
         present = {name: value for name, value in values.items() if value is not None}
         good = {name: value for name, value in present.items() if self._fits(name, value)}
         malformed = [f"{MALFORMED}{name}" for name in present if name not in good]
-        return good, malformed + [
-            f"{UNKNOWN_VALUE}{name}" for name in self._words if self._is_new(name, good.get(name))
-        ]
+        return good, malformed + self.unknown(good)
+
+    def unknown(self, good: Mapping[str, Any]) -> list[str]:
+        """Of well-formed values the reasons `unknown_value:<column>`."""
+        return [f"{UNKNOWN_VALUE}{name}" for name in self._words if self._is_new(name, good.get(name))]
 
     def _is_new(self, name: str, value: Any) -> bool:
         kind = self._kinds[name]
