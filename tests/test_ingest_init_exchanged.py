@@ -89,7 +89,7 @@ def test_visits_tell_who_comes_where_no_name_does(tmp_path: Path, capsys: pytest
     assert main([*arguments, "--items", people, "--users", goods]) == 0
     said = capsys.readouterr().out
     assert f"\n# {asked}osoba of events comes in visits, as users do: look at the ids below.\nname: " in said
-    assert f"c.yaml. {asked}Osoba of events comes in visits, as users do. Look at the guesses" in said
+    assert f"c.yaml. {asked}osoba of events comes in visits, as users do. Look at the guesses" in said
 
 
 def test_words_of_items_tell_where_nobody_comes_in_visits(tmp_path: Path) -> None:
@@ -110,3 +110,13 @@ def test_what_everybody_meets_in_one_hour_is_no_visit(tmp_path: Path) -> None:
     ]
     events, goods, people = files(tmp_path, rows, "osoba", "towar")
     assert first_config(events, goods, people, "news").exchanged == ""
+
+
+def test_a_name_of_two_lines_stays_in_the_comment(tmp_path: Path) -> None:
+    ids = "oso\nba", "to\nwar"
+    rows = visits(*ids)
+    goods = [{ids[1]: f"t{n}", "kolor": "ab"[n % 2]} for n in range(80)]
+    people = [{ids[0]: f"o{n}", "miasto": "ab"[n % 2]} for n in range(60)]
+    files = [write(table, tmp_path / f"{k}.jsonl") for k, table in enumerate((rows, people, goods))]
+    text, _ = init(tmp_path, *files)
+    assert "EXCHANGED? oso ba of events comes" in text

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _exchanged(why: str) -> str:
     """The sentence on files that may be in each other's place, with a space after it; "" where nothing says so."""
-    return f"ARE --items AND --users EXCHANGED? {why[0].upper()}{why[1:]}. " if why else ""
+    return f"ARE --items AND --users EXCHANGED? {why}. " if why else ""
 
 
 def _doubts(unknown: Sequence[str]) -> str:

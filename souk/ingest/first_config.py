@@ -120,7 +120,7 @@ def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[s
     lines = [
         f"# First config of {name}, guessed by `souk init` from the first {SAMPLE_ROWS:,} rows of each file. Check:",
         "# beside each guess stands why. Every key is explained in docs/data.md. Then: souk run --config THIS_FILE",
-        *([f"# ARE --items AND --users EXCHANGED? {exchanged}: look at the ids below."] if exchanged else []),
+        *([f"# ARE --items AND --users EXCHANGED? {_comment(exchanged)}: look at the ids below."] if exchanged else []),
         f"name: {name}",
         "",
         "data:",
