@@ -1,6 +1,7 @@
 """`souk init`: the file that it writes, and the commands that it prints."""
 
 import random
+import shlex
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,23 @@ def test_the_data_are_not_overwritten_even_by_force(
 def test_beside_the_data_a_config_is_written(shop: Path) -> None:
     assert main(["init", "--events", "parts/*.csv", "--output", "parts/my.yaml"]) == 0
     assert (shop / "parts/my.yaml").is_file()
+
+
+def test_a_shell_takes_the_commands_that_are_printed(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = "of mine/it's $HOME; #1.yaml"
+    assert main(["init", "--events", "e.csv", "--output", output]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    words = ["--config", output, "--workspace", ".souk-it_s_home_1"]
+    assert shlex.split(last.partition("`")[2].rpartition("`")[0]) == ["souk", "check", *words]
+    assert shlex.split(last.partition(" Then: ")[2]) == ["souk", "run", *words]
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_folder_is_told_as_one(shop: Path, capsys: pytest.CaptureFixture[str], force: list[str]) -> None:
+    (shop / "adir").mkdir()
+    assert main(["init", "--events", "e.csv", "--output", "adir", *force]) == 2
+    assert "adir, which is a folder. Name a file, such as adir/my.yaml." in capsys.readouterr().err
+    assert not list((shop / "adir").iterdir())
 
 
 @pytest.mark.parametrize("source", ["package://nothing/e.csv", "s3://bucket/e.csv", "nowhere*.csv"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = [path for path in (arguments.events, arguments.items, arguments.users) if path]
     write_config(first.text, output, arguments.force, inputs)
     print(first.text)
-    data = f"--config {output} --workspace .souk-{parse_config(first.text).name}"  # one of its own holds one data set
+    # A workspace of its own holds one data set.
+    data = f"--config {shlex.quote(str(output))} --workspace .souk-{parse_config(first.text).name}"
     seen = f"Look at the guesses; `souk check {data}` tells what a run would find."
     print(f"Written to {output}. {_exchanged(first.exchanged)}{_doubts(first.unknown)}{seen} Then: souk run {data}")
     return 0

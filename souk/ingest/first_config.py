@@ -84,11 +84,13 @@ def write_config(text: str, path: Path, force: bool = False, inputs: Collection[
         inputs: paths or URLs of the data.
 
     Raises:
-        SoukError: the file exists, or is one of the inputs or in the folder of one.
+        SoukError: the file exists, or is a folder, or one of the inputs, or in the folder of one.
     """
     for source in inputs:
         if _is_of(path, source):
             raise SoukError("a file to write that is none of the data", f"{path}, of {source}", "Name another.")
+    if path.is_dir():
+        raise SoukError("a file to write", f"{path}, which is a folder", f"Name a file, such as {path / 'my.yaml'}.")
     if path.exists() and not force:
         raise SoukError("a new file to write", f"{path} exists", "Name another, or add --force to replace it.")
     with whole_file(path) as fresh:
