@@ -157,17 +157,15 @@ class Ranker(ABC):
 Plug = TypeVar("Plug", Retriever, Ranker)
 
 
-def made(use: str, kind: type[Plug], items: Items, options: Mapping[str, Any]) -> Plug:
-    """The object that a config asks for.
+def class_of(use: str, kind: type[Plug]) -> type[Plug]:
+    """The class that a config names.
 
     Args:
         use: `package.module:Class`.
         kind: what the class has to be.
-        items: for its constructor.
-        options: for its constructor.
 
     Raises:
-        SoukError: there is no such class, it is no `kind`, or it cannot be made of these options.
+        SoukError: there is no such class, or it is no `kind`.
     """
     module, _, name = use.partition(":")
     try:
@@ -181,6 +179,22 @@ def made(use: str, kind: type[Plug], items: Items, options: Mapping[str, Any]) -
     if inspect.isabstract(found):
         missing = ", ".join(sorted(found.__abstractmethods__))
         raise SoukError(f"{use} to have what souk.plugs.{kind.__name__} asks for", f"no {missing}", "Write it.")
+    return found
+
+
+def made(use: str, kind: type[Plug], items: Items, options: Mapping[str, Any]) -> Plug:
+    """The object that a config asks for.
+
+    Args:
+        use: `package.module:Class`.
+        kind: what the class has to be.
+        items: for its constructor.
+        options: for its constructor.
+
+    Raises:
+        SoukError: there is no such class, it is no `kind`, or it cannot be made of these options.
+    """
+    found = class_of(use, kind)
     try:
         return found(items, **options)
     except (Exception, SystemExit) as error:

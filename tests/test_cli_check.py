@@ -260,3 +260,23 @@ def test_an_objective_whose_labels_are_never_known_is_told(town, capsys):
     (town / "town.yaml").write_text(text)
     assert main(["check", "--config", "town.yaml"]) == 0
     assert "satisfied: within_days is 9, and the events are of 0.792 days" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ('retrievers: {mine: "own_of_town:Mine"}', ""),
+        ('retrievers: {mine: {use: "nopkg:Nothing"}}', "the module nopkg of nopkg:Nothing"),
+        ('ranker: "own_of_town:Mine"', "own_of_town:Mine to be a class derived of souk.plugs.Ranker"),
+    ],
+)
+def test_classes_of_one_s_own_are_imported_as_a_run_does(town, capsys, section, told):
+    """From the folder in which the command runs, too."""
+    (town / "own_of_town.py").write_text(
+        "from souk.plugs import Retriever\nclass Mine(Retriever):\n    def retrieve(self, *given): ...\n"
+    )
+    (town / "town.yaml").write_text(CONFIG + section)
+    before = list(sys.path)
+    assert main(["check", "--config", "town.yaml"]) == (2 if told else 0)
+    assert told in capsys.readouterr().err and sys.path == before
+    sys.modules.pop("own_of_town", None)

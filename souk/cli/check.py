@@ -22,6 +22,7 @@ from souk.cli.view import RunView
 from souk.config import DatasetConfig, load_config, parse_step_config
 from souk.errors import SoukError
 from souk.folders import working
+from souk.plugs import Ranker, Retriever, class_of
 from souk.workspace import Workspace
 
 MARK = ".check"  # in a quarantine: what this command wrote, and may replace, with digests
@@ -127,6 +128,20 @@ def _check(config: DatasetConfig, path: Path, workspace: Workspace, scratch: Pat
         quarantine, report = scratch / "quarantine", scratch / "data.html"
         ingest(config.for_step("ingest"), schema, str(mine.root), str(tables), str(quarantine), str(report))
         spec_of(parse_step_config("build_features", config.for_step("build_features")), tables)
+        _check_classes(config)
+
+
+def _check_classes(config: DatasetConfig) -> None:
+    """Imports the classes of one's own as a run's steps do, which look in the folder where the command runs, too."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        for own in config.retrievers.values():
+            class_of(own.use, Retriever)  # type: ignore[type-abstract]
+        if config.ranker:
+            class_of(config.ranker.use, Ranker)  # type: ignore[type-abstract]
+    finally:
+        sys.path.remove(here)
 
 
 def _copy_schemas(known: Path, to: Path) -> None:
