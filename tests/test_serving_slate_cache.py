@@ -10,6 +10,7 @@ import pytest
 
 from souk.config.experiments import Exploration
 from souk.serving.budget import Guards
+from souk.serving.filters import Condition
 from souk.serving.item_log import ItemLog
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.live_items import LiveItems
@@ -141,6 +142,21 @@ def test_what_is_somebodys_own_or_drawn_or_degraded_is_not_kept(shop, request_of
     assert counted.asked == 2 and len(cache) == 0
 
 
+def test_a_degraded_request_has_no_kept_slate_for_an_answer_either(shop):
+    """Its own says what was wrong with it."""
+    cache, reasons = SlateCache(10), ("malformed_feature:device",)
+    slates = [cache.recommend(shop[1], [similar(degraded=degraded)])[0] for degraded in ((), reasons, ())]
+    assert [slate.degraded for slate in slates] == [(), reasons, ()] and cache.reads == {"hit": 1, "miss": 1}
+
+
+def test_a_kept_slate_answers_at_the_moment_of_the_request(shop):
+    cache, first = SlateCache(10), NOW - NOW % 10_000
+    times = [first + milliseconds for milliseconds in (0, 1, 9999)]
+    slates = [cache.recommend(shop[1], [similar(timestamp=time)])[0] for time in times]
+    slates += cache.recommend(shop[1], [similar(timestamp=time) for time in times])
+    assert [slate.timestamp for slate in slates] == times * 2 and cache.reads == {"hit": 5, "miss": 1}
+
+
 def test_what_is_over_is_let_go_of_also_where_nobody_asks_any_more(shop, clock):
     cache, one, other = SlateCache(10, clock=clock), Counted(shop[1], "one"), Counted(shop[1], "other")
     slates = [weakref.ref(cache.recommend(each, [similar()])[0].request) for each in (one, other)]
@@ -186,6 +202,26 @@ def test_what_a_slate_takes_is_estimated_within_a_half(shop, k, excluded):
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.5 < sum(map(size_of, slates)) / taken < 1.5
+
+
+TEXT = "x" * 4000
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"profile": {"region": TEXT}},
+        {"context": {"device": TEXT}},
+        {"exclude": frozenset([TEXT])},
+        {"candidates": ("g1-02", TEXT)},
+        {"filter": (Condition("brand", frozenset([TEXT])),)},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_whatever_a_request_says_takes_its_bytes(shop, more):
+    (slate,) = shop[1].recommend([similar()])
+    sizes = [size_of(dataclasses.replace(slate, request=similar(**asked))) for asked in ({}, more)]
+    assert len(TEXT) <= sizes[1] - sizes[0] < len(TEXT) + 300
 
 
 def test_similar_items_are_kept_whatever_is_explored_elsewhere(shop):
