@@ -15,15 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from souk.items import ItemTable
+from souk.matches import matched
 from souk.pairs import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.freshness import FRESH_DAYS
+from souk.sources.matched import ByValue
 from souk.stages import Stage
 
 logger = logging.getLogger(__name__)
 TOWERS = "two_tower"
-SHARES = {TOWERS: 1.0, "co_visitation": 1.0, "buy_again": 0.5, "segment_popular": 0.1, "fresh": 0.1}
+SHARES = {TOWERS: 1.0, "co_visitation": 1.0, "buy_again": 0.5, "segment_popular": 0.1, "fresh": 0.1, "matched": 1.0}
 FRESH = 5000  # of the fresh items the newest are compared
+ALIKE = 1.5  # how much a match counts, beside the logarithm of how often an item is taken lately
 OWN_VALUES = 1e-2  # share of the window's events that a value counts as if it had, whether any has it or not
 COSINE = 5.0  # half of the sharpness that the towers' softmax has over some ten thousand items
 Allowed = Callable[[np.ndarray], np.ndarray]  # positions → which of them may be shown
@@ -65,6 +68,7 @@ class Sources:
         self._items = items
         self.shares = {**SHARES, "fresh": max(SHARES["fresh"], items.freshness.share)}
         self._order_by_age()
+        self._by_value = ByValue.of(items)
 
     def with_items(self, items: ItemTable) -> Sources:
         """Of another item table."""
@@ -72,6 +76,8 @@ class Sources:
         other._items = items
         if items.created_at is not self._items.created_at:
             other._order_by_age()
+        if items.values is not self._items.values or items.value_start is not self._items.value_start:
+            other._by_value = ByValue.of(items)
         return other
 
     def _order_by_age(self) -> None:
@@ -113,6 +119,13 @@ class Sources:
     def segment_popular(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """What was popular in the user's segments lately."""
         return query.popular(self._items)
+
+    def matched(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Items with values of the user's own, those that match most and are taken most lately."""
+        found = self._by_value.having({number for own in query.own for number in own})
+        alike = np.sum(matched(self._items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
+        _, lately = self._items.counts.at(found, np.full(len(found), query.time))
+        return found, ALIKE * alike + np.log1p(lately)
 
     def fresh(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Items created lately, those that suit best and are newest: by content, as the query vector and the values of

@@ -12,7 +12,17 @@ from souk.config.tables import Section
 CLASS = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 RESERVED = frozenset(  # what an answer calls something else by the same name
     (
-        *("two_tower", "co_visitation", "buy_again", "segment_popular", "fresh", "popular", "catalogue", "candidates"),
+        *(
+            "two_tower",
+            "co_visitation",
+            "buy_again",
+            "segment_popular",
+            "fresh",
+            "matched",
+            "popular",
+            "catalogue",
+            "candidates",
+        ),
         *("features", "index", "ranker", "query_tower"),
     )
 )

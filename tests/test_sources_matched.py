@@ -1,0 +1,163 @@
+"""Items with values of the user's own as candidates: which, in which order, and of which item table."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.candidates import ALIKE, Sources
+from souk.config import BuildFeatures, Columns
+from souk.items import ItemTable
+from souk.pairs import PairQuery
+from souk.schema import DAY_MS
+from souk.sources import matched
+from souk.sources.matched import ByValue
+from tests.models_fixtures import cycle_spec
+
+NOW = 1_000 * DAY_MS
+CITIES = ["fes", "rabat", "fes", "", "fes", "rabat"]
+TAGS = [["jazz", "rock"], ["jazz"], [], ["fes"], ["jazz"], []]
+EVENTS = [3, 9, 7, 8, 0, 5]
+NAMES = [f"i{n}" for n in range(6)]
+
+
+def spec(*matches):
+    columns = {
+        "users": {"home": "categorical", "likes": "list"},
+        "events": {"place": "categorical"},
+        "items": {"city": "categorical", "tags": "list"},
+    }
+    build = BuildFeatures(history_length=8, matches=[list(pair) for pair in matches])
+    return cycle_spec(columns=Columns.model_validate(columns), build=build)
+
+
+BOTH = spec(("user_home", "item_city"), ("user_likes", "item_tags"))
+
+
+def rows(names, cities, tags):
+    return pa.table({"item_id": names, "item_city": cities, "item_tags": pa.array(tags, pa.list_(pa.string()))})
+
+
+def table(given=BOTH):
+    """Items that were taken 3, 9, 7, 8, 0 and 5 times."""
+    counters = pa.table(
+        {"item_id": NAMES, "events": EVENTS, "lately": [float(n) for n in EVENTS], "satisfied_rate": [0.5] * 6}
+        | {"until": [NOW] * 6, "half_life_days": [float("inf")] * 6}
+    )
+    return ItemTable.of(rows(NAMES, CITIES, TAGS), counters, np.eye(6, dtype=np.float32), given)
+
+
+def query(items, time=NOW, window=(), **asker):
+    tokens = {
+        "token_item_id": [NAMES[place] for place in window],
+        "token_gap": [float("nan"), *[60.0] * len(window)][: len(window)],
+        "token_event_type": ["click"] * len(window),
+        "token_value": [float("nan")] * len(window),
+    }
+    return PairQuery.of(time, tokens, 60.0, items, {f"user_{name}": value for name, value in asker.items()})
+
+
+def listed(sources, asked, count=9, allowed=lambda positions: np.ones(len(positions), bool)):
+    lists, failed = sources.listed(asked, None, count, allowed)
+    assert not failed
+    return lists["matched"].tolist()
+
+
+def test_what_matches_most_is_first_and_of_equals_what_is_taken_most():
+    items = table()
+    sources = Sources(items)
+    assert listed(sources, query(items, home="fes")) == [2, 0, 4]
+    assert listed(sources, query(items, likes=["jazz", "rock"])) == [0, 1, 4]
+    assert listed(sources, query(items, home="fes", likes=["jazz"])) == [0, 1, 2, 4]  # 3 + log 4, 1.5 + log 10, ...
+    assert ALIKE == 1.5
+    assert listed(sources, query(items, home="fes"), 2) == [2, 0]
+    assert listed(sources, query(items, home="fes"), allowed=lambda positions: positions != 2) == [0, 4]
+
+
+def test_who_says_nothing_has_what_was_looked_at():
+    items = table()
+    sources = Sources(items)
+    assert listed(sources, query(items)) == listed(sources, query(items, home="paris", likes=["pop"])) == []
+    assert listed(sources, query(items, window=[5])) == [1, 5]
+    assert listed(sources, query(items, home="fes", window=[5])) == [2, 0, 4]
+
+
+def test_what_is_taken_now_is_taken_lately():
+    items = table()
+    items.counts.add(np.full(9, 4), np.full(9, NOW + 1))
+    assert listed(Sources(items), query(items, NOW + 2, home="fes")) == [4, 2, 0]
+
+
+def test_without_matches_it_brings_nothing():
+    items = table(spec())
+    assert len(ByValue.of(items).positions) == 0
+    assert listed(Sources(items), query(items, home="fes")) == []
+
+
+def test_values_of_other_columns_are_not_kept():
+    items = table(spec(("user_home", "item_city")))
+    assert sorted(ByValue.of(items).positions.tolist()) == [0, 1, 2, 4, 5]
+
+
+def test_of_a_value_that_many_have_the_most_popular_are_compared(monkeypatch):
+    monkeypatch.setattr(matched, "MOST", 2)
+    items = table()
+    assert listed(Sources(items), query(items, home="fes")) == [2, 0]
+    assert listed(Sources(items), query(items, home="rabat")) == [1, 5]
+
+
+def test_items_of_each_value_stand_together():
+    items = table()
+    found = ByValue.of(items)
+    for number, (feature, word) in enumerate(items.words):
+        given, wide = (CITIES, False) if feature == "item_city" else (TAGS, True)
+        having = [place for place, own in enumerate(given) if (word in own if wide else word == own)]
+        assert found.having([number]).tolist() == having
+    every = range(len(items.words))
+    assert found.having(every).tolist() == [0, 1, 2, 3, 4, 5] and found.having([]).tolist() == []
+    assert found.having([len(items.words), len(items.words) + 7]).tolist() == []
+
+
+def test_items_that_are_new_or_moved_are_found_where_they_are():
+    items = table()
+    sources = Sources(items)
+    other = items.with_items(rows(["i2", "new"], ["rabat", "agadir"], [[], []]), np.zeros((2, 6), np.float32), BOTH)
+    later = sources.with_items(other)
+    assert listed(later, query(other, home="fes")) == [0, 4]
+    assert listed(later, query(other, home="rabat")) == [1, 2, 5]
+    assert listed(later, query(other, home="agadir")) == [6]
+    assert listed(sources, query(items, home="fes")) == [2, 0, 4], "what is asked of the table of before"
+    priced = sources.with_items(replace(items, available_until=items.available_until + 1))
+    assert priced._by_value is sources._by_value, "nothing that it looks at has changed"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_lists_what_a_look_at_every_item_lists(seed):
+    rng = np.random.default_rng(seed)
+    cities, tags = [f"c{n}" for n in range(5)], [f"t{n}" for n in range(8)]
+    size = 200
+    names = [f"i{n:03d}" for n in range(size)]
+    told = rows(
+        names,
+        rng.choice([*cities, ""], size).tolist(),
+        [rng.choice(tags, rng.integers(0, 4), replace=False).tolist() for _ in names],
+    )
+    taken = rng.integers(0, 50, size)
+    counters = pa.table(
+        {"item_id": names, "events": taken, "lately": taken.astype(float), "satisfied_rate": [0.5] * size}
+        | {"until": [NOW] * size, "half_life_days": [float("inf")] * size}
+    )
+    items = ItemTable.of(told, counters, np.eye(size, dtype=np.float32), BOTH)
+    sources = Sources(items)
+    for _ in range(20):
+        home, likes = str(rng.choice(cities)), rng.choice(tags, 3, replace=False).tolist()
+        alike = np.array(
+            [
+                (row["item_city"] == home) + len(set(row["item_tags"]) & set(likes))
+                for row in told.select(["item_city", "item_tags"]).to_pylist()
+            ]
+        )
+        worth = np.where(alike > 0, ALIKE * alike + np.log1p(taken), -np.inf)
+        expected = np.argsort(-worth, kind="stable")[: min(30, int((alike > 0).sum()))]
+        assert listed(sources, query(items, home=home, likes=likes), 30) == expected.tolist()
