@@ -27,7 +27,7 @@ def test_an_items_file_of_other_ids_is_told_in_log_and_report(shop: Shop, capfd:
     (shop.folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in goods))
     metrics = shop.ingest()
     assert (metrics["items_quarantined"], metrics["items"]) == (0, 21)
-    told = "items: the file has 0 of the 11 items in events, and 10 others: events have"
+    told = "items: the file has NONE of the 11 items in events, and 10 others: events have"
     report = (shop.folder / "1/report.html").read_text()
     log = capfd.readouterr()
     assert told in report and told in log.out + log.err
@@ -153,15 +153,16 @@ def test_items_of_a_clock_that_begins_at_0_are_as_early_as_its_events() -> None:
 )
 def test_how_few_are_few(name: str, known: int, told: bool) -> None:
     seen = pa.array([f"a{n}" for n in range(10)])
-    assert bool(unmatched(name, pa.array([f"a{n}" for n in range(known)], pa.string()), seen)) == told
+    assert bool(list(unmatched(name, pa.array([f"a{n}" for n in range(known)], pa.string()), seen))) == told
 
 
 def test_both_sides_are_shown_where_they_differ() -> None:
     seen = pa.array(["1", "2"])
-    assert "events have '1', '2', the file '01'. Those" in unmatched("users", pa.array(["01"]), seen)
-    assert "0 others: events have 'b', 'c'. Those that" in unmatched(
-        "items", pa.array(["a"]), pa.array(["b", "a", "c"])
-    )
+    (none,) = unmatched("users", pa.array(["01"]), seen)
+    assert "NONE of the 2 users in events, and 1 others: events have '1', '2', the file '01'. What" in none
+    assert "(data.events.columns.user_id, data.users.columns.user_id), or write the ids alike" in none
+    (few,) = unmatched("items", pa.array(["a"]), pa.array(["b", "a", "c"]))
+    assert "1 of the 3 items in events, and 0 others: events have 'b', 'c'. Those that" in few
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from souk.ingest.mapping import TableSource
 from souk.ingest.reading import FIRST_WEEKS_MS, LATEST_MS
-from souk.schema import DAY_MS, EventType, Kind
+from souk.schema import DAY_MS, ID_COLUMN, EventType, Kind
 from souk.sources.freshness import imported
 
 # The least share of the ids in events that a file should have: a shop lists what it sells, and knows less of its users.
@@ -62,8 +62,8 @@ def unsplit(table: TableSource, rows: pa.Table) -> Iterator[str]:
         yield found + (f", {others[likely]:,} have {likely!r}" if others[likely] else "")
 
 
-def unmatched(name: str, known: pa.Array, seen: pa.Array) -> str:
-    """Whether a file describes few of the items or users that events mention; "" where it describes enough.
+def unmatched(name: str, known: pa.Array, seen: pa.Array) -> Iterator[str]:
+    """Whether a file describes few of the items or users that events mention, or none.
 
     Args:
         name: "items" or "users".
@@ -73,11 +73,17 @@ def unmatched(name: str, known: pa.Array, seen: pa.Array) -> str:
     described = pc.is_in(seen, value_set=known)
     count = pc.sum(described).as_py() or 0
     if not len(known) or not len(seen) or count >= USUAL[name] * len(seen):
-        return ""
+        return
     here, there = seen.filter(pc.invert(described)), known.filter(pc.invert(pc.is_in(known, value_set=seen)))
-    found = f"{name}: the file has {count:,} of the {len(seen):,} {name} in events, and {len(there):,} others"
     shown = f"events have {_examples(here)}" + (f", the file {_examples(there)}" if len(there) else "")
-    return f"{found}: {shown}. Those that the file lacks have no columns: are the ids of both written alike?"
+    if count:
+        found = f"{name}: the file has {count:,} of the {len(seen):,} {name} in events, and {len(there):,} others"
+        yield f"{found}: {shown}. Those that the file lacks have no columns: are the ids of both written alike?"
+        return
+    key = ID_COLUMN[name]
+    found = f"{name}: the file has NONE of the {len(seen):,} {name} in events, and {len(there):,} others"
+    mend = f"name the columns that have the same ids (data.events.columns.{key}, data.{name}.columns.{key})"
+    yield f"{found}: {shown}. What was done tells nothing of the file's rows: {mend}, or write the ids alike"
 
 
 def ended_unread(refused: pa.Table, items: pa.Table) -> Iterator[str]:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from souk.config import Data, Source, parse_step_config
 from souk.errors import SoukError
 from souk.features.labels import engaging_rows
+from souk.ingest.exchanged import check_exchanged
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.lifetimes import Lifetimes, until_taken
 from souk.ingest.mapping import TableSource
@@ -165,7 +166,15 @@ def _write(
         raise SoukError("an event to learn from", "none was accepted", "See the quarantine, and `skip` in the config.")
     counts = {name: each.quarantine.counts() for name, each in checked.items()}
     events = write_events(checked["events"].accepted, folder / "events.parquet")
-    late = {name: [*_few(name, checked[name], events.seen[name])] for name in ("items", "users")}
+    known = {
+        name: checked[name].accepted.whole()[ID_COLUMN[name]].combine_chunks()
+        for name in ("items", "users")
+        if checked[name].quarantine.read
+    }
+    check_exchanged(known, events.seen, origin["names"]["events"])
+    late: dict[str, list[str]] = {"items": [], "users": []}
+    for name, ids in known.items():
+        late[name] += unmatched(name, ids, events.seen[name])
     done = {
         name: complete(
             name, checked[name].accepted, events.seen[name], checked[name].refused, withdraw and name == "items"
@@ -189,14 +198,6 @@ def _write(
         report(f"items: {available:,} of {done['items'].num_rows:,} have an event and are available")
     rows = {"events": events.rows, **{name: t.num_rows for name, t in done.items()}, "items_available": available}
     return rows, late, lives
-
-
-def _few(name: str, table: Validated, seen: pa.Array) -> Iterator[str]:
-    """What to say where the file of a table has few of the ids that events mention; nothing where there is no file."""
-    if not table.quarantine.read:
-        return
-    if line := unmatched(name, table.accepted.whole()[ID_COLUMN[name]].combine_chunks(), seen):
-        yield line
 
 
 def _line(table: Quarantine) -> str:
