@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from souk.items import ItemTable
-from souk.matches import matched
+from souk.matches import ByValue, matched
 from souk.pairs import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.freshness import FRESH_DAYS
-from souk.sources.matched import ByValue
 from souk.stages import Stage
 
 logger = logging.getLogger(__name__)

@@ -17,11 +17,12 @@ from souk.counts import ItemCounts, engagements
 from souk.errors import SoukError
 from souk.sources.freshness import Freshness
 from souk.sources.popularity import Segments
-from souk.sources.rows import SparseRows
+from souk.sources.rows import SparseRows, placed, spliced
 from souk.spec import Entity, FeatureSpec, Role, read_spec
 
 SHARED_ROLES = (Role.CATEGORY, Role.BAG)
 SOURCE_FILES = ("co_visitation", "segment_popular")
+RARE = 0.05  # share of the items
 
 
 def item_columns(folder: str | Path, *names: str) -> pa.Table:
@@ -192,15 +193,15 @@ class ItemTable:
         start, own, numbers = _values(items, spec, self.numbers)
         value_start, values = self.value_start, self.values
         if new or not self._has(where, start, own):
-            value_start, values = _spliced(self.value_start, self.values, where, start, own)
+            value_start, values = spliced(self.value_start, self.values, where, start, own)
         ends = times_of(items, "available_until", np.inf)
         return replace(
             self,
             position=position,
-            vectors=_placed(self.vectors, where, np.asarray(vectors, np.float32), len(position)),
+            vectors=placed(self.vectors, where, np.asarray(vectors, np.float32), len(position)),
             counters=np.concatenate([self.counters, self._unseen(len(new))]) if new else self.counters,
-            created_at=_placed(self.created_at, where, times_of(items, "created_at", np.nan), len(position)),
-            available_until=_placed(self.available_until, where, ends, len(position)),
+            created_at=placed(self.created_at, where, times_of(items, "created_at", np.nan), len(position)),
+            available_until=placed(self.available_until, where, ends, len(position)),
             value_start=value_start,
             values=values,
             rules=self.rules.longer(len(new)) if new else self.rules,
@@ -212,6 +213,16 @@ class ItemTable:
     def value_count(self) -> int:
         """How many numbers values have."""
         return int(self.values.max(initial=-1)) + 1
+
+    @cached_property
+    def assumed_birth(self) -> float:
+        """What stands for an unknown `created_at`: the median, where at most RARE of the items have none; else NaN.
+
+        So few say nothing of what an unknown age means, and are taken for what they are beside it: items that only
+        events name are there because somebody took them.
+        """
+        known = np.isfinite(self.created_at)
+        return float(np.median(self.created_at[known])) if len(known) and 1 - RARE <= known.mean() < 1 else np.nan
 
     @cached_property
     def words(self) -> list[tuple[str, str]]:
@@ -257,31 +268,6 @@ def _values(
         values.extend(numbers.setdefault(key, len(numbers)) for key in sorted(mine))
         start[row + 1] = len(values)
     return start, np.array(values, np.int64), numbers
-
-
-def _placed(old: np.ndarray, where: np.ndarray, new: np.ndarray, size: int) -> np.ndarray:
-    """`old`, `size` rows long, with `new` at the rows `where`: a copy, unless that is what it is."""
-    if size == len(old) and np.array_equal(old[where], new, equal_nan=old.dtype.kind == "f"):
-        return old
-    grown = np.concatenate([old, np.zeros((size - len(old), *old.shape[1:]), old.dtype)])
-    grown[where] = new
-    return grown
-
-
-def _spliced(
-    start: np.ndarray, values: np.ndarray, where: np.ndarray, new_start: np.ndarray, new: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compressed rows with those `where` replaced, or added at the end."""
-    size = max(len(start) - 1, int(where.max(initial=-1)) + 1)
-    counts = _placed(np.diff(start), where, np.diff(new_start), size)
-    joined = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    whole = np.zeros(joined[-1], values.dtype)
-    for old_rows, old_start, old in ((np.arange(len(start) - 1), start, values), (where, new_start, new)):
-        owner = np.repeat(np.arange(len(old_rows)), np.diff(old_start))
-        offset = np.arange(len(old)) - old_start[owner]
-        stays = offset < counts[old_rows[owner]]  # of a replaced row, what does not fit; the rest is overwritten
-        whole[(joined[old_rows[owner]] + offset)[stays]] = old[stays]
-    return joined, whole
 
 
 def _prior(counters: pa.Table) -> float:

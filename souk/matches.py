@@ -6,7 +6,8 @@ The towers learn such things word by word, from many events of each word. That t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from souk.sources.rows import weights_of
 
 USER = "user_"  # how a feature of the user begins
 MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
+MOST = 5000  # items of a value that are compared as candidates
 
 
 def own_values(items: ItemTable, asker: Mapping[str, Any], window: np.ndarray) -> tuple[dict[int, float], ...]:
@@ -94,3 +96,38 @@ def matched(
         weights = np.array([asked[key] for key in keys.tolist()])
         columns.append(np.bincount(row, weights_of(keys, weights, wanted), minlength=len(positions)))
     return columns
+
+
+@dataclass(frozen=True)
+class ByValue:
+    """The items of each value of a column that is matched, the MOST most popular of them.
+
+    Args:
+        start: `[values + 1]` int64, where the items of each value start in `positions`.
+        positions: int64, of the items.
+    """
+
+    start: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, items: ItemTable) -> ByValue:
+        """Those of an item table, by what was taken lately when it was made; items that nobody took come last."""
+        theirs = {name for _, name in items.matches}
+        known = np.array([name in theirs for name, _ in items.words], bool)
+        if not known.any():
+            return cls(np.zeros(1, np.int64), np.zeros(0, np.int64))
+        size = len(items.value_start) - 1
+        popular = np.argsort(-items.counts.weights[:size], kind="stable")
+        place, value = items.expanded(popular)
+        place, value = place[known[value]], value[known[value]].astype(np.int32)
+        order = np.argsort(value, kind="stable")  # of 32 bits it is quicker
+        row, value = popular[place[order]], value[order]
+        start = np.searchsorted(value, np.arange(len(known) + 1))
+        most = np.arange(len(value)) - start[value] < MOST
+        return cls(np.concatenate([[0], np.cumsum(most)])[start], row[most])
+
+    def having(self, numbers: Collection[int]) -> np.ndarray:
+        """The items of some values, ascending and each once."""
+        parts = [self.positions[self.start[n] : self.start[n + 1]] for n in numbers if n + 1 < len(self.start)]
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)

@@ -34,7 +34,7 @@ PAIR_FEATURES = (
     "similarity_last",
     "shared_mean",  # share of the window's events whose item has a value of the candidate, mean over its values
     "shared_max",
-    "age",  # log(1 + days since the item's creation); 0 where unknown
+    "age",  # log(1 + days since the item's creation); 0 where unknown, of few items that of the median
     "age_known",
     "co_visitation",  # what others went on to after the window's items (souk.sources.co_visitation)
     "co_visitation_rank",  # log(1 + place among the request's candidates by it), one place for equals
@@ -168,7 +168,7 @@ def pair_features(
         _repeats(request, positions, owner, window, ages, len(items.vectors)),
         _similarity(items.vectors, queries, request, positions),
         _shared(items, request, positions, owner, window, lengths),
-        _age(items.created_at[positions], asked),
+        _age(np.nan_to_num(items.created_at[positions], nan=items.assumed_birth), asked),
         _sourced(items, queries, request, positions, listed),
         _satisfied(items, queries, request, positions),
         _past(queries, request, positions),

@@ -10,7 +10,7 @@ from souk.evaluation.measure import Setting, measure_models
 from souk.evaluation.protocol import Ranking
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.report import page, summary
-from souk.evaluation.sessions import PAUSE_MS, of_queries, session_queries
+from souk.evaluation.sessions import PAUSE_MS, continued, of_queries, session_queries
 from tests.evaluation_fixtures import (
     START,
     FixedSlates,
@@ -138,3 +138,43 @@ def test_where_nobody_has_a_session_nothing_is_told_of_visitors(tmp_path):
     )
     assert "sessions" not in metrics["protocols"]
     assert "visitors" not in summary(metrics, None) and "Visitors" not in page(metrics, None)
+
+
+@pytest.mark.parametrize(
+    ("times", "share"),
+    [((1,), 0), ((), 0)],
+)
+def test_another_item_is_no_next_step(tmp_path, times, share):
+    queries, *_, catalogue = asked(tmp_path, *times)
+    assert continued(queries, catalogue.position) == share
+
+
+def test_what_repeats_the_last_event_of_the_session_is_a_next_step(tmp_path):
+    """A cart of a, then clicks on a and b at once, on a after too long, on b after c."""
+    spec = make_spec(PROFILED)
+    events = [
+        ("ann", "a", "cart", START),
+        ("ann", "a", "click", START + PAUSE_MS),
+        ("ann", "b", "click", START + PAUSE_MS),
+        ("bob", "a", "cart", START),
+        ("bob", "a", "click", START + PAUSE_MS + 1),
+        ("eve", "b", "cart", START),
+        ("eve", "c", "cart", START + 1),
+        ("eve", "b", "click", START + 2),
+    ]
+    window, catalogue = reader(tmp_path)(spec, events)
+    queries = rolling_queries(window, catalogue, spec, 20)
+    assert [continued([query], catalogue.position) for query in queries] == [1, 0, 0]
+    assert continued(queries, catalogue.position) == pytest.approx(1 / 3)
+
+
+def test_much_of_the_next_step_is_warned_of(told):
+    metrics, _ = measure_models(
+        told, [FixedSlates(told.catalogue, list("abcd"), {"a": 0.5})], [Popularity(told.catalogue)]
+    )
+    rolling = metrics["protocols"]["rolling"]
+    assert rolling["continued"] == 0
+    for share, warned in ((0.19, False), (0.2, True)):
+        changed = metrics | {"protocols": metrics["protocols"] | {"rolling": rolling | {"continued": share}}}
+        for text in (summary(changed, None), page(changed, None)):
+            assert ("20% of the queries are answered by the item of the user" in text) == warned

@@ -1,5 +1,7 @@
 """An item that comes to be after training is to the ranker what one without events was in training."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from souk.features.tables import counters
 from souk.features.windows import Windows
 from souk.items import ItemTable
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.schema import DAY_MS
 from tests.evaluation_fixtures import make_spec
 from tests.marketplace import CONFIG
 
@@ -44,3 +48,29 @@ def test_a_new_item_has_the_counters_that_training_gives_one_without_events():
 def test_a_bundle_of_before_the_prior_was_kept_is_read():
     old, _ = table_of(NAMES[:2], ("item_id", "events", "lately", "until", "half_life_days", "satisfied_rate"))
     assert with_new(old).counters[-1].tolist() == pytest.approx([0, (7.5 / 20 + 37.5 / 40) / 2])
+
+
+@pytest.mark.parametrize(
+    ("unknown", "assumed"),
+    [(0, math.nan), (1, 10.0), (2, 10.0), (3, math.nan), (40, math.nan)],
+)
+def test_few_items_of_unknown_age_are_as_old_as_the_median(unknown, assumed):
+    """Of 40 items at most two: what an unknown age means cannot be told by them."""
+    names = [f"i{n:02d}" for n in range(40)]
+    born = [None] * unknown + [10] * (38 - unknown) + [5, 20][: 40 - unknown]
+    items = pa.table({"item_id": names, "created_at": pa.array([*born, *[10] * 40][:40], pa.int64())})
+    counters = pa.table({"item_id": names, **{n: [0.0] * 40 for n in ("events", "events_30d", "satisfied_rate")}})
+    table = ItemTable.of(items, counters, np.eye(40, 3), SPEC)
+    assert table.assumed_birth == pytest.approx(assumed, nan_ok=True)
+    asked = PairQuery.of(
+        10 + DAY_MS,
+        dict.fromkeys(("token_item_id", "token_gap", "token_event_type", "token_value"), ()),
+        math.nan,
+        table,
+    )
+    pair = pair_features(table, [asked], np.zeros(40, np.int64), np.arange(40), np.zeros(40, np.float32))
+    age, known = (pair[:, PAIR_FEATURES.index(name)] for name in ("age", "age_known"))
+    told = unknown == 0 or not math.isnan(assumed)
+    assert known.tolist() == [float(told)] * unknown + [1.0] * (40 - unknown)
+    assert age[:unknown].tolist() == pytest.approx([math.log(2) if told else 0.0] * unknown)
+    assert np.isnan(table.created_at[:unknown]).all(), "who asks since when an item is there is told the truth"

@@ -17,7 +17,7 @@ from souk.models.sequences import column_tensor
 from souk.pairs import PAIR_FEATURES
 from souk.serving.signatures import Ranker
 from souk.spec import Entity
-from souk.steps.train_ranker import train_ranker
+from souk.steps.train_ranker import WINDOWS, train_ranker
 from tests.models_fixtures import cycle_market
 from tests.ranker_fixtures import CONFIG, Ranked
 from tests.test_models_heads import OBJECTIVES
@@ -85,7 +85,7 @@ class Step:
         patch.setattr("souk.steps.train_ranker.load_transform", lambda _, entity: transforms[str(entity)])
         self.table = pq.read_table(folder / "features" / "candidates.parquet")
 
-    def run(self, name, satisfied=None, previous="", **changes):
+    def run(self, name, satisfied=None, previous="", window="twin", **changes):
         """The record of a fit, and the folder of the ranker."""
         towers, table = self.folder / f"{name}-towers", self.table
         towers.mkdir()
@@ -97,7 +97,7 @@ class Step:
         short = {"candidates": 12, "straight_epochs": 1, "epochs": 0} | changes
         config = json.dumps({"train_ranker": CONFIG.model_copy(update=short).model_dump(mode="json")})
         places = self.folder / "workspace", self.folder / "features", towers, self.folder / name
-        train_ranker(config, "twin", *map(str, places), str(previous))
+        train_ranker(config, window, *map(str, places), str(previous))
         return json.loads((self.folder / name / "training.json").read_text())
 
     def served(self, name):
@@ -155,3 +155,13 @@ def test_what_was_learned_of_another_window_goes(step):
     assert (step.served("continued")["satisfied"] == 0.5).all()
     again = step.run("again", previous=step.folder / "continued")
     assert again["not_learned"] == {} and np.ptp(step.served("again")["satisfied"]) > 0.1
+
+
+def test_a_release_orders_by_the_weights_that_were_judged(step, monkeypatch):
+    monkeypatch.setitem(WINDOWS, "release", WINDOWS["twin"])
+    record, judged = step.run("twin"), step.folder / "twin" / "training.json"
+    weights = {"engaged": 1.0, "satisfied": 0.125}
+    assert record["objectives"] != weights
+    judged.write_text(json.dumps(record | {"objectives": weights}))
+    assert step.run("release", previous=judged.parent, window="release")["objectives"] == weights
+    assert step.run("next", previous=judged.parent)["objectives"] != weights, "a twin is still to be judged"

@@ -24,7 +24,7 @@ from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
 from souk.evaluation.queries import Asked, Catalogue, Query, Window, ask, frozen_queries
 from souk.evaluation.reranking import Alternatives
-from souk.evaluation.sessions import of_queries, session_queries
+from souk.evaluation.sessions import continued, of_queries, session_queries
 from souk.evaluation.shown import read_shown
 from souk.evaluation.slice_metrics import measure_slices, segment_gaps, user_losses, worst
 from souk.evaluation.slices import Targets, slices_of
@@ -188,6 +188,7 @@ def _rolling(
         "parity": segment_gaps(sliced, setting.spec, CHALLENGER, primary),
         "worst_slices": worst(sliced, CHALLENGER, primary, found["models"][CHALLENGER][primary]["mean"]),
         "stages": stages,
+        "continued": continued(queries, setting.catalogue.position),
         "reranking": slates[0].alternatives.price(queries, setting.catalogue, setting.content, samples),
         "overlap@10": _overlap(*twins, users) if twins else None,
         "business": {

@@ -29,6 +29,7 @@ HEADERS = {
     "recall@50": "Recall@50",
     "recall@100": "Recall@100",
 }
+MUCH = 0.2  # share of the queries that are the next step of a visit
 IN_SHORT = ("hr@10", "ndcg@10", "mrr", "recall@100")
 OUTCOMES = {
     "promote": "promoted",
@@ -55,6 +56,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"{rolling['queries']} queries of {rolling['users']} users in the test window; each ranks the items "
             f"that were there by then, of {metrics['items']} in all.",
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}.",
+            *_of_next_steps(rolling["continued"]),
             *_of_visitors(metrics["protocols"].get("sessions"), primary),
             *_by_novelty(rolling["slices"], primary),
             f"Slate less {rolling['best_baseline']}, the best baseline: {primary} "
@@ -78,6 +80,17 @@ def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
         + "."
         for name in ("new to the user", "engaged with before")
         if name in slices
+    ]
+
+
+def _of_next_steps(share: float) -> list[str]:
+    """A warning where much of what is asked for is what the user just looked at."""
+    if share < MUCH:
+        return []
+    return [
+        f"{share:.0%} of the queries are answered by the item of the user's last event, at most half an hour before: a "
+        "look, and then a purchase of the same. Who repeats it is right, and the figures say little of what is "
+        "recommended. Let objectives.engaged be the first step alone, as a click, or repeat keep out what was taken."
     ]
 
 
@@ -154,7 +167,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         lost=lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
-        of_heads=_of_heads(metrics),
+        of_heads=_of_next_steps(rolling["continued"]) + _of_heads(metrics),
         families=_families(rolling["slices"]),
         behind=_behind(_large(rolling["slices"]), CHAMPION),
         large=len(_large(rolling["slices"])),

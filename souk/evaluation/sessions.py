@@ -34,6 +34,13 @@ def session_queries(
     return drawn, [_visitor(queries[place], position, spec) for place in drawn]
 
 
+def continued(queries: Sequence[Query], position: Mapping[str, int]) -> float:
+    """The share of queries that are answered by the item of the user's last event, within the session: a look, then a
+    purchase of the same."""
+    last = [position.get(session[-1].item_id, -1) if (session := _session(query)) else -1 for query in queries]
+    return float(np.mean([place in query.targets for place, query in zip(last, queries, strict=True)]))
+
+
 def _session(query: Query) -> tuple[Event, ...]:
     """The events since the last pause; none where there is one up to the query."""
     start, until = len(query.past), query.timestamp

@@ -144,3 +144,28 @@ def weights_of(found: np.ndarray, weights: np.ndarray, wanted: np.ndarray) -> np
         return np.zeros(len(wanted), np.float32)
     place = np.minimum(np.searchsorted(found, wanted), len(found) - 1)
     return np.where(found[place] == wanted, weights[place], 0).astype(np.float32)
+
+
+def placed(old: np.ndarray, where: np.ndarray, new: np.ndarray, size: int) -> np.ndarray:
+    """`old`, `size` rows long, with `new` at the rows `where`: a copy, unless that is what it is."""
+    if size == len(old) and np.array_equal(old[where], new, equal_nan=old.dtype.kind == "f"):
+        return old
+    grown = np.concatenate([old, np.zeros((size - len(old), *old.shape[1:]), old.dtype)])
+    grown[where] = new
+    return grown
+
+
+def spliced(
+    start: np.ndarray, values: np.ndarray, where: np.ndarray, new_start: np.ndarray, new: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compressed rows with those `where` replaced, or added at the end."""
+    size = max(len(start) - 1, int(where.max(initial=-1)) + 1)
+    counts = placed(np.diff(start), where, np.diff(new_start), size)
+    joined = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    whole = np.zeros(joined[-1], values.dtype)
+    for old_rows, old_start, old in ((np.arange(len(start) - 1), start, values), (where, new_start, new)):
+        owner = np.repeat(np.arange(len(old_rows)), np.diff(old_start))
+        offset = np.arange(len(old)) - old_start[owner]
+        stays = offset < counts[old_rows[owner]]  # of a replaced row, what does not fit; the rest is overwritten
+        whole[(joined[old_rows[owner]] + offset)[stays]] = old[stays]
+    return joined, whole

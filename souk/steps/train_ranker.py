@@ -123,9 +123,10 @@ def train_ranker(
         pq.write_table(pa.table({"user_id": measured.users[measured.first], "ndcg@10": slates}), out / SLATES)
     else:
         ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
-    (out / "training.json").write_text(
-        json.dumps(_record(window, candidates, examples, fit), indent=1), encoding="utf-8"
-    )
+    record = _record(window, candidates, examples, fit)
+    if window == "release" and previous:  # the order that was judged
+        record["objectives"] = json.loads((Path(previous) / "training.json").read_text(encoding="utf-8"))["objectives"]
+    (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     remove(checkpoints)
     return fit.metrics
 

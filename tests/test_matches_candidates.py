@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from souk import matches
 from souk.candidates import ALIKE, Sources
 from souk.config import BuildFeatures, Columns
 from souk.items import ItemTable
+from souk.matches import ByValue
 from souk.pairs import PairQuery
 from souk.schema import DAY_MS
-from souk.sources import matched
-from souk.sources.matched import ByValue
 from tests.models_fixtures import cycle_spec
 
 NOW = 1_000 * DAY_MS
@@ -101,7 +101,7 @@ def test_values_of_other_columns_are_not_kept():
 
 
 def test_of_a_value_that_many_have_the_most_popular_are_compared(monkeypatch):
-    monkeypatch.setattr(matched, "MOST", 2)
+    monkeypatch.setattr(matches, "MOST", 2)
     items = table()
     assert listed(Sources(items), query(items, home="fes")) == [2, 0]
     assert listed(Sources(items), query(items, home="rabat")) == [1, 5]
