@@ -174,10 +174,19 @@ def test_an_item_beside_a_user_or_session_belongs_to_explanations(beside):
         check_subjects([request])
 
 
+def test_an_item_is_explained_to_a_visitor_who_did_nothing_yet_and_has_items_like_it(recommender):
+    check_explained([asked(item_id="g0-01", events=[])])
+    check_subjects([asked(item_id="g0-01", events=[])])
+    both = [slate(recommender, item_id="g0-01", **fields) for fields in ({}, {"events": []})]
+    assert ids(both[0]) == ids(both[1]) and "g0-01" not in ids(both[1])
+
+
 def test_an_explanation_needs_someone_to_explain_to():
     check_subjects([asked(item_id="g0-01")])
     with pytest.raises(SoukError, match=r"instances\[1\]\.user_id, or events"):
         check_explained([asked(user_id="ann"), asked(item_id="g0-01")])
+    with pytest.raises(SoukError, match=r"instances\[0\]\.user_id, or events"):
+        check_explained([asked(item_id="g0-01", events=None)])
 
 
 def test_tensors_carry_all_three():

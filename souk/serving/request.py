@@ -1,7 +1,6 @@
 """What a client may ask: one instance of a request body, checked field by field.
 
-A field that is wrong refuses the request. A feature that is wrong does not: it takes its default and is named in the
-slate's `degraded`.
+A field that is wrong refuses the request. A feature that is wrong takes its default, and is named in `degraded`.
 """
 
 from __future__ import annotations
@@ -52,8 +51,7 @@ class Request:
     """One checked request.
 
     Args:
-        user_id: the user; one that is not known gets a slate too. "" for a session without a user, and for similar
-            items.
+        user_id: the user, who may be unknown; "" for a session without a user, and for similar items.
         k: items wanted.
         timestamp: the moment of the request, UTC epoch milliseconds.
         request_id: names the answer in the impression log.
@@ -67,6 +65,7 @@ class Request:
         degraded: reasons that parsing found (`Stated.parse`).
         deadline: when it has to be answered, monotonic seconds.
         item_id: without a user, the item that the slate is to be like; with one, the item to explain.
+        session: whether it speaks of a session without a user, if only of one without an event yet.
         treatment: what the user's experiments change.
         bound: the release, and those beside it, that the request was parsed for, and that answer it however they change
             meanwhile (`souk.serving.bound.Bound`); None for those that answer then.
@@ -86,6 +85,7 @@ class Request:
     degraded: tuple[str, ...] = ()
     deadline: float = math.inf
     item_id: str = ""
+    session: bool = False
     treatment: Treatment = AS_RELEASED
     bound: Any = field(default=None, compare=False, repr=False)
 
@@ -193,6 +193,7 @@ class RequestParser:
             degraded=tuple(dict.fromkeys(reasons)),
             deadline=math.inf if timeout is None else (self._clock() if arrived is None else arrived) + timeout / 1000,
             item_id=given.get("item_id", ""),
+            session=not user and "events" in given,
             bound=bound,
         )
 
@@ -286,7 +287,7 @@ def check_subjects(requests: Sequence[Request], path: str = "") -> None:
 
 
 def check_explained(requests: Sequence[Request]) -> None:
-    """Requests for explanations: each is of a user or of a session; `item_id` is the item to explain.
+    """Requests for explanations: each is of a user or of a session, if without events; `item_id` is what to explain.
 
     Raises:
         SoukError: there are too many, or one has neither.
@@ -294,6 +295,6 @@ def check_explained(requests: Sequence[Request]) -> None:
     if len(requests) > MAX_EXPLAINED:
         raise SoukError(f"at most {MAX_EXPLAINED} instances to explain", f"{len(requests)}", "Send several requests.")
     for place, request in enumerate(requests):
-        if request.similar:
-            remedy = "An item is explained to someone; similar items are in the order of their likeness."
+        if request.similar and not request.session:
+            remedy = 'An item is explained to someone; "events": [] is a visitor who did nothing yet.'
             raise SoukError(f"instances[{place}].user_id, or events", "item_id alone", remedy)
