@@ -43,6 +43,27 @@ def test_numbers_with_a_decimal_comma_are_told_with_the_key(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("decimal", "price", "told"),
+    [(",", "12,50", True), (".", "12.50", True), (".", "12,50", True), (",", "gratis", False)],
+)
+def test_an_amount_for_a_position_is_told_with_the_column(tmp_path: Path, decimal: str, price: str, told: bool) -> None:
+    settings = f'timestamp_unit: iso, decimal: "{decimal}", columns: {{position: price, price: ""}}'
+    text = refusal(tmp_path, [event(price=price)] * 9, settings)
+    remedy = (
+        f"events.position is a whole number, 0 or 1 at the top; the file's price, which is read as it, has {price}: "
+    )
+    assert (remedy + "name another column in data.events.columns.position." in text) == told
+    assert "type position: 9 rows" in text and "data.events.decimal" not in text
+
+
+@pytest.mark.slow
+def test_a_whole_number_with_a_comma_is_one(tmp_path: Path) -> None:
+    text = refusal(tmp_path, [event(price="12,0")] * 9, 'timestamp_unit: iso, columns: {position: price, price: ""}')
+    assert "data.events.decimal" in text and "whole number" not in text
+
+
+@pytest.mark.slow
 def test_a_file_that_is_no_utf_8_is_told_with_the_key(tmp_path: Path) -> None:
     text = refusal(tmp_path, [event(item=f"Zürich {n}") for n in range(30)], encoding="latin-1")
     remedy = "Set data.events.encoding to latin-1 for a CSV, or to what it is in, else write the file in UTF-8. All"

@@ -16,6 +16,7 @@ from souk.ingest.profile import COMMA
 from souk.schema import EventType, Kind
 
 ISO_FORM = "2024-05-31T12:00:00"
+FRACTION = r"[+-]?[\d., ]*[.,]\d*[1-9]\d*"  # a number that is not whole
 LONGEST = 40  # characters of a value in a remedy
 
 
@@ -45,6 +46,7 @@ def remedies(table: Refusals, origin: TableSource) -> list[str]:
         *_unit(table, origin),
         *_event_types(table),
         *_comma(table, origin),
+        *_whole(table, origin),
         *_separators(table, origin),
         *_encoding(table),
     ]
@@ -89,11 +91,33 @@ def _event_types(table: Refusals) -> Iterator[str]:
 def _comma(table: Refusals, origin: TableSource) -> Iterator[str]:
     numbers = [f"{Reason.TYPE} {column.name}" for column in origin.schema if is_number(column)]
     labels = [label for label in numbers if _with_commas(table.values.get(label, ()))]
+    labels = [label for label in labels if label not in dict(_broken(table, origin))]
     if labels and _most(table, labels):
         value = table.values[labels[0]][0]
         point = value.replace(".", "").replace(",", ".")
         key = f"data.{table.name}.decimal"
         yield f'Set {key} to "," for a CSV, else write {value[:LONGEST]} as {point[:LONGEST]}.'
+
+
+def _whole(table: Refusals, origin: TableSource) -> Iterator[str]:
+    """Amounts in the place of whole numbers: another column is mapped."""
+    for label, value in _broken(table, origin):
+        if _most(table, [label]):
+            name = label.removeprefix(f"{Reason.TYPE} ")
+            what = f"{table.name}.{name} is a whole number" + (", 0 or 1 at the top" if name == "position" else "")
+            found = f"the file's {' and '.join(origin.origin(name))}, which is read as it, has {value[:LONGEST]}"
+            yield f"{what}; {found}: name another column in data.{table.name}.columns.{name}."
+
+
+def _broken(table: Refusals, origin: TableSource) -> Iterator[tuple[str, str]]:
+    """The reasons of columns of whole numbers that have others, and one of these."""
+    for column in origin.schema:
+        label = f"{Reason.TYPE} {column.name}"
+        if pa.types.is_integer(column.type) and is_number(column):
+            for value in table.values.get(label, ()):
+                if re.fullmatch(FRACTION, value.strip()):
+                    yield label, value
+                    break
 
 
 def _with_commas(values: Sequence[str]) -> bool:
