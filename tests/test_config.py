@@ -12,7 +12,7 @@ from souk.errors import SoukError
 MINIMAL = """
 name: tiny
 data: {events: {path: events.csv}}
-objectives: {engaged: {events: [click]}, satisfied: {events: [purchase], unless: [return], within_days: 14}}
+objectives: {engaged: {events: [click, purchase]}, satisfied: {events: [purchase], unless: [return], within_days: 14}}
 """
 SHOP = "columns: {items: {price: numeric, seller_id: categorical, category: path, title: text}}\n"
 HOMES = """columns:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from souk.config import TrainRanker, parse_config, parse_step_config
-from souk.config.objectives import OBJECTIVE_NAME, TAKEN_NAMES
+from souk.config.objectives import OBJECTIVE_NAME, TAKEN_NAMES, Objectives
 from souk.errors import SoukError
 from souk.features.columns import example_schema
 from souk.models.ranker import Ranker
@@ -59,6 +59,28 @@ def test_what_cannot_be_an_objective_is_refused_before_anything_runs(line, words
     with pytest.raises(SoukError) as error:
         parse_config(f"{TWO}  {line}\n", "my.yaml")
     assert all(word in str(error.value) for word in ["my.yaml", *words]), error.value
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("{events: [rating], min_value: 4}",
+         ["satisfied: {events: [click, purchase], followed_by: [rating], within_days: 7}",
+          "add rating to objectives.engaged.events, which min_value needs."]),
+        ("{events: [rating, cart], unless: [return], within_days: 30}",
+         ["followed_by: [rating, cart], within_days: 30}", "add rating, cart to objectives.engaged.events."]),
+    ],
+)  # fmt: skip
+def test_satisfaction_of_no_engagement_is_refused_with_what_to_write(rule, words):
+    text = TWO.replace("{events: [click], min_value: 4, weight: 0.5}", rule)
+    with pytest.raises(SoukError) as error:
+        parse_config(text, "my.yaml")
+    assert all(word in str(error.value) for word in ["my.yaml", "objectives.satisfied.events", *words]), error.value
+
+
+def test_a_release_of_such_an_objective_is_still_read():
+    objectives = {"engaged": {"events": ["click"]}, "satisfied": {"events": ["rating"]}}
+    assert [*Objectives.model_validate(objectives).given] == ["satisfied"]
 
 
 def test_the_tuned_weight_is_beside_that_of_engaged_whatever_it_is():

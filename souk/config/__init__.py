@@ -100,6 +100,11 @@ class DatasetConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _satisfaction_of_what_engaged(self) -> DatasetConfig:
+        self.objectives.check_carried("satisfied")  # not in the section, which releases of before have, too
+        return self
+
+    @model_validator(mode="after")
     def _separators_of_columns_that_are_split(self) -> DatasetConfig:
         self.data.check_separators(self.columns)
         return self

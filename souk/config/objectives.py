@@ -102,10 +102,25 @@ class Objectives(Section):
                     "none: only that of satisfied is tuned",
                     "Say how much it counts in the slate's score; 0 has it learned and measured, and leaves the order.",
                 )
-            if not set(objective.events) & set(self.engaged.events):
-                raise SoukError(
-                    f"objectives.{name}.events to have one of objectives.engaged.events",
-                    ", ".join(objective.events),
-                    "It is asked of what engaged, so no event would carry its label.",
-                )
+            self.check_carried(name)
         return self
+
+    def check_carried(self, name: str) -> None:
+        """An objective given engagement is asked of what engaged.
+
+        Raises:
+            SoukError: none of the events of `name` is one of engaged's.
+        """
+        objective, engaged = self.given[name], self.engaged.events
+        if set(objective.events) & set(engaged):
+            return
+        kinds = ", ".join(objective.events)
+        days = f"{objective.within_days or 7:g}"
+        after = f"{{events: [{', '.join(engaged)}], followed_by: [{kinds}], within_days: {days}}}"
+        least = ", which min_value needs" if objective.min_value is not None else ""
+        raise SoukError(
+            f"objectives.{name}.events to have one of objectives.engaged.events",
+            kinds,
+            "It is asked of what engaged, so no event would carry its label. Write what is to come after as "
+            f"{name}: {after}, or add {kinds} to objectives.engaged.events{least}.",
+        )
