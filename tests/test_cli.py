@@ -17,7 +17,6 @@ from souk.cli.run import _paths, _tell_other_data, _tell_success
 from souk.cli.training import load_pipeline, parameters, schema_parameter, with_accelerators, with_images
 from souk.cli.view import RunView
 from souk.config import load_config
-from souk.evaluation.verdict import Rule, Verdict
 from souk.workspace import Workspace
 
 CONFIG = """name: small
@@ -260,30 +259,6 @@ def test_other_data_under_the_same_name_are_told_and_other_settings_are_not(
     other = told(CONFIG.replace("path: events.csv", "path: other.csv"))
     assert f"events from {tmp_path}/other.csv, not {tmp_path}/events.csv" in other and other.count("\n") == 1
     assert f"a name and a --workspace ({workspace.root}-2) of its own" in other
-
-
-@pytest.mark.parametrize(
-    ("lead", "guardrails", "words"),
-    [
-        (True, ("popularity_bias", "calibration"), "better, but guardrails broke: popularity_bias, calibration (what"),
-        (False, ("calibration",), "not better than what it had to beat; nothing was deployed"),
-        (False, (), "not better than what it had to beat; nothing was deployed"),
-    ],
-)
-def test_a_rejection_says_what_it_rests_on_and_which_release_stays(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], lead: bool, guardrails: tuple[str, ...], words: str
-) -> None:
-    workspace = Workspace(tmp_path / "workspace")
-    (workspace.releases / "small-0123456789ab").mkdir(parents=True)
-    workspace.current.symlink_to(workspace.releases / "small-0123456789ab")
-    rules = (Rule("beats_champion", lead, {}, "a lead"), *(Rule(name, False, {}, "too much") for name in guardrails))
-    (tmp_path / "verdict.json").write_text(Verdict("reject", "small-0123456789ab", rules).to_json(), "utf-8")
-    view = RunView(sys.stdout, sys.stderr)
-    view.outputs = {"evaluate": {"Output": "reject", "evaluation": SimpleNamespace(path=str(tmp_path))}}
-    _tell_success(view, workspace, None, tmp_path / "run.log")
-    verdict, release, _ = capsys.readouterr().out.splitlines()
-    assert verdict.startswith(f"verdict   reject: {words}") and verdict.endswith("; nothing was deployed")
-    assert release.startswith("release   small-0123456789ab (the one from before this run; it has the items of then: ")
 
 
 def test_the_release_says_which_heads_it_did_not_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -13,12 +14,13 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from souk.cli import options
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError
-from souk.evaluation.verdict import better_but
+from souk.evaluation.verdict import CHAMPION, better_but
 from souk.workspace import Workspace
 
 ERROR_LINES = 40
@@ -29,7 +31,11 @@ MEANING = {
     "not_comparable": "no common window to compare on with the one that is served; nothing was deployed",
 }
 ALLOWED = " (what is allowed: section evaluate of the config, docs/evaluation.md); nothing was deployed"
-BEFORE = " (the one from before this run; it has the items of then: souk items upsert sends its servers newer ones)"
+BEFORE = (
+    " (the one from before this run; it has the users and items of then: souk users publish brings those users whom "
+    "this run knows, souk items upsert newer items)"
+)
+EQUAL = "an equal model is not promoted: who trains anew each week, and wants it, sets evaluate.margin below 0"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -161,6 +167,8 @@ def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log:
     kept_back = packaged and packaged != workspace.current_release()
     meaning = f"{packaged} was rolled back before, and is not made current again" if kept_back else _meaning(view)
     print(f"verdict   {verdict}: {meaning}")
+    if margin := _margin_for_equals(view):
+        print(f"          {EQUAL} ({margin}; docs/evaluation.md)")
     served = workspace.current_release()
     print(f"release   {served or 'none yet'}{BEFORE if served and served != packaged else ''}")
     for head, why in _not_learned(view).items():
@@ -178,12 +186,26 @@ def _not_learned(view: RunView) -> dict[str, str]:
     return dict(trained.get("not_learned", {}))
 
 
-def _meaning(view: RunView) -> str:
-    """Of the verdict; a rejection says whether the challenger was no better, or what stopped a better one."""
+def _verdict(view: RunView) -> dict[str, Any]:
+    """What `verdict.json` has; nothing where there is none."""
     told = view.path("evaluate", "evaluation")
     found = told / "verdict.json" if told else None
-    verdict = json.loads(found.read_text(encoding="utf-8")) if found and found.is_file() else {}
-    broken = verdict.get("broken", ())  # a step of before knew none
+    return json.loads(found.read_text(encoding="utf-8")) if found and found.is_file() else {}
+
+
+def _margin_for_equals(view: RunView) -> str:
+    """What a margin below 0 would do, where a challenger that may be as good as the champion is rejected; else ""."""
+    first, *_ = _verdict(view).get("rules") or [{}]
+    numbers = first.get("numbers", {})
+    low, margin, high = (numbers.get(name, math.nan) for name in ("low", "margin", "high"))
+    if first.get("name") != f"beats_{CHAMPION}" or not low <= margin < high or margin < 0:
+        return ""
+    return f"-0.01 promotes what is surely not worse by more than 0.01 of {numbers['metric']}"
+
+
+def _meaning(view: RunView) -> str:
+    """Of the verdict; a rejection says whether the challenger was no better, or what stopped a better one."""
+    broken = _verdict(view).get("broken", ())  # a step of before knew none
     return f"{better_but(broken)}{ALLOWED}" if broken else MEANING[view.outputs["evaluate"]["Output"]]
 
 

@@ -1,0 +1,72 @@
+"""What `souk run` says of a rejection: what it rests on, which release stays, and what an equal model would ask."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from souk.cli.run import _tell_success
+from souk.cli.view import RunView
+from souk.evaluation.verdict import Rule, Verdict
+from souk.workspace import Workspace
+
+
+@pytest.mark.parametrize(
+    ("lead", "guardrails", "words"),
+    [
+        (True, ("popularity_bias", "calibration"), "better, but guardrails broke: popularity_bias, calibration (what"),
+        (False, ("calibration",), "not better than what it had to beat; nothing was deployed"),
+        (False, (), "not better than what it had to beat; nothing was deployed"),
+    ],
+)
+def test_a_rejection_says_what_it_rests_on_and_which_release_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lead: bool, guardrails: tuple[str, ...], words: str
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    (workspace.releases / "small-0123456789ab").mkdir(parents=True)
+    workspace.current.symlink_to(workspace.releases / "small-0123456789ab")
+    rules = (Rule("beats_champion", lead, {}, "a lead"), *(Rule(name, False, {}, "too much") for name in guardrails))
+    (tmp_path / "verdict.json").write_text(Verdict("reject", "small-0123456789ab", rules).to_json(), "utf-8")
+    view = RunView(sys.stdout, sys.stderr)
+    view.outputs = {"evaluate": {"Output": "reject", "evaluation": SimpleNamespace(path=str(tmp_path))}}
+    _tell_success(view, workspace, None, tmp_path / "run.log")
+    verdict, release, _ = capsys.readouterr().out.splitlines()
+    assert verdict.startswith(f"verdict   reject: {words}") and verdict.endswith("; nothing was deployed")
+    assert release.startswith("release   small-0123456789ab (the one from before this run; it has the users and ")
+    assert "of then: souk users publish brings" in release and "souk items upsert newer items" in release
+
+
+@pytest.mark.parametrize(
+    ("name", "interval", "margin", "told"),
+    [
+        ("beats_champion", (-0.01, 0.02), 0.0, True),
+        ("beats_champion", (-0.01, 0.02), 0.01, True),  # a lead that is asked for, and may be there
+        ("beats_champion", (-0.03, -0.01), 0.0, False),  # worse
+        ("beats_champion", (-0.03, 0.01), -0.01, False),  # known already
+        ("beats_champion", (0.01, 0.02), 0.0, False),  # of too few users
+        ("beats_popularity", (-0.01, 0.02), 0.0, False),  # the first release
+        ("beats_champion", (), 0.0, False),
+    ],
+)
+def test_a_model_that_may_be_equal_is_told_the_margin(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    interval: tuple[float, ...],
+    margin: float,
+    told: bool,
+) -> None:
+    numbers = {"metric": "ndcg@10", "margin": margin, **dict(zip(("low", "high"), interval, strict=False))}
+    rule = Rule(name, False, numbers, "a lead")
+    (tmp_path / "verdict.json").write_text(Verdict("reject", "small-0123456789ab", (rule,)).to_json(), "utf-8")
+    view = RunView(sys.stdout, sys.stderr)
+    view.outputs = {"evaluate": {"Output": "reject", "evaluation": SimpleNamespace(path=str(tmp_path))}}
+    _tell_success(view, Workspace(tmp_path / "workspace"), None, tmp_path / "run.log")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "verdict   reject: not better than what it had to beat; nothing was deployed"
+    equal = (
+        "          an equal model is not promoted: who trains anew each week, and wants it, sets evaluate.margin below"
+    )
+    assert lines[1].startswith(equal) == told
+    assert ("(-0.01 promotes what is surely not worse by more than 0.01 of ndcg@10; docs" in lines[1]) == told
