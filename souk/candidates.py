@@ -121,7 +121,9 @@ class Sources:
 
     def matched(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Items with values of the user's own, those that match most and are taken most lately."""
-        found = self._by_value.having({number for own in query.own for number in own})
+        found = self._by_value.having(
+            np.unique(np.concatenate([np.zeros(0, np.int64), *(numbers for numbers, _ in query.own)])).tolist()
+        )
         alike = np.sum(matched(self._items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
         _, lately = self._items.counts.at(found, np.full(len(found), query.time))
         return found, ALIKE * alike + np.log1p(lately)

@@ -23,6 +23,7 @@ from souk.spec import Entity, FeatureSpec, Role, read_spec
 SHARED_ROLES = (Role.CATEGORY, Role.BAG)
 SOURCE_FILES = ("co_visitation", "segment_popular")
 RARE = 0.05  # share of the items
+FORM = 2  # of pairs and sources: releases of form 1 have no `matched`, guess no match and assume no age
 
 
 def item_columns(folder: str | Path, *names: str) -> pa.Table:
@@ -79,6 +80,7 @@ class ItemTable:
         freshness: how much of what is engaged with just came.
         matches: features of the user or the visit, each with one of the item whose values say the same.
         counts: how often each item was engaged with, by time.
+        form: of pairs and sources, that of the release.
     """
 
     position: Mapping[str, int]
@@ -97,6 +99,7 @@ class ItemTable:
     freshness: Freshness = field(default_factory=Freshness)
     matches: tuple[tuple[str, str], ...] = ()
     counts: ItemCounts = field(default_factory=lambda: ItemCounts(np.zeros(0), np.zeros(0), 0, np.inf))
+    form: int = FORM
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -136,6 +139,7 @@ class ItemTable:
         spec: FeatureSpec,
         rules: SparseRows | None = None,
         segments: Segments | None = None,
+        form: int = FORM,
     ) -> ItemTable:
         """From the item feature table and one boundary's counters, in the same order; rules and segments as of it.
 
@@ -168,6 +172,7 @@ class ItemTable:
             freshness=_freshness(counters),
             matches=spec.matches,
             counts=ItemCounts.of(counters),
+            form=form,
         )
 
     def followed(self, features: str | Path) -> ItemTable:
@@ -222,7 +227,8 @@ class ItemTable:
         events name are there because somebody took them.
         """
         known = np.isfinite(self.created_at)
-        return float(np.median(self.created_at[known])) if len(known) and 1 - RARE <= known.mean() < 1 else np.nan
+        few = self.form > 1 and len(known) and 1 - RARE <= known.mean() < 1
+        return float(np.median(self.created_at[known])) if few else np.nan
 
     @cached_property
     def words(self) -> list[tuple[str, str]]:

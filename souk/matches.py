@@ -20,8 +20,11 @@ MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
 MOST = 5000  # items of a value that are compared as candidates
 
 
-def own_values(items: ItemTable, asker: Mapping[str, Any], window: np.ndarray) -> tuple[dict[int, float], ...]:
-    """The item values that are the asker's own, by match: their numbers, and how much each is.
+Own = tuple[np.ndarray, np.ndarray]  # of a match: numbers of values, ascending, and how much each is the asker's own
+
+
+def own_values(items: ItemTable, asker: Mapping[str, Any], window: np.ndarray) -> tuple[Own, ...]:
+    """The item values that are the asker's own, by match.
 
     What a user states is wholly the user's own. Of a user who states nothing, the values of what was looked at are,
     each by the share of these items that have it: who reads of one town likely lives there.
@@ -32,17 +35,23 @@ def own_values(items: ItemTable, asker: Mapping[str, Any], window: np.ndarray) -
         window: `[window]` int64, positions of the items that the query sees; -1 for unknown ones.
     """
     guessed = unstated(items, asker)
-    seen = _seen(items, window) if guessed else {}
-    return tuple(
-        {number: share for number, share in seen.items() if items.words[number][0] == theirs}
-        if (own, theirs) in guessed
-        else dict.fromkeys(_numbers(items, theirs, _said(asker, own)), 1.0)
-        for own, theirs in items.matches
-    )
+    numbers, shares = _seen(items, window) if guessed else (np.zeros(0, np.int64), np.zeros(0))
+    features = np.array([items.words[number][0] for number in numbers.tolist()], object)
+    own = []
+    for match in items.matches:
+        if match in guessed:
+            theirs = features == match[1]
+            own.append((numbers[theirs], shares[theirs]))
+        else:
+            stated = np.array(sorted(_numbers(items, match[1], _said(asker, match[0]))), np.int64)
+            own.append((stated, np.ones(len(stated))))
+    return tuple(own)
 
 
 def unstated(items: ItemTable, asker: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The matches of columns of the user in which the asker states nothing."""
+    """The matches of columns of the user in which the asker states nothing; none in form 1, which does not guess."""
+    if items.form == 1:
+        return ()
     return tuple(match for match in items.matches if match[0].startswith(USER) and not _said(asker, match[0]))
 
 
@@ -65,15 +74,15 @@ def _numbers(items: ItemTable, feature: str, words: Sequence[str]) -> list[int]:
     return [number for number in known if 0 <= number < items.value_count]
 
 
-def _seen(items: ItemTable, window: np.ndarray) -> dict[int, float]:
+def _seen(items: ItemTable, window: np.ndarray) -> Own:
     """The values of the items of a window, and the share of the items that have each."""
     _, values = items.expanded(window[window >= 0])
     numbers, counts = np.unique(values, return_counts=True)
-    return dict(zip(numbers.tolist(), (counts / max(1, len(window))).tolist(), strict=True))
+    return numbers, counts / max(1, len(window))
 
 
 def matched(
-    items: ItemTable, own: Sequence[Sequence[Mapping[int, float]]], request: np.ndarray, positions: np.ndarray
+    items: ItemTable, own: Sequence[Sequence[Own]], request: np.ndarray, positions: np.ndarray
 ) -> list[np.ndarray]:
     """How many of each candidate's values are its query's own, `[M]` for each match.
 
@@ -88,12 +97,10 @@ def matched(
     size = max(1, items.value_count)
     row, value = items.expanded(positions)
     wanted, columns = request[row] * size + value, []
+    asked = [(q * size, found) for q, found in enumerate(own) if found]
     for match in range(len(items.matches)):
-        asked = {
-            q * size + number: much for q, found in enumerate(own) if found for number, much in found[match].items()
-        }
-        keys = np.array(sorted(asked), np.int64)
-        weights = np.array([asked[key] for key in keys.tolist()])
+        keys = np.concatenate([np.zeros(0, np.int64), *(first + found[match][0] for first, found in asked)])
+        weights = np.concatenate([np.zeros(0), *(found[match][1] for _, found in asked)])
         columns.append(np.bincount(row, weights_of(keys, weights, wanted), minlength=len(positions)))
     return columns
 
@@ -113,7 +120,7 @@ class ByValue:
     @classmethod
     def of(cls, items: ItemTable) -> ByValue:
         """Those of an item table, by what was taken lately when it was made; items that nobody took come last."""
-        theirs = {name for _, name in items.matches}
+        theirs = {name for _, name in items.matches if items.form > 1}
         known = np.array([name in theirs for name, _ in items.words], bool)
         if not known.any():
             return cls(np.zeros(1, np.int64), np.zeros(0, np.int64))

@@ -13,7 +13,7 @@ import numpy as np
 
 from souk.habits import Habits
 from souk.items import ItemTable
-from souk.matches import MATCH, matched, own_values
+from souk.matches import MATCH, Own, matched, own_values
 from souk.repeats import NOTHING, Past, again
 from souk.satisfaction import satisfaction, surprises
 from souk.schema import DAY_MS
@@ -81,7 +81,7 @@ class PairQuery:
     surprise: np.ndarray
     past: Past = NOTHING
     found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
-    own: tuple[Mapping[int, float], ...] = ()
+    own: tuple[Own, ...] = ()
 
     @classmethod
     def of(

@@ -22,6 +22,7 @@ import tensorflow as tf
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.declared import item_features
 from souk.index.interface import collection_name
+from souk.items import FORM
 from souk.models.export import write
 from souk.pairs import PAIR_FEATURES
 from souk.release.bundle import Bundle, BundleSettings
@@ -211,6 +212,7 @@ def write_shop(folder: Path, candidates: int = 20, ranker: dict[str, Any] | None
         slate_size=10,
         max_slate_size=50,
         ranker=ranker,
+        form=FORM,
     )
     (folder / "bundle.json").write_text(json.dumps(asdict(settings)))
     return Bundle.load(folder)

@@ -40,10 +40,11 @@ def test_a_visitor_is_known_by_the_session_alone(tmp_path):
     assert (query.state.profile, [event.item_id for event in query.state.events]) == ({"city": "fes"}, ["b", "c", "d"])
     assert places == [0]
     assert [event.item_id for event in visitor.past] == ["b", "c", "d"]  # no pause is longer than PAUSE_MS
-    assert (visitor.state.user_id, visitor.state.profile, visitor.profile) == ("", {}, {})
+    assert (visitor.user_id, visitor.state.user_id) == ("visitor 0", "visitor 0")
+    assert (visitor.state.profile, visitor.profile) == ({}, {})
     assert [event.item_id for event in visitor.state.events] == ["b", "c", "d"]
     assert [catalogue.ids[place] for place in visitor.history] == ["b", "c", "d"]
-    for name in ("user_id", "timestamp", "context", "targets", "target_events", "until", "excluded"):
+    for name in ("timestamp", "context", "targets", "target_events", "until"):
         assert np.array_equal(getattr(visitor, name), getattr(query, name)), name
 
 
@@ -65,6 +66,16 @@ def test_a_pause_ends_a_session(tmp_path, times, session):
 def test_what_is_no_engagement_is_seen_and_no_history(tmp_path):
     _, _, (visitor,), _ = asked(tmp_path, PAUSE_MS, kind="cart")
     assert ([event.item_id for event in visitor.state.events], visitor.history.tolist()) == (["b"], [])
+
+
+def test_what_a_visitor_took_before_may_be_shown_but_for_what_the_session_tells(tmp_path):
+    spec = make_spec(PROFILED | {"repeat": "never"})
+    events = [("ann", item, "click", START - time) for item, time in (("b", 9 * PAUSE_MS), ("c", 5), ("a", 0))]
+    window, catalogue = reader(tmp_path)(spec, events)
+    queries = rolling_queries(window, catalogue, spec, 20)
+    _, (visitor,) = session_queries(queries, catalogue.position, spec)
+    barred = [[catalogue.ids[place] for place in query.excluded] for query in (*queries, visitor)]
+    assert barred == [["b", "c"], ["c"]]
 
 
 def test_of_many_some_are_drawn(tmp_path, monkeypatch):

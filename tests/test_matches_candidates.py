@@ -1,5 +1,6 @@
 """Items with values of the user's own as candidates: which, in which order, and of which item table."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,11 @@ from souk.config import BuildFeatures, Columns
 from souk.items import ItemTable
 from souk.matches import ByValue
 from souk.pairs import PairQuery
+from souk.release.bundle import Bundle
 from souk.schema import DAY_MS
+from souk.serving.recommender import Recommender
 from tests.models_fixtures import cycle_spec
+from tests.serving_fixtures import write_shop
 
 NOW = 1_000 * DAY_MS
 CITIES = ["fes", "rabat", "fes", "", "fes", "rabat"]
@@ -119,6 +123,17 @@ def test_items_of_each_value_stand_together():
     assert found.having([len(items.words), len(items.words) + 7]).tolist() == []
 
 
+def test_a_release_of_before_is_told_what_its_ranker_learned_from():
+    """No source that it did not know, no guess, and no age for what has none."""
+    now, before = table(), replace(table(), form=1)
+    assert len(ByValue.of(now).positions) == 10 and len(ByValue.of(before).positions) == 0
+    assert [len(numbers) for numbers, _ in query(now, window=[0]).own] == [1, 2]
+    assert [len(numbers) for numbers, _ in query(before, window=[0], home="fes").own] == [1, 0]
+    born = np.array([np.nan, *[5.0] * 39])
+    assert replace(now, created_at=born).assumed_birth == 5.0
+    assert np.isnan(replace(before, created_at=born).assumed_birth)
+
+
 def test_items_that_are_new_or_moved_are_found_where_they_are():
     items = table()
     sources = Sources(items)
@@ -161,3 +176,13 @@ def test_it_lists_what_a_look_at_every_item_lists(seed):
         worth = np.where(alike > 0, ALIKE * alike + np.log1p(taken), -np.inf)
         expected = np.argsort(-worth, kind="stable")[: min(30, int((alike > 0).sum()))]
         assert listed(sources, query(items, home=home, likes=likes), 30) == expected.tolist()
+
+
+def test_a_bundle_of_before_is_of_the_first_form(tmp_path):
+    bundle = write_shop(tmp_path / "shop")
+    assert Recommender.load(bundle, None, None).items.form == 2
+    path = bundle.folder / "bundle.json"
+    settings = json.loads(path.read_text())
+    assert settings.pop("form") == 2
+    path.write_text(json.dumps(settings))
+    assert Recommender.load(Bundle.load(bundle.folder), None, None).items.form == 1

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import BuildFeatures, Columns, Repeat, TrainRanker, TrainTwoTower
-from souk.items import ItemTable
+from souk.items import FORM, ItemTable
 from souk.models.calibration import Calibration
 from souk.models.draw import draw_examples
 from souk.models.export import ServedQueryTower, ServedRanker
@@ -117,6 +117,7 @@ class Trained:
             COUNT,
             COUNT,
             COUNT,
+            form=FORM,
         )
         table, counters = pq.read_table(self.folder / "items.parquet"), counters_at(self.folder, BOUNDARY)
         items = ItemTable.load(self.folder, BOUNDARY, self.vectors)
@@ -159,7 +160,7 @@ def served(trained, monkeypatch):
         return answer(self, query, positions, pair, request)
 
     recommender = Recommender.load(trained.bundle(), None, None)
-    recommender.items = recommender.items.followed(trained.folder)  # as the evaluation does
+    recommender.recount(recommender.items.followed(trained.folder).counts)  # as the evaluation does
     monkeypatch.setattr(signatures.Ranker, "probabilities", recorded)
     rankings = recommender.rank(trained.requests())
     (call,) = calls

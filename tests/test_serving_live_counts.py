@@ -93,6 +93,7 @@ def test_a_release_that_answers_again_after_a_rollback_begins_with_what_it_was_m
     for _ in range(2):
         live, counts = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
         assert counts.counted == 1 and live.current is shop.recommender and shop.of(*IDS[3:5]) == [10, 9]
+        assert shop.recommender.sources._items is shop.recommender.items, "sources count too"
 
 
 def test_engagements_wait_for_their_item(shop, tmp_path):
@@ -286,6 +287,22 @@ def test_a_damaged_line_is_passed_over(shop):
     path = shop.servers[0].current
     path.write_bytes(path.read_bytes().replace(b'"e1"', b'"e9"'))
     assert shop.counts.follow() == 1 and shop.of(IDS[3], IDS[4]) == [9, 10]
+
+
+@pytest.mark.parametrize("wrong", [{"timestamp": "soon"}, {"timestamp": None}, {"event_id": 1, "event_type": []}])
+def test_a_line_that_no_server_wrote_is_passed_over(shop, wrong):
+    """Its checksum is right: somebody put it there."""
+    bare = {name: value for name, value in click(2, IDS[3]).items() if name not in ("event_id", "item_id")}
+    shop.servers[0].append([click(1, IDS[3]) | wrong, bare, click(3, IDS[4])])
+    assert shop.counts.follow() == 1 and shop.of(*IDS[3:5]) == [9, 10]
+
+
+def test_the_time_of_a_look_is_that_of_all_days(shop):
+    for days in range(3):
+        shop.now = NOW + HOUR + days * DAY_MS
+        shop.servers[0].append([click(days, IDS[3])])
+        shop.servers[0].close()
+    assert [shop.counts.follow(0) for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_a_request_sees_what_was_engaged_with_a_moment_ago(shop, monkeypatch):

@@ -11,6 +11,7 @@ from souk.evaluation.protocol import SEED, Ranking
 from souk.evaluation.queries import Query
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, state_of
+from souk.withheld import repeat_excluded
 
 PAUSE_MS = 30 * 60_000  # a longer one ends a session
 MOST = 1000  # queries
@@ -22,7 +23,7 @@ def session_queries(
     """The queries of users in a session, at most MOST drawn ones: the place of each, and the same by a visitor.
 
     Nothing is known of a visitor but the events of the session, the moment and its context. Who has done nothing yet
-    asks for what is popular, and is left out. What the user took before is no answer, as it is none to the user.
+    asks for what is popular, and is left out. Each is a visitor of their own: nobody knows that two are one user.
 
     Args:
         queries: what users ask.
@@ -31,7 +32,7 @@ def session_queries(
     """
     inside = [place for place, query in enumerate(queries) if _session(query)]
     drawn = np.sort(np.random.default_rng(SEED).permutation(inside)[:MOST]).tolist()
-    return drawn, [_visitor(queries[place], position, spec) for place in drawn]
+    return drawn, [_visitor(queries[place], f"visitor {place}", position, spec) for place in drawn]
 
 
 def continued(queries: Sequence[Query], position: Mapping[str, int]) -> float:
@@ -50,11 +51,13 @@ def _session(query: Query) -> tuple[Event, ...]:
     return tuple(query.past[start:])
 
 
-def _visitor(query: Query, position: Mapping[str, int], spec: FeatureSpec) -> Query:
+def _visitor(query: Query, name: str, position: Mapping[str, int], spec: FeatureSpec) -> Query:
     session = _session(query)
     taken = [position[event.item_id] for event in session if engaging(event, spec)]
-    state = state_of("", session, spec, {})
-    return replace(query, state=state, past=session, profile={}, history=np.array(taken, np.int64))
+    state = state_of(name, session, spec, {})
+    barred = sorted(position[item] for item in repeat_excluded(state, query.timestamp, spec) if item in position)
+    history, excluded = np.array(taken, np.int64), np.array(barred, np.int64)
+    return replace(query, user_id=name, state=state, past=session, profile={}, history=history, excluded=excluded)
 
 
 def of_queries(ranking: Ranking, rows: Sequence[int]) -> Ranking:

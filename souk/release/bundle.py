@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from souk.config import Deploy, Rerank
 from souk.errors import SoukError
-from souk.items import SOURCE_FILES, available_at
+from souk.items import FORM, SOURCE_FILES, available_at
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import Entity, FeatureSpec, Role, read_spec
@@ -39,6 +39,7 @@ class BundleSettings:
         rerank: the config's section; {} in a bundle of before there was one.
         retrievers: by name, the classes of one's own that bring candidates (souk.plugs): `use`, `share`, `options`.
         ranker: the class that ranks instead of the model: `use`, `options`; None for the model.
+        form: of the pairs and sources that its models learned from (souk.items.FORM).
     """
 
     spec_hash: str
@@ -52,6 +53,7 @@ class BundleSettings:
     rerank: dict[str, Any] = field(default_factory=dict)
     retrievers: dict[str, dict[str, Any]] = field(default_factory=dict)
     ranker: dict[str, Any] | None = None
+    form: int = 1
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,7 @@ def write_bundle(
         rerank=(rerank or Rerank()).model_dump(),
         retrievers=retrievers or {},
         ranker=own_ranker,
+        form=FORM,
     )
     (target / "bundle.json").write_text(json.dumps(asdict(settings), indent=1, sort_keys=True), encoding="utf-8")
     return Bundle.load(target)

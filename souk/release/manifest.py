@@ -11,8 +11,8 @@ from typing import Any
 from souk.errors import SoukError
 
 NAME = "release.json"
-FORMAT = 4
-READ = (3, FORMAT)  # the items of 3 count what was before its boundary alone
+FORMAT = 5
+READ = (3, 4, FORMAT)  # the items of 3 count what was before its boundary alone; of 3 and 4 pairs have form 1
 AGAIN = "`souk run` with its config puts it there again; `souk rollback` serves the one before."
 
 

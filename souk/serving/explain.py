@@ -2,7 +2,8 @@
 
 What is explained is the logarithm of the score, the weighted sum of the logarithms of the heads' probabilities. The
 path leads from nothing known (a user without a name or a profile, as many events of which nothing is known, no pair
-feature from a history; what items have in common with the user's columns is that of the mean candidate) to the request.
+feature from a history; what items have in common with what the user states is that of the mean candidate) to the
+request.
 The query vector's part of the way is passed on to the ranker as it goes, so the contributions of events and features,
 and nothing else, add up to log(score) - log(baseline score).
 """

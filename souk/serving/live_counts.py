@@ -90,7 +90,7 @@ class LiveCounts:
             return True
         try:
             with path.open("rb") as file:
-                # What a full disk refused was cut off again: it may have been counted.
+                # What a full disk refused was cut off again, and may have been counted: if it is shorter, from there.
                 place = file.seek(min(self._read.get(name, 0), os.fstat(file.fileno()).st_size))
                 found, lines = list[tuple[str, int]](), 0
                 for line in file:
@@ -119,8 +119,11 @@ class LiveCounts:
 
     def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
         """Item and time of a row, where it is one that counts."""
-        counts = row is not None and engaging(event_of(row, self._spec), self._spec)
-        return [(row["item_id"], row["timestamp"])] if row is not None and counts else []
+        try:
+            counts = row is not None and engaging(event_of(row, self._spec), self._spec)
+            return [(str(row["item_id"]), int(row["timestamp"]))] if row is not None and counts else []
+        except (KeyError, TypeError, ValueError):  # no server wrote it
+            return []
 
     def _add(self, found: list[tuple[str, int]]) -> None:
         loaded, now = self._loaded(), self._clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from souk.candidates import Sources
 from souk.config import Rerank
+from souk.counts import ItemCounts
 from souk.index.exact import ExactIndex
 from souk.index.interface import Index
 from souk.items import ItemTable
@@ -86,7 +88,8 @@ class Loaded:
         columns = bundle.items.to_pydict()
         filters = Filters.of(columns, len(bundle.items), bundle.spec)
         settings = Settings(bundle.name, bundle.settings.objectives, bundle.settings.candidates)
-        items = ItemTable.of(bundle.items, bundle.counters, bundle.vectors, bundle.spec, bundle.rules, bundle.segments)
+        parts = bundle.items, bundle.counters, bundle.vectors, bundle.spec, bundle.rules, bundle.segments
+        items = ItemTable.of(*parts, form=bundle.settings.form)
         catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available, filters, Lifetimes.of(items))
         loaded = cls(
             spec=bundle.spec,
@@ -108,6 +111,11 @@ class Loaded:
         other = copy.copy(self)
         other.retrieval, other.store = Retrieval(index, self.retrieval.exact, self.guards.index), store
         return other
+
+    def recount(self, counts: ItemCounts) -> None:
+        """Lets pairs and sources know other counts of the same items."""
+        self.items = replace(self.items, counts=counts)
+        self.sources = self.sources.with_items(self.items)
 
     def with_items(self, rows: pa.Table, vectors: np.ndarray) -> Self:
         """The same models over a catalogue with other rows; these stay as it is.

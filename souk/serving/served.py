@@ -99,7 +99,7 @@ def with_logs(
     What serves it may `settle` the upserts, and counts what is left of a long log while it serves. It begins with what
     the release knows, also when it was served before.
     """
-    recommender.items = replace(recommender.items, counts=ItemCounts.of(bundle.counters))
+    recommender.recount(ItemCounts.of(bundle.counters))
     live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed, run).load(settle)
     seen = live.replayed
     if seen.refused or seen.torn or seen.damaged:

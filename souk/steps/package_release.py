@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import replace
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,7 @@ def _told(recommender: Recommender, features: Path) -> Recommender:
     """One that knows at each moment of the test window what was engaged with before it, as a server does."""
     counts, other = ItemCounts.of(counters_at(features, "test_start")), recommender.connected(None, None)
     taken = engagements(features, counts.since, other.items.position)
-    other.items = replace(other.items, counts=counts.followed(*taken))
+    other.recount(counts.followed(*taken))
     return other
 
 
