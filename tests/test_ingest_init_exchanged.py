@@ -70,6 +70,37 @@ def test_an_id_of_people_in_the_file_of_items_is_no_exchange(tmp_path: Path) -> 
     assert first_config(events, goods, people, "shop").exchanged == ""
 
 
+def owned(folder: Path, listed: int, letters: tuple[str, str]) -> list[str]:
+    """Events, items and users of a second-hand market: 60 users, `listed` of 50 things, and who owns each."""
+    who, what = letters
+    rows = [{**row, "item": f"{what}{n % 50}"} for n, row in enumerate(visits("user", "item", letters))]
+    things = [{"id": f"{what}{n}", "user": f"{who}{59 - n}", "kolor": "ab"[n % 2]} for n in range(listed)]
+    people = [{"id": f"{who}{n}", "miasto": "ab"[n % 2]} for n in range(60)]
+    return [write(rows, folder / f"{name}.csv") for name, rows in (("e", rows), ("i", things), ("u", people))]
+
+
+@pytest.mark.parametrize("letters", [("", ""), ("o", "t")])
+@pytest.mark.parametrize("listed", [50, 36])
+def test_the_owner_of_an_item_is_no_exchange(tmp_path: Path, listed: int, letters: tuple[str, str]) -> None:
+    """His column goes by the name that the events have for users, and their own file has another."""
+    events, goods, people = owned(tmp_path, listed, letters)
+    text, config = init(tmp_path, events, goods, people)
+    assert config.data.items is not None and config.data.users is not None
+    assert (config.data.items.columns["item_id"], config.data.users.columns["user_id"]) == ("id", "id")
+    assert f"{listed / 50:.0%} of the ids in events are among id" in text and "EXCHANGED" not in text
+
+
+def test_numbers_that_both_files_have_alike_are_asked_for(tmp_path: Path) -> None:
+    """As many things as users: whichever way round, all ids of the events are found."""
+    rows = visits("nutzer_nr", "anzeige_nr", ("", ""))
+    events = write([{**row, "nutzer_nr": f"{n % 80}"} for n, row in enumerate(rows)], tmp_path / "e.csv")
+    goods = write([{"anzeige_nr": n, "kolor": "ab"[n % 2]} for n in range(80)], tmp_path / "i.csv")
+    people = write([{"nutzer_nr": n, "miasto": "ab"[n % 2]} for n in range(80)], tmp_path / "u.csv")
+    assert first_config(events, goods, people, "shop").exchanged == ""
+    why = "the file of items has the ids of users, nutzer_nr of events"
+    assert first_config(events, people, goods, "shop").exchanged == why
+
+
 def test_numbers_that_meet_are_no_exchange(tmp_path: Path) -> None:
     """A third of the users has a row, and each has the number of a thing."""
     goods = write([{"kod": n, "kolor": "ab"[n % 2]} for n in range(80)], tmp_path / "i.csv")

@@ -58,11 +58,11 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     name = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_0123456789") or "my_data"
     paths = {"events": events, "items": items, "users": users}
     tables = {key: open_table(key, path) for key, path in paths.items() if path}
-    check_exchanged(tables)
+    named = check_exchanged(tables)
     for target, other in (("user_id", "users"), ("item_id", "items")):
         map_ids(target, tables["events"], tables.get(other))
     map_time(tables["events"])
-    exchanged = doubt_exchanged(tables)
+    exchanged = named or doubt_exchanged(tables)
     map_type(tables["events"])
     for table in tables.values():
         map_rest(table)

@@ -18,29 +18,40 @@ OTHER = {"user_id": "item_id", "item_id": "user_id"}
 FILE = {"user_id": "users", "item_id": "items"}
 PEOPLE = {"name", "active", "description"}  # words for columns of items that people have, too
 SOON, BLOCK = 30 * 60_000, 6 * 60 * 60_000  # milliseconds: of one visit; in which times are exchanged
+CLEARLY = 0.2  # of the ids of users or of items, that the files exchanged must explain more, and of neither fewer
 FEWEST = 100  # pairs of events in a row
 VISITS = 0.25  # of what could come so soon, from which on it is by visits; news of an hour has .02, visitors have .5
 
 
-def check_exchanged(tables: Mapping[str, Table]) -> None:
+def check_exchanged(tables: Mapping[str, Table]) -> str:
     """Looks for the ids of events in both files: by the name of their column, and by themselves where they are no
-    numbers, which meet by chance.
+    numbers, which meet by chance. A file may have ids of the other by right, as that of items the owners.
+
+    Returns:
+        Why the two may be exchanged, where that explains little more than the files as given do; "" where nothing says
+        so.
 
     Raises:
-        SoukError: the ids of users are in the file of items, or those of items in that of users.
+        SoukError: the ids of users are in the file of items, or those of items in that of users, and the two exchanged
+            explain clearly more of the events.
     """
     if not {"items", "users"} <= tables.keys():
-        return
+        return ""
     found = {target: _place(target, tables) for target in FILE}
     told = next((target for target, place in found.items() if place == FILE[OTHER[target]]), None)
     if told is None or any(place == FILE[target] for target, place in found.items()):
-        return
+        return ""
     ours, file = _ids(tables["events"], told), tables[FILE[OTHER[told]]]
-    kinds = FILE[told], FILE[OTHER[told]]
+    kinds, name = (FILE[told], FILE[OTHER[told]]), ours.name if ours else told
+    given = {target: _explained(target, file, tables) for target, file in FILE.items()}
+    more = [_explained(target, FILE[OTHER[target]], tables) - share for target, share in given.items()]
+    if min(more) < 0 or max(more) < CLEARLY:
+        own = _explained(OTHER[told], kinds[1], tables, but=ours.plain if ours else "")
+        return "" if own >= FEW_SHARED else f"the file of {kinds[1]} has the ids of {kinds[0]}, {name} of events"
     exchange = f"--items {tables['users'].source.path} --users {tables['items'].source.path}"
     raise SoukError(
         f"a file of {kinds[1]} as --{kinds[1]}",
-        f"{file.source.path}, which has the ids of {kinds[0]}, {ours.name if ours else told} of events",
+        f"{file.source.path}, which has the ids of {kinds[0]}, {name} of events",
         f"It may be a file of {kinds[0]}: exchange the two, {exchange}. "
         f"If they are right, write the config by hand (docs/data.md).",
     )
@@ -86,12 +97,31 @@ def _place(target: str, tables: Mapping[str, Table]) -> str:
     ours = _ids(tables["events"], target)
     if ours is None or ours.nested:
         return ""
-    ids = {key: [c for c in tables[key].columns if not c.nested and not repeats(c)] for key in FILE.values()}
-    shares = {key: {c.plain: shared(ours, c) for c in columns} for key, columns in ids.items()}
+    shares = {key: {c.plain: shared(ours, c) for c in _unique(tables[key])} for key in FILE.values()}
     same = [key for key, own in shares.items() if own.get(ours.plain, 0.0) >= FEW_SHARED]
     known = [] if ours.numeric else [key for key, own in shares.items() if max(own.values(), default=0) >= FEW_SHARED]
     place = known if len(known) == 1 else same
     return place[0] if len(place) == 1 else ""
+
+
+def _explained(target: str, key: str, tables: Mapping[str, Table], but: str = "") -> float:
+    """The share of the ids of events that a file has in any one column.
+
+    Args:
+        target: the ids; where no name tells them, of the columns left the one that it has most of.
+        key: `items` or `users`, the file.
+        tables: all three.
+        but: the plain name of a column of the file that does not count.
+    """
+    named, other = (_ids(tables["events"], each) for each in (target, OTHER[target]))
+    ours = [named] if named else [column for column in tables["events"].free if column is not other]
+    theirs = [column for column in _unique(tables[key]) if column.plain != but]
+    return max((shared(a, b) for a in ours if not a.nested for b in theirs), default=0.0)
+
+
+def _unique(table: Table) -> list[Column]:
+    """The columns with a value of its own for nearly every row."""
+    return [column for column in table.columns if not column.nested and not repeats(column)]
 
 
 def _of_items(column: Column) -> bool:
