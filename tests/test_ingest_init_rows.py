@@ -127,6 +127,16 @@ def test_rows_without_a_user_are_skipped_and_told(tmp_path: Path, nobody: int) -
     assert config.ingest.quarantine_threshold == 0.05
 
 
+@pytest.mark.parametrize("nobody", [0, 3])
+def test_rows_with_too_few_cells_are_not_rows_without_a_user(tmp_path: Path, nobody: int) -> None:
+    rows = [{**row, "user_id": "" if n < nobody else row["user_id"]} for n, row in enumerate(shown())]
+    path = Path(write(rows, tmp_path / "e.csv"))
+    path.write_text(path.read_text() + "e900;u1\ne901;u2\n")
+    text = first_config(str(path), None, None, "shop").text
+    assert ("3 of 120 rows (2.5%) have no user" in text) == bool(nobody)
+    assert ("skip:" in text) == bool(nobody)
+
+
 @pytest.mark.parametrize("word", ["favourite", "Favourites", "favorites", "favourited"])
 def test_what_becomes_a_favourite_is_kept_like_a_cart(tmp_path: Path, word: str) -> None:
     rows = [{**row, "event_type": word if row["event_type"] == "click" else "view"} for row in shown()]

@@ -29,6 +29,22 @@ def test_bookings_are_bought_and_cancellations_returned(tmp_path: Path, column: 
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["affichage", "vue", "panier", "achat", "remboursement", "avis"],
+        ["Affiché", "Voir", "ajout au panier", "commandé", "Remboursé", "note"],
+        ["affichage", "consultation", "favori", "commande", "retour", "Évaluation"],
+        ["impression", "clic", "favoris", "Réservation", "annulation", "avis"],
+    ],
+)
+def test_french_words_are_known_with_their_accents_or_without(tmp_path: Path, words: list[str]) -> None:
+    _, config = init(tmp_path, write(bookings("action", words), tmp_path / "e.csv"))
+    kinds = ("impression", "click", "cart", "purchase", "return", "rating")
+    expected = {word: EventType(kind) for word, kind in zip(words, kinds, strict=True)}
+    assert config.data.events.event_types == expected
+
+
+@pytest.mark.parametrize(
     ("column", "values", "why"),
     [
         ("status", ["paid", "open", "cancelled", "Refunded"], "skip: {status: [Refunded, cancelled]} leaves out"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 
+from souk.ingest.profile import plain
 from souk.schema import EventType
 
 PRICES = ("price", "preis")
@@ -59,18 +59,20 @@ NAMES: dict[str, tuple[str, ...]] = {
               "description", "bezeichnung", "titel"),
 }  # fmt: skip
 TYPES: dict[EventType, tuple[str, ...]] = {
-    EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed"),
+    EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed", "affichage", "affiche"),
     EventType.CLICK: ("click", "clicked", "clk", "view", "viewed", "pageview", "detail", "detailview", "productview",
-                      "pv", "open", "opened", "play", "played"),
+                      "pv", "open", "opened", "play", "played", "vue", "vu", "voir", "clic", "consulte",
+                      "consultation"),
     EventType.CART: ("cart", "addtocart", "addedtocart", "addcart", "basket", "addtobasket", "addedtobasket", "fav",
                      "favorite", "favorites", "favorited", "favourite", "favourites", "favourited", "wishlist", "save",
-                     "like"),
+                     "like", "panier", "ajoutpanier", "ajoutaupanier", "ajouteaupanier", "favori", "favoris"),
     EventType.PURCHASE: ("purchase", "purchased", "buy", "bought", "transaction", "order", "ordered", "checkout",
                          "sale", "sold", "paid", "buyorder", "book", "booking", "booked", "reserve", "buchen",
-                         "gebucht"),
+                         "gebucht", "achat", "achete", "achetee", "commande", "commandee", "reservation"),
     EventType.RETURN: ("return", "returned", "refund", "refunded", "cancel", "cancelled", "canceled", "cancellation",
-                       "storno", "storniert"),
-    EventType.RATING: ("rating", "rate", "review", "rated"),
+                       "storno", "storniert", "remboursement", "rembourse", "retour", "retourne", "annule",
+                       "annulation"),
+    EventType.RATING: ("rating", "rate", "review", "rated", "avis", "note", "notation", "evaluation"),
     EventType.HIDE: ("hide", "hidden", "dismiss", "dismissed", "notinterested", "block", "blocked"),
 }  # fmt: skip
 # Further words in names of columns that tell what came of a visit.
@@ -80,8 +82,8 @@ OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conv
 
 def kind_of(text: str) -> EventType | None:
     """The event type that goes by the name `text`."""
-    plain = re.sub(r"[^a-z0-9]", "", text.lower())
-    return next((kind for kind, names in TYPES.items() if plain in names), None)
+    name = plain(text)
+    return next((kind for kind, names in TYPES.items() if name in names), None)
 
 
 def numbered(name: str, taken: Container[str]) -> str:
@@ -93,14 +95,14 @@ def numbered(name: str, taken: Container[str]) -> str:
     return found
 
 
-def names_act(name: str, plain: str) -> bool:
+def names_act(name: str, whole: str) -> bool:
     """Whether a column goes by what a user did, or what came of it: its whole name, a word of it, or its end.
 
     Args:
         name: words and "_", as configs write it.
-        plain: without case and punctuation.
+        whole: without case and punctuation.
     """
     words = name.split("_")
-    acts = (kind_of(word) for word in [plain, *words] if word not in NAMES["item_id"])  # a book is read, not done
-    ends = {"".join(words[start:]) for start in range(len(words))} - {"type"} | {plain}
+    acts = (kind_of(word) for word in [whole, *words] if word not in NAMES["item_id"])  # a book is read, not done
+    ends = {"".join(words[start:]) for start in range(len(words))} - {"type"} | {whole}
     return bool(ends & set(NAMES["event_type"]) or set(words) & OUTCOMES) or any(acts)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from souk.config import Source, composed
 from souk.ingest import cells, no_dates
 from souk.ingest.convert import check_names
-from souk.readers import HERE, read_batches
+from souk.readers import HERE, RawBatch, read_batches
 from souk.schema import Kind
 
 SAMPLE_ROWS = 200_000
@@ -134,11 +134,14 @@ class Guess:
 
 
 def sample(source: Source) -> tuple[list[Column], int]:
-    """The columns of the first SAMPLE_ROWS rows of a source, and how many names and cells its encoding cannot read."""
+    """The columns of the first SAMPLE_ROWS rows of a source, and how many names and cells its encoding cannot read.
+
+    Rows that cannot be split into columns are no rows without values: they are left out, unless there are no others.
+    """
     tables, rows, unread = [], 0, 0
     for batch in read_batches(source, HERE):
         check_names(batch)
-        tables.append(batch.table)
+        tables.append(_whole_rows(batch) if len(batch.malformed) < batch.table.num_rows else batch.table)
         rows += batch.table.num_rows
         unread += len(batch.undecodable) + sum("\ufffd" in name for name in batch.table.column_names)
         if rows >= SAMPLE_ROWS:
@@ -146,6 +149,12 @@ def sample(source: Source) -> tuple[list[Column], int]:
     whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks() if tables else pa.table({})
     arrays = [_array(whole[name]) for name in whole.column_names]
     return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name], unread
+
+
+def _whole_rows(batch: RawBatch) -> pa.Table:
+    whole = np.ones(batch.table.num_rows, bool)
+    whole[list(batch.malformed)] = False
+    return batch.table.filter(pa.array(whole))
 
 
 def guess_kind(column: Column) -> Guess:
