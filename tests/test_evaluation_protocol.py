@@ -1,7 +1,9 @@
 """Queries and rankings whose right answers are counted by hand."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from souk.evaluation.baselines import ItemKnn, Popularity
@@ -229,6 +231,11 @@ def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     window, catalogue = read(spec, until={"b": START + 2})
     ended = ask(window, catalogue, spec, most=20)
     assert ended.causes == causes | {"ended": 1, "taken before": 0}, "the end counts before the rule"
+    window, catalogue = read(spec, until={"gone": START})
+    ended = ask(window, catalogue, spec, most=20)
+    assert ended.causes == causes | {"not available": 0, "ended": 1}, "what is sold now was available until its end"
+    sold = replace(catalogue, available=np.array([ITEMS[item] for item in catalogue.ids]))
+    assert ask(window, sold, spec, most=20).causes == causes, "of both the first counts"
     assert ask(window, catalogue, spec, most=1).filtered == 0, "both come after her first query"
 
 
@@ -259,8 +266,7 @@ def test_engaging_rows_are_those_of_training(read):
         for n, (kind, v) in enumerate([("rating", 5.0), ("rating", 2.0), ("rating", None), ("click", 5.0)])
     ]
     config = json.loads(json.dumps({**CONFIG, "repeat": "always"}))
-    del config["objectives"]["regretted"]  # of a click, which no longer engages
-    config["objectives"]["engaged"] = {"events": ["rating"], "min_value": 4}
+    config["objectives"] = {"engaged": {"events": ["rating"], "min_value": 4}, "satisfied": {"events": ["rating"]}}
     spec = make_spec(config)
     window, catalogue = read(spec, [("bob", "b", "click", START - 1), *rows])
     queries = rolling_queries(window, catalogue, spec, most=20)

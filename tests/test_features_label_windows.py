@@ -68,6 +68,19 @@ def test_labels_of_many_are_those_of_each(name):
         assert found.within(start, stop) == (len(here), len(ready), sum(value == 1 for _, _, value in ready))
 
 
+def test_what_comes_in_the_same_millisecond_does_not_follow():
+    rows = pa.table(
+        {
+            "user_id": ["a", "a", "b", "b"],
+            "item_id": ["i"] * 4,
+            "event_type": ["click", "purchase"] * 2,
+            "timestamp": [5, 5, 6, 7],
+        }
+    )
+    rule = Objective(events=("click",), followed_by=("purchase",), within_days=1)
+    assert _labels(_frame(rows), np.array([True, False] * 2), rule, rows).positive.tolist() == [False, True]
+
+
 def clicks(days, every=0.1, bought=()):
     """A click each tenth of a day by users of their own, and purchases of those at the days `bought`."""
     times = np.arange(0, days, every)
@@ -79,13 +92,14 @@ def clicks(days, every=0.1, bought=()):
     return pa.table({"user_id": users, "item_id": ["i"] * len(rows), "event_type": kinds, "timestamp": stamps})
 
 
-def told(tmp_path, rows, rule):
-    text = f"name: a\ndata: {{events: {{path: e}}}}\nobjectives: {{engaged: {{events: [click]}}, satisfied: {rule}}}"
+def told(tmp_path, rows, rule, engaged=("click",)):
+    """Lines where all of `engaged` engage."""
+    objectives = f"{{engaged: {{events: [{', '.join(engaged)}]}}, satisfied: {rule}}}"
+    text = f"name: a\ndata: {{events: {{path: e}}}}\nobjectives: {objectives}"
     config = parse_config(text)
     pq.write_table(rows, tmp_path / "events.parquet")
     times = rows["timestamp"].to_numpy()
-    engaged = times[rows["event_type"].to_numpy() == "click"]
-    windows = split_windows(engaged, int(times[-1]), config.split)
+    windows = split_windows(times[np.isin(rows["event_type"].to_pandas(), engaged)], int(times[-1]), config.split)
     return [*few_labels(tmp_path / "events.parquet", config.objectives, int(times[0]), windows, config.split)]
 
 
@@ -123,7 +137,7 @@ def test_windows_without_a_positive_are_told(tmp_path, bought, windows):
 
 
 def test_an_objective_whose_events_are_not_in_the_windows_is_told(tmp_path):
-    lines = told(tmp_path, clicks(100, bought=[50]), "{events: [purchase]}")
+    lines = told(tmp_path, clicks(100, bought=[50]), "{events: [purchase]}", ("click", "purchase"))
     assert lines == [
         f"satisfied: no engagement in the {window} window is of purchase: no label of it there"
         for window in ("validation", "test")

@@ -120,6 +120,7 @@ DAYS = [n / 10 for n in range(200)]
         ([*DAYS, 29], 0, ""),  # half of 20 days after the others, and no more
         ([*DAYS, 31], 1, "1970-02-01"),
         ([*DAYS, 400, 9000], 2, "1994-08-23"),
+        ([*[19.9 * n / 99 for n in range(100)], 400, 9000], 2, "1994-08-23"),  # nearly one in 50: no way to the next
         ([*DAYS, *[400] * 9], 0, ""),  # more than one in a hundred: they are no errors
         ([*DAYS[:98], 9000], 0, ""),  # of so few
         ([5] * 200 + [9000], 0, ""),  # of which most are of one time
