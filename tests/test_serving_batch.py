@@ -15,7 +15,7 @@ from tests.serving_fixtures import NOW, SPEC, write_workspace
 
 LINES = [
     b'{"user_id": "ann", "k": 3}',
-    b"",
+    b" ",
     b'{"user_id": "new", "context": {"device": 5}}',
     b"{",
     b"\xff\xfe",
@@ -40,19 +40,19 @@ def read(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_one_line_in_one_line_out_in_order(workspace, tmp_path):
+def test_one_request_in_one_line_out_in_order(workspace, tmp_path):
     output = tmp_path / "out.jsonl"
     counts = recommend_file(workspace.root, write(tmp_path / "in.jsonl", LINES), output, NOW, k=7)
     answers = read(output)
-    assert counts == {"answered": 3, "empty": 0, "refused": 6}
-    assert [answer.get("user_id") for answer in answers] == ["ann", None, "new", None, None, None, None, "bob", None]
-    assert [len(answer.get("items", ())) for answer in answers] == [3, 0, 7, 0, 0, 0, 0, 7, 0]
-    assert answers[2]["degraded"] == ["malformed_feature:device", "unknown_user"]
-    for number in (2, 4, 5, 6):
-        assert answers[number - 1] == {"error": answers[number - 1]["error"]}
-        assert f"Expected line {number} to be a JSON object" in answers[number - 1]["error"]
-    assert "Did you mean 'k'?" in answers[6]["error"]
-    assert "a min that is not above its max. Received: min 60, max 10." in answers[8]["error"]
+    assert counts == {"answered": 3, "empty": 0, "refused": 5}, "the second line is blank, and no request"
+    assert [answer.get("user_id") for answer in answers] == ["ann", "new", None, None, None, None, "bob", None]
+    assert [len(answer.get("items", ())) for answer in answers] == [3, 7, 0, 0, 0, 0, 7, 0]
+    assert answers[1]["degraded"] == ["malformed_feature:device", "unknown_user"]
+    for place in (2, 3, 4):
+        assert answers[place] == {"error": answers[place]["error"]}
+        assert f"Expected line {place + 2} to be a JSON object" in answers[place]["error"]
+    assert "Did you mean 'k'?" in answers[5]["error"]
+    assert "a min that is not above its max. Received: min 60, max 10." in answers[7]["error"]
     assert {answer["release"] for answer in answers if "error" not in answer} == {workspace.current_release()}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 

@@ -1,4 +1,4 @@
-"""Answers a file of requests, one JSON object a line: one line out for each line in, in order (docs/serving.md)."""
+"""Answers a file of requests, one JSON object a line: one line out for each request, in order (docs/serving.md)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ ONE_A_LINE = "One request a line; see docs/serving.md."
 def recommend_lines(
     lines: Iterable[bytes], recommender: Recommender, parser: RequestParser, now: int
 ) -> Iterator[dict[str, Any]]:
-    """An answer for each line, in order; a line that is wrong gets `error`.
+    """An answer for each line, in order; a line that is wrong gets `error`, and a blank one is passed over.
 
     Args:
         lines: one request as JSON each.
@@ -40,7 +40,7 @@ def recommend_lines(
         parser: of the same release.
         now: the moment of requests without `timestamp`, UTC epoch milliseconds.
     """
-    numbered = enumerate(lines, 1)
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(islice(numbered, BATCH)):
         parsed = [_parsed(line, number, parser, now) for number, line in batch]
         slates = iter(recommender.recommend([request for request in parsed if isinstance(request, Request)]))
@@ -62,7 +62,8 @@ def recommend_file(
     Args:
         workspace: the workspace folder.
         requests: JSON lines; see `docs/serving.md`.
-        output: JSON lines, one for each line of `requests`: `user_id, items, scores, release, degraded`, or `error`.
+        output: JSON lines, one for each line of `requests` that is not blank: `user_id, items, scores, release,
+            degraded`, or `error`.
         now: the moment of requests without `timestamp`, UTC epoch milliseconds.
         k: items for lines without `k`; the release's slate size where None.
         release: a release's folder; "" for the workspace's current one.
