@@ -9,7 +9,7 @@ import pytest
 from souk.features import rules as module
 from souk.features import trends as trends_module
 from souk.features.rules import BACK, BLOCK, DISTANCE, FOLLOWERS, SUPPORT, VOTES, packed, pair_sums, rules, unpacked
-from souk.features.trends import SEGMENT_EVENTS, half_life, segments, trends
+from souk.features.trends import SEGMENT_EVENTS, half_life, in_words, segments, trends
 from souk.schema import DAY_MS
 
 ENDS = np.array([100, 200, 300])
@@ -145,6 +145,11 @@ def test_a_market_that_moves_has_a_short_half_life_and_one_that_stands_none():
     assert half_life(standing, times, 40) > 200 * DAY_MS
     assert half_life(times[:0], times[:0], 40) == half_life(moving[:1], times[:1], 40) == FOREVER
     assert half_life(moving[:5], np.full(5, 7), 40) == FOREVER
+
+
+def test_a_half_life_is_told_in_days_and_none_as_none():
+    assert in_words(1_500.0 * DAY_MS) == "1,500.0 days" and in_words(0.25 * DAY_MS) == "0.2 days"
+    assert in_words(FOREVER) == "none, nothing fades"
 
 
 def test_a_trend_is_the_recent_share_over_that_of_all_time():

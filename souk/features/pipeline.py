@@ -25,10 +25,9 @@ from souk.features.co_visitation import CountPairs, WriteRules, join_rules, writ
 from souk.features.labels import engaging_rows
 from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
 from souk.features.tables import counters, item_table, join_parts
-from souk.features.trends import write_popular
+from souk.features.trends import in_words, write_popular
 from souk.features.windows import Windows, split_windows
 from souk.progress import report
-from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec
 from souk.state_rows import profile_of
 
@@ -93,7 +92,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     pq.write_table(items, folder / "items.parquet")
     report(f"windows: {windows.text()}")
     half_life = write_trends(tables, folder, spec, windows)
-    report(f"half-life of what is popular: {half_life / DAY_MS:,.1f} days")
+    report(f"half-life of what is popular: {in_words(half_life)}")
     with tft_beam.Context(temp_dir=str(folder / "temporary"), force_tf_compat_v1=False):
         analyze_names(tables, folder, spec, runner)
         report("users and items analysed")

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from souk.features.windows import BOUNDARIES, Windows
 from souk.items import available_at, item_columns
+from souk.schema import DAY_MS
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows, summed, weights_of
 from souk.spec import Entity, FeatureSpec, Role
@@ -54,6 +55,11 @@ def half_life(items: np.ndarray, times: np.ndarray, size: int) -> float:
         if likelihood > best:
             best, found = likelihood, trial
     return found
+
+
+def in_words(half: float) -> str:
+    """A half-life of milliseconds, for people."""
+    return f"{half / DAY_MS:,.1f} days" if np.isfinite(half) else "none, nothing fades"
 
 
 def trends(items: np.ndarray, times: np.ndarray, size: int, boundary: int, half: float) -> np.ndarray:
