@@ -125,6 +125,25 @@ def test_where_no_split_would_do_a_smaller_window_is_proposed(tmp_path):
     assert line.endswith("no split with 20 in each leaves 30% to train on: a smaller within_days helps, or more events")
 
 
+def test_few_events_of_an_objective_that_knows_at_once_are_told(tmp_path):
+    """Of a purchase a day, among ten clicks, windows of 10 days have ten; of two in all no split has 20."""
+    daily, rare = clicks(100, bought=range(100)), clicks(100, bought=[85, 95])
+    rule = "{events: [purchase], within_days: 3}"  # for nothing
+    lines = [told(tmp_path, rows, rule, ("click", "purchase")) for rows in (daily, rare)]
+    assert lines == [
+        [
+            "satisfied: the validation and test windows have 10 and 9.9 days: 10 labels in validation and 10 labels in "
+            "test will be known (the ranker learns from the one and is measured on the other); "
+            "split: {validation: 0.2, test: 0.2} would have 20 and 20"
+        ],
+        [
+            "satisfied: the validation and test windows have 9.9 and 9.8 days: 1 labels in validation and 1 labels in "
+            "test will be known (the ranker learns from the one and is measured on the other); "
+            "no split with 20 in each leaves 30% to train on: more events help"
+        ],
+    ]
+
+
 @pytest.mark.parametrize(
     ("bought", "windows"), [([], ["validation", "test"]), ([85], ["test"]), ([95], ["validation"]), ([85, 95], [])]
 )

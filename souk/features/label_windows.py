@@ -58,17 +58,20 @@ def few_labels(events: Path, objectives: Objectives, first: int, windows: Window
         "test": (windows.test_start, windows.end),
     }
     for name, rule in objectives.given.items():
-        waits = bool(rule.unless or rule.followed_by)
+        waits = _waits(rule)
         if waits and first + int(rule.within_days * DAY_MS) >= windows.end:
             continue
         labels = _labels(frame, engaged & _of(frame["event_type"], rule.events), rule, rows)
         found = {window: labels.within(*span) for window, span in spans.items()}
-        if waits and min(known for _, known, _ in found.values()) < FEW:
-            days = " and ".join(f"{(end - start) / DAY_MS:.3g}" for start, end in spans.values())
+        counted = any(count for count, _, _ in found.values())
+        if (waits or counted) and min(known for _, known, _ in found.values()) < FEW:
             counts = " and ".join(
-                f"{known:,} of {count:,} labels in {window}" for window, (count, known, _) in found.items()
+                f"{known:,}{f' of {count:,}' if waits else ''} labels in {window}"
+                for window, (count, known, _) in found.items()
             )
-            short = f"{name}: within_days is {rule.within_days:g}, and the validation and test windows have {days} days"
+            days = " and ".join(f"{(end - start) / DAY_MS:.3g}" for start, end in spans.values())
+            long = f"within_days is {rule.within_days:g}, and " if waits else ""
+            short = f"{name}: {long}the validation and test windows have {days} days"
             mend = _remedy(events, names, objectives, rule, windows, split)
             yield f"{short}: {counts} will be known ({TOLD}); {mend}"
         for window, (count, known, positive) in found.items():
@@ -93,7 +96,7 @@ def _labels(frame: pd.DataFrame, carries: np.ndarray, rule: Objective, rows: pa.
     asked = frame[carries]
     positive = engaging_rows(rows, rule)[carries]
     times = asked["time"].to_numpy()
-    if not rule.unless and not rule.followed_by:
+    if not _waits(rule):
         return _Labels(times, times, positive)
     deadline = times + int(rule.within_days * DAY_MS)
     if rule.unless:
@@ -118,6 +121,11 @@ def _next(
     return found
 
 
+def _waits(rule: Objective) -> bool:
+    """Whether a label is known only when its `within_days` are over."""
+    return bool(rule.unless or rule.followed_by)
+
+
 def _of(types: pd.Series, kinds: tuple[EventType, ...]) -> np.ndarray:
     """`[events]` bool: which are of one of some kinds."""
     return types.isin([str(kind) for kind in kinds]).to_numpy()
@@ -131,7 +139,8 @@ def _remedy(
     engaged = engaging_rows(rows, objectives.engaged)
     times = rows["timestamp"].to_numpy().astype(np.int64)
     asked = times[engaged & _of(rows["event_type"].combine_chunks().dictionary_encode().to_pandas(), rule.events)]
-    labels = _Labels(asked, asked + int(rule.within_days * DAY_MS), np.ones(len(asked), bool))
+    within = int(rule.within_days * DAY_MS) if _waits(rule) else 0
+    labels = _Labels(asked, asked + within, np.ones(len(asked), bool))
     shares = [pair for pair in product(SHARES, SHARES) if split.validation <= pair[0] and split.test <= pair[1]]
     fair = ""
     for validation, test in sorted((pair for pair in shares if sum(pair) <= MOST), key=sum):
@@ -147,4 +156,5 @@ def _remedy(
             return found
         fair = fair or (found if min(known) >= FEW else "")
     left = f"no split with {FEW} in each leaves {1 - MOST:.0%} to train on"
-    return fair or f"{left}: a smaller within_days helps, or more events"
+    helps = "a smaller within_days helps, or more events" if within else "more events help"
+    return fair or f"{left}: {helps}"
