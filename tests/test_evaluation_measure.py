@@ -13,7 +13,7 @@ from souk.evaluation.measure import Setting, main_metrics, measure_models
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, rank
 from souk.evaluation.queries import Window, rolling_queries
-from souk.evaluation.report import lost
+from souk.evaluation.report import lost, page
 from souk.evaluation.stages import STAGES, attribution, gone
 from tests.evaluation_fixtures import (
     DAY,
@@ -249,3 +249,12 @@ def test_a_setting_without_prices_or_content_is_measured(tmp_path):
     assert rolling["business"] == {"window": {}, "models": {}}
     assert rolling["overlap@10"] is None
     assert rolling["worst_slices"].keys() == {"least_users"}
+
+
+def test_what_is_counted_has_no_decimals_in_the_report(measured):
+    metrics, _ = measured
+    rolling = metrics["protocols"]["rolling"]
+    window = {"orders": 428.0, "average_order_value": 12.5, "conversion": 0.25}
+    shop = rolling | {"business": rolling["business"] | {"window": window}}
+    said = " ".join(page(metrics | {"protocols": metrics["protocols"] | {"rolling": shop}}, None).split())
+    assert "orders 428; average order value 12.50; conversion 25.0%." in said
