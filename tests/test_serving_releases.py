@@ -105,7 +105,7 @@ def test_what_everybody_engages_with_counts_in_each_release_that_answers(shop):
     shop.releases.now, beside = (replace(shop.releases.now, counts=each) for each in counts)
     shop.releases.beside = [beside]
     shop.releases._follow_logs(1.0)
-    assert looked == [("a", 0.2), ("b", 0.2)]
+    assert looked == [("a", 0.1), ("b", 0.1)], "a fifth of each second, divided among them"
     assert [each.live.followed for each in (shop.releases.now, beside)] == [2, 2], "they share a fake"
 
 

@@ -235,4 +235,5 @@ def test_a_recorded_request_can_be_asked_again(request):
     instance = orjson.loads(orjson.dumps(instance_of(request)))
     again = RequestParser(SPEC, 10, 50).parse(instance, 0)
     same = [repr(event) for event in again.events] == [repr(event) for event in request.events]
-    assert same and replace(again, events=()) == replace(request, events=(), state=again.state)
+    assert same and again.session == (not request.user_id)
+    assert replace(again, events=()) == replace(request, events=(), state=again.state, session=again.session)
