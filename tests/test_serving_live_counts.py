@@ -1,8 +1,5 @@
 """What everybody engages with while a release serves is counted, from the event log, each event once."""
 
-import os
-import shutil
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,45 +7,13 @@ import numpy as np
 import pytest
 
 from souk.schema import DAY_MS
-from souk.serving import live_counts, served
-from souk.serving.event_log import EventLog
-from souk.serving.live_counts import LiveCounts
+from souk.serving import live_counts
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.served import with_logs
 from souk.workspace import Workspace
-from tests.serving_fixtures import IDS, NOW, SPEC, state, write_shop
-
-HOUR = 3_600_000
-
-
-def click(number, item, time=NOW + 1, **more):
-    return {
-        "event_id": f"e{number}",
-        "user_id": "ann",
-        "item_id": item,
-        "event_type": "click",
-        "timestamp": time,
-        **more,
-    }
-
-
-class Shop:
-    """A release beside a log in which servers write; `now` is their clock."""
-
-    def __init__(self, bundle, folder):
-        self.bundle = bundle
-        self.folder, self.now = folder / "events", NOW + HOUR
-        self.servers = [EventLog(self.folder, name, lambda: self.now) for name in ("one", "two")]
-        self.start()
-
-    def start(self):
-        self.recommender = Recommender.load(self.bundle, None, None)
-        self.counts = LiveCounts(self.folder, SPEC, lambda: self.recommender, lambda: self.now)
-
-    def of(self, *items):
-        places = np.array([self.recommender.catalogue.positions[item] for item in items])
-        return self.recommender.items.counts.at(places, np.full(len(items), self.now))[0].tolist()
+from tests.live_counts_fixtures import HOUR, Shop, click
+from tests.serving_fixtures import IDS, NOW, state, write_shop
 
 
 @pytest.fixture(scope="module")
@@ -138,95 +103,6 @@ def test_an_event_of_a_clock_that_is_ahead_counts_when_its_time_has_come(bundle,
     assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(*IDS[3:5]) == [10, 10]
 
 
-def test_a_long_log_is_counted_a_little_at_a_time(shop, monkeypatch):
-    monkeypatch.setattr(live_counts, "CHUNK", 2)
-    shop.servers[0].append([click(number, IDS[3]) for number in range(5)])
-    shop.servers[0].close()
-    shop.servers[0].append([click(9, IDS[4])])
-    assert [shop.counts.follow(0) for _ in range(5)] == [2, 2, 1, 1, 0]
-    assert shop.of(*IDS[3:5]) == [14, 10]
-
-
-def test_many_short_files_are_counted_a_little_at_a_time_too(shop):
-    for number in range(3):
-        shop.servers[0].append([click(number, IDS[3])])
-        shop.servers[0].close()
-    shop.servers[1].append([click(8, IDS[4])])
-    shop.servers[0].append([click(9, IDS[4])])
-    assert [shop.counts.follow(0) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
-    shop.servers[0].append([click(10, IDS[3])])  # the first of those that grow has nothing new
-    shop.servers[1].append([click(11, IDS[3])])
-    assert [shop.counts.follow(0) for _ in range(3)] == [1, 1, 0]
-
-
-def test_a_server_begins_before_all_of_a_long_log_is_counted_and_a_batch_does_not(shop, tmp_path, monkeypatch):
-    monkeypatch.setattr(served, "COUNTING_SECONDS", 0)
-    for number in range(3):
-        shop.servers[0].append([click(number, IDS[3])])
-        shop.servers[0].close()
-    for settle, expected in ((True, 1), (False, 3)):
-        given = Workspace(tmp_path), shop.bundle, Recommender.load(shop.bundle, None, None), lambda: shop.now
-        assert with_logs(*given, settle=settle)[1].counted == expected
-
-
-def test_what_waits_for_items_has_a_bound(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
-    shop = Shop(bundle, tmp_path)
-    live, counts = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
-    shop.servers[0].append([click(number, "new") for number in range(3)])
-    assert counts.follow() == 0
-    live.upsert([{"item_id": "new", "category": "all/g1"}])
-    assert counts.follow() == 2
-
-
-def test_what_waits_is_looked_at_when_there_are_other_items(shop, monkeypatch):
-    """Not each second: there may be many."""
-    shop.servers[0].append([click(1, "unknown")])
-    shop.counts.follow()
-    taken = []
-    monkeypatch.setattr(shop.counts, "_add", taken.append)
-    shop.counts.follow()
-    shop.recommender.catalogue = replace(
-        shop.recommender.catalogue, positions={**shop.recommender.catalogue.positions, "unknown": 0}
-    )
-    shop.counts.follow()
-    assert [found for found in taken if found] == [[("unknown", NOW + 1)]]
-
-
-def test_a_day_that_is_removed_meanwhile_ends_nothing(shop, monkeypatch):
-    for days in (0, 1):
-        shop.now = NOW + HOUR + days * DAY_MS
-        shop.servers[0].append([click(days, IDS[3])])
-        shop.servers[0].close()
-    first, _ = sorted(shop.folder.iterdir())
-    listed = Path.iterdir
-
-    def removed_meanwhile(folder):
-        days = list(listed(folder))
-        shutil.rmtree(first)
-        return iter(days)
-
-    monkeypatch.setattr(Path, "iterdir", removed_meanwhile)
-    assert shop.counts.follow() == 1
-    monkeypatch.setattr(shop.counts, "_changed_days", lambda: iter([first]))  # between its listing and its files
-    assert shop.counts.follow() == 0
-
-
-def test_what_comes_after_a_refused_write_is_counted(shop):
-    """The disk let go of a line that a look had seen."""
-    shop.servers[0].append([click(1, IDS[3])])
-    path = shop.servers[0].current
-    whole = path.stat().st_size
-    with path.open("ab") as file:
-        file.write(path.read_bytes().replace(b'"e1"', b'"e2"'))
-    assert shop.counts.follow() == 1  # its checksum is wrong; where it is right it counts, and cannot be taken back
-    os.truncate(path, whole)
-    assert shop.counts.follow() == 0
-    shop.servers[0].append([click(3, IDS[3])])
-    shop.servers[0].append([click(4, IDS[3])])
-    assert shop.counts.follow() == 2
-
-
 def test_a_file_that_cannot_be_read_is_read_later(shop, monkeypatch, caplog):
     shop.servers[0].append([click(1, IDS[3])])
     shop.servers[0].close()
@@ -235,24 +111,6 @@ def test_a_file_that_cannot_be_read_is_read_later(shop, monkeypatch, caplog):
         assert shop.counts.follow() == shop.counts.follow() == 0
     assert len([each for each in caplog.records if "Too many" in each.message]) == 1
     assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
-
-
-def test_a_day_is_looked_at_again_when_a_file_is_put_there(shop, monkeypatch):
-    """Not each second: a month has thousands of files."""
-    monkeypatch.setattr(live_counts, "SETTLED_NS", 0)
-    shop.servers[0].append([click(1, IDS[3])])
-    shop.servers[0].close()
-    (day,) = shop.folder.iterdir()
-    assert shop.counts.follow() == 1
-    opened = Mock(side_effect=AssertionError)
-    with monkeypatch.context() as closed:
-        closed.setattr(Path, "glob", opened)
-        assert shop.counts.follow() == 0
-    os.utime(day, (1, 1))
-    shop.servers[1].append([click(2, IDS[3])])
-    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [11]
-    shop.servers[1].append([click(3, IDS[3])])
-    assert shop.counts.follow() == 1, "a file that grows does not change its folder"
 
 
 def test_a_file_by_another_name_is_read(shop):
@@ -295,14 +153,6 @@ def test_a_line_that_no_server_wrote_is_passed_over(shop, wrong):
     bare = {name: value for name, value in click(2, IDS[3]).items() if name not in ("event_id", "item_id")}
     shop.servers[0].append([click(1, IDS[3]) | wrong, bare, click(3, IDS[4])])
     assert shop.counts.follow() == 1 and shop.of(*IDS[3:5]) == [9, 10]
-
-
-def test_the_time_of_a_look_is_that_of_all_days(shop):
-    for days in range(3):
-        shop.now = NOW + HOUR + days * DAY_MS
-        shop.servers[0].append([click(days, IDS[3])])
-        shop.servers[0].close()
-    assert [shop.counts.follow(0) for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_a_request_sees_what_was_engaged_with_a_moment_ago(shop, monkeypatch):
