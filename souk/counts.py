@@ -65,7 +65,7 @@ class ItemCounts:
         self, events: np.ndarray, weights: np.ndarray, since: int, half: float, later: Later | None = None
     ) -> None:
         self.events, self.weights, self.since, self.half, self.later = events, weights, since, half, later
-        self._newest = float(since) if since < FOREVER else 0.0  # time of what was added
+        self._newest = float(since)  # time of what was added
         self._lock = threading.Lock()
 
     @classmethod
