@@ -159,6 +159,19 @@ def test_candidates_are_ranked_and_nothing_else_appears(recommender):
     assert {item.source for item in slate.items} == {"candidates"}
 
 
+@pytest.mark.parametrize("subject", [{"user_id": "ann"}, {"user_id": "", "item_id": "g0-00"}], ids=["user", "similar"])
+def test_candidates_that_the_catalogue_does_not_have_are_told(recommender, subject):
+    """They are passed over, so that an empty slate would say nothing."""
+    for names, left in ((("nowhere",), 0), (("nowhere", "g0-01"), 1), (("g0-01", "g3-02"), 2)):
+        request = Request(k=10, timestamp=NOW, candidates=names, **subject)
+        told = ("unknown_candidates",) * ("nowhere" in names)
+        for slate, other in (
+            (recommender.recommend([request])[0], ()),
+            (recommender.safe([request])[0], ("internal_error",)),
+        ):
+            assert (len(slate.items), slate.degraded) == (left, told + other), names
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_no_wrong_item_ever_and_never_fewer_than_k(recommender, data):

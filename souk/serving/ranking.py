@@ -52,8 +52,16 @@ class Candidates:
 
 NO_MATCH = "filter_matches_nothing"
 NOTHING = "nothing_available"
+UNKNOWN_CANDIDATES = "unknown_candidates"
 BLOCK = 4096
 NO_CANDIDATES = Candidates(np.empty(0, np.int64), None, ())
+
+
+def noted(request: Request, catalogue: Catalogue) -> list[str]:
+    """What `degraded` says of a request from the start: what parsing found, and ids among the candidates that no item
+    of the catalogue has. These are passed over: a caller may know of an item before this server does."""
+    unknown = any(item not in catalogue.positions for item in request.candidates or ())
+    return [*request.degraded, *[UNKNOWN_CANDIDATES] * unknown]
 
 
 def named(
@@ -184,7 +192,7 @@ class SlateMaker:
         """The answer where nothing is known but the catalogue: it is all fill."""
         none = NO_CANDIDATES.positions
         excluded = frozenset(self.catalogue.known(request.exclude))
-        scores, degraded = np.zeros(0, np.float32), (*request.degraded, "internal_error")
+        scores, degraded = np.zeros(0, np.float32), (*noted(request, self.catalogue), "internal_error")
         return self.slate(
             request, Ranking(NO_CANDIDATES, none, none, scores, {}, excluded, UserState(""), degraded, {})
         )

@@ -17,7 +17,7 @@ from souk.serving.finding import candidates
 from souk.serving.inputs import pair_query, raw_features
 from souk.serving.kept_out import KeptOut
 from souk.serving.loaded import Loaded
-from souk.serving.ranking import Ranking, ordered
+from souk.serving.ranking import Ranking, noted, ordered
 from souk.serving.request import Request
 from souk.serving.scoring import probabilities, query_vectors
 from souk.serving.similar import Similar, each_by_its_kind
@@ -50,7 +50,7 @@ class Recommender(Loaded):
 
     def rank(self, requests: Sequence[Request]) -> list[Ranking]:
         """The ranked candidates of each request, without the fill that makes a slate whole."""
-        notes, budget = [list(request.degraded) for request in requests], Budget(requests)
+        notes, budget = [noted(request, self.catalogue) for request in requests], Budget(requests)
         users = self.guards.users
         states = known_states(requests, self.store, self.spec, notes, lambda read: users.call(read, budget.half()))
         features, inputs = raw_features(states, requests, self.spec)

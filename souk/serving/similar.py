@@ -19,7 +19,7 @@ from souk.items import ItemTable
 from souk.rerank import Reranker
 from souk.serving.budget import Budget
 from souk.serving.catalogue import Catalogue
-from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings
+from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, noted
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
 from souk.state import UserState
@@ -69,7 +69,7 @@ class Similar:
             frozenset(self.catalogue.known(request.exclude).union([place] * (place >= 0)))
             for request, place in zip(requests, places, strict=True)
         ]
-        notes = [list(request.degraded) for request in requests]
+        notes = [noted(request, self.catalogue) for request in requests]
         near = self._near(requests, places, excluded, notes)
         return [
             self._ranking(request, place, excluded[row], near[row], notes[row])
