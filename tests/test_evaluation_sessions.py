@@ -10,7 +10,8 @@ from souk.evaluation.measure import Setting, measure_models
 from souk.evaluation.protocol import Ranking
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.report import page, summary
-from souk.evaluation.sessions import PAUSE_MS, continued, of_queries, session_queries
+from souk.evaluation.sessions import continued, of_queries, session_queries
+from souk.next_steps import PAUSE_MS
 from tests.evaluation_fixtures import (
     START,
     FixedSlates,

@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     # A workspace of its own holds one data set.
     data = f"--config {shlex.quote(str(output))} --workspace .souk-{parse_config(first.text).name}"
     seen = f"Look at the guesses; `souk check {data}` tells what a run would find."
-    print(f"Written to {output}. {_exchanged(first.exchanged)}{_doubts(first.unknown)}{seen} Then: souk run {data}")
+    doubts = f"{_exchanged(first.exchanged)}{_doubts(first.unknown)}{_steps(first.steps)}"
+    print(f"Written to {output}. {doubts}{seen} Then: souk run {data}")
     return 0
 
 
@@ -47,3 +48,8 @@ def _doubts(unknown: Sequence[str]) -> str:
         return ""
     shown = ", ".join(unknown[:SHOWN]) + (f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else "")
     return f"NOT KNOWN and taken for clicks: the event types {shown}; say what they are under event_types. "
+
+
+def _steps(why: str) -> str:
+    """The sentence on what engages where a visit has several steps, with a space after it; "" where it has not."""
+    return f"ENGAGED is the first step alone, the last one satisfies: {why}. " if why else ""

@@ -20,6 +20,7 @@ from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.stages import gone
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Verdict
 from souk.folders import placed
+from souk.next_steps import MUCH
 
 HEADERS = {
     "hr@10": "HR@10",
@@ -29,7 +30,6 @@ HEADERS = {
     "recall@50": "Recall@50",
     "recall@100": "Recall@100",
 }
-MUCH = 0.2  # share of the queries that are the next step of a visit
 IN_SHORT = ("hr@10", "ndcg@10", "mrr", "recall@100")
 OUTCOMES = {
     "promote": "promoted",

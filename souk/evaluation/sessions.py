@@ -9,11 +9,11 @@ import numpy as np
 
 from souk.evaluation.protocol import SEED, Ranking
 from souk.evaluation.queries import Query
+from souk.next_steps import PAUSE_MS
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, state_of
 from souk.withheld import repeat_excluded
 
-PAUSE_MS = 30 * 60_000  # a longer one ends a session
 MOST = 1000  # queries
 
 

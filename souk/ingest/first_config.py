@@ -18,7 +18,7 @@ from souk.ingest.files import whole_file
 from souk.ingest.guess_columns import Table, declare, map_ids, map_rest, map_time, open_table
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
 from souk.ingest.guess_rows import note_rows
-from souk.ingest.guess_rules import objectives, repeat
+from souk.ingest.guess_rules import note_steps, objectives, repeat
 from souk.ingest.guess_types import map_type
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
@@ -34,12 +34,13 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 @dataclass(frozen=True)
 class FirstConfig:
-    """A first config: its text, the event types of the file that no word tells, which it takes for clicks, and why the
-    files of items and users may be exchanged, "" where nothing says so."""
+    """A first config: its text, the event types of the file that no word tells, which it takes for clicks, why the
+    files of items and users may be exchanged, and why only some of what users do engages; "" where nothing says so."""
 
     text: str
     unknown: tuple[str, ...] = ()
     exchanged: str = ""
+    steps: str = ""
 
 
 def first_config(events: str, items: str | None, users: str | None, name: str) -> FirstConfig:
@@ -68,10 +69,11 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
         map_rest(table)
         declare(table)
     note_rows(tables["events"])
+    note_steps(tables["events"])
     text = _render(name, tables, exchanged)
     refused = {key: _refused(text, key) for key in tables}
     text = _render(name, tables, exchanged, refused) if max(refused.values()) > 0 else text
-    return FirstConfig(text, tuple(tables["events"].unknown), exchanged)
+    return FirstConfig(text, tuple(tables["events"].unknown), exchanged, tables["events"].notes.get("steps", ""))
 
 
 def write_config(text: str, path: Path, force: bool = False, inputs: Collection[str] = ()) -> None:

@@ -11,32 +11,73 @@ from souk.ingest import cells
 from souk.ingest.guess_columns import Table
 from souk.ingest.odd_events import end_of_most
 from souk.ingest.patterns import rename
+from souk.next_steps import STEPS, next_steps
 from souk.schema import DAY_MS, EventType
 
 ENGAGING = (EventType.CLICK, EventType.CART, EventType.PURCHASE, EventType.RATING)
 DWELL = 30  # seconds from which reading satisfies
 LABELLED = "at most half of what the last tenth of the events takes: a label is known after its days"
+NEARLY_ALL = 0.8  # of the events of a type, that follow another act: it is the next step of a visit
+REPEATED = "The last item would be the answer to what is asked of these, and nothing be recommended; see satisfied."
 TELLING = 0.02  # least share of events on either side of a bar that tells them apart
 
 
 def objectives(table: Table) -> list[str]:
     """The lines of the section: what engages, and what satisfies."""
     types = _event_types(table)
-    counts = {row["values"]: row["counts"] for row in pc.value_counts(types.drop_null()).to_pylist()}
-    engaging = [str(kind) for kind in ENGAGING if str(kind) in counts] or ["click"]
+    counts = _counts(types)
+    steps = table.notes.get("steps", "")
+    engaging = _engaging(table)
     found = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
     satisfied, why = _satisfied(table, types, counts, engaging)
     return [
         f"objectives:  # in the sample: {found}",
+        *([f"  # The first step alone engages: {steps}.", f"  # {REPEATED}"] if steps else []),
         f"  engaged: {{events: [{', '.join(engaging)}]}}",
         f"  satisfied: {satisfied}  # {why}",
     ]
 
 
+def note_steps(table: Table) -> None:
+    """Notes which carts and purchases are but the next step of a visit, and keeps them from what engages.
+
+    Where both are asked for, the item of the last event is the answer, and nothing has to be recommended. What users
+    chose is the first step, of which the others say how good it was.
+    """
+    shares = _next_steps(table)
+    table.next_steps = [kind for kind, (follow, count) in shares.items() if follow >= NEARLY_ALL * count]
+    told = [f"{shares[kind][0]:,} of {shares[kind][1]:,} {kind}s" for kind in table.next_steps]
+    if told:
+        table.notes["steps"] = f"{' and '.join(told)} come within half an hour after another act with the same item"
+
+
 def repeat(table: Table) -> str:
     share = _repeated(table)
     rule = "never" if share < 0.05 else "always" if share > 0.15 else "{rule: after_days, days: 30}"
-    return f"repeat: {rule}  # {share:.1%} of the events are a user's second or later with the same item"
+    of = f"of {', '.join(_engaging(table))}" if table.next_steps else "of the events"
+    return f"repeat: {rule}  # {share:.1%} {of} are a user's second or later with the same item"
+
+
+def _engaging(table: Table) -> list[str]:
+    """The event types that engage."""
+    counts = _counts(_event_types(table))
+    return [str(kind) for kind in ENGAGING if str(kind) in counts and kind not in table.next_steps] or ["click"]
+
+
+def _counts(types: pa.Array) -> dict[str, int]:
+    return {row["values"]: row["counts"] for row in pc.value_counts(types.drop_null()).to_pylist()}
+
+
+def _next_steps(table: Table) -> dict[str, tuple[int, int]]:
+    """Of carts and purchases, how many follow an earlier step with the same item, and how many there are."""
+    whose = {key: cells.parse_text(table.mapped[key][0].values)[0].to_pandas() for key in ("user_id", "item_id")}
+    rows = pd.DataFrame({**whose, "kind": _event_types(table).to_pandas(), "time": _times(table).to_pandas()}).dropna()
+    rows = rows[rows["kind"].isin([str(kind) for kind in ENGAGING])]
+    pairs = rows.groupby(["user_id", "item_id"]).ngroup().to_numpy()
+    kinds = rows["kind"].map(STEPS).to_numpy(np.int64)
+    follow = next_steps(pairs, kinds, rows["time"].to_numpy(np.int64))
+    asked = {str(kind): kinds == STEPS[kind] for kind in (EventType.CART, EventType.PURCHASE)}
+    return {kind: (int(follow[own].sum()), int(own.sum())) for kind, own in asked.items() if own.any()}
 
 
 def _event_types(table: Table) -> pa.Array:
@@ -58,16 +99,19 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
             share = (rated >= bar).mean()
             rule = f"{{events: [rating], min_value: {bar:g}}}"
             return rule, f"{share:.0%} of the ratings, which are {rated.min():g} to {rated.max():g}"
+    looks = [kind for kind in ("click", "cart") if kind in engaging]
     if "purchase" in counts and "return" in counts:
         days = _days(table, 30)
         why = f"bought and kept; {LABELLED}"
-        return f"{{events: [purchase], unless: [return], within_days: {days}}}", why
-    looks = [kind for kind in ("click", "cart") if kind in engaging]
-    if "purchase" in counts and looks:  # of purchases alone each is one
+        own = "[purchase]" if "purchase" in engaging else f"[{', '.join(looks)}], followed_by: [purchase]"
+        return f"{{events: {own}, unless: [return], within_days: {days}}}", why
+    deepest = "purchase" if "purchase" in counts else "cart" if "cart" in table.next_steps else ""
+    if deepest and looks:  # of purchases alone each is one
         days = _days(table, 7)
-        share = counts["purchase"] / sum(counts[kind] for kind in looks)
-        why = f"bought within {days} days; {share:.1%} as many purchases; {LABELLED}"
-        return f"{{events: [{', '.join(looks)}], followed_by: [purchase], within_days: {days}}}", why
+        share = counts[deepest] / sum(counts[kind] for kind in looks)
+        done = "bought" if deepest == "purchase" else "put into the cart"
+        why = f"{done} within {days} days; {share:.1%} as many {deepest}s; {LABELLED}"
+        return f"{{events: [{', '.join(looks)}], followed_by: [{deepest}], within_days: {days}}}", why
     dwelt = _dwelt(table, types, engaging)
     if dwelt:
         return dwelt
@@ -83,10 +127,14 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
 def _days(table: Table, most: int) -> int:
     """At most `most` days, and few enough for half the labels of the last tenth of the events, which the ranker learns
     from, to be known at its end."""
-    read = cells.parse_time(table.mapped["timestamp"][0].values, table.source.timestamp_unit)[0].drop_null()
-    times = read.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    times = _times(table).drop_null().to_numpy(zero_copy_only=False)
     late = np.quantile(times[times <= end_of_most(times)], [0.9, 1.0])
     return int(min(most, max(1, (late[1] - late[0]) / 2 // DAY_MS)))
+
+
+def _times(table: Table) -> pa.Array:
+    """Of each row of the sample, UTC epoch milliseconds."""
+    return cells.parse_time(table.mapped["timestamp"][0].values, table.source.timestamp_unit)[0].cast(pa.int64())
 
 
 def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str] | None:
@@ -106,6 +154,6 @@ def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str
 def _repeated(table: Table) -> float:
     """The share of engaging events whose user had the item before."""
     user, item = (cells.parse_text(table.mapped[key][0].values)[0].to_pandas() for key in ("user_id", "item_id"))
-    engaging = _event_types(table).to_pandas().isin([str(kind) for kind in ENGAGING])
+    engaging = _event_types(table).to_pandas().isin(_engaging(table))
     pairs = pd.DataFrame({"user": user, "item": item})[engaging].dropna()
     return float(pairs.duplicated().mean()) if len(pairs) else 0.0

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from souk.config import parse_step_config
 from souk.features.bars import far_bars
+from souk.features.funnel import funnel
 from souk.features.history import history_length
 from souk.features.impressions import write_impressions
 from souk.features.label_windows import few_labels
@@ -83,6 +84,8 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
         for line in never_known(spec.objectives, first, windows.end):
             report(line)
         for line in few_labels(events, spec.objectives, first, windows, sections.split):
+            report(line)
+        for line in funnel(events, spec, windows.validation_start):
             report(line)
     before = windows.validation_start
     if spec.build.history_length == "auto":

@@ -1,0 +1,33 @@
+"""Events that go on with an item at hand: a look, a cart and a purchase of one visit. Whoever names the last item again
+is right about them, and recommends nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from souk.schema import EventType
+
+PAUSE_MS = 30 * 60_000  # a longer one ends a visit
+MUCH = 0.2  # share of what is asked for that is worth a warning
+STEPS = {str(kind): place for place, kind in enumerate(EventType)}  # from what is shown to what came of it
+
+
+def next_steps(pairs: np.ndarray, kinds: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Which events follow an earlier step of the same user and item, within a visit.
+
+    Args:
+        pairs: `[events]` integers, one for each user and item.
+        kinds: `[events]` integers, places in STEPS; none of impressions, which are no act of the user.
+        times: `[events]` int64 milliseconds; what happens at one time is one step.
+
+    Returns:
+        `[events]` bool.
+    """
+    found = np.zeros(len(pairs), bool)
+    order = np.lexsort((-kinds, times, pairs))  # of one time, what may go before comes last
+    pairs, kinds, times = pairs[order], kinds[order], times[order]
+    for kind in np.unique(kinds)[1:]:
+        last = np.maximum.accumulate(np.where(kinds < kind, np.arange(len(kinds)), -1))
+        near = (last >= 0) & (pairs[last] == pairs) & (times - times[last] <= PAUSE_MS)
+        found[order[near & (kinds == kind)]] = True
+    return found

@@ -1,0 +1,62 @@
+"""Configs whose `engaged` has the next steps of a visit are told."""
+
+import pytest
+
+from souk.config import parse_config, parse_step_config
+from souk.features.funnel import funnel
+from souk.steps.build_features import spec_of as specify
+from tests.features_fixtures import spec_of, write_tables
+
+CONFIG = "name: shop\ndata: {events: {path: unused}}\n"
+MINUTE, DAY = 60_000, 86_400_000
+
+
+def shop(tmp_path, visits, engaged="[click, cart, purchase]", repeat="always"):
+    """A config, and tables of visits, each by the minutes at which a user looks at an item, takes it, and buys it."""
+    events = [
+        {"event_id": f"{n}-{kind}", "user_id": f"u{n}", "item_id": "a", "event_type": kind}
+        | {"timestamp": DAY * n + minute * MINUTE}
+        for n, visit in enumerate(visits)
+        for kind, minute in zip(("click", "cart", "purchase"), visit, strict=False)
+    ]
+    rule = f"{{events: {engaged}}}"
+    config = parse_config(f"{CONFIG}objectives: {{engaged: {rule}, satisfied: {rule}}}\nrepeat: {repeat}\n")
+    return config, write_tables(tmp_path / "tables", sorted(events, key=lambda event: event["timestamp"]))
+
+
+def told(tmp_path, visits, since=0, **given):
+    """What is told of a `shop`."""
+    config, tables = shop(tmp_path, visits, **given)
+    return list(funnel(tables / "events.parquet", spec_of(config), since))
+
+
+def test_the_next_steps_of_visits_are_counted_by_type(tmp_path):
+    (line,) = told(tmp_path, [(0, 30, 61), (0, 1, 2), (0,), (0,)])
+    assert "2 of 2 carts and 1 of 2 purchases come within half an hour after another act of the same user" in line
+    assert "of 38% of what is asked for the last item is the answer" in line and "alone (click)" in line
+
+
+@pytest.mark.parametrize(
+    ("visits", "given", "expected"),
+    [
+        ([(0, 1)] + [(0,)] * 3, {}, True),  # a fifth
+        ([(0, 1)] + [(0,)] * 4, {}, False),
+        ([(0, 0, 0)] * 4, {}, False),  # at one moment: one step
+        ([(0, 1, 2)] * 4, {"repeat": "never"}, False),  # what was looked at is kept out
+        ([(0, 1, 2)] * 4, {"engaged": "[click]"}, False),
+        ([(0, 1, 2)] * 4, {"engaged": "[purchase]"}, True),  # looks are known, too
+        ([(0, 1), (0,), (0,), (0,), (0,)], {"since": DAY}, False),
+    ],
+)
+def test_a_fifth_of_what_is_asked_for_is_told(tmp_path, visits, given, expected):
+    assert bool(told(tmp_path, visits, **given)) == expected
+
+
+@pytest.mark.parametrize("protocol", ["temporal", "leave_last_out"])
+def test_the_build_begins_with_it(tmp_path, capfd, protocol):
+    config, tables = shop(tmp_path, [(0, 1, 2)] * 50)
+    config = config.model_copy(update={"split": config.split.model_copy(update={"protocol": protocol})})
+    specify(parse_step_config("build_features", config.for_step("build_features")), tables)
+    assert ("carts and 10 of 10 purchases come" in capfd.readouterr().out) == (protocol == "temporal"), (
+        "the other's minutes are made up"
+    )

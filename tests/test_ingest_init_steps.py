@@ -1,0 +1,67 @@
+"""What `souk init` makes of a look, a cart and a purchase that follow each other."""
+
+from pathlib import Path
+
+import pytest
+
+from souk.cli import main
+from souk.schema import EventType
+from tests.test_ingest_first_config import init, write
+
+CLICK, CART, PURCHASE = EventType.CLICK, EventType.CART, EventType.PURCHASE
+MINUTE, DAY = 60, 86_400
+
+
+def visits(*steps, count=100, returned=False):
+    """Events of so many users, each of a visit of their own: at steps[n] seconds after the look a cart, a purchase."""
+    return [
+        {"user_id": f"u{n}", "item_id": f"i{n % 9}", "timestamp": 1_700_000_000 + n * DAY // 2 + later, "event": kind}
+        for n in range(count)
+        for kind, later in [("view", 0), *zip(("cart", "purchase"), steps, strict=False)]
+    ] + [{"user_id": "u1", "item_id": "i1", "timestamp": 1_700_000_000 + 9 * DAY, "event": "return"}] * returned
+
+
+def test_the_first_step_of_a_visit_engages_and_the_last_one_satisfies(tmp_path: Path, capsys) -> None:
+    events = write(visits(MINUTE, 2 * MINUTE), tmp_path / "e.csv")
+    assert main(["init", "--events", events, "--output", str(tmp_path / "o.yaml")]) == 0
+    why = "100 of 100 carts and 100 of 100 purchases come within half an hour after another act with the same item"
+    assert (
+        f"ENGAGED is the first step alone, the last one satisfies: {why}. " in capsys.readouterr().out.splitlines()[-1]
+    )
+    text, config = init(tmp_path, events)
+    assert f"# The first step alone engages: {why}." in text
+    assert config.objectives.engaged.events == (CLICK,)
+    satisfied = config.objectives.satisfied
+    assert (satisfied.events, satisfied.followed_by) == ((CLICK,), (PURCHASE,))
+    assert config.repeat.rule == "never", "nobody clicks an item twice"
+
+
+@pytest.mark.parametrize(
+    ("steps", "engaged", "followed_by"),
+    [
+        ((MINUTE, 31 * MINUTE + MINUTE), (CLICK, PURCHASE), (PURCHASE,)),  # too late after the cart: of its own
+        ((29 * MINUTE, 58 * MINUTE), (CLICK,), (PURCHASE,)),  # each near the step before it
+        ((DAY, DAY + MINUTE), (CLICK, CART), (PURCHASE,)),  # a visit of its own begins with the cart
+        ((0, 0), (CLICK, CART, PURCHASE), (PURCHASE,)),  # dates only: one moment is one step
+        ((MINUTE,), (CLICK,), (CART,)),  # nothing is bought here
+    ],
+)
+def test_what_comes_at_another_visit_engages(tmp_path: Path, steps, engaged, followed_by) -> None:
+    text, config = init(tmp_path, write(visits(*steps), tmp_path / "e.csv"))
+    assert config.objectives.engaged.events == engaged
+    assert config.objectives.satisfied.followed_by == followed_by
+    assert ("The first step alone" in text) == (len(engaged) <= len(steps))
+
+
+@pytest.mark.parametrize(("alone", "steps"), [(25, True), (26, False)])
+def test_four_fifths_of_a_type_are_nearly_all(tmp_path: Path, alone: int, steps: bool) -> None:
+    bought = [{**row, "user_id": f"v{n}"} for n, row in enumerate(visits(count=alone))]
+    rows = visits(MINUTE, 2 * MINUTE) + [{**row, "event": "purchase"} for row in bought]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.objectives.engaged.events == ((CLICK,) if steps else (CLICK, PURCHASE))
+
+
+def test_what_is_bought_at_once_and_kept_satisfies(tmp_path: Path) -> None:
+    _, config = init(tmp_path, write(visits(MINUTE, 2 * MINUTE, returned=True), tmp_path / "e.csv"))
+    satisfied = config.objectives.satisfied
+    assert (satisfied.events, satisfied.followed_by, satisfied.unless) == ((CLICK,), (PURCHASE,), (EventType.RETURN,))
