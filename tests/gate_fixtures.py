@@ -90,6 +90,6 @@ class Made:
         return np.array([*order[:at], *targets, *order[at:]])
 
 
-def measured(setting, *slates):
-    """The metrics of a challenger and perhaps a champion, and those of each user."""
-    return measure_models(setting, slates, [ItemKnn(setting.catalogue), Popularity(setting.catalogue)])
+def measured(setting, *slates, others=()):
+    """The metrics of a challenger and perhaps a champion, beside baselines or some `others`, and those of each user."""
+    return measure_models(setting, slates, others or [ItemKnn(setting.catalogue), Popularity(setting.catalogue)])

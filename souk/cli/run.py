@@ -169,6 +169,9 @@ def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log:
     print(f"verdict   {verdict}: {meaning}")
     if margin := _margin_for_equals(view):
         print(f"          {EQUAL} ({margin}; docs/evaluation.md)")
+    for rule in _verdict(view).get("rules", ()):
+        if rule.get("warning"):  # a step of before knew none
+            print(f"          WARNING: the slate is {rule['detail']} (docs/evaluation.md)")
     served = workspace.current_release()
     print(f"release   {served or 'none yet'}{BEFORE if served and served != packaged else ''}")
     for head, why in _not_learned(view).items():

@@ -186,11 +186,13 @@ class Rerank(Section):
 
 class Evaluate(Section):
     """The protocol's bounds and the gate: the challenger must beat the champion's primary metric by `margin`, and keep
-    every guardrail, each of which null turns off, and which does not break below its floor. See `docs/evaluation.md`.
+    every guardrail, each of which null turns off, and which does not break below its floor. A first release must beat
+    popularity, or the best baseline by `baseline_margin`. See `docs/evaluation.md`.
     """
 
     primary: str = "ndcg@10"
     margin: float = 0.0
+    baseline_margin: float | None = None
     max_queries_per_user: int = Field(default=20, ge=1)
     bootstrap: int = Field(default=1000, ge=100)
     worst_slice: float | None = Field(default=0.05, ge=0)

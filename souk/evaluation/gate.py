@@ -77,17 +77,20 @@ def _same_twin(champion: Champion, twin: str, inputs: str) -> Verdict:
 
 
 def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, config: Evaluate) -> Verdict:
-    """Promotes what beats popularity (the first release), or the champion by the margin without breaking a guardrail.
+    """Promotes what beats popularity, or as the config has it the best baseline (the first release), or the champion by
+    the margin without breaking a guardrail.
 
     Args:
         metrics: the content of `metrics.json`.
         per_user: a row per user and model, a column per metric (`protocol.summarise`).
         champion: the served release, "" before the first.
-        config: primary metric, margin, resamplings, and what the guardrails allow.
+        config: primary metric, margins, resamplings, and what the guardrails allow.
     """
-    rule = beats(per_user, CHAMPION if champion else POPULARITY, config, config.margin if champion else 0.0)
-    rule = rule if champion else _beside_the_best(rule, metrics, config)
-    rules = (rule, *guardrails(metrics, config))
+    if champion:
+        first: tuple[Rule, ...] = (beats(per_user, CHAMPION, config, config.margin),)
+    else:
+        first = _of_the_first(metrics, per_user, config)
+    rules = (*first, *guardrails(metrics, config))
     return Verdict("promote" if all(each.passed for each in rules) else "reject", champion, rules)
 
 
@@ -128,17 +131,29 @@ def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -
     return Rule(f"beats_{other}", passed, numbers, detail)
 
 
-def _beside_the_best(rule: Rule, metrics: Mapping[str, Any], config: Evaluate) -> Rule:
-    """The rule for a first release, told beside the best baseline: where all is new, popularity is nothing to beat."""
+def _of_the_first(metrics: Mapping[str, Any], per_user: pd.DataFrame, config: Evaluate) -> tuple[Rule, ...]:
+    """The rules for a first release. It has to beat popularity, and is told beside the best baseline: where all is new,
+    popularity is nothing to beat. Being surely behind that is a warning, since it may still be better than nothing. Who
+    has something to put in its place asks for the lead over the best baseline itself."""
     rolling = metrics["protocols"]["rolling"]
     best, primary = rolling["best_baseline"], config.primary
+    if config.baseline_margin is not None:
+        return (beats(per_user, best, config, config.baseline_margin),)
+    rule = beats(per_user, POPULARITY, config, 0.0)
     if best == POPULARITY:
-        return rule
+        return (rule,)
     theirs, lead = rolling["models"][best][primary]["mean"], rolling["differences"][best][primary]
-    where = "behind" if lead["high"] < 0 else "ahead of" if lead["low"] > 0 else "not certainly ahead of"
+    behind = lead["high"] < 0
+    where = "behind" if behind else "ahead of" if lead["low"] > 0 else "not certainly ahead of"
     told = f"{where} the best baseline, {best} {theirs:.4f}: difference {lead['mean']:+.4f}"
-    bounds = f"(95% {lead['low']:+.4f} to {lead['high']:+.4f}), which is told and decides nothing"
-    return replace(rule, detail=f"{rule.detail.rstrip('.')}. It is {told} {bounds}")
+    bounds = f"(95% {lead['low']:+.4f} to {lead['high']:+.4f})"
+    detail = f"{rule.detail.rstrip('.')}. It is {told} {bounds}, which is told and decides nothing"
+    first = replace(rule, detail=detail)
+    if not (behind and rule.passed):
+        return (first,)
+    numbers = {"metric": primary, best: theirs, "difference": lead["mean"], "low": lead["low"], "high": lead["high"]}
+    mend = "What needs no training is better here; evaluate.baseline_margin keeps such a release back"
+    return first, Rule(f"beats_{best}", True, numbers, f"{told} {bounds}. {mend}", warning=True)
 
 
 def _comparable(champion: Champion, dataset: str, test_start: int) -> Rule:

@@ -54,9 +54,9 @@ items that were there by then, of {{ metrics["items"] }} in all.</small>
 <tr><th>rule</th><th>passed</th><th class="words">numbers</th></tr>
 {% for rule in verdict.rules %}
 <tr{% if rule.skipped %} class="few"{% endif %}><td>{{ rule.name }}</td>
-<td class="{{ "" if rule.skipped else "better" if rule.passed else "worse" }}">
-{{ "–" if rule.skipped else "yes" if rule.passed else "no" }}</td><td class="words">{{ rule.detail }}</td></tr>
-{% endfor %}
+<td class="{{ "" if rule.skipped else "better" if rule.passed and not rule.warning else "worse" }}">
+{{ "–" if rule.skipped else "warning" if rule.warning else "yes" if rule.passed else "no" }}</td>
+<td class="words">{{ rule.detail }}</td></tr>{% endfor %}
 </table>
 {% endif %}
 """

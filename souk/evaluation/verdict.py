@@ -22,6 +22,7 @@ class Rule:
         numbers: the values that decided it.
         detail: the same in words, with what to do where it failed.
         skipped: whether it could not be asked, or is off.
+        warning: whether it does not hold, and passes all the same: it is told, and decides nothing.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Rule:
     numbers: Numbers
     detail: str
     skipped: bool = False
+    warning: bool = False
 
 
 @dataclass(frozen=True)
