@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from souk.ingest.notices import moment
+from souk.ingest.odd_ratings import Ratings
 from souk.ingest.sample import Sample
 from souk.schema import DAY_MS, EventType
 
-COLUMNS = ("user_id", "request_id", "event_type", "timestamp", "dwell_seconds")
+COLUMNS = ("user_id", "request_id", "event_type", "timestamp", "dwell_seconds", "value")
 MANY = 0.2  # share that is worth a word
 MOST, FAR, FEWEST = (0.01, 0.99), 0.5, 100  # shares of the events, of the time between them, and events
 
@@ -28,15 +29,17 @@ def odd_events(file: Path) -> Iterator[str]:
     events = parquet.ParquetFile(file)
     names = [name for name in COLUMNS if name in events.schema_arrow.names]
     sample, count = Sample(pa.schema([events.schema_arrow.field(name) for name in names])), 0
-    last = 0
+    last, ratings = 0, Ratings()
     for batch in events.iter_batches(columns=names):
         count += batch.num_rows
         last = max(last, pc.max(batch["timestamp"]).as_py() or 0)
+        ratings.add(batch)
         sample.add(pa.Table.from_batches([batch]), np.ones(batch.num_rows, bool))
     rows = sample.table
     among = f", in a sample of {rows.num_rows:,} events" if rows.num_rows < count else ""
     for line in (*shared_requests(rows), *timed_impressions(rows)):
         yield line + among
+    yield from ratings.notices()
     end = end_of_most(rows["timestamp"].to_numpy())
     if last > end:
         times = (batch["timestamp"].to_numpy() for batch in events.iter_batches(columns=["timestamp"]))
