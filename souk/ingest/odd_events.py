@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from souk.ingest.notices import moment
+from souk.ingest.odd_hours import odd_hours
 from souk.ingest.odd_ratings import Ratings
 from souk.ingest.sample import Sample
 from souk.schema import DAY_MS, EventType
@@ -20,11 +21,12 @@ MANY = 0.2  # share that is worth a word
 MOST, FAR, FEWEST = (0.01, 0.99), 0.5, 100  # shares of the events, of the time between them, and events
 
 
-def odd_events(file: Path) -> Iterator[str]:
+def odd_events(file: Path, timezone: str = "UTC") -> Iterator[str]:
     """What a reader should know of the events, from all of them or a sample.
 
     Args:
         file: `events.parquet`.
+        timezone: of their source, for times that name none.
     """
     events = parquet.ParquetFile(file)
     names = [name for name in COLUMNS if name in events.schema_arrow.names]
@@ -37,7 +39,9 @@ def odd_events(file: Path) -> Iterator[str]:
         sample.add(pa.Table.from_batches([batch]), np.ones(batch.num_rows, bool))
     rows = sample.table
     among = f", in a sample of {rows.num_rows:,} events" if rows.num_rows < count else ""
-    for line in (*shared_requests(rows), *timed_impressions(rows)):
+    acts = rows.filter(pc.invert(_of(rows, EventType.IMPRESSION)))
+    hours = odd_hours(acts["timestamp"].to_numpy(), timezone)
+    for line in (*shared_requests(rows), *timed_impressions(rows), *hours):
         yield line + among
     yield from ratings.notices()
     end = end_of_most(rows["timestamp"].to_numpy())

@@ -103,7 +103,7 @@ def ingest(
         names = {name: table.own_names for name, table in sources.items()}
         origin = {"fingerprint": content, "items_as_of": as_of, "names": names}
         rows, late, lives = _write(checked, origin, withdraw, engaging if dated else None, Path(tables))
-        late["events"] = [*odd_events(Path(tables) / "events.parquet")]
+        late["events"] = [*odd_events(Path(tables) / "events.parquet", sections.data.events.timezone)]
         for line in (line for lines in late.values() for line in lines):
             report(line)
         if any(late.values()):  # known once the events are sorted; a run that stopped before has its report, too
