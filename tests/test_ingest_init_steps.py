@@ -25,9 +25,7 @@ def test_the_first_step_of_a_visit_engages_and_the_last_one_satisfies(tmp_path: 
     events = write(visits(MINUTE, 2 * MINUTE), tmp_path / "e.csv")
     assert main(["init", "--events", events, "--output", str(tmp_path / "o.yaml")]) == 0
     why = "100 of 100 carts and 100 of 100 purchases come within half an hour after another act with the same item"
-    assert (
-        f"ENGAGED is the first step alone, the last one satisfies: {why}. " in capsys.readouterr().out.splitlines()[-1]
-    )
+    assert f"ENGAGED is the first step alone: {why}. " in capsys.readouterr().out.splitlines()[-1]
     text, config = init(tmp_path, events)
     assert f"# The first step alone engages: {why}." in text
     assert config.objectives.engaged.events == (CLICK,)
@@ -65,3 +63,22 @@ def test_what_is_bought_at_once_and_kept_satisfies(tmp_path: Path) -> None:
     _, config = init(tmp_path, write(visits(MINUTE, 2 * MINUTE, returned=True), tmp_path / "e.csv"))
     satisfied = config.objectives.satisfied
     assert (satisfied.events, satisfied.followed_by, satisfied.unless) == ((CLICK,), (PURCHASE,), (EventType.RETURN,))
+
+
+def test_what_is_bought_at_once_satisfies_before_stars_do(tmp_path: Path) -> None:
+    """It engages no more, and would count nowhere."""
+    later = {"timestamp": 1_700_000_000 + 90 * DAY, "event": "rating"}
+    stars = [{**row, **later, "value": 1 + n % 5} for n, row in enumerate(visits())]
+    for steps, followed_by in (((MINUTE, 2 * MINUTE), (PURCHASE,)), ((MINUTE, DAY), ())):
+        rows = [{**row, "value": ""} for row in visits(*steps)] + stars
+        _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+        assert config.objectives.satisfied.followed_by == followed_by
+        assert (config.objectives.satisfied.min_value == 4) != bool(followed_by)
+        (tmp_path / "my.yaml").unlink()
+
+
+@pytest.mark.parametrize("typed", [5, 9])
+def test_a_mistyped_star_moves_no_bar(tmp_path: Path, typed: int) -> None:
+    rows = [{**row, "event": "rating", "stars": 1 + n % 5} for n, row in enumerate(visits(count=200))]
+    _, config = init(tmp_path, write([*rows, {**rows[0], "stars": typed}], tmp_path / "e.csv"))
+    assert config.objectives.satisfied.min_value == 4

@@ -52,4 +52,4 @@ def _doubts(unknown: Sequence[str]) -> str:
 
 def _steps(why: str) -> str:
     """The sentence on what engages where a visit has several steps, with a space after it; "" where it has not."""
-    return f"ENGAGED is the first step alone, the last one satisfies: {why}. " if why else ""
+    return f"ENGAGED is the first step alone: {why}. " if why else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pyarrow.compute as pc
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
 from souk.ingest.odd_events import end_of_most
+from souk.ingest.odd_ratings import scale
 from souk.ingest.patterns import rename
 from souk.next_steps import STEPS, next_steps
 from souk.schema import DAY_MS, EventType
@@ -89,29 +92,12 @@ def _event_types(table: Table) -> pa.Array:
 
 
 def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: list[str]) -> tuple[str, str]:
-    value = table.mapped.get("value")
-    if "rating" in counts and value:
-        numbers = cells.parse_number(value[0].values)[0].to_numpy(zero_copy_only=False)
-        rated = numbers[cells.as_mask(pc.equal(types, "rating")) & ~np.isnan(numbers)]
-        if len(rated):
-            bar = float(np.ceil(8 * rated.max()) / 10)
-            bar = float(np.floor(bar)) if rated.max() > 2 else bar
-            share = (rated >= bar).mean()
-            rule = f"{{events: [rating], min_value: {bar:g}}}"
-            return rule, f"{share:.0%} of the ratings, which are {rated.min():g} to {rated.max():g}"
-    looks = [kind for kind in ("click", "cart") if kind in engaging]
-    if "purchase" in counts and "return" in counts:
-        days = _days(table, 30)
-        why = f"bought and kept; {LABELLED}"
-        own = "[purchase]" if "purchase" in engaging else f"[{', '.join(looks)}], followed_by: [purchase]"
-        return f"{{events: {own}, unless: [return], within_days: {days}}}", why
-    deepest = "purchase" if "purchase" in counts else "cart" if "cart" in table.next_steps else ""
-    if deepest and looks:  # of purchases alone each is one
-        days = _days(table, 7)
-        share = counts[deepest] / sum(counts[kind] for kind in looks)
-        done = "bought" if deepest == "purchase" else "put into the cart"
-        why = f"{done} within {days} days; {share:.1%} as many {deepest}s; {LABELLED}"
-        return f"{{events: [{', '.join(looks)}], followed_by: [{deepest}], within_days: {days}}}", why
+    deepest = _deepest(table, counts, engaging)
+    if deepest and "purchase" in table.next_steps:  # which engages no more, and would count nowhere
+        return deepest
+    rated = _rated(table, types)
+    if found := rated or deepest:
+        return found
     dwelt = _dwelt(table, types, engaging)
     if dwelt:
         return dwelt
@@ -122,6 +108,40 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
         why = f"the same item again within {days} days; {LABELLED}"
         return f"{{events: [{last}], followed_by: [{last}], within_days: {days}}}", why
     return f"{{events: [{last}], weight: 0}}", "nothing here tells satisfaction from engagement: it has no weight"
+
+
+def _rated(table: Table, types: pa.Array) -> tuple[str, str] | None:
+    """The rule by stars and why, where there are any."""
+    value = table.mapped.get("value")
+    if not value:
+        return None
+    numbers = cells.parse_number(value[0].values)[0].to_numpy(zero_copy_only=False)
+    rated = numbers[cells.as_mask(pc.equal(types, "rating")) & ~np.isnan(numbers)]
+    if not len(rated):
+        return None
+    _, best = scale(Counter(rated.tolist())) or (0, rated.max())
+    bar = float(np.ceil(8 * best) / 10)
+    bar = float(np.floor(bar)) if best > 2 else bar
+    share = (rated >= bar).mean()
+    rule = f"{{events: [rating], min_value: {bar:g}}}"
+    return rule, f"{share:.0%} of the ratings, which are {rated.min():g} to {rated.max():g}"
+
+
+def _deepest(table: Table, counts: dict[str, int], engaging: list[str]) -> tuple[str, str] | None:
+    """The rule by what came of a look, or of a purchase, and why."""
+    looks = [kind for kind in ("click", "cart") if kind in engaging]
+    if "purchase" in counts and "return" in counts:
+        days = _days(table, 30)
+        own = "[purchase]" if "purchase" in engaging else f"[{', '.join(looks)}], followed_by: [purchase]"
+        return f"{{events: {own}, unless: [return], within_days: {days}}}", f"bought and kept; {LABELLED}"
+    last = "purchase" if "purchase" in counts else "cart" if "cart" in table.next_steps else ""
+    if not last or not looks:  # of purchases alone each is one
+        return None
+    days = _days(table, 7)
+    share = counts[last] / sum(counts[kind] for kind in looks)
+    done = "bought" if last == "purchase" else "put into the cart"
+    why = f"{done} within {days} days; {share:.1%} as many {last}s; {LABELLED}"
+    return f"{{events: [{', '.join(looks)}], followed_by: [{last}], within_days: {days}}}", why
 
 
 def _days(table: Table, most: int) -> int:

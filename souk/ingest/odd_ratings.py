@@ -39,15 +39,14 @@ class Ratings:
 
     def notices(self) -> Iterator[str]:
         """What a reader should know."""
-        count = self._counts.total()
-        scale = self._scale()
-        if count < FEWEST or scale is None:
+        grades = scale(self._counts)
+        if grades is None:
             return
-        low, high = scale
+        low, high = grades
         outside = sorted(value for value in self._counts if not low <= value <= high)
-        some = sum(self._counts[value] for value in outside)
-        if not some or some > (1 - NEARLY_ALL) * count:
+        if not outside:
             return
+        some, count = sum(self._counts[value] for value in outside), self._counts.total()
         shown = ", ".join(f"{value:g}" for value in outside[:EXAMPLES]) + (", ..." if len(outside) > EXAMPLES else "")
         found = (
             f"events: {some:,} of {count:,} ratings are not of the scale of the others, {low:g} to {high:g}: {shown}"
@@ -58,19 +57,21 @@ class Ratings:
             mend = f"`float_domain {{ min: {low:g} max: {high:g} }}` of value in the schema events.pbtxt refuses them"
         yield f"{found}. They count as they are: {mend}"
 
-    def _scale(self) -> tuple[float, float] | None:
-        """The lowest and the highest grade of what most ratings are of; None where they are of no few grades."""
-        values = np.array(sorted(value for value, count in self._counts.items() if count > 1))
-        if not LEAST <= len(values) <= GRADES:
-            return None
-        steps = np.diff(values)
-        step = np.median(steps)
-        groups = np.split(values, np.flatnonzero(steps > GAP * step) + 1)
-        own = max(groups, key=lambda group: sum(self._counts[value] for value in group.tolist()))
-        if len(own) < LEAST:
-            return None
-        reach = GAP * step
-        within = [
-            value for value in self._counts if own[0] - reach <= value <= own[-1] + reach
-        ]  # one that is rare, too
-        return min(within), max(within)
+
+def scale(counts: Counter[float]) -> tuple[float, float] | None:
+    """The lowest and the highest grade of nearly all ratings; None where these are too few, or of no few grades.
+
+    Args:
+        counts: of each value.
+    """
+    values = np.array(sorted(value for value, count in counts.items() if count > 1))
+    if counts.total() < FEWEST or not LEAST <= len(values) <= GRADES:
+        return None
+    steps = np.diff(values)
+    reach = GAP * float(np.median(steps))
+    groups = np.split(values, np.flatnonzero(steps > reach) + 1)
+    own = max(groups, key=lambda group: sum(counts[value] for value in group.tolist()))
+    within = [value for value in counts if own[0] - reach <= value <= own[-1] + reach]  # one that is rare, too
+    if len(own) < LEAST or sum(counts[value] for value in within) < NEARLY_ALL * counts.total():
+        return None
+    return min(within), max(within)
