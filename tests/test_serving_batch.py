@@ -13,10 +13,11 @@ from souk.serving.request import RequestParser
 from souk.serving.served import open_store
 from tests.serving_fixtures import NOW, SPEC, write_workspace
 
+KNOWN = b", ".join(b'"g2-0%d"' % n for n in range(10))
 LINES = [
     b'{"user_id": "ann", "k": 3}',
     b" ",
-    b'{"user_id": "new", "context": {"device": 5}}',
+    b'{"user_id": "new", "context": {"device": 5}, "candidates": ["NOPE", %s]}' % KNOWN,
     b"{",
     b"\xff\xfe",
     b"[" * 2000,
@@ -47,7 +48,7 @@ def test_one_request_in_one_line_out_in_order(workspace, tmp_path):
     assert counts == {"answered": 3, "empty": 0, "refused": 5}, "the second line is blank, and no request"
     assert [answer.get("user_id") for answer in answers] == ["ann", "new", None, None, None, None, "bob", None]
     assert [len(answer.get("items", ())) for answer in answers] == [3, 7, 0, 0, 0, 0, 7, 0]
-    assert answers[1]["degraded"] == ["malformed_feature:device", "unknown_user"]
+    assert answers[1]["degraded"] == ["malformed_feature:device", "unknown_candidates", "unknown_user"]
     for place in (2, 3, 4):
         assert answers[place] == {"error": answers[place]["error"]}
         assert f"Expected line {place + 2} to be a JSON object" in answers[place]["error"]
