@@ -80,16 +80,16 @@ def test_what_a_visitor_took_before_may_be_shown_but_for_what_the_session_tells(
 
 
 def test_of_many_some_are_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(sessions, "MOST", 2)
+    monkeypatch.setattr(sessions, "MOST", 20)
     spec = make_spec(PROFILED)
-    events = [("ann", item, "click", START + time) for time, item in enumerate("abcd")]
+    events = [("ann", "abcd"[time % 4], "click", START + time) for time in range(60)]
     window, catalogue = reader(tmp_path)(spec, events)
-    queries = rolling_queries(window, catalogue, spec, 20)
+    queries = rolling_queries(window, catalogue, spec, 60)
     places, visitors = session_queries(queries, catalogue.position, spec)
-    assert len(queries) == 4
-    assert len(places) == 2
-    assert places == sorted(places)
-    assert places[0] > 0  # the first has no session
+    assert (len(queries), len(places)) == (60, 20)
+    assert places == sorted({*places}), "in the order of the queries, for whoever looks at both"
+    assert 0 not in places, "the first has no session"
+    assert places != list(range(1, 21)) and max(places) > 30, "drawn from all, not the first ones"
     assert [visitor.timestamp for visitor in visitors] == [queries[place].timestamp for place in places]
 
 
@@ -97,7 +97,7 @@ def test_rankings_of_some_queries_are_theirs():
     top = np.array([[1, 2], [3, 4], [5, 6]])
     ranking = Ranking("slate", [np.array([n]) for n in range(3)], [np.array([-n]) for n in range(3)], top)
     some = of_queries(ranking, [0, 2])
-    assert [each.tolist() for each in (*some.ranks, *some.new_ranks)] == [[0], [2], [0], [-2]]
+    assert ([each.tolist() for each in some.ranks], some.new_ranks) == ([[0], [2]], [])
     assert some.top.tolist() == [[1, 2], [5, 6]]
 
 
@@ -137,10 +137,32 @@ def test_what_visitors_get_is_told_beside_what_users_get(told):
     assert (found["models"]["slate"]["mrr"]["mean"], found["known"]["slate"]["mrr"]["mean"]) == (0.25, 1.0)
     rolling = metrics["protocols"]["rolling"]
     assert rolling["queries"] == 3  # bob's and ann's click on a have no session
-    said = summary(metrics, None)
-    assert "for visitors, of whom only the session is known (1 queries): slate 0.4307, popularity" in said
-    assert "; slate 1.0000 of the same queries with all that is known of the user." in said
-    assert "<h2>Visitors</h2>" in page(metrics, None)
+    said, known = (
+        summary(metrics, None),
+        "the slate's ndcg@10 is 1.0000 (1.0000 to 1.0000) on the same queries, averaged",
+    )
+    assert "ndcg@10 for visitors, of whom only the session is known (1 queries from 1 users): slate 0.4307, pop" in said
+    assert known in said
+    html = page(metrics, None).replace("&#39;", "'")
+    assert known in html[html.index("<h2>Visitors</h2>") :]
+
+
+def test_visitors_are_averaged_by_the_users_whose_sessions_they_are(tmp_path):
+    """Three queries of ann for b, the second item, and one of bob for a, the first."""
+    spec = make_spec(PROFILED)
+    events = [("ann", "c", "click", START - 9), *(("ann", "b", "click", START + 60_000 * n) for n in range(3))]
+    events += [("bob", "c", "click", START + 8), ("bob", "a", "click", START + 9)]
+    tables, features = write_artifacts(tmp_path / "shop", events, dict.fromkeys("abcd", True), START)
+    write_examples(features, {})
+    setting = Setting.read(Evaluate(bootstrap=100), spec, tables, features)
+    slate = FixedSlates(setting.catalogue, list("abcd"), {"a": 0.9, "b": 0.8})
+    metrics, _ = measure_models(setting, [slate], [Popularity(setting.catalogue)])
+    found = metrics["protocols"]["sessions"]
+    assert (found["queries"], found["users"]) == (4, 2)
+    assert found["models"]["slate"]["mrr"]["mean"] == pytest.approx((1 / 2 + 1) / 2)
+    assert (found["models"]["slate"]["mrr"]["low"], found["models"]["slate"]["mrr"]["high"]) == (0.5, 1.0)
+    assert found["known"]["slate"] == found["models"]["slate"], "it knows nobody: both are averaged alike"
+    assert "4 queries from 2 users" in summary(metrics, None) and "4 queries from 2 users" in page(metrics, None)
 
 
 def test_where_nobody_has_a_session_nothing_is_told_of_visitors(tmp_path):

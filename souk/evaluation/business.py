@@ -37,8 +37,8 @@ def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
     """What the log itself says of the window; a figure that it does not support is left out.
 
     - `conversion`: of the logged slates (requests with impressions), the share with an engaging event of that request;
-    - `average_order_value`: the mean sum of prices of a user's purchases in one session (or, without sessions, at one
-      time); quantities are not known;
+    - `average_order_value`: the mean sum of prices of a user's purchases in one order: those of one `session_id`, which
+      may be a basket's or an invoice's number, or without it of one time; quantities are not known;
     - `repeat_visits`: of the users who engage, the share that does so on a second day of the window (UTC).
     """
     found: dict[str, float] = {}
@@ -49,8 +49,8 @@ def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
         found["conversion"] = len(shown & set(engaging["request_id"].dropna())) / len(shown)
     bought = events[(events["event_type"] == EventType.PURCHASE) & events["price"].notna()]
     if len(bought):
-        visit = bought["session_id"].fillna(bought["timestamp"].astype(str))
-        orders = bought.groupby([bought["user_id"], visit])["price"].sum()
+        order = bought["session_id"].fillna(bought["timestamp"].astype(str))
+        orders = bought.groupby([bought["user_id"], order])["price"].sum()
         found |= {"orders": float(len(orders)), "average_order_value": float(orders.mean())}
     days = (engaging["timestamp"] // DAY_MS).groupby(engaging["user_id"]).nunique()
     if (days > 1).any():

@@ -38,7 +38,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 10  # of `metrics.json`
+FORMAT = 11  # of `metrics.json`
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 
@@ -202,27 +202,33 @@ def _rolling(
 def _sessions(
     setting: Setting, queries: Sequence[Query], rankings: Sequence[Ranking], scorers: Sequence[Scorer]
 ) -> dict[str, Any]:
-    """What visitors would get, beside what the same queries got as they were; nothing where nobody has a session."""
+    """What visitors would get, beside what the same queries got as they were; nothing where nobody has a session.
+
+    Both are averaged by the users whose sessions these are.
+    """
     places, asked = session_queries(queries, setting.catalogue.position, setting.spec)
     if not asked:
         return {}
-    found, _, _ = _summary("sessions", setting, asked, scorers)
+    own = [queries[place] for place in places]
+    found, _, _ = _summary("sessions", setting, asked, scorers, own)
     known = [of_queries(ranking, places) for ranking in rankings]
     bounds = (setting.metrics, setting.settings.bootstrap)
-    models, _ = summarise(known, asked, setting.catalogue, setting.content, *bounds)
+    models, _ = summarise(known, own, setting.catalogue, setting.content, *bounds)
     return {"sessions": found | {"known": models}}
 
 
 def _summary(
-    name: str, setting: Setting, queries: Sequence[Query], scorers: Sequence[Scorer]
+    name: str, setting: Setting, queries: Sequence[Query], scorers: Sequence[Scorer], own: Sequence[Query] = ()
 ) -> tuple[dict[str, Any], list[Ranking], pd.DataFrame]:
-    users = len({query.user_id for query in queries})
+    """What the models make of `queries`, averaged by who asks; `own`, where it is another who asks than they say."""
+    own = own or queries
+    users = len({query.user_id for query in own})
     if not queries:
         raise SoukError("engagements in the test window", "none that could be recommended", "Enlarge split.test.")
     setting.tell(f"{name}: {len(queries):,} queries of {users:,} users, {setting.items:,} items")
     rankings = rank_all(scorers, queries, setting.catalogue)
     bounds = (setting.metrics, setting.settings.bootstrap)
-    models, per_user = summarise(rankings, queries, setting.catalogue, setting.content, *bounds)
+    models, per_user = summarise(rankings, own, setting.catalogue, setting.content, *bounds)
     return {"queries": len(queries), "users": users, "models": models}, rankings, per_user
 
 

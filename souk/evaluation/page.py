@@ -275,8 +275,8 @@ EXAMPLES = """
 {{ models_table(metrics.protocols.frozen) }}
 {% for sessions in [metrics.protocols.sessions] if sessions is defined %}
 <h2>Visitors</h2>
-<p>{{ sessions.queries }} queries by a visitor of whom only the session is known, since a pause of half an hour. With
-all that is known of the user the slate has {{ "%.4f"|format(sessions.known[ours][metrics.primary].mean) }} of them.</p>
+<p>{{ sessions.queries }} queries from {{ sessions.users }} users, as if by visitors of whom only the session is known,
+since a pause of half an hour. Averages within a user, then over users, as above. {{ with_all_known }}</p>
 {{ models_table(sessions) }}
 {% endfor %}
 """

@@ -99,11 +99,19 @@ def _of_visitors(sessions: Mapping[str, Any] | None, primary: str) -> list[str]:
     if sessions is None:
         return []
     ahead = ", ".join(f"{name} {values[primary]['mean']:.4f}" for name, values in sessions["models"].items())
-    known = sessions["known"][CHALLENGER][primary]["mean"]
     return [
-        f"{primary} for visitors, of whom only the session is known ({sessions['queries']} queries): {ahead}; slate "
-        f"{known:.4f} of the same queries with all that is known of the user."
+        f"{primary} for visitors, of whom only the session is known ({sessions['queries']} queries from "
+        f"{sessions['users']} users): {ahead}. {_with_all_known(sessions, primary)}"
     ]
+
+
+def _with_all_known(sessions: Mapping[str, Any], primary: str) -> str:
+    """What the slate gets of the queries of visitors, asked by the users who they are."""
+    known = sessions["known"][CHALLENGER][primary]
+    return (
+        f"With all that is known of these users, the slate's {primary} is {known['mean']:.4f} ({interval(known)}) on "
+        "the same queries, averaged by user likewise."
+    )
 
 
 def _of_heads(metrics: Mapping[str, Any]) -> list[str]:
@@ -150,7 +158,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         metrics: the content of `metrics.json`.
         verdict: the gate's, where it was asked.
     """
-    rolling = metrics["protocols"]["rolling"]
+    rolling, sessions = metrics["protocols"]["rolling"], metrics["protocols"].get("sessions")
     trained = {name: history for name, history in metrics["training"].items() if history}
     calibrated = {name: bins for name, bins in metrics["calibration"].items() if bins}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -168,6 +176,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         lost=lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
         of_heads=_of_next_steps(rolling["continued"]) + _of_heads(metrics),
+        with_all_known=_with_all_known(sessions, metrics["primary"]) if sessions else "",
         families=_families(rolling["slices"]),
         behind=_behind(_large(rolling["slices"]), CHAMPION),
         large=len(_large(rolling["slices"])),

@@ -23,7 +23,8 @@ def session_queries(
     """The queries of users in a session, at most MOST drawn ones: the place of each, and the same by a visitor.
 
     Nothing is known of a visitor but the events of the session, the moment and its context. Who has done nothing yet
-    asks for what is popular, and is left out. Each is a visitor of their own: nobody knows that two are one user.
+    asks for what is popular, and is left out. To the models each is a visitor of their own: nobody knows that two are
+    one user. Whoever averages does, by `places`: twenty queries of one person are one person's.
 
     Args:
         queries: what users ask.
@@ -61,6 +62,6 @@ def _visitor(query: Query, name: str, position: Mapping[str, int], spec: Feature
 
 
 def of_queries(ranking: Ranking, rows: Sequence[int]) -> Ranking:
-    """A ranking of some of its queries."""
-    ranks, new = ([each[row] for row in rows] for each in (ranking.ranks, ranking.new_ranks))
-    return replace(ranking, ranks=ranks, new_ranks=new, top=ranking.top[np.asarray(rows, np.int64)])
+    """A ranking of some of its queries, without `new_ranks`: what is new to a user is nothing that visitors have."""
+    ranks = [ranking.ranks[row] for row in rows]
+    return replace(ranking, ranks=ranks, new_ranks=[], top=ranking.top[np.asarray(rows, np.int64)])
