@@ -1,5 +1,6 @@
 """What everybody engages with while a release serves is counted, from the event log, each event once."""
 
+import os
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -103,14 +104,19 @@ def test_an_event_of_a_clock_that_is_ahead_counts_when_its_time_has_come(bundle,
     assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(*IDS[3:5]) == [10, 10]
 
 
-def test_a_file_that_cannot_be_read_is_read_later(shop, monkeypatch, caplog):
-    shop.servers[0].append([click(1, IDS[3])])
-    shop.servers[0].close()
+def test_a_file_that_cannot_be_read_is_read_later_and_the_others_now(shop, monkeypatch, caplog):
+    for number in range(2):
+        shop.servers[number].append([click(number, IDS[3 + number])])
+        shop.servers[number].close()
+    (day,) = shop.folder.iterdir()
+    os.utime(day, (1, 1))  # of yesterday: nothing changes there any more
+    real = Path.open
+    refuse = Mock(side_effect=OSError(24, "Too many open files"))
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "open", Mock(side_effect=OSError(24, "Too many open files")))
-        assert shop.counts.follow() == shop.counts.follow() == 0
+        broken.setattr(Path, "open", lambda path, *mode: (refuse if "-one-" in path.name else real)(path, *mode))
+        assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(*IDS[3:5]) == [9, 10]
     assert len([each for each in caplog.records if "Too many" in each.message]) == 1
-    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
+    assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(*IDS[3:5]) == [10, 10]
 
 
 def test_a_file_by_another_name_is_read(shop):

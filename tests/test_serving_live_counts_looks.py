@@ -10,6 +10,7 @@ import pytest
 
 from souk.schema import DAY_MS
 from souk.serving import live_counts, served
+from souk.serving.event_log import line
 from souk.serving.recommender import Recommender
 from souk.serving.served import with_logs
 from souk.workspace import Workspace
@@ -82,23 +83,44 @@ def test_what_waits_is_looked_at_when_there_are_other_items(shop, monkeypatch):
     assert [found for found in taken if found] == [[("unknown", NOW + 1)]]
 
 
-def test_a_day_that_is_removed_meanwhile_ends_nothing(shop, monkeypatch):
+def meanwhile(monkeypatch, method, path, act):
+    """`act` happens in the midst of a look: before it calls a method of a path for the first time."""
+    real, due = getattr(Path, method), [act]
+
+    def late(self, *args, **more):
+        if self == path and due:
+            due.pop()()
+        return real(self, *args, **more)
+
+    monkeypatch.setattr(Path, method, late)
+
+
+@pytest.mark.parametrize("method", ["stat", "iterdir"])
+def test_a_day_that_is_removed_meanwhile_ends_nothing(shop, monkeypatch, caplog, method):
     for days in (0, 1):
         shop.now = NOW + HOUR + days * DAY_MS
         shop.servers[0].append([click(days, IDS[3])])
         shop.servers[0].close()
     first, _ = sorted(shop.folder.iterdir())
-    listed = Path.iterdir
+    meanwhile(monkeypatch, method, first, lambda: shutil.rmtree(first))
+    assert shop.counts.follow() == 1 and not first.exists() and caplog.text == ""
 
-    def removed_meanwhile(folder):
-        days = list(listed(folder))
-        shutil.rmtree(first)
-        return iter(days)
 
-    monkeypatch.setattr(Path, "iterdir", removed_meanwhile)
-    assert shop.counts.follow() == 1
-    monkeypatch.setattr(shop.counts, "_changed_days", lambda: iter([first]))  # between its listing and its files
-    assert shop.counts.follow() == 0
+def test_a_file_that_gets_its_last_name_meanwhile_is_read_by_that(shop, monkeypatch, caplog):
+    shop.servers[0].append([click(1, IDS[3])])
+    meanwhile(monkeypatch, "open", shop.servers[0].current, shop.servers[0].close)
+    assert shop.counts.follow() == 1 and shop.counts.follow() == 0
+    shop.servers[0].append([click(2, IDS[3])])
+    meanwhile(monkeypatch, "open", shop.servers[0].current, shop.servers[0].current.unlink)
+    assert shop.counts.follow() == 0 and caplog.text == "", "one that was removed is no error"
+
+
+def test_what_is_no_file_of_events_is_passed_over(shop, caplog):
+    shop.servers[0].append([click(1, IDS[3])])
+    (day,) = shop.folder.iterdir()
+    for stray in (shop.folder / "README.jsonl", day / ".00-one-000000.applied", day / ".hidden.jsonl", day / "a.open"):
+        stray.write_bytes(line(click(2, IDS[4])))
+    assert shop.counts.follow() == 1 and shop.of(*IDS[3:5]) == [10, 9] and caplog.text == ""
 
 
 def test_what_comes_after_a_refused_write_is_counted(shop):
@@ -132,6 +154,27 @@ def test_a_day_is_looked_at_again_when_a_file_is_put_there(shop, monkeypatch):
     assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [11]
     shop.servers[1].append([click(3, IDS[3])])
     assert shop.counts.follow() == 1, "a file that grows does not change its folder"
+
+
+def test_a_file_that_is_put_there_after_a_look_at_the_folder_is_read(shop, monkeypatch):
+    """What is noted is when the folder had changed before it was listed."""
+    monkeypatch.setattr(live_counts, "SETTLED_NS", 0)
+    shop.servers[0].append([click(1, IDS[3])])
+    shop.servers[0].close()
+    assert shop.counts.follow() == 1
+    (day,), listed = shop.folder.iterdir(), Path.iterdir
+
+    def and_another(folder):
+        names = list(listed(folder))
+        if folder == day:
+            shop.servers[1].append([click(2, IDS[3])])
+            shop.servers[1].close()
+        return iter(names)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", and_another)
+        assert shop.counts.follow() == 0
+    assert shop.counts.follow() == 1
 
 
 def test_the_time_of_a_look_is_that_of_all_days(shop):

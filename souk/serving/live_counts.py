@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,32 @@ MOST_WAITING = 100_000  # engagements whose item is still to come, and as many w
 SETTLED_NS = 2_000_000_000  # a folder that changed later may change again within a tick of its file system's clock
 
 
+@dataclass
+class _File:
+    """What is known of a file of the log.
+
+    Args:
+        place: bytes of it that were read.
+        closed: it has its last name, and was read to its end.
+    """
+
+    place: int = 0
+    closed: bool = False
+
+
+@dataclass
+class _Day:
+    """What is known of a day's folder.
+
+    Args:
+        changed: when it changed last, ns, where everything in it was read.
+        files: by the names that they have in the end.
+    """
+
+    changed: int = -1
+    files: dict[str, _File] = field(default_factory=dict)
+
+
 class LiveCounts:
     """Adds the engagements of the log to the counts of a release, a little after they came.
 
@@ -43,9 +70,7 @@ class LiveCounts:
 
     def __init__(self, folder: Path, spec: FeatureSpec, loaded: Callable[[], Loaded], clock: Callable[[], int]) -> None:
         self._folder, self._spec, self._loaded, self._clock = folder, spec, loaded, clock
-        self._read: dict[Path, int] = {}  # bytes, by the name that a file has in the end
-        self._closed: set[Path] = set()  # read to their end
-        self._days: dict[Path, int] = {}  # when a folder changed, of those of which everything is read
+        self._days: dict[Path, _Day] = {}
         self._ahead, self._unknown = (deque[tuple[str, int]](maxlen=MOST_WAITING) for _ in range(2))
         self._positions: Mapping[str, int] = {}  # of the items that were known at the last look
         self._told: set[str] = set()
@@ -58,64 +83,57 @@ class LiveCounts:
         """
         before, until = self.counted, time.monotonic() + seconds
         self._add_waiting()
-        for day in self._changed_days():
-            with contextlib.suppress(FileNotFoundError):  # it was removed
-                if not self._take_day(day, until):
-                    break
+        for path in (path for day in self._listed_days() for path in self._unread(day)):
+            if not self._take(path, until):
+                break
         return self.counted - before
 
-    def _take_day(self, day: Path, until: float) -> bool:
-        """Counts what a day's files have behind what was read; whether there was time for all of it."""
-        changed, growing = day.stat().st_mtime_ns, False
-        for path in (*sorted(day.glob("[!.]*.jsonl")), *sorted(day.glob(".*.open"))):
-            growing |= path.suffix == ".open"
-            if not self._take(path, until):
-                return False
-        if not growing and time.time_ns() - changed > SETTLED_NS:
-            self._days[day] = changed
-        return True
-
-    def _changed_days(self) -> Iterator[Path]:
+    def _listed_days(self) -> list[Path]:
         """The folders that may hold something new: not those of before the boundary."""
         since = self._loaded().items.counts.since
-        for day in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
-            with contextlib.suppress(FileNotFoundError):
-                if day.is_dir() and _end(day) >= since and self._days.get(day) != day.stat().st_mtime_ns:
-                    yield day
+        days = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted(day for day in days if _end(day) >= since)
+
+    def _unread(self, day: Path) -> list[Path]:
+        """The files of a day's folder that were not read to their end; none where it is as it was then."""
+        try:
+            changed = day.stat().st_mtime_ns
+            known = self._days.setdefault(day, _Day())
+            if known.changed == changed or not day.is_dir():
+                return []
+            paths = sorted(filter(_of_the_log, day.iterdir()), key=_last_name)
+        except FileNotFoundError:  # it was removed
+            return []
+        unread = [path for path in paths if not self._file(path).closed]
+        if not unread and time.time_ns() - changed > SETTLED_NS:
+            known.changed = changed
+        return unread
+
+    def _file(self, path: Path) -> _File:
+        return self._days[path.parent].files.setdefault(_last_name(path).name, _File())
 
     def _take(self, path: Path, until: float) -> bool:
-        """Counts what a file has behind what was read; whether there was time for all of it."""
-        name = closed_name(path) if path.suffix == ".open" else path
-        if name in self._closed:
-            return True
+        """Counts what a file has behind what was read; whether there is time for another."""
+        known = self._file(path)
         try:
             with path.open("rb") as file:
                 # What a full disk refused was cut off again, and may have been counted: if it is shorter, from there.
-                place = file.seek(min(self._read.get(name, 0), os.fstat(file.fileno()).st_size))
-                found, lines = list[tuple[str, int]](), 0
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    place, lines = place + len(line), lines + 1
-                    found += self._engagement(event(line))
-                    if lines % CHUNK == 0:
-                        self._add(found)
-                        self._read[name], found = place, []
-                        if time.monotonic() > until:
-                            return False
-                self._add(found)
-                self._read[name] = place
+                known.place = file.seek(min(known.place, os.fstat(file.fileno()).st_size))
+                whole = takewhile(lambda line: line.endswith(b"\n"), file)
+                while chunk := list(islice(whole, CHUNK)):
+                    self._add([each for line in chunk for each in self._engagement(event(line))])
+                    known.place += sum(map(len, chunk))
+                    if time.monotonic() > until:
+                        return False
         except FileNotFoundError:  # it has its last name by now, or was removed
-            return True
+            return path == _last_name(path) or self._take(_last_name(path), until)
         except OSError as error:
             if (said := f"{path}: {error.strerror}") not in self._told:
                 logger.warning("%s", said)
                 self._told.add(said)
             return True
-        if path == name:
-            self._closed.add(name)
-            self._read.pop(name, None)
-        return not lines or time.monotonic() <= until  # one of which nothing is new costs little
+        known.closed = path == _last_name(path)
+        return True  # one of which nothing is new costs little
 
     def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
         """Item and time of a row, where it is one that counts."""
@@ -141,6 +159,16 @@ class LiveCounts:
         waiting = [self._ahead] + [self._unknown] * (position is not self._positions)
         self._positions = position
         self._add([queue.popleft() for queue in waiting for _ in range(len(queue))])
+
+
+def _of_the_log(path: Path) -> bool:
+    """Whether it is a file of events, one that grows or another."""
+    return path.suffix == (".open" if path.name.startswith(".") else ".jsonl")
+
+
+def _last_name(path: Path) -> Path:
+    """The name that a file has in the end."""
+    return closed_name(path) if path.suffix == ".open" else path
 
 
 def _end(day: Path) -> int:
