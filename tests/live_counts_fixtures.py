@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from souk.counts import ItemCounts
 from souk.serving.event_log import EventLog
 from souk.serving.live_counts import LiveCounts
 from souk.serving.recommender import Recommender
@@ -21,19 +22,30 @@ def click(number, item, time=NOW + 1, **more):
     }
 
 
-class Shop:
-    """A release beside a log in which servers write; `now` is their clock."""
+def engagements(recommender, *items):
+    """How often items were engaged with."""
+    places = np.array([recommender.catalogue.positions[item] for item in items])
+    return recommender.items.counts.at(places, np.full(len(items), NOW + HOUR))[0].tolist()
 
-    def __init__(self, bundle, folder):
-        self.bundle = bundle
+
+class Shop:
+    """A release beside a log in which servers write; `now` is their clock.
+
+    Args:
+        bundle: the release.
+        folder: of the workspace.
+        loaded: its recommender, which stays as it is.
+    """
+
+    def __init__(self, bundle, folder, loaded=None):
+        self.bundle, self._loaded = bundle, loaded or Recommender.load(bundle, None, None)
         self.folder, self.now = folder / "events", NOW + HOUR
         self.servers = [EventLog(self.folder, name, lambda: self.now) for name in ("one", "two")]
         self.start()
 
     def start(self):
-        self.recommender = Recommender.load(self.bundle, None, None)
+        self.recommender = self._loaded.with_counts(ItemCounts.of(self.bundle.counters))
         self.counts = LiveCounts(self.folder, SPEC, lambda: self.recommender, lambda: self.now)
 
     def of(self, *items):
-        places = np.array([self.recommender.catalogue.positions[item] for item in items])
-        return self.recommender.items.counts.at(places, np.full(len(items), self.now))[0].tolist()
+        return engagements(self.recommender, *items)

@@ -160,7 +160,7 @@ def served(trained, monkeypatch):
         return answer(self, query, positions, pair, request)
 
     recommender = Recommender.load(trained.bundle(), None, None)
-    recommender.recount(recommender.items.followed(trained.folder).counts)  # as the evaluation does
+    recommender = recommender.with_counts(recommender.items.followed(trained.folder).counts)  # as the evaluation does
     monkeypatch.setattr(signatures.Ranker, "probabilities", recorded)
     rankings = recommender.rank(trained.requests())
     (call,) = calls

@@ -13,7 +13,7 @@ from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.served import with_logs
 from souk.workspace import Workspace
-from tests.live_counts_fixtures import HOUR, Shop, click
+from tests.live_counts_fixtures import HOUR, Shop, click, engagements
 from tests.serving_fixtures import IDS, NOW, state, write_shop
 
 
@@ -22,9 +22,14 @@ def bundle(tmp_path_factory):
     return write_shop(tmp_path_factory.mktemp("made") / "shop")
 
 
+@pytest.fixture(scope="module")
+def loaded(bundle):
+    return Recommender.load(bundle, None, None)
+
+
 @pytest.fixture
-def shop(bundle, tmp_path):
-    return Shop(bundle, tmp_path)
+def shop(bundle, loaded, tmp_path):
+    return Shop(bundle, tmp_path, loaded)
 
 
 def test_events_of_all_servers_count_once(shop):
@@ -58,8 +63,19 @@ def test_a_release_that_answers_again_after_a_rollback_begins_with_what_it_was_m
     shop.servers[0].append([click(1, IDS[3])])
     for _ in range(2):
         live, counts = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
-        assert counts.counted == 1 and live.current is shop.recommender and shop.of(*IDS[3:5]) == [10, 9]
-        assert shop.recommender.sources._items is shop.recommender.items, "sources count too"
+        assert counts.counted == 1 and engagements(live.current, *IDS[3:5]) == [10, 9]
+        assert live.current.sources._items is live.current.items, "sources count too"
+    assert shop.of(IDS[3]) == [9]
+
+
+def test_a_release_that_serves_twice_counts_once_in_each(shop, tmp_path):
+    """As an arm's that is promoted, or to which one rolls back."""
+    given = Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now
+    arm, now = (with_logs(*given, settle=True) for _ in range(2))
+    shop.servers[0].append([click(1, IDS[3])])
+    for live, counts in (arm, now):
+        assert engagements(live.current, IDS[3]) == [9] and counts.follow() == 1
+        assert engagements(live.current, IDS[3]) == [10]
 
 
 def test_engagements_wait_for_their_item(shop, tmp_path):
@@ -69,11 +85,9 @@ def test_engagements_wait_for_their_item(shop, tmp_path):
     live.upsert([{"item_id": "new", "category": "all/g1"}])
     shop.servers[0].append([click(3, "new"), click(4, IDS[3])])
     assert counts.follow() == 3
-    now = live.current
-    places = np.array([now.catalogue.positions[item] for item in ("new", IDS[3], IDS[4])])
-    assert now.items.counts.at(places, np.full(3, shop.now))[0].tolist() == [2, 11, 9]
-    again, _ = with_logs(Workspace(tmp_path), shop.bundle, Recommender.load(shop.bundle, None, None), lambda: shop.now)
-    assert again.current.items.counts.at(places, np.full(3, shop.now))[0].tolist() == [2, 11, 9]
+    assert engagements(live.current, "new", IDS[3], IDS[4]) == [2, 11, 9]
+    again, _ = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
+    assert engagements(again.current, "new", IDS[3], IDS[4]) == [2, 11, 9]
 
 
 def test_what_the_release_was_made_of_counts_in_it_alone(shop):
@@ -90,9 +104,9 @@ def test_days_of_long_before_are_not_opened(shop):
         assert shop.counts.follow() == expected
 
 
-def test_an_event_of_a_clock_that_is_ahead_counts_when_its_time_has_come(bundle, tmp_path, monkeypatch):
+def test_an_event_of_a_clock_that_is_ahead_counts_when_its_time_has_come(bundle, loaded, tmp_path, monkeypatch):
     monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
-    shop = Shop(bundle, tmp_path)
+    shop = Shop(bundle, tmp_path, loaded)
     shop.servers[0].append([click(1, IDS[3], shop.now + 10), click(2, IDS[4], shop.now - 1), click(3, "new")])
     assert shop.counts.follow() == 1 and shop.of(*IDS[3:5]) == [9, 10]
     shop.servers[0].append(

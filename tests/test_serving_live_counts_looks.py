@@ -23,9 +23,14 @@ def bundle(tmp_path_factory):
     return write_shop(tmp_path_factory.mktemp("made") / "shop")
 
 
+@pytest.fixture(scope="module")
+def loaded(bundle):
+    return Recommender.load(bundle, None, None)
+
+
 @pytest.fixture
-def shop(bundle, tmp_path):
-    return Shop(bundle, tmp_path)
+def shop(bundle, loaded, tmp_path):
+    return Shop(bundle, tmp_path, loaded)
 
 
 def test_a_long_log_is_counted_a_little_at_a_time(shop, monkeypatch):
@@ -55,13 +60,13 @@ def test_a_server_begins_before_all_of_a_long_log_is_counted_and_a_batch_does_no
         shop.servers[0].append([click(number, IDS[3])])
         shop.servers[0].close()
     for settle, expected in ((True, 1), (False, 3)):
-        given = Workspace(tmp_path), shop.bundle, Recommender.load(shop.bundle, None, None), lambda: shop.now
+        given = Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now
         assert with_logs(*given, settle=settle)[1].counted == expected
 
 
-def test_what_waits_for_items_has_a_bound(bundle, tmp_path, monkeypatch):
+def test_what_waits_for_items_has_a_bound(bundle, loaded, tmp_path, monkeypatch):
     monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
-    shop = Shop(bundle, tmp_path)
+    shop = Shop(bundle, tmp_path, loaded)
     live, counts = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
     shop.servers[0].append([click(number, "new") for number in range(3)])
     assert counts.follow() == 0

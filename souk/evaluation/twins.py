@@ -138,8 +138,7 @@ class Slates:
         available = self._towers.available(loaded.catalogue.available)
         loaded.catalogue = replace(loaded.catalogue, available=available, lifetimes=self._towers.lifetimes())
         loaded.retrieval = loaded.retrieval.with_items(loaded.items.vectors, available, np.zeros(0, np.int64))
-        loaded.recount(loaded.items.followed(self._features).counts)
-        self._recommender = loaded
+        self._recommender = loaded.with_counts(loaded.items.followed(self._features).counts)
         self.alternatives = Alternatives.of(self._recommender.reranker, self._towers.bundle.settings.slate_size)
         return self
 

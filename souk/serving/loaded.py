@@ -32,7 +32,8 @@ from souk.spec import FeatureSpec
 
 
 class Loaded:
-    """The parts of a release. They stay as they are: what changes is another one.
+    """The parts of a release. They stay as they are: what changes is another one. The counts of `items` alone grow, in
+    all that were made of one another, but for those made `with_counts`.
 
     Args:
         spec: the release's feature specification.
@@ -112,13 +113,15 @@ class Loaded:
         other.retrieval, other.store = Retrieval(index, self.retrieval.exact, self.guards.index), store
         return other
 
-    def recount(self, counts: ItemCounts) -> None:
-        """Lets pairs and sources know other counts of the same items."""
-        self.items = replace(self.items, counts=counts)
-        self.sources = self.sources.with_items(self.items)
+    def with_counts(self, counts: ItemCounts) -> Self:
+        """The same models, whose pairs and sources know other counts of the same items; these keep theirs."""
+        other = copy.copy(self)
+        other.items = replace(self.items, counts=counts)
+        other.sources = self.sources.with_items(other.items)
+        return other
 
     def with_items(self, rows: pa.Table, vectors: np.ndarray) -> Self:
-        """The same models over a catalogue with other rows; these stay as it is.
+        """The same models over a catalogue with other rows; this one stays as it is.
 
         Args:
             rows: of the item feature table, each item once: new content of known items, and new items.

@@ -97,9 +97,9 @@ def with_logs(
     """The recommender with what was upserted into the workspace's servers so far, and what everybody engaged with.
 
     What serves it may `settle` the upserts, and counts what is left of a long log while it serves. It begins with what
-    the release knows, also when it was served before.
+    the release knows, also when it was served before, or still is: each that serves has counts of its own.
     """
-    recommender.recount(ItemCounts.of(bundle.counters))
+    recommender = recommender.with_counts(ItemCounts.of(bundle.counters))
     live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed, run).load(settle)
     seen = live.replayed
     if seen.refused or seen.torn or seen.damaged:

@@ -100,10 +100,9 @@ def _write_answers(bundle: Bundle, tables: str, features: Path) -> int:
 
 def _told(recommender: Recommender, features: Path) -> Recommender:
     """One that knows at each moment of the test window what was engaged with before it, as a server does."""
-    counts, other = ItemCounts.of(counters_at(features, "test_start")), recommender.connected(None, None)
-    taken = engagements(features, counts.since, other.items.position)
-    other.recount(counts.followed(*taken))
-    return other
+    counts = ItemCounts.of(counters_at(features, "test_start"))
+    taken = engagements(features, counts.since, recommender.items.position)
+    return recommender.with_counts(counts.followed(*taken))
 
 
 def _lineage(origins: dict[str, Path], bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
