@@ -1,6 +1,7 @@
 """What everybody engages with while a release serves is counted, from the event log, each event once."""
 
 import os
+import zlib
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -9,6 +10,7 @@ import pytest
 
 from souk.schema import DAY_MS
 from souk.serving import live_counts
+from souk.serving.event_log import CHECKSUM, line
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.served import with_logs
@@ -173,6 +175,15 @@ def test_a_line_that_no_server_wrote_is_passed_over(shop, wrong):
     bare = {name: value for name, value in click(2, IDS[3]).items() if name not in ("event_id", "item_id")}
     shop.servers[0].append([click(1, IDS[3]) | wrong, bare, click(3, IDS[4])])
     assert shop.counts.follow() == 1 and shop.of(*IDS[3:5]) == [9, 10]
+
+
+@pytest.mark.parametrize("text", [b'{"event_id": }', b'{"event_id":"e2","timestamp":1e400}', b'{"event_id":"\xff"}'])
+def test_a_line_that_is_no_json_is_passed_over(shop, text):
+    """Its checksum is right too."""
+    shop.servers[0].append([click(1, IDS[3])])
+    with shop.servers[0].current.open("ab") as file:
+        file.write(text[:-1] + CHECKSUM % zlib.crc32(text) + b"\n" + line(click(3, IDS[4])))
+    assert shop.counts.follow() == 2 and shop.counts.follow() == 0 and shop.of(*IDS[3:5]) == [10, 10]
 
 
 def test_a_request_sees_what_was_engaged_with_a_moment_ago(shop, monkeypatch):

@@ -111,6 +111,20 @@ def test_a_day_that_is_removed_meanwhile_ends_nothing(shop, monkeypatch, caplog,
     assert shop.counts.follow() == 1 and not first.exists() and caplog.text == ""
 
 
+def test_a_day_that_cannot_be_listed_is_listed_later_and_the_others_now(shop, monkeypatch, caplog):
+    for days in (0, 1):
+        shop.now = NOW + HOUR + days * DAY_MS
+        shop.servers[0].append([click(days, IDS[3])])
+        shop.servers[0].close()
+    first, _ = sorted(shop.folder.iterdir())
+    with monkeypatch.context() as patch:
+        for method in ("iterdir", "stat"):
+            meanwhile(patch, method, first, Mock(side_effect=OSError(116, "Stale file handle")))
+        assert [shop.counts.follow() for _ in range(2)] == [1, 0]
+    assert caplog.text.count("Stale file handle") == 1
+    assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [11]
+
+
 def test_a_file_that_gets_its_last_name_meanwhile_is_read_by_that(shop, monkeypatch, caplog):
     shop.servers[0].append([click(1, IDS[3])])
     meanwhile(monkeypatch, "open", shop.servers[0].current, shop.servers[0].close)

@@ -153,7 +153,7 @@ def every_file(folder: Path) -> list[Path]:
 
 
 def read(path: Path) -> Iterator[dict[str, Any] | None]:
-    """The events of a file, oldest first, None for a line that does not fit its checksum; an unfinished one is none."""
+    """The events of a file, oldest first, None for a line that no server wrote so; an unfinished one is none."""
     try:
         with path.open("rb") as file:
             yield from (event(each) for each in file if each.endswith(b"\n"))
@@ -169,12 +169,15 @@ def line(row: dict[str, Any]) -> bytes:
 
 
 def event(text: bytes) -> dict[str, Any] | None:
-    """The inverse of `line`; None where the checksum says that it is not what was written."""
+    """The inverse of `line`; None where the checksum, or what it is of, says that no server wrote it."""
     text = text.rstrip(b"\n")
     whole = text[:-END] + b"}"
     if CHECKSUM % zlib.crc32(whole) != text[-END:]:
         return None
-    row: dict[str, Any] = orjson.loads(whole)
+    try:
+        row: dict[str, Any] = orjson.loads(whole)
+    except orjson.JSONDecodeError:
+        return None
     return row
 
 

@@ -104,6 +104,9 @@ class LiveCounts:
             paths = sorted(filter(_of_the_log, day.iterdir()), key=_last_name)
         except FileNotFoundError:  # it was removed
             return []
+        except OSError as error:  # of this folder alone, as one of which a network file system lost hold
+            self._tell(day, error)
+            return []
         unread = [path for path in paths if not self._file(path).closed]
         if not unread and time.time_ns() - changed > SETTLED_NS:
             known.changed = changed
@@ -128,12 +131,16 @@ class LiveCounts:
         except FileNotFoundError:  # it has its last name by now, or was removed
             return path == _last_name(path) or self._take(_last_name(path), until)
         except OSError as error:
-            if (said := f"{path}: {error.strerror}") not in self._told:
-                logger.warning("%s", said)
-                self._told.add(said)
+            self._tell(path, error)
             return True
         known.closed = path == _last_name(path)
         return True  # one of which nothing is new costs little
+
+    def _tell(self, path: Path, error: OSError) -> None:
+        """The same once."""
+        if (said := f"{path}: {error.strerror}") not in self._told:
+            logger.warning("%s", said)
+            self._told.add(said)
 
     def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
         """Item and time of a row, where it is one that counts."""
