@@ -38,7 +38,7 @@ def test_a_long_log_is_counted_a_little_at_a_time(shop, monkeypatch):
     shop.servers[0].append([click(number, IDS[3]) for number in range(5)])
     shop.servers[0].close()
     shop.servers[0].append([click(9, IDS[4])])
-    assert [shop.counts.follow(0) for _ in range(5)] == [2, 2, 1, 1, 0]
+    assert [shop.counts.follow(0) for _ in range(5)] == [2, 1, 2, 1, 0]
     assert shop.of(*IDS[3:5]) == [14, 10]
 
 
@@ -74,18 +74,72 @@ def test_what_waits_for_items_has_a_bound(bundle, loaded, tmp_path, monkeypatch)
     assert counts.follow() == 2
 
 
-def test_what_waits_is_looked_at_when_there_are_other_items(shop, monkeypatch):
-    """Not each second: there may be many."""
-    shop.servers[0].append([click(1, "unknown")])
+class Items(dict):
+    """Positions that are not to be looked through each second: there may be many, and as many that wait."""
+
+    looks = 0
+
+    def keys(self):
+        self.looks += 1
+        return super().keys()
+
+
+def test_what_waits_is_looked_at_when_there_are_other_items(shop):
+    shop.servers[0].append([click(1, "unknown"), click(2, "another")])
     shop.counts.follow()
-    taken = []
-    monkeypatch.setattr(shop.counts, "_add", taken.append)
-    shop.counts.follow()
-    shop.recommender.catalogue = replace(
-        shop.recommender.catalogue, positions={**shop.recommender.catalogue.positions, "unknown": 0}
-    )
-    shop.counts.follow()
-    assert [found for found in taken if found] == [[("unknown", NOW + 1)]]
+    for item, expected in (("other", 0), ("unknown", 1)):
+        known = Items({**shop.recommender.catalogue.positions, item: 0})
+        shop.recommender.catalogue = replace(shop.recommender.catalogue, positions=known)
+        assert [shop.counts.follow() for _ in range(3)] == [expected, 0, 0] and known.looks == 1
+
+
+def test_what_waits_is_counted_a_little_at_a_time(shop, monkeypatch):
+    monkeypatch.setattr(live_counts, "CHUNK", 2)
+    ahead = [click(f"a{number}", IDS[4], shop.now + number % 2) for number in range(3)]
+    shop.servers[0].append([*ahead, *(click(f"u{number}", "unknown") for number in range(3))])
+    assert shop.counts.follow() == 0
+    shop.now += 2
+    positions = {**shop.recommender.catalogue.positions, "unknown": 3}
+    shop.recommender.catalogue = replace(shop.recommender.catalogue, positions=positions)
+    assert [shop.counts.follow(0) for _ in range(5)] == [2, 1, 2, 1, 0] and shop.of(*IDS[3:5]) == [12, 12]
+
+
+def test_an_event_that_waits_for_its_time_and_its_item_counts_once(shop):
+    shop.servers[0].append([click(1, "unknown", shop.now)])
+    positions = {**shop.recommender.catalogue.positions, "unknown": 3}
+    assert shop.counts.follow() == 0
+    shop.recommender.catalogue = replace(shop.recommender.catalogue, positions=positions)
+    assert shop.counts.follow() == 0
+    shop.now += 1
+    assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(IDS[3]) == [10]
+
+
+def test_of_what_waits_for_its_time_the_first_is_kept(shop, monkeypatch):
+    """A time that never comes keeps nothing from its own."""
+    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
+    times = 1 << 62, shop.now + 2, 1 << 62, shop.now + 1, 1 << 62
+    shop.servers[0].append([click(number, IDS[3], moment) for number, moment in enumerate(times)])
+    assert shop.counts.follow() == 0
+    shop.now += 3
+    assert shop.counts.follow() == 2
+
+
+def test_what_waits_longest_for_its_item_is_given_up_first(shop, monkeypatch):
+    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
+    shop.servers[0].append([click(number, item) for number, item in enumerate(("u3", "u4", "u3", "u4", "u4"))])
+    assert shop.counts.follow() == 0
+    positions = {**shop.recommender.catalogue.positions, "u3": 3, "u4": 4}
+    shop.recommender.catalogue = replace(shop.recommender.catalogue, positions=positions)
+    assert shop.counts.follow() == 2 and shop.of(*IDS[3:5]) == [9, 11]
+
+
+def test_a_file_that_grows_fast_keeps_no_other_from_its_turn(shop, monkeypatch):
+    monkeypatch.setattr(live_counts, "CHUNK", 2)
+    for number in range(4):
+        shop.servers[0].append([click(f"a{number}{more}", IDS[3]) for more in range(3)])
+        shop.servers[1].append([click(f"b{number}", IDS[4])])
+        shop.counts.follow(0)
+    assert shop.of(*IDS[3:5]) == [13, 13]
 
 
 def meanwhile(monkeypatch, method, path, act):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice, takewhile
@@ -71,8 +72,8 @@ class LiveCounts:
     def __init__(self, folder: Path, spec: FeatureSpec, loaded: Callable[[], Loaded], clock: Callable[[], int]) -> None:
         self._folder, self._spec, self._loaded, self._clock = folder, spec, loaded, clock
         self._days: dict[Path, _Day] = {}
-        self._ahead, self._unknown = (deque[tuple[str, int]](maxlen=MOST_WAITING) for _ in range(2))
-        self._positions: Mapping[str, int] = {}  # of the items that were known at the last look
+        self._last = folder  # the file in which the last look ended
+        self._waiting = _Waiting()
         self._told: set[str] = set()
         self.counted = 0
 
@@ -82,9 +83,12 @@ class LiveCounts:
         What is left is taken by the next look.
         """
         before, until = self.counted, time.monotonic() + seconds
-        self._add_waiting()
-        for path in (path for day in self._listed_days() for path in self._unread(day)):
+        self._add_waiting(until)
+        unread = [path for day in self._listed_days() for path in self._unread(day)]
+        begin = bisect_right(unread, self._last, key=_last_name)  # so that one that grows fast keeps none from its turn
+        for path in unread[begin:] + unread[:begin]:
             if not self._take(path, until):
+                self._last = _last_name(path)
                 break
         return self.counted - before
 
@@ -151,21 +155,72 @@ class LiveCounts:
             return []
 
     def _add(self, found: list[tuple[str, int]]) -> None:
+        """Counts what can be counted now; the rest waits."""
         loaded, now = self._loaded(), self._clock()
         counts, position = loaded.items.counts, loaded.catalogue.positions
-        found = [(item, moment) for item, moment in found if moment >= counts.since]
-        known = [(position[item], moment) for item, moment in found if moment < now and item in position]
-        self._ahead.extend((item, moment) for item, moment in found if moment >= now)
-        self._unknown.extend((item, moment) for item, moment in found if moment < now and item not in position)
+        known, ahead = list[tuple[int, int]](), list[tuple[int, str]]()
+        for item, moment in found:
+            if moment >= now:
+                ahead.append((moment, item))
+            elif moment >= counts.since and item in position:
+                known.append((position[item], moment))
+            elif moment >= counts.since:
+                self._waiting.for_item(item, moment)
+        self._waiting.for_time(ahead)
         counts.add(*np.array(known, np.int64).reshape(-1, 2).T)
         self.counted += len(known)
 
-    def _add_waiting(self) -> None:
-        """Adds what waited for its time, and, where there are others than at the last look, for its item."""
-        position = self._loaded().catalogue.positions
-        waiting = [self._ahead] + [self._unknown] * (position is not self._positions)
-        self._positions = position
-        self._add([queue.popleft() for queue in waiting for _ in range(len(queue))])
+    def _add_waiting(self, until: float) -> None:
+        """Counts what waited long enough."""
+        for found in self._waiting.ready(self._clock(), self._loaded().catalogue.positions):
+            self._add(found)
+            if time.monotonic() > until:
+                break
+
+
+class _Waiting:
+    """Engagements that cannot be counted yet: for a time that is still to come, or for an item that is."""
+
+    def __init__(self) -> None:
+        self._ahead: list[tuple[int, str]] = []  # ascending
+        self._unknown: OrderedDict[str, deque[int]] = OrderedDict()  # times by item, in the order in which they came
+        self._unknown_size = 0
+        self._positions: Mapping[str, int] = {}  # of the items that nothing in `_unknown` is of
+
+    def for_time(self, found: list[tuple[int, str]]) -> None:
+        """Takes times and items; where these are too many, what is due last is given up."""
+        if found:
+            self._ahead = sorted([*self._ahead, *found])[:MOST_WAITING]
+
+    def for_item(self, item: str, moment: int) -> None:
+        """Takes one; where these are too many, one of the item that waits longest is given up."""
+        self._unknown.setdefault(item, deque()).append(moment)
+        self._unknown_size += 1
+        if self._unknown_size > MOST_WAITING:
+            self._taken(next(iter(self._unknown)), 1)
+
+    def ready(self, now: int, positions: Mapping[str, int]) -> Iterator[list[tuple[str, int]]]:
+        """Hands out what is of a time before now, or of an item that is known by now, CHUNK of it at a time.
+
+        Who looks at no more than some of it gets the rest the next time. That costs little where nothing is ready.
+        """
+        while due := self._ahead[: min(CHUNK, bisect_left(self._ahead, (now,)))]:
+            del self._ahead[: len(due)]
+            yield [(item, moment) for moment, item in due]
+        if positions is self._positions:
+            return
+        for item in self._unknown.keys() & positions.keys():
+            while item in self._unknown:
+                yield [(item, moment) for moment in self._taken(item, CHUNK)]
+        self._positions = positions
+
+    def _taken(self, item: str, most: int) -> list[int]:
+        moments = self._unknown[item]
+        taken = [moments.popleft() for _ in range(min(most, len(moments)))]
+        self._unknown_size -= len(taken)
+        if not moments:
+            del self._unknown[item]
+        return taken
 
 
 def _of_the_log(path: Path) -> bool:
