@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from souk.items import ItemTable
-from souk.matches import ByValue, matched
+from souk.matches import ByValue, matched, strongest
 from souk.pairs import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.freshness import FRESH_DAYS
@@ -29,6 +29,7 @@ ALIKE = 1.5  # how much a match counts, beside the logarithm of how often an ite
 OWN_VALUES = 1e-2  # share of the window's events that a value counts as if it had, whether any has it or not
 COSINE = 5.0  # half of the sharpness that the towers' softmax has over some ten thousand items
 Allowed = Callable[[np.ndarray], np.ndarray]  # positions → which of them may be shown
+Scored = tuple[np.ndarray, np.ndarray]  # positions, ascending, and scores
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,14 @@ class Sources:
         self._order_by_age()
         self._by_value = ByValue.of(items)
 
-    def with_items(self, items: ItemTable) -> Sources:
-        """Of another item table."""
+    def with_items(self, items: ItemTable, where: np.ndarray) -> Sources:
+        """Of another item table, where rows came or changed at `where`."""
         other = copy.copy(self)
         other._items = items
         if items.created_at is not self._items.created_at:
             other._order_by_age()
-        if items.values is not self._items.values or items.value_start is not self._items.value_start:
-            other._by_value = ByValue.of(items)
+        if items.values is not self._items.values:
+            other._by_value = self._by_value.with_items(items, where)
         return other
 
     def _order_by_age(self) -> None:
@@ -99,7 +100,7 @@ class Sources:
         for name in list(SHARES)[1:]:
             try:
                 with Stage(name):
-                    found, scores = getattr(self, name)(query, vector)
+                    found, scores = getattr(self, name)(query, vector, allowed)
                     kept = allowed(found)
                     lists[name] = _best(found[kept], scores[kept], int(count * self.shares[name]))
             except Exception as error:
@@ -107,28 +108,27 @@ class Sources:
                 failed.append(name)
         return lists, failed
 
-    def co_visitation(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """What others went on to after the items of the history; ascending positions and scores, as all sources."""
+    def co_visitation(self, query: PairQuery, *_: object) -> Scored:
+        """What others went on to after the items of the history."""
         return query.followers(self._items)
 
-    def buy_again(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def buy_again(self, query: PairQuery, *_: object) -> Scored:
         """The items of the history itself; what may not be bought again is not `allowed`."""
         return query.again(self._items)
 
-    def segment_popular(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def segment_popular(self, query: PairQuery, *_: object) -> Scored:
         """What was popular in the user's segments lately."""
         return query.popular(self._items)
 
-    def matched(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def matched(self, query: PairQuery, vector: np.ndarray | None, allowed: Allowed) -> Scored:
         """Items with values of the user's own, those that match most and are taken most lately."""
-        found = self._by_value.having(
-            np.unique(np.concatenate([np.zeros(0, np.int64), *(numbers for numbers, _ in query.own)])).tolist()
-        )
+        found = self._by_value.looked_up(strongest(query.own, self._by_value), allowed)
         alike = np.sum(matched(self._items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
+        found, alike = found[alike > 0], alike[alike > 0]  # some had the value before
         _, lately = self._items.counts.at(found, np.full(len(found), query.time))
         return found, ALIKE * alike + np.log1p(lately)
 
-    def fresh(self, query: PairQuery, vector: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def fresh(self, query: PairQuery, vector: np.ndarray | None, *_: object) -> Scored:
         """Items created lately, those that suit best and are newest: by content, as the query vector and the values of
         the window's items tell it, and by age, as fast as interest in new items falls in this market."""
         start, end = np.searchsorted(self._born, [query.time - FRESH_DAYS * DAY_MS, query.time], side="right")

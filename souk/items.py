@@ -15,15 +15,14 @@ import pyarrow.parquet as pq
 from souk.config import Objective
 from souk.counts import ItemCounts, engagements
 from souk.errors import SoukError
-from souk.sources.freshness import Freshness
+from souk.sources.freshness import Freshness, assumed_birth
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows, placed, spliced
 from souk.spec import Entity, FeatureSpec, Role, read_spec
 
 SHARED_ROLES = (Role.CATEGORY, Role.BAG)
 SOURCE_FILES = ("co_visitation", "segment_popular")
-RARE = 0.05  # share of the items
-FORM = 2  # of pairs and sources: releases of form 1 have no `matched`, guess no match and assume no age
+FORM = 3  # of pairs and sources: form 2 has no hours of own events, form 1 no `matched`, guessed match or assumed age
 
 
 def item_columns(folder: str | Path, *names: str) -> pa.Table:
@@ -79,6 +78,7 @@ class ItemTable:
         engaged: the rule that makes an engagement of a past event; None where items never repeat.
         freshness: how much of what is engaged with just came.
         matches: features of the user or the visit, each with one of the item whose values say the same.
+        assumed_birth: what stands for an unknown `created_at`, UTC epoch milliseconds; NaN where nothing does.
         counts: how often each item was engaged with, by time.
         form: of pairs and sources, that of the release.
     """
@@ -98,6 +98,7 @@ class ItemTable:
     engaged: Objective | None = None
     freshness: Freshness = field(default_factory=Freshness)
     matches: tuple[tuple[str, str], ...] = ()
+    assumed_birth: float = np.nan
     counts: ItemCounts = field(default_factory=lambda: ItemCounts(np.zeros(0), np.zeros(0), 0, np.inf))
     form: int = FORM
 
@@ -171,6 +172,7 @@ class ItemTable:
             engaged=spec.objectives.engaged if spec.repeat.rule != "never" else None,
             freshness=_freshness(counters),
             matches=spec.matches,
+            assumed_birth=_birth(items, counters, form),
             counts=ItemCounts.of(counters),
             form=form,
         )
@@ -220,17 +222,6 @@ class ItemTable:
         return int(self.values.max(initial=-1)) + 1
 
     @cached_property
-    def assumed_birth(self) -> float:
-        """What stands for an unknown `created_at`: the median, where at most RARE of the items have none; else NaN.
-
-        So few say nothing of what an unknown age means, and are taken for what they are beside it: items that only
-        events name are there because somebody took them.
-        """
-        known = np.isfinite(self.created_at)
-        few = self.form > 1 and len(known) and 1 - RARE <= known.mean() < 1
-        return float(np.median(self.created_at[known])) if few else np.nan
-
-    @cached_property
     def words(self) -> list[tuple[str, str]]:
         """The feature and the word of each number: these were given one after the other."""
         return list(self.numbers)
@@ -255,6 +246,15 @@ class ItemTable:
     def _unseen(self, count: int) -> np.ndarray:
         """`[count, 2]`: the counters of items without events, as `souk.features.tables.counters` has them."""
         return np.tile(np.array([0, self.prior_rate], np.float32), (count, 1))
+
+
+def _birth(items: pa.Table, counters: pa.Table, form: int) -> float:
+    """Of the boundary's counters; of releases of before what it was when their items were read."""
+    if form == 1 or not len(items):
+        return np.nan
+    if "assumed_birth" in counters.column_names:
+        return float(counters["assumed_birth"][0].as_py())
+    return assumed_birth(times_of(items, "created_at", np.nan), np.inf)
 
 
 def _values(

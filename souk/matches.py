@@ -6,8 +6,8 @@ The towers learn such things word by word, from many events of each word. That t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from souk.sources.rows import weights_of
 
 USER = "user_"  # how a feature of the user begins
 MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
-MOST = 5000  # items of a value that are compared as candidates
+LOOKED = 5000  # items that are compared as candidates
+VALUES = 16  # of one match by which candidates are looked up
+FARTHEST = 8  # times as many items of a value are looked through as are wanted
 
 
 Own = tuple[np.ndarray, np.ndarray]  # of a match: numbers of values, ascending, and how much each is the asker's own
@@ -107,34 +109,78 @@ def matched(
 
 @dataclass(frozen=True)
 class ByValue:
-    """The items of each value of a column that is matched, the MOST most popular of them.
+    """The items of each value of a column that is matched, most popular first.
 
     Args:
         start: `[values + 1]` int64, where the items of each value start in `positions`.
-        positions: int64, of the items.
+        positions: int32, of the items.
+        later: `[changes, 2]` int64, the value and the item of each row that came or changed since, each once.
     """
 
     start: np.ndarray
     positions: np.ndarray
+    later: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     @classmethod
     def of(cls, items: ItemTable) -> ByValue:
         """Those of an item table, by what was taken lately when it was made; items that nobody took come last."""
-        theirs = {name for _, name in items.matches if items.form > 1}
+        theirs = _matching(items)
         known = np.array([name in theirs for name, _ in items.words], bool)
         if not known.any():
-            return cls(np.zeros(1, np.int64), np.zeros(0, np.int64))
+            return cls(np.zeros(1, np.int64), np.zeros(0, np.int32))
         size = len(items.value_start) - 1
-        popular = np.argsort(-items.counts.weights[:size], kind="stable")
+        popular = np.argsort(-items.counts.weights[:size], kind="stable").astype(np.int32)
         place, value = items.expanded(popular)
         place, value = place[known[value]], value[known[value]].astype(np.int32)
         order = np.argsort(value, kind="stable")  # of 32 bits it is quicker
-        row, value = popular[place[order]], value[order]
-        start = np.searchsorted(value, np.arange(len(known) + 1))
-        most = np.arange(len(value)) - start[value] < MOST
-        return cls(np.concatenate([[0], np.cumsum(most)])[start], row[most])
+        return cls(np.searchsorted(value[order], np.arange(len(known) + 1)), popular[place[order]])
 
-    def having(self, numbers: Collection[int]) -> np.ndarray:
-        """The items of some values, ascending and each once."""
-        parts = [self.positions[self.start[n] : self.start[n + 1]] for n in numbers if n + 1 < len(self.start)]
-        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+    def with_items(self, items: ItemTable, where: np.ndarray) -> ByValue:
+        """Of another item table, where rows came or changed at `where`; what is no longer theirs stays listed."""
+        theirs = _matching(items)
+        place, value = items.expanded(where)
+        known = np.array([items.words[number][0] in theirs for number in value.tolist()], bool)
+        came = np.column_stack([value[known], where[place[known]]]).astype(np.int64)
+        if not len(came):
+            return self
+        return replace(self, later=np.unique(np.concatenate([self.later, came]), axis=0))
+
+    def looked_up(self, numbers: np.ndarray, allowed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Items of some values that may be shown, at most LOOKED in all, ascending and each once.
+
+        Of each value there are as many of the most popular, and of what came since. To keep a request short, of a
+        value that has many items that may not be shown not all are looked through.
+        """
+        most = LOOKED // max(1, len(numbers))
+        parts = [np.zeros(0, np.int64)]
+        for number in numbers.tolist():
+            start, end = self.start[number : number + 2].tolist() if number + 1 < len(self.start) else (0, 0)
+            first, last = np.searchsorted(self.later[:, 0], [number, number + 1])
+            near = min(end, start + 2 * most)
+            found = 0
+            for part in (
+                self.later[first:last][-most:, 1],
+                self.positions[start:near],
+                self.positions[near : min(end, start + FARTHEST * most)],
+            ):
+                if found < most and len(part):
+                    parts.append(part[allowed(part)][: most - found].astype(np.int64))
+                    found += len(parts[-1])
+        return np.unique(np.concatenate(parts))
+
+
+def strongest(own: Sequence[Own], items: ByValue) -> np.ndarray:
+    """The values that are looked up: of each match the VALUES that are the asker's own most, of equal ones those of
+    the fewest items, which say most; ascending."""
+    chosen = [np.zeros(0, np.int64)]
+    for numbers, weights in own:
+        if len(numbers) > VALUES:
+            known = np.minimum(numbers, len(items.start) - 2)
+            numbers = numbers[np.lexsort((items.start[known + 1] - items.start[known], -weights))[:VALUES]]
+        chosen.append(numbers)
+    return np.unique(np.concatenate(chosen))
+
+
+def _matching(items: ItemTable) -> set[str]:
+    """The features of items that are matched; none in form 1, which has no such source."""
+    return {name for _, name in items.matches if items.form > 1}

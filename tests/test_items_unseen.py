@@ -11,6 +11,7 @@ from souk.features.windows import Windows
 from souk.items import ItemTable
 from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.schema import DAY_MS
+from souk.sources.freshness import assumed_birth
 from tests.evaluation_fixtures import make_spec
 from tests.marketplace import CONFIG
 
@@ -74,3 +75,23 @@ def test_few_items_of_unknown_age_are_as_old_as_the_median(unknown, assumed):
     assert known.tolist() == [float(told)] * unknown + [1.0] * (40 - unknown)
     assert age[:unknown].tolist() == pytest.approx([math.log(2) if told else 0.0] * unknown)
     assert np.isnan(table.created_at[:unknown]).all(), "who asks since when an item is there is told the truth"
+
+
+def test_an_unknown_age_stays_what_it_was_in_training_while_items_come():
+    """With the new ones too many would be unknown, and the median another."""
+    names = [f"i{n:02d}" for n in range(40)]
+    items = pa.table({"item_id": names, "created_at": pa.array([None, *[10] * 39], pa.int64())})
+    counters = pa.table({"item_id": names, **{n: [0.0] * 40 for n in ("events", "events_30d", "satisfied_rate")}})
+    table = ItemTable.of(items, counters, np.eye(40, 3), SPEC)
+    came = pa.table({"item_id": ["x", "y", "z"], "created_at": pa.array([None, None, 99], pa.int64())})
+    assert table.with_items(came, np.zeros((3, 3), np.float32), SPEC).assumed_birth == 10
+    told = counters.append_column("assumed_birth", pa.array([7.0] * 40))
+    assert ItemTable.of(items, told, np.eye(40, 3), SPEC).assumed_birth == 7
+    assert math.isnan(ItemTable.of(items, counters, np.eye(40, 3), SPEC, form=1).assumed_birth)
+
+
+def test_the_age_that_is_assumed_is_of_what_was_there_before_the_boundary():
+    created = np.array([np.nan, *[10.0] * 30, *[50.0] * 100])
+    assert assumed_birth(created, 40.0) == 10 and assumed_birth(created, 60.0) == 50
+    assert math.isnan(assumed_birth(created, 5.0)), "of what there was then too many are unknown"
+    assert math.isnan(assumed_birth(created[1:], 60.0)) and math.isnan(assumed_birth(created[:0], 60.0))

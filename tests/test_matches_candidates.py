@@ -10,8 +10,9 @@ import pytest
 from souk import matches
 from souk.candidates import ALIKE, Sources
 from souk.config import BuildFeatures, Columns
-from souk.items import ItemTable
-from souk.matches import ByValue
+from souk.counts import ItemCounts
+from souk.items import FORM, ItemTable
+from souk.matches import ByValue, strongest
 from souk.pairs import PairQuery
 from souk.release.bundle import Bundle
 from souk.schema import DAY_MS
@@ -93,6 +94,28 @@ def test_what_is_taken_now_is_taken_lately():
     assert listed(Sources(items), query(items, NOW + 2, home="fes")) == [4, 2, 0]
 
 
+def test_what_is_taken_later_counts_from_then_on():
+    items = table()
+    items = replace(items, counts=items.counts.followed(np.full(9, 4), np.full(9, NOW + 5)))
+    assert listed(Sources(items), query(items, NOW + 5, home="fes")) == [2, 0, 4]
+    assert listed(Sources(items), query(items, NOW + 6, home="fes")) == [4, 2, 0]
+
+
+def test_what_was_taken_long_ago_hardly_counts():
+    """Of the town: 2 had a hundred, 0 has three of today."""
+    items = table()
+    counts = ItemCounts(np.array([3, 9, 100, 8, 0, 5.0]), np.log2([3, 9, 0.1, 8, 1e-9, 5]), NOW, DAY_MS)
+    items = replace(items, counts=counts)
+    assert listed(Sources(items), query(items, home="fes")) == [0, 2, 4]
+
+
+def test_a_value_guessed_from_more_of_what_was_looked_at_counts_more():
+    """Two of fes and one of rabat, whose item is taken more."""
+    items = table(spec(("user_home", "item_city")))
+    assert listed(Sources(items), query(items, window=[0, 1, 2]))[:2] == [2, 1]
+    assert listed(Sources(items), query(items, window=[1, 5, 0]))[:2] == [1, 5]
+
+
 def test_without_matches_it_brings_nothing():
     items = table(spec())
     assert len(ByValue.of(items).positions) == 0
@@ -104,23 +127,76 @@ def test_values_of_other_columns_are_not_kept():
     assert sorted(ByValue.of(items).positions.tolist()) == [0, 1, 2, 4, 5]
 
 
+def every(positions):
+    return np.ones(len(positions), bool)
+
+
 def test_of_a_value_that_many_have_the_most_popular_are_compared(monkeypatch):
-    monkeypatch.setattr(matches, "MOST", 2)
+    monkeypatch.setattr(matches, "LOOKED", 2)
     items = table()
     assert listed(Sources(items), query(items, home="fes")) == [2, 0]
     assert listed(Sources(items), query(items, home="rabat")) == [1, 5]
 
 
+def test_of_a_value_that_many_have_those_that_may_be_shown_are_compared(monkeypatch):
+    """The two most popular of the town have ended: the one behind them is there."""
+    monkeypatch.setattr(matches, "LOOKED", 1)
+    items = table()
+    assert listed(Sources(items), query(items, home="fes"), allowed=lambda p: ~np.isin(p, [2, 0])) == [4]
+    monkeypatch.setattr(matches, "FARTHEST", 2)
+    assert listed(Sources(items), query(items, home="fes"), allowed=lambda p: ~np.isin(p, [2, 0])) == []
+
+
+def test_many_guessed_values_are_a_bounded_look(monkeypatch):
+    """Of a long window all items of all values would be compared."""
+    monkeypatch.setattr(matches, "LOOKED", 4)
+    monkeypatch.setattr(matches, "VALUES", 2)
+    items = table()
+    asked = query(items, window=[0, 1, 2, 3, 4, 5])
+    by_value = ByValue.of(items)
+    looked = strongest(asked.own, by_value)
+    assert len(looked) <= 4 and len(by_value.looked_up(looked, every)) <= 4
+
+
+def test_the_values_that_are_looked_up_are_the_strongest_and_of_equals_the_rarest():
+    start = np.array([0, 9, 10, 15, 17, 17])
+    by_value = ByValue(start, np.zeros(17, np.int32))
+    own = np.array([0, 1, 2, 3]), np.array([0.5, 1, 1, 1])
+    with pytest.MonkeyPatch.context() as patch:
+        for most, chosen in ((4, [0, 1, 2, 3]), (3, [1, 2, 3]), (2, [1, 3]), (1, [1])):
+            patch.setattr(matches, "VALUES", most)
+            assert strongest([own], by_value).tolist() == chosen
+        assert strongest([own, (np.array([4, 77]), np.ones(2))], by_value).tolist() == [1, 4]
+    assert strongest([], by_value).tolist() == []
+
+
 def test_items_of_each_value_stand_together():
     items = table()
     found = ByValue.of(items)
-    for number, (feature, word) in enumerate(items.words):
+    for word, (feature, value) in enumerate(items.words):
         given, wide = (CITIES, False) if feature == "item_city" else (TAGS, True)
-        having = [place for place, own in enumerate(given) if (word in own if wide else word == own)]
-        assert found.having([number]).tolist() == having
-    every = range(len(items.words))
-    assert found.having(every).tolist() == [0, 1, 2, 3, 4, 5] and found.having([]).tolist() == []
-    assert found.having([len(items.words), len(items.words) + 7]).tolist() == []
+        having = [place for place, own in enumerate(given) if (value in own if wide else value == own)]
+        assert found.looked_up(np.array([word]), every).tolist() == having
+    words = np.arange(len(items.words))
+    assert found.looked_up(words, every).tolist() == [0, 1, 2, 3, 4, 5]
+    assert found.looked_up(words[:0], every).tolist() == []
+    assert found.looked_up(np.array([len(items.words), len(items.words) + 7]), every).tolist() == []
+
+
+def test_what_comes_or_changes_is_found_by_its_values_and_no_longer_by_the_old_ones():
+    items = table()
+    sources = Sources(items)
+    assert sources.with_items(items, np.array([0]))._by_value is sources._by_value, "prices and counts change nothing"
+    told = rows(["g", "i2"], ["fes", "rabat"], [["new"], []])
+    later = items.with_items(told, np.zeros((2, 6), np.float32), BOTH)
+    found = sources.with_items(later, np.array([6, 2]))
+    assert listed(found, query(later, home="fes")) == [0, 4, 6]
+    assert listed(found, query(later, home="rabat")) == listed(Sources(later), query(later, home="rabat"))
+    assert 2 in listed(found, query(later, home="rabat"))
+    assert listed(found, query(later, likes=["new"])) == [6]
+    assert listed(sources, query(items, home="fes")) == [2, 0, 4], "the one before stays as it was"
+    again = found.with_items(later.with_items(told, np.zeros((2, 6), np.float32), BOTH), np.array([6, 2]))
+    assert again._by_value.later.tolist() == found._by_value.later.tolist(), "each once"
 
 
 def test_a_release_of_before_is_told_what_its_ranker_learned_from():
@@ -129,21 +205,18 @@ def test_a_release_of_before_is_told_what_its_ranker_learned_from():
     assert len(ByValue.of(now).positions) == 10 and len(ByValue.of(before).positions) == 0
     assert [len(numbers) for numbers, _ in query(now, window=[0]).own] == [1, 2]
     assert [len(numbers) for numbers, _ in query(before, window=[0], home="fes").own] == [1, 0]
-    born = np.array([np.nan, *[5.0] * 39])
-    assert replace(now, created_at=born).assumed_birth == 5.0
-    assert np.isnan(replace(before, created_at=born).assumed_birth)
 
 
 def test_items_that_are_new_or_moved_are_found_where_they_are():
     items = table()
     sources = Sources(items)
     other = items.with_items(rows(["i2", "new"], ["rabat", "agadir"], [[], []]), np.zeros((2, 6), np.float32), BOTH)
-    later = sources.with_items(other)
+    later = sources.with_items(other, np.array([2, 6]))
     assert listed(later, query(other, home="fes")) == [0, 4]
     assert listed(later, query(other, home="rabat")) == [1, 2, 5]
     assert listed(later, query(other, home="agadir")) == [6]
     assert listed(sources, query(items, home="fes")) == [2, 0, 4], "what is asked of the table of before"
-    priced = sources.with_items(replace(items, available_until=items.available_until + 1))
+    priced = sources.with_items(replace(items, available_until=items.available_until + 1), np.array([1]))
     assert priced._by_value is sources._by_value, "nothing that it looks at has changed"
 
 
@@ -180,9 +253,9 @@ def test_it_lists_what_a_look_at_every_item_lists(seed):
 
 def test_a_bundle_of_before_is_of_the_first_form(tmp_path):
     bundle = write_shop(tmp_path / "shop")
-    assert Recommender.load(bundle, None, None).items.form == 2
+    assert Recommender.load(bundle, None, None).items.form == FORM
     path = bundle.folder / "bundle.json"
     settings = json.loads(path.read_text())
-    assert settings.pop("form") == 2
+    assert settings.pop("form") == FORM
     path.write_text(json.dumps(settings))
     assert Recommender.load(Bundle.load(bundle.folder), None, None).items.form == 1

@@ -15,7 +15,7 @@ from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
 from souk.schema import DAY_MS
-from souk.sources.freshness import freshness, imported
+from souk.sources.freshness import assumed_birth, freshness, imported
 from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS
 
@@ -57,10 +57,12 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float)
         every half-life), `until` (the boundary), `half_life_days`, `satisfied_rate` (of the
         labels known before it, drawn to their mean by PRIOR_LABELS), and that mean, `prior_rate`: the rate of an item
         without labels, also of one that comes to be after training. `fresh_share` and `fresh_days`, the same for all
-        items, are the `souk.sources.freshness.Freshness` of the events of the 30 days.
+        items, are the `souk.sources.freshness.Freshness` of the events of the 30 days; `assumed_birth` stands for an
+        unknown `created_at`.
     """
     item_ids = names["item_id"].to_pylist()
     created = np.array([np.nan if t is None else t for t in names["created_at"].to_pylist()], np.float64)
+    born = created.copy()
     created[np.isin(created, imported(created))] = np.nan
     position = {item: index for index, item in enumerate(item_ids)}
     items = np.array([position[item] for item in examples["item_id"].to_pylist()], np.int64)
@@ -83,6 +85,7 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float)
         parts[-1] |= {
             "fresh_share": np.full(len(item_ids), fresh.share),
             "fresh_days": np.full(len(item_ids), fresh.days),
+            "assumed_birth": np.full(len(item_ids), assumed_birth(born, before)),
             "until": np.full(len(item_ids), before, np.int64),
             "half_life_days": np.full(len(item_ids), half / DAY_MS),
         }

@@ -117,7 +117,7 @@ class Loaded:
         """The same models, whose pairs and sources know other counts of the same items; these keep theirs."""
         other = copy.copy(self)
         other.items = replace(self.items, counts=counts)
-        other.sources = self.sources.with_items(other.items)
+        other.sources = self.sources.with_items(other.items, np.zeros(0, np.int64))
         return other
 
     def with_items(self, rows: pa.Table, vectors: np.ndarray) -> Self:
@@ -130,8 +130,8 @@ class Loaded:
         other, listed = copy.copy(self), rows.to_pylist()
         other.items = self.items.with_items(rows, vectors, self.spec)
         other.catalogue = self.catalogue.with_items(listed, self._lifetimes(other.items))
-        other.sources = self.sources.with_items(other.items)
         where = np.array([other.catalogue.positions[row["item_id"]] for row in listed], np.int64)
+        other.sources = self.sources.with_items(other.items, where)
         other.ranker = self.ranker.with_items(where, item_inputs(rows.to_pydict(), self.spec))
         other._plug(self.plugged.over(other.catalogue, other.items))
         other.reranker = self.reranker.with_items(other.items, rows, where, self.spec)

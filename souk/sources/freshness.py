@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+RARE = 0.05  # share of the items
 FRESH_DAYS = 30.0  # an item is fresh for so long
 CLOCKS = (
     1.0  # days that an item may be engaged with before its date of creation; more, and the date is of something else
@@ -63,6 +64,21 @@ def imported(created: np.ndarray) -> np.ndarray:
     dates, counts = np.unique(created[np.isfinite(created)], return_counts=True)
     found: np.ndarray = dates[counts > len(created) / 2]
     return found
+
+
+def assumed_birth(created: np.ndarray, before: float) -> float:
+    """What stands for an unknown date of creation: the median, where at most RARE of the items have none; else NaN.
+
+    So few say nothing of what an unknown age means, and are taken for what they are beside it: items that only events
+    name are there because somebody took them.
+
+    Args:
+        created: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
+        before: the boundary; what came later is not known yet.
+    """
+    known = created[created < before]
+    unknown = np.isnan(created).sum()
+    return float(np.median(known)) if 0 < unknown <= RARE * (len(known) + unknown) else np.nan
 
 
 def _mean(days: float) -> float:
