@@ -5,14 +5,14 @@ They are computed from the raw features that both have (`souk.state.features_at`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from souk.habits import Habits
-from souk.items import ItemTable
+from souk.items import FORM, ItemTable
 from souk.matches import MATCH, Own, matched, own_values
 from souk.repeats import NOTHING, Past, again
 from souk.satisfaction import satisfaction, surprises
@@ -49,12 +49,14 @@ PAIR_FEATURES = (
     "past_events",  # log(1 + engagements with the item, however long ago)
     "past_recency",  # 1 / (1 + days since the last of them); 0 without one
     "due",  # days since then, as r / (1 + r) for r of the user's mean days between two
+    *(HOURS := ("past_hour", "past_weekday")),  # how near all of them were to this time of day and of the week: 0 to 1
 )
 
 
-def pair_names(matches: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """The columns of `pair_features` of a spec with these `matches`."""
-    return (*PAIR_FEATURES, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches))
+def pair_names(matches: Sequence[tuple[str, str]], form: int = FORM) -> tuple[str, ...]:
+    """The columns of `pair_features` of a spec with these `matches`, in a form."""
+    own = PAIR_FEATURES if form > 2 else PAIR_FEATURES[: -len(HOURS)]
+    return (*own, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches))
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class PairQuery:
 
     def popular(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What is popular in the user's segments: positions, ascending, and shares."""
-        return self._once("popular", lambda: items.segments.popular(self.segments, len(items.vectors)))
+        return self._once("popular", lambda: items.segments.popular(self.segments))
 
     def _once(self, name: str, find: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
         """What `find` gives, which is not asked again where `found` is kept: a query is of one item table."""
@@ -162,6 +164,7 @@ def pair_features(
     known = window >= 0
     owner, window, ages = owner[known], window[known], ages[known]
     asked = np.array([query.time for query in queries], np.float64)[request]
+    own = None if items.form > 2 else -len(HOURS)
     columns = (
         [scores, np.log1p(_ranks(request, scores, listed))],
         items.counted(positions, asked),
@@ -170,8 +173,8 @@ def pair_features(
         _shared(items, request, positions, owner, window, lengths),
         _age(np.nan_to_num(items.created_at[positions], nan=items.assumed_birth), asked),
         _sourced(items, queries, request, positions, listed),
-        _satisfied(items, queries, request, positions),
-        _past(queries, request, positions),
+        _each(queries, request, 4, lambda query, part: _satisfaction(items, query, positions[part])),
+        _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
         matched(items, [query.own for query in queries], request, positions),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
@@ -206,13 +209,12 @@ def _similarity(
 ) -> list[np.ndarray]:
     """Cosines of each candidate with the items of the query's last events: their mean, their maximum, the last."""
     columns = np.zeros((3, len(request)), np.float32)
-    bounds = np.searchsorted(request, np.arange(len(queries) + 1))
     candidates = vectors[positions]
-    for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
+    for query, part in _parts(queries, request):
         recent = query.items[query.items >= 0][-RECENT:]
-        if len(recent) and end > start:
-            cosines = candidates[start:end] @ vectors[recent].T
-            columns[:, start:end] = cosines.mean(axis=1), cosines.max(axis=1), cosines[:, -1]
+        if len(recent):
+            cosines = candidates[part] @ vectors[recent].T
+            columns[:, part] = cosines.mean(axis=1), cosines.max(axis=1), cosines[:, -1]
     return list(columns)
 
 
@@ -248,36 +250,35 @@ def _sourced(
 ) -> list[np.ndarray]:
     """The score of each candidate by each other source, 0 where it has none, and its place by it."""
     columns = np.zeros((6, len(request)), np.float32)
-    bounds = np.searchsorted(request, np.arange(len(queries) + 1))
-    for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
-        if end > start:
-            wanted, counted = positions[start:end], None if listed is None else listed[start:end]
-            for row, source in enumerate((query.followers, query.again, query.popular)):
-                columns[2 * row, start:end] = weights_of(*source(items), wanted)
-                columns[2 * row + 1, start:end] = np.log1p(_shared_ranks(columns[2 * row, start:end], counted))
+    for query, part in _parts(queries, request):
+        counted = None if listed is None else listed[part]
+        for row, source in enumerate((query.followers, query.again, query.popular)):
+            columns[2 * row, part] = weights_of(*source(items), positions[part])
+            columns[2 * row + 1, part] = np.log1p(_shared_ranks(columns[2 * row, part], counted))
     return list(columns)
 
 
-def _satisfied(
-    items: ItemTable, queries: Sequence[PairQuery], request: np.ndarray, positions: np.ndarray
+def _each(
+    queries: Sequence[PairQuery], request: np.ndarray, count: int, of: Callable[[PairQuery, slice], np.ndarray]
 ) -> list[np.ndarray]:
-    """How satisfied each candidate's user was so far, lately, with items like it, and with items of its values."""
-    columns = np.zeros((4, len(request)))
+    """So many columns, those of one query's candidates at a time."""
+    columns = np.zeros((count, len(request)))
+    for query, part in _parts(queries, request):
+        columns[:, part] = of(query, part)
+    return list(columns)
+
+
+def _satisfaction(items: ItemTable, query: PairQuery, positions: np.ndarray) -> np.ndarray:
+    """How satisfied the user was so far, lately, with items like each candidate, and with items of its values."""
+    return satisfaction(items, query.items, query.surprise, query.moments, positions)
+
+
+def _parts(queries: Sequence[PairQuery], request: np.ndarray) -> Iterator[tuple[PairQuery, slice]]:
+    """The queries that have candidates, and where these are."""
     bounds = np.searchsorted(request, np.arange(len(queries) + 1))
-    for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
+    for query, start, end in zip(queries, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         if end > start:
-            past = query.items, query.surprise, query.moments
-            columns[:, start:end] = satisfaction(items, *past, positions[start:end])
-    return list(columns)
-
-
-def _past(queries: Sequence[PairQuery], request: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
-    """The user's own past with each candidate."""
-    columns = np.zeros((3, len(request)))
-    bounds = np.searchsorted(request, np.arange(len(queries) + 1))
-    for query, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
-        columns[:, start:end] = query.past.columns(positions[start:end])
-    return list(columns)
+            yield query, slice(start, end)
 
 
 def _shared_ranks(scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:

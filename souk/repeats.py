@@ -16,6 +16,9 @@ from souk.schema import DAY_MS
 from souk.sources.co_visitation import decay
 from souk.sources.rows import summed
 
+NEAR = 6.0  # concentration of a von Mises kernel
+TURNS = (1, 7)  # days in which the time of day, and that of the week, comes round
+
 
 @dataclass(frozen=True)
 class Past:
@@ -26,6 +29,8 @@ class Past:
         events: `[past]` float64, how many engagements with each.
         first: `[past]` float64, days from the first of them to the query.
         last: `[past]` float64, days from the last.
+        hours: `[past]` float64, how near the query's time of day the engagements were: the mean of `near`.
+        weekdays: `[past]` float64, likewise of the time of the week.
         engaged: `[window]` bool, which events of the window are engagements with an item that is known.
         old: `[habits]` int64, the items of the habits, and
         old_events: `[habits]` float64, the engagements before the window.
@@ -35,6 +40,8 @@ class Past:
     events: np.ndarray
     first: np.ndarray
     last: np.ndarray
+    hours: np.ndarray
+    weekdays: np.ndarray
     engaged: np.ndarray
     old: np.ndarray
     old_events: np.ndarray
@@ -73,16 +80,20 @@ class Past:
         np.maximum.at(first, place, np.concatenate([days[:, 0], ages[counts]]))
         np.minimum.at(last, place, np.concatenate([days[:, 1], ages[counts]]))
         events = np.bincount(place, np.concatenate([often, np.ones(counts.sum())]), len(found))
-        return cls(found, events, first, last, counts, where, often)
+        gone = np.concatenate([days[:, 0], days[:, 1], ages[counts]])
+        worth = np.concatenate([often / 2, often / 2, np.ones(counts.sum())])
+        again = np.concatenate([place[: len(where)], place])
+        hours, weekdays = (np.bincount(again, worth * near(gone / turn), len(found)) / events for turn in TURNS)
+        return cls(found, events, first, last, hours, weekdays, counts, where, often)
 
     def columns(self, wanted: np.ndarray) -> np.ndarray:
-        """Of candidates `[M]`: log(1 + engagements), 1 / (1 + days since the last), and how much it is time again,
-        `[3, M]`.
+        """Of candidates `[M]`: log(1 + engagements), 1 / (1 + days since the last), how much it is time again, and how
+        near the engagements were to this time of day and of the week, `[5, M]`.
 
-        The last is r / (1 + r) for the days since the last engagement as a multiple r of the mean days from one to the
+        The third is r / (1 + r) for the days since the last engagement as a multiple r of the mean days from one to the
         next; 0 for an item with less than two.
         """
-        found = np.zeros((3, len(wanted)))
+        found = np.zeros((5, len(wanted)))
         if len(self.items):
             place = np.minimum(np.searchsorted(self.items, wanted), len(self.items) - 1)
             has = self.items[place] == wanted
@@ -92,6 +103,7 @@ class Past:
             found[0, has] = np.log1p(events)
             found[1, has] = 1 / (1 + last)
             found[2, has] = np.where(pace > 0, last / np.maximum(last + pace, 1e-9), 0)
+            found[3, has], found[4, has] = self.hours[place], self.weekdays[place]
         return found
 
     def before(self, position: int) -> float:
@@ -100,7 +112,13 @@ class Past:
 
 
 _NONE = np.zeros(0)
-NOTHING = Past(_NONE.astype(np.int64), _NONE, _NONE, _NONE, _NONE.astype(bool), _NONE.astype(np.int64), _NONE)
+_NO_ITEMS = np.zeros(0, np.int64)
+NOTHING = Past(_NO_ITEMS, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE.astype(bool), _NO_ITEMS, _NONE)
+
+
+def near(turns: np.ndarray) -> np.ndarray:
+    """How near each number of turns is to a whole one: 1 there, .45 a twelfth of a turn away (two hours of a day)."""
+    return np.exp(NEAR * (np.cos(2 * np.pi * turns) - 1))
 
 
 def before_window(moments: np.ndarray) -> float:

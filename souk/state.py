@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from souk.declared import user_features
+from souk.declared import moment, user_features
 from souk.habits import Habits, known_before, remember
 from souk.marks import hidden_after, shown_after
 from souk.schema import DAY_MS, EventType
@@ -289,8 +289,7 @@ def query_features(
         late[event.timestamp // DAY_MS] = late.get(event.timestamp // DAY_MS, 0) + 1
     ages = [(day - d, n - late.get(d, 0)) for d, n in state.daily.items() if d <= day]
     values = {
-        "query_hour": (t % DAY_MS) // 3_600_000,
-        "query_weekday": (day + 3) % 7,  # the epoch was a Thursday
+        **moment(t),
         "query_since_last": (t - window[-1].timestamp) / 1000 if window else math.nan,
         "query_events": float(count),
         "query_events_1d": float(sum(n for age, n in ages if age < 1)),

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from souk.features.rules import pair_sums, rules
-from souk.features.trends import write_popular
+from souk.features.segments import write_popular
 from souk.features.windows import BOUNDARIES, read_windows
 from souk.spec import FeatureSpec
 

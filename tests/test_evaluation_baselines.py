@@ -20,7 +20,7 @@ from souk.evaluation.baselines import (
     baselines,
 )
 from souk.evaluation.queries import rolling_queries
-from souk.features.trends import write_popular
+from souk.features.segments import write_popular
 from souk.features.windows import Windows
 from souk.items import ItemTable
 from souk.sources.co_visitation import decay
@@ -171,17 +171,18 @@ def test_segments_are_those_of_before_the_window(tmp_path):
     """Of `build_features`: in the window everybody takes what nobody took before."""
     users = {f"u{n}": ("north", "south")[n % 2] for n in range(20)}
     spec = make_spec({**CONFIG, "columns": {"users": {"region": "categorical"}}})
-    events = [(u, "a" if town == "north" else "b", START - DAY - n) for u, town in users.items() for n in range(30)]
+    events = [(u, "ab"[town == "south"], START - 6 * DAY - n) for u, town in users.items() for n in range(30)]
     events += [(user, "c", START + n) for user in users for n in range(50)]
     table = dict(zip(("user_id", "item_id", "timestamp"), map(list, zip(*events, strict=True)), strict=True))
     pq.write_table(pa.table(table), tmp_path / "examples.parquet")
     pq.write_table(pa.table({"item_id": ["a", "b", "c"], "available": [True] * 3}), tmp_path / "items.parquet")
     states = {"user_id": list(users), "profile_region": list(users.values())}
     pq.write_table(pa.table(states), tmp_path / "user_state.parquet")
-    write_popular(tmp_path, spec, Windows(START - 5 * DAY, START, START + DAY), 7 * DAY)
+    windows = Windows(START - 5 * DAY, START, START + DAY)
+    assert list(write_popular(tmp_path, spec, windows, 7 * DAY)) == ["user_region"]
     found = Segments.load(tmp_path / "segment_popular" / "test_start.npz", 3)
-    assert found.popular(found.of({"user_region": "north"}), 3)[0].tolist() == [0, 1]
-    north, south = (found.popular(found.of({"user_region": town}), 3)[1] for town in ("north", "south"))
+    assert found.popular(found.of({"user_region": "north"}))[0].tolist() == [0, 1]
+    north, south = (found.popular(found.of({"user_region": town}))[1] for town in ("north", "south"))
     assert north[0] > north[1] and south[1] > south[0]
 
 
@@ -195,6 +196,8 @@ def test_what_the_data_has_no_answer_for_is_no_baseline(read, repeat, frequency,
     names = [model.name for model in baselines(catalogue, spec, items)]
     own = [*["personal_frequency"] * frequency, *["fresh", "trending"] * (share >= 0.1)]
     assert names == ["co_visitation", *own, "item_knn", "popularity"]
+    moving = replace(items, counts=ItemCounts(np.zeros(0), np.zeros(0), 0, 7.0 * DAY))
+    assert [model.name for model in baselines(catalogue, spec, moving)][-2:] == ["segment_popularity", "popularity"]
     some = replace(items, segments=segments_of(catalogue, {"": {"a": 1.0}, "user_region=north": {"a": 1.0}}))
     names = [model.name for model in baselines(catalogue, spec, some)]
     assert names == ["co_visitation", *own, "item_knn", "segment_popularity", "popularity"]

@@ -9,7 +9,7 @@ import pytest
 from souk.config import BuildFeatures, Columns
 from souk.habits import Habit
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.pairs import HOURS, PAIR_FEATURES, PairQuery, pair_features, pair_names
 from souk.satisfaction import DOUBT, likeness
 from souk.schema import DAY_MS
 from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, guesses, plain_value, shares, start, votes
@@ -73,7 +73,7 @@ OLD = {name: Habit(3, NOW - 40 * DAY_MS, NOW - 30 * DAY_MS) for name in ("b", "c
 def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, names, habits):
     query = asked(items, names, habits)
     found, given = features(items, query, 2), votes(items, query, 2)
-    longer = {"again", "again_rank", "past_events", "past_recency", "due"}  # what was before has a part too
+    longer = {"again", "again_rank", "past_events", "past_recency", "due", *HOURS}  # what was before has a part too
     assert all(len(parts) == len(names) + (name in longer) for name, parts in given.items())
     assert given["again"].sum() == pytest.approx(found["again"], abs=1e-6)
     assert given["co_visitation"].sum() == pytest.approx(found["co_visitation"], abs=1e-6)
@@ -82,6 +82,11 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
     last = max((n for n, name in enumerate(names) if name == "c"), default=len(names) if habits else None)
     assert np.flatnonzero(given["past_recency"]).tolist() == ([] if last is None else [last])
     assert given["due"].tolist() == given["past_events"].tolist() and given["due"][-1] == 3 * bool(habits)
+    for name in HOURS:
+        assert (
+            given[name].sum() == pytest.approx(found[name] * given["past_events"].sum(), abs=1e-5)
+            and given[name].min() >= 0
+        )
     known = sum(name != "gone" for name in names)
     assert given["similarity_mean"].sum() / max(known, 1) == pytest.approx(found["similarity_mean"], abs=1e-6)
     for name in ("similarity_last", "similarity_max"):
@@ -100,7 +105,7 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
 def test_without_a_history_a_candidate_starts_where_its_features_are(items):
     query = asked(items, [])
     pair = pair_features(items, [query], np.zeros(4, np.int64), np.arange(4), np.zeros(4, np.float32))
-    first = start(pair, pair[1:], 0.0)
+    first = start(PAIR_FEATURES, pair, pair[1:], 0.0)
     for name in (*HISTORY, *RANKED):
         assert first[COLUMN[name]] == pytest.approx(pair[0, COLUMN[name]], abs=1e-6), name
     assert first[COLUMN["log_events"]] == pytest.approx(pair[:, COLUMN["log_events"]].mean())
@@ -109,13 +114,13 @@ def test_without_a_history_a_candidate_starts_where_its_features_are(items):
 def test_what_it_has_in_common_with_the_user_starts_where_the_mean_candidate_is():
     candidates = np.zeros((4, len(COLUMN) + 1))
     candidates[:, -1] = [1, 0, 0, 1]
-    assert start(candidates, candidates, 0.5)[-1] == 0.5
+    assert start([*PAIR_FEATURES, "match:a:b"], candidates, candidates, 0.5)[-1] == 0.5
 
 
 def test_the_place_at_the_start_is_that_of_the_score_there():
     others = np.zeros((3, len(PAIR_FEATURES)))
     others[:, COLUMN["score"]] = [0.9, 0.5, 0.1]
-    places = [np.expm1(start(others, others, score)[COLUMN["log_rank"]]) for score in (1.0, 0.6, 0.0)]
+    places = [np.expm1(start(PAIR_FEATURES, others, others, score)[COLUMN["log_rank"]]) for score in (1.0, 0.6, 0.0)]
     assert places == pytest.approx([1, 2, 4])
 
 
@@ -186,4 +191,11 @@ def test_what_a_user_does_not_state_comes_from_the_events_that_tell_it():
 
 def test_what_was_guessed_from_the_history_starts_at_nothing():
     candidates = np.ones((4, len(COLUMN) + 2))
-    assert start(candidates, candidates, 0.5, [len(COLUMN) + 1])[len(COLUMN) :].tolist() == [1, 0]
+    names = [*PAIR_FEATURES, "match:a:b", "match:c:d"]
+    assert start(names, candidates, candidates, 0.5, ["match:c:d"])[len(COLUMN) :].tolist() == [1, 0]
+
+
+def test_a_release_of_before_has_its_matches_where_the_hours_are_now():
+    names, candidates = pair_names([("user_home", "item_city")], form=2), np.ones((4, len(PAIR_FEATURES) - 1))
+    first = start(names, candidates, candidates, 0.5)
+    assert names[-2:] == ("due", "match:user_home:item_city") and first[-2:].tolist() == [0, 1]

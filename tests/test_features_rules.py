@@ -1,15 +1,13 @@
 """What follows what, how fast taste moves and what is popular with whom: answers by hand and by a slower way."""
 
 import math
-import tracemalloc
 
 import numpy as np
 import pytest
 
 from souk.features import rules as module
-from souk.features import trends as trends_module
 from souk.features.rules import BACK, BLOCK, DISTANCE, FOLLOWERS, SUPPORT, VOTES, packed, pair_sums, rules, unpacked
-from souk.features.trends import SEGMENT_EVENTS, half_life, in_words, segments, trends
+from souk.features.trends import half_life, in_words, trends
 from souk.schema import DAY_MS
 
 ENDS = np.array([100, 200, 300])
@@ -164,51 +162,7 @@ def test_a_trend_is_the_recent_share_over_that_of_all_time():
     assert trends(items, times, 3, 0, 1000.0).tolist() == [1, 1, 1]
 
 
-def test_small_segments_have_no_list_and_others_lean_to_everyone():
-    count = SEGMENT_EVENTS
-    items = np.array([0] * count + [1] * count + [2] * 10)
-    country = np.array([1] * count + [0] * count + [3] * 9 + [2]), ["tr", "ma", "", "nz"]
-    found = segments(items, np.ones(len(items)), {"user_country": country}, 4)
-    assert list(found.numbers) == ["", "user_country=ma", "user_country=tr"]
-    assert found.ordered(0).tolist() == [0, 1, 2]
-    assert found.ordered(found.numbers["user_country=tr"]).tolist() == [1, 0, 2]
-    _, shares = found.popular(np.array([1]), 4)
-    everyone = np.array([count, count, 10]) / len(items)
-    assert shares == pytest.approx((np.array([count, 0, 0]) + 200 * everyone) / (count + 200), rel=1e-5)
-
-
-def test_segments_are_those_of_the_dense_way(monkeypatch):
-    monkeypatch.setattr(trends_module, "POPULAR", 7)
-    monkeypatch.setattr(trends_module, "SEGMENT_COUNT", 3)
-    random = np.random.default_rng(8)
-    items, codes, weights = random.zipf(1.3, 3_000) % 60, random.integers(0, 5, 3_000), random.random(3_000)
-    found = segments(items, weights, {"user_city": (codes, list("edcba"))}, 60)
-    assert len(found.numbers) == 4
-    everyone = np.bincount(items, weights, minlength=60) / weights.sum()
-    for name, row in list(found.numbers.items())[1:]:
-        inside = codes == "edcba".index(name[-1])
-        prior = 200 * weights.sum() / len(weights)
-        own = np.bincount(items[inside], weights[inside], minlength=60)
-        dense = (own + prior * everyone) / (own.sum() + prior)
-        assert found.ordered(row).tolist() == np.argsort(-dense, kind="stable")[:7].tolist()
-        assert found.popular(np.array([row]), 60)[1] == pytest.approx(dense[np.sort(found.ordered(row))], rel=1e-5)
-
-
-def test_many_segments_of_many_items_need_no_table_of_both():
-    """Everyone's counts and shares are 16 bytes an item, and no segment has as much as 2 more, one at a time either;
-    50,000 cities have too few events."""
-    random, size = np.random.default_rng(9), 4_000_000
-    codes = np.concatenate([np.repeat(np.arange(64), SEGMENT_EVENTS), np.arange(64, 50_064)])
-    items, words = random.integers(0, size, len(codes)), ["x" * 200 + str(n) for n in range(50_064)]
-    tracemalloc.start()
-    found = segments(items, np.ones(len(items)), {"user_city": (codes, words)}, size)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert len(found.numbers) == 65 and peak < 18 * size
-
-
-def test_nothing_at_all_gives_empty_rules_and_segments():
+def test_nothing_at_all_gives_empty_rules():
     nothing = np.zeros(0, np.int64)
     keys, sums = pair_sums(nothing, nothing, nothing, nothing.astype(bool), ENDS, 4, FOREVER)
     assert [len(rows.items) for rows in rules(keys, sums, np.ones((3, 4), np.float32), ENDS, FOREVER, 0, 4)] == [0] * 3
-    assert segments(nothing, np.zeros(0), {}, 4).ordered(0).tolist() == []

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from souk.config import Objective, Objectives, Repeat
 from souk.habits import Habit, known_before, remember
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
-from souk.repeats import Past
+from souk.pairs import HOURS, PAIR_FEATURES, PairQuery, pair_features
+from souk.repeats import NEAR, Past, near
 from souk.schema import DAY_MS
 from souk.serving.event_states import Place, with_all, with_late
 from souk.serving.past import before
@@ -202,8 +202,33 @@ def test_engagements_of_one_time_have_no_pace(table):
     assert features(table, asked(table, [], habits))[0]["due"] == 0
 
 
+def test_what_is_taken_at_noon_on_fridays_is_near_to_noon_and_to_friday(table):
+    """A week ago and two at this hour; c two hours and a day off, d at midnight."""
+    day = DAY_MS
+    habits = {
+        "a": Habit(2, START - 14 * day, START - 7 * day),
+        "c": Habit(3, START - 8 * day - day // 12, START - 6 * day + day // 12),
+        "d": Habit(1, *[START - 7 * day - day // 2] * 2),
+    }
+    a, b, c, d = features(table, asked(table, [], habits))
+    assert [row["past_hour"] for row in (a, b, c, d)] == pytest.approx([1, 0, near(1 / 12), np.exp(-2 * NEAR)])
+    off = near((1 + 1 / 12) / 7)
+    assert [row["past_weekday"] for row in (a, b, c, d)] == pytest.approx([1, 0, off, near(0.5 / 7)])
+    assert near(1 / 12) == pytest.approx(0.45, abs=0.01)
+
+
+def test_each_engagement_of_the_window_counts_as_much_as_one_of_before(table):
+    """Of a: two of before, first and last for all of them, and two of the window, one of which is half a day off."""
+    habits = {"a": Habit(2, START - 10 * DAY_MS, START - 9 * DAY_MS - DAY_MS // 2)}
+    query = asked(table, ["a", "a"], habits, since=43_200.0)
+    [a, *_] = features(table, query)
+    far = np.exp(-2 * NEAR)
+    assert a["past_hour"] == pytest.approx((2 * (1 + far) / 2 + far + far) / 4)
+    assert asked(table, ["a"], {}, kinds=["click"]).past.hours.tolist() == [], "a click is no engagement"
+
+
 def test_nothing_counts_where_items_never_repeat():
     never = ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(repeat=Repeat(rule="never")), RULES, SEGMENTS)
     [a, *_] = features(never, asked(never, ["a", "b"], {}))
-    assert [a[name] for name in ("past_events", "past_recency", "due")] == [0, 0, 0] and a["again"] > 0
+    assert [a[name] for name in ("past_events", "past_recency", "due", *HOURS)] == [0] * 5 and a["again"] > 0
     assert Past.of(START, np.array([0]), np.array([1.0]), {}, {}, never).engaged.tolist() == [False]

@@ -1,6 +1,7 @@
 """Pair features with answers by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,8 @@ import pytest
 
 from souk.errors import SoukError
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features, pair_names
+from souk.repeats import near
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS
 from souk.sources.popularity import Segments
@@ -90,6 +92,8 @@ def test_every_feature_of_a_candidate(table):
             "past_events": math.log(3),  # as of the window: tests/test_habits.py
             "past_recency": 1 / 2,
             "due": 1 / (1 + 2),  # two days from the one to the other, and a day since
+            "past_hour": 1.0,
+            "past_weekday": (near(1 / 7) + near(3 / 7)) / 2,
         },
         rel=1e-5,
     )
@@ -101,6 +105,14 @@ def test_every_feature_of_a_candidate(table):
     assert c["similarity_mean"] == pytest.approx((0.6 + 0.8 + 0.6) / 3)
     assert c["age"] == 0  # created after the query
     assert c["age_known"] == 1
+
+
+def test_a_release_of_before_has_no_hours_of_own_events(table):
+    """Its ranker has so many inputs, in this order."""
+    asked, place, score = query(table, ["a"], since=43_200.0), np.zeros(4, np.int64), np.zeros(4, np.float32)
+    now, before = (pair_features(t, [asked], place, np.arange(4), score) for t in (table, replace(table, form=2)))
+    assert pair_names([], form=2) == PAIR_FEATURES[:-2] and pair_names([]) == PAIR_FEATURES
+    np.testing.assert_array_equal(before, now[:, :-2])
 
 
 def test_without_history_and_without_values(table):

@@ -14,7 +14,6 @@ import numpy as np
 
 from souk.candidates import Sources
 from souk.counts import ItemCounts
-from souk.declared import user_features
 from souk.evaluation.queries import Catalogue, Query
 from souk.items import ItemTable
 from souk.metrics import Floats, Ints, top
@@ -23,6 +22,7 @@ from souk.sources.co_visitation import WINDOW, follow
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import FeatureSpec
+from souk.state import features_at
 
 MOVING = 0.1  # share of the engagements that go to fresh items, from which on what is new is an answer
 TIE = 1e-6  # what popularity may add where other scores are equal
@@ -52,10 +52,10 @@ class Popularity:
 
 
 class SegmentPopularity:
-    """What was popular lately with users of the same city, age and the like; popularity orders the rest.
+    """What was popular lately with users of the same city, at this hour and the like; popularity orders the rest.
 
-    It is the popularity by which a release retrieves (`souk.sources.popularity`): the mean over the segments of a user,
-    the values of declared categorical columns that have events enough.
+    It is the popularity by which a release retrieves (`souk.sources.popularity`): what everyone takes lately, times
+    what the columns that tell what is taken add for the user and the moment.
 
     Args:
         catalogue: the items.
@@ -72,8 +72,9 @@ class SegmentPopularity:
         """See `Scorer`."""
         scores = np.tile(self._ties, (len(queries), 1))
         for row, query in enumerate(queries):
-            user = user_features(query.user_id, query.state.profile, self._spec)
-            found, shares = self._segments.popular(self._segments.of(user), scores.shape[1])
+            seen = features_at(query.state, query.timestamp, self._spec, query.context)
+            asker = seen.user | seen.query
+            found, shares = self._segments.popular(self._segments.of(asker))
             scores[row] *= shares.min(initial=1.0)  # behind the least of them
             scores[row, found] = shares
         return scores
@@ -233,8 +234,8 @@ def baselines(catalogue: Catalogue, spec: FeatureSpec, items: ItemTable) -> list
     again = [PersonalFrequency(catalogue)] if spec.repeat.rule != "never" else []
     moving = items.freshness.share >= MOVING
     fresh: list[Scorer] = [Fresh(catalogue, items), Trending(catalogue, items.counts)] if moving else []
-    kinds = len(items.segments.numbers) > 1  # beside everyone
-    alike = [SegmentPopularity(catalogue, items.segments, spec)] if kinds else []
+    lately = len(items.segments.numbers) > 1 or np.isfinite(items.counts.half)  # or it is popularity
+    alike = [SegmentPopularity(catalogue, items.segments, spec)] if lately else []
     rules, near = CoVisitation(catalogue, items.rules), ItemKnn(catalogue)
     return [rules, *again, *fresh, near, *alike, Popularity(catalogue)]
 

@@ -23,9 +23,10 @@ from souk.errors import SoukError
 from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
 from souk.features.labels import engaging_rows
+from souk.features.segments import write_popular
 from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
 from souk.features.tables import counters, item_table, join_parts
-from souk.features.trends import in_words, write_popular
+from souk.features.trends import in_words
 from souk.features.windows import Windows, split_windows
 from souk.progress import report
 from souk.spec import Entity, FeatureSpec

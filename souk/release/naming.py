@@ -35,7 +35,7 @@ def content_digests(bundle: Bundle, features: str | Path, weights: dict[str, np.
         "items": _rows(bundle.items.to_pylist()),
         "counters": _rows(bundle.counters.to_pylist()),
         "rules": _arrays(vars(bundle.rules)),
-        "popular": _arrays({"names": np.array(list(bundle.segments.numbers)), **vars(bundle.segments.rows)}),
+        "popular": _arrays(bundle.segments.arrays()),
         "settings": _rows([asdict(bundle.settings)]),
     }
 

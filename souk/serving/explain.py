@@ -196,9 +196,8 @@ class Explainer:
         alpha = np.concatenate([[0], (np.arange(steps) + 0.5) / steps, [1]]).astype(np.float32)
         vector = self._items.vectors[case.position]
         tower = _in_chunks(len(alpha), lambda part: self._tower.explain(case.inputs, vector, alpha[part], self._run))
-        names = pair_names(self._items.matches)
-        guessed = [names.index(name) for name in case.guessed]
-        first = start(case.candidates[1], case.others, tower["score"][0], guessed)
+        names = pair_names(self._items.matches, self._items.form)
+        first = start(names, case.candidates[1], case.others, tower["score"][0], case.guessed)
         pair = first + alpha[:, np.newaxis] * (case.own - first)
         pair[:, SCORE] = tower["score"]
         weights = self._recommender.settings.weights

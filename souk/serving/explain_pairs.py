@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from souk.items import ItemTable
 from souk.matches import MATCH, unstated
-from souk.pairs import PAIR_FEATURES, RECENT, PairQuery
-from souk.repeats import before_window
+from souk.pairs import HOURS, PAIR_FEATURES, RECENT, PairQuery
+from souk.repeats import TURNS, before_window, near
 from souk.satisfaction import likeness
 from souk.sources.co_visitation import WINDOW, decay
 
@@ -35,23 +35,27 @@ HISTORY = (
     "past_events",
     "past_recency",
     "due",
+    *HOURS,
 )
 
 
-def start(candidates: np.ndarray, others: np.ndarray, score: float, guessed: Collection[int] = ()) -> np.ndarray:
+def start(
+    names: Sequence[str], candidates: np.ndarray, others: np.ndarray, score: float, guessed: Collection[str] = ()
+) -> np.ndarray:
     """The pair features `[P]` of a candidate for a user without a history.
 
     What comes from past events is 0. What the item has by itself, or in common with the user, is that of the mean
     candidate, so that only what sets it apart counts. Places are those that it would have among the others as they are.
 
     Args:
+        names: of the pair features, P.
         candidates: `[M, P]`, of the request's candidates.
         others: `[O, P]`, of those besides the explained one.
         score: query vector · item vector at the start.
-        guessed: the columns of matches that come from past events, as the user states nothing.
+        guessed: the names of matches that come from past events, as the user states nothing.
     """
     found = candidates.mean(axis=0).astype(np.float64)
-    found[[*(COLUMN[name] for name in HISTORY), *guessed]] = 0
+    found[[name in HISTORY or name in guessed for name in names]] = 0
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():
@@ -100,7 +104,18 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
         "past_events": past,
         "past_recency": _only(np.flatnonzero(past[:-1])[-1:] if past[:-1].any() else np.flatnonzero(past), len(past)),
         "due": past,
+        **_hours(query, position, past),
     }
+
+
+def _hours(query: PairQuery, position: int, past: np.ndarray) -> dict[str, np.ndarray]:
+    """How near each engagement with the item was to this time of day and of the week; `past`: which there were."""
+    found = query.past.columns(np.array([position]))[:, 0]
+    votes = {}
+    for name, turn, mean in zip(HOURS, TURNS, found[3:].tolist(), strict=True):
+        window = past[:-1] * near(query.ages / turn)
+        votes[name] = np.append(window, max(0.0, mean * past.sum() - window.sum()))
+    return votes
 
 
 def guesses(items: ItemTable, query: PairQuery, position: int, asker: Mapping[str, Any]) -> dict[str, np.ndarray]:

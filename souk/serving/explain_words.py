@@ -49,6 +49,8 @@ NAMES = {
         ("past_events", "past_recency", "due"),
         "how often and how long ago the user chose it, beside the usual time between",
     ),
+    "past_hour": "the time of day at which the user chose it",
+    "past_weekday": "the day of the week on which the user chose it",
 }
 ALIKE, UNLIKE = "what {} and {} have in common", "that {} and {} have nothing in common"
 UNKNOWN = "that {} or {} is not known"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.exploration import OFF, explored
 from souk.serving.request import Request
 from souk.serving.slate import Slate, SlateItem
-from souk.sources.popularity import EVERYONE, Segments
+from souk.sources.popularity import Segments
 from souk.stages import Stage, staged
 from souk.state import UserState
 
@@ -210,8 +210,8 @@ class SlateMaker:
         allowed = None if request.candidates is None else self.catalogue.known(request.candidates)
         shown = self.catalogue.shown(request.filter, request.timestamp)
         rest = _in_blocks(shown) if allowed is None else sorted(allowed)
-        popular = (self.popular.ordered(row).tolist() for row in (*self.popular.of(features).tolist(), EVERYONE))
-        for source, positions in (("popular", chain.from_iterable(popular)), ("catalogue", rest)):
+        popular = self.popular.leading(self.popular.of(features))
+        for source, positions in (("popular", popular), ("catalogue", rest)):
             for position in positions:
                 if position in taken or not shown[position]:
                     continue

@@ -95,10 +95,14 @@ class SparseRows:
 
     def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The entries of `rows`: of each its index in `rows`, its item and its weight."""
+        place, owner = self.places(rows)
+        return owner, self.items[place], self.weights[place]
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the entries of `rows` are, and of each its index in `rows`."""
         starts, counts = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
         owner = np.repeat(np.arange(len(rows)), counts)
-        place = np.arange(len(owner)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
-        return owner, self.items[place], self.weights[place]
+        return np.arange(len(owner)) + np.repeat(starts - (np.cumsum(counts) - counts), counts), owner
 
 
 def _strongest(weights: np.ndarray, kept: int) -> np.ndarray:
@@ -109,15 +113,15 @@ def _strongest(weights: np.ndarray, kept: int) -> np.ndarray:
     return strong
 
 
-def read_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The arrays `names` of a numpy archive.
+def read_arrays(path: str | Path, names: Iterable[str], optional: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """The arrays `names` of a numpy archive, and those of `optional` that it has.
 
     Raises:
         SoukError: there is no such file, or it lacks one of them.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+            return {name: file[name] for name in (*names, *(name for name in optional if name in file))}
     except (OSError, KeyError, ValueError) as error:
         raise SoukError(f"a numpy archive at {path}", str(error), "Run the step build_features again.") from error
 

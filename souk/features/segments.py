@@ -1,0 +1,132 @@
+"""What is popular with each value of the columns that tell what is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.declared import moment
+from souk.features.segment_columns import Column, chosen, copies
+from souk.features.trends import decayed
+from souk.features.windows import BOUNDARIES, Windows
+from souk.items import available_at, item_columns
+from souk.progress import report
+from souk.repeats import near
+from souk.sources.popularity import Segments
+from souk.sources.rows import SparseRows, summed, weights_of
+from souk.spec import Entity, FeatureSpec, Role
+from souk.state_rows import PROFILE
+
+POPULAR = 500  # items of a segment: a request is given a tenth of its candidates from them, all where towers fail
+
+
+def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float) -> dict[str, float]:
+    """Writes `segment_popular/<boundary>.npz` from the examples and users of a features folder.
+
+    Args:
+        folder: with `examples.parquet`, `user_state.parquet` and `items.parquet`.
+        spec: its specification.
+        windows: the boundaries; events at or after one do not count in its file.
+        half: half-life, milliseconds.
+
+    Returns:
+        The prior of each column that makes segments, in events: see `chosen`.
+    """
+    table = item_columns(folder, "item_id", "available", "available_until")
+    position = {item: place for place, item in enumerate(table["item_id"].to_pylist())}
+    contexts = [feature.name for feature in spec.context if feature.role is Role.CATEGORY]
+    wanted = ["user_id", "item_id", "timestamp", *contexts]
+    events = pq.read_table(folder / "examples.parquet", columns=wanted)
+    encoded = events["item_id"].combine_chunks().dictionary_encode()
+    names = np.array([position[item] for item in encoded.dictionary.to_pylist()], np.int64)
+    items, times = names[encoded.indices.to_numpy()], events["timestamp"].to_numpy()
+    users, columns = _columns(folder, spec, events, contexts)
+    early = times < windows.validation_start
+    own = {name: column.of(early) for name, column in columns.items()}
+    own = {name: column for name, column in own.items() if name not in contexts or not copies(items[early], column)}
+    priors = chosen(items[early], times[early], users[early], own, half)
+    report(f"columns that tell what is popular: {', '.join(priors) or 'none'}")
+    (folder / "segment_popular").mkdir(exist_ok=True)
+    for boundary in BOUNDARIES:
+        end: int = getattr(windows, boundary)
+        kept = (times < end) & available_at(table, end, windows.end)[items]
+        inside = {name: (columns[name].of(kept), prior) for name, prior in priors.items()}
+        found = segments(items[kept], decayed(times[kept], end, half), inside, len(position))
+        found.save(folder / "segment_popular" / f"{boundary}.npz")
+    return priors
+
+
+def _columns(
+    folder: Path, spec: FeatureSpec, events: pa.Table, contexts: Sequence[str]
+) -> tuple[np.ndarray, dict[str, Column]]:
+    """Of each event its user as a number, and the columns that may make segments."""
+    declared = [feature for feature in spec.of(Entity.USER) if feature.role is Role.CATEGORY]
+    profiles = pq.read_table(
+        folder / "user_state.parquet", columns=["user_id", *(PROFILE + feature.source for feature in declared)]
+    )
+    encoded = events["user_id"].combine_chunks().dictionary_encode()
+    users = encoded.indices.to_numpy().astype(np.int64)
+    rows = pc.index_in(encoded.dictionary, profiles["user_id"].combine_chunks()).to_numpy()[users]
+    coded = {feature.name: (profiles[PROFILE + feature.source], rows) for feature in declared}
+    coded |= {name: (events[name], np.arange(len(events))) for name in contexts}
+    found = {}
+    for name, (values, of_events) in coded.items():
+        column = pc.fill_null(values, "").combine_chunks().dictionary_encode()
+        found[name] = Column(column.indices.to_numpy()[of_events].astype(np.int64), column.dictionary.to_pylist())
+    hours = np.arange(24) / 24
+    sizes = {feature.name: feature.size for feature in spec.of(Entity.QUERY)}
+    nearness = {"query_hour": near(hours[:, np.newaxis] - hours)}
+    for name, codes in moment(events["timestamp"].to_numpy().astype(np.int64)).items():
+        words = [str(value) for value in range(sizes[name])]
+        found[name] = Column(codes, words, nearness.get(name))
+    return users, found
+
+
+def segments(
+    items: np.ndarray, weights: np.ndarray, columns: Mapping[str, tuple[Column, float]], size: int
+) -> Segments:
+    """Popularity by segment: what everyone takes lately, times the item's lift in the segment.
+
+    What is popular moves; what a district or an hour takes more than others does less. So lifts are of all events,
+    which fade only in the share of everyone. What a segment's own events do not name stands in the order of everyone,
+    so that no more of it than the POPULAR first can be among the segment's: a segment costs its events and those, not
+    the catalogue.
+
+    Args:
+        items: `[events]`.
+        weights: `[events]`, 1 for an event of now.
+        columns: by name the values of the events, and the prior: how many more events each item is taken to have had,
+            with the shares that the column's values have of all.
+        size: how many items there are.
+    """
+    lately = np.bincount(items, weights, minlength=size).astype(np.float64, copy=False)
+    np.divide(lately, max(float(lately.sum()), 1e-300), out=lately)
+    ever = np.bincount(items, minlength=size)
+    usual = len(items) / max(1, int(np.count_nonzero(ever)))
+    names, floors = [""], [1.0]
+    parts = [_popular(np.flatnonzero(lately), lately[np.flatnonzero(lately)])]
+    lifts = [np.ones(len(parts[0].items))]
+    for name, (column, prior) in columns.items():
+        for code in column.largest():
+            inside, counting = column.events(code)
+            own, totals = summed(items[inside], counting, size)
+            rate = float(counting.sum()) / len(items)
+            found = np.union1d(own, parts[0].items)
+            lift = (weights_of(own, totals, found) / rate + prior) / (ever[found] + prior)
+            likely = lately[found] * lift
+            parts.append(_popular(found, likely / likely.sum()))
+            names.append(f"{name}={column.words[code]}")
+            floors.append(prior / (usual + prior))
+            lifts.append(lift[np.searchsorted(found, parts[-1].items)])
+    numbers = {name: row for row, name in enumerate(names)}
+    joined = np.concatenate(lifts).astype(np.float32)
+    return Segments(numbers, SparseRows.joined(parts), joined, np.array(floors, np.float32))
+
+
+def _popular(items: np.ndarray, shares: np.ndarray) -> SparseRows:
+    return SparseRows.strongest(np.zeros(len(items), np.int64), items, shares, 1, POPULAR)

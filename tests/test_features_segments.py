@@ -1,0 +1,189 @@
+"""Which columns make segments, what is popular with each, and how several are one forecast."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from souk.features import segments as segments_module
+from souk.features.segment_columns import PRIORS, SEGMENT_EVENTS, Column, chosen, copies
+from souk.features.segments import segments
+from souk.repeats import near
+from souk.schema import DAY_MS
+from souk.sources.popularity import EVERYONE, Segments
+
+HOURS = np.arange(24) / 24
+AROUND = near(HOURS[:, np.newaxis] - HOURS)
+NAMES = [str(hour) for hour in range(24)]
+
+
+def column(codes, words="abcdefgh", near=None):
+    return Column(np.asarray(codes), list(words), near)
+
+
+def test_small_segments_have_no_list_and_lifts_are_drawn_to_one():
+    count = SEGMENT_EVENTS
+    items = np.array([0] * count + [1] * count + [2] * 10)
+    country = column([1] * count + [0] * count + [3] * 9 + [2], ["tr", "ma", "", "nz"])
+    found = segments(items, np.ones(len(items)), {"user_country": (country, 5.0)}, 4)
+    assert list(found.numbers) == ["", "user_country=ma", "user_country=tr"]
+    assert found.ordered(EVERYONE).tolist() == [0, 1, 2]
+    row = found.numbers["user_country=tr"]
+    assert found.ordered(row).tolist() == [1, 0, 2]
+    share, rate = np.array([count, count, 10]) / len(items), count / len(items)
+    lift = (np.array([0, count, 0]) / rate + 5) / (np.array([count, count, 10]) + 5)
+    positions, shares = found.popular(np.array([row]))
+    assert positions.tolist() == [0, 1, 2]
+    assert shares == pytest.approx(share * lift / (share * lift).sum(), rel=1e-5)
+    assert found.lifts[found.rows.indptr[row] : found.rows.indptr[row + 1]] == pytest.approx(lift, rel=1e-5)
+    assert found.floors[row] == pytest.approx(5 / (len(items) / 3 + 5)) and found.floors[EVERYONE] == 1
+
+
+def test_segments_are_those_of_the_dense_way(monkeypatch):
+    monkeypatch.setattr(segments_module, "POPULAR", 7)
+    random = np.random.default_rng(8)
+    items, codes, weights = random.zipf(1.3, 3_000) % 60, random.integers(0, 5, 3_000), random.random(3_000)
+    found = segments(items, weights, {"user_city": (column(codes, "edcba"), 20.0)}, 60)
+    assert len(found.numbers) == 6
+    lately, ever = (np.bincount(items, counting, minlength=60) for counting in (weights, None))
+    for name, row in list(found.numbers.items())[1:]:
+        inside = codes == "edcba".index(name[-1])
+        own = np.bincount(items[inside], minlength=60)
+        lift = (own / inside.mean() + 20) / (ever + 20)
+        dense = lately * lift
+        assert found.ordered(row).tolist() == np.argsort(-dense, kind="stable")[:7].tolist()
+
+
+def test_what_several_segments_add_is_multiplied():
+    """Half of each town takes its own dish, at noon twice as often: a visit has its town and its hour."""
+    random = np.random.default_rng(4)
+    town, hour = random.integers(0, 2, 40_000), random.choice([8, 20], 40_000)
+    odds = np.ones((40_000, 4))
+    odds[np.arange(40_000), town] *= 6
+    odds[hour == 20, 2] *= 3
+    items = (odds.cumsum(axis=1) > random.random((40_000, 1)) * odds.sum(axis=1, keepdims=True)).argmax(axis=1)
+    columns = {"user_town": (column(town), 1.0), "query_hour": (Column(hour, NAMES, AROUND), 1.0)}
+    found = segments(items, np.ones(len(items)), columns, 4)
+    for own, time in ((0, 8), (1, 20)):
+        positions, shares = found.popular(found.of({"user_town": "ab"[own], "query_hour": np.int64(time)}))
+        true = odds[(town == own) & (hour == time)][0]
+        assert positions.tolist() == [0, 1, 2, 3] and shares.sum() == pytest.approx(1)
+        assert shares == pytest.approx(true / true.sum(), abs=0.05)
+
+
+def test_an_item_that_a_segment_does_not_name_has_its_floor():
+    rows = Segments.empty().rows.joined([segments(np.array([0, 0, 1]), np.ones(3), {}, 3).rows for _ in range(3)])
+    keep = np.array([0, 1, 2, 5])  # the second names the first item alone, the third the second
+    indptr, lifts = np.array([0, 2, 3, 4]), np.array([1, 1, 3.0, 0.5], np.float32)
+    shares = np.array([2 / 3, 1 / 3, 0.8, 0.2], np.float32)
+    found = Segments({"": 0, "a=x": 1, "b=y": 2}, type(rows)(indptr, rows.items[keep], shares), lifts,
+                     np.array([1, 0.1, 0.2], np.float32))  # fmt: skip
+    _, popular = found.popular(np.array([1, 2]))
+    likely = np.array([0.8 / 3 * 3 * 0.2, 0.2 / 0.5 * 0.1 * 0.5])
+    assert popular == pytest.approx(likely / likely.sum())
+
+
+def test_a_file_of_before_takes_the_mean_and_goes_from_list_to_list(tmp_path):
+    found = segments(np.repeat([0, 1, 2], 40), np.ones(120), {"a": (column([0] * 60 + [1] * 60), 1.0)}, 3)
+    old = Segments(found.numbers, found.rows)
+    old.save(tmp_path / "old.npz")
+    read = Segments.load(tmp_path / "old.npz", 3)
+    assert not len(read.floors) and not len(read.lifts)
+    both = np.array([1, 2])
+    dense = np.zeros((2, 3))
+    for row in (1, 2):
+        start, end = found.rows.indptr[row], found.rows.indptr[row + 1]
+        dense[row - 1, found.rows.items[start:end]] = found.rows.weights[start:end]
+    assert read.popular(both)[1] == pytest.approx(dense.mean(axis=0))
+    lists = [read.ordered(row).tolist() for row in (1, 2, EVERYONE)]
+    assert list(read.leading(both)) == [*lists[0], *lists[1], *lists[2]]
+    found.save(tmp_path / "new.npz")
+    again = Segments.load(tmp_path / "new.npz", 3)
+    items, shares = again.popular(both)
+    assert list(again.leading(both)) == [*items[np.argsort(-shares, kind="stable")].tolist(), *lists[2]]
+    assert again.floors == pytest.approx(found.floors) and again.lifts == pytest.approx(found.lifts)
+
+
+def test_an_hour_is_told_by_those_around_it():
+    """All of dish 0 at noon, all of dish 1 at midnight: at eleven and at one it is much the same."""
+    items, hours = np.repeat([0, 1], 200), np.repeat([12, 0], 200)
+    found = segments(items, np.ones(400), {"query_hour": (Column(hours, NAMES, AROUND), 1.0)}, 2)
+    for hour, first in ((11, 0), (14, 0), (23, 1), (1, 1)):
+        _, shares = found.popular(found.of({"query_hour": hour}))
+        assert shares[first] > 0.95
+
+
+def market(seed, taste=6.0, users=600, events=10):
+    """Events of users in four towns, where an item of one's town is `taste` times as likely, and of other columns."""
+    random = np.random.default_rng(seed)
+    user = np.repeat(np.arange(users), events)
+    town, times = random.integers(0, 4, users)[user], random.integers(0, 90 * DAY_MS, len(user))
+    odds = np.where(np.arange(40) % 4 == town[:, np.newaxis], taste, 1.0).cumsum(axis=1)
+    items = (odds > random.random((len(user), 1)) * odds[:, -1:]).argmax(axis=1)
+    noise = {f"user_{name}": column(random.integers(0, 4, users)[user]) for name in ("sex", "job", "age")}
+    return items, times, user, {**noise, "user_town": column(town)}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_column_that_tells_is_found_among_those_that_do_not(seed):
+    assert list(chosen(*market(seed), np.inf)) == ["user_town"]
+    assert chosen(*market(seed, taste=1.0), np.inf) == {}
+
+
+def test_of_two_columns_that_say_the_same_one_is_enough():
+    items, times, users, columns = market(1)
+    columns["user_postcode"] = column(columns["user_town"].codes)
+    assert len(chosen(items, times, users, columns, np.inf)) == 1
+
+
+def test_much_evidence_needs_little_prior_and_little_much():
+    items, times, users, columns = market(2, events=40)
+    assert chosen(items, times, users, columns, np.inf)["user_town"] <= PRIORS[1]
+
+
+def test_a_habit_of_one_user_does_not_speak_for_what_the_user_is_called():
+    """Who takes the same item again and again is foretold by any column that names the user; another user is not."""
+    random = np.random.default_rng(5)
+    user = np.repeat(np.arange(60), 60)
+    items, times = user % 50, random.integers(0, 90 * DAY_MS, len(user))
+    name = Column(user, [f"name {n}" for n in range(60)])
+    assert chosen(items, times, user, {"user_name": name}, np.inf) == {}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9])
+def test_hardly_any_events_choose_no_column(count):
+    items, times, users, columns = market(3)
+    few = {name: each.of(np.arange(count)) for name, each in columns.items()}
+    assert chosen(items[:count], times[:count], users[:count], few, DAY_MS) == {}
+
+
+def test_a_column_that_copies_the_item_is_told_from_one_of_the_visit():
+    random = np.random.default_rng(6)
+    items = random.integers(0, 50, 5_000)
+    assert copies(items, column(items % 3))
+    rarely = random.random(5_000) < 0.03  # the item was another one before
+    assert copies(items, column(np.where(rarely, 4, items % 3)))
+    assert not copies(items, column(random.integers(0, 3, 5_000)))
+    assert not copies(items, column(np.where(random.random(5_000) < 0.98, 0, 1))), "nearly all come by telephone"
+    assert not copies(items, column(np.where(random.random(5_000) < 0.5, items % 3, random.integers(0, 3, 5_000))))
+    assert not copies(np.arange(50), column(np.arange(50) % 3)), "once each tells nothing"
+
+
+def test_many_segments_of_many_items_need_no_table_of_both():
+    """Everyone's counts and shares are 16 bytes an item, and no segment has as much as 2 more, one at a time either;
+    50,000 cities have too few events."""
+    random, size = np.random.default_rng(9), 4_000_000
+    codes = np.concatenate([np.repeat(np.arange(64), SEGMENT_EVENTS), np.arange(64, 50_064)])
+    items, words = random.integers(0, size, len(codes)), ["x" * 200 + str(n) for n in range(50_064)]
+    tracemalloc.start()
+    found = segments(items, np.ones(len(items)), {"user_city": (Column(codes, words), 5.0)}, size)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.numbers) == 65 and peak < 18 * size
+
+
+def test_nothing_at_all_gives_empty_segments():
+    nothing = np.zeros(0, np.int64)
+    found = segments(nothing, np.zeros(0), {"user_town": (column(nothing), 1.0)}, 4)
+    assert found.ordered(EVERYONE).tolist() == [] and list(found.numbers) == [""]
+    assert chosen(nothing, nothing, nothing, {}, np.inf) == {}
