@@ -23,7 +23,7 @@ def test_a_disk_that_refuses_is_an_error_and_leaves_nothing(shop):
     shop.send(row(1))
     with largest_file(600), pytest.raises(OSError, match="File too large"):
         shop.send(*(row(n) for n in range(2, 9)))
-    assert [r["event_id"] for r in read(shop.log.current)] == ["e1"] and shop.is_of(row(1))
+    assert [r["event_id"] for path in shop.log.files() for r in read(path)] == ["e1"] and shop.is_of(row(1))
     assert shop.send(row(2)) == Taken(1, 0, 0), "it is no duplicate"
     assert shop.is_of(row(1), row(2))
 
@@ -57,6 +57,18 @@ def test_a_torn_line_is_cut_and_a_damaged_one_passed_over_and_both_are_counted(s
     assert (loaded.events, loaded.torn, loaded.damaged) == (2, 1, 1)
     assert closed(shop.folder)[0].read_bytes() == b"".join(lines)
     assert shop.send(row(1), row(2)) == Taken(1, 1, 0), "what was damaged may come again"
+
+
+def test_nothing_comes_in_the_place_of_what_was_cut_off(shop):
+    """Who read it there, and goes on behind it, would miss what comes."""
+    shop.send(row(1))
+    with largest_file(600), pytest.raises(OSError, match="File too large"):
+        shop.send(*(row(n) for n in range(2, 9)))
+    shop.until(lambda: len(closed(shop.folder)) == 1)
+    shop.send(row(2))
+    shop.until(lambda: not shop.live.behind)
+    assert [[r["event_id"] for r in read(path)] for path in shop.log.files()] == [["e1"], ["e2"]]
+    assert len([*shop.folder.glob("*/.*.applied")]) == 1, "it is in the states, as other closed files are"
 
 
 def test_the_file_of_a_process_that_lives_is_left_to_it(shop):

@@ -1,8 +1,9 @@
 """Events as they came, on disk: files of JSON lines that `ingest` reads, each line with a checksum.
 
 `<folder>/<date>/<hour>-<writer>-<number>.jsonl`, by the hour of arrival (UTC). A file that still grows has a name with
-a dot in front, `.<hour>-<writer>-<number>.open`, which readers of data pass over; when its hour is over or it is large,
-it is renamed and never changes again.
+a dot in front, `.<hour>-<writer>-<number>.open`, which readers of data pass over; when its hour is over, it is large or
+the disk refused something, it is renamed and never changes again. So nothing comes in the place of what was refused and
+cut off: who read that there would miss it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class EventLog:
         self._path = folder
         self._size = self._number = self._hour = 0
         self._dirty = False  # bytes behind the size may be there, of a write that failed
+        self._refused = False  # a write to the file failed
 
     def recover(self) -> Recovered:
         """Closes the files of processes that are gone, but for their last line where it is not whole."""
@@ -91,23 +93,25 @@ class EventLog:
             OSError: the disk did not take them. Then none of them is in the log, or, where the disk does not let go of
                 them either, nothing is written before they are out of it.
         """
+        if self._refused:
+            self.close()
         file = self._opened()
-        if self._dirty:
-            self._cut(file)
         text = b"".join(line(row) for row in rows)
         try:
             _write_whole(file, text, self._size)
             os.fsync(file)
         except OSError:
-            self._dirty = True
+            self._dirty = self._refused = True
             with contextlib.suppress(OSError):
                 self._cut(file)
             raise
         self._size += len(text)
 
     def rotate(self) -> Path | None:
-        """Closes the file whose hour is over, or that is large; its name from now on, None where it goes on."""
-        if self._file is None or (self._clock() // HOUR_MS == self._hour and self._size < self._most):
+        """Closes the file whose hour is over, that is large, or to which the disk refused something; its name from now
+        on, None where it goes on."""
+        goes_on = self._clock() // HOUR_MS == self._hour and self._size < self._most and not self._refused
+        if self._file is None or goes_on:
             return None
         return self.close()
 
@@ -132,7 +136,7 @@ class EventLog:
             self._hour = self._clock() // HOUR_MS
             moment = datetime.fromtimestamp(self._hour * HOUR_MS / 1000, UTC)
             self._path = self.folder / f"{moment:%Y-%m-%d}" / f".{moment:%H}-{self._writer}-{self._number:06d}.open"
-            self._number, self._size = self._number + 1, 0
+            self._number, self._size, self._refused = self._number + 1, 0, False
             self._path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
             fcntl.flock(file, fcntl.LOCK_EX)

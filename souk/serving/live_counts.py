@@ -124,7 +124,7 @@ class LiveCounts:
         known = self._file(path)
         try:
             with path.open("rb") as file:
-                # What a full disk refused was cut off again, and may have been counted: if it is shorter, from there.
+                # What a disk refused is cut off again. Where a look saw it before, it stays counted.
                 known.place = file.seek(min(known.place, os.fstat(file.fileno()).st_size))
                 whole = takewhile(lambda line: line.endswith(b"\n"), file)
                 while chunk := list(islice(whole, CHUNK)):
