@@ -12,7 +12,7 @@ from souk.models.ranker import Ranker
 from souk.models.towers import TowerShape
 from souk.serving.impression_records import OBJECTIVES, SCHEMA
 from souk.spec import FeatureSpec
-from souk.steps.train_ranker import further_weights
+from souk.steps.train_ranker import fixed_weights
 from tests.features_fixtures import spec_of
 
 TWO = """
@@ -90,11 +90,29 @@ def test_the_tuned_weight_is_beside_that_of_engaged_whatever_it_is():
     )
     spec = spec_of(parse_config(text + KEPT))
     half = spec_of(parse_config(TWO.replace(", weight: 0.5", "") + KEPT.replace("0.3", "0.15")))
-    assert further_weights(spec) == further_weights(half) == {"kept": 0.15}
+    assert fixed_weights(spec) == fixed_weights(half) == ({"kept": 0.15}, "this fit")
     assert spec.weights({"satisfied": 3.0}) == {"engaged": 2.0, "satisfied": 6.0, "kept": 0.3}
     assert half.weights({"satisfied": 3.0}) == {"engaged": 1.0, "satisfied": 3.0, "kept": 0.15}
     with pytest.raises(SoukError, match=r"a number as objectives\.satisfied\.weight where objectives\.engaged"):
         parse_config(text.replace("weight: 2", "weight: 0"))
+
+
+@pytest.mark.parametrize(
+    ("given", "window", "reasons", "expected"),
+    [
+        (", weight: auto", "release", {"kept": "too few"}, ({"kept": 0.15, "satisfied": 3.0}, "the twin")),
+        (", weight: auto", "release", {"satisfied": "too few"}, ({"kept": 0.15}, "this fit")),
+        (", weight: auto", "twin", {}, ({"kept": 0.15}, "this fit")),  # which is still to be judged
+        (", weight: 0.5", "release", {}, ({"kept": 0.15, "satisfied": 0.25}, "the config")),
+    ],
+)
+def test_a_weight_is_of_the_config_or_of_a_twin_that_could_learn_it(tmp_path, given, window, reasons, expected):
+    text = TWO.replace(", weight: 0.5", given).replace(
+        "events: [click, purchase]}", "events: [click, purchase], weight: 2}"
+    )
+    twin = {"objectives": {"engaged": 1.0, "satisfied": 3.0}, "not_learned": reasons}
+    (tmp_path / "training.json").write_text(json.dumps(twin), encoding="utf-8")
+    assert fixed_weights(spec_of(parse_config(text + KEPT)), window, str(tmp_path)) == expected
 
 
 def test_no_name_of_an_objective_can_be_that_of_a_column_or_of_a_part_of_the_ranker():

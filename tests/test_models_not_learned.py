@@ -139,6 +139,7 @@ def test_labels_of_one_kind_are_served_as_one_chance_and_told(step, capsys, body
     assert reason.startswith(f"of its {expected.known} known labels the ") and "are all 1, so it is " in reason
     assert reason.endswith(f"{expected.rate:.3f} for every item; {HELP}")
     assert record["objectives"] == {"engaged": 1.0, "satisfied": 0.0} and record["pareto"] == []
+    assert record["satisfied_weight"] == {"served": 0.0, "from": "this fit", "this_fit_would_choose": 0.0}
     lines = capsys.readouterr().out
     assert f"satisfied: not learned: {reason}" in lines and "read: not learned" not in lines
 
@@ -157,11 +158,18 @@ def test_what_was_learned_of_another_window_goes(step):
     assert again["not_learned"] == {} and np.ptp(step.served("again")["satisfied"]) > 0.1
 
 
-def test_a_release_orders_by_the_weights_that_were_judged(step, monkeypatch):
+def test_a_release_orders_by_the_weight_that_was_judged(step, monkeypatch, capsys):
+    """And all of its record is of that order, with what its own fit would have chosen beside it."""
     monkeypatch.setitem(WINDOWS, "release", WINDOWS["twin"])
-    record, judged = step.run("twin"), step.folder / "twin" / "training.json"
-    weights = {"engaged": 1.0, "satisfied": 0.125}
-    assert record["objectives"] != weights
-    judged.write_text(json.dumps(record | {"objectives": weights}))
-    assert step.run("release", previous=judged.parent, window="release")["objectives"] == weights
-    assert step.run("next", previous=judged.parent)["objectives"] != weights, "a twin is still to be judged"
+    twin, judged = step.run("twin"), step.folder / "twin" / "training.json"
+    own = twin["objectives"]["satisfied"]
+    assert twin["satisfied_weight"] == {"served": own, "from": "this fit", "this_fit_would_choose": own}
+    other = 6.0 if own < 6 else 0.0
+    judged.write_text(json.dumps(twin | {"objectives": {"engaged": 1.0, "satisfied": other}}))
+    record = step.run("release", previous=judged.parent, window="release")
+    assert record["objectives"] == {"engaged": 1.0, "satisfied": other}
+    weight = record["satisfied_weight"]
+    assert (weight["served"], weight["from"]) == (other, "the twin")
+    assert f"weight of satisfied: {other:g}, of the twin; this fit would choose" in capsys.readouterr().out
+    [chosen] = [point for point in record["pareto"] if point["chosen"]]
+    assert chosen["weight"] == other

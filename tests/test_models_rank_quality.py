@@ -109,6 +109,21 @@ def test_quality_tells_every_objective():
     assert told.metrics["slate_satisfied_ndcg@10"] >= told.metrics["satisfied_ndcg@10"]
 
 
+def test_a_weight_that_is_fixed_makes_the_slates_and_what_would_have_been_chosen_stands_beside_it():
+    found, engaged, satisfied = examples()
+    logits, rows = {"engaged": engaged, "satisfied": satisfied}, np.arange(len(found))
+    free, fixed = (quality(logits, found, rows, 0.01, given) for given in ({}, {"satisfied": 0.1}))
+    assert free.tuned == free.weights["satisfied"] > 0.1
+    assert (fixed.weights["satisfied"], fixed.tuned) == (0.1, free.tuned)
+    for told in (free, fixed):
+        [chosen] = [point for point in told.front if point["chosen"]]
+        assert chosen["weight"] == told.weights["satisfied"]
+        assert told.metrics["slate_ndcg@10"] == pytest.approx(chosen["ndcg@10"])
+        assert told.metrics["slate_satisfied_ndcg@10"] == pytest.approx(chosen["satisfied_ndcg@10"])
+    assert [point["ndcg@10"] for point in fixed.front] == [point["ndcg@10"] for point in free.front]
+    assert fixed.metrics["slate_satisfied_ndcg@10"] < free.metrics["slate_satisfied_ndcg@10"]
+
+
 def test_rare_items_and_rare_values_count_more():
     found, _, _ = examples()
     events = np.where(np.arange(12) < 6, 99.0, 0.0)

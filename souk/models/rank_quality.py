@@ -20,15 +20,18 @@ class RankerQuality:
 
     Args:
         calibration: by head.
-        weights: exponents of `engaged` and `satisfied` that satisfy most at a bounded loss of clicks.
-        front: for each weight of satisfaction `weight`, `ndcg@10` and `satisfied_ndcg@10`, `chosen`; empty where
-            satisfaction is not learned.
-        metrics: AUC, log loss and calibration error by head, NDCG by objective.
+        weights: exponents of `engaged` and `satisfied` that make the order: of `satisfied` the one that is fixed, else
+            `tuned`.
+        tuned: the exponent of `satisfied` that satisfies most at a bounded loss of clicks.
+        front: for each weight of satisfaction `weight`, `ndcg@10`, `satisfied_ndcg@10`, and `chosen`: whether it is the
+            one of `weights`; empty where satisfaction is not learned.
+        metrics: AUC, log loss and calibration error by head, NDCG by objective; slates are those of `weights`.
         roc: points by head.
     """
 
     calibration: dict[str, Calibration]
     weights: dict[str, float]
+    tuned: float
     front: list[dict[str, float]]
     metrics: dict[str, float]
     roc: dict[str, dict[str, list[float]]]
@@ -52,7 +55,8 @@ def quality(
         examples: all of them.
         rows: which of them the logits are of.
         max_click_loss: the share of NDCG@10 that satisfaction may cost.
-        fixed: the exponents of the heads beside these two, which stay what they are.
+        fixed: the exponents that stay what they are, of the heads beside these two and, where nothing is to be tuned,
+            of `satisfied`.
         not_learned: heads whose logit is the same for everything: no curve is fitted to it, no weight changes an order.
     """
     moments = np.flatnonzero(examples.first[rows])
@@ -75,12 +79,14 @@ def quality(
         metrics[f"{head}_ece"] = expected_calibration_error(unseen, labels)
         chances[head] = np.log(calibration[head].probability(logits[head][moments]))
     metrics["ndcg@10"] = ndcg(logits[ENGAGED][moments], examples, rows[moments])
-    weight, front = 0.0, list[dict[str, float]]()
+    tuned, front = 0.0, list[dict[str, float]]()
     if SATISFIED not in not_learned:
-        base = _product(chances, fixed)
-        weight, front = tune_weight(base, chances[SATISFIED], examples, rows[moments], max_click_loss)
+        base = _product(chances, {name: weight for name, weight in fixed.items() if name != SATISFIED})
+        tuned, front = tune_weight(base, chances[SATISFIED], examples, rows[moments], max_click_loss)
+    weight = fixed.get(SATISFIED, tuned)
+    front = [point | {"chosen": float(abs(point["weight"] - weight) < 1e-9)} for point in front]
     metrics |= _slates(chances, {**fixed, SATISFIED: weight}, examples, rows[moments])
-    return RankerQuality(calibration, {ENGAGED: 1.0, SATISFIED: weight}, front, metrics, curves)
+    return RankerQuality(calibration, {ENGAGED: 1.0, SATISFIED: weight}, tuned, front, metrics, curves)
 
 
 def _product(chances: Mapping[str, np.ndarray], exponents: Mapping[str, float]) -> np.ndarray:

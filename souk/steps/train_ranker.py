@@ -69,9 +69,9 @@ def train_ranker(
 
     Returns:
         the number of the `judgement` whose weights were kept (0: the start), and on held-out users: `ndcg@10` of the
-        engaged head, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues, `slate_ndcg@10` under the tuned
-        weights, `slate_satisfied_ndcg@10` of what satisfied, `satisfied_ndcg@10` of it without weight of satisfaction,
-        both also of each further objective, and `auc`, `log_loss` and `ece` of each head.
+        engaged head, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues, `slate_ndcg@10` under the weights
+        of `objectives`, `slate_satisfied_ndcg@10` of what satisfied, `satisfied_ndcg@10` of it without weight of
+        satisfaction, both also of each further objective, and `auc`, `log_loss` and `ece` of each head.
     """
     settings: TrainRanker = parse_step_config("train_ranker", config).train_ranker
     if window not in WINDOWS:
@@ -112,7 +112,7 @@ def train_ranker(
     read = [Path(features), *(Path(towers_of_boundary) / name for name in ("candidates.parquet", VECTORS))]
     read += [Path(previous) / "weights.npz"] if previous else []
     checkpoints = checkpoints_of(workspace, digest_of_inputs(said, read), report)
-    fixed = further_weights(spec)
+    fixed, origin = fixed_weights(spec, window, previous)
     fit = fit_ranker(model, lists, catalogue, settings, report, bool(previous), checkpoints, fixed)
     out = Path(ranker)
     out.mkdir(parents=True, exist_ok=True)
@@ -123,19 +123,41 @@ def train_ranker(
         pq.write_table(pa.table({"user_id": measured.users[measured.first], "ndcg@10": slates}), out / SLATES)
     else:
         ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
-    record = _record(window, candidates, examples, fit)
-    if window == "release" and previous:  # the order that was judged
-        record["objectives"] = json.loads((Path(previous) / "training.json").read_text(encoding="utf-8"))["objectives"]
+    chosen, tuned = fit.quality.weights[SATISFIED], fit.quality.tuned
+    report(f"weight of satisfied: {chosen:g}, of {origin}; this fit would choose {tuned:g}")
+    weight = {"served": chosen, "from": origin, "this_fit_would_choose": tuned}
+    record = _record(window, candidates, examples, fit) | {"satisfied_weight": weight}
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     remove(checkpoints)
     return fit.metrics
 
 
-def further_weights(spec: FeatureSpec) -> dict[str, float]:
-    """The exponents of the objectives beside `engaged` and `satisfied`, with `engaged` at 1: ratios make an order."""
+def fixed_weights(spec: FeatureSpec, window: str = "twin", previous: str = "") -> tuple[dict[str, float], str]:
+    """The exponents that a fit does not choose, and where that of `satisfied` is from.
+
+    A release orders by the weight of its twin: it is that order which was judged. But the weight of a twin that could
+    not learn `satisfied` is 0 for that reason alone, and says nothing of a release that could.
+
+    Args:
+        spec: has the weights of the config.
+        window: of WINDOWS.
+        previous: the ranker folder that the fit continues from; for a release its twin's.
+
+    Returns:
+        By head, beside 1 for `engaged` (ratios make an order); and "the config", "the twin" or, where that of
+        `satisfied` is none of these, "this fit".
+    """
     weights = spec.weights({})
     engaged = weights.pop(ENGAGED) or 1.0  # 0: nothing is tuned
-    return {name: weight / engaged for name, weight in weights.items() if name != SATISFIED}
+    fixed = {name: weight / engaged for name, weight in weights.items()}
+    if spec.objectives.satisfied.weight != "auto":
+        return fixed, "the config"
+    del fixed[SATISFIED]
+    if window == "release" and previous:
+        twin = json.loads((Path(previous) / "training.json").read_text(encoding="utf-8"))
+        if SATISFIED not in twin["not_learned"]:
+            return fixed | {SATISFIED: twin["objectives"][SATISFIED]}, "the twin"
+    return fixed, "this fit"
 
 
 def _reranked(served: str, items: ItemTable, table: pa.Table, spec: FeatureSpec) -> Reranked:
