@@ -179,6 +179,24 @@ def test_a_day_that_cannot_be_listed_is_listed_later_and_the_others_now(shop, mo
     assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [11]
 
 
+def test_days_that_are_removed_are_forgotten_and_a_volume_that_was_away_is_not(shop):
+    for days in (0, 1):
+        shop.now = NOW + HOUR + days * DAY_MS
+        shop.servers[0].append([click(days, IDS[3])])
+        shop.servers[0].close()
+    first, second = sorted(shop.folder.iterdir())
+    assert shop.counts.follow() == 2
+    shutil.rmtree(first)
+    assert shop.counts.follow() == 0 and [*shop.counts._days] == [second]
+    for empty in (False, True):
+        away = shop.folder.rename(shop.folder.with_name("away"))
+        if empty:
+            shop.folder.mkdir()
+        assert shop.counts.follow() == 0
+        away.rename(shop.folder)
+        assert shop.counts.follow() == 0
+
+
 def test_a_file_that_gets_its_last_name_meanwhile_is_read_by_that(shop, monkeypatch, caplog):
     shop.servers[0].append([click(1, IDS[3])])
     meanwhile(monkeypatch, "open", shop.servers[0].current, shop.servers[0].close)

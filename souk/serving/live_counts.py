@@ -36,10 +36,12 @@ class _File:
     Args:
         place: bytes of it that were read.
         closed: it has its last name, and was read to its end.
+        told: what was wrong with it last.
     """
 
     place: int = 0
     closed: bool = False
+    told: str = ""
 
 
 @dataclass
@@ -49,10 +51,12 @@ class _Day:
     Args:
         changed: when it changed last, ns, where everything in it was read.
         files: by the names that they have in the end.
+        told: what was wrong with it last.
     """
 
     changed: int = -1
     files: dict[str, _File] = field(default_factory=dict)
+    told: str = ""
 
 
 class LiveCounts:
@@ -74,7 +78,6 @@ class LiveCounts:
         self._days: dict[Path, _Day] = {}
         self._last = folder  # the file in which the last look ended
         self._waiting = _Waiting()
-        self._told: set[str] = set()
         self.counted = 0
 
     def follow(self, seconds: float = float("inf")) -> int:
@@ -93,23 +96,26 @@ class LiveCounts:
         return self.counted - before
 
     def _listed_days(self) -> list[Path]:
-        """The folders that may hold something new: not those of before the boundary."""
+        """The folders that may hold something new: not those of before the boundary. What is gone is forgotten."""
         since = self._loaded().items.counts.since
-        days = self._folder.iterdir() if self._folder.is_dir() else ()
-        return sorted(day for day in days if _end(day) >= since)
+        there = self._folder.iterdir() if self._folder.is_dir() else ()
+        days = sorted(day for day in there if _end(day) >= since)
+        if days:  # a volume that is away for a moment has none, and is not to be counted again
+            self._days = {day: self._days.get(day, _Day()) for day in days}
+        return days
 
     def _unread(self, day: Path) -> list[Path]:
         """The files of a day's folder that were not read to their end; none where it is as it was then."""
+        known = self._days[day]
         try:
             changed = day.stat().st_mtime_ns
-            known = self._days.setdefault(day, _Day())
             if known.changed == changed or not day.is_dir():
                 return []
             paths = sorted(filter(_of_the_log, day.iterdir()), key=_last_name)
         except FileNotFoundError:  # it was removed
             return []
         except OSError as error:  # of this folder alone, as one of which a network file system lost hold
-            self._tell(day, error)
+            _tell(day, known, error)
             return []
         unread = [path for path in paths if not self._file(path).closed]
         if not unread and time.time_ns() - changed > SETTLED_NS:
@@ -135,16 +141,10 @@ class LiveCounts:
         except FileNotFoundError:  # it has its last name by now, or was removed
             return path == _last_name(path) or self._take(_last_name(path), until)
         except OSError as error:
-            self._tell(path, error)
+            _tell(path, known, error)
             return True
         known.closed = path == _last_name(path)
         return True  # one of which nothing is new costs little
-
-    def _tell(self, path: Path, error: OSError) -> None:
-        """The same once."""
-        if (said := f"{path}: {error.strerror}") not in self._told:
-            logger.warning("%s", said)
-            self._told.add(said)
 
     def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
         """Item and time of a row, where it is one that counts."""
@@ -221,6 +221,13 @@ class _Waiting:
         if not moments:
             del self._unknown[item]
         return taken
+
+
+def _tell(path: Path, known: _Day | _File, error: OSError) -> None:
+    """The same once."""
+    if known.told != (why := f"{error.strerror}"):
+        logger.warning("%s: %s", path, why)
+    known.told = why
 
 
 def _of_the_log(path: Path) -> bool:
