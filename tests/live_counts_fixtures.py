@@ -1,5 +1,7 @@
 """A release beside a log in which servers write."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from souk.counts import ItemCounts
@@ -46,6 +48,11 @@ class Shop:
     def start(self):
         self.recommender = self._loaded.with_counts(ItemCounts.of(self.bundle.counters))
         self.counts = LiveCounts(self.folder, SPEC, lambda: self.recommender, lambda: self.now)
+
+    def know(self, positions):
+        """There are more items, by id the places of some that are there."""
+        catalogue = self.recommender.catalogue
+        self.recommender.catalogue = replace(catalogue, positions={**catalogue.positions, **positions})
 
     def of(self, *items):
         return engagements(self.recommender, *items)

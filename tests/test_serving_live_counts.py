@@ -120,6 +120,33 @@ def test_an_event_of_a_clock_that_is_ahead_counts_when_its_time_has_come(bundle,
     assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(*IDS[3:5]) == [10, 10]
 
 
+def test_an_event_that_waits_for_its_time_and_its_item_counts_once(shop):
+    shop.servers[0].append([click(1, "unknown", shop.now)])
+    assert shop.counts.follow() == 0
+    shop.know({"unknown": 3})
+    assert shop.counts.follow() == 0
+    shop.now += 1
+    assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(IDS[3]) == [10]
+
+
+def test_of_what_waits_for_its_time_the_first_is_kept(shop, monkeypatch):
+    """A time that never comes keeps nothing from its own."""
+    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
+    times = 1 << 62, shop.now + 2, 1 << 62, shop.now + 1, 1 << 62
+    shop.servers[0].append([click(number, IDS[3], moment) for number, moment in enumerate(times)])
+    assert shop.counts.follow() == 0
+    shop.now += 3
+    assert shop.counts.follow() == 2
+
+
+def test_what_waits_longest_for_its_item_is_given_up_first(shop, monkeypatch):
+    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
+    shop.servers[0].append([click(number, item) for number, item in enumerate(("u3", "u4", "u3", "u4", "u4"))])
+    assert shop.counts.follow() == 0
+    shop.know({"u3": 3, "u4": 4})
+    assert shop.counts.follow() == 2 and shop.of(*IDS[3:5]) == [9, 11]
+
+
 def test_a_file_that_cannot_be_read_is_read_later_and_the_others_now(shop, monkeypatch, caplog):
     for number in range(2):
         shop.servers[number].append([click(number, IDS[3 + number])])

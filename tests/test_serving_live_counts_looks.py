@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -74,6 +76,30 @@ def test_what_waits_for_items_has_a_bound(bundle, loaded, tmp_path, monkeypatch)
     assert counts.follow() == 2
 
 
+def test_how_far_behind_counting_is_says_since_when_not_everything_was_counted(shop, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(live_counts, "time", SimpleNamespace(monotonic=lambda: now[0], time_ns=time.time_ns))
+
+    def behind(seconds=0.0):
+        """What it says after a look, which is 10 s after the one before."""
+        now[0] += 10
+        shop.counts.follow(seconds)
+        return shop.counts.behind
+
+    shop.start()
+    assert behind() == 0 and behind() == 0
+    shop.servers[0].append([click(1, IDS[3]), click(2, "unknown"), click(3, "unknown")])
+    assert [behind(-1), behind(-1)] == [10, 0], "a look that ended in the midst does not know"
+    monkeypatch.setattr(live_counts, "CHUNK", 1)
+    shop.know({"unknown": 3})
+    assert [behind(-1), behind(-1), behind(-1)] == [10, 20, 0] and shop.of(IDS[3]) == [12]
+    for method in ("open", "iterdir"):
+        day = shop.servers[0].current.parent
+        path = shop.servers[0].current if method == "open" else day
+        meanwhile(monkeypatch, method, path, Mock(side_effect=OSError(116, "Stale file handle")))
+        assert [behind(), behind()] == [10, 0], method
+
+
 class Items(dict):
     """Positions that are not to be looked through each second: there may be many, and as many that wait."""
 
@@ -99,38 +125,8 @@ def test_what_waits_is_counted_a_little_at_a_time(shop, monkeypatch):
     shop.servers[0].append([*ahead, *(click(f"u{number}", "unknown") for number in range(3))])
     assert shop.counts.follow() == 0
     shop.now += 2
-    positions = {**shop.recommender.catalogue.positions, "unknown": 3}
-    shop.recommender.catalogue = replace(shop.recommender.catalogue, positions=positions)
+    shop.know({"unknown": 3})
     assert [shop.counts.follow(0) for _ in range(5)] == [2, 1, 2, 1, 0] and shop.of(*IDS[3:5]) == [12, 12]
-
-
-def test_an_event_that_waits_for_its_time_and_its_item_counts_once(shop):
-    shop.servers[0].append([click(1, "unknown", shop.now)])
-    positions = {**shop.recommender.catalogue.positions, "unknown": 3}
-    assert shop.counts.follow() == 0
-    shop.recommender.catalogue = replace(shop.recommender.catalogue, positions=positions)
-    assert shop.counts.follow() == 0
-    shop.now += 1
-    assert shop.counts.follow() == 1 and shop.counts.follow() == 0 and shop.of(IDS[3]) == [10]
-
-
-def test_of_what_waits_for_its_time_the_first_is_kept(shop, monkeypatch):
-    """A time that never comes keeps nothing from its own."""
-    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
-    times = 1 << 62, shop.now + 2, 1 << 62, shop.now + 1, 1 << 62
-    shop.servers[0].append([click(number, IDS[3], moment) for number, moment in enumerate(times)])
-    assert shop.counts.follow() == 0
-    shop.now += 3
-    assert shop.counts.follow() == 2
-
-
-def test_what_waits_longest_for_its_item_is_given_up_first(shop, monkeypatch):
-    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
-    shop.servers[0].append([click(number, item) for number, item in enumerate(("u3", "u4", "u3", "u4", "u4"))])
-    assert shop.counts.follow() == 0
-    positions = {**shop.recommender.catalogue.positions, "u3": 3, "u4": 4}
-    shop.recommender.catalogue = replace(shop.recommender.catalogue, positions=positions)
-    assert shop.counts.follow() == 2 and shop.of(*IDS[3:5]) == [9, 11]
 
 
 def test_a_file_that_grows_fast_keeps_no_other_from_its_turn(shop, monkeypatch):

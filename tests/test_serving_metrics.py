@@ -12,7 +12,8 @@ from souk.index.interface import IndexUnavailable
 from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency
 from souk.serving.lifetimes import Lifetimes
-from souk.serving.metrics import RELEASES, ServingMetrics
+from souk.serving.live_events import Loaded
+from souk.serving.metrics import RELEASES, EventMetrics, ServingMetrics
 from souk.serving.recall_probe import K, RecallProbe
 from souk.serving.retrieval import ASKED, Retrieval
 from souk.serving.slate import Slate
@@ -98,3 +99,13 @@ def test_slates_are_counted_by_release_of_the_last_releases_only():
     degraded = generate_latest(registry).decode()
     assert 'souk_degraded_slates_total{reason="unknown_user",release="shop-6"} 4.0' in degraded
     assert "shop-2" not in degraded
+
+
+def test_counting_is_as_far_behind_as_in_the_release_that_is_furthest():
+    counts = [SimpleNamespace(counted=n, behind=seconds) for n, seconds in ((7, 2.0), (9, 60.0))]
+    now, arm = (SimpleNamespace(counts=each) for each in counts)
+    live = SimpleNamespace(places={}, behind=0, loaded=Loaded())
+    for beside, behind in (([arm, SimpleNamespace(counts=None)], 60.0), ([], 2.0)):
+        told = EventMetrics(live, SimpleNamespace(now=now, beside=beside)).collect()
+        values = {sample.name: sample.value for metric in told for sample in metric.samples}
+        assert (values["souk_counted_engagements"], values["souk_counting_behind_seconds"]) == (7, behind)

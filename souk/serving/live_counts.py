@@ -78,21 +78,31 @@ class LiveCounts:
         self._days: dict[Path, _Day] = {}
         self._last = folder  # the file in which the last look ended
         self._waiting = _Waiting()
+        self._counted_all = time.monotonic()  # when the last look began after which nothing was left
+        self._failed = False
         self.counted = 0
+
+    @property
+    def behind(self) -> float:
+        """Seconds since everything that there was had been counted: since the start, where it never had."""
+        return time.monotonic() - self._counted_all
 
     def follow(self, seconds: float = float("inf")) -> int:
         """Takes what the log got since the last look, for so long at most; how many engagements were counted.
 
         What is left is taken by the next look.
         """
-        before, until = self.counted, time.monotonic() + seconds
-        self._add_waiting(until)
+        before, began, self._failed = self.counted, time.monotonic(), False
+        until = began + seconds
+        in_time = self._add_waiting(until)
         unread = [path for day in self._listed_days() for path in self._unread(day)]
         begin = bisect_right(unread, self._last, key=_last_name)  # so that one that grows fast keeps none from its turn
         for path in unread[begin:] + unread[:begin]:
             if not self._take(path, until):
-                self._last = _last_name(path)
+                self._last, in_time = _last_name(path), False
                 break
+        if in_time and not self._failed:
+            self._counted_all = began
         return self.counted - before
 
     def _listed_days(self) -> list[Path]:
@@ -115,7 +125,7 @@ class LiveCounts:
         except FileNotFoundError:  # it was removed
             return []
         except OSError as error:  # of this folder alone, as one of which a network file system lost hold
-            _tell(day, known, error)
+            self._fail(day, known, error)
             return []
         unread = [path for path in paths if not self._file(path).closed]
         if not unread and time.time_ns() - changed > SETTLED_NS:
@@ -141,10 +151,17 @@ class LiveCounts:
         except FileNotFoundError:  # it has its last name by now, or was removed
             return path == _last_name(path) or self._take(_last_name(path), until)
         except OSError as error:
-            _tell(path, known, error)
+            self._fail(path, known, error)
             return True
         known.closed = path == _last_name(path)
         return True  # one of which nothing is new costs little
+
+    def _fail(self, path: Path, known: _Day | _File, error: OSError) -> None:
+        """Leaves a path to a later look; the same reason is told once."""
+        self._failed = True
+        if known.told != (why := f"{error.strerror}"):
+            logger.warning("%s: %s", path, why)
+        known.told = why
 
     def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
         """Item and time of a row, where it is one that counts."""
@@ -170,12 +187,13 @@ class LiveCounts:
         counts.add(*np.array(known, np.int64).reshape(-1, 2).T)
         self.counted += len(known)
 
-    def _add_waiting(self, until: float) -> None:
-        """Counts what waited long enough."""
+    def _add_waiting(self, until: float) -> bool:
+        """Counts what waited long enough; whether there was time for all of it."""
         for found in self._waiting.ready(self._clock(), self._loaded().catalogue.positions):
             self._add(found)
             if time.monotonic() > until:
-                break
+                return False
+        return True
 
 
 class _Waiting:
@@ -221,13 +239,6 @@ class _Waiting:
         if not moments:
             del self._unknown[item]
         return taken
-
-
-def _tell(path: Path, known: _Day | _File, error: OSError) -> None:
-    """The same once."""
-    if known.told != (why := f"{error.strerror}"):
-        logger.warning("%s: %s", path, why)
-    known.told = why
 
 
 def _of_the_log(path: Path) -> bool:

@@ -264,9 +264,10 @@ class EventMetrics(Collector):
         for state, count in asdict(self._live.loaded).items():
             start.add_metric([state], count)
         yield start
-        counts = self._releases.now.counts
-        counted = counts.counted if counts else 0
+        own, *others = (served.counts for served in (self._releases.now, *self._releases.beside))
+        counted, behind = own.counted if own else 0, max(each.behind if each else 0.0 for each in (own, *others))
         yield GaugeMetricFamily("souk_counted_engagements", "Engagements of the log in counts", value=counted)
+        yield GaugeMetricFamily("souk_counting_behind_seconds", "Seconds since all were in them", value=behind)
 
 
 class ImpressionMetrics(Collector):
