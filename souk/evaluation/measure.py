@@ -38,7 +38,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 11  # of `metrics.json`
+FORMAT = 12  # of `metrics.json`
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 
@@ -188,7 +188,7 @@ def _rolling(
         "parity": segment_gaps(sliced, setting.spec, CHALLENGER, primary),
         "worst_slices": worst(sliced, CHALLENGER, primary, found["models"][CHALLENGER][primary]["mean"]),
         "stages": stages,
-        "continued": continued(queries, setting.catalogue.position),
+        "continued": continued(queries, setting.window, setting.catalogue.position),
         "reranking": slates[0].alternatives.price(queries, setting.catalogue, setting.content, samples),
         "overlap@10": _overlap(*twins, users) if twins else None,
         "business": {

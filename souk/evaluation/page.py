@@ -76,7 +76,7 @@ MODELS = """
 <h2>The next engagement, beside the baselines</h2>
 <p>Each query knows everything before it; models are frozen at the window's start. Averages within a user, then over
 users, with 95% bootstrap intervals over users.</p>
-{{ models_table(rolling) }}
+{{ models_table(rolling) }}{% if of_the_last_item %}<p class="worse">{{ of_the_last_item }}</p>{% endif %}
 {{ pictures.metrics | safe }}
 <h3>The slate less each other model, paired by user</h3>
 <table>

@@ -20,7 +20,7 @@ from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.stages import gone
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Verdict
 from souk.folders import placed
-from souk.next_steps import MUCH
+from souk.next_steps import MUCH, STEPS
 
 HEADERS = {
     "hr@10": "HR@10",
@@ -30,6 +30,7 @@ HEADERS = {
     "recall@50": "Recall@50",
     "recall@100": "Recall@100",
 }
+NAMED = 3  # kinds of queries that a warning has in brackets
 IN_SHORT = ("hr@10", "ndcg@10", "mrr", "recall@100")
 OUTCOMES = {
     "promote": "promoted",
@@ -56,7 +57,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"{rolling['queries']} queries of {rolling['users']} users in the test window; each ranks the items "
             f"that were there by then, of {metrics['items']} in all.",
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}.",
-            *_of_next_steps(rolling["continued"]),
+            *filter(None, [_of_the_last_item(rolling["continued"])]),
             *_of_visitors(metrics["protocols"].get("sessions"), primary),
             *_by_novelty(rolling["slices"], primary),
             f"Slate less {rolling['best_baseline']}, the best baseline: {primary} "
@@ -83,15 +84,26 @@ def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
     ]
 
 
-def _of_next_steps(share: float) -> list[str]:
-    """A warning where much of what is asked for is what the user just looked at."""
+def _of_the_last_item(found: Sequence[Mapping[str, Any]]) -> str:
+    """A warning where much of what is asked for is the item of the user's last event; else "".
+
+    Only where most of it is a further step, as a purchase after a click, the objective may ask for the wrong one. The
+    same step again is what people do with music and groceries, or one act that is logged twice.
+    """
+    share = sum(each["share"] for each in found)
     if share < MUCH:
-        return []
-    return [
-        f"{share:.0%} of the queries are answered by the item of the user's last event, at most half an hour before: a "
-        "look, and then a purchase of the same. Who repeats it is right, and the figures say little of what is "
-        "recommended. Let objectives.engaged be the first step alone, as a click, or repeat keep out what was taken."
-    ]
+        return ""
+    parts = ", ".join(f"{each['asked']} after {each['last']} {each['share']:.0%}" for each in found[:NAMED])
+    further = [each for each in found if STEPS[each["asked"]] > STEPS[each["last"]]]
+    said = (
+        f"{share:.0%} of the queries are answered by the item of the user's last event, at most half an hour before "
+        f"({parts}). Whoever names that item again is right about these, and they tell nothing of what else is found."
+    )
+    if sum(each["share"] for each in further) > share / 2:
+        first = min((each["last"] for each in further), key=STEPS.__getitem__)
+        remedy = f"let objectives.engaged be {first} alone, and what is to come of it satisfied (docs/data.md)."
+        return f"{said} Most are a further step with it: to ask for what is found, {remedy}"
+    return f"{said} Most are no further step: the log does not say whether it is wanted again or one act is told twice."
 
 
 def _of_visitors(sessions: Mapping[str, Any] | None, primary: str) -> list[str]:
@@ -175,7 +187,8 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         lost=lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
-        of_heads=_of_next_steps(rolling["continued"]) + _of_heads(metrics),
+        of_the_last_item=_of_the_last_item(rolling["continued"]),
+        of_heads=_of_heads(metrics),
         with_all_known=_with_all_known(sessions, metrics["primary"]) if sessions else "",
         families=_families(rolling["slices"]),
         behind=_behind(_large(rolling["slices"]), CHAMPION),

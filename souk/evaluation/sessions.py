@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from souk.evaluation.protocol import SEED, Ranking
-from souk.evaluation.queries import Query
+from souk.evaluation.queries import Query, Window
 from souk.next_steps import PAUSE_MS
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, state_of
@@ -36,11 +38,30 @@ def session_queries(
     return drawn, [_visitor(queries[place], f"visitor {place}", position, spec) for place in drawn]
 
 
-def continued(queries: Sequence[Query], position: Mapping[str, int]) -> float:
-    """The share of queries that are answered by the item of the user's last event, within the session: a look, then a
-    purchase of the same."""
-    last = [position.get(session[-1].item_id, -1) if (session := _session(query)) else -1 for query in queries]
-    return float(np.mean([place in query.targets for place, query in zip(last, queries, strict=True)]))
+def continued(queries: Sequence[Query], window: Window, position: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Which queries are answered by the item of the user's last event, within the session: whoever names it again is
+    right about them.
+
+    Args:
+        queries: what users ask.
+        window: has their events.
+        position: of each item.
+
+    Returns:
+        For each two event types, of the `last` event and of the one that is `asked` for, their `share` of all queries;
+        the largest first.
+    """
+    late = (event for own in window.events.values() for event in own if event.timestamp >= window.start)
+    kinds = {event.event_id: event.event_type for event in late}
+    found = Counter[tuple[str, str]]()
+    for query in queries:
+        if session := _session(query):
+            targets = dict(zip(query.targets.tolist(), query.target_events, strict=True))
+            event = targets.get(position.get(session[-1].item_id, -1))
+            found.update([(session[-1].event_type, kinds[event])] if event is not None else [])
+    return [
+        {"last": last, "asked": asked, "share": count / len(queries)} for (last, asked), count in found.most_common()
+    ]
 
 
 def _session(query: Query) -> tuple[Event, ...]:
