@@ -139,9 +139,12 @@ def test_what_visitors_get_is_told_beside_what_users_get(told):
     assert rolling["queries"] == 3  # bob's and ann's click on a have no session
     said, known = (
         summary(metrics, None),
-        "the slate's ndcg@10 is 1.0000 (1.0000 to 1.0000) on the same queries, averaged",
+        "slate's ndcg@10 is 1.0000 (95% 1.0000 to 1.0000) on the same queries, averaged",
     )
-    assert "ndcg@10 for visitors, of whom only the session is known (1 queries from 1 users): slate 0.4307, pop" in said
+    assert (
+        "for visitors, of whom only the session is known (1 queries from 1 users, averaged by user): slate 0.4307"
+        in said
+    )
     assert known in said
     html = page(metrics, None).replace("&#39;", "'")
     visitors = html[html.index("<h2>Visitors</h2>") :]
@@ -163,7 +166,7 @@ def test_visitors_are_averaged_by_the_users_whose_sessions_they_are(tmp_path):
     assert found["models"]["slate"]["mrr"]["mean"] == pytest.approx((1 / 2 + 1) / 2)
     assert (found["models"]["slate"]["mrr"]["low"], found["models"]["slate"]["mrr"]["high"]) == (0.5, 1.0)
     assert found["known"]["slate"] == found["models"]["slate"], "it knows nobody: both are averaged alike"
-    assert "(4 queries from 2 users)" in summary(metrics, None)
+    assert "(4 queries from 2 users, averaged by user)" in summary(metrics, None)
 
 
 def test_where_nobody_has_a_session_nothing_is_told_of_visitors(tmp_path):

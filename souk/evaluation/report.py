@@ -113,7 +113,7 @@ def _of_visitors(sessions: Mapping[str, Any] | None, primary: str) -> list[str]:
     ahead = ", ".join(f"{name} {values[primary]['mean']:.4f}" for name, values in sessions["models"].items())
     return [
         f"{primary} for visitors, of whom only the session is known ({sessions['queries']} queries from "
-        f"{sessions['users']} users): {ahead}. {_with_all_known(sessions, primary)}"
+        f"{sessions['users']} users, averaged by user): {ahead}. {_with_all_known(sessions, primary)}"
     ]
 
 
@@ -121,8 +121,8 @@ def _with_all_known(sessions: Mapping[str, Any], primary: str) -> str:
     """What the slate gets of the queries of visitors, asked by the users who they are."""
     known = sessions["known"][CHALLENGER][primary]
     return (
-        f"With all that is known of these users, the slate's {primary} is {known['mean']:.4f} ({interval(known)}) on "
-        "the same queries, averaged by user likewise."
+        f"With all that is known of these users, the slate's {primary} is {known['mean']:.4f} (95% {interval(known)}) "
+        "on the same queries, averaged likewise."
     )
 
 
