@@ -21,6 +21,7 @@ from souk.sources.co_visitation import follow
 from souk.sources.rows import weights_of
 
 RECENT = 10  # events whose items a candidate is compared with
+TEN_THOUSAND = 1e4  # shares of what several segments take are of every size
 PAIR_FEATURES = (
     "score",  # query vector · item vector
     "log_rank",  # log(1 + place among the request's candidates by score)
@@ -40,7 +41,7 @@ PAIR_FEATURES = (
     "co_visitation_rank",  # log(1 + place among the request's candidates by it), one place for equals
     "again",  # sum over the events with the item of their decay, habits among them (souk.repeats)
     "again_rank",
-    "popularity",  # share of the recent events of the user's segments
+    "popularity",  # log(1 + TEN_THOUSAND * the item's share of what the query's segments take lately)
     "popularity_rank",
     "satisfied_before",  # how satisfied the user was, beyond what the items do for everyone (souk.satisfaction)
     "satisfied_lately",
@@ -197,11 +198,8 @@ def _repeats(
     keys, where, counts = np.unique(owner * size + window, return_inverse=True, return_counts=True)
     youngest = np.full(len(keys), np.inf)
     np.minimum.at(youngest, where, ages)
-    place = np.searchsorted(keys, request * size + positions)
-    inside = _hits(keys, place, request * size + positions)
-    times = np.where(inside, _take(counts, place), 0)
-    recency = np.where(inside, 1 / (1 + _take(youngest, place)), 0)
-    return [np.log1p(times), recency]
+    wanted = request * size + positions
+    return [np.log1p(weights_of(keys, counts, wanted)), weights_of(keys, 1 / (1 + youngest), wanted)]
 
 
 def _similarity(
@@ -232,8 +230,7 @@ def _shared(
     keys, counts = np.unique(owner[row] * size + value, return_counts=True)
     row, value = items.expanded(positions)
     wanted = request[row] * size + value
-    place = np.searchsorted(keys, wanted)
-    shares = np.where(_hits(keys, place, wanted), _take(counts, place), 0) / lengths[request[row]]
+    shares = weights_of(keys, counts, wanted) / lengths[request[row]]
     total = np.bincount(row, shares, minlength=len(positions))
     most = np.zeros(len(positions))
     np.maximum.at(most, row, shares)
@@ -255,6 +252,8 @@ def _sourced(
         for row, source in enumerate((query.followers, query.again, query.popular)):
             columns[2 * row, part] = weights_of(*source(items), positions[part])
             columns[2 * row + 1, part] = np.log1p(_shared_ranks(columns[2 * row, part], counted))
+    if items.form > 2:
+        columns[4] = np.log1p(TEN_THOUSAND * columns[4])
     return list(columns)
 
 
@@ -285,14 +284,6 @@ def _shared_ranks(scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
     """Of one request's candidates: one more than the listed with a better score; equals share a place."""
     counted = np.sort(scores if listed is None else scores[listed])
     return 1.0 + len(counted) - np.searchsorted(counted, scores, side="right")
-
-
-def _hits(keys: np.ndarray, place: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    return _take(keys, place) == wanted if len(keys) else np.zeros(len(wanted), bool)
-
-
-def _take(values: np.ndarray, place: np.ndarray) -> np.ndarray:
-    return values[np.minimum(place, len(values) - 1)] if len(values) else np.zeros(len(place))
 
 
 def _age(created_at: np.ndarray, times: np.ndarray) -> list[np.ndarray]:

@@ -158,10 +158,15 @@ def test_the_item_of_the_last_event_is_its_youngest(items):
         ("due", 0.0, None),
         ("due", 1.0, 1e9),
         ("similarity_max", 0.5, 0.5),
+        ("popularity", math.log(21), 0.002),
     ],
 )
 def test_a_value_is_told_as_people_count(name, value, told):
     assert plain_value(name, value) == pytest.approx(told)
+
+
+def test_a_release_of_before_has_the_share_itself():
+    assert plain_value("popularity", 0.2, form=2) == 0.2
 
 
 def test_what_a_user_does_not_state_comes_from_the_events_that_tell_it():

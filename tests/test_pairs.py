@@ -82,7 +82,7 @@ def test_every_feature_of_a_candidate(table):
             "co_visitation_rank": math.log(3),  # c is before it
             "again": 2**-STEPS + 4**-STEPS,
             "again_rank": math.log(2),
-            "popularity": 0.2,
+            "popularity": math.log(1 + 2000),  # a fifth of what everyone takes
             "popularity_rank": math.log(2),
             "satisfied_before": (0.5 + 0.75 + 0.5) / 8,  # less the items' rates; tests/test_satisfaction.py
             "satisfied_lately": (0.5 * 2**-STEPS + 0.75 * 3**-STEPS + 0.5 * 4**-STEPS)
@@ -112,7 +112,9 @@ def test_a_release_of_before_has_no_hours_of_own_events(table):
     asked, place, score = query(table, ["a"], since=43_200.0), np.zeros(4, np.int64), np.zeros(4, np.float32)
     now, before = (pair_features(t, [asked], place, np.arange(4), score) for t in (table, replace(table, form=2)))
     assert pair_names([], form=2) == PAIR_FEATURES[:-2] and pair_names([]) == PAIR_FEATURES
-    np.testing.assert_array_equal(before, now[:, :-2])
+    share = PAIR_FEATURES.index("popularity")
+    assert before[:, share] == pytest.approx(np.expm1(now[:, share]) / 1e4, rel=1e-5) and before[0, share] > 0
+    assert np.delete(before, share, axis=1).tolist() == np.delete(now[:, :-2], share, axis=1).tolist()
 
 
 def test_without_history_and_without_values(table):
@@ -167,7 +169,7 @@ def test_a_user_is_of_known_segments_or_of_everyone(table):
     tokens = dict[str, list](token_item_id=[], token_gap=[], token_event_type=[])
     asked = [PairQuery.of(DAY, tokens, 0.0, table, {"user_country": country}) for country in ("ma", "tr")]
     known, unknown = features(table, asked, [0, 1], [2, 1], [0.0, 0.0])
-    assert (known["popularity"], unknown["popularity"]) == (pytest.approx(0.6), pytest.approx(0.3))
+    assert [known["popularity"], unknown["popularity"]] == pytest.approx([math.log(6001), math.log(3001)])
 
 
 def test_events_of_one_time_are_one_moment(table):

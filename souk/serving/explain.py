@@ -275,7 +275,7 @@ class Explainer:
                 return None
             return own_words(self._items, case.asker, (own, theirs), case.position)
         if name in COLUMN:
-            return plain_value(name, float(case.own[COLUMN[name]]))
+            return plain_value(name, float(case.own[COLUMN[name]]), self._items.form)
         value = case.asker[name] if name in case.asker else self._ranker.item_value(name, case.position)
         missing = value == "" or (isinstance(value, float) and math.isnan(value))
         return None if missing else value

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from souk.items import ItemTable
+from souk.items import FORM, ItemTable
 from souk.matches import MATCH, unstated
-from souk.pairs import HOURS, PAIR_FEATURES, RECENT, PairQuery
+from souk.pairs import HOURS, PAIR_FEATURES, RECENT, TEN_THOUSAND, PairQuery
 from souk.repeats import TURNS, before_window, near
 from souk.satisfaction import likeness
 from souk.sources.co_visitation import WINDOW, decay
@@ -63,8 +63,10 @@ def start(
     return found
 
 
-def plain_value(name: str, value: float) -> float | None:
+def plain_value(name: str, value: float, form: int = FORM) -> float | None:
     """A pair feature as people count: events, days, places, multiples of the usual time; None where there is none."""
+    if name == "popularity":
+        return round(math.expm1(value) / TEN_THOUSAND if form > 2 else value, 6)
     if name.startswith("log_") or name.endswith(("_rank", "_events")) or name == "age":
         value = math.expm1(value)
     elif name.endswith("_recency") or name == "due":
