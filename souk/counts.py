@@ -118,7 +118,7 @@ class ItemCounts:
             weights = np.where(place >= 0, self.later.weights[place], weights)
         faded = np.maximum(np.asarray(times, np.float64), self._newest)
         faded = np.maximum(faded - self.since, 0.0) / self.half
-        return events, np.minimum(np.exp2(weights - faded), events)
+        return events, np.exp2(weights - faded)
 
     def add(self, items: np.ndarray, times: np.ndarray) -> None:
         """Takes engagements that came since, in any order; what is before the boundary is counted already.
