@@ -90,6 +90,7 @@ def write_features(folder):
     pq.write_table(pa.Table.from_pylist(counters), folder / "counters.parquet")
     examples = [
         {"event_id": e.event_id, "user_id": u, "item_id": e.item_id, "timestamp": e.timestamp, "satisfied": n % 3 - 1}
+        | {feature.name: "" for feature in shop.SPEC.context}
         for n, (u, e) in enumerate(clicks)
     ]
     pq.write_table(pa.Table.from_pylist(examples), folder / "examples.parquet")
