@@ -77,7 +77,7 @@ class Sources:
         if items.created_at is not self._items.created_at:
             other._order_by_age()
         if items.values is not self._items.values:
-            other._by_value = self._by_value.with_items(items, where)
+            other._by_value = self._by_value.with_items(self._items, items, where)
         return other
 
     def _order_by_age(self) -> None:
@@ -117,7 +117,7 @@ class Sources:
         return query.again(self._items)
 
     def segment_popular(self, query: PairQuery, *_: object) -> Scored:
-        """What was popular in the user's segments lately."""
+        """What was popular lately in the segments of the user and the moment."""
         return query.popular(self._items)
 
     def matched(self, query: PairQuery, vector: np.ndarray | None, allowed: Allowed) -> Scored:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +80,7 @@ class ItemTable:
         freshness: how much of what is engaged with just came.
         matches: features of the user or the visit, each with one of the item whose values say the same.
         assumed_birth: what stands for an unknown `created_at`, UTC epoch milliseconds; NaN where nothing does.
+        has_hours: whether events have a time of day, and not a date alone.
         counts: how often each item was engaged with, by time.
         form: of pairs and sources, that of the release.
     """
@@ -99,6 +101,7 @@ class ItemTable:
     freshness: Freshness = field(default_factory=Freshness)
     matches: tuple[tuple[str, str], ...] = ()
     assumed_birth: float = np.nan
+    has_hours: bool = True
     counts: ItemCounts = field(default_factory=lambda: ItemCounts(np.zeros(0), np.zeros(0), 0, np.inf))
     form: int = FORM
 
@@ -173,6 +176,7 @@ class ItemTable:
             freshness=_freshness(counters),
             matches=spec.matches,
             assumed_birth=_birth(items, counters, form),
+            has_hours=_first(counters, "has_hours", True),
             counts=ItemCounts.of(counters),
             form=form,
         )
@@ -248,13 +252,18 @@ class ItemTable:
         return np.tile(np.array([0, self.prior_rate], np.float32), (count, 1))
 
 
+def _first(counters: pa.Table, name: str, missing: Any) -> Any:
+    """What the counters say of all items alike; `missing` where those of before do not."""
+    known = len(counters) and name in counters.column_names
+    return counters[name][0].as_py() if known else missing
+
+
 def _birth(items: pa.Table, counters: pa.Table, form: int) -> float:
     """Of the boundary's counters; of releases of before what it was when their items were read."""
     if form == 1 or not len(items):
         return np.nan
-    if "assumed_birth" in counters.column_names:
-        return float(counters["assumed_birth"][0].as_py())
-    return assumed_birth(times_of(items, "created_at", np.nan), np.inf)
+    known = _first(counters, "assumed_birth", None)
+    return assumed_birth(times_of(items, "created_at", np.nan), np.inf) if known is None else float(known)
 
 
 def _values(

@@ -19,7 +19,8 @@ USER = "user_"  # how a feature of the user begins
 MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
 LOOKED = 5000  # items that are compared as candidates
 VALUES = 16  # of one match by which candidates are looked up
-FARTHEST = 8  # times as many items of a value are looked through as are wanted
+FARTHEST = 200_000  # items that are looked through for these
+CHANGES = 20_000  # values that came to items, after which the lists are made anew
 
 
 Own = tuple[np.ndarray, np.ndarray]  # of a match: numbers of values, ascending, and how much each is the asker's own
@@ -135,33 +136,40 @@ class ByValue:
         order = np.argsort(value, kind="stable")  # of 32 bits it is quicker
         return cls(np.searchsorted(value[order], np.arange(len(known) + 1)), popular[place[order]])
 
-    def with_items(self, items: ItemTable, where: np.ndarray) -> ByValue:
-        """Of another item table, where rows came or changed at `where`; what is no longer theirs stays listed."""
-        theirs = _matching(items)
-        place, value = items.expanded(where)
-        known = np.array([items.words[number][0] in theirs for number in value.tolist()], bool)
-        came = np.column_stack([value[known], where[place[known]]]).astype(np.int64)
+    def with_items(self, old: ItemTable, items: ItemTable, where: np.ndarray) -> ByValue:
+        """Of another item table.
+
+        What is no longer an item's stays listed, and what came stands last, as what nobody took, until the lists are
+        made anew, after CHANGES of them.
+
+        Args:
+            old: the item table of before.
+            items: the other one.
+            where: `[rows]` int64, positions of the rows that came or were told again.
+        """
+        before, now = (_pairs(table, where[where < len(table.vectors)]) for table in (old, items))
+        came = now[~np.isin(_keys(now), _keys(before))]
         if not len(came):
             return self
-        return replace(self, later=np.unique(np.concatenate([self.later, came]), axis=0))
+        later = np.unique(np.concatenate([self.later, came]), axis=0)
+        return replace(self, later=later) if len(later) <= CHANGES else ByValue.of(items)
 
     def looked_up(self, numbers: np.ndarray, allowed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Items of some values that may be shown, at most LOOKED in all, ascending and each once.
 
-        Of each value there are as many of the most popular, and of what came since. To keep a request short, of a
-        value that has many items that may not be shown not all are looked through.
+        Of each value there are as many of the most popular. To keep a request short, at most some FARTHEST are looked
+        through.
         """
-        most = LOOKED // max(1, len(numbers))
+        most, farthest = (bound // max(1, len(numbers)) for bound in (LOOKED, FARTHEST))
         parts = [np.zeros(0, np.int64)]
         for number in numbers.tolist():
             start, end = self.start[number : number + 2].tolist() if number + 1 < len(self.start) else (0, 0)
             first, last = np.searchsorted(self.later[:, 0], [number, number + 1])
-            near = min(end, start + 2 * most)
-            found = 0
+            near, found = min(end, start + 2 * most), 0
             for part in (
-                self.later[first:last][-most:, 1],
                 self.positions[start:near],
-                self.positions[near : min(end, start + FARTHEST * most)],
+                self.positions[near : min(end, start + farthest)],
+                self.later[first:last, 1][:farthest],
             ):
                 if found < most and len(part):
                     parts.append(part[allowed(part)][: most - found].astype(np.int64))
@@ -179,6 +187,18 @@ def strongest(own: Sequence[Own], items: ByValue) -> np.ndarray:
             numbers = numbers[np.lexsort((items.start[known + 1] - items.start[known], -weights))[:VALUES]]
         chosen.append(numbers)
     return np.unique(np.concatenate(chosen))
+
+
+def _pairs(items: ItemTable, where: np.ndarray) -> np.ndarray:
+    """`[pairs, 2]` int64: the values of columns that are matched, and the items at `where` that have them."""
+    theirs = _matching(items)
+    place, value = items.expanded(where)
+    known = np.array([items.words[number][0] in theirs for number in value.tolist()], bool)
+    return np.column_stack([value[known], where[place[known]]]).astype(np.int64)
+
+
+def _keys(pairs: np.ndarray) -> np.ndarray:
+    return pairs[:, 0] << 32 | pairs[:, 1]
 
 
 def _matching(items: ItemTable) -> set[str]:

@@ -69,7 +69,7 @@ class PairQuery:
         items: `[window]` int64, positions of the window's items, oldest first; -1 for unknown ones.
         ages: `[window]` float64, days from each event to the query.
         moments: `[window]` int64, how many moments each event lies behind the last; events of one time are one.
-        segments: `[S]` int64, rows of the user's segments.
+        segments: `[S]` int64, rows of the segments of the user and the moment.
         surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
         past: what the user engaged with, the habits of before the window too.
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
@@ -124,7 +124,7 @@ class PairQuery:
         return self._once("again", lambda: again(self.past, self.items, self.moments, len(items.vectors)))
 
     def popular(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
-        """What is popular in the user's segments: positions, ascending, and shares."""
+        """What is popular in the segments: positions, ascending, and shares."""
         return self._once("popular", lambda: items.segments.popular(self.segments))
 
     def _once(self, name: str, find: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

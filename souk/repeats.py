@@ -83,7 +83,9 @@ class Past:
         gone = np.concatenate([days[:, 0], days[:, 1], ages[counts]])
         worth = np.concatenate([often / 2, often / 2, np.ones(counts.sum())])
         again = np.concatenate([place[: len(where)], place])
-        hours, weekdays = (np.bincount(again, worth * near(gone / turn), len(found)) / events for turn in TURNS)
+        turns = TURNS if items.has_hours else ()
+        near_to = [np.bincount(again, worth * near(gone / turn), len(found)) / events for turn in turns]
+        hours, weekdays = near_to or [np.zeros(len(found))] * 2
         return cls(found, events, first, last, hours, weekdays, counts, where, often)
 
     def columns(self, wanted: np.ndarray) -> np.ndarray:

@@ -115,6 +115,9 @@ def test_what_it_has_in_common_with_the_user_starts_where_the_mean_candidate_is(
     candidates = np.zeros((4, len(COLUMN) + 1))
     candidates[:, -1] = [1, 0, 0, 1]
     assert start([*PAIR_FEATURES, "match:a:b"], candidates, candidates, 0.5)[-1] == 0.5
+    candidates[:, [COLUMN[name] for name in HISTORY]] = 1
+    first = start([*PAIR_FEATURES, "match:a:b"], candidates, candidates, 0.5)
+    assert [first[COLUMN[name]] for name in (*HOURS, "past_events", "due")] == [0, 0, 0, 0]
 
 
 def test_the_place_at_the_start_is_that_of_the_score_there():

@@ -51,7 +51,7 @@ def test_the_reasons_are_told_by_size_with_titles_and_shares():
     assert sentences(WHY) == [
         "“Red boots” scores 2.7 times what it would if nothing were known of the user and the history.",
         "Because of “Blue boots” (2 events, last bought 1 day ago, 50%).",
-        "What also speaks for it: its popularity among users of the same kind (32%).",
+        "What also speaks for it: its popularity among such users at such times (32%).",
         "What speaks against it: “i2” (clicked 2 days ago, 14%).",
     ]
 

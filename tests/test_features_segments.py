@@ -3,14 +3,20 @@
 import tracemalloc
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from souk.features import segments as segments_module
 from souk.features.segment_columns import PRIORS, SEGMENT_EVENTS, Column, chosen, copies
-from souk.features.segments import segments
+from souk.features.segments import segments, write_popular
+from souk.features.windows import Windows
 from souk.repeats import near
 from souk.schema import DAY_MS
 from souk.sources.popularity import EVERYONE, Segments
+from souk.sources.rows import SparseRows
+from tests.evaluation_fixtures import make_spec
+from tests.marketplace import CONFIG
 
 HOURS = np.arange(24) / 24
 AROUND = near(HOURS[:, np.newaxis] - HOURS)
@@ -36,7 +42,35 @@ def test_small_segments_have_no_list_and_lifts_are_drawn_to_one():
     assert positions.tolist() == [0, 1, 2]
     assert shares == pytest.approx(share * lift / (share * lift).sum(), rel=1e-5)
     assert found.lifts[found.rows.indptr[row] : found.rows.indptr[row + 1]] == pytest.approx(lift, rel=1e-5)
-    assert found.floors[row] == pytest.approx(5 / (len(items) / 3 + 5)) and found.floors[EVERYONE] == 1
+    assert found.lately == pytest.approx([*share, 0])
+
+
+def test_what_a_row_does_not_list_has_its_mean_lift(monkeypatch):
+    """Of a row of two items the third and fourth are the rest, by how much everyone takes them."""
+    items = np.repeat([0, 1, 2, 3], [40, 30, 20, 10])
+    codes = np.concatenate([np.arange(n) % 10 < own for n, own in ((40, 8), (30, 5), (20, 2), (10, 1))]).astype(int)
+    whole = segments(items, np.ones(100), {"a": (column(codes), 5.0)}, 4)
+    monkeypatch.setattr(segments_module, "POPULAR", 2)
+    short = segments(items, np.ones(100), {"a": (column(codes), 5.0)}, 4)
+    row = short.numbers["a=b"]
+    start = whole.rows.indptr[row]
+    lifts = whole.lifts[start : start + 4]
+    assert short.rows.items[short.rows.indptr[row] : short.rows.indptr[row + 1]].tolist() == [0, 1]
+    assert short.rest[row] == pytest.approx((0.2 * lifts[2] + 0.1 * lifts[3]) / 0.3, rel=1e-4)
+    assert short.popular(np.array([row]))[1] == pytest.approx(whole.popular(np.array([row]))[1][:2], rel=1e-5)
+    assert short.rest[EVERYONE] == 1
+
+
+@pytest.mark.parametrize("order", [[1, 2], [2, 1]])
+def test_the_product_by_hand_in_whatever_order(order):
+    rows = SparseRows(
+        np.array([0, 2, 3, 4]), np.array([0, 1, 0, 1], np.int32), np.array([0.5, 0.3, 0.8, 0.2], np.float32)
+    )
+    lifts, rest, lately = ([1, 1, 3.0, 0.5], [1, 0.1, 0.2], [0.5, 0.3, 0.2])
+    found = Segments({"": 0, "a=x": 1, "b=y": 2}, rows, *(np.array(each, np.float32) for each in (lifts, rest, lately)))
+    items, popular = found.popular(np.array(order))
+    likely = np.array([0.5 * 3 * 0.2, 0.3 * 0.1 * 0.5, 0.2 * 0.1 * 0.2])
+    assert items.tolist() == [0, 1] and popular == pytest.approx((likely / likely.sum())[:2], rel=1e-5)
 
 
 def test_segments_are_those_of_the_dense_way(monkeypatch):
@@ -71,24 +105,12 @@ def test_what_several_segments_add_is_multiplied():
         assert shares == pytest.approx(true / true.sum(), abs=0.05)
 
 
-def test_an_item_that_a_segment_does_not_name_has_its_floor():
-    rows = Segments.empty().rows.joined([segments(np.array([0, 0, 1]), np.ones(3), {}, 3).rows for _ in range(3)])
-    keep = np.array([0, 1, 2, 5])  # the second names the first item alone, the third the second
-    indptr, lifts = np.array([0, 2, 3, 4]), np.array([1, 1, 3.0, 0.5], np.float32)
-    shares = np.array([2 / 3, 1 / 3, 0.8, 0.2], np.float32)
-    found = Segments({"": 0, "a=x": 1, "b=y": 2}, type(rows)(indptr, rows.items[keep], shares), lifts,
-                     np.array([1, 0.1, 0.2], np.float32))  # fmt: skip
-    _, popular = found.popular(np.array([1, 2]))
-    likely = np.array([0.8 / 3 * 3 * 0.2, 0.2 / 0.5 * 0.1 * 0.5])
-    assert popular == pytest.approx(likely / likely.sum())
-
-
 def test_a_file_of_before_takes_the_mean_and_goes_from_list_to_list(tmp_path):
     found = segments(np.repeat([0, 1, 2], 40), np.ones(120), {"a": (column([0] * 60 + [1] * 60), 1.0)}, 3)
     old = Segments(found.numbers, found.rows)
     old.save(tmp_path / "old.npz")
     read = Segments.load(tmp_path / "old.npz", 3)
-    assert not len(read.floors) and not len(read.lifts)
+    assert not len(read.rest) and not len(read.lifts)
     both = np.array([1, 2])
     dense = np.zeros((2, 3))
     for row in (1, 2):
@@ -101,7 +123,8 @@ def test_a_file_of_before_takes_the_mean_and_goes_from_list_to_list(tmp_path):
     again = Segments.load(tmp_path / "new.npz", 3)
     items, shares = again.popular(both)
     assert list(again.leading(both)) == [*items[np.argsort(-shares, kind="stable")].tolist(), *lists[2]]
-    assert again.floors == pytest.approx(found.floors) and again.lifts == pytest.approx(found.lifts)
+    for name in ("lifts", "rest", "lately"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
 
 
 def test_an_hour_is_told_by_those_around_it():
@@ -137,8 +160,12 @@ def test_of_two_columns_that_say_the_same_one_is_enough():
 
 
 def test_much_evidence_needs_little_prior_and_little_much():
+    """Of an item's hundred events the town's are a good guess, of its five they are luck."""
     items, times, users, columns = market(2, events=40)
     assert chosen(items, times, users, columns, np.inf)["user_town"] <= PRIORS[1]
+    random = np.random.default_rng(2)
+    rare = items * 60 + random.integers(0, 60, len(items))
+    assert chosen(rare, times, users, columns, np.inf)["user_town"] > PRIORS[0]
 
 
 def test_a_habit_of_one_user_does_not_speak_for_what_the_user_is_called():
@@ -167,11 +194,65 @@ def test_a_column_that_copies_the_item_is_told_from_one_of_the_visit():
     assert not copies(items, column(np.where(random.random(5_000) < 0.98, 0, 1))), "nearly all come by telephone"
     assert not copies(items, column(np.where(random.random(5_000) < 0.5, items % 3, random.integers(0, 3, 5_000))))
     assert not copies(np.arange(50), column(np.arange(50) % 3)), "once each tells nothing"
+    pairs = np.repeat(np.arange(2_000), 2)
+    assert not copies(pairs, column(random.integers(0, 3, 4_000))), "two of a hundred agree by chance"
+
+
+@pytest.mark.parametrize("told", [0.5, 0.1])
+def test_a_copy_that_is_mostly_empty_or_mostly_one_value_is_a_copy(told):
+    random = np.random.default_rng(7)
+    items = random.integers(0, 50, 5_000)
+    assert copies(items, column(np.where(random.random(5_000) < told, 1 + items % 3, 0), ["", "a", "b", "c"]))
+    assert copies(items, column(np.where(items < 44, 0, 1 + items % 3)))
+    assert not copies(items, column(np.zeros(5_000, int), [""])) and not copies(items[:0], column(items[:0]))
+
+
+def test_a_column_of_very_many_values_needs_no_table_of_them():
+    random = np.random.default_rng(8)
+    items, times, users = random.integers(0, 40, 4_000), random.integers(0, 90 * DAY_MS, 4_000), np.arange(4_000) % 500
+    words = Column(random.integers(0, 3_000_000, 4_000), range(3_000_000))
+    tracemalloc.start()
+    assert chosen(items, times, users, {"context_words": words}, np.inf) == {}
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e9
+
+
+def test_columns_of_users_visits_and_the_moment_make_segments(tmp_path):
+    """Each item is of a town, a device and an hour, with its neighbours; the section of a visit is the item's own."""
+    random = np.random.default_rng(3)
+    count, users = 24_000, 800
+    user, hour, device = random.integers(0, users, count), random.integers(0, 24, count), random.integers(0, 2, count)
+    suits = (np.arange(24) % 2 == user[:, np.newaxis] % 2) * 3 + (np.arange(24) // 2 % 2 == device[:, np.newaxis]) * 3
+    odds = (1 + suits + 6 * (np.arange(24) // 4 == hour[:, np.newaxis] // 4)).cumsum(axis=1)
+    item = (odds > random.random((count, 1)) * odds[:, -1:]).argmax(axis=1)
+    start = 1_000 * 7 * DAY_MS
+    times = start + random.integers(0, 100, count) * DAY_MS + hour * 3_600_000
+    columns = {"users": {"town": "categorical"}, "events": {"device": "categorical", "section": "categorical"}}
+    spec = make_spec({**CONFIG, "columns": columns})
+    ids = np.array([f"i{n:02d}" for n in range(24)])
+    events = {"user_id": [f"u{n}" for n in user], "item_id": ids[item], "timestamp": times}
+    events |= {"context_device": np.array(["phone", "desk"])[device], "context_section": ids[item // 6]}
+    pq.write_table(pa.table(events), tmp_path / "examples.parquet")
+    pq.write_table(pa.table({"item_id": ids, "available": [True] * 23 + [False]}), tmp_path / "items.parquet")
+    states = {
+        "user_id": [f"u{n}" for n in range(users)],
+        "profile_town": [("north", "south")[n % 2] for n in range(users)],
+    }
+    pq.write_table(pa.table(states), tmp_path / "user_state.parquet")
+    windows = Windows(start + 80 * DAY_MS, start + 90 * DAY_MS, start + 100 * DAY_MS)
+    assert sorted(write_popular(tmp_path, spec, windows, np.inf)) == ["context_device", "query_hour", "user_town"]
+    found = Segments.load(tmp_path / "segment_popular" / "end.npz", 24)
+    assert 23 not in found.ordered(EVERYONE), "it is not to be had"
+    asked = {"user_town": "south", "context_device": "desk", "query_hour": 9}
+    assert ids[next(found.leading(found.of(asked)))] == "i11", "of the south, of desks, and of eight to twelve"
+    nearby = found.popular(found.of({"query_hour": 12}))[1]
+    assert nearby[11] > 1.3 * nearby[0], "an hour after the hours of an item it is taken more than at night"
 
 
 def test_many_segments_of_many_items_need_no_table_of_both():
-    """Everyone's counts and shares are 16 bytes an item, and no segment has as much as 2 more, one at a time either;
-    50,000 cities have too few events."""
+    """Everyone's counts and shares are 16 bytes an item, 4 are kept, and no segment has as much as 2 more, one at a
+    time either; 50,000 cities have too few events."""
     random, size = np.random.default_rng(9), 4_000_000
     codes = np.concatenate([np.repeat(np.arange(64), SEGMENT_EVENTS), np.arange(64, 50_064)])
     items, words = random.integers(0, size, len(codes)), ["x" * 200 + str(n) for n in range(50_064)]
@@ -179,7 +260,7 @@ def test_many_segments_of_many_items_need_no_table_of_both():
     found = segments(items, np.ones(len(items)), {"user_city": (Column(codes, words), 5.0)}, size)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(found.numbers) == 65 and peak < 18 * size
+    assert len(found.numbers) == 65 and peak < 22 * size
 
 
 def test_nothing_at_all_gives_empty_segments():

@@ -217,6 +217,14 @@ def test_what_is_taken_at_noon_on_fridays_is_near_to_noon_and_to_friday(table):
     assert near(1 / 12) == pytest.approx(0.45, abs=0.01)
 
 
+def test_dates_alone_have_no_hours(table):
+    """Served at noon, what was trained at midnight would be far from every purchase."""
+    dates = replace(table, has_hours=False)
+    asked_at_noon = asked(dates, ["a"], {"a": Habit(2, START - 14 * DAY_MS, START - 7 * DAY_MS)}, since=43_200.0)
+    a, *_ = features(dates, asked_at_noon)
+    assert [a[name] for name in HOURS] == [0, 0] and a["past_events"] > 0
+
+
 def test_each_engagement_of_the_window_counts_as_much_as_one_of_before(table):
     """Of a: two of before, first and last for all of them, and two of the window, one of which is half a day off."""
     habits = {"a": Habit(2, START - 10 * DAY_MS, START - 9 * DAY_MS - DAY_MS // 2)}

@@ -88,6 +88,21 @@ def test_an_unknown_age_stays_what_it_was_in_training_while_items_come():
     told = counters.append_column("assumed_birth", pa.array([7.0] * 40))
     assert ItemTable.of(items, told, np.eye(40, 3), SPEC).assumed_birth == 7
     assert math.isnan(ItemTable.of(items, counters, np.eye(40, 3), SPEC, form=1).assumed_birth)
+    assert ItemTable.of(items, counters, np.eye(40, 3), SPEC, form=2).assumed_birth == 10
+
+
+def test_the_counters_of_a_boundary_know_the_age_of_then_and_whether_there_are_hours():
+    """More than half came after the first boundary, with an import."""
+    born = [None, *[10 * DAY_MS] * 20, *[50 * DAY_MS] * 25]
+    names = pa.table({"item_id": [f"i{n:02d}" for n in range(46)], "created_at": pa.array(born, pa.int64())})
+    for hour, has in ((0, False), (3_600_000, True)):
+        times = np.arange(60) % 60 * DAY_MS + hour * (np.arange(60) % 5)
+        events = {"item_id": [f"i{n % 46:02d}" for n in range(60)], "timestamp": times, "satisfied": [-1] * 60}
+        table = pa.table({**events, "satisfied_at": np.zeros(60, np.int64)})
+        found = counters(table, names, Windows(40 * DAY_MS, 55 * DAY_MS, 60 * DAY_MS), math.inf).to_pandas()
+        ages = found.groupby("boundary")["assumed_birth"].first() / DAY_MS
+        assert ages.to_dict() == {"validation_start": 10, "test_start": 50, "end": 50}
+        assert found["has_hours"].unique().tolist() == [has]
 
 
 def test_the_age_that_is_assumed_is_of_what_was_there_before_the_boundary():

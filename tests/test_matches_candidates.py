@@ -143,7 +143,7 @@ def test_of_a_value_that_many_have_those_that_may_be_shown_are_compared(monkeypa
     monkeypatch.setattr(matches, "LOOKED", 1)
     items = table()
     assert listed(Sources(items), query(items, home="fes"), allowed=lambda p: ~np.isin(p, [2, 0])) == [4]
-    monkeypatch.setattr(matches, "FARTHEST", 2)
+    monkeypatch.setattr(matches, "FARTHEST", 1)
     assert listed(Sources(items), query(items, home="fes"), allowed=lambda p: ~np.isin(p, [2, 0])) == []
 
 
@@ -197,6 +197,22 @@ def test_what_comes_or_changes_is_found_by_its_values_and_no_longer_by_the_old_o
     assert listed(sources, query(items, home="fes")) == [2, 0, 4], "the one before stays as it was"
     again = found.with_items(later.with_items(told, np.zeros((2, 6), np.float32), BOTH), np.array([6, 2]))
     assert again._by_value.later.tolist() == found._by_value.later.tolist(), "each once"
+
+
+def test_rows_that_are_told_again_stay_where_they_are(monkeypatch):
+    """A nightly feed tells every item, one of them with another town."""
+    monkeypatch.setattr(matches, "LOOKED", 2)
+    items = table()
+    sources = Sources(items)
+    told = rows(NAMES, ["rabat", *CITIES[1:]], TAGS)
+    later = items.with_items(told, np.zeros((6, 6), np.float32), BOTH)
+    found = sources.with_items(later, np.arange(6))
+    assert found._by_value.later.tolist() == [[later.numbers["item_city", "rabat"], 0]]
+    assert listed(found, query(later, home="rabat")) == [1, 5], "what came stands behind what is taken"
+    assert listed(found, query(later, home="fes")) == [2]
+    monkeypatch.setattr(matches, "CHANGES", 0)
+    anew = sources.with_items(later, np.arange(6))
+    assert len(anew._by_value.later) == 0 and listed(anew, query(later, home="fes")) == [2, 4]
 
 
 def test_a_release_of_before_is_told_what_its_ranker_learned_from():

@@ -20,8 +20,7 @@ JUDGED_EVENTS = 500  # of each fold, at most
 LEAST_EVENTS = 30  # of all folds: fewer tell nothing
 JUDGED_ITEMS = 3000  # the most popular
 BLEND = 0.05  # share of an even forecast in a judged one, so that nothing is impossible
-COPY = 0.95  # share of the visits of an item that have its most frequent value, in a copy of the item,
-MORE = 0.15  # and how much less that is of all visits
+COPY = 0.7  # of the way from chance to always: two visits of an item say the same so often where they copy it
 SEED = 17
 
 
@@ -65,7 +64,8 @@ class Column:
 
 
 def copies(items: np.ndarray, column: Column) -> bool:
-    """Whether a column of the visit seems to be of the item: nearly all visits of one have one value, and not of all.
+    """Whether a column of the visit seems to be of the item: where they say something, two visits of one item say the
+    same far more often than two of any.
 
     A query that is told what its answer has is no query of a visitor.
 
@@ -73,14 +73,18 @@ def copies(items: np.ndarray, column: Column) -> bool:
         items: `[events]`.
         column: of these events.
     """
-    size = len(column.words)
-    keys, counts = np.unique(items.astype(np.int64) * size + column.codes, return_counts=True)
-    events, most = np.zeros(int(items.max(initial=-1)) + 1), np.zeros(int(items.max(initial=-1)) + 1)
-    np.add.at(events, keys // size, counts)
-    np.maximum.at(most, keys // size, counts)
-    often = events > 1
-    overall = np.bincount(column.codes, minlength=1).max() / max(1, len(items))
-    return bool(often.any() and most[often].sum() >= COPY * events[often].sum() and overall < COPY - MORE)
+    told = np.array([bool(word) for word in column.words], bool)[column.codes]
+    items, codes, size = items[told].astype(np.int64), column.codes[told], len(column.words)
+    keys, counts = np.unique(items * size + codes, return_counts=True)
+    events = np.bincount(items)
+    often = events[keys // size] > 1
+    of_item = events[keys // size][often]
+    visits = of_item[np.unique(keys[often] // size, return_index=True)[1]].sum()
+    if not visits:
+        return False
+    same = np.sum(counts[often] * (counts[often] - 1) / (of_item - 1)) / visits
+    chance = np.sum((np.bincount(codes) / len(codes)) ** 2)
+    return bool(same - chance > COPY * (1 - chance))
 
 
 def chosen(
@@ -154,6 +158,7 @@ class _Trial:
         lately = np.bincount(items, weights, minlength=size)
         self._logits = np.tile(np.log(np.maximum(lately / max(lately.sum(), 1e-300), 1e-300)), (len(held), 1))
         self._likely = self._likelihood(self._logits)
+        self._counted: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @classmethod
     def of(
@@ -199,13 +204,25 @@ class _Trial:
 
     def _lifts(self, name: str, prior: float) -> np.ndarray:
         """`[held, size]`: the logarithm of each item's lift in the segment of each event."""
-        column = self._columns[name]
-        table = np.zeros((len(column.words), self._size))
-        for code in column.largest():
+        if name not in self._counted:
+            self._counted[name] = self._counts(self._columns[name])
+        counts, rows = self._counted[name]
+        lifts = np.log((counts + prior) / (self._ever + prior))
+        lifts[-1] = 0  # of the values that have no segment
+        return lifts[rows[self._values[name]]]
+
+    def _counts(self, column: Column) -> tuple[np.ndarray, np.ndarray]:
+        """`[values + 1, size]`: the events of each value that makes a segment, over its share of all; and the row of
+        each code, the last for others."""
+        largest = column.largest()
+        rows = np.full(len(column.words), len(largest))
+        rows[largest] = np.arange(len(largest))
+        counts = np.zeros((len(largest) + 1, self._size), np.float32)
+        for row, code in enumerate(largest):
             inside, counting = column.events(code)
             own = np.bincount(self._items[inside], counting, minlength=self._size)
-            table[code] = np.log((own * (len(self._items) / own.sum()) + prior) / (self._ever + prior))
-        return table[self._values[name]]
+            counts[row] = own * (len(self._items) / own.sum())
+        return counts, rows
 
     def _likelihood(self, logits: np.ndarray) -> np.ndarray:
         if not len(logits):

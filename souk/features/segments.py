@@ -22,6 +22,7 @@ from souk.sources.rows import SparseRows, summed, weights_of
 from souk.spec import Entity, FeatureSpec, Role
 from souk.state_rows import PROFILE
 
+LEFT = 1e-6  # of all that is taken: less is a matter of rounding
 POPULAR = 500  # items of a segment: a request is given a tenth of its candidates from them, all where towers fail
 
 
@@ -107,25 +108,34 @@ def segments(
     lately = np.bincount(items, weights, minlength=size).astype(np.float64, copy=False)
     np.divide(lately, max(float(lately.sum()), 1e-300), out=lately)
     ever = np.bincount(items, minlength=size)
-    usual = len(items) / max(1, int(np.count_nonzero(ever)))
-    names, floors = [""], [1.0]
-    parts = [_popular(np.flatnonzero(lately), lately[np.flatnonzero(lately)])]
-    lifts = [np.ones(len(parts[0].items))]
+    by_events = np.bincount(ever, lately)
+    names, rest, parts, lifts = [""], [1.0], [_popular(np.flatnonzero(lately), lately[np.flatnonzero(lately)])], []
+    lifts.append(np.ones(len(parts[0].items)))
     for name, (column, prior) in columns.items():
+        unnamed = float(by_events @ (prior / (np.arange(len(by_events)) + prior)))  # mean lift where nothing is taken
         for code in column.largest():
             inside, counting = column.events(code)
             own, totals = summed(items[inside], counting, size)
             rate = float(counting.sum()) / len(items)
             found = np.union1d(own, parts[0].items)
-            lift = (weights_of(own, totals, found) / rate + prior) / (ever[found] + prior)
+            counts = weights_of(own, totals, found).astype(np.float64) / rate
+            lift = (counts + prior) / (ever[found] + prior)
             likely = lately[found] * lift
-            parts.append(_popular(found, likely / likely.sum()))
+            whole = 1e-300 + unnamed + float(lately[found] @ (counts / (ever[found] + prior)))
+            listed = _popular(found, likely / whole)
+            places = np.searchsorted(found, listed.items)
+            left = 1 - float(lately[listed.items].sum())
             names.append(f"{name}={column.words[code]}")
-            floors.append(prior / (usual + prior))
-            lifts.append(lift[np.searchsorted(found, parts[-1].items)])
-    numbers = {name: row for row, name in enumerate(names)}
-    joined = np.concatenate(lifts).astype(np.float32)
-    return Segments(numbers, SparseRows.joined(parts), joined, np.array(floors, np.float32))
+            parts.append(listed)
+            lifts.append(lift[places])
+            rest.append((whole - float(likely[places].sum())) / left if left > LEFT else 1.0)
+    return Segments(
+        {name: row for row, name in enumerate(names)},
+        SparseRows.joined(parts),
+        np.concatenate(lifts).astype(np.float32),
+        np.maximum(rest, LEFT).astype(np.float32),
+        lately.astype(np.float32),
+    )
 
 
 def _popular(items: np.ndarray, shares: np.ndarray) -> SparseRows:

@@ -19,6 +19,7 @@ from souk.sources.freshness import assumed_birth, freshness, imported
 from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS
 
+MIDNIGHTS = 2  # times of day of dates alone: that of summer time is another
 PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 
 
@@ -58,7 +59,7 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float)
         labels known before it, drawn to their mean by PRIOR_LABELS), and that mean, `prior_rate`: the rate of an item
         without labels, also of one that comes to be after training. `fresh_share` and `fresh_days`, the same for all
         items, are the `souk.sources.freshness.Freshness` of the events of the 30 days; `assumed_birth` stands for an
-        unknown `created_at`.
+        unknown `created_at`, and `has_hours` says whether the events have a time of day.
     """
     item_ids = names["item_id"].to_pylist()
     created = np.array([np.nan if t is None else t for t in names["created_at"].to_pylist()], np.float64)
@@ -86,6 +87,7 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float)
             "fresh_share": np.full(len(item_ids), fresh.share),
             "fresh_days": np.full(len(item_ids), fresh.days),
             "assumed_birth": np.full(len(item_ids), assumed_birth(born, before)),
+            "has_hours": np.full(len(item_ids), len(np.unique(time[time < before] % DAY_MS)) > MIDNIGHTS),
             "until": np.full(len(item_ids), before, np.int64),
             "half_life_days": np.full(len(item_ids), half / DAY_MS),
         }

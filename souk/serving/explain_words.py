@@ -39,7 +39,7 @@ NAMES = {
     "co_visitation_rank": "its place by what others went on to",
     "again": "the user's habit of choosing it",
     "again_rank": "its place by the user's habits",
-    "popularity": "its popularity among users of the same kind",
+    "popularity": "its popularity among such users at such times",
     "popularity_rank": "its place by that popularity",
     "satisfied_before": "how satisfied the user was so far",
     "satisfied_lately": "how satisfied the user was lately",

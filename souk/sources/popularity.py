@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
@@ -15,6 +14,11 @@ import numpy as np
 from souk.sources.rows import SparseRows, read_arrays
 
 EVERYONE = 0  # the row
+LIFTED = ("lifts", "rest", "lately")
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,16 @@ class Segments:
     Args:
         numbers: row of each segment by `feature=value`; "" is everyone.
         rows: the share of each item in the segment's recent events.
-        lifts: `[entries]` float32, each of these shares over that of everyone; none in releases of before.
-        floors: `[rows]` float32, the lift of an item that nobody of the segment took.
+        lifts: `[entries]` float32, how many times as often the segment takes each; none in releases of before.
+        rest: `[rows]` float32, the mean lift of what a row does not list.
+        lately: `[items]` float32, the share of each item in the recent events of everyone.
     """
 
     numbers: Mapping[str, int]
     rows: SparseRows
-    lifts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    floors: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    lifts: np.ndarray = field(default_factory=_none)
+    rest: np.ndarray = field(default_factory=_none)
+    lately: np.ndarray = field(default_factory=_none)
 
     @classmethod
     def empty(cls) -> Segments:
@@ -46,7 +52,7 @@ class Segments:
     def load(cls, path: str | Path, items: int) -> Segments:
         """Reads what `save` wrote; `items` is the size of the item table."""
         rows = SparseRows.load(path, items)
-        arrays = read_arrays(path, ("names",), optional=("lifts", "floors"))
+        arrays = read_arrays(path, ("names",), optional=LIFTED)
         names = arrays.pop("names").tolist()
         return cls({name: row for row, name in enumerate(names)}, rows, **arrays)
 
@@ -58,7 +64,7 @@ class Segments:
     def arrays(self) -> dict[str, np.ndarray]:
         """What `save` writes, by name."""
         found = {"names": np.array(list(self.numbers), np.str_), **vars(self.rows)}
-        return found | ({"lifts": self.lifts, "floors": self.floors} if len(self.floors) else {})
+        return found | ({name: getattr(self, name) for name in LIFTED} if len(self.rest) else {})
 
     def of(self, asker: Mapping[str, Any]) -> np.ndarray:
         """The rows of raw features of a user and a moment: those of known segments, else that of everyone.
@@ -74,28 +80,22 @@ class Segments:
 
     def popular(self, segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Items, ascending, and their shares among those who are of all of `segments` (`[S]` int64, rows)."""
-        place, _ = self.rows.places(segments)
-        items, shares = self.rows.items[place], self.rows.weights[place]
+        place, owner = self.rows.places(segments)
+        items = self.rows.items[place].astype(np.int64)
         if len(segments) == 1:
-            return items.astype(np.int64), shares
+            return items, self.rows.weights[place]
         found, where = np.unique(items, return_inverse=True)
-        if not len(self.floors):
-            return found.astype(np.int64), np.bincount(where, shares / len(segments)).astype(np.float32)
-        more, everyone = self._parts
-        likely = np.empty(len(found))
-        likely[where] = everyone[place]
-        likely *= np.exp(np.bincount(where, more[place]))
-        return found.astype(np.int64), (likely / likely.sum()).astype(np.float32)
-
-    @cached_property
-    def _parts(self) -> tuple[np.ndarray, np.ndarray]:
-        """`[entries]` each: the logarithm of the lift over its row's floor, and the item's share among everyone."""
-        floors = np.repeat(self.floors.astype(np.float64), np.diff(self.rows.indptr))
-        return np.log(self.lifts / floors), self.rows.weights / self.lifts.astype(np.float64)
+        if not len(self.rest):
+            return found, np.bincount(where, self.rows.weights[place] / len(segments)).astype(np.float32)
+        rest = np.log(self.rest[segments].astype(np.float64))
+        more = np.bincount(where, np.log(self.lifts[place].astype(np.float64)) - rest[owner])
+        everyone = self.lately[found].astype(np.float64)
+        likely = everyone * np.exp(more)
+        return found, (likely / (likely.sum() + 1 - everyone.sum())).astype(np.float32)
 
     def leading(self, segments: np.ndarray) -> Iterator[int]:
         """The items of `segments`, most popular first, then those of everyone; some come twice."""
-        if len(self.floors):
+        if len(self.rest):
             found, shares = self.popular(segments)
             first: Iterable[int] = found[np.argsort(-shares, kind="stable")].tolist()
         else:
