@@ -44,12 +44,35 @@ def test_french_words_are_known_with_their_accents_or_without(tmp_path: Path, wo
     assert config.data.events.event_types == expected
 
 
+@pytest.mark.parametrize("column", ["acción", "tipo", "evento", "que_hizo"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["impresion", "ver", "carrito", "compra", "devolucion", "valoración", "ocultar"],
+        ["Impresión", "vista", "me_gusta", "Pedido", "Reembolso", "reseña", "no me interesa"],
+        ["impressione", "visualizzazione", "aggiungi al carrello", "acquisto", "reso", "recensione", "nascondi"],
+        ["Impressão", "clique", "adicionar ao carrinho", "compra", "devolução", "avaliação", "ocultar"],
+    ],
+)
+def test_spanish_italian_and_portuguese_words_are_known_in_a_column_of_any_name(
+    tmp_path: Path, column: str, words: list[str]
+) -> None:
+    """One word that nobody knows (`raro`) keeps no column from being the type."""
+    text, config = init(tmp_path, write(bookings(column, [*words, "raro"]), tmp_path / "e.csv"))
+    kinds = ("impression", "click", "cart", "purchase", "return", "rating", "hide")
+    expected = {word: EventType(kind) for word, kind in zip(words, kinds, strict=True)}
+    assert config.data.events.columns["event_type"] == column
+    assert config.data.events.event_types == {**expected, "raro": EventType.CLICK}
+    assert "raro: click  # unknown to Souk" in text
+
+
 @pytest.mark.parametrize(
     ("column", "values", "why"),
     [
         ("status", ["paid", "open", "cancelled", "Refunded"], "skip: {status: [Refunded, cancelled]} leaves out"),
         ("order_state", ["shipped", "completed", "failed"], "skip: {order_state: [failed]} leaves out"),
         ("Status", ["delivered", "pending"], "orders, by Status (delivered, pending)"),
+        ("estado", ["pagado", "cancelado"], "skip: {estado: [cancelado]} leaves out"),
         ("status", ["viewed", "purchased", "cancelled"], ""),
         ("stage", ["paid", "cancelled"], ""),
     ],

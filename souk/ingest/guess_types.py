@@ -16,6 +16,7 @@ BOUGHT = (EventType.PURCHASE, EventType.RETURN)
 # What a status says of an order beside words for purchases and returns, and what of anything; no case, no punctuation.
 ORDERED = {"packed", "shipped", "sent", "delivered", "fulfilled", "unpaid", "bezahlt", "versandt", "geliefert"}
 STATES = {"open", "new", "pending", "processing", "confirmed", "accepted", "complete", "completed", "closed", "offen"}
+STATUS = ("status", "state", "estado", "stato")
 FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
 
 
@@ -69,7 +70,7 @@ def _spoken(table: Table) -> Column | None:
 def _order_status(table: Table) -> Column | None:
     """The column that says how orders ended, and of no other act: one order is one event, whatever became of it."""
     for column in table.free:
-        if column.plain.endswith(("status", "state")) and few_words(column):
+        if column.plain.endswith(STATUS) and few_words(column):
             values = pc.unique(column.texts).to_pylist()
             orders = [text for text in values if plain(text) in ORDERED or kind_of(text) in BOUGHT]
             states = [text for text in values if text in orders or plain(text) in STATES | FAILED]
