@@ -64,7 +64,12 @@ def test_a_model_that_may_be_equal_is_told_the_margin(
     view.outputs = {"evaluate": {"Output": "reject", "evaluation": SimpleNamespace(path=str(tmp_path))}}
     _tell_success(view, Workspace(tmp_path / "workspace"), None, tmp_path / "run.log")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "verdict   reject: not better than what it had to beat; nothing was deployed"
+    what = {
+        0.0: "not better than what it had to beat",
+        0.01: "not surely better than champion by more than 0.01 of ndcg@10",
+        -0.01: "may be worse than champion by more than 0.01 of ndcg@10",
+    }
+    assert lines[0] == f"verdict   reject: {what[margin]}; nothing was deployed"
     equal = (
         "          an equal model is not promoted: who trains anew each week, and wants it, sets evaluate.margin below"
     )

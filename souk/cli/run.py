@@ -20,13 +20,12 @@ from souk.cli import options
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError
-from souk.evaluation.verdict import CHAMPION, better_but
+from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
 from souk.workspace import Workspace
 
 ERROR_LINES = 40
 MEANING = {
     "promote": "passed the gate, and deployed",
-    "reject": "not better than what it had to beat; nothing was deployed",
     "unchanged": "the same model, data and settings as those of the served release; nothing to deploy",
     "not_comparable": "no common window to compare on with the one that is served; nothing was deployed",
 }
@@ -208,8 +207,12 @@ def _margin_for_equals(view: RunView) -> str:
 
 def _meaning(view: RunView) -> str:
     """Of the verdict; a rejection says whether the challenger was no better, or what stopped a better one."""
-    broken = _verdict(view).get("broken", ())  # a step of before knew none
-    return f"{better_but(broken)}{ALLOWED}" if broken else MEANING[view.outputs["evaluate"]["Output"]]
+    verdict, outcome = _verdict(view), view.outputs["evaluate"]["Output"]
+    if outcome != "reject":
+        return MEANING[outcome]
+    broken = verdict.get("broken", ())  # a step of before knew none
+    first, *_ = verdict.get("rules") or [{}]
+    return f"{better_but(broken)}{ALLOWED}" if broken else f"{fallen_short(first)}; nothing was deployed"
 
 
 def _short(path: Path) -> str:

@@ -12,11 +12,10 @@ import pandas as pd
 
 from souk.config import Evaluate
 from souk.evaluation.guardrails import guardrails
-from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY, Rule, Verdict
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, LEAST_USERS, POPULARITY, Rule, Verdict, digits
 from souk.metrics import bootstrap
 
 SEED = 21
-LEAST_USERS = 20  # of a lead that promotes: the bootstrap's interval of fewer is too narrow (docs/evaluation.md)
 REMEDY = (
     "Wait for more events or make split.test smaller, so that the window starts later, or start afresh in another "
     "--workspace, where the first release has to beat popularity (docs/evaluation.md)."
@@ -121,9 +120,11 @@ def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -
         "margin": margin,
         "users": len(lead),
     }
+    d = digits(interval.low, margin)
     detail = (
         f"{config.primary} {numbers['challenger']:.4f} beside {numbers[other]:.4f} of {other}: difference "
-        f"{interval.mean:+.4f} (95% {interval.low:+.4f} to {interval.high:+.4f}), asked to lie above {margin:+.4f}"
+        f"{interval.mean:+.4f} (95% {interval.low:+.{d}f} to {interval.high:+.{d}f}), "
+        f"asked to lie above {margin:+.{d}f}"
         + ("" if enough else f", and of at least {LEAST_USERS} users, not {len(lead)}: enlarge split.test")
         if np.isfinite(interval.mean)
         else "No user engages in the test window: enlarge split.test."

@@ -12,7 +12,7 @@ from typing import Any
 
 from souk.config import Evaluate
 from souk.evaluation.slice_metrics import LEAST_USERS
-from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, skipped
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, digits, skipped
 from souk.metrics import Interval
 
 LEAST_EXAMPLES, LEAST_POSITIVES = 1000, 200  # of a head: with fewer, the error of a right one is not small
@@ -56,11 +56,12 @@ def _worst_slice(metrics: Metrics, allowed: float) -> Rule:
     name = min(slices, key=lambda each: slices[each]["high"] + allowed * slices[each]["champion"])
     part = slices[name]
     limit = -allowed * part["champion"]
+    d = digits(part["high"], limit)
     numbers = {"slice": name, "slices": len(slices), **part, "limit": limit, "allowed": allowed}
     detail = (
         f"{metrics['primary']} of {name} ({part['users']} users) {part['challenger']:.4f} beside "
-        f"{part['champion']:.4f}: difference {part['difference']:+.4f}, at most {part['high']:+.4f} (95%, all "
-        f"{len(slices)} slices together), may not lie below {limit:+.4f}"
+        f"{part['champion']:.4f}: difference {part['difference']:+.4f}, at most {part['high']:+.{d}f} (95%, all "
+        f"{len(slices)} slices together), may not lie below {limit:+.{d}f}"
     )
     return Rule("worst_slice", bool(part["high"] >= limit), numbers, detail)
 
@@ -71,10 +72,11 @@ def _cold_items(metrics: Metrics, allowed: float) -> Rule:
         return skipped("cold_items", f"fewer than {LEAST_USERS} users engage with an item that is new")
     ours, theirs = (part["models"][name][metrics["primary"]]["mean"] for name in (CHALLENGER, CHAMPION))
     lead, limit = part["differences"][CHAMPION], -allowed * theirs
+    d = digits(lead["high"], limit)
     numbers = {"users": part["users"], "challenger": ours, CHAMPION: theirs, **_of(lead), "limit": limit}
     detail = (
         f"{metrics['primary']} of new items {ours:.4f} beside {theirs:.4f}: difference {lead['mean']:+.4f} (95% "
-        f"{lead['low']:+.4f} to {lead['high']:+.4f}), may not lie wholly below {limit:+.4f}"
+        f"{lead['low']:+.{d}f} to {lead['high']:+.{d}f}), may not lie wholly below {limit:+.{d}f}"
     )
     return Rule("cold_items", bool(lead["high"] >= limit), numbers | {"allowed": allowed}, detail)
 
@@ -82,7 +84,8 @@ def _cold_items(metrics: Metrics, allowed: float) -> Rule:
 def _coverage(metrics: Metrics, allowed: float) -> Rule:
     ours, theirs = (metrics["protocols"]["rolling"]["models"][name]["coverage@10"] for name in (CHALLENGER, CHAMPION))
     limit = (1 - allowed) * theirs
-    detail = f"{ours:.1%} of the catalogue is shown beside {theirs:.1%}, asked to be at least {limit:.1%}"
+    d = digits(100 * ours, 100 * limit, least=1)
+    detail = f"{ours:.{d}%} of the catalogue is shown beside {theirs:.1%}, asked to be at least {limit:.{d}%}"
     numbers = {"challenger": ours, CHAMPION: theirs, "limit": limit, "allowed": allowed}
     return Rule("coverage", bool(ours >= limit), numbers, detail)
 
@@ -94,10 +97,11 @@ def _popularity_bias(metrics: Metrics, allowed: float, floor: float) -> Rule:
     rise, items = rolling["differences"][CHAMPION][name], metrics["items"]
     even = max(1, round(0.01 * items)) / items
     limit = max((1 + allowed) * max(theirs, even), floor) - theirs
+    d = digits(rise["low"], limit)
     bounds = {"even": even, "floor": floor, **_of(rise), "limit": limit, "allowed": allowed}
     detail = (
         f"the most popular 1% get {ours:.1%} of the places beside {theirs:.1%}: difference {rise['mean']:+.4f} (95% "
-        f"{rise['low']:+.4f} to {rise['high']:+.4f}), may not lie wholly above {limit:+.4f}"
+        f"{rise['low']:+.{d}f} to {rise['high']:+.{d}f}), may not lie wholly above {limit:+.{d}f}"
     )
     return Rule("popularity_bias", bool(rise["low"] <= limit), {"challenger": ours, CHAMPION: theirs, **bounds}, detail)
 
@@ -121,8 +125,9 @@ def _calibration(metrics: Metrics, allowed: float, floor: float) -> Rule:
     }
     name = max(told, key=lambda each: (each in broken, told[each][0] / told[each][2]))
     ours, theirs, limit = told[name]
-    beside = "" if theirs is None else f" beside {theirs:.4f}"
-    detail = f"expected calibration error of {name} {ours:.4f}{beside}, asked to be at most {limit:.4f}"
+    d = max(digits(ours, other) for other in (limit, theirs) if other is not None)
+    beside = "" if theirs is None else f" beside {theirs:.{d}f}"
+    detail = f"expected calibration error of {name} {ours:.{d}f}{beside}, asked to be at most {limit:.{d}f}"
     detail += " or the champion's" if theirs is not None else ""
     numbers = {"head": name, "challenger": ours, "limit": limit, "allowed": allowed, "floor": floor}
     return Rule("calibration", not broken, numbers | ({CHAMPION: theirs} if theirs is not None else {}), detail)
@@ -159,9 +164,10 @@ def _segment_parity(metrics: Metrics, column: str, allowed: float) -> Rule:
     name, gap = f"segment_parity_{column}", metrics["protocols"]["rolling"]["parity"].get(column)
     if gap is None:
         return skipped(name, f"fewer than two values of {column} have {LEAST_USERS} users")
+    d = digits(100 * gap["low"], 100 * allowed, least=1)
     detail = (
         f"{metrics['primary']} of {gap['highest']} beside {gap['lowest']}: {gap['gap']:.1%} of the mean apart, at "
-        f"least {gap['low']:.1%} (95%, all pairs together), asked to be at most {allowed:.1%}"
+        f"least {gap['low']:.{d}%} (95%, all pairs together), asked to be at most {allowed:.{d}%}"
     )
     rule = Rule(name, bool(gap["low"] <= allowed), {**gap, "allowed": allowed}, detail)
     return _with_keys(rule, {"segment_parity": {column: allowed}})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Outcome = Literal["promote", "reject", "unchanged", "not_comparable"]
 CHALLENGER, CHAMPION, POPULARITY = "slate", "champion", "popularity"
+LEAST_USERS = 20  # of a lead that promotes: the bootstrap's interval of fewer is too narrow (docs/evaluation.md)
+MOST_DIGITS = 9
 Numbers = Mapping[str, float | str]
 
 
@@ -70,6 +72,30 @@ class Verdict:
 def better_but(broken: Sequence[str]) -> str:
     """What a rejection means that guardrails alone decided."""
     return f"better, but {'a guardrail' if len(broken) == 1 else 'guardrails'} broke: {', '.join(broken)}"
+
+
+def fallen_short(rule: Mapping[str, Any]) -> str:
+    """What a rejection means of a challenger without the lead that it was asked for.
+
+    Args:
+        rule: the first of `verdict.json`, or {}.
+    """
+    name, numbers = rule.get("name", ""), rule.get("numbers", {})
+    if numbers.get("users", LEAST_USERS) < LEAST_USERS:
+        return "too few users to tell"
+    margin, other = numbers.get("margin", 0.0), name.removeprefix("beats_")
+    if not margin:
+        return "not better than what it had to beat"
+    much = f"by more than {abs(margin):g} of {numbers['metric']}"
+    if margin > 0:
+        return f"not surely better than {other} {much}"
+    return f"{'is' if numbers['high'] <= margin else 'may be'} worse than {other} {much}"
+
+
+def digits(value: float, bound: float, least: int = 4) -> int:
+    """How many decimals tell a value and what it is compared with apart: `least`, or more where these print alike."""
+    enough = (count for count in range(least, MOST_DIGITS + 1) if round(value, count) != round(bound, count))
+    return next(enough, least)
 
 
 def skipped(name: str, why: str) -> Rule:
