@@ -1,11 +1,13 @@
 """What a verdict says in words: numbers that are compared print apart, and a rejection says what it means."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from souk.config import Evaluate
 from souk.evaluation.gate import beats
 from souk.evaluation.guardrails import guardrails
+from souk.evaluation.summary import differences
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, digits, fallen_short
 
 
@@ -21,6 +23,13 @@ def test_a_bound_that_fails_by_little_does_not_print_like_the_margin():
     assert "(95% -0.01002 to -0.01002), asked to lie above -0.01000" in told.detail
     plain = beats(per_user([-0.02] * 30), CHAMPION, Evaluate(), -0.01).detail
     assert "(95% -0.0200 to -0.0200), asked to lie above -0.0100" in plain
+
+
+def test_a_lead_has_one_interval_in_verdict_and_report():
+    users = per_user(np.random.default_rng(3).normal(size=50)).assign(mrr=0.5, novelty=[np.nan, *[1.0] * 99])
+    numbers = beats(users, CHAMPION, Evaluate(), 0.0).numbers
+    told = differences(users, CHALLENGER, Evaluate().bootstrap)[CHAMPION]["ndcg@10"]
+    assert {"mean": numbers["difference"], "low": numbers["low"], "high": numbers["high"]} == pytest.approx(told)
 
 
 def test_guardrails_print_what_they_compare_apart():

@@ -12,10 +12,10 @@ import pandas as pd
 
 from souk.config import Evaluate
 from souk.evaluation.guardrails import guardrails
+from souk.evaluation.protocol import SEED
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, LEAST_USERS, POPULARITY, Rule, Verdict, digits
 from souk.metrics import bootstrap
 
-SEED = 21
 REMEDY = (
     "Wait for more events or make split.test smaller, so that the window starts later, or start afresh in another "
     "--workspace, where the first release has to beat popularity (docs/evaluation.md)."
@@ -107,7 +107,7 @@ def beats(per_user: pd.DataFrame, other: str, config: Evaluate, margin: float) -
     values = per_user.set_index("user_id").groupby("model")[config.primary]
     ours, theirs = (dict(iter(values)).get(name, pd.Series(dtype=float)) for name in (CHALLENGER, other))
     lead = (ours - theirs).dropna().to_numpy()
-    interval = bootstrap(lead, config.bootstrap, SEED)
+    interval = bootstrap(lead, config.bootstrap, SEED)  # that of `summary.differences`, which the report tells
     enough = len(lead) >= LEAST_USERS
     passed = bool(enough and interval.low > margin)
     numbers: dict[str, float | str] = {
