@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from souk.cli.run import _tell_success
+from souk.cli.run import _just_below, _tell_success
 from souk.cli.view import RunView
 from souk.evaluation.verdict import Rule, Verdict
 from souk.workspace import Workspace
@@ -57,7 +57,12 @@ def test_a_model_that_may_be_equal_is_told_the_margin(
     margin: float,
     told: bool,
 ) -> None:
-    numbers = {"metric": "ndcg@10", "margin": margin, **dict(zip(("low", "high"), interval, strict=False))}
+    numbers = {
+        "metric": "ndcg@10",
+        "margin": margin,
+        "champion": 0.1,
+        **dict(zip(("low", "high"), interval, strict=False)),
+    }
     rule = Rule(name, False, numbers, "a lead")
     (tmp_path / "verdict.json").write_text(Verdict("reject", "small-0123456789ab", (rule,)).to_json(), "utf-8")
     view = RunView(sys.stdout, sys.stderr)
@@ -74,4 +79,28 @@ def test_a_model_that_may_be_equal_is_told_the_margin(
         "          an equal model is not promoted: who trains anew each week, and wants it, sets evaluate.margin below"
     )
     assert lines[1].startswith(equal) == told
-    assert ("(-0.01 promotes what is surely not worse by more than 0.01 of ndcg@10; docs" in lines[1]) == told
+    means = (
+        "(-0.011 would have promoted this one: surely not worse by more than 0.011 of ndcg@10, 11% of the champion's"
+    )
+    assert (means in lines[1]) == told
+
+
+@pytest.mark.parametrize(
+    ("low", "told"),
+    [(-0.010017, -0.011), (-0.0093, -0.0094), (-0.01, -0.011), (-0.25, -0.26), (-0.00002, -0.0001), (0.0, -0.0001)],
+)
+def test_the_margin_that_is_told_would_have_passed(low: float, told: float) -> None:
+    assert _just_below(low) == told < low
+
+
+@pytest.mark.parametrize(("users", "passed"), [(19, True), (20, False)])
+def test_no_margin_is_told_where_none_would_have_passed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], users: int, passed: bool
+) -> None:
+    numbers = {"metric": "ndcg@10", "margin": 0.0, "low": -0.01, "high": 0.02, "users": users, "champion": 0.1}
+    rules = (Rule("beats_champion", False, numbers, "a lead"), Rule("coverage", passed, {}, "less"))
+    (tmp_path / "verdict.json").write_text(Verdict("reject", "small-0123456789ab", rules).to_json(), "utf-8")
+    view = RunView(sys.stdout, sys.stderr)
+    view.outputs = {"evaluate": {"Output": "reject", "evaluation": SimpleNamespace(path=str(tmp_path))}}
+    _tell_success(view, Workspace(tmp_path / "workspace"), None, tmp_path / "run.log")
+    assert "evaluate.margin" not in capsys.readouterr().out

@@ -20,7 +20,7 @@ from souk.cli import options
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError
-from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
+from souk.evaluation.verdict import CHAMPION, LEAST_USERS, better_but, fallen_short
 from souk.workspace import Workspace
 
 ERROR_LINES = 40
@@ -35,6 +35,7 @@ BEFORE = (
     "this run knows, souk items upsert newer items)"
 )
 EQUAL = "an equal model is not promoted: who trains anew each week, and wants it, sets evaluate.margin below 0"
+FINEST = 0.0001  # the least that is told of such a margin
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -196,13 +197,30 @@ def _verdict(view: RunView) -> dict[str, Any]:
 
 
 def _margin_for_equals(view: RunView) -> str:
-    """What a margin below 0 would do, where a challenger that may be as good as the champion is rejected; else ""."""
-    first, *_ = _verdict(view).get("rules") or [{}]
+    """The margin that would have promoted a challenger that may be as good as the champion, and what it means; "" where
+    the challenger is surely worse or better, a margin below 0 was asked for already, or no margin would have."""
+    first, *others = _verdict(view).get("rules") or [{}]
     numbers = first.get("numbers", {})
     low, margin, high = (numbers.get(name, math.nan) for name in ("low", "margin", "high"))
-    if first.get("name") != f"beats_{CHAMPION}" or not low <= margin < high or margin < 0:
+    if first.get("name") != f"beats_{CHAMPION}" or not low <= 0.0 <= margin < high:
         return ""
-    return f"-0.01 promotes what is surely not worse by more than 0.01 of {numbers['metric']}"
+    if numbers.get("users", LEAST_USERS) < LEAST_USERS or not all(rule["passed"] for rule in others):
+        return ""
+    least = _just_below(low)
+    share = f", {-least / numbers[CHAMPION]:.0%} of the champion's" if numbers.get(CHAMPION) else ""
+    return (
+        f"{least:g} would have promoted this one: surely not worse by more than {-least:g} of {numbers['metric']}"
+        f"{share}, which each such promotion may lose"
+    )
+
+
+def _just_below(low: float) -> float:
+    """The greatest number of two digits below `low`, which is at most 0."""
+    if low > -FINEST:
+        return -FINEST
+    digits = 1 - math.floor(math.log10(-low))
+    least = round(math.floor(low * 10**digits) / 10**digits, digits)
+    return least if least < low else round(least - 10**-digits, digits)
 
 
 def _meaning(view: RunView) -> str:
