@@ -97,11 +97,11 @@ def test_a_head_that_the_test_window_says_nothing_of_is_told(examples, positives
 @pytest.mark.parametrize(
     ("ratio", "low", "high", "told"),
     [
-        (3.1, 1.2, 5.0, "0.31 foretold, 0.1 came, 3.1 times (95% 1.2 to 5): what"),
-        (0.3, 0.2, 0.9, "0.03 foretold, 0.1 came, 0.3 times (95% 0.2 to 0.9): what"),
+        (3.1, 1.2, 5.0, "0.31 foretold, 0.1 came, 3.1 times (1.2 to 5 by tenth of the predictions): what"),
+        (0.3, 0.2, 0.9, "0.03 foretold, 0.1 came, 0.3 times (0.2 to 0.9 by tenth of the predictions): what"),
         (3.0, 1.2, 5.0, ""),
         (0.34, 0.2, 0.9, ""),
-        (3.1, 0.9, 5.0, ""),  # by chance
+        (3.1, 0.9, 5.0, ""),  # some tenths are too low
         (0.3, 0.2, 1.1, ""),
     ],
 )
@@ -113,3 +113,8 @@ def test_a_head_that_is_far_from_what_came_is_told(ratio, low, high, told):
         line.startswith("kept is not to be taken as a chance: on 1,000") for line in said
     )
     assert all(told in line for line in said)
+
+
+def test_a_head_of_few_positives_is_told_without_tenths():
+    (said,) = far_off({"kept": {"examples": 99, "positives": 9, "predicted_over_observed": 4.0}})
+    assert "0.0909 came, 4 times: what" in said and "95%" not in said

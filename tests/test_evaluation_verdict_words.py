@@ -1,4 +1,4 @@
-"""What a verdict says in words: numbers that are compared print apart, and a rejection says what it means."""
+"""What a verdict and a report say: what is compared prints apart, a rejection says what it means, no range is 95%."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,7 @@ import pytest
 from souk.config import Evaluate
 from souk.evaluation.gate import beats
 from souk.evaluation.guardrails import guardrails
+from souk.evaluation.report import tenths
 from souk.evaluation.summary import differences
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, digits, fallen_short
 
@@ -46,6 +47,11 @@ def test_guardrails_print_what_they_compare_apart():
     assert not cold.passed and "to -0.01001), may not lie wholly below -0.01000" in cold.detail
     assert not coverage.passed and coverage.detail.startswith("29.999% of the catalogue is shown beside 40.0%, asked")
     assert "to be at least 30.000% (" in coverage.detail
+
+
+@pytest.mark.parametrize(("high", "told"), [(0.8652, "by tenth: 0.865"), (0.91, "by tenth: 0.865 to 0.910")])
+def test_what_the_tenths_tell_is_no_interval(high, told):
+    assert tenths({"predicted_over_observed_low": 0.8652, "predicted_over_observed_high": high}) == told
 
 
 @pytest.mark.parametrize(

@@ -157,8 +157,7 @@ RANKER = """
 {% endfor %}
 <td>{{ "%.3f"|format(values.predicted_over_observed) if values.predicted_over_observed is defined else "–" }}
 {% if values.predicted_over_observed_low is defined %}
-<br><small>{{ "%.3f to %.3f"|format(values.predicted_over_observed_low, values.predicted_over_observed_high) }}</small>
-{% endif %}</td>
+<br><small>{{ values|tenths }}</small>{% endif %}</td>
 {% if order.queries %}
 <td>{{ "%.4f"|format(order.ranker.mean) }}</td><td>{{ "%.4f"|format(order[beside].mean) }}</td>
 <td class="{{ order.difference|tone }}">{{ "%+.4f"|format(order.difference.mean) }}
@@ -178,7 +177,8 @@ RANKER = """
 {{ heads_header("the retrievers' order") }}
 {% for model, found in metrics.ranker.items() %}{{ heads_rows(model, found, "retrieval") }}{% endfor %}
 </table>
-<p>Under predicted over observed, the same in each tenth of the predictions that has 200 positives or more.</p>
+<p>Under predicted over observed, the least and the greatest of it in the tenths of the predictions that have 200
+positives or more: no interval, so the ratio of all need not lie between them.</p>
 {% for sentence in of_heads %}
 <p class="worse">{{ sentence }}</p>
 {% endfor %}

@@ -101,7 +101,8 @@ def unmeasured(heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def far_off(heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A sentence for each head whose chances are FAR times what came, or what came that of them, beyond chance.
+    """A sentence for each head whose chances are FAR times what came, or what came that of them, but for one of which
+    some tenths of the predictions are too high and others too low.
 
     Args:
         heads: `ranker` of `metrics.json`, of one model.
@@ -115,7 +116,9 @@ def far_off(heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if low <= 1 <= high:
             continue
         came = found["positives"] / found["examples"]
-        rates = f"{came * ratio:.3g} foretold, {came:.3g} came, {ratio:.3g} times (95% {low:.3g} to {high:.3g})"
+        rates = f"{came * ratio:.3g} foretold, {came:.3g} came, {ratio:.3g} times"
+        if "predicted_over_observed_low" in found:
+            rates += f" ({low:.3g} to {high:.3g} by tenth of the predictions)"
         why = "what is common changed since, or is not yet known; the order may be right"
         said.append(f"{head} is not to be taken as a chance: on {found['examples']:,} examples {rates}: {why}.")
     return said
