@@ -146,6 +146,33 @@ def test_the_last_line_names_the_event_types_that_are_not_known(
 
 
 @pytest.mark.parametrize(
+    ("column", "more", "told"),
+    [
+        (
+            "tipo",
+            {},
+            "CLICK, impressions, returns and purchases too, UNLESS tipo (ostaa, palauttaa, selata) IS THE TYPE",
+        ),
+        ("Vorgang", {"price": 3}, "PURCHASE, impressions, clicks and returns too, UNLESS Vorgang ("),
+        ("device", {}, ""),  # what Souk knows is something else
+    ],
+)
+def test_the_last_line_says_that_all_events_are_of_one_type_where_a_column_may_tell_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, more: dict[str, int], told: str
+) -> None:
+    before = {"device": "web", "channel": "x"} if column == "tipo" else {"device": "web"}
+    rows = [
+        {key: f"{text}{n % 2}" for key, text in before.items()} | row | more
+        for n, row in enumerate(bookings(column, ["selata", "ostaa", "palauttaa"]))
+    ]
+    words = ["--events", write(rows, tmp_path / "e.csv"), "--output", str(tmp_path / "my.yaml")]
+    assert main(["init", *words]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert told in last and ("EVERY EVENT IS TAKEN FOR A" in last) == bool(told)
+    assert ("then map it to event_type and its values under event_types. Look at" in last) == bool(told)
+
+
+@pytest.mark.parametrize(
     ("ids", "told"),
     [
         ([f"E{n:06}" for n in range(60)], True),

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     # A workspace of its own holds one data set.
     data = f"--config {shlex.quote(str(output))} --workspace .souk-{parse_config(first.text).name}"
     seen = f"Look at the guesses; `souk check {data}` tells what a run would find."
-    doubts = f"{_exchanged(first.exchanged)}{_doubts(first.unknown)}{_steps(first.steps)}"
+    doubts = f"{_exchanged(first.exchanged)}{_untyped(first.untyped)}{_doubts(first.unknown)}{_steps(first.steps)}"
     print(f"Written to {output}. {doubts}{seen} Then: souk run {data}")
     return 0
 
@@ -40,6 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _exchanged(why: str) -> str:
     """The sentence on files that may be in each other's place, with a space after it; "" where nothing says so."""
     return f"ARE --items AND --users EXCHANGED? {why}. " if why else ""
+
+
+def _untyped(why: str) -> str:
+    """The sentence on events that are all of one type, with a space after it; "" where no column may be their type."""
+    return f"EVERY EVENT IS TAKEN FOR A {why}. " if why else ""
 
 
 def _doubts(unknown: Sequence[str]) -> str:

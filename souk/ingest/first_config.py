@@ -35,12 +35,14 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 @dataclass(frozen=True)
 class FirstConfig:
     """A first config: its text, the event types of the file that no word tells, which it takes for clicks, why the
-    files of items and users may be exchanged, and why only some of what users do engages; "" where nothing says so."""
+    files of items and users may be exchanged, why only some of what users do engages, and what every event is where a
+    column may be their type that Souk does not know; "" where nothing says so."""
 
     text: str
     unknown: tuple[str, ...] = ()
     exchanged: str = ""
     steps: str = ""
+    untyped: str = ""
 
 
 def first_config(events: str, items: str | None, users: str | None, name: str) -> FirstConfig:
@@ -73,7 +75,9 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     text = _render(name, tables, exchanged)
     refused = {key: _refused(text, key) for key in tables}
     text = _render(name, tables, exchanged, refused) if max(refused.values()) > 0 else text
-    return FirstConfig(text, tuple(tables["events"].unknown), exchanged, tables["events"].notes.get("steps", ""))
+    notes = tables["events"].notes
+    unknown = tuple(tables["events"].unknown)
+    return FirstConfig(text, unknown, exchanged, notes.get("steps", ""), notes.get("event_type", ""))
 
 
 def write_config(text: str, path: Path, force: bool = False, inputs: Collection[str] = ()) -> None:

@@ -6,12 +6,15 @@ import pyarrow.compute as pc
 
 from souk.ingest.guess_columns import SPOKEN, Table, column_named
 from souk.ingest.guess_fit import few_words
-from souk.ingest.guess_names import kind_of
+from souk.ingest.guess_names import NAMES, kind_of, names_act
 from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
 FLAGS = {"0", "1", "true", "false"}
 SHOWN = 4  # values in a comment
+LONGEST = 24  # characters of a value there
+TYPE_WORDS = ("tipo", "evento")  # too common a name to be the type whatever the values
+OTHERS = {name for target, names in NAMES.items() if target != "event_type" for name in names}
 BOUGHT = (EventType.PURCHASE, EventType.RETURN)
 # What a status says of an order beside words for purchases and returns, and what of anything; no case, no punctuation.
 ORDERED = {"packed", "shipped", "sent", "delivered", "fulfilled", "unpaid", "bezahlt", "versandt", "geliefert"}
@@ -22,7 +25,6 @@ FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
 
 def map_type(table: Table) -> None:
     """The event type: a column of few values, else one type for all."""
-    value = column_named(table, "value")
     named = column_named(table, "event_type")
     status = None if named else _order_status(table)
     column = named or (None if status else _spoken(table))
@@ -41,19 +43,20 @@ def map_type(table: Table) -> None:
             table.unknown += [] if match else [text]
     elif status is not None:
         table.constants["event_type"] = "purchase", _of_orders(status)
-    elif value is not None and value.numeric and value.plain not in ("quantity", "qty"):
-        table.constants["event_type"] = "rating", f"there is no type column, but {value.name}{_perhaps_type(table)}"
-    elif (
-        value is not None
-        or column_named(table, "price")
-        or any("invoice" in c.plain or "order" in c.plain for c in table.free)
-    ):
-        table.constants["event_type"] = (
-            "purchase",
-            f"no type column, but quantities, prices or orders{_perhaps_type(table)}",
-        )
     else:
-        table.constants["event_type"] = "click", f"there is no type column{_perhaps_type(table)}"
+        every, why = _one_type(table)
+        table.constants["event_type"] = every, why + _perhaps_type(table, every)
+
+
+def _one_type(table: Table) -> tuple[str, str]:
+    """What all events are where no column says it, and why."""
+    value = column_named(table, "value")
+    if value is not None and value.numeric and value.plain not in ("quantity", "qty"):
+        return "rating", f"there is no type column, but {value.name}"
+    ordered = any("invoice" in column.plain or "order" in column.plain for column in table.free)
+    if value is not None or column_named(table, "price") or ordered:
+        return "purchase", "no type column, but quantities, prices or orders"
+    return "click", "there is no type column"
 
 
 def _spoken(table: Table) -> Column | None:
@@ -84,16 +87,31 @@ def _of_orders(status: Column) -> str:
     """The evidence of a status of orders, with how those that came to nothing are left out."""
     values = sorted(pc.unique(status.texts).to_pylist())
     lost = [text for text in values if plain(text) in FAILED or kind_of(text) is EventType.RETURN]
-    said = f"orders, by {status.name} ({', '.join(values[:SHOWN])})"
+    said = f"orders, by {status.name} ({', '.join(text[:LONGEST] for text in values[:SHOWN])})"
     skip = f"skip: {{{status.name}: [{', '.join(lost[:SHOWN])}]}}"
     return said + (f"; beside path, {skip} leaves out those that came to nothing" if lost else "")
 
 
-def _perhaps_type(table: Table) -> str:
-    """Which column could say the type of an event in words that Souk does not know, for a comment."""
-    for column in table.free:
-        if few_words(column):
-            shown = ", ".join(sorted(pc.unique(column.texts).to_pylist())[:SHOWN])
-            remedy = "map it to event_type and its values under event_types, and declare it no more"
-            return f"; OR IS IT {column.name} ({shown})? Then {remedy}"
-    return ""
+def _perhaps_type(table: Table, kind: str) -> str:
+    """Which column could say the type of an event in words that Souk does not know, for a comment.
+
+    Args:
+        table: of events; its note says the same to who reads no comment.
+        kind: what every event is taken for.
+    """
+    columns = [column for column in table.free if few_words(column) and column.plain not in OTHERS]
+    if not columns:
+        return ""
+    column = max(columns, key=_likeness)  # the first of those that are as likely
+    shown = ", ".join(text[:LONGEST] for text in sorted(pc.unique(column.texts).to_pylist())[:SHOWN])
+    seen, remedy = f"{column.name} ({shown})", "map it to event_type and its values under event_types"
+    others = [f"{other}s" for other in ("impression", "click", "return", "purchase") if other != kind]
+    every = f"{kind.upper()}, {', '.join(others[:-1])} and {others[-1]} too"
+    table.notes["event_type"] = f"{every}, UNLESS {seen} IS THE TYPE: then {remedy}"
+    return f"; OR IS IT {seen}? Then {remedy}, and declare it no more"
+
+
+def _likeness(column: Column) -> tuple[bool, int]:
+    """How much a column of few words seems to be the type: by its name, then by how many of its values are known."""
+    named = column.plain.startswith(TYPE_WORDS) or names_act(column.snake, column.plain)
+    return named, sum(kind_of(text) is not None for text in pc.unique(column.texts).to_pylist())
