@@ -8,7 +8,7 @@ import pytest
 
 from souk.cli import main
 from souk.ingest.first_config import write_config
-from tests.test_ingest_first_config import clicks, init, products, write
+from tests.test_ingest_first_config import Table, clicks, init, products, write
 
 
 @pytest.fixture
@@ -88,3 +88,27 @@ def test_whatever_names_and_words_are_made_of_the_config_is_read(tmp_path: Path,
     assert config.data.items.columns["item_id"] == f"code{odd}"
     assert f"Browser{odd}x" in config.data.events.columns.values() and "left out: check" in text
     assert (odd in text) == (odd not in ODD)
+
+
+def test_comments_are_whole_and_say_what_to_do(tmp_path: Path) -> None:
+    """Of long values the beginning is shown; what has endless names ends with a word and says that it is cut."""
+    act = "was_told_of_it_by_somebody_else_and_"
+    rows: Table = [
+        {
+            "user_id": f"u{n % 9}",
+            "item_id": f"i{n % 7}",
+            "time": 1_700_000_000 + n,
+            "what_became_of_it": f"{act}{n % 4}",
+        }
+        | {"endless name " * 60: 1}
+        for n in range(60)
+    ]
+    goods: Table = [{"item_id": f"i{n}", "beginning_of_the_season": f"2026-03-0{n + 1}T00:00:00"} for n in range(7)]
+    text, _ = init(tmp_path, write(rows, tmp_path / "e.jsonl"), write(goods, tmp_path / "i.csv"))
+    lines = text.splitlines()
+    assert any(line.endswith("its values under event_types, and declare it no more") for line in lines)
+    assert f"OR IS IT what_became_of_it ({', '.join([act[:24]] * 4)})? Then" in text
+    assert any(
+        line.endswith("such as 2026-03-01T00:00:00, 2026-03-02T00:00:00, 2026-03-03T00:00:00)") for line in lines
+    )
+    assert "    # left out: " + "endless name " * 46 + "... (no context of a request; one value or none)" in lines

@@ -26,6 +26,7 @@ from souk.ingest.reading import Reading
 from souk.ingest.schemas import contract_schema
 from souk.readers.storage import storage
 
+LONGEST = 600  # characters of a comment: evidence, examples of a column and a remedy have half of that
 FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 # Characters that no YAML has, or that end its lines: as escapes they stand in quotes and in comments.
 UNREADABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -196,4 +197,6 @@ def _quoted(text: str) -> str:
 
 
 def _comment(text: str) -> str:
-    return re.sub(r"\s+", " ", text)[:160]
+    """On one line, whole but where a file has endless names: what to do stands last."""
+    line = re.sub(r"\s+", " ", text)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST].rpartition(' ')[0] or line[:LONGEST]} ..."

@@ -100,5 +100,5 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
     flag = column.plain.removeprefix("is") in GONE and not cells.parse_bool(column.values)[1].any()
     if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
         return ""
-    shown = ", ".join((gone or list(values.values()))[:2])
+    shown = ", ".join(text[:24] for text in (gone or list(values.values()))[:2])
     return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"
