@@ -7,9 +7,9 @@ import pytest
 from souk.config import Evaluate
 from souk.evaluation.gate import beats
 from souk.evaluation.guardrails import guardrails
-from souk.evaluation.report import tenths
+from souk.evaluation.report import by_reason, tenths
 from souk.evaluation.summary import differences
-from souk.evaluation.verdict import CHALLENGER, CHAMPION, digits, fallen_short
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, digits, fallen_short, skipped
 
 
 def per_user(leads):
@@ -52,6 +52,18 @@ def test_guardrails_print_what_they_compare_apart():
 @pytest.mark.parametrize(("high", "told"), [(0.8652, "by tenth: 0.865"), (0.91, "by tenth: 0.865 to 0.910")])
 def test_what_the_tenths_tell_is_no_interval(high, told):
     assert tenths({"predicted_over_observed_low": 0.8652, "predicted_over_observed_high": high}) == told
+
+
+def test_rules_that_were_not_asked_for_one_reason_are_one_line():
+    asked = Rule("beats_popularity", True, {}, "a lead"), Rule("parity", True, {}, "a lead")
+    none = [skipped(name, "no champion") for name in ("coverage", "size")]
+    told = by_reason([asked[0], none[0], skipped("latency", "null"), none[1], asked[1]])
+    assert [(names, rule.detail) for names, rule in told] == [
+        ("beats_popularity", "a lead"),
+        ("coverage, size", "not asked: no champion"),
+        ("latency", "not asked: null"),
+        ("parity", "a lead"),
+    ]
 
 
 @pytest.mark.parametrize(

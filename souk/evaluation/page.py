@@ -52,8 +52,8 @@ items that were there by then, of {{ metrics["items"] }} in all.</small>
 {% if verdict and verdict.rules|length > 1 %}
 <table>
 <tr><th>rule</th><th>passed</th><th class="words">numbers</th></tr>
-{% for rule in verdict.rules %}
-<tr{% if rule.skipped %} class="few"{% endif %}><td>{{ rule.name }}</td>
+{% for names, rule in rules %}
+<tr{% if rule.skipped %} class="few"{% endif %}><td>{{ names }}</td>
 <td class="{{ "" if rule.skipped else "better" if rule.passed and not rule.warning else "worse" }}">
 {{ "–" if rule.skipped else "warning" if rule.warning else "yes" if rule.passed else "no" }}</td>
 <td class="words">{{ rule.detail }}</td></tr>{% endfor %}

@@ -18,7 +18,7 @@ from souk.evaluation.page import PAGE
 from souk.evaluation.skill import far_off, unmeasured, without_skill
 from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.stages import gone
-from souk.evaluation.verdict import CHALLENGER, CHAMPION, Verdict
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, Verdict
 from souk.folders import placed
 from souk.next_steps import MUCH, STEPS
 
@@ -181,6 +181,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         ours=CHALLENGER,
         served=CHAMPION,
         verdict=verdict,
+        rules=by_reason(verdict.rules) if verdict else [],
         outcome=OUTCOMES[verdict.outcome] if verdict else "",
         headers=HEADERS,
         least_users=LEAST_USERS,
@@ -246,6 +247,14 @@ def _behind(slices: Mapping[str, Any], model: str) -> list[tuple[str, Any]]:
 def interval(value: Mapping[str, float], digits: int = 4) -> str:
     """The bounds of an interval."""
     return f"{value['low']:.{digits}f} to {value['high']:.{digits}f}"
+
+
+def by_reason(rules: Sequence[Rule]) -> list[tuple[str, Rule]]:
+    """The rules with their names; those that were not asked for one reason are one, with all their names."""
+    same: dict[str, list[Rule]] = {}
+    for rule in rules:
+        same.setdefault(rule.detail if rule.skipped else rule.name, []).append(rule)
+    return [(", ".join(rule.name for rule in part), part[0]) for part in same.values()]
 
 
 def tenths(head: Mapping[str, float], digits: int = 3) -> str:
