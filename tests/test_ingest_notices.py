@@ -57,6 +57,16 @@ def test_impressions_with_places_and_no_request_are_told(shop: Shop) -> None:
 
 
 @pytest.mark.slow
+def test_a_type_that_is_not_used_is_told(shop: Shop) -> None:
+    lines = [f"e{n},u{n % 7},i{n % 11},{['ver', 'compra'][n % 2]},{1_700_000_000 + n},web" for n in range(GOOD)]
+    header = "event_id,user_id,product,accion,timestamp,device"
+    (shop.folder / "events.csv").write_text("\n".join([header, *lines]) + "\n")
+    shop.config = CONFIG.replace("timestamp_unit: s}", "timestamp_unit: s, constants: {event_type: click}}")
+    shop.ingest()
+    assert "EVERY EVENT IS A CLICK, and the column accion (compra, ver)" in (shop.folder / "1/report.html").read_text()
+
+
+@pytest.mark.slow
 def test_dates_of_items_that_are_to_come_or_all_the_same_are_told(
     shop: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:

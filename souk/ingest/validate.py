@@ -34,6 +34,7 @@ from souk.ingest.refused import RefusedItems
 from souk.ingest.sample import Sample
 from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema, schema_text
 from souk.ingest.statistics import table_statistics
+from souk.ingest.untyped import Untyped
 from souk.schema import ID_COLUMN
 
 MOST_NEW_VALUES = 10_000  # of one column that are told apart
@@ -120,6 +121,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     reading, sample = Reading(table, makes_ids), Sample(table.schema.append(pa.field("row", pa.int64())))
     accepted, ends = Accepted(table, spill, survey.good, survey.rows, makes_ids), RefusedItems()
     none: Counter[str] = Counter()
+    untyped = Untyped(table)
     with whole_file(refused) as fresh:
         writer = QuarantineWriter(fresh, table.columns(survey.names))
         for rows in reading:
@@ -132,6 +134,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
             accepted.add(treated.filter(pa.array(good)), numbers[good])
             judge.note_new(treated, good)
             none.update(no_dates.counted(table, rows.raw))
+            untyped.note(rows.raw.table)
         if reading.read != survey.rows + sum(reading.skipped.values()):
             raise SoukError(f"files of {table.name} that stay as they are", "rows that came or went", "Run it again.")
         repeats = accepted.find_repeats()
@@ -143,7 +146,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     outcome = writer.outcome(table.name, reading.read, reading.skipped, let_fall, accepted.count)
     statistics = table_statistics(_shown(table, accepted, sample))
     notices = (*unused(table, survey.names), *lone_places(table.name, survey.good), *judge.notices())
-    notices += (*unsplit(table, survey.good), *no_dates.told(table.name, none))
+    notices += (*unsplit(table, survey.good), *no_dates.told(table.name, none), *untyped.notices())
     return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds), ends.table())
 
 
