@@ -82,8 +82,8 @@ def test_held_out_users_are_told_what_the_labels_follow(market):
     before = market.model.straight["engaged"].get_weights()[0].copy()
     found, labels = market.fit(market.labels), market.labels[:HELD_OUT]
     truth = market.logit[:HELD_OUT]
-    assert log_loss(chance(found), labels) < log_loss(chance(truth), labels) + 0.05  # what 26 features of noise cost
-    assert auc(found, labels) > auc(truth, labels) - 0.02
+    assert log_loss(chance(found), labels) < log_loss(chance(truth), labels) + 0.05  # what 28 features of noise cost
+    assert auc(found, labels) > auc(truth, labels) - 0.03
     np.testing.assert_array_equal(market.model.straight["engaged"].get_weights()[0], before)
 
 
