@@ -208,7 +208,7 @@ def test_a_third_head_tells_what_is_regretted(trained, served, rankings):
             of_bait += ranking.heads[name][baited].tolist()
             of_rest += ranking.heads[name][~baited].tolist()
     (satisfied, kept), (regretted, rarely) = (map(np.mean, parts) for parts in told.values())
-    assert 0.06 < regretted < 0.45 and rarely < 0.03  # few labels: a curve keeps its distance from them
+    assert 0.06 < regretted < 0.45 and rarely < 0.05  # few labels: a curve keeps its distance from them
     assert satisfied < 0.2 and kept > 0.7
     assert recommender.settings.weights == {"engaged": 1.0, "satisfied": 2.0, "regretted": 0.0}
     heads = trained.evaluation("metrics.json")["ranker"]["slate"]
