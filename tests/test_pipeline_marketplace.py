@@ -198,18 +198,21 @@ def test_clickbait_falls_where_satisfaction_counts(trained, served, rankings):
 
 
 def test_a_third_head_tells_what_is_regretted(trained, served, rankings):
-    """Bait is sent back by three in ten who clicked it, anything else by three in a hundred."""
+    """Bait is sent back by three in ten who clicked it, anything else by three in a hundred.
+
+    It is asked of what users are likeliest to click: how it is with what a group never clicks, no label tells."""
     recommender, _ = served
     bait = [recommender.catalogue.positions[item] for item in trained.market.clickbait.values()]
     told = {name: ([], []) for name in ("satisfied", "regretted")}
     for ranking in rankings:
-        baited = np.isin(ranking.candidates.positions, bait)
+        likely = np.argsort(-ranking.heads["engaged"], kind="stable")[:5]
+        baited = np.isin(ranking.candidates.positions[likely], bait)
         for name, (of_bait, of_rest) in told.items():
-            of_bait += ranking.heads[name][baited].tolist()
-            of_rest += ranking.heads[name][~baited].tolist()
+            of_bait += ranking.heads[name][likely][baited].tolist()
+            of_rest += ranking.heads[name][likely][~baited].tolist()
     (satisfied, kept), (regretted, rarely) = (map(np.mean, parts) for parts in told.values())
-    assert 0.06 < regretted < 0.45 and rarely < 0.05  # few labels: a curve keeps its distance from them
-    assert satisfied < 0.2 and kept > 0.7
+    assert 0.1 < regretted < 0.45 and rarely < 0.05  # few labels: a curve keeps its distance from them
+    assert satisfied < 0.2 and kept > 0.8
     assert recommender.settings.weights == {"engaged": 1.0, "satisfied": 2.0, "regretted": 0.0}
     heads = trained.evaluation("metrics.json")["ranker"]["slate"]
     assert heads["heads"]["regretted"]["auc"] > 0.75 and heads["ndcg@10"]["regretted"]["queries"] > 10
