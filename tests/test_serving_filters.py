@@ -98,6 +98,16 @@ def test_a_filter_that_nothing_matches_is_told(recommenders, who):
     assert empty.items == () and "filter_matches_nothing" not in empty.degraded
 
 
+def test_a_filter_that_none_of_the_candidates_matches_is_told(recommenders):
+    """Also where other items match; and where no candidate is to be had, the filter is not to blame."""
+    far = next(word for word in CATEGORIES["g3-00"] if word not in CATEGORIES["g1-00"])
+    for names, told in ((["g1-00"], "filter_matches_nothing"), (sorted(HIDDEN), "no_candidate_available")):
+        body = {"user_id": "ann", "timestamp": NOW, "filter": {"category": far}, "candidates": names}
+        (answer,) = recommenders[0].recommend([PARSER.parse(body, NOW)])
+        told_of = {"filter_matches_nothing", "no_candidate_available"} & set(answer.degraded)
+        assert (answer.items, told_of) == ((), {told})
+
+
 def test_an_upsert_is_seen_and_masks_are_kept_for_a_catalogue(recommenders):
     recommender, wanted = recommenders[0], asked({"price": {"min": 1000}}).filter
     assert not recommender.catalogue.matching(wanted, NOW).any()

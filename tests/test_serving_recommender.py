@@ -172,6 +172,23 @@ def test_candidates_that_the_catalogue_does_not_have_are_told(recommender, subje
             assert (len(slate.items), slate.degraded) == (left, told + other), names
 
 
+@pytest.mark.parametrize("subject", [{"user_id": "ann"}, {"user_id": "", "item_id": "g0-00"}], ids=["user", "similar"])
+def test_candidates_of_which_none_is_to_be_had_are_told(recommender, subject):
+    """Each is known, so that `unknown_candidates` says nothing; one that is excluded could be had."""
+    hidden, none = tuple(sorted(HIDDEN)), ("no_candidate_available",)
+    for names, exclude, told, left in (
+        (hidden, (), none, 0),
+        ((*hidden, "nowhere"), (), ("unknown_candidates", *none), 0),
+        (("nowhere",), (), ("unknown_candidates",), 0),
+        ((*hidden, "g0-01"), (), (), 1),
+        ((*hidden, "g0-01"), ("g0-01",), (), 0),
+    ):
+        request = Request(k=10, timestamp=NOW, candidates=names, exclude=frozenset(exclude), **subject)
+        (slate,), (safe,) = recommender.recommend([request]), recommender.safe([request])
+        assert (len(slate.items), slate.degraded) == (left, told), names
+        assert [reason for reason in safe.degraded if reason != "internal_error"] == list(told), names
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_no_wrong_item_ever_and_never_fewer_than_k(recommender, data):

@@ -53,6 +53,7 @@ class Candidates:
 NO_MATCH = "filter_matches_nothing"
 NOTHING = "nothing_available"
 UNKNOWN_CANDIDATES = "unknown_candidates"
+NO_CANDIDATE = "no_candidate_available"
 BLOCK = 4096
 NO_CANDIDATES = Candidates(np.empty(0, np.int64), None, ())
 
@@ -198,10 +199,19 @@ class SlateMaker:
         )
 
     def _why_none(self, request: Request) -> tuple[str, ...]:
-        """Whether an empty slate comes of the catalogue, or of the filter alone: it lets nothing through of what is."""
-        if not self.catalogue.shown((), request.timestamp).any():
+        """Whether an empty slate comes of the catalogue, of the candidates of the request, of which none is to be had,
+        or of the filter alone: it lets nothing through of what is."""
+        shown, matching = (self.catalogue.shown(wanted, request.timestamp) for wanted in ((), request.filter))
+        if not shown.any():
             return (NOTHING,)
-        return () if self.catalogue.shown(request.filter, request.timestamp).any() else (NO_MATCH,)
+        if request.candidates is not None:
+            known = sorted(self.catalogue.known(request.candidates))
+            if not known:
+                return ()  # `unknown_candidates` says it
+            if not shown[known].any():
+                return (NO_CANDIDATE,)
+            matching = matching[known]
+        return () if matching.any() else (NO_MATCH,)
 
     def _fill(
         self, request: Request, features: Mapping[str, Any], excluded: Collection[int], tired: Collection[int]
