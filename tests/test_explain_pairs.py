@@ -12,7 +12,19 @@ from souk.items import ItemTable
 from souk.pairs import HOURS, PAIR_FEATURES, PairQuery, pair_features, pair_names
 from souk.satisfaction import DOUBT, likeness
 from souk.schema import DAY_MS
-from souk.serving.explain_pairs import COLUMN, HISTORY, RANKED, divided, guesses, plain_value, shares, start, votes
+from souk.serving.explain_pairs import (
+    COLUMN,
+    HISTORY,
+    OWN,
+    RANKED,
+    beside,
+    divided,
+    guesses,
+    plain_value,
+    shares,
+    start,
+    votes,
+)
 from souk.sources.co_visitation import decay
 from souk.sources.rows import SparseRows
 from tests.models_fixtures import cycle_spec
@@ -118,6 +130,18 @@ def test_what_it_has_in_common_with_the_user_starts_where_the_mean_candidate_is(
     candidates[:, [COLUMN[name] for name in HISTORY]] = 1
     first = start([*PAIR_FEATURES, "match:a:b"], candidates, candidates, 0.5)
     assert [first[COLUMN[name]] for name in (*HOURS, "past_events", "due")] == [0, 0, 0, 0]
+
+
+def test_what_an_item_has_by_itself_is_beside_the_mean_candidate_where_its_path_starts():
+    candidates = np.zeros((3, len(PAIR_FEATURES)), np.float32)
+    candidates[:, COLUMN["popularity"]], candidates[:, COLUMN["age"]] = [0.1, 0.2, 0.6], [4, 4, 1]
+    candidates[:, COLUMN["log_events"]] = 5.7  # not the mean of itself in float32
+    first = start(PAIR_FEATURES, candidates, candidates[1:], 0.0)
+    told = [beside(own, candidates) for own in candidates]
+    assert told[2] == dict.fromkeys(OWN, 0) | {"popularity": 1, "age": -1}
+    for own, found in zip(candidates, told, strict=True):
+        for name in ("popularity", "age"):
+            assert found[name] == np.sign(own[COLUMN[name]] - first[COLUMN[name]]) != 0
 
 
 def test_the_place_at_the_start_is_that_of_the_score_there():

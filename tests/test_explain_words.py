@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from souk.cli.explain import _page
 from souk.pairs import PAIR_FEATURES
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation, FeaturePart
@@ -101,6 +102,44 @@ def test_what_sets_a_habit_against_itself_is_one_reason():
     said = sentences(replace(WHY, events=(), features=parts, log_score=WHY.log_baseline + 2.0))
     assert said[1:] == [f"What speaks for it: {plain_name('due')} (100%)."]
     assert plain_name("due") == plain_name("past_events") == plain_name("past_recency")
+
+
+def test_what_everybody_chooses_is_one_reason_that_says_in_which_direction():
+    """A model sets the measures of it against each other; "its popularity" alone against it would read as if nobody
+    chose it."""
+    most = (
+        FeaturePart("popularity", 0.25, 0.9, 1),
+        FeaturePart("popularity_rank", 1.0, -0.6),
+        FeaturePart("log_events", 900.0, -0.5, 1),
+        FeaturePart("log_lately", 12.0, 0.0),  # as much as the mean candidate: it says nothing
+        FeaturePart("satisfied_rate", 0.2, 0.8, -1),
+    )
+    assert sentences(replace(WHY, events=(), features=most, log_score=WHY.log_baseline + 0.6))[1:] == [
+        "What speaks for it: that those who chose it were satisfied less often than with the mean candidate (80%).",
+        "What speaks against it: that others choose it more than the mean candidate (20%).",
+    ]
+
+
+def test_where_the_measures_of_it_differ_each_says_in_which_direction():
+    once = (
+        FeaturePart("popularity", 0.01, -0.3, -1),
+        FeaturePart("popularity_rank", 40.0, -0.1),
+        FeaturePart("log_events", 900.0, 0.4, 1),
+        FeaturePart("age", 900.0, 0.2, 1),
+    )
+    assert sentences(replace(WHY, events=(), features=once, log_score=WHY.log_baseline + 0.2))[1:] == [
+        "What speaks for it: that everyone chose it more often so far than the mean candidate (40%) and that it has "
+        "been on offer for more time than the mean candidate (20%).",
+        "What speaks against it: that it is less popular among such users at such times than the mean candidate (40%).",
+    ]
+
+
+def test_the_table_has_one_line_for_a_value_and_the_place_by_it():
+    lines = list(_page(to_json(WHY)))
+    assert "  +0.450  its popularity among such users at such times: 0.25, place 2" in lines
+    assert not any("its place by" in line for line in lines)
+    alone = list(_page(to_json(replace(WHY, features=WHY.features[1:]))))
+    assert "  +0.250  its place by that popularity: 2" in alone
 
 
 def test_a_factor_that_nobody_can_read_is_more_than_a_thousand():

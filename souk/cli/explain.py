@@ -17,6 +17,7 @@ from souk.workspace import Workspace
 
 SHOWN = 12  # features in the table
 SMALL = 0.0005  # a contribution that the table would show as 0
+PLACES = {f"{name}_rank": name for name in ("co_visitation", "again", "popularity")}  # a value and the place by it
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def _page(found: dict[str, Any]) -> Iterator[str]:
         when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
         name = event["title"] or event["item_id"]
         yield f"{event['contribution']:+8.3f}  {when:%Y-%m-%d %H:%M}  {event['event_type']:<9} {name}"
-    features = [part for part in found["features"] if abs(part["contribution"]) >= SMALL]
+    features = [part for part in _with_places(found["features"]) if abs(part["contribution"]) >= SMALL]
     yield f"\n{'adds':>8}  feature"
     for part in features[:SHOWN]:
         yield f"{part['contribution']:+8.3f}  {part['meaning']}: {_value(part['value'])}"
@@ -79,6 +80,18 @@ def _page(found: dict[str, Any]) -> Iterator[str]:
         yield f"{sum(part['contribution'] for part in rest):+8.3f}  {len(rest)} others"
     share, steps = found["completeness_share"], found["steps"]
     yield f"\nall these add up to log(score / score if nothing were known), but for {share:.1%}; {steps} steps"
+
+
+def _with_places(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With one line for a value and the place by it, greatest first: a model sets the one against the other, so that
+    the place alone of what is the most popular may be against it."""
+    lines = {part["name"]: part for part in features}
+    for rank, name in PLACES.items():
+        if rank in lines and name in lines:
+            place, part = lines.pop(rank), lines[name]
+            added = part["contribution"] + place["contribution"]
+            lines[name] = {**part, "value": f"{_value(part['value'])}, place {place['value']:g}", "contribution": added}
+    return sorted(lines.values(), key=lambda part: -abs(part["contribution"]))
 
 
 def _value(value: Any) -> str:

@@ -21,7 +21,7 @@ from souk.errors import SoukError
 from souk.matches import MATCH, own_words
 from souk.pairs import PairQuery, pair_features, pair_names
 from souk.serving.beside import Run, here
-from souk.serving.explain_pairs import COLUMN, SCORE, divided, guesses, plain_value, shares, start, votes
+from souk.serving.explain_pairs import COLUMN, SCORE, beside, divided, guesses, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
@@ -46,11 +46,13 @@ class EventPart:
 @dataclass(frozen=True)
 class FeaturePart:
     """What a feature adds to the logarithm of the score. `value` is raw, in the feature's own unit, and of a match the
-    words in common; None if missing."""
+    words in common; None if missing. `beside`: 1 where it is more than the mean candidate's, -1 where it is less, 0
+    where the two are not compared."""
 
     name: str
     value: Any
     contribution: float
+    beside: int = 0
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,11 @@ class Explainer:
             EventPart(event, titles[place] if (place := catalogue.positions.get(event.item_id, -1)) >= 0 else "", part)
             for event, part in zip(case.features.window, found.events.tolist(), strict=True)
         ]
-        features = [FeaturePart(name, self._value(case, name), part) for name, part in found.features.items()]
+        compared = beside(case.own, case.candidates[1])
+        features = [
+            FeaturePart(name, self._value(case, name), part, compared.get(name, 0))
+            for name, part in found.features.items()
+        ]
         return Explanation(
             user_id=request.user_id,
             item_id=catalogue.ids[case.position],

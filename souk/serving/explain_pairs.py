@@ -18,6 +18,7 @@ from souk.sources.co_visitation import WINDOW, decay
 COLUMN = {name: place for place, name in enumerate(PAIR_FEATURES)}
 SCORE = COLUMN["score"]
 RANKED = {"co_visitation_rank": "co_visitation", "again_rank": "again"}
+OWN = ("log_events", "log_lately", "popularity", "satisfied_rate", "age")  # what an item has by itself, in numbers
 HISTORY = (
     "window_events",
     "window_recency",
@@ -61,6 +62,13 @@ def start(
     for rank, name in RANKED.items():
         found[COLUMN[rank]] = np.log1p(1 + np.sum(others[:, COLUMN[name]] > 0))
     return found
+
+
+def beside(own: np.ndarray, candidates: np.ndarray) -> dict[str, int]:
+    """Whether the item has more (1) or less (-1) of `OWN` than the mean candidate, where its path starts; 0 for as
+    much. `own`: `[P]`, its pair features; `candidates`: `[M, P]`."""
+    mean = candidates.mean(axis=0)
+    return {name: int(np.sign((own - mean).round(6)[COLUMN[name]])) for name in OWN}
 
 
 def plain_value(name: str, value: float, form: int = FORM) -> float | None:

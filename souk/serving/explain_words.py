@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -52,6 +52,15 @@ NAMES = {
     "past_hour": "the time of day at which the user chose it",
     "past_weekday": "the day of the week on which the user chose it",
 }
+BESIDE = {  # where an item's own is more, or less, than the mean candidate's
+    "log_events": "that everyone chose it {} often so far than the mean candidate",
+    "log_lately": "that everyone chose it {} often lately than the mean candidate",
+    "popularity": "that it is {} popular among such users at such times than the mean candidate",
+    "satisfied_rate": "that those who chose it were satisfied {} often than with the mean candidate",
+    "age": "that it has been on offer for {} time than the mean candidate",
+}
+OTHERS = ("log_events", "log_lately", "popularity")
+TAKEN = "that others choose it {} than the mean candidate"  # all of these: a model sets one against another
 ALIKE, UNLIKE = "what {} and {} have in common", "that {} and {} have nothing in common"
 UNKNOWN = "that {} or {} is not known"
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
@@ -187,14 +196,25 @@ def _of_items(explanation: Explanation) -> list[Reason]:
 def _of_features(explanation: Explanation) -> list[Reason]:
     """Features by meaning: a value and the place by it are one reason, and so are those of one name."""
     found: dict[str, float] = {}
+    beside = {part.name: part.beside for part in explanation.features}
     for part in explanation.features:
         stem = part.name.removesuffix("_rank")
-        name = plain_name(stem if stem in NAMES else part.name)
+        name = _compared(stem, beside) or plain_name(stem if stem in NAMES else part.name)
         if part.name.startswith(f"{MATCH}:"):
             text = UNKNOWN if part.value is None else UNLIKE
             name = f"{name}: {', '.join(part.value)}" if part.value else text.format(*_both(part.name))
         found[name] = found.get(name, 0.0) + part.contribution
     return [Reason(f"{name} (", contribution) for name, contribution in found.items()]
+
+
+def _compared(name: str, beside: Mapping[str, int]) -> str:
+    """In which direction the item is off the mean candidate: without it, a reason against an item that everybody
+    chooses would read as if nobody did. "" for what is not compared."""
+    others, sign = {beside.get(other, 0) for other in OTHERS} - {0}, beside.get(name, 0)
+    text = BESIDE.get(name, "") if sign else ""
+    if name in OTHERS and len(others) == 1:
+        text, (sign,) = TAKEN, others
+    return text.format("more" if sign > 0 else "less")
 
 
 def _told(reasons: Sequence[Reason], whole: float) -> str:
