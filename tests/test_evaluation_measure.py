@@ -7,7 +7,7 @@ import pytest
 
 from souk.config import Evaluate
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.business import figures, window_events
+from souk.evaluation.business import figures, not_told, unknown, window_events
 from souk.evaluation.examples import USERS, example_users
 from souk.evaluation.measure import Setting, main_metrics, measure_models
 from souk.evaluation.observed import Observed
@@ -197,6 +197,26 @@ def test_figures_that_the_log_does_not_support_are_left_out(tmp_path):
     assert figures(window_events(shop_events(tmp_path, rows), WINDOW), spec) == {}
 
 
+@pytest.mark.parametrize(
+    ("taken", "named", "known"), [(18, True, True), (19, True, False), (20, True, False), (20, False, False)]
+)
+def test_a_conversion_that_the_log_cannot_tell_is_left_out_with_the_reason(tmp_path, taken, named, known):
+    """Of twenty slates: where nearly all were taken from, the others were not logged."""
+    rows = [event(n, "ann", "impression", START, request_id=f"r{n}") for n in range(20)]
+    rows += [
+        event(20 + n, "ann", "click", START + 1, **({"request_id": f"r{n}"} if named else {})) for n in range(taken)
+    ]
+    spec, events = spec_of("always"), window_events(shop_events(tmp_path, rows), WINDOW)
+    found, why = figures(events, spec), unknown(events, spec)
+    assert found["logged_slates"] == 20 and found.get("conversion") == (0.9 if known else None)
+    assert bool(why) != known
+    said = not_told({"window": found, "unknown": why})
+    if not known:
+        assert said.startswith(
+            f" conversion is not told: {taken} of 20 logged slates were" if named else " conversion is not told: no en"
+        )
+
+
 def test_the_value_of_a_slate_is_that_of_its_hits(measured):
     """Every engagement has the price of its item's number; i03 and i05 stand in the slate, i19 does not."""
     models = measured[0]["protocols"]["rolling"]["business"]["models"]
@@ -246,7 +266,7 @@ def test_a_setting_without_prices_or_content_is_measured(tmp_path):
     metrics, _ = measure_models(setting, slates, [ItemKnn(setting.catalogue), Popularity(setting.catalogue)])
     assert json.dumps(metrics, allow_nan=False)  # no label of the window is known yet
     rolling = metrics["protocols"]["rolling"]
-    assert rolling["business"] == {"window": {}, "models": {}}
+    assert rolling["business"] == {"window": {}, "unknown": {}, "models": {}}
     assert rolling["overlap@10"] is None
     assert rolling["worst_slices"].keys() == {"least_users"}
 
@@ -257,4 +277,9 @@ def test_what_is_counted_has_no_decimals_in_the_report(measured):
     window = {"orders": 428.0, "average_order_value": 12.5, "conversion": 0.25}
     shop = rolling | {"business": rolling["business"] | {"window": window}}
     said = " ".join(page(metrics | {"protocols": metrics["protocols"] | {"rolling": shop}}, None).split())
-    assert "orders 428; average order value 12.50; conversion 25.0%." in said
+    assert "orders 428; average order value 12.50; conversion 25.0%. These are of the log" in said
+    assert "not told" not in said
+    window.pop("conversion")
+    shop["business"]["unknown"] = {"conversion": "all <b> of it"}
+    said = " ".join(page(metrics | {"protocols": metrics["protocols"] | {"rolling": shop}}, None).split())
+    assert "whatever was shown then. conversion is not told: all &lt;b&gt; of it.</p>" in said

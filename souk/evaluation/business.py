@@ -21,6 +21,7 @@ from souk.metrics import Floats, mean_by_user
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec
 
+NEARLY_ALL = 0.95  # of the logged slates: no shop has so many taken from, a log without the others has
 COLUMNS = ("event_id", "user_id", "event_type", "timestamp", "session_id", "request_id", "price")
 
 
@@ -36,17 +37,18 @@ def window_events(tables: Path, window: Window) -> pd.DataFrame:
 def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
     """What the log itself says of the window; a figure that it does not support is left out.
 
-    - `conversion`: of the logged slates (requests with impressions), the share with an engaging event of that request;
+    - `conversion`: of the logged slates (requests with impressions), the share with an engaging event of that request,
+      but where `unknown` says why it cannot be known;
     - `average_order_value`: the mean sum of prices of a user's purchases in one order: those of one `session_id`, which
       may be a basket's or an invoice's number, or without it of one time; quantities are not known;
     - `repeat_visits`: of the users who engage, the share that does so on a second day of the window (UTC).
     """
     found: dict[str, float] = {}
-    engaging = events[events["event_type"].isin([str(kind) for kind in spec.objectives.engaged.events])]
-    shown = set(events.loc[events["event_type"] == EventType.IMPRESSION, "request_id"].dropna())
-    if shown:
+    engaging = _engaging(events, spec)
+    if shown := _slates(events):
         found["logged_slates"] = float(len(shown))
-        found["conversion"] = len(shown & set(engaging["request_id"].dropna())) / len(shown)
+        if not unknown(events, spec):
+            found["conversion"] = len(shown & set(engaging["request_id"].dropna())) / len(shown)
     bought = events[(events["event_type"] == EventType.PURCHASE) & events["price"].notna()]
     if len(bought):
         order = bought["session_id"].fillna(bought["timestamp"].astype(str))
@@ -56,6 +58,32 @@ def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
     if (days > 1).any():
         found["repeat_visits"] = float((days > 1).mean())
     return found
+
+
+def unknown(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, str]:
+    """Of the figures that the log seems to have, those that it cannot tell, each with the reason."""
+    shown, named = _slates(events), set(_engaging(events, spec)["request_id"].dropna())
+    if not shown:
+        return {}
+    if not named:
+        return {"conversion": "no engagement has the request_id of the slate that it came of"}
+    if len(shown & named) < NEARLY_ALL * len(shown):
+        return {}
+    why = f"{len(shown & named):,} of {len(shown):,} logged slates were engaged with"
+    return {"conversion": f"{why}, as where a log leaves out those of which nothing came: log these, too"}
+
+
+def not_told(found: Mapping[str, Any]) -> str:
+    """Sentences on the figures that are left out; `found`: `business` of metrics.json."""
+    return "".join(f" {name} is not told: {why}." for name, why in found.get("unknown", {}).items())
+
+
+def _slates(events: pd.DataFrame) -> set[str]:
+    return set(events.loc[events["event_type"] == EventType.IMPRESSION, "request_id"].dropna())
+
+
+def _engaging(events: pd.DataFrame, spec: FeatureSpec) -> pd.DataFrame:
+    return events[events["event_type"].isin([str(kind) for kind in spec.objectives.engaged.events])]
 
 
 def value_per_slate(

@@ -193,6 +193,7 @@ def _rolling(
         "overlap@10": _overlap(*twins, users) if twins else None,
         "business": {
             "window": business.figures(events, setting.spec),
+            "unknown": business.unknown(events, setting.spec),
             "models": business.value_per_slate(rankings, queries, events, setting.content, samples),
         },
         "examples": example_users(rankings, queries, setting.content, [CHALLENGER, CHAMPION]),

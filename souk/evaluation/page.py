@@ -210,7 +210,7 @@ is served; none is where the config sets a weight of its own.</p>
 <p>{% for name, value in shop.window.items() %}{{ name.replace("_", " ") }}
 {{ "%.1f%%"|format(100 * value) if name in ("conversion", "repeat_visits") else
 ("%.2f" if value % 1 else "%.0f")|format(value) }}{{ "; " if not loop.last }}{% endfor %}{{ "." if shop.window }}
-These are of the log, whatever was shown then.</p>{% if shop.models %}
+These are of the log, whatever was shown then.{{ not_told }}</p>{% if shop.models %}
 <table>
 <tr><th>model</th><th>price of what was taken and shown, a slate</th><th>share of all that was taken</th></tr>
 {% for name, values in shop.models.items() %}

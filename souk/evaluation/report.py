@@ -14,6 +14,7 @@ import pandas as pd
 
 from souk.candidates import TOWERS
 from souk.evaluation import plots
+from souk.evaluation.business import not_told
 from souk.evaluation.page import PAGE
 from souk.evaluation.skill import far_off, unmeasured, without_skill
 from souk.evaluation.slice_metrics import LEAST_USERS
@@ -191,6 +192,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         of_the_last_item=_of_the_last_item(rolling["continued"]),
         of_heads=_of_heads(metrics),
         with_all_known=_with_all_known(sessions, metrics["primary"]) if sessions else "",
+        not_told=not_told(rolling["business"]),
         families=_families(rolling["slices"]),
         behind=_behind(_large(rolling["slices"]), CHAMPION),
         large=len(_large(rolling["slices"])),
