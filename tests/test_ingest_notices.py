@@ -211,10 +211,17 @@ def test_a_separator_that_no_cell_has(kind: Kind, cells: list[Any], told: str) -
 
 
 @pytest.mark.slow
-def test_the_step_tells_a_separator_that_no_cell_has(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_step_tells_a_separator_that_no_cell_has_and_two_units_of_money(
+    shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"e{n},u{n % 7},i{n % 11},purchase,{1_700_000_000 + n},web,{n % 11 * 100}" for n in range(GOOD)]
+    header = "event_id,user_id,product,event_type,timestamp,device,value"
+    (shop.folder / "events.csv").write_text("\n".join([header, *lines]) + "\n")
     goods = [{"item_id": f"i{n}", "price": n, "colour": "red,blue"} for n in range(11)]
     (shop.folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in goods))
     shop.config = CONFIG.replace("colour: categorical", "colour: list")
     shop.config = shop.config.replace("path: items.jsonl", 'path: items.jsonl, separators: {colour: "|"}')
     shop.ingest()
-    assert "items.colour: none of 11 cells has the separator '|', 11 have ','" in "".join(capfd.readouterr())
+    log, report = "".join(capfd.readouterr()), (shop.folder / "1/report.html").read_text()
+    assert "items.colour: none of 11 cells has the separator '|', 11 have ','" in log
+    assert all("events: the value of purchases is 100 times the price of items" in told for told in (log, report))

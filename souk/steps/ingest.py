@@ -26,6 +26,7 @@ from souk.ingest.lifetimes import Lifetimes, until_taken
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched
 from souk.ingest.odd_events import odd_events
+from souk.ingest.odd_prices import odd_prices
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.reading import look
@@ -103,7 +104,9 @@ def ingest(
         names = {name: table.own_names for name, table in sources.items()}
         origin = {"fingerprint": content, "items_as_of": as_of, "names": names}
         rows, late, lives = _write(checked, origin, withdraw, engaging if dated else None, Path(tables))
-        late["events"] = [*odd_events(Path(tables) / "events.parquet", sections.data.events.timezone)]
+        events = Path(tables) / "events.parquet"
+        odd = odd_events(events, sections.data.events.timezone), odd_prices(events, Path(tables) / "items.parquet")
+        late["events"] = [line for lines in odd for line in lines]
         for line in (line for lines in late.values() for line in lines):
             report(line)
         if any(late.values()):  # known once the events are sorted; a run that stopped before has its report, too
@@ -112,7 +115,7 @@ def ingest(
         if lives:
             lives.check(" or ".join(sources["items"].origin("available_until")))
         else:
-            leave_last_out(Path(tables) / "events.parquet", Path(tables) / "items.parquet", engaging)
+            leave_last_out(events, Path(tables) / "items.parquet", engaging)
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
     return _metrics(checked, found, rows)
 
