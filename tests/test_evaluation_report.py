@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from souk.evaluation.at_a_glance import at_a_glance
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.measure import BASELINES, measure_models
 from souk.evaluation.observed import Observed
@@ -158,6 +159,12 @@ def test_every_model_has_a_line_in_each_plot_of_them():
     curves = {"percent": [1.0], "models": {name: [0.5] for name in names}, "data": [0.4]}
     for svg in (recall_curves({name: [0.5] for name in names}), popularity_curve(curves)):
         assert all(f"<!-- {name} -->" in svg for name in names)
+
+
+def test_the_page_begins_with_a_sentence_in_words(metrics, html):
+    said = at_a_glance(metrics["protocols"]["rolling"])
+    assert words(html).index(said) < words(html).index("Test window from")
+    assert said.startswith("Of 100 moments at which a user takes something") and "what is served now at" in said
 
 
 def test_a_page_without_a_gate_says_so(metrics):

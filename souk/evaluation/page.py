@@ -2,7 +2,7 @@
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 66rem; padding: 0 1rem; color: #222; }
-h1 { margin-bottom: .2rem; } h2 { margin-top: 2.2rem; }
+h1 { margin-bottom: .2rem; } h2 { margin-top: 2.2rem; } .first { margin: 0; font-size: 1.2rem; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top; }
 th:first-child, td:first-child, .words { text-align: left; }
@@ -24,7 +24,7 @@ svg { max-width: 100%; height: auto; }
 VERDICT = """
 {% set primary = metrics.primary %}
 {% set own = rolling.models[ours] %}
-<h1>{{ metrics.dataset }}</h1>
+<h1>{{ metrics.dataset }}</h1><p class="first">{{ at_a_glance }}</p>
 <small>Test window from {{ window }}: {{ rolling.queries }} queries of {{ rolling.users }} users; each ranks the
 items that were there by then, of {{ metrics["items"] }} in all.</small>
 {% if verdict %}

@@ -14,6 +14,7 @@ import pandas as pd
 
 from souk.candidates import TOWERS
 from souk.evaluation import plots
+from souk.evaluation.at_a_glance import at_a_glance
 from souk.evaluation.business import not_told
 from souk.evaluation.page import PAGE
 from souk.evaluation.skill import far_off, unmeasured, without_skill
@@ -178,6 +179,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     environment.filters |= {"signed": signed, "interval": interval, "tenths": tenths, "tone": tone}
     return environment.from_string(PAGE).render(
         metrics=metrics,
+        at_a_glance=at_a_glance(rolling),
         rolling=rolling,
         ours=CHALLENGER,
         served=CHAMPION,

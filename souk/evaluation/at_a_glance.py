@@ -1,0 +1,39 @@
+"""What an evaluation found, in words for who decides and reads no metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from souk.evaluation.verdict import CHALLENGER, CHAMPION
+
+METRIC = "hr@10"
+WHOLE = 10  # of a hundred: fewer are told with a decimal
+
+
+def at_a_glance(rolling: Mapping[str, Any]) -> str:
+    """How often the slate has what is taken, beside the best simple rule and what is served.
+
+    Args:
+        rolling: that protocol of `metrics.json`.
+    """
+    models, other = rolling["models"], rolling["best_baseline"]
+    own = models[CHALLENGER][METRIC]
+    served = f", what is served now at {_of_100(models[CHAMPION][METRIC]['mean'])}" if CHAMPION in models else ""
+    return (
+        f"Of 100 moments at which a user takes something, the slate has it among its first ten at "
+        f"{_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){served}; the best simple rule, "
+        f"{other.replace('_', ' ')}, at {_of_100(models[other][METRIC]['mean'])}"
+        f"{_beside(rolling['differences'][other][METRIC])}."
+    )
+
+
+def _of_100(share: float) -> str:
+    return f"{100 * share:.0f}" if round(100 * share, 1) >= WHOLE else f"{100 * share:.1f}"
+
+
+def _beside(lead: Mapping[str, float]) -> str:
+    """Whether the lead on the simple rule is one, by its interval."""
+    if lead["low"] > 0:
+        return ", which is fewer beyond chance"
+    return ", which is more beyond chance" if lead["high"] < 0 else ", no difference beyond chance"

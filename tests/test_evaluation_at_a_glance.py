@@ -1,0 +1,41 @@
+"""The first sentence of the report says in words how often the slate has what is taken."""
+
+import pytest
+
+from souk.evaluation.at_a_glance import at_a_glance
+
+
+def told(mean, low, high, lead=(0.01, 0.05), rule=0.2, **served):
+    """Of one model with an interval, a rule, and how far the lead on it goes."""
+    models = {
+        "slate": {"hr@10": {"mean": mean, "low": low, "high": high}},
+        "item_knn": {"hr@10": {"mean": rule}},
+        **{name: {"hr@10": {"mean": value}} for name, value in served.items()},
+    }
+    differences = {"item_knn": {"hr@10": {"low": lead[0], "high": lead[1]}}}
+    return at_a_glance({"models": models, "best_baseline": "item_knn", "differences": differences})
+
+
+def test_it_has_the_slate_with_its_interval_what_is_served_and_the_best_rule():
+    assert told(0.312, 0.284, 0.343, rule=0.266, champion=0.295) == (
+        "Of 100 moments at which a user takes something, the slate has it among its first ten at 31 (95% 28 to 34), "
+        "what is served now at 30; the best simple rule, item knn, at 27, which is fewer beyond chance."
+    )
+    assert "served" not in told(0.3, 0.2, 0.4)
+
+
+def test_few_of_a_hundred_have_a_decimal():
+    assert "first ten at 0.4 (95% 0.0 to 10)" in told(0.0042, 0.0, 0.0996)
+
+
+@pytest.mark.parametrize(
+    ("lead", "words"),
+    [
+        ((0.001, 0.1), "which is fewer beyond chance"),
+        ((-0.2, -0.001), "which is more beyond chance"),
+        ((-0.1, 0.1), "no difference beyond chance"),
+        ((0.0, 0.0), "no difference beyond chance"),
+    ],
+)
+def test_the_lead_on_the_rule_is_told_by_its_interval(lead, words):
+    assert told(0.3, 0.2, 0.4, lead).endswith(f"item knn, at 20, {words}.")
