@@ -133,6 +133,18 @@ class ItemCounts:
             np.logaddexp2.at(self.weights, items[kept], (times[kept] - self.since) / self.half)
             self._newest = max(self._newest, float(times[kept].max(initial=self.since)))
 
+    def take(self, other: ItemCounts, own: np.ndarray, theirs: np.ndarray) -> None:
+        """Has of some items what another of the same boundary has of them.
+
+        Args:
+            other: nothing is added to it meanwhile.
+            own: `[n]` int64, positions here.
+            theirs: `[n]` int64, positions there.
+        """
+        with self._lock:
+            self.events[own], self.weights[own] = other.events[theirs], other.weights[theirs]
+            self._newest = other._newest
+
     def grown(self, size: int) -> ItemCounts:
         """Itself, with room for more items, which nobody took yet."""
         with self._lock:

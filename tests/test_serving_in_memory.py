@@ -28,7 +28,7 @@ class Shop:
             raise OSError("a disk")
         bundle = SimpleNamespace(folder=folder)
         close = lambda: self.closed.append(folder.name)  # noqa: E731
-        return Ready(lambda: Served(bundle, object(), None, None, close), close)
+        return Ready(lambda before=None: Served(bundle, object(), None, None, close), close)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from souk.schema import DAY_MS
-from souk.serving import live_counts
+from souk.serving import live_counts, served
 from souk.serving.event_log import CHECKSUM, line
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -60,7 +60,7 @@ def test_a_start_counts_what_came_before_it_and_no_more(shop):
     assert shop.counts.follow() == 1 and shop.of(IDS[3]) == [10]
 
 
-def test_a_release_that_answers_again_after_a_rollback_begins_with_what_it_was_made_of(shop, tmp_path):
+def test_a_release_that_is_opened_twice_begins_with_what_it_was_made_of(shop, tmp_path):
     """Batch, explanations and `souk replay` open it likewise."""
     shop.servers[0].append([click(1, IDS[3])])
     for _ in range(2):
@@ -78,6 +78,69 @@ def test_a_release_that_serves_twice_counts_once_in_each(shop, tmp_path):
     for live, counts in (arm, now):
         assert engagements(live.current, IDS[3]) == [9] and counts.follow() == 1
         assert engagements(live.current, IDS[3]) == [10]
+
+
+def opened(shop, tmp_path, before=None):
+    given = Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now
+    return with_logs(*given, settle=True, before=before)
+
+
+def clicked(shop, first, *items):
+    for number, item in enumerate(items):
+        shop.servers[0].append([click(first + number, item)])
+        shop.servers[0].close()
+
+
+def test_a_release_that_answers_again_has_at_once_what_it_had_counted_and_each_event_once(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(served, "COUNTING_SECONDS", 0)  # a start reads one file of the log
+    clicked(shop, 0, *[IDS[3]] * 4)
+    live, before = opened(shop, tmp_path)
+    while before.counted < 4:
+        before.follow()
+    alone, _ = opened(shop, tmp_path)
+    assert engagements(alone.current, IDS[3]) == [10], "another begins with what the release was made of"
+    clicked(shop, 4, IDS[3], IDS[4])
+    live, counts = opened(shop, tmp_path, before)
+    assert engagements(live.current, IDS[3]) == [14], "and the first file of what came since"
+    counts.follow()
+    assert engagements(live.current, *IDS[3:6]) == [14, 10, 9] and counts.counted == 6
+    again, _ = opened(shop, tmp_path, before)
+    assert engagements(again.current, *IDS[3:5]) == [14, 9], "what is counted there is not counted here"
+
+
+def test_items_that_came_meanwhile_have_there_what_waited_for_them_and_those_before_what_they_had(shop, tmp_path):
+    first, before = opened(shop, tmp_path)
+    first.upsert([{"item_id": "early", "category": "all/g1"}])
+    clicked(shop, 0, "early", "late", "late", IDS[3])
+    before.follow()
+    other, _ = opened(shop, tmp_path)
+    other.upsert([{"item_id": "late", "category": "all/g1"}])
+    log = tmp_path / "items" / "upserts.log"
+    log.write_bytes(b"".join(reversed(log.read_bytes().splitlines(keepends=True))))  # so that they have other places
+    live, counts = opened(shop, tmp_path, before)
+    places = [each.current.catalogue.positions["early"] for each in (first, live)]
+    assert places == [len(IDS), len(IDS) + 1]
+    counts.follow()
+    assert engagements(live.current, "early", "late", *IDS[3:5]) == [1, 2, 10, 9] and counts.counted == 4
+    assert before.counted == 2
+
+
+@pytest.mark.parametrize("why", ["hangs", "unknown"])
+def test_it_counts_anew_where_it_cannot_go_on_from_there(shop, tmp_path, monkeypatch, why):
+    clicked(shop, 0, IDS[3], IDS[3])
+    first, before = opened(shop, tmp_path)
+    before.follow()
+    monkeypatch.setattr(served, "COUNTING_SECONDS", 0)
+    monkeypatch.setattr(live_counts, "PATIENCE", 0)
+    if why == "hangs":
+        before._looking.acquire()
+    else:
+        first.upsert([{"item_id": "gone", "category": "all/g1"}])
+        (tmp_path / "items" / "upserts.log").unlink()
+    live, counts = opened(shop, tmp_path, before)
+    assert engagements(live.current, IDS[3]) == [10]
+    counts.follow()
+    assert engagements(live.current, IDS[3]) == [11] and counts.counted == 2
 
 
 def test_engagements_wait_for_their_item(shop, tmp_path):

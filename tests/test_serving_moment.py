@@ -55,13 +55,14 @@ def test_the_release_that_a_request_was_parsed_for_answers_it(workspace, arms):
 
 def test_no_release_outlives_its_requests(workspace, arms):
     releases, first = arms._releases, workspace.current_release()
-    held = parsed(arms, ["ann"])
+    held, releases.now.counts.counted = parsed(arms, ["ann"]), 7
     for name in (SECOND, first, SECOND, first):
         point(workspace, name)
         assert releases.look()
         gc.collect()
         assert {served.bundle.name for served in releases.alive} == {first, SECOND}
     assert len(releases.alive) == 3, "one is held by a request"
+    assert releases.now.counts.counted == 7, "it goes on where it was"
     assert arms.recommend(held)[0].release == first
     del held
     gc.collect()

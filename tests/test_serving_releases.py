@@ -60,6 +60,7 @@ class Shop:
 
     def __init__(self):
         self.pointed, self.closed, self.read, self.clock, self.failing = Path("one"), [], [], 0.0, []
+        self.counted_before = []
         self.releases = Releases(self.ready(self.pointed), lambda: self.pointed, self.ready, lambda: self.clock)
 
     def ready(self, folder):
@@ -69,9 +70,10 @@ class Shop:
         if folder.name == "broken":
             raise SoukError("a sound release", "another")
 
-        def serve():
+        def serve(before=None):
             if folder.name == "torn":
                 raise OSError("torn")
+            self.counted_before.append(before and before.bundle.name)
             bundle = SimpleNamespace(folder=folder, name=folder.name)
             return Served(bundle, Live(folder.name), None, None, lambda: self.closed.append(folder.name))
 
@@ -114,6 +116,7 @@ def test_the_release_before_is_kept_for_a_rollback(shop):
     old = shop.releases.now.live
     assert shop.look("one") and shop.now == "one" and shop.read == ["one", "two"], "it was not read again"
     assert shop.look("two") and shop.now == "two" and shop.read == ["one", "two"] and shop.closed == []
+    assert shop.counted_before == [None, None, "one", "two"], "what it had counted is handed to it"
     assert shop.releases.now.live is not old and shop.releases.upsert([1]) == "two", "it takes items, as a new one"
 
 

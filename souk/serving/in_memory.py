@@ -76,7 +76,7 @@ class InMemory:
                 del self._held[folder]
             held.ready.close()
 
-        def serve() -> Served:
-            return replace(held.ready.serve(), close=close)
+        def serve(before: Served | None = None) -> Served:
+            return replace(held.ready.serve(before), close=close)
 
         return Ready(serve, close)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice, takewhile
@@ -25,6 +27,7 @@ from souk.state import engaging
 
 logger = logging.getLogger(__name__)
 CHUNK = 2_000  # lines between two looks at the clock
+PATIENCE = 1.0  # seconds that another's look is waited for
 MOST_WAITING = 100_000  # engagements whose item is still to come, and as many whose time is
 SETTLED_NS = 2_000_000_000  # a folder that changed later may change again within a tick of its file system's clock
 
@@ -80,6 +83,7 @@ class LiveCounts:
         self._waiting = _Waiting()
         self._counted_all = time.monotonic()  # when the last look began after which nothing was left
         self._failed = False
+        self._looking = threading.Lock()
         self.counted = 0
 
     @property
@@ -92,6 +96,31 @@ class LiveCounts:
 
         What is left is taken by the next look.
         """
+        with self._looking:
+            return self._follow(seconds)
+
+    def go_on(self, other: LiveCounts) -> bool:
+        """Begins, before it counts anything, with what another has counted of the same release and log.
+
+        Returns:
+            whether it does; not where a look of the other hangs, or it knows an item that is not here.
+        """
+        if not other._looking.acquire(timeout=PATIENCE):
+            return False
+        try:
+            theirs, mine = other._loaded(), self._loaded()
+            there, here = theirs.catalogue.positions, mine.catalogue.positions
+            own = np.fromiter((here.get(item, -1) for item in there), np.int64, len(there))
+            if (own < 0).any():
+                return False
+            mine.items.counts.take(theirs.items.counts, own, np.fromiter(there.values(), np.int64, len(there)))
+            self._days, self._last, self._waiting = deepcopy(other._days), other._last, other._waiting.copied()
+            self._counted_all, self.counted = other._counted_all, other.counted
+            return True
+        finally:
+            other._looking.release()
+
+    def _follow(self, seconds: float) -> int:
         before, began, self._failed = self.counted, time.monotonic(), False
         until = began + seconds
         in_time = self._add_waiting(until)
@@ -204,6 +233,13 @@ class _Waiting:
         self._unknown: OrderedDict[str, deque[int]] = OrderedDict()  # times by item, in the order in which they came
         self._unknown_size = 0
         self._positions: Mapping[str, int] = {}  # of the items that nothing in `_unknown` is of
+
+    def copied(self) -> _Waiting:
+        """Another with the same, which looks through it at once: its items may be others."""
+        other = _Waiting()
+        other._ahead, other._unknown_size = [*self._ahead], self._unknown_size
+        other._unknown = OrderedDict((item, deque(moments)) for item, moments in self._unknown.items())
+        return other
 
     def for_time(self, found: list[tuple[int, str]]) -> None:
         """Takes times and items; where these are too many, what is due last is given up."""

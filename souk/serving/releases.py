@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
@@ -50,6 +50,12 @@ class Served:
     counts: LiveCounts | None = None
 
 
+class Serve(Protocol):
+    """Makes a release answer, with what was counted `before`, when it answered last; None to count from its start."""
+
+    def __call__(self, before: Served | None = None) -> Served: ...
+
+
 @dataclass(frozen=True)
 class Ready:
     """A release that was read, checked and warmed, but that does not answer yet.
@@ -59,7 +65,7 @@ class Ready:
         close: lets go of what it holds open, if it is not to answer.
     """
 
-    serve: Callable[[], Served]
+    serve: Serve
     close: Callable[[], None]
 
 
@@ -151,12 +157,12 @@ class Releases:
             self._retries.begin()
         self._tried = folder
         try:
-            ready = self._made_ready(folder)
+            ready, same = self._made_ready(folder)
             try:
                 if self._closed:
                     raise SoukError("a server that goes on", "one that ends")
                 with self.now.live.handing_over():
-                    before, self.now = (self._ready, self.now, self._clock()), ready.serve()
+                    before, self.now = (self._ready, self.now, self._clock()), ready.serve(same)
             except BaseException:
                 ready.close()
                 raise
@@ -165,6 +171,7 @@ class Releases:
             self._retries.failed(error)
             logger.exception("release refused, %s stays: %s", self.now.bundle.folder.name, why(error))
             return False
+        del same
         self._ready, self._before = ready, before
         self._seen.append(weakref.ref(self.now))
         self.taken += 1
@@ -174,15 +181,15 @@ class Releases:
         self.kept()
         return True
 
-    def _made_ready(self, folder: Path) -> Ready:
-        """The release before, which is as it was, or another, for which that one goes."""
+    def _made_ready(self, folder: Path) -> tuple[Ready, Served | None]:
+        """The release before, which is as it was, and how it answered; or another, for which that one goes."""
         if self._before and self._before[1].bundle.folder == folder:
-            (ready, _, _), self._before = self._before, None
+            (ready, served, _), self._before = self._before, None
             logger.warning("release %s: still here", folder.name)
-            return ready
+            return ready, served
         self._let_go()
         logger.warning("release %s: reading it beside %s", folder.name, self.now.bundle.folder.name)
-        return self._read(folder)
+        return self._read(folder), None
 
     def _let_go(self) -> None:
         """Of the release before."""

@@ -93,11 +93,13 @@ def with_logs(
     followed: Callable[[Followed], None] = lambda followed: None,
     settle: bool = False,
     run: Run = here,
+    before: LiveCounts | None = None,
 ) -> tuple[LiveItems, LiveCounts]:
     """The recommender with what was upserted into the workspace's servers so far, and what everybody engaged with.
 
     What serves it may `settle` the upserts, and counts what is left of a long log while it serves. It begins with what
-    the release knows, also when it was served before, or still is: each that serves has counts of its own.
+    the release knows, or with a copy of what was counted `before`, when it was served last: each that serves has counts
+    of its own.
     """
     recommender = recommender.with_counts(ItemCounts.of(bundle.counters))
     live = LiveItems(recommender, bundle, ItemLog(workspace.item_log), clock, followed, run).load(settle)
@@ -106,6 +108,8 @@ def with_logs(
         passed = f"{seen.torn} unfinished, {seen.damaged} damaged and {seen.refused} refused ones passed over"
         logger.warning("%s: %d rows taken again; %s", workspace.item_log, seen.taken, passed)
     counts = LiveCounts(workspace.events, bundle.spec, lambda: live.current, clock)
+    if before:
+        counts.go_on(before)
     counts.follow(COUNTING_SECONDS if settle else float("inf"))
     return live, counts
 
@@ -204,9 +208,10 @@ class Reader:
             close()
             raise
 
-        def serve() -> Served:
-            run = self.beside or here
-            live, counts = with_logs(self.workspace, bundle, recommender, self.clock, self.followed, True, run)
+        def serve(before: Served | None = None) -> Served:
+            run, counted = self.beside or here, before.counts if before else None
+            own = bundle, recommender, self.clock, self.followed
+            live, counts = with_logs(self.workspace, *own, True, run, counted)
             if not live.current.catalogue.shown((), self.clock()).any():
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
