@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,12 +13,14 @@ from souk.features.trends import decayed
 SEGMENT_EVENTS = 20  # fewer say too little of a value
 SEGMENT_COUNT = 256  # values of a column, the largest
 PRIORS = (1.0, 5.0, 20.0, 100.0)  # tried: each item's lifts are drawn to 1 as if it had so many more events
-SURE = 2.0  # standard errors by which a column makes held-out events likelier
+SURE = 2.0  # standard errors over users by which a column makes held-out events likelier
+WORTH = 1e-3  # nats of an event, at least: less would change no list
 LATEST = 0.1  # share of the events that columns are judged by
 FOLDS = 4  # of the users
 JUDGED_EVENTS = 500  # of each fold, at most
-LEAST_EVENTS = 30  # of all folds: fewer tell nothing
-JUDGED_ITEMS = 3000  # the most popular
+LEAST_EVENTS = 30  # of all folds: fewer tell nothing,
+LEAST_USERS = 10  # nor do these of fewer
+JUDGED_ITEMS = 3000  # those that are taken most lately
 BLEND = 0.05  # share of an even forecast in a judged one, so that nothing is impossible
 COPY = 0.7  # of the way from chance to always: two visits of an item say the same so often where they copy it
 SEED = 17
@@ -29,7 +31,7 @@ class Column:
     """Of each event a value of the user or the moment.
 
     Args:
-        codes: `[events]` int64.
+        codes: `[events]` int32.
         words: of each code; "" where the value is not known.
         near: `[words, words]`, how much events of the second value count for the first; None where only its own do.
     """
@@ -88,39 +90,52 @@ def copies(items: np.ndarray, column: Column) -> bool:
 
 
 def chosen(
-    items: np.ndarray, times: np.ndarray, users: np.ndarray, columns: Mapping[str, Column], half: float
+    items: np.ndarray,
+    times: np.ndarray,
+    users: np.ndarray,
+    columns: Mapping[str, Column],
+    half: float,
+    there: Callable[[int], np.ndarray] | None = None,
 ) -> dict[str, float]:
     """The columns whose segments foretell what others of the same values take later, and how strongly each is drawn.
 
     Forward selection: the column and the prior that make held-out events likeliest, beside the columns that are chosen
-    already, as long as it does so by SURE standard errors. Held out are the latest events of one fold of the users,
-    and foretold by the earlier ones of the others, so that no user's own habits speak for a column; then of the next.
+    already, as long as it does so by SURE standard errors. Held out are the latest events of one fold of the users, and
+    foretold by the earlier ones of the others, so that no user's own habits speak for a column; then of the next. Each
+    user counts once: what one does again and again is one piece of evidence.
 
     Args:
         items: `[events]`, positions.
         times: `[events]` int64, UTC epoch milliseconds.
-        users: `[events]` int64.
+        users: `[events]`, numbers.
         columns: by name.
         half: half-life, milliseconds.
+        there: which items, `[items]` bool, can be had at a time: what cannot is neither listed nor foretold. None for
+            all.
 
     Returns:
         The prior of each chosen column, in events; the column that helps most first.
     """
     if len(times) < 2:
         return {}
-    cut = np.quantile(times, 1 - LATEST, method="nearest")
-    fold = np.random.default_rng(SEED).permutation(int(users.max()) + 1)[users] % FOLDS
-    early = times < cut
-    trials = [
-        _Trial.of(items, times, columns, early & (fold != one), ~early & (fold == one), cut, half)
-        for one in range(FOLDS)
-    ]
+    cut = int(np.quantile(times, 1 - LATEST, method="nearest"))
+    fold = (np.random.default_rng(SEED).permutation(int(users.max()) + 1) % FOLDS).astype(np.int8)[users]
+    early, late = times < cut, times >= cut
+    if there is not None:
+        early &= there(cut)[items]
+    trials = []
+    for one in range(FOLDS):
+        known, held = np.flatnonzero(early & (fold != one)), np.flatnonzero(late & (fold == one))
+        trials.append(_Trial.of(items, decayed(times[known], cut, half), columns, known, held))
+    _, owner, counts = np.unique(
+        users[np.concatenate([trial.held for trial in trials])], return_inverse=True, return_counts=True
+    )
     found: dict[str, float] = {}
-    while sum(trial.events for trial in trials) >= LEAST_EVENTS:
-        best, prior, name = 0.0, 0.0, ""
+    while len(owner) >= LEAST_EVENTS and len(counts) >= LEAST_USERS:
+        best, prior, name = WORTH, 0.0, ""
         for tried in (name for name in columns if name not in found):
             for drawn in PRIORS:
-                gains = np.concatenate([trial.gains(tried, drawn) for trial in trials])
+                gains = np.bincount(owner, np.concatenate([trial.gains(tried, drawn) for trial in trials])) / counts
                 if gains.mean() > max(best, SURE * gains.std() / len(gains) ** 0.5):
                     best, prior, name = float(gains.mean()), drawn, tried
         if not name:
@@ -135,98 +150,81 @@ class _Trial:
     """Held-out events, and how likely each is by the columns that are taken.
 
     Args:
-        columns: of the events that foretell.
-        items: `[events]`, what they took, and
-        weights: `[events]` what each counts.
-        held: `[held]`, what the others took, and
-        values: `[held]` their codes by column.
-        size: how many items are judged.
+        held: `[held]`, which events they are.
+        taken: `[held]`, the item of each, of those that are judged.
+        lately: `[size]`, what these count in the events that foretell, and
+        ever: `[size]`, how many there are of each.
+        counted: by column, `[segments + 1, size]`, the events of each segment over its share of all, and `[held]`, the
+            segment of each held-out event, the last where it is of none.
     """
 
     def __init__(
         self,
-        columns: Mapping[str, Column],
-        items: np.ndarray,
-        weights: np.ndarray,
         held: np.ndarray,
-        values: Mapping[str, np.ndarray],
-        size: int,
+        taken: np.ndarray,
+        lately: np.ndarray,
+        ever: np.ndarray,
+        counted: Mapping[str, tuple[np.ndarray, np.ndarray]],
     ) -> None:
-        self._columns, self._items = columns, items
-        self._held, self._values, self._size = held, values, size
-        self._ever = np.bincount(items, minlength=size)
-        lately = np.bincount(items, weights, minlength=size)
-        self._logits = np.tile(np.log(np.maximum(lately / max(lately.sum(), 1e-300), 1e-300)), (len(held), 1))
-        self._likely = self._likelihood(self._logits)
-        self._counted: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.held, self._taken, self._ever, self._counted = held, taken, ever, counted
+        self._shares = np.tile(lately / max(1e-300, float(lately.sum())), (len(held), 1))
+        self._likely = self._likelihood(self._shares)
 
     @classmethod
     def of(
-        cls,
-        items: np.ndarray,
-        times: np.ndarray,
-        columns: Mapping[str, Column],
-        known: np.ndarray,
-        held: np.ndarray,
-        cut: float,
-        half: float,
+        cls, items: np.ndarray, weights: np.ndarray, columns: Mapping[str, Column], known: np.ndarray, held: np.ndarray
     ) -> _Trial:
-        """Of all events `known` foretell and `held` are foretold: of both those of the most popular items."""
-        counts = np.bincount(items[known], minlength=int(items.max()) + 1)
-        ordered = np.argsort(-counts, kind="stable")[:JUDGED_ITEMS]
-        place = np.full(len(counts), -1)
-        place[ordered] = np.where(counts[ordered] > 0, np.arange(len(ordered)), -1)
-        known, later = np.flatnonzero(known & (place[items] >= 0)), np.flatnonzero(held & (place[items] >= 0))
+        """Of all events `known`, which count `weights`, foretell, and `held` are foretold: of both those of the items
+        that are taken most lately."""
+        lately = np.bincount(items[known], weights, minlength=int(items.max()) + 1)
+        ordered = np.argsort(-lately, kind="stable")[:JUDGED_ITEMS]
+        ordered = ordered[lately[ordered] > 0]
+        place = np.full(len(lately), -1)
+        place[ordered] = np.arange(len(ordered))
+        known, held = known[place[items[known]] >= 0], held[place[items[held]] >= 0]
         draw = np.random.default_rng(SEED)
-        later = np.sort(draw.choice(later, min(JUDGED_EVENTS, len(later)), replace=False))
-        return cls(
-            {name: column.of(known) for name, column in columns.items()},
-            place[items[known]],
-            decayed(times[known], cut, half),
-            place[items[later]],
-            {name: column.codes[later] for name, column in columns.items()},
-            int((place >= 0).sum()),
-        )
-
-    @property
-    def events(self) -> int:
-        """How many are held out."""
-        return len(self._held)
+        held = np.sort(draw.choice(held, min(JUDGED_EVENTS, len(held)), replace=False))
+        foretell = place[items[known]]
+        counted = {
+            name: _counts(column.of(known), column.codes[held], foretell, len(ordered))
+            for name, column in columns.items()
+        }
+        ever = np.bincount(foretell, minlength=len(ordered))
+        return cls(held, place[items[held]], lately[ordered], ever, counted)
 
     def gains(self, name: str, prior: float) -> np.ndarray:
         """`[held]`: how much likelier each would be, nats."""
-        return self._likelihood(self._logits + self._lifts(name, prior)) - self._likely
+        return self._likelihood(self._lifted(name, prior)) - self._likely
 
     def take(self, name: str, prior: float) -> None:
         """Counts a column from now on."""
-        self._logits = self._logits + self._lifts(name, prior)
-        self._likely = self._likelihood(self._logits)
+        lifted = self._lifted(name, prior)
+        self._shares = lifted / lifted.sum(axis=1, keepdims=True)
+        self._likely = self._likelihood(self._shares)
 
-    def _lifts(self, name: str, prior: float) -> np.ndarray:
-        """`[held, size]`: the logarithm of each item's lift in the segment of each event."""
-        if name not in self._counted:
-            self._counted[name] = self._counts(self._columns[name])
-        counts, rows = self._counted[name]
-        lifts = np.log((counts + prior) / (self._ever + prior))
-        lifts[-1] = 0  # of the values that have no segment
-        return lifts[rows[self._values[name]]]
+    def _lifted(self, name: str, prior: float) -> np.ndarray:
+        """`[held, size]`: the shares, times each item's lift in the segment of each event."""
+        counts, segment = self._counted[name]
+        lifts = (counts + prior) / (self._ever + prior)
+        lifts[-1] = 1
+        return np.asarray(self._shares * lifts[segment])
 
-    def _counts(self, column: Column) -> tuple[np.ndarray, np.ndarray]:
-        """`[values + 1, size]`: the events of each value that makes a segment, over its share of all; and the row of
-        each code, the last for others."""
-        largest = column.largest()
-        rows = np.full(len(column.words), len(largest))
-        rows[largest] = np.arange(len(largest))
-        counts = np.zeros((len(largest) + 1, self._size), np.float32)
-        for row, code in enumerate(largest):
-            inside, counting = column.events(code)
-            own = np.bincount(self._items[inside], counting, minlength=self._size)
-            counts[row] = own * (len(self._items) / own.sum())
-        return counts, rows
-
-    def _likelihood(self, logits: np.ndarray) -> np.ndarray:
-        if not len(logits):
+    def _likelihood(self, shares: np.ndarray) -> np.ndarray:
+        if not len(shares):
             return np.zeros(0)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        return np.log((1 - BLEND) * shares[np.arange(len(logits)), self._held] + BLEND / self._size)
+        own = shares[np.arange(len(shares)), self._taken] / shares.sum(axis=1)
+        return np.asarray(np.log((1 - BLEND) * own + BLEND / shares.shape[1]))
+
+
+def _counts(column: Column, held: np.ndarray, items: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of a column's segments the events of each item, as `_Trial` has them; `held` are codes."""
+    largest = column.largest()
+    rows = np.full(len(column.words), len(largest))
+    rows[largest] = np.arange(len(largest))
+    by_code = rows if column.near is None else np.arange(len(column.words))
+    shape = (len(largest) + 1 if column.near is None else len(column.words), size)
+    counts = np.bincount(by_code[column.codes] * size + items, minlength=shape[0] * size).reshape(shape)
+    if column.near is not None:
+        counts = np.concatenate([column.near[largest] @ counts, np.zeros((1, size))])
+    totals = counts.sum(axis=1, keepdims=True)
+    return (counts * (len(items) / np.maximum(totals, 1))).astype(np.float32), rows[held]
