@@ -1,4 +1,4 @@
-"""Which columns make segments, what is popular with each, and how several are one forecast."""
+"""What is popular with each segment, and how several are one forecast."""
 
 import tracemalloc
 
@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from souk.features import segment_columns
 from souk.features import segments as segments_module
-from souk.features.segment_columns import PRIORS, SEGMENT_EVENTS, Column, chosen, copies
+from souk.features.segment_columns import SEGMENT_EVENTS, Column, chosen
 from souk.features.segments import segments, write_popular
 from souk.features.windows import Windows
 from souk.repeats import near
@@ -88,6 +89,36 @@ def test_segments_are_those_of_the_dense_way(monkeypatch):
         assert found.ordered(row).tolist() == np.argsort(-dense, kind="stable")[:7].tolist()
 
 
+def test_of_what_a_segment_does_not_name_what_came_lately_is_ahead(monkeypatch):
+    """Forty items of long ago have most events, and as many new ones half as much of what is taken now, each of few."""
+    monkeypatch.setattr(segments_module, "POPULAR", 5)
+    items = np.concatenate([np.repeat(np.arange(40), 100), np.repeat(np.arange(40, 80), 2), np.repeat(0, 30)])
+    weights = np.concatenate([np.full(4_000, 0.02), np.full(110, 0.5)])
+    towns = column(np.concatenate([np.zeros(4_080, int), np.ones(30, int)]))
+    found = segments(items, weights, {"user_town": (towns, 5.0)}, 80)
+    lately, ever = np.bincount(items, weights), np.bincount(items)
+    own = np.bincount(np.zeros(30, int), minlength=80) * 30 / (30 / len(items))
+    dense = lately * (own + 5) / (ever + 5)
+    assert found.ordered(found.numbers["user_town=b"]).tolist() == np.argsort(-dense, kind="stable")[:5].tolist()
+    assert found.ordered(EVERYONE)[1] < 40
+
+
+def test_what_a_town_never_takes_is_not_lifted_by_who_asks(monkeypatch):
+    """A fifth of everything is one town's own dish, which another never took: it is behind all that is listed there,
+    though the diet, which lists it, takes it twice as often as others."""
+    monkeypatch.setattr(segments_module, "POPULAR", 4)
+    items = np.concatenate([np.zeros(400, int), np.arange(1_600) % 20 + 1])
+    town, diet = column(items > 0), column(np.where(items == 0, np.arange(2_000) % 4 > 0, np.arange(2_000) % 3 > 1))
+    found = segments(items, np.ones(2_000), {"user_town": (town, 5.0), "user_diet": (diet, 5.0)}, 21)
+    rows = [found.numbers[name] for name in ("user_town=b", "user_diet=b")]
+    assert found.ordered(rows[0]).tolist() == [1, 2, 3, 4] and found.ordered(rows[1])[0] == 0
+    places, shares = found.popular(np.array(rows))
+    assert places[0] == 0 and shares[0] < 3 * shares[1:].min() and (shares >= 0).all() and shares.sum() <= 1
+    before = Segments(found.numbers, found.rows, found.lifts, found.rest, found.lately)
+    assert before.popular(np.array(rows))[1][0] > 2 * shares[0], "as releases of before have it"
+    assert "least" not in before.arrays() and len(found.arrays()["least"]) == len(found.numbers)
+
+
 def test_what_several_segments_add_is_multiplied():
     """Half of each town takes its own dish, at noon twice as often: a visit has its town and its hour."""
     random = np.random.default_rng(4)
@@ -123,7 +154,7 @@ def test_a_file_of_before_takes_the_mean_and_goes_from_list_to_list(tmp_path):
     again = Segments.load(tmp_path / "new.npz", 3)
     items, shares = again.popular(both)
     assert list(again.leading(both)) == [*items[np.argsort(-shares, kind="stable")].tolist(), *lists[2]]
-    for name in ("lifts", "rest", "lately"):
+    for name in ("lifts", "rest", "lately", "least"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
 
 
@@ -134,88 +165,6 @@ def test_an_hour_is_told_by_those_around_it():
     for hour, first in ((11, 0), (14, 0), (23, 1), (1, 1)):
         _, shares = found.popular(found.of({"query_hour": hour}))
         assert shares[first] > 0.95
-
-
-def market(seed, taste=6.0, users=600, events=10):
-    """Events of users in four towns, where an item of one's town is `taste` times as likely, and of other columns."""
-    random = np.random.default_rng(seed)
-    user = np.repeat(np.arange(users), events)
-    town, times = random.integers(0, 4, users)[user], random.integers(0, 90 * DAY_MS, len(user))
-    odds = np.where(np.arange(40) % 4 == town[:, np.newaxis], taste, 1.0).cumsum(axis=1)
-    items = (odds > random.random((len(user), 1)) * odds[:, -1:]).argmax(axis=1)
-    noise = {f"user_{name}": column(random.integers(0, 4, users)[user]) for name in ("sex", "job", "age")}
-    return items, times, user, {**noise, "user_town": column(town)}
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_column_that_tells_is_found_among_those_that_do_not(seed):
-    assert list(chosen(*market(seed), np.inf)) == ["user_town"]
-    assert chosen(*market(seed, taste=1.0), np.inf) == {}
-
-
-def test_of_two_columns_that_say_the_same_one_is_enough():
-    items, times, users, columns = market(1)
-    columns["user_postcode"] = column(columns["user_town"].codes)
-    assert len(chosen(items, times, users, columns, np.inf)) == 1
-
-
-def test_much_evidence_needs_little_prior_and_little_much():
-    """Of an item's hundred events the town's are a good guess, of its five they are luck."""
-    items, times, users, columns = market(2, events=40)
-    assert chosen(items, times, users, columns, np.inf)["user_town"] <= PRIORS[1]
-    random = np.random.default_rng(2)
-    rare = items * 60 + random.integers(0, 60, len(items))
-    assert chosen(rare, times, users, columns, np.inf)["user_town"] > PRIORS[0]
-
-
-def test_a_habit_of_one_user_does_not_speak_for_what_the_user_is_called():
-    """Who takes the same item again and again is foretold by any column that names the user; another user is not."""
-    random = np.random.default_rng(5)
-    user = np.repeat(np.arange(60), 60)
-    items, times = user % 50, random.integers(0, 90 * DAY_MS, len(user))
-    name = Column(user, [f"name {n}" for n in range(60)])
-    assert chosen(items, times, user, {"user_name": name}, np.inf) == {}
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 9])
-def test_hardly_any_events_choose_no_column(count):
-    items, times, users, columns = market(3)
-    few = {name: each.of(np.arange(count)) for name, each in columns.items()}
-    assert chosen(items[:count], times[:count], users[:count], few, DAY_MS) == {}
-
-
-def test_a_column_that_copies_the_item_is_told_from_one_of_the_visit():
-    random = np.random.default_rng(6)
-    items = random.integers(0, 50, 5_000)
-    assert copies(items, column(items % 3))
-    rarely = random.random(5_000) < 0.03  # the item was another one before
-    assert copies(items, column(np.where(rarely, 4, items % 3)))
-    assert not copies(items, column(random.integers(0, 3, 5_000)))
-    assert not copies(items, column(np.where(random.random(5_000) < 0.98, 0, 1))), "nearly all come by telephone"
-    assert not copies(items, column(np.where(random.random(5_000) < 0.5, items % 3, random.integers(0, 3, 5_000))))
-    assert not copies(np.arange(50), column(np.arange(50) % 3)), "once each tells nothing"
-    pairs = np.repeat(np.arange(2_000), 2)
-    assert not copies(pairs, column(random.integers(0, 3, 4_000))), "two of a hundred agree by chance"
-
-
-@pytest.mark.parametrize("told", [0.5, 0.1])
-def test_a_copy_that_is_mostly_empty_or_mostly_one_value_is_a_copy(told):
-    random = np.random.default_rng(7)
-    items = random.integers(0, 50, 5_000)
-    assert copies(items, column(np.where(random.random(5_000) < told, 1 + items % 3, 0), ["", "a", "b", "c"]))
-    assert copies(items, column(np.where(items < 44, 0, 1 + items % 3)))
-    assert not copies(items, column(np.zeros(5_000, int), [""])) and not copies(items[:0], column(items[:0]))
-
-
-def test_a_column_of_very_many_values_needs_no_table_of_them():
-    random = np.random.default_rng(8)
-    items, times, users = random.integers(0, 40, 4_000), random.integers(0, 90 * DAY_MS, 4_000), np.arange(4_000) % 500
-    words = Column(random.integers(0, 3_000_000, 4_000), range(3_000_000))
-    tracemalloc.start()
-    assert chosen(items, times, users, {"context_words": words}, np.inf) == {}
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 1e9
 
 
 def test_columns_of_users_visits_and_the_moment_make_segments(tmp_path):
@@ -229,7 +178,11 @@ def test_columns_of_users_visits_and_the_moment_make_segments(tmp_path):
     start = 1_000 * 7 * DAY_MS
     times = start + random.integers(0, 100, count) * DAY_MS + hour * 3_600_000
     columns = {"users": {"town": "categorical"}, "events": {"device": "categorical", "section": "categorical"}}
+    columns |= {"items": {"section": "categorical"}}
     spec = make_spec({**CONFIG, "columns": columns})
+    stated = make_spec(
+        {**CONFIG, "columns": columns, "build_features": {"matches": [["context_section", "item_section"]]}}
+    )
     ids = np.array([f"i{n:02d}" for n in range(24)])
     events = {"user_id": [f"u{n}" for n in user], "item_id": ids[item], "timestamp": times}
     events |= {"context_device": np.array(["phone", "desk"])[device], "context_section": ids[item // 6]}
@@ -241,6 +194,7 @@ def test_columns_of_users_visits_and_the_moment_make_segments(tmp_path):
     }
     pq.write_table(pa.table(states), tmp_path / "user_state.parquet")
     windows = Windows(start + 80 * DAY_MS, start + 90 * DAY_MS, start + 100 * DAY_MS)
+    assert "context_section" in write_popular(tmp_path, stated, windows, np.inf), "requests have it: it is a match"
     assert sorted(write_popular(tmp_path, spec, windows, np.inf)) == ["context_device", "query_hour", "user_town"]
     found = Segments.load(tmp_path / "segment_popular" / "end.npz", 24)
     assert 23 not in found.ordered(EVERYONE), "it is not to be had"
@@ -248,6 +202,31 @@ def test_columns_of_users_visits_and_the_moment_make_segments(tmp_path):
     assert ids[next(found.leading(found.of(asked)))] == "i11", "of the south, of desks, and of eight to twelve"
     nearby = found.popular(found.of({"query_hour": 12}))[1]
     assert nearby[11] > 1.3 * nearby[0], "an hour after the hours of an item it is taken more than at night"
+
+
+def test_what_has_ended_chooses_nothing_and_what_is_listed_fades(tmp_path, monkeypatch):
+    """Most is of items that ended before the latest events; of the others each town takes its own two, one after the
+    other."""
+    monkeypatch.setattr(segment_columns, "JUDGED_ITEMS", 3)
+    events, start = np.arange(8_000), 1_000 * 7 * DAY_MS
+    times, users, late = start + events * (100 * DAY_MS // 8_000), events % 101, events >= 5_400
+    there = (events // 101 % 4 == 0) | (events >= 5_000)
+    item = np.where(there, users % 2 + 2 * late, 4 + events // 101 % 4)
+    windows = Windows(start + 80 * DAY_MS, start + 90 * DAY_MS, start + 100 * DAY_MS)
+    ids = [f"i{n}" for n in range(8)]
+    rows = {"user_id": [f"u{n:03d}" for n in users], "item_id": [ids[n] for n in item], "timestamp": times}
+    pq.write_table(pa.table(rows), tmp_path / "examples.parquet")
+    ends = pa.array([None] * 4 + [start + 70 * DAY_MS] * 4, pa.int64())
+    pq.write_table(
+        pa.table({"item_id": ids, "available": [True] * 8, "available_until": ends}), tmp_path / "items.parquet"
+    )
+    profiles = {"user_id": [f"u{n:03d}" for n in range(101)], "profile_town": [("n", "s")[n % 2] for n in range(101)]}
+    pq.write_table(pa.table(profiles), tmp_path / "user_state.parquet")
+    spec = make_spec({**CONFIG, "columns": {"users": {"town": "categorical"}}})
+    for half, first in ((5 * DAY_MS, {"i2", "i3"}), (np.inf, {"i0", "i1"})):
+        assert list(write_popular(tmp_path, spec, windows, half)) == ["user_town"]
+        found = Segments.load(tmp_path / "segment_popular" / "validation_start.npz", 8)
+        assert {ids[place] for place in found.ordered(EVERYONE)[:2]} == first
 
 
 def test_many_segments_of_many_items_need_no_table_of_both():

@@ -41,50 +41,62 @@ def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float
     table = item_columns(folder, "item_id", "available", "available_until")
     position = {item: place for place, item in enumerate(table["item_id"].to_pylist())}
     contexts = [feature.name for feature in spec.context if feature.role is Role.CATEGORY]
-    wanted = ["user_id", "item_id", "timestamp", *contexts]
-    events = pq.read_table(folder / "examples.parquet", columns=wanted)
-    encoded = events["item_id"].combine_chunks().dictionary_encode()
-    names = np.array([position[item] for item in encoded.dictionary.to_pylist()], np.int64)
-    items, times = names[encoded.indices.to_numpy()], events["timestamp"].to_numpy()
-    users, columns = _columns(folder, spec, events, contexts)
-    early = times < windows.validation_start
+    times = pq.read_table(folder / "examples.parquet", columns=["timestamp"])["timestamp"].to_numpy().astype(np.int64)
+    taken = _coded(folder, "item_id")
+    items = np.array([position[item] for item in taken.dictionary.to_pylist()], np.int32)[taken.indices.to_numpy()]
+    users, columns = _columns(folder, spec, times, contexts)
+    early, trusted = times < windows.validation_start, {own for own, _ in spec.matches}
     own = {name: column.of(early) for name, column in columns.items()}
-    own = {name: column for name, column in own.items() if name not in contexts or not copies(items[early], column)}
-    priors = chosen(items[early], times[early], users[early], own, half)
+    for name in contexts:
+        if name not in trusted and copies(items[early], own[name]):
+            del own[name]
+
+    def there(time: int) -> np.ndarray:
+        return available_at(table, time, windows.end)
+
+    priors = chosen(items[early], times[early], users[early], own, half, there)
     report(f"columns that tell what is popular: {', '.join(priors) or 'none'}")
     (folder / "segment_popular").mkdir(exist_ok=True)
     for boundary in BOUNDARIES:
         end: int = getattr(windows, boundary)
-        kept = (times < end) & available_at(table, end, windows.end)[items]
+        kept = (times < end) & there(end)[items]
         inside = {name: (columns[name].of(kept), prior) for name, prior in priors.items()}
         found = segments(items[kept], decayed(times[kept], end, half), inside, len(position))
         found.save(folder / "segment_popular" / f"{boundary}.npz")
     return priors
 
 
+def _coded(folder: Path, name: str) -> pa.DictionaryArray:
+    """A column of strings of the examples: each of them once, and of each event which."""
+    column = pq.read_table(folder / "examples.parquet", columns=[name], read_dictionary=[name])[name]
+    return column.unify_dictionaries().combine_chunks()
+
+
 def _columns(
-    folder: Path, spec: FeatureSpec, events: pa.Table, contexts: Sequence[str]
+    folder: Path, spec: FeatureSpec, times: np.ndarray, contexts: Sequence[str]
 ) -> tuple[np.ndarray, dict[str, Column]]:
     """Of each event its user as a number, and the columns that may make segments."""
     declared = [feature for feature in spec.of(Entity.USER) if feature.role is Role.CATEGORY]
     profiles = pq.read_table(
         folder / "user_state.parquet", columns=["user_id", *(PROFILE + feature.source for feature in declared)]
     )
-    encoded = events["user_id"].combine_chunks().dictionary_encode()
-    users = encoded.indices.to_numpy().astype(np.int64)
-    rows = pc.index_in(encoded.dictionary, profiles["user_id"].combine_chunks()).to_numpy()[users]
-    coded = {feature.name: (profiles[PROFILE + feature.source], rows) for feature in declared}
-    coded |= {name: (events[name], np.arange(len(events))) for name in contexts}
+    asked, known = _coded(folder, "user_id"), profiles["user_id"].combine_chunks()
+    users, rows = asked.indices.to_numpy(), pc.index_in(asked.dictionary, known)
     found = {}
-    for name, (values, of_events) in coded.items():
-        column = pc.fill_null(values, "").combine_chunks().dictionary_encode()
-        found[name] = Column(column.indices.to_numpy()[of_events].astype(np.int64), column.dictionary.to_pylist())
+    for feature in declared:
+        values = profiles[PROFILE + feature.source].combine_chunks().take(rows)
+        coded = pc.fill_null(values, "").dictionary_encode()
+        found[feature.name] = Column(coded.indices.to_numpy()[users], coded.dictionary.to_pylist())
+    for name in contexts:
+        coded = _coded(folder, name)
+        words = coded.dictionary.to_pylist()
+        found[name] = Column(pc.fill_null(coded.indices, len(words)).to_numpy(), [*words, ""])
     hours = np.arange(24) / 24
     sizes = {feature.name: feature.size for feature in spec.of(Entity.QUERY)}
     nearness = {"query_hour": near(hours[:, np.newaxis] - hours)}
-    for name, codes in moment(events["timestamp"].to_numpy().astype(np.int64)).items():
+    for name, codes in moment(times).items():
         words = [str(value) for value in range(sizes[name])]
-        found[name] = Column(codes, words, nearness.get(name))
+        found[name] = Column(codes.astype(np.int32), words, nearness.get(name))
     return users, found
 
 
@@ -94,9 +106,9 @@ def segments(
     """Popularity by segment: what everyone takes lately, times the item's lift in the segment.
 
     What is popular moves; what a district or an hour takes more than others does less. So lifts are of all events,
-    which fade only in the share of everyone. What a segment's own events do not name stands in the order of everyone,
-    so that no more of it than the POPULAR first can be among the segment's: a segment costs its events and those, not
-    the catalogue.
+    which fade only in the share of everyone. What a segment's own events do not name stands in one order for all
+    segments of a column, so that no more of it than the POPULAR first can be among a segment's: a segment costs its
+    events and those, not the catalogue.
 
     Args:
         items: `[events]`.
@@ -107,27 +119,28 @@ def segments(
     """
     lately = np.bincount(items, weights, minlength=size).astype(np.float64, copy=False)
     np.divide(lately, max(float(lately.sum()), 1e-300), out=lately)
-    ever = np.bincount(items, minlength=size)
-    by_events = np.bincount(ever, lately)
-    names, rest, parts, lifts = [""], [1.0], [_popular(np.flatnonzero(lately), lately[np.flatnonzero(lately)])], []
-    lifts.append(np.ones(len(parts[0].items)))
+    ever, taken = np.bincount(items, minlength=size), np.flatnonzero(lately)
+    names, rest, least, parts = [""], [1.0], [1.0], [_popular(taken, lately[taken])]
+    lifts = [np.ones(len(parts[0].items))]
     for name, (column, prior) in columns.items():
-        unnamed = float(by_events @ (prior / (np.arange(len(by_events)) + prior)))  # mean lift where nothing is taken
+        unnamed = lately[taken] * (prior / (ever[taken] + prior))  # where none of a segment's events is of an item
+        others, nothing = _popular(taken, unnamed).items, float(unnamed.sum())
         for code in column.largest():
             inside, counting = column.events(code)
             own, totals = summed(items[inside], counting, size)
             rate = float(counting.sum()) / len(items)
-            found = np.union1d(own, parts[0].items)
+            found = np.union1d(own, others)
             counts = weights_of(own, totals, found).astype(np.float64) / rate
             lift = (counts + prior) / (ever[found] + prior)
             likely = lately[found] * lift
-            whole = 1e-300 + unnamed + float(lately[found] @ (counts / (ever[found] + prior)))
+            whole = 1e-300 + nothing + float(lately[found] @ (counts / (ever[found] + prior)))
             listed = _popular(found, likely / whole)
             places = np.searchsorted(found, listed.items)
             left = 1 - float(lately[listed.items].sum())
             names.append(f"{name}={column.words[code]}")
             parts.append(listed)
             lifts.append(lift[places])
+            least.append(float(likely[places].min(initial=1)))
             rest.append((whole - float(likely[places].sum())) / left if left > LEFT else 1.0)
     return Segments(
         {name: row for row, name in enumerate(names)},
@@ -135,6 +148,7 @@ def segments(
         np.concatenate(lifts).astype(np.float32),
         np.maximum(rest, LEFT).astype(np.float32),
         lately.astype(np.float32),
+        np.array(least, np.float32),
     )
 
 

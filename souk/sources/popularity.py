@@ -14,7 +14,7 @@ import numpy as np
 from souk.sources.rows import SparseRows, read_arrays
 
 EVERYONE = 0  # the row
-LIFTED = ("lifts", "rest", "lately")
+LIFTED = ("lifts", "rest", "lately", "least")
 
 
 def _none() -> np.ndarray:
@@ -35,6 +35,8 @@ class Segments:
         lifts: `[entries]` float32, how many times as often the segment takes each; none in releases of before.
         rest: `[rows]` float32, the mean lift of what a row does not list.
         lately: `[items]` float32, the share of each item in the recent events of everyone.
+        least: `[rows]` float32, the lift times the share among everyone that what a row does not list has at most; none
+            in releases of before.
     """
 
     numbers: Mapping[str, int]
@@ -42,6 +44,7 @@ class Segments:
     lifts: np.ndarray = field(default_factory=_none)
     rest: np.ndarray = field(default_factory=_none)
     lately: np.ndarray = field(default_factory=_none)
+    least: np.ndarray = field(default_factory=_none)
 
     @classmethod
     def empty(cls) -> Segments:
@@ -64,7 +67,8 @@ class Segments:
     def arrays(self) -> dict[str, np.ndarray]:
         """What `save` writes, by name."""
         found = {"names": np.array(list(self.numbers), np.str_), **vars(self.rows)}
-        return found | ({name: getattr(self, name) for name in LIFTED} if len(self.rest) else {})
+        lifted = LIFTED if len(self.least) else LIFTED[:-1] if len(self.rest) else ()  # a name stands for its arrays
+        return found | {name: getattr(self, name) for name in lifted}
 
     def of(self, asker: Mapping[str, Any]) -> np.ndarray:
         """The rows of raw features of a user and a moment: those of known segments, else that of everyone.
@@ -87,11 +91,14 @@ class Segments:
         found, where = np.unique(items, return_inverse=True)
         if not len(self.rest):
             return found, np.bincount(where, self.rows.weights[place] / len(segments)).astype(np.float32)
-        rest = np.log(self.rest[segments].astype(np.float64))
-        more = np.bincount(where, np.log(self.lifts[place].astype(np.float64)) - rest[owner])
         everyone = self.lately[found].astype(np.float64)
-        likely = everyone * np.exp(more)
-        return found, (likely / (likely.sum() + 1 - everyone.sum())).astype(np.float32)
+        rest = self.rest[segments].astype(np.float64)[:, np.newaxis]
+        lifts = np.repeat(rest, len(found), axis=1)
+        if len(self.least):
+            lifts = np.minimum(lifts, self.least[segments][:, np.newaxis] / np.maximum(everyone, 1e-300))
+        lifts[owner, where] = self.lifts[place]
+        likely = everyone * np.prod(lifts / rest, axis=0)
+        return found, (likely / (likely.sum() + max(0.0, 1 - everyone.sum()))).astype(np.float32)
 
     def leading(self, segments: np.ndarray) -> Iterator[int]:
         """The items of `segments`, most popular first, then those of everyone; some come twice."""
