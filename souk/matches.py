@@ -115,12 +115,14 @@ class ByValue:
     Args:
         start: `[values + 1]` int64, where the items of each value start in `positions`.
         positions: int32, of the items.
-        later: `[changes, 2]` int64, the value and the item of each row that came or changed since, each once.
+        later: `[changes, 2]` int64, the value and the item of each that came since, by both, and
+        gone: `[changes, 2]` int64, of each in `positions` that is no longer so.
     """
 
     start: np.ndarray
     positions: np.ndarray
     later: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    gone: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     @classmethod
     def of(cls, items: ItemTable) -> ByValue:
@@ -139,8 +141,8 @@ class ByValue:
     def with_items(self, old: ItemTable, items: ItemTable, where: np.ndarray) -> ByValue:
         """Of another item table.
 
-        What is no longer an item's stays listed, and what came stands last, as what nobody took, until the lists are
-        made anew, after CHANGES of them.
+        What came stands last, as what nobody took, and what comes back where it was, until the lists are made anew,
+        after CHANGES.
 
         Args:
             old: the item table of before.
@@ -148,11 +150,14 @@ class ByValue:
             where: `[rows]` int64, positions of the rows that came or were told again.
         """
         before, now = (_pairs(table, where[where < len(table.vectors)]) for table in (old, items))
-        came = now[~np.isin(_keys(now), _keys(before))]
-        if not len(came):
+        came, went = _without(now, before), _without(before, now)
+        if not len(came) and not len(went):
             return self
-        later = np.unique(np.concatenate([self.later, came]), axis=0)
-        return replace(self, later=later) if len(later) <= CHANGES else ByValue.of(items)
+        later = np.concatenate([_without(self.later, went), _without(came, self.gone)])
+        gone = np.concatenate([_without(self.gone, came), _without(went, self.later)])
+        if len(later) + len(gone) > CHANGES:
+            return ByValue.of(items)
+        return replace(self, later=np.unique(later, axis=0), gone=np.unique(gone, axis=0))
 
     def looked_up(self, numbers: np.ndarray, allowed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Items of some values that may be shown, at most LOOKED in all, ascending and each once.
@@ -164,14 +169,14 @@ class ByValue:
         parts = [np.zeros(0, np.int64)]
         for number in numbers.tolist():
             start, end = self.start[number : number + 2].tolist() if number + 1 < len(self.start) else (0, 0)
-            first, last = np.searchsorted(self.later[:, 0], [number, number + 1])
-            near, found = min(end, start + 2 * most), 0
+            near, found, gone = min(end, start + 2 * most), 0, _items(self.gone, number)
             for part in (
                 self.positions[start:near],
                 self.positions[near : min(end, start + farthest)],
-                self.later[first:last, 1][:farthest],
+                _items(self.later, number)[:farthest],
             ):
                 if found < most and len(part):
+                    part = part[~np.isin(part, gone)] if len(gone) else part
                     parts.append(part[allowed(part)][: most - found].astype(np.int64))
                     found += len(parts[-1])
         return np.unique(np.concatenate(parts))
@@ -183,8 +188,8 @@ def strongest(own: Sequence[Own], items: ByValue) -> np.ndarray:
     chosen = [np.zeros(0, np.int64)]
     for numbers, weights in own:
         if len(numbers) > VALUES:
-            known = np.minimum(numbers, len(items.start) - 2)
-            numbers = numbers[np.lexsort((items.start[known + 1] - items.start[known], -weights))[:VALUES]]
+            sizes = np.append(np.diff(items.start), 0)[np.minimum(numbers, len(items.start) - 1)]  # of new ones 0
+            numbers = numbers[np.lexsort((sizes, -weights))[:VALUES]]
         chosen.append(numbers)
     return np.unique(np.concatenate(chosen))
 
@@ -193,12 +198,21 @@ def _pairs(items: ItemTable, where: np.ndarray) -> np.ndarray:
     """`[pairs, 2]` int64: the values of columns that are matched, and the items at `where` that have them."""
     theirs = _matching(items)
     place, value = items.expanded(where)
-    known = np.array([items.words[number][0] in theirs for number in value.tolist()], bool)
+    numbers, which = np.unique(value, return_inverse=True)
+    known = np.array([items.words[number][0] in theirs for number in numbers.tolist()], bool)[which]
     return np.column_stack([value[known], where[place[known]]]).astype(np.int64)
 
 
-def _keys(pairs: np.ndarray) -> np.ndarray:
-    return pairs[:, 0] << 32 | pairs[:, 1]
+def _items(pairs: np.ndarray, number: int) -> np.ndarray:
+    """The items of a value; `pairs` are by value."""
+    first, last = np.searchsorted(pairs[:, 0], [number, number + 1])
+    return np.asarray(pairs[first:last, 1])
+
+
+def _without(pairs: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Those of `pairs` that are none of `others`."""
+    keys, other = (each[:, 0] << 32 | each[:, 1] for each in (pairs, others))
+    return pairs[~np.isin(keys, other)]
 
 
 def _matching(items: ItemTable) -> set[str]:

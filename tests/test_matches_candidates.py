@@ -147,6 +147,22 @@ def test_of_a_value_that_many_have_those_that_may_be_shown_are_compared(monkeypa
     assert listed(Sources(items), query(items, home="fes"), allowed=lambda p: ~np.isin(p, [2, 0])) == []
 
 
+@pytest.mark.parametrize(("shown", "asked", "found"), [(True, 20, 10), (False, 80, 0)])
+def test_it_looks_no_farther_than_it_has_to(monkeypatch, shown, asked, found):
+    """Of a hundred items of a value, and fifty that came, the first are enough; where none may be shown, forty are."""
+    monkeypatch.setattr(matches, "LOOKED", 10)
+    monkeypatch.setattr(matches, "FARTHEST", 40)
+    came = np.column_stack([np.zeros(50, int), np.arange(100, 150)])
+    sizes: list[int] = []
+
+    def allowed(positions):
+        sizes.append(len(positions))
+        return np.full(len(positions), shown)
+
+    by_value = ByValue(np.array([0, 100]), np.arange(100, dtype=np.int32), came)
+    assert len(by_value.looked_up(np.array([0]), allowed)) == found and sum(sizes) == asked
+
+
 def test_many_guessed_values_are_a_bounded_look(monkeypatch):
     """Of a long window all items of all values would be compared."""
     monkeypatch.setattr(matches, "LOOKED", 4)
@@ -167,6 +183,8 @@ def test_the_values_that_are_looked_up_are_the_strongest_and_of_equals_the_rares
             patch.setattr(matches, "VALUES", most)
             assert strongest([own], by_value).tolist() == chosen
         assert strongest([own, (np.array([4, 77]), np.ones(2))], by_value).tolist() == [1, 4]
+        came = np.array([1, 77]), np.ones(2)
+        assert strongest([came], replace(by_value, start=start[:5])).tolist() == [77], "no item has it yet"
     assert strongest([], by_value).tolist() == []
 
 
@@ -209,10 +227,26 @@ def test_rows_that_are_told_again_stay_where_they_are(monkeypatch):
     found = sources.with_items(later, np.arange(6))
     assert found._by_value.later.tolist() == [[later.numbers["item_city", "rabat"], 0]]
     assert listed(found, query(later, home="rabat")) == [1, 5], "what came stands behind what is taken"
-    assert listed(found, query(later, home="fes")) == [2]
+    assert listed(found, query(later, home="fes")) == [2, 4], "what is gone takes no place"
     monkeypatch.setattr(matches, "CHANGES", 0)
     anew = sources.with_items(later, np.arange(6))
     assert len(anew._by_value.later) == 0 and listed(anew, query(later, home="fes")) == [2, 4]
+
+
+def test_what_comes_back_stands_where_it_was(monkeypatch):
+    """An item moves, loses its town, and is told as it was; one that came goes, too."""
+    items = table()
+    sources = first = Sources(items)
+    for city, tags, changes in (("rabat", [], 2), ("", ["jazz"], 2), ("agadir", [], 2), (CITIES[2], TAGS[2], 0)):
+        later = items.with_items(rows(["i2"], [city], [tags]), np.zeros((1, 6), np.float32), BOTH)
+        sources, items = sources.with_items(later, np.array([2])), later
+        assert len(sources._by_value.later) + len(sources._by_value.gone) == changes
+        for home in ("fes", "rabat", "agadir"):
+            anew = listed(Sources(items), query(items, home=home))
+            assert listed(sources, query(items, home=home)) == anew and (2 in anew) is (home == city)
+    monkeypatch.setattr(matches, "CHANGES", 0)
+    lost = items.with_items(rows(["i2"], [""], [[]]), np.zeros((1, 6), np.float32), BOTH)
+    assert len(first.with_items(lost, np.array([2]))._by_value.positions) == len(first._by_value.positions) - 1
 
 
 def test_a_release_of_before_is_told_what_its_ranker_learned_from():
