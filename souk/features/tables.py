@@ -20,6 +20,7 @@ from souk.spec import Entity, FeatureSpec
 from souk.state import COUNT_DAYS
 
 MIDNIGHTS = 2  # times of day of dates alone: that of summer time is another
+TIMED = 0.1  # share of the events that are at other times, where events have hours
 PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 
 
@@ -87,7 +88,7 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float)
             "fresh_share": np.full(len(item_ids), fresh.share),
             "fresh_days": np.full(len(item_ids), fresh.days),
             "assumed_birth": np.full(len(item_ids), assumed_birth(born, before)),
-            "has_hours": np.full(len(item_ids), len(np.unique(time[time < before] % DAY_MS)) > MIDNIGHTS),
+            "has_hours": np.full(len(item_ids), _timed(time[time < before])),
             "until": np.full(len(item_ids), before, np.int64),
             "half_life_days": np.full(len(item_ids), half / DAY_MS),
         }
@@ -108,6 +109,12 @@ def join_parts(parts: Iterable[Path], target: Path, sort: list[str]) -> int:
             count += len(rows)
             writer.write_table(rows)
     return count
+
+
+def _timed(times: np.ndarray[Any, np.dtype[np.int64]]) -> bool:
+    """Whether events have a time of day: not where nearly all are dates, as of a shop whose log has just begun."""
+    _, counts = np.unique(times % DAY_MS, return_counts=True)
+    return bool(np.sort(counts)[:-MIDNIGHTS].sum() > TIMED * len(times))
 
 
 def _count(items: np.ndarray[Any, np.dtype[np.int64]], size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
