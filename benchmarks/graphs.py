@@ -54,7 +54,11 @@ def main() -> None:
         batches = [query_inputs(queries[at : at + count], bundle.spec) for at in range(0, CALLS * count, count)]
         calls = {
             "query tower": batches,
-            "ranker": [batch | candidates(goods, len(pair_names(bundle.spec.matches)), count) for batch in batches],
+            "ranker": [
+                batch
+                | candidates(goods, len(pair_names(bundle.spec.matches, [f.name for f in bundle.spec.shared])), count)
+                for batch in batches
+            ],
         }
         for name, model in models.items():
             ways = {"ONNX": model.signature("serve"), "TensorFlow": model.by_tensorflow("serve")}

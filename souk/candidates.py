@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from souk.items import ItemTable
-from souk.matches import ByValue, matched, strongest
+from souk.matches import LOOKED, ByValue, matched, strongest
 from souk.pairs import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.freshness import FRESH_DAYS
@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 TOWERS = "two_tower"
 SHARES = {TOWERS: 1.0, "co_visitation": 1.0, "buy_again": 0.5, "segment_popular": 0.1, "fresh": 0.1, "matched": 1.0}
 FRESH = 5000  # of the fresh items the newest are compared
-ALIKE = 1.5  # how much a match counts, beside the logarithm of how often an item is taken lately
+ALIKE = 1.5  # how much a match counts, beside the logarithm of how often an item is taken lately,
+TASTE = 0.5  # and the sum of the affinities, which overlap
+PREFERRED = 32  # values by which candidates of a past are looked up
 OWN_VALUES = 1e-2  # share of the window's events that a value counts as if it had, whether any has it or not
 COSINE = 5.0  # half of the sharpness that the towers' softmax has over some ten thousand items
 Allowed = Callable[[np.ndarray], np.ndarray]  # positions → which of them may be shown
@@ -121,12 +123,22 @@ class Sources:
         return query.popular(self._items)
 
     def matched(self, query: PairQuery, vector: np.ndarray | None, allowed: Allowed) -> Scored:
-        """Items with values of the user's own, those that match most and are taken most lately."""
-        found = self._by_value.looked_up(strongest(query.own, self._by_value), allowed)
-        alike = np.sum(matched(self._items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
-        found, alike = found[alike > 0], alike[alike > 0]  # some had the value before
-        _, lately = self._items.counts.at(found, np.full(len(found), query.time))
-        return found, ALIKE * alike + np.log1p(lately)
+        """Items with values of the user's own, and with those that the past goes to, by how much and by what is taken
+        lately."""
+        items, tastes = self._items, self._items.form > 3
+        wanted = strongest(query.own, self._by_value)
+        if tastes:
+            wanted = np.union1d(wanted, query.taste.preferred(items, PREFERRED))
+        if tastes and len(wanted) and len(items.vectors) <= LOOKED:
+            every = np.arange(len(items.vectors))
+            found = every[allowed(every)]
+        else:
+            found = self._by_value.looked_up(wanted, allowed)
+        alike = np.sum(matched(items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
+        liked = query.taste.affinities(items, found).sum(axis=0) if tastes else np.zeros(len(found))
+        own = (alike > 0) | (liked > 0)
+        _, lately = items.counts.at(found, np.full(len(found), query.time))
+        return found[own], (ALIKE * alike + TASTE * liked + np.log1p(lately))[own]
 
     def fresh(self, query: PairQuery, vector: np.ndarray | None, *_: object) -> Scored:
         """Items created lately, those that suit best and are newest: by content, as the query vector and the values of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +14,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.config import Objective
+from souk.counters import first, freshness, prior_rate
 from souk.counts import ItemCounts, engagements
 from souk.errors import SoukError
 from souk.sources.freshness import Freshness, assumed_birth
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows, placed, spliced
-from souk.spec import Entity, FeatureSpec, Role, read_spec
+from souk.spec import FeatureSpec, read_spec
+from souk.value_shares import ValueShares
 
-SHARED_ROLES = (Role.CATEGORY, Role.BAG)
 SOURCE_FILES = ("co_visitation", "segment_popular")
-FORM = 3  # of pairs and sources: form 2 has no hours of own events, form 1 no `matched`, guessed match or assumed age
+# Of pairs and sources: form 3 has no affinity, form 2 no hours of own events, form 1 no `matched`, guessed match or
+# assumed age.
+FORM = 4
 
 
 def item_columns(folder: str | Path, *names: str) -> pa.Table:
@@ -80,6 +83,7 @@ class ItemTable:
         freshness: how much of what is engaged with just came.
         matches: features of the user or the visit, each with one of the item whose values say the same.
         assumed_birth: what stands for an unknown `created_at`, UTC epoch milliseconds; NaN where nothing does.
+        shares: of what everyone takes, the share of each value.
         has_hours: whether events have a time of day, and not a date alone.
         counts: how often each item was engaged with, by time.
         form: of pairs and sources, that of the release.
@@ -101,6 +105,7 @@ class ItemTable:
     freshness: Freshness = field(default_factory=Freshness)
     matches: tuple[tuple[str, str], ...] = ()
     assumed_birth: float = np.nan
+    shares: ValueShares = field(default_factory=ValueShares)
     has_hours: bool = True
     counts: ItemCounts = field(default_factory=lambda: ItemCounts(np.zeros(0), np.zeros(0), 0, np.inf))
     form: int = FORM
@@ -158,7 +163,7 @@ class ItemTable:
             received = f"{len(items)} items, {len(counters)} counters, {len(vectors)} vectors"
             raise SoukError("items, counters and vectors of the same items", received, "Run the pipeline again.")
         events, rate = (counters[name].to_numpy().astype(np.float64) for name in ("events", "satisfied_rate"))
-        start, values, numbers = _values(items, spec)
+        start, values, numbers = values_of(items, spec)
         return cls(
             position={item: i for i, item in enumerate(items["item_id"].to_pylist())},
             vectors=np.ascontiguousarray(vectors, np.float32),
@@ -170,13 +175,16 @@ class ItemTable:
             rules=SparseRows.empty(len(items)) if rules is None else rules,
             segments=segments or Segments.empty(),
             numbers=numbers,
-            prior_rate=_prior(counters),
+            prior_rate=prior_rate(counters),
             satisfied=spec.objectives.satisfied,
             engaged=spec.objectives.engaged if spec.repeat.rule != "never" else None,
-            freshness=_freshness(counters),
+            freshness=freshness(counters),
             matches=spec.matches,
             assumed_birth=_birth(items, counters, form),
-            has_hours=_first(counters, "has_hours", True),
+            shares=ValueShares.of([f.name for f in spec.shared], list(numbers), start, values, events).counted(
+                counters
+            ),
+            has_hours=first(counters, "has_hours", True),
             counts=ItemCounts.of(counters),
             form=form,
         )
@@ -201,7 +209,7 @@ class ItemTable:
         new = [item for item in ids if item not in self.position]
         position = {**self.position, **{item: old + n for n, item in enumerate(new)}} if new else self.position
         where = np.array([position[item] for item in ids], np.int64)
-        start, own, numbers = _values(items, spec, self.numbers)
+        start, own, numbers = values_of(items, spec, self.numbers)
         value_start, values = self.value_start, self.values
         if new or not self._has(where, start, own):
             value_start, values = spliced(self.value_start, self.values, where, start, own)
@@ -217,6 +225,7 @@ class ItemTable:
             values=values,
             rules=self.rules.longer(len(new)) if new else self.rules,
             numbers=numbers,
+            shares=self.shares.grown(list(islice(numbers, len(self.numbers), None))),
             counts=self.counts.grown(len(position)),
         )
 
@@ -252,25 +261,19 @@ class ItemTable:
         return np.tile(np.array([0, self.prior_rate], np.float32), (count, 1))
 
 
-def _first(counters: pa.Table, name: str, missing: Any) -> Any:
-    """What the counters say of all items alike; `missing` where those of before do not."""
-    known = len(counters) and name in counters.column_names
-    return counters[name][0].as_py() if known else missing
-
-
 def _birth(items: pa.Table, counters: pa.Table, form: int) -> float:
     """Of the boundary's counters; of releases of before what it was when their items were read."""
     if form == 1 or not len(items):
         return np.nan
-    known = _first(counters, "assumed_birth", None)
+    known = first(counters, "assumed_birth", None)
     return assumed_birth(times_of(items, "created_at", np.nan), np.inf) if known is None else float(known)
 
 
-def _values(
+def values_of(
     items: pa.Table, spec: FeatureSpec, known: Mapping[tuple[str, str], int] | None = None
 ) -> tuple[np.ndarray, np.ndarray, dict[tuple[str, str], int]]:
     """The categories of each item as numbers, in compressed rows; `known` numbers stay what they are."""
-    columns = [(f, items[f.name].to_pylist()) for f in spec.of(Entity.ITEM) if f.role in SHARED_ROLES]
+    columns = [(f, items[f.name].to_pylist()) for f in spec.shared]
     numbers: dict[tuple[str, str], int] = dict(known or {})
     start, values = np.zeros(len(items) + 1, np.int64), list[int]()
     for row in range(len(items)):
@@ -283,18 +286,3 @@ def _values(
         values.extend(numbers.setdefault(key, len(numbers)) for key in sorted(mine))
         start[row + 1] = len(values)
     return start, np.array(values, np.int64), numbers
-
-
-def _prior(counters: pa.Table) -> float:
-    """What the rates were drawn to; the mean of the rates in a bundle of before that was kept."""
-    if not len(counters):
-        return 0.0
-    name = "prior_rate" if "prior_rate" in counters.column_names else "satisfied_rate"
-    return float(counters[name].to_numpy().astype(np.float64).mean())
-
-
-def _freshness(counters: pa.Table) -> Freshness:
-    """What a boundary's counters say of it; nothing in a bundle of before that was kept."""
-    if not len(counters) or "fresh_share" not in counters.column_names:
-        return Freshness()
-    return Freshness(counters["fresh_share"][0].as_py(), counters["fresh_days"][0].as_py())

@@ -110,7 +110,7 @@ def matched(
 
 @dataclass(frozen=True)
 class ByValue:
-    """The items of each value of a column that is matched, most popular first.
+    """The items of each value, most popular first.
 
     Args:
         start: `[values + 1]` int64, where the items of each value start in `positions`.
@@ -216,5 +216,6 @@ def _without(pairs: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _matching(items: ItemTable) -> set[str]:
-    """The features of items that are matched; none in form 1, which has no such source."""
-    return {name for _, name in items.matches if items.form > 1}
+    """The features of items whose values are looked up: those that are matched until form 3, and none in form 1, which
+    has no such source."""
+    return set(items.shares.names) if items.form > 3 else {name for _, name in items.matches if items.form > 1}

@@ -6,11 +6,12 @@ They are computed from the raw features that both have (`souk.state.features_at`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from souk.affinity import AFFINITY, Taste
 from souk.habits import Habits
 from souk.items import FORM, ItemTable
 from souk.matches import MATCH, Own, matched, own_values
@@ -54,10 +55,11 @@ PAIR_FEATURES = (
 )
 
 
-def pair_names(matches: Sequence[tuple[str, str]], form: int = FORM) -> tuple[str, ...]:
-    """The columns of `pair_features` of a spec with these `matches`, in a form."""
+def pair_names(matches: Sequence[tuple[str, str]], shared: Sequence[str], form: int = FORM) -> tuple[str, ...]:
+    """The columns of `pair_features` in a form, of a spec with these `matches` and `shared` item features."""
     own = PAIR_FEATURES if form > 2 else PAIR_FEATURES[: -len(HOURS)]
-    return (*own, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches))
+    affine = [f"{AFFINITY}:{name}" for name in shared] if form > 3 else []
+    return (*own, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class PairQuery:
         surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
         past: what the user engaged with, the habits of before the window too.
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
+        taste: of the past, by value of the items.
         own: by match, how much each value of items is the user's or the visit's own; empty where nothing is asked.
     """
 
@@ -85,6 +88,7 @@ class PairQuery:
     past: Past = NOTHING
     found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
     own: tuple[Own, ...] = ()
+    taste: Taste = field(default_factory=Taste)
 
     @classmethod
     def of(
@@ -113,7 +117,7 @@ class PairQuery:
         moments, ages, asker = behind.astype(np.int64), back * 1000 / DAY_MS, asker or {}
         surprise, segments = surprises(items, known, tokens, ages), items.segments.of(asker)
         past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker, known)
-        return cls(time, known, ages, moments, segments, surprise, past, own=own)
+        return cls(time, known, ages, moments, segments, surprise, past, None, own, past.taste(known, items))
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""
@@ -165,7 +169,7 @@ def pair_features(
     known = window >= 0
     owner, window, ages = owner[known], window[known], ages[known]
     asked = np.array([query.time for query in queries], np.float64)[request]
-    own = None if items.form > 2 else -len(HOURS)
+    own, affine = None if items.form > 2 else -len(HOURS), items.shares.names if items.form > 3 else ()
     columns = (
         [scores, np.log1p(_ranks(request, scores, listed))],
         items.counted(positions, asked),
@@ -177,6 +181,7 @@ def pair_features(
         _each(queries, request, 4, lambda query, part: _satisfaction(items, query, positions[part])),
         _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
         matched(items, [query.own for query in queries], request, positions),
+        _each(queries, request, len(affine), lambda query, part: query.taste.affinities(items, positions[part])),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 

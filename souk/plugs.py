@@ -150,7 +150,7 @@ class Ranker(ABC):
             positions: `[M]` int64, the candidates of all requests.
             request: `[M]` int64, ascending, which of the B each belongs to.
             pair: `[M, P]` float32, columns as in `souk.pairs.PAIR_FEATURES`, and
-                one more for each match of the features.
+                one more for each match of the features and for each item feature of categories.
         """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.affinity import Taste
 from souk.habits import Habits
 from souk.items import ItemTable
 from souk.satisfaction import own_fields
@@ -64,14 +65,14 @@ class Past:
             ages: `[window]` float64, days from each event to the query.
             tokens: their raw token features.
             habits: what was engaged with before them.
-            items: the item table; where it says that items never repeat, nothing counts.
+            items: the item table; where it says that items never repeat, they have no past of their own.
         """
-        if items.engaged is None:
-            return replace(NOTHING, engaged=np.zeros(len(window), bool))
         where = np.fromiter((items.position.get(item, -1) for item in habits), np.int64, len(habits))
         numbers = np.fromiter(chain.from_iterable(habits.values()), np.int64, 3 * len(habits)).reshape(-1, 3)
         where, numbers = where[where >= 0], numbers[where >= 0]
         often, days = numbers[:, 0].astype(np.float64), (time - numbers[:, 1:]) / DAY_MS
+        if items.engaged is None:
+            return replace(NOTHING, engaged=np.zeros(len(window), bool), old=where, old_events=often)
         kinds = {str(kind) for kind in items.engaged.events}
         counts = np.fromiter((kind in kinds for kind in tokens["token_event_type"]), bool, len(window))
         counts &= (window >= 0) & own_fields(items.engaged, tokens)
@@ -107,6 +108,11 @@ class Past:
             found[2, has] = np.where(pace > 0, last / np.maximum(last + pace, 1e-9), 0)
             found[3, has], found[4, has] = self.hours[place], self.weekdays[place]
         return found
+
+    def taste(self, window: np.ndarray, items: ItemTable) -> Taste:
+        """Of all that was done: the items of the window, whatever their events are, and those of the habits."""
+        known = window[window >= 0]
+        return Taste.of(items, np.append(self.old, known), np.append(self.old_events, np.ones(len(known))))
 
     def before(self, position: int) -> float:
         """How many engagements there were with the item at `position` before the window."""

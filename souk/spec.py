@@ -47,6 +47,9 @@ class Role(StrEnum):
     VECTOR = "vector"  # ready-made numbers, as they are
 
 
+SHARED_ROLES = (Role.CATEGORY, Role.BAG)
+
+
 @dataclass(frozen=True)
 class Feature:
     """A raw feature.
@@ -155,6 +158,11 @@ class FeatureSpec:
         return tuple(feature for feature in self.of(Entity.QUERY) if feature.source)
 
     @cached_property
+    def shared(self) -> tuple[Feature, ...]:
+        """The item features whose values several items may have."""
+        return tuple(feature for feature in self.of(Entity.ITEM) if feature.role in SHARED_ROLES)
+
+    @cached_property
     def history_events(self) -> tuple[EventType, ...]:
         """The event types that make a history: all but impressions, which are many and no act of the user, and hides,
         which say what not to show."""
@@ -172,8 +180,8 @@ class FeatureSpec:
 
     @property
     def habits(self) -> int:
-        """How many items of a user are remembered beyond the events of a state; 0 where items never repeat."""
-        return self.build.habits if self.repeat.rule != "never" else 0
+        """How many items of a user are remembered beyond the events of a state."""
+        return self.build.habits
 
     def weights(self, tuned: Mapping[str, float]) -> dict[str, float]:
         """The exponent of each objective in the slate's score: the config's, or where it says `auto`, the tuned one.

@@ -137,7 +137,7 @@ def keep(habits: Habits, events: tuple[Event, ...], spec: FeatureSpec) -> tuple[
 
 
 def remembered(habits: Habits, events: Iterable[Event], spec: FeatureSpec) -> Habits:
-    """The habits after the engagements among `events`, in order; none where items never repeat."""
+    """The habits after the engagements among `events`, in order."""
     if not spec.habits:
         return {}
     return remember(habits, ((e.item_id, e.timestamp) for e in events if engaging(e, spec)), spec.habits)

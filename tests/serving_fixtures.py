@@ -144,7 +144,7 @@ def save_models(folder: Path) -> None:
     write(item, folder / "item_tower", serve=(item.serve, named(specs(Entity.ITEM))))
     more = {
         "goods": tf.TensorSpec([None, 1], tf.float32),
-        "pair": tf.TensorSpec([None, len(PAIR_FEATURES)], tf.float32),
+        "pair": tf.TensorSpec([None, len(PAIR_FEATURES) + len(SPEC.shared)], tf.float32),
         "request": tf.TensorSpec([None], tf.int64),
     }
     write(

@@ -62,7 +62,7 @@ def asked(items, names, habits=None):
 def features(items, query, position):
     positions = np.arange(4)
     pair = pair_features(items, [query], np.zeros(4, np.int64), positions, np.zeros(4, np.float32))
-    return dict(zip(PAIR_FEATURES, pair[position].tolist(), strict=True))
+    return dict(zip(pair_names(items.matches, items.shares.names), pair[position].tolist(), strict=True))
 
 
 def surprise(query):
@@ -85,7 +85,15 @@ OLD = {name: Habit(3, NOW - 40 * DAY_MS, NOW - 30 * DAY_MS) for name in ("b", "c
 def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, names, habits):
     query = asked(items, names, habits)
     found, given = features(items, query, 2), votes(items, query, 2)
-    longer = {"again", "again_rank", "past_events", "past_recency", "due", *HOURS}  # what was before has a part too
+    longer = {
+        "again",
+        "again_rank",
+        "past_events",
+        "past_recency",
+        "due",
+        *HOURS,
+        "affinity:item_category",
+    }  # what was before has a part too
     assert all(len(parts) == len(names) + (name in longer) for name, parts in given.items())
     assert given["again"].sum() == pytest.approx(found["again"], abs=1e-6)
     assert given["co_visitation"].sum() == pytest.approx(found["co_visitation"], abs=1e-6)
@@ -111,13 +119,16 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
         whole = given[f"satisfied_{name}"].sum()
         drawn = found[f"satisfied_{name}"] * (weights(items, query, name) + DOUBT)
         assert whole == pytest.approx(drawn, abs=1e-6)
+    liked = found["affinity:item_category"] > 0  # tests/test_affinity.py
+    assert given["affinity:item_category"].tolist() == [*(given["shared_mean"] * liked), 9 * bool(habits) * liked]
     assert np.sign(given["satisfied_shared"]).tolist() == np.sign(given["shared_mean"] * surprise(query)).tolist()
 
 
 def test_without_a_history_a_candidate_starts_where_its_features_are(items):
     query = asked(items, [])
     pair = pair_features(items, [query], np.zeros(4, np.int64), np.arange(4), np.zeros(4, np.float32))
-    first = start(PAIR_FEATURES, pair, pair[1:], 0.0)
+    first = start(pair_names([], items.shares.names), pair, pair[1:], 0.0)
+    assert first[-1] == pair[0, -1] == 0
     for name in (*HISTORY, *RANKED):
         assert first[COLUMN[name]] == pytest.approx(pair[0, COLUMN[name]], abs=1e-6), name
     assert first[COLUMN["log_events"]] == pytest.approx(pair[:, COLUMN["log_events"]].mean())
@@ -228,6 +239,9 @@ def test_what_was_guessed_from_the_history_starts_at_nothing():
 
 
 def test_a_release_of_before_has_its_matches_where_the_hours_are_now():
-    names, candidates = pair_names([("user_home", "item_city")], form=2), np.ones((4, len(PAIR_FEATURES) - 1))
+    names, candidates = (
+        pair_names([("user_home", "item_city")], ["item_city"], form=2),
+        np.ones((4, len(PAIR_FEATURES) - 1)),
+    )
     first = start(names, candidates, candidates, 0.5)
     assert names[-2:] == ("due", "match:user_home:item_city") and first[-2:].tolist() == [0, 1]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from souk.config import Objective, Objectives, Repeat
 from souk.habits import Habit, known_before, remember
 from souk.items import ItemTable
-from souk.pairs import HOURS, PAIR_FEATURES, PairQuery, pair_features
+from souk.pairs import HOURS, PairQuery, pair_features, pair_names
 from souk.repeats import NEAR, Past, near
 from souk.schema import DAY_MS
 from souk.serving.event_states import Place, with_all, with_late
@@ -140,12 +140,12 @@ def test_of_a_habit_that_goes_on_after_a_time_the_first_is_known():
     assert known_before(known, 31) is known
 
 
-@pytest.mark.parametrize(("rule", "room"), [("never", 256), ("always", 0)])
-def test_none_where_items_never_repeat_or_none_are_asked_for(rule, room):
+@pytest.mark.parametrize(("rule", "room"), [("never", 256), ("always", 256), ("always", 0)])
+def test_none_where_none_are_asked_for(rule, room):
     spec = replace(SPEC, repeat=Repeat(rule=rule), build=SPEC.build.model_copy(update={"habits": room}))
     events = [Event("a", "click", START + n, event_id=f"e{n:02d}") for n in range(40)]
     state = state_of("u", events, spec, {})
-    assert not state.habits and not habits_at(state, START + 99, spec)
+    assert bool(state.habits) == bool(habits_at(state, START + 99, spec)) == bool(room)
 
 
 def asked(table, names, habits, since=86_400.0, kinds=()):
@@ -156,7 +156,7 @@ def asked(table, names, habits, since=86_400.0, kinds=()):
 
 def features(table, query):
     out = pair_features(table, [query], np.zeros(4, np.int64), np.arange(4), np.zeros(4, np.float32))
-    return [dict(zip(PAIR_FEATURES, row.tolist(), strict=True)) for row in out]
+    return [dict(zip(pair_names(table.matches, table.shares.names), row.tolist(), strict=True)) for row in out]
 
 
 @pytest.fixture(scope="module")

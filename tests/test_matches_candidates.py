@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from souk import matches
-from souk.candidates import ALIKE, Sources
+from souk import candidates, matches
+from souk.candidates import ALIKE, TASTE, Sources
 from souk.config import BuildFeatures, Columns
 from souk.counts import ItemCounts
 from souk.items import FORM, ItemTable
@@ -44,13 +44,13 @@ def rows(names, cities, tags):
     return pa.table({"item_id": names, "item_city": cities, "item_tags": pa.array(tags, pa.list_(pa.string()))})
 
 
-def table(given=BOTH):
+def table(given=BOTH, form=FORM):
     """Items that were taken 3, 9, 7, 8, 0 and 5 times."""
     counters = pa.table(
         {"item_id": NAMES, "events": EVENTS, "lately": [float(n) for n in EVENTS], "satisfied_rate": [0.5] * 6}
         | {"until": [NOW] * 6, "half_life_days": [float("inf")] * 6}
     )
-    return ItemTable.of(rows(NAMES, CITIES, TAGS), counters, np.eye(6, dtype=np.float32), given)
+    return ItemTable.of(rows(NAMES, CITIES, TAGS), counters, np.eye(6, dtype=np.float32), given, form=form)
 
 
 def query(items, time=NOW, window=(), **asker):
@@ -85,7 +85,25 @@ def test_who_says_nothing_has_what_was_looked_at():
     sources = Sources(items)
     assert listed(sources, query(items)) == listed(sources, query(items, home="paris", likes=["pop"])) == []
     assert listed(sources, query(items, window=[5])) == [1, 5]
-    assert listed(sources, query(items, home="fes", window=[5])) == [2, 0, 4]
+    assert listed(sources, query(items, home="fes", window=[5])) == [2, 0, 1, 5, 4], (
+        "and what was looked at is preferred"
+    )
+    before = Sources(table(form=3))
+    assert listed(before, query(table(form=3), home="fes", window=[5])) == [2, 0, 4]
+
+
+def test_what_the_past_goes_to_is_liked_by_how_much_and_by_what_is_taken_lately():
+    items = table(spec())
+    past = query(items, window=[0, 1, 1, 4])
+    liked = TASTE * past.taste.affinities(items, np.arange(6)).sum(axis=0)
+    assert liked[4] > liked[0] > liked[1] > 0 > liked[3], "jazz in fes; jazz and rock there; jazz in rabat; a tag"
+    worth = liked + np.log1p(EVENTS)
+    expected = [place for place in np.argsort(-worth).tolist() if liked[place] > 0]
+    assert listed(Sources(items), past) == expected and {0, 1, 4} <= set(expected)
+    assert listed(Sources(items), past, allowed=lambda positions: positions != 1) == [p for p in expected if p != 1]
+    assert listed(Sources(items), query(items)) == [], "nothing is known of who comes for the first time"
+    before = table(spec(), form=3)
+    assert listed(Sources(before), query(before, window=[0, 1, 1, 4])) == []
 
 
 def test_what_is_taken_now_is_taken_lately():
@@ -116,14 +134,14 @@ def test_a_value_guessed_from_more_of_what_was_looked_at_counts_more():
     assert listed(Sources(items), query(items, window=[1, 5, 0]))[:2] == [1, 5]
 
 
-def test_without_matches_it_brings_nothing():
+def test_without_matches_and_a_past_it_brings_nothing():
     items = table(spec())
-    assert len(ByValue.of(items).positions) == 0
     assert listed(Sources(items), query(items, home="fes")) == []
+    assert len(ByValue.of(table(spec(), form=3)).positions) == 0
 
 
-def test_values_of_other_columns_are_not_kept():
-    items = table(spec(("user_home", "item_city")))
+def test_values_of_other_columns_are_not_kept_in_a_form_of_before():
+    items = table(spec(("user_home", "item_city")), form=3)
     assert sorted(ByValue.of(items).positions.tolist()) == [0, 1, 2, 4, 5]
 
 
@@ -133,6 +151,7 @@ def every(positions):
 
 def test_of_a_value_that_many_have_the_most_popular_are_compared(monkeypatch):
     monkeypatch.setattr(matches, "LOOKED", 2)
+    monkeypatch.setattr(candidates, "LOOKED", 2)
     items = table()
     assert listed(Sources(items), query(items, home="fes")) == [2, 0]
     assert listed(Sources(items), query(items, home="rabat")) == [1, 5]
@@ -141,6 +160,7 @@ def test_of_a_value_that_many_have_the_most_popular_are_compared(monkeypatch):
 def test_of_a_value_that_many_have_those_that_may_be_shown_are_compared(monkeypatch):
     """The two most popular of the town have ended: the one behind them is there."""
     monkeypatch.setattr(matches, "LOOKED", 1)
+    monkeypatch.setattr(candidates, "LOOKED", 1)
     items = table()
     assert listed(Sources(items), query(items, home="fes"), allowed=lambda p: ~np.isin(p, [2, 0])) == [4]
     monkeypatch.setattr(matches, "FARTHEST", 1)
@@ -151,6 +171,7 @@ def test_of_a_value_that_many_have_those_that_may_be_shown_are_compared(monkeypa
 def test_it_looks_no_farther_than_it_has_to(monkeypatch, shown, asked, found):
     """Of a hundred items of a value, and fifty that came, the first are enough; where none may be shown, forty are."""
     monkeypatch.setattr(matches, "LOOKED", 10)
+    monkeypatch.setattr(candidates, "LOOKED", 10)
     monkeypatch.setattr(matches, "FARTHEST", 40)
     came = np.column_stack([np.zeros(50, int), np.arange(100, 150)])
     sizes: list[int] = []
@@ -166,6 +187,7 @@ def test_it_looks_no_farther_than_it_has_to(monkeypatch, shown, asked, found):
 def test_many_guessed_values_are_a_bounded_look(monkeypatch):
     """Of a long window all items of all values would be compared."""
     monkeypatch.setattr(matches, "LOOKED", 4)
+    monkeypatch.setattr(candidates, "LOOKED", 4)
     monkeypatch.setattr(matches, "VALUES", 2)
     items = table()
     asked = query(items, window=[0, 1, 2, 3, 4, 5])
@@ -220,6 +242,7 @@ def test_what_comes_or_changes_is_found_by_its_values_and_no_longer_by_the_old_o
 def test_rows_that_are_told_again_stay_where_they_are(monkeypatch):
     """A nightly feed tells every item, one of them with another town."""
     monkeypatch.setattr(matches, "LOOKED", 2)
+    monkeypatch.setattr(candidates, "LOOKED", 2)
     items = table()
     sources = Sources(items)
     told = rows(NAMES, ["rabat", *CITIES[1:]], TAGS)

@@ -180,7 +180,7 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
     row, column = np.nonzero(examples.candidate)
     np.testing.assert_array_equal(request, row)
     np.testing.assert_array_equal(positions, examples.positions[row, column])
-    for index, name in enumerate(pair_names(trained.spec.matches)):
+    for index, name in enumerate(pair_names(trained.spec.matches, [f.name for f in trained.spec.shared])):
         learned = examples.pair[row, column, index]
         assert np.ptp(learned) > 0, name
         np.testing.assert_allclose(pair[:, index], learned, atol=1e-5, err_msg=name)

@@ -56,7 +56,7 @@ def query(table, names, gaps=(), since=0.0, time=DAY):
 
 def features(table, queries, request, positions, scores):
     out = pair_features(table, queries, np.array(request), np.array(positions), np.array(scores, np.float32))
-    return [dict(zip(PAIR_FEATURES, row.tolist(), strict=True)) for row in out]
+    return [dict(zip(pair_names(table.matches, table.shares.names), row.tolist(), strict=True)) for row in out]
 
 
 def test_every_feature_of_a_candidate(table):
@@ -94,6 +94,8 @@ def test_every_feature_of_a_candidate(table):
             "due": 1 / (1 + 2),  # two days from the one to the other, and a day since
             "past_hour": 1.0,
             "past_weekday": (near(1 / 7) + near(3 / 7)) / 2,
+            # Of three events all are in x and two in x/1, of everyone's ten of fourteen: tests/test_affinity.py
+            "affinity:item_category": math.log((3 * 14 / 10 + 100) / 103 * (2 * 14 / 10 + 100) / 103) / 2,
         },
         rel=1e-5,
     )
@@ -107,14 +109,17 @@ def test_every_feature_of_a_candidate(table):
     assert c["age_known"] == 1
 
 
-def test_a_release_of_before_has_no_hours_of_own_events(table):
+def test_a_release_of_before_has_no_affinity_and_no_hours_of_own_events(table):
     """Its ranker has so many inputs, in this order."""
     asked, place, score = query(table, ["a"], since=43_200.0), np.zeros(4, np.int64), np.zeros(4, np.float32)
-    now, before = (pair_features(t, [asked], place, np.arange(4), score) for t in (table, replace(table, form=2)))
-    assert pair_names([], form=2) == PAIR_FEATURES[:-2] and pair_names([]) == PAIR_FEATURES
+    forms = [table, replace(table, form=3), replace(table, form=2)]
+    now, lately, before = (pair_features(t, [asked], place, np.arange(4), score) for t in forms)
+    names = [pair_names([], ["item_category"], form) for form in (4, 3, 2)]
+    assert names == [(*PAIR_FEATURES, "affinity:item_category"), PAIR_FEATURES, PAIR_FEATURES[:-2]]
+    assert lately.tolist() == now[:, :-1].tolist() and now[:, -1].any()
     share = PAIR_FEATURES.index("popularity")
     assert before[:, share] == pytest.approx(np.expm1(now[:, share]) / 1e4, rel=1e-5) and before[0, share] > 0
-    assert np.delete(before, share, axis=1).tolist() == np.delete(now[:, :-2], share, axis=1).tolist()
+    assert np.delete(before, share, axis=1).tolist() == np.delete(lately[:, :-2], share, axis=1).tolist()
 
 
 def test_without_history_and_without_values(table):
@@ -154,7 +159,7 @@ def test_several_queries_at_once_are_each_alone(table):
         for q, p, s in zip(queries, positions, scores, strict=True)
     ]
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-6)
-    assert together.dtype == np.float32 and together.shape == (8, len(PAIR_FEATURES))
+    assert together.dtype == np.float32 and together.shape == (8, len(PAIR_FEATURES) + 1)
 
 
 def test_equals_share_a_place_whatever_their_order(table):
@@ -185,7 +190,7 @@ def test_no_candidates(table):
         table, [query(table, ["a"])], *(np.zeros(0, np.int64),) * 2, np.zeros(0, np.float32)
     ).shape == (
         0,
-        len(PAIR_FEATURES),
+        len(PAIR_FEATURES) + 1,
     )
 
 

@@ -87,7 +87,7 @@ def test_a_release_of_another_format_is_refused_as_that(mine, monkeypatch):
     with monkeypatch.context() as older:
         older.setattr(manifest, "FORMAT", 1)
         manifest.write_manifest(mine, written["name"], written["content"], written["lineage"])
-    with pytest.raises(SoukError, match=r"format 3 or 4 or 5.*format 1.*souk run"):
+    with pytest.raises(SoukError, match=r"format 3 or 4 or 5 or 6.*format 1.*souk run"):
         verify(mine)
 
 

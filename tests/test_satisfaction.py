@@ -47,7 +47,7 @@ def asked(items, tokens, since=86_400.0):
 def found(items, query):
     """The four features of each item of NAMES."""
     pair = pair_features(items, [query], np.zeros(4, np.int64), np.arange(4), np.zeros(4, np.float32))
-    return [dict(zip(PAIR_FEATURES, row.tolist(), strict=True)) for row in pair]
+    return [dict(zip(PAIR_FEATURES, row.tolist(), strict=False)) for row in pair]
 
 
 @pytest.mark.parametrize(

@@ -143,12 +143,14 @@ def test_a_short_slate_is_filled_from_popular_then_catalogue(recommender):
     assert not {"popular", "catalogue"} & {item.source for item in slate.items}, "k widens the search"
     broken = recommender.connected(None, recommender.store)
     broken.query_tower = Failing(RuntimeError("down"))
-    (slate,) = broken.recommend([Request("ann", 50, NOW)])
+    region = {"region": KNOWN["ann"].profile["region"]}
+    (slate,) = broken.recommend([Request("new", 50, NOW, profile=region)])
     shown = [i for i in IDS if i not in HIDDEN]
     popular = [*shown[:5], *shown[::-1][:30]]
-    rest = [i for i in shown if i not in popular and i not in KNOWN["ann"].engaged]
-    assert ids(slate) == [*popular, *rest][:50]
+    assert ids(slate) == [*popular, *(i for i in shown if i not in popular)][:50]
     assert [item.source for item in slate.items] == ["segment_popular"] * 5 + ["popular"] * 30 + ["catalogue"] * 15
+    (slate,) = broken.recommend([Request("ann", 50, NOW)])
+    assert "matched" in slate.items[0].source, "what the past goes to needs no tower"
 
 
 def test_candidates_are_ranked_and_nothing_else_appears(recommender):

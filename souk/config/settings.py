@@ -63,7 +63,7 @@ class Split(Section):
 class BuildFeatures(Section):
     """`history_length` is even: a query sees between half of it and all of it but one of a user's last events. `auto`
     looks at how much users do (`souk.features.history`). Of what came before them, at least the `habits` items that the
-    user engaged with most are remembered, where items repeat (`souk.habits`). `matches` are features of the user or the
+    user engaged with most are remembered (`souk.habits`). `matches` are features of the user or the
     visit, each with one of the item whose values say the same, as `[user_home, item_city]` (`souk.matches`); `auto`
     looks at what users take (`souk.features.matches`)."""
 

@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from souk.evaluation.queries import Catalogue
-from souk.items import SHARED_ROLES
 from souk.metrics import Floats, Ints
 from souk.schema import Kind
-from souk.spec import Entity, FeatureSpec
+from souk.spec import SHARED_ROLES, Entity, FeatureSpec
 
 QUARTERS = (0.25, 0.5, 0.75)
 UNKNOWN = "unknown"

@@ -12,8 +12,7 @@ import numpy as np
 
 from souk.features.agreement import Comparison, Counts, Said
 from souk.features.taken import sample_taken
-from souk.items import SHARED_ROLES
-from souk.spec import Entity, Feature, FeatureSpec
+from souk.spec import SHARED_ROLES, Entity, Feature, FeatureSpec
 
 LIFT = 1.2  # times chance that the two agree, at least, or by which chance fails them more often,
 MORE = 0.05  # if that is so much more of what is taken;
@@ -72,7 +71,7 @@ def find_matches(tables: str | Path, spec: FeatureSpec, before: int) -> list[Mat
         before: UTC epoch milliseconds, the start of validation: later events may not choose.
     """
     own = [(f, _table(f)) for f in (*spec.of(Entity.USER), *spec.context) if f.role in SHARED_ROLES]
-    theirs = [f for f in spec.of(Entity.ITEM) if f.role in SHARED_ROLES]
+    theirs = spec.shared
     if not own or not theirs:
         return []
     columns = {table: [f.source for f, of in own if of == table] for table in ("users", "events")}

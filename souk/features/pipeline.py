@@ -26,6 +26,7 @@ from souk.features.labels import engaging_rows
 from souk.features.segments import write_popular
 from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
 from souk.features.tables import counters, item_table, join_parts
+from souk.features.tastes import with_concentrations
 from souk.features.trends import in_words
 from souk.features.windows import Windows, split_windows
 from souk.progress import report
@@ -100,7 +101,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
         build_histories(tables, folder, spec, windows, runner)
     described = describe(spec, str(folder / "transform"))
     events = pq.read_metadata(tables / "events.parquet").num_rows
-    counts = _finish(folder, items, windows, half_life)
+    counts = _finish(folder, items, spec, windows, half_life)
     write_popular(folder, spec, windows, half_life)
     return counts | {"events": float(events), "transformed_features": float(len(described))}
 
@@ -168,13 +169,16 @@ def _batch(rows: list[dict[str, Any]], entity: Entity, spec: FeatureSpec) -> pa.
     return record_batch({f.name: [row[f.name] for row in rows] for f in spec.of(entity)}, entity, spec)
 
 
-def _finish(folder: Path, items: pa.Table, windows: Windows, half: float) -> dict[str, float]:
+def _finish(folder: Path, items: pa.Table, spec: FeatureSpec, windows: Windows, half: float) -> dict[str, float]:
     """Joins the parts, counts, and clears away what is no part of the artifact."""
     parts = folder / PARTS
     examples = join_parts(parts.glob("examples-*"), folder / "examples.parquet", ["timestamp", "event_id"])
     users = join_parts(parts.glob("user_state-*"), folder / "user_state.parquet", [])
-    narrow = pq.read_table(folder / "examples.parquet", columns=["item_id", "timestamp", "satisfied", "satisfied_at"])
+    narrow = pq.read_table(
+        folder / "examples.parquet", columns=["user_id", "item_id", "timestamp", "satisfied", "satisfied_at"]
+    )
     counted = counters(narrow, items.select(["item_id", "created_at"]), windows, half)
+    counted = with_concentrations(counted, narrow, items, spec, windows)
     pq.write_table(counted, folder / "counters.parquet")
     join_rules(folder, len(items))
     shutil.rmtree(parts)

@@ -21,7 +21,7 @@ from souk.errors import SoukError
 from souk.matches import MATCH, own_words
 from souk.pairs import PairQuery, pair_features, pair_names
 from souk.serving.beside import Run, here
-from souk.serving.explain_pairs import COLUMN, SCORE, beside, divided, guesses, plain_value, shares, start, votes
+from souk.serving.explain_pairs import SCORE, beside, divided, guesses, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
@@ -152,6 +152,7 @@ class Explainer:
     def __init__(self, recommender: Recommender, run: Run = here) -> None:
         self._recommender, self._run = recommender, run
         self._items, self._tower, self._ranker = recommender.parts
+        self._names = pair_names(self._items.matches, self._items.shares.names, self._items.form)
 
     def explain(self, request: Request, item_id: str = "") -> Explanation:
         """Why `item_id` has its score for this request; "" for the first of the slate.
@@ -198,8 +199,7 @@ class Explainer:
         alpha = np.concatenate([[0], (np.arange(steps) + 0.5) / steps, [1]]).astype(np.float32)
         vector = self._items.vectors[case.position]
         tower = _in_chunks(len(alpha), lambda part: self._tower.explain(case.inputs, vector, alpha[part], self._run))
-        names = pair_names(self._items.matches, self._items.form)
-        first = start(names, case.candidates[1], case.others, tower["score"][0], case.guessed)
+        first = start(self._names, case.candidates[1], case.others, tower["score"][0], case.guessed)
         pair = first + alpha[:, np.newaxis] * (case.own - first)
         pair[:, SCORE] = tower["score"]
         weights = self._recommender.settings.weights
@@ -216,7 +216,7 @@ class Explainer:
         for name, values in ranker.items():
             own[name] = own.get(name, 0.0) + float(values[1:-1].mean())
         by_pair = slopes[1:-1].mean(axis=0) * (case.own - first)
-        return self._divided(case, total, tokens, own, dict(zip(names, by_pair.tolist(), strict=True)))
+        return self._divided(case, total, tokens, own, dict(zip(self._names, by_pair.tolist(), strict=True)))
 
     def _divided(
         self, case: _Case, total: np.ndarray, tokens: np.ndarray, own: dict[str, float], pair: dict[str, float]
@@ -280,8 +280,8 @@ class Explainer:
             if not case.asker.get(own) or not self._ranker.item_value(theirs, case.position):
                 return None
             return own_words(self._items, case.asker, (own, theirs), case.position)
-        if name in COLUMN:
-            return plain_value(name, float(case.own[COLUMN[name]]), self._items.form)
+        if name in self._names:
+            return plain_value(name, float(case.own[self._names.index(name)]), self._items.form)
         value = case.asker[name] if name in case.asker else self._ranker.item_value(name, case.position)
         missing = value == "" or (isinstance(value, float) and math.isnan(value))
         return None if missing else value

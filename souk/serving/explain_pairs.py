@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.affinity import AFFINITY
 from souk.items import FORM, ItemTable
 from souk.matches import MATCH, unstated
 from souk.pairs import HOURS, PAIR_FEATURES, RECENT, TEN_THOUSAND, PairQuery
@@ -56,7 +57,7 @@ def start(
         guessed: the names of matches that come from past events, as the user states nothing.
     """
     found = candidates.mean(axis=0).astype(np.float64)
-    found[[name in HISTORY or name in guessed for name in names]] = 0
+    found[[name in HISTORY or name in guessed or name.startswith(AFFINITY) for name in names]] = 0
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():
@@ -72,7 +73,9 @@ def beside(own: np.ndarray, candidates: np.ndarray) -> dict[str, int]:
 
 
 def plain_value(name: str, value: float, form: int = FORM) -> float | None:
-    """A pair feature as people count: events, days, places, multiples of the usual time; None where there is none."""
+    """A pair feature as people count: events, days, places, multiples of what is usual; None where there is none."""
+    if name.startswith(AFFINITY):
+        return round(math.exp(value), 4)
     if name == "popularity":
         return round(math.expm1(value) / TEN_THOUSAND if form > 2 else value, 6)
     if name.startswith("log_") or name.endswith(("_rank", "_events")) or name == "age":
@@ -115,6 +118,23 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
         "past_recency": _only(np.flatnonzero(past[:-1])[-1:] if past[:-1].any() else np.flatnonzero(past), len(past)),
         "due": past,
         **_hours(query, position, past),
+        **_affine(items, query, position),
+    }
+
+
+def _affine(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.ndarray]:
+    """How many of the candidate's values of a feature each event's item has, `[window + 1]`; none where the past makes
+    them less likely: that comes from what the past was instead."""
+    if items.form < 4:
+        return {}
+    found = query.taste.affinities(items, np.array([position]))[:, 0]
+    values = _values(items, position)
+    columns, has = items.shares.columns[values], _has(items, query.items, values)
+    before = query.past.old_events @ _has(items, query.past.old, values)
+    votes = np.concatenate([has, before[np.newaxis]]).astype(np.float64)
+    return {
+        f"{AFFINITY}:{name}": votes[:, columns == place].sum(axis=1) * (found[place] > 0)
+        for place, name in enumerate(items.shares.names)
     }
 
 
@@ -133,7 +153,7 @@ def guesses(items: ItemTable, query: PairQuery, position: int, asker: Mapping[st
     values = _values(items, position)
     theirs = np.array([items.words[number][0] for number in values.tolist()], object)
     return {
-        f"{MATCH}:{own}:{name}": _has(items, query, values[theirs == name]).sum(axis=1).astype(np.float64)
+        f"{MATCH}:{own}:{name}": _has(items, query.items, values[theirs == name]).sum(axis=1).astype(np.float64)
         for own, name in unstated(items, asker)
     }
 
@@ -172,16 +192,16 @@ def _values(items: ItemTable, position: int) -> np.ndarray:
 def _shared(items: ItemTable, query: PairQuery, position: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each event, how many of the candidate's values its item has, and whether it has the most frequent of them."""
     own = _values(items, position)
-    has = _has(items, query, own)
+    has = _has(items, query.items, own)
     if not has.size:
         return np.zeros(len(query.items)), np.zeros(len(query.items))
     return has.sum(axis=1).astype(np.float64), has[:, np.argmax(has.sum(axis=0))].astype(np.float64)
 
 
-def _has(items: ItemTable, query: PairQuery, own: np.ndarray) -> np.ndarray:
-    """Which values each event's item has, `[window, own]` bool."""
-    has = [np.isin(own, _values(items, item)) if item >= 0 else own < 0 for item in query.items.tolist()]
-    return np.array(has, bool).reshape(len(query.items), len(own))
+def _has(items: ItemTable, positions: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Which values the items at `positions` have, `[positions, own]` bool; those at -1 have none."""
+    has = [np.isin(own, _values(items, item)) if item >= 0 else own < 0 for item in positions.tolist()]
+    return np.array(has, bool).reshape(len(positions), len(own))
 
 
 def _satisfied(items: ItemTable, query: PairQuery, position: int, shared: np.ndarray) -> dict[str, np.ndarray]:

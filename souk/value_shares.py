@@ -1,0 +1,81 @@
+"""What share each value of the items has of what everyone takes: how many of all engagements are with a brand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from souk.counters import first
+
+CONCENTRATION = "concentration"  # how a column of the counters begins: concentration:ITEM_FEATURE
+UNKNOWN = 100.0  # where too little is known
+
+
+@dataclass(frozen=True)
+class ValueShares:
+    """Shares as of a boundary, and how fast a user's own take their place.
+
+    Args:
+        names: of the item features whose values are compared.
+        columns: `[values]` int64, the place in `names` of each value's feature.
+        shares: `[values]` float64, of the engagements with items that say anything of the feature, one more with and
+            one more without each value; between 0 and 1.
+        least: `[names]` float64, the share of a value that nobody took.
+        concentrations: `[names]` float64, how many events of everyone's taste every past is taken to begin with.
+    """
+
+    names: tuple[str, ...] = ()
+    columns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    shares: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    least: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    concentrations: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        words: Sequence[tuple[str, str]],
+        start: np.ndarray,
+        values: np.ndarray,
+        events: np.ndarray,
+    ) -> ValueShares:
+        """From the values of all items.
+
+        Args:
+            names: of the features.
+            words: the feature and the word of each value.
+            start: `[items + 1]` int64, where each item's values start in `values`.
+            values: int64, in compressed rows.
+            events: `[items]`, engagements with each.
+        """
+        columns, item = _places(names, words), np.repeat(np.arange(len(events)), np.diff(start))
+        taken = np.bincount(values, events[item], minlength=len(words))
+        # An item of several values says its feature once.
+        item, column = np.divmod(np.unique(item * len(names) + columns[values]), max(1, len(names)))
+        whole = 2 + np.bincount(column, events[item], minlength=len(names))
+        return cls(tuple(names), columns, (1 + taken) / whole[columns], 1 / whole, np.full(len(names), UNKNOWN))
+
+    def counted(self, counters: pa.Table) -> ValueShares:
+        """With the concentrations that the counters of the boundary tell."""
+        found = [first(counters, f"{CONCENTRATION}:{name}", UNKNOWN) for name in self.names]
+        return replace(self, concentrations=np.array(found, np.float64))
+
+    def grown(self, words: Sequence[tuple[str, str]]) -> ValueShares:
+        """With values that came later, which nobody took.
+
+        Args:
+            words: the feature and the word of each.
+        """
+        if not len(words):
+            return self
+        more = _places(self.names, words)
+        columns, shares = np.concatenate([self.columns, more]), np.concatenate([self.shares, self.least[more]])
+        return replace(self, columns=columns, shares=shares)
+
+
+def _places(names: Sequence[str], words: Sequence[tuple[str, str]]) -> np.ndarray:
+    place = {name: number for number, name in enumerate(names)}
+    return np.array([place[name] for name, _ in words], np.int64)

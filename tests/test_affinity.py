@@ -1,0 +1,130 @@
+"""How much of a past goes to each value: answers by hand."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.affinity import Taste
+from souk.config import Columns
+from souk.items import ItemTable
+from souk.value_shares import UNKNOWN
+from tests.models_fixtures import cycle_spec
+
+ITEMS = {"item_id": ["a", "b", "c", "d", "e"], "item_brand": ["n", "n", "m", "", "m"]}
+TAGS = [["red", "wool"], ["red"], ["wool"], ["blue"], []]
+EVENTS = [6.0, 2.0, 8.0, 4.0, 0.0]
+COLUMNS = Columns.model_validate({"items": {"brand": "categorical", "tags": "list", "price": "numeric"}})
+
+
+def rows(*wanted):
+    table = pa.table(
+        ITEMS | {"item_tags": TAGS, "item_price": [1.0] * 5, "created_at": pa.array([None] * 5, pa.int64())}
+    )
+    return table.take(list(wanted))
+
+
+def counters(names, events):
+    return pa.table({"item_id": names, "events": events, "events_30d": events, "satisfied_rate": [0.5] * len(names)})
+
+
+@pytest.fixture(scope="module")
+def items():
+    counters = pa.table(
+        {"item_id": ITEMS["item_id"], "events": EVENTS, "events_30d": EVENTS, "satisfied_rate": [0.5] * 5}
+    )
+    return ItemTable.of(rows(*range(5)), counters, np.eye(5, dtype=np.float32), cycle_spec(columns=COLUMNS))
+
+
+def told(items, past, positions):
+    """The affinities of items after a past that is given as items and how many events with each."""
+    taste = Taste.of(items, np.array([*past], np.int64), np.array([*past.values()], np.float64))
+    found = taste.affinities(items, np.array(positions, np.int64))
+    assert found.shape == (len(items.shares.names), len(positions))
+    return dict(zip(items.shares.names, found.tolist(), strict=True))
+
+
+def likelier(count, whole, share, concentration=UNKNOWN):
+    return math.log((count + concentration * share) / ((whole + concentration) * share))
+
+
+def test_shares_are_of_what_everyone_took_that_says_anything(items):
+    assert items.shares.names == ("item_brand", "item_tags")
+    found = dict(zip(items.words, items.shares.shares.tolist(), strict=True))
+    brands = {"n": 9 / 18, "m": 9 / 18}  # of 16 events with a brand, one more with and one more without
+    tags = {"red": 9 / 22, "wool": 15 / 22, "blue": 5 / 22}  # a says two, and is one item
+    expected = {("item_brand", k): v for k, v in brands.items()} | {("item_tags", k): v for k, v in tags.items()}
+    assert found == pytest.approx(expected)
+
+
+def test_a_value_is_likelier_by_what_the_past_has_of_it(items):
+    found = told(items, {0: 3.0, 2: 1.0, 3: 2.0}, range(5))
+    n, m = likelier(3, 4, 9 / 18), likelier(1, 4, 9 / 18)  # d has no brand: it is none of the four
+    assert found["item_brand"] == pytest.approx([n, n, m, 0, m], abs=1e-6) and n > 0 > m
+    red, wool, blue = likelier(3, 6, 9 / 22), likelier(4, 6, 15 / 22), likelier(2, 6, 5 / 22)
+    assert found["item_tags"] == pytest.approx([(red + wool) / 2, red, wool, blue, 0], abs=1e-6)
+
+
+def test_a_past_that_is_everyones_says_nothing_and_a_longer_one_says_more(items):
+    usual = {0: 9.0, 2: 9.0}
+    assert told(items, usual, [0, 2])["item_brand"] == pytest.approx([0, 0], abs=1e-6)
+    one, ten, many = (told(items, {0: n}, [1])["item_brand"][0] for n in (1.0, 10.0, 1e7))
+    assert 0 < one < ten < many == pytest.approx(math.log(18 / 9), rel=1e-4)
+
+
+def test_without_a_past_nothing_is_told(items):
+    assert told(items, {}, [0, 3]) == {"item_brand": [0, 0], "item_tags": [0, 0]}
+    assert told(items, {0: 2.0}, []) == {"item_brand": [], "item_tags": []}
+    assert told(items, {4: 2.0}, [0])["item_tags"] == [0], "e says nothing of tags"
+
+
+def test_a_feature_with_which_users_stay_says_more_of_the_same_past():
+    names = {"concentration:item_brand": [1.0] * 5, "concentration:item_tags": [1000.0] * 5}
+    more = counters(ITEMS["item_id"], EVENTS)
+    for name, values in names.items():
+        more = more.append_column(name, pa.array(values))
+    items = ItemTable.of(rows(*range(5)), more, np.eye(5, dtype=np.float32), cycle_spec(columns=COLUMNS))
+    found = told(items, {1: 4.0}, [1, 2])
+    assert found["item_brand"] == pytest.approx([likelier(4, 4, 9 / 18, 1), likelier(0, 4, 9 / 18, 1)], abs=1e-6)
+    assert found["item_tags"][0] == pytest.approx(likelier(4, 4, 9 / 22, 1000), abs=1e-6)
+
+
+def test_preferred_are_the_values_that_tell_most_of_the_past(items):
+    """As far as they are likelier than with everyone."""
+    taste = Taste.of(items, np.array([0, 2, 3]), np.array([1.0, 1.0, 6.0]))
+    words = [items.words[number] for number in taste.preferred(items, 2).tolist()]
+    assert words == [("item_tags", "blue")], "of eight events six are blue; n and m are as they are with everyone"
+    some = Taste.of(items, np.array([1, 3]), np.array([5.0, 4.0]))
+    all_of, both, one = ([items.words[n][1] for n in some.preferred(items, most).tolist()] for most in (9, 2, 1))
+    assert (all_of, both, one) == (["n", "red", "blue"], ["n", "blue"], ["blue"])
+    assert not len(Taste.of(items, np.zeros(0, np.int64), np.zeros(0)).preferred(items, 2))
+
+
+def test_a_value_that_came_later_is_one_that_nobody_took(items):
+    news = pa.table(
+        {
+            "item_id": ["f"],
+            "item_brand": ["new"],
+            "item_tags": [["red", "silk"]],
+            "item_price": [1.0],
+            "created_at": pa.array([None], pa.int64()),
+        }
+    )
+    grown = items.with_items(news, np.zeros((1, 5), np.float32), cycle_spec(columns=COLUMNS))
+    found = told(grown, {0: 4.0, 5: 1.0}, [5, 1])
+    assert found["item_brand"] == pytest.approx([likelier(1, 5, 1 / 18), likelier(4, 5, 9 / 18)], abs=1e-6)
+    red, silk = likelier(5, 5, 9 / 22), likelier(1, 5, 1 / 22)
+    assert found["item_tags"] == pytest.approx([(red + silk) / 2, red], abs=1e-6)
+    cheaper = grown.with_items(rows(1), np.eye(5, dtype=np.float32)[1:2], cycle_spec(columns=COLUMNS))
+    assert cheaper.shares is grown.shares, "a price is no new value"
+
+
+def test_items_of_which_nothing_is_declared():
+    spec = cycle_spec(columns=Columns())
+    both = counters(["a", "b"], [1.0, 2.0])
+    plain = ItemTable.of(pa.table({"item_id": ["a", "b"]}), both, np.eye(2, dtype=np.float32), spec)
+    assert told(plain, {0: 1.0}, [0, 1]) == {}
+    empty = pa.table({"item_id": ["a", "b"], "item_brand": ["", ""], "item_tags": [[], []], "item_price": [1.0, 2.0]})
+    silent = ItemTable.of(empty, both, np.eye(2, dtype=np.float32), cycle_spec(columns=COLUMNS))
+    assert told(silent, {0: 1.0}, [0, 1]) == {"item_brand": [0, 0], "item_tags": [0, 0]}

@@ -1,0 +1,94 @@
+"""The concentrations: tastes that are drawn have those that they were drawn with."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.config import Columns
+from souk.features.tastes import FEWEST, GRID, concentrations, with_concentrations
+from souk.features.windows import Windows
+from souk.value_shares import UNKNOWN, ValueShares
+from tests.models_fixtures import cycle_spec
+
+BRANDS, EACH = 8, 400  # items of a brand: hardly any is taken twice
+SHARES = np.array([0.3, 0.2, 0.15, 0.1, 0.1, 0.05, 0.05, 0.05])
+
+
+def market(concentration, users=400, events=30, seed=1):
+    """Users whose tastes are drawn around SHARES: brands of events `[users, events]`."""
+    random = np.random.default_rng(seed)
+    tastes = random.dirichlet(concentration * SHARES, users)
+    return np.stack([random.choice(BRANDS, events, p=taste) for taste in tastes])
+
+
+def shares_of(start, values, items):
+    words = [("item_brand", str(brand)) for brand in range(BRANDS)]
+    return ValueShares.of(["item_brand"], words, start, values, np.bincount(items, minlength=len(start) - 1))
+
+
+def told(brands, times=None, items=None):
+    users, events = brands.shape
+    if items is None:
+        items = brands.ravel() * EACH + np.random.default_rng(3).integers(0, EACH, brands.size)
+    start, values = np.arange(BRANDS * EACH + 1), np.repeat(np.arange(BRANDS), EACH)
+    times = np.tile(np.arange(events), users) if times is None else times
+    mixed = np.random.default_rng(2).permutation(brands.size)  # in any order
+    rows = np.repeat(np.arange(users), events)[mixed], items[mixed], times[mixed]
+    return concentrations(shares_of(start, values, items), start, values, *rows).tolist()
+
+
+@pytest.mark.parametrize("concentration", [2, 10, 50])
+def test_they_are_those_of_the_tastes(concentration):
+    [found] = told(market(concentration))
+    place = GRID.tolist().index(concentration)
+    assert found in GRID[place - 1 : place + 2]
+
+
+def test_where_everyone_has_one_taste_none_is_learned():
+    brands = np.random.default_rng(4).choice(BRANDS, (400, 30), p=SHARES)
+    assert told(brands)[0] >= 1000
+
+
+def test_events_of_one_time_foretell_none_of_each_other():
+    """A basket of one brand is no taste: the next basket has another."""
+    brands = np.repeat(np.random.default_rng(5).choice(BRANDS, (400, 6), p=SHARES), 5, axis=1)
+    baskets = np.tile(np.arange(30) // 5, 400)
+    assert told(brands, baskets)[0] >= 500 and told(brands)[0] < 20
+
+
+def test_what_is_taken_again_tells_of_no_taste():
+    """Each user has one item of each of some brands, and goes round: all but the first of them are foretold."""
+    random = np.random.default_rng(6)
+    first = random.choice(BRANDS, (400, 6), p=SHARES)
+    brands = np.tile(first, 5)
+    items = np.tile(first * EACH + random.integers(0, EACH, first.shape), 5).ravel()
+    assert told(brands, items=items)[0] >= 500
+
+
+def test_too_little_tells_nothing():
+    few = market(2, users=FEWEST // 4, events=4)
+    assert told(few) == [UNKNOWN] and told(few[:0]) == [UNKNOWN]
+
+
+def test_a_boundary_knows_what_was_before_it():
+    """Until the first boundary everyone has one taste; after it users stay with theirs."""
+    random = np.random.default_rng(7)
+    brands = np.concatenate([random.choice(BRANDS, (300, 30), p=SHARES), market(1, 300)], axis=1)
+    item = brands * EACH + random.integers(0, EACH, brands.shape)
+    names = [f"i{n:04d}" for n in range(BRANDS * EACH)]
+    items = pa.table({"item_id": names, "item_brand": np.repeat([f"b{n}" for n in range(BRANDS)], EACH)})
+    examples = pa.table(
+        {
+            "user_id": np.repeat([f"u{n:03d}" for n in range(300)], 60),
+            "item_id": [names[n] for n in item.ravel().tolist()],
+            "timestamp": np.tile(np.arange(60), 300),
+        }
+    )
+    counters = pa.table({"item_id": names * 3})
+    spec = cycle_spec(columns=Columns.model_validate({"items": {"brand": "categorical"}}))
+    found = with_concentrations(counters, examples, items, spec, Windows(30, 60, 60))
+    by_boundary = found["concentration:item_brand"].to_numpy().reshape(3, -1)
+    assert by_boundary.min(axis=1).tolist() == by_boundary.max(axis=1).tolist(), "the same for all items"
+    assert by_boundary[0, 0] >= 500 > 20 > by_boundary[1, 0] == by_boundary[2, 0]
+    plain = cycle_spec(columns=Columns())
+    assert with_concentrations(counters, examples, items.select(["item_id"]), plain, Windows(30, 60, 60)) is counters
