@@ -9,6 +9,7 @@ from tests.features_fixtures import spec_of, write_tables
 
 CONFIG = "name: shop\ndata: {events: {path: unused}}\n"
 MINUTE, DAY = 60_000, 86_400_000
+LATER, SOON = "{rule: after_days, days: 1}", "{rule: after_days, days: 0.05}"  # 72 minutes
 
 
 def shop(tmp_path, visits, engaged="[click, cart, purchase]", repeat="always"):
@@ -46,10 +47,32 @@ def test_the_next_steps_of_visits_are_counted_by_type(tmp_path):
         ([(0, 1, 2)] * 4, {"engaged": "[click]"}, False),
         ([(0, 1, 2)] * 4, {"engaged": "[purchase]"}, True),  # looks are known, too
         ([(0, 1), (0,), (0,), (0,), (0,)], {"since": DAY}, False),
+        ([(0, 1, 2)] * 4, {"engaged": "[purchase]", "repeat": "never"}, True),  # looks keep nothing out
+        ([(0, 1, 2)] * 4, {"engaged": "[cart, purchase]", "repeat": "never"}, True),
+        ([(0, 0, 1)] * 4, {"engaged": "[cart, purchase]", "repeat": "never"}, False),
+        ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY}, True),
+        ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": "never"}, False),
+        ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": LATER}, False),
+        ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": SOON}, True),
     ],
 )
 def test_a_fifth_of_what_is_asked_for_is_told(tmp_path, visits, given, expected):
     assert bool(told(tmp_path, visits, **given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ({}, True),
+        ({"repeat": SOON.replace("0.05", "0.0001")}, True),
+        ({"engaged": "[purchase]"}, False),  # a look that engages with nothing keeps nothing out
+        ({"engaged": "[cart, purchase]", "repeat": "never"}, False),
+    ],
+)
+def test_a_rule_of_repeats_is_a_remedy_where_the_first_step_engages(tmp_path, given, remedy):
+    (line,) = told(tmp_path, [(0, 1, 2)] * 4, **given)
+    assert ("let `repeat` keep out" in line) == remedy
+    assert ("purchases come" in line) == (given.get("repeat") != "never"), "what the cart kept out is not asked for"
 
 
 @pytest.mark.parametrize("protocol", ["temporal", "leave_last_out"])

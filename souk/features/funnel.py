@@ -11,41 +11,63 @@ import pyarrow.parquet as pq
 
 from souk.features.labels import engaging_rows
 from souk.next_steps import MUCH, STEPS, next_steps
+from souk.schema import DAY_MS
 from souk.spec import FeatureSpec
+from souk.withheld import excluded_since
 
 COLUMNS = ("user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds")
 
 
 def funnel(events: Path, spec: FeatureSpec, since: int) -> Iterator[str]:
-    """What a reader should know before anything is trained, where a user's items come back.
+    """What a reader should know before anything is trained, where what is asked for is the item at hand.
 
     Args:
         events: `events.parquet`.
         spec: what engages, and when an item may be recommended again.
         since: the first time that is looked at, UTC epoch milliseconds.
     """
-    if spec.repeat.rule != "always":  # what was engaged with is kept out, and nobody can repeat it
-        return
     names = [name for name in COLUMNS if name in pq.read_schema(events).names]
-    acts = [("event_type", "in", [str(kind) for kind in spec.history_events]), ("timestamp", ">=", since)]
-    rows = pq.read_table(events, columns=names, filters=acts)
+    acts = [("event_type", "in", [str(kind) for kind in spec.history_events])]
+    earliest = since if spec.repeat.rule == "always" else excluded_since(since, spec)  # what keeps items out since then
+    rows = pq.read_table(events, columns=names, filters=acts + ([("timestamp", ">=", earliest)] if earliest else []))
     kinds = rows["event_type"].combine_chunks().dictionary_encode()
     steps = np.array([STEPS[kind] for kind in kinds.dictionary.to_pylist()], np.int64)[kinds.indices.to_numpy()]
+    pairs, times = _pairs(rows), rows["timestamp"].to_numpy()
     engaged = engaging_rows(rows, spec.objectives.engaged)
-    follows = engaged & next_steps(_pairs(rows), steps, rows["timestamp"].to_numpy())
-    share = follows.sum() / max(1, engaged.sum())
+    asked = engaged & ~_kept_out(pairs, times, engaged, spec) & (times >= since)
+    follows = asked & next_steps(pairs, steps, times)
+    share = follows.sum() / max(1, asked.sum())
     if share < MUCH:
         return
     own = {kind: steps == STEPS[kind] for kind in spec.objectives.engaged.events}
-    counts = [(kind, follows[mine].sum(), engaged[mine].sum()) for kind, mine in own.items()]
+    counts = [(kind, follows[mine].sum(), asked[mine].sum()) for kind, mine in own.items()]
     told = " and ".join(f"{some:,} of {every:,} {kind}s" for kind, some, every in counts if some)
-    first = list(STEPS)[steps.min()]
+    first = list(STEPS)[steps[times >= since].min()]
+    kept = spec.repeat.rule != "never" and first in spec.objectives.engaged.events
+    other = ", or let `repeat` keep out what was taken" if kept else ""
     yield (
         f"engaged: in the validation and test windows {told} come within half an hour after another act of the same "
         f"user with the same item: of {share:.0%} of what is asked for the last item is the answer, and the figures "
         f"will say little of what is recommended. Let engaged be the first step alone ({first}), with what is to come "
-        "of it as `followed_by` of satisfied, or let `repeat` keep out what was taken (docs/data.md)"
+        f"of it as `followed_by` of satisfied{other} (docs/data.md)"
     )
+
+
+def _kept_out(pairs: np.ndarray, times: np.ndarray, engaged: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Which rows nobody can be right about: `souk.withheld.repeat_excluded` has their items, `[rows]` bool."""
+    found = np.zeros(len(pairs), bool)
+    if spec.repeat.rule == "always":
+        return found
+    rows = np.flatnonzero(engaged)
+    rows = rows[np.lexsort((times[rows], pairs[rows]))]
+    pairs, times = pairs[rows], times[rows]
+    moments = np.diff(pairs, prepend=-1).astype(bool) | np.diff(times, prepend=-1).astype(bool)
+    before = np.maximum.accumulate(np.where(moments, np.arange(len(rows)), 0)) - 1  # -1: of another pair, or none
+    again = (before >= 0) & (pairs[before] == pairs)
+    if spec.repeat.rule == "after_days":
+        again &= times - times[before] < spec.repeat.days * DAY_MS
+    found[rows[again]] = True
+    return found
 
 
 def _pairs(rows: pa.Table) -> np.ndarray:
