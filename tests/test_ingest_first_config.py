@@ -151,15 +151,17 @@ def test_ratings_that_nobody_repeats(tmp_path: Path) -> None:
 
 
 def test_a_column_that_may_be_the_type_is_pointed_at(tmp_path: Path) -> None:
-    kinds = ["angesehen", "gekauft", "retoure"]
+    kinds = ["bekeken", "gekocht", "teruggestuurd"]
     rows = [
         {"user_id": f"u{n % 9}", "item_id": f"i{n % 7}", "timestamp": 1_700_000_000_000 + n, "Vorgang": kinds[n % 3]}
         for n in range(200)
     ]
     text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"))
     assert config.data.events.constants == {"event_type": "click"}
-    assert "OR IS IT Vorgang (angesehen, gekauft, retoure)?" in text
-    assert "# left out: Vorgang (MAY SAY WHAT THE USER DID, such as angesehen, gekauft, retoure; declare it if" in text
+    assert "OR IS IT Vorgang (bekeken, gekocht, teruggestuurd)?" in text
+    assert (
+        "# left out: Vorgang (MAY SAY WHAT THE USER DID, such as bekeken, gekocht, teruggestuurd; declare it if" in text
+    )
     assert not config.columns.events, "as context it would give the label away"
 
 

@@ -108,7 +108,7 @@ def test_dates_of_a_form_that_is_not_read_are_shown(tmp_path: Path, name: str) -
     [
         ("Browser", ["firefox", "chrome", "safari"], True),
         ("Happening", ["viewed", "bought", "sonst"], False),  # by two of its three values
-        ("event name", ["ansicht", "kauf", "sonst"], False),  # by its name
+        ("event name", ["bekeken", "gekocht", "anders"], False),  # by its name
         ("Place", ["home", "search", "basket"], True),  # one word of three is no event type
         ("page_type", ["product", "search", "cart", "checkout"], True),  # two of four are not most
         ("Happening", [*KNOWN, *(f"x{n}" for n in range(10))], False),  # 11 of 21: most, however many

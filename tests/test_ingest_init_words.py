@@ -66,6 +66,25 @@ def test_spanish_italian_and_portuguese_words_are_known_in_a_column_of_any_name(
     assert "raro: click  # unknown to Souk" in text
 
 
+@pytest.mark.parametrize("column", ["aktion", "Ereignis", "was"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["angezeigt", "ansehen", "warenkorb", "kauf", "retoure", "bewertung", "ausblenden"],
+        ["Einblendung", "Angesehen", "Merkzettel", "gekauft", "Rücksendung", "bewertet", "ausgeblendet"],
+        ["eingeblendet", "Klick", "In den Warenkorb", "Bestellung", "ruecksendung", "Rezension", "Kein Interesse"],
+        ["gezeigt", "Ansicht", "Wunschliste", "Buchung", "Rückgabe", "bewerten", "nicht interessiert"],
+        ["gezeigt", "geöffnet", "gefällt mir", "bestellt", "Stornierung", "rezensiert", "blockiert"],
+    ],
+)
+def test_german_words_are_known_with_their_umlauts_or_without(tmp_path: Path, column: str, words: list[str]) -> None:
+    text, config = init(tmp_path, write(bookings(column, words), tmp_path / "e.csv"))
+    kinds = ("impression", "click", "cart", "purchase", "return", "rating", "hide")
+    expected = {word: EventType(kind) for word, kind in zip(words, kinds, strict=True)}
+    assert config.data.events.columns["event_type"] == column
+    assert config.data.events.event_types == expected and "unknown to Souk" not in text
+
+
 @pytest.mark.parametrize(
     ("column", "values", "why"),
     [
@@ -128,7 +147,7 @@ def test_the_last_line_names_the_event_types_that_are_not_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for kinds, said in (
-        (["teilen", "view", "merken"], "event types merken, teilen; say what they are"),
+        (["teilen", "view", "wischen"], "event types teilen, wischen; say what they are"),
         (["view"], ""),
     ):
         words = [
