@@ -50,6 +50,7 @@ def test_the_next_steps_of_visits_are_counted_by_type(tmp_path):
         ([(0, 1, 2)] * 4, {"engaged": "[purchase]", "repeat": "never"}, True),  # looks keep nothing out
         ([(0, 1, 2)] * 4, {"engaged": "[cart, purchase]", "repeat": "never"}, True),
         ([(0, 0, 1)] * 4, {"engaged": "[cart, purchase]", "repeat": "never"}, False),
+        ([(0, 1, 2), (0,)], {"engaged": "[purchase]", "since": DAY, "repeat": "never"}, False),
         ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY}, True),
         ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": "never"}, False),
         ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": LATER}, False),

@@ -16,10 +16,10 @@ def clicks() -> Table:
     return [{"user_id": n % 9, "article": f"a{n % 30}", "ts": 1_700_000_000 + n} for n in range(300)]
 
 
-def told(folder: Path, goods: Table) -> str:
+def told(folder: Path, goods: Table, rows: Table | None = None) -> str:
     """The error of `souk init` with these items."""
     with pytest.raises(SoukError) as error:
-        init(folder, write(clicks(), folder / "e.csv"), write(goods, folder / "i.csv"))
+        init(folder, write(rows or clicks(), folder / "e.csv"), write(goods, folder / "i.csv"))
     return str(error.value)
 
 
@@ -119,6 +119,24 @@ def test_a_file_of_items_given_as_users_is_told_by_its_name(tmp_path: Path) -> N
 def test_a_file_without_ids_of_events_is_told_with_some(tmp_path: Path) -> None:
     error = told(tmp_path, [{"id": f"u{n}", "town": "ab"[n % 2]} for n in range(30)])
     assert "could be item_id. Received: id, town, none with ids of events such as a0, a1, a2. Rename" in error
+
+
+@pytest.mark.parametrize("column", ["item", "code"])
+def test_ids_that_repeat_in_a_column_that_no_name_tells_are_told(tmp_path: Path, column: str) -> None:
+    """Where the events' column has no name of an id either, its values tell."""
+    rows = [{column if key == "article" else key: value for key, value in row.items()} for row in clicks()]
+    goods = [{"code": f"a{n % 30}", "colour": f"red {n % 9}"} for n in range(36)]
+    error = told(tmp_path, goods, rows)
+    has = f"code, which has 100% of the ids in {column} of events, and in which 6 of 36 repeat. Keep one row of each"
+    assert f"ids in {tmp_path / 'i.csv'} that stand in one row each, for item_id. Received: {has}" in error
+
+
+def test_words_that_repeat_in_both_files_are_no_ids(tmp_path: Path) -> None:
+    rows = [
+        {"user_id": n % 9, "code": f"a{n % 30}", "channel": "ab"[n % 2], "ts": 1_700_000_000 + n} for n in range(300)
+    ]
+    error = told(tmp_path, [{"label": f"b{n}", "channel": "ab"[n % 2]} for n in range(30)], rows)
+    assert "could be item_id" in error and " repeat. " not in error
 
 
 def test_few_shared_ids_are_told_as_few(tmp_path: Path) -> None:

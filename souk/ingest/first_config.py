@@ -15,8 +15,9 @@ from souk.errors import SoukError
 from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
-from souk.ingest.guess_columns import Table, declare, map_ids, map_rest, map_time, open_table
+from souk.ingest.guess_columns import Table, declare, map_rest, map_time, open_table
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
+from souk.ingest.guess_ids import map_ids
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives, repeat
 from souk.ingest.guess_types import map_type

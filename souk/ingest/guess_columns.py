@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -17,15 +14,9 @@ from souk.ingest import cells
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_fit import becomes, few_words, misfit, tells_rows
 from souk.ingest.guess_names import NAMES, kind_of, names_act, numbered
-from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, plain, sample
+from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
-FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
-# Parts of names: of columns with ids, and of files.
-STEMS = {
-    "user_id": r"user|cust|visitor|member|client|buyer|kunde|nutzer|leser|reader|mitglied",
-    "item_id": r"item|prod|article|artikel|movie|sku|track",
-}
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 
 
@@ -75,84 +66,6 @@ def column_named(table: Table, target: str) -> Column | None:
         return own
     by_name = {column.plain: column for column in reversed(table.free)}
     return next((by_name[name] for name in NAMES[target] if name in by_name), None)
-
-
-def map_ids(target: str, events: Table, other: Table | None) -> None:
-    """The user or item id of events and of the table that describes them: by name, else by shared values."""
-    named = column_named(events, target)
-    if other is None:
-        alike = next((c for c in events.free if not c.nested and re.search(STEMS[target], c.plain)), None)
-        session = column_named(events, "session_id") if target == "user_id" else None
-        ways = (
-            (named, "by its name"),
-            (alike, "its name contains the word"),
-            (session, "there are no users: by the session"),
-        )
-        found = next(((column, evidence) for column, evidence in ways if column), None)
-        if found is None:
-            raise _no_column(events, target)
-        events.mapped[target] = found
-        return
-    theirs = next((c for c in other.free if named and c.plain == named.plain), None) or column_named(other, target)
-    strange = set() if theirs else set(NAMES["user_id" if target == "item_id" else "item_id"])
-    ids = {c.plain: c for c in other.columns if not c.nested and not repeats(c) and c.plain not in strange}
-    same = ids.get(named.plain) if named else None
-    ours = [named] if named else [column for column in events.free if not column.nested]
-    shares = [(shared(a, b), a, b) for a in ours for b in ([same] if same else ids.values())]
-    share, here, there = max(shares, key=lambda each: each[0], default=(0.0, None, None))
-    if theirs is not None and not theirs.nested:
-        known = max((shared(a, theirs) for a in ours), default=0.0)
-        if known and known >= share and repeats(theirs):
-            raise _repeated(other, target, theirs)
-        if named and not known and share < FEW_SHARED:
-            raise _strangers(other, named, theirs)
-    meant = "" if theirs else _mistaken_ids(target, events, other, list(ids.values()), share)
-    if here is None or there is None or share == 0 or meant:
-        raise _no_column(other if named or meant else events, target, named, meant)
-    few = "ONLY " if share < FEW_SHARED else ""
-    evidence = f"{few}{share:.0%} of the ids in events are among {there.name} of {other.name}"
-    again = len(there.texts) - there.distinct
-    more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
-    events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
-
-
-def _mistaken_ids(target: str, events: Table, other: Table, ids: Sequence[Column], share: float) -> str:
-    """What a file whose ids no name tells rather seems to be, with a space after it; "" where nothing says so.
-
-    Args:
-        target: what its ids should be.
-        events: whose other ids are looked for.
-        other: the file.
-        ids: its columns.
-        share: of the events' ids, those that one of the columns has.
-    """
-    swapped, meant = ("user_id", "users") if target == "item_id" else ("item_id", "items")
-    named = column_named(events, swapped) or next((c for c in events.free if called(c.plain, swapped)), None)
-    ours = events.mapped[swapped][0] if swapped in events.mapped else named
-    if ours is None or ours.nested:
-        return ""
-    known = max((shared(ours, column) for column in ids), default=0.0)
-    by_name = called(plain(Path(other.source.path).name), swapped)
-    alone = known >= MANY and share < FEW_SHARED and not ours.numeric  # numbers meet by chance
-    if known and (known >= share if by_name else alone):
-        why = "by its name and its ids" if by_name else "by its ids"
-        return f"It may be a file of {meant}, {why}: then give it as --{meant}. "
-    return ""
-
-
-def called(name: str, target: str) -> bool:
-    """Whether a plain name has a part of those for `target`, a user's or an item's id, and none of the other's."""
-    others = [stem for key, stem in STEMS.items() if key != target]
-    return bool(re.search(STEMS[target], name)) and not any(re.search(stem, name) for stem in others)
-
-
-def shared(ours: Column, theirs: Column) -> float:
-    """The share of the ids of one column that another has."""
-    return float(pc.mean(pc.is_in(pc.unique(ours.texts), value_set=pc.unique(theirs.texts))).as_py() or 0)
-
-
-def repeats(column: Column) -> bool:
-    return column.distinct <= MANY * len(column.texts)
 
 
 def map_time(table: Table) -> None:
@@ -257,42 +170,3 @@ def _guess_context(table: Table, column: Column) -> Guess:
         if len(pairs) < 1.1 * pairs["id"].nunique():
             return Guess(None, f"describes the {word}: give it in a file of {word}s; {guess.evidence}")
     return guess
-
-
-def _no_column(table: Table, target: str, ours: Column | None = None, meant: str = "") -> SoukError:
-    names = ", ".join(column.name for column in table.columns)
-    meant = meant or _mistaken(table)
-    names += f", none with ids of events such as {ours.examples}" if ours and not meant else ""
-    remedy = f"{meant}Rename the column to {target}, or write the config by hand (docs/data.md)."
-    if len(table.columns) == 1 and not meant:
-        remedy = "It has one column: separate them by a comma, a semicolon, a tab or |, or write the config by hand."
-    return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)
-
-
-def _mistaken(table: Table) -> str:
-    """What a file of items or users rather seems to be, with a space after it; "" where nothing tells."""
-    who, what = (column_named(table, target) for target in ("user_id", "item_id"))
-    if table.name == "events":
-        return ""
-    if who and what:
-        timed = any(column.time_unit for column in table.columns)
-        meant = f"leave --{table.name} out, or give the file of {table.name}"
-        return f"With {who.name} and {what.name} it may be a file of events: then {meant}. " if timed else ""
-    others = [(name, column) for name, column in (("users", who), ("items", what)) if column and name != table.name]
-    return "".join(
-        f"With {column.name} it may be a file of {name}: then give it as --{name}. " for name, column in others
-    )
-
-
-def _repeated(table: Table, target: str, column: Column) -> SoukError:
-    rows = len(column.texts)
-    received = f"{column.name}, in which {rows - column.distinct:,} of {rows:,} repeat"
-    keep = f"Keep one row of each, or write the config by hand with data.{table.name}.repeated_ids (docs/data.md)."
-    remedy = _mistaken(table) + keep
-    return SoukError(f"ids in {table.source.path} that stand in one row each, for {target}", received, remedy)
-
-
-def _strangers(table: Table, ours: Column, theirs: Column) -> SoukError:
-    received = f"none of the {ours.distinct:,} in {ours.name} ({ours.examples}) is in {theirs.name} ({theirs.examples})"
-    remedy = "Write the ids of both alike, or write the config by hand (docs/data.md)."
-    return SoukError(f"ids of events in {table.source.path}", received, remedy)

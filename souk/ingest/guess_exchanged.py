@@ -9,7 +9,8 @@ import pandas as pd
 
 from souk.errors import SoukError
 from souk.ingest import cells
-from souk.ingest.guess_columns import FEW_SHARED, Table, called, column_named, repeats, shared
+from souk.ingest.guess_columns import Table, column_named
+from souk.ingest.guess_ids import FEW_SHARED, called, repeats, shared
 from souk.ingest.guess_names import NAMES
 from souk.ingest.profile import Column
 from souk.schema import contract
