@@ -78,6 +78,35 @@ def test_satisfaction_of_no_engagement_is_refused_with_what_to_write(rule, words
     assert all(word in str(error.value) for word in ["my.yaml", "objectives.satisfied.events", *words]), error.value
 
 
+@pytest.mark.parametrize(
+    ("engaged", "rule", "told"),
+    [
+        ("purchase", "{events: [click], followed_by: [purchase], unless: [return], within_days: 13}",
+         "Write what is to come of it as satisfied: {events: [purchase], unless: [return], within_days: 13}, or let "
+         "objectives.engaged.events be click alone, the first step."),
+        ("purchase", "{events: [click], followed_by: [purchase], within_days: 13}",
+         "label. Let objectives.engaged.events be click alone, the first step."),
+        ("click", "{events: [cart], followed_by: [purchase], unless: [return], within_days: 3}",
+         "satisfied: {events: [click], unless: [return], followed_by: [purchase], within_days: 3}, or add cart to obj"),
+        ("purchase", "{events: [click], followed_by: [click], any_item: true, from_days: .5, within_days: 3}",
+         "{events: [purchase], followed_by: [click], any_item: true, from_days: 0.5, within_days: 3}, or let"),
+        ("cart", "{events: [click, purchase], within_days: 3}",
+         "{events: [cart], followed_by: [purchase], within_days: 3}, or add click, purchase to"),
+    ],
+)  # fmt: skip
+def test_what_comes_before_an_engagement_is_not_asked_for_after_it(engaged, rule, told):
+    """The advice keeps what undoes satisfaction, and what was to follow."""
+    text = TWO.replace("[click, purchase]", f"[{engaged}]").replace(
+        "{events: [click], min_value: 4, weight: 0.5}", rule
+    )
+    with pytest.raises(SoukError) as error:
+        parse_config(text, "my.yaml")
+    assert told in str(error.value)
+    if ": {events" in told:  # what it proposes is taken
+        proposed = told.partition("satisfied: ")[2].partition("}")[0] + "}"
+        parse_config(text.replace(rule, proposed))
+
+
 def test_a_release_of_such_an_objective_is_still_read():
     objectives = {"engaged": {"events": ["click"]}, "satisfied": {"events": ["rating"]}}
     assert [*Objectives.model_validate(objectives).given] == ["satisfied"]

@@ -115,12 +115,34 @@ class Objectives(Section):
         if set(objective.events) & set(engaged):
             return
         kinds = ", ".join(objective.events)
-        days = f"{objective.within_days or 7:g}"
-        after = f"{{events: [{', '.join(engaged)}], followed_by: [{kinds}], within_days: {days}}}"
+        after = _after(objective, engaged)
         least = ", which min_value needs" if objective.min_value is not None else ""
+        first = all(kind in _before(engaged) for kind in objective.events)
+        ways = [f"write what is to come of it as {name}: {after}"] if after else []
+        ways += [f"let objectives.engaged.events be {kinds} alone, the first step"] if first else []
+        ways += [] if first else [f"add {kinds} to objectives.engaged.events{least}"]
+        mend = ", or ".join(ways)
         raise SoukError(
             f"objectives.{name}.events to have one of objectives.engaged.events",
             kinds,
-            "It is asked of what engaged, so no event would carry its label. Write what is to come after as "
-            f"{name}: {after}, or add {kinds} to objectives.engaged.events{least}.",
+            f"It is asked of what engaged, so no event would carry its label. {mend[0].upper()}{mend[1:]}.",
         )
+
+
+def _before(engaged: tuple[EventType, ...]) -> list[EventType]:
+    """The steps of a visit before all of those that engage."""
+    return list(EventType)[: min(map(list(EventType).index, engaged))]
+
+
+def _after(objective: Objective, engaged: tuple[EventType, ...]) -> str:
+    """The rule that asks of what engages for what comes after it; "" where the objective has nothing that does."""
+    last = objective.followed_by or objective.events
+    later = [kind for kind in last if objective.any_item or kind not in (*engaged, *_before(engaged))]
+    wanted = {"unless": objective.unless, "followed_by": later}
+    if not any(wanted.values()):
+        return ""
+    lists = {"events": engaged, **wanted}
+    parts = [f"{key}: [{', '.join(kinds)}]" for key, kinds in lists.items() if kinds]
+    parts += ["any_item: true"] if later and objective.any_item else []
+    parts += [f"from_days: {objective.from_days:g}"] if later and objective.from_days else []
+    return f"{{{', '.join(parts)}, within_days: {objective.within_days or 7:g}}}"
