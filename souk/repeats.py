@@ -65,14 +65,16 @@ class Past:
             ages: `[window]` float64, days from each event to the query.
             tokens: their raw token features.
             habits: what was engaged with before them.
-            items: the item table; where it says that items never repeat, they have no past of their own.
+            items: the item table; where it says that items never repeat, they have no past of their own, nor until form
+                3 habits.
         """
         where = np.fromiter((items.position.get(item, -1) for item in habits), np.int64, len(habits))
         numbers = np.fromiter(chain.from_iterable(habits.values()), np.int64, 3 * len(habits)).reshape(-1, 3)
         where, numbers = where[where >= 0], numbers[where >= 0]
         often, days = numbers[:, 0].astype(np.float64), (time - numbers[:, 1:]) / DAY_MS
         if items.engaged is None:
-            return replace(NOTHING, engaged=np.zeros(len(window), bool), old=where, old_events=often)
+            nothing = replace(NOTHING, engaged=np.zeros(len(window), bool))
+            return replace(nothing, old=where, old_events=often) if items.form > 3 else nothing
         kinds = {str(kind) for kind in items.engaged.events}
         counts = np.fromiter((kind in kinds for kind in tokens["token_event_type"]), bool, len(window))
         counts &= (window >= 0) & own_fields(items.engaged, tokens)

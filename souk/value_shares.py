@@ -48,13 +48,14 @@ class ValueShares:
             names: of the features.
             words: the feature and the word of each value.
             start: `[items + 1]` int64, where each item's values start in `values`.
-            values: int64, in compressed rows.
+            values: int64, in compressed rows; those of one feature stand together.
             events: `[items]`, engagements with each.
         """
         columns, item = _places(names, words), np.repeat(np.arange(len(events)), np.diff(start))
         taken = np.bincount(values, events[item], minlength=len(words))
         # An item of several values says its feature once.
-        item, column = np.divmod(np.unique(item * len(names) + columns[values]), max(1, len(names)))
+        said = begins(item * len(names) + columns[values])
+        item, column = item[said], columns[values][said]
         whole = 2 + np.bincount(column, events[item], minlength=len(names))
         return cls(tuple(names), columns, (1 + taken) / whole[columns], 1 / whole, np.full(len(names), UNKNOWN))
 
@@ -74,6 +75,11 @@ class ValueShares:
         more = _places(self.names, words)
         columns, shares = np.concatenate([self.columns, more]), np.concatenate([self.shares, self.least[more]])
         return replace(self, columns=columns, shares=shares)
+
+
+def begins(keys: np.ndarray) -> np.ndarray:
+    """Where equal keys that stand together begin, bool."""
+    return np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]])
 
 
 def _places(names: Sequence[str], words: Sequence[tuple[str, str]]) -> np.ndarray:

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from souk.config import Columns
+from souk.features import tastes
 from souk.features.tastes import FEWEST, GRID, concentrations, with_concentrations
 from souk.features.windows import Windows
 from souk.value_shares import UNKNOWN, ValueShares
@@ -65,6 +66,27 @@ def test_what_is_taken_again_tells_of_no_taste():
     assert told(brands, items=items)[0] >= 500
 
 
+def test_what_is_taken_many_times_at_once_is_foretold_once():
+    """A log of dates: those who stay with the brand, one in four, take the item twenty times on its first day."""
+    start, values = np.arange(BRANDS * EACH + 1), np.repeat(np.arange(BRANDS), EACH)
+    shares, users = shares_of(start, values, np.arange(BRANDS * EACH)), np.arange(200)
+    stays = users % 4 == 0
+    second, found = np.where(stays, 200 + users, EACH + users), []
+    for often in (np.ones(200, int), np.where(stays, 20, 1)):
+        later = np.repeat(users, often)
+        rows = np.r_[users, later], np.r_[users, second[later]], np.r_[0 * users, 0 * later + 1]
+        found.append(concentrations(shares, start, values, *rows).tolist())
+    assert found == [[5.0], [5.0]]
+
+
+@pytest.mark.parametrize("till", range(4))
+def test_of_many_events_whole_users_are_looked_at(monkeypatch, till):
+    """Whoever has more than can be looked at alone does not stand in the place of all."""
+    monkeypatch.setattr(tastes, "EVENTS", 5)
+    some = tastes._some(np.repeat(np.arange(4), np.where(np.arange(4) == till, 6, 2)))
+    assert len(set(some)) == 2 and till not in some
+
+
 def test_too_little_tells_nothing():
     few = market(2, users=FEWEST // 4, events=4)
     assert told(few) == [UNKNOWN] and told(few[:0]) == [UNKNOWN]
@@ -84,6 +106,7 @@ def test_a_boundary_knows_what_was_before_it():
             "timestamp": np.tile(np.arange(60), 300),
         }
     )
+    examples = pa.concat_tables([examples.slice(9_000), examples.slice(0, 9_000)])
     counters = pa.table({"item_id": names * 3})
     spec = cycle_spec(columns=Columns.model_validate({"items": {"brand": "categorical"}}))
     found = with_concentrations(counters, examples, items, spec, Windows(30, 60, 60))

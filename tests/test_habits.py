@@ -240,3 +240,13 @@ def test_nothing_counts_where_items_never_repeat():
     [a, *_] = features(never, asked(never, ["a", "b"], {}))
     assert [a[name] for name in ("past_events", "past_recency", "due", *HOURS)] == [0] * 5 and a["again"] > 0
     assert Past.of(START, np.array([0]), np.array([1.0]), {}, {}, never).engaged.tolist() == [False]
+
+
+def test_habits_where_items_never_repeat_are_of_the_taste_alone():
+    """And of nothing in a release of before, which had none."""
+    never = ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(repeat=Repeat(rule="never")), RULES, SEGMENTS)
+    habits = {"c": Habit(2, START - 9 * DAY_MS, START - 8 * DAY_MS)}
+    now, before = (asked(table, ["a", "b"], habits) for table in (never, replace(never, form=3)))
+    assert now.past.old.tolist() == [2] and now.past.old_events.tolist() == [2] and now.past.items.tolist() == []
+    assert set(now.taste.values) > set(asked(never, ["a", "b"], {}).taste.values)
+    assert not len(before.past.old) and before.again(never)[0].tolist() == [0, 1]

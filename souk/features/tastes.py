@@ -10,7 +10,7 @@ from souk.features.windows import BOUNDARIES, Windows
 from souk.items import values_of
 from souk.progress import report
 from souk.spec import FeatureSpec
-from souk.value_shares import CONCENTRATION, UNKNOWN, ValueShares
+from souk.value_shares import CONCENTRATION, UNKNOWN, ValueShares, begins
 
 GRID = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000], np.float64)
 EVENTS = 1_000_000  # of whole users, drawn, are looked at
@@ -32,10 +32,8 @@ def with_concentrations(
     """
     names = [feature.name for feature in spec.shared]
     start, values, numbers = values_of(items, spec)
-    where = (
-        pc.index_in(examples["item_id"].combine_chunks(), items["item_id"].combine_chunks()).to_numpy().astype(np.int64)
-    )
-    users = examples["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    where = pc.index_in(examples["item_id"], items["item_id"].combine_chunks()).to_numpy().astype(np.int64)
+    users = examples["user_id"].dictionary_encode().combine_chunks().indices.to_numpy().astype(np.int64)
     times, found = examples["timestamp"].to_numpy().astype(np.int64), []
     for boundary in BOUNDARIES:
         inside = times < getattr(windows, boundary)
@@ -70,7 +68,8 @@ def concentrations(
     """
     order = np.lexsort((times, users))
     users, items, times = users[order], items[order], times[order]
-    new = _earlier(users * len(start) + items, times) == 0
+    new = np.zeros(len(items), bool)
+    new[np.unique(users * len(start) + items, return_index=True)[1]] = True
     lengths = start[items + 1] - start[items]
     event = np.repeat(np.arange(len(items)), lengths)
     value = values[np.repeat(start[items] - np.cumsum(lengths) + lengths, lengths) + np.arange(len(event))]
@@ -78,11 +77,11 @@ def concentrations(
     chosen = np.full(len(shares.names), UNKNOWN)
     for feature in range(len(chosen)):
         rows = shares.columns[value] == feature
-        saying = np.unique(event[rows])
+        saying = event[rows][begins(event[rows])]
         whole = np.zeros(len(items), np.int64)
         whole[saying] = _earlier(users[saying], times[saying])
         rows &= new[event] & (whole[event] > 0)
-        if len(np.unique(event[rows])) >= FEWEST:
+        if begins(event[rows]).sum() >= FEWEST:
             count, all_of, usual = before[rows], whole[event[rows]], shares.shares[value[rows]]
             likely = [np.log((count + a * usual) / (all_of + a)).sum() for a in GRID]
             chosen[feature] = GRID[int(np.argmax(likely))]
@@ -90,8 +89,9 @@ def concentrations(
 
 
 def _some(users: np.ndarray) -> np.ndarray:
-    """Users with at most EVENTS together, drawn."""
+    """Users with at most EVENTS together, drawn; none who has more alone, as the account of a till."""
     each, counts = np.unique(users, return_counts=True)
+    each, counts = each[counts <= EVENTS], counts[counts <= EVENTS]
     order = np.random.default_rng(SEED).permutation(len(each))
     return each[order[np.cumsum(counts[order]) <= EVENTS]]
 
@@ -100,8 +100,8 @@ def _earlier(keys: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Of each row, how many rows of the same key have an earlier time."""
     order = np.lexsort((times, keys))
     key, time = keys[order], times[order]
-    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, np.int64)
-    moment = np.flatnonzero(np.r_[True, (key[1:] != key[:-1]) | (time[1:] != time[:-1])]) if len(key) else first
+    first = np.flatnonzero(begins(key))
+    moment = np.flatnonzero(begins(key) | begins(time))
     found = np.empty(len(keys), np.int64)
     place = np.arange(len(key))
     found[order] = (
