@@ -99,6 +99,8 @@ def test_preferred_are_the_values_that_tell_most_of_the_past(items):
     all_of, both, one = ([items.words[n][1] for n in some.preferred(items, most).tolist()] for most in (9, 2, 1))
     assert (all_of, both, one) == (["n", "red", "blue"], ["n", "blue"], ["blue"])
     assert not len(Taste.of(items, np.zeros(0, np.int64), np.zeros(0)).preferred(items, 2))
+    rarer = Taste.of(items, np.array([1, 3]), np.array([5.0, 3.0]))
+    assert [items.words[n][1] for n in rarer.preferred(items, 1).tolist()] == ["n"], "blue is likelier, of fewer events"
 
 
 def test_a_value_that_came_later_is_one_that_nobody_took(items):

@@ -87,12 +87,27 @@ def test_of_many_events_whole_users_are_looked_at(monkeypatch, till):
     assert len(set(some)) == 2 and till not in some
 
 
+def test_each_feature_has_its_own_among_what_says_anything_of_it():
+    """Users stay with the brand; of every second event the size is known, and it is any."""
+    brands = market(2)
+    sizes = np.random.default_rng(8).choice(BRANDS, brands.shape, p=SHARES)
+    words = [(name, str(n)) for name in ("item_brand", "item_size") for n in range(BRANDS)]
+    sized = np.arange(brands.size) % 2 == 0  # an item for each event
+    start = np.concatenate([[0], np.cumsum(1 + sized)])
+    values = np.zeros(start[-1], np.int64)
+    values[start[:-1]], values[start[:-1][sized] + 1] = brands.ravel(), BRANDS + sizes.ravel()[sized]
+    shares = ValueShares.of(["item_brand", "item_size"], words, start, values, np.ones(brands.size))
+    rows = np.repeat(np.arange(len(brands)), 30), np.arange(brands.size), np.tile(np.arange(30), len(brands))
+    brand, size = concentrations(shares, start, values, *rows)
+    assert brand <= 5 and size >= 500
+
+
 def test_too_little_tells_nothing():
     few = market(2, users=FEWEST // 4, events=4)
     assert told(few) == [UNKNOWN] and told(few[:0]) == [UNKNOWN]
 
 
-def test_a_boundary_knows_what_was_before_it():
+def test_a_boundary_knows_what_was_before_it(monkeypatch):
     """Until the first boundary everyone has one taste; after it users stay with theirs."""
     random = np.random.default_rng(7)
     brands = np.concatenate([random.choice(BRANDS, (300, 30), p=SHARES), market(1, 300)], axis=1)
@@ -113,5 +128,9 @@ def test_a_boundary_knows_what_was_before_it():
     by_boundary = found["concentration:item_brand"].to_numpy().reshape(3, -1)
     assert by_boundary.min(axis=1).tolist() == by_boundary.max(axis=1).tolist(), "the same for all items"
     assert by_boundary[0, 0] >= 500 > 20 > by_boundary[1, 0] == by_boundary[2, 0]
+    seen = []
+    monkeypatch.setattr(tastes, "concentrations", lambda shares, *rows: (seen.append(shares), shares.concentrations)[1])
+    with_concentrations(counters, examples, items, spec, Windows(30, 60, 60))
+    assert [1 / shares.least[0] for shares in seen] == pytest.approx([2 + 300 * 30, 2 + 300 * 60, 2 + 300 * 60])
     plain = cycle_spec(columns=Columns())
     assert with_concentrations(counters, examples, items.select(["item_id"]), plain, Windows(30, 60, 60)) is counters

@@ -249,4 +249,6 @@ def test_habits_where_items_never_repeat_are_of_the_taste_alone():
     now, before = (asked(table, ["a", "b"], habits) for table in (never, replace(never, form=3)))
     assert now.past.old.tolist() == [2] and now.past.old_events.tolist() == [2] and now.past.items.tolist() == []
     assert set(now.taste.values) > set(asked(never, ["a", "b"], {}).taste.values)
+    twice = asked(never, ["a", "b", "c", "c"], {}).taste
+    assert now.taste.more.tolist() == twice.more.tolist() and now.taste.unseen.tolist() == twice.unseen.tolist()
     assert not len(before.past.old) and before.again(never)[0].tolist() == [0, 1]
