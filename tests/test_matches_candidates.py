@@ -92,7 +92,10 @@ def test_who_says_nothing_has_what_was_looked_at():
     assert listed(before, query(table(form=3), home="fes", window=[5])) == [2, 0, 4]
 
 
-def test_what_the_past_goes_to_is_liked_by_how_much_and_by_what_is_taken_lately():
+@pytest.mark.parametrize(("all_of", "preferred"), [(6, 1), (5, 32)], ids=["few items", "many, by their values"])
+def test_what_the_past_goes_to_is_liked_by_how_much_and_by_what_is_taken_lately(monkeypatch, all_of, preferred):
+    monkeypatch.setattr(candidates, "LOOKED", all_of)
+    monkeypatch.setattr(candidates, "PREFERRED", preferred)
     items = table(spec())
     past = query(items, window=[0, 1, 1, 4])
     liked = TASTE * past.taste.affinities(items, np.arange(6)).sum(axis=0)
