@@ -147,7 +147,10 @@ def test_the_last_line_names_the_event_types_that_are_not_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for kinds, said in (
-        (["teilen", "view", "wischen"], "event types teilen, wischen; say what they are"),
+        (
+            ["teilen", "view", "wischen"],
+            "event types teilen, wischen; say what they are under event_types, and then what engages",
+        ),
         (["view"], ""),
     ):
         words = [

@@ -52,7 +52,8 @@ def _doubts(unknown: Sequence[str]) -> str:
     if not unknown:
         return ""
     shown = ", ".join(unknown[:SHOWN]) + (f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else "")
-    return f"NOT KNOWN and taken for clicks: the event types {shown}; say what they are under event_types. "
+    remedy = "say what they are under event_types, and then what engages and satisfies"
+    return f"NOT KNOWN and taken for clicks: the event types {shown}; {remedy}. "
 
 
 def _steps(why: str) -> str:

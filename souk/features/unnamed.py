@@ -1,0 +1,47 @@
+"""Purchases and returns that no objective names, as where event types were mapped after the objectives were guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.config import Objectives
+from souk.schema import EventType
+
+FEWEST = 20  # events of a type that is told: of fewer labels nothing is learned
+
+
+def unnamed(events: Path, objectives: Objectives) -> Iterator[str]:
+    """What a reader should know before anything is trained.
+
+    Args:
+        events: `events.parquet`.
+        objectives: all of them.
+    """
+    rules = (objectives.engaged, *objectives.given.values())
+    named = {kind for rule in rules for kind in (*rule.events, *rule.unless, *rule.followed_by)}
+    asked = [kind for kind in (EventType.PURCHASE, EventType.RETURN) if kind not in named]
+    if not asked:
+        return
+    of_these = [("event_type", "in", [str(kind) for kind in asked])]
+    rows = pq.read_table(events, columns=["event_type"], filters=of_these)
+    counts = {each["values"]: each["counts"] for each in pc.value_counts(rows["event_type"]).to_pylist()}
+    found = [kind for kind in asked if counts.get(kind, 0) >= FEWEST]
+    if found:
+        numbers = " and ".join(f"{counts[kind]:,}" for kind in found)
+        yield (
+            f"objectives: none names {' or '.join(found)}, of which the events have {numbers}: no model learns what "
+            "leads to them. Where they say how good an engagement was, let satisfied be "
+            f"{_rule(objectives, named | {*found})} (docs/data.md)"
+        )
+
+
+def _rule(objectives: Objectives, known: set[EventType]) -> str:
+    """Satisfaction by the purchase that follows, where it does not engage, and by no return, of the types known."""
+    engaged = objectives.engaged.events
+    bought = ", followed_by: [purchase]" if EventType.PURCHASE in known - {*engaged} else ""
+    kept = ", unless: [return]" if EventType.RETURN in known else ""
+    return f"{{events: [{', '.join(engaged)}]{bought}{kept}, within_days: {objectives.satisfied.within_days or 7:g}}}"

@@ -1,0 +1,63 @@
+"""Purchases and returns that no objective names are told."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from souk.config import parse_config, parse_step_config
+from souk.features.unnamed import unnamed
+from souk.steps.build_features import spec_of
+from tests.test_features_funnel import shop
+
+GUESSED = "{events: [click], followed_by: [click], within_days: 13}"
+
+
+def told(tmp_path, counts, engaged="[click]", satisfied=GUESSED):
+    """What is told of so many events of each type."""
+    kinds = [kind for kind, count in counts.items() for _ in range(count)]
+    pq.write_table(pa.table({"event_type": kinds}), tmp_path / "events.parquet")
+    rules = f"objectives: {{engaged: {{events: {engaged}}}, satisfied: {satisfied}}}"
+    config = parse_config(f"name: shop\ndata: {{events: {{path: unused}}}}\n{rules}\n")
+    return list(unnamed(tmp_path / "events.parquet", config.objectives))
+
+
+@pytest.mark.parametrize(
+    ("counts", "given", "words"),
+    [
+        ({"purchase": 1000, "return": 20}, {},
+         ["none names purchase or return, of which the events have 1,000 and 20:",
+          "{events: [click], followed_by: [purchase], unless: [return], within_days: 13}"]),
+        ({"purchase": 20, "return": 19}, {},
+         ["none names purchase, of which the events have 20:",
+          "{events: [click], followed_by: [purchase], within_days: 13}"]),
+        ({"return": 20}, {"engaged": "[click, purchase]", "satisfied": "{events: [purchase], weight: 0}"},
+         ["none names return,", "{events: [click, purchase], unless: [return], within_days: 7}"]),
+        ({"return": 20}, {"satisfied": "{events: [click], followed_by: [purchase], within_days: 3}"},
+         ["none names return,", "{events: [click], followed_by: [purchase], unless: [return], within_days: 3}"]),
+        ({"purchase": 20}, {"satisfied": "{events: [click], unless: [return], within_days: 3}"},
+         ["none names purchase,", "{events: [click], followed_by: [purchase], unless: [return], within_days: 3}"]),
+    ],
+)  # fmt: skip
+def test_what_no_objective_names_is_told_with_the_rule(tmp_path, counts, given, words):
+    (line,) = told(tmp_path, {"click": 9} | counts, **given)
+    assert all(word in line for word in words), line
+    proposed = "{events: " + line.partition("let satisfied be {events: ")[2].partition(" (docs")[0]
+    assert told(tmp_path, counts, given.get("engaged", "[click]"), proposed) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "given"),
+    [
+        ({"click": 99, "purchase": 19, "return": 19, "cart": 99, "rating": 99}, {}),
+        ({"purchase": 99, "return": 99}, {"engaged": "[click, purchase]",
+                                          "satisfied": "{events: [purchase], unless: [return], within_days: 3}"}),
+    ],
+)  # fmt: skip
+def test_few_and_what_is_named_are_not(tmp_path, counts, given):
+    assert told(tmp_path, counts, **given) == []
+
+
+def test_the_build_begins_with_it(tmp_path, capfd):
+    config, tables = shop(tmp_path, [(0, 1, 2)] * 50, engaged="[click]")
+    spec_of(parse_step_config("build_features", config.for_step("build_features")), tables)
+    assert "none names purchase, of which the events have 50" in capfd.readouterr().out
