@@ -103,7 +103,6 @@ def strangers() -> list[Row]:
 
 EVERYONE = [f"u{number}" for number in range(12)]
 TRAINED: dict[str, Callable[[], list[Row]]] = {
-    "one user": lambda: clicks(["ann"], NAMES, 120),
     "one item, a user with most events": lambda: clicks(EVERYONE, ["lamp"], 120) + clicks(["big"], ["lamp"], 3000),
     "one user, one item, one act": lambda: [Row("ann", "lamp", day / 3) for day in range(120)],
 }
