@@ -19,6 +19,7 @@ def shop(tmp_path, visits, engaged="[click, cart, purchase]", repeat="always"):
         | {"timestamp": DAY * n + minute * MINUTE}
         for n, visit in enumerate(visits)
         for kind, minute in zip(("click", "cart", "purchase"), visit, strict=False)
+        if minute is not None
     ]
     rule = f"{{events: {engaged}}}"
     config = parse_config(f"{CONFIG}objectives: {{engaged: {rule}, satisfied: {rule}}}\nrepeat: {repeat}\n")
@@ -74,6 +75,12 @@ def test_a_rule_of_repeats_is_a_remedy_where_the_first_step_engages(tmp_path, gi
     (line,) = told(tmp_path, [(0, 1, 2)] * 4, **given)
     assert ("let `repeat` keep out" in line) == remedy
     assert ("purchases come" in line) == (given.get("repeat") != "never"), "what the cart kept out is not asked for"
+
+
+@pytest.mark.parametrize(("repeat", "remedy"), [("always", True), ("never", False)])
+def test_a_rule_that_keeps_out_all_it_can_is_no_remedy(tmp_path, repeat, remedy):
+    (line,) = told(tmp_path, [(None, 0, 1)] * 4 + [(0,)], engaged="[click, purchase]", repeat=repeat)
+    assert "4 of 4 purchases" in line and ("let `repeat` keep out" in line) == remedy
 
 
 @pytest.mark.parametrize("protocol", ["temporal", "leave_last_out"])
