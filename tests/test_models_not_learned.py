@@ -105,7 +105,8 @@ class Step:
         spec, items = self.ranked.spec, pq.read_table(self.folder / "features" / "items.parquet")
         goods = {f.name: column_tensor(items[f.name].to_pylist(), f).numpy() for f in spec.of(Entity.ITEM)}
         asked = {n: v.numpy() for e in (Entity.USER, Entity.QUERY) for n, v in missing_rows(spec.of(e), 2).items()}
-        pair = np.random.default_rng(0).normal(scale=9, size=(2 * len(items), len(PAIR_FEATURES))).astype(np.float32)
+        width = len(PAIR_FEATURES) + len(spec.shared)
+        pair = np.random.default_rng(0).normal(scale=9, size=(2 * len(items), width)).astype(np.float32)
         rows = np.repeat([0, 1], len(items)), np.tile(np.arange(len(items)), 2)
         ranker = Ranker(self.folder / name / "ranker", goods).load()
         return ranker.probabilities(asked, rows[1], pair, rows[0])

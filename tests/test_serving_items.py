@@ -13,7 +13,7 @@ from souk.config import Rerank
 from souk.index.exact import ExactIndex
 from souk.ingest.live import ItemCheck
 from souk.items import ItemTable
-from souk.pairs import PairQuery, pair_features
+from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
 from souk.rerank import Reranker
 from souk.schema import Kind
 from souk.serving.beside import Ended
@@ -54,7 +54,7 @@ def test_a_new_item_is_found_ranked_and_shown_at_once(live, shop):
     outcome = live.upsert([DEAR])
     assert (outcome.accepted, outcome.created, outcome.refused) == (1, 1, ())
     first = next(iter(slate(live.current, ANN).values()))
-    assert (first.item_id, first.title, first.source) == ("new", "Gilded boots", "two_tower+fresh")
+    assert (first.item_id, first.title, first.source) == ("new", "Gilded boots", "two_tower+fresh+matched")
     assert first.scores == pytest.approx({"engaged": 0.995, "satisfied": 0.5})
     cheap = slate(live.current, BOB, candidates=("new", "g2-01"))  # south: the ranker reads its price
     assert list(cheap)[-1] == "new"
@@ -248,7 +248,9 @@ def test_an_item_table_with_rows_replaced_is_that_of_the_whole_catalogue(shop):
     query = PairQuery.of(NOW, tokens, 9.0, table)
     every = np.arange(len(whole))
     given = [query], np.zeros(len(every), np.int64), every, (table.vectors @ fresh[0]).astype(np.float32)
-    np.testing.assert_allclose(pair_features(table, *given), pair_features(expected, *given), atol=1e-6)
+    found, same = (pair_features(each, *given) for each in (table, expected))
+    affinity = len(PAIR_FEATURES)  # what everyone takes of each value is as of the training: tests/test_affinity.py
+    np.testing.assert_allclose(found[:, :affinity], same[:, :affinity], atol=1e-6)
 
 
 def test_caps_count_new_items_with_the_known_ones(shop):
