@@ -184,7 +184,8 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
         learned = examples.pair[row, column, index]
         assert np.ptp(learned) > 0, name
         np.testing.assert_allclose(pair[:, index], learned, atol=1e-5, err_msg=name)
-    both = {tuple(row) for row in pair[:, -2:].tolist()}
+    matched = slice(len(PAIR_FEATURES), len(PAIR_FEATURES) + 2)
+    both = {tuple(row) for row in pair[:, matched].tolist()}
     assert both >= {(0, 0), (0, 1), (1, 0), (1, 1)}, "what is neither's, one's and both's"
     assert any(0 < users < 1 for users, _ in both), "nothing that was looked at is a user's own in part"
     for entity, learned in ((Entity.USER, examples.user), (Entity.QUERY, examples.query)):
