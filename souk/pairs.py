@@ -75,8 +75,8 @@ class PairQuery:
         surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
         past: what the user engaged with, the habits of before the window too.
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
-        taste: of the past, by value of the items.
         own: by match, how much each value of items is the user's or the visit's own; empty where nothing is asked.
+        taste: of the past, by value of the items.
     """
 
     time: int

@@ -178,11 +178,6 @@ class FeatureSpec:
         """Features of the user or the visit, each with one of the item whose values say the same (`souk.matches`)."""
         return () if self.build.matches == "auto" else tuple((own, theirs) for own, theirs in self.build.matches)
 
-    @property
-    def habits(self) -> int:
-        """How many items of a user are remembered beyond the events of a state."""
-        return self.build.habits
-
     def weights(self, tuned: Mapping[str, float]) -> dict[str, float]:
         """The exponent of each objective in the slate's score: the config's, or where it says `auto`, the tuned one.
 

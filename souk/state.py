@@ -138,9 +138,9 @@ def keep(habits: Habits, events: tuple[Event, ...], spec: FeatureSpec) -> tuple[
 
 def remembered(habits: Habits, events: Iterable[Event], spec: FeatureSpec) -> Habits:
     """The habits after the engagements among `events`, in order."""
-    if not spec.habits:
+    if not spec.build.habits:
         return {}
-    return remember(habits, ((e.item_id, e.timestamp) for e in events if engaging(e, spec)), spec.habits)
+    return remember(habits, ((e.item_id, e.timestamp) for e in events if engaging(e, spec)), spec.build.habits)
 
 
 def noted(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserState:

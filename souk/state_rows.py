@@ -48,7 +48,7 @@ PROFILE_TYPES = {Kind.NUMERIC: "double", Kind.LIST: "list<string>", Kind.VECTOR:
 def state_columns(spec: FeatureSpec) -> dict[str, str]:
     """Every column of a state row and its type: `string`, `int64`, `double`, or a `list<>` of one of them."""
     profile = {PROFILE + name: PROFILE_TYPES.get(kind, "string") for name, kind in sorted(spec.columns.users.items())}
-    shown, habits = SHOWN_COLUMNS if spec.repeat.fatigue else {}, HABIT_COLUMNS if spec.habits else {}
+    shown, habits = SHOWN_COLUMNS if spec.repeat.fatigue else {}, HABIT_COLUMNS if spec.build.habits else {}
     return STATE_COLUMNS | shown | habits | profile
 
 
@@ -81,7 +81,7 @@ def to_row(state: UserState, spec: FeatureSpec) -> dict[str, Any]:
     if spec.repeat.fatigue:
         row["shown_item_id"] = [item for item, times in state.shown.items() for _ in times]
         row["shown_time"] = [time for times in state.shown.values() for time in times]
-    if spec.habits:
+    if spec.build.habits:
         row |= habit_columns(state.habits)
     return row | {PROFILE + name: value for name, value in profile_of(state.profile, spec).items()}
 

@@ -1,6 +1,7 @@
 """The parts of `tables` and `features` that an evaluation reads, written by hand."""
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -188,3 +189,14 @@ def shop_setting(folder: Path) -> Setting:
     tables, features = write_artifacts(folder / "shop", events, items, START, users)
     write_examples(features, {f"e{n:03d}": n % 2 for n in range(90, 110)})
     return Setting.read(Evaluate(bootstrap=100), spec, tables, features)
+
+
+class Tags(HTMLParser):
+    """The tags of a page, with their attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
@@ -13,7 +12,7 @@ from souk.evaluation.observed import Observed
 from souk.evaluation.plots import popularity_curve, recall_curves
 from souk.evaluation.report import page, summary, tone
 from souk.evaluation.verdict import Rule, Verdict
-from tests.evaluation_fixtures import FixedSlates, shop_setting
+from tests.evaluation_fixtures import FixedSlates, Tags, shop_setting
 
 TRAINING = {
     "two_tower": [{"loss": 3.0, "seconds": 1.0}, {"loss": 2.0, "seconds": 1.0}],
@@ -126,15 +125,6 @@ def test_a_head_that_tells_nothing_is_told(metrics):
     }
     told = summary(metrics | {"ranker": {"slate": {"heads": heads}}}, VERDICT)
     assert "satisfied is not measured: no label" in told and "kept is not to be taken as a chance: on 99" in told
-
-
-class Tags(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
 
 
 def test_page_is_self_contained_and_has_every_plot(html):

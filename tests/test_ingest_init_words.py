@@ -44,7 +44,7 @@ def test_french_words_are_known_with_their_accents_or_without(tmp_path: Path, wo
     assert config.data.events.event_types == expected
 
 
-@pytest.mark.parametrize("column", ["acción", "tipo", "evento", "que_hizo"])
+@pytest.mark.parametrize("column", ["acción", "tipo", "evento", "que_hizo", "aktion", "Ereignis"])
 @pytest.mark.parametrize(
     "words",
     [
@@ -52,9 +52,14 @@ def test_french_words_are_known_with_their_accents_or_without(tmp_path: Path, wo
         ["Impresión", "vista", "me_gusta", "Pedido", "Reembolso", "reseña", "no me interesa"],
         ["impressione", "visualizzazione", "aggiungi al carrello", "acquisto", "reso", "recensione", "nascondi"],
         ["Impressão", "clique", "adicionar ao carrinho", "compra", "devolução", "avaliação", "ocultar"],
+        ["angezeigt", "ansehen", "warenkorb", "kauf", "retoure", "bewertung", "ausblenden"],
+        ["Einblendung", "Angesehen", "Merkzettel", "gekauft", "Rücksendung", "bewertet", "ausgeblendet"],
+        ["eingeblendet", "Klick", "In den Warenkorb", "Bestellung", "ruecksendung", "Rezension", "Kein Interesse"],
+        ["gezeigt", "Ansicht", "Wunschliste", "Buchung", "Rückgabe", "bewerten", "nicht interessiert"],
+        ["gezeigt", "geöffnet", "gefällt mir", "bestellt", "Stornierung", "rezensiert", "blockiert"],
     ],
 )
-def test_spanish_italian_and_portuguese_words_are_known_in_a_column_of_any_name(
+def test_words_of_other_languages_are_known_in_a_column_of_any_name(
     tmp_path: Path, column: str, words: list[str]
 ) -> None:
     """One word that nobody knows (`raro`) keeps no column from being the type."""
@@ -64,25 +69,6 @@ def test_spanish_italian_and_portuguese_words_are_known_in_a_column_of_any_name(
     assert config.data.events.columns["event_type"] == column
     assert config.data.events.event_types == {**expected, "raro": EventType.CLICK}
     assert "raro: click  # unknown to Souk" in text
-
-
-@pytest.mark.parametrize("column", ["aktion", "Ereignis", "was"])
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["angezeigt", "ansehen", "warenkorb", "kauf", "retoure", "bewertung", "ausblenden"],
-        ["Einblendung", "Angesehen", "Merkzettel", "gekauft", "Rücksendung", "bewertet", "ausgeblendet"],
-        ["eingeblendet", "Klick", "In den Warenkorb", "Bestellung", "ruecksendung", "Rezension", "Kein Interesse"],
-        ["gezeigt", "Ansicht", "Wunschliste", "Buchung", "Rückgabe", "bewerten", "nicht interessiert"],
-        ["gezeigt", "geöffnet", "gefällt mir", "bestellt", "Stornierung", "rezensiert", "blockiert"],
-    ],
-)
-def test_german_words_are_known_with_their_umlauts_or_without(tmp_path: Path, column: str, words: list[str]) -> None:
-    text, config = init(tmp_path, write(bookings(column, words), tmp_path / "e.csv"))
-    kinds = ("impression", "click", "cart", "purchase", "return", "rating", "hide")
-    expected = {word: EventType(kind) for word, kind in zip(words, kinds, strict=True)}
-    assert config.data.events.columns["event_type"] == column
-    assert config.data.events.event_types == expected and "unknown to Souk" not in text
 
 
 @pytest.mark.parametrize(

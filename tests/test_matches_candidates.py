@@ -7,66 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from souk import candidates, matches
+from souk import candidates
 from souk.candidates import ALIKE, TASTE, Sources
-from souk.config import BuildFeatures, Columns
 from souk.counts import ItemCounts
 from souk.items import FORM, ItemTable
-from souk.matches import ByValue, strongest
-from souk.pairs import PairQuery
+from souk.matches import ByValue
 from souk.release.bundle import Bundle
 from souk.schema import DAY_MS
 from souk.serving.recommender import Recommender
-from tests.models_fixtures import cycle_spec
+from tests.matches_fixtures import BOTH, EVENTS, NOW, listed, query, rows, spec, table
 from tests.serving_fixtures import write_shop
-
-NOW = 1_000 * DAY_MS
-CITIES = ["fes", "rabat", "fes", "", "fes", "rabat"]
-TAGS = [["jazz", "rock"], ["jazz"], [], ["fes"], ["jazz"], []]
-EVENTS = [3, 9, 7, 8, 0, 5]
-NAMES = [f"i{n}" for n in range(6)]
-
-
-def spec(*matches):
-    columns = {
-        "users": {"home": "categorical", "likes": "list"},
-        "events": {"place": "categorical"},
-        "items": {"city": "categorical", "tags": "list"},
-    }
-    build = BuildFeatures(history_length=8, matches=[list(pair) for pair in matches])
-    return cycle_spec(columns=Columns.model_validate(columns), build=build)
-
-
-BOTH = spec(("user_home", "item_city"), ("user_likes", "item_tags"))
-
-
-def rows(names, cities, tags):
-    return pa.table({"item_id": names, "item_city": cities, "item_tags": pa.array(tags, pa.list_(pa.string()))})
-
-
-def table(given=BOTH, form=FORM):
-    """Items that were taken 3, 9, 7, 8, 0 and 5 times."""
-    counters = pa.table(
-        {"item_id": NAMES, "events": EVENTS, "lately": [float(n) for n in EVENTS], "satisfied_rate": [0.5] * 6}
-        | {"until": [NOW] * 6, "half_life_days": [float("inf")] * 6}
-    )
-    return ItemTable.of(rows(NAMES, CITIES, TAGS), counters, np.eye(6, dtype=np.float32), given, form=form)
-
-
-def query(items, time=NOW, window=(), **asker):
-    tokens = {
-        "token_item_id": [NAMES[place] for place in window],
-        "token_gap": [float("nan"), *[60.0] * len(window)][: len(window)],
-        "token_event_type": ["click"] * len(window),
-        "token_value": [float("nan")] * len(window),
-    }
-    return PairQuery.of(time, tokens, 60.0, items, {f"user_{name}": value for name, value in asker.items()})
-
-
-def listed(sources, asked, count=9, allowed=lambda positions: np.ones(len(positions), bool)):
-    lists, failed = sources.listed(asked, None, count, allowed)
-    assert not failed
-    return lists["matched"].tolist()
 
 
 def test_what_matches_most_is_first_and_of_equals_what_is_taken_most():
@@ -146,133 +96,6 @@ def test_without_matches_and_a_past_it_brings_nothing():
 def test_values_of_other_columns_are_not_kept_in_a_form_of_before():
     items = table(spec(("user_home", "item_city")), form=3)
     assert sorted(ByValue.of(items).positions.tolist()) == [0, 1, 2, 4, 5]
-
-
-def every(positions):
-    return np.ones(len(positions), bool)
-
-
-def test_of_a_value_that_many_have_the_most_popular_are_compared(monkeypatch):
-    monkeypatch.setattr(matches, "LOOKED", 2)
-    monkeypatch.setattr(candidates, "LOOKED", 2)
-    items = table()
-    assert listed(Sources(items), query(items, home="fes")) == [2, 0]
-    assert listed(Sources(items), query(items, home="rabat")) == [1, 5]
-
-
-def test_of_a_value_that_many_have_those_that_may_be_shown_are_compared(monkeypatch):
-    """The two most popular of the town have ended: the one behind them is there."""
-    monkeypatch.setattr(matches, "LOOKED", 1)
-    monkeypatch.setattr(candidates, "LOOKED", 1)
-    items = table()
-    assert listed(Sources(items), query(items, home="fes"), allowed=lambda p: ~np.isin(p, [2, 0])) == [4]
-    monkeypatch.setattr(matches, "FARTHEST", 1)
-    assert listed(Sources(items), query(items, home="fes"), allowed=lambda p: ~np.isin(p, [2, 0])) == []
-
-
-@pytest.mark.parametrize(("shown", "asked", "found"), [(True, 20, 10), (False, 80, 0)])
-def test_it_looks_no_farther_than_it_has_to(monkeypatch, shown, asked, found):
-    """Of a hundred items of a value, and fifty that came, the first are enough; where none may be shown, forty are."""
-    monkeypatch.setattr(matches, "LOOKED", 10)
-    monkeypatch.setattr(candidates, "LOOKED", 10)
-    monkeypatch.setattr(matches, "FARTHEST", 40)
-    came = np.column_stack([np.zeros(50, int), np.arange(100, 150)])
-    sizes: list[int] = []
-
-    def allowed(positions):
-        sizes.append(len(positions))
-        return np.full(len(positions), shown)
-
-    by_value = ByValue(np.array([0, 100]), np.arange(100, dtype=np.int32), came)
-    assert len(by_value.looked_up(np.array([0]), allowed)) == found and sum(sizes) == asked
-
-
-def test_many_guessed_values_are_a_bounded_look(monkeypatch):
-    """Of a long window all items of all values would be compared."""
-    monkeypatch.setattr(matches, "LOOKED", 4)
-    monkeypatch.setattr(candidates, "LOOKED", 4)
-    monkeypatch.setattr(matches, "VALUES", 2)
-    items = table()
-    asked = query(items, window=[0, 1, 2, 3, 4, 5])
-    by_value = ByValue.of(items)
-    looked = strongest(asked.own, by_value)
-    assert len(looked) <= 4 and len(by_value.looked_up(looked, every)) <= 4
-
-
-def test_the_values_that_are_looked_up_are_the_strongest_and_of_equals_the_rarest():
-    start = np.array([0, 9, 10, 15, 17, 17])
-    by_value = ByValue(start, np.zeros(17, np.int32))
-    own = np.array([0, 1, 2, 3]), np.array([0.5, 1, 1, 1])
-    with pytest.MonkeyPatch.context() as patch:
-        for most, chosen in ((4, [0, 1, 2, 3]), (3, [1, 2, 3]), (2, [1, 3]), (1, [1])):
-            patch.setattr(matches, "VALUES", most)
-            assert strongest([own], by_value).tolist() == chosen
-        assert strongest([own, (np.array([4, 77]), np.ones(2))], by_value).tolist() == [1, 4]
-        came = np.array([1, 77]), np.ones(2)
-        assert strongest([came], replace(by_value, start=start[:5])).tolist() == [77], "no item has it yet"
-    assert strongest([], by_value).tolist() == []
-
-
-def test_items_of_each_value_stand_together():
-    items = table()
-    found = ByValue.of(items)
-    for word, (feature, value) in enumerate(items.words):
-        given, wide = (CITIES, False) if feature == "item_city" else (TAGS, True)
-        having = [place for place, own in enumerate(given) if (value in own if wide else value == own)]
-        assert found.looked_up(np.array([word]), every).tolist() == having
-    words = np.arange(len(items.words))
-    assert found.looked_up(words, every).tolist() == [0, 1, 2, 3, 4, 5]
-    assert found.looked_up(words[:0], every).tolist() == []
-    assert found.looked_up(np.array([len(items.words), len(items.words) + 7]), every).tolist() == []
-
-
-def test_what_comes_or_changes_is_found_by_its_values_and_no_longer_by_the_old_ones():
-    items = table()
-    sources = Sources(items)
-    assert sources.with_items(items, np.array([0]))._by_value is sources._by_value, "prices and counts change nothing"
-    told = rows(["g", "i2"], ["fes", "rabat"], [["new"], []])
-    later = items.with_items(told, np.zeros((2, 6), np.float32), BOTH)
-    found = sources.with_items(later, np.array([6, 2]))
-    assert listed(found, query(later, home="fes")) == [0, 4, 6]
-    assert listed(found, query(later, home="rabat")) == listed(Sources(later), query(later, home="rabat"))
-    assert 2 in listed(found, query(later, home="rabat"))
-    assert listed(found, query(later, likes=["new"])) == [6]
-    assert listed(sources, query(items, home="fes")) == [2, 0, 4], "the one before stays as it was"
-    again = found.with_items(later.with_items(told, np.zeros((2, 6), np.float32), BOTH), np.array([6, 2]))
-    assert again._by_value.later.tolist() == found._by_value.later.tolist(), "each once"
-
-
-def test_rows_that_are_told_again_stay_where_they_are(monkeypatch):
-    """A nightly feed tells every item, one of them with another town."""
-    monkeypatch.setattr(matches, "LOOKED", 2)
-    monkeypatch.setattr(candidates, "LOOKED", 2)
-    items = table()
-    sources = Sources(items)
-    told = rows(NAMES, ["rabat", *CITIES[1:]], TAGS)
-    later = items.with_items(told, np.zeros((6, 6), np.float32), BOTH)
-    found = sources.with_items(later, np.arange(6))
-    assert found._by_value.later.tolist() == [[later.numbers["item_city", "rabat"], 0]]
-    assert listed(found, query(later, home="rabat")) == [1, 5], "what came stands behind what is taken"
-    assert listed(found, query(later, home="fes")) == [2, 4], "what is gone takes no place"
-    monkeypatch.setattr(matches, "CHANGES", 0)
-    anew = sources.with_items(later, np.arange(6))
-    assert len(anew._by_value.later) == 0 and listed(anew, query(later, home="fes")) == [2, 4]
-
-
-def test_what_comes_back_stands_where_it_was(monkeypatch):
-    """An item moves, loses its town, and is told as it was; one that came goes, too."""
-    items = table()
-    sources = first = Sources(items)
-    for city, tags, changes in (("rabat", [], 2), ("", ["jazz"], 2), ("agadir", [], 2), (CITIES[2], TAGS[2], 0)):
-        later = items.with_items(rows(["i2"], [city], [tags]), np.zeros((1, 6), np.float32), BOTH)
-        sources, items = sources.with_items(later, np.array([2])), later
-        assert len(sources._by_value.later) + len(sources._by_value.gone) == changes
-        for home in ("fes", "rabat", "agadir"):
-            anew = listed(Sources(items), query(items, home=home))
-            assert listed(sources, query(items, home=home)) == anew and (2 in anew) is (home == city)
-    monkeypatch.setattr(matches, "CHANGES", 0)
-    lost = items.with_items(rows(["i2"], [""], [[]]), np.zeros((1, 6), np.float32), BOTH)
-    assert len(first.with_items(lost, np.array([2]))._by_value.positions) == len(first._by_value.positions) - 1
 
 
 def test_a_release_of_before_is_told_what_its_ranker_learned_from():

@@ -18,6 +18,19 @@ def log(tmp_path):
     return ItemLog(tmp_path / "items" / "log")
 
 
+def test_a_torn_last_line_is_counted_and_cut_away_and_a_damaged_one_passed_over(log):
+    assert log.read().rows == ()
+    log.append([{"item_id": "1"}, {"item_id": "2"}], [True, False], 5)
+    whole = log._path.read_bytes()
+    log._path.write_bytes(whole.replace(b'"1"', b'"7"') + whole[: len(whole) // 2 - 3])
+    seen = log.read()
+    assert (seen.rows, seen.times, seen.torn, seen.damaged) == (({"item_id": "2"},), (5,), 1, 1)
+    assert seen.created == (False,)
+    log.append([{"item_id": "3", "title": "x\ny"}], [True], 6)
+    seen = log.read()
+    assert seen.rows == ({"item_id": "2"}, {"item_id": "3", "title": "x\ny"}) and seen.torn == 0
+
+
 @pytest.mark.parametrize(("rows", "room"), [(40, 3000), (90, 9000)])  # less and more than a buffer of 8 KiB
 def test_rows_that_a_full_disk_refused_never_come_back(log, rows, room):
     log.append([{"item_id": "ok"}], [True], 1)

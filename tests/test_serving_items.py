@@ -198,20 +198,6 @@ def test_a_log_gives_back_what_it_took(shop, live):
     assert slate(again.current, ANN)["new"].scores["engaged"] == pytest.approx(0.98)
 
 
-def test_a_torn_last_line_is_counted_and_cut_away_and_a_damaged_one_passed_over(tmp_path):
-    log = ItemLog(tmp_path / "items" / "log")
-    assert log.read().rows == ()
-    log.append([{"item_id": "1"}, {"item_id": "2"}], [True, False], 5)
-    whole = log._path.read_bytes()
-    log._path.write_bytes(whole.replace(b'"1"', b'"7"') + whole[: len(whole) // 2 - 3])
-    seen = log.read()
-    assert (seen.rows, seen.times, seen.torn, seen.damaged) == (({"item_id": "2"},), (5,), 1, 1)
-    assert seen.created == (False,)
-    log.append([{"item_id": "3", "title": "x\ny"}], [True], 6)
-    seen = log.read()
-    assert seen.rows == ({"item_id": "2"}, {"item_id": "3", "title": "x\ny"}) and seen.torn == 0
-
-
 def test_nothing_changes_where_the_disk_refuses(live, monkeypatch):
     live.upsert([DEAR])
     before = live.current

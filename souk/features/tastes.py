@@ -40,8 +40,9 @@ def with_concentrations(
         shares = ValueShares.of(names, list(numbers), start, values, np.bincount(where[inside], minlength=len(items)))
         drawn = inside & np.isin(users, _some(users[inside]))
         found.append(concentrations(shares, start, values, users[drawn], where[drawn], times[drawn]))
-    told = ", ".join(f"{name} {number:g}" for name, number in zip(names, found[0], strict=True))
-    report(f"events after which a user's own taste counts as much as everyone's: {told}") if names else None
+    if names:
+        told = ", ".join(f"{name} {number:g}" for name, number in zip(names, found[-1], strict=True))
+        report(f"events after which a user's own taste counts as much as everyone's: {told}")
     for place, name in enumerate(names):
         column = np.repeat([each[place] for each in found], len(items))
         counters = counters.append_column(f"{CONCENTRATION}:{name}", pa.array(column))
