@@ -177,7 +177,7 @@ class ItemTable:
             numbers=numbers,
             prior_rate=prior_rate(counters),
             satisfied=spec.objectives.satisfied,
-            engaged=spec.objectives.engaged if spec.repeat.rule != "never" else None,
+            engaged=spec.objectives.engaged if spec.engaged_again else None,
             freshness=freshness(counters),
             matches=spec.matches,
             assumed_birth=_birth(items, counters, form),

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from souk.schema import EventType
+from souk.schema import MINUTE_MS, EventType
 
-PAUSE_MS = 30 * 60_000  # a longer one ends a visit
+PAUSE_MS = 30 * MINUTE_MS  # a longer one ends a visit
 MUCH = 0.2  # share of what is asked for that is worth a warning
 STEPS = {str(kind): place for place, kind in enumerate(EventType)}  # from what is shown to what came of it
 

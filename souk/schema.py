@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-DAY_MS = 86_400_000
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
 FOREVER = 2**62  # a time in UTC epoch milliseconds that does not come
 SECONDS = range(10**9, 4_102_444_800)  # 2001 to 2099; a time that is to be in milliseconds is of early 1970 there
 
@@ -20,6 +20,9 @@ class EventType(StrEnum):
     RETURN = "return"
     RATING = "rating"
     HIDE = "hide"  # not to be shown again; with the value 0 it is taken back
+
+
+NO_ACTS = (EventType.IMPRESSION, EventType.HIDE)  # many, and no act of the user; what says only what not to show
 
 
 class Kind(StrEnum):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
-from souk.schema import EventType, Kind
+from souk.schema import NO_ACTS, EventType, Kind
 
 ENGAGED = "engaged"  # the objective that is asked of every candidate; all others are of what was engaged with
 SATISFIED = "satisfied"  # the first of these, whose exponent is tuned
@@ -124,7 +124,7 @@ class FeatureSpec:
         dataset: the config's name.
         columns: declared columns, by table.
         objectives: the label rules.
-        repeat: the repeat rule.
+        repeat: what keeps an item out that the user did something with.
         build: history length and bucket counts.
     """
 
@@ -164,9 +164,19 @@ class FeatureSpec:
 
     @cached_property
     def history_events(self) -> tuple[EventType, ...]:
-        """The event types that make a history: all but impressions, which are many and no act of the user, and hides,
-        which say what not to show."""
-        return tuple(kind for kind in EventType if kind not in (EventType.IMPRESSION, EventType.HIDE))
+        """The event types that make a history, whatever objectives and `repeat` are of: all but NO_ACTS."""
+        return tuple(kind for kind in EventType if kind not in NO_ACTS)
+
+    @property
+    def engaged_again(self) -> bool:
+        """Whether a user may engage with an item again: not where all that engages keeps its item out for good."""
+        keeping = set(self.repeat.events or self.objectives.engaged.events)
+        return self.repeat.rule != "never" or not keeping.issuperset(self.objectives.engaged.events)
+
+    @property
+    def keeps_acts(self) -> bool:
+        """Whether features have `acts.parquet`: examples do not tell what `repeat` keeps out."""
+        return bool(self.repeat.events or self.repeat.pause_minutes)
 
     @property
     def history_length(self) -> int:

@@ -18,15 +18,13 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from souk.daily import COUNT_DAYS, counted
 from souk.declared import moment, user_features
 from souk.habits import Habits, known_before, remember
 from souk.marks import hidden_after, shown_after
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec, positive
 from souk.values import clean
-
-COUNT_DAYS = 30
-KEPT_DAYS = 2 * COUNT_DAYS  # so that a query up to COUNT_DAYS before the last event still counts right
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,8 @@ class UserState:
         events: the last of them, oldest first: at least `window_start`'s window.
         habits: what the engagements among the others were with, by item.
         daily: history events by UTC day (days since the epoch), of the KEPT_DAYS days up to the last event.
-        engaged: time of engagement by item, for the repeat rule: the first where items never repeat, else the last;
-            empty where they may always repeat.
+        engaged: for the repeat rule, by item the time of an event that `keeps_out` it: the first where that is for
+            good, else the last; empty where the rule keeps nothing out.
         profile: the user's declared columns.
         hidden: time of the last hide by item; negative where that took it back.
         shown: times of the last showings by item, ascending; empty without `repeat.fatigue`.
@@ -101,9 +99,14 @@ def window_start(count: int, history_length: int) -> int:
 
 
 def engaging(event: Event, spec: FeatureSpec) -> bool:
-    """Whether `event` is an engagement: a target of training, a query of evaluation, what the repeat rule counts."""
+    """Whether `event` is an engagement: a target of training, a query of evaluation."""
     objective = spec.objectives.engaged
     return event.event_type in objective.events and positive(objective, event.value, event.dwell_seconds)
+
+
+def keeps_out(event: Event, spec: FeatureSpec) -> bool:
+    """Whether `event` counts for the repeat rule: it is one of its `events`; where it has none, an engagement."""
+    return event.event_type in spec.repeat.events if spec.repeat.events else engaging(event, spec)
 
 
 def advance(state: UserState, event: Event, spec: FeatureSpec) -> UserState:
@@ -125,8 +128,8 @@ def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserS
         count=state.count + len(kept),
         events=known,
         habits=habits,
-        daily=_counted(state.daily, kept),
-        engaged=_engaged(state.engaged, kept, spec),
+        daily=counted(state.daily, _days(kept)),
+        engaged=engaged_after(state.engaged, kept, spec),
     )
 
 
@@ -163,20 +166,19 @@ def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: 
     return after(UserState(user_id, profile=profile), sorted(events, key=lambda e: e.order), spec)
 
 
-def _engaged(engaged: Mapping[str, int], events: Iterable[Event], spec: FeatureSpec) -> dict[str, int]:
-    """`UserState.engaged` after more events, in order."""
-    if spec.repeat.rule == "always":
-        return {}
+def engaged_after(engaged: Mapping[str, int], events: Iterable[Event], spec: FeatureSpec) -> dict[str, int]:
+    """`UserState.engaged` after more events, in any order."""
     found = dict(engaged)
-    for event in events:
-        if engaging(event, spec):
+    for event in events if spec.repeat.rule != "always" else ():
+        if keeps_out(event, spec):
             found[event.item_id] = engaged_at(found, event, spec)
     return found
 
 
 def engaged_at(engaged: Mapping[str, int], event: Event, spec: FeatureSpec) -> int:
-    """What `UserState.engaged` says of an event's item after it, where items do not always repeat."""
-    return engaged.get(event.item_id, event.timestamp) if spec.repeat.rule == "never" else event.timestamp
+    """What `UserState.engaged` says of an event's item after it, where it `keeps_out` that."""
+    chosen = min if spec.repeat.rule == "never" else max
+    return chosen(engaged.get(event.item_id, event.timestamp), event.timestamp)
 
 
 def walk(
@@ -203,18 +205,13 @@ def states_before(
     state = UserState(user_id, profile=profile)
     for time in times:
         known, count = state.count, bisect_left(kept, time, lo=state.count, key=lambda e: e.timestamp)
-        state = replace(_later(state, kept, count, spec), engaged=_engaged(state.engaged, kept[known:count], spec))
+        engaged = engaged_after(state.engaged, kept[known:count], spec)
+        state = replace(_later(state, kept, count, spec), engaged=engaged)
         yield state
 
 
-def _counted(daily: Mapping[int, int], events: Iterable[Event]) -> dict[int, int]:
-    """`UserState.daily` after more events, in order."""
-    found = dict(daily)
-    for event in events:
-        day = event.timestamp // DAY_MS
-        found[day] = found.get(day, 0) + 1
-    last = max(found, default=0)
-    return {day: count for day, count in found.items() if day > last - KEPT_DAYS}
+def _days(events: Iterable[Event]) -> Iterator[int]:
+    return (event.timestamp // DAY_MS for event in events)
 
 
 def _later(state: UserState, ordered: Sequence[Event], count: int, spec: FeatureSpec) -> UserState:
@@ -225,7 +222,7 @@ def _later(state: UserState, ordered: Sequence[Event], count: int, spec: Feature
         count=count,
         events=tuple(ordered[start:count]),
         habits=remembered(state.habits, ordered[known:start], spec),
-        daily=_counted(state.daily, ordered[state.count : count]),
+        daily=counted(state.daily, _days(ordered[state.count : count])),
     )
 
 

@@ -1,16 +1,16 @@
-"""What is kept out of a user's slates: what was engaged with, what was hidden, and what was shown too often."""
+"""What is kept out of a user's slates: what was taken or is at hand, what was hidden, and what was shown too often."""
 
 from __future__ import annotations
 
 import math
 
-from souk.schema import DAY_MS
+from souk.schema import DAY_MS, MINUTE_MS
 from souk.spec import FeatureSpec
 from souk.state import UserState
 
 
 def withheld(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
-    """The items that never appear in this user's slate at time `t`: by the repeat rule, and those that are hidden.
+    """The items that never appear in this user's slate at time `t`: by `repeat`, and those that are hidden.
 
     A hide that is known counts whatever its time: a phone's clock may be ahead of `t`. Who asks about the past brings a
     state of the past.
@@ -37,7 +37,26 @@ def tired(state: UserState, t: int, spec: FeatureSpec) -> list[str]:
 
 
 def repeat_excluded(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
-    """The items that the repeat rule keeps out of this user's slate at time `t`."""
+    """The items that `repeat` keeps out of this user's slate at time `t`: by its rule, and those `at_hand`."""
+    return _by_rule(state, t, spec) | at_hand(state, t, spec)
+
+
+def at_hand(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
+    """The items that the user did anything with in the last `repeat.pause_minutes` before `t`.
+
+    As far as the state keeps events (`souk.state.kept_events`).
+    """
+    found: set[str] = set()
+    since = paused_since(t, spec)
+    for event in reversed(state.events):
+        if event.timestamp <= since:
+            break
+        if event.timestamp < t:
+            found.add(event.item_id)
+    return found
+
+
+def _by_rule(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
     if spec.repeat.rule == "always":
         return set()
     since = excluded_since(t, spec)
@@ -45,5 +64,10 @@ def repeat_excluded(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
 
 
 def excluded_since(t: int, spec: FeatureSpec) -> int | None:
-    """Engagements after this time and before `t` keep their items out; None for all of them before `t`."""
+    """What `keeps_out` counts for the rule after this time and before `t`; None for all of it before `t`."""
     return math.floor(t - spec.repeat.days * DAY_MS) if spec.repeat.rule == "after_days" else None
+
+
+def paused_since(t: int, spec: FeatureSpec) -> int:
+    """What comes after this time and before `t` is at hand; nothing is where it is `t`."""
+    return math.floor(t - spec.repeat.pause_minutes * MINUTE_MS)

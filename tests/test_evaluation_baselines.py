@@ -186,7 +186,10 @@ def test_segments_are_those_of_before_the_window(tmp_path):
     assert north[0] > north[1] and south[1] > south[0]
 
 
-@pytest.mark.parametrize(("repeat", "frequency"), [("always", True), ("never", False)])
+BOUGHT = {"rule": "never", "events": ["purchase"]}
+
+
+@pytest.mark.parametrize(("repeat", "frequency"), [("always", True), ("never", False), (BOUGHT, True)])
 @pytest.mark.parametrize("share", [0.05, 0.1, 1.0])
 def test_what_the_data_has_no_answer_for_is_no_baseline(read, repeat, frequency, share):
     """Frequency where items come back, newness where a tenth of what is taken is new."""

@@ -111,6 +111,36 @@ def test_items_come_back_after_days(read):
     assert [catalogue.ids[i] for i in first.excluded] == ["b"]
 
 
+def test_what_was_bought_and_what_is_at_hand_leave_catalogue_and_targets(read):
+    """Clicks engage, and keep nothing out for good."""
+    spec = spec_of({"rule": "never", "events": ["purchase"]})
+    again = [("ann", "a", "click", START + 8), ("ann", "c", "click", START + 9)]
+    window, catalogue = read(spec, [*EVENTS, *again])
+    asked = ask(window, catalogue, spec, most=20)
+    found = [("ann", 1, ["c", "d"]), ("ann", 5, ["b"]), ("ann", 9, ["c"]), ("eve", 7, ["new"])]
+    assert [shown(query, catalogue) for query in asked.queries] == found
+    assert [[catalogue.ids[i] for i in query.excluded] for query in asked.queries] == [
+        ["a"],
+        ["a", "d"],
+        ["a", "d"],
+        [],
+    ]
+    assert asked.queries[0].state.engaged == {"a": START - 9 * DAY}
+    assert (asked.causes["taken before"], asked.causes["at hand"]) == (1, 0), "a was bought"
+    spec = spec_of({"pause_minutes": 7 / 60_000})  # milliseconds
+    window, catalogue = read(spec, [*EVENTS, *again])
+    asked = ask(window, catalogue, spec, most=20)
+    found = [("ann", 1, ["c", "d"]), ("ann", 5, ["b"]), ("ann", 8, ["a"]), ("ann", 9, ["c"]), ("eve", 7, ["new"])]
+    assert [shown(query, catalogue) for query in asked.queries] == found
+    excluded = [[catalogue.ids[i] for i in query.excluded] for query in asked.queries]
+    assert excluded == [[], ["c", "d"], ["b", "d", "gone"], ["a", "b", "gone"], []], "d was bought after its look"
+    spec = spec_of({"pause_minutes": 9 / 60_000})
+    window, catalogue = read(spec, [*EVENTS, *again])
+    assert ask(window, catalogue, spec, most=20).causes["at hand"] == 1, "c"
+    (frozen, _) = frozen_queries(window, catalogue, spec)
+    assert not len(frozen.excluded), "nothing is at hand when the window begins"
+
+
 def test_only_the_first_queries_of_a_user_count(read):
     spec = spec_of("always")
     window, catalogue = read(spec)
@@ -226,7 +256,7 @@ def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     asked = ask(window, catalogue, spec, most=20)
     assert [(q.user_id, q.timestamp - START) for q in asked.queries] == [("ann", 1), ("eve", 7)]
     assert (asked.filtered, asked.unavailable) == (2, 1), "ann takes b again, and what is gone"
-    causes = {"not in the catalogue": 0, "not available": 1, "ended": 0, "taken before": 1}
+    causes = {"not in the catalogue": 0, "not available": 1, "ended": 0, "at hand": 0, "taken before": 1}
     assert asked.causes == causes
     window, catalogue = read(spec, until={"b": START + 2})
     ended = ask(window, catalogue, spec, most=20)

@@ -249,7 +249,7 @@ def test_much_of_the_last_item_is_told_with_what_was_done(warned, found, said):
     assert ("answered by the item of the user's last event" in text) == bool(said)
     assert all(part in text for part in said)
     assert (FURTHER in text, AGAIN in text) == (any("alone" in part for part in said), AGAIN in said)
-    assert "repeat" not in text, "music and groceries come back"
+    assert ("Where nobody wants it again, `repeat: {pause_minutes: 30}`" in text) == (AGAIN in said), "music comes back"
 
 
 def test_on_the_page_it_stands_under_the_figures_that_it_is_about(warned):

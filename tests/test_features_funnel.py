@@ -56,6 +56,16 @@ def test_the_next_steps_of_visits_are_counted_by_type(tmp_path):
         ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": "never"}, False),
         ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": LATER}, False),
         ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": SOON}, True),
+        ([(0, 1, 2)] * 4, {"repeat": "{pause_minutes: 3}"}, False),  # what is at hand is kept out, whatever engages
+        ([(0, 1, 2)] * 4, {"repeat": "{pause_minutes: 1}"}, True),
+        ([(0, 1, 2)] * 4, {"engaged": "[purchase]", "repeat": "{rule: never, pause_minutes: 30}"}, False),
+        ([(-2, 1), (0,)], {"since": 0, "repeat": "{pause_minutes: 30}"}, False),  # what was before counts, too
+        ([(-2, 1), (0,)], {"since": 0, "repeat": "{rule: never, events: [purchase], pause_minutes: 30}"}, False),
+        ([(0, 1, 2)] * 4, {"repeat": "{rule: never, events: [purchase]}"}, True),  # looks keep nothing out
+        ([(0, 1, 2)] * 4, {"engaged": "[purchase]", "repeat": "{rule: never, events: [cart]}"}, False),
+        ([(0, 1, 2)] * 4, {"engaged": "[purchase]", "repeat": "{rule: after_days, days: 1, events: [click]}"}, False),
+        ([(0, 0, 1)] * 4, {"engaged": "[purchase]", "repeat": "{rule: after_days, days: 1, events: [cart]}"}, False),
+        ([(0, 1, 1)] * 4, {"engaged": "[purchase]", "repeat": "{rule: never, events: [cart]}"}, True),  # at one time
     ],
 )
 def test_a_fifth_of_what_is_asked_for_is_told(tmp_path, visits, given, expected):
@@ -67,20 +77,22 @@ def test_a_fifth_of_what_is_asked_for_is_told(tmp_path, visits, given, expected)
     [
         ({}, True),
         ({"repeat": SOON.replace("0.05", "0.0001")}, True),
-        ({"engaged": "[purchase]"}, False),  # a look that engages with nothing keeps nothing out
+        ({"repeat": "{pause_minutes: 0.5}"}, True),
+        ({"engaged": "[click, purchase]", "repeat": "{rule: never, events: [purchase]}"}, True),
+        ({"engaged": "[purchase]"}, False),  # nothing but next steps engages: a pause would leave nothing to ask for
         ({"engaged": "[cart, purchase]", "repeat": "never"}, False),
     ],
 )
-def test_a_rule_of_repeats_is_a_remedy_where_the_first_step_engages(tmp_path, given, remedy):
+def test_a_pause_is_a_remedy_where_the_first_step_engages(tmp_path, given, remedy):
     (line,) = told(tmp_path, [(0, 1, 2)] * 4, **given)
-    assert ("let `repeat` keep out" in line) == remedy
+    assert ("by `repeat: {pause_minutes: 30}`" in line) == remedy
     assert ("purchases come" in line) == (given.get("repeat") != "never"), "what the cart kept out is not asked for"
 
 
-@pytest.mark.parametrize(("repeat", "remedy"), [("always", True), ("never", False)])
-def test_a_rule_that_keeps_out_all_it_can_is_no_remedy(tmp_path, repeat, remedy):
+@pytest.mark.parametrize("repeat", ["always", "never"])
+def test_a_pause_is_a_remedy_where_the_rule_keeps_out_all_it_can(tmp_path, repeat):
     (line,) = told(tmp_path, [(None, 0, 1)] * 4 + [(0,)], engaged="[click, purchase]", repeat=repeat)
-    assert "4 of 4 purchases" in line and ("let `repeat` keep out" in line) == remedy
+    assert "4 of 4 purchases" in line and "pause_minutes: 30" in line
 
 
 @pytest.mark.parametrize("protocol", ["temporal", "leave_last_out"])

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import Repeat
+from souk.features.acts import write_acts
 from souk.models.draw import moments_of
-from souk.models.retrieve import exclusions
+from souk.models.exclusions import exclusions
 from souk.schema import DAY_MS
 from souk.state import Event, UserState, advance, engaging, state_of
 from souk.withheld import repeat_excluded
@@ -37,18 +38,39 @@ def spec_with(repeat):
     return cycle_spec(repeat=repeat, objectives=objectives.model_copy(update={"engaged": liked}))
 
 
-@pytest.mark.parametrize(
-    "repeat", [Repeat(rule="never"), Repeat(rule="after_days", days=4.5), Repeat(rule="always")], ids=lambda r: r.rule
-)
+RATED, DAY = ("rating",), 24 * 60
+RULES = [
+    Repeat(rule="never"),
+    Repeat(rule="after_days", days=4.5),
+    Repeat(rule="always"),
+    Repeat(rule="never", events=RATED),  # whatever the stars are
+    Repeat(rule="never", events=("click",)),
+    Repeat(rule="after_days", days=4.5, events=RATED),
+    Repeat(rule="always", pause_minutes=2.5 * DAY),
+    Repeat(rule="always", pause_minutes=30 * DAY),  # more than a state keeps
+    Repeat(rule="never", pause_minutes=2 * DAY),
+    Repeat(rule="after_days", days=6, events=("click",), pause_minutes=DAY + 1),
+]
+
+
+@pytest.mark.parametrize("repeat", RULES, ids=lambda r: "-".join(map(str, r.model_dump().values())))
 def test_the_repeat_rule_is_the_same_in_training_and_in_serving(tmp_path, repeat):
     spec, people = spec_with(repeat), histories(np.random.default_rng(3))
     rows = [(user, e.timestamp, e.item_id, e.event_id) for user in USERS for e in people[user] if engaging(e, spec)]
     columns = dict(zip(("user_id", "timestamp", "item_id", "event_id"), zip(*rows, strict=True), strict=True))
     examples = pa.table(columns).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
     pq.write_table(examples, tmp_path / "examples.parquet")
+    names = ("item_id", "event_type", "timestamp", "value", "event_id")
+    every = [{"user_id": user} | {name: getattr(e, name) for name in names} for user in USERS for e in people[user]]
+    table = pa.Table.from_pylist(
+        [row | {"value": None if row["value"] != row["value"] else row["value"]} for row in every]
+    )
+    pq.write_table(table.sort_by([("timestamp", "ascending"), ("event_id", "ascending")]), tmp_path / "events.parquet")
+    write_acts(tmp_path / "events.parquet", tmp_path, spec)
+    assert (tmp_path / "acts.parquet").exists() == bool(repeat.events or repeat.pause_minutes)
     taken = pa.array([[{"item_id": item}] for item in examples["item_id"].to_pylist()])
     examples = examples.append_column("moment", taken)
-    excluded = exclusions(tmp_path / "examples.parquet", examples, spec, {item: n for n, item in enumerate(ITEMS)})
+    excluded = exclusions(tmp_path, examples, spec, {item: n for n, item in enumerate(ITEMS)})
     sizes = []
     for moment in moments_of(examples):
         past = [event for event in people[moment.user] if event.timestamp < moment.time]
@@ -58,6 +80,8 @@ def test_the_repeat_rule_is_the_same_in_training_and_in_serving(tmp_path, repeat
         found = {ITEMS[place] for place in excluded(moment)}
         assert found == repeat_excluded(state_of(moment.user, past, spec, {}), moment.time, spec)
         assert found == repeat_excluded(streamed, moment.time, spec)
-        assert repeat.rule != "never" or len(excluded(moment)) == len(found), "each item once, however often taken"
+        assert repeat.rule != "never" or repeat.pause_minutes or len(excluded(moment)) == len(found), (
+            "each item once, however often taken"
+        )
         sizes.append(len(found))
-    assert (max(sizes) > 3) == (repeat.rule != "always")
+    assert (max(sizes) > 3) == (repeat != Repeat(rule="always"))

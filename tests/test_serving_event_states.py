@@ -1,6 +1,7 @@
 """Events in any order and however often: the state is that of all of them together."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from souk.config import Repeat
 from souk.schema import DAY_MS
 from souk.serving.event_states import Place, event_of, with_all, with_late
-from souk.state import Event, UserState, kept_events, state_of
+from souk.state import Event, UserState, engaging, kept_events, state_of
 from tests.serving_fixtures import NOW, SPEC
 
 KEPT = kept_events(SPEC)  # 12
@@ -21,18 +22,26 @@ lists = st.lists(st.tuples(items, kinds, times), max_size=KEPT).map(
 )
 
 
-def spec_with(rule):
-    return type(SPEC)(SPEC.dataset, SPEC.columns, SPEC.objectives, Repeat(rule=rule, days=3), SPEC.build)
+def spec_with(rule, kinds):
+    return replace(SPEC, repeat=Repeat(rule=rule, days=3, events=kinds))
 
 
-@pytest.mark.parametrize("rule", ["never", "after_days", "always"])
+@pytest.mark.parametrize(
+    ("rule", "kinds"),
+    [("never", ()), ("after_days", ()), ("always", ()), ("never", ("cart",)), ("after_days", ("cart", "rating"))],
+)
 @given(data=st.data())
-def test_the_order_in_which_events_come_does_not_matter(rule, data):
-    spec, events = spec_with(rule), data.draw(lists)
+def test_the_order_in_which_events_come_does_not_matter(rule, kinds, data):
+    spec, events = spec_with(rule, kinds), data.draw(lists)
     state = UserState("u")
     for event in data.draw(st.permutations(events)):
         state, _ = with_late(state, event, spec)
     assert plain(state) == plain(state_of("u", events, spec, {}))
+    assert set(state.engaged) == {
+        event.item_id
+        for event in events
+        if rule != "always" and (event.event_type in kinds if kinds else engaging(event, spec))
+    }
     again, places = with_all(state, events, spec)
     assert again is state and set(places) <= {Place.KNOWN, Place.NONE}
 

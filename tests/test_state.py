@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.config import parse_config
+from souk.daily import KEPT_DAYS
 from souk.declared import item_features
 from souk.schema import DAY_MS, Kind
 from souk.spec import FeatureSpec
 from souk.state import (
-    KEPT_DAYS,
     Event,
     UserState,
     advance,
@@ -108,8 +108,36 @@ def test_the_work_of_a_walk_grows_as_the_history_and_not_as_its_square(monkeypat
     assert len(last.daily) <= KEPT_DAYS
 
 
+RULES = [
+    "always",
+    "never",
+    "{rule: after_days, days: 3}",
+    "{rule: never, events: [purchase]}",
+    "{rule: after_days, days: 3, events: [return, purchase], pause_minutes: 90}",
+]
+
+
 @settings(deadline=None)
-@pytest.mark.parametrize("repeat", ["always", "never", "{rule: after_days, days: 3}"])
+@pytest.mark.parametrize("repeat", RULES)
+@given(events=histories, hour=st.integers(0, 60 * 24))
+def test_what_is_kept_out_is_what_the_rule_and_the_pause_say(repeat, events, hour):
+    """By the words of the docs: all events one by one, of any time."""
+    spec, t = spec_of(repeat), hour * HOUR
+    kinds = [str(kind) for kind in spec.repeat.events or ("rating", "purchase")]
+    within = {"never": math.inf, "always": 0, "after_days": 3 * DAY_MS}[spec.repeat.rule]
+    kept = {e.item_id for e in events if e.event_type in kinds and 0 < t - e.timestamp < within}
+    acts = sorted((e for e in events if e.event_type != "impression" and e.timestamp < t), key=lambda e: e.order)
+    pause = spec.repeat.pause_minutes * 60_000
+    kept |= {e.item_id for e in acts[-kept_events(spec) :] if t - e.timestamp < pause}
+    before = [event for event in events if event.timestamp < t]
+    assert repeat_excluded(state_of("u", before, spec, {}), t, spec) == kept
+    if spec.repeat.rule != "after_days":  # which knows the last time alone
+        later = [event for event in events if event.timestamp >= t][:3]
+        assert repeat_excluded(state_of("u", before + later, spec, {}), t, spec) == kept
+
+
+@settings(deadline=None)
+@pytest.mark.parametrize("repeat", RULES)
 @given(events=histories, hours=st.lists(st.integers(0, 60 * 24), max_size=8))
 def test_states_before_are_the_states_of_what_was_before(repeat, events, hours):
     spec = spec_of(repeat)

@@ -101,6 +101,46 @@ def test_hides_are_no_history():
     ]
 
 
+BOUGHT = replace(SPEC, repeat=Repeat(rule="never", events=("purchase",), pause_minutes=30))
+MINUTE = 60_000
+
+
+def bought(item, time):
+    return Event(item, "purchase", time, event_id=f"b{item}{time}")
+
+
+def test_what_was_bought_is_out_for_good_and_what_was_looked_at_for_a_while():
+    events = [bought("a", 1), click("b", 2), click("a", 3), Event("c", "return", 10 * MINUTE, event_id="r")]
+    state = state_of("u", [*events, hide("d", 11 * MINUTE)], BOUGHT, {})
+    assert state.engaged == {"a": 1}, "a look at what was bought counts for nothing"
+    assert withheld(state, 3, BOUGHT) == {"a", "b", "d"}, "what comes at the moment itself is not known"
+    assert withheld(state, 30 * MINUTE + 1, BOUGHT) == {"a", "b", "c", "d"}
+    assert withheld(state, 30 * MINUTE + 2, BOUGHT) == {"a", "c", "d"}, "half an hour is over"
+    assert withheld(state, 40 * MINUTE, BOUGHT) == {"a", "d"}
+    always = replace(SPEC, repeat=Repeat(pause_minutes=30))
+    assert withheld(state_of("u", events, always, {}), 31 * MINUTE, always) == {"c"}
+
+
+@pytest.mark.parametrize(
+    ("repeat", "again"),
+    [
+        (Repeat(), True),
+        (Repeat(pause_minutes=5), True),
+        (Repeat(rule="after_days", days=3), True),
+        (Repeat(rule="never"), False),
+        (Repeat(rule="never", pause_minutes=5), False),
+        (Repeat(rule="never", events=("purchase",)), True),  # clicks engage
+        (Repeat(rule="never", events=("purchase", "click")), False),
+        (Repeat(rule="after_days", days=3, events=("purchase", "click")), True),
+    ],
+)
+def test_what_engages_may_come_again_unless_all_of_it_is_kept_out_for_good(repeat, again):
+    spec = replace(SPEC, repeat=repeat)
+    assert spec.engaged_again == again
+    assert spec.keeps_acts == bool(repeat.events or repeat.pause_minutes)
+    assert set(repeat.events) <= set(spec.history_events), "whatever objectives name"
+
+
 def test_a_state_stays_bounded():
     many = [hide(f"h{n}", n + 1) for n in range(HIDDEN + 50)] + [showing(f"i{n % 200}", n) for n in range(3000)]
     state = state_of("u", many, TIRING, {})
@@ -111,6 +151,8 @@ def test_a_state_stays_bounded():
 
 def test_without_the_rule_the_specification_is_what_it_was():
     assert "fatigue" not in SPEC.to_json() and "hide" not in SPEC.to_json()
+    assert Repeat().model_dump() == {"rule": "always", "days": 0}, "and no key that came later"
+    assert type(SPEC).from_json(BOUGHT.to_json()) == BOUGHT and BOUGHT.hash not in (SPEC.hash, TIRING.hash)
     assert TIRING.hash != SPEC.hash and type(SPEC).from_json(TIRING.to_json()) == TIRING
     assert EventType.HIDE in event_types(SPEC) and EventType.IMPRESSION not in event_types(SPEC)
     assert EventType.IMPRESSION in event_types(TIRING)
@@ -161,6 +203,17 @@ def test_hidden_never_and_tired_last_and_never_fewer_than_there_are(recommender,
     last = [item for item in slate.items if item.source == "shown_often"]
     assert [item.item_id for item in last] == found[len(fresh) :]
     assert [i.item_id for i in last] == [i for i in tired(state, NOW, TIRING) if i in there][: len(last)]
+
+
+def test_what_is_at_hand_is_in_no_slate_of_a_user_or_a_session(recommender, monkeypatch):
+    monkeypatch.setattr(recommender, "spec", BOUGHT)
+    acts = [bought("g2-00", 5), click("g2-01", NOW - 29 * MINUTE), click("g2-02", NOW - 30 * MINUTE)]
+    named = ("g2-00", "g2-01", "g2-02", "g2-03")
+    user = Request("new", 4, NOW, state=with_all(UserState("new"), acts, BOUGHT)[0], candidates=named)
+    session = Request("", 4, NOW, events=tuple(acts), state=UserState(""), candidates=named)
+    free = replace(session, candidates=None, k=100)
+    slates = [{item.item_id for item in slate.items} for slate in recommender.recommend([user, session, free])]
+    assert slates == [{"g2-02", "g2-03"}, {"g2-02", "g2-03"}, set(IDS) - GONE - {"g2-00", "g2-01"}]
 
 
 def test_an_act_ends_the_fatigue_and_a_session_may_hide(recommender):

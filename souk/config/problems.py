@@ -108,7 +108,7 @@ def _wanted(problem: Any) -> str:
 
 def _of_the_file(problem: Any, values: Any) -> str:
     """What to write for an event that goes by its name in the file, or is missing; "" where the problem is another."""
-    objective = problem["type"] in ("enum", "too_short") and problem["loc"][:1] == ("objectives",)
+    objective = problem["type"] in ("enum", "too_short") and problem["loc"][0] in ("objectives", "repeat")
     for part in ("data", "events", "event_types") if objective else ():
         values = values.get(part) if isinstance(values, Mapping) else None
     kinds = list(EventType)

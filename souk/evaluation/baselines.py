@@ -231,7 +231,7 @@ BASELINES = tuple(kind.name for kind in KINDS)
 
 def baselines(catalogue: Catalogue, spec: FeatureSpec, items: ItemTable) -> list[Scorer]:
     """Those that the data has an answer for; `items` are as of the start of the test window, and of what came since."""
-    again = [PersonalFrequency(catalogue)] if spec.repeat.rule != "never" else []
+    again = [PersonalFrequency(catalogue)] if spec.engaged_again else []
     moving = items.freshness.share >= MOVING
     fresh: list[Scorer] = [Fresh(catalogue, items), Trending(catalogue, items.counts)] if moving else []
     lately = len(items.segments.numbers) > 1 or np.isfinite(items.counts.half)  # or it is popularity

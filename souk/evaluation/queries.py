@@ -12,12 +12,13 @@ import numpy as np
 
 from souk.metrics import Ints
 from souk.spec import FeatureSpec
-from souk.state import Event, UserState, engaged_at, engaging, state_of, walk
+from souk.state import Event, UserState, engaged_at, engaging, keeps_out, state_of, walk
 from souk.state_rows import profile_of
-from souk.withheld import repeat_excluded
+from souk.withheld import at_hand, repeat_excluded
 
-UNKNOWN, UNAVAILABLE, ENDED, REPEATED = "not in the catalogue", "not available", "ended", "taken before"
-CAUSES = (UNKNOWN, UNAVAILABLE, ENDED, REPEATED)  # why an item is kept out of a slate; the last by the repeat rule
+UNKNOWN, UNAVAILABLE, ENDED = "not in the catalogue", "not available", "ended"
+AT_HAND, REPEATED = "at hand", "taken before"  # by `repeat`: its pause, and its rule
+CAUSES = (UNKNOWN, UNAVAILABLE, ENDED, AT_HAND, REPEATED)  # why an item is kept out of a slate
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Query:
         past: the user's events before it, oldest first, and
         profile: the row of the users table: states in another spec are computed from them.
         history: positions of the items engaged before it, oldest first, repeats kept.
-        excluded: positions that the repeat rule keeps out of the slate; unavailable items are out of every slate.
+        excluded: positions that `repeat` keeps out of the slate; unavailable items are out of every slate.
         until: items born later are out of it too, UTC epoch milliseconds.
         targets: positions of the right items, available and not excluded.
         target_events: the event of each target.
@@ -146,7 +147,7 @@ def ask(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> A
         found = 0
         for moment in _moments(window, user, catalogue, spec):
             targets = moment.targets(catalogue, spec)
-            for cause in moment.causes(targets, catalogue):
+            for cause in moment.causes(targets, catalogue, spec):
                 causes[cause] += 1
             unavailable += moment.unavailable(catalogue)
             if targets:
@@ -179,7 +180,7 @@ class _Moment:
         wanted: the engagements among them.
         state: but for `engaged`:
         engaged: `UserState.engaged`, and
-        history: the positions of the items engaged, oldest first. Both grow once the next moment is asked for.
+        history: the positions of the items engaged with, oldest first. Both grow once the next moment is asked for.
     """
 
     time: int
@@ -199,15 +200,17 @@ class _Moment:
                 found.setdefault(place, event.event_id)
         return found
 
-    def causes(self, targets: Mapping[int, str], catalogue: Catalogue) -> Iterator[str]:
+    def causes(self, targets: Mapping[int, str], catalogue: Catalogue, spec: FeatureSpec) -> Iterator[str]:
         """Why each of the items wanted that are no target is none."""
+        held = at_hand(self.state, self.time, spec)
         for item in sorted({event.item_id for event in self.wanted}):
             place = catalogue.position.get(item)
             if place is None:
                 yield UNKNOWN
+            elif place not in targets and not catalogue.available[place]:
+                yield UNAVAILABLE
             elif place not in targets:
-                ended = catalogue.until[place] < self.time
-                yield UNAVAILABLE if not catalogue.available[place] else ENDED if ended else REPEATED
+                yield ENDED if catalogue.until[place] < self.time else AT_HAND if item in held else REPEATED
 
     def unavailable(self, catalogue: Catalogue) -> int:
         """How many of the items wanted are not available."""
@@ -225,10 +228,10 @@ def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec)
         wanted = [event for event in events if engaging(event, spec)]
         if time >= window.start:
             yield _Moment(time, wanted, states[0], engaged, history)
-        for event in wanted:
-            history.append(catalogue.position[event.item_id])
-            if spec.repeat.rule != "always":
-                engaged[event.item_id] = engaged_at(engaged, event, spec)
+        history.extend(catalogue.position[event.item_id] for event in wanted)
+        keeping = [event for event in events if keeps_out(event, spec)] if spec.repeat.events else wanted
+        for event in keeping if spec.repeat.rule != "always" else ():
+            engaged[event.item_id] = engaged_at(engaged, event, spec)
 
 
 def in_spec(query: Query, spec: FeatureSpec) -> UserState:

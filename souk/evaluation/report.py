@@ -105,7 +105,10 @@ def _of_the_last_item(found: Sequence[Mapping[str, Any]]) -> str:
         first = min((each["last"] for each in further), key=STEPS.__getitem__)
         remedy = f"let objectives.engaged be {first} alone, and what is to come of it satisfied (docs/data.md)."
         return f"{said} Most are a further step with it: to ask for what is found, {remedy}"
-    return f"{said} Most are no further step: the log does not say whether it is wanted again or one act is told twice."
+    return (
+        f"{said} Most are no further step: the log does not say whether it is wanted again or one act is told twice. "
+        "Where nobody wants it again, `repeat: {pause_minutes: 30}` keeps it out of slates and of what is asked."
+    )
 
 
 def _of_visitors(sessions: Mapping[str, Any] | None, primary: str) -> list[str]:

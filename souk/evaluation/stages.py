@@ -38,7 +38,7 @@ def attribution(
 ) -> dict[str, Any]:
     """The share of the positives that is lost at each stage, and the share that is kept.
 
-    - `filtering`: the repeat rule or availability keeps it out;
+    - `filtering`: `repeat` or availability keeps it out;
     - `kept`: it stands in the slate, among the first TOP, whichever way it came there;
     - `retrieval`: no retriever brought it, so that it is not among the candidates;
     - `reranking`: it stood among the first TOP of the ranker's order, and the re-ranking moved it out;

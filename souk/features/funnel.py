@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from souk.features.labels import engaging_rows
-from souk.next_steps import MUCH, STEPS, next_steps
-from souk.schema import DAY_MS
+from souk.features.labels import engaging_rows, keeping_rows
+from souk.next_steps import MUCH, PAUSE_MS, STEPS, next_steps
+from souk.schema import DAY_MS, MINUTE_MS
 from souk.spec import FeatureSpec
-from souk.withheld import excluded_since
+from souk.withheld import excluded_since, paused_since
 
 COLUMNS = ("user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds")
 
@@ -28,13 +28,14 @@ def funnel(events: Path, spec: FeatureSpec, since: int) -> Iterator[str]:
     """
     names = [name for name in COLUMNS if name in pq.read_schema(events).names]
     acts = [("event_type", "in", [str(kind) for kind in spec.history_events])]
-    earliest = since if spec.repeat.rule == "always" else excluded_since(since, spec)  # what keeps items out since then
+    kept = since if spec.repeat.rule == "always" else excluded_since(since, spec)  # what keeps items out since then
+    earliest = kept and min(kept, paused_since(since, spec))
     rows = pq.read_table(events, columns=names, filters=acts + ([("timestamp", ">=", earliest)] if earliest else []))
     kinds = rows["event_type"].combine_chunks().dictionary_encode()
     steps = np.array([STEPS[kind] for kind in kinds.dictionary.to_pylist()], np.int64)[kinds.indices.to_numpy()]
     pairs, times = _pairs(rows), rows["timestamp"].to_numpy()
     engaged = engaging_rows(rows, spec.objectives.engaged)
-    asked = engaged & ~_kept_out(pairs, times, engaged, spec) & (times >= since)
+    asked = engaged & ~_kept_out(pairs, times, keeping_rows(rows, spec), spec) & (times >= since)
     follows = asked & next_steps(pairs, steps, times)
     share = follows.sum() / max(1, asked.sum())
     if share < MUCH:
@@ -43,8 +44,8 @@ def funnel(events: Path, spec: FeatureSpec, since: int) -> Iterator[str]:
     counts = [(kind, follows[mine].sum(), asked[mine].sum()) for kind, mine in own.items()]
     told = " and ".join(f"{some:,} of {every:,} {kind}s" for kind, some, every in counts if some)
     first = list(STEPS)[steps[times >= since].min()]
-    kept = spec.repeat.rule != "never" and first in spec.objectives.engaged.events
-    other = ", or let `repeat` keep out what was taken" if kept else ""
+    short = first in spec.objectives.engaged.events and spec.repeat.pause_minutes * MINUTE_MS < PAUSE_MS
+    other = f", or keep out what is at hand by `repeat: {{pause_minutes: {PAUSE_MS // MINUTE_MS}}}`" if short else ""
     yield (
         f"engaged: in the validation and test windows {told} come within half an hour after another act of the same "
         f"user with the same item: of {share:.0%} of what is asked for the last item is the answer, and the figures "
@@ -53,20 +54,32 @@ def funnel(events: Path, spec: FeatureSpec, since: int) -> Iterator[str]:
     )
 
 
-def _kept_out(pairs: np.ndarray, times: np.ndarray, engaged: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Which rows nobody can be right about: `souk.withheld.repeat_excluded` has their items, `[rows]` bool."""
-    found = np.zeros(len(pairs), bool)
+def _kept_out(pairs: np.ndarray, times: np.ndarray, keeping: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Which rows nobody can be right about: `souk.withheld.repeat_excluded` has their items, `[rows]` bool.
+
+    Args:
+        pairs: `[rows]` int64, one for each user and item.
+        times: `[rows]` int64 milliseconds.
+        keeping: `[rows]` bool, what counts for the rule.
+        spec: has the rule and the pause.
+    """
+    found = _since(pairs, times, np.ones(len(pairs), bool)) < spec.repeat.pause_minutes * MINUTE_MS
     if spec.repeat.rule == "always":
         return found
-    rows = np.flatnonzero(engaged)
-    rows = rows[np.lexsort((times[rows], pairs[rows]))]
-    pairs, times = pairs[rows], times[rows]
+    days = spec.repeat.days if spec.repeat.rule == "after_days" else np.inf
+    return found | (_since(pairs, times, keeping) < days * DAY_MS)
+
+
+def _since(pairs: np.ndarray, times: np.ndarray, these: np.ndarray) -> np.ndarray:
+    """Milliseconds from the last of `these` before each row, of its pair and at an earlier time; inf without one."""
+    order = np.lexsort((times, pairs))
+    pairs, times, these = pairs[order], times[order], these[order]
     moments = np.diff(pairs, prepend=-1).astype(bool) | np.diff(times, prepend=-1).astype(bool)
-    before = np.maximum.accumulate(np.where(moments, np.arange(len(rows)), 0)) - 1  # -1: of another pair, or none
-    again = (before >= 0) & (pairs[before] == pairs)
-    if spec.repeat.rule == "after_days":
-        again &= times - times[before] < spec.repeat.days * DAY_MS
-    found[rows[again]] = True
+    place = np.arange(len(order))
+    begun = np.maximum.accumulate(np.where(moments, place, 0))  # where each row's moment begins
+    last = np.concatenate([[-1], np.maximum.accumulate(np.where(these, place, -1))])[begun]
+    found = np.full(len(order), np.inf)
+    found[order] = np.where((last >= 0) & (pairs[last] == pairs), times - times[last], np.inf)
     return found
 
 

@@ -92,6 +92,12 @@ def engaging_rows(events: pa.Table, objective: Objective) -> np.ndarray:
     return found
 
 
+def keeping_rows(events: pa.Table, spec: FeatureSpec) -> np.ndarray:
+    """`souk.state.keeps_out` of each row of an events table, `[rows]` bool."""
+    kinds = [str(kind) for kind in spec.repeat.events]
+    return np.isin(events["event_type"].to_numpy(), kinds) if kinds else engaging_rows(events, spec.objectives.engaged)
+
+
 def check_objectives(spec: FeatureSpec) -> None:
     """Refuses what cannot be a target: an engagement that only the future decides.
 

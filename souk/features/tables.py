@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from souk.counts import lately
+from souk.daily import COUNT_DAYS
 from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
 from souk.schema import DAY_MS
 from souk.sources.freshness import assumed_birth, freshness, imported
 from souk.spec import Entity, FeatureSpec
-from souk.state import COUNT_DAYS
 
 MIDNIGHTS = 2  # times of day of dates alone: that of summer time is another
 TIMED = 0.1  # share of the events that are at other times, where events have hours

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from souk.metrics import query_metric, target_ranks
 from souk.models.draw import Moment, moments_of
-from souk.models.retrieve import exclusions, item_vectors, never_to_be_had
+from souk.models.exclusions import exclusions
+from souk.models.retrieve import item_vectors, never_to_be_had
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.towers import TwoTower
 
@@ -23,7 +24,7 @@ BATCH_ROWS = 64
 class RetrievalJudge:
     """NDCG@10 of the whole catalogue at a draw of moments, averaged over moments.
 
-    What was taken after its end, or is excluded by the repeat rule, is no target, as in the evaluation, and a moment
+    What was taken after its end, or is excluded by `repeat`, is no target, as in the evaluation, and a moment
     without a target is none.
 
     Args:
@@ -50,10 +51,9 @@ class RetrievalJudge:
         drawn = np.sort(np.random.default_rng(seed).permutation(len(every))[:count])
         self._moments = [every[place] for place in drawn.tolist()]
         self._catalogue = catalogue
-        file = Path(features) / "examples.parquet"
         self._position = {item: place for place, item in enumerate(catalogue.ids)}
-        self._hidden = never_to_be_had(file, catalogue, self._position)
-        self._excluded = exclusions(file, examples, sequences.spec, self._position)
+        self._hidden = never_to_be_had(Path(features), catalogue, self._position)
+        self._excluded = exclusions(Path(features), examples, sequences.spec, self._position)
         times = [moment.time for moment in self._moments]
         self._batches = sequences.batches(BATCH_ROWS, min(times), max(times) + 1)
         self._vectors: Any = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,11 @@ from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.metrics import top
 from souk.models.draw import Moment, moments_of
+from souk.models.exclusions import exclusions
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.targets import Target, read_targets
 from souk.models.towers import TwoTower
 from souk.pairs import PairQuery
-from souk.spec import FeatureSpec
-from souk.withheld import excluded_since
 
 RETRIEVED = 500  # items kept for each example
 BATCH_ROWS = 64
@@ -73,7 +72,7 @@ def write_candidates(
     sequences: Sequences,
 ) -> float:
     """Writes what the sources together bring for each example (`souk.candidates`), the towers by exact search, without
-    the items that the repeat rule excludes, that did not exist yet or any more, or that never were to be had (not
+    the items that `repeat` excludes, that did not exist yet or any more, or that never were to be had (not
     available, and in no example).
 
     Args:
@@ -90,10 +89,9 @@ def write_candidates(
     Returns:
         the share of examples whose item was retrieved.
     """
-    everything = Path(features) / "examples.parquet"
     items = ItemTable.load(features, boundary, vectors)
-    excluded = exclusions(everything, examples, sequences.spec, items.position)
-    hidden = never_to_be_had(everything, catalogue, items.position)
+    excluded = exclusions(Path(features), examples, sequences.spec, items.position)
+    hidden = never_to_be_had(Path(features), catalogue, items.position)
     found, sources = _Found(len(examples)), Sources(items)
     for block in _asked(moments_of(examples), examples, sequences):
         given = np.stack([queries[target.event_id] for _, target in block])
@@ -118,10 +116,10 @@ def _candidates(
     return merged({TOWERS: near, **lists}, RETRIEVED, sources.shares).positions
 
 
-def never_to_be_had(everything: Path, catalogue: Catalogue, position: Mapping[str, int]) -> np.ndarray:
+def never_to_be_had(features: Path, catalogue: Catalogue, position: Mapping[str, int]) -> np.ndarray:
     """`[items] bool`: not available, and in no example."""
     hidden = ~catalogue.available
-    for batch in pq.ParquetFile(everything).iter_batches(columns=["item_id"]):
+    for batch in pq.ParquetFile(features / "examples.parquet").iter_batches(columns=["item_id"]):
         hidden[[position[item] for item in pc.unique(batch["item_id"]).to_pylist()]] = False
     return hidden
 
@@ -144,39 +142,6 @@ def _asked(
         raise SoukError(
             "a row of sequences/*.tfrecord for each example", received, "Run the step build_features again."
         )
-
-
-def exclusions(
-    everything: Path, examples: pa.Table, spec: FeatureSpec, position: Mapping[str, int]
-) -> Callable[[Moment], np.ndarray]:
-    """A function that gives what the repeat rule excludes at a moment of `examples`: positions, some more than once.
-
-    It is `souk.withheld.repeat_excluded`, since every engagement is an example. A moment costs a slice of its user's:
-    of the items where none repeats, else of the engagements of the last days.
-    """
-    if spec.repeat.rule == "always":
-        return lambda moment: np.zeros(0, np.int64)
-    asking = pc.field("user_id").isin(pc.unique(examples["user_id"]))
-    past = pq.read_table(everything, columns=["user_id", "timestamp", "item_id"], filters=asking)
-    past = past.sort_by([("user_id", "ascending"), ("timestamp", "ascending")])
-    times = past["timestamp"].to_numpy()
-    items = np.array([position[item] for item in past["item_id"].to_pylist()], np.int64)
-    runs = past["user_id"].combine_chunks().dictionary_encode()
-    users = runs.indices.to_numpy().astype(np.int64)
-    if spec.repeat.rule == "never":  # the first time says it all
-        first = np.sort(np.unique(users * len(position) + items, return_index=True)[1])
-        times, items, users = times[first], items[first], users[first]
-    bounds = np.searchsorted(users, np.arange(len(runs.dictionary) + 1))
-    rows = dict(zip(runs.dictionary.to_pylist(), pairwise(bounds.tolist()), strict=True))
-    nothing = len(times), len(times)
-
-    def excluded(moment: Moment) -> np.ndarray:
-        own = slice(*rows.get(moment.user, nothing))
-        since = excluded_since(moment.time, spec)
-        start = 0 if since is None else np.searchsorted(times[own], since, side="right")
-        return items[own][start : np.searchsorted(times[own], moment.time)]
-
-    return excluded
 
 
 class _Found:

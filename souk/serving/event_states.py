@@ -8,9 +8,10 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
+from souk.daily import counted
 from souk.schema import DAY_MS
 from souk.spec import FeatureSpec
-from souk.state import KEPT_DAYS, Event, UserState, advance, engaging, keep, noted
+from souk.state import Event, UserState, advance, engaged_after, keep, noted
 
 
 class Place(StrEnum):
@@ -53,8 +54,8 @@ def with_late(state: UserState, event: Event, spec: FeatureSpec) -> tuple[UserSt
         count=state.count + 1,
         events=events,
         habits=habits,
-        daily=_counted(state.daily, event.timestamp // DAY_MS),
-        engaged=_engaged(state.engaged, event, spec),
+        daily=dict(sorted(counted(state.daily, [event.timestamp // DAY_MS]).items())),
+        engaged=engaged_after(state.engaged, (event,), spec),
     ), Place.LATE
 
 
@@ -65,18 +66,3 @@ def with_all(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> tu
         state, place = with_late(state, event, spec)
         places.append(place)
     return state, places
-
-
-def _counted(daily: Mapping[int, int], day: int) -> dict[int, int]:
-    """`UserState.daily` with one more event of a day that is not after the last."""
-    if day <= max(daily, default=day) - KEPT_DAYS:
-        return dict(daily)
-    return dict(sorted({**daily, day: daily.get(day, 0) + 1}.items()))
-
-
-def _engaged(engaged: Mapping[str, int], event: Event, spec: FeatureSpec) -> Mapping[str, int]:
-    """`UserState.engaged` with one more event that is not the last: of an item the first or the last, by the rule."""
-    if spec.repeat.rule == "always" or not engaging(event, spec):
-        return engaged
-    chosen = min if spec.repeat.rule == "never" else max
-    return {**engaged, event.item_id: chosen(engaged.get(event.item_id, event.timestamp), event.timestamp)}

@@ -259,7 +259,7 @@ def _notes(explanation: Explanation) -> list[str]:
             f"a whole put it at place {(explanation.place or 0) + 1}."
         )
     if not explanation.shown:
-        why = "it is not available, not there yet, excluded, or not to be repeated yet"
+        why = "it is not available, not there yet, excluded, at hand, or not to be repeated yet"
         if explanation.ended is not None:
             why = f"it could be had until {datetime.fromtimestamp(explanation.ended / 1000, UTC):%Y-%m-%d %H:%M} UTC"
         notes.append(f"It is not shown to this user: {why}.")
