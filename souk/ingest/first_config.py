@@ -18,8 +18,9 @@ from souk.ingest.files import whole_file
 from souk.ingest.guess_columns import Table, declare, map_rest, map_time, open_table
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
 from souk.ingest.guess_ids import map_ids
+from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
-from souk.ingest.guess_rules import note_steps, objectives, repeat
+from souk.ingest.guess_rules import note_steps, objectives
 from souk.ingest.guess_types import map_type
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS

@@ -1,23 +1,22 @@
-"""What engages, what satisfies and what repeats in a sample of events."""
+"""What engages and what satisfies in a sample of events."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells
+from souk.ingest.guess_acts import ENGAGING, acts, counts_of, engaging_kinds, event_types, times_of
 from souk.ingest.guess_columns import Table
+from souk.ingest.guess_repeat import repeated
 from souk.ingest.odd_events import end_of_most
 from souk.ingest.odd_ratings import scale
-from souk.ingest.patterns import rename
 from souk.next_steps import STEPS, next_steps
 from souk.schema import DAY_MS, EventType
 
-ENGAGING = (EventType.CLICK, EventType.CART, EventType.PURCHASE, EventType.RATING)
 DWELL = 30  # seconds from which reading satisfies
 LABELLED = "at most half of what the last tenth of the events takes: a label is known after its days"
 NEARLY_ALL = 0.8  # of the events of a type, that follow another act: it is the next step of a visit
@@ -27,10 +26,10 @@ TELLING = 0.02  # least share of events on either side of a bar that tells them 
 
 def objectives(table: Table) -> list[str]:
     """The lines of the section: what engages, and what satisfies."""
-    types = _event_types(table)
-    counts = _counts(types)
+    types = event_types(table)
+    counts = counts_of(types)
     steps = table.notes.get("steps", "")
-    engaging = _engaging(table)
+    engaging = engaging_kinds(table)
     found = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
     satisfied, why = _satisfied(table, types, counts, engaging)
     return [
@@ -54,41 +53,15 @@ def note_steps(table: Table) -> None:
         table.notes["steps"] = f"{' and '.join(told)} come within half an hour after another act with the same item"
 
 
-def repeat(table: Table) -> str:
-    share = _repeated(table)
-    rule = "never" if share < 0.05 else "always" if share > 0.15 else "{rule: after_days, days: 30}"
-    of = f"of {', '.join(_engaging(table))}" if table.next_steps else "of the events"
-    return f"repeat: {rule}  # {share:.1%} {of} are a user's second or later with the same item"
-
-
-def _engaging(table: Table) -> list[str]:
-    """The event types that engage."""
-    counts = _counts(_event_types(table))
-    return [str(kind) for kind in ENGAGING if str(kind) in counts and kind not in table.next_steps] or ["click"]
-
-
-def _counts(types: pa.Array) -> dict[str, int]:
-    return {row["values"]: row["counts"] for row in pc.value_counts(types.drop_null()).to_pylist()}
-
-
 def _next_steps(table: Table) -> dict[str, tuple[int, int]]:
     """Of carts and purchases, how many follow an earlier step with the same item, and how many there are."""
-    whose = {key: cells.parse_text(table.mapped[key][0].values)[0].to_pandas() for key in ("user_id", "item_id")}
-    rows = pd.DataFrame({**whose, "kind": _event_types(table).to_pandas(), "time": _times(table).to_pandas()}).dropna()
+    rows = acts(table)
     rows = rows[rows["kind"].isin([str(kind) for kind in ENGAGING])]
     pairs = rows.groupby(["user_id", "item_id"]).ngroup().to_numpy()
     kinds = rows["kind"].map(STEPS).to_numpy(np.int64)
     follow = next_steps(pairs, kinds, rows["time"].to_numpy(np.int64))
     asked = {str(kind): kinds == STEPS[kind] for kind in (EventType.CART, EventType.PURCHASE)}
     return {kind: (int(follow[own].sum()), int(own.sum())) for kind, own in asked.items() if own.any()}
-
-
-def _event_types(table: Table) -> pa.Array:
-    """The contract's event type of each row of the sample."""
-    if "event_type" in table.constants:
-        return pa.repeat(pa.scalar(table.constants["event_type"][0]), len(table.columns[0].values))
-    names = {text: str(kind) for text, (kind, _) in table.types.items()}
-    return rename(cells.parse_text(table.mapped["event_type"][0].values)[0], names)
 
 
 def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: list[str]) -> tuple[str, str]:
@@ -102,8 +75,7 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
     if dwelt:
         return dwelt
     last = engaging[-1]
-    repeated = _repeated(table)
-    if repeated >= 0.02:
+    if repeated(acts(table), engaging) >= 0.02:
         days = _days(table, 60)
         why = f"the same item again within {days} days; {LABELLED}"
         return f"{{events: [{last}], followed_by: [{last}], within_days: {days}}}", why
@@ -147,14 +119,9 @@ def _deepest(table: Table, counts: dict[str, int], engaging: list[str]) -> tuple
 def _days(table: Table, most: int) -> int:
     """At most `most` days, and few enough for half the labels of the last tenth of the events, which the ranker learns
     from, to be known at its end."""
-    times = _times(table).drop_null().to_numpy(zero_copy_only=False)
+    times = times_of(table).drop_null().to_numpy(zero_copy_only=False)
     late = np.quantile(times[times <= end_of_most(times)], [0.9, 1.0])
     return int(min(most, max(1, (late[1] - late[0]) / 2 // DAY_MS)))
-
-
-def _times(table: Table) -> pa.Array:
-    """Of each row of the sample, UTC epoch milliseconds."""
-    return cells.parse_time(table.mapped["timestamp"][0].values, table.source.timestamp_unit)[0].cast(pa.int64())
 
 
 def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str] | None:
@@ -169,11 +136,3 @@ def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str
         return None
     events = ", ".join(kind for kind in engaging if kind in timed)
     return f"{{events: [{events}], min_dwell_seconds: {DWELL}}}", f"{share:.0%} of them are of {DWELL} seconds or more"
-
-
-def _repeated(table: Table) -> float:
-    """The share of engaging events whose user had the item before."""
-    user, item = (cells.parse_text(table.mapped[key][0].values)[0].to_pandas() for key in ("user_id", "item_id"))
-    engaging = _event_types(table).to_pandas().isin(_engaging(table))
-    pairs = pd.DataFrame({"user": user, "item": item})[engaging].dropna()
-    return float(pairs.duplicated().mean()) if len(pairs) else 0.0

@@ -1,0 +1,64 @@
+"""What may be recommended again, by what users of a sample come back to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from souk.ingest.guess_acts import acts, engaging_kinds
+from souk.ingest.guess_columns import Table
+from souk.next_steps import PAUSE_MS
+from souk.schema import MINUTE_MS, NO_ACTS
+
+SELDOM, OFTEN = 0.05, 0.15  # shares of the engagements: below items never repeat, above always
+BOUGHT_AGAIN = 0.02  # share of the purchases after a user's first, below which what is bought is bought once
+PURCHASES = 150  # of them, that say so: by chance none is seen of a share of 2% once in twenty times
+AT_HAND = 0.03  # share of the engagements with the item of the event before, from which a pause is worth its word
+
+
+def repeat(table: Table) -> str:
+    """The line of the section, with the shares that it is made of."""
+    rows, engaging = acts(table), engaging_kinds(table)
+    share = repeated(rows, engaging)
+    of = f"of {', '.join(engaging)}" if table.next_steps else "of the events"
+    told = [f"{share:.1%} {of} are a user's second or later with the same item"]
+    rule = "never" if share < SELDOM else "always" if share > OFTEN else "after_days"
+    keys = ["days: 30"] if rule == "after_days" else []
+    again, count = _bought_again(rows)
+    once = rule != "never" and engaging != ["purchase"] and count >= PURCHASES and again < BOUGHT_AGAIN
+    if once:
+        rule, keys = "never", ["events: [purchase]"]
+        told.insert(0, f"{again:.1%} of {count:,} purchases after a user's first are of an item bought before")
+    at_hand = _at_hand(rows, engaging)
+    if (once or rule == "always") and at_hand >= AT_HAND:  # elsewhere what engaged is out anyway
+        keys.append(f"pause_minutes: {PAUSE_MS // MINUTE_MS}")
+        told.append(f"{at_hand:.1%} are with the item of the user's last event, at most half an hour before")
+    said = f"{{{', '.join([f'rule: {rule}', *keys])}}}" if keys else rule
+    return f"repeat: {said}  # {'; '.join(told)}"
+
+
+def repeated(rows: pd.DataFrame, engaging: Collection[str]) -> float:
+    """The share of engaging events whose user had the item before."""
+    pairs = rows[rows["kind"].isin(engaging)][["user_id", "item_id"]]
+    return float(pairs.duplicated().mean()) if len(pairs) else 0.0
+
+
+def _bought_again(rows: pd.DataFrame) -> tuple[float, int]:
+    """Of the purchases after each user's first moment of one, the share with an item bought before, and how many they
+    are. Two lines of one moment and item are one purchase."""
+    bought = rows[rows["kind"] == "purchase"].sort_values("time")
+    bought = bought.drop_duplicates(["user_id", "item_id", "time"])
+    later = bought["time"] > bought.groupby("user_id")["time"].transform("min")
+    again = bought.duplicated(["user_id", "item_id"])
+    return (float(again[later].mean()) if later.any() else 0.0), int(later.sum())
+
+
+def _at_hand(rows: pd.DataFrame, engaging: Collection[str]) -> float:
+    """The share of the engagements with the item of the user's event before, at an earlier time within half an hour."""
+    rows = rows[~rows["kind"].isin([str(kind) for kind in NO_ACTS])].sort_values(["user_id", "time"], kind="stable")
+    before = rows.shift()
+    same = (rows["user_id"] == before["user_id"]) & (rows["item_id"] == before["item_id"])
+    gap = rows["time"] - before["time"]
+    asked = rows["kind"].isin(engaging)
+    return float((same & (gap > 0) & (gap <= PAUSE_MS))[asked].mean()) if asked.any() else 0.0
