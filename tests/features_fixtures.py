@@ -28,7 +28,7 @@ objectives:
   engaged: {events: [click, purchase]}
   satisfied: {events: [click, purchase], min_dwell_seconds: 5, unless: [return], within_days: 3}
   back: {events: [click], followed_by: [cart], any_item: true, from_days: 0.5, within_days: 2, weight: 0.3}
-repeat: {rule: after_days, days: 7}
+repeat: {rule: after_days, days: 7, pause_minutes: 400}
 build_features: {history_length: 8, text_buckets: 32, numeric_buckets: 4}
 """
 START = 1_700_000_000_000

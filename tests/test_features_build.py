@@ -102,6 +102,15 @@ def test_every_engaging_event_is_a_target_and_an_example_once(features):
         assert list(row.context_tags) == [tag for tag in seen["context_tags"] if tag]
 
 
+def test_acts_are_what_was_done_in_order(features):
+    """For the pause of `repeat`."""
+    acts = pd.read_parquet(features / "acts.parquet")
+    done = [event for event in EVENTS if event["event_type"] != "impression"]
+    for name in ("user_id", "timestamp", "item_id"):
+        assert acts[name].tolist() == [event[name] for event in done]
+    assert acts.keeps_out.tolist() == [event in ENGAGING for event in done]
+
+
 def test_a_further_objective_has_labels_of_its_own_rule(features):
     """A click after which the same user put anything in the cart, half a day to two days later."""
     examples, end = pd.read_parquet(features / "examples.parquet"), max(event["timestamp"] for event in EVENTS) + 1

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from souk.config import parse_config, parse_step_config
-from souk.features.unnamed import unnamed
+from souk.config import Repeat, parse_config, parse_step_config
+from souk.features.unnamed import unheard, unnamed
 from souk.steps.build_features import spec_of
 from tests.test_features_funnel import shop
 
@@ -61,3 +61,21 @@ def test_the_build_begins_with_it(tmp_path, capfd):
     config, tables = shop(tmp_path, [(0, 1, 2)] * 50, engaged="[click]")
     spec_of(parse_step_config("build_features", config.for_step("build_features")), tables)
     assert "none names purchase, of which the events have 50" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kinds", "missing"),
+    [((), ""), (("purchase",), ""), (("purchase", "cart"), "cart"), (("cart", "rating"), "cart or rating")],
+)
+def test_what_is_to_keep_items_out_and_is_in_no_event_is_told(tmp_path, kinds, missing):
+    pq.write_table(pa.table({"event_type": ["click", "purchase", "click"]}), tmp_path / "events.parquet")
+    found = list(unheard(tmp_path / "events.parquet", Repeat(rule="never", events=kinds)))
+    assert [line.partition(" that is")[0] for line in found] == [f"repeat: no event is of the type {missing}"] * bool(
+        missing
+    )
+
+
+def test_the_check_tells_it(tmp_path, capfd):
+    config, tables = shop(tmp_path, [(0, 1)] * 20, engaged="[click]", repeat="{rule: never, events: [purchase]}")
+    spec_of(parse_step_config("build_features", config.for_step("build_features")), tables)
+    assert "repeat: no event is of the type purchase" in capfd.readouterr().out

@@ -1,4 +1,5 @@
-"""Purchases and returns that no objective names, as where event types were mapped after the objectives were guessed."""
+"""Purchases and returns that no objective names, as where event types were mapped after the objectives were guessed;
+and what `repeat` names and the events have not."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from souk.config import Objectives
+from souk.config import Objectives, Repeat
 from souk.schema import EventType
 
 FEWEST = 20  # events of a type that is told: of fewer labels nothing is learned
@@ -36,6 +37,21 @@ def unnamed(events: Path, objectives: Objectives) -> Iterator[str]:
             f"objectives: none names {' or '.join(found)}, of which the events have {numbers}: no model learns what "
             "leads to them. Where they say how good an engagement was, let satisfied be "
             f"{_rule(objectives, named | {*found})} (docs/data.md)"
+        )
+
+
+def unheard(events: Path, repeat: Repeat) -> Iterator[str]:
+    """What a reader should know where `repeat` names types that no event has."""
+    if not repeat.events:
+        return
+    of_these = [("event_type", "in", [str(kind) for kind in repeat.events])]
+    rows = pq.read_table(events, columns=["event_type"], filters=of_these)
+    known = pc.unique(rows["event_type"]).to_pylist()
+    missing = [str(kind) for kind in repeat.events if kind not in known]
+    if missing:
+        yield (
+            f"repeat: no event is of the type {' or '.join(missing)} that is to keep items out. Look at "
+            "data.events.event_types, or leave it out of repeat.events (docs/data.md)"
         )
 
 

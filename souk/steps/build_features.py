@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from souk.features.label_windows import few_labels
 from souk.features.labels import check_objectives, never_known
 from souk.features.matches import find_matches
 from souk.features.pipeline import Runner, build, find_windows
-from souk.features.unnamed import unnamed
+from souk.features.unnamed import unheard, unnamed
 from souk.features.windows import read_windows
 from souk.progress import report
 from souk.spec import FeatureSpec
@@ -77,7 +78,8 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
     spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
     check_objectives(spec)
     events = tables / "events.parquet"
-    for line in (*unnamed(events, spec.objectives), *far_bars(events, spec.objectives)):
+    told = unnamed(events, spec.objectives), unheard(events, spec.repeat), far_bars(events, spec.objectives)
+    for line in chain(*told):
         report(line)
     windows, chosen = find_windows(events, spec, sections.split), dict[str, Any]()
     if sections.split.protocol == "temporal":  # the days of the other clock are none
