@@ -50,6 +50,7 @@ def guessed(folder: Path, rows) -> tuple[str, Repeat]:
         (looks(times=1, items=30) + bought(), BOOKS),
         (looks(times=1, items=99, users=100) + bought(), NEVER),  # hardly anybody looks again
         (bought(), NEVER),
+        (2 * bought(), BOOKS),  # not twice: a line for each piece
         (bought(again=50), Repeat()),  # purchases alone: what comes again comes again
     ],
 )
@@ -79,7 +80,7 @@ def test_the_shares_stand_beside_the_guess(tmp_path: Path) -> None:
         (looks(gap=2 * DAY) + [{**row, "timestamp": row["timestamp"] + 9} for row in looks(gap=2 * DAY)[:13]], 30),
         (looks(gap=2 * DAY) + [{**row, "timestamp": row["timestamp"] + 9} for row in looks(gap=2 * DAY)[:12]], 0),
         ([{**row, "item_id": f"i{n % 2}"} for n, row in enumerate(looks(gap=60))], 0),  # another item between
-        ([{**row, "event": "impression" if n % 2 else "view"} for n, row in enumerate(looks(gap=60))] * 2, 0),
+        ([{**row, "event": "view" if n % 2 else "impression"} for n, row in enumerate(looks(gap=60))] * 2, 0),
     ],
 )
 def test_much_of_the_item_at_hand_asks_for_a_pause(tmp_path: Path, rows, pause) -> None:

@@ -26,7 +26,7 @@ def repeat(table: Table) -> str:
     rule = "never" if share < SELDOM else "always" if share > OFTEN else "after_days"
     keys = ["days: 30"] if rule == "after_days" else []
     again, count = _bought_again(rows)
-    once = rule != "never" and engaging != ["purchase"] and count >= PURCHASES and again < BOUGHT_AGAIN
+    once = rule != "never" and count >= PURCHASES and again < BOUGHT_AGAIN
     if once:
         rule, keys = "never", ["events: [purchase]"]
         told.insert(0, f"{again:.1%} of {count:,} purchases after a user's first are of an item bought before")
