@@ -105,7 +105,7 @@ def moments(features: Path, towers: Path, items: ItemTable, new: bool) -> Iterat
     first = {moment.events[0]: moment for moment in drawn}
     transforms = {str(entity): load_transform(features, entity) for entity in Entity}
     sequences = Sequences.open(features, spec, transforms, tuple(items.position))
-    past = _past(features, {moment.user for moment in drawn}, items) if new or spec.repeat.rule == "never" else {}
+    past = _past(features, {moment.user for moment in drawn}, items) if new or not spec.engaged_again else {}
     for target in read_targets(sequences, (windows[BOUNDARY], windows["test_start"]), first):
         asked = first[target.event_id]
         seen = np.array([item for at, item in past.get(asked.user, ()) if at < asked.time], np.int64)

@@ -137,19 +137,6 @@ def test_the_minimal_config_has_working_defaults():
         ("train_ranker: {candidates: 1.5}", ["candidates: a whole number, or auto. Received: 1.5."]),
         ("train_two_tower: {dropout: much}", ["train_two_tower.dropout: a number. Received: 'much'. See"]),
         ("repeat: {rule: often}", ["repeat.rule: one of never, after_days or always. Received: 'often'."]),
-        (
-            "repeat: {rule: never, events: [purchace]}",
-            ["my.yaml: repeat.events.0: one of impression, click, cart", "Received: 'purchace'."],
-        ),
-        (
-            "repeat: {rule: never, events: [hide, click, impression]}",
-            ["my.yaml: repeat.events to be acts of a user. Received: hide, impression. Leave them out", "fatigue"],
-        ),
-        (
-            "repeat: {events: [purchase]}",
-            ["my.yaml: a rule of repeat for which its events count: never or after_days. Received: always, "],
-        ),
-        ("repeat: {pause_minutes: -1}", ["repeat.pause_minutes: ", "greater than or equal to 0"]),
         ("train_ranker: {hidden: []}", ["my.yaml: train_ranker.hidden: 1 or more entries. Received: []."]),
         ("rollout: {runtime: ''}", ["my.yaml: rollout.runtime: 1 or more characters. Received: ''."]),
         (f"rollout: {{name: {'x' * 39}}}", ["my.yaml: rollout.name: 38 or fewer characters. Received: 'xxx"]),
@@ -204,12 +191,6 @@ def test_an_event_by_its_name_in_the_file_is_told_with_what_it_is_mapped_to(type
         parse_config(text, "my.yaml")
     assert "objectives.satisfied.followed_by.0: one of impression, click, cart, " in str(error.value)
     assert "Received: 'gekauft'. See docs/data.md." in str(error.value) and told in str(error.value)
-
-
-def test_an_event_of_repeat_by_its_name_in_the_file_is_told_too():
-    text = MINIMAL.replace("events.csv}", "events.csv, event_types: {kauf: purchase}}")
-    with pytest.raises(SoukError, match="maps kauf to purchase: write that"):
-        parse_config(text + "repeat: {rule: never, events: [kauf]}")
 
 
 @pytest.mark.parametrize(

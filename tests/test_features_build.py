@@ -102,15 +102,6 @@ def test_every_engaging_event_is_a_target_and_an_example_once(features):
         assert list(row.context_tags) == [tag for tag in seen["context_tags"] if tag]
 
 
-def test_acts_are_what_was_done_in_order(features):
-    """For the pause of `repeat`."""
-    acts = pd.read_parquet(features / "acts.parquet")
-    done = [event for event in EVENTS if event["event_type"] != "impression"]
-    for name in ("user_id", "timestamp", "item_id"):
-        assert acts[name].tolist() == [event[name] for event in done]
-    assert acts.keeps_out.tolist() == [event in ENGAGING for event in done]
-
-
 def test_a_further_objective_has_labels_of_its_own_rule(features):
     """A click after which the same user put anything in the cart, half a day to two days later."""
     examples, end = pd.read_parquet(features / "examples.parquet"), max(event["timestamp"] for event in EVENTS) + 1
@@ -130,8 +121,8 @@ def targets_of(features, kept={}):  # noqa: B006 - read once
 
 
 def test_tables_beside_the_rows(features):
-    items = pd.read_parquet(features / "items.parquet")
-    counters = pd.read_parquet(features / "counters.parquet")
+    items, counters, acts = (pd.read_parquet(features / f"{name}.parquet") for name in ("items", "counters", "acts"))
+    assert len(acts) == sum(e["event_type"] != "impression" for e in EVENTS) and acts.keeps_out.sum() == len(ENGAGING)
     windows, examples = read_windows(features / "windows.json"), pd.read_parquet(features / "examples.parquet")
     assert items.item_id.is_monotonic_increasing and not items.available[7]
     for boundary in ("validation_start", "test_start", "end"):

@@ -9,6 +9,7 @@ from tests.features_fixtures import spec_of, write_tables
 
 CONFIG = "name: shop\ndata: {events: {path: unused}}\n"
 MINUTE, DAY = 60_000, 86_400_000
+NIGHT = [(-n * 1440 + 1438, -n * 1440 + 1441) for n in range(1, 6)]  # all of one night: a look, and the cart
 LATER, SOON = "{rule: after_days, days: 1}", "{rule: after_days, days: 0.05}"  # 72 minutes
 
 
@@ -60,6 +61,8 @@ def test_the_next_steps_of_visits_are_counted_by_type(tmp_path):
         ([(0, 1, 2)] * 4, {"repeat": "{pause_minutes: 1}"}, True),
         ([(0, 1, 2)] * 4, {"engaged": "[purchase]", "repeat": "{rule: never, pause_minutes: 30}"}, False),
         ([(-2, 1), (0,)], {"since": 0, "repeat": "{pause_minutes: 30}"}, False),  # what was before counts, too
+        # what was at hand before is not asked for, so one of two follows, and not one of seven
+        ([(1440, 1460), *NIGHT], {"since": DAY, "repeat": "{pause_minutes: 10}"}, True),
         ([(-2, 1), (0,)], {"since": 0, "repeat": "{rule: never, events: [purchase], pause_minutes: 30}"}, False),
         ([(0, 1, 2)] * 4, {"repeat": "{rule: never, events: [purchase]}"}, True),  # looks keep nothing out
         ([(0, 1, 2)] * 4, {"engaged": "[purchase]", "repeat": "{rule: never, events: [cart]}"}, False),

@@ -1,0 +1,42 @@
+"""The section of the config that says what is kept out."""
+
+import pytest
+
+from souk.config import parse_config
+from souk.errors import SoukError
+
+MINIMAL = """
+name: tiny
+data: {events: {path: events.csv}}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click], weight: 0}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "repeat: {rule: never, events: [purchace]}",
+            ["my.yaml: repeat.events.0: one of impression, click, cart", "Received: 'purchace'."],
+        ),
+        (
+            "repeat: {rule: never, events: [hide, click, impression]}",
+            ["my.yaml: repeat.events to be acts of a user. Received: hide, impression. Leave them out", "fatigue"],
+        ),
+        (
+            "repeat: {events: [purchase]}",
+            ["my.yaml: a rule of repeat for which its events count: never or after_days. Received: always, "],
+        ),
+        ("repeat: {pause_minutes: -1}", ["repeat.pause_minutes: ", "greater than or equal to 0"]),
+    ],
+)
+def test_a_wrong_line_is_refused_in_words_that_help(line, words):
+    with pytest.raises(SoukError) as error:
+        parse_config(MINIMAL + line, "my.yaml")
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_an_event_of_repeat_by_its_name_in_the_file_is_told_too():
+    text = MINIMAL.replace("events.csv}", "events.csv, event_types: {kauf: purchase}}")
+    with pytest.raises(SoukError, match="maps kauf to purchase: write that"):
+        parse_config(text + "repeat: {rule: never, events: [kauf]}")
