@@ -33,6 +33,8 @@ def encode(row: SequenceRow, spec: FeatureSpec) -> bytes:
     fields["target_item_id"].bytes_list.value.extend(event.item_id.encode() for event in events)
     fields["target_time"].int64_list.value.extend(event.timestamp for event in events)
     fields["target_visible"].int64_list.value.extend(target.visible for target in row.targets)
+    if spec.repeat.pause_minutes:
+        fields["target_at_hand"].int64_list.value.extend(int(target.at_hand) for target in row.targets)
     for name in spec.objectives.given:
         labels = [target.labels[name] for target in row.targets]
         fields[f"target_{name}"].int64_list.value.extend(label.value for label in labels)

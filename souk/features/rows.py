@@ -13,6 +13,7 @@ from souk.features.labels import Label, label, returns_from
 from souk.habits import Habits
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, features_at, habits_at, walk, window_start
+from souk.withheld import at_hand
 
 MAX_TARGETS = 64  # of a row, where a history is shorter
 ANY = None  # in the place of an item: any of them
@@ -27,12 +28,14 @@ class Target:
         visible: how many tokens of its row the query sees.
         labels: by objective that is given engagement.
         query: raw query features, context features among them.
+        at_hand: whether `souk.withheld.at_hand` keeps it out of the slate: no tower learns to bring it.
     """
 
     event: Event
     visible: int
     labels: dict[str, Label]
     query: dict[str, Any]
+    at_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def sequence_rows(
         hop = next_hop
         latest = features_at(state, event.timestamp, spec, event.context)
         known = {name: each.of(event) for name, each in labels.items()}
-        targets.append(Target(event, len(latest.window), known, latest.query))
+        held = event.item_id in at_hand(state, event.timestamp, spec)
+        targets.append(Target(event, len(latest.window), known, latest.query, held))
     if latest is not None:
         yield SequenceRow(f"{user_id}:{hop}:{part}", latest.user, latest.tokens, habits, tuple(targets))
 

@@ -20,6 +20,7 @@ from souk.schema import FOREVER
 from souk.spec import Entity, Feature, FeatureSpec
 
 TARGETS = {"event_id": tf.string, "item_id": tf.string, "time": tf.int64, "visible": tf.int64}
+AT_HAND = "target_at_hand"
 SHUFFLED_ROWS = 8192
 COUNTED_ROWS = 512  # read at a time
 COUNTED = {
@@ -109,6 +110,11 @@ class Sequences:
             raise SoukError("sequences/*.tfrecord in the features", str(features), "Run the step build_features again.")
         return cls(files, spec, transforms, items)
 
+    @property
+    def keeps_at_hand(self) -> bool:
+        """Whether the rows say which targets were at hand."""
+        return self.spec.repeat.pause_minutes > 0
+
     def batches(self, rows: int, start: int, end: int, seed: int | None = None) -> tf.data.Dataset:
         """Batches of the rows that have a target with `start` <= time < `end`, in file order or shuffled by `seed`.
 
@@ -117,15 +123,19 @@ class Sequences:
 
         Each batch is a dict: `user`, `token` and `query` (dicts of transformed features, `[rows]`, `[rows, tokens]`,
         `[rows, targets]`), `visible`, `item` (index in the catalogue), `time` and `event_id` of each target, and
-        `counts`: whether it is a target of the time asked for.
+        `counts`: whether it is a target of the time asked for. Shuffled, for a fit, none counts that `repeat` keeps out
+        of slates because it is `at_hand`: the towers would learn to bring it.
         """
+        paused = seed is not None and self.keeps_at_hand
+        asked = {name: tf.io.RaggedFeature(tf.int64) for name in ("target_time", *([AT_HAND] if paused else []))}
 
         def wanted(record: tf.Tensor) -> tf.Tensor:
-            times = tf.io.parse_single_example(record, {"target_time": tf.io.RaggedFeature(tf.int64)})["target_time"]
-            return tf.reduce_any((times >= start) & (times < end))
+            parsed = tf.io.parse_single_example(record, asked)
+            inside = (parsed["target_time"] >= start) & (parsed["target_time"] < end)
+            return tf.reduce_any(inside & (parsed[AT_HAND] == 0) if paused else inside)
 
         data = tf.data.TFRecordDataset(list(self.files)).filter(wanted)
-        read = _Reader(self, start, end)
+        read = _Reader(self, start, end, paused)
         if seed is None:
             data = data.batch(rows)
         else:
@@ -155,9 +165,12 @@ class Sequences:
         tokens: set[bytes] = set()
         targets: Counter[bytes] = Counter()
         lengths_seen = [np.zeros(0, np.int64)]
+        wanted = COUNTED | ({AT_HAND: tf.io.RaggedFeature(tf.int64)} if self.keeps_at_hand else {})
         for records in tf.data.TFRecordDataset(list(self.files)).batch(COUNTED_ROWS):
-            parsed = tf.io.parse_example(records, COUNTED)
+            parsed = tf.io.parse_example(records, wanted)
             known = _flat(parsed["target_time"]) < end
+            if self.keeps_at_hand:
+                known &= _flat(parsed[AT_HAND]) == 0
             lengths = parsed["target_time"].row_lengths().numpy()
             owner = np.repeat(np.arange(len(lengths)), lengths)
             visible = np.zeros(len(lengths), np.int64)
@@ -213,9 +226,9 @@ def _first(lengths: np.ndarray, counts: np.ndarray) -> np.ndarray:
 class _Reader:
     """Parses a batch of serialised rows and transforms it."""
 
-    def __init__(self, sequences: Sequences, start: int, end: int) -> None:
+    def __init__(self, sequences: Sequences, start: int, end: int, paused: bool) -> None:
         self.spec, self.transforms = sequences.spec, sequences.transforms
-        self.start, self.end = start, end
+        self.start, self.end, self.paused = start, end, paused
         ids = tf.constant(sequences.items)
         init = tf.lookup.KeyValueTensorInitializer(ids, tf.range(len(sequences.items), dtype=tf.int64))
         self.index = tf.lookup.StaticHashTable(init, -1)
@@ -225,9 +238,13 @@ class _Reader:
         user, token, query = (spec.of(entity) for entity in (Entity.USER, Entity.TOKEN, Entity.QUERY))
         wanted = {f.name: tf.dtypes.as_dtype(f.dtype) for f in (*user, *token, *query)}
         wanted |= {f"target_{name}": dtype for name, dtype in TARGETS.items()}
+        wanted |= {AT_HAND: tf.int64} if self.paused else {}
         parsed = tf.io.parse_example(records, {name: tf.io.RaggedFeature(dtype) for name, dtype in wanted.items()})
         target = {name: parsed[f"target_{name}"].to_tensor() for name in TARGETS}
         present = tf.sequence_mask(parsed["target_time"].row_lengths(), tf.shape(target["time"])[1])
+        counts = present & (target["time"] >= self.start) & (target["time"] < self.end)
+        if self.paused:
+            counts &= parsed[AT_HAND].to_tensor() == 0
         return {
             "user": apply["user"]({f.name: _dense(parsed[f.name], f, 1)[:, 0] for f in user}),
             "token": apply["token"]({f.name: _dense(parsed[f.name], f, None) for f in token}),
@@ -236,7 +253,7 @@ class _Reader:
             "item": self.index.lookup(target["item_id"]),
             "time": target["time"],
             "event_id": target["event_id"],
-            "counts": present & (target["time"] >= self.start) & (target["time"] < self.end),
+            "counts": counts,
         }
 
 
