@@ -280,6 +280,14 @@ def test_a_changed_value_changes_only_the_steps_that_read_it():
         before.for_step("train_rankr")
 
 
+def test_tables_of_before_a_key_are_those_of_its_default():
+    for value, there in (("available", False), ("unavailable", True)):
+        config = parse_config(MINIMAL + f"ingest: {{items_without_rows: {value}}}")
+        text = config.for_step("ingest")
+        assert ("items_without_rows" in text) is there
+        assert parse_step_config("ingest", text).ingest == config.ingest
+
+
 def test_a_vector_says_its_width_and_describes_no_event():
     config = parse_config(MINIMAL + "columns: {items: {image: 'vector[512]'}}")
     assert config.columns.items == {"image": "vector"}

@@ -242,3 +242,11 @@ def test_two_times_of_one_file_in_two_units_are_not_both_taken(tmp_path: Path) -
     text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
     assert config.data.items is not None and config.data.items.columns["created_at"] == "created_at"
     assert "is no available_until: its times are in s, others of the table in iso" in text
+
+
+@pytest.mark.parametrize(("listed", "told"), [(30, False), (29, True), (28, False)])
+def test_items_that_a_nearly_whole_file_lacks_are_kept_out(tmp_path: Path, listed: int, told: bool) -> None:
+    goods = [{"article": f"a{n}", "colour": "red" if n % 2 else "blue"} for n in range(listed)]
+    text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert (config.ingest.items_without_rows == "unavailable") is told
+    assert ("  # 1 of the 30 items in events have no row in the file of items" in text) is told

@@ -63,12 +63,19 @@ class Outliers(Section):
 
 
 class Ingest(Section):
-    """`items_without_events: unavailable` is for a catalogue that lists more than the shop sells."""
+    """`items_without_events: unavailable` is for a catalogue that lists more than the shop sells, `items_without_rows:
+    unavailable` for one that lists all that can be had."""
 
     quarantine_threshold: float = Field(default=0.05, ge=0, le=1)
     allowed_future_seconds: float = Field(default=300, ge=0)
     items_without_events: Literal["available", "unavailable"] = "available"
+    items_without_rows: Literal["available", "unavailable"] = "available"
     outliers: Outliers = Outliers()
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_asked_for(self, handler: Any) -> dict[str, Any]:
+        """Tables of before the key are those of its default."""
+        return {k: v for k, v in handler(self).items() if (k, v) != ("items_without_rows", "available")}
 
 
 class Split(Section):

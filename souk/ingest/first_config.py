@@ -17,7 +17,7 @@ from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
 from souk.ingest.guess_columns import Table, declare, map_rest, map_time, open_table
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
-from souk.ingest.guess_ids import map_ids
+from souk.ingest.guess_ids import map_ids, note_unlisted
 from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives
@@ -67,6 +67,8 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     named = check_exchanged(tables)
     for target, other in (("user_id", "users"), ("item_id", "items")):
         map_ids(target, tables["events"], tables.get(other))
+    if "items" in tables:
+        note_unlisted(tables["events"], tables["items"])
     map_time(tables["events"])
     exchanged = named or doubt_exchanged(tables)
     map_type(tables["events"])
@@ -141,6 +143,7 @@ def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[s
     lines += ["", "columns:  # what to learn from, and how"]
     lines += [line for table in tables.values() for line in _render_declared(table)]
     lines += ["", *objectives(tables["events"]), "", repeat(tables["events"])]
+    keys = _ingest_keys(tables)
     if refused:
         worst = max(refused.values())
         shares = ", ".join(f"{share:.1%} of {key}" for key, share in refused.items() if share > 0)
@@ -150,8 +153,16 @@ def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[s
         elif worst > MOST_REFUSED:  # a bar above that would be none: a guess above is wrong
             lines += ["", f"# The contract refuses {shares}: a column above is not what it seems. Mend it, then run."]
         else:
-            lines += ["", "ingest:", f"  quarantine_threshold: {bar:g}  # the contract refuses {shares}; 0.05 is usual"]
+            keys.append(f"  quarantine_threshold: {bar:g}  # the contract refuses {shares}; 0.05 is usual")
+    if keys:
+        lines += ["", "ingest:", *keys]
     return UNREADABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "\n".join(lines)) + "\n"
+
+
+def _ingest_keys(tables: dict[str, Table]) -> list[str]:
+    """Items that only the past knows are kept out where the file lists nearly all of what events mention."""
+    why = tables["items"].notes.get("items_without_rows", "") if "items" in tables else ""
+    return [f"  items_without_rows: unavailable  # {why}"] if why else []
 
 
 def _render_source(table: Table) -> list[str]:

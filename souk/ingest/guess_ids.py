@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from souk.errors import SoukError
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_names import NAMES
-from souk.ingest.profile import MANY, Column, plain
+from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
+FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all that can be had may lack
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
 # Parts of names: of columns with ids, and of files.
 STEMS = {
@@ -102,6 +103,16 @@ def _mistaken_ids(target: str, events: Table, other: Table, ids: Sequence[Column
         why = "by its name and its ids" if by_name else "by its ids"
         return f"It may be a file of {meant}, {why}: then give it as --{meant}. "
     return ""
+
+
+def note_unlisted(events: Table, items: Table) -> None:
+    """Notes that a few items of events have no row in the file of items, which then lists what can be had; of a file
+    that is longer than its sample nobody knows."""
+    ours, theirs = (pc.unique(table.mapped["item_id"][0].texts) for table in (events, items))
+    lacking = len(ours) - (pc.sum(pc.is_in(ours, value_set=theirs)).as_py() or 0)
+    if 0 < lacking <= FEW_UNLISTED * len(ours) and len(items.columns[0].values) < SAMPLE_ROWS:
+        found = f"{lacking:,} of the {len(ours):,} items in events have no row in the file of items"
+        items.notes["items_without_rows"] = f"{found}: can they not be had any more? Else available"
 
 
 def called(name: str, target: str) -> bool:

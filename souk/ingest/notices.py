@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import parquet
 
 from souk.ingest.mapping import TableSource
 from souk.ingest.reading import FIRST_WEEKS_MS, LATEST_MS
@@ -86,18 +88,47 @@ def unmatched(name: str, known: pa.Array, seen: pa.Array) -> Iterator[str]:
     yield f"{found}: {shown}. What was done tells nothing of the file's rows: {mend}, or write the ids alike"
 
 
-def ended_unread(refused: pa.Table, items: pa.Table) -> Iterator[str]:
-    """How many items that events mention are not available because of what their refused row says, or does not.
+def ended_unread(refused: pa.Table, items: pa.Table, known: pa.Array) -> Iterator[str]:
+    """How many items that events mention are not available because of what their refused row says, or does not, or
+    because it is skipped.
 
     Args:
         refused: of `souk.ingest.refused.RefusedItems`.
         items: all of them, as they are written.
+        known: the ids of the rows that are accepted.
     """
-    doubtful = refused["item_id"].filter(pc.invert(refused["available"]))
-    gone = items["item_id"].filter(pc.invert(items["available"]))
-    if count := pc.sum(pc.is_in(gone, value_set=doubtful.combine_chunks())).as_py():
+    left = refused.filter(pc.and_not(pc.invert(refused["available"]), pc.is_in(refused["item_id"], value_set=known)))
+    back = left.filter(pc.is_in(left["item_id"], value_set=items["item_id"].combine_chunks()))
+    skipped = pc.sum(back["skipped"]).as_py() or 0
+    if count := back.num_rows - skipped:
         why = "it says so, or its available or available_until cannot be read"
         yield f"items: {count:,} in events, whose row is refused, are not available: {why}"
+    if skipped:
+        yield f"items: {skipped:,} in events, whose row `skip` leaves out, are not available, and have no columns"
+
+
+def without_rows(events: Path, lacking: pa.Array, seen: pa.Array, hidden: bool) -> Iterator[str]:
+    """How many items that events mention have no row in the file, and what keeps them out of slates; of a file that has
+    none of them `unmatched` tells.
+
+    Args:
+        events: `events.parquet`.
+        lacking: their ids.
+        seen: the ids in events.
+        hidden: whether they are not available.
+    """
+    if len(lacking) in (0, len(seen)):
+        return
+    named = rows = 0
+    for batch in parquet.ParquetFile(events).iter_batches(columns=["item_id"]):
+        named += pc.sum(pc.is_in(batch["item_id"], value_set=lacking)).as_py() or 0
+        rows += batch.num_rows
+    found = f"items: {len(lacking):,} with {named / rows:.2%} of the events have no row in the file"
+    if hidden:
+        yield f"{found}: they are not available (ingest.items_without_rows)"
+        return
+    mend = "If it lists all that can be had, set ingest.items_without_rows to unavailable (docs/data.md)"
+    yield f"{found}: they are recommended, without title and columns. {mend}"
 
 
 def odd_dates(created: pa.ChunkedArray, last: int) -> Iterator[str]:

@@ -67,6 +67,7 @@ class Reading:
         self.table = table
         self.read = 0  # rows of the files
         self.skipped: Counter[str] = Counter()  # those that the config leaves out, by column
+        self.skipped_items: list[pa.Array] = []  # of a table of items, the ids of these rows
         self.names: set[str] = set()  # columns of the files
         self._makes_ids = makes_ids
 
@@ -124,7 +125,12 @@ class Reading:
             fits = fits_any(cells, patterns) & ~left_out & ~spared
             self.skipped[name] += int(fits.sum())
             left_out |= fits
-        return batch.filter(~left_out) if left_out.any() else batch
+        if not left_out.any():
+            return batch
+        if self.table.name == "items":
+            ids = convert(self.table, batch.filter(left_out))[0]["item_id"]
+            self.skipped_items.append(ids.combine_chunks().unique().drop_null())
+        return batch.filter(~left_out)
 
 
 def look(table: TableSource) -> str:

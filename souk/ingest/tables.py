@@ -53,7 +53,9 @@ def write_events(accepted: Accepted, file: Path) -> Events:
     return Events(rows, seen, min(times), max(times))
 
 
-def complete(name: str, accepted: Accepted, seen: pa.Array, refused: pa.Table, withdraw: bool = False) -> pa.Table:
+def complete(
+    name: str, accepted: Accepted, seen: pa.Array, refused: pa.Table, hidden: pa.Array, withdraw: bool = False
+) -> pa.Table:
     """Items or users by id, with those that only events know.
 
     Args:
@@ -61,6 +63,7 @@ def complete(name: str, accepted: Accepted, seen: pa.Array, refused: pa.Table, w
         accepted: its rows.
         seen: the ids in events.
         refused: what refused rows say of the end of items that only events know.
+        hidden: ids of items that are not available.
         withdraw: whether items without an event are not available, and never were.
     """
     key = ID_COLUMN[name]
@@ -72,7 +75,7 @@ def complete(name: str, accepted: Accepted, seen: pa.Array, refused: pa.Table, w
         return pa.concat_tables([known, made]).sort_by(key)
     done = pa.concat_tables([known, with_their_ends(made, refused)]).sort_by(key)
     place = done.column_names.index("available")
-    available = pc.fill_null(done["available"], True)
+    available = pc.and_not(pc.fill_null(done["available"], True), pc.is_in(done[key], value_set=hidden))
     if withdraw:
         taken = pc.is_in(done[key], value_set=seen)
         available = pc.and_(available, taken)

@@ -73,7 +73,7 @@ class Validated:
         statistics: TFDV statistics of the accepted rows, or of a sample.
         notices: what a reader should know and no row is refused for.
         bounds: the outlier bounds.
-        refused: of items, what refused rows say of their end: see `souk.ingest.refused`.
+        refused: of items, what refused and skipped rows say of their end: see `souk.ingest.refused`.
     """
 
     accepted: Accepted
@@ -135,6 +135,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
             judge.note_new(treated, good)
             none.update(no_dates.counted(table, rows.raw))
             untyped.note(rows.raw.table)
+        ends.add_skipped(reading.skipped_items)
         if reading.read != survey.rows + sum(reading.skipped.values()):
             raise SoukError(f"files of {table.name} that stay as they are", "rows that came or went", "Run it again.")
         repeats = accepted.find_repeats()

@@ -17,19 +17,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from souk.config import Data, Source, parse_step_config
+from souk.config import Data, Ingest, Source, parse_step_config
 from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.exchanged import check_exchanged
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.lifetimes import Lifetimes, until_taken
 from souk.ingest.mapping import TableSource
-from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched
+from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, without_rows
 from souk.ingest.odd_events import odd_events
 from souk.ingest.odd_prices import odd_prices
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.reading import look
+from souk.ingest.refused import rowless
 from souk.ingest.report import write_report
 from souk.ingest.schemas import SchemaFolder
 from souk.ingest.statistics import Windows
@@ -98,12 +99,11 @@ def ingest(
         check_threshold(refused, sections.ingest.quarantine_threshold, Path(quarantine), sources)
         for line in (*(n for each in checked.values() for n in each.notices), *(a for e in found.values() for a in e)):
             report(line)
-        withdraw = sections.ingest.items_without_events == "unavailable"
         dated = sections.split.protocol != "leave_last_out"  # which drops the dates of items
         engaging = partial(engaging_rows, objective=sections.objectives.engaged)
         names = {name: table.own_names for name, table in sources.items()}
         origin = {"fingerprint": content, "items_as_of": as_of, "names": names}
-        rows, late, lives = _write(checked, origin, withdraw, engaging if dated else None, Path(tables))
+        rows, late, lives = _write(checked, origin, sections.ingest, engaging if dated else None, Path(tables))
         events = Path(tables) / "events.parquet"
         odd = odd_events(events, sections.data.events.timezone), odd_prices(events, Path(tables) / "items.parquet")
         late["events"] = [line for lines in odd for line in lines]
@@ -148,7 +148,7 @@ def _spill(folder: Path) -> Iterator[Path]:
 def _write(
     checked: dict[str, Validated],
     origin: dict[str, Any],
-    withdraw: bool,
+    rules: Ingest,
     engaging: Callable[[pa.Table], np.ndarray] | None,
     folder: Path,
 ) -> tuple[dict[str, int], dict[str, list[str]], Lifetimes | None]:
@@ -157,7 +157,7 @@ def _write(
     Args:
         checked: the tables.
         origin: what they are made of.
-        withdraw: whether items without an event are not available.
+        rules: whether items without an event, or without a row, are available.
         engaging: says which rows of events are engagements; None where the dates of items count for nothing.
         folder: to write to.
 
@@ -175,16 +175,20 @@ def _write(
         if checked[name].quarantine.read
     }
     check_exchanged(known, events.seen, origin["names"]["events"])
+    withdraw, hide = (key == "unavailable" for key in (rules.items_without_events, rules.items_without_rows))
+    refused = checked["items"].refused
+    lacking = rowless(events.seen["items"], known["items"], refused) if "items" in known else pa.array([], pa.string())
+    hidden = lacking if hide else lacking.slice(0, 0)
     late: dict[str, list[str]] = {"items": [], "users": []}
     for name, ids in known.items():
         late[name] += unmatched(name, ids, events.seen[name])
     done = {
-        name: complete(
-            name, checked[name].accepted, events.seen[name], checked[name].refused, withdraw and name == "items"
-        )
+        name: complete(name, checked[name].accepted, events.seen[name], refused, hidden, withdraw and name == "items")
         for name in ("items", "users")
     }
-    late["items"] += ended_unread(checked["items"].refused, done["items"])
+    if "items" in known:
+        late["items"] += ended_unread(refused, done["items"], known["items"])
+        late["items"] += without_rows(folder / "events.parquet", lacking, events.seen["items"], hide)
     lives = None
     if engaging:
         done["items"], moved = until_taken(folder / "events.parquet", done["items"], engaging)
