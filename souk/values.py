@@ -20,6 +20,11 @@ def entries(value: Any, kind: Kind) -> list[Any]:
     return list(value) if kind is Kind.VECTOR else [str(entry) for entry in value]
 
 
+def cell_text(value: Any) -> str:
+    """A scalar of JSON as a cell of text: a truth value is written as JSON writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def clean(value: Any, dtype: str, length: int = 0) -> Any:
     """A raw value as the models take it: a missing string is "", a missing number NaN, a list is cut to `length`.
 

@@ -9,6 +9,8 @@ from kserve import InferInput, InferRequest
 
 from souk.errors import SoukError
 from souk.index.hnsw import HnswIndex, build
+from souk.ingest import cells
+from souk.readers.json_lines import json_batch
 from souk.serving import tensors
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
@@ -156,6 +158,16 @@ def test_what_is_left_out_or_written_otherwise_is_the_same_filter():
         {"price": {"min": 1.0, "max": None}, "category": ["a", "b/c"]},
     )
     assert asked(one).filter == asked(other).filter and hash(asked(one).filter) == hash(asked(other).filter)
+
+
+def test_truth_values_are_the_texts_that_files_and_upserts_make_of_them():
+    stored = cells.parse_text(pa.array([True, False]))[0].to_pylist()
+    lines = json_batch("items", [b'{"explicit": true}', b'{"explicit": false}'], 1).table["explicit"].to_pylist()
+    (asked_for,) = asked({"category": [True, False]}).filter
+    assert stored == lines == sorted(asked_for.words, reverse=True) == ["true", "false"]
+    assert cells.parse_list(pa.array(["[true, false]"]))[0].to_pylist() == [stored]
+    with pytest.raises(SoukError, match=r'instance\.user_id .* Received: False\. Write "false", in quotes'):
+        PARSER.parse({"user_id": False}, NOW)
 
 
 def test_a_tensor_carries_filters():

@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from souk.values import cell_text
+
 COMMA_NUMBER = r"^[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?$"  # 1.250,00: points part thousands
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)?)?$"
@@ -205,7 +207,7 @@ def _literal(cell: str) -> list[str] | None:
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
         if isinstance(entries, list) and not any(isinstance(e, list | dict | set | tuple) for e in entries):
-            return [str(e).encode("utf-8", "replace").decode() for e in entries if e is not None]
+            return [cell_text(e).encode("utf-8", "replace").decode() for e in entries if e is not None]
     return None
 
 

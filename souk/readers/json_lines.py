@@ -15,6 +15,7 @@ from souk.config import Source, composed
 from souk.errors import SoukError
 from souk.readers.files import BLOCK_BYTES, File, unpacked
 from souk.readers.raw import RawBatch
+from souk.values import cell_text
 
 ARRAY = rb"\s*\[\s*(\{|$)"  # the first line of a file that is one array of objects
 
@@ -85,11 +86,9 @@ def json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
 def _json_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else cell_text(value)
 
 
 def _text_column(values: list[str | None]) -> tuple[pa.Array, list[int]]:

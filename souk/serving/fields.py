@@ -9,6 +9,7 @@ from typing import Any
 
 from souk.errors import SoukError, unknown
 from souk.schema import SECONDS, EventType
+from souk.values import cell_text
 
 END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
 ID_LENGTH = 512
@@ -36,7 +37,7 @@ def identifier(path: str, value: Any) -> str:
         SoukError: it is none.
     """
     if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH or not is_text(value):
-        remedy = f'Write "{value}", in quotes.' if isinstance(value, int) else ""
+        remedy = f'Write "{cell_text(value)}", in quotes.' if isinstance(value, int) else ""
         raise SoukError(f"{path} to be a text of 1 to {ID_LENGTH} characters", shown(value), remedy)
     return value
 

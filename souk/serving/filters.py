@@ -13,6 +13,7 @@ import numpy as np
 from souk.errors import SoukError, unknown
 from souk.schema import Kind
 from souk.spec import Entity, Feature, FeatureSpec, Role
+from souk.values import cell_text
 
 CACHED_BYTES = 32_000_000  # of masks, one byte an item
 MAX_VALUES = 100  # of one column
@@ -69,7 +70,8 @@ class FilterParser:
         values = value if isinstance(value, list) else [value]
         if not 0 < len(values) <= MAX_VALUES:
             raise SoukError(f"{place} to be a text, or a list of 1 to {MAX_VALUES}", f"{len(values)} entries")
-        words = [self._text(f"{place}[{n}]" if isinstance(value, list) else place, w) for n, w in enumerate(values)]
+        spelled = [cell_text(each) if isinstance(each, bool) else each for each in values]  # as the items' cells are
+        words = [self._text(f"{place}[{n}]" if isinstance(value, list) else place, w) for n, w in enumerate(spelled)]
         return Condition(name, frozenset(map(_prefix, words) if name in self._paths else words))
 
     def _range(self, name: str, place: str, value: Any) -> Condition:

@@ -122,7 +122,8 @@ def stated(table: str, spec: FeatureSpec, said: str) -> Schema:
 
 def conditions(spec: FeatureSpec) -> Schema:
     """What a request may ask of the columns of items."""
-    words = {"anyOf": [identifier(), several(identifier(), MAX_VALUES, 1)]}
+    word: Schema = {"anyOf": [identifier(), {"type": "boolean"}]}
+    words = {"anyOf": [*word["anyOf"], several(word, MAX_VALUES, 1)]}
     bounds = fields({"min": optional(number()), "max": optional(number())})
     columns = filterable(spec).items()
     properties = {name: optional(bounds if f.role is Role.NUMBER else words) for name, f in sorted(columns)}
