@@ -224,7 +224,7 @@ def test_the_next_request_knows_an_event(server, workspace):
     lines = {
         'souk_events_total{outcome="duplicate"}': 1,
         'souk_event_places_total{place="late"}': 1,
-        'souk_requests_total{code="400",protocol="events"}': 3,
+        'souk_requests_total{code="400",protocol="events"}': 4,
     }
     before = {line: server.metric(line) for line in lines}
     first = ids(server.slates(asked)[0])[0]
@@ -243,6 +243,11 @@ def test_the_next_request_knows_an_event(server, workspace):
         (slate,) = server.slates(asked)
         assert first not in ids(slate) and slate["degraded"] == []
     assert answer["refused"][0]["row"] == 2 and answer["refused"][0]["event_id"] == "v1"
+    for body, code in (({**sent, "event_type": "clik"}, 400), ({"events": [{**sent, "event_type": "clik"}]}, 200)):
+        status, text = server.call("/v1/events", json.dumps(body), JSON)
+        answer = json.loads(text)
+        assert (status, answer["accepted"], answer["refused"][0]["event_id"]) == (code, 0, "v1")
+        assert answer.get("error", "") == (answer["refused"][0]["reason"] if code == 400 else "")
     for body in (b"[]", b"{}", b" " * (4 << 20) + b"{}"):
         assert server.call("/v1/events", body, JSON)[0] == 400
     assert {line: server.metric(line) - before[line] for line in lines} == lines

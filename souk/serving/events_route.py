@@ -58,11 +58,12 @@ class EventsRoute:
         app.include_router(router)
 
     async def take(self, request: Request) -> ORJSONResponse:
-        """200 with what was accepted and what was refused, 400 for a body that is no batch, 503 from a disk that does
-        not take it, 429 where too many wait."""
+        """200 with what was accepted and what was refused, 400 for a body that is no batch and, with the same fields
+        and the reason, for a single event that is refused, 503 from a disk that does not take it, 429 where too many
+        wait."""
         try:
             now, body = self._clock(), await request.body()
-            rows, typed, refused = await self.room.run(self._checked, body, now)
+            rows, alone, typed, refused = await self.room.run(self._checked, body, now)
             good = [{"arrived_at": now, **row} for row in typed if row]
             taken = await asyncio.wrap_future(self._live.submit(good))
         except SoukError as error:
@@ -75,16 +76,20 @@ class EventsRoute:
             return ORJSONResponse({"error": str(of_disk(error))}, 503)
         self._metrics.events(taken.accepted, taken.duplicates, len(refused))
         why = [{"row": at, "event_id": _id(rows[at]), "reason": refused[at]} for at in sorted(refused)]
-        return ORJSONResponse({**asdict(taken), "refused": why, "release": self._releases.now.bundle.name})
+        answer = {**asdict(taken), "refused": why, "release": self._releases.now.bundle.name}
+        if alone and refused:  # who sends one event looks at the status
+            return ORJSONResponse({"error": refused[0], **answer}, 400)
+        return ORJSONResponse(answer)
 
-    def _checked(self, body: bytes, now: int) -> tuple[list[Any], list[dict[str, Any]], dict[int, str]]:
-        """The rows of a body, the typed ones, and why others are refused: in a thread, for 4 MiB take a while."""
-        rows = rows_of(body)
-        return rows, *self._releases.now.check.check(rows, now)
+    def _checked(self, body: bytes, now: int) -> tuple[list[Any], bool, list[dict[str, Any]], dict[int, str]]:
+        """The rows of a body, whether it is a single one, the typed ones, and why others are refused: in a thread, for
+        4 MiB take a while."""
+        rows, alone = rows_of(body)
+        return rows, alone, *self._releases.now.check.check(rows, now)
 
 
-def rows_of(body: bytes) -> list[Any]:
-    """The rows of a body: a single event, or `events` with 1 to MAX_ROWS of them.
+def rows_of(body: bytes) -> tuple[list[Any], bool]:
+    """The rows of a body, and whether it is a single event and not `events` with 1 to MAX_ROWS of them.
 
     Raises:
         SoukError: it is neither.
@@ -96,7 +101,7 @@ def rows_of(body: bytes) -> list[Any]:
     if not isinstance(payload, dict) or not payload:
         raise SoukError("the body to be an event, or an object with events, a list", shown(payload), EXAMPLE)
     if "events" not in payload:
-        return [payload]
+        return [payload], True
     if not isinstance(payload["events"], list):
         raise SoukError("events to be a list", shown(payload["events"]), EXAMPLE)
     for name in payload:
@@ -104,7 +109,7 @@ def rows_of(body: bytes) -> list[Any]:
             raise unknown("body: a field beside events", str(name)[:80], ["events"])
     if not 1 <= len(payload["events"]) <= MAX_ROWS:
         raise SoukError(f"1 to {MAX_ROWS} events in one call", f"{len(payload['events'])}", "Send several calls.")
-    return list(payload["events"])
+    return list(payload["events"]), False
 
 
 def _id(row: Any) -> str:

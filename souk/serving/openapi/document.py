@@ -73,6 +73,8 @@ def document(spec: FeatureSpec, slate_size: int, max_slate_size: int, release: s
     calls: dict[str, Any] = {}
     for path, name, summary, schemas, timed, codes in CALLS:
         answers = {"200": _json(f"{schemas}Response", "The answer"), "400": _error("400"), "429": _error("429")}
+        if schemas == "Events":
+            answers["400"] = _json("EventsError", ERRORS["400"])
         answers |= {code: _error(code) for code in codes} | ({"401": _error("401")} if secured else {})
         body: Schema = {"required": True, "content": {"application/json": {"schema": ref(f"{schemas}Request")}}}
         body["content"]["application/json"]["example"] = EXAMPLES[f"{schemas}Request"]

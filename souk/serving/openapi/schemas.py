@@ -241,6 +241,10 @@ def of_answers() -> dict[str, Schema]:
     }
     refused: dict[str, Schema] = {"row": count, "reason": text}
     tensor: dict[str, Schema] = {"name": text, "datatype": text, "shape": several(count), "data": several({})}
+    taken = {"accepted": count, "duplicates": count, "pending": count} | {
+        "refused": several(open_object(refused)),
+        "release": text,
+    }
     return {
         "SlateItem": open_object(item),
         "Slate": open_object(slate),
@@ -256,10 +260,11 @@ def of_answers() -> dict[str, Schema]:
                 "release": text,
             }
         ),
-        "EventsResponse": open_object(
-            {"accepted": count, "duplicates": count, "pending": count}
-            | {"refused": several(open_object(refused)), "release": text}
-        ),
+        "EventsResponse": open_object(taken),
+        "EventsError": {
+            "allOf": [ref("Error"), {"type": "object", "properties": taken}],
+            "description": "Of a single event that is refused it has the fields of EventsResponse, too.",
+        },
         "InferResponse": open_object({"model_name": text, "id": text, "outputs": several(open_object(tensor))}),
         "Error": open_object({"error": {**text, "description": "Expected …. Received: …. And the remedy."}}),
     }
