@@ -87,3 +87,19 @@ def test_the_bar_of_what_engages_is_looked_at_too(tmp_path: Path) -> None:
     far = CLICKS.model_copy(update={"min_dwell_seconds": 30_000})
     (line,) = far_bars(tmp_path / "events.parquet", Objectives(engaged=far, satisfied=CLICKS))
     assert line.startswith("engaged: min_dwell_seconds is 30,000")
+
+
+@pytest.mark.parametrize("likes", [0, 1, 3])
+@pytest.mark.parametrize(("column", "key"), [("dwell_seconds", "min_dwell_seconds"), ("value", "min_value")])
+def test_a_type_that_never_has_what_the_bar_asks_for_is_told(tmp_path: Path, likes: int, column: str, key: str) -> None:
+    """Of the plays one in two has it; of the likes none, and once one has, nothing is told."""
+    kinds, values = ["click"] * 10 + ["rating"] * likes, [9.0, None] * 5 + [None] * likes
+    pq.write_table(pa.table({"event_type": kinds, column: values}), tmp_path / "events.parquet")
+    rule = {"events": ["click", "rating", "cart"], key: 5}
+    objectives = Objectives(engaged=CLICKS, satisfied=Objective.model_validate(rule))
+    told = f"satisfied: {key} is 5, and none of its {likes} events of type rating has a {column}: none of these is"
+    found = list(far_bars(tmp_path / "events.parquet", objectives))
+    assert len(found) == bool(likes) and all(line.startswith(told) for line in found), found
+    kinds, values = [*kinds, "rating"], [*values, 1.0]
+    pq.write_table(pa.table({"event_type": kinds, column: values}), tmp_path / "events.parquet")
+    assert list(far_bars(tmp_path / "events.parquet", objectives)) == []

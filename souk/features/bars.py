@@ -1,9 +1,11 @@
-"""Objectives whose least value, or least dwell time, hardly an event reaches: the bar is likely in another unit."""
+"""Objectives whose least value, or least dwell time, hardly an event reaches: the bar is likely in another unit, or
+some of the types never have what it asks for."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,11 +55,16 @@ class _Bar:
     known: int = 0
     reached: int = 0
     highest: float = float("-inf")
+    of_kind: Counter[str] = field(default_factory=Counter)  # events
+    with_it: Counter[str] = field(default_factory=Counter)  # those that have the column
 
     def add(self, rows: pa.RecordBatch) -> None:
         own = rows.filter(pc.is_in(rows["event_type"], value_set=pa.array([str(kind) for kind in self.kinds])))
         values = own[self.column].drop_null() if self.column in own.schema.names else pa.array([], pa.float64())
         self.events += own.num_rows
+        self.of_kind.update(_counts(own["event_type"]))
+        if self.column in own.schema.names:
+            self.with_it.update(_counts(own["event_type"].filter(own[self.column].is_valid())))
         self.known += len(values)
         if len(values):
             self.reached += pc.sum(pc.greater_equal(values, self.least)).as_py()
@@ -73,9 +80,23 @@ class _Bar:
         found = f"{self.reached:,} of the {self.known:,} {self.column} of its events are that or more"
         return f"{bar}, and {found}, the highest is {self.highest:,g}: hardly one is positive; is it in another unit?"
 
+    def never(self) -> Iterator[str]:
+        """The types of which no event has what the bar asks for, where others have it."""
+        for kind in self.kinds if self.known else ():
+            count = self.of_kind[kind]
+            if count and not self.with_it[kind]:
+                bar = f"{self.name}: {KEYS[self.column]} is {self.least:,g}"
+                found = f"none of its {count:,} events of type {kind} has a {self.column}: none of these is positive"
+                mend = f"leave {kind} out of its events, or name it in an objective of its own without the bar"
+                yield f"{bar}, and {found}. Where the file has it, map it; else {mend} (docs/data.md)"
+
+
+def _counts(kinds: pa.Array) -> dict[str, int]:
+    return {each["values"]: each["counts"] for each in pc.value_counts(kinds).to_pylist()}
+
 
 def far_bars(events: Path, objectives: Objectives) -> Iterator[str]:
-    """The objectives of which hardly an event can be positive.
+    """The objectives of which hardly an event can be positive, or none of some type.
 
     Args:
         events: `events.parquet`.
@@ -98,5 +119,6 @@ def far_bars(events: Path, objectives: Objectives) -> Iterator[str]:
         for pair in pairs:
             pair.add(batch)
     yield from filter(None, (bar.told() for bar in bars))
+    yield from (line for bar in bars for line in bar.never())
     told = {bar.name for bar in bars if bar.told()}
     yield from filter(None, (pair.told() for pair in pairs if pair.name not in told))
