@@ -204,6 +204,32 @@ def test_the_slice_in_which_the_slate_is_behind_its_own_towers_is_named(setting)
     assert "two towers" not in summary(found, VERDICT)
 
 
+def test_the_slice_in_which_a_simple_rule_is_ahead_is_named_in_summary_and_page(setting):
+    """Of all rules and slices with users enough, that whose interval lies lowest; a slice counts once."""
+    found = measured(setting)
+    slices = found["protocols"]["rolling"]["slices"]
+    north, south = slices["user town: north"], slices["user town: south"]
+    lost = {"mean": -0.3, "low": -0.4, "high": -0.2}
+    for part in slices.values():
+        part["users"], part["differences"] = 49, dict.fromkeys(part["differences"], lost)
+    assert "a simple rule" not in summary(found, VERDICT) + page(found, VERDICT)
+    north["users"] = south["users"] = 50
+    level = {"mean": 0.0, "low": -0.1, "high": 0.1}
+    north["differences"] = {"item_knn": {"mean": -0.2, "low": -0.4, "high": -0.01}, "popularity": level}
+    south["differences"] = {"item_knn": level, "popularity": level}
+    told = (
+        "Behind {}, a simple rule, in user town: {}: ndcg@10 {}), 50 users. So in {} of 2 slices of at least 50 users"
+    )
+    one = told.format("item_knn", "north", "-0.2000 (95% -0.4000 to -0.0100", 1)
+    assert one in summary(found, VERDICT) and one in words(page(found, VERDICT))
+    north["differences"]["popularity"] = {"mean": -0.1, "low": -0.2, "high": -0.02}
+    assert told.format("popularity", "north", "-0.1000 (95% -0.2000 to -0.0200", 1) in summary(found, VERDICT)
+    south["differences"]["popularity"] = {"mean": -0.1, "low": -0.2, "high": -0.03}
+    assert told.format("popularity", "south", "-0.1000 (95% -0.2000 to -0.0300", 2) in summary(found, VERDICT)
+    north["differences"] = south["differences"] = {"item_knn": level, "popularity": level}
+    assert "a simple rule" not in summary(found, VERDICT) + page(found, VERDICT)
+
+
 def test_what_no_label_tells_is_a_dash(metrics):
     assert "nan" not in words(page(metrics, VERDICT))
     bare = metrics | {"ranker": {"slate": Observed().measure({}, samples=100)}}

@@ -87,7 +87,7 @@ users, with 95% bootstrap intervals over users.</p>
 <br><small>{{ values[metric]|interval }}</small></td>{% endfor %}
 </tr>
 {% endfor %}
-</table>
+</table>{% for said in most_behind %}<p class="worse">{{ said }}</p>{% endfor %}
 {% if served in rolling.models %}
 <h2>What changed against the champion</h2>
 {% set change = rolling.differences[served] %}

@@ -12,9 +12,9 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from souk.candidates import TOWERS
 from souk.evaluation import plots
 from souk.evaluation.at_a_glance import at_a_glance
+from souk.evaluation.behind import behind, large, most_behind, signed
 from souk.evaluation.business import not_told
 from souk.evaluation.page import PAGE
 from souk.evaluation.skill import far_off, unmeasured, without_skill
@@ -68,7 +68,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             *filter(None, [gone(rolling["stages"][CHALLENGER])]),
             *_of_heads(metrics),
             *_least(rolling["worst_slices"], primary),
-            *_behind_towers(_large(rolling["slices"]), primary),
+            *most_behind(rolling["slices"], primary),
             *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.reason}"] if verdict else []),
             "",
         ]
@@ -157,17 +157,6 @@ def _least(worst: Mapping[str, Any], primary: str) -> list[str]:
     ]
 
 
-def _behind_towers(slices: Mapping[str, Any], primary: str) -> list[str]:
-    """The slice in which the slate is most surely behind the retrieval order of its own two towers, if there is one."""
-    behind = sorted(_behind(slices, TOWERS), key=lambda each: each[1]["differences"][TOWERS]["high"])
-    if not behind:
-        return []
-    name, part = behind[0]
-    found = f"{primary} {signed(part['differences'][TOWERS])}, {part['users']} users"
-    of_all = f"{len(behind)} of {len(slices)} slices of at least {LEAST_USERS} users"
-    return [f"Behind its own two towers in {name}: {found}. So in {of_all}, each by an interval of its own."]
-
-
 def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     """The report: a self-contained HTML page.
 
@@ -199,8 +188,9 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         with_all_known=_with_all_known(sessions, metrics["primary"]) if sessions else "",
         not_told=not_told(rolling["business"]),
         families=_families(rolling["slices"]),
-        behind=_behind(_large(rolling["slices"]), CHAMPION),
-        large=len(_large(rolling["slices"])),
+        most_behind=most_behind(rolling["slices"], metrics["primary"]),
+        behind=behind(large(rolling["slices"]), CHAMPION),
+        large=len(large(rolling["slices"])),
         pictures={
             "metrics": plots.metric_bars(rolling["models"], IN_SHORT),
             "recall": plots.recall_curves(rolling["recall_curve"]),
@@ -241,16 +231,6 @@ def _families(slices: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]
     return [(family, list(parts)) for family, parts in groupby(slices.items(), key=lambda part: part[1]["family"])]
 
 
-def _large(slices: Mapping[str, Any]) -> dict[str, Any]:
-    """The slices of at least LEAST_USERS users: the intervals of smaller ones are too narrow."""
-    return {name: part for name, part in slices.items() if part["users"] >= LEAST_USERS}
-
-
-def _behind(slices: Mapping[str, Any], model: str) -> list[tuple[str, Any]]:
-    """The slices in which the slate is behind another model, each by an interval of its own."""
-    return [(n, part) for n, part in slices.items() if part["differences"].get(model, {"high": 0})["high"] < 0]
-
-
 def interval(value: Mapping[str, float], digits: int = 4) -> str:
     """The bounds of an interval."""
     return f"{value['low']:.{digits}f} to {value['high']:.{digits}f}"
@@ -269,11 +249,6 @@ def tenths(head: Mapping[str, float], digits: int = 3) -> str:
     they print alike, as of one tenth."""
     bounds = (f"{head[f'predicted_over_observed_{end}']:.{digits}f}" for end in ("low", "high"))
     return f"by tenth: {' to '.join(dict.fromkeys(bounds))}"
-
-
-def signed(value: Mapping[str, float], digits: int = 4) -> str:
-    """A difference with its interval."""
-    return f"{value['mean']:+.{digits}f} (95% {value['low']:+.{digits}f} to {value['high']:+.{digits}f})"
 
 
 def tone(value: Mapping[str, float]) -> str:
