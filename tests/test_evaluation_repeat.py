@@ -1,6 +1,6 @@
 """What `repeat` keeps out of catalogue and targets where other events than engagements say so."""
 
-from souk.evaluation.queries import ask, frozen_queries
+from souk.evaluation.queries import CAUSES, Asked, ask, frozen_queries, nothing_asked
 from tests.evaluation_fixtures import DAY, EVENTS, START, reader, spec_of
 
 
@@ -35,5 +35,7 @@ def test_what_was_bought_and_what_is_at_hand_leave_catalogue_and_targets(tmp_pat
     spec = spec_of({"pause_minutes": 9 / 60_000})
     window, catalogue = read(spec, [*EVENTS, *again])
     assert ask(window, catalogue, spec, most=20).causes["at hand"] == 1, "c"
+    told = str(nothing_asked(Asked([], dict.fromkeys(CAUSES, 0) | {"at hand": 7})))
+    assert "Received: none: 7 at hand. " in told and "lower repeat.pause_minutes" in told
     (frozen, _) = frozen_queries(window, catalogue, spec)
     assert not len(frozen.excluded), "nothing is at hand when the window begins"

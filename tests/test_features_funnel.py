@@ -3,6 +3,7 @@
 import pytest
 
 from souk.config import parse_config, parse_step_config
+from souk.errors import SoukError
 from souk.features.funnel import funnel
 from souk.steps.build_features import spec_of as specify
 from tests.features_fixtures import spec_of, write_tables
@@ -59,7 +60,6 @@ def test_the_next_steps_of_visits_are_counted_by_type(tmp_path):
         ([(0,), (-100, 0, 1)], {"engaged": "[click, purchase]", "since": DAY, "repeat": SOON}, True),
         ([(0, 1, 2)] * 4, {"repeat": "{pause_minutes: 3}"}, False),  # what is at hand is kept out, whatever engages
         ([(0, 1, 2)] * 4, {"repeat": "{pause_minutes: 1}"}, True),
-        ([(0, 1, 2)] * 4, {"engaged": "[purchase]", "repeat": "{rule: never, pause_minutes: 30}"}, False),
         ([(-2, 1), (0,)], {"since": 0, "repeat": "{pause_minutes: 30}"}, False),  # what was before counts, too
         # what was at hand before is not asked for, so one of two follows, and not one of seven
         ([(1440, 1460), *NIGHT], {"since": DAY, "repeat": "{pause_minutes: 10}"}, True),
@@ -90,6 +90,23 @@ def test_a_pause_is_a_remedy_where_the_first_step_engages(tmp_path, given, remed
     (line,) = told(tmp_path, [(0, 1, 2)] * 4, **given)
     assert ("by `repeat: {pause_minutes: 30}`" in line) == remedy
     assert ("purchases come" in line) == (given.get("repeat") != "never"), "what the cart kept out is not asked for"
+
+
+@pytest.mark.parametrize(
+    ("visits", "expected"),
+    [([(0, None, 2)] * 9 + [(0, None, 40)], True), ([(0, None, 2)] * 4 + [(0, None, 40)], False), ([(0,)], False)],
+)
+def test_a_pause_that_leaves_little_is_told(tmp_path, visits, expected):
+    lines = told(tmp_path, visits, engaged="[purchase]", repeat="{pause_minutes: 30}")
+    assert lines == [line for line in lines if "9 of 10 that engage are with what was at hand" in line]
+    assert bool(lines) == expected
+
+
+def test_a_pause_has_no_minutes_where_times_are_counts(tmp_path):
+    config, tables = shop(tmp_path, [(0, 1, 2)] * 50, repeat="{pause_minutes: 30}")
+    config = config.model_copy(update={"split": config.split.model_copy(update={"protocol": "leave_last_out"})})
+    with pytest.raises(SoukError, match=r"without pause_minutes beside .* leave_last_out\. Received: 30\. "):
+        specify(parse_step_config("build_features", config.for_step("build_features")), tables)
 
 
 @pytest.mark.parametrize("repeat", ["always", "never"])

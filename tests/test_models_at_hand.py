@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from souk.config import Repeat
+from souk.errors import SoukError
 from souk.features.records import encode, write_records
 from souk.features.rows import sequence_rows
+from souk.models.fit_towers import TowerFit
 from souk.models.sequences import AT_HAND, Sequences
 from souk.state import Event
 from tests.features_fixtures import bazaar, spec_of
@@ -17,12 +20,12 @@ CLICKS = [("a", 0), ("a", 1), ("b", 5), ("a", 29), ("b", 36), ("a", 200), ("a", 
 LOOKED = {"ann": CLICKS, "bob": [("a", 500), ("c", 600)], "cem": [("c", 700), ("c", 701)]}
 
 
-def sequences_of(folder, pause):
+def sequences_of(folder, pause, looked=LOOKED, first="click"):
     spec = replace(spec_of(bazaar()), repeat=Repeat(pause_minutes=pause))
     records = []
-    for user, clicks in LOOKED.items():
+    for user, clicks in looked.items():
         events = [
-            Event(item, "click", FIRST + minute * MINUTE, math.nan, f"{user}{n}")
+            Event(item, "click" if n else first, FIRST + minute * MINUTE, math.nan, f"{user}{n}")
             for n, (item, minute) in enumerate(clicks)
         ]
         records += [encode(row, spec) for row in sequence_rows(user, events, {}, spec, FIRST + 1000 * MINUTE)]
@@ -61,3 +64,9 @@ def test_a_row_of_nothing_but_what_was_at_hand_is_no_row_of_a_fit(tmp_path):
     assert sequences.trained(FIRST + 1000 * MINUTE).users == {"ann", "bob", "cem"}
     late = list(sequences.batches(4, FIRST + 701 * MINUTE, FIRST + 1000 * MINUTE, 3))
     assert not late and list(sequences.batches(4, FIRST + 701 * MINUTE, FIRST + 1000 * MINUTE))
+
+
+def test_a_fit_of_nothing_but_what_was_at_hand_says_so(tmp_path):
+    sequences = sequences_of(tmp_path, 30, {"ann": [("a", 0), ("a", 1)]}, "cart")
+    with pytest.raises(SoukError, match=r"targets to fit on before .*Received: none.* or `repeat\.pause_minutes`"):
+        TowerFit.fit(SimpleNamespace(sequences=sequences), FIRST + 1000 * MINUTE, 1, print)

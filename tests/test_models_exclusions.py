@@ -54,7 +54,8 @@ RULES = [
 
 
 @pytest.mark.parametrize("repeat", RULES, ids=lambda r: "-".join(map(str, r.model_dump().values())))
-def test_the_repeat_rule_is_the_same_in_training_and_in_serving(tmp_path, repeat):
+def test_the_repeat_rule_is_the_same_in_training_and_in_serving(tmp_path, repeat, monkeypatch):
+    monkeypatch.setattr("souk.features.acts.ROWS", 7)
     spec, people = spec_with(repeat), histories(np.random.default_rng(3))
     rows = [(user, e.timestamp, e.item_id, e.event_id) for user in USERS for e in people[user] if engaging(e, spec)]
     columns = dict(zip(("user_id", "timestamp", "item_id", "event_id"), zip(*rows, strict=True), strict=True))

@@ -28,7 +28,7 @@ class Repeat(Section):
     rule: Literal["never", "after_days", "always"] = "always"
     days: float = Field(default=0, ge=0)
     events: tuple[EventType, ...] = ()
-    pause_minutes: float = Field(default=0, ge=0, allow_inf_nan=False)
+    pause_minutes: float = Field(default=0, ge=0, le=366 * 24 * 60)
     fatigue: Fatigue | None = None
 
     @model_validator(mode="after")

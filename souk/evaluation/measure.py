@@ -22,7 +22,7 @@ from souk.evaluation.exposure import popularity_curve
 from souk.evaluation.gate import Champion
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
-from souk.evaluation.queries import Asked, Catalogue, Query, Window, ask, frozen_queries
+from souk.evaluation.queries import Asked, Catalogue, Query, Window, ask, frozen_queries, nothing_asked
 from souk.evaluation.reranking import Alternatives
 from souk.evaluation.sessions import continued, of_queries, session_queries
 from souk.evaluation.shown import read_shown
@@ -160,6 +160,8 @@ def _rolling(
 ) -> tuple[dict[str, Any], pd.DataFrame, tuple[list[Query], list[Ranking]]]:
     """All that is told of the rolling protocol, the metrics of each user, the queries and what was made of them."""
     asked = ask(setting.window, setting.catalogue, setting.spec, setting.settings.max_queries_per_user)
+    if not asked.queries:
+        raise nothing_asked(asked)
     queries, samples, primary = asked.queries, setting.settings.bootstrap, setting.settings.primary
     taken = (event for query in queries for event in query.target_events)
     shown = read_shown(setting.features, setting.catalogue.position, taken)

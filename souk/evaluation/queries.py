@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.errors import SoukError
 from souk.metrics import Ints
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState, engaged_at, engaging, keeps_out, state_of, walk
@@ -110,6 +111,15 @@ class Asked:
     def filtered(self) -> int:
         """How many are kept out."""
         return sum(self.causes.values())
+
+
+def nothing_asked(asked: Asked) -> SoukError:
+    """What a reader is told where no query has an answer."""
+    causes = ", ".join(f"{count:,} {cause}" for cause, count in asked.causes.items() if count)
+    paused = "lower repeat.pause_minutes, " if asked.causes[AT_HAND] else ""
+    expected = "engagements in the test window with what `repeat` and the catalogue leave in slates"
+    remedy = f"Look at `repeat` and at what is available; {paused}or enlarge split.test (docs/data.md)."
+    return SoukError(expected, f"none: {causes or 'nobody engaged'}", remedy)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.features.labels import keeping_rows
 from souk.spec import FeatureSpec
 
 COLUMNS = ("user_id", "timestamp", "item_id", "event_type", "value", "dwell_seconds")
+ROWS = 1 << 20  # at a time
 
 
 def write_acts(events: Path, folder: Path, spec: FeatureSpec) -> None:
@@ -26,6 +28,11 @@ def write_acts(events: Path, folder: Path, spec: FeatureSpec) -> None:
         return
     kinds = [str(kind) for kind in (spec.history_events if spec.repeat.pause_minutes else spec.repeat.events)]
     names = [name for name in COLUMNS if name in pq.read_schema(events).names]
-    rows = pq.read_table(events, columns=names, filters=[("event_type", "in", kinds)])
-    kept = pa.array(keeping_rows(rows, spec) & (spec.repeat.rule != "always"))
-    pq.write_table(rows.select(COLUMNS[:3]).append_column("keeps_out", kept), folder / "acts.parquet")
+    source = pq.ParquetFile(events)
+    schema = pa.schema([*(source.schema_arrow.field(name) for name in COLUMNS[:3]), ("keeps_out", pa.bool_())])
+    with pq.ParquetWriter(folder / "acts.parquet", schema) as writer:
+        for batch in source.iter_batches(ROWS, columns=names):  # there may be more events than memory
+            rows = pa.Table.from_batches([batch])
+            rows = rows.filter(pc.is_in(rows["event_type"], pa.array(kinds)))
+            kept = pa.array(keeping_rows(rows, spec) & (spec.repeat.rule != "always"), pa.bool_())
+            writer.write_table(rows.select(COLUMNS[:3]).append_column("keeps_out", kept).cast(schema))

@@ -57,7 +57,9 @@ class _Runs:
     def __init__(self, rows: pa.Table, position: Mapping[str, int], first: bool = False) -> None:
         rows = rows.sort_by([("user_id", "ascending"), ("timestamp", "ascending")])
         times = rows["timestamp"].to_numpy()
-        items = np.array([position[item] for item in rows["item_id"].to_pylist()], np.int64)
+        named = pc.dictionary_encode(rows["item_id"]).combine_chunks()  # of millions of acts no text is made
+        places = np.array([position[item] for item in named.dictionary.to_pylist()], np.int64)
+        items = places[named.indices.to_numpy()]
         runs = rows["user_id"].combine_chunks().dictionary_encode()
         users = runs.indices.to_numpy().astype(np.int64)
         if first:

@@ -125,7 +125,10 @@ class TowerFit:
         """
         trained = self.sequences.trained(end)
         if not len(trained.lengths):
-            raise SoukError("events before the first boundary", "none", "Lower `split.validation` and `split.test`.")
+            paused = self.sequences.keeps_at_hand  # which leaves out targets
+            less = ", or `repeat.pause_minutes`, which keeps out all that users had at hand" if paused else ""
+            remedy = f"Lower `split.validation` and `split.test`{less}."
+            raise SoukError("targets to fit on before the first boundary", "none", remedy)
         mark_seen(self.model, self.catalogue, self.sequences, trained)
         self._known.assign([i for i, item in enumerate(self.catalogue.ids) if item in trained.items])
         self._frequency.assign(trained.frequency / trained.frequency.sum())

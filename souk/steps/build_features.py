@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from souk.config import parse_step_config
+from souk.config import Split, parse_step_config
+from souk.errors import SoukError
 from souk.features.bars import far_bars
 from souk.features.funnel import funnel
 from souk.features.history import history_length
@@ -73,7 +74,8 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
         tables: output of ingest.
 
     Raises:
-        SoukError: nothing can be learned by these objectives, or from so few times.
+        SoukError: nothing can be learned by these objectives, or from so few times, or a pause is asked for where times
+            are counts.
     """
     spec = FeatureSpec(sections.name, sections.columns, sections.objectives, sections.repeat, sections.build_features)
     check_objectives(spec)
@@ -81,6 +83,7 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
     told = unnamed(events, spec.objectives), unheard(events, spec.repeat), far_bars(events, spec.objectives)
     for line in chain(*told):
         report(line)
+    _check_pause(spec, sections.split)
     windows, chosen = find_windows(events, spec, sections.split), dict[str, Any]()
     if sections.split.protocol == "temporal":  # the days of the other clock are none
         first = _first_event(events)
@@ -101,6 +104,16 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
         if taken := [[match.own, match.theirs] for match in found if not match.copied]:
             chosen["matches"] = taken
     return replace(spec, build=spec.build.model_copy(update=chosen)) if chosen else spec
+
+
+def _check_pause(spec: FeatureSpec, split: Split) -> None:
+    """Refuses a pause where times are counts, not minutes."""
+    if spec.repeat.pause_minutes and split.protocol == "leave_last_out":
+        raise SoukError(
+            "repeat without pause_minutes beside the split protocol leave_last_out",
+            f"{spec.repeat.pause_minutes:g}",
+            "Its times are counts: a look of last month is a millisecond before what was taken next. Leave it out.",
+        )
 
 
 def _first_event(events: Path) -> int:
