@@ -16,16 +16,15 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_valid
 from souk.config.objectives import Objective, Objectives
 from souk.config.plugs import RESERVED, OwnRanker, OwnRetriever, written_short
 from souk.config.problems import explain
+from souk.config.repeat import Fatigue, Repeat
 from souk.config.settings import (
     BuildFeatures,
     Deploy,
     Evaluate,
-    Fatigue,
     Ingest,
     LoadIndex,
     OnlineStore,
     Outliers,
-    Repeat,
     Rerank,
     Rollout,
     Split,

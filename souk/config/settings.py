@@ -8,50 +8,6 @@ from pydantic import Field, field_validator, model_serializer, model_validator
 
 from souk.config.tables import Section, spelled
 from souk.errors import SoukError
-from souk.schema import NO_ACTS, EventType
-
-
-class Fatigue(Section):
-    """What was shown so often within so many days, and not acted upon since, waits until nothing else is left."""
-
-    shown: int = Field(ge=1, le=50)
-    days: float = Field(gt=0, le=90)
-
-
-class Repeat(Section):
-    """When an item may be recommended again: to a user who did something with it, or who was shown it often.
-
-    By `rule`, what keeps an item out are the `events` of these types; without any, what `objectives.engaged` says. With
-    any rule, so do all acts of the last `pause_minutes`.
-    """
-
-    rule: Literal["never", "after_days", "always"] = "always"
-    days: float = Field(default=0, ge=0)
-    events: tuple[EventType, ...] = ()
-    pause_minutes: float = Field(default=0, ge=0, le=366 * 24 * 60)
-    fatigue: Fatigue | None = None
-
-    @model_validator(mode="after")
-    def _of_acts_that_count(self) -> Repeat:
-        if self.events and self.rule == "always":
-            raise SoukError(
-                "a rule of repeat for which its events count: never or after_days",
-                "always, which keeps nothing out",
-                "Change repeat.rule, or leave repeat.events out.",
-            )
-        strange = [str(kind) for kind in self.events if kind in NO_ACTS]
-        if strange:
-            raise SoukError(
-                "repeat.events to be acts of a user",
-                ", ".join(strange),
-                "Leave them out: what is hidden stays out anyway, and `fatigue` is about what was shown.",
-            )
-        return self
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_asked_for(self, handler: Any) -> dict[str, Any]:
-        """Specs of before these keys keep their hash."""
-        return {k: v for k, v in handler(self).items() if v or k in ("rule", "days")}
 
 
 class Outliers(Section):
