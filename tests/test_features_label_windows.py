@@ -171,6 +171,8 @@ def test_check_and_build_tell(tmp_path, capfd):
     spec_of(parse_step_config("build_features", config.for_step("build_features")), tables)
     out = "".join(capfd.readouterr())
     assert "satisfied: within_days is 9, and the validation and test windows have " in out
-    last_out = config.model_copy(update={"split": config.split.model_copy(update={"protocol": "leave_last_out"})})
+    split = config.split.model_copy(update={"protocol": "leave_last_out"})  # whose times are counts: it knows no pause
+    repeat = config.repeat.model_copy(update={"pause_minutes": 0})
+    last_out = config.model_copy(update={"split": split, "repeat": repeat})
     spec_of(parse_step_config("build_features", last_out.for_step("build_features")), tables)
     assert "within_days" not in "".join(capfd.readouterr()), "its clock is made up"

@@ -95,7 +95,9 @@ def test_the_build_begins_with_windows_that_are_too_long(tmp_path, capfd):
         "back: within_days is 2, and the events are" not in told
         and "satisfied: within_days is 30, and the val" not in told
     )
-    last_out = config.model_copy(update={"split": config.split.model_copy(update={"protocol": "leave_last_out"})})
+    split = config.split.model_copy(update={"protocol": "leave_last_out"})  # whose times are counts: it knows no pause
+    repeat = config.repeat.model_copy(update={"pause_minutes": 0})
+    last_out = config.model_copy(update={"split": split, "repeat": repeat})
     specify(parse_step_config("build_features", last_out.for_step("build_features")), tables)
     assert "within_days" not in "".join(capfd.readouterr()), "its clock is made up"
 
