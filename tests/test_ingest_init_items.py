@@ -9,7 +9,7 @@ import pytest
 from souk.errors import SoukError
 from souk.ingest.guess_fit import becomes
 from souk.ingest.profile import Column
-from tests.test_ingest_first_config import Table, init, write
+from tests.test_ingest_first_config import Table, init, read, write
 
 
 def clicks() -> Table:
@@ -219,12 +219,33 @@ def test_another_time_of_items_is_left_out_with_what_it_may_be(tmp_path: Path, k
     assert f"left out: {name} ({birth}{end}a time; " in text
 
 
-def test_of_two_ends_the_second_is_told(tmp_path: Path) -> None:
-    goods = [{"article": f"a{n}", "expires_at": f"2024-06-{1 + n % 9:02}", "sold_at": "2024-05-01"} for n in range(30)]
+def test_of_several_ends_the_earliest_is_that_of_an_item(tmp_path: Path) -> None:
+    """Sold, withdrawn or run out: with one of these alone, what ended otherwise would be to be had for ever."""
+    goods = [
+        {
+            "article": f"a{n}",
+            "sold_at": ["2024-05-01", "", ""][n % 3],
+            "withdrawn_at": ["", "2024-05-02", ""][n % 3],
+            "expires_at": f"2024-06-{1 + n % 9:02}",
+        }
+        for n in range(30)
+    ]
     text, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
-    assert config.data.items is not None and config.data.items.columns["available_until"] == "expires_at"
-    both = 'templates: {available_until: "{expires_at} {sold_at}"}'
-    assert f"left out: sold_at (ANOTHER END: the earlier of both is {both}, in place of the column; " in text
+    assert config.data.items is not None and "available_until" not in config.data.items.columns
+    ways = config.data.items.templates["available_until"].split()
+    assert sorted(ways) == ["{expires_at}", "{sold_at}", "{withdrawn_at}"]
+    assert "sold_at: 10 of 30 rows" in text and "expires_at: 30 of 30 rows" in text
+    ends = read(config, "items").table["available_until"].to_pylist()
+    assert [end // 86_400_000 for end in ends[:3]] == [19844, 19845, 19877], "1 and 2 May, and 3 June"
+
+
+def test_ends_of_two_units_are_not_put_together(tmp_path: Path) -> None:
+    goods = [
+        {"article": f"a{n}", "expires_at": f"2024-06-{1 + n % 9:02}", "sold_at": 1_714_500_000 + n} for n in range(30)
+    ]
+    _, config = init(tmp_path, write(clicks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items is not None and not config.data.items.templates
+    assert config.data.items.columns["available_until"] == "expires_at"
 
 
 @pytest.mark.parametrize("values", [["2024-05-01"] * 30, [4_006_381_333_900 + n for n in range(30)]])

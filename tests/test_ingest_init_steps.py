@@ -82,3 +82,22 @@ def test_a_mistyped_star_moves_no_bar(tmp_path: Path, typed: int) -> None:
     rows = [{**row, "event": "rating", "stars": 1 + n % 5} for n, row in enumerate(visits(count=200))]
     _, config = init(tmp_path, write([*rows, {**rows[0], "stars": typed}], tmp_path / "e.csv"))
     assert config.objectives.satisfied.min_value == 4
+
+
+@pytest.mark.parametrize(("rated", "asked"), [(16, False), (15, True)])
+def test_stars_of_what_is_gone_ask_for_nothing(tmp_path: Path, rated: int, asked: bool) -> None:
+    """What is sold once is rated after its sale, when no slate has it: four fifths of the ratings are nearly all."""
+    sold = 1_700_000_000 + 60 * DAY
+    looks = [
+        {"user_id": f"u{n % 7}", "item_id": f"i{n}", "timestamp": sold - DAY - n, "event": "view"} for n in range(60)
+    ]
+    stars = [
+        {**looks[n], "event": "rating", "value": 1 + n % 5, "timestamp": sold + (DAY if n < rated else -DAY)}
+        for n in range(20)
+    ]
+    goods = [{"item_id": f"i{n}", "sold_at": sold, "withdrawn_at": sold + 9 * DAY} for n in range(60)]
+    rows = [{**row, "value": ""} for row in looks] + stars
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert (EventType.RATING in config.objectives.engaged.events) == asked
+    assert (config.objectives.satisfied.min_value == 4) == asked
+    assert (f"{rated} of 20 ratings come after the end of their item" in text) != asked

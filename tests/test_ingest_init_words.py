@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from souk.cli import main
+from souk.ingest.first_config import first_config
 from souk.schema import EventType, Kind
 from tests.test_ingest_first_config import Table, init, write
 
@@ -42,6 +43,28 @@ def test_french_words_are_known_with_their_accents_or_without(tmp_path: Path, wo
     kinds = ("impression", "click", "cart", "purchase", "return", "rating")
     expected = {word: EventType(kind) for word, kind in zip(words, kinds, strict=True)}
     assert config.data.events.event_types == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["listing_view", "save", "message_seller", "purchase", "dispute"],
+        ["ViewItem", "add_to_wishlist", "contactSeller", "item-purchased", "Complaint"],
+        ["view ad", "Save listing", "MAKE_OFFER", "offer_bought", "item_returned"],
+        ["Anzeige ansehen", "gemerkt", "Nachricht", "Artikel gekauft", "Reklamation"],
+    ],
+)
+def test_words_of_classified_ads_are_known_whatever_they_are_done_to(tmp_path: Path, words: list[str]) -> None:
+    rows = bookings("action", words)
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    kinds = ("click", "cart", "cart", "purchase", "return")
+    assert config.data.events.event_types == {word: EventType(k) for word, k in zip(words, kinds, strict=True)}
+
+
+def test_what_only_begins_or_undoes_an_act_is_not_taken_for_it(tmp_path: Path) -> None:
+    others = ["unsave_item", "remove_from_cart", "view_item_list", "item", "search_listings"]
+    found = first_config(write(bookings("action", [*others, "view"]), tmp_path / "e.csv"), None, None, "x")
+    assert sorted(found.unknown) == sorted(others)
 
 
 @pytest.mark.parametrize("column", ["acción", "tipo", "evento", "que_hizo", "aktion", "Ereignis"])

@@ -76,7 +76,7 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
         map_rest(table)
         declare(table)
     note_rows(tables["events"])
-    note_steps(tables["events"])
+    note_steps(tables["events"], tables.get("items"))
     text = _render(name, tables, exchanged)
     refused = {key: _refused(text, key) for key in tables}
     text = _render(name, tables, exchanged, refused) if max(refused.values()) > 0 else text
@@ -168,7 +168,9 @@ def _ingest_keys(tables: dict[str, Table]) -> list[str]:
 def _render_source(table: Table) -> list[str]:
     lines = [f"  {table.name}:", f"    path: {_quoted(table.source.path)}", "    columns:"]
     for target, (column, evidence) in table.mapped.items():
-        lines.append(f"      {target}: {_quoted(column.name)}  # {_comment(evidence)}")
+        if not (table.ends and target == "available_until"):
+            lines.append(f"      {target}: {_quoted(column.name)}  # {_comment(evidence)}")
+    lines += _render_ends(table)
     if table.constants:
         lines.append("    constants:")
         lines += [f"      {k}: {value}  # {_comment(evidence)}" for k, (value, evidence) in table.constants.items()]
@@ -193,6 +195,19 @@ def _render_source(table: Table) -> list[str]:
     if table.source.timestamp_unit != "ms":
         lines.append(f"    timestamp_unit: {table.source.timestamp_unit}")
     return lines
+
+
+def _render_ends(table: Table) -> list[str]:
+    """Where items end in several ways, the earliest is their end."""
+    if not table.ends:
+        return []
+    columns = [table.mapped["available_until"][0], *table.ends]
+    earliest = json.dumps(" ".join(f"{{{column.name}}}" for column in columns), ensure_ascii=False)
+    why = "; ".join(f"{column.name}: {len(column.texts):,} of {len(column.values):,} rows" for column in columns)
+    return [
+        "    templates:",
+        f"      available_until: {earliest}  # the earliest of these ends; {_comment(why)}",
+    ]
 
 
 def _render_declared(table: Table) -> list[str]:

@@ -12,8 +12,8 @@ from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
-from souk.ingest.guess_fit import becomes, few_words, misfit, tells_rows
-from souk.ingest.guess_names import NAMES, kind_of, names_act, numbered
+from souk.ingest.guess_fit import becomes, ends_too, few_words, misfit, tells_rows
+from souk.ingest.guess_names import NAMES, act_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
@@ -30,6 +30,7 @@ class Table:
     mapped: dict[str, tuple[Column, str]] = field(default_factory=dict)
     constants: dict[str, tuple[str, str]] = field(default_factory=dict)
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
+    ends: list[Column] = field(default_factory=list)  # of items, beside the column of `available_until`
     left_out: list[tuple[str, str]] = field(default_factory=list)
     types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)  # those of `types` that no word tells: they are taken for clicks
@@ -89,7 +90,7 @@ def map_time(table: Table) -> None:
 def _tells_type(table: Table, column: Column) -> str:
     """Why a column of events may say what the user did, which no request knows before; "" where it does not."""
     values = pc.unique(column.texts).to_pylist()
-    spoken = sum(kind_of(text) is not None for text in values) > SPOKEN * len(values)
+    spoken = sum(act_of(text) is not None for text in values) > SPOKEN * len(values)
     unless = f"such as {column.examples}; declare it if a request has it"
     if spoken or names_act(column.snake, column.plain):
         return f"SEEMS TO SAY WHAT THE USER DID, which would give the answer away, {unless}"
@@ -137,6 +138,9 @@ def declare(table: Table) -> None:
             table.declared[target] = column, Guess(kind, guess.evidence, guess.separator if kind is Kind.PATH else "")
     for column in table.free:
         end = table.mapped.get("available_until", (None, ""))[0]
+        if table.name == "items" and ends_too(column, end):
+            table.ends.append(column)
+            continue
         fate = becomes(column, end, table.has("created_at")) if table.name == "items" else ""
         if fate:
             table.left_out.append((column.name, fate))

@@ -76,6 +76,13 @@ def few_words(column: Column) -> bool:
     return not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES
 
 
+def ends_too(column: Column, end: Column | None) -> bool:
+    """Whether a column of items is another end beside `end`, as the time of a withdrawal beside that of a sale."""
+    if not (end and end.name and column.time_unit) or column.time_unit != end.time_unit:
+        return False
+    return column.plain in NAMES["available_until"] and not set("{}") & set(column.name + end.name)
+
+
 def becomes(column: Column, end: Column | None, created: bool = False) -> str:
     """Why a column may tell when an item came to be or what became of it later, as that it was sold; "" where it does
     not.
@@ -85,9 +92,6 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         end: that says until when items can be had; None where none does.
         created: whether another says when they came to be.
     """
-    if end and column.time_unit == end.time_unit and column.time_unit and column.plain in NAMES["available_until"]:
-        both = f'templates: {{available_until: "{{{end.name}}} {{{column.name}}}"}}'
-        return f"ANOTHER END: the earlier of both is {both}, in place of the column; {guess_kind(column).evidence}"
     if column.time_unit in ("iso", "native") and column.distinct > 1 and not (end and created):
         birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
         ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from souk.ingest.profile import plain
+from souk.ingest.profile import plain, snake
 from souk.schema import EventType
 
 PRICES = ("price", "preis")
@@ -30,7 +30,7 @@ NAMES: dict[str, tuple[str, ...]] = {
               "unitprice", "amount", "salesvalue", "saleprice", "listprice"),
     "session_id": ("sessionid", "session", "usersession", "basketid", "orderid", "invoiceno"),
     "request_id": ("requestid",),
-    "dwell_seconds": ("dwellseconds", "dwell", "dwelltime"),
+    "dwell_seconds": ("dwellseconds", "dwell", "dwelltime", "dwells", "dwellsec", "timeonpage"),
     "position": ("position", "rank", "slot"),
     "propensity": ("propensity", "propensityscore", "pscore"),
     "device": ("device", "devicetype", "platform"),
@@ -73,10 +73,14 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                       "klick", "klicken", "geklickt", "angeklickt", "ansehen", "angesehen", "anschauen", "angeschaut",
                       "ansicht", "seitenansicht", "produktansicht", "artikelansicht", "detailansicht", "aufruf",
                       "aufgerufen", "seitenaufruf", "produktaufruf", "betrachten", "betrachtet", "oeffnen", "geoeffnet",
-                      "abgespielt"),
+                      "abgespielt", "selectitem"),
     EventType.CART: ("cart", "addtocart", "addedtocart", "addcart", "basket", "addtobasket", "addedtobasket", "fav",
                      "favorite", "favorites", "favorited", "favourite", "favourites", "favourited", "wishlist", "save",
-                     "like", "panier", "ajoutpanier", "ajoutaupanier", "ajouteaupanier", "favori", "favoris",
+                     "saved", "like", "liked", "addtowishlist", "addedtowishlist", "addtofavorites",
+                     "addtofavourites", "bookmark", "bookmarked", "shortlist", "shortlisted", "message", "messaged",
+                     "sendmessage", "messagesent", "contact", "contacted", "inquiry", "enquiry", "makeoffer",
+                     "nachricht", "anfrage", "angefragt", "kontakt", "kontaktiert",
+                     "panier", "ajoutpanier", "ajoutaupanier", "ajouteaupanier", "favori", "favoris",
                      "carrito", "alcarrito", "anadiralcarrito", "anadidoalcarrito", "agregaralcarrito",
                      "agregadoalcarrito", "cesta", "anadiralacesta", "favorito", "favoritos", "megusta", "guardar",
                      "guardado", "carrello", "alcarrello", "aggiungialcarrello", "aggiuntoalcarrello", "preferito",
@@ -97,6 +101,7 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                          "kauf", "kaufen", "gekauft", "einkauf", "bestellung", "bestellen", "bestellt", "verkauf",
                          "verkauft", "bezahlt", "buchung", "reservierung", "reservieren", "reserviert"),
     EventType.RETURN: ("return", "returned", "refund", "refunded", "cancel", "cancelled", "canceled", "cancellation",
+                       "dispute", "disputed", "complaint", "complained", "chargeback", "reklamation", "reklamiert",
                        "storno", "storniert", "remboursement", "rembourse", "retour", "retourne", "annule",
                        "annulation", "devolucion", "devolver", "devuelto", "reembolso", "reembolsado", "cancelado",
                        "cancelada", "cancelacion", "anulado", "anulacion", "reso", "restituito", "restituzione",
@@ -114,6 +119,10 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                      "ausblenden", "ausgeblendet", "verbergen", "verborgen", "nichtinteressiert", "keininteresse",
                      "blockieren", "blockiert"),
 }  # fmt: skip
+# What an act is done to: of "listing_view" and "ViewItem" the other word tells.
+OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer", "seller",
+           "artikel", "produkt", "anzeige", "inserat", "angebot", "verkaeufer", "producto", "articulo", "anuncio",
+           "produit", "annonce", "prodotto", "annuncio", "produto"}  # fmt: skip
 # Further words in names of columns that tell what came of a visit.
 OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conversion", "converted", "gekauft", "kauf",
             "label", "outcome", "result", "reward", "status", "success", "target"}  # fmt: skip
@@ -123,6 +132,12 @@ def kind_of(text: str) -> EventType | None:
     """The event type that goes by the name `text`."""
     name = plain(text)
     return next((kind for kind, names in TYPES.items() if name in names), None)
+
+
+def act_of(text: str) -> EventType | None:
+    """The event type that a value goes by: its name, or what is left of its words without what it is done to."""
+    words = [word for word in snake(text).split("_") if word not in OBJECTS]
+    return kind_of(text) or kind_of("".join(words))
 
 
 def numbered(name: str, taken: Container[str]) -> str:

@@ -34,14 +34,16 @@ def objectives(table: Table) -> list[str]:
     satisfied, why = _satisfied(table, types, counts, engaging)
     return [
         f"objectives:  # in the sample: {found}",
-        *([f"  # The first step alone engages: {steps}.", f"  # {REPEATED}"] if steps else []),
+        *([f"  # The first step alone engages: {steps}."] if steps else []),
+        *([f"  # {REPEATED}"] if set(table.next_steps) - {"rating"} else []),
         f"  engaged: {{events: [{', '.join(engaging)}]}}",
         f"  satisfied: {satisfied}  # {why}",
     ]
 
 
-def note_steps(table: Table) -> None:
-    """Notes which carts and purchases are but the next step of a visit, and keeps them from what engages.
+def note_steps(table: Table, items: Table | None) -> None:
+    """Notes which carts and purchases are but the next step of a visit, and ratings of what is gone, and keeps them
+    from what engages.
 
     Where both are asked for, the item of the last event is the answer, and nothing has to be recommended. What users
     chose is the first step, of which the others say how good it was.
@@ -49,8 +51,13 @@ def note_steps(table: Table) -> None:
     shares = _next_steps(table)
     table.next_steps = [kind for kind, (follow, count) in shares.items() if follow >= NEARLY_ALL * count]
     told = [f"{shares[kind][0]:,} of {shares[kind][1]:,} {kind}s" for kind in table.next_steps]
-    if told:
-        table.notes["steps"] = f"{' and '.join(told)} come within half an hour after another act with the same item"
+    steps = [f"{' and '.join(told)} come within half an hour after another act with the same item"] if told else []
+    late, ratings = _rated_after_the_end(table, items)
+    if ratings and late >= NEARLY_ALL * ratings:
+        table.next_steps.append("rating")
+        steps.append(f"{late:,} of {ratings:,} ratings come after the end of their item")
+    if steps:
+        table.notes["steps"] = ", and ".join(steps)
 
 
 def _next_steps(table: Table) -> dict[str, tuple[int, int]]:
@@ -64,11 +71,23 @@ def _next_steps(table: Table) -> dict[str, tuple[int, int]]:
     return {kind: (int(follow[own].sum()), int(own.sum())) for kind, own in asked.items() if own.any()}
 
 
+def _rated_after_the_end(table: Table, items: Table | None) -> tuple[int, int]:
+    """How many ratings come after the end of their item, as of what was sold once, and how many there are."""
+    rated = acts(table).query("kind == 'rating'")
+    if items is None or not items.has("available_until"):
+        return 0, len(rated)
+    columns = [items.mapped["available_until"][0], *items.ends]
+    times = [cells.parse_time(column.values, items.source.timestamp_unit)[0].cast(pa.int64()) for column in columns]
+    ids = cells.parse_text(items.mapped["item_id"][0].values)[0].to_pandas()
+    ends = pc.min_element_wise(*times).to_pandas().groupby(ids).min()
+    return int((rated["item_id"].map(ends) < rated["time"]).sum()), len(rated)
+
+
 def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: list[str]) -> tuple[str, str]:
     deepest = _deepest(table, counts, engaging)
     if deepest and "purchase" in table.next_steps:  # which engages no more, and would count nowhere
         return deepest
-    rated = _rated(table, types)
+    rated = _rated(table, types) if "rating" in engaging else None  # its own engagement, where it has no other
     if found := rated or deepest:
         return found
     dwelt = _dwelt(table, types, engaging)

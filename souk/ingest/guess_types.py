@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from souk.ingest.guess_columns import SPOKEN, Table, column_named
 from souk.ingest.guess_fit import few_words
-from souk.ingest.guess_names import NAMES, kind_of, names_act
+from souk.ingest.guess_names import NAMES, act_of, kind_of, names_act
 from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
@@ -37,7 +37,7 @@ def map_type(table: Table) -> None:
     elif column is not None and not column.nested and column.distinct <= 30:
         table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
         for text in sorted(pc.unique(column.texts).to_pylist()):
-            match = kind_of(text)
+            match = act_of(text)
             known = f"{match}s" if match else "unknown to Souk: is it a click?"
             table.types[text] = match or EventType.CLICK, known
             table.unknown += [] if match else [text]
@@ -63,7 +63,7 @@ def _spoken(table: Table) -> Column | None:
     """The column most of whose values are words for event types, for at least two of them."""
     for column in table.free:
         if few_words(column):
-            kinds = [kind_of(text) for text in pc.unique(column.texts).to_pylist()]
+            kinds = [act_of(text) for text in pc.unique(column.texts).to_pylist()]
             known = [kind for kind in kinds if kind]
             if len(set(known)) > 1 and len(known) > SPOKEN * len(kinds):
                 return column
@@ -75,9 +75,9 @@ def _order_status(table: Table) -> Column | None:
     for column in table.free:
         if column.plain.endswith(STATUS) and few_words(column):
             values = pc.unique(column.texts).to_pylist()
-            orders = [text for text in values if plain(text) in ORDERED or kind_of(text) in BOUGHT]
+            orders = [text for text in values if plain(text) in ORDERED or act_of(text) in BOUGHT]
             states = [text for text in values if text in orders or plain(text) in STATES | FAILED]
-            acts = [text for text in values if text not in states and kind_of(text)]
+            acts = [text for text in values if text not in states and act_of(text)]
             if orders and len(states) > SPOKEN * len(values) and not acts:
                 return column
     return None
@@ -86,7 +86,7 @@ def _order_status(table: Table) -> Column | None:
 def _of_orders(status: Column) -> str:
     """The evidence of a status of orders, with how those that came to nothing are left out."""
     values = sorted(pc.unique(status.texts).to_pylist())
-    lost = [text for text in values if plain(text) in FAILED or kind_of(text) is EventType.RETURN]
+    lost = [text for text in values if plain(text) in FAILED or act_of(text) is EventType.RETURN]
     said = f"orders, by {status.name} ({', '.join(text[:LONGEST] for text in values[:SHOWN])})"
     skip = f"skip: {{{status.name}: [{', '.join(lost[:SHOWN])}]}}"
     return said + (f"; beside path, {skip} leaves out those that came to nothing" if lost else "")
@@ -114,4 +114,4 @@ def _perhaps_type(table: Table, kind: str) -> str:
 def _likeness(column: Column) -> tuple[bool, int]:
     """How much a column of few words seems to be the type: by its name, then by how many of its values are known."""
     named = column.plain.startswith(TYPE_WORDS) or names_act(column.snake, column.plain)
-    return named, sum(kind_of(text) is not None for text in pc.unique(column.texts).to_pylist())
+    return named, sum(act_of(text) is not None for text in pc.unique(column.texts).to_pylist())

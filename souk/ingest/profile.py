@@ -40,6 +40,12 @@ def plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", latin(text))
 
 
+def snake(text: str) -> str:
+    """A text as its words with `_` between, each as `plain` has it; a capital after a small letter begins a word."""
+    split = re.sub(r"([a-zß-öø-ÿ0-9])([A-ZÀ-ÖØ-Þ])", r"\1_\2", composed(text))
+    return re.sub(r"[^a-z0-9]+", "_", latin(split)).strip("_")
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of the sample: `name` in the file and its values, of any type."""
@@ -55,8 +61,7 @@ class Column:
     @property
     def snake(self) -> str:
         """The name as configs write it."""
-        split = re.sub(r"([a-zß-öø-ÿ0-9])([A-ZÀ-ÖØ-Þ])", r"\1_\2", composed(self.name))
-        return re.sub(r"[^a-z0-9]+", "_", latin(split)).strip("_").lstrip("0123456789_") or "column"
+        return snake(self.name).lstrip("0123456789_") or "column"
 
     @property
     def nested(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from souk.ingest.guess_fit import MOST_TYPES, few_words
-from souk.ingest.guess_names import kind_of, names_act
+from souk.ingest.guess_names import act_of, names_act
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import Column
 from souk.schema import EventType
@@ -47,5 +47,5 @@ def _is_type(name: str, values: Iterable[str]) -> bool:
     column = Column(name, pa.array(sorted(values), pa.string()))
     if not few_words(column):
         return False
-    kinds: set[EventType] = {kind for text in values if (kind := kind_of(text))}
+    kinds: set[EventType] = {kind for text in values if (kind := act_of(text))}
     return names_act(column.snake, column.plain) or len(kinds) >= LEAST
