@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from souk.config import Evaluate
+from souk.errors import SoukError
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.business import figures, not_told, unknown, window_events
 from souk.evaluation.examples import USERS, example_users
@@ -57,6 +58,17 @@ def test_items_that_come_after_the_window_are_not_counted(tmp_path):
     assert metrics["items"] == 6
     assert [line for line in told if "queries" in line and not line.endswith("users, 6 items")] == []
     assert len(told) >= 2
+
+
+def test_a_pause_that_leaves_no_query_is_told(tmp_path):
+    spec = make_spec({**CONFIG, "columns": {}, "repeat": {"rule": "always", "pause_minutes": 1}})
+    looks = [("ann", "a", "click", START - 1), ("ann", "a", "click", START + 5)]
+    tables, features = write_artifacts(tmp_path / "shop", looks, ITEMS, START)
+    write_examples(features, {})
+    setting = Setting.read(Evaluate(bootstrap=100), spec, tables, features, lambda line: None)
+    slate = FixedSlates(setting.catalogue, ["c"], {"c": 0.9})
+    with pytest.raises(SoukError, match=r"none: 1 at hand.*lower repeat\.pause_minutes"):
+        measure_models(setting, [slate], [Popularity(setting.catalogue)])
 
 
 def test_every_positive_is_kept_or_lost_at_one_stage():

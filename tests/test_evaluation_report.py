@@ -19,8 +19,15 @@ TRAINING = {
     "ranker": [{"loss": 0.5, "validation_loss": 0.6}],
 }
 PARETO = [
-    {"weight": 0.0, "ndcg@10": 0.31, "satisfied_ndcg@10": 0.2, "chosen": 0.0},
-    {"weight": 0.75, "ndcg@10": 0.3, "satisfied_ndcg@10": 0.25, "chosen": 1.0},
+    {
+        "weight": weight,
+        "ndcg@10": 0.31 - weight / 75,
+        "satisfied_ndcg@10": 0.2 + weight / 15,
+        "expected_ndcg@10": 0.3,
+        "expected_satisfied_ndcg@10": 0.2,
+        "chosen": float(weight > 0),
+    }
+    for weight in (0.0, 0.75)
 ]
 RULE = Rule("beats_champion", False, {"low": -0.01}, "difference +0.0010 < margin")
 VERDICT = Verdict("reject", "old", (RULE,))
@@ -319,4 +326,5 @@ def test_the_front_of_weights_is_drawn_with_the_weight_that_is_served(metrics):
     assert "weight of satisfaction costs" in words(html) and "weight of satisfaction" not in words(page(metrics, None))
     svg = html[html.index("weight of satisfaction costs") :]
     svg = svg[svg.index("<svg") : svg.index("</svg>")]
-    assert "<!-- 0.75 -->" in svg and "<!-- NDCG@10 of what satisfied -->" in svg
+    assert svg.count("<!-- 0.75 -->") == 2 and "<!-- NDCG@10 of what satisfied -->" in svg
+    assert "<!-- as it is expected -->" in svg and "<!-- as held-out users saw it -->" in svg

@@ -9,7 +9,7 @@ from souk.models.calibration import DOUBTED
 from souk.models.held_out import CHOOSING, judging
 from souk.models.rank_examples import RankExamples
 from souk.models.rank_lists import balance_weights
-from souk.models.rank_quality import WEIGHTS, cross_fitted, gains, quality, tune_weight
+from souk.models.rank_quality import WEIGHTS, cross_fitted, gains, quality, tune_weight, user_errors
 
 
 def examples(rows: int = 400, width: int = 12, seed: int = 0) -> tuple[RankExamples, np.ndarray, np.ndarray]:
@@ -60,43 +60,83 @@ def test_gains_by_hand():
 def test_satisfaction_is_weighted_as_far_as_clicks_allow():
     found, engaged, satisfied = examples()
     rows = np.arange(len(found))
-    weight, front = tune_weight(engaged, satisfied, found, rows, max_click_loss=0.01)
+    chances = {"engaged": engaged, "satisfied": satisfied}
+    weight, front = tune_weight(chances, {}, found, rows, max_click_loss=0.01)
     assert [point["weight"] for point in front] == list(WEIGHTS)
     assert [point["chosen"] for point in front].count(1.0) == 1
     at = {point["weight"]: point for point in front}
     assert weight > 0
-    assert at[weight]["ndcg@10"] >= 0.99 * at[0.0]["ndcg@10"]
+    assert at[weight]["expected_ndcg@10"] >= 0.99 * at[0.0]["expected_ndcg@10"]
     assert at[weight]["satisfied_ndcg@10"] > 1.1 * at[0.0]["satisfied_ndcg@10"]
-    strict, _ = tune_weight(engaged, satisfied, found, rows, max_click_loss=0.0)
+    strict, _ = tune_weight(chances, {}, found, rows, max_click_loss=0.0)
     assert strict <= weight
 
 
 def test_what_pleased_in_the_first_places_is_an_ndcg_of_one_however_much_else_was_taken():
     """Of two taken items one pleased. In every second moment, then, retrieval missed it: half is found."""
     found, engaged, satisfied = examples()
-    _, front = tune_weight(engaged, 10 * satisfied, found, np.arange(len(found)), 0.01)
+    chances, rows = {"engaged": engaged, "satisfied": 10 * satisfied}, np.arange(len(found))
+    _, front = tune_weight(chances, {}, found, rows, 0.01)
     assert front[-1]["satisfied_ndcg@10"] == pytest.approx(1, abs=1e-6)
     pleased = found.pleased["satisfied"] & (np.arange(len(found)) % 2 == 0)[:, None]
-    _, half = tune_weight(
-        engaged, 10 * satisfied, replace(found, pleased={"satisfied": pleased}), np.arange(len(found)), 0.01
-    )
+    _, half = tune_weight(chances, {}, replace(found, pleased={"satisfied": pleased}), rows, 0.01)
     assert half[-1]["satisfied_ndcg@10"] == pytest.approx(0.5, abs=1e-6)
 
 
 def test_satisfaction_that_is_the_same_for_all_gets_no_weight():
     found, engaged, _ = examples()
-    assert tune_weight(engaged, np.full(engaged.shape, -0.5), found, np.arange(len(found)), 0.01)[0] == 0
-    assert tune_weight(engaged[:0], engaged[:0], found, np.arange(0), 0.01)[0] == 0
+    chances = {"engaged": engaged, "satisfied": np.full(engaged.shape, -0.5)}
+    assert tune_weight(chances, {}, found, np.arange(len(found)), 0.01)[0] == 0
+    assert tune_weight({name: each[:0] for name, each in chances.items()}, {}, found, np.arange(0), 0.01)[0] == 0
 
 
 def test_a_worse_click_order_is_never_chosen_beyond_the_bound():
     """Satisfaction that contradicts clicks: the other ten items are said to satisfy more."""
     found, engaged, satisfied = examples()
     contrary = np.where(found.chosen & ~found.pleased["satisfied"], -20.0, satisfied)
-    weight, front = tune_weight(engaged, contrary, found, np.arange(len(found)), 0.01)
+    weight, front = tune_weight({"engaged": engaged, "satisfied": contrary}, {}, found, np.arange(len(found)), 0.01)
     at = {point["weight"]: point for point in front}
     assert at[6.0]["ndcg@10"] < 0.9 * at[0.0]["ndcg@10"]
     assert at[weight]["ndcg@10"] >= 0.99 * at[0.0]["ndcg@10"]
+
+
+def test_a_few_users_who_lost_nothing_by_chance_do_not_buy_a_weight():
+    """Three candidates are to be taken with a chance of .3, .2 and .1; all three users happened to take the last."""
+    found, _, _ = examples(rows=3)
+    chances = np.log(np.tile([0.3, 0.2, 0.1, *[1e-6] * 9], (3, 1)))
+    liking = np.log(np.tile([0.2, 0.5, 0.9, *[1e-6] * 9], (3, 1)))
+    last = np.zeros((3, 12), bool)
+    last[:, 2] = True
+    found = replace(found, chosen=last, pleased={"satisfied": last}, taken=np.ones(3, int))
+    log = {"engaged": chances, "satisfied": liking}
+    weight, front = tune_weight(log, {}, found, np.arange(3), 0.01)
+    assert front[-1]["ndcg@10"] == 1 > front[0]["ndcg@10"], "to them the largest weight is the best"
+    assert weight == 0, "smaller ones change no order, and .5 swaps the first two, for a thirteenth of the clicks"
+    assert tune_weight(log, {}, found, np.arange(3), 0.1)[0] == 0.5
+    places = 1 / np.log2([2, 3, 4])
+    first, swapped = (float(np.dot(places, order)) for order in ([0.3, 0.2, 0.1], [0.2, 0.3, 0.1]))
+    at = {point["weight"]: point["expected_ndcg@10"] for point in front}
+    assert at[0.35] == pytest.approx(first, abs=1e-4) and at[0.5] == pytest.approx(swapped, abs=1e-4)
+
+
+def test_what_users_took_forbids_a_weight_that_the_chances_call_free():
+    """All have the same chance, so no order is expected to cost clicks; users take what satisfaction puts last."""
+    found, _, satisfied = examples()
+    rows, worst = np.arange(len(found)), np.argsort(satisfied, axis=1)[:, :1]
+    taken = np.zeros_like(found.chosen)
+    np.put_along_axis(taken, worst, True, axis=1)
+    chances = {"engaged": np.full(satisfied.shape, np.log(1 / 12)), "satisfied": satisfied}
+    assert tune_weight(chances, {}, found, rows, 0.01)[0] > 0
+    assert tune_weight(chances, {}, replace(found, chosen=taken, taken=np.ones(len(found), int)), rows, 0.01)[0] == 0
+
+
+def test_users_are_drawn_and_not_their_rows():
+    values = np.random.default_rng(3).normal(size=(2, 60))
+    alone = user_errors(values, np.arange(60))
+    assert alone == pytest.approx(values.std(axis=1, ddof=1) / np.sqrt(60))
+    twice = user_errors(np.repeat(values, 2, axis=1), np.repeat(np.arange(60), 2))
+    assert twice == pytest.approx(alone), "a copy of each row adds no users"
+    assert np.isinf(user_errors(values, np.zeros(60))).all()
 
 
 def test_quality_tells_every_objective():

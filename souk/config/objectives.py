@@ -27,7 +27,7 @@ class Objective(Section):
     `min_dwell_seconds`, and, within `within_days` after it, the same user did none of `unless` and at least one of
     `followed_by` with the same item. With `any_item` the latter may be with any, and from `from_days` after the event
     on: a visit that follows, not the one that goes on. `weight` is the objective's exponent in the slate's score;
-    `auto` is 1 for `engaged`, and for `satisfied` what the ranker's held-out users say (`train_ranker.max_click_loss`),
+    `auto` is 1 for `engaged`, and for `satisfied` what costs few clicks (`train_ranker.max_click_loss`),
     times the weight of `engaged`; any other objective has a number.
     """
 

@@ -197,7 +197,8 @@ shown where something was taken, more were.</p>
 {% if pictures.pareto %}
 <h2>What the weight of satisfaction costs and brings</h2>
 <p>On the users that the ranker held out; at each point the exponent of satisfaction in the score, filled the one that
-is served; none is where the config sets a weight of its own.</p>
+is served; none is where the config sets a weight of its own. On the left each candidate counts by its chances, which
+choose; on the right by what these users took, of which chance has more the fewer they are.</p>
 {{ pictures.pareto | safe }}
 {% endif %}
 {% if pictures.training %}

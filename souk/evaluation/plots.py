@@ -32,6 +32,7 @@ STAGE_COLORS = {  # in the order of the stages; see souk.evaluation.stages
     "reranking": "#6a4c93",
     "kept": "#1b6ca8",
 }
+FRONTS = {"expected_": "as it is expected", "": "as held-out users saw it"}
 LOSSES_OF = {"two_tower": "epoch", "ranker": "judgement"}  # the ranker's held-out users do not judge each epoch
 
 
@@ -116,15 +117,21 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> s
 
 @rc_context(STYLE)
 def pareto(front: Sequence[Mapping[str, float]]) -> str:
-    """What each weight of satisfaction costs and brings, the chosen one filled."""
-    figure, axes = _single("NDCG@10 of what was taken", "NDCG@10 of what satisfied")
-    taken, pleased = [point["ndcg@10"] for point in front], [point["satisfied_ndcg@10"] for point in front]
-    axes.plot(taken, pleased, color=COLORS[1], lw=1)
-    colors = [COLORS[0] if point["chosen"] else "#ffffff" for point in front]
-    axes.scatter(taken, pleased, c=colors, edgecolors=COLORS[0], s=26, zorder=2)
-    for x, y, point in zip(taken, pleased, front, strict=True):
-        axes.annotate(f"{point['weight']:g}", (x, y), (4, 4), textcoords="offset points", fontsize=8)
-    axes.locator_params(nbins=5)
+    """What each weight of satisfaction costs and brings, the chosen one filled: as it is expected, which chooses, and as
+    held-out users saw it."""
+    figure = Figure(figsize=(6, 2.8), layout="constrained")
+    for axes, (prefix, title) in zip(figure.subplots(1, 2), FRONTS.items(), strict=True):
+        points = [point for point in front if f"{prefix}ndcg@10" in point]  # trainings of before expected nothing
+        taken, pleased = ([point[f"{prefix}{name}ndcg@10"] for point in points] for name in ("", "satisfied_"))
+        axes.plot(taken, pleased, color=COLORS[1], lw=1)
+        colors = [COLORS[0] if point["chosen"] else "#ffffff" for point in points]
+        axes.scatter(taken, pleased, c=colors, edgecolors=COLORS[0], s=26, zorder=2)
+        for x, y, point in zip(taken, pleased, points, strict=True):
+            axes.annotate(f"{point['weight']:g}", (x, y), (4, 4), textcoords="offset points", fontsize=8)
+        axes.set_title(title)
+        axes.set_xlabel("NDCG@10 of what was taken")
+        axes.set_ylabel("NDCG@10 of what satisfied")
+        axes.locator_params(nbins=4)
     return _svg(figure)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,9 @@ class RankerQuality:
         weights: exponents of `engaged` and `satisfied` that make the order: of `satisfied` the one that is fixed, else
             `tuned`.
         tuned: the exponent of `satisfied` that satisfies most at a bounded loss of clicks.
-        front: for each weight of satisfaction `weight`, `ndcg@10`, `satisfied_ndcg@10`, and `chosen`: whether it is the
-            one of `weights`; empty where satisfaction is not learned.
+        front: for each weight of satisfaction `weight`, `ndcg@10`, `satisfied_ndcg@10`, `expected_ndcg@10` and
+            `expected_satisfied_ndcg@10` (`tune_weight`), and `chosen`: whether it is the one of `weights`; empty where
+            satisfaction is not learned.
         metrics: AUC, log loss and calibration error by head, NDCG by objective; slates are those of `weights`.
         roc: points by head.
     """
@@ -81,8 +82,8 @@ def quality(
     metrics["ndcg@10"] = ndcg(logits[ENGAGED][moments], examples, rows[moments])
     tuned, front = 0.0, list[dict[str, float]]()
     if SATISFIED not in not_learned:
-        base = _product(chances, {name: weight for name, weight in fixed.items() if name != SATISFIED})
-        tuned, front = tune_weight(base, chances[SATISFIED], examples, rows[moments], max_click_loss)
+        others = {name: weight for name, weight in fixed.items() if name != SATISFIED}
+        tuned, front = tune_weight(chances, others, examples, rows[moments], max_click_loss)
     weight = fixed.get(SATISFIED, tuned)
     front = [point | {"chosen": float(abs(point["weight"] - weight) < 1e-9)} for point in front]
     metrics |= _slates(chances, {**fixed, SATISFIED: weight}, examples, rows[moments])
@@ -130,35 +131,68 @@ def cross_fitted(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> np
 
 
 def tune_weight(
-    base: np.ndarray, satisfied: np.ndarray, examples: RankExamples, rows: np.ndarray, max_click_loss: float
+    chances: Mapping[str, np.ndarray],
+    others: Mapping[str, float],
+    examples: RankExamples,
+    rows: np.ndarray,
+    max_click_loss: float,
 ) -> tuple[float, list[dict[str, float]]]:
     """The weight of satisfaction, and the front that it was chosen from.
 
-    Of the weights that keep NDCG@10 of what was taken within `max_click_loss` of that without any, the one whose
-    NDCG@10 of what satisfied is best; of equal ones the smallest.
+    Of the weights that are expected to cost at most `max_click_loss` of the NDCG@10 of what is taken, the one that is
+    expected to satisfy most; of equal ones the smallest. Expected is what the slates are worth where each candidate
+    counts by its chance: by what they took, a few hundred users do not tell a loss of a hundredth from none. What they
+    took can forbid, though: a weight that costs more than that by a standard error over users is not chosen.
 
     Args:
-        base: `[rows, width]`, log P(engaged), and what heads with fixed exponents add to it.
-        satisfied: `[rows, width]`, log P(satisfied | engaged).
+        chances: `[rows, width]` by head, log P(engaged) and log P(head | engaged), calibrated.
+        others: the exponents of the heads beside `engaged` and `satisfied`.
         examples: all of them.
         rows: a list of each moment.
         max_click_loss: a share.
     """
-    scores = [base + w * satisfied for w in WEIGHTS]
+    if not len(rows):
+        return 0.0, [_point(weight, (0.0, 0.0), (0.0, 0.0), weight == 0) for weight in WEIGHTS]
+    base, told = _product(chances, others), examples.liked[SATISFIED][rows] > 0
+    scores = [base + weight * chances[SATISFIED] for weight in WEIGHTS]
     clicks = np.stack([gains(s, examples, rows, examples.chosen, examples.taken) for s in scores])
     pleased = np.stack(
         [gains(s, examples, rows, examples.pleased[SATISFIED], examples.liked[SATISFIED]) for s in scores]
     )
-    told = examples.liked[SATISFIED][rows] > 0
-    means = pleased[:, told].mean(axis=1) if told.any() else np.zeros(len(WEIGHTS))
-    shares = clicks.mean(axis=1) if len(rows) else np.zeros(len(WEIGHTS))
-    allowed = np.flatnonzero(shares >= (1 - max_click_loss) * shares[0])
-    chosen = allowed[np.argmax(means[allowed])]
-    front = [
-        {"weight": w, "ndcg@10": float(c), "satisfied_ndcg@10": float(s), "chosen": float(i == chosen)}
-        for i, (w, c, s) in enumerate(zip(WEIGHTS, shares, means, strict=True))
-    ]
-    return WEIGHTS[chosen], front
+    taken, satisfying = np.exp(chances[ENGAGED]), np.exp(chances[ENGAGED] + chances[SATISFIED])
+    candidate, count = examples.candidate[rows], examples.taken[rows]
+    expected = np.array([[_gains(s, candidate, worth, count).mean() for worth in (taken, satisfying)] for s in scores])
+    costs, bound = clicks[0] - clicks, max_click_loss * clicks[0].mean()
+    forbidden = costs.mean(axis=1) - user_errors(costs, examples.users[rows]) > bound
+    allowed = np.flatnonzero((expected[:, 0] >= (1 - max_click_loss) * expected[0, 0]) & ~forbidden)
+    chosen = allowed[np.argmax(expected[allowed, 1])]
+    seen = zip(
+        clicks.mean(axis=1), pleased[:, told].mean(axis=1) if told.any() else np.zeros(len(WEIGHTS)), strict=True
+    )
+    points = zip(WEIGHTS, seen, expected, strict=True)
+    return WEIGHTS[chosen], [_point(w, found, hoped, w == WEIGHTS[chosen]) for w, found, hoped in points]
+
+
+def _point(weight: float, seen: Sequence[float], expected: Sequence[float], chosen: bool) -> dict[str, float]:
+    names = "ndcg@10", "satisfied_ndcg@10", "expected_ndcg@10", "expected_satisfied_ndcg@10"
+    figures = zip(names, map(float, [*seen, *expected]), strict=True)
+    return {"weight": weight, **dict(figures), "chosen": float(chosen)}
+
+
+def user_errors(values: np.ndarray, users: np.ndarray) -> np.ndarray:
+    """`[...]`: the standard error of the mean over all rows, whose users were drawn and not they; infinite of one user.
+
+    Args:
+        values: `[..., rows]`.
+        users: `[rows]`.
+    """
+    names, own = np.unique(users, return_inverse=True)
+    if len(names) < 2:
+        return np.full(values.shape[:-1], np.inf)
+    apart = values - values.mean(axis=-1, keepdims=True)
+    sums = np.stack([np.bincount(own, row) for row in apart.reshape(-1, len(users))])
+    spread = (sums**2).sum(axis=1) * len(names) / (len(names) - 1)
+    return np.asarray(np.sqrt(spread) / len(users)).reshape(values.shape[:-1])
 
 
 def gains(
@@ -174,12 +208,15 @@ def gains(
         count: `[examples]`, how many such items there are, retrieved or not.
         k: places that count.
     """
-    candidate = examples.candidate[rows]
+    return _gains(scores, examples.candidate[rows], wanted[rows], count[rows], k)
+
+
+def _gains(scores: np.ndarray, candidate: np.ndarray, worth: np.ndarray, count: np.ndarray, k: int = 10) -> np.ndarray:
     order = np.argsort(np.where(candidate, -scores, np.inf), axis=1, kind="stable")[:, :k]
-    hits = np.take_along_axis(wanted[rows] & candidate, order, axis=1)
+    found = np.take_along_axis(np.where(candidate, worth, 0), order, axis=1)
     discount = 1 / np.log2(np.arange(order.shape[1]) + 2)
     ideal = np.concatenate([[np.inf], np.cumsum(discount)])
-    return np.asarray((hits * discount).sum(axis=1) / ideal[np.minimum(count[rows], len(discount))])
+    return np.asarray((found * discount).sum(axis=1) / ideal[np.minimum(count, len(discount))])
 
 
 def ndcg(scores: np.ndarray, examples: RankExamples, rows: np.ndarray, k: int = 10) -> float:
