@@ -117,7 +117,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> s
 
 @rc_context(STYLE)
 def pareto(front: Sequence[Mapping[str, float]]) -> str:
-    """What each weight of satisfaction costs and brings, expected and as held-out users saw it; the chosen is filled."""
+    """What each weight of satisfaction costs and brings, expected and as held-out users saw it, the chosen filled."""
     figure = Figure(figsize=(6, 2.8), layout="constrained")
     for axes, (prefix, title) in zip(figure.subplots(1, 2), FRONTS.items(), strict=True):
         points = [point for point in front if f"{prefix}ndcg@10" in point]  # trainings of before expected nothing
