@@ -2,7 +2,7 @@
 
 import pytest
 
-from souk.config import parse_config
+from souk.config import parse_config, parse_step_config
 from souk.errors import SoukError
 
 MINIMAL = """
@@ -42,3 +42,14 @@ def test_an_event_of_repeat_by_its_name_in_the_file_is_told_too():
     text = MINIMAL.replace("events.csv}", "events.csv, event_types: {kauf: purchase}}")
     with pytest.raises(SoukError, match="maps kauf to purchase: write that"):
         parse_config(text + "repeat: {rule: never, events: [kauf]}")
+
+
+def test_what_is_sold_once_is_known_where_items_get_their_ends():
+    """`ingest` runs anew for no other key of the section."""
+    for line, once in (("repeat: never\n", False), ("repeat: {pause_minutes: 3, sold_once: true}\n", True)):
+        step = parse_config(MINIMAL + line).for_step("ingest")
+        assert parse_step_config("ingest", step).repeat.sold_once is once
+        assert "pause_minutes" not in step
+    assert "sold_once" not in parse_config(MINIMAL + "repeat: never\n").repeat.model_dump(), (
+        "specs of before keep their hash"
+    )

@@ -93,3 +93,27 @@ def test_what_engaged_and_is_out_anyway_needs_no_pause(tmp_path: Path) -> None:
     some = [{**row, "timestamp": row["timestamp"] + 9} for row in once[:40]]
     line, repeat = guessed(tmp_path, once + some)
     assert repeat == NEVER and "last event" not in line
+
+
+@pytest.mark.parametrize(
+    ("items", "sold", "several", "once"),
+    [
+        (300, 120, 0, True),  # by chance 21 would be of an item that another bought
+        (300, 116, 0, False),  # by chance 19.7: too few to tell
+        (120, 90, 2, True),  # a tenth of chance is 2.76
+        (120, 90, 3, False),
+    ],
+)
+def test_what_nobody_buys_after_another_is_sold_once(
+    tmp_path: Path, items: int, sold: int, several: int, once: bool
+) -> None:
+    """Each purchase is told twice, as by a row that came again."""
+    seen = [
+        {"user_id": f"u{n % 45}", "item_id": f"i{n}", "event": "view", "timestamp": START + n} for n in range(items)
+    ]
+    buys = [
+        {"user_id": f"b{n}", "item_id": f"i{item}", "event": "purchase", "timestamp": START + 9 * DAY + n}
+        for n, item in enumerate([*range(sold), *[0] * several])
+    ]
+    line, repeat = guessed(tmp_path, seen + 2 * buys)
+    assert repeat.sold_once == once, line

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from souk.errors import SoukError
-from souk.ingest.lifetimes import Lifetimes, until_taken
+from souk.ingest.lifetimes import Lifetimes, until_sold, until_taken
 from souk.schema import DAY_MS
 from tests.test_ingest_step import CONFIG, GOOD, Shop
 
@@ -102,6 +102,33 @@ def test_an_end_is_moved_to_what_was_taken_within_a_minute_after_it(tmp_path: Pa
     assert found.drop_columns("available_until") == items.drop_columns("available_until")
     unmoved = items.set_column(1, "available_until", pa.nulls(5, pa.int64()))
     assert until_taken(tmp_path / "none", unmoved, clicks) == (unmoved, 0)
+
+
+def test_what_is_sold_once_ends_with_its_purchase(tmp_path: Path) -> None:
+    """Of five items one is only looked at, one has a later end, one an earlier, one is bought twice, one has no end."""
+    times = [("i0", 9, "click"), ("i1", 5, "purchase"), ("i1", 7, "click"), ("i2", 5, "purchase")]
+    times += [("i3", 5, "purchase"), ("i3", 8, "purchase"), ("i4", 6, "purchase"), ("i4", 9, "return")]
+    columns = dict(zip(("item_id", "timestamp", "event_type"), map(list, zip(*times, strict=True)), strict=True))
+    parquet.write_table(pa.table(columns), tmp_path / "events.parquet")
+    until = pa.array([None, 6, 4, 99, None], pa.int64())
+    items = pa.table({"item_id": [f"i{n}" for n in range(5)], "available_until": until, "available": [True] * 5})
+    found, sold = until_sold(tmp_path / "events.parquet", items)
+    assert found["available_until"].to_pylist() == [None, 5, 4, 8, 6] and sold == 3
+    assert found.drop_columns("available_until") == items.drop_columns("available_until")
+
+
+@pytest.mark.slow  # imports TensorFlow Data Validation
+@pytest.mark.parametrize("repeat", ["", "repeat: {sold_once: true}\n"])
+def test_a_purchase_ends_its_item_where_the_config_says_so(
+    tmp_path: Path, repeat: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shop = Shop(tmp_path, CONFIG + repeat)
+    shop.write("b1,u1,i1,purchase,1700000500,web", "b2,u2,i10,purchase,1700000501,web")  # i10 has no row
+    shop.ingest()
+    items = parquet.read_table(tmp_path / "1/tables/items.parquet").to_pylist()
+    ends = {row["item_id"]: row["available_until"] for row in items if row["available_until"] is not None}
+    assert ends == ({"i1": 1_700_000_500_000, "i10": 1_700_000_501_000} if repeat else {})
+    assert ("end with their purchase (repeat.sold_once)" in "".join(capfd.readouterr())) == bool(repeat)
 
 
 @pytest.mark.slow  # imports TensorFlow Data Validation

@@ -198,7 +198,7 @@ class DatasetConfig(Section):
 
 # Which sections each step reads. A step that needs to know more takes it from the artifacts of the steps before it.
 STEP_SECTIONS: dict[str, tuple[str, ...]] = {
-    "ingest": ("name", "data", "columns", "objectives", "ingest", "split"),
+    "ingest": ("name", "data", "columns", "objectives", "repeat", "ingest", "split"),
     "build_features": ("name", "columns", "objectives", "repeat", "split", "build_features", "online_store"),
     "train_two_tower": ("train_two_tower",),
     "load_index": ("load_index",),
@@ -212,6 +212,7 @@ STEP_SECTIONS: dict[str, tuple[str, ...]] = {
 STEP_KEYS: dict[tuple[str, str], set[str]] = {
     ("ingest", "split"): {"protocol"},
     ("ingest", "objectives"): {"engaged"},  # what leave-last-out counts
+    ("ingest", "repeat"): {"sold_once"},
 }
 
 
@@ -238,8 +239,11 @@ def _section(kind: Any, value: Any, keys: set[str] | None) -> Any:
         return value
     if keys is None:
         return kind.model_validate(value)
-    kinds: dict[str, Any] = {key: kind.model_fields[key].annotation for key in keys}
-    return _Sections(**{key: TypeAdapter(each).validate_python(value[key]) for key, each in kinds.items()})
+    fields = {key: kind.model_fields[key] for key in keys}
+    kinds: dict[str, Any] = {key: field.annotation for key, field in fields.items()}
+    given = {key: value.get(key, field.default) for key, field in fields.items()}  # without what is not asked for
+    read = {key: TypeAdapter(kinds[key]).validate_python(given[key]) for key in fields}
+    return _Sections(**read)
 
 
 class _Sections:

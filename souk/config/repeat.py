@@ -22,7 +22,7 @@ class Repeat(Section):
     """When an item may be recommended again: to a user who did something with it, or who was shown it often.
 
     By `rule`, what keeps an item out are the `events` of these types; without any, what `objectives.engaged` says. With
-    any rule, so do all acts of the last `pause_minutes`.
+    any rule, so do all acts of the last `pause_minutes`. What is `sold_once` ends for everybody with its purchase.
     """
 
     rule: Literal["never", "after_days", "always"] = "always"
@@ -30,6 +30,7 @@ class Repeat(Section):
     events: tuple[EventType, ...] = ()
     pause_minutes: float = Field(default=0, ge=0, le=366 * 24 * 60)
     fatigue: Fatigue | None = None
+    sold_once: bool = False
 
     @model_validator(mode="after")
     def _of_acts_that_count(self) -> Repeat:

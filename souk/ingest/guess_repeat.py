@@ -14,6 +14,8 @@ from souk.schema import MINUTE_MS, NO_ACTS
 SELDOM, OFTEN = 0.05, 0.15  # shares of the engagements: below items never repeat, above always
 BOUGHT_AGAIN = 0.02  # share of the purchases after a user's first, below which what is bought is bought once
 PURCHASES = 150  # of them, that say so: by chance none is seen of a share of 2% once in twenty times
+SEVERAL, BY_CHANCE = 0.1, 20  # of the purchases of what another bought: the share of chance below which each is one of
+# its kind, and the fewest by chance that tell it
 AT_HAND = 0.03  # share of the engagements with the item of the event before, from which a pause is worth its word
 
 
@@ -34,6 +36,12 @@ def repeat(table: Table) -> str:
     if (once or rule == "always") and at_hand >= AT_HAND:  # elsewhere what engaged is out anyway
         keys.append(f"pause_minutes: {PAUSE_MS // MINUTE_MS}")
         told.append(f"{at_hand:.1%} are with the item of the user's last event, at most half an hour before")
+    several, buyers, chance = _bought_by_others(rows)
+    if chance >= BY_CHANCE and several < SEVERAL * chance:
+        keys.append("sold_once: true")
+        told.append(
+            f"{several:,} of {buyers:,} purchases are of an item that another bought before, by chance {chance:,.0f}"
+        )
     said = f"{{{', '.join([f'rule: {rule}', *keys])}}}" if keys else rule
     return f"repeat: {said}  # {'; '.join(told)}"
 
@@ -52,6 +60,14 @@ def _bought_again(rows: pd.DataFrame) -> tuple[float, int]:
     later = bought["time"] > bought.groupby("user_id")["time"].transform("min")
     again = bought.duplicated(["user_id", "item_id"])
     return (float(again[later].mean()) if later.any() else 0.0), int(later.sum())
+
+
+def _bought_by_others(rows: pd.DataFrame) -> tuple[int, int, float]:
+    """Of the pairs of a buyer and an item, how many are of an item that another bought before, how many there are, and
+    how many would be of such an item if each were as likely to be bought."""
+    bought = rows[rows["kind"] == "purchase"].drop_duplicates(["user_id", "item_id"])
+    pairs, items = len(bought), max(1, rows["item_id"].nunique())
+    return pairs - bought["item_id"].nunique(), pairs, pairs - items * (1 - (1 - 1 / items) ** pairs)
 
 
 def _at_hand(rows: pd.DataFrame, engaging: Collection[str]) -> float:

@@ -121,9 +121,30 @@ def until_taken(events: Path, items: pa.Table, engaging: Callable[[pa.Table], np
     moved = int((last > until).sum())
     if not moved:
         return items, 0
+    return _with_ends(items, last), moved
+
+
+def until_sold(events: Path, items: pa.Table) -> tuple[pa.Table, int]:
+    """Ends items with their last purchase, where they have no earlier end; returns them, and how many end so.
+
+    Args:
+        events: `events.parquet`.
+        items: the items table, of all items in it.
+    """
+    until, sold = times_of(items, "available_until", np.inf), np.full(len(items), -np.inf)
+    for place, time in _engagements(
+        events, items, lambda rows: rows["event_type"].to_pandas().eq("purchase").to_numpy()
+    ):
+        np.maximum.at(sold, place, time)
+    ending = np.isfinite(sold) & (sold < until)
+    return _with_ends(items, np.where(ending, sold, until)), int(ending.sum())
+
+
+def _with_ends(items: pa.Table, ends: np.ndarray) -> pa.Table:
+    """The items with these ends, `[items]` UTC epoch milliseconds; inf where there is none."""
     column = items.schema.get_field_index("available_until")
-    ends = pa.array(np.where(np.isfinite(last), last, 0).astype(np.int64), mask=~np.isfinite(last))
-    return items.set_column(column, "available_until", ends), moved
+    values = pa.array(np.where(np.isfinite(ends), ends, 0).astype(np.int64), mask=~np.isfinite(ends))
+    return items.set_column(column, "available_until", values)
 
 
 def _engagements(

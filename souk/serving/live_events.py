@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +68,7 @@ class LiveEvents:
         writer: takes them into states.
         publication: names the states that were published last (souk.serving.event_backlog).
         clock: seconds that only grow.
+        sold: is handed what comes for the first time, before the log is: what it raises keeps the events out, too.
     """
 
     def __init__(
@@ -76,8 +77,9 @@ class LiveEvents:
         writer: StateWriter,
         publication: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
+        sold: Callable[[Sequence[Mapping[str, Any]]], None] = lambda rows: None,
     ) -> None:
-        self._log, self._writer, self._clock = log, writer, clock
+        self._log, self._writer, self._clock, self._sold = log, writer, clock, sold
         self._backlog = Backlog(log, writer, publication)
         self.loaded = Loaded()
         self._ids = EventIds()
@@ -208,6 +210,7 @@ class LiveEvents:
         fresh, counts = self._fresh(calls)
         try:
             if fresh:
+                self._sold(fresh)  # first: an event that is in the log and comes again ends nothing
                 self._log.append(fresh)
             self._ids.update(row["event_id"] for row in fresh)
             done = self._applied(fresh)

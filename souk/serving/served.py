@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,13 @@ def with_logs(
 
 
 def open_events(
-    workspace: Workspace, bundle: Bundle, access: Access, writer: str, clock: Callable[[], int], caches: UserCaches
+    workspace: Workspace,
+    bundle: Bundle,
+    access: Access,
+    writer: str,
+    clock: Callable[[], int],
+    caches: UserCaches,
+    sold: Callable[[Sequence[Mapping[str, Any]]], None] = lambda rows: None,
 ) -> LiveEvents:
     """What takes events into the log of a workspace and the states of a bundle's specification; it is to be closed.
 
@@ -126,9 +132,10 @@ def open_events(
         writer: names this process in the log.
         clock: UTC epoch milliseconds.
         caches: forget whose states changed.
+        sold: see `LiveEvents`.
     """
     log = EventLog(workspace.events, writer, clock)
-    return LiveEvents(log, *states_of(workspace, bundle, access, clock, caches)).open()
+    return LiveEvents(log, *states_of(workspace, bundle, access, clock, caches), sold=sold).open()
 
 
 def states_of(

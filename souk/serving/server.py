@@ -43,6 +43,7 @@ from souk.serving.openapi import ApiDocument
 from souk.serving.process_name import process_name
 from souk.serving.recall_probe import RecallProbe
 from souk.serving.releases import POLITE, Releases, Served, often
+from souk.serving.sales import Sales
 from souk.serving.served import Reader, open_events, states_of
 from souk.serving.slate_cache import SlateCache
 from souk.serving.token import Tokens
@@ -135,7 +136,7 @@ def serve(
     model = SoukModel(arms, recorders, metrics, now, lambda: uuid.uuid4().hex, tracing, beside)
     probe = RecallProbe(lambda: releases.now.live.current, now)
     model.load()
-    events = open_events(place, releases.now.bundle, access, writer, now, users)
+    events = open_events(place, releases.now.bundle, access, writer, now, users, Sales(releases).end)
 
     def changed(served: Served) -> None:
         arms.follow_release(served)

@@ -22,7 +22,7 @@ from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.exchanged import check_exchanged
 from souk.ingest.last_out import leave_last_out
-from souk.ingest.lifetimes import Lifetimes, until_taken
+from souk.ingest.lifetimes import Lifetimes, until_sold, until_taken
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, without_rows
 from souk.ingest.odd_events import odd_events
@@ -103,7 +103,8 @@ def ingest(
         engaging = partial(engaging_rows, objective=sections.objectives.engaged)
         names = {name: table.own_names for name, table in sources.items()}
         origin = {"fingerprint": content, "items_as_of": as_of, "names": names}
-        rows, late, lives = _write(checked, origin, sections.ingest, engaging if dated else None, Path(tables))
+        once, counts = sections.repeat.sold_once, engaging if dated else None
+        rows, late, lives = _write(checked, origin, sections.ingest, counts, once, Path(tables))
         events = Path(tables) / "events.parquet"
         odd = odd_events(events, sections.data.events.timezone), odd_prices(events, Path(tables) / "items.parquet")
         late["events"] = [line for lines in odd for line in lines]
@@ -150,6 +151,7 @@ def _write(
     origin: dict[str, Any],
     rules: Ingest,
     engaging: Callable[[pa.Table], np.ndarray] | None,
+    once: bool,
     folder: Path,
 ) -> tuple[dict[str, int], dict[str, list[str]], Lifetimes | None]:
     """Writes the tables, and `origin` in their manifest.
@@ -159,6 +161,7 @@ def _write(
         origin: what they are made of.
         rules: whether items without an event, or without a row, are available.
         engaging: says which rows of events are engagements; None where the dates of items count for nothing.
+        once: whether a purchase ends its item.
         folder: to write to.
 
     Returns:
@@ -191,6 +194,11 @@ def _write(
         late["items"] += without_rows(folder / "events.parquet", lacking, events.seen["items"], hide)
     lives = None
     if engaging:
+        if once:
+            done["items"], sold = until_sold(folder / "events.parquet", done["items"])
+            late["items"].append(
+                f"items: {sold:,} of {done['items'].num_rows:,} end with their purchase (repeat.sold_once)"
+            )
         done["items"], moved = until_taken(folder / "events.parquet", done["items"], engaging)
         if moved:
             near = "come less than a minute before an engagement with their item, and are moved to it"
