@@ -5,7 +5,7 @@ import pytest
 
 from souk.config import Evaluate
 from souk.evaluation import sessions
-from souk.evaluation.baselines import Popularity
+from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.measure import Setting, measure_models
 from souk.evaluation.protocol import Ranking
 from souk.evaluation.queries import rolling_queries
@@ -23,6 +23,7 @@ from tests.evaluation_fixtures import (
 )
 from tests.marketplace import CONFIG
 
+BESIDE = ("popularity", "item_knn")
 PROFILED = {**CONFIG, "repeat": "always", "columns": {**CONFIG["columns"], "users": {"city": "categorical"}}}
 
 
@@ -167,6 +168,22 @@ def test_visitors_are_averaged_by_the_users_whose_sessions_they_are(tmp_path):
     assert (found["models"]["slate"]["mrr"]["low"], found["models"]["slate"]["mrr"]["high"]) == (0.5, 1.0)
     assert found["known"]["slate"] == found["models"]["slate"], "it knows nobody: both are averaged alike"
     assert "(4 queries from 2 users, averaged by user)" in summary(metrics, None)
+
+
+def test_the_slate_is_held_against_the_best_baseline_under_each_protocol(told):
+    slate = FixedSlates(told.catalogue, list("abcd"), {"d": 0.9})
+    metrics, _ = measure_models(told, [slate], [Popularity(told.catalogue), ItemKnn(told.catalogue)])
+    said, html = summary(metrics, None), page(metrics, None)
+    for name, protocol in metrics["protocols"].items():
+        models, best = protocol["models"], protocol["best_baseline"]
+        lead = protocol["differences"][best]["ndcg@10"]
+        assert models[best]["ndcg@10"]["mean"] == max(models[each]["ndcg@10"]["mean"] for each in BESIDE), name
+        assert lead["mean"] == pytest.approx(models["slate"]["ndcg@10"]["mean"] - models[best]["ndcg@10"]["mean"])
+        assert f"Slate less {best}, the best baseline: ndcg@10 {lead['mean']:+.4f}" in said, name
+    assert said.count("the best baseline: ndcg@10") == html.count("<small>best baseline</small>") == 3
+    del metrics["protocols"]["frozen"]["differences"], metrics["protocols"]["frozen"]["best_baseline"]
+    assert summary(metrics, None).count("the best baseline: ndcg@10") == 2, "as metrics of an earlier version"
+    assert page(metrics, None).count("<small>best baseline</small>") == 2
 
 
 def test_where_nobody_has_a_session_nothing_is_told_of_visitors(tmp_path):

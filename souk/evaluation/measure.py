@@ -179,10 +179,6 @@ def _rolling(
         setting.tell(warning)
     events = business.window_events(setting.tables, setting.window)
     return found | {
-        "differences": differences(per_user, CHALLENGER, samples),
-        "best_baseline": max(
-            own.keys() & {*BASELINES}, key=lambda name: (found["models"][name][primary]["mean"], name)
-        ),
         "recall_curve": recall_curves(rankings, users),
         "popularity_curve": popularity_curve(rankings, queries, users, setting.catalogue),
         "slices": sliced,
@@ -232,7 +228,13 @@ def _summary(
     rankings = rank_all(scorers, queries, setting.catalogue)
     bounds = (setting.metrics, setting.settings.bootstrap)
     models, per_user = summarise(rankings, own, setting.catalogue, setting.content, *bounds)
-    return {"queries": len(queries), "users": users, "models": models}, rankings, per_user
+    figure = setting.settings.primary
+    best = max(models.keys() & {*BASELINES}, key=lambda model: (models[model][figure]["mean"], model))
+    beside = {
+        "differences": differences(per_user, CHALLENGER, setting.settings.bootstrap),
+        "best_baseline": best,
+    }
+    return {"queries": len(queries), "users": users, "models": models, **beside}, rankings, per_user
 
 
 def _stages(ranking: Ranking, slates: ObservedScorer, asked: Asked) -> dict[str, Any]:

@@ -73,21 +73,26 @@ MODELS = """
 {% endfor %}
 </table>
 {% endmacro %}
+{% macro differences_table(protocol) %}
+{% if protocol.differences is defined %}
+<table>
+<tr><th>slate less</th>{% for title in headers.values() %}<th>{{ title }}</th>{% endfor %}</tr>
+{% for name, values in protocol.differences.items() %}
+<tr><td>{{ name }}{% if name == protocol.best_baseline %} <small>best baseline</small>{% endif %}</td>
+{% for metric in headers %}<td class="{{ values[metric]|tone }}">{{ "%+.4f"|format(values[metric].mean) }}
+<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}
+</tr>
+{% endfor %}
+</table>
+{% endif %}
+{% endmacro %}
 <h2>The next engagement, beside the baselines</h2>
 <p>Each query knows everything before it; models are frozen at the window's start. Averages within a user, then over
 users, with 95% bootstrap intervals over users.</p>
 {{ models_table(rolling) }}{% if of_the_last_item %}<p class="worse">{{ of_the_last_item }}</p>{% endif %}
 {{ pictures.metrics | safe }}
 <h3>The slate less each other model, paired by user</h3>
-<table>
-<tr><th>slate less</th>{% for title in headers.values() %}<th>{{ title }}</th>{% endfor %}</tr>
-{% for name, values in rolling.differences.items() %}
-<tr><td>{{ name }}{% if name == rolling.best_baseline %} <small>best baseline</small>{% endif %}</td>
-{% for metric in headers %}<td class="{{ values[metric]|tone }}">{{ "%+.4f"|format(values[metric].mean) }}
-<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}
-</tr>
-{% endfor %}
-</table>{% for said in most_behind %}<p class="worse">{{ said }}</p>{% endfor %}
+{{ differences_table(rolling) }}{% for said in most_behind %}<p class="worse">{{ said }}</p>{% endfor %}
 {% if served in rolling.models %}
 <h2>What changed against the champion</h2>
 {% set change = rolling.differences[served] %}
@@ -274,11 +279,13 @@ EXAMPLES = """
 <h2>Everything frozen at the window's start</h2>
 <p>A query for each of {{ metrics.protocols.frozen.users }} users; the targets are all that they take in the window.</p>
 {{ models_table(metrics.protocols.frozen) }}
+{{ differences_table(metrics.protocols.frozen) }}
 {% for sessions in [metrics.protocols.sessions] if sessions is defined %}
 <h2>Visitors</h2>
 <p>{{ sessions.queries }} queries from {{ sessions.users }} users, as if by visitors of whom only the session is known,
 since a pause of half an hour. Averages within a user, then over users, as above. {{ with_all_known }}</p>
 {{ models_table(sessions) }}
+{{ differences_table(sessions) }}
 {% endfor %}
 """
 

@@ -58,12 +58,12 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             "",
             f"{rolling['queries']} queries of {rolling['users']} users in the test window; each ranks the items "
             f"that were there by then, of {metrics['items']} in all.",
-            f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}.",
+            f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}."
+            + _lead(frozen, primary),
             *filter(None, [_of_the_last_item(rolling["continued"])]),
             *_of_visitors(metrics["protocols"].get("sessions"), primary),
             *_by_novelty(rolling["slices"], primary),
-            f"Slate less {rolling['best_baseline']}, the best baseline: {primary} "
-            f"{signed(rolling['differences'][rolling['best_baseline']][primary])}.",
+            _lead(rolling, primary).strip(),
             f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {lost(rolling['stages'][CHALLENGER])}.",
             *filter(None, [gone(rolling["stages"][CHALLENGER])]),
             *_of_heads(metrics),
@@ -118,8 +118,17 @@ def _of_visitors(sessions: Mapping[str, Any] | None, primary: str) -> list[str]:
     ahead = ", ".join(f"{name} {values[primary]['mean']:.4f}" for name, values in sessions["models"].items())
     return [
         f"{primary} for visitors, of whom only the session is known ({sessions['queries']} queries from "
-        f"{sessions['users']} users, averaged by user): {ahead}. {_with_all_known(sessions, primary)}"
+        f"{sessions['users']} users, averaged by user): {ahead}.{_lead(sessions, primary)} "
+        f"{_with_all_known(sessions, primary)}"
     ]
+
+
+def _lead(protocol: Mapping[str, Any], primary: str) -> str:
+    """The slate beside the best baseline under a protocol; "" of metrics of before, which tell it of one alone."""
+    if "best_baseline" not in protocol:
+        return ""
+    best = protocol["best_baseline"]
+    return f" Slate less {best}, the best baseline: {primary} {signed(protocol['differences'][best][primary])}."
 
 
 def _with_all_known(sessions: Mapping[str, Any], primary: str) -> str:
