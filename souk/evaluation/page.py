@@ -68,24 +68,18 @@ MODELS = """
 {% for name, values in protocol.models.items() %}
 <tr><td>{{ name }}</td>
 {% for metric in headers %}<td>{{ "%.4f"|format(values[metric].mean) }}
-<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}
-</tr>
+<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}</tr>
 {% endfor %}
-</table>
-{% endmacro %}
-{% macro differences_table(protocol) %}
-{% if protocol.differences is defined %}
+</table>{% endmacro %}
+{% macro differences_table(protocol) %}{% if protocol.differences is defined %}
 <table>
 <tr><th>slate less</th>{% for title in headers.values() %}<th>{{ title }}</th>{% endfor %}</tr>
 {% for name, values in protocol.differences.items() %}
 <tr><td>{{ name }}{% if name == protocol.best_baseline %} <small>best baseline</small>{% endif %}</td>
 {% for metric in headers %}<td class="{{ values[metric]|tone }}">{{ "%+.4f"|format(values[metric].mean) }}
-<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}
-</tr>
+<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}</tr>
 {% endfor %}
-</table>
-{% endif %}
-{% endmacro %}
+</table>{% endif %}{% endmacro %}
 <h2>The next engagement, beside the baselines</h2>
 <p>Each query knows everything before it; models are frozen at the window's start. Averages within a user, then over
 users, with 95% bootstrap intervals over users.</p>
@@ -278,14 +272,12 @@ EXAMPLES = """
 {% endfor %}</div>
 <h2>Everything frozen at the window's start</h2>
 <p>A query for each of {{ metrics.protocols.frozen.users }} users; the targets are all that they take in the window.</p>
-{{ models_table(metrics.protocols.frozen) }}
-{{ differences_table(metrics.protocols.frozen) }}
+{{ models_table(metrics.protocols.frozen) }}{{ differences_table(metrics.protocols.frozen) }}
 {% for sessions in [metrics.protocols.sessions] if sessions is defined %}
 <h2>Visitors</h2>
 <p>{{ sessions.queries }} queries from {{ sessions.users }} users, as if by visitors of whom only the session is known,
 since a pause of half an hour. Averages within a user, then over users, as above. {{ with_all_known }}</p>
-{{ models_table(sessions) }}
-{{ differences_table(sessions) }}
+{{ models_table(sessions) }}{{ differences_table(sessions) }}
 {% endfor %}
 """
 
