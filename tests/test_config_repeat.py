@@ -30,6 +30,7 @@ objectives: {engaged: {events: [click]}, satisfied: {events: [click], weight: 0}
         ("repeat: {pause_minutes: -1}", ["repeat.pause_minutes: ", "greater than or equal to 0"]),
         ("repeat: {pause_minutes: 1e+20}", ["repeat.pause_minutes: ", "less than or equal to 527040"]),  # no int64
         ("repeat: {pause_minutes: .nan}", ["repeat.pause_minutes: "]),
+        ("repeat: {rule: after_days, days: .inf}", ["repeat.days: a finite number. Received: inf."]),
     ],
 )
 def test_a_wrong_line_is_refused_in_words_that_help(line, words):

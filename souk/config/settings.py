@@ -167,7 +167,7 @@ class Rerank(Section):
     diversity: float = Field(default=0, ge=0, le=1)
     caps: dict[str, Annotated[int, Field(ge=1)]] = Field(default={})
     new_items: NewItems = NewItems()
-    popularity: float = Field(default=0, ge=0, le=100, allow_inf_nan=False)
+    popularity: float = Field(default=0, ge=0, le=100)
     slate: int = Field(default=20, ge=1)  # and at most deploy.max_slate_size
 
 
