@@ -53,8 +53,8 @@ def template_parts(text: str) -> list[tuple[str, str]]:
 
 
 class Section(BaseModel):
-    """A part of the config: immutable, and an unknown key is an error, as is a truth value in the place of a number, or a
-    number that is not finite."""
+    """A part of the config: immutable, and an unknown key is an error, as is a truth value in the place of a number, or
+    a number that is not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
