@@ -9,6 +9,7 @@ import pytest
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.protocol import METRICS, rank, rank_all
 from souk.evaluation.queries import (
+    CAUSES,
     ask,
     frozen_queries,
     in_spec,
@@ -226,7 +227,7 @@ def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     asked = ask(window, catalogue, spec, most=20)
     assert [(q.user_id, q.timestamp - START) for q in asked.queries] == [("ann", 1), ("eve", 7)]
     assert (asked.filtered, asked.unavailable) == (2, 1), "ann takes b again, and what is gone"
-    causes = {"not in the catalogue": 0, "not available": 1, "ended": 0, "at hand": 0, "taken before": 1}
+    causes = dict.fromkeys(CAUSES, 0) | {"not available": 1, "taken before": 1}
     assert asked.causes == causes
     window, catalogue = read(spec, until={"b": START + 2})
     ended = ask(window, catalogue, spec, most=20)

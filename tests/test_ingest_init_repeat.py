@@ -117,3 +117,14 @@ def test_what_nobody_buys_after_another_is_sold_once(
     ]
     line, repeat = guessed(tmp_path, seen + 2 * buys)
     assert repeat.sold_once == once, line
+
+
+@pytest.mark.parametrize(("seller", "own"), [("u{}", "seller_id"), ("shop{}", ""), ("{}", "")])
+def test_who_sells_and_buys_is_not_shown_what_is_their_own(tmp_path: Path, seller: str, own: str) -> None:
+    """Users u0 to u49 look at items; half of the sellers never do. Numbers may be those of others."""
+    rows = looks(items=30, times=1)
+    if seller == "{}":
+        rows = [{**row, "user_id": row["user_id"][1:]} for row in rows]
+    goods = [{"item_id": f"i{n}", "seller_id": seller.format(n % 100), "title": f"thing no {n}"} for n in range(300)]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.repeat.own == own, text

@@ -104,8 +104,9 @@ class DatasetConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _separators_of_columns_that_are_split(self) -> DatasetConfig:
+    def _columns_of_the_kinds_that_keys_ask_for(self) -> DatasetConfig:
         self.data.check_separators(self.columns)
+        self.repeat.check_own(self.columns.items)
         return self
 
     @model_validator(mode="after")
@@ -241,8 +242,7 @@ def _section(kind: Any, value: Any, keys: set[str] | None) -> Any:
         return kind.model_validate(value)
     fields = {key: kind.model_fields[key] for key in keys}
     kinds: dict[str, Any] = {key: field.annotation for key, field in fields.items()}
-    given = {key: value.get(key, field.default) for key, field in fields.items()}  # without what is not asked for
-    read = {key: TypeAdapter(kinds[key]).validate_python(given[key]) for key in fields}
+    read = {key: TypeAdapter(kinds[key]).validate_python(value.get(key, fields[key].default)) for key in keys}
     return _Sections(**read)
 
 

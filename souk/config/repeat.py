@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
 
 from souk.config.tables import Section
-from souk.errors import SoukError
-from souk.schema import NO_ACTS, EventType
+from souk.errors import SoukError, unknown
+from souk.schema import NO_ACTS, EventType, Kind
 
 
 class Fatigue(Section):
@@ -23,6 +24,7 @@ class Repeat(Section):
 
     By `rule`, what keeps an item out are the `events` of these types; without any, what `objectives.engaged` says. With
     any rule, so do all acts of the last `pause_minutes`. What is `sold_once` ends for everybody with its purchase.
+    What is the user's `own`, by the id in that column of the items, is never recommended to this user.
     """
 
     rule: Literal["never", "after_days", "always"] = "always"
@@ -31,6 +33,7 @@ class Repeat(Section):
     pause_minutes: float = Field(default=0, ge=0, le=366 * 24 * 60)
     fatigue: Fatigue | None = None
     sold_once: bool = False
+    own: str = ""
 
     @model_validator(mode="after")
     def _of_acts_that_count(self) -> Repeat:
@@ -48,6 +51,19 @@ class Repeat(Section):
                 "Leave them out: what is hidden stays out anyway, and `fatigue` is about what was shown.",
             )
         return self
+
+    def check_own(self, items: Mapping[str, Kind]) -> None:
+        """Refuses an `own` that is no declared column of items with words as they are.
+
+        Args:
+            items: the declared columns.
+
+        Raises:
+            SoukError: it is none.
+        """
+        fit = [name for name, kind in items.items() if kind in (Kind.CATEGORICAL, Kind.LIST)]
+        if self.own and self.own not in fit:
+            raise unknown("a categorical or list column of items, with ids of users, in repeat.own", self.own, fit)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_asked_for(self, handler: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -18,8 +18,8 @@ from souk.state_rows import profile_of
 from souk.withheld import at_hand, repeat_excluded
 
 UNKNOWN, UNAVAILABLE, ENDED = "not in the catalogue", "not available", "ended"
-AT_HAND, REPEATED = "at hand", "taken before"  # by `repeat`: its pause, and its rule
-CAUSES = (UNKNOWN, UNAVAILABLE, ENDED, AT_HAND, REPEATED)  # why an item is kept out of a slate
+OWN, AT_HAND, REPEATED = "the user's own", "at hand", "taken before"  # by `repeat`: `own`, its pause, and its rule
+CAUSES = (UNKNOWN, UNAVAILABLE, ENDED, OWN, AT_HAND, REPEATED)  # why an item is kept out of a slate
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Catalogue:
             earlier, its first event; 0 where it is old or its creation unknown.
         until: `[items]` int64, the last moment at which each is to be had, UTC epoch milliseconds; FOREVER where it has
             no end.
+        owned: per user, the positions of the items that are the user's own (`repeat.own`).
     """
 
     ids: tuple[str, ...]
@@ -51,6 +52,7 @@ class Catalogue:
     engaged_times: Mapping[str, Ints]
     born: Ints
     until: Ints
+    owned: Mapping[str, Ints] = field(default_factory=dict)
 
     def absent(self, query: Query) -> np.ndarray:
         """`[items]` bool, what was not there yet for a query, or not to be had any more."""
@@ -59,6 +61,10 @@ class Catalogue:
     def to_be_had(self, place: int, time: int) -> bool:
         """Whether an item is available at a time, UTC epoch milliseconds."""
         return bool(self.available[place] and self.until[place] >= time)
+
+    def is_own(self, place: int, user: str) -> bool:
+        """Whether an item is a user's own."""
+        return user in self.owned and bool(np.isin(place, self.owned[user]))
 
     @property
     def listed(self) -> np.ndarray:
@@ -206,7 +212,9 @@ class _Moment:
         found: dict[int, str] = {}
         for event in self.wanted:
             place = catalogue.position.get(event.item_id)
-            if place is not None and event.item_id not in barred and catalogue.to_be_had(place, self.time):
+            if place is None or event.item_id in barred or not catalogue.to_be_had(place, self.time):
+                continue
+            if not catalogue.is_own(place, self.state.user_id):
                 found.setdefault(place, event.event_id)
         return found
 
@@ -219,8 +227,11 @@ class _Moment:
                 yield UNKNOWN
             elif place not in targets and not catalogue.available[place]:
                 yield UNAVAILABLE
+            elif place not in targets and catalogue.until[place] < self.time:
+                yield ENDED
             elif place not in targets:
-                yield ENDED if catalogue.until[place] < self.time else AT_HAND if item in held else REPEATED
+                own = catalogue.is_own(place, self.state.user_id)
+                yield OWN if own else AT_HAND if item in held else REPEATED
 
     def unavailable(self, catalogue: Catalogue) -> int:
         """How many of the items wanted are not available."""
@@ -255,7 +266,8 @@ def _query(
     state = replace(moment.state, engaged=dict(moment.engaged))
     events = window.events[state.user_id]
     excluded = repeat_excluded(state, moment.time, spec)
-    barred = sorted(catalogue.position[item] for item in excluded if item in catalogue.position)
+    barred = {catalogue.position[item] for item in excluded if item in catalogue.position}
+    barred.update(catalogue.owned.get(state.user_id, np.zeros(0, np.int64)).tolist())
     return Query(
         user_id=state.user_id,
         timestamp=moment.time,
@@ -264,7 +276,7 @@ def _query(
         past=events[: bisect_left(events, moment.time, key=lambda e: e.timestamp)],
         profile=window.profiles.get(state.user_id, {}),
         history=np.array(moment.history, dtype=np.int64),
-        excluded=np.array(barred, dtype=np.int64),
+        excluded=np.array(sorted(barred), dtype=np.int64),
         until=until,
         targets=np.array(list(targets), dtype=np.int64),
         target_events=tuple(targets.values()),

@@ -16,6 +16,7 @@ from souk.evaluation.queries import Catalogue, Window
 from souk.features.labels import engaging_rows
 from souk.features.windows import read_windows
 from souk.items import available_at, item_columns, times_of
+from souk.owners import owned
 from souk.schema import FOREVER
 from souk.spec import FeatureSpec
 from souk.state import Event
@@ -64,6 +65,7 @@ def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, window: Win
         engaged_times={user: group["time"].to_numpy() for user, group in grouped.items()},
         born=_born(times_of(items, "created_at", 0).astype(np.int64), old, position, window),
         until=times_of(items, "available_until", FOREVER).astype(np.int64),
+        owned=owned(features, spec),
     )
 
 

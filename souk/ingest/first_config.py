@@ -142,7 +142,7 @@ def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[s
         lines += _render_source(table)
     lines += ["", "columns:  # what to learn from, and how"]
     lines += [line for table in tables.values() for line in _render_declared(table)]
-    lines += ["", *objectives(tables["events"]), "", repeat(tables["events"])]
+    lines += ["", *objectives(tables["events"]), "", repeat(tables["events"], tables.get("items"))]
     keys = _ingest_keys(tables)
     if refused:
         worst = max(refused.values())

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from souk.ingest.guess_acts import acts, engaging_kinds
 from souk.ingest.guess_columns import Table
 from souk.next_steps import PAUSE_MS
-from souk.schema import MINUTE_MS, NO_ACTS
+from souk.schema import MINUTE_MS, NO_ACTS, Kind
 
 SELDOM, OFTEN = 0.05, 0.15  # shares of the engagements: below items never repeat, above always
 BOUGHT_AGAIN = 0.02  # share of the purchases after a user's first, below which what is bought is bought once
 PURCHASES = 150  # of them, that say so: by chance none is seen of a share of 2% once in twenty times
 SEVERAL, BY_CHANCE = 0.1, 20  # of the purchases of what another bought: the share of chance below which each is one of
 # its kind, and the fewest by chance that tell it
+OWNERS, FEWEST_OWNERS = 0.5, 20  # share of the words of a column that are ids of users who did something, and how many
 AT_HAND = 0.03  # share of the engagements with the item of the event before, from which a pause is worth its word
 
 
-def repeat(table: Table) -> str:
-    """The line of the section, with the shares that it is made of."""
+def repeat(table: Table, items: Table | None = None) -> str:
+    """The line of the section, with the shares that it is made of.
+
+    Args:
+        table: of events.
+        items: of items, where there are any.
+    """
     rows, engaging = acts(table), engaging_kinds(table)
     share = repeated(rows, engaging)
     of = f"of {', '.join(engaging)}" if table.next_steps else "of the events"
@@ -42,6 +49,9 @@ def repeat(table: Table) -> str:
         told.append(
             f"{several:,} of {buyers:,} purchases are of an item that another bought before, by chance {chance:,.0f}"
         )
+    if (owner := _owners(rows, items)) and items is not None:
+        keys.append(f"own: {owner}")
+        told.append(f"the ids in {items.declared[owner][0].name} are those of users: nobody is shown what is their own")
     said = f"{{{', '.join([f'rule: {rule}', *keys])}}}" if keys else rule
     return f"repeat: {said}  # {'; '.join(told)}"
 
@@ -68,6 +78,20 @@ def _bought_by_others(rows: pd.DataFrame) -> tuple[int, int, float]:
     bought = rows[rows["kind"] == "purchase"].drop_duplicates(["user_id", "item_id"])
     pairs, items = len(bought), max(1, rows["item_id"].nunique())
     return pairs - bought["item_id"].nunique(), pairs, pairs - items * (1 - (1 - 1 / items) ** pairs)
+
+
+def _owners(rows: pd.DataFrame, items: Table | None) -> str:
+    """The declared column of items that says whose they are: whose words are ids of the events' users; "" without one.
+
+    Numbers say nothing: 17 may be a seller and another user.
+    """
+    users = set(rows["user_id"].unique())
+    for name, (column, guess) in items.declared.items() if items else ():
+        if guess.kind is Kind.CATEGORICAL and column.distinct >= FEWEST_OWNERS and not column.numeric:
+            owners = set(pc.unique(column.texts).to_pylist())
+            if len(owners & users) >= OWNERS * len(owners):
+                return name
+    return ""
 
 
 def _at_hand(rows: pd.DataFrame, engaging: Collection[str]) -> float:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.models.draw import Moment
+from souk.owners import owned
 from souk.spec import FeatureSpec
 from souk.state import kept_events
 from souk.withheld import excluded_since, paused_since
@@ -22,9 +23,9 @@ def exclusions(
 ) -> Callable[[Moment], np.ndarray]:
     """A function that gives what `repeat` excludes at a moment of `examples`: positions, some more than once.
 
-    It is `souk.withheld.repeat_excluded`. What keeps items out is told by `acts.parquet`; without it each engagement
-    does, and is an example. A moment costs a slice of its user's: of the items where none repeats, else of the acts of
-    the last days, and those of the pause.
+    It is `souk.withheld.repeat_excluded`, and what is the user's own. What keeps items out is told by `acts.parquet`;
+    without it each engagement does, and is an example. A moment costs a slice of its user's: of the items where none
+    repeats, else of the acts of the last days, and those of the pause.
     """
     asking = pc.field("user_id").isin(pc.unique(examples["user_id"]))
     names = ["user_id", "timestamp", "item_id"]
@@ -42,6 +43,9 @@ def exclusions(
         every = _Runs(acts, position)
         rules.append(lambda moment: every.between(moment, paused_since(moment.time, spec))[-kept_events(spec) :])
     nothing = np.zeros(0, np.int64)
+    if spec.repeat.own:
+        own = owned(features, spec)
+        rules.append(lambda moment: own.get(moment.user, nothing))
     return lambda moment: np.concatenate([nothing, *(rule(moment) for rule in rules)])
 
 

@@ -170,6 +170,15 @@ class Filters:
         """`[items]` bool, read-only: which items have a word of a categorical, path or list column."""
         return self._mask((Condition(column, frozenset([_prefix(word) if "/" in word else word])),))
 
+    def places(self, column: str, word: str) -> np.ndarray:
+        """`[n]` int32: the items that have a word of a categorical or list column; none where there is no such column.
+
+        It is no mask that would be kept, since as many words are asked for as there are users.
+        """
+        words = self._words.get(column)
+        code = words.names.get(word) if words else None
+        return words.rows[words.codes == code] if words and code is not None else np.zeros(0, np.int32)
+
     def mask(self, wanted: Filter) -> np.ndarray | None:
         """`[items]` bool, read-only: what all conditions hold of; None where there are none."""
         return self._mask(wanted) if wanted else None

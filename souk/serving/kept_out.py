@@ -17,7 +17,7 @@ class KeptOut:
     """Positions in the catalogue.
 
     Args:
-        never: what the request, the repeat rule or the user keeps out.
+        never: what the request, the repeat rule or the user keeps out, and what is the user's own.
         tired: what was shown too often lately, in the order in which it may come back when nothing else is left.
     """
 
@@ -28,6 +28,8 @@ class KeptOut:
     def of(cls, request: Request, state: UserState, catalogue: Catalogue, spec: FeatureSpec) -> KeptOut:
         """What is kept out of one user's slate."""
         never = catalogue.known(chain(request.exclude, withheld(state, request.timestamp, spec)))
+        if spec.repeat.own and request.user_id and catalogue.filters:
+            never.update(catalogue.filters.places(spec.repeat.own, request.user_id).tolist())
         places = (catalogue.positions.get(item, -1) for item in tired(state, request.timestamp, spec))
         return cls(frozenset(never), tuple(place for place in places if place >= 0 and place not in never))
 
