@@ -12,6 +12,7 @@ from souk.models.rank_examples import RankExamples
 from souk.spec import ENGAGED, SATISFIED
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of satisfaction, beside 1 for engagement
+FIGURES = ("ndcg@10", "satisfied_ndcg@10")  # of a weight
 
 
 @dataclass(frozen=True)
@@ -152,31 +153,30 @@ def tune_weight(
         max_click_loss: a share.
     """
     if not len(rows):
-        return 0.0, [_point(weight, (0.0, 0.0), (0.0, 0.0), weight == 0) for weight in WEIGHTS]
-    base, told = _product(chances, others), examples.liked[SATISFIED][rows] > 0
-    scores = [base + weight * chances[SATISFIED] for weight in WEIGHTS]
-    clicks = np.stack([gains(s, examples, rows, examples.chosen, examples.taken) for s in scores])
-    pleased = np.stack(
-        [gains(s, examples, rows, examples.pleased[SATISFIED], examples.liked[SATISFIED]) for s in scores]
-    )
-    taken, satisfying = np.exp(chances[ENGAGED]), np.exp(chances[ENGAGED] + chances[SATISFIED])
-    candidate, count = examples.candidate[rows], examples.taken[rows]
-    expected = np.array([[_gains(s, candidate, worth, count).mean() for worth in (taken, satisfying)] for s in scores])
+        return 0.0, [_point(w, (0, 0), (0, 0)) | {"chosen": float(w == 0)} for w in WEIGHTS]
+    base, candidate, taken = _product(chances, others), examples.candidate[rows], examples.taken[rows]
+    liked, pleasing = examples.liked[SATISFIED][rows], examples.pleased[SATISFIED][rows]
+    told, chosen = liked > 0, examples.chosen[rows]
+    clicks, front = np.empty((len(WEIGHTS), len(rows))), []
+    for own, weight in zip(clicks, WEIGHTS, strict=True):  # the order of one at a time, for all that is asked of it
+        order = _first(base + weight * chances[SATISFIED], candidate)
+        own[:] = _worth(_placed(chosen, order, candidate), taken)
+        pleased = _worth(_placed(pleasing, order, candidate), liked)[told]
+        engaging = np.exp(_placed(chances[ENGAGED], order, candidate, -np.inf))
+        satisfying = engaging * np.exp(_placed(chances[SATISFIED], order, candidate))
+        seen = own.mean(), pleased.mean() if told.any() else 0.0
+        front.append(_point(weight, seen, [_worth(each, taken).mean() for each in (engaging, satisfying)]))
     costs, bound = clicks[0] - clicks, max_click_loss * clicks[0].mean()
     forbidden = costs.mean(axis=1) - user_errors(costs, examples.users[rows]) > bound
-    allowed = np.flatnonzero((expected[:, 0] >= (1 - max_click_loss) * expected[0, 0]) & ~forbidden)
-    chosen = allowed[np.argmax(expected[allowed, 1])]
-    seen = zip(
-        clicks.mean(axis=1), pleased[:, told].mean(axis=1) if told.any() else np.zeros(len(WEIGHTS)), strict=True
-    )
-    points = zip(WEIGHTS, seen, expected, strict=True)
-    return WEIGHTS[chosen], [_point(w, found, hoped, w == WEIGHTS[chosen]) for w, found, hoped in points]
+    expected, pleasure = (np.array([point[f"expected_{name}"] for point in front]) for name in FIGURES)
+    allowed = np.flatnonzero((expected >= (1 - max_click_loss) * expected[0]) & ~forbidden)
+    weight = WEIGHTS[allowed[np.argmax(pleasure[allowed])]]
+    return weight, [point | {"chosen": float(point["weight"] == weight)} for point in front]
 
 
-def _point(weight: float, seen: Sequence[float], expected: Sequence[float], chosen: bool) -> dict[str, float]:
-    names = "ndcg@10", "satisfied_ndcg@10", "expected_ndcg@10", "expected_satisfied_ndcg@10"
-    figures = zip(names, map(float, [*seen, *expected]), strict=True)
-    return {"weight": weight, **dict(figures), "chosen": float(chosen)}
+def _point(weight: float, seen: Sequence[float], expected: Sequence[float]) -> dict[str, float]:
+    names = *FIGURES, *(f"expected_{name}" for name in FIGURES)
+    return {"weight": weight, **dict(zip(names, map(float, [*seen, *expected]), strict=True))}
 
 
 def user_errors(values: np.ndarray, users: np.ndarray) -> np.ndarray:
@@ -208,15 +208,26 @@ def gains(
         count: `[examples]`, how many such items there are, retrieved or not.
         k: places that count.
     """
-    return _gains(scores, examples.candidate[rows], wanted[rows], count[rows], k)
+    candidate = examples.candidate[rows]
+    return _worth(_placed(wanted[rows], _first(scores, candidate, k), candidate), count[rows])
 
 
-def _gains(scores: np.ndarray, candidate: np.ndarray, worth: np.ndarray, count: np.ndarray, k: int = 10) -> np.ndarray:
-    order = np.argsort(np.where(candidate, -scores, np.inf), axis=1, kind="stable")[:, :k]
-    found = np.take_along_axis(np.where(candidate, worth, 0), order, axis=1)
-    discount = 1 / np.log2(np.arange(order.shape[1]) + 2)
+def _first(scores: np.ndarray, candidate: np.ndarray, k: int = 10) -> np.ndarray:
+    """`[rows, k]`: the columns of the best candidates, best first; equal ones, and then the others, as they are."""
+    return np.argsort(np.where(candidate, -scores, np.inf), axis=1, kind="stable")[:, :k]
+
+
+def _placed(values: np.ndarray, order: np.ndarray, candidate: np.ndarray, other: float = 0) -> np.ndarray:
+    """`[rows, k]`: the values of the columns of an order, `other` of those that are no candidates."""
+    there = np.take_along_axis(candidate, order, axis=1)
+    return np.where(there, np.take_along_axis(values, order, axis=1), other)
+
+
+def _worth(placed: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """`[rows]`: the discounted sum of what the places are worth, by that of `count` first places; 0 of none."""
+    discount = 1 / np.log2(np.arange(placed.shape[1]) + 2)
     ideal = np.concatenate([[np.inf], np.cumsum(discount)])
-    return np.asarray((found * discount).sum(axis=1) / ideal[np.minimum(count, len(discount))])
+    return np.asarray((placed * discount).sum(axis=1) / ideal[np.minimum(count, len(discount))])
 
 
 def ndcg(scores: np.ndarray, examples: RankExamples, rows: np.ndarray, k: int = 10) -> float:
