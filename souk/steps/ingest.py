@@ -27,6 +27,7 @@ from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, without_rows
 from souk.ingest.odd_events import odd_events
 from souk.ingest.odd_prices import odd_prices
+from souk.ingest.odd_spellings import odd_spellings
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.reading import look
@@ -104,7 +105,7 @@ def ingest(
         names = {name: table.own_names for name, table in sources.items()}
         origin = {"fingerprint": content, "items_as_of": as_of, "names": names}
         once, counts = sections.repeat.sold_once, engaging if dated else None
-        rows, late, lives = _write(checked, origin, sections.ingest, counts, once, Path(tables))
+        rows, late, lives = _write(checked, origin, sections.ingest, counts, once, kinds, Path(tables))
         events = Path(tables) / "events.parquet"
         odd = odd_events(events, sections.data.events.timezone), odd_prices(events, Path(tables) / "items.parquet")
         late["events"] = [line for lines in odd for line in lines]
@@ -152,6 +153,7 @@ def _write(
     rules: Ingest,
     engaging: Callable[[pa.Table], np.ndarray] | None,
     once: bool,
+    kinds: Mapping[str, Mapping[str, Kind]],
     folder: Path,
 ) -> tuple[dict[str, int], dict[str, list[str]], Lifetimes | None]:
     """Writes the tables, and `origin` in their manifest.
@@ -162,6 +164,7 @@ def _write(
         rules: whether items without an event, or without a row, are available.
         engaging: says which rows of events are engagements; None where the dates of items count for nothing.
         once: whether a purchase ends its item.
+        kinds: of the declared columns, by table.
         folder: to write to.
 
     Returns:
@@ -192,6 +195,8 @@ def _write(
     if "items" in known:
         late["items"] += ended_unread(refused, done["items"], known["items"])
         late["items"] += without_rows(folder / "events.parquet", lacking, events.seen["items"], hide)
+    for name, table in done.items():
+        late[name] += odd_spellings(name, table, kinds[name])
     lives = None
     if engaging:
         if once:
