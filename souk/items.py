@@ -17,6 +17,7 @@ from souk.config import Objective
 from souk.counters import first, freshness, prior_rate
 from souk.counts import ItemCounts, engagements
 from souk.errors import SoukError
+from souk.schema import DAY_MS
 from souk.sources.freshness import Freshness, assumed_birth
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows, placed, spliced
@@ -60,6 +61,17 @@ def available_at(items: pa.Table, time: int, end: int = 0) -> np.ndarray:
     available = np.asarray(items["available"].fill_null(True).to_numpy(zero_copy_only=False), dtype=bool)
     until = times_of(items, "available_until", np.inf)
     return (available | (until < end)) & (until >= time)
+
+
+def of_this_listing(sold: np.ndarray, created: np.ndarray) -> np.ndarray:
+    """Whether purchases are of items as they are listed now, and not of before they were put up again under their ids.
+
+    Args:
+        sold: times, UTC epoch milliseconds.
+        created: `created_at` of their items, NaN where it is unknown. Where it is less than a day later than the
+            purchase, it is a date, or of another time zone.
+    """
+    return np.asarray(~(created - sold > DAY_MS))
 
 
 @dataclass(frozen=True)

@@ -105,15 +105,19 @@ def test_an_end_is_moved_to_what_was_taken_within_a_minute_after_it(tmp_path: Pa
 
 
 def test_what_is_sold_once_ends_with_its_purchase(tmp_path: Path) -> None:
-    """Of five items one is only looked at, one has a later end, one an earlier, one is bought twice, one has no end."""
+    """Of six items one is only looked at, one has a later end, one an earlier, one is bought twice, one has no end, and
+    one was put up again: what was bought days before is of its earlier listing, what was an hour before is not."""
     times = [("i0", 9, "click"), ("i1", 5, "purchase"), ("i1", 7, "click"), ("i2", 5, "purchase")]
     times += [("i3", 5, "purchase"), ("i3", 8, "purchase"), ("i4", 6, "purchase"), ("i4", 9, "return")]
+    times += [("i5", 2 * DAY_MS, "purchase"), ("i5", 4 * DAY_MS, "purchase"), ("i5", 5 * DAY_MS, "purchase")]
     columns = dict(zip(("item_id", "timestamp", "event_type"), map(list, zip(*times, strict=True)), strict=True))
     parquet.write_table(pa.table(columns), tmp_path / "events.parquet")
-    until = pa.array([None, 6, 4, 99, None], pa.int64())
-    items = pa.table({"item_id": [f"i{n}" for n in range(5)], "available_until": until, "available": [True] * 5})
-    found, sold = until_sold(tmp_path / "events.parquet", items)
-    assert found["available_until"].to_pylist() == [None, 5, 4, 8, 6] and sold == 3
+    until, born = [None, 6, 4, 99, None, None], [None] * 5 + [4 * DAY_MS + DAY_MS // 24]
+    names = [f"i{n}" for n in range(6)]
+    times = {name: pa.array(each, pa.int64()) for name, each in (("available_until", until), ("created_at", born))}
+    items = pa.table({"item_id": names, **times, "available": [True] * 6})
+    found, sold = until_sold(tmp_path / "events.parquet", items, 5 * DAY_MS)
+    assert found["available_until"].to_pylist() == [None, 5, 4, 5, 6, 4 * DAY_MS] and sold == 4
     assert found.drop_columns("available_until") == items.drop_columns("available_until")
 
 

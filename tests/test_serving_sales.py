@@ -3,10 +3,13 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from souk.config import Repeat
 from souk.index.exact import ExactIndex
+from souk.schema import DAY_MS
 from souk.serving.event_log import EventLog
 from souk.serving.item_log import ItemLog
 from souk.serving.live_events import LiveEvents
@@ -14,34 +17,54 @@ from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.sales import Sales
+from souk.sources.popularity import Segments
+from souk.sources.rows import SparseRows
 from souk.state import UserState
 from tests.events_fixtures import Shop, row
-from tests.serving_fixtures import NOW, STATES, vectors, write_shop
+from tests.serving_fixtures import IDS, NOW, STATES, vectors, write_shop
 
 BOB: UserState = STATES[1]
+LAST = IDS[-1]
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
+    """A release in which each item is sold once, the same without the key, and one without its last item."""
     bundle = write_shop(tmp_path_factory.mktemp("sales") / "shop")
     once = replace(bundle, spec=replace(bundle.spec, repeat=Repeat(sold_once=True)))
-    return {True: once, False: bundle}, Recommender.load(bundle, ExactIndex(vectors(), bundle.available), None)
+    fewer = replace(
+        once,
+        items=bundle.items.slice(0, len(IDS) - 1),
+        counters=bundle.counters.slice(0, len(IDS) - 1),
+        vectors=vectors()[:-1],
+        rules=SparseRows.empty(len(IDS) - 1),
+        segments=Segments.empty(),
+    )
+    bundles = {"once": once, "often": bundle, "fewer": fewer}
+    return {name: (b, Recommender.load(b, ExactIndex(np.array(b.vectors)), None)) for name, b in bundles.items()}
 
 
 @pytest.fixture
 def sales(shop, tmp_path):
-    def of(once=True):
-        bundle, recommender = shop[0][once], shop[1]
-        live = LiveItems(recommender, bundle, ItemLog(tmp_path / "log"), lambda: NOW - 1000)
-        releases = SimpleNamespace(now=SimpleNamespace(bundle=bundle, live=live), upsert=live.upsert)
+    """A start of a server with a release whose items file was written at `as_of`."""
+
+    def of(name="once", as_of=0, clock=NOW - 1000):
+        bundle, recommender = shop[name]
+        bundle = replace(bundle, items_as_of=as_of)
+        live = LiveItems(recommender, bundle, ItemLog(tmp_path / "log"), lambda: clock).load()
+        releases = SimpleNamespace(now=SimpleNamespace(bundle=bundle, live=live), sell=live.sell)
         return Sales(releases), live
 
     return of
 
 
-def shown(live, time):
+def shown(live, time=NOW):
     (slate,) = live.current.recommend([Request("bob", 200, time, state=BOB)])
     return {item.item_id for item in slate.items}
+
+
+def until(live, *items):
+    return [live.current.items.available_until[live.current.catalogue.positions[item]] for item in items]
 
 
 def bought(item, time, kind="purchase", **more):
@@ -50,27 +73,78 @@ def bought(item, time, kind="purchase", **more):
 
 def test_a_purchase_ends_its_item_and_no_other_act_does(sales):
     selling, live = sales()
-    one, other = sorted(shown(live, NOW))[:2]
+    one, other = sorted(shown(live))[:2]
     selling.end([bought(one, NOW - 5), bought(other, NOW - 5, "cart"), bought("unknown", NOW - 5)])
-    assert one not in shown(live, NOW) and {one, other} <= shown(live, NOW - 5), "its last moment is that of its sale"
-    assert other in shown(live, NOW) and "unknown" not in live.current.catalogue.positions
+    assert one not in shown(live) and {one, other} <= shown(live, NOW - 5), "its last moment is that of its sale"
+    assert other in shown(live) and "unknown" not in live.current.catalogue.positions
 
 
 def test_without_the_key_a_purchase_ends_nothing(sales):
-    selling, live = sales(once=False)
-    one = min(shown(live, NOW))
+    selling, live = sales("often")
+    one = min(shown(live))
     selling.end([bought(one, NOW - 5)])
-    assert one in shown(live, NOW)
+    assert one in shown(live)
 
 
-def test_an_earlier_end_stays_and_a_restart_knows_all(sales, tmp_path):
+def test_the_earliest_end_is_that_of_an_item_and_a_restart_knows_it(sales):
     selling, live = sales()
-    early, late = sorted(shown(live, NOW))[:2]
+    early, late = sorted(shown(live))[:2]
     live.upsert([{"item_id": early, "available_until": NOW - 9}, {"item_id": late, "available_until": NOW + 9}])
-    selling.end([bought(early, NOW - 5), bought(late, NOW - 7), bought(late, NOW - 5)])
-    again = sales()[1].load()
-    until = [again.current.items.available_until[again.current.catalogue.positions[item]] for item in (early, late)]
-    assert until == [NOW - 9, NOW - 5]
+    selling.end([bought(early, NOW - 5), bought(late, NOW - 5), bought(late, NOW - 7)])
+    selling.end([bought(late, NOW - 4), bought(early, NOW - 4)])
+    assert until(sales()[1], early, late) == until(live, early, late) == [NOW - 9, NOW - 7]
+
+
+@pytest.mark.parametrize("days", [0.9, 1.1])
+def test_a_purchase_of_long_before_an_item_was_listed_is_of_an_earlier_listing(sales, days):
+    selling, live = sales()
+    one = min(shown(live))
+    live.upsert([{"item_id": one, "created_at": NOW - 2000}])
+    selling.end([bought(one, NOW - 2000 - int(days * DAY_MS))])
+    assert (one in shown(live)) == (days > 1)
+
+
+def test_an_items_file_that_is_younger_than_a_purchase_need_not_know_it(sales):
+    """The events that the next release is made of end before the sale, and its items have no ends. The shop may."""
+    selling, live = sales()
+    sold, again, deleted = sorted(shown(live))[:3]
+    selling.end([bought(sold, NOW - 5), bought(again, NOW - 5)])
+    live.upsert([{"item_id": again, "available_until": None}, {"item_id": deleted, "available": False}])
+    _, younger = sales(as_of=NOW)
+    assert sold not in shown(younger) and {again, deleted} <= shown(younger)
+    assert sold in shown(sales("often", as_of=NOW)[1]), "where it does not say so any more, the file counts"
+
+
+def test_what_is_put_up_again_in_the_items_file_of_the_next_release_stays(sales, shop):
+    selling, live = sales()
+    one = min(shown(live))
+    selling.end([bought(one, NOW - 3 * DAY_MS)])
+    bundle, _ = shop["once"]
+    born = pa.array([NOW - DAY_MS if item == one else None for item in IDS], pa.int64())
+    items = bundle.items.set_column(bundle.items.column_names.index("created_at"), "created_at", born)
+    fresh = replace(bundle, items=items, items_as_of=NOW)
+    again = LiveItems(Recommender.load(fresh, ExactIndex(vectors()), None), fresh, live._log, lambda: NOW).load()
+    assert one in shown(again) and one not in shown(live)
+
+
+def test_a_purchase_of_what_the_next_release_will_have_waits_for_it(sales):
+    selling, live = sales("fewer")
+    assert LAST not in live.current.catalogue.positions
+    selling.end([bought(LAST, NOW - 5), bought("unknown", NOW - 5)])
+    assert LAST not in live.current.catalogue.positions
+    for as_of in (0, NOW):
+        _, later = sales(as_of=as_of)
+        assert until(later, LAST) == [NOW - 5] and LAST not in shown(later)
+        assert "unknown" not in later.current.catalogue.positions
+
+
+def test_what_two_servers_sell_both_know(sales):
+    (selling, here), (_, there) = sales(), sales()
+    one, other = sorted(shown(here))[:2]
+    there.upsert([{"item_id": other, "available_until": NOW - 9}])
+    selling.end([bought(one, NOW - 5)])
+    there.follow()
+    assert until(here, one, other) == until(there, one, other) == [NOW - 5, NOW - 9]
 
 
 def test_what_is_put_up_again_stays_when_its_purchase_is_sent_again(tmp_path):

@@ -13,8 +13,8 @@ from pyarrow import parquet
 
 from souk.errors import SoukError
 from souk.ingest.notices import NEARLY_ALL
-from souk.items import available_at, times_of
-from souk.schema import DAY_MS
+from souk.items import available_at, of_this_listing, times_of
+from souk.schema import DAY_MS, EventType
 from souk.sources.freshness import imported
 
 BATCH_ROWS = 1 << 16
@@ -55,8 +55,7 @@ class Lifetimes:
             engaging: says which rows of an events table are engagements, `[rows] bool`.
             last: the time of the last event, UTC epoch milliseconds.
         """
-        until, born = times_of(items, "available_until", np.inf), times_of(items, "created_at", np.nan)
-        born[np.isin(born, imported(born)) | (born > last + DAY_MS)] = np.nan
+        until, born = times_of(items, "available_until", np.inf), _births(items, last)
         count = dated = early = close = late = 0
         if not (np.isfinite(until).any() or np.isfinite(born).any()):
             return cls(0, 0, 0, 0, 0, len(items), False)
@@ -124,20 +123,32 @@ def until_taken(events: Path, items: pa.Table, engaging: Callable[[pa.Table], np
     return _with_ends(items, last), moved
 
 
-def until_sold(events: Path, items: pa.Table) -> tuple[pa.Table, int]:
-    """Ends items with their last purchase, where they have no earlier end; returns them, and how many end so.
+def until_sold(events: Path, items: pa.Table, last: int) -> tuple[pa.Table, int]:
+    """Ends items with their first purchase, where they have no earlier end; returns them, and how many end so.
+
+    It is the first, as it is for a server: with the last, what was bought and is still to be had would be known to be
+    bought again. A purchase of before the item came to be was of an earlier listing.
 
     Args:
         events: `events.parquet`.
         items: the items table, of all items in it.
+        last: the time of the last event, UTC epoch milliseconds.
     """
-    until, sold = times_of(items, "available_until", np.inf), np.full(len(items), -np.inf)
+    until, born = times_of(items, "available_until", np.inf), _births(items, last)
+    ends = until.copy()
     for place, time in _engagements(
-        events, items, lambda rows: rows["event_type"].to_pandas().eq("purchase").to_numpy()
+        events, items, lambda rows: rows["event_type"].to_pandas().eq(EventType.PURCHASE).to_numpy()
     ):
-        np.maximum.at(sold, place, time)
-    ending = np.isfinite(sold) & (sold < until)
-    return _with_ends(items, np.where(ending, sold, until)), int(ending.sum())
+        own = of_this_listing(time, born[place])
+        np.minimum.at(ends, place[own], time[own])
+    return _with_ends(items, ends), int((ends < until).sum())
+
+
+def _births(items: pa.Table, last: int) -> np.ndarray:
+    """`[items]` float64, UTC epoch milliseconds; NaN where unknown, of an import, or to come after the `last` event."""
+    born = times_of(items, "created_at", np.nan)
+    born[np.isin(born, imported(born)) | (born > last + DAY_MS)] = np.nan
+    return born
 
 
 def _with_ends(items: pa.Table, ends: np.ndarray) -> pa.Table:

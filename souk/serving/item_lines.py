@@ -17,6 +17,7 @@ class Logged:
         rows: as they were given, oldest first.
         times: when each was taken, UTC epoch milliseconds.
         created: whether each made its item: it was not known before.
+        sold: whether each is the end of its item by a purchase, and nobody's word about it.
         settled: of items that a release had after they were made: how many of `rows` are older than the note of it.
         torn: 1 where the last line is not whole (a write that was cut off, and never answered), else 0.
         damaged: whole lines that do not fit their checksums; they are passed over.
@@ -25,6 +26,7 @@ class Logged:
     rows: tuple[dict[str, Any], ...]
     times: tuple[int, ...]
     created: tuple[bool, ...]
+    sold: tuple[bool, ...]
     settled: Mapping[str, int]
     torn: int
     damaged: int
@@ -52,6 +54,7 @@ def parsed(content: bytes) -> Logged:
         tuple(record["item"] for record in rows),
         tuple(record["at"] for record in rows),
         tuple(record.get("created", False) for record in rows),
+        tuple(record.get("sold", False) for record in rows),
         settled,
         int(bool(rest)),
         len(records) - len(good),

@@ -28,7 +28,7 @@ class ItemLog:
     """A log of one workspace. Several processes may append: each takes the file's lock.
 
     A line is eight hex digits of the CRC-32 of what follows, a space, and `{"at": milliseconds, "created": bool,
-    "item": row}`, or `{"at": milliseconds, "settled": [item ids]}`.
+    "item": row}`, with `"sold": true` where a purchase ended it, or `{"at": milliseconds, "settled": [item ids]}`.
 
     Args:
         path: the file; it need not exist.
@@ -68,13 +68,14 @@ class ItemLog:
         finally:
             os.close(file)
 
-    def append(self, rows: Sequence[dict[str, Any]], created: Sequence[bool], at: int) -> bool:
+    def append(self, rows: Sequence[dict[str, Any]], created: Sequence[bool], at: int, sold: bool = False) -> bool:
         """Writes rows and waits until they are on the disk; what a write that was cut off left is cut away first.
 
         Args:
             rows: JSON objects.
             created: whether each makes its item.
             at: when they were taken, UTC epoch milliseconds.
+            sold: whether they are ends of items by purchases.
 
         Returns:
             whether they are all that was behind `mark`, which is behind them then. Where they are not, what others
@@ -84,8 +85,9 @@ class ItemLog:
             OSError: the disk did not take them; then none of them is in the log, or, where the disk did not let go of
                 them either, nothing is written before they are out of it.
         """
+        why = {"sold": True} if sold else {}
         pairs = zip(rows, created, strict=True)
-        return self._write(b"".join(line({"at": at, "created": new, "item": row}) for row, new in pairs))
+        return self._write(b"".join(line({"at": at, "created": new, **why, "item": row}) for row, new in pairs))
 
     def settle(self, items: Collection[str], at: int) -> None:
         """Notes that a release has these items, which rows above made: a later release without them means it.

@@ -47,6 +47,12 @@ class Batch:
     accepted: list[tuple[int, str, bool]] = field(default_factory=list)
     reasons: dict[int, str] = field(default_factory=dict)
 
+    def outcome(self, rows: Sequence[Any], now: int) -> Outcome:
+        """What became of all `rows`, at `now`, UTC epoch milliseconds."""
+        refused = [Refused(at, str(id_of(rows[at])), why) for at, why in sorted(self.reasons.items())]
+        created = sum(new for _, _, new in self.accepted)
+        return Outcome(len(self.accepted), created, self.ended(rows, now), tuple(refused))
+
     def ended(self, rows: Sequence[Mapping[str, Any]], now: int) -> int:
         """How many items are not to be had any more at `now`, UTC epoch milliseconds, by what `rows` say of them."""
         told = {item for at, item, _ in self.accepted if rows[at].get("available_until") is not None}
@@ -90,6 +96,11 @@ class Followed:
     older: int
     unknown: int
     refused: int
+
+
+def id_of(row: Any) -> Any:
+    """What a row says is its item; "" where it says nothing."""
+    return row.get("item_id", "") if isinstance(row, dict) else ""
 
 
 class Retired(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,25 +30,34 @@ class Replay:
     settled: set[str]
 
 
-def replay(logged: Logged, known: Collection[str], as_of: int) -> Replay:
+def replay(
+    logged: Logged,
+    known: Collection[str],
+    as_of: int,
+    lasting: Callable[[dict[str, Any]], bool] = lambda row: False,
+) -> Replay:
     """Holds the rows of a log against a release.
 
     A row that is newer than the release's items table counts whatever the release holds. An older one is superseded
     by the table: by what it says of the item, or by leaving the item out where a release had it since the row. Only
-    an item that no release had yet comes from older rows, since the table may not have got it yet.
+    an item that no release had yet comes from older rows, since the table may not have got it yet; and the table need
+    not know that an item was sold, where nobody said anything of its end after that.
 
     Args:
         logged: the log.
         known: the ids of the release's items.
         as_of: the time of its items table, UTC epoch milliseconds; 0 where it has none, and every row counts.
+        lasting: whether an end by a purchase counts whatever the table says.
     """
     taken: list[tuple[dict[str, Any], int, bool]] = []
     older = unknown = 0
     made, settled = set[str](), set[str]()
+    last = {row["item_id"]: number for number, row in enumerate(logged.rows) if "available_until" in row}
     lines = zip(logged.rows, logged.times, logged.created, strict=True)
     for number, (row, at, created) in enumerate(lines):
         item, gone = row["item_id"], number < logged.settled.get(row["item_id"], 0)
-        if at < as_of and (item in known or gone):
+        sold = logged.sold[number] and item in known and last[item] == number and lasting(row)
+        if at < as_of and (item in known or gone) and not sold:
             older += 1
             if created and not gone:
                 settled.add(item)

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from souk.ingest.live import LARGEST, SHOWN, ItemCheck
 from souk.release.bundle import Bundle
 from souk.serving.beside import Run, here
 from souk.serving.inputs import item_inputs
+from souk.serving.item_ends import ends, rows_of
 from souk.serving.item_lines import Logged
 from souk.serving.item_log import ItemLog, Mark
-from souk.serving.item_outcomes import Batch, Followed, Outcome, Refused, Replayed, Retired
+from souk.serving.item_outcomes import Batch, Followed, Outcome, Replayed, Retired, id_of
 from souk.serving.item_replay import Replay, replay
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 REPLAYED = 10_000  # rows at a time
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
 CREATED = "Send the item when it is to be shown."
+Made = tuple[Batch, Recommender]
 VECTOR = "Look for extreme values in the row."
 
 
@@ -97,7 +100,8 @@ class LiveItems:
 
     def _replay(self, logged: Logged) -> tuple[Replay, list[int], int]:
         """What was to be done with rows of the log, the times of those that were taken, and how many were refused."""
-        plan = replay(logged, self.current.catalogue.positions, self._as_of)
+        lasting = partial(ends, current=self.current) if self._spec.repeat.sold_once else lambda row: False
+        plan = replay(logged, self.current.catalogue.positions, self._as_of, lasting)
         taken, refused = list[int](), 0
         for start in range(0, len(plan.rows), REPLAYED):
             part = slice(start, start + REPLAYED)
@@ -134,21 +138,38 @@ class LiveItems:
             OSError: the disk did not take them; nothing changed.
             Retired: another release answers by now; nothing changed.
         """
+        with self._turn() as now:
+            batch, changed = self._prepared(rows, [now] * len(rows), [True] * len(rows))
+            named = [{**rows[at], "item_id": item} for at, item, _ in batch.accepted]
+            self._write(named, [new for _, _, new in batch.accepted], now, (batch, changed))
+            return batch.outcome(rows, now)
+
+    def sell(self, times: Mapping[str, int]) -> None:
+        """Ends items with their purchases, where these end them (souk.serving.item_ends); otherwise as `upsert`.
+
+        Args:
+            times: by item, UTC epoch milliseconds.
+        """
+        with self._turn() as now:
+            here, others = rows_of(times, self.current)
+            made = self._prepared(here, [now] * len(here), [False] * len(here))
+            rows = [*here, *others]
+            self._write(rows, [False] * len(rows), now, made, sold=True)
+
+    @contextmanager
+    def _turn(self) -> Iterator[int]:
+        """Nobody else changes anything meanwhile, and all that others wrote is taken; the time."""
         with self._one_at_a_time:
             if self._retired:
                 raise Retired
             self._catch_up()
-            now = self._clock()
-            batch, changed = self._prepared(rows, [now] * len(rows), [True] * len(rows))
-            created = [new for _, _, new in batch.accepted]
-            if batch.accepted:
-                named = [{**rows[at], "item_id": item} for at, item, _ in batch.accepted]
-                if self._log.append(named, created, now):
-                    self._take(batch, changed)
-                else:  # another server wrote meanwhile: in the order of the log, all servers come to the same
-                    self._catch_up()
-            refused = [Refused(at, str(_id(rows[at])), why) for at, why in sorted(batch.reasons.items())]
-            return Outcome(len(batch.accepted), sum(created), batch.ended(rows, now), tuple(refused))
+            yield self._clock()
+
+    def _write(self, rows: Sequence[Any], created: Sequence[bool], now: int, made: Made, sold: bool = False) -> None:
+        if rows and self._log.append(rows, created, now, sold):
+            self._take(*made)
+        elif rows:  # another server wrote meanwhile: in the order of the log, all servers come to the same
+            self._catch_up()
 
     def vary(self, rules: Mapping[str, Rerank]) -> None:
         """Has rerankers of other rules ready by name, in the place of those before (`Reranker.with_variants`)."""
@@ -166,9 +187,7 @@ class LiveItems:
             yield
             self._retired = True
 
-    def _prepared(
-        self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]
-    ) -> tuple[Batch, Recommender]:
+    def _prepared(self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]) -> Made:
         """The rows that can be taken, and the recommender with them."""
         batch = self._checked(rows, times, may_create)
         vectors = self._vectors_now(batch)
@@ -227,7 +246,7 @@ class LiveItems:
         table, alone = self._check.check(rows, positions)
         if not alone:
             return table, alone, {}
-        ids = [str(_id(row)) for row in rows]
+        ids = [str(id_of(row)) for row in rows]
         there = {item for at, item in enumerate(ids) if at not in alone or item in positions}
         return table, alone, self._check.check(rows, there)[1]
 
@@ -277,7 +296,3 @@ class LiveItems:
     def _vectors_of(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         columns = {f.name: [row[f.name] for row in rows] for f in self._spec.of(Entity.ITEM)}
         return self._tower.vectors(item_inputs(columns, self._spec))
-
-
-def _id(row: Any) -> Any:
-    return row.get("item_id", "") if isinstance(row, dict) else ""

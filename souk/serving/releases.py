@@ -8,10 +8,10 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
@@ -24,6 +24,7 @@ from souk.serving.retries import Retries
 
 logger = logging.getLogger(__name__)
 POLITE = 10  # how much less of a core than requests a release that is being read gets
+Changed = TypeVar("Changed")
 WARM_SECONDS = 600.0  # that the release before is kept for a rollback
 
 
@@ -202,12 +203,19 @@ class Releases:
 
     def upsert(self, rows: Sequence[Any]) -> Outcome:
         """`LiveItems.upsert` of the release that answers; those beside it have it from the log."""
+        return self._of_now(lambda live: live.upsert(rows))
+
+    def sell(self, times: Mapping[str, int]) -> None:
+        """`LiveItems.sell` of the release that answers, and of those beside it."""
+        self._of_now(lambda live: live.sell(times))
+
+    def _of_now(self, change: Callable[[LiveItems], Changed]) -> Changed:
         while True:
             with contextlib.suppress(Retired):  # handed over while these rows waited
-                outcome = self.now.live.upsert(rows)
+                changed = change(self.now.live)
                 for served in self.beside:
                     served.live.follow()
-                return outcome
+                return changed
 
 
 def why(error: Exception) -> Exception | str:

@@ -200,10 +200,9 @@ def _write(
     lives = None
     if engaging:
         if once:
-            done["items"], sold = until_sold(folder / "events.parquet", done["items"])
-            late["items"].append(
-                f"items: {sold:,} of {done['items'].num_rows:,} end with their purchase (repeat.sold_once)"
-            )
+            done["items"], sold = until_sold(folder / "events.parquet", done["items"], events.last)
+            of = f"{sold:,} of {done['items'].num_rows:,}"
+            late["items"].append(f"items: {of} end with their purchase (repeat.sold_once)")
         done["items"], moved = until_taken(folder / "events.parquet", done["items"], engaging)
         if moved:
             near = "come less than a minute before an engagement with their item, and are moved to it"
