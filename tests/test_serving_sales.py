@@ -48,10 +48,10 @@ def shop(tmp_path_factory):
 def sales(shop, tmp_path):
     """A start of a server with a release whose items file was written at `as_of`."""
 
-    def of(name="once", as_of=0, clock=NOW - 1000):
+    def of(name="once", as_of=0):
         bundle, recommender = shop[name]
         bundle = replace(bundle, items_as_of=as_of)
-        live = LiveItems(recommender, bundle, ItemLog(tmp_path / "log"), lambda: clock).load()
+        live = LiveItems(recommender, bundle, ItemLog(tmp_path / "log"), lambda: NOW).load()
         releases = SimpleNamespace(now=SimpleNamespace(bundle=bundle, live=live), sell=live.sell)
         return Sales(releases), live
 
@@ -95,6 +95,13 @@ def test_the_earliest_end_is_that_of_an_item_and_a_restart_knows_it(sales):
     assert until(sales()[1], early, late) == until(live, early, late) == [NOW - 9, NOW - 7]
 
 
+def test_a_purchase_by_a_clock_that_is_ahead_ends_its_item_now(sales):
+    selling, live = sales()
+    one = min(shown(live))
+    selling.end([bought(one, NOW + 60_000)])
+    assert until(live, one) == [NOW] and one not in shown(live, NOW + 1)
+
+
 @pytest.mark.parametrize("days", [0.9, 1.1])
 def test_a_purchase_of_long_before_an_item_was_listed_is_of_an_earlier_listing(sales, days):
     selling, live = sales()
@@ -110,9 +117,9 @@ def test_an_items_file_that_is_younger_than_a_purchase_need_not_know_it(sales):
     sold, again, deleted = sorted(shown(live))[:3]
     selling.end([bought(sold, NOW - 5), bought(again, NOW - 5)])
     live.upsert([{"item_id": again, "available_until": None}, {"item_id": deleted, "available": False}])
-    _, younger = sales(as_of=NOW)
+    _, younger = sales(as_of=NOW + 1)
     assert sold not in shown(younger) and {again, deleted} <= shown(younger)
-    assert sold in shown(sales("often", as_of=NOW)[1]), "where it does not say so any more, the file counts"
+    assert sold in shown(sales("often", as_of=NOW + 1)[1]), "where it does not say so any more, the file counts"
 
 
 def test_what_is_put_up_again_in_the_items_file_of_the_next_release_stays(sales, shop):
@@ -122,7 +129,7 @@ def test_what_is_put_up_again_in_the_items_file_of_the_next_release_stays(sales,
     bundle, _ = shop["once"]
     born = pa.array([NOW - DAY_MS if item == one else None for item in IDS], pa.int64())
     items = bundle.items.set_column(bundle.items.column_names.index("created_at"), "created_at", born)
-    fresh = replace(bundle, items=items, items_as_of=NOW)
+    fresh = replace(bundle, items=items, items_as_of=NOW + 1)
     again = LiveItems(Recommender.load(fresh, ExactIndex(vectors()), None), fresh, live._log, lambda: NOW).load()
     assert one in shown(again) and one not in shown(live)
 
@@ -132,7 +139,7 @@ def test_a_purchase_of_what_the_next_release_will_have_waits_for_it(sales):
     assert LAST not in live.current.catalogue.positions
     selling.end([bought(LAST, NOW - 5), bought("unknown", NOW - 5)])
     assert LAST not in live.current.catalogue.positions
-    for as_of in (0, NOW):
+    for as_of in (0, NOW + 1):
         _, later = sales(as_of=as_of)
         assert until(later, LAST) == [NOW - 5] and LAST not in shown(later)
         assert "unknown" not in later.current.catalogue.positions

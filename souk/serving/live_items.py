@@ -151,7 +151,7 @@ class LiveItems:
             times: by item, UTC epoch milliseconds.
         """
         with self._turn() as now:
-            here, others = rows_of(times, self.current)
+            here, others = rows_of(times, self.current, now)
             made = self._prepared(here, [now] * len(here), [False] * len(here))
             rows = [*here, *others]
             self._write(rows, [False] * len(rows), now, made, sold=True)
