@@ -39,6 +39,7 @@ class Items:
         numbers: by declared numeric column, `[items]` float32; NaN where an item has none.
         having: of a declared categorical, path or list column and a word, `[items]` bool: who has it.
         available_until: `[items]` float64, UTC epoch milliseconds, the last moment; inf where an item has no end.
+            Hold it against the time of the request alone: in the evaluation it has sales that are still to come.
     """
 
     ids: tuple[str, ...]

@@ -121,6 +121,12 @@ def test_what_is_sold_once_ends_with_its_purchase(tmp_path: Path) -> None:
     assert found.drop_columns("available_until") == items.drop_columns("available_until")
 
 
+def test_goods_of_which_there_are_several_are_not_sold_once() -> None:
+    with pytest.raises(SoukError, match=r"95 of 100 engagements\. .*leave repeat\.sold_once out"):
+        Lifetimes(100, 0, 0, 0, 95, 9, False).check("available_until", once=True)
+    Lifetimes(100, 0, 0, 0, 89, 9, False).check("available_until", once=True)
+
+
 @pytest.mark.slow  # imports TensorFlow Data Validation
 @pytest.mark.parametrize("repeat", ["", "repeat: {sold_once: true}\n"])
 def test_a_purchase_ends_its_item_where_the_config_says_so(

@@ -82,17 +82,24 @@ class Lifetimes:
         if self.ended:
             yield f"items: none of {self.items:,} is available after the last event: slates for later times are empty"
 
-    def check(self, column: str) -> None:
+    def check(self, column: str, once: bool = False) -> None:
         """Refuses ends after which nearly all engagements come: nothing would be left to learn from.
 
         Args:
             column: what the file calls `available_until`; several where it is the earliest of them.
+            once: whether a purchase ends its item, too.
 
         Raises:
             SoukError: they do.
         """
         if not self.late or self.late < NEARLY_ALL * self.engagements:
             return
+        if once:
+            raise SoukError(
+                "hardly anything to be taken of what is sold once after its purchase, or after its end",
+                f"{self.late:,} of {self.engagements:,} engagements",
+                f"Where there are several of an item, leave repeat.sold_once out; otherwise look at {column}.",
+            )
         born = f"Is {column} when an item came to be, such as its publication? Then map it to created_at, which is that"
         other = "Otherwise look at timestamp_unit and timezone of data.items, or leave available_until out."
         raise SoukError(

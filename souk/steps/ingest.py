@@ -115,7 +115,7 @@ def ingest(
             checked |= {name: replace(checked[name], notices=(*checked[name].notices, *late[name])) for name in late}
             write_report(sections.name, checked, found, Path(report_html))
         if lives:
-            lives.check(" or ".join(sources["items"].origin("available_until")))
+            lives.check(" or ".join(sources["items"].origin("available_until")), once)
         else:
             leave_last_out(events, Path(tables) / "items.parquet", engaging)
     windows.keep(content, {name: each.statistics for name, each in checked.items()})
