@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from souk.errors import SoukError
+from souk.store import publish as publishing
 from souk.store.definitions import SPECS, published_specs, user_state_view, view_name
 from souk.store.feast_store import FeastStore
 from souk.store.interface import StoreError
@@ -42,6 +43,17 @@ def test_a_damaged_store_is_one_typed_error_and_heals(tmp_path, name, damage):
     assert path.exists() == (damage == "corrupt"), "reading must not create a store"
     path.write_bytes(good)
     assert store.read(["ann"])[0].count == 3
+
+
+def test_a_long_publication_tells_how_far_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(publishing, "TOGETHER", 2)
+    monkeypatch.setattr(publishing, "TOLD_SECONDS", -1.0)
+    users = [state(f"user {n}", n) for n in range(5)]
+    file, told = user_states(tmp_path / "user_state.parquet", users), []
+    assert publish(file, SPEC, tmp_path / "feast", NOW, tell=told.append) == 5
+    assert told == [f"{done} of 5 user states in Feast" for done in (2, 4, 5)]
+    found = FeastStore(tmp_path / "feast", SPEC).read([user.user_id for user in users])
+    assert [each.count for each in found] == [0, 1, 2, 3, 4]
 
 
 def test_a_writer_locks_no_reader_out(published):

@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     from souk.store.publish import publish
 
     uri = published_uri(workspace.feast) if arguments.redis_uri is None else arguments.redis_uri
-    count = publish(states, spec, workspace.feast, time.time_ns() // 1_000_000, uri, arguments.clear)
+    now = time.time_ns() // 1_000_000
+    count = publish(states, spec, workspace.feast, now, uri, arguments.clear, print)
     end = json.loads((states.parent / "windows.json").read_text(encoding="utf-8"))["end"]
     day = time.strftime("%Y-%m-%d %H:%M", time.gmtime(end / 1000))
     print(

@@ -60,6 +60,7 @@ def build_features(
             Workspace(Path(workspace)).feast,
             now,
             sections.online_store.uri,
+            tell=report,
         )
     )
     report(f"{counts['states']:,.0f} user states in Feast")

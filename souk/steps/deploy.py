@@ -151,4 +151,4 @@ def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path, uri: str)
     ):
         return 0
     report("publishing the user states to Feast")
-    return publish(user_state, spec, place.feast, time.time_ns() // 1_000_000, uri)
+    return publish(user_state, spec, place.feast, time.time_ns() // 1_000_000, uri, tell=report)

@@ -37,9 +37,23 @@ def feast_row(state: UserState, spec: FeatureSpec, now: int) -> Row:
         spec: says which columns there are.
         now: UTC epoch milliseconds.
     """
-    row, written = to_row(state, spec), EPOCH + timedelta(milliseconds=now)
-    values = {name: VALUES[kind](row[name]) for name, kind in state_columns(spec).items() if name != "user_id"}
-    return user_key(state.user_id), values, written, written
+    return row_of(to_row(state, spec), state_columns(spec), EPOCH + timedelta(milliseconds=now))
+
+
+def row_of(row: Mapping[str, Any], columns: Mapping[str, str], written: datetime) -> Row:
+    """`feast_row` of a state that is a row already.
+
+    Args:
+        row: by column; None is a value that is not set.
+        columns: their kinds, from `state_columns`.
+        written: the time of both.
+    """
+    values = {
+        name: Value() if row[name] is None else VALUES[kind](row[name])
+        for name, kind in columns.items()
+        if name != "user_id"
+    }
+    return user_key(row["user_id"]), values, written, written
 
 
 def user_key(user_id: str) -> Any:
