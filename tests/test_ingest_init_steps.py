@@ -101,3 +101,20 @@ def test_stars_of_what_is_gone_ask_for_nothing(tmp_path: Path, rated: int, asked
     assert (EventType.RATING in config.objectives.engaged.events) == asked
     assert (config.objectives.satisfied.min_value == 4) == asked
     assert (f"{rated} of 20 ratings come after the end of their item" in text) != asked
+
+
+@pytest.mark.parametrize("sold", [60, 20])
+def test_stars_after_the_sale_of_what_is_sold_once_ask_for_nothing_whatever_the_items_say(
+    tmp_path: Path, sold: int
+) -> None:
+    """Of 60 purchases 22 would by chance be of an item that another bought before, of 20 three."""
+    start = 1_700_000_000
+    looks = [{"user_id": f"u{n % 7}", "item_id": f"i{n}", "timestamp": start + n, "event": "view"} for n in range(60)]
+    buys = [{**row, "event": "purchase", "timestamp": start + DAY} for row in looks[:sold]]
+    stars = [{**row, "event": "rating", "value": 1 + n % 5, "timestamp": start + 2 * DAY} for n, row in enumerate(buys)]
+    rows = [{**row, "value": ""} for row in looks + buys] + stars
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    once = sold == 60
+    assert config.repeat.sold_once == once
+    assert (EventType.RATING not in config.objectives.engaged.events) == once
+    assert (f"{sold} of {sold} ratings come after the end of their item" in text) == once

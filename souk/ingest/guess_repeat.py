@@ -43,12 +43,9 @@ def repeat(table: Table, items: Table | None = None) -> str:
     if (once or rule == "always") and at_hand >= AT_HAND:  # elsewhere what engaged is out anyway
         keys.append(f"pause_minutes: {PAUSE_MS // MINUTE_MS}")
         told.append(f"{at_hand:.1%} are with the item of the user's last event, at most half an hour before")
-    several, buyers, chance = _bought_by_others(rows)
-    if chance >= BY_CHANCE and several < SEVERAL * chance:
+    if why := sold_once(rows):
         keys.append("sold_once: true")
-        told.append(
-            f"{several:,} of {buyers:,} purchases are of an item that another bought before, by chance {chance:,.0f}"
-        )
+        told.append(why)
     if (owner := _owners(rows, items)) and items is not None:
         keys.append(f"own: {owner}")
         told.append(f"the ids in {items.declared[owner][0].name} are those of users: nobody is shown what is their own")
@@ -70,6 +67,18 @@ def _bought_again(rows: pd.DataFrame) -> tuple[float, int]:
     later = bought["time"] > bought.groupby("user_id")["time"].transform("min")
     again = bought.duplicated(["user_id", "item_id"])
     return (float(again[later].mean()) if later.any() else 0.0), int(later.sum())
+
+
+def sold_once(rows: pd.DataFrame) -> str:
+    """What says that of each item there is one; "" where nothing does.
+
+    Args:
+        rows: of `souk.ingest.guess_acts.acts`.
+    """
+    several, buyers, chance = _bought_by_others(rows)
+    if chance < BY_CHANCE or several >= SEVERAL * chance:
+        return ""
+    return f"{several:,} of {buyers:,} purchases are of an item that another bought before, by chance {chance:,.0f}"
 
 
 def _bought_by_others(rows: pd.DataFrame) -> tuple[int, int, float]:

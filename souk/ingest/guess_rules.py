@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess_acts import ENGAGING, acts, counts_of, engaging_kinds, event_types, times_of
 from souk.ingest.guess_columns import Table
-from souk.ingest.guess_repeat import repeated
+from souk.ingest.guess_repeat import repeated, sold_once
 from souk.ingest.odd_events import end_of_most
 from souk.ingest.odd_ratings import scale
 from souk.next_steps import STEPS, next_steps
@@ -73,14 +74,22 @@ def _next_steps(table: Table) -> dict[str, tuple[int, int]]:
 
 def _rated_after_the_end(table: Table, items: Table | None) -> tuple[int, int]:
     """How many ratings come after the end of their item, as of what was sold once, and how many there are."""
-    rated = acts(table).query("kind == 'rating'")
+    rows = acts(table)
+    rated, bought, ends = rows.query("kind == 'rating'"), rows.query("kind == 'purchase'"), _ends(items)
+    if sold_once(rows):  # as the config will say: `souk.ingest.lifetimes.until_sold`
+        ends = pd.concat([ends, bought.set_index("item_id")["time"].astype(float)])
+    first = ends.groupby(level=0).min()
+    return int((rated["item_id"].map(first) < rated["time"]).sum()), len(rated)
+
+
+def _ends(items: Table | None) -> pd.Series:
+    """The earliest end of each item by what its row says, UTC epoch milliseconds by id."""
     if items is None or not items.has("available_until"):
-        return 0, len(rated)
+        return pd.Series(dtype=float)
     columns = [items.mapped["available_until"][0], *items.ends]
     times = [cells.parse_time(column.values, items.source.timestamp_unit)[0].cast(pa.int64()) for column in columns]
-    ids = cells.parse_text(items.mapped["item_id"][0].values)[0].to_pandas()
-    ends = pc.min_element_wise(*times).to_pandas().groupby(ids).min()
-    return int((rated["item_id"].map(ends) < rated["time"]).sum()), len(rated)
+    ids = cells.parse_text(items.mapped["item_id"][0].values)[0]
+    return pd.Series(pc.min_element_wise(*times).to_pandas().to_numpy(), ids.to_pandas(), float)
 
 
 def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: list[str]) -> tuple[str, str]:
