@@ -1,7 +1,7 @@
 """How much of a user's past goes to each value: to a brand, an author, a seller.
 
 A window's likeness mixes all that items have in common. A few of a shop's columns say what users stay with for months,
-and a ranker learns which these are where each has a feature of its own.
+others what they look for today, and a ranker learns which these are where each has a feature of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ import numpy as np
 from souk.items import ItemTable
 
 AFFINITY = "affinity"  # how a pair feature of it begins: affinity:ITEM_FEATURE
+LATELY = "lately"  # and of what was done lately
+
+
+def lately(ages: np.ndarray) -> np.ndarray:
+    """How much events count for what was done lately, by their ages in days: half after a day, a third after two."""
+    return 1 / (1 + np.maximum(ages, 0))
 
 
 @dataclass(frozen=True)

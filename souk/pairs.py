@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from souk.affinity import AFFINITY, Taste
+from souk.affinity import AFFINITY, LATELY, Taste, lately
 from souk.habits import Habits
 from souk.items import FORM, ItemTable
 from souk.matches import MATCH, Own, matched, own_values
@@ -58,7 +58,8 @@ PAIR_FEATURES = (
 def pair_names(matches: Sequence[tuple[str, str]], shared: Sequence[str], form: int = FORM) -> tuple[str, ...]:
     """The columns of `pair_features` in a form, of a spec with these `matches` and `shared` item features."""
     own = PAIR_FEATURES if form > 2 else PAIR_FEATURES[: -len(HOURS)]
-    affine = [f"{AFFINITY}:{name}" for name in shared] if form > 3 else []
+    tastes = (AFFINITY, LATELY) if form > 4 else (AFFINITY,) if form > 3 else ()
+    affine = [f"{taste}:{name}" for taste in tastes for name in shared]
     return (*own, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine)
 
 
@@ -77,6 +78,7 @@ class PairQuery:
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
         own: by match, how much each value of items is the user's or the visit's own; empty where nothing is asked.
         taste: of the past, by value of the items.
+        lately: of the events of the window, each as far as it is of late.
     """
 
     time: int
@@ -89,6 +91,7 @@ class PairQuery:
     found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
     own: tuple[Own, ...] = ()
     taste: Taste = field(default_factory=Taste)
+    lately: Taste = field(default_factory=Taste)
 
     @classmethod
     def of(
@@ -117,7 +120,9 @@ class PairQuery:
         moments, ages, asker = behind.astype(np.int64), back * 1000 / DAY_MS, asker or {}
         surprise, segments = surprises(items, known, tokens, ages), items.segments.of(asker)
         past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker, known)
-        return cls(time, known, ages, moments, segments, surprise, past, None, own, past.taste(known, items))
+        there = known >= 0
+        tastes = past.taste(known, items), Taste.of(items, known[there], lately(ages[there]))
+        return cls(time, known, ages, moments, segments, surprise, past, None, own, *tastes)
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""
@@ -169,7 +174,8 @@ def pair_features(
     known = window >= 0
     owner, window, ages = owner[known], window[known], ages[known]
     asked = np.array([query.time for query in queries], np.float64)[request]
-    own, affine = None if items.form > 2 else -len(HOURS), items.shares.names if items.form > 3 else ()
+    own, affine = None if items.form > 2 else -len(HOURS), len(items.shares.names) if items.form > 3 else 0
+    late = affine if items.form > 4 else 0
     columns = (
         [scores, np.log1p(_ranks(request, scores, listed))],
         items.counted(positions, asked),
@@ -181,7 +187,8 @@ def pair_features(
         _each(queries, request, 4, lambda query, part: _satisfaction(items, query, positions[part])),
         _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
         matched(items, [query.own for query in queries], request, positions),
-        _each(queries, request, len(affine), lambda query, part: query.taste.affinities(items, positions[part])),
+        _each(queries, request, affine, lambda query, part: query.taste.affinities(items, positions[part])),
+        _each(queries, request, late, lambda query, part: query.lately.affinities(items, positions[part])),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 
@@ -267,7 +274,7 @@ def _each(
 ) -> list[np.ndarray]:
     """So many columns, those of one query's candidates at a time."""
     columns = np.zeros((count, len(request)))
-    for query, part in _parts(queries, request):
+    for query, part in _parts(queries, request) if count else ():
         columns[:, part] = of(query, part)
     return list(columns)
 

@@ -1,6 +1,7 @@
 """How much of a past goes to each value: answers by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,8 @@ import pytest
 from souk.affinity import Taste
 from souk.config import Columns
 from souk.items import ItemTable
+from souk.pairs import PairQuery, pair_features, pair_names
+from souk.schema import DAY_MS
 from souk.value_shares import UNKNOWN
 from tests.models_fixtures import cycle_spec
 
@@ -130,3 +133,16 @@ def test_items_of_which_nothing_is_declared():
     empty = pa.table({"item_id": ["a", "b"], "item_brand": ["", ""], "item_tags": [[], []], "item_price": [1.0, 2.0]})
     silent = ItemTable.of(empty, both, np.eye(2, dtype=np.float32), cycle_spec(columns=COLUMNS))
     assert told(silent, {0: 1.0}, [0, 1]) == {"item_brand": [0, 0], "item_tags": [0, 0]}
+
+
+@pytest.mark.parametrize("form", [3, 4])
+def test_a_release_of_before_has_fewer_columns_of_several_features(items, form):
+    """Its ranker has no input for what it did not know: one feature alone fits into none, two do not."""
+    tokens = {"token_item_id": ["a", "d"], "token_gap": [math.nan, 60.0]}
+    tokens |= {"token_event_type": ["rating"] * 2, "token_value": [5.0] * 2}
+    before = replace(items, form=form)
+    given = np.zeros(5, np.int64), np.arange(5), np.zeros(5, np.float32)
+    now, then = (pair_features(t, [PairQuery.of(DAY_MS, tokens, 0.0, t)], *given) for t in (items, before))
+    names = pair_names([], items.shares.names, form)
+    assert then.shape == (5, len(names)) and then.tolist() == now[:, : len(names)].tolist()
+    assert len(items.shares.names) == 2 and now.shape[1] == len(names) + 2 * (5 - form)

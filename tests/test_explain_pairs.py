@@ -93,6 +93,7 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
         "due",
         *HOURS,
         "affinity:item_category",
+        "lately:item_category",
     }  # what was before has a part too
     assert all(len(parts) == len(names) + (name in longer) for name, parts in given.items())
     assert given["again"].sum() == pytest.approx(found["again"], abs=1e-6)
@@ -121,6 +122,8 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
         assert whole == pytest.approx(drawn, abs=1e-6)
     liked = found["affinity:item_category"] > 0  # tests/test_affinity.py
     assert given["affinity:item_category"].tolist() == [*(given["shared_mean"] * liked), 9 * bool(habits) * liked]
+    late = given["shared_mean"] / (1 + np.arange(len(names), 0, -1)) * (found["lately:item_category"] > 0)
+    assert given["lately:item_category"] == pytest.approx([*late, 0]), "the last a day ago; a habit is none of late"
     assert np.sign(given["satisfied_shared"]).tolist() == np.sign(given["shared_mean"] * surprise(query)).tolist()
 
 

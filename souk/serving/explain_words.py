@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from souk.affinity import AFFINITY
+from souk.affinity import AFFINITY, LATELY
 from souk.matches import MATCH
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation
@@ -64,6 +64,7 @@ OTHERS = ("log_events", "log_lately", "popularity")
 TAKEN = "that others choose it {} than the mean candidate"  # all of these: a model sets one against another
 ALIKE, UNLIKE = "what {} and {} have in common", "that {} and {} have nothing in common"
 STAYS = "how much of the user's past goes to {}"
+OF_LATE = "how much of what the user did of late goes to {}"
 UNKNOWN = "that {} or {} is not known"
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
 DONE = {
@@ -94,6 +95,8 @@ def plain_name(name: str) -> str:
         return ALIKE.format(*_both(name))
     if name.startswith(f"{AFFINITY}:"):
         return STAYS.format(plain_name(name.removeprefix(f"{AFFINITY}:")))
+    if name.startswith(f"{LATELY}:"):
+        return OF_LATE.format(plain_name(name.removeprefix(f"{LATELY}:")))
     entity, _, source = name.partition("_")
     return NAMES.get(name) or OF.get(entity, "{}").format(source.replace("_", " "))
 
