@@ -154,6 +154,20 @@ def test_what_two_servers_sell_both_know(sales):
     assert until(here, one, other) == until(there, one, other) == [NOW - 5, NOW - 9]
 
 
+def test_events_are_taken_where_their_items_cannot_end(shop, caplog):
+    def broken(times):
+        raise error
+
+    selling = Sales(SimpleNamespace(now=SimpleNamespace(bundle=shop["once"][0]), sell=broken))
+    error = ValueError("a bug")
+    selling.end([bought(IDS[0], NOW - 5)])
+    assert "1 items do not end with their purchase" in caplog.text
+    error = OSError("full")
+    with pytest.raises(OSError, match="full"):
+        selling.end([bought(IDS[0], NOW - 5)])
+    selling.end([bought(IDS[0], NOW - 5, "cart")])
+
+
 def test_what_is_put_up_again_stays_when_its_purchase_is_sent_again(tmp_path):
     """The first time alone counts, and where the items cannot be written the event may come again."""
     told, full = [], [True]
