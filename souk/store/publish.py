@@ -100,9 +100,9 @@ def publish(
                         view = store.get_feature_view(view_name(spec))
                         store.apply(user_entity(), objects_to_delete=[view], partial=False)
                         store.apply([user_entity(), user_state_view(spec, folder)])
-                _write_online(store, spec, folder, uri, count, tell)
-                view = store.get_feature_view(view_name(spec))
-                store.registry.apply_materialization(view, store.project, EPOCH - timedelta(days=1), end)
+            _write_online(store, spec, folder, uri, count, tell)
+            view = store.get_feature_view(view_name(spec))
+            store.registry.apply_materialization(view, store.project, EPOCH - timedelta(days=1), end)
         if not uri:
             _database(folder / ONLINE, "PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database again
         _write_text(folder / SETTINGS, yaml.safe_dump(settings(folder, uri), sort_keys=False))
