@@ -13,6 +13,7 @@ from souk.config import Source, parse_config
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.faults import Reason
+from souk.ingest.mapping import MOST_TYPES, TableSource
 from souk.ingest.patterns import rename
 from souk.readers import delimited, read_batches
 from souk.schema import EventType, Kind
@@ -99,6 +100,19 @@ def test_of_several_patterns_the_most_exact_counts() -> None:
     for order in (list(names), list(reversed(names)), sorted(names)):
         assert rename(text, {key: names[key] for key in order}).to_pylist() == expected
     assert rename(pa.array(["Cx", "C.x"]), {"C.*": "return"}).to_pylist() == ["Cx", "return"]  # no regular expression
+
+
+def test_a_release_remembers_the_types_that_count_before_the_others() -> None:
+    exact, patterns = [f"w{n}" for n in range(MOST_TYPES - 1)], ["*", "wx*", "w*"]
+    kinds = [list(EventType)[n % 3] for n in range(len(exact) + 3)]
+    source = Source(path="e.csv", event_types=dict(zip([*patterns, *exact], kinds, strict=True)))
+    own = TableSource("events", source, {}).own_types
+    assert set(own) == {"wx*", *exact}
+    text = pa.array(["w3", "wx", f"w{MOST_TYPES - 2}", "wx1"])
+    assert rename(text, own).to_pylist() == rename(text, source.event_types).to_pylist()
+    assert TableSource("events", Source(path="e.csv", event_types={"*": EventType.CLICK}), {}).own_types == {
+        "*": "click"
+    }
 
 
 def test_skipped_rows_are_counted_and_the_others_keep_their_positions(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
+    shop.config = CONFIG.replace('price: ""}', 'price: ""}, event_types: {"C*": return}')
+    shop.config = shop.config.replace("items.jsonl", 'items.jsonl, templates: {title: "{item_id}, {colour}"}')
     shop.write("bad,u1,i1,shine,1700000001,web")
     metrics = shop.ingest()
     events, items, users = (shop.table(f"tables/{name}") for name in ("events", "items", "users"))
@@ -98,6 +100,8 @@ def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
     assert (manifest["first_event"], manifest["last_event"]) == (times[0], times[-1])
     assert len(manifest["fingerprint"]) == 64
     assert manifest["names"] == {"events": {"item_id": "product"}, "items": {}, "users": {}}
+    assert manifest["parts"] == {"events": {}, "items": {"title": ["item_id", "colour"]}, "users": {}}
+    assert manifest["event_types"] == {"C*": "return"}
     assert manifest["items_as_of"] == pytest.approx((shop.folder / "items.jsonl").stat().st_mtime * 1000, abs=1.5)
     for name in ("events", "items", "users"):
         assert (shop.folder / f"1/tables/schema/{name}.pbtxt").read_text() == (

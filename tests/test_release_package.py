@@ -18,6 +18,7 @@ from souk.release.bundle import Bundle
 from souk.release.commands import show_text
 from souk.release.golden import NAME, read_golden, replay_golden
 from souk.release.manifest import verify
+from souk.release.naming import content_digests, read_weights
 from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
 from souk.steps.deploy import deploy
@@ -47,6 +48,7 @@ def shop(tmp_path_factory):
     (shop.tables / "schema").mkdir()
     (shop.tables / "schema" / "events.pbtxt").write_text("# events")
     made = {"fingerprint": "f00d", "items_as_of": 7, "last_event": 2, "names": {"events": {"user_id": "leser"}}}
+    made |= {"parts": {"events": {}, "items": {"title": ["a", "b"]}}, "event_types": {"view": "click"}}
     made |= {"first_event": 1, "tables": {"events": {"read": 9, "accepted": 6}}}
     (shop.tables / "manifest.json").write_text(json.dumps(made))
     _, _, out = shop.evaluate("good")
@@ -67,7 +69,7 @@ def answers(folder):
     return golden_answers(Recommender.load(Bundle.load(folder), None, None))
 
 
-def test_a_release_is_whole_and_says_where_it_comes_from(release):
+def test_a_release_is_whole_and_says_where_it_comes_from(release, shop):
     folder, name, metrics = release
     manifest = verify(folder)
     assert manifest["name"] == name
@@ -77,7 +79,10 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release):
     assert (lineage["data"]["fingerprint"], lineage["data"]["events"]) == ("f00d", 6)
     assert None not in lineage["data"].values()
     assert lineage["data"]["items_as_of"] == Bundle.load(folder).items_as_of == 7
-    assert lineage["data"]["names"] == Bundle.load(folder).names == {"events": {"user_id": "leser"}}
+    assert Bundle.load(folder).names == {"events": {"user_id": ["leser"]}, "items": {"title": ["a", "b"]}}
+    assert lineage["data"]["event_types"] == Bundle.load(folder).event_types == {"view": "click"}
+    digests = content_digests(Bundle.load(folder), shop[1], read_weights(shop[2], shop[3]))
+    assert digests == manifest["content"]  # which knew nothing of the names yet
     assert lineage["trained_until"] == Bundle.load(folder).settings.trained_until
     assert lineage["packages"]["tensorflow"]
     present = {path.name for path in folder.iterdir()}

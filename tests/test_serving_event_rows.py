@@ -76,32 +76,81 @@ def test_a_row_that_is_wrong_is_refused_alone(change, reason):
 
 
 def test_a_row_with_the_names_of_the_files_is_told_those_that_they_stand_for():
-    names = {"user_id": "leser", "item_id": "artikel", "device": "user_id", "basket": "korb"}
+    names = {"user_id": ["leser"], "item_id": ["artikel"], "device": ["user_id"], "basket": ["korb"]}
+    names["event_id"] = ["kauf", "artikel", "kauf"]  # by a template
     check = EventCheck(SPEC.columns.events, names=names)
     own = {("leser" if n == "user_id" else "artikel" if n == "item_id" else n): v for n, v in GOOD.items()}
-    typed, refused = check.check([GOOD, own, {**GOOD, "korb": 3}, {**GOOD, "leserin": 3}], NOW)
-    assert typed[0] == CHECK.check([GOOD], NOW)[0][0] and list(refused) == [1, 2, 3]
+    both = {"kauf": 1, "artikel": "i"}
+    typed, refused = check.check([GOOD, own, {**GOOD, "korb": 3}, {**GOOD, "leserin": 3}, both], NOW)
+    assert typed[0] == CHECK.check([GOOD], NOW)[0][0] and list(refused) == [1, 2, 3, 4]
     said = (
         "Expected the names of columns of events that Souk gives them. Received: {!r}, as the files have it. Send {}."
     )
     assert refused[1] == said.format(
-        next(n for n in own if n in names.values()), "user_id for leser, item_id for artikel"
+        next(n for n in own if [n] in names.values()), "user_id for leser, item_id for artikel, event_id for artikel"
     )
+    assert refused[4] == said.format("kauf", "item_id for artikel, event_id for kauf and artikel")
     assert refused[2] == said.format("korb", "basket for korb")
     assert "a column of events to be one of arm, " in refused[3] and "leserin" in refused[3]
+
+
+TYPES = {"listing_view": "click", "view*": "click", "C*": "return", "Cart": "cart", "*": "purchase"}
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "remedy"),
+    [
+        ("listing_view", "click", ""),
+        (" listing_view ", "click", ""),
+        ("view_cart", "click", ""),  # near to "cart", but the config is surer
+        ("C536", "return", ""),
+        ("Cart", "cart", ""),  # before the pattern that fits it, too
+        ("Order", "purchase", ""),
+        ("purchse", "", "Did you mean 'purchase'?"),  # which "*" fits, as any word
+    ],
+)
+def test_a_type_that_the_config_maps_is_told_the_one_to_send(word, kind, remedy):
+    check = EventCheck(SPEC.columns.events, types=TYPES)
+    typed, refused = check.check([GOOD, {**GOOD, "event_type": word}], NOW)
+    remedy = remedy or f"Send {kind}: the config maps {word.strip()} to it."
+    expected = "event_type to be one of cart, click, hide, impression, purchase, rating, return"
+    assert typed[0]["event_type"] == GOOD["event_type"]
+    assert refused == {1: f"Expected {expected}. Received: {word!r}. {remedy}"}
+
+
+def test_no_type_is_told_that_would_be_refused_too():
+    types = {"listing_view": "click", "LISTING": "rating"}
+    text = 'feature {name: "event_type" type: BYTES string_domain {value: "rating"}}'
+    text += ' feature {name: "device" type: BYTES} feature {name: "basket" type: FLOAT}'
+    rows = [{**GOOD, "event_type": word} for word in ("listing_view", "LISTING", "LISTing")]
+    _, refused = EventCheck(SPEC.columns.events, text, types=types).check(rows, NOW)
+    assert refused[0].endswith("Received: 'listing_view'. See docs/data.md.")
+    assert refused[1].endswith("Received: 'LISTING'. Send rating: the config maps LISTING to it.")
+    assert refused[2].endswith("Received: 'LISTing'. See docs/data.md.")  # the case is the file's
 
 
 def test_a_server_knows_the_names_of_the_files_that_its_release_is_of(tmp_path):
     workspace = write_workspace(tmp_path / "workspace")
     manifest = read_manifest(workspace.current)
-    names = {"events": {"user_id": "leser"}, "items": {"price": "preis"}}
-    write_manifest(workspace.current, manifest["name"], manifest["content"], {"data": {"names": names}})
-    ready = reader_of(workspace).ready(workspace.current)
-    served = ready.serve()
-    _, refused = served.check.check([{**GOOD, "leser": "ann"}], NOW)
-    (taken,) = served.live.upsert([{"item_id": "g0-00", "preis": 3.0}]).refused
-    ready.close()
-    assert "Send user_id for leser." in refused[0] and "Send price for preis." in taken.reason
+    names = {"names": {"events": {"user_id": "leser"}, "items": {"price": "preis"}}}
+    more = {"parts": {"items": {"available_until": ["sold", "ends"]}}, "event_types": {"view": "click"}}
+    answers = []
+    for data in (names, {**names, **more}):  # the first is of a version that kept no more
+        write_manifest(workspace.current, manifest["name"], manifest["content"], {"data": data})
+        ready = reader_of(workspace).ready(workspace.current)
+        served = ready.serve()
+        _, refused = served.check.check([{**GOOD, "leser": "ann"}, {**GOOD, "event_type": "view"}], NOW)
+        rows = [{"item_id": "g0-00", "preis": 3.0}, {"item_id": "g0-00", "sold": NOW}]
+        rows += [{"item_id": "g0-00", "preis": 3.0, "ends": NOW, "sold": None}]
+        taken = [each.reason for each in served.live.upsert(rows).refused]
+        ready.close()
+        answers.append((refused, taken))
+        assert "Send user_id for leser." in refused[0] and "Send price for preis." in taken[0]
+    (_, before), (refused, taken) = answers
+    assert "a column of items to be one of " in before[1] and "Send price for preis." in before[2]
+    assert refused[1].endswith("Received: 'view'. Send click: the config maps view to it.")
+    assert taken[1].endswith("Received: 'sold', as the files have it. Send available_until for sold.")
+    assert taken[2].endswith("Send price for preis, available_until for the earliest of sold and ends.")
 
 
 def test_what_is_no_object_is_refused_alone():

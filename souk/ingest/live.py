@@ -14,9 +14,10 @@ import pyarrow as pa
 from souk.config import Source
 from souk.errors import SoukError, unknown
 from souk.ingest.checks import check_future, check_schema, closed_domains
-from souk.ingest.convert import TIMES, convert
+from souk.ingest.convert import ENDS, TIMES, convert
 from souk.ingest.faults import Fault, Reason
 from souk.ingest.mapping import TableSource
+from souk.ingest.patterns import rename
 from souk.ingest.schemas import contract_schema, read_schema
 from souk.readers.json_lines import json_batch
 from souk.schema import Kind
@@ -48,7 +49,7 @@ class RowCheck:
         kinds: its declared columns.
         widths: of declared vectors, by column.
         schema: the text of the release's `schema/<table>.pbtxt`; "" where it has none.
-        names: columns that the config maps, with their names in the files, which no row here has.
+        names: columns that the config maps or makes of others, with the files' names of these, which no row here has.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class RowCheck:
         kinds: Mapping[str, Kind],
         widths: Mapping[str, int],
         schema: str = "",
-        names: Mapping[str, str] = MappingProxyType({}),
+        names: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._names = names
         self._table = TableSource(table, Source(path=table, format="jsonl"), kinds)
@@ -107,14 +108,19 @@ class RowCheck:
     def _unknown(self, name: str, row: Mapping[str, Any]) -> SoukError:
         """The error for a name in a row; one of the files' names is told with those that all of them stand for."""
         known = self._columns.names
-        meant = [(own, raw) for own, raw in self._names.items() if raw in row and raw not in known]
+        raws = [(own, raw) for own, raws in self._names.items() for raw in dict.fromkeys(raws)]
+        meant = [(own, raw) for own, raw in raws if raw in row and raw not in known]
         if name not in (raw for _, raw in meant):
             return unknown(f"a column of {self._table.name}", name[:SHOWN], known)
-        instead = ", ".join(f"{own} for {raw[:SHOWN]}" for own, raw in meant[:MOST_VALUES])
+        of: dict[str, list[str]] = {}
+        for own, raw in meant[:MOST_VALUES]:
+            of.setdefault(own, []).append(raw[:SHOWN])
+        instead = ", ".join(f"{own} for {_together(own, raws)}" for own, raws in of.items())
         expected = f"the names of columns of {self._table.name} that Souk gives them"
         return SoukError(expected, f"{name[:SHOWN]!r}, as the files have it", f"Send {instead}.")
 
-    def _reason(self, fault: Fault, row: Any) -> str:
+    def _reason(self, fault: Fault, row: Any, meant: str = "") -> str:
+        """Why a row is refused; `meant` is the remedy where a value is not one of those of its column."""
         kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
         form = EXPECTED.get(fault.reason, "{column} to be right")
         form = TIME if fault.reason is Reason.TYPE and fault.column in TIMES else form
@@ -126,9 +132,8 @@ class RowCheck:
         if fault.reason is Reason.UNIT:
             return str(SoukError(expected, f"{received}, which looks like seconds", "Multiply it by 1000."))
         remedy = NO_ID if (fault.column, fault.reason) == ("event_id", Reason.MISSING) else "See docs/data.md."
-        if fault.reason is Reason.DOMAIN:  # of long lists to look through all would take seconds for a full call
-            near = difflib.get_close_matches(str(value)[:SHOWN], allowed[:MOST_VALUES], n=1)
-            remedy = f"Did you mean {near[0][:SHOWN]!r}?" if near else remedy
+        if fault.reason is Reason.DOMAIN:
+            remedy = meant or _nearest(str(value), allowed) or remedy
         return str(SoukError(expected, received, remedy))
 
 
@@ -140,7 +145,7 @@ class ItemCheck(RowCheck):
         kinds: Mapping[str, Kind],
         widths: Mapping[str, int],
         schema: str = "",
-        names: Mapping[str, str] = MappingProxyType({}),
+        names: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         super().__init__("items", kinds, widths, schema, names)
 
@@ -170,6 +175,7 @@ class EventCheck(RowCheck):
         kinds: the declared columns of events.
         schema: the text of the release's `schema/events.pbtxt`; "" where it has none.
         names: as in `RowCheck`.
+        types: what the files call types of events, `*` for any text, with the contract's.
         ahead_ms: how far ahead of the clock an event may be.
     """
 
@@ -177,11 +183,12 @@ class EventCheck(RowCheck):
         self,
         kinds: Mapping[str, Kind],
         schema: str = "",
-        names: Mapping[str, str] = MappingProxyType({}),
+        names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        types: Mapping[str, str] = MappingProxyType({}),
         ahead_ms: int = 300_000,
     ) -> None:
         super().__init__("events", kinds, {}, schema, names)
-        self._ahead = ahead_ms
+        self._types, self._ahead = types, ahead_ms
         self._texts = [field.name for field in self._columns if field.type == pa.string()]
         self._numbers = [field.name for field in self._columns if pa.types.is_floating(field.type)]
 
@@ -198,8 +205,9 @@ class EventCheck(RowCheck):
         refused = {at: why for at, row in enumerate(rows) if (why := self._misnamed(row, self._texts))}
         table, faults = self._checked(rows, refused)
         for each in in_order(faults + check_future("events", table, now + self._ahead)):
+            meant = self._meant(each, table)
             for at in each.rows.tolist():
-                refused.setdefault(at, self._reason(each, rows[at]))
+                refused.setdefault(at, self._reason(each, rows[at], meant.get(at, "")))
         typed = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
         for at, row in enumerate(typed):
             for name in self._numbers:
@@ -209,10 +217,36 @@ class EventCheck(RowCheck):
                     )
         return [{} if at in refused else row for at, row in enumerate(typed)], refused
 
+    def _meant(self, fault: Fault, table: pa.Table) -> dict[int, str]:
+        """By number of row, what to send for a type of event that is one of the files; {} for another fault."""
+        if (fault.column, fault.reason) != ("event_type", Reason.DOMAIN):
+            return {}
+        words, allowed = table["event_type"].combine_chunks().take(pa.array(fault.rows)), self._allowed["event_type"]
+        named = rename(words, {word: kind for word, kind in self._types.items() if word != "*"})
+        told = {}
+        for at, word, kind in zip(fault.rows.tolist(), words.to_pylist(), named.to_pylist(), strict=True):
+            if kind == word and not _nearest(word, allowed):  # "*" fits typing errors, too
+                kind = self._types.get("*", word)
+            if kind in allowed:
+                told[at] = f"Send {kind}: the config maps {word[:SHOWN]} to it."
+        return told
+
 
 def in_order(faults: Sequence[Fault]) -> list[Fault]:
     """Faults as `Reason` orders them: the first of a row is why it is refused."""
     return sorted(faults, key=lambda fault: list(Reason).index(fault.reason))
+
+
+def _together(own: str, raws: Sequence[str]) -> str:
+    """The files' names of what a column is made of."""
+    return ("the earliest of " if own == ENDS and len(raws) > 1 else "") + " and ".join(raws)
+
+
+def _nearest(value: str, allowed: Sequence[str]) -> str:
+    """The question whether one of the allowed values was meant; of long lists to look through all would take seconds
+    for a full call."""
+    near = difflib.get_close_matches(value[:SHOWN], allowed[:MOST_VALUES], n=1)
+    return f"Did you mean {near[0][:SHOWN]!r}?" if near else ""
 
 
 def _listed(values: Sequence[str]) -> str:

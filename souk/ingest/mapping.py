@@ -10,9 +10,11 @@ import pyarrow as pa
 
 from souk.config import Source, template_parts
 from souk.errors import SoukError, unknown
+from souk.ingest.patterns import ranked
 from souk.ingest.templates import check_templates, template_columns
 from souk.schema import Kind, contract
 
+MOST_TYPES = 50  # that a release remembers
 ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
 KIND_TYPES = {
     Kind.CATEGORICAL: pa.string(),
@@ -61,6 +63,15 @@ class TableSource:
     def own_names(self) -> dict[str, str]:
         """Columns of the table that the config maps, with the file's names for them."""
         return {name: raw for name, raw in self.source.columns.items() if raw}
+
+    @property
+    def own_types(self) -> dict[str, str]:
+        """What the files call types of events (or patterns of that), with the contract's types.
+
+        Of more than MOST_TYPES those that count before the others, so that what fits one of them is of its type.
+        """
+        types = self.source.event_types
+        return {word: str(types[word]) for word in ranked(types)[-MOST_TYPES:]}
 
     def origin(self, name: str) -> list[str]:
         """What the file calls a column: its name there, or those of the columns that it is made of."""

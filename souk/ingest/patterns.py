@@ -31,9 +31,14 @@ def fits_any(array: pa.Array, patterns: Iterable[str]) -> np.ndarray:
     return mask
 
 
+def ranked(names: Iterable[str]) -> list[str]:
+    """Patterns, those that count before others last: without `*` before with it, then the longer ones."""
+    return sorted(names, key=lambda key: ("*" not in key, len(key), key))
+
+
 def rename(text: pa.Array, names: Mapping[str, str]) -> pa.Array:
     """`text` with the cells that fit a key of `names` replaced by its value; of several keys the longest counts."""
     renamed = text
-    for pattern in sorted(names, key=lambda key: ("*" not in key, len(key), key)):
+    for pattern in ranked(names):
         renamed = pc.if_else(pa.array(fits(text, pattern)), str(names[pattern]), renamed)
     return renamed

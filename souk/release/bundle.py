@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +72,9 @@ class Bundle:
         segments: what is popular with whom (souk.sources.popularity).
         items_as_of: when the items file of its data was written, UTC epoch milliseconds; no part of the name. 0 where
             nobody knows.
-        names: by table, the columns that its config maps, with their names in the files; no part of the name.
+        names: by table, the columns that its config maps or makes of others, with the files' names of these; no part of
+            the name.
+        event_types: what the files call types of events, `*` for any text, with the contract's; no part of the name.
     """
 
     folder: Path
@@ -85,7 +87,8 @@ class Bundle:
     rules: SparseRows
     segments: Segments
     items_as_of: int = 0
-    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    names: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    event_types: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -115,7 +118,8 @@ class Bundle:
             rules=SparseRows.load(path / "co_visitation.npz", len(items)),
             segments=Segments.load(path / "segment_popular.npz", len(items)),
             items_as_of=data.get("items_as_of") or 0,
-            names=data.get("names") or {},
+            names=_names(data),
+            event_types=data.get("event_types") or {},
         )
         bundle.check()
         return bundle
@@ -282,6 +286,13 @@ def counters_at(features: Path, boundary: str) -> pa.Table:
     if order.null_count or len(ids) != len(table):
         raise SoukError(f"a counter at {boundary} for each of {len(ids)} items", f"{len(table)}", "Rebuild features.")
     return table.take(order)
+
+
+def _names(data: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """`Bundle.names`: what is mapped is of one column of the files, what a template makes of its parts."""
+    mapped, parts = data.get("names") or {}, data.get("parts") or {}  # an older release has none
+    own = {table: {name: [raw] for name, raw in names.items()} for table, names in mapped.items()}
+    return {table: {**own.get(table, {}), **parts.get(table, {})} for table in {**own, **parts}}
 
 
 def _read_json(path: Path) -> Any:

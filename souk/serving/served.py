@@ -223,7 +223,8 @@ class Reader:
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
             parser = RequestParser(bundle.spec, *sizes, self.timeout_ms, bundle.words)
-            check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), bundle.names.get("events", {}))
+            own_words = bundle.names.get("events", {}), bundle.event_types
+            check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), *own_words)
             return Served(bundle, live, parser, check, close, taken, counts)
 
         return Ready(serve, close)

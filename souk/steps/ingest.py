@@ -103,7 +103,9 @@ def ingest(
         dated = sections.split.protocol != "leave_last_out"  # which drops the dates of items
         engaging = partial(engaging_rows, objective=sections.objectives.engaged)
         names = {name: table.own_names for name, table in sources.items()}
-        origin = {"fingerprint": content, "items_as_of": as_of, "names": names}
+        parts = {name: table.parts for name, table in sources.items()}
+        origin = {"fingerprint": content, "items_as_of": as_of, "names": names, "parts": parts}
+        origin["event_types"] = sources["events"].own_types
         once, counts = sections.repeat.sold_once, engaging if dated else None
         rows, late, lives = _write(checked, origin, sections.ingest, counts, once, kinds, Path(tables))
         events = Path(tables) / "events.parquet"

@@ -28,7 +28,8 @@ from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
 
 BLOCK = 100  # requests answered at once
-OF_DATA = ("fingerprint", "items_as_of", "first_event", "last_event", "names")  # of the tables' manifest
+# Of the tables' manifest.
+OF_DATA = ("fingerprint", "items_as_of", "first_event", "last_event", "names", "parts", "event_types")
 # Whose versions are noted where they are installed.
 PACKAGES = ("keras", "milvus-lite", "numpy", "pyarrow", "pymilvus", "tensorflow", "tensorflow-transform")
 
