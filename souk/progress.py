@@ -14,7 +14,8 @@ import os
 import resource
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,27 @@ FAIL = "souk! "
 PEAK = "souk^ "
 # Errors by name, for their packages are slow to import, and a text that is in the message.
 DAMAGED = {"ArrowInvalid": "Parquet", "BadZipFile": "", "DataLossError": ""}
+WORD_SECONDS = 30.0  # between two words of long work on its way
 LOCK = "SOUK_RUN_LOCK"  # set by `souk run`: the workspace's lock file, and a promise that stdin ends with the run
 
 
 def report(text: str) -> None:
     """Prints `text` for the reader of a running step, at once."""
     print("\n".join(SAY + line for line in text.splitlines()), flush=True)
+
+
+def seldom() -> Callable[[], bool]:
+    """A function that says whether it is time for a word of long work: WORD_SECONDS after the last one."""
+    last = time.monotonic()
+
+    def due() -> bool:
+        nonlocal last
+        now = time.monotonic()
+        found = now - last > WORD_SECONDS
+        last = now if found else last
+        return found
+
+    return due
 
 
 def record(artifact: Any, values: Mapping[str, float]) -> None:

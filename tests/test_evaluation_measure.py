@@ -45,7 +45,7 @@ def measured(tmp_path_factory):
     return measure_models(setting, slates, others)
 
 
-def test_items_that_come_after_the_window_are_not_counted(tmp_path):
+def test_items_that_come_after_the_window_are_not_counted(tmp_path, monkeypatch):
     """Of six items one is not available; of two more one comes in the window, one nine days after its begin."""
     dates = {"late": START + 3, "later": START + 9 * DAY}
     spec, told = make_spec({**CONFIG, "columns": {}}), []
@@ -58,6 +58,10 @@ def test_items_that_come_after_the_window_are_not_counted(tmp_path):
     assert metrics["items"] == 6
     assert [line for line in told if "queries" in line and not line.endswith("users, 6 items")] == []
     assert len(told) >= 2
+    told.clear()
+    monkeypatch.setattr("souk.progress.WORD_SECONDS", -1.0)
+    measure_models(setting, [FixedSlates(setting.catalogue, ["c"], {"c": 0.9})], [Popularity(setting.catalogue)])
+    assert told[1] == "rolling: 3 of 3 queries"
 
 
 def test_a_pause_that_leaves_no_query_is_told(tmp_path):

@@ -213,7 +213,10 @@ def test_models_that_are_ranked_together_are_ranked_as_alone(read, monkeypatch):
     window, catalogue = read(spec)
     queries = rolling_queries(window, catalogue, spec, most=20)
     scorers = [Fixed(catalogue, {"new": 1.0}), ItemKnn(catalogue), Popularity(catalogue)]
-    together = rank_all(scorers, queries, catalogue)
+    monkeypatch.setattr("souk.progress.WORD_SECONDS", -1.0)
+    told = []
+    together = rank_all(scorers, queries, catalogue, told.append)
+    assert told == [2, 3] and len(queries) == 3, "how many are answered, after each batch"
     for scorer, found in zip(scorers, together, strict=True):
         alone = rank(scorer, queries, catalogue)
         assert [own.tolist() for own in found.ranks] == [own.tolist() for own in alone.ranks]

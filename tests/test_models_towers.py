@@ -53,7 +53,7 @@ def test_the_best_next_item_is_found(market, fitted):
 
 def test_a_long_pass_is_told_of_on_its_way(market, monkeypatch):
     """Every step takes longer than a word is waited for."""
-    monkeypatch.setattr("souk.models.fit_towers.TOLD_SECONDS", 0.0)
+    monkeypatch.setattr("souk.progress.WORD_SECONDS", 0.0)
     lines, end = [], market.windows["validation_start"]
     fit = TowerFit(market.towers(), market.sequences, market.catalogue, CONFIG)
     fit.fit(end, 2, lines.append)

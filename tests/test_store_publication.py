@@ -47,7 +47,7 @@ def test_a_damaged_store_is_one_typed_error_and_heals(tmp_path, name, damage):
 
 def test_a_long_publication_tells_how_far_it_is(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(publishing, "TOGETHER", 2)
-    monkeypatch.setattr(publishing, "TOLD_SECONDS", -1.0)
+    monkeypatch.setattr("souk.progress.WORD_SECONDS", -1.0)
     users = [state(f"user {n}", n) for n in range(5)]
     file = user_states(tmp_path / "user_state.parquet", users)
     assert publish(file, SPEC, tmp_path / "feast", NOW, tell=print) == 5

@@ -225,7 +225,8 @@ def _summary(
     if not queries:
         raise SoukError("engagements in the test window", "none that could be recommended", "Enlarge split.test.")
     setting.tell(f"{name}: {len(queries):,} queries of {users:,} users, {setting.items:,} items")
-    rankings = rank_all(scorers, queries, setting.catalogue)
+    asked = f"{len(queries):,} queries"
+    rankings = rank_all(scorers, queries, setting.catalogue, lambda done: setting.tell(f"{name}: {done:,} of {asked}"))
     bounds = (setting.metrics, setting.settings.bootstrap)
     models, per_user = summarise(rankings, own, setting.catalogue, setting.content, *bounds)
     figure = setting.settings.primary

@@ -6,7 +6,7 @@ are no sampled negatives: they change the order of models (Krichene and Rendle 2
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from souk.evaluation.baselines import Scorer
 from souk.evaluation.queries import Catalogue, Query
 from souk.metrics import Floats, Ints, mean_by_user, query_metric, target_ranks, top
+from souk.progress import seldom
 
 METRICS = ("hr@10", "ndcg@10", "mrr", "recall@10", "recall@50", "recall@100")
 TOP = 10
@@ -69,8 +70,21 @@ def rank(scorer: Scorer, queries: Sequence[Query], catalogue: Catalogue) -> Rank
     return rank_all([scorer], queries, catalogue)[0]
 
 
-def rank_all(scorers: Sequence[Scorer], queries: Sequence[Query], catalogue: Catalogue) -> list[Ranking]:
-    """`rank` of each model; all get a batch before the next one, so that they can share what they compute of it."""
+def rank_all(
+    scorers: Sequence[Scorer],
+    queries: Sequence[Query],
+    catalogue: Catalogue,
+    tell: Callable[[int], object] = lambda done: None,
+) -> list[Ranking]:
+    """`rank` of each model; all get a batch before the next one, so that they can share what they compute of it.
+
+    Args:
+        scorers: the models.
+        queries: asked of each.
+        catalogue: the items.
+        tell: is told now and then how many queries are answered.
+    """
+    due = seldom()
     found = [Ranking(scorer.name, [], [], np.full((len(queries), TOP), -1, np.int64)) for scorer in scorers]
     for start, batch in _batches(queries, len(catalogue.ids)):
         for scorer, ranking in zip(scorers, found, strict=True):
@@ -85,6 +99,8 @@ def rank_all(scorers: Sequence[Scorer], queries: Sequence[Query], catalogue: Cat
                 ranking.top[start + row, : len(first)] = first
                 line[query.history] = -np.inf
                 ranking.new_ranks.append(target_ranks(line, query.targets[new_to_user(query)]))
+        if due():
+            tell(start + len(batch))
     return found
 
 

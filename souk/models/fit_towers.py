@@ -25,6 +25,7 @@ from souk.models.retrieve import item_vectors
 from souk.models.sequences import Catalogue, Sequences, Trained
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import named_weights
+from souk.progress import seldom
 from souk.schema import FOREVER
 from souk.spec import Entity
 
@@ -33,7 +34,6 @@ FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
 WHOLE = 2  # a catalogue of so many times the uniform negatives is compared with as a whole
 REFRESH = 0.25  # share of a fit's passes that take it through a new window
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
-TOLD_SECONDS = 30.0  # between two words of an epoch on its way
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
 
 
@@ -175,15 +175,14 @@ class TowerFit:
         self, batches: tf.data.Dataset, schedule: Iterator[float], epoch: int, tell: Callable[[int, float], None]
     ) -> float:
         """One pass; its mean loss. A long one is told of on its way."""
-        losses, told = [], time.monotonic()
+        losses, due = [], seldom()
         for number, batch in enumerate(batches, 1):
             self._optimizer.learning_rate.assign(next(schedule))
             losses.append(float(self._step(batch)))
             if not math.isfinite(losses[-1]):
                 raise self._diverged(str(losses[-1]), epoch, number)
-            if time.monotonic() - told > TOLD_SECONDS:
+            if due():
                 tell(number, float(np.mean(losses)))
-                told = time.monotonic()
         if not all(bool(tf.reduce_all(tf.math.is_finite(v.value))) for v in self.model.trainable_variables):
             raise self._diverged("weights that are no finite numbers", epoch, len(losses))
         return float(np.mean(losses))

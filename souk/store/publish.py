@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ import yaml
 from feast import FeatureStore
 
 from souk.errors import SoukError
+from souk.progress import seldom
 from souk.spec import FeatureSpec
 from souk.state_rows import state_columns
 from souk.store.definitions import (
@@ -43,7 +43,6 @@ from souk.store.values import Row, row_of, user_of
 TOGETHER = 200  # users whose states are written at once: servers that have events of them wait meanwhile
 PATIENCE_SECONDS = 30.0  # for servers that change them
 TRIES = 5  # of a write to a Redis which took longer than its locks live
-TOLD_SECONDS = 30.0  # between two words of a long publication
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("ms", tz="UTC")
 TYPES = {"list<string>": pa.string(), "list<int64>": pa.int64(), "list<double>": pa.float64()}
@@ -115,7 +114,7 @@ def _write_online(
     """Writes the offline file's states online, as Feast's `materialize` does in 2 ms and 14 KiB a user: its offline
     store makes a frame of all of them, and a digest of that frame for each of its operations."""
     online, view = store.provider.online_store, store.get_feature_view(view_name(spec))
-    columns, told, done = state_columns(spec), time.monotonic(), 0
+    columns, due, done = state_columns(spec), seldom(), 0
     for batch in pq.ParquetFile(offline_file(spec, folder)).iter_batches(batch_size=TOGETHER):
         rows = [row_of(row, columns, row[EVENT_TIME]) for row in batch.to_pylist()]
         if uri:
@@ -124,9 +123,8 @@ def _write_online(
             with alone_in(folder, PATIENCE_SECONDS):
                 online.online_write_batch(store.config, view, rows, None)
         done += len(rows)
-        if time.monotonic() - told > TOLD_SECONDS:
+        if due():
             tell(f"{done:,} of {count:,} user states in Feast")
-            told = time.monotonic()
 
 
 def _write_alone(online: Any, config: Any, view: Any, rows: list[Row]) -> None:
