@@ -235,6 +235,10 @@ def test_the_slice_in_which_a_simple_rule_is_ahead_is_named_in_summary_and_page(
     assert told.format("popularity", "south", "-0.1000 (95% -0.2000 to -0.0300", 2) in summary(found, VERDICT)
     north["differences"] = south["differences"] = {"item_knn": level, "popularity": level}
     assert "a simple rule" not in summary(found, VERDICT) + page(found, VERDICT)
+    slices["item category: a"] = {**north, "differences": {"item_knn": level, "popularity": lost}}
+    assert "a simple rule" not in summary(found, VERDICT), "popularity is right wherever the popular is asked for"
+    slices["item category: a"]["differences"]["item_knn"] = lost
+    assert "Behind item_knn, a simple rule, in item category: a" in summary(found, VERDICT)
 
 
 def test_what_no_label_tells_is_a_dash(metrics):
