@@ -120,8 +120,7 @@ class PairQuery:
         moments, ages, asker = behind.astype(np.int64), back * 1000 / DAY_MS, asker or {}
         surprise, segments = surprises(items, known, tokens, ages), items.segments.of(asker)
         past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker, known)
-        there = known >= 0
-        tastes = past.taste(known, items), Taste.of(items, known[there], lately(ages[there]))
+        tastes = past.taste(known, items), Taste.of(items, known[known >= 0], lately(ages[known >= 0]))
         return cls(time, known, ages, moments, segments, surprise, past, None, own, *tastes)
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +183,9 @@ def pair_features(
         _shared(items, request, positions, owner, window, lengths),
         _age(np.nan_to_num(items.created_at[positions], nan=items.assumed_birth), asked),
         _sourced(items, queries, request, positions, listed),
-        _each(queries, request, 4, lambda query, part: _satisfaction(items, query, positions[part])),
+        _each(
+            queries, request, 4, lambda q, part: satisfaction(items, q.items, q.surprise, q.moments, positions[part])
+        ),
         _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
         matched(items, [query.own for query in queries], request, positions),
         _each(queries, request, affine, lambda query, part: query.taste.affinities(items, positions[part])),
@@ -277,11 +278,6 @@ def _each(
     for query, part in _parts(queries, request) if count else ():
         columns[:, part] = of(query, part)
     return list(columns)
-
-
-def _satisfaction(items: ItemTable, query: PairQuery, positions: np.ndarray) -> np.ndarray:
-    """How satisfied the user was so far, lately, with items like each candidate, and with items of its values."""
-    return satisfaction(items, query.items, query.surprise, query.moments, positions)
 
 
 def _parts(queries: Sequence[PairQuery], request: np.ndarray) -> Iterator[tuple[PairQuery, slice]]:

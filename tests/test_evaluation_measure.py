@@ -70,9 +70,8 @@ def test_a_pause_that_leaves_no_query_is_told(tmp_path):
     tables, features = write_artifacts(tmp_path / "shop", looks, ITEMS, START)
     write_examples(features, {})
     setting = Setting.read(Evaluate(bootstrap=100), spec, tables, features, lambda line: None)
-    slate = FixedSlates(setting.catalogue, ["c"], {"c": 0.9})
     with pytest.raises(SoukError, match=r"none: 1 at hand.*lower repeat\.pause_minutes"):
-        measure_models(setting, [slate], [Popularity(setting.catalogue)])
+        measure_models(setting, [FixedSlates(setting.catalogue, ["c"], {})], [Popularity(setting.catalogue)])
 
 
 def test_every_positive_is_kept_or_lost_at_one_stage():
