@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,19 @@ def ranked_segments(lists: dict[str, list[str]]) -> Segments:
         for items in lists.values()
     ]
     return Segments({name: row for row, name in enumerate(lists)}, SparseRows.joined(rows))
+
+
+def without_last(bundle: Bundle) -> Bundle:
+    """A release that does not know the last item of a shop."""
+    known = len(IDS) - 1
+    return replace(
+        bundle,
+        items=bundle.items.slice(0, known),
+        counters=bundle.counters.slice(0, known),
+        vectors=vectors()[:-1],
+        rules=SparseRows.empty(known),
+        segments=Segments.empty(),
+    )
 
 
 def write_shop(folder: Path, candidates: int = 20, ranker: dict[str, Any] | None = None) -> Bundle:

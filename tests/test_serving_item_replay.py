@@ -13,9 +13,7 @@ from souk.serving.item_log import ItemLog
 from souk.serving.item_outcomes import Replayed
 from souk.serving.live_items import LARGEST, LiveItems
 from souk.serving.recommender import Recommender
-from souk.sources.popularity import Segments
-from souk.sources.rows import SparseRows
-from tests.serving_fixtures import IDS, NOW, vectors, write_shop
+from tests.serving_fixtures import IDS, NOW, without_last, write_shop
 
 LAST = IDS[-1]
 WHOLE = {"item_id": LAST, "category": "all/g1", "price": 99.5, "title": "Gilded boots"}
@@ -30,15 +28,8 @@ DEAR = {**WHOLE, "item_id": "new"}
 def shops(tmp_path_factory):
     """A release, and one without its last item: (bundle, recommender) each."""
     bundle = write_shop(tmp_path_factory.mktemp("items") / "shop")
-    fewer = dataclasses.replace(
-        bundle,
-        items=bundle.items.slice(0, len(IDS) - 1),
-        counters=bundle.counters.slice(0, len(IDS) - 1),
-        vectors=vectors()[:-1],
-        rules=SparseRows.empty(len(IDS) - 1),
-        segments=Segments.empty(),
-    )
-    return [(each, Recommender.load(each, ExactIndex(np.array(each.vectors)), None)) for each in (bundle, fewer)]
+    each = bundle, without_last(bundle)
+    return [(one, Recommender.load(one, ExactIndex(np.array(one.vectors)), None)) for one in each]
 
 
 @pytest.fixture

@@ -17,11 +17,9 @@ from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.sales import Sales
-from souk.sources.popularity import Segments
-from souk.sources.rows import SparseRows
 from souk.state import UserState
 from tests.events_fixtures import Shop, row
-from tests.serving_fixtures import IDS, NOW, STATES, vectors, write_shop
+from tests.serving_fixtures import IDS, NOW, STATES, vectors, without_last, write_shop
 
 BOB: UserState = STATES[1]
 LAST = IDS[-1]
@@ -32,15 +30,7 @@ def shop(tmp_path_factory):
     """A release in which each item is sold once, the same without the key, and one without its last item."""
     bundle = write_shop(tmp_path_factory.mktemp("sales") / "shop")
     once = replace(bundle, spec=replace(bundle.spec, repeat=Repeat(sold_once=True)))
-    fewer = replace(
-        once,
-        items=bundle.items.slice(0, len(IDS) - 1),
-        counters=bundle.counters.slice(0, len(IDS) - 1),
-        vectors=vectors()[:-1],
-        rules=SparseRows.empty(len(IDS) - 1),
-        segments=Segments.empty(),
-    )
-    bundles = {"once": once, "often": bundle, "fewer": fewer}
+    bundles = {"once": once, "often": bundle, "fewer": without_last(once)}
     return {name: (b, Recommender.load(b, ExactIndex(np.array(b.vectors)), None)) for name, b in bundles.items()}
 
 

@@ -24,7 +24,7 @@ REGISTRY = "registry.db"
 ONLINE = "online.db"
 SPECS = "specs"
 SETTINGS = "feature_store.yaml"
-WRITE_ROWS = 5000  # a transaction
+WRITE_ROWS = 5000  # a transaction of `feast materialize`, which no step calls
 # Both say when a state was written: its age is told by them, and the events in it have times of their own.
 EVENT_TIME, WRITTEN_TIME = "event_timestamp", "created_timestamp"
 TYPES: dict[str, FeastType] = {
