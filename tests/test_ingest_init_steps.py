@@ -25,9 +25,9 @@ def test_the_first_step_of_a_visit_engages_and_the_last_one_satisfies(tmp_path: 
     events = write(visits(MINUTE, 2 * MINUTE), tmp_path / "e.csv")
     assert main(["init", "--events", events, "--output", str(tmp_path / "o.yaml")]) == 0
     why = "100 of 100 carts and 100 of 100 purchases come within half an hour after another act with the same item"
-    assert f"ENGAGED is the first step alone: {why}. " in capsys.readouterr().out.splitlines()[-1]
+    assert f"CARTS AND PURCHASES DO NOT ENGAGE: {why}. " in capsys.readouterr().out.splitlines()[-1]
     text, config = init(tmp_path, events)
-    assert f"# The first step alone engages: {why}." in text
+    assert f"# Carts and purchases do not engage: {why}." in text and "see satisfied." in text
     assert config.objectives.engaged.events == (CLICK,)
     satisfied = config.objectives.satisfied
     assert (satisfied.events, satisfied.followed_by) == ((CLICK,), (PURCHASE,))
@@ -48,7 +48,16 @@ def test_what_comes_at_another_visit_engages(tmp_path: Path, steps, engaged, fol
     text, config = init(tmp_path, write(visits(*steps), tmp_path / "e.csv"))
     assert config.objectives.engaged.events == engaged
     assert config.objectives.satisfied.followed_by == followed_by
-    assert ("The first step alone" in text) == (len(engaged) <= len(steps))
+    assert ("do not engage" in text) == (len(engaged) <= len(steps))
+
+
+def test_a_purchase_that_engages_beside_the_look_is_not_said_to_be_out(tmp_path: Path) -> None:
+    """The config said that the first step alone engaged, above three types of events that do."""
+    rows = [*visits(MINUTE, DAY), {"user_id": "u1", "item_id": "i1", "timestamp": 1_701_000_000, "event": "return"}]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.objectives.engaged.events == (CLICK, PURCHASE)
+    assert "# Carts do not engage: 100 of 100 carts come" in text
+    assert "nothing be recommended.\n" in text, "what satisfies is of purchases and says nothing of carts"
 
 
 @pytest.mark.parametrize(("alone", "steps"), [(25, True), (26, False)])

@@ -43,6 +43,13 @@ def test_numbers_with_a_decimal_comma_are_told_with_the_key(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_numbers_with_a_currency_are_told_with_what_to_write(tmp_path: Path) -> None:
+    text = refusal(tmp_path, [event(price=["€1,250.00", "12.50", ""][n % 3]) for n in range(30)])
+    assert "Write €1,250.00 as 1250.00 in the file. All" in text
+    assert "Write" not in refusal(tmp_path, [event(price=["€12.50", "gratis"][n % 2]) for n in range(30)])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("decimal", "price", "told"),
     [(",", "12,50", True), (".", "12.50", True), (".", "12,50", True), (",", "gratis", False)],

@@ -57,5 +57,6 @@ def _doubts(unknown: Sequence[str]) -> str:
 
 
 def _steps(why: str) -> str:
-    """The sentence on what engages where a visit has several steps, with a space after it; "" where it has not."""
-    return f"ENGAGED is the first step alone: {why}. " if why else ""
+    """The sentence on the steps of a visit that do not engage, with a space after it; "" where there are none."""
+    what, _, shares = why.partition(":")
+    return f"{what.upper()}:{shares}. " if why else ""

@@ -13,7 +13,7 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_fit import becomes, ends_too, few_words, misfit, tells_rows
-from souk.ingest.guess_names import NAMES, act_of, names_act, numbered
+from souk.ingest.guess_names import NAMES, OBJECTS, TITLES, act_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
@@ -66,7 +66,18 @@ def column_named(table: Table, target: str) -> Column | None:
     if own is not None:
         return own
     by_name = {column.plain: column for column in reversed(table.free)}
-    return next((by_name[name] for name in NAMES[target] if name in by_name), None)
+    found = next((by_name[name] for name in NAMES[target] if name in by_name), None)
+    return found or (_title(table, by_name) if target == "title" else None)
+
+
+def _title(table: Table, by_name: dict[str, Column]) -> Column | None:
+    """The name of what the ids are of, as "Hotel Name" beside "Hotel Ref", before what describes it at length."""
+    words = {table.mapped["item_id"][0].snake.split("_")[0], *OBJECTS, *NAMES["item_id"]}
+    for column in table.free:
+        own, _, last = column.snake.rpartition("_")
+        if last in TITLES and own in words:
+            return column
+    return by_name.get("description")
 
 
 def map_time(table: Table) -> None:
@@ -117,7 +128,8 @@ def map_rest(table: Table) -> None:
     for column in table.free:
         if column.name in known and column.name not in table.mapped:  # it would be read for its name alone
             why = unfit.get(column.name) or f"{column.name} of the file is something else"
-            table.mapped[column.name] = Column("", column.values), guess_kind(column).evidence if column.comma else why
+            told = guess_kind(column).evidence
+            table.mapped[column.name] = Column("", column.values), told if column.comma or column.currency else why
 
 
 def _unit(table: Table) -> str:

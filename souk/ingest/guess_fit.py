@@ -57,7 +57,7 @@ def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
 def _no_time(column: Column, unit: str) -> str:
     own = column.time_unit
     if not own:
-        return f"no times, such as {column.examples}"
+        return f"no times, such as {column.examples}{'; write them as 2024-05-31 into the file' * column.dated}"
     if unit and own not in ("native", unit):
         return f"its times are in {own}, others of the table in {unit}"
     times = cells.parse_time(no_dates.without(column.values, own), own)[0].drop_null().to_numpy(zero_copy_only=False)
@@ -92,7 +92,7 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         end: that says until when items can be had; None where none does.
         created: whether another says when they came to be.
     """
-    if column.time_unit in ("iso", "native") and column.distinct > 1 and not (end and created):
+    if (column.dated or column.time_unit in ("iso", "native")) and column.distinct > 1 and not (end and created):
         birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
         ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
         return f"{birth}{ending}{guess_kind(column).evidence}"

@@ -27,7 +27,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "arrived_at": ("arrivedat", "receivedat"),
     "value": ("rating", "stars", "score", "overall", "value", "quantity", "qty"),
     "price": (*PRICES, *(f"{price}{currency}" for price in PRICES for currency in CURRENCIES),
-              "unitprice", "amount", "salesvalue", "saleprice", "listprice"),
+              "unitprice", "amount", "salesvalue", "saleprice", "listprice", "pricepernight", "nightlyprice",
+              "nightlyrate"),
     "session_id": ("sessionid", "session", "usersession", "basketid", "orderid", "invoiceno"),
     "request_id": ("requestid",),
     "dwell_seconds": ("dwellseconds", "dwell", "dwelltime", "dwells", "dwellsec", "timeonpage"),
@@ -45,7 +46,8 @@ NAMES: dict[str, tuple[str, ...]] = {
                    "publishdate", "datepublished", "listedon", "listingdate", "datelisted", "addedon", "dateadded",
                    "registriert", "registriertam", "eingestelltam", "erstellt", "erstelltam", "erstellungsdatum",
                    "angelegt", "angelegtam", "publiziert", "publiziertam", "publikationsdatum", "veroeffentlicht",
-                   "veroeffentlichtam", "veroeffentlichungsdatum", "erschienen", "erschienenam", "erscheinungsdatum"),
+                   "veroeffentlichtam", "veroeffentlichungsdatum", "erschienen", "erschienenam", "erscheinungsdatum",
+                   "opened", "openedon", "openedat", "openingdate"),
     "available": ("available", "instock", "active", "isavailable"),
     "available_until": ("availableuntil", "availableto", "validuntil", "validto", "validthrough", "expires",
                         "expiresat", "expireson", "expiry", "expirydate", "expiration", "expirationdate", "endsat",
@@ -58,8 +60,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype",
                  "kategorie"),
     "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "headline",
-              "description", "bezeichnung", "titel"),
+              "bezeichnung", "titel"),
 }  # fmt: skip
+TITLES = ("name", "title", "titel")  # behind the word for what items are
 TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed", "affichage", "affiche",
                            "impresion", "mostrado", "mostrada", "exposicion", "impressione", "mostrato", "mostrata",

@@ -21,7 +21,7 @@ from souk.schema import DAY_MS, EventType
 DWELL = 30  # seconds from which reading satisfies
 LABELLED = "at most half of what the last tenth of the events takes: a label is known after its days"
 NEARLY_ALL = 0.8  # of the events of a type, that follow another act: it is the next step of a visit
-REPEATED = "The last item would be the answer to what is asked of these, and nothing be recommended; see satisfied."
+REPEATED = "The last item would be the answer to what is asked of these, and nothing be recommended"
 TELLING = 0.02  # least share of events on either side of a bar that tells them apart
 
 
@@ -35,8 +35,8 @@ def objectives(table: Table) -> list[str]:
     satisfied, why = _satisfied(table, types, counts, engaging)
     return [
         f"objectives:  # in the sample: {found}",
-        *([f"  # The first step alone engages: {steps}."] if steps else []),
-        *([f"  # {REPEATED}"] if set(table.next_steps) - {"rating"} else []),
+        *([f"  # {steps}."] if steps else []),
+        *([f"  # {REPEATED}{'; see satisfied' * _told(table, satisfied)}."] if _visited(table) else []),
         f"  engaged: {{events: [{', '.join(engaging)}]}}",
         f"  satisfied: {satisfied}  # {why}",
     ]
@@ -58,7 +58,18 @@ def note_steps(table: Table, items: Table | None) -> None:
         table.next_steps.append("rating")
         steps.append(f"{late:,} of {ratings:,} ratings come after the end of their item")
     if steps:
-        table.notes["steps"] = ", and ".join(steps)
+        kinds = " and ".join(f"{kind}s" for kind in table.next_steps).capitalize()
+        table.notes["steps"] = f"{kinds} do not engage: {', and '.join(steps)}"
+
+
+def _visited(table: Table) -> set[str]:
+    """The event types that are next steps of a visit."""
+    return set(table.next_steps) - {"rating"}
+
+
+def _told(table: Table, satisfied: str) -> bool:
+    """Whether what satisfies is of a next step of a visit."""
+    return any(kind in satisfied for kind in _visited(table))
 
 
 def _next_steps(table: Table) -> dict[str, tuple[int, int]]:

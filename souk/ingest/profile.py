@@ -26,6 +26,10 @@ AMOUNTS = ("age", "year", "price", "cost", "count", "num", "size", "weight", "le
 CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "hash")
 MOST_CATEGORIES = 5_000
 COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal comma
+# A number with the sign of a currency, or its code, before or behind it.
+CODED = "EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|BRL|MXN|AUD|CAD|NZD|ZAR|KRW|SGD|HKD|ILS|AED"
+SIGN = rf"(\p{{Sc}}|{CODED}|kr\.?|zł|Kč|Fr\.)"
+CURRENCY = rf"^[+-]?{SIGN}\s?[+-]?\d[\d.,']*$|^[+-]?\d[\d.,']*\s?{SIGN}$"
 DATE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"  # of a day, in whatever order
 
 
@@ -122,6 +126,20 @@ class Column:
             return ""
         return next(str(text) for text in self.texts.to_pylist() if re.match(COMMA, text))
 
+    @cached_property
+    def dated(self) -> bool:
+        """Whether these are days in an order that no unit has, as 31/05/2024."""
+        return not self.nested and not self.time_unit and self.like(DATE) >= MANY
+
+    @cached_property
+    def currency(self) -> str:
+        """A number with the sign of a currency, where these and plain numbers are the values; "" elsewhere."""
+        if self.nested or self.numeric or self.like(CURRENCY) < 0.5:
+            return ""
+        if self.like(rf"{CURRENCY}|{cells.NUMBER}") < MANY:
+            return ""
+        return str(self.texts.filter(pc.match_substring_regex(self.texts, CURRENCY))[0].as_py())
+
     @property
     def examples(self) -> str:
         """Its first few different values, for a comment."""
@@ -167,10 +185,8 @@ def guess_kind(column: Column) -> Guess:
     rows = len(column.texts)
     if not rows or column.distinct < 2:
         return Guess(None, "one value or none")
-    if column.comma:
-        point = column.comma.replace(".", "").replace(",", ".")
-        mend = f'in a CSV add decimal: "," beside path, then map or declare it; else write {point} into the file'
-        return Guess(None, f"NUMBERS WITH A DECIMAL COMMA, such as {column.comma}: {mend}")
+    if why := _unread(column):  # before lists and paths, which commas and slashes would make of it
+        return Guess(None, why)
     if listed := _guess_list(column):
         return listed
     seen = f"{column.distinct:,} values in {rows:,} rows, such as {column.examples}"
@@ -190,6 +206,25 @@ def guess_kind(column: Column) -> Guess:
     if words >= 2:
         return Guess(Kind.TEXT, f"{words:.1f} words a value; {seen}")
     return Guess(None, f"{'nearly one a row' if column.distinct > MANY * rows else 'too many to learn from'}; {seen}")
+
+
+def _unread(column: Column) -> str:
+    """What numbers or days are in a form that is not read, and how to write them; "" where they are not."""
+    if column.comma:
+        point = column.comma.replace(".", "").replace(",", ".")
+        mend = f'in a CSV add decimal: "," beside path, then map or declare it; else write {point} into the file'
+        return f"NUMBERS WITH A DECIMAL COMMA, such as {column.comma}: {mend}"
+    if column.currency:
+        bare = without_currency(column.currency)
+        return f"NUMBERS WITH A CURRENCY, such as {column.currency}: write {bare} into the file, then map or declare it"
+    return f"DATES, such as {column.examples}: write them as 2024-05-31 into the file" if column.dated else ""
+
+
+def without_currency(price: str) -> str:
+    """A number with a currency, as a number that is read."""
+    number = re.sub(r"[^\d.,]", "", price)
+    comma = re.match(COMMA, number)
+    return number.replace(".", "").replace(",", ".") if comma else number.replace(",", "")
 
 
 def _guess_list(column: Column) -> Guess | None:

@@ -12,7 +12,7 @@ from souk.ingest import cells
 from souk.ingest.convert import TIMES, is_number
 from souk.ingest.faults import Reason
 from souk.ingest.mapping import TableSource
-from souk.ingest.profile import COMMA
+from souk.ingest.profile import COMMA, Column, without_currency
 from souk.schema import EventType, Kind
 
 ISO_FORM = "2024-05-31T12:00:00"
@@ -46,6 +46,7 @@ def remedies(table: Refusals, origin: TableSource) -> list[str]:
         *_unit(table, origin),
         *_event_types(table),
         *_comma(table, origin),
+        *_currency(table, origin),
         *_whole(table, origin),
         *_separators(table, origin),
         *_encoding(table),
@@ -97,6 +98,15 @@ def _comma(table: Refusals, origin: TableSource) -> Iterator[str]:
         point = value.replace(".", "").replace(",", ".")
         key = f"data.{table.name}.decimal"
         yield f'Set {key} to "," for a CSV, else write {value[:LONGEST]} as {point[:LONGEST]}.'
+
+
+def _currency(table: Refusals, origin: TableSource) -> Iterator[str]:
+    numbers = [f"{Reason.TYPE} {column.name}" for column in origin.schema if is_number(column)]
+    priced = {label: Column("", pa.array(table.values.get(label, ()), pa.string())).currency for label in numbers}
+    labels = [label for label, value in priced.items() if value]
+    if labels and _most(table, labels):
+        value = priced[labels[0]]
+        yield f"Write {value[:LONGEST]} as {without_currency(value)[:LONGEST]} in the file."
 
 
 def _whole(table: Refusals, origin: TableSource) -> Iterator[str]:
