@@ -106,9 +106,14 @@ def test_what_everybody_engages_with_counts_in_each_release_that_answers(shop):
     counts = [SimpleNamespace(follow=lambda seconds, name=name: looked.append((name, seconds))) for name in "ab"]
     shop.releases.now, beside = (replace(shop.releases.now, counts=each) for each in counts)
     shop.releases.beside = [beside]
-    shop.releases._follow_logs(1.0)
+    shop.releases._follow_counts(1.0)
     assert looked == [("a", 0.1), ("b", 0.1)], "a fifth of each second, divided among them"
-    assert [each.live.followed for each in (shop.releases.now, beside)] == [2, 2], "they share a fake"
+
+
+def test_each_release_that_answers_takes_items_from_the_log(shop):
+    shop.releases.beside = [shop.releases.now]
+    shop.releases._follow_items()
+    assert shop.releases.now.live.followed == 2
 
 
 def test_the_release_before_is_kept_for_a_rollback(shop):

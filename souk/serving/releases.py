@@ -128,16 +128,19 @@ class Releases:
         """Looks at the pointer from now on, so often."""
         often(self.look, seconds, "releases", POLITE)
 
-    def follow_logs(self, seconds: float) -> None:
-        """Takes what other servers do to items, and counts what everybody engages with, from now on, so often."""
-        often(lambda: self._follow_logs(seconds), seconds, "followed logs", 0)
+    def follow_logs(self, item_seconds: float, count_seconds: float) -> None:
+        """From now on takes what other servers do to items, and counts what everybody engages with, each so often."""
+        often(self._follow_items, item_seconds, "log of items", 0)
+        often(lambda: self._follow_counts(count_seconds), count_seconds, "log of events", 0)
 
-    def _follow_logs(self, seconds: float) -> None:
-        every = (self.now, *self.beside)
-        for served in every:
+    def _follow_items(self) -> None:
+        for served in (self.now, *self.beside):
             served.live.follow()
-            if served.counts:
-                served.counts.follow(seconds / 5 / len(every))
+
+    def _follow_counts(self, seconds: float) -> None:
+        counts = [served.counts for served in (self.now, *self.beside) if served.counts]
+        for each in counts:
+            each.follow(seconds / 5 / len(counts))
 
     def look(self) -> bool:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""

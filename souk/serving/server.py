@@ -56,7 +56,8 @@ from souk.workspace import Workspace
 GRACE_SECONDS = 20
 SWITCH_SECONDS = 0.0005  # that one thread may keep another waiting for Python's lock; 5 ms is a whole request
 PROBE_SECONDS = 30.0  # between two looks at what the index finds
-ITEM_SECONDS = 1.0  # between two looks at what other servers did to items
+ITEM_SECONDS = 0.25  # between two looks at what other servers did to items: tens of microseconds without news
+COUNT_SECONDS = 1.0  # between two at what everybody engaged with
 
 
 def serve(
@@ -165,7 +166,7 @@ def serve(
 
     for recorder in recorders:
         recorder.open()
-    releases.follow_logs(ITEM_SECONDS)
+    releases.follow_logs(ITEM_SECONDS, COUNT_SECONDS)
     often(probe.look, PROBE_SECONDS, "recall probe", POLITE)
     often(lambda: reader.keep((releases.now, *releases.beside)), SAY_SECONDS, "collections in use", POLITE)
     if reload_seconds:
