@@ -56,7 +56,11 @@ def main() -> None:
             "query tower": batches,
             "ranker": [
                 batch
-                | candidates(goods, len(pair_names(bundle.spec.matches, [f.name for f in bundle.spec.shared])), count)
+                | candidates(
+                    goods,
+                    len(pair_names(bundle.spec.matches, [f.name for f in bundle.spec.shared], acts=bundle.spec.acts)),
+                    count,
+                )
                 for batch in batches
             ],
         }

@@ -83,7 +83,7 @@ class ItemTable:
         vectors: `[items, dim]` float32, unit length.
         counters: `[items, 2]` float32, as of the boundary: log events, satisfied rate.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
-        available_until: `[items]` float64, UTC epoch milliseconds, the last moment; inf where an item has no end.
+        available_until: `[items]` float64, UTC epoch milliseconds, the last moment; inf without an end.
         value_start: `[items + 1]` int64, where each item's values start in `values`.
         values: category values of all items, as numbers, which
         numbers: gives by feature and word; equal words of two features differ.
@@ -99,6 +99,7 @@ class ItemTable:
         has_hours: whether events have a time of day, and not a date alone.
         counts: how often each item was engaged with, by time.
         form: of pairs and sources, that of the release.
+        acts: types of events that pairs tell apart; none where one alone is known.
     """
 
     position: Mapping[str, int]
@@ -121,6 +122,7 @@ class ItemTable:
     has_hours: bool = True
     counts: ItemCounts = field(default_factory=lambda: ItemCounts(np.zeros(0), np.zeros(0), 0, np.inf))
     form: int = FORM
+    acts: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -137,8 +139,7 @@ class ItemTable:
         counters = pq.read_table(path / "counters.parquet")
         if boundary:
             counters = counters.filter(pc.equal(counters["boundary"], boundary))
-        if vectors is None:
-            vectors = np.load(path / "vectors.npy", allow_pickle=False)
+        vectors = np.load(path / "vectors.npy", allow_pickle=False) if vectors is None else vectors
         items = pq.read_table(path / "items.parquet")
         rules, segments = (path / name / boundary if boundary else path / name for name in SOURCE_FILES)
         table = cls.of(
@@ -175,7 +176,7 @@ class ItemTable:
             received = f"{len(items)} items, {len(counters)} counters, {len(vectors)} vectors"
             raise SoukError("items, counters and vectors of the same items", received, "Run the pipeline again.")
         events, rate = (counters[name].to_numpy().astype(np.float64) for name in ("events", "satisfied_rate"))
-        start, values, numbers = values_of(items, spec)
+        (start, values, numbers), shared = values_of(items, spec), [f.name for f in spec.shared]
         return cls(
             position={item: i for i, item in enumerate(items["item_id"].to_pylist())},
             vectors=np.ascontiguousarray(vectors, np.float32),
@@ -193,12 +194,11 @@ class ItemTable:
             freshness=freshness(counters),
             matches=spec.matches,
             assumed_birth=_birth(items, counters, form),
-            shares=ValueShares.of([f.name for f in spec.shared], list(numbers), start, values, events).counted(
-                counters
-            ),
+            shares=ValueShares.of(shared, list(numbers), start, values, events).counted(counters),
             has_hours=first(counters, "has_hours", True),
             counts=ItemCounts.of(counters),
             form=form,
+            acts=spec.acts,
         )
 
     def followed(self, features: str | Path) -> ItemTable:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.acts import ACT, kinds_of, repeats
 from souk.affinity import AFFINITY, LATELY, Taste, lately
 from souk.habits import Habits
 from souk.items import FORM, ItemTable
@@ -55,12 +56,15 @@ PAIR_FEATURES = (
 )
 
 
-def pair_names(matches: Sequence[tuple[str, str]], shared: Sequence[str], form: int = FORM) -> tuple[str, ...]:
-    """The columns of `pair_features` in a form, of a spec with these `matches` and `shared` item features."""
+def pair_names(
+    matches: Sequence[tuple[str, str]], shared: Sequence[str], form: int = FORM, acts: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The columns of `pair_features` in a form, of a spec with these `matches`, `shared` item features and `acts`."""
     own = PAIR_FEATURES if form > 2 else PAIR_FEATURES[: -len(HOURS)]
     tastes = (AFFINITY, LATELY) if form > 4 else (AFFINITY,) if form > 3 else ()
     affine = [f"{taste}:{name}" for taste in tastes for name in shared]
-    return (*own, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine)
+    told = (f"{ACT}:{kind}" for kind in acts)
+    return (*own, *told, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class PairQuery:
         own: by match, how much each value of items is the user's or the visit's own; empty where nothing is asked.
         taste: of the past, by value of the items.
         lately: of the events of the window, each as far as it is of late.
+        kinds: `[window]` int64, the events' types (`souk.acts.kinds_of`).
     """
 
     time: int
@@ -92,6 +97,7 @@ class PairQuery:
     own: tuple[Own, ...] = ()
     taste: Taste = field(default_factory=Taste)
     lately: Taste = field(default_factory=Taste)
+    kinds: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def of(
@@ -121,7 +127,9 @@ class PairQuery:
         surprise, segments = surprises(items, known, tokens, ages), items.segments.of(asker)
         past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker, known)
         tastes = past.taste(known, items), Taste.of(items, known[known >= 0], lately(ages[known >= 0]))
-        return cls(time, known, ages, moments, segments, surprise, past, None, own, *tastes)
+        return cls(
+            time, known, ages, moments, segments, surprise, past, None, own, *tastes, kinds_of(tokens, items.acts)
+        )
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""
@@ -167,18 +175,20 @@ def pair_features(
         `[M, P] float32`, columns as `pair_names` has them.
     """
     owner = np.repeat(np.arange(len(queries)), [len(query.items) for query in queries])
-    window = np.concatenate([query.items for query in queries]) if queries else np.zeros(0, np.int64)
-    ages = np.concatenate([query.ages for query in queries]) if queries else np.zeros(0)
+    window = np.concatenate([np.zeros(0, np.int64), *(query.items for query in queries)])
+    ages = np.concatenate([np.zeros(0), *(query.ages for query in queries)])
+    kinds = np.concatenate([np.zeros(0, np.int64), *(query.kinds for query in queries)]) if items.acts else window
     lengths = np.maximum(1, np.bincount(owner, minlength=len(queries)))
-    known = window >= 0
-    owner, window, ages = owner[known], window[known], ages[known]
+    known, size = window >= 0, len(items.vectors)
+    owner, window, ages, kinds = owner[known], window[known], ages[known], kinds[known]
+    seen, acts = repeats(request * size + positions, owner * size + window, ages, kinds, len(items.acts))
     asked = np.array([query.time for query in queries], np.float64)[request]
     own, affine = None if items.form > 2 else -len(HOURS), len(items.shares.names) if items.form > 3 else 0
     late = affine if items.form > 4 else 0
     columns = (
         [scores, np.log1p(_ranks(request, scores, listed))],
         items.counted(positions, asked),
-        _repeats(request, positions, owner, window, ages, len(items.vectors)),
+        seen,
         _similarity(items.vectors, queries, request, positions),
         _shared(items, request, positions, owner, window, lengths),
         _age(np.nan_to_num(items.created_at[positions], nan=items.assumed_birth), asked),
@@ -187,6 +197,7 @@ def pair_features(
             queries, request, 4, lambda q, part: satisfaction(items, q.items, q.surprise, q.moments, positions[part])
         ),
         _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
+        acts,
         matched(items, [query.own for query in queries], request, positions),
         _each(queries, request, affine, lambda query, part: query.taste.affinities(items, positions[part])),
         _each(queries, request, late, lambda query, part: query.lately.affinities(items, positions[part])),
@@ -202,17 +213,6 @@ def _ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | None) -
     ranks = np.empty(len(scores))
     ranks[order] = before - before[np.searchsorted(request, request)] + 1
     return ranks
-
-
-def _repeats(
-    request: np.ndarray, positions: np.ndarray, owner: np.ndarray, window: np.ndarray, ages: np.ndarray, size: int
-) -> list[np.ndarray]:
-    """How often each candidate is in its query's window, and how long ago last."""
-    keys, where, counts = np.unique(owner * size + window, return_inverse=True, return_counts=True)
-    youngest = np.full(len(keys), np.inf)
-    np.minimum.at(youngest, where, ages)
-    wanted = request * size + positions
-    return [np.log1p(weights_of(keys, counts, wanted)), weights_of(keys, 1 / (1 + youngest), wanted)]
 
 
 def _similarity(

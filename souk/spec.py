@@ -126,6 +126,7 @@ class FeatureSpec:
         objectives: the label rules.
         repeat: what keeps an item out that the user did something with.
         build: history length and bucket counts.
+        acts: the types of events that users do more than one of, each of which pairs look at by itself (`souk.acts`).
     """
 
     dataset: str
@@ -133,6 +134,7 @@ class FeatureSpec:
     objectives: Objectives
     repeat: Repeat
     build: BuildFeatures
+    acts: tuple[str, ...] = ()
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -220,6 +222,8 @@ class FeatureSpec:
             "build": build,
             "features": [asdict(feature) for feature in self.features],
         }
+        if self.acts:  # without them it is as it was before there were any
+            values["acts"] = list(self.acts)
         return json.dumps(values, sort_keys=True, indent=1)
 
     @classmethod
@@ -232,6 +236,7 @@ class FeatureSpec:
             objectives=Objectives.model_validate(values["objectives"]),
             repeat=Repeat.model_validate(values["repeat"]),
             build=BuildFeatures.model_validate(values["build"]),
+            acts=tuple(values.get("acts", ())),
         )
 
     def _declared(self, table: str, entity: Entity) -> tuple[Feature, ...]:

@@ -69,7 +69,9 @@ class Exported:
         times = pq.read_table(towers / "candidates.parquet", columns=["timestamp"])["timestamp"].to_numpy()
         kinds = json.loads((features / "transform" / "features.json").read_text(encoding="utf-8"))
         made_of = {name: np.asarray(values) for name, values in catalogue.features.items()}
-        return cls(examples, times, kinds, made_of, pair_names(spec.matches, [f.name for f in spec.shared]))
+        return cls(
+            examples, times, kinds, made_of, pair_names(spec.matches, [f.name for f in spec.shared], acts=spec.acts)
+        )
 
     def columns(self, example: np.ndarray, column: np.ndarray) -> dict[str, np.ndarray]:
         """The features of some items of some examples, by name; the arguments are `[rows]`."""

@@ -1,4 +1,4 @@
-"""How long a history the models look at, where the config leaves it to the data."""
+"""What of a history the models look at, where the data decides: how long it is, and which types of events differ."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from souk.spec import FeatureSpec
 
 LENGTHS = (32, 64, 128)
 SHARE = 75  # percent of the users whose whole history is to fit
+RARE = 0.001  # a type of so few of the events is none that anything could be learned of
 
 
 def history_length(events: str | Path, spec: FeatureSpec, before: int) -> int:
@@ -34,3 +35,20 @@ def history_length(events: str | Path, spec: FeatureSpec, before: int) -> int:
         counts.update({row["values"]: row["counts"] for row in pc.value_counts(users).to_pylist()})
     wanted = np.percentile([*counts.values()], SHARE) if counts else 0
     return next((length for length in LENGTHS if length > wanted), LENGTHS[-1])
+
+
+def told_apart(events: str | Path, spec: FeatureSpec, before: int) -> tuple[str, ...]:
+    """The types of events that users do more than one of, each in a thousandth of a history's events at least.
+
+    Args:
+        events: the accepted events, a Parquet file.
+        spec: says which event types make a history.
+        before: UTC epoch milliseconds, the start of validation: later events may not choose.
+    """
+    counts: Counter[str] = Counter()
+    for batch in pq.ParquetFile(events).iter_batches(columns=["event_type", "timestamp"]):
+        types = batch["event_type"].filter(pc.less(batch["timestamp"], before))
+        counts.update({row["values"]: row["counts"] for row in pc.value_counts(types).to_pylist()})
+    known = {str(kind): counts[str(kind)] for kind in spec.history_events}
+    found = tuple(kind for kind, count in known.items() if count > RARE * sum(known.values()))
+    return found if len(found) > 1 else ()

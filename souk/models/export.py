@@ -143,7 +143,7 @@ class ServedRanker(tf.Module):
         self._features = {name: spec.of(Entity(name)) for name in ("user", "query", "item")}
         self._calibration = dict(calibration)
         self._with_body = with_body
-        self._pairs = len(pair_names(spec.matches, [f.name for f in spec.shared]))
+        self._pairs = len(pair_names(spec.matches, [f.name for f in spec.shared], acts=spec.acts))
         self._width = model.items.width if with_body and model.items.features else 0
 
     def save(self, path: str | Path) -> None:

@@ -117,7 +117,8 @@ def read_rank_examples(
     row = {event: number for number, event in enumerate(table["event_id"].to_pylist())}
     lists = _lists(table, items, count, window[1], tuple(sequences.spec.objectives.given))
     _place(lists, list(row), Path(impressions), items)
-    pair = np.zeros((*lists["positions"].shape, len(pair_names(items.matches, items.shares.names))), np.float32)
+    names = pair_names(items.matches, items.shares.names, acts=items.acts)
+    pair = np.zeros((*lists["positions"].shape, len(names)), np.float32)
     raw: dict[str, Target] = {}
     for targets in _chunks(read_targets(sequences, window, row)):
         if raw and len(raw) % (TOLD * CHUNK) == 0:

@@ -11,8 +11,8 @@ from typing import Any
 from souk.errors import SoukError
 
 NAME = "release.json"
-FORMAT = 8
-READ = (3, 4, 5, 6, 7, FORMAT)  # the items of 3 count what was before its boundary alone; of 3 and 4 pairs have form 1
+FORMAT = 9
+READ = range(3, FORMAT + 1)  # the items of 3 count what was before its boundary alone; of 3 and 4 pairs have form 1
 AGAIN = "`souk run` with its config puts it there again; `souk rollback` serves the one before."
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.acts import ACT
 from souk.affinity import AFFINITY, LATELY, lately
 from souk.items import FORM, ItemTable
 from souk.matches import MATCH, unstated
@@ -40,6 +41,7 @@ HISTORY = (
     *HOURS,
 )
 TASTES = (f"{AFFINITY}:", f"{LATELY}:")
+ACTS = f"{ACT}:"
 
 
 def start(
@@ -58,7 +60,7 @@ def start(
         guessed: the names of matches that come from past events, as the user states nothing.
     """
     found = candidates.mean(axis=0).astype(np.float64)
-    found[[name in HISTORY or name in guessed or name.startswith(TASTES) for name in names]] = 0
+    found[[name in HISTORY or name in guessed or name.startswith((ACTS, *TASTES)) for name in names]] = 0
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():
@@ -81,11 +83,11 @@ def plain_value(name: str, value: float, form: int = FORM) -> float | None:
         return round(math.expm1(value) / TEN_THOUSAND if form > 2 else value, 6)
     if name.startswith("log_") or name.endswith(("_rank", "_events")) or name == "age":
         value = math.expm1(value)
-    elif name.endswith("_recency") or name == "due":
-        if value <= 0:
-            return None
-        value = 1 / value - 1 if name.endswith("_recency") else value / max(1 - value, 1e-9)
-    return round(value, 4)
+    elif name == "due":
+        value = value / max(1 - value, 1e-9) if value > 0 else np.nan
+    elif name.endswith("_recency") or name.startswith(ACTS):
+        value = 1 / value - 1 if value > 0 else np.nan
+    return None if np.isnan(value) else round(value, 4)
 
 
 def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.ndarray]:
@@ -105,6 +107,10 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
     return {
         "window_events": same,
         "window_recency": _only(np.flatnonzero(same)[-1:], len(window)),
+        **{
+            f"{ACTS}{kind}": _only(np.flatnonzero(same * (query.kinds == number))[-1:], len(window))
+            for number, kind in enumerate(items.acts)
+        },
         "similarity_mean": cosines,
         "similarity_max": _only(recent[np.argmax(cosines[recent])][None] if len(recent) else recent, len(window)),
         "similarity_last": _only(recent[-1:], len(window)),

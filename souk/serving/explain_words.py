@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from souk.acts import ACT
 from souk.affinity import AFFINITY, LATELY
 from souk.matches import MATCH
 from souk.schema import DAY_MS
@@ -74,6 +75,7 @@ DONE = {
     "return": "returned",
     "rating": "rated",
 }
+LAST = "how long ago the user last {}"  # of one type of events
 SPAN = ((DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"))
 LEAST, MOST = 0.05, 3  # a reason has this share of all that counts, for the item or against; at most so many are told
 
@@ -93,6 +95,9 @@ def plain_name(name: str) -> str:
     """A feature in plain words."""
     if name.startswith(f"{MATCH}:"):
         return ALIKE.format(*_both(name))
+    if name.startswith(f"{ACT}:"):
+        done = DONE[name.removeprefix(f"{ACT}:")]
+        return LAST.format(f"{done} it" if done != DONE["cart"] else "put it in the cart")
     if name.startswith(f"{AFFINITY}:"):
         return STAYS.format(plain_name(name.removeprefix(f"{AFFINITY}:")))
     if name.startswith(f"{LATELY}:"):

@@ -14,7 +14,7 @@ from souk.config import Split, parse_step_config
 from souk.errors import SoukError
 from souk.features.bars import far_bars
 from souk.features.funnel import funnel
-from souk.features.history import history_length
+from souk.features.history import history_length, told_apart
 from souk.features.impressions import write_impressions
 from souk.features.label_windows import few_labels
 from souk.features.labels import check_objectives, never_known
@@ -104,7 +104,8 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
             report(f"matches: {match}")
         if taken := [[match.own, match.theirs] for match in found if not match.copied]:
             chosen["matches"] = taken
-    return replace(spec, build=spec.build.model_copy(update=chosen)) if chosen else spec
+    acts = told_apart(events, spec, before)
+    return replace(spec, build=spec.build.model_copy(update=chosen), acts=acts)
 
 
 def _check_pause(spec: FeatureSpec, split: Split) -> None:
