@@ -143,6 +143,8 @@ def test_a_server_knows_the_names_of_the_files_that_its_release_is_of(tmp_path):
         rows = [{"item_id": "g0-00", "preis": 3.0}, {"item_id": "g0-00", "sold": NOW}]
         rows += [{"item_id": "g0-00", "preis": 3.0, "ends": NOW, "sold": None}]
         taken = [each.reason for each in served.live.upsert(rows).refused]
+        with pytest.raises(SoukError, match="to it" if data is not names else "histories are made of"):
+            served.parser.parse({"user_id": "ann", "events": [{"item_id": "g0-00", "event_type": "view"}]}, NOW)
         ready.close()
         answers.append((refused, taken))
         assert "Send user_id for leser." in refused[0] and "Send price for preis." in taken[0]

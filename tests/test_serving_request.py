@@ -1,6 +1,7 @@
 """What the parser takes, and what it refuses and how it says so."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -183,6 +184,20 @@ def test_a_wrong_field_is_refused(fields, texts):
     with pytest.raises(SoukError) as error:
         parse(**fields)
     assert all(text in str(error.value) for text in ("Expected", "Received", *texts)), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("listing_view", "Send click: the config maps listing_view to it."),
+        ("xyz", "Send cart: the config maps xyz to it."),
+        ("clik", "Did you mean 'click'?"),  # which "*" fits, as any word
+    ],
+)
+def test_a_type_of_the_files_is_told_what_to_send(word, remedy):
+    parser = RequestParser(SPEC, 10, 50, types={"listing_view": "click", "*": "cart"})
+    with pytest.raises(SoukError, match=re.escape(remedy)):
+        parser.parse({"user_id": "ann", "events": [{"item_id": "a", "event_type": word}]}, NOW)
 
 
 def test_one_bad_instance_refuses_all_and_is_named():

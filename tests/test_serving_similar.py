@@ -14,7 +14,8 @@ from souk.release.bundle import Bundle
 from souk.serving import tensors
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.recommender import Recommender
-from souk.serving.request import Request, RequestParser, check_explained, check_subjects
+from souk.serving.request import Request, RequestParser
+from souk.serving.subjects import check_explained, check_subjects
 from souk.sources.rows import SparseRows
 from souk.state import Event, UserState, kept_events
 from souk.store.memory import MemoryStore

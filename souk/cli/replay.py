@@ -121,7 +121,9 @@ def _side(place: Workspace, folder: Path) -> Side:
     loaded = Recommender.load(bundle, None, store)
     recommender = with_logs(place, bundle, loaded, lambda: time.time_ns() // 1_000_000)[0].current
     settings = bundle.settings
-    parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words)
+    parser = RequestParser(
+        bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words, types=bundle.event_types
+    )
     return Side(recommender, store, parser)
 
 

@@ -20,9 +20,10 @@ from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.serving.fields import shown
 from souk.serving.recommender import Recommender
-from souk.serving.request import Request, RequestParser, check_subjects
+from souk.serving.request import Request, RequestParser
 from souk.serving.served import open_store, with_logs
 from souk.serving.slate import Slate
+from souk.serving.subjects import check_subjects
 from souk.workspace import Workspace
 
 BATCH = 256
@@ -84,7 +85,9 @@ def recommend_file(
         raise SoukError(f"--k from 1 to {most}, the release's max_slate_size", str(k), "Ask for less.")
     loaded = Recommender.load(bundle, None, open_store(place, bundle))
     recommender = with_logs(place, bundle, loaded, lambda: now)[0].current
-    parser = RequestParser(bundle.spec, k or bundle.settings.slate_size, most, words=bundle.words)
+    parser = RequestParser(
+        bundle.spec, k or bundle.settings.slate_size, most, words=bundle.words, types=bundle.event_types
+    )
     counts = {"answered": 0, "empty": 0, "refused": 0}
     gc.freeze()  # the models and libraries stay: no collection of a batch's leavings need walk them
     partial = Path(output).with_name(f".{Path(output).name}.{os.getpid()}.partial")

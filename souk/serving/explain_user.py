@@ -55,7 +55,9 @@ def explain_user(
     verify(folder)
     bundle = Bundle.load(folder)
     settings = bundle.settings
-    parser = RequestParser(bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words)
+    parser = RequestParser(
+        bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words, types=bundle.event_types
+    )
     columns = bundle.spec.columns
     stated = {
         "profile": _typed("--profile", profile, columns.users),

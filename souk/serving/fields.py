@@ -97,12 +97,21 @@ def number(path: str, value: Any) -> float:
     return float(value)
 
 
-def event_type(path: str, value: Any, history: Sequence[str]) -> str:
-    """The type of an event; where it is none, the error speaks of those that a `history` is made of."""
+def event_type(path: str, value: Any, history: Sequence[str], types: Mapping[str, str]) -> str:
+    """The type of an event.
+
+    Args:
+        path: where it stands.
+        value: what does.
+        history: the types that histories are made of, of which the error speaks.
+        types: what the files call types, `*` for any text, with ours.
+    """
     if value not in EVENT_TYPES:
         text = str(value)[:ID_LENGTH]
         near = difflib.get_close_matches(text, history, n=1)
         remedy = f"Did you mean {near[0]!r}?" if near else f"This release's histories are made of {', '.join(history)}."
+        if meant := types.get(text) or ("" if near else types.get("*")):
+            remedy = f"Send {meant}: the config maps {text} to it."
         raise SoukError(f"{path} to be one of {', '.join(sorted(EVENT_TYPES))}", repr(text), remedy)
     return str(value)
 

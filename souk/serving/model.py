@@ -23,9 +23,10 @@ from souk.serving.fields import shown
 from souk.serving.impressions import ImpressionLog
 from souk.serving.line import Line
 from souk.serving.metrics import ServingMetrics
-from souk.serving.request import MAX_TIMEOUT_MS, Request, check_explained, check_subjects
+from souk.serving.request import MAX_TIMEOUT_MS, Request
 from souk.serving.room import Room
 from souk.serving.slate import Slate
+from souk.serving.subjects import check_explained, check_subjects
 from souk.serving.tracing import Tracing
 from souk.stages import heard
 

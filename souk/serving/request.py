@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -33,7 +33,6 @@ from souk.spec import FeatureSpec
 from souk.state import Event, UserState
 
 MAX_INSTANCES = 256
-MAX_EXPLAINED = 8  # each takes as long as some hundred slates
 MAX_EVENTS = 500
 MAX_BODY_EVENTS = 8_000  # of all instances
 MAX_BODY_ITEMS = 12_800  # of all slates
@@ -104,6 +103,7 @@ class RequestParser:
         max_slate_size: the largest `k`.
         timeout_ms: how long a request without `timeout_ms` may take; None for as long as it takes.
         words: by feature, the values that the models know (`Bundle.words`).
+        types: what the files call types of events, `*` for any text, with the contract's (`Bundle.event_types`).
         clock: monotonic seconds.
     """
 
@@ -114,12 +114,13 @@ class RequestParser:
         max_slate_size: int,
         timeout_ms: int | None = None,
         words: Mapping[str, Collection[str]] = MappingProxyType({}),
+        types: Mapping[str, str] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout_ms, self._clock = timeout_ms, clock
         self._slate_size = slate_size
         self._max_slate_size = max_slate_size
-        self._history = tuple(map(str, spec.history_events))
+        self._history, self._types = tuple(map(str, spec.history_events)), types
         self._context = Stated.of("events", spec, words)
         self._profile = Stated.of("users", spec, words)
         self._past = Stated.of("events", spec, {})  # of past events, which no model reads the context of
@@ -252,7 +253,7 @@ class RequestParser:
         for name in ("item_id", "event_type"):
             if value.get(name) is None:
                 raise SoukError(f"{path}.{name}", "nothing", "Every event names an item and an event type.")
-        kind = event_type(f"{path}.event_type", value["event_type"], self._history)
+        kind = event_type(f"{path}.event_type", value["event_type"], self._history, self._types)
         where = f"{path}.context"
         context, reasons = self._past.parse(where, mapping(where, value.get("context") or {}))
         given = {name: part for name, part in value.items() if part is not None}
@@ -268,33 +269,3 @@ class RequestParser:
             ),
             reasons,
         )
-
-
-def check_subjects(requests: Sequence[Request], path: str = "") -> None:
-    """Requests for slates: each is of a user, of a session, or of an item.
-
-    Args:
-        requests: of one body, or one, at
-        path: "" for the instances of a body.
-
-    Raises:
-        SoukError: an item stands beside a user or events.
-    """
-    for place, request in enumerate(requests):
-        if request.item_id and not request.similar:
-            remedy = "item_id alone asks for similar items; beside user_id or events it belongs to :explain."
-            raise SoukError(f"{path or f'instances[{place}]'} without item_id", shown(request.item_id), remedy)
-
-
-def check_explained(requests: Sequence[Request]) -> None:
-    """Requests for explanations: each is of a user or of a session, if without events; `item_id` is what to explain.
-
-    Raises:
-        SoukError: there are too many, or one has neither.
-    """
-    if len(requests) > MAX_EXPLAINED:
-        raise SoukError(f"at most {MAX_EXPLAINED} instances to explain", f"{len(requests)}", "Send several requests.")
-    for place, request in enumerate(requests):
-        if request.similar and not request.session:
-            remedy = 'An item is explained to someone; "events": [] is a visitor who did nothing yet.'
-            raise SoukError(f"instances[{place}].user_id, or events", "item_id alone", remedy)

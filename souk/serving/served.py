@@ -222,7 +222,7 @@ class Reader:
             if not live.current.catalogue.shown((), self.clock()).any():
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
-            parser = RequestParser(bundle.spec, *sizes, self.timeout_ms, bundle.words)
+            parser = RequestParser(bundle.spec, *sizes, self.timeout_ms, bundle.words, bundle.event_types)
             own_words = bundle.names.get("events", {}), bundle.event_types
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), *own_words)
             return Served(bundle, live, parser, check, close, taken, counts)

@@ -13,12 +13,12 @@ from souk.serving.request import (
     MAX_CANDIDATES,
     MAX_EVENTS,
     MAX_EXCLUDE,
-    MAX_EXPLAINED,
     MAX_INSTANCES,
     MAX_TIMEOUT_MS,
     SUBJECTS,
 )
 from souk.serving.stated import LONGEST
+from souk.serving.subjects import MAX_EXPLAINED
 from souk.serving.tensors import INPUTS, OUTPUTS
 from souk.spec import FeatureSpec, Role
 
