@@ -190,12 +190,15 @@ def test_a_wrong_field_is_refused(fields, texts):
     ("word", "remedy"),
     [
         ("listing_view", "Send click: the config maps listing_view to it."),
+        ("ad_view_3", "Send purchase: the config maps ad_view_3 to it."),  # by the longest that fits it
+        ("ad_clik", "Send rating: the config maps ad_clik to it."),
         ("xyz", "Send cart: the config maps xyz to it."),
         ("clik", "Did you mean 'click'?"),  # which "*" fits, as any word
     ],
 )
 def test_a_type_of_the_files_is_told_what_to_send(word, remedy):
-    parser = RequestParser(SPEC, 10, 50, types={"listing_view": "click", "*": "cart"})
+    types = {"listing_view": "click", "ad_view*": "purchase", "ad*": "rating", "*": "cart"}
+    parser = RequestParser(SPEC, 10, 50, types=types)
     with pytest.raises(SoukError, match=re.escape(remedy)):
         parser.parse({"user_id": "ann", "events": [{"item_id": "a", "event_type": word}]}, NOW)
 

@@ -7,7 +7,10 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from souk.errors import SoukError, unknown
+from souk.ingest.patterns import rename
 from souk.schema import SECONDS, EventType
 from souk.values import cell_text
 
@@ -97,6 +100,12 @@ def number(path: str, value: Any) -> float:
     return float(value)
 
 
+def _mapped(text: str, types: Mapping[str, str]) -> str:
+    """The type of ours that the files' name of one is mapped to, but for `*`; "" for none."""
+    (found,) = rename(pa.array([text]), {word: kind for word, kind in types.items() if word != "*"}).to_pylist()
+    return "" if found == text else str(found)
+
+
 def event_type(path: str, value: Any, history: Sequence[str], types: Mapping[str, str]) -> str:
     """The type of an event.
 
@@ -104,13 +113,13 @@ def event_type(path: str, value: Any, history: Sequence[str], types: Mapping[str
         path: where it stands.
         value: what does.
         history: the types that histories are made of, of which the error speaks.
-        types: what the files call types, `*` for any text, with ours.
+        types: what the files call types, or patterns of it (`*` for any text), with ours.
     """
     if value not in EVENT_TYPES:
         text = str(value)[:ID_LENGTH]
         near = difflib.get_close_matches(text, history, n=1)
         remedy = f"Did you mean {near[0]!r}?" if near else f"This release's histories are made of {', '.join(history)}."
-        if meant := types.get(text) or ("" if near else types.get("*")):
+        if meant := _mapped(text, types) or ("" if near else types.get("*")):  # which fits typing errors, too
             remedy = f"Send {meant}: the config maps {text} to it."
         raise SoukError(f"{path} to be one of {', '.join(sorted(EVENT_TYPES))}", repr(text), remedy)
     return str(value)
