@@ -23,6 +23,7 @@ from tests.serving_fixtures import IDS, NOW, STATES, vectors, without_last, writ
 
 BOB: UserState = STATES[1]
 LAST = IDS[-1]
+OF = {"category": "all/g1", "price": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,53 @@ def test_a_purchase_of_what_the_next_release_will_have_waits_for_it(sales):
         _, later = sales(as_of=as_of)
         assert until(later, LAST) == [NOW - 5] and LAST not in shown(later)
         assert "unknown" not in later.current.catalogue.positions
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ({}, NOW - 5),
+        ({"available_until": NOW + DAY_MS}, NOW - 5),  # of the offer
+        ({"available_until": NOW - 9}, NOW - 9),
+        ({"available_until": None}, np.inf),  # put up again
+        ({"created_at": NOW - DAY_MS}, NOW - 5),
+        ({"created_at": NOW + DAY_MS}, None),  # of tomorrow: refused
+    ],
+)
+def test_an_item_that_is_made_after_its_sale_has_ended(sales, said, end):
+    """Events may be faster than items. All servers say so, after a restart and when the log was thinned, too."""
+    (selling, here), (_, there) = sales(), sales()
+    selling.end([bought("new", NOW - 3 * DAY_MS), bought("other", NOW - 5)])
+    selling.end([bought("new", NOW - 4), bought("new", NOW - 5)])  # not the listing of three days ago
+    made = there.upsert([{"item_id": "new", **OF, **said}, {"item_id": "last", **OF}])
+    assert len(made.refused) == (end is None)
+    here.follow()
+    for live in (there, here, sales()[1], sales()[1]):
+        live._log.thin()
+        assert until(live, "last") == [np.inf] and "last" in shown(live)
+        assert ("new" in live.current.catalogue.positions) == (end is not None)
+        if end is not None:
+            assert until(live, "new") == [end] and ("new" in shown(live)) == (end == np.inf)
+
+
+def test_where_it_is_not_sold_once_any_more_a_sale_ends_no_item_to_come(sales):
+    sales()[0].end([bought("new", NOW - 5)])
+    live = sales("often")[1]
+    live.upsert([{"item_id": "new", **OF}])
+    assert "new" in shown(live)
+
+
+def test_the_next_release_knows_that_an_item_was_sold_before_it_was_made(sales, shop):
+    """Its items file has the end of the offer alone."""
+    selling, live = sales("fewer")
+    selling.end([bought(LAST, NOW - 5)])
+    live.upsert([{"item_id": LAST, **OF, "available_until": NOW + DAY_MS}])
+    live.upsert([{"item_id": f"more{n}", "available": bool(n % 2), **OF} for n in range(3)] * 9)
+    live._log.thin()
+    _, later = sales(as_of=NOW + 1)
+    assert until(live, LAST) == until(later, LAST) == [NOW - 5]
+    live.upsert([{"item_id": LAST, **OF, "available_until": NOW + DAY_MS}])
+    assert LAST in shown(live) and LAST in shown(sales(as_of=NOW + 1)[1]), "what is said after both counts"
 
 
 def test_what_two_servers_sell_both_know(sales):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from souk.items import of_this_listing
 from souk.serving.loaded import Loaded
@@ -28,3 +30,30 @@ def ends(row: Mapping[str, Any], current: Loaded) -> bool:
     place, sold = current.catalogue.positions[row["item_id"]], row["available_until"]
     until, created = current.items.available_until[place], current.items.created_at[place]
     return bool(until > sold and of_this_listing(sold, created))
+
+
+class Waiting:
+    """Purchases of items that are not there: an upsert that makes one may come later than its sale."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[int]] = {}
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Keeps the rows that end items."""
+        for row in rows:
+            self._times.setdefault(row["item_id"], []).append(row["available_until"])
+
+    def born(self, row: dict[str, Any], given: Mapping[str, Any], now: int) -> None:
+        """Fills in when a new item came to be, and its end where it was sold before.
+
+        Args:
+            row: of the item table.
+            given: what was sent: an `available_until` of `null` says that the item is to be had all the same.
+            now: UTC epoch milliseconds.
+        """
+        row["created_at"] = now if row["created_at"] is None else row["created_at"]
+        sold = np.array(self._times.get(row["item_id"], ()), np.float64)
+        ends = sold[of_this_listing(sold, np.array(row["created_at"], np.float64))]
+        if len(ends) and given.get("available_until", ends) is not None:
+            end = row["available_until"]
+            row["available_until"] = int(ends.min() if end is None else min(end, ends.min()))

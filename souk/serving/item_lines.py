@@ -64,7 +64,8 @@ def parsed(content: bytes) -> Logged:
 def overtaken(logged: Logged) -> set[int]:
     """The numbers of the rows that change nothing any more: a later one of the item says all that they say.
 
-    A row that made its item stays: a release that never had the item has it from there.
+    A row that made its item stays: a release that never had the item has it from there. So does the end by a purchase
+    before it.
     """
     later: dict[str, list[tuple[set[str], int]]] = {}
     gone = set()
@@ -74,7 +75,7 @@ def overtaken(logged: Logged) -> set[int]:
         if not logged.created[number] and any(row.keys() <= names and at <= time for names, time in said):
             gone.add(number)
         else:
-            said.append((set(row), at))
+            said.append((set(row) - ({"available_until"} if logged.created[number] else set()), at))
     return gone
 
 

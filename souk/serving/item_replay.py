@@ -19,6 +19,7 @@ class Replay:
         created: whether each may make its item.
         older: how many rows the release's items table has superseded.
         unknown: how many rows speak of an item that is not there, and do not make it.
+        waiting: those of them that are ends by purchases: who makes the item later need not know of its sale.
         settled: items that the release has, of those that rows of the log made before its table.
     """
 
@@ -27,6 +28,7 @@ class Replay:
     created: list[bool]
     older: int
     unknown: int
+    waiting: list[dict[str, Any]]
     settled: set[str]
 
 
@@ -41,7 +43,8 @@ def replay(
     A row that is newer than the release's items table counts whatever the release holds. An older one is superseded
     by the table: by what it says of the item, or by leaving the item out where a release had it since the row. Only
     an item that no release had yet comes from older rows, since the table may not have got it yet; and the table need
-    not know that an item was sold, where nobody said anything of its end after that.
+    not know that an item was sold, where nobody said anything of its end after that: the end in a row that makes an
+    item is that of the offer.
 
     Args:
         logged: the log.
@@ -51,12 +54,16 @@ def replay(
     """
     taken: list[tuple[dict[str, Any], int, bool]] = []
     older = unknown = 0
-    made, settled = set[str](), set[str]()
-    last = {row["item_id"]: number for number, row in enumerate(logged.rows) if "available_until" in row}
+    made, settled, waiting = set[str](), set[str](), list[dict[str, Any]]()
+    last = {
+        row["item_id"]: number
+        for number, row in enumerate(logged.rows)
+        if "available_until" in row and not (logged.created[number] and row["available_until"] is not None)
+    }
     lines = zip(logged.rows, logged.times, logged.created, strict=True)
     for number, (row, at, created) in enumerate(lines):
         item, gone = row["item_id"], number < logged.settled.get(row["item_id"], 0)
-        sold = logged.sold[number] and item in known and last[item] == number and lasting(row)
+        sold = logged.sold[number] and item in known and last.get(item) == number and lasting(row)
         if at < as_of and (item in known or gone) and not sold:
             older += 1
             if created and not gone:
@@ -66,5 +73,6 @@ def replay(
             taken.append((row, at, created))
         else:
             unknown += 1
+            waiting += [row] * logged.sold[number]
     rows, times, new = [row for row, _, _ in taken], [at for _, at, _ in taken], [created for _, _, created in taken]
-    return Replay(rows, times, new, older, unknown, settled)
+    return Replay(rows, times, new, older, unknown, waiting, settled)

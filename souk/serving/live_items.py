@@ -20,7 +20,7 @@ from souk.ingest.live import LARGEST, SHOWN, ItemCheck
 from souk.release.bundle import Bundle
 from souk.serving.beside import Run, here
 from souk.serving.inputs import item_inputs
-from souk.serving.item_ends import ends, rows_of
+from souk.serving.item_ends import Waiting, ends, rows_of
 from souk.serving.item_lines import Logged
 from souk.serving.item_log import ItemLog, Mark
 from souk.serving.item_outcomes import Batch, Followed, Outcome, Replayed, Retired, id_of
@@ -69,6 +69,7 @@ class LiveItems:
         self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.schema("items"), names)
         self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
+        self._waiting = Waiting()
         self._one_at_a_time = threading.Lock()
         self._retired = False
 
@@ -102,6 +103,7 @@ class LiveItems:
         """What was to be done with rows of the log, the times of those that were taken, and how many were refused."""
         lasting = partial(ends, current=self.current) if self._spec.repeat.sold_once else lambda row: False
         plan = replay(logged, self.current.catalogue.positions, self._as_of, lasting)
+        self._waiting.add(plan.waiting if self._spec.repeat.sold_once else ())
         taken, refused = list[int](), 0
         for start in range(0, len(plan.rows), REPLAYED):
             part = slice(start, start + REPLAYED)
@@ -153,8 +155,8 @@ class LiveItems:
         with self._turn() as now:
             here, others = rows_of(times, self.current, now)
             made = self._prepared(here, [now] * len(here), [False] * len(here))
-            rows = [*here, *others]
-            self._write(rows, [False] * len(rows), now, made, sold=True)
+            self._write([*here, *others], [False] * len(here + others), now, made, sold=True)
+            self._waiting.add(others)
 
     @contextmanager
     def _turn(self) -> Iterator[int]:
@@ -234,8 +236,8 @@ class LiveItems:
             if why:
                 batch.reasons[at] = why
                 continue
-            if old is None and row["created_at"] is None:
-                row["created_at"] = times[at]
+            if old is None:
+                self._waiting.born(row, rows[at], times[at])
             batch.taken[item] = row if old is None else {**old, **{n: row[n] for n in self._given(rows[at])}}
             batch.accepted.append((at, item, old is None))
         return batch
