@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from souk.config import parse_config
 from souk.errors import SoukError
 from souk.ingest.first_config import first_config
+from souk.ingest.profile import Column, without_currency
 from tests.test_ingest_first_config import init, read, write
 
 KNOWN = ["view", "click", "order", "cart", "return", "rate", "hide", "wishlist", "impression", "sold", "refund"]
@@ -107,6 +109,31 @@ def test_numbers_with_a_currency_are_told(tmp_path: Path, prices: list[str]) -> 
     assert not config.columns.items
 
 
+@pytest.mark.parametrize(
+    ("price", "number"),
+    [
+        ("Fr. 12.50", "12.50"),
+        ("12,50 kr.", "12.50"),
+        ("-€5.00", "-5.00"),
+        ("1.234.567 €", "1234567"),
+        ("10.000 €", "10000"),
+        ("1'234.50 CHF", "1234.50"),
+        ("EUR 1.234,56", "1234.56"),
+        ("£1,234", "1234"),
+    ],
+)
+def test_a_price_is_the_same_without_its_currency(price: str, number: str) -> None:
+    assert Column("", pa.array([price])).currency == price and without_currency(price) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "dated"),
+    [("31/05/2024", True), ("5.1.24", True), ("2024/5/31 8:00", True), ("1.2.3", False), ("10.0.12.1", False)],
+)
+def test_days_are_told_from_versions_and_addresses(text: str, dated: bool) -> None:
+    assert Column("", pa.array([text])).dated == dated
+
+
 def test_days_in_another_order_are_told_and_are_no_paths(tmp_path: Path) -> None:
     rows = [{"user_id": f"u{n % 9}", "item_id": f"i{n}", "timestamp": "2025-12-31"} for n in range(90)]
     goods = [{"item_id": f"i{n}", "Created": "10/11/2017", "seen_first": f"1{n % 9}/11/2017"} for n in range(90)]
@@ -122,6 +149,8 @@ def test_days_in_another_order_are_told_and_are_no_paths(tmp_path: Path) -> None
         ("Hotel Ref", "Hotel Name", "Hotel Name"),  # by the word of its ids
         ("ref", "product_title", "product_title"),
         ("ref", "host_name", "description"),  # of somebody else
+        ("ref", "seller_name", "description"),
+        ("shop_item_id", "shop_name", "description"),
         ("dish_id", "name", "name"),
     ],
 )

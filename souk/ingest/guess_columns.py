@@ -13,7 +13,7 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_fit import becomes, ends_too, few_words, misfit, tells_rows
-from souk.ingest.guess_names import NAMES, OBJECTS, TITLES, act_of, names_act, numbered
+from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
@@ -72,7 +72,9 @@ def column_named(table: Table, target: str) -> Column | None:
 
 def _title(table: Table, by_name: dict[str, Column]) -> Column | None:
     """The name of what the ids are of, as "Hotel Name" beside "Hotel Ref", before what describes it at length."""
-    words = {table.mapped["item_id"][0].snake.split("_")[0], *OBJECTS, *NAMES["item_id"]}
+    ids, words = table.mapped["item_id"][0].snake.split("_"), {*OBJECTS, *NAMES["item_id"]} - SELLERS
+    if not words.intersection(ids):  # of "store_item_id" the item is meant
+        words.add(ids[0])
     for column in table.free:
         own, _, last = column.snake.rpartition("_")
         if last in TITLES and own in words:

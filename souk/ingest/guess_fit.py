@@ -73,7 +73,8 @@ def tells_rows(column: Column) -> bool:
 
 def few_words(column: Column) -> bool:
     """Whether a column has as few values as there are event types, and they are no numbers."""
-    return not (column.nested or column.numeric or column.comma) and 2 <= column.distinct <= MOST_TYPES
+    amounts = column.nested or column.numeric or column.comma or column.currency or column.dated
+    return not amounts and 2 <= column.distinct <= MOST_TYPES
 
 
 def ends_too(column: Column, end: Column | None) -> bool:

@@ -123,9 +123,10 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                      "blockieren", "blockiert"),
 }  # fmt: skip
 # What an act is done to: of "listing_view" and "ViewItem" the other word tells.
-OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer", "seller",
-           "artikel", "produkt", "anzeige", "inserat", "angebot", "verkaeufer", "producto", "articulo", "anuncio",
-           "produit", "annonce", "prodotto", "annuncio", "produto"}  # fmt: skip
+SELLERS = {"seller", "verkaeufer"}
+OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer",
+           "artikel", "produkt", "anzeige", "inserat", "angebot", "producto", "articulo", "anuncio",
+           "produit", "annonce", "prodotto", "annuncio", "produto", *SELLERS}  # fmt: skip
 # Further words in names of columns that tell what came of a visit.
 OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conversion", "converted", "gekauft", "kauf",
             "label", "outcome", "result", "reward", "status", "success", "target"}  # fmt: skip

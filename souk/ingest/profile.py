@@ -30,7 +30,8 @@ COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal com
 CODED = "EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|BRL|MXN|AUD|CAD|NZD|ZAR|KRW|SGD|HKD|ILS|AED"
 SIGN = rf"(\p{{Sc}}|{CODED}|kr\.?|zł|Kč|Fr\.)"
 CURRENCY = rf"^[+-]?{SIGN}\s?[+-]?\d[\d.,']*$|^[+-]?\d[\d.,']*\s?{SIGN}$"
-DATE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"  # of a day, in whatever order
+# Of a day, in whatever order; a version such as 1.2.3 is none.
+DATE = r"^(\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2}))([^\d./-]|$)"
 
 
 def latin(text: str) -> str:
@@ -222,9 +223,13 @@ def _unread(column: Column) -> str:
 
 def without_currency(price: str) -> str:
     """A number with a currency, as a number that is read."""
-    number = re.sub(r"[^\d.,]", "", price)
-    comma = re.match(COMMA, number)
-    return number.replace(".", "").replace(",", ".") if comma else number.replace(",", "")
+    before, number, _ = re.split(r"(\d[\d.,']*)", price, maxsplit=1)  # a sign such as Fr. has a point, too
+    number = number.replace("'", "").rstrip(".,")
+    if re.match(COMMA, number):
+        number = number.replace(".", "").replace(",", ".")
+    elif re.fullmatch(r"\d{1,3}(\.\d{3})+", number):  # few prices have three decimals
+        number = number.replace(".", "")
+    return "-" * ("-" in before) + number.replace(",", "")
 
 
 def _guess_list(column: Column) -> Guess | None:
