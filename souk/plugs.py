@@ -150,8 +150,8 @@ class Ranker(ABC):
             items: as they are now.
             positions: `[M]` int64, the candidates of all requests.
             request: `[M]` int64, ascending, which of the B each belongs to.
-            pair: `[M, P]` float32, columns as in `souk.pairs.PAIR_FEATURES`, and
-                one more for each match of the features and for each item feature of categories.
+            pair: `[M, P]` float32, columns as in `souk.pairs.PAIR_FEATURES`, and behind them others that depend on the
+                data, as `souk.pairs.pair_names` has them: do not count on their places.
         """
 
 

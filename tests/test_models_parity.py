@@ -1,6 +1,7 @@
 """What the ranker learned from is what it is served with: the same candidates and the same inputs, value by value."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from souk.config import BuildFeatures, Columns, Repeat, TrainRanker, TrainTwoTower
+from souk.config import BuildFeatures, Columns, Objectives, Repeat, TrainRanker, TrainTwoTower
 from souk.items import FORM, ItemTable
 from souk.models.calibration import Calibration
 from souk.models.draw import draw_examples
@@ -35,6 +36,7 @@ COUNT = 8  # candidates, fewer than there are
 TOWERS = TrainTwoTower(dim=8, layers=1, epochs=2, batch_rows=16, negatives=8, learning_rate=1e-2)
 RANKER = TrainRanker(hidden=(8,), cross_layers=1)
 BOUNDARY = "validation_start"
+ACTS = ("click", "rating")
 MATCHING = {
     "columns": Columns.model_validate(
         {
@@ -52,14 +54,16 @@ MATCHING = {
 class Trained:
     """Towers fitted up to the boundary, the ranker's examples of the window after it, and a bundle of both models.
 
-    Users have two events at a time now and then, some items are of unknown age, and the repeat rule forbids what some
-    users do. Items are made in a country, users live in one, which some do not state, and a visit comes from one.
+    Users click and rate, have two events at a time now and then, some items are of unknown age, and the repeat rule
+    forbids what some users do. Items are made in a country, users live in one, which some do not state, and a visit
+    comes from one.
     """
 
     def __init__(self, folder):
         self.events, items, self.users = cycle_market(users=24, items=16)
         again = self.events["event_id"].str[-1].isin(["1", "9"])
         self.events.loc[again, "item_id"] = self.events["item_id"].shift(1)[again]
+        self.events.loc[self.events["event_id"].str[-1].isin(["0", "3", "9"]), "event_type"] = "click"
         day = self.events["timestamp"] // DAY_MS
         self.events["timestamp"] -= (day % 5 == 4) * DAY_MS
         items.loc[items.index % 4 == 0, "category"] = "stall"
@@ -67,7 +71,10 @@ class Trained:
         items["made_in"] = ["", *"abcab"] * 2 + [*"abca"]
         self.users.loc[self.users.index % 3 == 2, "country"] = ""
         self.events["comes_from"] = (self.events["timestamp"] // DAY_MS % 4).map(dict(enumerate(["b", "c", "a", ""])))
-        self.folder, self.spec = folder, cycle_spec(repeat=Repeat(rule="after_days", days=5), **MATCHING)
+        satisfied = {"events": [*ACTS], "min_value": 4}
+        rules = Objectives.model_validate({"engaged": {"events": [*ACTS]}, "satisfied": satisfied})
+        spec = cycle_spec(repeat=Repeat(rule="after_days", days=5), objectives=rules, **MATCHING)
+        self.folder, self.spec = folder, replace(spec, acts=ACTS)
         self.transforms = write_features(folder, self.spec, self.events, items, self.users)
         counters = pd.read_parquet(folder / "counters.parquet").assign(fresh_share=0.8, fresh_days=4.0)
         counters.to_parquet(folder / "counters.parquet", index=False)  # what is fresh has a large share
@@ -180,11 +187,13 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
     row, column = np.nonzero(examples.candidate)
     np.testing.assert_array_equal(request, row)
     np.testing.assert_array_equal(positions, examples.positions[row, column])
-    for index, name in enumerate(pair_names(trained.spec.matches, [f.name for f in trained.spec.shared])):
+    names = pair_names(trained.spec.matches, [f.name for f in trained.spec.shared], acts=ACTS)
+    assert pair.shape[1] == examples.pair.shape[2] == len(names)
+    for index, name in enumerate(names):
         learned = examples.pair[row, column, index]
         assert np.ptp(learned) > 0, name
         np.testing.assert_allclose(pair[:, index], learned, atol=1e-5, err_msg=name)
-    matched = slice(len(PAIR_FEATURES), len(PAIR_FEATURES) + 2)
+    matched = [place for place, name in enumerate(names) if name.startswith("match:")]
     both = {tuple(row) for row in pair[:, matched].tolist()}
     assert both >= {(0, 0), (0, 1), (1, 0), (1, 1)}, "what is neither's, one's and both's"
     assert any(0 < users < 1 for users, _ in both), "nothing that was looked at is a user's own in part"

@@ -105,6 +105,7 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
         if taken := [[match.own, match.theirs] for match in found if not match.copied]:
             chosen["matches"] = taken
     acts = told_apart(events, spec, before)
+    report(f"acts that the ranker tells apart: {', '.join(acts) or 'none'}")
     return replace(spec, build=spec.build.model_copy(update=chosen), acts=acts)
 
 
