@@ -132,6 +132,10 @@ def test_an_upsert_is_seen_and_masks_are_kept_for_a_catalogue(recommenders):
         ({"prise": {}}, r"'prise'\. Did you mean 'price'"),
         ({"title": "x"}, "a column of items to filter by"),
         ({"item_id": "x"}, "a column of items to filter by"),
+        (
+            {"category": {"min": 4}},
+            r"filter\.category to be a text, or a list of texts\. Received: \{'min': 4\}\. A range is",
+        ),
         ({"price": 5}, r"instance\.filter\.price to be an object with min or max"),
         ({"price": {"mim": 5}}, r"'mim'\. Did you mean 'min'"),
         ({"price": {"min": "5"}}, r"instance\.filter\.price\.min to be a number"),

@@ -67,6 +67,9 @@ class FilterParser:
         place = f"{path}.{name}"
         if self._columns[name].role is Role.NUMBER:
             return self._range(name, place, value)
+        if isinstance(value, dict):
+            remedy = 'A range is for a numeric column; of this one name each value that will do, as ["4", "5"].'
+            raise SoukError(f"{place} to be a text, or a list of texts", repr(value)[:80], remedy)
         values = value if isinstance(value, list) else [value]
         if not 0 < len(values) <= MAX_VALUES:
             raise SoukError(f"{place} to be a text, or a list of 1 to {MAX_VALUES}", f"{len(values)} entries")
