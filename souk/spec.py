@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -206,8 +206,14 @@ class FeatureSpec:
 
     @property
     def hash(self) -> str:
-        """Names the spec: twelve hex digits. Feast views and releases carry it."""
+        """Names the spec: twelve hex digits. Releases carry it, and Feast views that of `of_states`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    @property
+    def of_states(self) -> FeatureSpec:
+        """Itself without what user states, events and requests do not depend on: releases that differ in it alone read
+        and write the same states."""
+        return replace(self, acts=())
 
     def to_json(self) -> str:
         """Canonical JSON; `FeatureSpec.from_json` reads it."""

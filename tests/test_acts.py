@@ -15,6 +15,7 @@ from souk.pairs import PAIR_FEATURES, PairQuery, pair_features, pair_names
 from souk.serving.explain_pairs import plain_value, start, votes
 from souk.serving.explain_words import plain_name
 from souk.spec import FeatureSpec
+from souk.store.definitions import view_name
 from tests.models_fixtures import cycle_spec
 
 DAY = 86_400.0
@@ -108,3 +109,4 @@ def test_a_spec_without_acts_is_as_it_was():
     spec, other = cycle_spec(), replace(cycle_spec(), acts=ACTS)
     assert "acts" not in spec.to_json() and FeatureSpec.from_json(spec.to_json()) == spec
     assert FeatureSpec.from_json(other.to_json()).acts == ACTS and other.hash != spec.hash
+    assert view_name(other) == view_name(spec) and spec.hash in view_name(spec), "user states are the same"

@@ -1,6 +1,7 @@
 """`souk experiment`: what a file holds, who is where, and what came of it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -24,7 +25,7 @@ experiments:
   shuffle: {unit: request, arms: {a: {share: 0.5}, b: {share: 0.5}}}
 """
 
-BUNDLE = {"objectives": {"engaged": 1, "satisfied": 0}, "spec_hash": SPEC.hash}
+BUNDLE = {"objectives": {"engaged": 1, "satisfied": 0}}
 
 
 @pytest.fixture
@@ -70,11 +71,13 @@ def test_a_file_is_described_and_put_in_its_place(place, capsys, tmp_path):
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
     assert code == 2 and "colour.arms.red.rerank.caps: a column of items of shop-1" in told and "'category'?" in told
     (place / "releases" / "shop-2").mkdir()
-    (place / "releases" / "shop-2" / "bundle.json").write_text(json.dumps(BUNDLE | {"spec_hash": "other"}))
+    (place / "releases" / "shop-2" / "spec.json").write_text((other := replace(SPEC, dataset="other")).to_json())
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "release: shop-2"))
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
-    assert code == 2 and f"specification {SPEC.hash}, that of shop-1" in told and "other in shop-2" in told
+    assert code == 2 and f"specification {SPEC.hash}, that of shop-1" in told and f"{other.hash} in shop-2" in told
     assert (place / "experiments.yaml").read_text() == TEXT
+    (place / "releases" / "shop-2" / "spec.json").write_text(replace(SPEC, acts=("click", "cart")).to_json())
+    assert souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)[0] == 0, "states do not depend on it"
     (tmp_path / "e.yaml").write_text(good := TEXT.replace("weights: {satisfied: 2}", "rerank: {caps: {category: 2}}"))
     assert souk(capsys, "apply", tmp_path / "e.yaml", "--workspace", place)[0] == 0
     assert (place / "experiments.yaml").read_text() == good

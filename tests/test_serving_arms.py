@@ -3,12 +3,15 @@
 import json
 import shutil
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from souk.config import Repeat
 from souk.config.experiments import Experiments
+from souk.errors import SoukError
 from souk.experiments import label
 from souk.release.pointer import point
 from souk.serving.arm_counts import ArmMetrics
@@ -85,6 +88,18 @@ def test_an_arm_combines_with_those_of_other_experiments(workspace):
     (slate,) = arms.recommend([ask(user)])
     assert (slate.release, slate.arm) == ("shop-2", "mixed=wide,next=other,weight=squared")
     assert [i.score for i in slate.items] == pytest.approx([(PRICES[i.item_id] / 100) ** 2 / 2 for i in slate.items])
+
+
+def test_an_arm_may_tell_other_acts_apart_and_have_no_other_states(workspace):
+    arms = arms_of(workspace, TEXT)
+    main, plan = arms.now.main, arms.now.plan
+    for change, fits in (
+        ({"acts": ("click", "cart")}, True),
+        ({"repeat": Repeat(rule="always", sold_once=True)}, False),
+    ):
+        spec = replace(main.bundle.spec, **change)
+        with nullcontext() if fits else pytest.raises(SoukError, match=f"{spec.hash} in shop"):
+            arms._fit(plan, main, replace(main, bundle=replace(main.bundle, spec=spec)))
 
 
 def test_the_held_out_get_the_release_and_are_told_apart(workspace):

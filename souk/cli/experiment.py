@@ -74,12 +74,12 @@ def _check(plan: Experiments, current: str, folder: Path, folders: Mapping[str, 
     """What a server would refuse, which binds the arms to the current release and to those in `folders`."""
     from souk.rerank import cappable  # numpy
 
-    settings = _settings(folder)
+    settings, spec = _settings(folder), read_spec(folder / "spec.json")
     plan.check_weights(settings["objectives"], current)
-    plan.check_caps(cappable(read_spec(folder / "spec.json")), current)
+    plan.check_caps(cappable(spec), current)
     for name, other in folders.items():
-        if (found := _settings(other)["spec_hash"]) != settings["spec_hash"]:
-            raise SoukError(f"specification {settings['spec_hash']}, that of {current}", f"{found} in {name}", SPEC)
+        if (found := read_spec(other / "spec.json").of_states.hash) != (own := spec.of_states.hash):
+            raise SoukError(f"specification {own}, that of {current}", f"{found} in {name}", SPEC)
 
 
 def _settings(folder: Path) -> dict[str, Any]:

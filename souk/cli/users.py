@@ -30,10 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
     folder = workspace.served_folder()
     read_manifest(folder)  # another version of Souk serves under another name what this one would publish
     spec = read_spec(folder / "spec.json")
-    states = newest_states(workspace, spec.hash)
+    states = newest_states(workspace, spec.of_states.hash)
     if states is None:
         remedy = "`souk run` makes them; its last step publishes those of a release."
-        raise SoukError(f"features of the specification {spec.hash} in {workspace.runs}", "none", remedy)
+        raise SoukError(f"features of the specification {spec.of_states.hash} in {workspace.runs}", "none", remedy)
 
     from souk.store.definitions import published_uri  # Feast takes seconds to import
     from souk.store.publish import publish

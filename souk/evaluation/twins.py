@@ -62,7 +62,7 @@ class Towers:
         self._born, self._by_birth = catalogue.born[by_birth], [catalogue.ids[place] for place in by_birth]
         self._available, self._until = catalogue.available, catalogue.until.astype(np.float64)
         self._in_order = tuple(bundle.item_ids) == catalogue.ids
-        self._same_spec = bundle.spec.hash == spec.hash
+        self._same_spec = bundle.spec.of_states == spec.of_states
         self._tower = QueryTower(bundle.query_tower)
         self._vectors = np.array(bundle.vectors, dtype=np.float32)
         self._last: tuple[Sequence[Query], Floats] | None = None

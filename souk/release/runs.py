@@ -34,10 +34,10 @@ def artifacts_of(workspace: Workspace, release: Path) -> tuple[Path | None, Path
 
 
 def newest_states(workspace: Workspace, spec_hash: str) -> Path | None:
-    """The `user_state.parquet` of the newest run whose features are of a specification."""
+    """The `user_state.parquet` of the newest run whose features are of a specification of states."""
     for path in _newest(workspace, "build-features/features/user_state.parquet"):
         spec = path.with_name("spec.json")
-        if spec.is_file() and read_spec(spec).hash == spec_hash:
+        if spec.is_file() and read_spec(spec).of_states.hash == spec_hash:
             return path
     return None
 

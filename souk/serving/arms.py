@@ -214,9 +214,10 @@ class Arms:
 
     def _fit(self, plan: Experiments, main: Served, served: Served) -> None:
         """Checks that the arms fit a release, and has its rerankers ready, those that it answers by so far too."""
-        if served.bundle.spec.hash != main.bundle.spec.hash:
-            names = f"specification {main.bundle.spec.hash}, that of {main.bundle.name}"
-            raise SoukError(names, f"{served.bundle.spec.hash} in {served.bundle.name}", SPEC)
+        own, theirs = (each.bundle.spec.of_states.hash for each in (main, served))
+        if own != theirs:
+            names = f"specification {own}, that of {main.bundle.name}"
+            raise SoukError(names, f"{theirs} in {served.bundle.name}", SPEC)
         before = [bound.plan for bound in self._bounds if bound.has(served)]  # of requests that are on their way too
         served.live.vary({key: rules for each in (*before, plan) for key, rules in rules_of(each, served).items()})
 

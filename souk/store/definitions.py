@@ -2,7 +2,7 @@
 
 Files of a workspace's `feast/` folder: `registry.db`, `online.db` (sqlite, where no Redis holds the states) and its
 `states.lock`, `specs/<hash>.json` for every published specification, `user_state_<hash>.parquet` (the offline file of
-its view) and `feature_store.yaml`.
+its view) and `feature_store.yaml`. The hash is that of `FeatureSpec.of_states`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TYPES: dict[str, FeastType] = {
 
 def view_name(spec: FeatureSpec) -> str:
     """The feature view that holds the states of `spec`: another specification never reads it."""
-    return f"user_state_{spec.hash}"
+    return f"user_state_{spec.of_states.hash}"
 
 
 def user_entity() -> Entity:

@@ -86,7 +86,7 @@ def publish(
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         count = _write_offline(Path(user_state), offline_file(spec, folder), state_columns(spec), now)
-        _write_text(folder / SPECS / f"{spec.hash}.json", spec.to_json())
+        _write_text(folder / SPECS / f"{spec.of_states.hash}.json", spec.of_states.to_json())
         if not uri:
             _database(folder / ONLINE, "PRAGMA journal_mode=WAL")  # readers are never locked out, and see whole commits
         with _staged(folder / REGISTRY) as registry:
