@@ -54,7 +54,7 @@ def replay(
     """
     taken: list[tuple[dict[str, Any], int, bool]] = []
     older = unknown = 0
-    made, settled, waiting = set[str](), set[str](), list[dict[str, Any]]()
+    made, settled, ended, waiting = set[str](), set[str](), set[str](), list[dict[str, Any]]()
     last = {
         row["item_id"]: number
         for number, row in enumerate(logged.rows)
@@ -70,6 +70,10 @@ def replay(
                 settled.add(item)
         elif created or item in known or item in made:
             made.add(item)
+            if logged.sold[number]:
+                ended.add(item)
+            if created and item in ended and row.get("available_until") is not None:
+                row = {name: value for name, value in row.items() if name != "available_until"}
             taken.append((row, at, created))
         else:
             unknown += 1
