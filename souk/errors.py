@@ -23,6 +23,10 @@ class SoukError(Exception):
         super().__init__(f"{text} {remedy}" if remedy else text)
 
 
+class Unanswered(OSError):
+    """Something that may answer another time did not; the text is whole, as that of a `SoukError`."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
     """The error for a `name` that is not among the `known` ones; it names the nearest."""
     names = sorted(known)

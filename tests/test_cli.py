@@ -17,6 +17,7 @@ from souk.cli.run import _paths, _tell_other_data, _tell_success
 from souk.cli.training import load_pipeline, parameters, schema_parameter, with_accelerators, with_images
 from souk.cli.view import RunView
 from souk.config import load_config
+from souk.serving.beside import Ended
 from souk.workspace import Workspace
 
 CONFIG = """name: small
@@ -270,3 +271,17 @@ def test_the_release_says_which_heads_it_did_not_learn(tmp_path: Path, capsys: p
         _tell_success(view, Workspace(tmp_path / "workspace"), None, tmp_path / "run.log")
         sentence = "satisfied is not learned in small-0123456789ab: 4 of its labels\n"
         assert (sentence in capsys.readouterr().out) == told
+
+
+def test_what_did_not_answer_is_told_in_its_own_words(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that could not compute upserted items in time said to look at the free space."""
+
+    def late(arguments: object) -> int:
+        raise Ended("nothing in 120 s")
+
+    monkeypatch.setattr("souk.cli.check.run", late)
+    assert main(["check", "--config", str(config)]) == 2
+    said = "Expected TensorFlow's process to answer. Received: nothing in 120 s. Ask again: the machine may be busy"
+    assert capsys.readouterr().err.startswith(f"souk check: {said}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import souk
 from souk.cli import extras
-from souk.errors import SoukError, of_disk
+from souk.errors import SoukError, Unanswered, of_disk
 
 # Command: its module, and what `souk --help` says. A module has `configure(parser)` and `run(arguments) -> exit code`.
 COMMANDS = {
@@ -66,7 +66,7 @@ def _run(command: str, words: list[str]) -> int:
         code = int(module.run(arguments))
         sys.stdout.flush()  # what reads it may have gone (`| head`), and at the exit nobody could say so
         return code
-    except SoukError as error:
+    except (SoukError, Unanswered) as error:
         if arguments.debug:
             raise
         print(f"souk {command}: {error}", file=sys.stderr)

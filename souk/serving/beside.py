@@ -25,17 +25,18 @@ from typing import Any
 
 import numpy as np
 
-from souk.errors import SoukError
+from souk.errors import SoukError, Unanswered
 
 logger = logging.getLogger(__name__)
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Path, str, Arrays], dict[str, np.ndarray]]
 POLITE = 5  # how much less of a core than requests the process gets: a third, since items wait for it too
 JOINED = 5.0  # seconds in which a killed process is gone, if it is no disk that holds it
+REMEDY = "Ask again: the machine may be busy, or have no memory for it."
 PATIENCE = 120.0  # seconds for one call, with the start of the process and the reading of its model
 
 
-class Ended(OSError):
+class Ended(Unanswered):
     """Nothing came from the process: it took too long, or ended.
 
     Args:
@@ -43,7 +44,7 @@ class Ended(OSError):
     """
 
     def __init__(self, received: str) -> None:
-        super().__init__(f"Expected TensorFlow's process to answer. Received: {received}. Ask again.")
+        super().__init__(f"Expected TensorFlow's process to answer. Received: {received}. {REMEDY}")
 
 
 def here(model: Path, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
