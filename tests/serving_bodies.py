@@ -50,6 +50,7 @@ def contents(name, datatype, shape, **values):
 
 ANN_USER = contents("user_id", "BYTES", [1], bytes_contents=[b"ann"])
 
+DEEP = b"[" * 1000 + b"]" * 1000  # which can be read, and repr() fails on
 BAD_V1 = {
     "empty": b"",
     "not json": b"{abc",
@@ -73,7 +74,13 @@ BAD_V1 = {
     "half a surrogate pair": b'{"instances": [{"user_id": "\\ud800"}]}',
     "deep": b"[" * 100_000,
     "deep inside": b'{"instances":' + b"[" * 900 + b"]" * 900 + b"}",
+    "a filter that is too deep to be quoted": b'{"instances":[{"filter":' + DEEP + b"}]}",
+    "a type that is too deep": b'{"instances":[{"events":[{"item_id":"a","event_type":' + DEEP + b"}]}]}",
     "too large": b"x" * (2 << 20),
+}
+BAD_ROWS = {  # of events and of items
+    "/v1/events": b'{"events":[{"event_type":' + DEEP + b"}]}",
+    "/v1/items:upsert": b'{"items":[{"item_id":"x","title":' + DEEP + b"}]}",
 }
 
 
@@ -115,6 +122,7 @@ BAD_V2 = {
     ),
     "an unknown output": v2(USERS, outputs=[{"name": "price"}]),
     "parameters no object": v2(USERS, parameters=[1]),
+    "a cell that is too deep": v2(USERS, tensor("filter", "BYTES", [DEEP.decode(), ""])),
     "binary: cut off": binary({"inputs": [RAW]}, packed(b"ann", b"new")[:-3]),
     "binary: length no number": binary({"inputs": [RAW]}, length="x"),
     "binary: length too large": binary({"inputs": [RAW]}, length="1000000"),

@@ -12,10 +12,12 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as rpc
 
 from souk.serving.batch import recommend_file
+from souk.serving.fields import TOO_DEEP
 from tests.serving_bodies import (
     ANN,
     ANN_USER,
     BAD_GRPC,
+    BAD_ROWS,
     BAD_V1,
     BAD_V2,
     BODIES,
@@ -140,6 +142,12 @@ def test_a_bad_v1_request_is_a_400_that_says_why(server, case, headers):
     status, body = server.call(V1, BAD_V1[case], headers)
     error = json.loads(body)["error"]
     assert status == 400 and error.startswith("Expected") and "Received" in error, error
+
+
+@pytest.mark.parametrize("path", BAD_ROWS)
+def test_rows_that_are_too_deep_to_be_quoted_are_a_400(server, path):
+    status, body = server.call(path, BAD_ROWS[path], JSON)
+    assert (status, json.loads(body)["error"]) == (400, TOO_DEEP)
 
 
 def test_a_bad_instance_is_named_by_its_index(server):

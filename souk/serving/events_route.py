@@ -14,7 +14,7 @@ from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, of_disk, unknown
-from souk.serving.fields import shown
+from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.live_events import Busy, LiveEvents
 from souk.serving.metrics import ServingMetrics
 from souk.serving.refusals import again_after
@@ -68,6 +68,8 @@ class EventsRoute:
             taken = await asyncio.wrap_future(self._live.submit(good))
         except SoukError as error:
             raise InvalidInput(str(error)) from error
+        except RecursionError as error:
+            raise InvalidInput(TOO_DEEP) from error
         except Busy:
             text = str(SoukError("fewer events at once", "more than can wait here", "Send them again in a second."))
             return ORJSONResponse({"error": text}, 429, again_after(1.0))

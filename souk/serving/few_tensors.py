@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 
 from souk.errors import SoukError
 from souk.serving.direct import Receive, again, whole
+from souk.serving.fields import TOO_DEEP
 from souk.serving.refusals import refusal
 from souk.serving.request import MAX_INSTANCES
 from souk.serving.tensors import INPUTS, OUTPUTS
@@ -50,6 +51,9 @@ class FewTensors:
             check(body, [value for name, value in scope["headers"] if name == HEADER])
         except (InvalidInput, SoukError) as error:
             await JSONResponse({"error": refusal(error)}, 400)(scope, receive, send)
+            return
+        except RecursionError:
+            await JSONResponse({"error": TOO_DEEP}, 400)(scope, receive, send)
             return
         await self._app(scope, again(body, receive), send)
 

@@ -17,6 +17,8 @@ from souk.values import cell_text
 END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
 ID_LENGTH = 512
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
+# What to say of a body that cannot be quoted, for Python's recursion.
+TOO_DEEP = str(SoukError("a body of a few levels", "one of hundreds", "No field holds more than lists of objects."))
 LARGEST = 1e30  # numbers beyond it overflow float32 in the models
 
 

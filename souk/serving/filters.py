@@ -12,6 +12,7 @@ import numpy as np
 
 from souk.errors import SoukError, unknown
 from souk.schema import Kind
+from souk.serving.fields import shown
 from souk.spec import Entity, Feature, FeatureSpec, Role
 from souk.values import cell_text
 
@@ -69,7 +70,7 @@ class FilterParser:
             return self._range(name, place, value)
         if isinstance(value, dict):
             remedy = 'A range is for a numeric column; of this one name each value that will do, as ["4", "5"].'
-            raise SoukError(f"{place} to be a text, or a list of texts", repr(value)[:80], remedy)
+            raise SoukError(f"{place} to be a text, or a list of texts", shown(value), remedy)
         values = value if isinstance(value, list) else [value]
         if not 0 < len(values) <= MAX_VALUES:
             raise SoukError(f"{place} to be a text, or a list of 1 to {MAX_VALUES}", f"{len(values)} entries")

@@ -13,7 +13,7 @@ from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, of_disk, unknown
 from souk.serving.beside import Ended
-from souk.serving.fields import shown
+from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.item_outcomes import Outcome
 from souk.serving.metrics import ServingMetrics
 from souk.serving.releases import Releases
@@ -51,6 +51,8 @@ class ItemsRoute:
             outcome = await self.room.run(self._upserted, await request.body())
         except SoukError as error:
             raise InvalidInput(str(error)) from error
+        except RecursionError as error:
+            raise InvalidInput(TOO_DEEP) from error
         except Ended:
             raise
         except OSError as error:

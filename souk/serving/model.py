@@ -19,7 +19,7 @@ from souk.serving.arms import Arms
 from souk.serving.beside import Run, here
 from souk.serving.explain import Explainer
 from souk.serving.explain_words import to_json
-from souk.serving.fields import shown
+from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.impressions import ImpressionLog
 from souk.serving.line import Line
 from souk.serving.metrics import ServingMetrics
@@ -102,6 +102,8 @@ class SoukModel(Model):
                 checked = await self.parsing.run(self._checked, payload, headers, arrived, left=left)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
+        except RecursionError as error:
+            raise InvalidInput(TOO_DEEP) from error
         self._tracing.remember(checked.requests)
         logs.about(self._ids(checked.requests))
         self._metrics.stages({"parse": time.perf_counter() - began})
