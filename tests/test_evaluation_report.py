@@ -200,7 +200,10 @@ def test_the_slice_in_which_the_slate_is_behind_its_own_towers_is_named(setting)
     north["users"] = south["users"] = 50
     north["differences"]["two_tower"] = {"mean": -0.2, "low": -0.4, "high": -0.01}
     south["differences"]["two_tower"] = {"mean": -0.1, "low": -0.11, "high": 0.0}
-    told = "Behind its own two towers in user town: {}: ndcg@10 -0.{}, 50 users. So in {} of 2 slices of at least 50"
+    told = (
+        "Behind its own two towers in user town: {}: ndcg@10 -0.{}, 50 users; "
+        "behind its own two towers in {} of 2 slices of at least 50"
+    )
     one = told.format("north", "2000 (95% -0.4000 to -0.0100)", 1)
     assert one in summary(found, VERDICT)
     south["differences"]["two_tower"]["high"] = -0.02
@@ -225,7 +228,8 @@ def test_the_slice_in_which_a_simple_rule_is_ahead_is_named_in_summary_and_page(
     north["differences"] = {"item_knn": {"mean": -0.2, "low": -0.4, "high": -0.01}, "popularity": level}
     south["differences"] = {"item_knn": level, "popularity": level}
     told = (
-        "Behind {}, a simple rule, in user town: {}: ndcg@10 {}), 50 users. So in {} of 2 slices of at least 50 users"
+        "Behind {}, a simple rule, in user town: {}: ndcg@10 {}), 50 users; "
+        "behind a simple rule in {} of 2 slices of at least 50 users"
     )
     one = told.format("item_knn", "north", "-0.2000 (95% -0.4000 to -0.0100", 1)
     assert one in summary(found, VERDICT) and one in words(page(found, VERDICT))

@@ -51,7 +51,7 @@ def _most(slices: Parts, others: str, models: list[str], primary: str) -> list[s
     named = others if models == [model] else f"{model}, {others},"
     found_in = f"{primary} {signed(part['differences'][model])}, {part['users']} users"
     of_all = f"{len({slice_ for _, slice_, _ in found})} of {len(slices)} slices of at least {LEAST_USERS} users"
-    return [f"Behind {named} in {name}: {found_in}. So in {of_all}, each by an interval of its own."]
+    return [f"Behind {named} in {name}: {found_in}; behind {others} in {of_all}, each by an interval of its own."]
 
 
 def signed(value: Mapping[str, float], digits: int = 4) -> str:
