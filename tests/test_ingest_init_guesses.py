@@ -98,6 +98,16 @@ def test_numbers_with_a_decimal_comma_are_no_lists_and_are_told(tmp_path: Path) 
     assert "OR IS IT price" not in text and set(config.columns.items) == {"ids"}
 
 
+@pytest.mark.parametrize(
+    ("who", "what"), [("guest", "hotel"), ("traveller_id", "property_id"), ("Guest ID", "HotelId")]
+)
+def test_guests_and_hotels_are_users_and_items(tmp_path: Path, who: str, what: str) -> None:
+    """Without a file of users, events with a column `guest` had no user."""
+    rows = [{who: f"g{n % 9}", what: f"h{n}", "timestamp": "2025-12-31"} for n in range(90)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert (config.data.events.columns["user_id"], config.data.events.columns["item_id"]) == (who, what)
+
+
 @pytest.mark.parametrize("prices", [["€1,250.00", "€80.84"], ["1250.00 EUR", "80.84 EUR"], ["CHF 1250.00", "80.84"]])
 def test_numbers_with_a_currency_are_told(tmp_path: Path, prices: list[str]) -> None:
     """They were left out as too many to learn from, and those with commas could be taken for lists."""
