@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from souk.affinity import lately
 from souk.items import ItemTable
 from souk.matches import LOOKED, ByValue, matched, strongest
 from souk.pairs import PairQuery
@@ -123,22 +124,23 @@ class Sources:
         return query.popular(self._items)
 
     def matched(self, query: PairQuery, vector: np.ndarray | None, allowed: Allowed) -> Scored:
-        """Items with values of the user's own, and with those that the past goes to, by how much and by what is taken
-        lately."""
-        items, tastes = self._items, self._items.form > 3
+        """Items with values of the user's own, and with those that the past goes to, by how much and by what everyone
+        takes lately. What the user did of late makes an order of its own: of both each item has its better place."""
+        items = self._items
+        tastes = ((query.taste, query.lately) if items.form > 5 else (query.taste,)) if items.form > 3 else ()
         wanted = strongest(query.own, self._by_value)
-        if tastes:
-            wanted = np.union1d(wanted, query.taste.preferred(items, PREFERRED))
+        for taste in tastes:
+            wanted = np.union1d(wanted, taste.preferred(items, PREFERRED))
         if tastes and len(wanted) and len(items.vectors) <= LOOKED:
             every = np.arange(len(items.vectors))
             found = every[allowed(every)]
         else:
             found = self._by_value.looked_up(wanted, allowed)
         alike = np.sum(matched(items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
-        liked = query.taste.affinities(items, found).sum(axis=0) if tastes else np.zeros(len(found))
-        own = (alike > 0) | (liked > 0)
-        _, lately = items.counts.at(found, np.full(len(found), query.time))
-        return found[own], (ALIKE * alike + TASTE * liked + np.log1p(lately))[own]
+        liked = np.array([taste.affinities(items, found).sum(axis=0) for taste in tastes] or [np.zeros(len(found))])
+        own = (alike > 0) | (liked > 0).any(axis=0)
+        _, taken = items.counts.at(found, np.full(len(found), query.time))
+        return found[own], _better((ALIKE * alike + TASTE * liked + np.log1p(taken))[:, own])
 
     def fresh(self, query: PairQuery, vector: np.ndarray | None, *_: object) -> Scored:
         """Items created lately, those that suit best and are newest: by content, as the query vector and the values of
@@ -146,7 +148,9 @@ class Sources:
         start, end = np.searchsorted(self._born, [query.time - FRESH_DAYS * DAY_MS, query.time], side="right")
         found = np.sort(self._by_age[max(start, end - FRESH) : end])
         days = (query.time - self._items.created_at[found]) / DAY_MS
-        scores = np.log(OWN_VALUES + _shared(self._items, query.items, found)) - days / self._items.freshness.days
+        worth = lately(query.ages) if self._items.form > 5 else np.ones(len(query.items))
+        shares = _shared(self._items, query.items, worth, found)
+        scores = np.log(OWN_VALUES + shares) - days / self._items.freshness.days
         if vector is not None:
             scores += COSINE * (self._items.vectors[found] @ vector)
         return found, scores
@@ -178,10 +182,21 @@ def merged(lists: Mapping[str, np.ndarray], count: int, shares: Mapping[str, flo
     return Merged(found[best].astype(np.int64), sources[best], known)
 
 
-def _shared(items: ItemTable, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """`[positions]`: the share of the window's events whose item has a value of the candidate, mean over its values."""
-    _, value = items.expanded(window[window >= 0])
-    counts = np.bincount(value, minlength=items.value_count) / max(1, len(window))
+def _better(scores: np.ndarray) -> np.ndarray:
+    """Of several orders, `[orders, M]` scores, each item's better place, negative, `[M]`; of one its scores."""
+    if len(scores) == 1:
+        return np.asarray(scores[0])
+    order, places = np.argsort(-scores, axis=1, kind="stable"), np.empty(scores.shape)
+    np.put_along_axis(places, order, np.arange(scores.shape[1])[np.newaxis], axis=1)
+    return np.asarray(-places.min(axis=0))
+
+
+def _shared(items: ItemTable, window: np.ndarray, worth: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """`[positions]`: the share of the window's events, each of its worth, whose item has a value of the candidate, mean
+    over its values."""
+    known = window >= 0
+    row, value = items.expanded(window[known])
+    counts = np.bincount(value, worth[known][row], minlength=items.value_count) / max(worth.sum(), 1e-9)
     row, value = items.expanded(positions)
     total = np.bincount(row, counts[value], minlength=len(positions))
     return np.asarray(total / np.maximum(1, np.bincount(row, minlength=len(positions))))

@@ -25,9 +25,9 @@ from souk.spec import FeatureSpec, read_spec
 from souk.value_shares import ValueShares
 
 SOURCE_FILES = ("co_visitation", "segment_popular")
-# Of pairs and sources: form 4 has nothing of what was done lately, form 3 no affinity, form 2 no hours of own events,
-# form 1 no `matched`, guessed match or assumed age.
-FORM = 5
+# Of pairs and sources: in form 5 sources, in 4 pairs too know nothing of what was done lately, form 3 has no affinity,
+# form 2 no hours of own events, form 1 no `matched`, guessed match or assumed age.
+FORM = 6
 
 
 def item_columns(folder: str | Path, *names: str) -> pa.Table:

@@ -59,6 +59,28 @@ def test_what_the_past_goes_to_is_liked_by_how_much_and_by_what_is_taken_lately(
     assert listed(Sources(before), query(before, window=[0, 1, 1, 4])) == []
 
 
+def test_what_was_done_of_late_makes_an_order_of_its_own_and_the_better_place_counts(monkeypatch):
+    def ordered(taste):
+        liked = taste.affinities(items, np.arange(6)).sum(axis=0)
+        return np.argsort(-(20 * liked + np.log1p(EVENTS))[either], kind="stable").tolist()
+
+    monkeypatch.setattr(candidates, "TASTE", 20)  # so few items say little of a taste
+    items = table(spec())
+    always, now = query(items, window=[0, 4, 0, 4, 0]), query(items, window=[5, 5])
+    asked = replace(always, lately=now.taste)
+    liked = [taste.affinities(items, np.arange(6)).sum(axis=0) > 0 for taste in (always.taste, now.taste)]
+    assert [places.nonzero()[0].tolist() for places in liked] == [[0, 2, 4], [1, 5]]
+    either = np.flatnonzero(liked[0] | liked[1])
+    first, second = ordered(always.taste), ordered(now.taste)
+    places = [min(first.index(place), second.index(place)) for place in range(len(either))]
+    expected = either[np.argsort(places, kind="stable")].tolist()
+    assert expected not in (either[first].tolist(), either[second].tolist())
+    assert listed(Sources(items), asked) == expected
+    before = table(spec(), form=5)
+    alone = listed(Sources(before), replace(query(before, window=[0, 4, 0, 4, 0]), lately=now.taste))
+    assert alone == [place for place in either[first].tolist() if liked[0][place]], "of a release of before the past"
+
+
 def test_what_is_taken_now_is_taken_lately():
     items = table()
     items.counts.add(np.full(9, 4), np.full(9, NOW + 1))

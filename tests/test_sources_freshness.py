@@ -114,8 +114,20 @@ def test_fresh_items_come_by_the_values_of_the_history_and_by_age():
     assert fresh(table_of(fast, ages=(40.0, 9.0, 1.0, 9.5)), ["i1"]) == [2, 1, 3], "eight days are too many"
 
 
+def test_values_of_late_say_more_than_those_of_before():
+    """Two of a, ten days ago, and one of b today."""
+    items = table_of(Freshness(0.5, LONGEST))
+    tokens = {"token_item_id": ["i0", "i0", "i1"], "token_gap": [np.nan, 0.0, 10 * DAY_MS / 1000]}
+    asked = PairQuery.of(NOW, tokens | {"token_event_type": ["rating"] * 3}, 0.0, items)
+    of_b, of_a = BRANDS.index("b"), BRANDS.index("a")
+    for form, better in ((6, of_b), (5, of_a)):
+        found, scores = Sources(replace(items, form=form)).fresh(asked, None)
+        assert found[np.argmax(scores)] % 2 == better
+
+
 def test_what_values_say_is_what_the_ranker_is_told_of_them():
-    items = table_of(Freshness(0.5, LONGEST), tuple(np.linspace(1, 20, 30)))
+    """In a release of before, in which all that was done counts alike."""
+    items = replace(table_of(Freshness(0.5, LONGEST), tuple(np.linspace(1, 20, 30))), form=5)
     tokens = {"token_item_id": ["i1", "i2", "i5", "gone"], "token_gap": [np.nan, 1.0, 1.0, 1.0]}
     asked = PairQuery.of(NOW, tokens | {"token_event_type": ["rating"] * 4}, 1.0, items)
     told = pair_features(items, [asked], np.zeros(30, np.int64), np.arange(30), np.zeros(30, np.float32))
