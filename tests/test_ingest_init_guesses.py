@@ -108,6 +108,16 @@ def test_guests_and_hotels_are_users_and_items(tmp_path: Path, who: str, what: s
     assert (config.data.events.columns["user_id"], config.data.events.columns["item_id"]) == (who, what)
 
 
+def test_rooms_are_the_items_and_not_the_hotels_that_they_are_of(tmp_path: Path) -> None:
+    """The file of items has a hotel in many rows, and was refused for it."""
+    rows = [
+        {"guest": f"g{n % 9}", "hotel": f"h{n % 7}", "room": f"r{n // 2}", "timestamp": "2025-12-31"} for n in range(90)
+    ]
+    goods = [{"hotel": f"h{n % 7}", "hotel_name": f"H {n % 7}", "room": f"r{n}"} for n in range(90)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.events.columns["item_id"] == config.data.items.columns["item_id"] == "room"
+
+
 @pytest.mark.parametrize("prices", [["€1,250.00", "€80.84"], ["1250.00 EUR", "80.84 EUR"], ["CHF 1250.00", "80.84"]])
 def test_numbers_with_a_currency_are_told(tmp_path: Path, prices: list[str]) -> None:
     """They were left out as too many to learn from, and those with commas could be taken for lists."""
@@ -153,6 +163,13 @@ def test_days_in_another_order_are_told_and_are_no_paths(tmp_path: Path) -> None
     assert not config.columns.items and "created_at" not in config.data.items.columns
 
 
+def test_the_word_of_the_ids_is_before_others_for_a_title(tmp_path: Path) -> None:
+    rows = [{"user_id": f"u{n % 9}", "listing_id": f"i{n}", "timestamp": "2025-12-31"} for n in range(90)]
+    goods = [{"listing_id": f"i{n}", "hotel_name": f"H {n % 9}", "listing_title": f"Place {n}"} for n in range(90)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items.columns["title"] == "listing_title"
+
+
 @pytest.mark.parametrize(
     ("ids", "name", "title"),
     [
@@ -161,6 +178,8 @@ def test_days_in_another_order_are_told_and_are_no_paths(tmp_path: Path) -> None
         ("ref", "host_name", "description"),  # of somebody else
         ("ref", "seller_name", "description"),
         ("shop_item_id", "shop_name", "description"),
+        ("room_id", "hotel_name", "description"),  # of several
+        ("sku", "hotel_title", "hotel_title"),
         ("dish_id", "name", "name"),
     ],
 )

@@ -73,13 +73,12 @@ def column_named(table: Table, target: str) -> Column | None:
 def _title(table: Table, by_name: dict[str, Column]) -> Column | None:
     """The name of what the ids are of, as "Hotel Name" beside "Hotel Ref", before what describes it at length."""
     ids, words = table.mapped["item_id"][0].snake.split("_"), {*OBJECTS, *NAMES["item_id"]} - SELLERS
-    if not words.intersection(ids):  # of "store_item_id" the item is meant
-        words.add(ids[0])
-    for column in table.free:
-        own, _, last = column.snake.rpartition("_")
-        if last in TITLES and own in words:
-            return column
-    return by_name.get("description")
+    if not words.intersection(ids):  # of "store_item_id" the item is meant, of "room_id" no hotel
+        words = {ids[0]} if len(ids) > 1 else {*words, ids[0]}
+    parts = ((column, *column.snake.rpartition("_")[::2]) for column in table.free)
+    named = {own: column for column, own, last in reversed([*parts]) if last in TITLES and own in words}
+    own = next((named[word] for word in ids if word in named), None)
+    return own or next(reversed(named.values()), by_name.get("description"))
 
 
 def map_time(table: Table) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -39,8 +39,11 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
         events.mapped[target] = found
         return
     theirs = next((c for c in other.free if named and c.plain == named.plain), None) or column_named(other, target)
-    strange = set() if theirs else set(NAMES["user_id" if target == "item_id" else "item_id"])
+    others = set(NAMES["user_id" if target == "item_id" else "item_id"])
+    strange = set() if theirs else others
     ids = {c.plain: c for c in other.columns if not c.nested and not repeats(c) and c.plain not in strange}
+    if theirs and repeats(theirs) and (finer := _finer(events, ids, others)):  # rooms, and the hotels that they are of
+        named, theirs = finer, ids[finer.plain]
     same = ids.get(named.plain) if named else None
     ours = [named] if named else [column for column in events.free if not column.nested]
     shares = [(shared(a, b), a, b) for a in ours for b in ([same] if same else ids.values())]
@@ -61,6 +64,15 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     again = len(there.texts) - there.distinct
     more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
     events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
+
+
+def _finer(events: Table, ids: Mapping[str, Column], strange: Container[str]) -> Column | None:
+    """The column of events that goes by the name of one of `ids`, which stand in one row each, and has nearly all its
+    values there; none by a `strange` name. What stands in one row of the events, too, is of events, as their times."""
+    mine = (column for column in events.free if not column.nested and repeats(column))
+    free = (column for column in mine if column.plain not in strange)
+    alike = (column for column in free if column.plain in ids)
+    return next((column for column in alike if shared(column, ids[column.plain]) >= MANY), None)
 
 
 def _that_repeats(ours: Sequence[Column], other: Table, strange: Container[str]) -> tuple[Column, Column] | None:
