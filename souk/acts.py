@@ -22,6 +22,8 @@ def kinds_of(tokens: Mapping[str, Sequence[Any]], acts: Sequence[str]) -> np.nda
         tokens: token features of the window's events.
         acts: the types that are told apart.
     """
+    if not acts:
+        return np.full(len(tokens["token_item_id"]), -1, np.int64)
     place = {str(kind): number for number, kind in enumerate(acts)}
     types = tokens["token_event_type"]
     return np.fromiter((place.get(str(kind), -1) for kind in types), np.int64, len(types))

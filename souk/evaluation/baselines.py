@@ -18,6 +18,7 @@ from souk.evaluation.queries import Catalogue, Query
 from souk.items import ItemTable
 from souk.metrics import Floats, Ints, top
 from souk.pairs import PairQuery
+from souk.schema import DAY_MS
 from souk.sources.co_visitation import WINDOW, follow
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
@@ -178,10 +179,12 @@ class Fresh:
     def score(self, queries: Sequence[Query]) -> Floats:
         """See `Scorer`."""
         scores = np.tile(self._ties, (len(queries), 1))
-        nothing, days = np.zeros(0, np.int64), np.zeros(0)  # what no fresh item depends on
+        nothing, never = np.zeros(0, np.int64), np.zeros(0)  # what no fresh item depends on
         for row, query in enumerate(queries):
-            seen = np.array([self._items.position.get(event.item_id, -1) for event in query.past[-WINDOW:]], np.int64)
-            asked = PairQuery(query.timestamp, seen, ages=days, moments=nothing, segments=nothing, surprise=days)
+            last = query.past[-WINDOW:]
+            seen = np.array([self._items.position.get(event.item_id, -1) for event in last], np.int64)
+            days = np.array([(query.timestamp - event.timestamp) / DAY_MS for event in last])
+            asked = PairQuery(query.timestamp, seen, ages=days, moments=nothing, segments=nothing, surprise=never)
             found, weights = self._sources.fresh(asked, None)
             scores[row, found] = 1 + weights - weights.min(initial=np.inf)
         return scores
