@@ -2,14 +2,13 @@
 
 Items are chosen one after the other, each time the candidate of highest
 
-    (1 - d) · (log score - log(1 + p · popularity)) + d · log(what it adds)
+    (1 - d) · (log score - log(1 + p) where it is popular) + d · log(what it adds)
 
 among those that the rules leave. d is `diversity`: what an item adds is the squared distance of its vector from the
 space of those chosen before it, so that this is the greedy search for the slate of greatest probability under a
 determinantal point process whose kernel has the scores as quality and the vectors' products as likeness (Chen, Zhang
-and Zhou 2018, Fast Greedy MAP Inference, equations 8 to 10). p is `popularity`; an item's own is its engagements over
-those of the item at the edge of the most popular 1%. Logarithms make both strengths independent of the scale of the
-scores.
+and Zhou 2018, Fast Greedy MAP Inference, equations 8 to 10). p is `popularity`; popular
+are the most popular 1% of the release. Logarithms make both strengths independent of the scale of the scores.
 
 What is chosen stands in the ranker's order, and so does the rest behind it: which items are shown costs less than
 where they stand (docs/models.md).
@@ -44,7 +43,7 @@ class Reranker:
     Args:
         rules: what is asked for.
         items: vectors, engagements and ages, by position.
-        edge: the engagements of the item at the edge of the most popular 1% of the release.
+        edge: the counter of the last of the most popular 1% of the release; inf where nothing was engaged with.
         values: `[items, caps]` int64, the value of each capped column as a number; -1 where an item has none.
         numbers: of each capped column, the number of each value.
         variants: other rules over the same items, by name.
@@ -66,9 +65,9 @@ class Reranker:
         """
         values, numbers = _capped(rules, table, spec, [{} for _ in rules.caps])
         available = table["available"].to_numpy(zero_copy_only=False).astype(bool)
-        engagements = np.sort(np.expm1(items.counters[available, 0].astype(np.float64)))[::-1]
-        edge = engagements[max(1, round(POPULAR * len(engagements))) - 1] if len(engagements) else 0.0
-        return cls(rules, items, max(1.0, float(edge)), values, numbers)
+        counters = np.sort(items.counters[available, 0])[::-1]
+        edge = float(counters[max(1, round(POPULAR * len(counters))) - 1]) if len(counters) else 0.0
+        return cls(rules, items, edge or np.inf, values, numbers)
 
     def with_items(self, items: ItemTable, table: pa.Table, where: np.ndarray, spec: FeatureSpec) -> Reranker:
         """The same rules over a catalogue with other rows.
@@ -145,7 +144,7 @@ class Reranker:
         """What `order` shows, in the order in which it was chosen: of `k`, at most `slate`."""
         strength, places = self.rules.diversity, min(k, self.rules.slate, len(positions))
         worth = np.log(np.maximum(scores.astype(np.float64), TINY))
-        worth = gain = np.round(worth - np.log1p(self.rules.popularity * self.popularity(positions)), DIGITS)
+        worth = gain = np.round(worth - np.log1p(self.rules.popularity) * self.popular(positions), DIGITS)
         left, found = np.ones(len(positions), bool), list[int]()
         caps = Caps(self.values[positions], tuple(self.rules.caps.values()))
         floor = Floor(self.new(positions, time), self.rules.new_items.share)
@@ -162,9 +161,9 @@ class Reranker:
                 added.take(best)
         return found
 
-    def popularity(self, positions: np.ndarray) -> np.ndarray:
-        """The engagements of items `[C]` over those at the edge."""
-        return np.asarray(np.expm1(self.items.counters[positions, 0].astype(np.float64)) / self.edge)
+    def popular(self, positions: np.ndarray) -> np.ndarray:
+        """Which of the items `[C]` are of the most popular 1%."""
+        return np.asarray(self.items.counters[positions, 0] >= self.edge)
 
     def new(self, positions: np.ndarray, time: int) -> np.ndarray:
         """Which of the items `[C]` are new at `time`."""

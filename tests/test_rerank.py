@@ -103,14 +103,19 @@ def test_a_cap_goes_before_the_share_of_new_items():
     assert rerank(items, falling(6), [[1, 2, 3, 9, 9, 9]], **rules)[:4] == [3, 0, 1, 2]
 
 
-def test_popularity_divides_by_engagements_relative_to_the_edge_of_the_most_popular():
-    """Of 200 items the first two are the most popular 1%: the second is their edge."""
+def test_the_most_popular_count_a_share_of_their_score_however_popular_they_are():
+    """Of 200 items the first two are the most popular 1%."""
     items = shop(np.eye(200), events=[4000, 1000, 500, *[0] * 197])
     scores = [0.5, 0.2, 0.18, 0.1, *[0.01] * 196]
-    assert reranker(items, {}).popularity(np.arange(4)).tolist() == pytest.approx([4, 1, 0.5, 0])
-    assert rerank(items, scores, popularity=0.25)[:4] == [0, 1, 2, 3]  # .25, .16, .16, .1
-    assert rerank(items, scores, popularity=0.5)[:4] == [0, 2, 1, 3]  # .167, .133, .144, .1
-    assert rerank(items, scores, popularity=2.0)[:4] == [3, 2, 1, 0]  # .056, .067, .09, .1
+    assert reranker(items, {}).popular(np.arange(4)).tolist() == [True, True, False, False]
+    assert rerank(items, scores, popularity=0.1)[:4] == [0, 1, 2, 3]  # .45, .182, .18, .1
+    assert rerank(items, scores, popularity=0.5)[:4] == [0, 2, 1, 3]  # .333, .133, .18, .1
+    assert rerank(items, scores, popularity=2.0)[:4] == [2, 0, 3, 1]  # .167, .067, .18, .1
+
+
+def test_where_nothing_was_engaged_with_nothing_is_popular():
+    items = shop(np.eye(3), events=[0, 0, 0])
+    assert not reranker(items, {}).popular(np.arange(3)).any()
 
 
 @st.composite

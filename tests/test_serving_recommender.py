@@ -222,13 +222,13 @@ RULES = {"diversity": 0.3, "caps": {"category": 2}, "new_items": {"days": 1.0, "
 
 @pytest.fixture(scope="module")
 def reranking(bundle, recommender):
-    """The shop of today: sellers of their own, two items of today, and some that sell better."""
+    """The shop of today: sellers of their own, two items of today, of which half sell as the most popular."""
     table = bundle.items
     sorts = [[item[:2] + item[-1]] for item in IDS]
     created = [NOW - 3_600_000 if item.endswith("-13") else 0 for item in IDS]
     for name, values in (("item_category", sorts), ("created_at", created)):
         table = table.set_column(table.column_names.index(name), name, [values])
-    sold = bundle.counters.set_column(1, "events", [[float(n % 40) for n in range(len(IDS))]])
+    sold = bundle.counters.set_column(1, "events", [[float(n % 2) for n in range(len(IDS))]])
     changed = replace(bundle, items=table, counters=sold, settings=replace(bundle.settings, rerank=RULES))
     return Recommender.load(changed, None, recommender.store)
 
