@@ -47,7 +47,9 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
     """
     source, names = table.source, batch.table.column_names
     check_names(batch)
-    if batch.lines is None:
+    if batch.others and batch.lines is None:
+        table.require_of_rows(names, batch.file)
+    elif batch.lines is None:
         table.require(names, batch.file)
     found = table.columns(names)
     size = len(batch.positions)

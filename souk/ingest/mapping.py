@@ -127,7 +127,8 @@ class TableSource:
                 raise unknown(f"data.{self.name}.skip to name columns of {file}", raw, present)
 
     def require_of_rows(self, present: Iterable[str], file: str) -> None:
-        """What no row may lack is among the columns `present`, of a `file` whose rows name their own, as JSON.
+        """What no row may lack is among the columns `present` of a `file`, whose other columns may be elsewhere: in
+        other lines, where lines name their own as in JSON, or in other files of the table.
 
         Raises:
             SoukError: a required column is missing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +29,21 @@ def unused(table: TableSource, names: Iterable[str]) -> Iterator[str]:
     """The columns `names` of the files that nothing reads."""
     for name in table.ignored(names):
         yield f"{table.name}: column {name} of the source is not used"
+
+
+def absent(table: TableSource, files: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The columns that the config names and only some of the files have.
+
+    Args:
+        table: of which these are files.
+        files: by column, those that lack it.
+    """
+    for raw, without in files.items():
+        of = next((name for name in table.schema.names if raw in table.origin(name)), raw)
+        shown = ", ".join(without[:EXAMPLES]) + (
+            f" and {len(without) - EXAMPLES} more" if len(without) > EXAMPLES else ""
+        )
+        yield f"{table.name}: no column {raw} in {shown}: {of} of these rows is missing"
 
 
 def lone_places(name: str, rows: pa.Table) -> Iterator[str]:

@@ -160,16 +160,20 @@ class Guess:
 def sample(source: Source) -> tuple[list[Column], int]:
     """The columns of the first SAMPLE_ROWS rows of a source, and how many names and cells its encoding cannot read.
 
+    Of several files, one that comes later counts too where it has columns of its own, as orders beside an app's log.
     Rows that cannot be split into columns are no rows without values: they are left out, unless there are no others.
     """
     tables, rows, unread = [], 0, 0
-    for batch in read_batches(source, HERE):
+    wanted, seen = "", set[str]()  # a file, and the columns of those before it
+    for batch in read_batches(source, HERE, SAMPLE_ROWS):
+        names = {*batch.table.column_names}
+        if rows >= SAMPLE_ROWS and batch.file != wanted and names <= seen:
+            continue
+        wanted, seen = batch.file, seen | names
         check_names(batch)
         tables.append(_whole_rows(batch) if len(batch.malformed) < batch.table.num_rows else batch.table)
         rows += batch.table.num_rows
         unread += len(batch.undecodable) + sum("\ufffd" in name for name in batch.table.column_names)
-        if rows >= SAMPLE_ROWS:
-            break
     whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks() if tables else pa.table({})
     arrays = [_array(whole[name]) for name in whole.column_names]
     return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name], unread

@@ -69,6 +69,7 @@ class Reading:
         self.skipped: Counter[str] = Counter()  # those that the config leaves out, by column
         self.skipped_items: list[pa.Array] = []  # of a table of items, the ids of these rows
         self.names: set[str] = set()  # columns of the files
+        self.absent: dict[str, list[str]] = {}  # column that the config names -> the files, of several, without it
         self._makes_ids = makes_ids
 
     def __iter__(self) -> Iterator[Rows]:
@@ -90,6 +91,7 @@ class Reading:
             if batch.file != file:
                 self._require_of_lines(file, of_lines)
                 file, of_lines = batch.file, set()
+                self._note_absent(batch)
             of_lines |= _names_of_lines(batch)
             rows, faults = convert(table, batch)
             if table.makes_ids(batch.table.column_names) if self._makes_ids is None else self._makes_ids:
@@ -107,6 +109,12 @@ class Reading:
         """A file whose lines all lack what none may lack is told as one without the column: each would be refused."""
         if names:
             self.table.require_of_rows(names, file)
+
+    def _note_absent(self, batch: RawBatch) -> None:
+        """What the config names and a file of several has no column for; lines of JSON may lack anything."""
+        if batch.others and batch.lines is None:
+            for raw in self.table.lacking(batch.table.column_names).values():
+                self.absent.setdefault(raw, []).append(batch.file)
 
     def _logged(self, start: int) -> Iterator[Rows]:
         """The rows of the log: they have ids, none is skipped, and its columns are those of the contract."""
@@ -140,14 +148,15 @@ def look(table: TableSource) -> str:
     is read in one.
 
     Returns:
-        what lines of JSON have not had so far, of a table that has more; "" where there is nothing to say.
+        what lines of JSON, or the first of several files, have not had so far, of a table that has more; "" where there
+        is nothing to say.
 
     Raises:
         SoukError: files that cannot be read, or a column that is missing or of a type that cannot be converted.
     """
     names, lines = set[str](), 0
     for rows in islice(Reading(table), 2):
-        names |= _names_of_lines(rows.raw)
+        names |= {*rows.raw.table.column_names} - {""} if rows.raw.others else _names_of_lines(rows.raw)
         lines += len(rows.raw.positions)
     lacking = table.lacking(names) if names else {}
     if not lacking:

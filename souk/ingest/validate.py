@@ -26,7 +26,7 @@ from souk.ingest.faults import Fault, Reason, faulty
 from souk.ingest.files import whole_file
 from souk.ingest.infer import infer_schema
 from souk.ingest.mapping import TableSource
-from souk.ingest.notices import lone_places, unsplit, unused
+from souk.ingest.notices import absent, lone_places, unsplit, unused
 from souk.ingest.outliers import Bounds, find_bounds, numeric_columns, treat_outliers
 from souk.ingest.quarantine import Quarantine, QuarantineWriter
 from souk.ingest.reading import Reading, Rows, check_times
@@ -146,7 +146,12 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     let_fall = 0 if table.source.repeated_ids == "quarantine" else repeats
     outcome = writer.outcome(table.name, reading.read, reading.skipped, let_fall, accepted.count)
     statistics = table_statistics(_shown(table, accepted, sample))
-    notices = (*unused(table, survey.names), *lone_places(table.name, survey.good), *judge.notices())
+    notices = (
+        *unused(table, survey.names),
+        *absent(table, reading.absent),
+        *lone_places(table.name, survey.good),
+        *judge.notices(),
+    )
     notices += (*unsplit(table, survey.good), *no_dates.told(table.name, none), *untyped.notices())
     return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds), ends.table())
 

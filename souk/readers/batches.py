@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,12 +22,13 @@ BATCH_ROWS = 1 << 17
 BATCH_BYTES = 1 << 25
 
 
-def read_batches(source: Source, missing: str = WHERE) -> Iterator[RawBatch]:
+def read_batches(source: Source, missing: str = WHERE, most: float = math.inf) -> Iterator[RawBatch]:
     """Reads every row of `source`, file by file, without a whole file in memory; names of columns are `composed`.
 
     Args:
         source: the files and how to read them.
         missing: the remedy where nothing is there.
+        most: rows of a file after which no further batch of it is read.
 
     Raises:
         SoukError: a file that is absent, empty or unreadable.
@@ -37,11 +39,15 @@ def read_batches(source: Source, missing: str = WHERE) -> Iterator[RawBatch]:
         "atomic": read_atomic,
         "jsonl": read_jsonl,
     }
-    for file in find_files(source.path, missing):
+    files = find_files(source.path, missing)
+    for file in files:
         kind = file_format(source, file.name)
         _check_form(source, kind, file.name)
         try:
-            yield from map(_with_composed_names, readers[kind](file, source))
+            for batch in readers[kind](file, source):
+                if len(batch.positions) and batch.positions[0] > most:
+                    break
+                yield replace(_with_composed_names(batch), others=len(files) > 1)
         except FileNotFoundError as error:
             raise SoukError(f"a file {file.name}", "nothing there", missing) from error
         except (pa.ArrowException, *BROKEN) as error:

@@ -20,6 +20,7 @@ class RawBatch:
         malformed: row index to text, of rows that could not be split into columns.
         undecodable: row index and column of cells that are not UTF-8 (column "" for a whole row).
         lines: the rows' own text, where the format has it (JSON lines).
+        others: whether the source has more files, which may have columns that this one lacks.
     """
 
     file: str
@@ -28,6 +29,7 @@ class RawBatch:
     malformed: dict[int, str] = field(default_factory=dict)
     undecodable: tuple[tuple[int, str], ...] = ()
     lines: pa.Array | None = None
+    others: bool = False
 
     def filter(self, keep: np.ndarray) -> RawBatch:
         """The rows where the mask `keep` is true."""
@@ -39,6 +41,7 @@ class RawBatch:
             {int(place[row]): text for row, text in self.malformed.items() if keep[row]},
             tuple((int(place[row]), name) for row, name in self.undecodable if keep[row]),
             None if self.lines is None else self.lines.filter(pa.array(keep)),
+            self.others,
         )
 
     def originals(self, rows: np.ndarray) -> list[str]:

@@ -1,0 +1,81 @@
+"""Tables of several files, of which each may have columns of its own: an app's log beside the shop's orders."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from souk.config import Source, parse_config
+from souk.errors import SoukError
+from souk.ingest import profile
+from souk.ingest.first_config import first_config
+from souk.ingest.mapping import TableSource
+from souk.ingest.notices import absent
+from souk.ingest.reading import Reading, look
+from tests.ingest_fixtures import read_rows
+
+LOG = "user_id,item_id,event_type,timestamp,page\nu,i,click,1700000000000,home\n"
+ORDERS = "user_id,item_id,event_type,timestamp,paid\nu,i,purchase,1700000060000,3.5\n"
+KEYS = {"columns": {"price": "paid", "surface": "page"}}
+
+
+def folder(tmp_path: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    return tmp_path
+
+
+def test_a_file_of_several_may_lack_what_a_row_may_lack(tmp_path: Path) -> None:
+    path = folder(tmp_path, log=LOG, orders=ORDERS)
+    rows = read_rows("events", Source(path=str(path), **KEYS), {}).table
+    assert rows["price"].to_pylist() == [None, 3.5]
+    assert rows["surface"].to_pylist() == ["home", None]
+    parquet.write_table(pa.table({"user_id": ["v"], "item_id": ["i"], "event_type": ["click"]}), path / "z.parquet")
+    with pytest.raises(SoukError, match=r"a column for events\.timestamp in z\.parquet"):  # that no row may lack
+        read_rows("events", Source(path=str(path), **KEYS), {})
+
+
+def test_what_no_file_of_several_has_is_refused(tmp_path: Path) -> None:
+    source = Source(path=str(folder(tmp_path, log=LOG, orders=ORDERS)), columns={"price": "payd"})
+    with pytest.raises(SoukError, match=r"a column for events\.price.*'payd'.*Did you mean 'paid'"):
+        read_rows("events", source, {})
+
+
+def test_one_file_is_refused_at_its_first_rows(tmp_path: Path) -> None:
+    source = Source(path=str(folder(tmp_path, log=LOG)), **KEYS)
+    with pytest.raises(SoukError, match=r"a column for events\.price in log\.csv"):
+        next(iter(Reading(TableSource("events", source, {}))))
+
+
+def test_the_files_that_lack_a_column_are_told(tmp_path: Path) -> None:
+    """A name that one monthly file writes otherwise is missing there: nothing else would say so."""
+    other = LOG.replace("page", "pages")
+    path = folder(tmp_path, log=LOG, log2=other, log3=other, log4=other, log5=other, orders=ORDERS)
+    table = TableSource("events", Source(path=str(path), **KEYS), {})
+    reading = Reading(table)
+    assert sum(rows.table.num_rows for rows in reading) == 6
+    said = list(absent(table, reading.absent))
+    logs = "log.csv, log2.csv, log3.csv and 2 more"
+    assert said[0] == f"events: no column paid in {logs}: price of these rows is missing"
+    assert (
+        said[1] == "events: no column page in log2.csv, log3.csv, log4.csv and 2 more: surface of these rows is missing"
+    )
+    assert len(said) == 2
+    assert look(table).startswith("events: none of the first 2 lines has paid for events.price")
+
+
+def test_the_first_config_sees_the_orders_behind_a_long_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "SAMPLE_ROWS", 20)
+    log = LOG + "".join(f"u{n},i{n},click,17000000{n:05d},home\n" for n in range(30))
+    path = folder(tmp_path, log=log, more=log, orders=ORDERS)
+    columns, _ = profile.sample(Source(path=str(path)))
+    assert {column.name: len(column.texts) for column in columns} == {
+        **dict.fromkeys(("user_id", "item_id", "event_type", "timestamp"), 31 + 1),  # `more` tells nothing else
+        "page": 31,
+        "paid": 1,
+    }
+    text = first_config(str(path), None, None, "shop").text
+    assert "purchase: purchase" in text
+    assert "price: paid" not in text  # that is no price by its name
+    assert parse_config(text).data.events.columns["surface"] == "page"
