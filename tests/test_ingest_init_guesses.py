@@ -10,6 +10,7 @@ from souk.config import parse_config
 from souk.errors import SoukError
 from souk.ingest.first_config import first_config
 from souk.ingest.profile import Column, without_currency
+from souk.schema import Kind
 from tests.test_ingest_first_config import init, read, write
 
 KNOWN = ["view", "click", "order", "cart", "return", "rate", "hide", "wishlist", "impression", "sold", "refund"]
@@ -233,3 +234,32 @@ def test_a_second_column_of_event_types_is_no_context(
     assert bool(config.columns.events) == declared
     told = f"# left out: {name} (SEEMS TO SAY WHAT THE USER DID, which would give the answer away, such as "
     assert (told in text) != declared
+
+
+def test_where_to_deliver_is_asked_for_and_what_describes_the_item_alone_is_not(tmp_path: Path) -> None:
+    """Each dish is of one district and so is each guest: the log has it from one of them, or requests have it."""
+    rows = [
+        {
+            "user_id": f"u{n % 12}",
+            "item_id": f"i{(n % 3) + 3 * (n % 5)}",
+            "timestamp": 1_700_000_000 + n,
+            "event": "view",
+            "district": "abc"[n % 3],
+            "section": "vwxyz"[n % 5],
+        }
+        for n in range(240)
+    ]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert "# left out: district (IF REQUESTS HAVE IT, as the place to deliver to, declare it and name it with" in text
+    assert "# left out: section (describes the item: give it in a file of items; " in text
+    assert config.columns.events == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("PrepMinutes", Kind.NUMERIC), ("SpiceLevel", Kind.NUMERIC), ("Zone", Kind.CATEGORICAL)]
+)
+def test_few_whole_numbers_are_amounts_by_their_name_alone(tmp_path: Path, name: str, kind: Kind) -> None:
+    rows = [{"user_id": f"u{n % 9}", "item_id": f"i{n % 20}", "timestamp": 1_700_000_000 + n} for n in range(90)]
+    goods = [{"item_id": f"i{n}", name: n % 6} for n in range(20)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert list(config.columns.items.values()) == [kind]

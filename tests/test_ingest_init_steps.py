@@ -127,3 +127,39 @@ def test_stars_after_the_sale_of_what_is_sold_once_ask_for_nothing_whatever_the_
     assert config.repeat.sold_once == once
     assert (EventType.RATING not in config.objectives.engaged.events) == once
     assert (f"{sold} of {sold} ratings come after the end of their item" in text) == once
+
+
+@pytest.mark.parametrize(("own", "asked"), [(80, False), (79, True)])
+def test_stars_of_what_was_bought_ask_for_nothing_where_purchases_are_steps(
+    tmp_path: Path, own: int, asked: bool
+) -> None:
+    """A dish is rated after its delivery, by who ordered it: whoever repeats the last order would be right."""
+    later = {"event": "rating"}
+    stars = [
+        {**row, **later, "user_id": row["user_id"] if n < own else "w", "timestamp": row["timestamp"] + 3600}
+        for n, row in enumerate(visits())
+    ]
+    text, config = init(tmp_path, write(visits(MINUTE, 2 * MINUTE) + stars, tmp_path / "e.csv"))
+    assert (EventType.RATING in config.objectives.engaged.events) == asked
+    assert (
+        f"Carts and purchases and ratings do not engage: 100 of 100 carts and 100 of 100 purchases come within "
+        f"half an hour after another act with the same item, and {own} of 100 ratings are of what the user had bought"
+        in text
+    ) != asked
+    assert config.objectives.satisfied.followed_by == (PURCHASE,)
+    (tmp_path / "my.yaml").unlink()
+    before = [{**row, "timestamp": row["timestamp"] - 7200} for row in stars[:own]] + stars[own:]
+    _, config = init(tmp_path, write(visits(MINUTE, 2 * MINUTE) + before, tmp_path / "e.csv"))
+    assert EventType.RATING in config.objectives.engaged.events, "nothing was bought yet"
+
+
+def test_stars_engage_where_purchases_are_visits_of_their_own(tmp_path: Path) -> None:
+    """They are what satisfies, and a label is of an engagement."""
+    rows = [{**row, "event": "purchase", "value": ""} for row in visits()]
+    stars = [
+        {**row, "event": "rating", "value": 1 + n % 5, "timestamp": row["timestamp"] + 3600}
+        for n, row in enumerate(rows)
+    ]
+    _, config = init(tmp_path, write(rows + stars, tmp_path / "e.csv"))
+    assert config.objectives.engaged.events == (PURCHASE, EventType.RATING)
+    assert config.objectives.satisfied.min_value == 4

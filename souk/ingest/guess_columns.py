@@ -18,6 +18,11 @@ from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
+# Of a column that has one value for each item and one for each user.
+STAYS = (
+    "IF REQUESTS HAVE IT, as the place to deliver to, declare it and name it with that of the items in "
+    "build_features.matches; else give it in a file of items, and one of users"
+)
 
 
 @dataclass
@@ -181,9 +186,13 @@ def _guess_context(table: Table, column: Column) -> Guess:
     if why := _tells_type(table, column):
         return Guess(None, why)
     values = cells.parse_text(column.values)[0].to_pandas()
+    described = []
     for target, word in (("item_id", "item"), ("user_id", "user")):
         ids = cells.parse_text(table.mapped[target][0].values)[0].to_pandas()
         pairs = pd.DataFrame({"id": ids, "value": values}).dropna().drop_duplicates()
-        if len(pairs) < 1.1 * pairs["id"].nunique():
-            return Guess(None, f"describes the {word}: give it in a file of {word}s; {guess.evidence}")
+        described += [word] * bool(len(pairs) < 1.1 * pairs["id"].nunique())
+    if len(described) == 2:  # of the item alone a user would have several: both are of one place, or of one language
+        return Guess(None, f"{STAYS}; {guess.evidence}")
+    if described:
+        return Guess(None, f"describes the {described[0]}: give it in a file of {described[0]}s; {guess.evidence}")
     return guess

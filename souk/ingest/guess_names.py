@@ -11,7 +11,8 @@ PRICES = ("price", "preis")
 CURRENCIES = ("eur", "usd", "chf", "gbp")
 # Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
 NAMES: dict[str, tuple[str, ...]] = {
-    "event_id": ("eventid", "interactionid", "rowid"),
+    "event_id": ("eventid", "eventno", "eventnr", "eventnumber", "eventref", "eventkey", "eventuuid", "interactionid",
+                 "rowid"),
     "user_id": ("userid", "user", "uid", "customerid", "customer", "visitorid", "memberid", "clientid", "accountid",
                 "reviewerid", "buyerid", "householdid", "householdkey", "personid", "shopperid",
                 "guestid", "travellerid", "travelerid", "visitor", "member", "client", "reviewer", "reader", "buyer",
@@ -30,7 +31,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "price": (*PRICES, *(f"{price}{currency}" for price in PRICES for currency in CURRENCIES),
               "unitprice", "amount", "salesvalue", "saleprice", "listprice", "pricepernight", "nightlyprice",
               "nightlyrate"),
-    "session_id": ("sessionid", "session", "usersession", "basketid", "orderid", "invoiceno"),
+    "session_id": ("sessionid", "session", "usersession", "sessionref", "sessionkey", "sessionno", "sessionuuid",
+                   "visitid", "basketid", "orderid", "invoiceno"),
     "request_id": ("requestid",),
     "dwell_seconds": ("dwellseconds", "dwell", "dwelltime", "dwells", "dwellsec", "timeonpage"),
     "position": ("position", "rank", "slot"),
@@ -54,6 +56,7 @@ NAMES: dict[str, tuple[str, ...]] = {
                         "expiresat", "expireson", "expiry", "expirydate", "expiration", "expirationdate", "endsat",
                         "endson", "enddate", "endtime", "endedat", "closesat", "closingdate", "closedat", "eventdate",
                         "removedat", "removedon", "soldat", "soldon", "soldoutat", "delistedat", "withdrawnat",
+                        "discontinuedat", "discontinuedon",
                         "unpublishedat", "gueltigbis", "laeuftab", "laeuftabam", "endetam", "ablaufdatum", "enddatum",
                         "verkauftam", "ausverkauftam"),
     "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),

@@ -43,8 +43,8 @@ def objectives(table: Table) -> list[str]:
 
 
 def note_steps(table: Table, items: Table | None) -> None:
-    """Notes which carts and purchases are but the next step of a visit, and ratings of what is gone, and keeps them
-    from what engages.
+    """Notes which carts and purchases are but the next step of a visit, and ratings of what is gone, or of what came of
+    such a visit, and keeps them from what engages.
 
     Where both are asked for, the item of the last event is the answer, and nothing has to be recommended. What users
     chose is the first step, of which the others say how good it was.
@@ -57,6 +57,11 @@ def note_steps(table: Table, items: Table | None) -> None:
     if ratings and late >= NEARLY_ALL * ratings:
         table.next_steps.append("rating")
         steps.append(f"{late:,} of {ratings:,} ratings come after the end of their item")
+    elif "purchase" in table.next_steps:  # else they are what satisfies, and need an engagement of their own
+        own, ratings = _rated_after_a_purchase(table)
+        if ratings and own >= NEARLY_ALL * ratings:
+            table.next_steps.append("rating")
+            steps.append(f"{own:,} of {ratings:,} ratings are of what the user had bought")
     if steps:
         kinds = " and ".join(f"{kind}s" for kind in table.next_steps).capitalize()
         table.notes["steps"] = f"{kinds} do not engage: {', and '.join(steps)}"
@@ -91,6 +96,15 @@ def _rated_after_the_end(table: Table, items: Table | None) -> tuple[int, int]:
         ends = pd.concat([ends, bought.set_index("item_id")["time"].astype(float)])
     first = ends.groupby(level=0).min()
     return int((rated["item_id"].map(first) < rated["time"]).sum()), len(rated)
+
+
+def _rated_after_a_purchase(table: Table) -> tuple[int, int]:
+    """How many ratings are of what the same user bought before, and how many there are."""
+    rows = acts(table)
+    rated, bought = rows.query("kind == 'rating'"), rows.query("kind == 'purchase'")
+    pair = ["user_id", "item_id"]
+    both = rated.merge(bought.groupby(pair)["time"].min(), on=pair, suffixes=("", "_bought"))
+    return int((both["time_bought"] < both["time"]).sum()), len(rated)
 
 
 def _ends(items: Table | None) -> pd.Series:

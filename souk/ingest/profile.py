@@ -22,7 +22,8 @@ UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 UNITS = {"s": (3e8, 5e9), "ms": (3e11, 5e12), "us": (3e14, 5e15)}  # years 1979 to 2128
 MANY = 0.95  # the share of values that must fit a guess
 FEW_NUMBERS = 30  # whole numbers with at most this many values are codes, unless the name says otherwise
-AMOUNTS = ("age", "year", "price", "cost", "count", "num", "size", "weight", "length", "height", "width", "duration")
+AMOUNTS = ("age", "year", "price", "cost", "count", "num", "size", "weight", "length", "height", "width", "duration",
+           "minutes", "mins", "hours", "days", "months", "level", "stars", "score", "kcal", "calories")  # fmt: skip
 CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "hash")
 MOST_CATEGORIES = 5_000
 COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal comma
