@@ -148,21 +148,33 @@ def look(table: TableSource) -> str:
     is read in one.
 
     Returns:
-        what lines of JSON, or the first of several files, have not had so far, of a table that has more; "" where there
-        is nothing to say.
+        what lines of JSON have not had so far, of a table that has more; "" where there is nothing to say.
 
     Raises:
         SoukError: files that cannot be read, or a column that is missing or of a type that cannot be converted.
     """
-    names, lines = set[str](), 0
+    names, lines, several = set[str](), 0, False
     for rows in islice(Reading(table), 2):
-        names |= {*rows.raw.table.column_names} - {""} if rows.raw.others else _names_of_lines(rows.raw)
+        names |= _names_of_lines(rows.raw)
+        several |= rows.raw.others and rows.raw.lines is None
         lines += len(rows.raw.positions)
+    if several:
+        _look_at_each(table)
     lacking = table.lacking(names) if names else {}
     if not lacking:
         return ""
     asked = ", ".join(f"{raw} for {table.name}.{name}" for name, raw in lacking.items())
     return f"{table.name}: none of the first {lines:,} lines has {asked}; they have {', '.join(sorted(names))}"
+
+
+def _look_at_each(table: TableSource) -> None:
+    """Whether any of several files has what the config names: each tells its columns at its beginning."""
+    names, lines = set[str](), False
+    for batch in read_batches(table.source, most=1):
+        names.update(batch.table.column_names)
+        lines |= batch.lines is not None
+    if not lines:
+        table.require(names, table.source.path)
 
 
 def _names_of_lines(batch: RawBatch) -> set[str]:
