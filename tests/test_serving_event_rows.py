@@ -52,6 +52,12 @@ def nested(depth):
             "Did you mean 'click'?",
         ),
         ({"event_type": "\ud800"}, "UTF-8 in event_type"),
+        (
+            {"timestamp": "2026-11-29T01:00:00+01:00"},
+            "Received: '2026-11-29T01:00:00+01:00'. Send 1795910400000: files may have",
+        ),
+        ({"timestamp": "2026-11-29T01:00:00"}, "Received: '2026-11-29T01:00:00'. See docs/data.md."),  # of no zone
+        ({"timestamp": "2026-99-29T01:00:00Z"}, "Received: '2026-99-29T01:00:00Z'. See docs/data.md."),
         ({"timestamp": "yesterday"}, "timestamp to be UTC epoch milliseconds (int64). Received: 'yesterday'"),
         ({"timestamp": -1}, "timestamp within the range"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from souk.config import Source
 from souk.errors import SoukError, unknown
+from souk.ingest import cells
 from souk.ingest.checks import check_future, check_schema, closed_domains
 from souk.ingest.convert import ENDS, TIMES, convert
 from souk.ingest.faults import Fault, Reason
@@ -132,6 +134,8 @@ class RowCheck:
         if fault.reason is Reason.UNIT:
             return str(SoukError(expected, f"{received}, which looks like seconds", "Multiply it by 1000."))
         remedy = NO_ID if (fault.column, fault.reason) == ("event_id", Reason.MISSING) else "See docs/data.md."
+        if form is TIME:
+            remedy = _number_of(value) or remedy
         if fault.reason is Reason.DOMAIN:
             remedy = meant or _nearest(str(value), allowed) or remedy
         return str(SoukError(expected, received, remedy))
@@ -235,6 +239,14 @@ class EventCheck(RowCheck):
 def in_order(faults: Sequence[Fault]) -> list[Fault]:
     """Faults as `Reason` orders them: the first of a row is why it is refused."""
     return sorted(faults, key=lambda fault: list(Reason).index(fault.reason))
+
+
+def _number_of(value: Any) -> str:
+    """What to send for a written time, which files may have; "" for what is none, or names no zone."""
+    if not isinstance(value, str) or not re.search(cells.NAMES_ZONE, value):
+        return ""
+    times, wrong = cells.parse_time(pa.array([value]), "iso")
+    return "" if wrong[0] else f"Send {times.cast(pa.int64())[0]}: files may have written times, calls have numbers."
 
 
 def _together(own: str, raws: Sequence[str]) -> str:
