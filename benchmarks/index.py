@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.__main__ import table, write
+from benchmarks.milvus_server import installed, milvus_server
 from souk.index.exact import ExactIndex
 from souk.index.hnsw import HnswIndex, build
 from souk.index.interface import Index, IndexUnavailable
@@ -32,7 +31,6 @@ from souk.steps.load_index import sample_queries
 DIM, QUERIES = 64, 64
 SHARES = (1.0, 0.03, 0.001)
 KS = (100, 500)  # of the issue of recall, and what the ranker's candidates ask for
-PROGRAM = Path(".tools/milvus/bin/milvus-server")
 
 
 def main() -> None:
@@ -112,22 +110,12 @@ def timed(index: Index, vectors: np.ndarray, k: int, mask: np.ndarray | None) ->
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[str]:
     """The address of a Milvus server with its data in `folder`; "" where there is none to start."""
-    if not PROGRAM.exists():
-        print(f"no Milvus server at {PROGRAM} (make tools)")
+    if not installed():
+        print("no Milvus server (make tools)")
         yield ""
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(PROGRAM), "--data", str(folder), "--proxy-port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        next(line for line in process.stdout if "Config:" in line)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(2)  # it stops its own child
-        process.communicate()
+    with milvus_server(folder) as one:
+        yield one.uri
 
 
 if __name__ == "__main__":

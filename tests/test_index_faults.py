@@ -224,6 +224,23 @@ def test_a_restarted_server_is_used_again(tmp_path):
         index.close()
 
 
+def test_half_of_a_collection_is_no_answer_though_it_has_as_many_as_are_wanted(tmp_path):
+    """It came while nobody looked: the rows are counted again before it is searched again."""
+    vectors, available = catalogue()
+    with milvus_server(tmp_path / "server.db") as (uri, _):
+        index = open_or_build(uri, "items_test", vectors, available)
+        MilvusClient(uri).drop_collection("items_test")
+        with pytest.raises(IndexUnavailable):
+            index.search(vectors[:1], 1, timeout=60)
+        build(uri, "items_test", vectors[::2], available[::2])
+        for _ in range(2):
+            with pytest.raises(IndexUnavailable, match=r"300 rows in items_test\. Received: 150"):
+                index.search(vectors[:1], 1, timeout=60)
+        build(uri, "items_test", vectors, available)
+        assert answers(index, vectors)
+        index.close()
+
+
 def test_a_dropped_collection_is_unavailable(built):
     path, vectors, available = built
     with contextlib.closing(MilvusIndex(path, "items_test", available).open()) as index:

@@ -1,12 +1,14 @@
-"""A real Milvus server under a server that searches it: killed, frozen, dropped, released, with callers who count."""
+"""A real Milvus server behind a server: killed, frozen, dropped, halved, released, with callers who count."""
 
 import contextlib
+import time
 
 import pytest
 
 from souk.index.collections import connect
-from souk.index.milvus import open_or_build
+from souk.index.milvus import build, open_or_build
 from souk.release.bundle import Bundle
+from souk.serving.dependency import RETRY_SECONDS
 from tests.callers import Callers, healed
 from tests.milvus_fixtures import milvus
 from tests.serving_fixtures import write_workspace
@@ -40,7 +42,7 @@ def callers(server):
         yield callers
     assert set(callers.statuses) == {200} and {(), ("index_unavailable",)} <= set(callers.degraded)
     assert server.metric('souk_breaker{dependency="index",release="",state="closed"}') == 1
-    assert len(callers.slates) == 1, "the same slate, whatever searched for it"
+    assert len(callers.slates) == 1, "the same slate, whoever searched for it"
 
 
 @pytest.fixture
@@ -83,11 +85,22 @@ def test_a_collection_that_is_dropped_is_searched_in_process_until_somebody_buil
     healed(callers)
 
 
-def test_one_that_is_killed(server, real):
-    """The last one: it does not come back here."""
-    with Callers(server, 4).asking() as callers:
-        healed(callers)
-        real.kill()
-        lost(callers)
-    assert set(callers.statuses) == {200} and len(callers.slates) == 1
-    assert server.metric('souk_breaker{dependency="index",release="",state="closed"}') == 0
+def test_one_that_is_killed_and_back_with_what_it_had(callers, real):
+    """Nobody builds anything: the next probe has it loaded, once the sessions of the killed one are over."""
+    real.kill()
+    lost(callers)
+    real.start()
+    healed(callers)
+
+
+def test_half_of_a_collection_is_searched_by_nobody_until_it_is_whole(callers, real, workspace, collection):
+    """It has the name, and is loaded: what another client left of it. Half of the slates would be others."""
+    bundle = Bundle.load(workspace.current)
+    with contextlib.closing(connect(real.uri)) as client:
+        client.drop_collection(collection)
+    lost(callers)
+    build(real.uri, collection, bundle.vectors[::2], bundle.available[::2])
+    probed = time.monotonic() + 3 * RETRY_SECONDS
+    callers.until(lambda: time.monotonic() > probed)
+    rebuilt(real, workspace)
+    healed(callers)

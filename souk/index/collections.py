@@ -34,9 +34,10 @@ def connect(uri: str) -> Any:
         return MilvusClient(uri, timeout=LOAD_TIMEOUT)
 
 
-def count(client: Any, collection: str, consistency: str) -> int:
-    """The rows that a loaded collection really has. Lite knows no consistency but the strongest."""
-    answer = client.query(collection, output_fields=["count(*)"], consistency_level=consistency, timeout=LOAD_TIMEOUT)
+def count(client: Any, collection: str, consistency: str, timeout: float) -> int:
+    """The rows that a loaded collection really has, within `timeout` seconds. Lite knows no consistency but the
+    strongest."""
+    answer = client.query(collection, output_fields=["count(*)"], consistency_level=consistency, timeout=timeout)
     return int(answer[0]["count(*)"])
 
 

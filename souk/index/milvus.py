@@ -57,10 +57,6 @@ class MilvusIndex(Index):
         try:
             self._client = connect(self.uri)
             self._load(LOAD_TIMEOUT)
-            with unavailable_on_error(self.uri):
-                rows = count(self._client, self.collection, "Bounded" if lite.is_lite(self.uri) else "Strong")
-            if rows != len(self):
-                raise IndexUnavailable(f"{len(self)} rows in {self.collection}", f"{rows}", "Load the index again.")
         except BaseException:
             self.close()
             raise
@@ -112,7 +108,7 @@ class MilvusIndex(Index):
             lite.drop(self.uri)
 
     def _hits(self, queries: np.ndarray, limit: int, condition: str, timeout: float) -> list[list[tuple[int, float]]]:
-        if not self._loaded:  # the server was lost, and forgets what was loaded when it restarts
+        if not self._loaded:  # the server was lost: it forgets what was loaded, and may not have all that it had
             self._load(timeout)
         try:
             with unavailable_on_error(self.uri):
@@ -133,6 +129,9 @@ class MilvusIndex(Index):
     def _load(self, timeout: float) -> None:
         with unavailable_on_error(self.uri):
             self._client.load_collection(self.collection, timeout=timeout)
+            rows = count(self._client, self.collection, "Bounded" if lite.is_lite(self.uri) else "Strong", timeout)
+        if rows != len(self):
+            raise IndexUnavailable(f"{len(self)} rows in {self.collection}", f"{rows}", "Load the index again.")
         self._loaded = True
 
 
