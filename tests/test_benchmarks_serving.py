@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.serving import chain, enlarge, faults
+from benchmarks.serving import burst, chain, enlarge, faults
 from benchmarks.serving.faults import MARK, Phase, Told
 from benchmarks.serving.load import Call, Seen, load
+from benchmarks.serving.waits import Waits, waited
 
 FINE = Told(frozenset(["r"]), False, frozenset())
 
@@ -25,11 +28,42 @@ def test_a_phase_has_the_calls_that_were_due_in_it():
     mixed = Told(frozenset(["r", "s"]), True, frozenset())
     calls = [call(9.99, 5000), *(call(10 + n / 100, 10) for n in range(96)), call(11, 250, told=lacking)]
     calls += [call(11, 230, 429), call(11, 30, 500), call(19, 100, told=mixed), call(20, 5000)]
-    row = faults.row(Phase("swap", 10.0), 20.0, calls)
+    waits = Waits()
+    for time, total, busy in ((9.0, 1.0, 3.0), (11.0, 1.0, 5.0), (11.1, 1.04, 6.0), (30.0, 1.04, 8.0)):
+        waits.note(time, total, busy)  # 40 ms of the call of 250 were a wait for a processor, and of that of 230
+    row = faults.row(Phase("swap", 10.0), 20.0, calls, waits)
     assert (row["phase"], row["calls"], row["seconds"], row["p50 ms"]) == ("swap", 100, 9.1, 10.0)
     assert (row["over 220 ms"], row["sent away (429)"], row["failed"], row["mixed"]) == (2, 1, 1, 1)
     assert (row["degraded"], row["because of"]) == ("1.0%", "index_unavailable, ranker_unavailable")
-    assert faults.row(Phase("after", 20.0), float("inf"), calls)["p99 ms"] == 5000
+    assert (row["of themselves"], row["load"]) == (0, 5.5)
+    after = faults.row(Phase("after", 20.0), float("inf"), calls, waits)
+    assert (after["p99 ms"], after["of themselves"], after["load"]) == (5000, 1, 8.0)
+
+
+def test_threads_that_are_ready_to_run_wait_for_a_processor():
+    before = waited(os.getpid())
+    assert 0 <= before <= waited(os.getpid())
+    assert Waits().between(0, 1) == 0.0 and waited(0) == 0.0, "nobody looked; there is no such process"
+
+
+def test_it_has_recovered_with_the_first_second_in_which_nobody_is_sent_away_or_late():
+    def after(bad):
+        return [call(100 + n / 10, 500 if bad.get(n) == "late" else 20, bad.get(n, 200)) for n in range(-5, 60)]
+
+    def late(calls):
+        return [replace(each, done=each.due + 0.5, status=200) if each.status == "late" else each for each in calls]
+
+    for bad, found in (({}, 0.0), ({-1: 429, 3: 429, 7: "late"}, 0.8), (dict.fromkeys(range(0, 60, 9), 429), None)):
+        assert burst.recovered(late(after(bad)), 100.0) == found
+    assert burst.recovered(after({0: 500}), 100.0) == 0.1, "a 500 is no answer"
+
+
+def test_a_burst_tells_those_who_were_taken_from_those_who_were_sent_away():
+    calls = [*(call(10 + n / 50, 40) for n in range(50)), *(call(10 + n / 50, 1, 429) for n in range(100)), call(9, 9)]
+    calls += [call(11.5, 300), call(11.6, 10, 500)]
+    row = burst.row(Phase("burst", 10.0), 12.0, calls, Waits())
+    assert (row["answered"], row["sent away (429)"], row["failed"], row["asked/s"]) == (51, 100, 1, 77)
+    assert (row["p50 ms"], row["over 220 ms"], row["of themselves"]) == (40.0, 1, 1)
 
 
 def answer(*slates):

@@ -1,6 +1,6 @@
 """`python -m benchmarks.serving`: as benchmarks.serving says, with rates and words for `souk serve` of one's choice.
 
-With --swap or --hang it tells what clients see while that happens, at one rate (benchmarks.serving.faults).
+With --swap, --hang or --burst it tells what clients see while that happens (benchmarks.serving.faults, .hangs, .burst).
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from pathlib import Path
 
 from benchmarks.__main__ import table, write
 from benchmarks.serving import RATES, SECONDS, K, measured
-from benchmarks.serving.faults import hang, swap
+from benchmarks.serving.burst import burst
+from benchmarks.serving.faults import swap
+from benchmarks.serving.hangs import PARTS, hang
 from souk.workspace import Workspace
 
 
 def main() -> None:
-    """Reads the arguments, measures, prints, and writes `benchmarks/results/serving.json`, or `swap` or `hang`."""
+    """Reads the arguments, measures, prints, and writes `benchmarks/results/serving.json` or that of what happens."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True, help="with a release, and the tables of its run")
     parser.add_argument(
@@ -29,17 +31,21 @@ def main() -> None:
     parser.add_argument("serve", nargs="*", help="more words for `souk serve`, behind --")
     fault = parser.add_mutually_exclusive_group()
     fault.add_argument("--swap", action="store_true", help="another release becomes current, and the first again")
-    fault.add_argument("--hang", action="store_true", help="the Redis that holds the states is stopped, and goes on")
+    fault.add_argument("--hang", nargs="*", choices=list(PARTS), help="each of these hangs, and goes on; all if none")
+    fault.add_argument("--burst", action="store_true", help="three times as much is asked as can be answered")
     given = parser.parse_args()
     workspace, rates = given.workspace.resolve(), [float(rate) for rate in given.rates.split(",")]
-    name = "swap" if given.swap else "hang" if given.hang else "serving"
+    name = "swap" if given.swap else "burst" if given.burst else "serving" if given.hang is None else "hang"
     with tempfile.TemporaryDirectory(prefix="souk-benchmarks-") as folder:
         scratch = Path(folder)
         if name == "serving":
             rows = measured(workspace, scratch, rates, given.seconds, given.k, given.serve)
+        elif name == "swap":
+            rows = swap(workspace, scratch, rates[0], given.seconds, given.serve)
+        elif name == "burst":
+            rows = burst(workspace, given.seconds, given.serve)
         else:
-            happens = swap if given.swap else hang
-            rows = happens(workspace, scratch, rates[0], given.seconds, given.serve)
+            rows = hang(workspace, scratch, rates[0], given.seconds, given.serve, given.hang)
     print(table(rows))
     write(name, rows, Workspace(workspace).current_release())
 

@@ -1,4 +1,5 @@
-"""What a server's clients see while something happens to it: `python -m benchmarks.serving --swap` and `--hang`.
+"""What a server's clients see while something happens to it: `python -m benchmarks.serving --swap`, and `--hang`
+(benchmarks.serving.hangs).
 
 Both work on a copy of the workspace, under an open loop of one rate (benchmarks.serving.load), and print a row for each
 stretch of time: of the calls that were due in it.
@@ -8,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,14 +23,14 @@ import pyarrow.parquet as pq
 
 from benchmarks.serving import K, souk_words
 from benchmarks.serving.load import Call, Seen, load
-from benchmarks.serving.process import redis, running, user_ids
+from benchmarks.serving.process import running, user_ids
+from benchmarks.serving.waits import Waits
 from souk.release.bundle import Bundle
 from souk.release.golden import read_golden, write_golden
 from souk.release.manifest import read_manifest, write_manifest
 from souk.release.pointer import point, rollback
 from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
-from souk.store.publish import publish
 from souk.workspace import Workspace
 
 PATH, MARK = "/v1/models/souk:predict", " *"
@@ -85,31 +86,8 @@ def swap(workspace: Path, scratch: Path, rate: float, seconds: float, serve: Seq
             phases.append(Phase(f"after {verb}", time.perf_counter()))
         await asyncio.sleep(seconds)
 
-    with running([*souk_words(copy.root), *serve], "souk") as (port, _):
-        return stretches(port, bodies(workspace), rate, steps, lambda answer: told(answer, other))
-
-
-def hang(workspace: Path, scratch: Path, rate: float, seconds: float, serve: Sequence[str]) -> list[dict[str, Any]]:
-    """The Redis that holds the states is stopped (SIGSTOP) under load, and goes on; the server keeps no states."""
-    copy = copied(workspace, scratch)
-    bundle = Bundle.load(copy.served_folder())
-    states = max(workspace.glob("runs/**/features/user_state.parquet"), key=lambda path: path.stat().st_mtime)
-    with redis(scratch) as (uri, process):
-        publish(states, bundle.spec, copy.feast, time.time_ns() // 1_000_000, uri)
-
-        async def steps(seen: Seen, phases: list[Phase]) -> None:
-            await asyncio.sleep(seconds)
-            for name, number in (("hangs", signal.SIGSTOP), ("answers again", signal.SIGCONT)):
-                phases.append(Phase(name, time.perf_counter()))
-                process.send_signal(number)
-                await asyncio.sleep(seconds)
-
-        words = [*souk_words(copy.root), "--timeout-ms", str(TIMEOUT_MS), "--user-cache-seconds", "0", *serve]
-        try:
-            with running(words, "souk") as (port, _):
-                return stretches(port, bodies(workspace), rate, steps, lambda answer: told(answer, ""))
-        finally:
-            process.send_signal(signal.SIGCONT)
+    with running([*souk_words(copy.root), *serve], "souk") as (port, process):
+        return stretches(port, process.pid, bodies(workspace), rate, steps, lambda answer: told(answer, other))
 
 
 def bodies(workspace: Path) -> list[bytes]:
@@ -142,8 +120,8 @@ def marked(workspace: Workspace, name: str) -> None:
     write_manifest(folder, name, manifest["content"], manifest["lineage"])
 
 
-def told(answer: bytes, other: str) -> Told:
-    """Reads an answer; `other` is the release whose titles are marked."""
+def told(answer: bytes, other: str = "") -> Told:
+    """Reads an answer; `other` is the release whose titles are marked, if there is one."""
     slates = json.loads(answer)["predictions"]
     releases = frozenset(slate["release"] for slate in slates)
     strange = any(
@@ -169,27 +147,31 @@ async def answered_by(seen: Seen, release: str) -> None:
 
 
 def stretches(
-    port: int, sent: list[bytes], rate: float, steps: Steps, read: Callable[[bytes], Told]
+    port: int, process: int, sent: list[bytes], rate: float, steps: Steps, read: Callable[[bytes], Told]
 ) -> list[dict[str, Any]]:
-    """Warms up, then loads while `steps` happen: a row for each phase."""
-
-    async def run() -> tuple[Seen, list[Phase]]:
-        await load(port, PATH, sent, min(rate, 50), 5)
-        seen, phases = Seen(read), [Phase("before", time.perf_counter())]
-        under = asyncio.create_task(load(port, PATH, sent, rate, 3 * PATIENCE, seen=seen))
-        try:
-            await steps(seen, phases)
-        finally:
-            seen.over = True
-            await under
-        return seen, phases
-
-    seen, phases = asyncio.run(run())
+    """Warms up, then loads the server of a port and a process while `steps` happen: a row for each phase."""
+    seen, phases, waits = asyncio.run(observed(port, process, sent, rate, steps, Seen(read)))
     ends = [*(phase.start for phase in phases[1:]), float("inf")]
-    return [row(phase, end, seen.calls) for phase, end in zip(phases, ends, strict=True)]
+    return [row(phase, end, seen.calls, waits) for phase, end in zip(phases, ends, strict=True)]
 
 
-def row(phase: Phase, end: float, calls: Sequence[Call]) -> dict[str, Any]:
+async def observed(
+    port: int, process: int, sent: list[bytes], rate: float, steps: Steps, seen: Seen
+) -> tuple[Seen, list[Phase], Waits]:
+    """The calls of `stretches`, when its phases began, and how long the processes waited for a processor."""
+    await load(port, PATH, sent, min(rate, 50), 5)
+    waits, phases = Waits((process, os.getpid())), [Phase("before", time.perf_counter())]
+    under = asyncio.create_task(load(port, PATH, sent, rate, 3 * PATIENCE, seen=seen))
+    watching = asyncio.create_task(waits.watch(lambda: seen.over))
+    try:
+        await steps(seen, phases)
+    finally:
+        seen.over = True
+        await asyncio.gather(under, watching)
+    return seen, phases, waits
+
+
+def row(phase: Phase, end: float, calls: Sequence[Call], waits: Waits) -> dict[str, Any]:
     """The figures of the calls that were due in a phase, latencies in milliseconds."""
     own = [call for call in calls if phase.start <= call.due < end]
     took = 1000 * np.array([call.done - call.due for call in own])
@@ -203,10 +185,20 @@ def row(phase: Phase, end: float, calls: Sequence[Call]) -> dict[str, Any]:
         "p50 ms": round(float(p50), 1),
         "p99 ms": round(float(p99), 1),
         "p99.9 ms": round(float(p999), 1),
-        f"over {TIMEOUT_MS + GRACE_MS} ms": int((took > TIMEOUT_MS + GRACE_MS).sum()),
+        **late(own, waits),
         "sent away (429)": sum(call.status == 429 for call in own),
         "failed": sum(call.status not in (200, 429) for call in own),
         "mixed": sum(answer.mixed for answer in answers),
         "degraded": f"{sum(bool(a.reasons) for a in answers) / max(1, len(answers)):.1%}",
         "because of": ", ".join(reasons) or None,
+        "load": round(waits.load(phase.start, end), 1),
     }
+
+
+def late(calls: Sequence[Call], waits: Waits) -> dict[str, int]:
+    """How many calls are late, and how many of them would be had no thread of the server or of the load generator
+    waited for a processor meanwhile. A call passes from thread to thread, so what these waited adds up."""
+    most = (TIMEOUT_MS + GRACE_MS) / 1000
+    found = [call for call in calls if call.done - call.due > most]
+    alone = [call for call in found if call.done - call.due - waits.between(call.due, call.done) > most]
+    return {f"over {TIMEOUT_MS + GRACE_MS} ms": len(found), "of themselves": len(alone)}

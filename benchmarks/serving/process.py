@@ -102,6 +102,19 @@ def model_ready(port: int, model: str) -> bool:
         return bool(json.loads(answer.read()).get("ready"))
 
 
+def gauge(port: int, name: str) -> float:
+    """The value of a metric without labels.
+
+    Raises:
+        LookupError: the server does not have it.
+    """
+    with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=60) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rsplit(" ", 1)[1])
+    raise LookupError(name)
+
+
 def healthy(port: int) -> bool:
     """Whether a server answers `/health`."""
     with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:
