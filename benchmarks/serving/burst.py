@@ -3,6 +3,9 @@
 First its capacity is measured: what CALLERS get who each ask again as soon as they are answered. Then a quarter of it
 is asked for all the time, by an open loop, and for BURST seconds three times the capacity beside it. A request has
 TIMEOUT_MS.
+
+Twice: of the server as it is, whose capacity is that of the processors, which the load generator needs too; and of one
+that also sleeps for each request, whose capacity is known, and so far below theirs that a busy machine changes little.
 """
 
 from __future__ import annotations
@@ -19,19 +22,37 @@ from typing import Any
 import numpy as np
 
 from benchmarks.serving import K, souk_words
-from benchmarks.serving.faults import PATH, TIMEOUT_MS, Phase, Steps, late, observed
+from benchmarks.serving.faults import PATH, START, TIMEOUT_MS, Phase, Steps, late, observed
 from benchmarks.serving.load import HOST, Call, Seen, load
 from benchmarks.serving.process import gauge, running, user_ids
 from benchmarks.serving.waits import Waits
 
 CALLERS, TIMES, SHARE, BURST = 16, 3, 0.25, 5.0
+SLEEP = 0.02  # seconds for each request
+SLEPT = f"""
+import time
+from souk.serving.arms import Arms
+awake = Arms.recommend
+
+def slept(self, requests):
+    time.sleep({SLEEP} * len(requests))
+    return awake(self, requests)
+
+Arms.recommend = slept
+"""
 WINDOW = 1.0  # seconds: it has recovered when the calls of one such are as they were
 EVERY = 0.25  # seconds between two looks at the line
 
 
 def burst(workspace: Path, seconds: float, serve: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for the time before, one for the burst, one for the time after."""
+    """For each of two servers a row for the time before, one for the burst, one for the time after."""
     words = [*souk_words(workspace), "--timeout-ms", str(TIMEOUT_MS), *serve]
+    servers = {"as it is": words, f"{1000 * SLEEP:.0f} ms more a request": ["-c", f"{SLEPT}\n{START}", *words[2:]]}
+    return [{"server": name, **row} for name, command in servers.items() for row in of_one(command, workspace, seconds)]
+
+
+def of_one(words: Sequence[str], workspace: Path, seconds: float) -> list[dict[str, Any]]:
+    """The rows of the server of a command."""
     users = user_ids(workspace)
     sent = [json.dumps({"instances": [{"user_id": user, "k": K}]}).encode() for user in users]
     patient = [json.dumps({"instances": [{"user_id": user, "k": K, "timeout_ms": 60_000}]}) for user in users]
@@ -102,6 +123,7 @@ def row(phase: Phase, end: float, calls: Sequence[Call], waits: Waits) -> dict[s
         "p99 ms": round(float(p99), 1),
         **late(taken, waits),
         "degraded": sum(call.degraded for call in own),
+        "sent late p99 ms": round(1000 * float(np.percentile([call.sent - call.due for call in own], 99)), 1),
         "line at most": None,
         "recovered after s": None,
         "load": round(waits.load(phase.start, end), 1),

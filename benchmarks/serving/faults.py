@@ -34,6 +34,7 @@ from souk.serving.served import golden_answers
 from souk.workspace import Workspace
 
 PATH, MARK = "/v1/models/souk:predict", " *"
+START = "from souk.cli import main; raise SystemExit(main())"  # of a server behind what changes it
 SETTLED = 2.0  # seconds after the other release's first answer that still count as the swap
 PATIENCE = 300.0  # seconds that a release may take to answer
 TIMEOUT_MS, GRACE_MS = 200, 20  # what a request has, and by how much more it may be late

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.milvus_server import milvus_server
 from benchmarks.serving import souk_words
-from benchmarks.serving.faults import TIMEOUT_MS, Phase, Steps, bodies, copied, stretches, told
+from benchmarks.serving.faults import START, TIMEOUT_MS, Phase, Steps, bodies, copied, stretches, told
 from benchmarks.serving.load import Seen
 from benchmarks.serving.process import redis, running
 from souk.release.bundle import Bundle
@@ -25,7 +25,6 @@ from souk.store.publish import publish
 from souk.workspace import Workspace
 
 SLOW = 1.5  # seconds
-START = "from souk.cli import main; raise SystemExit(main())"
 SLOWED = """
 import time
 from pathlib import Path

@@ -22,6 +22,7 @@ seldom = Seldom(logger)
 Answer = Callable[[Sequence[Request]], list[Slate]]
 MOST = 16  # requests that are answered together: more take longer to answer than they save
 LONGEST = 512  # requests that wait at most
+SHARE = 0.5  # of a call's time, in which it is answered by what batches took lately: at its end stages are left out
 TIGHT = 0.05  # seconds: who has less left is answered alone, since the most pressing request of a batch is in all's way
 
 
@@ -49,8 +50,8 @@ class Body:
 class Line:
     """Answers requests in one thread of its own, as many together as are waiting.
 
-    A call is sent away at once where what is before it will, by what batches took lately, take longer than its
-    deadline allows; with nothing before it it is always taken. So the line is never longer than what waits in time.
+    A call is sent away at once where what is before it will, by what batches took lately, take longer than SHARE of
+    its time; with nothing before it it is always taken. So the line is never longer than what is whole when it comes.
 
     Args:
         answer: makes slates; for one batch at a time.
@@ -83,7 +84,7 @@ class Line:
         left = min((r.deadline for r in requests), default=math.inf) - self._clock()
         with self._changed:
             before = self._waiting + self._running
-            late = self._seconds(before, body) > left
+            late = self._seconds(before, body) > SHARE * left
             if before and (late or before + len(requests) > LONGEST):
                 raise Overloaded(self._cost.of(before))
             self._bodies.append(body)
