@@ -14,6 +14,7 @@ from tests.requirements import require
 from tests.serving_fixtures import write_workspace
 from tests.serving_process import serving
 
+DOCS = Path(__file__).parents[1] / "docs"
 RULES, DASHBOARD = CHART / "files/rules.yaml", CHART / "files/dashboard.json"
 ON = ("--set", "monitoring.rules=true", "--set", "monitoring.dashboard=true")
 INSTALL = "make tools (needs Go)"
@@ -82,16 +83,38 @@ def test_the_chart_has_them_where_they_are_asked_for():
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
-@pytest.mark.slow
-def test_the_server_tells_every_metric_that_they_name(tmp_path):
-    workspace = write_workspace(tmp_path / "workspace")
-    with serving(workspace.root, tmp_path / "log") as server:
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The kinds of a real server's metrics, and their labels as far as any line has them."""
+    root = tmp_path_factory.mktemp("monitored")
+    with serving(write_workspace(root / "workspace").root, root / "log") as server:
         server.slates({"user_id": "ann"}, {"user_id": "stranger"})
         text = server.call("/metrics", method="GET")[1].decode()
-    told = dict(re.findall(r"^# TYPE (souk_\S+) (\S+)$", text, re.MULTILINE))
     labels = {}
     for name, inside in re.findall(r"^(souk_[a-z0-9_]+)\{(.*?)\} ", text, re.MULTILINE):
         labels.setdefault(name, set()).update(re.findall(r"(\w+)=\"", inside))
+    return dict(re.findall(r"^# TYPE (souk_\S+) (\S+)$", text, re.MULTILINE)), labels
+
+
+@pytest.mark.slow
+def test_the_documentation_names_every_metric_of_a_server_and_no_other(told):
+    """With its labels, where the server has a line of it; `_total` alone stands behind the name before it."""
+    kinds, labels = told
+    text = "".join((DOCS / name).read_text() for name in ("serving.md", "experiments.md"))
+    written = re.findall(r"`(souk_[a-z0-9_]+)(?:\{([a-z, =\"]*)\})?`", text)
+    short = tuple(re.findall(r"`(_[a-z_]+_total)`", text))
+    assert {name for name, _ in written} <= kinds.keys()
+    names = {name for name, _ in written}
+    assert not [n for n in kinds if n not in names and not n.endswith((*short, "_created"))]
+    for name, inside in written:
+        own = {label.split("=")[0].strip() for label in inside.split(",") if label}
+        seen = labels.get(name) or labels.get(f"{name}_count") or own
+        assert not own or own <= seen, name
+
+
+@pytest.mark.slow
+def test_the_server_tells_every_metric_that_they_name(told):
+    told, labels = told
     for expression in expressions():
         for name in METRIC.findall(expression):
             base = next((name.removesuffix(part) for part in PARTS if name.removesuffix(part) in told), name)

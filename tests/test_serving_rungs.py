@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from souk.candidates import Sources
+from souk.candidates import SHARES, Sources
 from souk.index.interface import IndexUnavailable
 from souk.pairs import pair_features
 from souk.serving import scoring
@@ -182,14 +182,14 @@ def test_without_the_query_tower_what_follows_the_history_answers_first(recommen
     assert slate.degraded == ("query_tower_unavailable",) and slate.items[3].source == "segment_popular"
 
 
-def test_without_a_source_the_others_answer(recommender):
+@pytest.mark.parametrize("source", list(SHARES)[1:])
+def test_without_a_source_the_others_answer(recommender, source):
     broken = recommender.connected(None, recommender.store)
     broken.sources = Sources(recommender.items)
-    broken.sources.segment_popular = Failing(RuntimeError("no memory"))._fail
+    setattr(broken.sources, source, Failing(RuntimeError("no memory"))._fail)
     (slate,) = broken.recommend([Request("ann", 8, NOW)])
-    assert slate.degraded == ("segment_popular_unavailable",) and len(slate.items) == 8
-    assert {item.source for item in slate.items} <= {"two_tower", "two_tower+matched"}
-    assert all(item.scores for item in slate.items)
+    assert slate.degraded == (f"{source}_unavailable",) and len(slate.items) == 8
+    assert all(item.scores and source not in item.source.split("+") for item in slate.items)
 
 
 def test_with_everything_down_there_is_still_a_slate(recommender):
