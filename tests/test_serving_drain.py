@@ -1,0 +1,43 @@
+"""Which signals a server waits after."""
+
+import signal
+
+import pytest
+
+from souk.serving import drain
+
+
+class Timer:
+    """One that the test rings."""
+
+    made = None
+
+    def __init__(self, seconds, call, given):
+        self.seconds, self.ring = seconds, lambda: call(*given)
+        self.made.append(self)
+
+    def start(self):
+        """It is started by hand."""
+
+
+@pytest.mark.parametrize(
+    ("signals", "waits", "ended"),
+    [
+        ([signal.SIGTERM], [8.0], []),
+        ([signal.SIGINT], [], [signal.SIGINT]),
+        ([signal.SIGTERM, signal.SIGTERM], [8.0], [signal.SIGTERM]),
+        ([signal.SIGTERM, signal.SIGINT], [8.0], [signal.SIGINT]),
+    ],
+)
+def test_only_the_first_sigterm_waits(monkeypatch, signals, waits, ended):
+    monkeypatch.setattr(drain.threading, "Timer", Timer)
+    monkeypatch.setattr(Timer, "made", [])
+    draining, done = drain.Drain(8.0), []
+    handler = draining.handler(lambda number, frame: done.append(number))
+    assert not draining.begun
+    for number in signals:
+        handler(number, None)
+    assert draining.begun and [timer.seconds for timer in Timer.made] == waits and done == ended
+    for timer in Timer.made:
+        timer.ring()
+    assert done == [*ended, *[signal.SIGTERM] * len(waits)]
