@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.__main__ import table, write
 from benchmarks.serving.process import user_ids
 from souk.cli.quiet import load_tensorflow, one_thread
-from souk.pairs import pair_names
+from souk.pairs import names_of
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs, query_inputs
 from souk.serving.served import open_store
@@ -58,7 +58,7 @@ def main() -> None:
                 batch
                 | candidates(
                     goods,
-                    len(pair_names(bundle.spec.matches, [f.name for f in bundle.spec.shared], acts=bundle.spec.acts)),
+                    len(names_of(bundle.spec)),
                     count,
                 )
                 for batch in batches

@@ -26,7 +26,7 @@ from souk.metrics import mean_by_user, query_metric, top
 from souk.models.draw import KEYS, moments_of
 from souk.models.sequences import Sequences
 from souk.models.targets import read_targets
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 from souk.spec import Entity, read_spec
 
 BOUNDARY = "validation_start"

@@ -17,7 +17,7 @@ import numpy as np
 from souk.affinity import lately
 from souk.items import ItemTable
 from souk.matches import LOOKED, ByValue, matched, strongest
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.freshness import FRESH_DAYS
 from souk.stages import Stage

@@ -17,17 +17,18 @@ from souk.config import Objective
 from souk.counters import first, freshness, prior_rate
 from souk.counts import ItemCounts, engagements
 from souk.errors import SoukError
+from souk.levels import Levels
 from souk.schema import DAY_MS
 from souk.sources.freshness import Freshness, assumed_birth
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows, placed, spliced
 from souk.spec import FeatureSpec, read_spec
-from souk.value_shares import ValueShares
+from souk.value_shares import ValueShares, values_of
 
 SOURCE_FILES = ("co_visitation", "segment_popular")
 # Of pairs and sources: in form 5 sources, in 4 pairs too know nothing of what was done lately, form 3 has no affinity,
 # form 2 no hours of own events, form 1 no `matched`, guessed match or assumed age.
-FORM = 6
+FORM = 7
 
 
 def item_columns(folder: str | Path, *names: str) -> pa.Table:
@@ -100,6 +101,7 @@ class ItemTable:
         counts: how often each item was engaged with, by time.
         form: of pairs and sources, that of the release.
         acts: types of events that pairs tell apart; none where one alone is known.
+        levels: of each item in each number.
     """
 
     position: Mapping[str, int]
@@ -123,6 +125,7 @@ class ItemTable:
     counts: ItemCounts = field(default_factory=lambda: ItemCounts(np.zeros(0), np.zeros(0), 0, np.inf))
     form: int = FORM
     acts: tuple[str, ...] = ()
+    levels: Levels = field(default_factory=Levels)
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -199,6 +202,7 @@ class ItemTable:
             counts=ItemCounts.of(counters),
             form=form,
             acts=spec.acts,
+            levels=Levels.of(spec.numbers, items),
         )
 
     def followed(self, features: str | Path) -> ItemTable:
@@ -239,6 +243,7 @@ class ItemTable:
             numbers=numbers,
             shares=self.shares.grown(list(islice(numbers, len(self.numbers), None))),
             counts=self.counts.grown(len(position)),
+            levels=self.levels.with_rows(where, items, len(position)),
         )
 
     @cached_property
@@ -279,22 +284,3 @@ def _birth(items: pa.Table, counters: pa.Table, form: int) -> float:
         return np.nan
     known = first(counters, "assumed_birth", None)
     return assumed_birth(times_of(items, "created_at", np.nan), np.inf) if known is None else float(known)
-
-
-def values_of(
-    items: pa.Table, spec: FeatureSpec, known: Mapping[tuple[str, str], int] | None = None
-) -> tuple[np.ndarray, np.ndarray, dict[tuple[str, str], int]]:
-    """The categories of each item as numbers, in compressed rows; `known` numbers stay what they are."""
-    columns = [(f, items[f.name].to_pylist()) for f in spec.shared]
-    numbers: dict[tuple[str, str], int] = dict(known or {})
-    start, values = np.zeros(len(items) + 1, np.int64), list[int]()
-    for row in range(len(items)):
-        mine = {
-            (feature.name, str(word))
-            for feature, column in columns
-            for word in (column[row] if feature.length else [column[row]])
-            if word
-        }
-        values.extend(numbers.setdefault(key, len(numbers)) for key in sorted(mine))
-        start[row + 1] = len(values)
-    return start, np.array(values, np.int64), numbers

@@ -5,22 +5,20 @@ They are computed from the raw features that both have (`souk.state.features_at`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from souk.acts import ACT, kinds_of, repeats
-from souk.affinity import AFFINITY, LATELY, Taste, lately
-from souk.habits import Habits
+from souk.acts import ACT, repeats
+from souk.affinity import AFFINITY, LATELY
 from souk.items import FORM, ItemTable
-from souk.matches import MATCH, Own, matched, own_values
-from souk.repeats import NOTHING, Past, again
-from souk.satisfaction import satisfaction, surprises
+from souk.levels import NEAR
+from souk.matches import MATCH, matched
+from souk.pair_query import PairQuery
+from souk.satisfaction import satisfaction
 from souk.schema import DAY_MS
-from souk.sources.co_visitation import follow
 from souk.sources.rows import weights_of
+from souk.spec import FeatureSpec
 
 RECENT = 10  # events whose items a candidate is compared with
 TEN_THOUSAND = 1e4  # shares of what several segments take are of every size
@@ -57,99 +55,33 @@ PAIR_FEATURES = (
 
 
 def pair_names(
-    matches: Sequence[tuple[str, str]], shared: Sequence[str], form: int = FORM, acts: Sequence[str] = ()
+    matches: Sequence[tuple[str, str]],
+    shared: Sequence[str],
+    form: int = FORM,
+    acts: Sequence[str] = (),
+    numbers: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The columns of `pair_features` in a form, of a spec with these `matches`, `shared` item features and `acts`."""
+    """The columns of `pair_features` in a form.
+
+    Args:
+        matches: of the spec.
+        shared: the names of its shared item features, and
+        form: what is computed of a release, `souk.items.FORM` of a new one.
+        acts: of the spec.
+        numbers: of the spec, the names of item features.
+    """
     own = PAIR_FEATURES if form > 2 else PAIR_FEATURES[: -len(HOURS)]
     tastes = (AFFINITY, LATELY) if form > 4 else (AFFINITY,) if form > 3 else ()
     affine = [f"{taste}:{name}" for taste in tastes for name in shared]
     told = (f"{ACT}:{kind}" for kind in acts)
-    return (*own, *told, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine)
+    near = (f"{NEAR}:{name}" for name in numbers if form > 6)
+    return (*own, *told, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine, *near)
 
 
-@dataclass(frozen=True)
-class PairQuery:
-    """What pairs need to know of a query.
-
-    Args:
-        time: UTC epoch milliseconds.
-        items: `[window]` int64, positions of the window's items, oldest first; -1 for unknown ones.
-        ages: `[window]` float64, days from each event to the query.
-        moments: `[window]` int64, how many moments each event lies behind the last; events of one time are one.
-        segments: `[S]` int64, rows of the segments of the user and the moment.
-        surprise: `[window]` float64, how satisfying each event turned out, less its item's rate; NaN where unknown.
-        past: what the user engaged with, the habits of before the window too.
-        found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
-        own: by match, how much each value of items is the user's or the visit's own; empty where nothing is asked.
-        taste: of the past, by value of the items.
-        lately: of the events of the window, each as far as it is of late.
-        kinds: `[window]` int64, the events' types (`souk.acts.kinds_of`).
-    """
-
-    time: int
-    items: np.ndarray
-    ages: np.ndarray
-    moments: np.ndarray
-    segments: np.ndarray
-    surprise: np.ndarray
-    past: Past = NOTHING
-    found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
-    own: tuple[Own, ...] = ()
-    taste: Taste = field(default_factory=Taste)
-    lately: Taste = field(default_factory=Taste)
-    kinds: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-
-    @classmethod
-    def of(
-        cls,
-        time: int,
-        tokens: Mapping[str, Sequence[Any]],
-        since_last: float,
-        items: ItemTable,
-        asker: Mapping[str, Any] | None = None,
-        habits: Habits | None = None,
-    ) -> PairQuery:
-        """From raw features.
-
-        Args:
-            time: UTC epoch milliseconds.
-            tokens: token features of the events that the query sees, oldest first, not padded.
-            since_last: `query_since_last`, seconds.
-            items: the item table.
-            asker: raw features of the user and the moment; None for a user of whom nothing is known.
-            habits: what the user engaged with before those events (`souk.state.habits_at`).
-        """
-        known = np.array([items.position.get(item, -1) for item in tokens["token_item_id"]], np.int64)
-        gaps = np.asarray(tokens["token_gap"], np.float32).astype(np.float64)
-        back = np.cumsum([np.float32(since_last), *gaps[:0:-1]])[::-1] if len(known) else np.zeros(0)
-        behind = np.cumsum(np.concatenate([[0], gaps[:0:-1] != 0]))[::-1] if len(known) else np.zeros(0)
-        moments, ages, asker = behind.astype(np.int64), back * 1000 / DAY_MS, asker or {}
-        surprise, segments = surprises(items, known, tokens, ages), items.segments.of(asker)
-        past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker, known)
-        tastes = past.taste(known, items), Taste.of(items, known[known >= 0], lately(ages[known >= 0]))
-        return cls(
-            time, known, ages, moments, segments, surprise, past, None, own, *tastes, kinds_of(tokens, items.acts)
-        )
-
-    def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
-        """What others went on to after the window's items: positions, ascending, and scores."""
-        return self._once("followers", lambda: follow(items.rules, self.items, self.moments, len(items.vectors)))
-
-    def again(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
-        """The items of the user's own past: positions, ascending, and the sums of their events' decay."""
-        return self._once("again", lambda: again(self.past, self.items, self.moments, len(items.vectors)))
-
-    def popular(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
-        """What is popular in the segments: positions, ascending, and shares."""
-        return self._once("popular", lambda: items.segments.popular(self.segments))
-
-    def _once(self, name: str, find: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-        """What `find` gives, which is not asked again where `found` is kept: a query is of one item table."""
-        if self.found is None:
-            return find()
-        if name not in self.found:
-            self.found[name] = find()
-        return self.found[name]
+def names_of(spec: FeatureSpec) -> tuple[str, ...]:
+    """The columns of `pair_features` of a new release."""
+    shared = [feature.name for feature in spec.shared]
+    return pair_names(spec.matches, shared, acts=spec.acts, numbers=spec.numbers)
 
 
 def pair_features(
@@ -184,7 +116,7 @@ def pair_features(
     seen, acts = repeats(request * size + positions, owner * size + window, ages, kinds, len(items.acts))
     asked = np.array([query.time for query in queries], np.float64)[request]
     own, affine = None if items.form > 2 else -len(HOURS), len(items.shares.names) if items.form > 3 else 0
-    late = affine if items.form > 4 else 0
+    late, numbers = affine if items.form > 4 else 0, len(items.levels.names) if items.form > 6 else 0
     columns = (
         [scores, np.log1p(_ranks(request, scores, listed))],
         items.counted(positions, asked),
@@ -201,6 +133,7 @@ def pair_features(
         matched(items, [query.own for query in queries], request, positions),
         _each(queries, request, affine, lambda query, part: query.taste.affinities(items, positions[part])),
         _each(queries, request, late, lambda query, part: query.lately.affinities(items, positions[part])),
+        _each(queries, request, numbers, lambda query, part: query.near(items, positions[part])),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 

@@ -165,6 +165,11 @@ class FeatureSpec:
         return tuple(feature for feature in self.of(Entity.ITEM) if feature.role in SHARED_ROLES)
 
     @cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """The names of the item features that are numbers."""
+        return tuple(feature.name for feature in self.of(Entity.ITEM) if feature.role is Role.NUMBER)
+
+    @cached_property
     def history_events(self) -> tuple[EventType, ...]:
         """The event types that make a history, whatever objectives and `repeat` are of: all but NO_ACTS."""
         return tuple(kind for kind in EventType if kind not in NO_ACTS)

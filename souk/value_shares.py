@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
 from souk.counters import first
+from souk.spec import FeatureSpec
 
 CONCENTRATION = "concentration"  # how a column of the counters begins: concentration:ITEM_FEATURE
 UNKNOWN = 100.0  # where too little is known
@@ -75,6 +76,25 @@ class ValueShares:
         more = _places(self.names, words)
         columns, shares = np.concatenate([self.columns, more]), np.concatenate([self.shares, self.least[more]])
         return replace(self, columns=columns, shares=shares)
+
+
+def values_of(
+    items: pa.Table, spec: FeatureSpec, known: Mapping[tuple[str, str], int] | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[tuple[str, str], int]]:
+    """The categories of each item as numbers, in compressed rows; `known` numbers stay what they are."""
+    columns = [(f, items[f.name].to_pylist()) for f in spec.shared]
+    numbers: dict[tuple[str, str], int] = dict(known or {})
+    start, values = np.zeros(len(items) + 1, np.int64), list[int]()
+    for row in range(len(items)):
+        mine = {
+            (feature.name, str(word))
+            for feature, column in columns
+            for word in (column[row] if feature.length else [column[row]])
+            if word
+        }
+        values.extend(numbers.setdefault(key, len(numbers)) for key in sorted(mine))
+        start[row + 1] = len(values)
+    return start, np.array(values, np.int64), numbers
 
 
 def begins(keys: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from souk.config import BuildFeatures, Columns
 from souk.items import FORM, ItemTable
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 from souk.schema import DAY_MS
 from tests.models_fixtures import cycle_spec
 

@@ -246,14 +246,15 @@ def pad(values: Sequence[Sequence[Any]], length: int, fill: Any) -> np.ndarray:
     return np.array([[*row, *[fill] * (length - len(row))] for row in values])
 
 
-def cycle_spec(**changes: Any) -> FeatureSpec:
-    """The spec of `cycle_market`."""
+def cycle_spec(price: bool = True, **changes: Any) -> FeatureSpec:
+    """The spec of `cycle_market`, whose items may do without a price."""
+    number = {"price": Kind.NUMERIC} if price else {}
     rating = Objective(events=(EventType.RATING,))
     values: dict[str, Any] = {
         "dataset": "cycle",
         "columns": Columns.model_validate(
             {
-                "items": {"category": Kind.PATH, "price": Kind.NUMERIC, "look": "vector[3]"},
+                "items": {"category": Kind.PATH, **number, "look": "vector[3]"},
                 "users": {"country": Kind.CATEGORICAL, "taste": "vector[2]"},
             }
         ),

@@ -24,7 +24,7 @@ from souk.declared import item_features
 from souk.index.interface import collection_name
 from souk.items import FORM
 from souk.models.export import write
-from souk.pairs import pair_names
+from souk.pairs import names_of
 from souk.release.bundle import Bundle, BundleSettings
 from souk.release.golden import GoldenRequest, write_golden
 from souk.release.manifest import write_manifest
@@ -144,7 +144,7 @@ def save_models(folder: Path) -> None:
     write(item, folder / "item_tower", serve=(item.serve, named(specs(Entity.ITEM))))
     more = {
         "goods": tf.TensorSpec([None, 1], tf.float32),
-        "pair": tf.TensorSpec([None, len(pair_names(SPEC.matches, [f.name for f in SPEC.shared]))], tf.float32),
+        "pair": tf.TensorSpec([None, len(names_of(SPEC))], tf.float32),
         "request": tf.TensorSpec([None], tf.int64),
     }
     write(

@@ -11,7 +11,8 @@ import pytest
 from souk.acts import repeats
 from souk.features.history import told_apart
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features, pair_names
+from souk.pair_query import PairQuery
+from souk.pairs import PAIR_FEATURES, pair_features, pair_names
 from souk.serving.explain_pairs import plain_value, start, votes
 from souk.serving.explain_words import plain_name
 from souk.spec import FeatureSpec

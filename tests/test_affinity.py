@@ -10,7 +10,8 @@ import pytest
 from souk.affinity import Taste
 from souk.config import Columns
 from souk.items import ItemTable
-from souk.pairs import PairQuery, pair_features, pair_names
+from souk.pair_query import PairQuery
+from souk.pairs import pair_features, pair_names
 from souk.schema import DAY_MS
 from souk.value_shares import UNKNOWN
 from tests.models_fixtures import cycle_spec
@@ -142,7 +143,8 @@ def test_a_release_of_before_has_fewer_columns_of_several_features(items, form):
     tokens |= {"token_event_type": ["rating"] * 2, "token_value": [5.0] * 2}
     before = replace(items, form=form)
     given = np.zeros(5, np.int64), np.arange(5), np.zeros(5, np.float32)
-    now, then = (pair_features(t, [PairQuery.of(DAY_MS, tokens, 0.0, t)], *given) for t in (items, before))
+    both = replace(items, form=5), before
+    now, then = (pair_features(t, [PairQuery.of(DAY_MS, tokens, 0.0, t)], *given) for t in both)
     names = pair_names([], items.shares.names, form)
     assert then.shape == (5, len(names)) and then.tolist() == now[:, : len(names)].tolist()
     assert len(items.shares.names) == 2 and now.shape[1] == len(names) + 2 * (5 - form)

@@ -8,7 +8,7 @@ import pytest
 from souk.candidates import SHARES, Sources, merged
 from souk.errors import SoukError
 from souk.items import ItemTable
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS, follow
 from souk.sources.popularity import Segments

@@ -9,7 +9,8 @@ import pytest
 from souk.config import BuildFeatures, Columns
 from souk.habits import Habit
 from souk.items import ItemTable
-from souk.pairs import HOURS, PAIR_FEATURES, PairQuery, pair_features, pair_names
+from souk.pair_query import PairQuery
+from souk.pairs import HOURS, PAIR_FEATURES, pair_features, pair_names
 from souk.satisfaction import DOUBT, likeness
 from souk.schema import DAY_MS
 from souk.serving.explain_pairs import (

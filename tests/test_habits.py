@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from souk.config import Objective, Objectives, Repeat
 from souk.habits import Habit, known_before, remember
 from souk.items import ItemTable
-from souk.pairs import HOURS, PairQuery, pair_features, pair_names
+from souk.pair_query import PairQuery
+from souk.pairs import HOURS, pair_features, pair_names
 from souk.repeats import NEAR, Past, near
 from souk.schema import DAY_MS
 from souk.serving.event_states import Place, with_all, with_late
@@ -161,7 +162,7 @@ def features(table, query):
 
 @pytest.fixture(scope="module")
 def table():
-    return ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(), RULES, SEGMENTS)
+    return ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(price=False), RULES, SEGMENTS)
 
 
 def test_the_features_of_a_past_by_hand(table):
@@ -181,7 +182,9 @@ def test_the_features_of_a_past_by_hand(table):
 
 def test_what_engages_by_its_dwell_has_it_among_what_training_knows_of_events():
     read = Objective(events=("rating",), min_dwell_seconds=5)
-    spec = cycle_spec(objectives=Objectives(engaged=read, satisfied=Objective(events=("rating",), min_value=4)))
+    spec = cycle_spec(
+        price=False, objectives=Objectives(engaged=read, satisfied=Objective(events=("rating",), min_value=4))
+    )
     window = (
         Event("a", "rating", START - DAY_MS, 4.0, "e1", 9.0),
         Event("b", "rating", START - DAY_MS, 4.0, "e2", 1.0),
@@ -236,7 +239,9 @@ def test_each_engagement_of_the_window_counts_as_much_as_one_of_before(table):
 
 
 def test_nothing_counts_where_items_never_repeat():
-    never = ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(repeat=Repeat(rule="never")), RULES, SEGMENTS)
+    never = ItemTable.of(
+        ITEMS, COUNTERS, VECTORS, cycle_spec(price=False, repeat=Repeat(rule="never")), RULES, SEGMENTS
+    )
     [a, *_] = features(never, asked(never, ["a", "b"], {}))
     assert [a[name] for name in ("past_events", "past_recency", "due", *HOURS)] == [0] * 5 and a["again"] > 0
     assert Past.of(START, np.array([0]), np.array([1.0]), {}, {}, never).engaged.tolist() == [False]
@@ -244,7 +249,9 @@ def test_nothing_counts_where_items_never_repeat():
 
 def test_habits_where_items_never_repeat_are_of_the_taste_alone():
     """And of nothing in a release of before, which had none."""
-    never = ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(repeat=Repeat(rule="never")), RULES, SEGMENTS)
+    never = ItemTable.of(
+        ITEMS, COUNTERS, VECTORS, cycle_spec(price=False, repeat=Repeat(rule="never")), RULES, SEGMENTS
+    )
     habits = {"c": Habit(2, START - 9 * DAY_MS, START - 8 * DAY_MS)}
     now, before = (asked(table, ["a", "b"], habits) for table in (never, replace(never, form=3)))
     assert now.past.old.tolist() == [2] and now.past.old_events.tolist() == [2] and now.past.items.tolist() == []

@@ -9,7 +9,8 @@ import pytest
 from souk.features.tables import counters
 from souk.features.windows import Windows
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.pair_query import PairQuery
+from souk.pairs import PAIR_FEATURES, pair_features
 from souk.schema import DAY_MS
 from souk.sources.freshness import assumed_birth
 from tests.evaluation_fixtures import make_spec

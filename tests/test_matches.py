@@ -9,7 +9,8 @@ import pytest
 from souk.config import BuildFeatures, Columns
 from souk.items import ItemTable
 from souk.matches import matched, own_values, own_words
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features, pair_names
+from souk.pair_query import PairQuery
+from souk.pairs import PAIR_FEATURES, pair_features, pair_names
 from tests.models_fixtures import cycle_spec
 
 MATCHED = (("user_home", "item_city"), ("context_place", "item_city"), ("user_likes", "item_tags"))

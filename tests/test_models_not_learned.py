@@ -14,7 +14,7 @@ from souk.models.calibration import base_rate
 from souk.models.fit_given import not_learned
 from souk.models.inputs import missing_rows
 from souk.models.sequences import column_tensor
-from souk.pairs import pair_names
+from souk.pairs import names_of
 from souk.serving.signatures import Ranker
 from souk.spec import Entity
 from souk.steps.train_ranker import WINDOWS, train_ranker
@@ -105,7 +105,7 @@ class Step:
         spec, items = self.ranked.spec, pq.read_table(self.folder / "features" / "items.parquet")
         goods = {f.name: column_tensor(items[f.name].to_pylist(), f).numpy() for f in spec.of(Entity.ITEM)}
         asked = {n: v.numpy() for e in (Entity.USER, Entity.QUERY) for n, v in missing_rows(spec.of(e), 2).items()}
-        width = len(pair_names(spec.matches, [f.name for f in spec.shared]))
+        width = len(names_of(spec))
         pair = np.random.default_rng(0).normal(scale=9, size=(2 * len(items), width)).astype(np.float32)
         rows = np.repeat([0, 1], len(items)), np.tile(np.arange(len(items)), 2)
         ranker = Ranker(self.folder / name / "ranker", goods).load()

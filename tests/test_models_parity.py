@@ -22,7 +22,7 @@ from souk.models.ranker import Ranker
 from souk.models.retrieve import item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
-from souk.pairs import PAIR_FEATURES, pair_names
+from souk.pairs import PAIR_FEATURES, names_of
 from souk.release.bundle import Bundle, BundleSettings, counters_at
 from souk.schema import DAY_MS
 from souk.serving import signatures
@@ -187,7 +187,7 @@ def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
     row, column = np.nonzero(examples.candidate)
     np.testing.assert_array_equal(request, row)
     np.testing.assert_array_equal(positions, examples.positions[row, column])
-    names = pair_names(trained.spec.matches, [f.name for f in trained.spec.shared], acts=ACTS)
+    names = names_of(trained.spec)
     assert pair.shape[1] == examples.pair.shape[2] == len(names)
     for index, name in enumerate(names):
         learned = examples.pair[row, column, index]

@@ -9,7 +9,8 @@ import pytest
 
 from souk.errors import SoukError
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features, pair_names
+from souk.pair_query import PairQuery
+from souk.pairs import PAIR_FEATURES, pair_features, pair_names
 from souk.repeats import near
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS
@@ -45,7 +46,7 @@ SEGMENTS = Segments(
 
 @pytest.fixture(scope="module")
 def table():
-    return ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(), RULES, SEGMENTS)
+    return ItemTable.of(ITEMS, COUNTERS, VECTORS, cycle_spec(price=False), RULES, SEGMENTS)
 
 
 def query(table, names, gaps=(), since=0.0, time=DAY):
@@ -200,4 +201,4 @@ def test_no_candidates(table):
 
 def test_parts_of_different_items_are_refused():
     with pytest.raises(SoukError, match="same items"):
-        ItemTable.of(ITEMS, COUNTERS.slice(1), VECTORS, cycle_spec())
+        ItemTable.of(ITEMS, COUNTERS.slice(1), VECTORS, cycle_spec(price=False))

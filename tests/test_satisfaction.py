@@ -9,7 +9,8 @@ import pytest
 from souk.config import BuildFeatures, Objective, Objectives
 from souk.features.rows import sequence_rows
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.pair_query import PairQuery
+from souk.pairs import PAIR_FEATURES, pair_features
 from souk.satisfaction import DOUBT
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS
@@ -28,7 +29,7 @@ RATED = Objective(events=("rating",), min_value=4)
 
 def spec_of(satisfied):
     objectives = Objectives(engaged=Objective(events=KINDS), satisfied=satisfied)
-    return cycle_spec(objectives=objectives, build=BuildFeatures(history_length=32))
+    return cycle_spec(price=False, objectives=objectives, build=BuildFeatures(history_length=32))
 
 
 def items_of(spec):

@@ -13,7 +13,8 @@ from souk.config import Rerank
 from souk.index.exact import ExactIndex
 from souk.ingest.live import ItemCheck
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.pair_query import PairQuery
+from souk.pairs import PAIR_FEATURES, pair_features
 from souk.rerank import Reranker
 from souk.schema import Kind
 from souk.serving.beside import Ended

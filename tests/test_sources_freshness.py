@@ -12,7 +12,8 @@ from souk.candidates import OWN_VALUES, SHARES, Sources, merged
 from souk.features.tables import counters
 from souk.features.windows import Windows
 from souk.items import ItemTable
-from souk.pairs import PAIR_FEATURES, PairQuery, pair_features
+from souk.pair_query import PairQuery
+from souk.pairs import PAIR_FEATURES, pair_features
 from souk.schema import DAY_MS
 from souk.sources.freshness import FRESH_DAYS, LEAST_EVENTS, LONGEST, Freshness, freshness
 from tests.evaluation_fixtures import make_spec

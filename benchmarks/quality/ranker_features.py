@@ -18,7 +18,7 @@ from souk.folders import placed
 from souk.items import ItemTable
 from souk.models.rank_examples import RankExamples, read_rank_examples
 from souk.models.sequences import Sequences, read_catalogue
-from souk.pairs import pair_names
+from souk.pairs import names_of
 from souk.spec import Entity, read_spec
 
 WINDOWS = {"validation": ("validation_start", "test_start"), "test": ("test_start", "end")}
@@ -69,9 +69,7 @@ class Exported:
         times = pq.read_table(towers / "candidates.parquet", columns=["timestamp"])["timestamp"].to_numpy()
         kinds = json.loads((features / "transform" / "features.json").read_text(encoding="utf-8"))
         made_of = {name: np.asarray(values) for name, values in catalogue.features.items()}
-        return cls(
-            examples, times, kinds, made_of, pair_names(spec.matches, [f.name for f in spec.shared], acts=spec.acts)
-        )
+        return cls(examples, times, kinds, made_of, names_of(spec))
 
     def columns(self, example: np.ndarray, column: np.ndarray) -> dict[str, np.ndarray]:
         """The features of some items of some examples, by name; the arguments are `[rows]`."""

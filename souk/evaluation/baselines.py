@@ -17,7 +17,7 @@ from souk.counts import ItemCounts
 from souk.evaluation.queries import Catalogue, Query
 from souk.items import ItemTable
 from souk.metrics import Floats, Ints, top
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import WINDOW, follow
 from souk.sources.popularity import Segments

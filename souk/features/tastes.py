@@ -7,10 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.features.windows import BOUNDARIES, Windows
-from souk.items import values_of
 from souk.progress import report
 from souk.spec import FeatureSpec
-from souk.value_shares import CONCENTRATION, UNKNOWN, ValueShares, begins
+from souk.value_shares import CONCENTRATION, UNKNOWN, ValueShares, begins, values_of
 
 GRID = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000], np.float64)
 EVENTS = 1_000_000  # of whole users, drawn, are looked at

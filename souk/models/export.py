@@ -15,7 +15,7 @@ from souk.models.explain import by_raw, nothing_known, ranker_parts, tower_parts
 from souk.models.inputs import Transform
 from souk.models.ranker import Ranker
 from souk.models.towers import TwoTower
-from souk.pairs import pair_names
+from souk.pairs import names_of
 from souk.spec import Entity, Feature, FeatureSpec
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class ServedRanker(tf.Module):
         self._features = {name: spec.of(Entity(name)) for name in ("user", "query", "item")}
         self._calibration = dict(calibration)
         self._with_body = with_body
-        self._pairs = len(pair_names(spec.matches, [f.name for f in spec.shared], acts=spec.acts))
+        self._pairs = len(names_of(spec))
         self._width = model.items.width if with_body and model.items.features else 0
 
     def save(self, path: str | Path) -> None:

@@ -18,7 +18,7 @@ from souk.items import ItemTable
 from souk.models.inputs import FILL, Transform
 from souk.models.sequences import Sequences, column_tensor
 from souk.models.targets import Target, read_targets
-from souk.pairs import pair_features, pair_names
+from souk.pairs import names_of, pair_features
 from souk.spec import Entity, Feature
 
 CHUNK = 256
@@ -117,7 +117,7 @@ def read_rank_examples(
     row = {event: number for number, event in enumerate(table["event_id"].to_pylist())}
     lists = _lists(table, items, count, window[1], tuple(sequences.spec.objectives.given))
     _place(lists, list(row), Path(impressions), items)
-    names = pair_names(items.matches, items.shares.names, acts=items.acts)
+    names = names_of(sequences.spec)
     pair = np.zeros((*lists["positions"].shape, len(names)), np.float32)
     raw: dict[str, Target] = {}
     for targets in _chunks(read_targets(sequences, window, row)):

@@ -21,7 +21,7 @@ from souk.models.exclusions import exclusions
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.targets import Target, read_targets
 from souk.models.towers import TwoTower
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 
 RETRIEVED = 500  # items kept for each example
 BATCH_ROWS = 64

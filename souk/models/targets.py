@@ -11,7 +11,7 @@ import tensorflow as tf
 from souk.habits import Habits
 from souk.items import ItemTable
 from souk.models.sequences import Sequences
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 from souk.spec import Entity, Feature
 from souk.state_rows import habits_of
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from souk.errors import SoukError
 from souk.matches import MATCH, own_words
-from souk.pairs import PairQuery, pair_features, pair_names
+from souk.pair_query import PairQuery
+from souk.pairs import pair_features, pair_names
 from souk.serving.beside import Run, here
 from souk.serving.explain_pairs import SCORE, beside, divided, guesses, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs
@@ -152,7 +153,9 @@ class Explainer:
     def __init__(self, recommender: Recommender, run: Run = here) -> None:
         self._recommender, self._run = recommender, run
         self._items, self._tower, self._ranker = recommender.parts
-        self._names = pair_names(self._items.matches, self._items.shares.names, self._items.form, self._items.acts)
+        self._names = pair_names(
+            self._items.matches, self._items.shares.names, self._items.form, self._items.acts, self._items.levels.names
+        )
 
     def explain(self, request: Request, item_id: str = "") -> Explanation:
         """Why `item_id` has its score for this request; "" for the first of the slate.

@@ -11,8 +11,10 @@ import numpy as np
 from souk.acts import ACT
 from souk.affinity import AFFINITY, LATELY, lately
 from souk.items import FORM, ItemTable
+from souk.levels import NEAR
 from souk.matches import MATCH, unstated
-from souk.pairs import HOURS, PAIR_FEATURES, RECENT, TEN_THOUSAND, PairQuery
+from souk.pair_query import PairQuery
+from souk.pairs import HOURS, PAIR_FEATURES, RECENT, TEN_THOUSAND
 from souk.repeats import TURNS, before_window, near
 from souk.satisfaction import likeness
 from souk.sources.co_visitation import WINDOW, decay
@@ -41,6 +43,7 @@ HISTORY = (
     *HOURS,
 )
 TASTES = (f"{AFFINITY}:", f"{LATELY}:")
+NEARS = f"{NEAR}:"
 ACTS = f"{ACT}:"
 
 
@@ -60,7 +63,7 @@ def start(
         guessed: the names of matches that come from past events, as the user states nothing.
     """
     found = candidates.mean(axis=0).astype(np.float64)
-    found[[name in HISTORY or name in guessed or name.startswith((ACTS, *TASTES)) for name in names]] = 0
+    found[[name in HISTORY or name in guessed or name.startswith((ACTS, NEARS, *TASTES)) for name in names]] = 0
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():
@@ -126,7 +129,19 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
         "due": past,
         **_hours(query, position, past),
         **_affine(items, query, position),
+        **_near(items, query, position),
     }
+
+
+def _near(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.ndarray]:
+    """How near each event's item is to the candidate in each number, as far as it was of late; below 0 where it is
+    farther than usual."""
+    if items.form < 7:
+        return {}
+    known = query.items >= 0
+    told = np.zeros((len(query.items), len(items.levels.names)))
+    told[known] = lately(query.ages[known])[:, np.newaxis] * items.levels.apart(query.items[known], position)
+    return {f"{NEAR}:{name}": told[:, place] for place, name in enumerate(items.levels.names)}
 
 
 def _affine(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.ndarray]:

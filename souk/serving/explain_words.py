@@ -10,6 +10,7 @@ from typing import Any
 
 from souk.acts import ACT
 from souk.affinity import AFFINITY, LATELY
+from souk.levels import NEAR
 from souk.matches import MATCH
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation
@@ -66,6 +67,7 @@ TAKEN = "that others choose it {} than the mean candidate"  # all of these: a mo
 ALIKE, UNLIKE = "what {} and {} have in common", "that {} and {} have nothing in common"
 STAYS = "how much of the user's past goes to {}"
 OF_LATE = "how much of what the user did of late goes to {}"
+NEAR_BY = "how near {} is to what the user looked at of late"
 UNKNOWN = "that {} or {} is not known"
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
 DONE = {
@@ -102,6 +104,8 @@ def plain_name(name: str) -> str:
         return STAYS.format(plain_name(name.removeprefix(f"{AFFINITY}:")))
     if name.startswith(f"{LATELY}:"):
         return OF_LATE.format(plain_name(name.removeprefix(f"{LATELY}:")))
+    if name.startswith(f"{NEAR}:"):
+        return NEAR_BY.format(plain_name(name.removeprefix(f"{NEAR}:")))
     entity, _, source = name.partition("_")
     return NAMES.get(name) or OF.get(entity, "{}").format(source.replace("_", " "))
 

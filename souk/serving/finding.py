@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from souk.candidates import TOWERS, merged
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 from souk.serving.budget import Budget
 from souk.serving.loaded import Loaded
 from souk.serving.plugged import Lists

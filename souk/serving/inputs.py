@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from souk.items import ItemTable
-from souk.pairs import PairQuery
+from souk.pair_query import PairQuery
 from souk.serving.request import Request
 from souk.spec import Entity, Feature, FeatureSpec
 from souk.stages import staged

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from souk.pairs import PairQuery, pair_features
+from souk.pair_query import PairQuery
+from souk.pairs import pair_features
 from souk.serving.budget import Budget
 from souk.serving.loaded import Loaded
 from souk.serving.ranking import Candidates, by_request
