@@ -54,11 +54,14 @@ def main() -> None:
     for window in ("validation", "test") if given.test else ("validation",):
         warm = fitted.fit(window)
         print(f"{window}: NDCG@10 of known items {warm:.4f}")
-        print(table(new_items(given.folder, fitted, window)), flush=True)
+        found, among = new_items(given.folder, fitted, window)
+        print(f"{among:.4f} where the new ones stand among them")
+        print(table(found), flush=True)
 
 
-def new_items(folder: Path, fitted: Fitted, window: WindowName) -> list[dict[str, Any]]:
-    """A row for the towers and for neighbours by content, whose settings are chosen on the validation window."""
+def new_items(folder: Path, fitted: Fitted, window: WindowName) -> tuple[list[dict[str, Any]], float]:
+    """A row for the towers and for neighbours by content, whose settings are chosen on the validation window; and what
+    the known items have beside the new ones."""
     cold = pq.read_table(folder / "cold" / "items.parquet").to_pylist()
     warm = pq.read_table(folder / "tables" / "items.parquet").sort_by("item_id").to_pylist()
     place = {row["item_id"]: at for at, row in enumerate([*warm, *cold])}
@@ -73,15 +76,17 @@ def new_items(folder: Path, fitted: Fitted, window: WindowName) -> list[dict[str
             for each in (dict.fromkeys(best.values()) if best else Settings.grid())
         }
         best = best or {w: max(tried, key=lambda each: tried[each][w][0]) for w in WITHIN}
-    vectors = np.concatenate([fitted.warm_vectors(), fitted.vectors(cold)])
+    new = fitted.vectors(cold)
+    vectors = np.concatenate([fitted.warm_vectors(), new])
     asked = fitted.queries([query.features for query in queries])
     towers = _recall((vectors @ query for query in asked), queries, place, len(warm), never)
     found = {"towers": towers, "content neighbours": {w: tried[best[w]][w] for w in WITHIN}}
-    return [
+    rows = [
         {"new items": name, "queries": len(queries)}
         | {f"{METRIC} {w}": f"{mean:.4f} ± {error:.4f}" for w, (mean, error) in values.items()}
         for name, values in found.items()
     ]
+    return rows, fitted.among(new)
 
 
 def _recall(

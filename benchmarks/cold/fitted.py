@@ -61,7 +61,12 @@ class Fitted:
             self._fit.fit(start, settings.epochs, print, RetrievalJudge(*parts))
         else:
             self._fit.refresh(start, settings.epochs, print)
-        return RetrievalJudge(*parts, MOMENTS).score(self._model)
+        self._judge = RetrievalJudge(*parts, MOMENTS)
+        return self._judge.score(self._model)
+
+    def among(self, vectors: np.ndarray) -> float:
+        """NDCG@10 of the known items where these `[new, dim]` stand among them, in the window of the last fit."""
+        return self._judge.score(self._model, vectors)
 
     def warm_vectors(self) -> np.ndarray:
         """`[items, dim]` of the known items, in the order of their ids."""

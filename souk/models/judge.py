@@ -58,9 +58,15 @@ class RetrievalJudge:
         self._batches = sequences.batches(BATCH_ROWS, min(times), max(times) + 1)
         self._vectors: Any = None
 
-    def score(self, model: TwoTower) -> float:
-        """The figure of the towers as they are; 0 where no moment has a target."""
+    def score(self, model: TwoTower, others: np.ndarray | None = None) -> float:
+        """The figure of the towers as they are; 0 where no moment has a target.
+
+        Args:
+            model: the towers.
+            others: `[others, dim]` float32, items beside the catalogue's that take places and are no targets.
+        """
         queries, vectors = self._queries(model), item_vectors(model, self._catalogue)
+        vectors = vectors if others is None else np.concatenate([vectors, others])
         ranks = [self._ranks(moment, vectors @ queries[moment.events[0]]) for moment in self._moments]
         figures = query_metric(self.name, [own for own in ranks if len(own)])
         return float(np.mean(figures)) if len(figures) else 0.0
@@ -81,8 +87,9 @@ class RetrievalJudge:
         return found
 
     def _ranks(self, moment: Moment, scores: np.ndarray) -> np.ndarray:
-        """The ranks of the moment's targets."""
-        scores[self._hidden | self._catalogue.absent(moment.time)] = -np.inf
-        scores[self._excluded(moment)] = -np.inf
+        """The ranks of the moment's targets; scores beyond the catalogue's are of others that may be had."""
+        known = scores[: len(self._hidden)]
+        known[self._hidden | self._catalogue.absent(moment.time)] = -np.inf
+        known[self._excluded(moment)] = -np.inf
         ranks = target_ranks(scores, np.unique([self._position[item] for item in moment.items]))
         return ranks[np.isfinite(ranks)]
