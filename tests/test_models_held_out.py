@@ -67,7 +67,7 @@ def test_a_user_is_in_one_fold_and_a_loss_without_it_knows_nothing_of_the_user()
 class Told:
     """A small fit with a body, in which the losses of held-out users are told by hand."""
 
-    def __init__(self, folder, monkeypatch, losses, checkpoints=None, heads=(0.0,) * 99, users=12):
+    def __init__(self, folder, monkeypatch, losses, checkpoints=None, heads=(0.0,) * 99, users=12, before=False):
         told = ((loss, {"satisfied": head}) for loss, head in zip(losses, heads, strict=False))
         monkeypatch.setattr(fitting, "LEAST_STEPS", 1)
         monkeypatch.setattr("souk.models.fit_level.STEPS", 1)
@@ -78,7 +78,7 @@ class Told:
         monkeypatch.setattr(fitting._Fit, "_losses", lambda self: (0.0, dict.fromkeys(model.given, 0.0)))
         short = CONFIG.model_copy(update={"straight_epochs": 2, "epochs": 6, "body_examples": 0})
         lists, self.said = ranked.lists(model, examples), []
-        self.fit = fitting.fit_ranker(model, lists, ranked.catalogue, short, self.said.append, False, checkpoints)
+        self.fit = fitting.fit_ranker(model, lists, ranked.catalogue, short, self.said.append, before, checkpoints)
 
 
 @pytest.mark.parametrize("patience", [1, 2])
@@ -123,6 +123,12 @@ def test_a_fit_that_was_killed_with_the_body_compares_it_with_the_same_straight_
     whole, again = seen
     for expected, found in zip(whole, again, strict=True):
         np.testing.assert_allclose(found, expected)
+
+
+def test_a_release_has_no_body_where_its_twin_was_judged_without(tmp_path, monkeypatch):
+    told = Told(tmp_path, monkeypatch, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2], before=True)
+    assert {record["stage"] for record in told.fit.history} == {0, 1} and not told.fit.with_body
+    assert sum(line == "no body: the ranker of before was judged without" for line in told.said) == 1
 
 
 def test_the_order_alone_decides_on_the_body(tmp_path, monkeypatch):

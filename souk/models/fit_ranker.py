@@ -99,7 +99,7 @@ def fit_ranker(
             for given, least in ((config.straight_epochs, LEAST_STEPS), (config.epochs, 2 * LEAST_STEPS))
         ]
         fit.stage(False, fitted, epochs[0], STRAIGHT_RATE)
-        if config.epochs and (lists.positive[rows] > 0).sum() >= config.body_examples and fit.can_tell():
+        if config.epochs and (lists.positive[rows] > 0).sum() >= config.body_examples and fit.may_have_body(continued):
             fit.stage(True, fitted, epochs[1], config.learning_rate)
     fit.choose()
     with_body = fit.restore()
@@ -223,12 +223,14 @@ class _Fit:
             self.report(f"ndcg@10 {found:.4f} on held-out users, {first:.4f} at first: the order stays what it was")
             self._best, self.best_judgement = self._first, 0
 
-    def can_tell(self) -> bool:
-        """Whether held-out users could say that the body is better by more than chance: two have to have lists."""
-        enough = self._began_with_body or len(folds_of(self.data.examples.users[self._lists])) > 1
-        if not enough:
-            self.report("no body: fewer than two held-out users took what was among their candidates")
-        return enough
+    def may_have_body(self, continued: bool) -> bool:
+        """Whether the body may be kept: a release has none where its twin was judged without, and held-out users have
+        to be able to say that it is better by more than chance: two have to have lists."""
+        if self._began_with_body or not continued and len(folds_of(self.data.examples.users[self._lists])) > 1:
+            return True
+        few = "fewer than two held-out users took what was among their candidates"
+        self.report(f"no body: {'the ranker of before was judged without' if continued else few}")
+        return False
 
     def _jackknife(self, kept: _Kept) -> np.ndarray:
         """The losses of the order under kept weights, of the held-out lists that judge."""
