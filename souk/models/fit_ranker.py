@@ -226,7 +226,7 @@ class _Fit:
     def may_have_body(self, continued: bool) -> bool:
         """Whether the body may be kept: a release has none where its twin was judged without, and held-out users have
         to be able to say that it is better by more than chance: two have to have lists."""
-        if self._began_with_body or not continued and len(folds_of(self.data.examples.users[self._lists])) > 1:
+        if self._began_with_body or (not continued and len(folds_of(self.data.examples.users[self._lists])) > 1):
             return True
         few = "fewer than two held-out users took what was among their candidates"
         self.report(f"no body: {'the ranker of before was judged without' if continued else few}")
