@@ -33,7 +33,8 @@ Run = Callable[[Path, str, Arrays], dict[str, np.ndarray]]
 POLITE = 5  # how much less of a core than requests the process gets: a third, since items wait for it too
 JOINED = 5.0  # seconds in which a killed process is gone, if it is no disk that holds it
 REMEDY = "Ask again: the machine may be busy, or have no memory for it."
-PATIENCE = 120.0  # seconds for one call, with the start of the process and the reading of its model
+PATIENCE = 120.0  # seconds for one call, with the reading of its model
+STARTING = 300.0  # more where the process has to be started for it: a busy machine needs minutes for that
 
 
 class Ended(Unanswered):
@@ -87,10 +88,11 @@ class Beside:
 
     Args:
         patience: seconds that a call may take, with its second attempt; not counted is what it waits for another.
+        starting: seconds more of a call that finds no process.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self._patience, self._lock = patience, threading.Lock()
+    def __init__(self, patience: float = PATIENCE, starting: float = STARTING) -> None:
+        self._patience, self._starting, self._lock = patience, starting, threading.Lock()
         self._held, self._counting = Counter[Path](), threading.Lock()
         self.starts = 0
         self._there: tuple[BaseProcess, Connection] | None = None
@@ -154,7 +156,8 @@ class Beside:
             self._end()
 
     def _asked(self, call: _Call) -> Any:
-        code, until = None, time.monotonic() + self._patience
+        allowed = self._patience + (0.0 if self._there else self._starting)
+        code, until = None, time.monotonic() + allowed
         for _ in range(2):  # it may have been killed since it was asked last
             if not self._closed:
                 self._there = self._there or self._started()
@@ -171,7 +174,7 @@ class Beside:
                 code = self._end()
                 logger.warning("TensorFlow's process ended with %s", code)
                 if time.monotonic() >= until:
-                    raise Ended(f"nothing in {self._patience:g} s") from None
+                    raise Ended(f"nothing in {allowed:g} s") from None
             except BaseException:  # what is left in the pipe would be the answer to another call
                 self._end()
                 raise
