@@ -39,6 +39,7 @@ from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
 FORMAT = 12  # of `metrics.json`
+SUMMARY = ("queries", "users", "models", "differences", "best_baseline")  # of each protocol
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 
@@ -128,8 +129,11 @@ def measure_models(
     scorers = [*slates, *others]
     rolling, per_user, asked = _rolling(setting, scorers, slates)
     ranker = _of_ranker(slates, setting)  # before the slates are asked anything else
-    queries = frozen_queries(setting.window, setting.catalogue, setting.spec)
-    frozen, _, _ = _summary("frozen", setting, queries, scorers)
+    if setting.window.end - setting.window.start > 1:
+        queries = frozen_queries(setting.window, setting.catalogue, setting.spec)
+        frozen, _, _ = _summary("frozen", setting, queries, scorers)
+    else:  # a moment, as of leave-last-out: everything is asked at its start anyway
+        frozen = {name: rolling[name] for name in SUMMARY}
     sessions = _sessions(setting, *asked, scorers)
     return {
         "format": FORMAT,
@@ -235,7 +239,8 @@ def _summary(
         "differences": differences(per_user, CHALLENGER, setting.settings.bootstrap),
         "best_baseline": best,
     }
-    return {"queries": len(queries), "users": users, "models": models, **beside}, rankings, per_user
+    found = {"queries": len(queries), "users": users, "models": models, **beside}
+    return {name: found[name] for name in SUMMARY}, rankings, per_user
 
 
 def _stages(ranking: Ranking, slates: ObservedScorer, asked: Asked) -> dict[str, Any]:
