@@ -6,19 +6,58 @@ others what they look for today, and a ranker learns which these are where each 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from souk.items import ItemTable
+from souk.next_steps import PAUSE_MS
+from souk.schema import DAY_MS, EventType
 
-AFFINITY = "affinity"  # how a pair feature of it begins: affinity:ITEM_FEATURE
-LATELY = "lately"  # and of what was done lately
+# How a pair feature begins, TASTE:ITEM_FEATURE: of all that was done, of what was done lately, of what was done in the
+# visit of the query, and of what was bought lately: who bought a pram looks for no other.
+TASTES = AFFINITY, LATELY, VISIT, BOUGHT = "affinity", "lately", "visit", "bought"
 
 
 def lately(ages: np.ndarray) -> np.ndarray:
     """How much events count for what was done lately, by their ages in days: half after a day, a third after two."""
     return 1 / (1 + np.maximum(ages, 0))
+
+
+def visited(ages: np.ndarray) -> np.ndarray:
+    """Which events are of the visit of the query: those since the last pause of more than half an hour.
+
+    Args:
+        ages: `[window]` float64, days from each event to the query, oldest first.
+
+    Returns:
+        `[window]` bool.
+    """
+    pauses = ages - np.append(ages[1:], 0.0)[: len(ages)]
+    return np.logical_and.accumulate((pauses <= PAUSE_MS / DAY_MS)[::-1])[::-1]
+
+
+def tastes_of(form: int, acts: Sequence[str]) -> tuple[str, ...]:
+    """Those of TASTES that pairs of a form look at; purchases by themselves where users also look at what they buy."""
+    steps = EventType.PURCHASE in acts and not {EventType.CLICK, EventType.CART}.isdisjoint(acts)
+    return TASTES[: (form > 3) + (form > 4) + (form > 6) * (1 + steps)]
+
+
+def counted(taste: str, ages: np.ndarray, kinds: np.ndarray, acts: Sequence[str]) -> np.ndarray:
+    """How much each event of a window counts for one of TASTES, `[window]` float64.
+
+    Args:
+        taste: which.
+        ages: `[window]` float64, days from each event to the query, oldest first.
+        kinds: `[window]` int64, the place of each event's type in
+        acts: the types that are told apart.
+    """
+    if taste == VISIT:
+        return visited(ages).astype(np.float64)
+    if taste == BOUGHT:
+        return lately(ages) * (kinds == acts.index(EventType.PURCHASE))
+    return lately(ages) if taste == LATELY else np.ones(len(ages))
 
 
 @dataclass(frozen=True)
@@ -42,37 +81,36 @@ class Taste:
 
     @classmethod
     def of(cls, items: ItemTable, past: np.ndarray, events: np.ndarray) -> Taste:
-        """From a past.
+        """From a past: positions of items `[P]`, and how many events with each, `[P]`."""
+        return cls.each(items, past, [events])[0]
+
+    @classmethod
+    def each(cls, items: ItemTable, past: np.ndarray, events: Sequence[np.ndarray]) -> list[Taste]:
+        """From a past, one for each way to count it.
 
         Args:
             items: the item table.
             past: `[P]` int64, positions of items.
-            events: `[P]` float64, how many events with each.
+            events: `[P]` float64 each, how many events with each.
         """
         shares = items.shares
         row, value = items.expanded(past)
         values, place = np.unique(value, return_inverse=True)
-        counts = np.bincount(place, events[row], minlength=len(values))
         usual = shares.concentrations[shares.columns[values]] * shares.shares[values]
         says = np.zeros((len(past), len(shares.names)))
         says[row, shares.columns[value]] = 1
-        return cls(values, np.log1p(counts / usual), -np.log1p(events @ says / shares.concentrations))
+        return [
+            cls(
+                values,
+                np.log1p(np.bincount(place, own[row], minlength=len(values)) / usual),
+                -np.log1p(own @ says / shares.concentrations),
+            )
+            for own in events
+        ]
 
     def affinities(self, items: ItemTable, positions: np.ndarray) -> np.ndarray:
-        """Of the values of items, by feature the mean, `[features, M]`; 0 where an item has none.
-
-        Args:
-            items: the item table.
-            positions: `[M]` int64.
-        """
-        row, value = items.expanded(positions)
-        shape = len(self.unseen), len(positions)
-        cell, size = items.shares.columns[value] * len(positions) + row, len(self.unseen) * len(positions)
-        count = np.bincount(cell, minlength=size).reshape(shape)
-        more = np.zeros(items.value_count)
-        more[self.values] = self.more
-        told = np.bincount(cell, more[value], minlength=size).reshape(shape)
-        return np.where(count, told / np.maximum(1, count) + self.unseen[:, np.newaxis], 0)
+        """By feature and item, `[features, M]`: `affinities` of this taste."""
+        return affinities([self], items, positions)[0]
 
     def preferred(self, items: ItemTable, most: int) -> np.ndarray:
         """At most so many values that are likelier than with everyone, those that tell most of what was done (events
@@ -82,3 +120,24 @@ class Taste:
         events = items.shares.concentrations[columns] * items.shares.shares[self.values] * np.expm1(self.more)
         order = np.argsort(-events * likelier, kind="stable")
         return np.sort(self.values[order[likelier[order] > 0][:most]])
+
+
+def affinities(tastes: Sequence[Taste], items: ItemTable, positions: np.ndarray) -> np.ndarray:
+    """Of the values of items, by feature the mean, `[tastes, features, M]`; 0 where an item has none.
+
+    Args:
+        tastes: of one query.
+        items: the item table.
+        positions: `[M]` int64.
+    """
+    row, value = items.expanded(positions)
+    shape = len(items.shares.names), len(positions)
+    cell, size = items.shares.columns[value] * len(positions) + row, shape[0] * shape[1]
+    count = np.bincount(cell, minlength=size).reshape(shape)
+    found = np.zeros((len(tastes), *shape))
+    for own, taste in zip(found, tastes, strict=True):
+        more = np.zeros(items.value_count)
+        more[taste.values] = taste.more
+        told = np.bincount(cell, more[value], minlength=size).reshape(shape)
+        own[:] = np.where(count, told / np.maximum(1, count) + taste.unseen[:, np.newaxis], 0)
+    return found

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from souk.affinity import lately
+from souk.affinity import AFFINITY, LATELY, affinities, lately
 from souk.items import ItemTable
 from souk.matches import LOOKED, ByValue, matched, strongest
 from souk.pair_query import PairQuery
@@ -127,7 +127,8 @@ class Sources:
         """Items with values of the user's own, and with those that the past goes to, by how much and by what everyone
         takes lately. What the user did of late makes an order of its own: of both each item has its better place."""
         items = self._items
-        tastes = ((query.taste, query.lately) if items.form > 5 else (query.taste,)) if items.form > 3 else ()
+        looked = (AFFINITY, LATELY)[: (items.form > 3) + (items.form > 5)]
+        tastes = [query.tastes[name] for name in looked if name in query.tastes]
         wanted = strongest(query.own, self._by_value)
         for taste in tastes:
             wanted = np.union1d(wanted, taste.preferred(items, PREFERRED))
@@ -137,7 +138,7 @@ class Sources:
         else:
             found = self._by_value.looked_up(wanted, allowed)
         alike = np.sum(matched(items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
-        liked = np.array([taste.affinities(items, found).sum(axis=0) for taste in tastes] or [np.zeros(len(found))])
+        liked = affinities(tastes, items, found).sum(axis=1) if tastes else np.zeros((1, len(found)))
         own = (alike > 0) | (liked > 0).any(axis=0)
         _, taken = items.counts.at(found, np.full(len(found), query.time))
         return found[own], _better((ALIKE * alike + TASTE * liked + np.log1p(taken))[:, own])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from souk.acts import kinds_of
-from souk.affinity import Taste, lately
+from souk.affinity import AFFINITY, Taste, counted, lately, tastes_of
 from souk.habits import Habits
 from souk.items import ItemTable
 from souk.matches import Own, own_values
@@ -33,8 +33,7 @@ class PairQuery:
         past: what the user engaged with, the habits of before the window too.
         found: what the sources brought so far, by name, for a query that is asked twice; None to keep nothing.
         own: by match, how much each value of items is the user's or the visit's own; empty where nothing is asked.
-        taste: of the past, by value of the items.
-        lately: of the events of the window, each as far as it is of late.
+        tastes: those of `souk.affinity.TASTES` that pairs of this form look at.
         kinds: `[window]` int64, the events' types (`souk.acts.kinds_of`).
     """
 
@@ -47,8 +46,7 @@ class PairQuery:
     past: Past = NOTHING
     found: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
     own: tuple[Own, ...] = ()
-    taste: Taste = field(default_factory=Taste)
-    lately: Taste = field(default_factory=Taste)
+    tastes: Mapping[str, Taste] = field(default_factory=dict)
     kinds: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
@@ -78,10 +76,15 @@ class PairQuery:
         moments, ages, asker = behind.astype(np.int64), back * 1000 / DAY_MS, asker or {}
         surprise, segments = surprises(items, known, tokens, ages), items.segments.of(asker)
         past, own = Past.of(time, known, ages, tokens, habits or {}, items), own_values(items, asker, known)
-        tastes = past.taste(known, items), Taste.of(items, known[known >= 0], lately(ages[known >= 0]))
-        return cls(
-            time, known, ages, moments, segments, surprise, past, None, own, *tastes, kinds_of(tokens, items.acts)
-        )
+        kinds, there = kinds_of(tokens, items.acts), known >= 0
+        names, everything = tastes_of(items.form, items.acts), np.append(past.old, known[there])
+        before = {AFFINITY: past.old_events}  # habits are of no time
+        events = [
+            np.append(before.get(name, 0 * past.old_events), counted(name, ages, kinds, items.acts)[there])
+            for name in names
+        ]
+        tastes = dict(zip(names, Taste.each(items, everything, events), strict=True))
+        return cls(time, known, ages, moments, segments, surprise, past, None, own, tastes, kinds)
 
     def followers(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """What others went on to after the window's items: positions, ascending, and scores."""

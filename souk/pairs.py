@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from souk.acts import ACT, repeats
-from souk.affinity import AFFINITY, LATELY
+from souk.affinity import affinities, tastes_of
 from souk.items import FORM, ItemTable
 from souk.levels import NEAR
 from souk.matches import MATCH, matched
@@ -71,8 +71,7 @@ def pair_names(
         numbers: of the spec, the names of item features.
     """
     own = PAIR_FEATURES if form > 2 else PAIR_FEATURES[: -len(HOURS)]
-    tastes = (AFFINITY, LATELY) if form > 4 else (AFFINITY,) if form > 3 else ()
-    affine = [f"{taste}:{name}" for taste in tastes for name in shared]
+    affine = [f"{taste}:{name}" for taste in tastes_of(form, acts) for name in shared]
     told = (f"{ACT}:{kind}" for kind in acts)
     near = (f"{NEAR}:{name}" for name in numbers if form > 6)
     return (*own, *told, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine, *near)
@@ -115,8 +114,8 @@ def pair_features(
     owner, window, ages, kinds = owner[known], window[known], ages[known], kinds[known]
     seen, acts = repeats(request * size + positions, owner * size + window, ages, kinds, len(items.acts))
     asked = np.array([query.time for query in queries], np.float64)[request]
-    own, affine = None if items.form > 2 else -len(HOURS), len(items.shares.names) if items.form > 3 else 0
-    late, numbers = affine if items.form > 4 else 0, len(items.levels.names) if items.form > 6 else 0
+    own, numbers = None if items.form > 2 else -len(HOURS), len(items.levels.names) if items.form > 6 else 0
+    affine = len(tastes_of(items.form, items.acts)) * len(items.shares.names)
     columns = (
         [scores, np.log1p(_ranks(request, scores, listed))],
         items.counted(positions, asked),
@@ -131,11 +130,16 @@ def pair_features(
         _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
         acts,
         matched(items, [query.own for query in queries], request, positions),
-        _each(queries, request, affine, lambda query, part: query.taste.affinities(items, positions[part])),
-        _each(queries, request, late, lambda query, part: query.lately.affinities(items, positions[part])),
+        _each(queries, request, affine, lambda query, part: _affine(items, query, positions[part])),
         _each(queries, request, numbers, lambda query, part: query.near(items, positions[part])),
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
+
+
+def _affine(items: ItemTable, query: PairQuery, positions: np.ndarray) -> np.ndarray:
+    """By taste and feature, `[tastes * features, M]`."""
+    tastes = [query.tastes[name] for name in tastes_of(items.form, items.acts)]
+    return affinities(tastes, items, positions).reshape(-1, len(positions))
 
 
 def _ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from souk.affinity import Taste
 from souk.habits import Habits
 from souk.items import ItemTable
 from souk.satisfaction import own_fields
@@ -110,11 +109,6 @@ class Past:
             found[2, has] = np.where(pace > 0, last / np.maximum(last + pace, 1e-9), 0)
             found[3, has], found[4, has] = self.hours[place], self.weekdays[place]
         return found
-
-    def taste(self, window: np.ndarray, items: ItemTable) -> Taste:
-        """Of all that was done: the items of the window, whatever their events are, and those of the habits."""
-        known = window[window >= 0]
-        return Taste.of(items, np.append(self.old, known), np.append(self.old_events, np.ones(len(known))))
 
     def before(self, position: int) -> float:
         """How many engagements there were with the item at `position` before the window."""

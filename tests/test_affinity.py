@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from souk.affinity import Taste
+from souk.affinity import AFFINITY, BOUGHT, LATELY, TASTES, VISIT, Taste, tastes_of
 from souk.config import Columns
-from souk.items import ItemTable
+from souk.items import FORM, ItemTable
 from souk.pair_query import PairQuery
 from souk.pairs import pair_features, pair_names
 from souk.schema import DAY_MS
@@ -136,15 +136,52 @@ def test_items_of_which_nothing_is_declared():
     assert told(silent, {0: 1.0}, [0, 1]) == {"item_brand": [0, 0], "item_tags": [0, 0]}
 
 
-@pytest.mark.parametrize("form", [3, 4])
-def test_a_release_of_before_has_fewer_columns_of_several_features(items, form):
+@pytest.mark.parametrize(("since", "seen"), [(1799.0, True), (1801.0, False)])
+def test_of_a_visit_is_what_came_since_the_last_pause_of_half_an_hour(items, since, seen):
+    tokens = {"token_item_id": ["c", "b", "a", "d", "gone"], "token_gap": [math.nan, 60.0, 1801.0, 1799.0, 1799.0]}
+    tokens |= {"token_event_type": ["rating"] * 5, "token_value": [5.0] * 5}
+    asked = PairQuery.of(DAY_MS, tokens, since, items)
+    names = pair_names([], items.shares.names)
+    found = pair_features(items, [asked], np.zeros(5, np.int64), np.arange(5), np.zeros(5, np.float32))
+    found = found[:, len(names) - 2 : len(names)]
+    n, m = likelier(1, 1, 9 / 18), likelier(0, 1, 9 / 18)  # a and d, which has no brand
+    red, wool, blue = likelier(1, 2, 9 / 22), likelier(1, 2, 15 / 22), likelier(1, 2, 5 / 22)
+    expected = [[n, (red + wool) / 2], [n, red], [m, wool], [0, blue], [m, 0]]
+    assert found == pytest.approx(np.array(expected) * seen, abs=1e-6)
+    assert names[-2:] == ("visit:item_brand", "visit:item_tags")
+
+
+def test_what_was_bought_of_late_is_told_from_what_was_looked_at(items):
+    acts = ("click", "purchase")
+    tokens = {"token_item_id": ["a", "b", "d"], "token_gap": [math.nan, 86_400.0, 86_400.0]}
+    tokens |= {"token_event_type": ["purchase", "click", "click"], "token_value": [math.nan] * 3}
+    looks = tokens | {"token_event_type": ["click"] * 3}
+    told = replace(items, acts=acts)
+    asked, none = (PairQuery.of(DAY_MS, each, 86_400.0, told) for each in (tokens, looks))
+    names = pair_names([], items.shares.names, acts=acts)
+    assert names[-2:] == ("bought:item_brand", "bought:item_tags") and BOUGHT not in tastes_of(6, acts)
+    place = np.zeros(5, np.int64), np.arange(5), np.zeros(5, np.float32)
+    found, without = (pair_features(told, [query], *place)[:, : len(names)] for query in (asked, none))
+    of = Taste.of(items, np.array([0]), np.array([1 / 4])).affinities(items, np.arange(5))  # three days ago
+    assert found[:, -2:] == pytest.approx(of.T, abs=1e-6) and of.any() and not without[:, -2:].any()
+    affine = [name.startswith("affinity:") for name in names]
+    assert found[:, affine].tolist() == without[:, affine].tolist(), "of all that was done, whatever it was"
+
+
+@pytest.mark.parametrize("acts", [(), ("rating", "purchase"), ("click", "cart"), ("purchase", "return")])
+def test_where_nobody_looks_before_buying_what_is_bought_is_all_there_is(acts):
+    assert tastes_of(FORM, acts) == (AFFINITY, LATELY, VISIT)
+    assert tastes_of(FORM, (*acts, "cart", "purchase")) == TASTES
+
+
+@pytest.mark.parametrize(("form", "fewer"), [(3, 3), (4, 2), (6, 1)])
+def test_a_release_of_before_has_fewer_columns_of_several_features(items, form, fewer):
     """Its ranker has no input for what it did not know: one feature alone fits into none, two do not."""
     tokens = {"token_item_id": ["a", "d"], "token_gap": [math.nan, 60.0]}
     tokens |= {"token_event_type": ["rating"] * 2, "token_value": [5.0] * 2}
     before = replace(items, form=form)
     given = np.zeros(5, np.int64), np.arange(5), np.zeros(5, np.float32)
-    both = replace(items, form=5), before
-    now, then = (pair_features(t, [PairQuery.of(DAY_MS, tokens, 0.0, t)], *given) for t in both)
+    now, then = (pair_features(t, [PairQuery.of(DAY_MS, tokens, 0.0, t)], *given) for t in (items, before))
     names = pair_names([], items.shares.names, form)
     assert then.shape == (5, len(names)) and then.tolist() == now[:, : len(names)].tolist()
-    assert len(items.shares.names) == 2 and now.shape[1] == len(names) + 2 * (5 - form)
+    assert len(items.shares.names) == 2 and now.shape[1] == len(names) + 2 * fewer + len(items.levels.names)

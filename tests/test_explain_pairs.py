@@ -1,6 +1,7 @@
 """Where pair features start in an explanation, and which past events they come from."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ from souk.serving.explain_pairs import (
     start,
     votes,
 )
+from souk.serving.explain_words import plain_name
 from souk.sources.co_visitation import decay
 from souk.sources.rows import SparseRows
 from tests.models_fixtures import cycle_spec
@@ -95,6 +97,7 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
         *HOURS,
         "affinity:item_category",
         "lately:item_category",
+        "visit:item_category",
     }  # what was before has a part too
     assert all(len(parts) == len(names) + (name in longer) for name, parts in given.items())
     assert given["again"].sum() == pytest.approx(found["again"], abs=1e-6)
@@ -125,7 +128,28 @@ def test_the_votes_of_events_make_the_feature_that_they_are_votes_for(items, nam
     assert given["affinity:item_category"].tolist() == [*(given["shared_mean"] * liked), 9 * bool(habits) * liked]
     late = given["shared_mean"] / (1 + np.arange(len(names), 0, -1)) * (found["lately:item_category"] > 0)
     assert given["lately:item_category"] == pytest.approx([*late, 0]), "the last a day ago; a habit is none of late"
+    assert not given["visit:item_category"].any(), "there is none"
     assert np.sign(given["satisfied_shared"]).tolist() == np.sign(given["shared_mean"] * surprise(query)).tolist()
+
+
+def test_what_a_visit_goes_to_is_that_of_its_events(items):
+    """The visit began with b: c is of a day before. The candidate has both values of b, and a value of a."""
+    tokens = {"token_item_id": ["c", "b", "a"], "token_gap": [float("nan"), 86_400.0, 60.0]}
+    tokens |= {"token_event_type": ["rating"] * 3, "token_value": [5.0] * 3}
+    query = PairQuery.of(NOW, tokens, 60.0, items, None, OLD)
+    found, given = features(items, query, 2)["visit:item_category"], votes(items, query, 2)
+    assert found > 0 and given["shared_mean"][0] > 0
+    assert given["visit:item_category"].tolist() == [0, *given["shared_mean"][1:], 0]
+
+
+def test_what_was_bought_goes_to_the_events_that_bought_it(items):
+    tokens = {"token_item_id": ["a", "b", "a"], "token_gap": [float("nan"), 86_400.0, 86_400.0]}
+    tokens |= {"token_event_type": ["purchase", "click", "click"], "token_value": [5.0] * 3}
+    told = replace(items, acts=("click", "purchase"))
+    given = votes(told, PairQuery.of(NOW, tokens, 86_400.0, told), 2)
+    assert given["bought:item_category"] == pytest.approx([given["shared_mean"][0] / 4, 0, 0, 0])
+    assert given["shared_mean"].all()
+    assert plain_name("bought:item_category") == "how much of what the user bought of late goes to the item's category"
 
 
 def test_without_a_history_a_candidate_starts_where_its_features_are(items):

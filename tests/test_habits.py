@@ -255,7 +255,10 @@ def test_habits_where_items_never_repeat_are_of_the_taste_alone():
     habits = {"c": Habit(2, START - 9 * DAY_MS, START - 8 * DAY_MS)}
     now, before = (asked(table, ["a", "b"], habits) for table in (never, replace(never, form=3)))
     assert now.past.old.tolist() == [2] and now.past.old_events.tolist() == [2] and now.past.items.tolist() == []
-    assert set(now.taste.values) > set(asked(never, ["a", "b"], {}).taste.values)
-    twice = asked(never, ["a", "b", "c", "c"], {}).taste
-    assert now.taste.more.tolist() == twice.more.tolist() and now.taste.unseen.tolist() == twice.unseen.tolist()
+    pasts = ["a", "b"], {}
+    found, short, twice = (
+        query.tastes["affinity"] for query in (now, asked(never, *pasts), asked(never, ["a", "b", "c", "c"], {}))
+    )
+    assert set(found.values) > set(short.values)
+    assert found.more.tolist() == twice.more.tolist() and found.unseen.tolist() == twice.unseen.tolist()
     assert not len(before.past.old) and before.again(never)[0].tolist() == [0, 1]

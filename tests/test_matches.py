@@ -136,10 +136,10 @@ def test_pairs_have_the_feature_where_columns_match(matches):
     asked = [PairQuery.of(9, tokens, math.nan, items, asker) for asker in ({"user_home": "rabat"}, None)]
     found = pair_features(items, asked, np.array([0, 0, 1]), np.array([1, 2, 1]), np.zeros(3, np.float32))
     names = pair_names(matches, items.shares.names)
-    affine = "affinity:item_city", "affinity:item_tags", "lately:item_city", "lately:item_tags"
+    affine = [f"{taste}:{name}" for taste in ("affinity", "lately", "visit") for name in ("item_city", "item_tags")]
     assert names == (*PAIR_FEATURES, *(f"match:{own}:{theirs}" for own, theirs in matches), *affine)
     assert found.shape == (3, len(names)) and found.dtype == np.float32
-    assert found[:, len(PAIR_FEATURES) : -4].tolist() == [
+    assert found[:, len(PAIR_FEATURES) : -len(affine)].tolist() == [
         [1, 0, 0][: len(matches)],
         [0] * len(matches),
         [0] * len(matches),

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from souk import candidates
+from souk.affinity import AFFINITY, LATELY
 from souk.candidates import ALIKE, TASTE, Sources
 from souk.counts import ItemCounts
 from souk.items import FORM, ItemTable
@@ -48,7 +49,7 @@ def test_what_the_past_goes_to_is_liked_by_how_much_and_by_what_is_taken_lately(
     monkeypatch.setattr(candidates, "PREFERRED", preferred)
     items = table(spec())
     past = query(items, window=[0, 1, 1, 4])
-    liked = TASTE * past.taste.affinities(items, np.arange(6)).sum(axis=0)
+    liked = TASTE * past.tastes[AFFINITY].affinities(items, np.arange(6)).sum(axis=0)
     assert liked[4] > liked[0] > liked[1] > 0 > liked[3], "jazz in fes; jazz and rock there; jazz in rabat; a tag"
     worth = liked + np.log1p(EVENTS)
     expected = [place for place in np.argsort(-worth).tolist() if liked[place] > 0]
@@ -66,18 +67,19 @@ def test_what_was_done_of_late_makes_an_order_of_its_own_and_the_better_place_co
 
     monkeypatch.setattr(candidates, "TASTE", 20)  # so few items say little of a taste
     items = table(spec())
-    always, now = query(items, window=[0, 4, 0, 4, 0]), query(items, window=[5, 5])
-    asked = replace(always, lately=now.taste)
-    liked = [taste.affinities(items, np.arange(6)).sum(axis=0) > 0 for taste in (always.taste, now.taste)]
+    asked, now = query(items, window=[0, 4, 0, 4, 0]), query(items, window=[5, 5]).tastes[AFFINITY]
+    always = asked.tastes[AFFINITY]
+    asked = replace(asked, tastes={AFFINITY: always, LATELY: now})
+    liked = [taste.affinities(items, np.arange(6)).sum(axis=0) > 0 for taste in (always, now)]
     assert [places.nonzero()[0].tolist() for places in liked] == [[0, 2, 4], [1, 5]]
     either = np.flatnonzero(liked[0] | liked[1])
-    first, second = ordered(always.taste), ordered(now.taste)
+    first, second = ordered(always), ordered(now)
     places = [min(first.index(place), second.index(place)) for place in range(len(either))]
     expected = either[np.argsort(places, kind="stable")].tolist()
     assert expected not in (either[first].tolist(), either[second].tolist())
     assert listed(Sources(items), asked) == expected
     before = table(spec(), form=5)
-    alone = listed(Sources(before), replace(query(before, window=[0, 4, 0, 4, 0]), lately=now.taste))
+    alone = listed(Sources(before), replace(asked, tastes={**asked.tastes}))
     assert alone == [place for place in either[first].tolist() if liked[0][place]], "of a release of before the past"
 
 

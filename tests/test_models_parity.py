@@ -54,9 +54,9 @@ MATCHING = {
 class Trained:
     """Towers fitted up to the boundary, the ranker's examples of the window after it, and a bundle of both models.
 
-    Users click and rate, have two events at a time now and then, some items are of unknown age, and the repeat rule
-    forbids what some users do. Items are made in a country, users live in one, which some do not state, and a visit
-    comes from one.
+    Users click and rate, have two events at a time or in a visit now and then, some items are of unknown age, and the
+    repeat rule forbids what some users do. Items are made in a country, users live in one, which some do not state,
+    and a visit comes from one.
     """
 
     def __init__(self, folder):
@@ -65,7 +65,7 @@ class Trained:
         self.events.loc[again, "item_id"] = self.events["item_id"].shift(1)[again]
         self.events.loc[self.events["event_id"].str[-1].isin(["0", "3", "9"]), "event_type"] = "click"
         day = self.events["timestamp"] // DAY_MS
-        self.events["timestamp"] -= (day % 5 == 4) * DAY_MS
+        self.events["timestamp"] -= (day % 5 == 4) * DAY_MS + (day % 5 == 1) * (DAY_MS - 600_000)
         items.loc[items.index % 4 == 0, "category"] = "stall"
         items["created_at"] = [None if i % 3 == 0 else self._created(i) for i in range(len(items))]
         items["made_in"] = ["", *"abcab"] * 2 + [*"abca"]

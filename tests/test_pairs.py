@@ -99,6 +99,7 @@ def test_every_feature_of_a_candidate(table):
             "affinity:item_category": math.log((3 * 14 / 10 + 100) / 103 * (2 * 14 / 10 + 100) / 103) / 2,
             # Of them one day ago counts 1 / 2, two 1 / 3, three 1 / 4: in x all, in x/1 all but the second.
             "lately:item_category": math.log((13 / 12 * 1.4 + 100) * (3 / 4 * 1.4 + 100) / (13 / 12 + 100) ** 2) / 2,
+            "visit:item_category": 0,  # the last event is half a day ago
         },
         rel=1e-5,
     )
@@ -114,13 +115,15 @@ def test_every_feature_of_a_candidate(table):
 
 def test_a_release_of_before_has_no_affinity_and_no_hours_of_own_events(table):
     """Its ranker has so many inputs, in this order."""
-    asked, place, score = query(table, ["a"], since=43_200.0), np.zeros(4, np.int64), np.zeros(4, np.float32)
-    forms = [table, *(replace(table, form=form) for form in (4, 3, 2))]
-    newest, now, lately, before = (pair_features(t, [asked], place, np.arange(4), score) for t in forms)
-    names = [pair_names([], ["item_category"], form) for form in (5, 4, 3, 2)]
+    asked, place, score = query(table, ["a"], since=60.0), np.zeros(4, np.int64), np.zeros(4, np.float32)
+    forms = [table, *(replace(table, form=form) for form in (6, 4, 3, 2))]
+    newest, late, now, lately, before = (pair_features(t, [asked], place, np.arange(4), score) for t in forms)
+    names = [pair_names([], ["item_category"], form) for form in (7, 5, 4, 3, 2)]
     affine = (*PAIR_FEATURES, "affinity:item_category")
-    assert names == [(*affine, "lately:item_category"), affine, PAIR_FEATURES, PAIR_FEATURES[:-2]]
-    assert now.tolist() == newest[:, :-1].tolist() and newest[:, -1].any()
+    of_late = (*affine, "lately:item_category")
+    assert names == [(*of_late, "visit:item_category"), of_late, affine, PAIR_FEATURES, PAIR_FEATURES[:-2]]
+    assert late.tolist() == newest[:, :-1].tolist() and newest[:, -1].any()
+    assert now.tolist() == late[:, :-1].tolist() and late[:, -1].any()
     assert lately.tolist() == now[:, :-1].tolist() and now[:, -1].any()
     share = PAIR_FEATURES.index("popularity")
     assert before[:, share] == pytest.approx(np.expm1(now[:, share]) / 1e4, rel=1e-5) and before[0, share] > 0
@@ -164,7 +167,7 @@ def test_several_queries_at_once_are_each_alone(table):
         for q, p, s in zip(queries, positions, scores, strict=True)
     ]
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-6)
-    assert together.dtype == np.float32 and together.shape == (8, len(PAIR_FEATURES) + 2)
+    assert together.dtype == np.float32 and together.shape == (8, len(PAIR_FEATURES) + 3)
 
 
 def test_equals_share_a_place_whatever_their_order(table):
@@ -195,7 +198,7 @@ def test_no_candidates(table):
         table, [query(table, ["a"])], *(np.zeros(0, np.int64),) * 2, np.zeros(0, np.float32)
     ).shape == (
         0,
-        len(PAIR_FEATURES) + 2,
+        len(PAIR_FEATURES) + 3,
     )
 
 

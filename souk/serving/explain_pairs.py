@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from souk.acts import ACT
-from souk.affinity import AFFINITY, LATELY, lately
+from souk.affinity import AFFINITY, TASTES, counted, lately
 from souk.items import FORM, ItemTable
 from souk.levels import NEAR
 from souk.matches import MATCH, unstated
@@ -42,7 +42,7 @@ HISTORY = (
     "due",
     *HOURS,
 )
-TASTES = (f"{AFFINITY}:", f"{LATELY}:")
+TASTED = tuple(f"{taste}:" for taste in TASTES)
 NEARS = f"{NEAR}:"
 ACTS = f"{ACT}:"
 
@@ -63,7 +63,7 @@ def start(
         guessed: the names of matches that come from past events, as the user states nothing.
     """
     found = candidates.mean(axis=0).astype(np.float64)
-    found[[name in HISTORY or name in guessed or name.startswith((ACTS, NEARS, *TASTES)) for name in names]] = 0
+    found[[name in HISTORY or name in guessed or name.startswith((ACTS, NEARS, *TASTED)) for name in names]] = 0
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():
@@ -80,7 +80,7 @@ def beside(own: np.ndarray, candidates: np.ndarray) -> dict[str, int]:
 
 def plain_value(name: str, value: float, form: int = FORM) -> float | None:
     """A pair feature as people count: events, days, places, multiples of what is usual; None where there is none."""
-    if name.startswith(TASTES):
+    if name.startswith(TASTED):
         return round(math.exp(value), 4)
     if name == "popularity":
         return round(math.expm1(value) / TEN_THOUSAND if form > 2 else value, 6)
@@ -146,18 +146,17 @@ def _near(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
 
 def _affine(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.ndarray]:
     """How many of the candidate's values of a feature each event's item has, `[window + 1]`; none where the past makes
-    them less likely: that comes from what the past was instead. Of what was done lately each as far as it was."""
+    them less likely: that comes from what the past was instead. Each as far as it counts for the taste."""
     if items.form < 4:
         return {}
     values = _values(items, position)
     columns, has = items.shares.columns[values], _has(items, query.items, values)
     before = query.past.old_events @ _has(items, query.past.old, values)
     votes = np.concatenate([has, before[np.newaxis]]).astype(np.float64)
-    tastes = {AFFINITY: (query.taste, votes)}
-    if items.form > 4:
-        tastes[LATELY] = query.lately, votes * np.append(lately(query.ages), 0)[:, np.newaxis]
     given = {}
-    for taste, (asked, part) in tastes.items():
+    for taste, asked in query.tastes.items():
+        events = counted(taste, query.ages, query.kinds, items.acts)
+        part = votes * np.append(events, taste == AFFINITY)[:, np.newaxis]
         found = asked.affinities(items, np.array([position]))[:, 0]
         for place, name in enumerate(items.shares.names):
             given[f"{taste}:{name}"] = part[:, columns == place].sum(axis=1) * (found[place] > 0)

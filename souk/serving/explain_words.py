@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from souk.acts import ACT
-from souk.affinity import AFFINITY, LATELY
+from souk.affinity import AFFINITY, BOUGHT, LATELY, VISIT
 from souk.levels import NEAR
 from souk.matches import MATCH
 from souk.schema import DAY_MS
@@ -65,8 +65,12 @@ BESIDE = {  # where an item's own is more, or less, than the mean candidate's
 OTHERS = ("log_events", "log_lately", "popularity")
 TAKEN = "that others choose it {} than the mean candidate"  # all of these: a model sets one against another
 ALIKE, UNLIKE = "what {} and {} have in common", "that {} and {} have nothing in common"
-STAYS = "how much of the user's past goes to {}"
-OF_LATE = "how much of what the user did of late goes to {}"
+GOES_TO = {
+    AFFINITY: "how much of the user's past goes to {}",
+    LATELY: "how much of what the user did of late goes to {}",
+    VISIT: "how much of what the user did in this visit goes to {}",
+    BOUGHT: "how much of what the user bought of late goes to {}",
+}
 NEAR_BY = "how near {} is to what the user looked at of late"
 UNKNOWN = "that {} or {} is not known"
 OF = {"user": "the user's {}", "item": "the item's {}", "context": "the {} of the visit"}
@@ -100,10 +104,9 @@ def plain_name(name: str) -> str:
     if name.startswith(f"{ACT}:"):
         done = DONE[name.removeprefix(f"{ACT}:")]
         return LAST.format(f"{done} it" if done != DONE["cart"] else "put it in the cart")
-    if name.startswith(f"{AFFINITY}:"):
-        return STAYS.format(plain_name(name.removeprefix(f"{AFFINITY}:")))
-    if name.startswith(f"{LATELY}:"):
-        return OF_LATE.format(plain_name(name.removeprefix(f"{LATELY}:")))
+    taste, _, of = name.partition(":")
+    if taste in GOES_TO:
+        return GOES_TO[taste].format(plain_name(of))
     if name.startswith(f"{NEAR}:"):
         return NEAR_BY.format(plain_name(name.removeprefix(f"{NEAR}:")))
     entity, _, source = name.partition("_")
