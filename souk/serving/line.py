@@ -22,7 +22,7 @@ seldom = Seldom(logger)
 Answer = Callable[[Sequence[Request]], list[Slate]]
 MOST = 16  # requests that are answered together: more take longer to answer than they save
 LONGEST = 512  # requests that wait at most
-SHARE = 0.5  # of a call's time, in which it is answered by what batches took lately: at its end stages are left out
+SHARE = 0.5  # of a call's time, that it waits by what batches took lately: at the end of it stages are left out
 TIGHT = 0.05  # seconds: who has less left is answered alone, since the most pressing request of a batch is in all's way
 
 
@@ -51,7 +51,8 @@ class Line:
     """Answers requests in one thread of its own, as many together as are waiting.
 
     A call is sent away at once where what is before it will, by what batches took lately, take longer than SHARE of
-    its time; with nothing before it it is always taken. So the line is never longer than what is whole when it comes.
+    its time, or together with it longer than all of it; with nothing before it it is always taken. So the line is never
+    longer than what is whole when it comes.
 
     Args:
         answer: makes slates; for one batch at a time.
@@ -84,7 +85,7 @@ class Line:
         left = min((r.deadline for r in requests), default=math.inf) - self._clock()
         with self._changed:
             before = self._waiting + self._running
-            late = self._seconds(before, body) > SHARE * left
+            late = self._seconds(before) > SHARE * left or self._seconds(before + len(requests), body) > left
             if before and (late or before + len(requests) > LONGEST):
                 raise Overloaded(self._cost.of(before))
             self._bodies.append(body)
@@ -92,12 +93,11 @@ class Line:
             self._changed.notify()
         return await body.slates
 
-    def _seconds(self, before: int, body: Body) -> float:
-        """When a call would be answered that came now, behind so many requests; who has little time is alone."""
-        pressed = [each for each in (*self._bodies, body) if self._pressed(each)]
+    def _seconds(self, count: int, *more: Body) -> float:
+        """How long so many requests take, those that wait and of `more` bodies; who has little time is alone."""
+        pressed = [each for each in (*self._bodies, *more) if self._pressed(each)]
         alone = sum(len(each.requests) for each in pressed)
-        rest = self._cost.of(before + len(body.requests) - alone)
-        return rest + sum(self._cost.of(len(each.requests)) for each in pressed)
+        return self._cost.of(count - alone) + sum(self._cost.of(len(each.requests)) for each in pressed)
 
     def _pressed(self, body: Body) -> bool:
         now = self._clock()
