@@ -1,6 +1,8 @@
 """Tables of several files, of which each may have columns of its own: an app's log beside the shop's orders."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -8,11 +10,14 @@ from pyarrow import parquet
 
 from souk.config import Source, parse_config
 from souk.errors import SoukError
-from souk.ingest import profile
+from souk.ingest import profile, reading
 from souk.ingest.first_config import first_config
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import absent
 from souk.ingest.reading import Reading, look
+from souk.readers import batches
+from souk.readers.batches import read_batches
+from souk.readers.raw import RawBatch
 from tests.ingest_fixtures import read_rows
 
 LOG = "user_id,item_id,event_type,timestamp,page\nu,i,click,1700000000000,home\n"
@@ -64,6 +69,51 @@ def test_the_files_that_lack_a_column_are_told(tmp_path: Path) -> None:
     )
     assert len(said) == 2
     assert look(table) == "", "the orders have it"
+
+
+def test_parts_of_templates_and_columns_of_skip_are_told_and_no_id_may_lack_one(tmp_path: Path) -> None:
+    skips = {"skip": {"paid": ["0"]}}
+    source = Source(path=str(folder(tmp_path, log=LOG, orders=ORDERS)), templates={"surface": "{page}/x"}, **skips)
+    reading = Reading(table := TableSource("events", source, {}))
+    assert len(list(reading)) == 2
+    assert list(absent(table, reading.absent)) == [
+        "events: no column paid in log.csv: paid of these rows is missing",
+        "events: no column page in orders.csv: page of these rows is missing",
+    ]
+    source = Source(path=str(tmp_path), templates={"item_id": "{item_id}-{page}"})
+    for read in (look, lambda table: list(Reading(table))):
+        with pytest.raises(SoukError, match=r"templates\.item_id to name columns of orders\.csv.*'page'"):
+            read(TableSource("events", source, {}))
+
+
+def test_no_more_files_are_opened_than_it_takes_to_know_the_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year of days has them all in the first."""
+    path = folder(tmp_path, a=LOG, b=ORDERS, c=LOG, d=LOG)
+    opened: list[str] = []
+    monkeypatch.setattr(reading, "read_batches", lambda *given, **more: _noted(opened, *given, **more))
+    assert look(TableSource("events", Source(path=str(path), **KEYS), {})) == ""
+    assert opened == ["a.csv", "b.csv", *("a.csv", "b.csv")], "the first two batches, and who has the columns"
+
+
+def _noted(opened: list[str], *given: Any, **more: Any) -> Iterator[RawBatch]:
+    for batch in read_batches(*given, **more):
+        opened.append(batch.file)
+        yield batch
+
+
+def test_a_file_that_tells_nothing_new_is_not_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "SAMPLE_ROWS", 2)
+    monkeypatch.setattr(batches, "BATCH_ROWS", 1)
+    row = {"user_id": ["u"] * 4, "item_id": ["i"] * 4}
+    for name, more in (("a", {}), ("b", {}), ("c", {"paid": [1] * 4})):
+        parquet.write_table(pa.table(row | more), tmp_path / f"{name}.parquet")
+    opened: list[str] = []
+    monkeypatch.setattr(profile, "read_batches", lambda *given, **more: _noted(opened, *given, **more))
+    columns, _ = profile.sample(Source(path=str(tmp_path)))
+    assert {column.name: len(column.texts) for column in columns} == {"user_id": 4, "item_id": 4, "paid": 2}
+    assert opened == ["a.parquet"] * 2 + ["b.parquet"] + ["c.parquet"] * 2
 
 
 def test_the_first_config_sees_the_orders_behind_a_long_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,11 +131,13 @@ class TableSource:
         other lines, where lines name their own as in JSON, or in other files of the table.
 
         Raises:
-            SoukError: a required column is missing.
+            SoukError: a required column is missing, or a part of the template of one.
         """
         present, known = list(present), contract(self.name)
-        lacking = self.lacking(present)
-        self._refuse({n: raw for n, raw in lacking.items() if n in known and known[n].required}, present, file)
+        required = {name for name, column in known.items() if column.required}
+        made = {name: text for name, text in self.source.templates.items() if name in required}
+        check_templates(self.name, made, present, file)
+        self._refuse({name: raw for name, raw in self.lacking(present).items() if name in required}, present, file)
 
     def lacking(self, present: Iterable[str]) -> dict[str, str]:
         """Required, declared and mapped columns that none of those `present` makes, with their names in the file."""
@@ -143,6 +145,12 @@ class TableSource:
         made = {*self.columns(present), *self.source.constants, *self.source.templates}
         asked = sorted((required | set(self.kinds) | set(self.source.columns)) - made)
         return {name: raw for name in asked if (raw := self.source.columns.get(name, name))}
+
+    def absent(self, present: Iterable[str]) -> list[str]:
+        """The columns of files that `require` asks for and that are none of those `present`, by their names there."""
+        present, parts = set(present), (part for parts in self.parts.values() for part in parts)
+        asked = dict.fromkeys((*self.lacking(present).values(), *parts, *self.source.skip))
+        return [raw for raw in asked if raw not in present]
 
     def _refuse(self, lacking: Mapping[str, str], present: list[str], file: str) -> None:
         for name, raw in lacking.items():

@@ -39,7 +39,8 @@ def absent(table: TableSource, files: Mapping[str, Sequence[str]]) -> Iterator[s
         files: by column, those that lack it.
     """
     for raw, without in files.items():
-        of = next((name for name in table.schema.names if raw in table.origin(name)), raw)
+        made = {*table.parts, *table.source.constants}  # a part that is missing is told by its own name
+        of = next((n for n in table.schema.names if n not in made and raw in table.origin(n)), raw)
         shown = ", ".join(without[:EXAMPLES]) + (
             f" and {len(without) - EXAMPLES} more" if len(without) > EXAMPLES else ""
         )

@@ -166,7 +166,11 @@ def sample(source: Source) -> tuple[list[Column], int]:
     """
     tables, rows, unread = [], 0, 0
     wanted, seen = "", set[str]()  # a file, and the columns of those before it
-    for batch in read_batches(source, HERE, SAMPLE_ROWS):
+
+    def goes_on(last: RawBatch) -> bool:
+        return last.file == wanted and not np.any(last.positions >= SAMPLE_ROWS)
+
+    for batch in read_batches(source, HERE, goes_on):
         names = {*batch.table.column_names}
         if rows >= SAMPLE_ROWS and batch.file != wanted and names <= seen:
             continue

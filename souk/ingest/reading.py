@@ -113,7 +113,7 @@ class Reading:
     def _note_absent(self, batch: RawBatch) -> None:
         """What the config names and a file of several has no column for; lines of JSON may lack anything."""
         if batch.others and batch.lines is None:
-            for raw in self.table.lacking(batch.table.column_names).values():
+            for raw in self.table.absent(batch.table.column_names):
                 self.absent.setdefault(raw, []).append(batch.file)
 
     def _logged(self, start: int) -> Iterator[Rows]:
@@ -170,9 +170,11 @@ def look(table: TableSource) -> str:
 def _look_at_each(table: TableSource) -> None:
     """Whether any of several files has what the config names: each tells its columns at its beginning."""
     names, lines = set[str](), False
-    for batch in read_batches(table.source, most=1):
+    for batch in read_batches(table.source, goes_on=lambda batch: False):
         names.update(batch.table.column_names)
         lines |= batch.lines is not None
+        if not table.absent(names):  # a year of daily files need not be opened
+            return
     if not lines:
         table.require(names, table.source.path)
 

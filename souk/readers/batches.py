@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -22,13 +21,15 @@ BATCH_ROWS = 1 << 17
 BATCH_BYTES = 1 << 25
 
 
-def read_batches(source: Source, missing: str = WHERE, most: float = math.inf) -> Iterator[RawBatch]:
+def read_batches(
+    source: Source, missing: str = WHERE, goes_on: Callable[[RawBatch], bool] = lambda batch: True
+) -> Iterator[RawBatch]:
     """Reads every row of `source`, file by file, without a whole file in memory; names of columns are `composed`.
 
     Args:
         source: the files and how to read them.
         missing: the remedy where nothing is there.
-        most: rows of a file after which no further batch of it is read.
+        goes_on: whether more of a file is read, by its last batch; asked when that was used.
 
     Raises:
         SoukError: a file that is absent, empty or unreadable.
@@ -45,9 +46,10 @@ def read_batches(source: Source, missing: str = WHERE, most: float = math.inf) -
         _check_form(source, kind, file.name)
         try:
             for batch in readers[kind](file, source):
-                if len(batch.positions) and batch.positions[0] > most:
+                batch = replace(_with_composed_names(batch), others=len(files) > 1)
+                yield batch
+                if not goes_on(batch):
                     break
-                yield replace(_with_composed_names(batch), others=len(files) > 1)
         except FileNotFoundError as error:
             raise SoukError(f"a file {file.name}", "nothing there", missing) from error
         except (pa.ArrowException, *BROKEN) as error:
