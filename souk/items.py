@@ -26,8 +26,8 @@ from souk.spec import FeatureSpec, read_spec
 from souk.value_shares import ValueShares, values_of
 
 SOURCE_FILES = ("co_visitation", "segment_popular")
-# Of pairs and sources: in form 5 sources, in 4 pairs too know nothing of what was done lately, form 3 has no affinity,
-# form 2 no hours of own events, form 1 no `matched`, guessed match or assumed age.
+# Of pairs and sources: form 6 knows no numbers, in form 5 sources, in 4 pairs too know nothing of what was done lately,
+# form 3 has no affinity, form 2 no hours of own events, form 1 no `matched`, guessed match or assumed age.
 FORM = 7
 
 
@@ -101,7 +101,7 @@ class ItemTable:
         counts: how often each item was engaged with, by time.
         form: of pairs and sources, that of the release.
         acts: types of events that pairs tell apart; none where one alone is known.
-        levels: of each item in each number.
+        levels: of each item in each number that pairs know of.
     """
 
     position: Mapping[str, int]
@@ -202,7 +202,7 @@ class ItemTable:
             counts=ItemCounts.of(counters),
             form=form,
             acts=spec.acts,
-            levels=Levels.of(spec.numbers, items),
+            levels=Levels.of(spec.numbers if form > 6 else (), items),
         )
 
     def followed(self, features: str | Path) -> ItemTable:

@@ -14,7 +14,7 @@ from souk.levels import USUAL, Levels
 from souk.pair_query import PairQuery
 from souk.pairs import names_of, pair_features
 from souk.schema import Kind
-from souk.serving.explain_pairs import start, votes
+from souk.serving.explain_pairs import plain_value, start, votes
 from souk.serving.explain_words import plain_name
 from tests.models_fixtures import cycle_spec
 
@@ -33,13 +33,17 @@ def with_price():
     return replace(cycle_spec(), columns=columns.model_copy(update={"items": {"price": Kind.NUMERIC}, "widths": {}}))
 
 
-@pytest.fixture(scope="module")
-def items():
+def of_prices(**form):
     table = prices(*PRICES).append_column("created_at", pa.array([None] * 5, pa.int64()))
     counters = pa.table(
         {"item_id": table["item_id"], "events": [1.0] * 5, "events_30d": [1.0] * 5, "satisfied_rate": [0.5] * 5}
     )
-    return ItemTable.of(table, counters, np.eye(5, dtype=np.float32), with_price())
+    return ItemTable.of(table, counters, np.eye(5, dtype=np.float32), with_price(), **form)
+
+
+@pytest.fixture(scope="module")
+def items():
+    return of_prices()
 
 
 def asked(items, *looked):
@@ -85,6 +89,7 @@ def test_where_nothing_is_known_nothing_is_near(items, looked):
 def test_a_release_of_before_has_no_such_column(items):
     query = asked(items, "i0", "i3")
     assert told(replace(items, form=6), query).tolist() == told(items, query)[:, :-1].tolist()
+    assert of_prices(form=6).levels.names == () and items.levels.names == ("item_price",), "nor takes memory for it"
 
 
 def test_items_that_come_or_change_are_measured_by_what_training_knew(items):
@@ -111,4 +116,6 @@ def test_an_explanation_gives_it_to_the_looks_that_were_near(items):
     assert given == pytest.approx([(USUAL - 0.375) / 4, (USUAL - 0.375) / 3, 0])
     names = names_of(with_price())
     assert start(names, np.ones((2, len(names))), np.ones((1, len(names))), 0.0)[-1] == 0, "no history, nothing near"
+    for name in ("near:item_price", "near:item_sales_rank", "near:item_recency", "near:item_past_events"):
+        assert plain_value(name, -0.21) == -0.21, "whatever a number is called"
     assert plain_name("near:item_price") == "how near the item's price is to what the user looked at of late"

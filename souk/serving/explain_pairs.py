@@ -79,9 +79,12 @@ def beside(own: np.ndarray, candidates: np.ndarray) -> dict[str, int]:
 
 
 def plain_value(name: str, value: float, form: int = FORM) -> float | None:
-    """A pair feature as people count: events, days, places, multiples of what is usual; None where there is none."""
+    """A pair feature as people count: events, days, places, multiples of what is usual, a nearness as it is (above 0
+    where it is more than usual); None where there is none."""
     if name.startswith(TASTED):
         return round(math.exp(value), 4)
+    if name.startswith(NEARS):  # whatever the end of its name says
+        return round(value, 4)
     if name == "popularity":
         return round(math.expm1(value) / TEN_THOUSAND if form > 2 else value, 6)
     if name.startswith("log_") or name.endswith(("_rank", "_events")) or name == "age":
