@@ -58,7 +58,7 @@ def main() -> None:
                 batch
                 | candidates(
                     goods,
-                    len(names_of(bundle.spec)),
+                    len(names_of(bundle.spec, bundle.settings.form)),
                     count,
                 )
                 for batch in batches

@@ -77,10 +77,9 @@ def pair_names(
     return (*own, *told, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine, *near)
 
 
-def names_of(spec: FeatureSpec) -> tuple[str, ...]:
-    """The columns of `pair_features` of a new release."""
-    shared = [feature.name for feature in spec.shared]
-    return pair_names(spec.matches, shared, acts=spec.acts, numbers=spec.numbers)
+def names_of(spec: FeatureSpec, form: int = FORM) -> tuple[str, ...]:
+    """The columns of `pair_features` of a release."""
+    return pair_names(spec.matches, [feature.name for feature in spec.shared], form, spec.acts, spec.numbers)
 
 
 def pair_features(
