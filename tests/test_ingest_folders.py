@@ -130,3 +130,17 @@ def test_the_first_config_sees_the_orders_behind_a_long_log(tmp_path: Path, monk
     assert "purchase: purchase" in text
     assert "price: paid" not in text  # that is no price by its name
     assert parse_config(text).data.events.columns["surface"] == "page"
+
+
+def test_the_first_config_of_a_log_in_csv_beside_orders_in_parquet(tmp_path: Path) -> None:
+    log = LOG + "".join(f"{n % 9},{n % 20},click,{1700000000000 + n},home\n" for n in range(90))
+    times = pa.array([1700000060000 + n for n in range(40)], pa.timestamp("ms"))
+    orders = {"user_id": [n % 9 for n in range(40)], "item_id": [n % 20 for n in range(40)], "timestamp": times}
+    parquet.write_table(pa.table(orders | {"event_type": ["purchase"] * 40}), tmp_path / "orders.parquet")
+    text = first_config(str(folder(tmp_path, log=log)), None, None, "shop").text
+    assert "in the sample: 91 click, 40 purchase" in text, text
+    read = list(Reading(TableSource("events", parse_config(text).data.events, {})))
+    assert [rows.table.num_rows for rows in read] == [91, 40] and not any(rows.faults for rows in read)
+    parquet.write_table(pa.table(orders | {"event_type": [["purchase"]] * 40}), tmp_path / "orders.parquet")
+    with pytest.raises(SoukError, match=r"one type of event_type in all files.*list.*, and string"):
+        profile.sample(Source(path=str(tmp_path)))

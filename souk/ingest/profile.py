@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.config import Source, composed
+from souk.errors import SoukError
 from souk.ingest import cells, no_dates
 from souk.ingest.convert import check_names
 from souk.readers import HERE, RawBatch, read_batches
@@ -179,9 +180,35 @@ def sample(source: Source) -> tuple[list[Column], int]:
         tables.append(_whole_rows(batch) if len(batch.malformed) < batch.table.num_rows else batch.table)
         rows += batch.table.num_rows
         unread += len(batch.undecodable) + sum("\ufffd" in name for name in batch.table.column_names)
-    whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks() if tables else pa.table({})
+    whole = _together(tables).combine_chunks() if tables else pa.table({})
     arrays = [_array(whole[name]) for name in whole.column_names]
     return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name], unread
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
+    """Tables as one. A column of which files have different types becomes text, and times of it milliseconds: a log in
+    CSV has texts alone, orders beside it in Parquet do not."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowTypeError:
+        kinds: dict[str, set[pa.DataType]] = {}
+        for field in (field for table in tables for field in table.schema):
+            kinds.setdefault(field.name, set()).add(field.type)
+        mixed = {name: types - {pa.null()} for name, types in kinds.items() if len(types - {pa.null()}) > 1}
+    for name, types in mixed.items():
+        if nested := [kind for kind in types if pa.types.is_nested(kind)]:
+            others = ", ".join(sorted(map(str, types - set(nested[:1]))))
+            raise SoukError(f"one type of {name} in all files", f"{nested[0]}, and {others}", "Write one of them anew.")
+    return pa.concat_tables([_as_text(table, [*mixed]) for table in tables], promote_options="permissive")
+
+
+def _as_text(table: pa.Table, names: list[str]) -> pa.Table:
+    for name in set(names) & {*table.column_names}:
+        array = _array(table[name])
+        if pa.types.is_date(array.type) or pa.types.is_timestamp(array.type):
+            array = cells.parse_time(array, "ms")[0]
+        table = table.set_column(table.column_names.index(name), name, cells.parse_text(array)[0])
+    return table
 
 
 def _whole_rows(batch: RawBatch) -> pa.Table:
