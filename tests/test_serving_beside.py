@@ -126,6 +126,24 @@ def test_both_attempts_of_a_call_have_one_time(model, monkeypatch):
     assert run.starts == 2 and 0.9 < waits[0] <= 1 and waits[1] < waits[0] - 0.4
 
 
+def test_a_call_that_finds_a_killed_process_has_the_time_to_start_another(model, monkeypatch):
+    waits, timer = [], threading.Timer
+
+    class Starting(Beside):
+        def _started(self):
+            there = super()._started()
+            os.kill(there[0].pid, signal.SIGSTOP if self.starts > 1 else signal.SIGKILL)
+            return there
+
+    run = Starting(patience=0.4, starting=0.6)
+    run._there = run._started()
+    run._there[0].join(60)
+    monkeypatch.setattr(threading, "Timer", lambda seconds, act: waits.append(seconds) or timer(seconds, act))
+    with pytest.raises(Ended, match="nothing in 1 s"):
+        run(model, "explain", SQUARE)
+    assert waits[0] <= 0.4 < waits[1] and run.starts == 2
+
+
 @pytest.mark.slow
 def test_one_that_hangs_is_ended_whatever_it_is_sent(model):
     with beside(patience=60) as run:

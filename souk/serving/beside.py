@@ -88,7 +88,7 @@ class Beside:
 
     Args:
         patience: seconds that a call may take, with its second attempt; not counted is what it waits for another.
-        starting: seconds more of a call that finds no process.
+        starting: seconds more of a call that finds no process, or one that has ended.
     """
 
     def __init__(self, patience: float = PATIENCE, starting: float = STARTING) -> None:
@@ -156,11 +156,12 @@ class Beside:
             self._end()
 
     def _asked(self, call: _Call) -> Any:
-        allowed = self._patience + (0.0 if self._there else self._starting)
-        code, until = None, time.monotonic() + allowed
+        code, began, allowed, starting = None, time.monotonic(), self._patience, self._starting
         for _ in range(2):  # it may have been killed since it was asked last
-            if not self._closed:
-                self._there = self._there or self._started()
+            if not self._closed and not self._there:
+                self._there = self._started()
+                allowed, starting = allowed + starting, 0.0
+            until = began + allowed
             if self._closed or not self._there:  # `close` may have found no process while this one was started
                 self._end()
                 raise Ended("the end of the server")
