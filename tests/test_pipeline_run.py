@@ -240,7 +240,7 @@ def test_an_interrupted_run_ends_quietly(copy: Copy, reached: Path) -> None:
     process = copy.start(SMALL_WAIT="train_two_tower", SMALL_REACHED=str(reached))
     wait_until(lambda: reached.exists() and reached.read_text())
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "interrupted. What is done is kept" in output
     assert "Traceback" not in output
@@ -266,7 +266,7 @@ def test_a_signal_to_the_run_alone_ends_its_processes(copy: Copy, tmp_path: Path
     below = [int(each) for each in reached.read_text().split()]
     try:
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == 128 + number
         assert told in output
         assert "Traceback" not in output
