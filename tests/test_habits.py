@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from souk.affinity import AFFINITY, TASTES
 from souk.config import Objective, Objectives, Repeat
 from souk.habits import Habit, known_before, remember
 from souk.items import ItemTable
@@ -245,6 +246,17 @@ def test_nothing_counts_where_items_never_repeat():
     [a, *_] = features(never, asked(never, ["a", "b"], {}))
     assert [a[name] for name in ("past_events", "past_recency", "due", *HOURS)] == [0] * 5 and a["again"] > 0
     assert Past.of(START, np.array([0]), np.array([1.0]), {}, {}, never).engaged.tolist() == [False]
+
+
+def test_habits_are_of_the_past_and_of_nothing_that_was_done_of_late(table):
+    told = replace(table, acts=("click", "purchase"))
+    habits = {"c": Habit(2, START - 9 * DAY_MS, START - 8 * DAY_MS)}
+    now, without = (asked(told, ["a", "b"], own).tastes for own in (habits, {}))
+    place = np.arange(len(table.vectors))
+    assert [*now] == [*TASTES]
+    for name in TASTES:
+        same = now[name].affinities(told, place).tolist() == without[name].affinities(told, place).tolist()
+        assert same is (name != AFFINITY), name
 
 
 def test_habits_where_items_never_repeat_are_of_the_taste_alone():
