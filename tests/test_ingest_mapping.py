@@ -47,6 +47,12 @@ def test_a_template_leaves_out_what_is_missing(tmp_path: Path, kind: str) -> Non
     assert found.ignored == []
 
 
+def test_bytes_that_are_no_text_are_named_where_a_template_joins_them(tmp_path: Path) -> None:
+    rows = [{"id": "1", "type": "x", "size": b"\xff", "category": "c"}]
+    with pytest.raises(SoukError, match=r"templates\.title\. Received: column size of binary in .*i\.parquet"):
+        items(tmp_path, rows, "parquet", columns={"item_id": "id"}, templates={"title": "{type}, {size}"})
+
+
 @pytest.mark.parametrize("template", ["{{a}}-{type}", "{type}{{x}}{size}", "{type}{{b}}", "}}{type}x{{", "<{size}>"])
 def test_doubled_braces_of_a_template_are_braces(tmp_path: Path, template: str) -> None:
     rows = [{"item_id": "1", "category": "c", "type": "MILK", "size": "1 L"}]

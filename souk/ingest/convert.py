@@ -116,9 +116,18 @@ def _made_column(table: TableSource, name: str, batch: RawBatch) -> pa.Array:
     try:
         return fill_template(table.source.templates[name], parts, len(batch.positions), whole, path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        nested = next(part for part, array in parts.items() if pa.types.is_nested(array.type))
-        received = f"column {nested} of {parts[nested].type} in {batch.file}"
+        named = next((part for part, array in parts.items() if not _plain(array)), next(iter(parts)))
+        received = f"column {named} of {parts[named].type} in {batch.file}"
         raise SoukError(f"texts or numbers in data.{table.name}.templates.{name}", received, "Leave it out.") from error
+
+
+def _plain(array: pa.Array) -> bool:
+    """Whether every value has a text."""
+    try:
+        cells.parse_text(array)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
 
 
 def _of_day_ends(array: pa.Array, unit: str) -> tuple[pa.Array, str]:
