@@ -181,7 +181,10 @@ def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
         ("status", ["aktiv", "gelöscht", "verkauft"], True),
         ("status", ["new", "used"], False),
         ("lid", ["closed", "flap", "zip"], False),
-        ("sold", [3, 17], False),
+        ("sold", [3, 17], True),
+        ("unitsSold", [3, 17], True),
+        ("avg_rating", [3.5, 4.5], True),
+        ("soldiers", [3, 17], False),
         ("state", ["good", "fair"], False),
     ],
 )
@@ -206,7 +209,7 @@ def test_the_time_from_when_an_item_is_not_to_be_had_is_known_by_its_name(tmp_pa
     assert config.data.items.timestamp_unit == "iso"
 
 
-@pytest.mark.parametrize("name", ["starts_at", "datum"])
+@pytest.mark.parametrize("name", ["printed_at", "stichtag"])
 @pytest.mark.parametrize("known", [{}, {"expires_at"}, {"created_at"}, {"created_at", "expires_at"}])
 def test_another_time_of_items_is_left_out_with_what_it_may_be(tmp_path: Path, known: set[str], name: str) -> None:
     """The questions that no other column answers are asked."""

@@ -123,3 +123,13 @@ def test_a_list_without_a_separator_is_told_with_the_key(tmp_path: Path, given: 
         run(tmp_path, f"{data}\n{kinds}")
     remedy = 'Name in data.items.separators what stands between the entries of tags, as {tags: "|"}.'
     assert (remedy in str(error.value)) == told and "type tags: 9 rows" in str(error.value)
+
+
+@pytest.mark.slow
+def test_ids_that_come_again_are_told_with_what_leaves_them_out(tmp_path: Path) -> None:
+    rows = [event(item=f"i{n}", time=f"2024-05-{1 + n % 28:02}") + f";{n % 3}" for n in range(60)]
+    settings = "timestamp_unit: iso, header: [user_id, item_id, event_type, timestamp, price, order]"
+    text = refusal(tmp_path, rows, f"{settings}, columns: {{event_id: order}}")
+    assert 'If order is no id of a row, as of an order, leave it out: data.events.columns.event_id: "".' in text
+    few = [f"{row}{n}" if n % 2 else row for n, row in enumerate(rows)]
+    assert "leave it out" not in refusal(tmp_path, few, f"{settings}, columns: {{event_id: order}}")

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     data = f"--config {shlex.quote(str(output))} --workspace .souk-{parse_config(first.text).name}"
     seen = f"Look at the guesses; `souk check {data}` tells what a run would find."
     doubts = f"{_exchanged(first.exchanged)}{_untyped(first.untyped)}{_doubts(first.unknown)}{_steps(first.steps)}"
-    print(f"Written to {output}. {doubts}{seen} Then: souk run {data}")
+    print(f"Written to {output}. {doubts}{_twice(first.twice)}{seen} Then: souk run {data}")
     return 0
 
 
@@ -45,6 +45,11 @@ def _exchanged(why: str) -> str:
 def _untyped(why: str) -> str:
     """The sentence on events that are all of one type, with a space after it; "" where no column may be their type."""
     return f"EVERY EVENT IS TAKEN FOR A {why}. " if why else ""
+
+
+def _twice(why: str) -> str:
+    """The sentence on purchases that are told twice, with a space after it; "" where none are."""
+    return f"LEFT OUT BY skip: {why}. " if why else ""
 
 
 def _doubts(unknown: Sequence[str]) -> str:

@@ -16,11 +16,13 @@ from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
 from souk.ingest.guess_columns import Table, declare, map_rest, map_time, open_table
+from souk.ingest.guess_dates import map_starts, note_zone
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
 from souk.ingest.guess_ids import map_ids, note_unlisted
 from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives
+from souk.ingest.guess_twice import skip_twice
 from souk.ingest.guess_types import map_type
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
@@ -38,14 +40,16 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 @dataclass(frozen=True)
 class FirstConfig:
     """A first config: its text, the event types of the file that no word tells, which it takes for clicks, why the
-    files of items and users may be exchanged, why only some of what users do engages, and what every event is where a
-    column may be their type that Souk does not know; "" where nothing says so."""
+    files of items and users may be exchanged, why only some of what users do engages, what every event is where a
+    column may be their type that Souk does not know, and which purchases are left out as told twice; "" where nothing
+    says so."""
 
     text: str
     unknown: tuple[str, ...] = ()
     exchanged: str = ""
     steps: str = ""
     untyped: str = ""
+    twice: str = ""
 
 
 def first_config(events: str, items: str | None, users: str | None, name: str) -> FirstConfig:
@@ -72,9 +76,13 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     map_time(tables["events"])
     exchanged = named or doubt_exchanged(tables)
     map_type(tables["events"])
+    if "items" in tables:
+        map_starts(tables["events"], tables["items"])
     for table in tables.values():
         map_rest(table)
         declare(table)
+        note_zone(table)
+    skip_twice(tables["events"])
     note_rows(tables["events"])
     note_steps(tables["events"], tables.get("items"))
     text = _render(name, tables, exchanged)
@@ -82,7 +90,9 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     text = _render(name, tables, exchanged, refused) if max(refused.values()) > 0 else text
     notes = tables["events"].notes
     unknown = tuple(tables["events"].unknown)
-    return FirstConfig(text, unknown, exchanged, notes.get("steps", ""), notes.get("event_type", ""))
+    return FirstConfig(
+        text, unknown, exchanged, notes.get("steps", ""), notes.get("event_type", ""), notes.get("twice", "")
+    )
 
 
 def write_config(text: str, path: Path, force: bool = False, inputs: Collection[str] = ()) -> None:
@@ -178,8 +188,9 @@ def _render_source(table: Table) -> list[str]:
         lines.append("    event_types:")
         lines += [f"      {_quoted(text)}: {kind}  # {why}" for text, (kind, why) in table.types.items()]
     if table.source.skip:
-        skipped = ", ".join(f'{_quoted(name)}: ""' for name in table.source.skip)
-        lines.append(f"    skip: {{{skipped}}}  # {_comment(table.notes['skip'])}")
+        skipped = ", ".join(f"{_quoted(name)}: {_values(values)}" for name, values in table.source.skip.items())
+        why = "; ".join(table.notes[key] for key in ("skip", "twice") if key in table.notes)
+        lines.append(f"    skip: {{{skipped}}}  # {_comment(why)}")
     if "repeated_ids" in table.notes:
         lines.append(f"    repeated_ids: {table.source.repeated_ids}  # {_comment(table.notes['repeated_ids'])}")
     split = {
@@ -193,7 +204,8 @@ def _render_source(table: Table) -> list[str]:
             f"    encoding: {table.source.encoding}  # the file is not in UTF-8; do its words look right here?"
         )
     if table.source.timestamp_unit != "ms":
-        lines.append(f"    timestamp_unit: {table.source.timestamp_unit}")
+        zone = table.notes.get("timestamp_unit", "")
+        lines.append(f"    timestamp_unit: {table.source.timestamp_unit}{f'  # {zone}' if zone else ''}")
     return lines
 
 
@@ -222,6 +234,12 @@ def _quoted(text: str) -> str:
     """A YAML scalar."""
     plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", text) and text.lower() not in YAML_WORDS
     return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _values(texts: Collection[str]) -> str:
+    """A YAML scalar, or a list of several."""
+    quoted = [_quoted(text) if text else '""' for text in texts]
+    return quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"
 
 
 def _comment(text: str) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
-from souk.ingest.convert import TIMES
+from souk.ingest.convert import ENDS, TIMES
 from souk.ingest.guess_fit import becomes, ends_too, few_words, misfit, tells_rows
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
+FEWEST_LOOKS = 30  # that tell what no look has
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 # Of a column that has one value for each item and one for each user.
 STAYS = (
@@ -35,6 +38,7 @@ class Table:
     mapped: dict[str, tuple[Column, str]] = field(default_factory=dict)
     constants: dict[str, tuple[str, str]] = field(default_factory=dict)
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
+    starts: dict[str, str] = field(default_factory=dict)  # columns with the beginning at which items end, and why
     ends: list[Column] = field(default_factory=list)  # of items, beside the column of `available_until`
     left_out: list[tuple[str, str]] = field(default_factory=list)
     types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
@@ -67,12 +71,21 @@ def open_table(name: str, path: str) -> Table:
 
 def column_named(table: Table, target: str) -> Column | None:
     """The free column with the contract's own name, else with the likeliest one."""
+    return next(columns_named(table, target), None)
+
+
+def columns_named(table: Table, target: str) -> Iterator[Column]:
+    """The free columns that the contract's column may go by, the likeliest first."""
     own = next((column for column in table.free if column.name == target), None)
     if own is not None:
-        return own
+        yield own
     by_name = {column.plain: column for column in reversed(table.free)}
-    found = next((by_name[name] for name in NAMES[target] if name in by_name), None)
-    return found or (_title(table, by_name) if target == "title" else None)
+    found = [by_name[name] for name in NAMES[target] if name in by_name and by_name[name] is not own]
+    yield from found
+    if target == ENDS:
+        yield from (column for column in table.free if column.name in table.starts and column not in found)
+    if target == "title" and own is None and not found and (title := _title(table, by_name)):
+        yield title
 
 
 def _title(table: Table, by_name: dict[str, Column]) -> Column | None:
@@ -116,21 +129,34 @@ def _tells_type(table: Table, column: Column) -> str:
     return ""
 
 
+def _of_deeds(table: Table, column: Column) -> str:
+    """Why a column of events is no context where no look has it, as the category of a seat that was bought; "" else."""
+    if not table.has("event_type"):
+        return ""
+    looks = [text for text, (kind, _) in table.types.items() if kind in (EventType.CLICK, EventType.IMPRESSION)]
+    looked = pc.is_in(cells.parse_text(table.mapped["event_type"][0].values)[0], value_set=pa.array(looks, pa.string()))
+    has = pc.is_valid(cells.parse_text(column.values)[0]).filter(looked)
+    if len(has) < FEWEST_LOOKS or (pc.mean(has.cast("int8")).as_py() or 0) > 1 - MANY:
+        return ""
+    return (
+        f"NO LOOK HAS IT, so it would say what the user did, such as {column.examples}; declare it if a request has it"
+    )
+
+
 def map_rest(table: Table) -> None:
     """The optional contract columns that names give away and whose values can be read."""
     known = contract(table.name)
     unfit: dict[str, str] = {}
     for target in [name for name in known if name not in table.mapped and name not in table.constants]:
-        column = column_named(table, target)
-        if column is None:
-            continue
-        why = misfit(known[target], column, _unit(table))
-        if why:
-            unfit[column.name] = f"{column.name} of the file is no {target}: {why}"
-            continue
-        if target in TIMES and column.time_unit != "native":
-            table.source = table.source.model_copy(update={"timestamp_unit": column.time_unit})
-        table.mapped[target] = column, f"by its name; such as {column.examples}"
+        for column in columns_named(table, target):
+            if why := misfit(known[target], column, _unit(table)):
+                unfit[column.name] = f"{column.name} of the file is no {target}: {why}"
+                continue
+            if target in TIMES and column.time_unit != "native":
+                table.source = table.source.model_copy(update={"timestamp_unit": column.time_unit})
+            why = table.starts.get(column.name, "by its name") if target == ENDS else "by its name"
+            table.mapped[target] = column, f"{why}; such as {column.examples}"
+            break
     for column in table.free:
         if column.name in known and column.name not in table.mapped:  # it would be read for its name alone
             why = unfit.get(column.name) or f"{column.name} of the file is something else"
@@ -155,8 +181,8 @@ def declare(table: Table) -> None:
                 guess = Guess(kind, guess.evidence)
             table.declared[target] = column, Guess(kind, guess.evidence, guess.separator if kind is Kind.PATH else "")
     for column in table.free:
-        end = table.mapped.get("available_until", (None, ""))[0]
-        if table.name == "items" and ends_too(column, end):
+        end = table.mapped.get(ENDS, (None, ""))[0]
+        if table.name == "items" and ends_too(column, end, table.starts):
             table.ends.append(column)
             continue
         fate = becomes(column, end, table.has("created_at")) if table.name == "items" else ""
@@ -183,7 +209,7 @@ def _guess_context(table: Table, column: Column) -> Guess:
     if guess.kind is not Kind.CATEGORICAL or column.numeric or column.distinct > 1000:
         doubt = "OR IS IT event_id? Then map it; " if tells_rows(column) and not table.has("event_id") else ""
         return Guess(None, f"{doubt}no context of a request; {guess.evidence}")
-    if why := _tells_type(table, column):
+    if why := _tells_type(table, column) or _of_deeds(table, column):
         return Guess(None, why)
     values = cells.parse_text(column.values)[0].to_pandas()
     described = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow.compute as pc
 
@@ -27,6 +29,12 @@ GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", 
         "ausverkauft", "vergriffen", "abgelaufen", "beendet", "geloescht", "entfernt", "reserviert"}  # fmt: skip
 LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "listed", "published", "draft", "aktiv",
         "verfuegbar", "lieferbar", "offen"}  # fmt: skip
+# What is counted of what users did with an item, or left of it by then.
+COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sales", "orders", "purchases", "bookings",
+           "reviews", "reviewcount", "numreviews", "ratingcount", "numratings", "views", "viewcount", "clicks",
+           "clickcount", "likes", "favorites", "favourites", "downloads", "popularity", "averagerating", "avgrating",
+           "ratingaverage", "ratingavg", "meanrating", "bestand", "lagerbestand", "restplaetze", "verkauft",
+           "verkaeufe", "bewertungen", "aufrufe"}  # fmt: skip
 
 
 def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
@@ -77,16 +85,24 @@ def few_words(column: Column) -> bool:
     return not amounts and 2 <= column.distinct <= MOST_TYPES
 
 
-def ends_too(column: Column, end: Column | None) -> bool:
-    """Whether a column of items is another end beside `end`, as the time of a withdrawal beside that of a sale."""
+def ends_too(column: Column, end: Column | None, starts: Collection[str] = ()) -> bool:
+    """Whether a column of items is another end beside `end`, as the time of a withdrawal beside that of a sale.
+
+    Args:
+        column: of items.
+        end: that says until when items can be had; None where none does.
+        starts: names of columns with the beginning of items that end by it.
+    """
     if not (end and end.name and column.time_unit) or column.time_unit != end.time_unit:
         return False
-    return column.plain in NAMES["available_until"] and not set("{}") & set(column.name + end.name)
+    return (column.plain in NAMES["available_until"] or column.name in starts) and not set("{}") & set(
+        column.name + end.name
+    )
 
 
 def becomes(column: Column, end: Column | None, created: bool = False) -> str:
-    """Why a column may tell when an item came to be or what became of it later, as that it was sold; "" where it does
-    not.
+    """Why a column may tell when an item came to be or what became of it later, as that it was sold or how often; ""
+    where it does not.
 
     Args:
         column: of items.
@@ -97,13 +113,15 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
         ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
         return f"{birth}{ending}{guess_kind(column).evidence}"
+    counted = column.numeric and (column.plain in COUNTED or set(column.snake.split("_")) & COUNTED)
+    told = f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them" if counted else ""
     if column.nested or not 1 <= column.distinct <= MOST_STATES:
-        return ""
+        return told
     values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
     gone = [text for word, text in values.items() if word in GONE]
     named = column.plain.endswith(("status", "state"))
     flag = column.plain.removeprefix("is") in GONE and not cells.parse_bool(column.values)[1].any()
     if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
-        return ""
+        return told
     shown = ", ".join(text[:24] for text in (gone or list(values.values()))[:2])
     return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"

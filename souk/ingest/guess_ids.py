@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from souk.errors import SoukError
 from souk.ingest.guess_columns import Table, column_named
+from souk.ingest.guess_fit import MOST_ONCE
 from souk.ingest.guess_names import NAMES
 from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
@@ -28,10 +29,13 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     if other is None:
         alike = next((c for c in events.free if not c.nested and re.search(STEMS[target], c.plain)), None)
         session = column_named(events, "session_id") if target == "user_id" else None
+        own = [column for column in events.free if column.plain in NAMES["event_id"]] if target == "item_id" else []
+        shows = next((column for column in own if column.distinct <= MOST_ONCE * len(column.values)), None)
         ways = (
             (named, "by its name"),
             (alike, "its name contains the word"),
             (session, "there are no users: by the session"),
+            (shows, "nothing else could be it, and these come again: concerts, say, not rows"),
         )
         found = next(((column, evidence) for column, evidence in ways if column), None)
         if found is None:

@@ -9,6 +9,7 @@ from souk.schema import EventType
 
 PRICES = ("price", "preis")
 CURRENCIES = ("eur", "usd", "chf", "gbp")
+QUANTITIES = ("quantity", "qty", "tickets", "ticketcount", "menge", "anzahl")  # of what is bought
 # Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
 NAMES: dict[str, tuple[str, ...]] = {
     "event_id": ("eventid", "eventno", "eventnr", "eventnumber", "eventref", "eventkey", "eventuuid", "interactionid",
@@ -19,7 +20,8 @@ NAMES: dict[str, tuple[str, ...]] = {
                 "shopper", "household", "traveller", "traveler", "guest"),
     "item_id": ("itemid", "item", "iid", "productid", "product", "articleid", "article", "movieid", "stockcode", "sku",
                 "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid",
-                "hotelid", "propertyid", "hotel", "movie", "book", "film", "song", "track", "video", "listing"),
+                "hotelid", "propertyid", "showid", "concertid", "performanceid",
+                "hotel", "movie", "book", "film", "song", "track", "video", "listing"),
     "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
                    "interaction", "interactiontype", "aktion", "aktionstyp", "ereignis", "ereignistyp", "ereignisart",
                    "vorgangsart", "accion", "tipoaccion", "tipodeaccion", "acao", "tipoacao", "tipodeacao", "azione",
@@ -27,12 +29,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     "timestamp": ("timestamp", "time", "ts", "datetime", "eventtime", "date", "createdat", "unixtime", "invoicedate",
                   "unixreviewtime", "orderdate", "purchasedate", "tdat", "eventtimestamp", "transactiontimestamp"),
     "arrived_at": ("arrivedat", "receivedat"),
-    "value": ("rating", "stars", "score", "overall", "value", "quantity", "qty"),
+    "value": ("rating", "stars", "score", "overall", "value", *QUANTITIES),
     "price": (*PRICES, *(f"{price}{currency}" for price in PRICES for currency in CURRENCIES),
               "unitprice", "amount", "salesvalue", "saleprice", "listprice", "pricepernight", "nightlyprice",
-              "nightlyrate"),
+              "nightlyrate", "pricefrom", "minprice", "fromprice", "startingprice", "preisab", "abpreis"),
     "session_id": ("sessionid", "session", "usersession", "sessionref", "sessionkey", "sessionno", "sessionuuid",
-                   "visitid", "basketid", "orderid", "invoiceno"),
+                   "visitid", "visitno", "visit", "basketid", "orderid", "invoiceno"),
     "request_id": ("requestid",),
     "dwell_seconds": ("dwellseconds", "dwell", "dwelltime", "dwells", "dwellsec", "timeonpage"),
     "position": ("position", "rank", "slot"),
@@ -50,7 +52,11 @@ NAMES: dict[str, tuple[str, ...]] = {
                    "registriert", "registriertam", "eingestelltam", "erstellt", "erstelltam", "erstellungsdatum",
                    "angelegt", "angelegtam", "publiziert", "publiziertam", "publikationsdatum", "veroeffentlicht",
                    "veroeffentlichtam", "veroeffentlichungsdatum", "erschienen", "erschienenam", "erscheinungsdatum",
-                   "opened", "openedon", "openedat", "openingdate"),
+                   "opened", "openedon", "openedat", "openingdate", "announced", "announcedat", "announcedon",
+                   "onsalefrom", "onsaleat", "onsaledate", "onsalesince", "salestart", "salesstart", "salestartdate",
+                   "salesstartdate", "availablefrom", "vorverkaufab", "vorverkaufsstart", "vvkstart", "joined",
+                   "joinedon", "joindate", "datejoined", "membersince", "customersince", "usersince", "kundeseit",
+                   "mitgliedseit"),
     "available": ("available", "instock", "active", "isavailable"),
     "available_until": ("availableuntil", "availableto", "validuntil", "validto", "validthrough", "expires",
                         "expiresat", "expireson", "expiry", "expirydate", "expiration", "expirationdate", "endsat",
@@ -58,7 +64,8 @@ NAMES: dict[str, tuple[str, ...]] = {
                         "removedat", "removedon", "soldat", "soldon", "soldoutat", "delistedat", "withdrawnat",
                         "discontinuedat", "discontinuedon",
                         "unpublishedat", "gueltigbis", "laeuftab", "laeuftabam", "endetam", "ablaufdatum", "enddatum",
-                        "verkauftam", "ausverkauftam"),
+                        "verkauftam", "ausverkauftam", "cancelledat", "cancelledon", "canceledat", "canceledon",
+                        "abgesagtam"),
     "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),
     "brand": ("brand", "brandname", "manufacturer"),
     "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype",
@@ -66,6 +73,14 @@ NAMES: dict[str, tuple[str, ...]] = {
     "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "headline",
               "bezeichnung", "titel"),
 }  # fmt: skip
+# When an item begins: its end, where nearly all that users do with it comes before.
+STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "startdate", "starttime", "startdatetime",
+          "startingat", "beginsat", "begins", "begin", "begindate", "begintime", "eventstart", "eventstartdate",
+          "eventstarttime", "eventdatetime", "eventtime", "showdate", "showtime", "showstart", "performancedate",
+          "performancetime", "performancestart", "concertdate", "gamedate", "matchdate", "kickoff", "kickoffat",
+          "doors", "doorsat", "doorsopen", "doorsopenat", "departure", "departureat", "departuredate", "departuretime",
+          "departsat", "date", "datetime", "datum", "beginn", "beginntam", "startdatum", "startzeit", "startetam",
+          "termin", "abfahrt", "veranstaltungsdatum", "veranstaltungsbeginn", "vorstellungsdatum"}  # fmt: skip
 TITLES = ("name", "title", "titel")  # behind the word for what items are
 TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed", "affichage", "affiche",
@@ -129,8 +144,12 @@ TYPES: dict[EventType, tuple[str, ...]] = {
 # What an act is done to: of "listing_view" and "ViewItem" the other word tells.
 SELLERS = {"seller", "verkaeufer"}
 OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer",
+           "event", "events", "ticket", "tickets", "veranstaltung",
            "artikel", "produkt", "anzeige", "inserat", "angebot", "producto", "articulo", "anuncio",
            "produit", "annonce", "prodotto", "annuncio", "produto", *SELLERS}  # fmt: skip
+# What stands beside an act in "basket_add", "order_placed" and "refund_customer", and changes nothing of it.
+FILLERS = {"add", "added", "completed", "confirmed", "customer", "made", "organiser", "organizer", "page", "placed",
+           "submitted", "success", "successful", "succeeded", "to"}  # fmt: skip
 # Further words in names of columns that tell what came of a visit.
 OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conversion", "converted", "gekauft", "kauf",
             "label", "outcome", "result", "reward", "status", "success", "target"}  # fmt: skip
@@ -143,9 +162,13 @@ def kind_of(text: str) -> EventType | None:
 
 
 def act_of(text: str) -> EventType | None:
-    """The event type that a value goes by: its name, or what is left of its words without what it is done to."""
+    """The event type that a value goes by: its name, or what is left of its words without what it is done to, at last
+    without what changes nothing of it. An order that is cancelled is a return."""
     words = [word for word in snake(text).split("_") if word not in OBJECTS]
-    return kind_of(text) or kind_of("".join(words))
+    kinds = {kind_of(word) for word in words if word not in FILLERS}
+    several = next(iter(kinds)) if len(kinds) == 1 else None
+    undone = EventType.RETURN if kinds == {EventType.PURCHASE, EventType.RETURN} else None
+    return kind_of(text) or kind_of("".join(words)) or several or undone
 
 
 def numbered(name: str, taken: Container[str]) -> str:

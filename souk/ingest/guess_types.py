@@ -6,11 +6,13 @@ import pyarrow.compute as pc
 
 from souk.ingest.guess_columns import SPOKEN, Table, column_named
 from souk.ingest.guess_fit import few_words
-from souk.ingest.guess_names import NAMES, act_of, kind_of, names_act
+from souk.ingest.guess_names import NAMES, QUANTITIES, act_of, kind_of, names_act
 from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
 FLAGS = {"0", "1", "true", "false"}
+MOST = 30  # values of a column that goes by a name for the type
+UNKNOWN = "unknown to Souk: is it a click? What is none of these acts, skip leaves out"
 SHOWN = 4  # values in a comment
 LONGEST = 24  # characters of a value there
 TYPE_WORDS = ("tipo", "evento")  # too common a name to be the type whatever the values
@@ -25,7 +27,7 @@ FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
 
 def map_type(table: Table) -> None:
     """The event type: a column of few values, else one type for all."""
-    named = column_named(table, "event_type")
+    named = _named(table)
     status = None if named else _order_status(table)
     column = named or (None if status else _spoken(table))
     flag = next((c for c in table.free if kind_of(c.name) and set(pc.unique(c.texts).to_pylist()) <= FLAGS), None)
@@ -34,11 +36,11 @@ def map_type(table: Table) -> None:
         kind = kind_of(flag.name) or EventType.CLICK
         for text in sorted(pc.unique(flag.texts).to_pylist()):
             table.types[text] = (kind, "happened") if text in ("1", "true") else (EventType.IMPRESSION, "was shown")
-    elif column is not None and not column.nested and column.distinct <= 30:
+    elif column is not None and not column.nested and column.distinct <= MOST:
         table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
         for text in sorted(pc.unique(column.texts).to_pylist()):
             match = act_of(text)
-            known = f"{match}s" if match else "unknown to Souk: is it a click?"
+            known = f"{match}s" if match else UNKNOWN
             table.types[text] = match or EventType.CLICK, known
             table.unknown += [] if match else [text]
     elif status is not None:
@@ -48,10 +50,23 @@ def map_type(table: Table) -> None:
         table.constants["event_type"] = every, why + _perhaps_type(table, every)
 
 
+def _named(table: Table) -> Column | None:
+    """The column that goes by a name for the type; of several that which says acts: `event_name` may be a concert's."""
+    first = column_named(table, "event_type")
+    others = [c for c in table.free if c.plain in NAMES["event_type"] and not c.nested and c.distinct <= MOST]
+    if first is None or first.name == "event_type" or _says_acts(first):
+        return first
+    return next((column for column in others if _says_acts(column)), first)
+
+
+def _says_acts(column: Column) -> bool:
+    return not column.nested and column.distinct <= MOST and any(map(act_of, pc.unique(column.texts).to_pylist()))
+
+
 def _one_type(table: Table) -> tuple[str, str]:
     """What all events are where no column says it, and why."""
     value = column_named(table, "value")
-    if value is not None and value.numeric and value.plain not in ("quantity", "qty"):
+    if value is not None and value.numeric and value.plain not in QUANTITIES:
         return "rating", f"there is no type column, but {value.name}"
     ordered = any("invoice" in column.plain or "order" in column.plain for column in table.free)
     if value is not None or column_named(table, "price") or ordered:

@@ -105,8 +105,11 @@ class TableSource:
                 raise SoukError(f"one origin of {self.name}.{name}", f"a {one} and a {other}", "Leave one of them out.")
 
     def columns(self, present: Iterable[str]) -> dict[str, str]:
-        """Column of the table to column of the file: as the config says, else the one of the same name."""
+        """Column of the table to column of the file: as the config says, else the one of the same name.
+
+        An `event_id` that the config reads as something else, as a ticket shop's ids of concerts, is no id of rows."""
         found, made = {}, {*self.source.constants, *self.source.templates}
+        made |= {"event_id"} & set(self.source.columns.values())
         for name in self.schema.names:
             raw = self.source.columns.get(name, "" if name in made else name)
             if raw and raw in present:

@@ -50,6 +50,7 @@ def remedies(table: Refusals, origin: TableSource) -> list[str]:
         *_whole(table, origin),
         *_separators(table, origin),
         *_encoding(table),
+        *_duplicates(table, origin),
     ]
 
 
@@ -149,6 +150,18 @@ def _separators(table: Refusals, origin: TableSource) -> Iterator[str]:
 def _encoding(table: Refusals) -> Iterator[str]:
     if _most(table, [label for label in table.reasons if label.partition(" ")[0] == Reason.ENCODING]):
         yield f"Set data.{table.name}.encoding to latin-1 for a CSV, or to what it is in, else write the file in UTF-8."
+
+
+def _duplicates(table: Refusals, origin: TableSource) -> Iterator[str]:
+    """Most ids come again: they are of something else, such as orders, or the rows are of events."""
+    labels = [label for label in table.reasons if label.partition(" ")[0] == Reason.DUPLICATE]
+    if labels and 2 * sum(table.reasons[label] for label in labels) > table.judged:
+        key = f"data.{table.name}"
+        if table.name == "events":
+            name = " and ".join(origin.origin("event_id"))[:LONGEST]
+            yield f'If {name} is no id of a row, as of an order, leave it out: {key}.columns.event_id: "".'
+        else:
+            yield f"Set {key}.repeated_ids to first or last to take one row of each id."
 
 
 def _most(table: Refusals, labels: Sequence[str]) -> bool:

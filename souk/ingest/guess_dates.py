@@ -1,0 +1,52 @@
+"""What the dates of unknown files say: when an item begins, after which it cannot be had, and times without a zone."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from souk.ingest import cells, no_dates
+from souk.ingest.convert import TIMES
+from souk.ingest.guess_acts import times_of
+from souk.ingest.guess_columns import Table
+from souk.ingest.guess_names import STARTS
+from souk.ingest.profile import Column
+
+BEFORE = 0.9  # share of the events that come before the beginning of what can be had until it begins
+FEWEST = 30  # events that say so
+NO_ZONE = r"\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?\s*$"  # a time of day at the end, and nothing behind it
+
+
+def map_starts(events: Table, items: Table) -> None:
+    """A concert, a match or a train is to be had until it begins: nearly all that is done with it comes before.
+
+    What a deal or a course on demand begins with is no end: users come after it."""
+    for column in items.free:
+        if column.plain not in STARTS or not column.time_unit:
+            continue
+        before, count = _before(events, items, column)
+        if count < FEWEST or before < BEFORE * count:
+            continue
+        items.starts[column.name] = f"{before / count:.0%} of what is done with an item comes before it"
+
+
+def _before(events: Table, items: Table, column: Column) -> tuple[int, int]:
+    """How many events of the sample come before this time of their item, and how many have one."""
+    times = cells.parse_time(no_dates.without(column.values, column.time_unit), column.time_unit)[0].cast(pa.int64())
+    ids = cells.parse_text(items.mapped["item_id"][0].values)[0].to_pandas()
+    own = pd.Series(times.to_pandas().to_numpy(), ids).groupby(level=0).max()
+    ahead = cells.parse_text(events.mapped["item_id"][0].values)[0].to_pandas().map(own) - times_of(events).to_pandas()
+    return int((ahead > 0).sum()), int(ahead.notna().sum())
+
+
+def note_zone(table: Table) -> None:
+    """Written times that name no zone are taken for UTC: those of a shop are local more often than not."""
+    columns = [column for target, (column, _) in table.mapped.items() if target in TIMES and column.name]
+    texts = [column.texts for column in (*columns, *table.ends) if column.time_unit == "iso"]
+    found = sum(pc.sum(pc.match_substring_regex(text, NO_ZONE)).as_py() or 0 for text in texts)
+    count = sum(map(len, texts))
+    if found:
+        some = "" if found == count else f"{found:,} of {count:,} "
+        what = "times name no zone and are" if some else "times without a zone are"
+        table.notes["timestamp_unit"] = f"{some}{what} read as UTC; if they are local: timezone: Europe/Berlin, say"

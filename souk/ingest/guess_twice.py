@@ -1,0 +1,59 @@
+"""Purchases that the events tell twice: once in the log of an app or a site, once in the orders beside it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from souk.ingest import cells
+from souk.ingest.guess_acts import times_of
+from souk.ingest.guess_columns import Table
+from souk.ingest.profile import MANY
+from souk.schema import MINUTE_MS, EventType
+
+FEWEST = 30  # pairs of a user and an item
+APART = 27 * MINUTE_MS  # half an hour, the least that zones differ by, less what it takes to write an order
+
+
+def skip_twice(events: Table) -> None:
+    """Of two words for purchases that nearly the same users have with the same items, the one whose rows say less is
+    left out: each purchase would count twice, and the second as bought again."""
+    words = [text for text, (kind, _) in events.types.items() if kind is EventType.PURCHASE]
+    if len(words) < 2 or not events.has("event_type"):
+        return
+    name, said = events.mapped["event_type"][0].name, cells.parse_text(events.mapped["event_type"][0].values)[0]
+    ids = {key: cells.parse_text(events.mapped[key][0].values)[0].to_pandas() for key in ("user_id", "item_id")}
+    rows = pd.DataFrame(ids).assign(word=said.to_pandas(), told=_told(events), time=times_of(events).to_pandas())
+    rows = rows[rows["word"].isin(words)].dropna(subset=["user_id", "item_id"])
+    pairs = {str(word): set(zip(own["user_id"], own["item_id"], strict=True)) for word, own in rows.groupby("word")}
+    told = rows.groupby("word")["told"].mean().to_dict()
+    kept = sorted(pairs, key=lambda word: (-told[word], word))
+    for place, word in enumerate(kept):
+        for other in kept[:place]:
+            both = len(pairs[word] & pairs[other])
+            if other in events.types and both >= max(FEWEST, MANY * len(pairs[word]), MANY * len(pairs[other])):
+                del events.types[word]
+                share = f"{both:,} of {len(pairs[word]):,} pairs of a user and an item"
+                found = f"{word} and {other} seem to be the same purchases: {share} have both"
+                events.notes["twice"] = found + _apart(rows, word, other)
+                skip = {**events.source.skip, name: (*events.source.skip.get(name, ()), word)}
+                events.source = events.source.model_copy(update={"skip": skip})
+                break
+
+
+def _apart(rows: pd.DataFrame, word: str, other: str) -> str:
+    """What says that the times of one word are of another zone; "" where they are not."""
+    first = rows.groupby(["word", "user_id", "item_id"])["time"].min()
+    gap = float((first[other] - first[word]).median())
+    if not abs(gap) >= APART:
+        return ""
+    when = "later" if gap > 0 else "earlier"
+    return f"; {other} IS {abs(gap) / 60 / MINUTE_MS:.1f} HOURS {when.upper()}: set timezone, see timestamp_unit"
+
+
+def _told(events: Table) -> pd.Series:
+    """How many columns each row fills, those with a price and a quantity before all others."""
+    known = [events.mapped[key][0].name for key in ("price", "value") if events.has(key)]
+    filled = [(column.name, pc.is_valid(column.values).to_pandas()) for column in events.columns if not column.nested]
+    each = [present * (100.0 if name in known else 1.0) for name, present in filled]
+    return pd.concat(each, axis=1).sum(axis=1)

@@ -1,0 +1,144 @@
+"""`souk init` for a ticket shop: items whose ids are `event_id`, that end when they begin, and orders beside a log."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from souk.config import Source
+from souk.ingest.first_config import first_config
+from souk.ingest.mapping import TableSource
+from souk.schema import EventType
+from tests.test_ingest_first_config import Table, init, read, write
+
+START = datetime(2026, 3, 1, 10, tzinfo=UTC)
+ZONED = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def log(count: int = 400) -> Table:
+    """Looks at concerts, one an hour, of which every fourth is bought at once."""
+    rows: Table = []
+    for n in range(count):
+        own = {"customer_no": f"c{n % 41}", "event_id": 500 + n % 37}
+        at = START + timedelta(hours=n)
+        rows.append({**own, "ts": at.strftime(ZONED), "action": "event_view"})
+        if n % 4 == 0:
+            rows.append({**own, "ts": (at + timedelta(minutes=2)).strftime(ZONED), "action": "order_placed"})
+    return rows
+
+
+def orders(rows: Table, hours: float) -> Table:
+    """The same purchases as the shop writes them: so many hours later, without a zone, with tickets and seats."""
+    bought = [row for row in rows if row["action"] == "order_placed"]
+    local = [datetime.strptime(row["ts"], ZONED) + timedelta(hours=hours) for row in bought]
+    more = [{"ts": f"{at:%Y-%m-%d %H:%M:%S}", "action": "sale"} for at in local]
+    said = [{"tickets": 1 + n % 4, "seat": ["standing", "row 1"][n % 2]} for n in range(len(bought))]
+    return [{**row, **own, **what} for row, own, what in zip(bought, more, said, strict=True)]
+
+
+def concerts(days: float, name: str = "starts_at", **more: Any) -> Table:
+    """Concerts of so many days after the log begins."""
+    begin = f"{START + timedelta(days=days):%Y-%m-%d %H:%M:%S}"
+    return [{"event_id": 500 + n, "event_name": f"Band {n % 9}", name: begin, **more} for n in range(37)]
+
+
+def test_ids_of_concerts_that_are_called_event_id_are_no_ids_of_rows(tmp_path: Path) -> None:
+    _, config = init(tmp_path, write(log(), tmp_path / "e.csv"), write(concerts(90), tmp_path / "i.csv"))
+    rows = read(config, "events")
+    assert rows.table["item_id"].to_pylist()[:2] == ["500", "500"]
+    assert TableSource("events", config.data.events, config.columns.events).makes_ids([*log()[0]])
+
+
+@pytest.mark.parametrize(("mapped", "found"), [({}, True), ({"item_id": "event_id"}, False), ({"item_id": "x"}, True)])
+def test_an_event_id_that_is_read_as_something_else_is_not_read_for_its_name(
+    mapped: dict[str, str], found: bool
+) -> None:
+    source = TableSource("events", Source(path="e.csv", columns=mapped), {})
+    assert ("event_id" in source.columns(["event_id", "user_id", "item_id", "x"])) is found
+    assert source.makes_ids(["event_id", "user_id", "item_id", "x"]) is not found
+
+
+@pytest.mark.parametrize("name", ["starts_at", "Date", "kickoff", "doorsOpen", "Beginn"])
+def test_what_is_taken_before_it_begins_ends_by_it(tmp_path: Path, name: str) -> None:
+    files = write(log(), tmp_path / "e.csv"), write(concerts(60, name), tmp_path / "i.csv")
+    text, config = init(tmp_path, *files)
+    assert config.data.items is not None and config.data.items.columns["available_until"] == name
+    assert "100% of what is done with an item comes before it" in text
+
+
+@pytest.mark.parametrize("days", [0, 14.5])  # all comes after it, or 87% before it
+def test_what_is_taken_after_it_begins_does_not_end_by_it(tmp_path: Path, days: float) -> None:
+    goods = write(concerts(days), tmp_path / "i.csv")
+    _, config = init(tmp_path, write(log(), tmp_path / "e.csv"), goods)
+    assert config.data.items is not None
+    assert "available_until" not in {**config.data.items.columns, **config.data.items.templates}
+
+
+def test_the_beginning_is_one_of_several_ends(tmp_path: Path) -> None:
+    more = {"sold_out_at": "", "cancelled_at": "2026-04-01 10:00:00", "on_sale_from": "2026-02-01 10:00:00"}
+    _, config = init(tmp_path, write(log(), tmp_path / "e.csv"), write(concerts(60, **more), tmp_path / "i.csv"))
+    assert config.data.items is not None
+    assert config.data.items.templates == {"available_until": "{cancelled_at} {starts_at}"}
+    assert config.data.items.columns["created_at"] == "on_sale_from"
+
+
+def test_what_was_counted_later_is_left_out(tmp_path: Path) -> None:
+    goods = [{**row, "seats_left": n * 7 % 101, "capacity": n % 31 + 0.5} for n, row in enumerate(concerts(60))]
+    text, config = init(tmp_path, write(log(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert "capacity" in config.columns.items and "seats_left" not in config.columns.items
+    assert "# left out: seats_left (IT TELLS EVENTS OF LATER, such as 0, 7, 14; declare it if it is of before" in text
+
+
+def test_what_no_look_has_is_no_context(tmp_path: Path) -> None:
+    rows = [{**row, "seat": "row 1" if row["action"] != "event_view" else ""} for row in log()]
+    for n, row in enumerate(rows):
+        row |= {"seat": row["seat"] and ["row 1", "row 2"][n % 3 % 2], "device": ["ios", "web"][n % 7 % 2]}
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert set(config.columns.events) == {"device"}
+    assert "# left out: seat (NO LOOK HAS IT" in text
+
+
+@pytest.mark.parametrize(("hours", "told"), [(0.001, ""), (2, "; sale IS 2.0 HOURS LATER: set timezone")])
+def test_purchases_that_log_and_orders_tell_are_read_once(tmp_path: Path, hours: float, told: str) -> None:
+    rows, folder = log(), tmp_path / "log"
+    folder.mkdir()
+    write(rows, folder / "app.csv")
+    write(orders(rows, hours), folder / "orders.csv")
+    first = first_config(str(folder), None, None, "x")
+    _, config = init(tmp_path, str(folder))
+    assert config.data.events.skip == {"action": ("order_placed",)}
+    assert config.data.events.event_types == {"event_view": EventType.CLICK, "sale": EventType.PURCHASE}
+    assert "100 of 100 pairs of a user and an item have both" in first.twice
+    assert ("HOURS" in first.twice) is bool(told) and told in first.twice
+    assert "in the sample: 400 click, 100 purchase" in first.text
+
+
+def test_two_words_for_purchases_of_others_stay(tmp_path: Path) -> None:
+    rows = [{**row, "action": "book" if n % 3 else row["action"]} for n, row in enumerate(log())]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.skip == {}
+
+
+def test_times_without_a_zone_are_told(tmp_path: Path) -> None:
+    rows, folder = log(), tmp_path / "log"
+    folder.mkdir()
+    write(rows, folder / "app.csv")
+    assert "timezone" not in first_config(str(folder), None, None, "x").text
+    write(orders(rows, 1), folder / "orders.csv")
+    text = first_config(str(folder), write(concerts(60), tmp_path / "i.csv"), None, "x").text
+    assert "timestamp_unit: iso  # 100 of 600 times name no zone and are read as UTC; if they are local" in text
+    assert "timestamp_unit: iso  # times without a zone are read as UTC; if they are local: timezone" in text
+
+
+def test_a_name_of_concerts_is_no_type_where_another_column_has_acts(tmp_path: Path) -> None:
+    rows = [{**row, "event_name": f"Band {row['event_id'] % 9}"} for row in log()]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.columns["event_type"] == "action"
+
+
+def test_tickets_of_orders_are_quantities_and_no_stars(tmp_path: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k not in ("action", "seat")} for row in orders(log(), 0)]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.constants == {"event_type": "purchase"}
+    assert config.data.events.columns["value"] == "tickets" and "come again: concerts, say, not rows" in text
