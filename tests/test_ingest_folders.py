@@ -37,8 +37,17 @@ def test_a_file_of_several_may_lack_what_a_row_may_lack(tmp_path: Path) -> None:
     assert rows["price"].to_pylist() == [None, 3.5]
     assert rows["surface"].to_pylist() == ["home", None]
     parquet.write_table(pa.table({"user_id": ["v"], "item_id": ["i"], "event_type": ["click"]}), path / "z.parquet")
-    with pytest.raises(SoukError, match=r"a column for events\.timestamp in z\.parquet"):  # that no row may lack
+    with pytest.raises(SoukError, match=r"timestamp for events\.timestamp in z\.parquet, too"):  # no row may lack it
         read_rows("events", Source(path=str(path), **KEYS), {})
+
+
+def test_a_file_of_several_with_other_names_is_told_which_to_write(tmp_path: Path) -> None:
+    """A mapping is for all files."""
+    path = folder(tmp_path, log=LOG.replace("user_id", "customer"), orders=ORDERS.replace("user_id", "CustomerNo"))
+    source = Source(path=str(path), columns={"user_id": "customer"})
+    told = r"customer for events\.user_id in orders\.csv, too\. Received: CustomerNo, .*: in this one, rename what is"
+    with pytest.raises(SoukError, match=told):
+        look(TableSource("events", source, {}))
 
 
 def test_what_no_file_of_several_has_is_refused(tmp_path: Path) -> None:

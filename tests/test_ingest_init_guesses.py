@@ -141,6 +141,8 @@ def test_numbers_with_a_currency_are_told(tmp_path: Path, prices: list[str]) -> 
         ("1'234.50 CHF", "1234.50"),
         ("EUR 1.234,56", "1234.56"),
         ("£1,234", "1234"),
+        ("ab 39,90 €", "39.90"),
+        ("From $39", "39"),
     ],
 )
 def test_a_price_is_the_same_without_its_currency(price: str, number: str) -> None:

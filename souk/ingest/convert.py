@@ -48,7 +48,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
     source, names = table.source, batch.table.column_names
     check_names(batch)
     if batch.others and batch.lines is None:
-        table.require_of_rows(names, batch.file)
+        table.require_of_rows(names, batch.file, several=True)
     elif batch.lines is None:
         table.require(names, batch.file)
     found = table.columns(names)

@@ -14,7 +14,7 @@ from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
-from souk.ingest.guess_fit import becomes, ends_too, few_words, misfit, tells_rows
+from souk.ingest.guess_fit import becomes, ends_otherwise, ends_too, few_words, misfit, tells_rows
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
@@ -185,8 +185,7 @@ def declare(table: Table) -> None:
         if table.name == "items" and ends_too(column, end, table.starts):
             table.ends.append(column)
             continue
-        fate = becomes(column, end, table.has("created_at")) if table.name == "items" else ""
-        if fate:
+        if table.name == "items" and (fate := _fate(table, column)):
             table.left_out.append((column.name, fate))
             continue
         guess = guess_kind(column) if table.name != "events" else _guess_context(table, column)
@@ -201,6 +200,12 @@ def declare(table: Table) -> None:
         table.declared[target] = column, guess
         if target != column.name:
             table.mapped[target] = column, guess.evidence
+
+
+def _fate(table: Table, column: Column) -> str:
+    """Why a column of items may tell what became of them; "" where it does not."""
+    end = table.mapped.get(ENDS, (None, ""))[0]
+    return ends_otherwise(column, end, table.starts) or becomes(column, end, table.has("created_at"))
 
 
 def _guess_context(table: Table, column: Column) -> Guess:

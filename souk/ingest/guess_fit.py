@@ -21,6 +21,7 @@ MOST_ONCE = (
 FEWEST_IDS = 30  # rows; of fewer, any column may differ in each
 ID = r"^\S*\d\S*$"  # E000001, or 17
 
+ISO = r"^\d{4}-\d{2}-\d{2}"
 MOST_TYPES = 12  # values of a column that could be event types
 MOST_STATES = 12
 # What a column says of an item that is gone, or is not; no case, no punctuation.
@@ -93,11 +94,30 @@ def ends_too(column: Column, end: Column | None, starts: Collection[str] = ()) -
         end: that says until when items can be had; None where none does.
         starts: names of columns with the beginning of items that end by it.
     """
-    if not (end and end.name and column.time_unit) or column.time_unit != end.time_unit:
+    if not (end and _may_end(column, starts)) or column.time_unit != end.time_unit:
         return False
-    return (column.plain in NAMES["available_until"] or column.name in starts) and not set("{}") & set(
-        column.name + end.name
-    )
+    return bool(end.name) and not set("{}") & set(column.name + end.name)
+
+
+def ends_otherwise(column: Column, end: Column | None, starts: Collection[str] = ()) -> str:
+    """Why what seems to be another end beside `end` is left out, as `ends_too` has them; "" where it is none."""
+    if not (end and end.name and _may_end(column, starts)) or column.time_unit == end.time_unit:
+        return ""
+    alike = f"write both alike, then available_until of templates may name both, as {{{end.name}}} {{{column.name}}}"
+    return f"ANOTHER END, BUT IN {column.time_unit} where {end.name} is in {end.time_unit}: {alike}"
+
+
+def _may_end(column: Column, starts: Collection[str]) -> bool:
+    return bool(column.time_unit) and (column.plain in NAMES["available_until"] or column.name in starts)
+
+
+def _strays(column: Column) -> str:
+    """What stands among times that is none, as TBA; "" where it is no column of times, or of nothing else."""
+    if column.nested or column.time_unit or not 0.5 <= column.like(ISO) < MANY:
+        return ""
+    others = column.texts.filter(pc.invert(pc.match_substring_regex(column.texts, ISO)))
+    told = f"TIMES, BUT FOR {len(others):,} OF {len(column.texts):,} VALUES, such as {str(others[0])[:24]}"
+    return f"{told}: leave these empty in the file, then map it"
 
 
 def becomes(column: Column, end: Column | None, created: bool = False) -> str:
@@ -115,6 +135,8 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         return f"{birth}{ending}{guess_kind(column).evidence}"
     counted = column.numeric and (column.plain in COUNTED or set(column.snake.split("_")) & COUNTED)
     told = f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them" if counted else ""
+    if strays := _strays(column):
+        return strays
     if column.nested or not 1 <= column.distinct <= MOST_STATES:
         return told
     values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}

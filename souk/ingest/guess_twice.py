@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pandas as pd
 import pyarrow.compute as pc
 
@@ -12,12 +14,13 @@ from souk.ingest.profile import MANY
 from souk.schema import MINUTE_MS, EventType
 
 FEWEST = 30  # pairs of a user and an item
+A_DAY = 26 * 60 * MINUTE_MS  # orders may have days alone, or times of another zone
 APART = 27 * MINUTE_MS  # half an hour, the least that zones differ by, less what it takes to write an order
 
 
 def skip_twice(events: Table) -> None:
-    """Of two words for purchases that nearly the same users have with the same items, the one whose rows say less is
-    left out: each purchase would count twice, and the second as bought again."""
+    """Of two words for purchases one is left out, where the users have nearly all of its items by the other, too: each
+    would count twice, and the second as bought again. Where both have nearly all, the one whose rows say less is."""
     words = [text for text, (kind, _) in events.types.items() if kind is EventType.PURCHASE]
     if len(words) < 2 or not events.has("event_type"):
         return
@@ -27,28 +30,34 @@ def skip_twice(events: Table) -> None:
     rows = rows[rows["word"].isin(words)].dropna(subset=["user_id", "item_id"])
     pairs = {str(word): set(zip(own["user_id"], own["item_id"], strict=True)) for word, own in rows.groupby("word")}
     told = rows.groupby("word")["told"].mean().to_dict()
-    kept = sorted(pairs, key=lambda word: (-told[word], word))
-    for place, word in enumerate(kept):
-        for other in kept[:place]:
-            both = len(pairs[word] & pairs[other])
-            if other in events.types and both >= max(FEWEST, MANY * len(pairs[word]), MANY * len(pairs[other])):
-                del events.types[word]
-                share = f"{both:,} of {len(pairs[word]):,} pairs of a user and an item"
-                found = f"{word} and {other} seem to be the same purchases: {share} have both"
-                events.notes["twice"] = found + _apart(rows, word, other)
-                skip = {**events.source.skip, name: (*events.source.skip.get(name, ()), word)}
-                events.source = events.source.model_copy(update={"skip": skip})
-                break
-
-
-def _apart(rows: pd.DataFrame, word: str, other: str) -> str:
-    """What says that the times of one word are of another zone; "" where they are not."""
     first = rows.groupby(["word", "user_id", "item_id"])["time"].min()
-    gap = float((first[other] - first[word]).median())
-    if not abs(gap) >= APART:
+    for one, other in combinations(sorted(pairs), 2):
+        if one not in events.types or other not in events.types:
+            continue
+        both = len(pairs[one] & pairs[other])
+        gaps = (first[other] - first[one]).dropna()
+        if both < FEWEST or (gaps.abs() <= A_DAY).mean() < MANY:
+            continue
+        within = [word for word in (one, other) if both >= MANY * len(pairs[word])]
+        if not within:
+            continue
+        less = min(within, key=lambda word: (told[word], word))
+        kept = other if less == one else one
+        del events.types[less]
+        share = f"{both:,} of {len(pairs[less]):,} pairs of a user and an item"
+        gap = float(gaps.median()) * (1 if less == one else -1)
+        found = f"{less} and {kept} seem to be the same purchases: {share} have both"
+        events.notes["twice"] = found + _apart(kept, gap)
+        skip = {**events.source.skip, name: (*events.source.skip.get(name, ()), less)}
+        events.source = events.source.model_copy(update={"skip": skip})
+
+
+def _apart(word: str, gap: float) -> str:
+    """What says that the times of a word are of another zone, by their distance (ms); "" where they are not."""
+    if abs(gap) < APART:
         return ""
     when = "later" if gap > 0 else "earlier"
-    return f"; {other} IS {abs(gap) / 60 / MINUTE_MS:.1f} HOURS {when.upper()}: set timezone, see timestamp_unit"
+    return f"; {word} IS {abs(gap) / 60 / MINUTE_MS:.1f} HOURS {when.upper()}: set timezone, see timestamp_unit"
 
 
 def _told(events: Table) -> pd.Series:

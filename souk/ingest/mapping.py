@@ -129,9 +129,14 @@ class TableSource:
             if raw not in present:
                 raise unknown(f"data.{self.name}.skip to name columns of {file}", raw, present)
 
-    def require_of_rows(self, present: Iterable[str], file: str) -> None:
+    def require_of_rows(self, present: Iterable[str], file: str, several: bool = False) -> None:
         """What no row may lack is among the columns `present` of a `file`, whose other columns may be elsewhere: in
-        other lines, where lines name their own as in JSON, or in other files of the table.
+        other lines, where lines name their own as in JSON, or in other files of the table, by the same names.
+
+        Args:
+            present: names of columns.
+            file: that has them.
+            several: whether it is one of several files.
 
         Raises:
             SoukError: a required column is missing, or a part of the template of one.
@@ -140,7 +145,8 @@ class TableSource:
         required = {name for name, column in known.items() if column.required}
         made = {name: text for name, text in self.source.templates.items() if name in required}
         check_templates(self.name, made, present, file)
-        self._refuse({name: raw for name, raw in self.lacking(present).items() if name in required}, present, file)
+        lacking = {name: raw for name, raw in self.lacking(present).items() if name in required}
+        self._refuse(lacking, present, file, several)
 
     def lacking(self, present: Iterable[str]) -> dict[str, str]:
         """Required, declared and mapped columns that none of those `present` makes, with their names in the file."""
@@ -155,8 +161,12 @@ class TableSource:
         asked = dict.fromkeys((*self.lacking(present).values(), *parts, *self.source.skip))
         return [raw for raw in asked if raw not in present]
 
-    def _refuse(self, lacking: Mapping[str, str], present: list[str], file: str) -> None:
+    def _refuse(self, lacking: Mapping[str, str], present: list[str], file: str, several: bool = False) -> None:
         for name, raw in lacking.items():
+            if several:  # a mapping is for all of them
+                own = sorted(set(lacking.values()))
+                remedy = f"A column has one name in all files of a table: in this one, rename what is {', '.join(own)}."
+                raise SoukError(f"{raw} for {self.name}.{name} in {file}, too", ", ".join(sorted(present)), remedy)
             error = unknown(f"a column for {self.name}.{name} in {file}", raw, present)
             where = f"Map it in data.{self.name}.columns, or give data.{self.name}.constants.{name}."
             alone = " The file has one column: look at its `delimiter`." if len(present) == 1 else ""

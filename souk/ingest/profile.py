@@ -31,7 +31,8 @@ COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal com
 # A number with the sign of a currency, or its code, before or behind it.
 CODED = "EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|BRL|MXN|AUD|CAD|NZD|ZAR|KRW|SGD|HKD|ILS|AED"
 SIGN = rf"(\p{{Sc}}|{CODED}|kr\.?|zł|Kč|Fr\.)"
-CURRENCY = rf"^[+-]?{SIGN}\s?[+-]?\d[\d.,']*$|^[+-]?\d[\d.,']*\s?{SIGN}$"
+FROM = r"(?i:ab|from|desde|da|dès|od)\s+"  # before the least of several prices
+CURRENCY = rf"^({FROM})?[+-]?{SIGN}\s?[+-]?\d[\d.,']*$|^({FROM})?[+-]?\d[\d.,']*\s?{SIGN}$"
 # Of a day, in whatever order; a version such as 1.2.3 is none.
 DATE = r"^(\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2}))([^\d./-]|$)"
 
