@@ -21,6 +21,7 @@ from souk.ingest.repeats import RepeatedIds
 from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema
 from souk.readers import RawBatch
 from souk.schema import Kind
+from souk.steps.ingest import _line
 
 
 def table(name: str, kinds: dict[str, Kind], **columns: list[Any]) -> pa.Table:
@@ -172,6 +173,20 @@ def test_the_threshold_names_reasons_and_three_samples(tmp_path: Path) -> None:
         f'    u.csv row {n + 1}: {{"user": "{n}"}}' for n in range(3)
     ]
     assert str(tmp_path) in text
+
+
+def test_a_share_just_above_the_threshold_is_not_rounded_to_it(tmp_path: Path) -> None:
+    refused = refuse([Fault(Reason.TYPE, "age", np.arange(4))], 99, tmp_path / "q.parquet")
+    with pytest.raises(SoukError, match=r"at most 4\.0% .* \(4\.040%\)"):
+        check_threshold([refused], 0.04, tmp_path, {"users": TableSource("users", Source(path="u.csv"), {})})
+
+
+def test_refused_types_of_events_are_named_in_the_line() -> None:
+    counts = {"domain event_type": 3, "type price": 1}
+    table = Quarantine(
+        "events", 9, {}, 0, 5, counts, {}, {"domain event_type": ["refund", "gift"], "type price": ["x"]}
+    )
+    assert "4 quarantined (3 domain event_type: refund, gift, 1 type price)" in _line(table)
 
 
 def test_masks_and_faults() -> None:

@@ -73,7 +73,8 @@ class Lifetimes:
         """What a reader should know of the dates."""
         if self.early > MANY_EARLY * self.dated:
             said = f"{self.early:,} of {self.dated:,} engagements come before the created_at of their item"
-            doubt = "is it of another time zone (`timezone`), or a later date, such as that of a change?"
+            doubt = "is it of another time zone (`timezone`), or a later date, such as that of a change"
+            doubt += ", or when it begins, which is `available_until`?"
             yield f"items: {said}, {self.close:,} of them by less than a day: {doubt}"
         if self.late > MANY_LATE * self.engagements:
             why = "no slate has an item after its end, so they are lost in `filtering`"

@@ -184,7 +184,8 @@ def check_threshold(
     lines = []
     for table in over:
         of = " of those not skipped" if any(table.skipped.values()) else ""
-        lines.append(f"{table.refused:,} of {table.read:,} {table.name} ({table.share:.1%}{of})")
+        exact = 1 if f"{table.share:.1%}" != f"{threshold:.1%}" else 3  # 5.03% of at most 5.0%
+        lines.append(f"{table.refused:,} of {table.read:,} {table.name} ({table.share:.{exact}%}{of})")
         for reason, count in list(table.reasons.items())[:5]:
             lines.append(f"  {reason}: {count:,} rows, such as")
             lines += [f"    {sample}" for sample in table.samples[reason]]

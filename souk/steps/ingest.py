@@ -21,6 +21,7 @@ from souk.config import Data, Ingest, Source, parse_step_config
 from souk.errors import SoukError
 from souk.features.labels import engaging_rows
 from souk.ingest.exchanged import check_exchanged
+from souk.ingest.faults import Reason
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.lifetimes import Lifetimes, until_sold, until_taken
 from souk.ingest.mapping import TableSource
@@ -28,6 +29,7 @@ from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, wi
 from souk.ingest.odd_events import odd_events
 from souk.ingest.odd_prices import odd_prices
 from souk.ingest.odd_spellings import odd_spellings
+from souk.ingest.odd_twice import told_twice
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import Quarantine, check_threshold
 from souk.ingest.reading import look
@@ -43,6 +45,7 @@ from souk.schema import ID_COLUMN, Kind
 from souk.workspace import Workspace
 
 TABLES = ("events", "items", "users")
+SHOWN = 40  # characters of a refused type of event there
 REASONS = 5  # of a table's refused rows that a line of progress names
 
 
@@ -110,7 +113,7 @@ def ingest(
         rows, late, lives = _write(checked, origin, sections.ingest, counts, once, kinds, Path(tables))
         events = Path(tables) / "events.parquet"
         odd = odd_events(events, sections.data.events.timezone), odd_prices(events, Path(tables) / "items.parquet")
-        late["events"] = [line for lines in odd for line in lines]
+        late["events"] = [line for lines in (*odd, told_twice(events)) for line in lines]
         for line in (line for lines in late.values() for line in lines):
             report(line)
         if any(late.values()):  # known once the events are sorted; a run that stopped before has its report, too
@@ -222,12 +225,19 @@ def _write(
 
 
 def _line(table: Quarantine) -> str:
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in list(table.reasons.items())[:REASONS])
+    counts = list(table.reasons.items())[:REASONS]
+    reasons = ", ".join(f"{count:,} {reason}{_words(table, reason)}" for reason, count in counts)
     if len(table.reasons) > REASONS:
         reasons += f", {len(table.reasons) - REASONS} more reasons"
     skipped = ", ".join(f"{count:,} by {why}" for why, count in table.left_out.items())
     line = f"{table.name}: {table.read:,} read, {table.refused:,} quarantined" + (f" ({reasons})" if reasons else "")
     return line + (f", skipped {skipped}" if skipped else "")
+
+
+def _words(table: Quarantine, reason: str) -> str:
+    """The types of events that are refused as unknown: new ones would be lost without a word."""
+    words = table.values.get(reason, ()) if reason == f"{Reason.DOMAIN} event_type" else ()
+    return f": {', '.join(word[:SHOWN] for word in words)}" if words else ""
 
 
 def _metrics(checked: dict[str, Validated], found: dict[str, list[str]], rows: dict[str, int]) -> dict[str, float]:

@@ -1,0 +1,42 @@
+"""Purchases that events tell twice: in the log of an app or a site, and in the orders beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyarrow import parquet
+
+from souk.schema import MINUTE_MS, EventType
+
+MOST_ROWS = 4_000_000  # events, of whose users all are looked at; of more a part
+FEWEST = 100  # purchases
+MANY = 0.4  # share that comes after another of the same; where each is told twice it is half
+A_DAY = 26 * 60 * MINUTE_MS  # orders may have days alone, or times of another zone
+
+
+def told_twice(events: Path, most: int = MOST_ROWS) -> Iterator[str]:
+    """Whether nearly half of the purchases follow another one of the same user and item within a day.
+
+    Lines of one basket have one time, and count once.
+
+    Args:
+        events: `events.parquet`.
+        most: of more events only a part of the users is looked at.
+    """
+    file = parquet.ParquetFile(events)
+    part = -(-file.metadata.num_rows // most)
+    found = [pd.DataFrame({"user_id": [], "item_id": [], "timestamp": []})]
+    for batch in file.iter_batches(columns=["user_id", "item_id", "timestamp", "event_type"]):
+        rows = batch.to_pandas()
+        rows = rows[rows.pop("event_type") == EventType.PURCHASE.value]
+        found.append(rows[pd.util.hash_array(rows["user_id"].to_numpy(object)) % np.uint64(max(1, part)) == 0])
+    rows = pd.concat(found[1:] or found).drop_duplicates().sort_values(["user_id", "item_id", "timestamp"])
+    before = rows.shift()
+    same = (rows["user_id"] == before["user_id"]) & (rows["item_id"] == before["item_id"])
+    again = int((same & (rows["timestamp"] - before["timestamp"] <= A_DAY)).sum())
+    if len(rows) >= FEWEST and again > MANY * len(rows):
+        said = f"events: {again:,} of {len(rows):,} purchases come within a day after the same user's of the same item"
+        yield f"{said}: are they told twice, by a log and the orders beside it? Then `skip` leaves one of them out"
