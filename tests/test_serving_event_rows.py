@@ -100,6 +100,14 @@ def test_a_row_with_the_names_of_the_files_is_told_those_that_they_stand_for():
     assert "a column of events to be one of arm, " in refused[3] and "leserin" in refused[3]
 
 
+def test_an_event_id_that_the_files_have_for_the_item_is_told():
+    check = EventCheck(SPEC.columns.events, names={"item_id": ["event_id"]})
+    row = {name: value for name, value in GOOD.items() if name != "item_id"}
+    _, refused = check.check([row, GOOD], NOW)
+    told = "The config reads event_id of the files as item_id: send it by that name."
+    assert list(refused) == [0] and refused[0].startswith("Expected a value for item_id") and told in refused[0]
+
+
 TYPES = {"listing_view": "click", "view*": "click", "C*": "return", "Cart": "cart", "*": "purchase"}
 
 

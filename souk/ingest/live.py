@@ -134,6 +134,10 @@ class RowCheck:
         if fault.reason is Reason.UNIT:
             return str(SoukError(expected, f"{received}, which looks like seconds", "Multiply it by 1000."))
         remedy = NO_ID if (fault.column, fault.reason) == ("event_id", Reason.MISSING) else "See docs/data.md."
+        own = set(row) & {*self._names.get(fault.column, ())} if isinstance(row, dict) else ()
+        if fault.reason is Reason.MISSING and own:  # as a ticket shop's event_id, which is a column here, too
+            raw = min(own)
+            remedy = f"The config reads {raw[:SHOWN]} of the files as {fault.column}: send it by that name."
         if form is TIME:
             remedy = _number_of(value) or remedy
         if fault.reason is Reason.DOMAIN:
