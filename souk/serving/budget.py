@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from souk.serving.dependency import Dependency
 from souk.serving.request import Request
 
-FINISH = 0.004  # seconds that a slate is cut, filled and written in
+FINISH = 0.004  # seconds that a slate is cut, filled and written in, at least,
+SPARE = 0.05  # and of what is left so much: where the last stage hangs, all of its time is gone by then
 PATIENCE = 1.0  # seconds that a part may take at most
 
 
@@ -53,7 +54,9 @@ class Budget:
     """
 
     def __init__(self, requests: Sequence[Request], clock: Callable[[], float] = time.monotonic) -> None:
-        self._end = min(request.deadline for request in requests) - FINISH
+        now = clock()
+        left = min(request.deadline for request in requests) - now
+        self._end = now + min(left - FINISH, left * (1 - SPARE))
         self._clock = clock
 
     def rest(self) -> float:
