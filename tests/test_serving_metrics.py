@@ -10,10 +10,19 @@ from prometheus_client import CollectorRegistry, generate_latest
 from souk.index.exact import ExactIndex
 from souk.index.interface import IndexUnavailable
 from souk.serving.catalogue import Catalogue
-from souk.serving.dependency import Dependency
+from souk.serving.dependency import Dependency, Unavailable
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.live_events import Loaded
-from souk.serving.metrics import RELEASES, EventMetrics, ServingMetrics
+from souk.serving.live_items import Replayed
+from souk.serving.metrics import (
+    RELEASES,
+    BesideMetrics,
+    CacheMetrics,
+    EventMetrics,
+    ItemLogMetrics,
+    PathMetrics,
+    ServingMetrics,
+)
 from souk.serving.recall_probe import K, RecallProbe
 from souk.serving.retrieval import ASKED, Retrieval
 from souk.serving.slate import Slate
@@ -109,3 +118,64 @@ def test_counting_is_as_far_behind_as_in_the_release_that_is_furthest():
         told = EventMetrics(live, SimpleNamespace(now=now, beside=beside)).collect()
         values = {sample.name: sample.value for metric in told for sample in metric.samples}
         assert (values["souk_counted_engagements"], values["souk_counting_behind_seconds"]) == (7, behind)
+
+
+def told(*collectors):
+    """The samples of a registry, by name and labels as Prometheus reads them."""
+    registry = CollectorRegistry()
+    for collector in collectors:
+        registry.register(collector)
+    lines = generate_latest(registry).decode().splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+
+
+def test_the_path_says_what_answers_what_waits_and_what_is_left_alone():
+    guards = [Dependency("features", 60), Dependency("ranker", 60)]
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            guards[1].call(lambda: 1 / 0, 1.0)
+
+    def served(name, size, breakers):
+        current = SimpleNamespace(breakers=breakers)
+        return SimpleNamespace(bundle=SimpleNamespace(name=name), bytes=size, live=SimpleNamespace(current=current))
+
+    now, arm = served("a", 5, guards), served("b", 7, [guards[0], Dependency("ranker", 60)])
+    before = served("c", 11, [])
+    releases = SimpleNamespace(now=now, beside=(arm,), alive=[now, arm, before], taken=2, refused=1)
+    rooms = [SimpleNamespace(name="parse", waiting=3), SimpleNamespace(name="explain", waiting=0)]
+    probe = SimpleNamespace(looks=0, recall=0.0)
+    path = PathMetrics(SimpleNamespace(waiting=4), releases, probe, rooms)
+    found = told(path)
+    assert "souk_index_recall" not in found, "nothing was searched yet"
+    probe.looks, probe.recall = 1, 0.75
+    found = told(path)
+    assert found["souk_index_recall"] == 0.75
+    assert found['souk_release{release="a"}'] == 1
+    changes = [found[f'souk_release_changes_total{{outcome="{outcome}"}}'] for outcome in ("taken", "refused")]
+    assert changes == [2, 1]
+    assert found["souk_releases_in_memory"] == 3
+    assert [found[f'souk_release_bytes{{release="{name}"}}'] for name in "abc"] == [5, 7, 11]
+    assert found["souk_waiting_requests"] == 4
+    assert [found[f'souk_waiting_calls{{kind="{kind}"}}'] for kind in ("parse", "explain")] == [3, 0]
+    states = {name: value for name, value in found.items() if name.startswith("souk_breaker") and value}
+    assert set(states) == {
+        'souk_breaker{dependency="features",release="",state="closed"}',
+        'souk_breaker{dependency="ranker",release="",state="open"}',
+        'souk_breaker{dependency="ranker",release="b",state="closed"}',
+    }, "what two releases share is told once"
+
+
+def test_caches_tensorflow_and_the_log_of_items_are_told_as_they_are():
+    class Kept(list):
+        reads, bytes = {"hit": 3, "miss": 2}, 640
+
+    beside = SimpleNamespace(bytes=10**8, starts=2)
+    live = SimpleNamespace(replayed=Replayed(taken=6, older=1, unknown=2, refused=3, torn=4, damaged=5))
+    items = ItemLogMetrics(SimpleNamespace(now=SimpleNamespace(live=live)))
+    found = told(CacheMetrics({"users": Kept("ab")}), BesideMetrics(beside), items)
+    assert found['souk_cache_reads_total{cache="users",outcome="hit"}'] == 3
+    assert found['souk_cache_reads_total{cache="users",outcome="miss"}'] == 2
+    assert found['souk_cache_entries{cache="users"}'] == 2 and found['souk_cache_bytes{cache="users"}'] == 640
+    assert found["souk_tensorflow_bytes"] == 10**8 and found["souk_tensorflow_starts_total"] == 2
+    states = ("taken", "older", "unknown", "refused", "torn", "damaged")
+    assert [found[f'souk_item_log_rows{{state="{state}"}}'] for state in states] == [6, 1, 2, 3, 4, 5]
