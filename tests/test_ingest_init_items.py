@@ -185,6 +185,8 @@ def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
         ("unitsSold", [3, 17], True),
         ("avg_rating", [3.5, 4.5], True),
         ("soldiers", [3, 17], False),
+        ("stock_code", [3, 17], False),
+        ("sales_channel_id", [3, 17], False),
         ("state", ["good", "fair"], False),
     ],
 )

@@ -59,12 +59,47 @@ def test_an_event_id_that_is_read_as_something_else_is_not_read_for_its_name(
     assert source.makes_ids(["event_id", "user_id", "item_id", "x"]) is not found
 
 
-@pytest.mark.parametrize("name", ["starts_at", "Date", "kickoff", "doorsOpen", "Beginn"])
+@pytest.mark.parametrize("name", ["starts_at", "concertDate", "kickoff", "doorsOpen", "Beginn"])
 def test_what_is_taken_before_it_begins_ends_by_it(tmp_path: Path, name: str) -> None:
     files = write(log(), tmp_path / "e.csv"), write(concerts(60, name), tmp_path / "i.csv")
     text, config = init(tmp_path, *files)
     assert config.data.items is not None and config.data.items.columns["available_until"] == name
     assert "100% of what is done with an item comes before it" in text
+
+
+def dated(ends: bool, first: int) -> tuple[Table, Table]:
+    """Items of a day each, in a row, with what is done with them, and a `date`: when the item's day ends, or when its
+    row was changed, in the days from `first` on."""
+    goods = [{"item_id": f"i{n}", "kind": "ab"[n % 2]} for n in range(40)]
+    rows = [
+        {
+            "user_id": f"u{n % 23}",
+            "item_id": f"i{n // 20}",
+            "ts": f"{START + timedelta(hours=1.2 * n):%Y-%m-%d %H:%M:%S}",
+        }
+        for n in range(800)
+    ]
+    for n, row in enumerate(goods):
+        row["date"] = f"{START + timedelta(days=n + 1 if ends else first + n * 7 % 40 / 20):%Y-%m-%d %H:%M:%S}"
+    return rows, goods
+
+
+@pytest.mark.parametrize(("ends", "first"), [(True, 0), (False, 36), (False, 41)])
+def test_a_date_is_an_end_only_where_it_is_better_at_it_than_chance(tmp_path: Path, ends: bool, first: int) -> None:
+    """All but the last items' events precede a change of late, and all of them the day of an export."""
+    rows, goods = dated(ends, first)
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.items is not None and ("available_until" in config.data.items.columns) is ends
+
+
+def test_what_most_events_precede_is_not_when_an_item_came_to_be(tmp_path: Path) -> None:
+    for month, born in ((5, False), (3, True)):
+        (tmp_path / "my.yaml").unlink(missing_ok=True)
+        goods = [{**row, "available_from": f"2026-0{month}-0{1 + n % 3}"} for n, row in enumerate(concerts(0))]
+        text, config = init(tmp_path, write(log(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+        assert config.data.items is not None and ("created_at" in config.data.items.columns) is born
+        told = "# left out: available_from (100% of what is done with an item comes before it; IF ITEMS CANNOT BE HAD"
+        assert (told in text) is (not born)
 
 
 @pytest.mark.parametrize("days", [0, 14.5])  # all comes after it, or 87% before it
@@ -116,6 +151,13 @@ def test_what_no_look_has_is_no_context(tmp_path: Path) -> None:
     assert "# left out: seat (NO LOOK HAS IT" in text
 
 
+def test_what_clicks_have_is_context_however_many_impressions_lack_it(tmp_path: Path) -> None:
+    rows = [{**row, "browser": ["a", "b"][n % 5 % 2]} for n, row in enumerate(log())]
+    shown = [{**row, "action": "impression", "browser": ""} for row in rows * 25]
+    _, config = init(tmp_path, write(rows + shown, tmp_path / "e.csv"))
+    assert set(config.columns.events) == {"browser"}
+
+
 @pytest.mark.parametrize(("hours", "told"), [(0.001, ""), (2, "; sale IS 2.0 HOURS LATER: set timezone")])
 def test_purchases_that_log_and_orders_tell_are_read_once(tmp_path: Path, hours: float, told: str) -> None:
     rows, folder = log(), tmp_path / "log"
@@ -146,6 +188,23 @@ def test_two_words_for_purchases_of_others_stay(tmp_path: Path) -> None:
     rows += [{**row, "ts": row["ts"].replace("2026", "2025"), "action": "order"} for row in rows]  # a year before
     _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert config.data.events.skip == {}
+
+
+@pytest.mark.parametrize(("step", "kind"), [("checkout", EventType.CART), ("reserve", EventType.PURCHASE)])
+def test_what_was_begun_and_given_up_does_not_replace_the_purchases(tmp_path: Path, step: str, kind: EventType) -> None:
+    rows = log()
+    begun = [{**row, "action": step} for row in rows if row["action"] == "event_view"][::2]  # every second is bought
+    _, config = init(tmp_path, write(rows + begun, tmp_path / "e.csv"))
+    assert config.data.events.skip == {}
+    types = {"event_view": EventType.CLICK, "order_placed": EventType.PURCHASE, step: kind}
+    assert config.data.events.event_types == types
+
+
+def test_a_log_that_lacks_every_fifth_purchase_gives_way_to_orders_that_say_more(tmp_path: Path) -> None:
+    bought = [row for row in log(800) if row["action"] == "order_placed"]
+    rows = orders(bought, 0) + [row for n, row in enumerate(bought) if n % 5]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.skip == {"action": ("order_placed",)}
 
 
 def test_times_without_a_zone_are_told(tmp_path: Path) -> None:

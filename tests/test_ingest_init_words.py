@@ -67,10 +67,12 @@ def test_words_of_classified_ads_are_known_whatever_they_are_done_to(tmp_path: P
         ["event_view", "basket_add", "order_placed", "order_cancelled"],
         ["viewEvent", "favourite_add", "purchase_completed", "refund_event_cancelled"],
         ["page_view", "add_ticket_to_cart", "Order confirmed", "refund_customer"],
+        ["product_page_opened", "add_to_order", "order_submitted", "order_cancelled"],
+        ["book_page_view", "book_added", "checkout_completed", "return_book"],
         ["Veranstaltung angesehen", "Ticket merken", "Tickets gekauft", "booking_cancelled"],
     ],
 )
-def test_words_of_a_ticket_shop_are_known_with_what_stands_beside_them(tmp_path: Path, words: list[str]) -> None:
+def test_words_are_known_with_what_stands_beside_them(tmp_path: Path, words: list[str]) -> None:
     _, config = init(tmp_path, write(bookings("action", words), tmp_path / "e.csv"))
     kinds = ("click", "cart", "purchase", "return")
     assert config.data.events.event_types == {word: EventType(k) for word, k in zip(words, kinds, strict=True)}
@@ -79,6 +81,7 @@ def test_words_of_a_ticket_shop_are_known_with_what_stands_beside_them(tmp_path:
 def test_what_only_begins_or_undoes_an_act_is_not_taken_for_it(tmp_path: Path) -> None:
     others = ["unsave_item", "remove_from_cart", "view_item_list", "item", "search_listings"]
     others += ["favourite_remove", "begin_checkout", "order_failed", "view_cart", "add_to", "customer", "event"]
+    others += ["booking_page", "checkout_page", "cart_page", "checkout_cancelled", "return_to_checkout"]
     found = first_config(write(bookings("action", [*others, "view"]), tmp_path / "e.csv"), None, None, "x")
     assert sorted(found.unknown) == sorted(others)
 

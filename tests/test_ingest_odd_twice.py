@@ -37,6 +37,19 @@ def test_purchases_that_are_told_twice(tmp_path: Path, hours: float, twice: int,
     assert len(lines) == bool(told) and all(line.startswith(told) for line in lines)
 
 
+@pytest.mark.parametrize(("hours", "told"), [((), False), ((6,), False), ((2,), True), ((0.1, 0.2), False)])
+def test_a_coffee_each_working_day_is_no_purchase_told_twice(
+    tmp_path: Path, hours: tuple[float, ...], told: bool
+) -> None:
+    """Once a day, at breakfast and at noon, once with an order two hours off, and three at a time."""
+    days = [day for day in range(56) if day % 7 < 5]
+    times = [int((24 * day + more) * HOUR) for day in days for more in (0, *hours)]
+    rows = pa.table({"user_id": ["u"] * len(times), "item_id": ["i"] * len(times), "timestamp": times})
+    rows = pa.concat_tables([rows.set_column(0, "user_id", pa.array([f"u{n}"] * len(times))) for n in range(4)])
+    parquet.write_table(rows.append_column("event_type", pa.array(["purchase"] * len(rows))), tmp_path / "e.parquet")
+    assert bool(list(told_twice(tmp_path / "e.parquet"))) is told
+
+
 def test_of_many_events_a_part_of_the_users_is_looked_at(tmp_path: Path) -> None:
     parquet.write_table(purchases(2000, 1, 2000), tmp_path / "e.parquet")
     (line,) = told_twice(tmp_path / "e.parquet", most=1500)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.config import Source
@@ -39,6 +38,7 @@ class Table:
     constants: dict[str, tuple[str, str]] = field(default_factory=dict)
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
     starts: dict[str, str] = field(default_factory=dict)  # columns with the beginning at which items end, and why
+    unborn: dict[str, str] = field(default_factory=dict)  # columns of items that are no `created_at`, and why
     ends: list[Column] = field(default_factory=list)  # of items, beside the column of `available_until`
     left_out: list[tuple[str, str]] = field(default_factory=list)
     types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
@@ -133,10 +133,11 @@ def _of_deeds(table: Table, column: Column) -> str:
     """Why a column of events is no context where no look has it, as the category of a seat that was bought; "" else."""
     if not table.has("event_type"):
         return ""
+    said = cells.parse_text(table.mapped["event_type"][0].values)[0].to_pandas()
+    has = pc.is_valid(cells.parse_text(column.values)[0]).to_pandas()
     looks = [text for text, (kind, _) in table.types.items() if kind in (EventType.CLICK, EventType.IMPRESSION)]
-    looked = pc.is_in(cells.parse_text(table.mapped["event_type"][0].values)[0], value_set=pa.array(looks, pa.string()))
-    has = pc.is_valid(cells.parse_text(column.values)[0]).filter(looked)
-    if len(has) < FEWEST_LOOKS or (pc.mean(has.cast("int8")).as_py() or 0) > 1 - MANY:
+    each = [has[said == text] for text in looks]  # a click may have what what was shown has not
+    if sum(map(len, each)) < FEWEST_LOOKS or any(len(own) and own.mean() > 1 - MANY for own in each):
         return ""
     return (
         f"NO LOOK HAS IT, so it would say what the user did, such as {column.examples}; declare it if a request has it"
@@ -149,7 +150,8 @@ def map_rest(table: Table) -> None:
     unfit: dict[str, str] = {}
     for target in [name for name in known if name not in table.mapped and name not in table.constants]:
         for column in columns_named(table, target):
-            if why := misfit(known[target], column, _unit(table)):
+            not_yet = table.unborn.get(column.name, "") if target == "created_at" else ""
+            if why := not_yet or misfit(known[target], column, _unit(table)):
                 unfit[column.name] = f"{column.name} of the file is no {target}: {why}"
                 continue
             if target in TIMES and column.time_unit != "native":
@@ -205,7 +207,9 @@ def declare(table: Table) -> None:
 def _fate(table: Table, column: Column) -> str:
     """Why a column of items may tell what became of them; "" where it does not."""
     end = table.mapped.get(ENDS, (None, ""))[0]
-    return ends_otherwise(column, end, table.starts) or becomes(column, end, table.has("created_at"))
+    unborn = table.unborn.get(column.name, "")
+    fate = becomes(column, end, bool(unborn) or table.has("created_at"))
+    return ends_otherwise(column, end, table.starts) or (f"{unborn}; {fate}" if unborn and fate else fate)
 
 
 def _guess_context(table: Table, column: Column) -> Guess:

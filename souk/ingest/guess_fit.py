@@ -36,6 +36,7 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
            "clickcount", "likes", "favorites", "favourites", "downloads", "popularity", "averagerating", "avgrating",
            "ratingaverage", "ratingavg", "meanrating", "bestand", "lagerbestand", "restplaetze", "verkauft",
            "verkaeufe", "bewertungen", "aufrufe"}  # fmt: skip
+CODES = {"id", "code", "key", "channel"}  # behind such a word there is none: stock_code
 
 
 def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
@@ -133,7 +134,8 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
         ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
         return f"{birth}{ending}{guess_kind(column).evidence}"
-    counted = column.numeric and (column.plain in COUNTED or set(column.snake.split("_")) & COUNTED)
+    words = column.snake.split("_")
+    counted = column.numeric and not CODES & {words[-1]} and (column.plain in COUNTED or COUNTED & {*words})
     told = f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them" if counted else ""
     if strays := _strays(column):
         return strays

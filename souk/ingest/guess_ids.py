@@ -35,7 +35,7 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
             (named, "by its name"),
             (alike, "its name contains the word"),
             (session, "there are no users: by the session"),
-            (shows, "nothing else could be it, and these come again: concerts, say, not rows"),
+            (shows, "no other goes by a name for it, and these come again: concerts, say, not rows"),
         )
         found = next(((column, evidence) for column, evidence in ways if column), None)
         if found is None:

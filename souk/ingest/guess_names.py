@@ -9,6 +9,9 @@ from souk.schema import EventType
 
 PRICES = ("price", "preis")
 CURRENCIES = ("eur", "usd", "chf", "gbp")
+# From when items can be had: when they came to be, but where users look at them long before, as at flats.
+HAD_FROM = ("onsalefrom", "onsaleat", "onsaledate", "onsalesince", "salestart", "salesstart", "salestartdate",
+            "salesstartdate", "availablefrom", "vorverkaufab", "vorverkaufsstart", "vvkstart")  # fmt: skip
 QUANTITIES = ("quantity", "qty", "tickets", "ticketcount", "menge", "anzahl")  # of what is bought
 # Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
 NAMES: dict[str, tuple[str, ...]] = {
@@ -20,7 +23,7 @@ NAMES: dict[str, tuple[str, ...]] = {
                 "shopper", "household", "traveller", "traveler", "guest"),
     "item_id": ("itemid", "item", "iid", "productid", "product", "articleid", "article", "movieid", "stockcode", "sku",
                 "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid",
-                "hotelid", "propertyid", "showid", "concertid", "performanceid",
+                "hotelid", "propertyid", "showid", "concertid", "performanceid", "ean", "gtin", "isbn", "upc", "plu",
                 "hotel", "movie", "book", "film", "song", "track", "video", "listing"),
     "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
                    "interaction", "interactiontype", "aktion", "aktionstyp", "ereignis", "ereignistyp", "ereignisart",
@@ -52,11 +55,9 @@ NAMES: dict[str, tuple[str, ...]] = {
                    "registriert", "registriertam", "eingestelltam", "erstellt", "erstelltam", "erstellungsdatum",
                    "angelegt", "angelegtam", "publiziert", "publiziertam", "publikationsdatum", "veroeffentlicht",
                    "veroeffentlichtam", "veroeffentlichungsdatum", "erschienen", "erschienenam", "erscheinungsdatum",
-                   "opened", "openedon", "openedat", "openingdate", "announced", "announcedat", "announcedon",
-                   "onsalefrom", "onsaleat", "onsaledate", "onsalesince", "salestart", "salesstart", "salestartdate",
-                   "salesstartdate", "availablefrom", "vorverkaufab", "vorverkaufsstart", "vvkstart", "joined",
-                   "joinedon", "joindate", "datejoined", "membersince", "customersince", "usersince", "kundeseit",
-                   "mitgliedseit"),
+                   "opened", "openedon", "openedat", "openingdate", "announced", "announcedat", "announcedon", *HAD_FROM,
+                   "joined", "joinedon", "joindate", "datejoined", "membersince", "customersince", "usersince",
+                   "kundeseit", "mitgliedseit"),
     "available": ("available", "instock", "active", "isavailable"),
     "available_until": ("availableuntil", "availableto", "validuntil", "validto", "validthrough", "expires",
                         "expiresat", "expireson", "expiry", "expirydate", "expiration", "expirationdate", "endsat",
@@ -148,8 +149,9 @@ OBJECTS = {"item", "items", "product", "products", "listing", "listings", "artic
            "artikel", "produkt", "anzeige", "inserat", "angebot", "producto", "articulo", "anuncio",
            "produit", "annonce", "prodotto", "annuncio", "produto", *SELLERS}  # fmt: skip
 # What stands beside an act in "basket_add", "order_placed" and "refund_customer", and changes nothing of it.
-FILLERS = {"add", "added", "completed", "confirmed", "customer", "made", "organiser", "organizer", "page", "placed",
-           "submitted", "success", "successful", "succeeded", "to"}  # fmt: skip
+ADDED = {"add", "added"}
+FILLERS = {"completed", "confirmed", "customer", "made", "organiser", "organizer", "page", "placed", "submitted",
+           "success", "successful", "succeeded", "to", *ADDED}  # fmt: skip
 # Further words in names of columns that tell what came of a visit.
 OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conversion", "converted", "gekauft", "kauf",
             "label", "outcome", "result", "reward", "status", "success", "target"}  # fmt: skip
@@ -163,12 +165,17 @@ def kind_of(text: str) -> EventType | None:
 
 def act_of(text: str) -> EventType | None:
     """The event type that a value goes by: its name, or what is left of its words without what it is done to, at last
-    without what changes nothing of it. An order that is cancelled is a return."""
+    without what changes nothing of it. An order that is cancelled is a return, what is added to one is in a cart, and
+    what happens to a page is a look or unknown: `booking_page` is no booking, and a checkout that ends is no return."""
     words = [word for word in snake(text).split("_") if word not in OBJECTS]
     kinds = {kind_of(word) for word in words if word not in FILLERS}
     several = next(iter(kinds)) if len(kinds) == 1 else None
-    undone = EventType.RETURN if kinds == {EventType.PURCHASE, EventType.RETURN} else None
-    return kind_of(text) or kind_of("".join(words)) or several or undone
+    if several is EventType.PURCHASE and not ADDED.isdisjoint(words):
+        several = EventType.CART
+    if "page" in words and several is not EventType.CLICK:
+        several = None
+    undone = kinds == {EventType.PURCHASE, EventType.RETURN} and "checkout" not in words
+    return kind_of(text) or kind_of("".join(words)) or several or (EventType.RETURN if undone else None)
 
 
 def numbered(name: str, taken: Container[str]) -> str:

@@ -10,21 +10,25 @@ import pyarrow.compute as pc
 from souk.ingest import cells
 from souk.ingest.guess_acts import times_of
 from souk.ingest.guess_columns import Table
-from souk.ingest.profile import MANY
+from souk.ingest.profile import MANY, plain
 from souk.schema import MINUTE_MS, EventType
 
 FEWEST = 30  # pairs of a user and an item
 A_DAY = 26 * 60 * MINUTE_MS  # orders may have days alone, or times of another zone
+STEP = "checkout"  # a purchase where no other word tells them
+MORE = 0.5  # columns that the rows of one word fill more than those of another on the mean, where they say more
 APART = 27 * MINUTE_MS  # half an hour, the least that zones differ by, less what it takes to write an order
 
 
 def skip_twice(events: Table) -> None:
     """Of two words for purchases one is left out, where the users have nearly all of its items by the other, too: each
-    would count twice, and the second as bought again. Where both have nearly all, the one whose rows say less is."""
+    would count twice, and the second as bought again. Where both have nearly all, the one whose rows say less is.
+
+    Purchases among what else was begun and given up stay; where that is a `checkout`, it is no purchase, but a step."""
     words = [text for text, (kind, _) in events.types.items() if kind is EventType.PURCHASE]
     if len(words) < 2 or not events.has("event_type"):
         return
-    name, said = events.mapped["event_type"][0].name, cells.parse_text(events.mapped["event_type"][0].values)[0]
+    said = cells.parse_text(events.mapped["event_type"][0].values)[0]
     ids = {key: cells.parse_text(events.mapped[key][0].values)[0].to_pandas() for key in ("user_id", "item_id")}
     rows = pd.DataFrame(ids).assign(word=said.to_pandas(), told=_told(events), time=times_of(events).to_pandas())
     rows = rows[rows["word"].isin(words)].dropna(subset=["user_id", "item_id"])
@@ -32,24 +36,38 @@ def skip_twice(events: Table) -> None:
     told = rows.groupby("word")["told"].mean().to_dict()
     first = rows.groupby(["word", "user_id", "item_id"])["time"].min()
     for one, other in combinations(sorted(pairs), 2):
-        if one not in events.types or other not in events.types:
+        if any(events.types.get(word, ("", ""))[0] is not EventType.PURCHASE for word in (one, other)):
             continue
         both = len(pairs[one] & pairs[other])
         gaps = (first[other] - first[one]).dropna()
-        if both < FEWEST or (gaps.abs() <= A_DAY).mean() < MANY:
-            continue
         within = [word for word in (one, other) if both >= MANY * len(pairs[word])]
-        if not within:
+        if both < FEWEST or (gaps.abs() <= A_DAY).mean() < MANY or not within:
             continue
         less = min(within, key=lambda word: (told[word], word))
         kept = other if less == one else one
-        del events.types[less]
-        share = f"{both:,} of {len(pairs[less]):,} pairs of a user and an item"
-        gap = float(gaps.median()) * (1 if less == one else -1)
-        found = f"{less} and {kept} seem to be the same purchases: {share} have both"
-        events.notes["twice"] = found + _apart(kept, gap)
-        skip = {**events.source.skip, name: (*events.source.skip.get(name, ()), less)}
-        events.source = events.source.model_copy(update={"skip": skip})
+        same = len(within) == 2 or _all_of_its_time(first, less, kept)
+        if not same and plain(kept) == STEP:
+            events.types[kept] = EventType.CART, f"carts: {less} comes after it, or nothing"
+        elif same or told[less] + MORE <= told[kept]:
+            share = f"{both:,} of {len(pairs[less]):,} pairs of a user and an item"
+            gap = float(gaps.median()) * (1 if less == one else -1)
+            _skip(
+                events, less, f"{less} and {kept} seem to be the same purchases: {share} have both{_apart(kept, gap)}"
+            )
+
+
+def _skip(events: Table, word: str, why: str) -> None:
+    del events.types[word]
+    events.notes["twice"] = why
+    name = events.mapped["event_type"][0].name
+    skip = {**events.source.skip, name: (*events.source.skip.get(name, ()), word)}
+    events.source = events.source.model_copy(update={"skip": skip})
+
+
+def _all_of_its_time(first: pd.Series, less: str, kept: str) -> bool:
+    """Whether nearly all pairs of one word are those of another while there is that: the one of them began later."""
+    meanwhile = first[kept][first[kept].between(first[less].min(), first[less].max())].index
+    return bool(meanwhile.isin(first[less].index).mean() >= MANY)
 
 
 def _apart(word: str, gap: float) -> str:
