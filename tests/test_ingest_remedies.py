@@ -126,6 +126,15 @@ def test_a_list_without_a_separator_is_told_with_the_key(tmp_path: Path, given: 
 
 
 @pytest.mark.slow
+def test_dates_for_numbers_are_told_as_days(tmp_path: Path) -> None:
+    text = refusal(tmp_path, [event(price=f"2024-05-{1 + n % 28:02} 12:00:00") for n in range(30)])
+    assert (
+        "No kind takes dates: for price write days as a number into the file, 19844.5 for 2024-05-01 12:00:00. " in text
+    )
+    assert "No kind takes dates" not in refusal(tmp_path, [event(price="soon")] * 16 + [event(price="2024-05-01")] * 14)
+
+
+@pytest.mark.slow
 def test_ids_that_come_again_are_told_with_what_leaves_them_out(tmp_path: Path) -> None:
     rows = [event(item=f"i{n}", time=f"2024-05-{1 + n % 28:02}") + f";{n % 3}" for n in range(60)]
     settings = "timestamp_unit: iso, header: [user_id, item_id, event_type, timestamp, price, order]"

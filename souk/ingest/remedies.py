@@ -13,7 +13,7 @@ from souk.ingest.convert import TIMES, is_number
 from souk.ingest.faults import Reason
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import COMMA, Column, without_currency
-from souk.schema import EventType, Kind
+from souk.schema import DAY_MS, EventType, Kind
 
 ISO_FORM = "2024-05-31T12:00:00"
 FRACTION = r"[+-]?[\d., ]*[.,]\d*[1-9]\d*"  # a number that is not whole
@@ -47,6 +47,7 @@ def remedies(table: Refusals, origin: TableSource) -> list[str]:
         *_event_types(table),
         *_comma(table, origin),
         *_currency(table, origin),
+        *_dates(table, origin),
         *_whole(table, origin),
         *_separators(table, origin),
         *_encoding(table),
@@ -108,6 +109,18 @@ def _currency(table: Refusals, origin: TableSource) -> Iterator[str]:
     if labels and _most(table, labels):
         value = priced[labels[0]]
         yield f"Write {value[:LONGEST]} as {without_currency(value)[:LONGEST]} in the file."
+
+
+def _dates(table: Refusals, origin: TableSource) -> Iterator[str]:
+    """Written dates in the place of numbers: no kind takes them, and as days they can be learned and filtered."""
+    numbers = [f"{Reason.TYPE} {column.name}" for column in origin.schema if is_number(column)]
+    labels = [
+        label for label in numbers if (values := table.values.get(label)) and all(_reads(v, "iso") for v in values)
+    ]
+    if labels and _most(table, labels):
+        value, name = table.values[labels[0]][0], labels[0].removeprefix(f"{Reason.TYPE} ")
+        days = cells.parse_time(pa.array([value], pa.string()), "iso")[0].cast(pa.int64())[0].as_py() / DAY_MS
+        yield f"No kind takes dates: for {name} write days as a number into the file, {days:g} for {value[:LONGEST]}."
 
 
 def _whole(table: Refusals, origin: TableSource) -> Iterator[str]:
