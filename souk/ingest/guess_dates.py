@@ -40,7 +40,7 @@ def map_starts(events: Table, items: Table) -> None:
             items.unborn[column.name] = told
         elif column.plain in STARTS and before >= BEFORE * count:
             after = count - chance  # by chance
-            if column.plain not in DATES or after >= FEWEST and count - before <= LATE * after:
+            if column.plain not in DATES or (after >= FEWEST and count - before <= LATE * after):
                 items.starts[column.name] = told
 
 

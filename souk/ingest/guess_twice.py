@@ -36,7 +36,7 @@ def skip_twice(events: Table) -> None:
     told = rows.groupby("word")["told"].mean().to_dict()
     first = rows.groupby(["word", "user_id", "item_id"])["time"].min()
     for one, other in combinations(sorted(pairs), 2):
-        if any(events.types.get(word, ("", ""))[0] is not EventType.PURCHASE for word in (one, other)):
+        if any(word not in events.types or events.types[word][0] is EventType.CART for word in (one, other)):
             continue
         both = len(pairs[one] & pairs[other])
         gaps = (first[other] - first[one]).dropna()
