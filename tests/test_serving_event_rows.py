@@ -106,6 +106,11 @@ def test_an_event_id_that_the_files_have_for_the_item_is_told():
     _, refused = check.check([row, GOOD], NOW)
     told = "The config reads event_id of the files as item_id: send it by that name."
     assert list(refused) == [0] and refused[0].startswith("Expected a value for item_id") and told in refused[0]
+    check = EventCheck(SPEC.columns.events, names={"item_id": ["event_id"], "user_id": ["leser"]})
+    row["leser"] = row.pop("user_id")
+    _, refused = check.check([row, {**row, "item_id": "i"}], NOW)
+    assert refused[0].endswith("Send item_id for event_id, user_id for leser.")
+    assert refused[1].endswith("Send user_id for leser.")
 
 
 TYPES = {"listing_view": "click", "view*": "click", "C*": "return", "Cart": "cart", "*": "purchase"}

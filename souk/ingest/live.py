@@ -22,7 +22,7 @@ from souk.ingest.mapping import TableSource
 from souk.ingest.patterns import rename
 from souk.ingest.schemas import contract_schema, read_schema
 from souk.readers.json_lines import json_batch
-from souk.schema import Kind
+from souk.schema import Kind, contract
 
 LONGEST_ID = 512  # characters, as in a request
 LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
@@ -111,7 +111,8 @@ class RowCheck:
         """The error for a name in a row; one of the files' names is told with those that all of them stand for."""
         known = self._columns.names
         raws = [(own, raw) for own, raws in self._names.items() for raw in dict.fromkeys(raws)]
-        meant = [(own, raw) for own, raw in raws if raw in row and raw not in known]
+        lacking = {field for field, column in contract(self._table.name).items() if column.required} - {*row}
+        meant = [(own, raw) for own, raw in raws if raw in row and (raw not in known or own in lacking)]
         if name not in (raw for _, raw in meant):
             return unknown(f"a column of {self._table.name}", name[:SHOWN], known)
         of: dict[str, list[str]] = {}
