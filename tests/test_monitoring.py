@@ -19,6 +19,7 @@ RULES, DASHBOARD = CHART / "files/rules.yaml", CHART / "files/dashboard.json"
 ON = ("--set", "monitoring.rules=true", "--set", "monitoring.dashboard=true")
 INSTALL = "make tools (needs Go)"
 METRIC = re.compile(r"\bsouk_[a-z0-9_]+")
+BY, LEGEND = re.compile(r"\bby \(([^)]*)\)"), re.compile(r"\{\{(\w+)\}\}")
 PARTS = ("_bucket", "_sum", "_count")
 
 
@@ -43,6 +44,12 @@ def test_the_rules_are_right_and_fire_when_they_should(tmp_path):
     for words in (["check", "rules", "rules.yaml"], ["test", "rules", "rules_test.yaml"]):
         done = subprocess.run([promtool, *words], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_seen_to_fire():
+    tests = yaml.safe_load(Path(__file__).with_name("rules_test.yaml").read_text())["tests"]
+    fired = {each["alertname"] for test in tests for each in test["alert_rule_test"] if each.get("exp_alerts")}
+    assert fired == {rule["alert"] for rule in rules() if "alert" in rule}
 
 
 def test_each_expression_of_the_dashboard_is_promql(tmp_path):
@@ -87,7 +94,9 @@ def test_the_chart_has_them_where_they_are_asked_for():
 def told(tmp_path_factory):
     """The kinds of a real server's metrics, and their labels as far as any line has them."""
     root = tmp_path_factory.mktemp("monitored")
-    with serving(write_workspace(root / "workspace").root, root / "log") as server:
+    workspace = write_workspace(root / "workspace")
+    workspace.experiments.write_text("experiments: {x: {arms: {a: {share: 0.5}, b: {share: 0.5}}}}")
+    with serving(workspace.root, root / "log") as server:
         server.slates({"user_id": "ann"}, {"user_id": "stranger"})
         text = server.call("/metrics", method="GET")[1].decode()
     labels = {}
@@ -123,3 +132,18 @@ def test_the_server_tells_every_metric_that_they_name(told):
             inside = re.findall(re.escape(name) + r"\{([^}]*)\}", expression)
             asked = {label for part in inside for label in re.findall(r"(\w+)\s*[=!]", part)} - {"namespace"}
             assert name not in labels or asked <= labels[name], expression
+
+
+@pytest.mark.slow
+def test_what_they_group_and_write_in_legends_are_labels_of_its_metrics(told):
+    labels = told[1]
+    for panel in panels():
+        for target in panel["targets"]:
+            grouped = {label.strip() for part in BY.findall(target["expr"]) for label in part.split(",")}
+            assert set(LEGEND.findall(target["legendFormat"])) <= grouped, target["legendFormat"]
+    for expression in expressions():
+        names = METRIC.findall(expression)
+        if names and all(name in labels for name in names):
+            grouped = {label.strip() for part in BY.findall(expression) for label in part.split(",")}
+            known = set[str]().union(*(labels[name] for name in names))
+            assert grouped <= known | {"namespace", "pod", "le"}, expression

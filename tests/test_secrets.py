@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = "benchmarks charts components configs docs feature_repo kserve manifests pipelines requirements souk tests"
+FOLDERS = (
+    ".ci benchmarks charts components configs docs feature_repo kserve manifests pipelines requirements souk tests"
+)
 FORMS = (
     rb"-----BEGIN [A-Z ]*PRIVATE KEY",
     rb"\b(AKIA|ASIA)[0-9A-Z]{16}\b",  # Amazon

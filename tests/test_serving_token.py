@@ -32,6 +32,14 @@ def test_nothing_else_is(tmp_path_factory, given):
     assert made.allow(given) is (given[:7].lower() == "bearer " and given[7:].strip() == GOOD)
 
 
+@pytest.mark.parametrize("given", [GOOD, "y" * 40, GOOD[:-1], ""])
+def test_each_token_is_compared_in_constant_time_whichever_is_right(tmp_path, monkeypatch, given):
+    compared = []
+    monkeypatch.setattr("hmac.compare_digest", lambda a, b: compared.append((len(a), len(b))) or a == b)
+    assert tokens(tmp_path, f"{GOOD}\n{'y' * 40}\n").allow(f"Bearer {given}") is (given in (GOOD, "y" * 40))
+    assert compared == [(32, 32)] * 2, "digests, all of them"
+
+
 @pytest.mark.parametrize(
     "content",
     [
