@@ -186,6 +186,7 @@ def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
         ("avg_rating", [3.5, 4.5], True),
         ("soldiers", [3, 17], False),
         ("stock_code", [3, 17], False),
+        ("sea_views", [0, 1], False),
         ("sales_channel_id", [3, 17], False),
         ("state", ["good", "fair"], False),
     ],

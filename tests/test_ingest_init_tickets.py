@@ -59,7 +59,7 @@ def test_an_event_id_that_is_read_as_something_else_is_not_read_for_its_name(
     assert source.makes_ids(["event_id", "user_id", "item_id", "x"]) is not found
 
 
-@pytest.mark.parametrize("name", ["starts_at", "concertDate", "kickoff", "doorsOpen", "Beginn"])
+@pytest.mark.parametrize("name", ["starts_at", "concertDate", "kickoff", "doorsOpen", "Vorstellungsdatum"])
 def test_what_is_taken_before_it_begins_ends_by_it(tmp_path: Path, name: str) -> None:
     files = write(log(), tmp_path / "e.csv"), write(concerts(60, name), tmp_path / "i.csv")
     text, config = init(tmp_path, *files)
@@ -84,10 +84,14 @@ def dated(ends: bool, first: int) -> tuple[Table, Table]:
     return rows, goods
 
 
+@pytest.mark.parametrize("name", ["date", "start_date"])
 @pytest.mark.parametrize(("ends", "first"), [(True, 0), (False, 36), (False, 41)])
-def test_a_date_is_an_end_only_where_it_is_better_at_it_than_chance(tmp_path: Path, ends: bool, first: int) -> None:
-    """All but the last items' events precede a change of late, and all of them the day of an export."""
+def test_a_date_is_an_end_only_where_it_is_better_at_it_than_chance(
+    tmp_path: Path, ends: bool, first: int, name: str
+) -> None:
+    """Nearly all events precede a change of late, and all of them the day of an export or of the next sale."""
     rows, goods = dated(ends, first)
+    goods = [{"item_id": row["item_id"], name: row["date"]} for row in goods]
     _, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
     assert config.data.items is not None and ("available_until" in config.data.items.columns) is ends
 

@@ -68,6 +68,7 @@ def test_words_of_classified_ads_are_known_whatever_they_are_done_to(tmp_path: P
         ["viewEvent", "favourite_add", "purchase_completed", "refund_event_cancelled"],
         ["page_view", "add_ticket_to_cart", "Order confirmed", "refund_customer"],
         ["product_page_opened", "add_to_order", "order_submitted", "order_cancelled"],
+        ["hotel_page_view", "favourite_hotel", "Hotel booked", "hotel_cancelled"],
         ["book_page_view", "book_added", "checkout_completed", "return_book"],
         ["Veranstaltung angesehen", "Ticket merken", "Tickets gekauft", "booking_cancelled"],
     ],

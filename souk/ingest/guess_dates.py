@@ -15,7 +15,8 @@ from souk.ingest.guess_columns import Table
 from souk.ingest.guess_names import HAD_FROM, STARTS
 from souk.ingest.profile import Column
 
-DATES = {"date", "datetime", "datum"}  # of whatever
+# Of whatever: of the export, of a change, of the next sale.
+DATES = {"date", "datetime", "datum", "start", "starts", "startdate", "startdatum", "begin", "begins", "begindate"}
 LATE = 0.25  # of the events that came after such a date by chance, the share that may
 EARLY = 0.5  # share of the events before what is not when their items came to be
 BEFORE = 0.9  # share of the events that come before the beginning of what can be had until it begins
@@ -26,9 +27,9 @@ NO_ZONE = r"\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?\s*$"  # a time of day at the end, a
 def map_starts(events: Table, items: Table) -> None:
     """A concert, a match or a train is to be had until it begins: nearly all that is done with it comes before.
 
-    What a deal or a course on demand begins with is no end: users come after it. A plain `date` may be that of the
-    export or of a change, which all events precede too: it must be far better at it than chance. And what most events
-    precede is not when an item came to be, as from when a flat is free (`available_from`)."""
+    What a deal or a course on demand begins with is no end: users come after it. A plain `date` or `start` may be that
+    of the export or of the next sale, which all events precede too: it must be far better at it than chance. And what
+    most events precede is not when an item came to be, as from when a flat is free (`available_from`)."""
     for column in items.free:
         if not column.time_unit or column.plain not in {*STARTS, *HAD_FROM}:
             continue

@@ -135,7 +135,8 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
         return f"{birth}{ending}{guess_kind(column).evidence}"
     words = column.snake.split("_")
-    counted = column.numeric and not CODES & {words[-1]} and (column.plain in COUNTED or COUNTED & {*words})
+    counts = column.plain in COUNTED or (COUNTED & {*words} and words[-1] not in CODES)
+    counted = column.numeric and counts and not {*pc.unique(column.texts).to_pylist()} <= {"0", "1"}  # sea_views
     told = f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them" if counted else ""
     if strays := _strays(column):
         return strays

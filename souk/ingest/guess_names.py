@@ -37,7 +37,8 @@ NAMES: dict[str, tuple[str, ...]] = {
               "unitprice", "amount", "salesvalue", "saleprice", "listprice", "pricepernight", "nightlyprice",
               "nightlyrate", "pricefrom", "minprice", "fromprice", "startingprice", "preisab", "abpreis"),
     "session_id": ("sessionid", "session", "usersession", "sessionref", "sessionkey", "sessionno", "sessionuuid",
-                   "visitid", "visitno", "visit", "basketid", "orderid", "invoiceno"),
+                   "visitid", "visitno", "visit", "basketid", "orderid", "invoiceno", "receipt", "receiptid",
+                   "receiptno", "bonnr"),
     "request_id": ("requestid",),
     "dwell_seconds": ("dwellseconds", "dwell", "dwelltime", "dwells", "dwellsec", "timeonpage"),
     "position": ("position", "rank", "slot"),
@@ -145,7 +146,7 @@ TYPES: dict[EventType, tuple[str, ...]] = {
 # What an act is done to: of "listing_view" and "ViewItem" the other word tells.
 SELLERS = {"seller", "verkaeufer"}
 OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer",
-           "event", "events", "ticket", "tickets", "veranstaltung",
+           "event", "events", "ticket", "tickets", "veranstaltung", "hotel", "property", "movie", "film", "song",
            "artikel", "produkt", "anzeige", "inserat", "angebot", "producto", "articulo", "anuncio",
            "produit", "annonce", "prodotto", "annuncio", "produto", *SELLERS}  # fmt: skip
 # What stands beside an act in "basket_add", "order_placed" and "refund_customer", and changes nothing of it.
