@@ -175,6 +175,7 @@ def test_purchases_that_log_and_orders_tell_are_read_once(tmp_path: Path, hours:
     assert "100 of 100 pairs of a user and an item have both" in first.twice
     assert ("HOURS" in first.twice) is bool(told) and told in first.twice
     assert "in the sample: 400 click, 100 purchase" in first.text
+    assert [str(kind) for kind in config.objectives.engaged.events] == ["click"], "by the times of the log"
 
 
 def test_of_orders_that_begin_later_the_log_is_kept(tmp_path: Path) -> None:

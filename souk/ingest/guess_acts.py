@@ -26,7 +26,7 @@ def event_types(table: Table) -> pa.Array:
     """The contract's event type of each row of the sample; null where `skip` leaves it out."""
     if "event_type" in table.constants:
         return pa.repeat(pa.scalar(table.constants["event_type"][0]), len(table.columns[0].values))
-    names = {text: str(kind) for text, (kind, _) in table.types.items()}
+    names = {table.stand_ins.get(text, text): str(kind) for text, (kind, _) in table.types.items()}
     kinds = rename(cells.parse_text(table.mapped["event_type"][0].values)[0], names)
     return pc.if_else(pc.is_in(kinds, value_set=pa.array([str(kind) for kind in EventType])), kinds, None)
 

@@ -42,6 +42,7 @@ class Table:
     ends: list[Column] = field(default_factory=list)  # of items, beside the column of `available_until`
     left_out: list[tuple[str, str]] = field(default_factory=list)
     types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
+    stand_ins: dict[str, str] = field(default_factory=dict)  # of a type, that which tells the same at the right times
     unknown: list[str] = field(default_factory=list)  # those of `types` that no word tells: they are taken for clicks
     next_steps: list[str] = field(default_factory=list)  # event types that only go on with an item at hand
     notes: dict[str, str] = field(default_factory=dict)  # by key of the source, why it is as it is

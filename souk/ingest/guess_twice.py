@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import combinations
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess_acts import times_of
 from souk.ingest.guess_columns import Table
+from souk.ingest.guess_dates import NO_ZONE
 from souk.ingest.profile import MANY, plain
 from souk.schema import MINUTE_MS, EventType
 
@@ -51,9 +53,10 @@ def skip_twice(events: Table) -> None:
         elif same or told[less] + MORE <= told[kept]:
             share = f"{both:,} of {len(pairs[less]):,} pairs of a user and an item"
             gap = float(gaps.median()) * (1 if less == one else -1)
-            _skip(
-                events, less, f"{less} and {kept} seem to be the same purchases: {share} have both{_apart(kept, gap)}"
-            )
+            apart = _apart(kept, gap)
+            if apart and not _local(events, said, less) and _local(events, said, kept):
+                events.stand_ins[kept] = less  # what engages is guessed by times that are right
+            _skip(events, less, f"{less} and {kept} seem to be the same purchases: {share} have both{apart}")
 
 
 def _skip(events: Table, word: str, why: str) -> None:
@@ -76,6 +79,12 @@ def _apart(word: str, gap: float) -> str:
         return ""
     when = "later" if gap > 0 else "earlier"
     return f"; {word} IS {abs(gap) / 60 / MINUTE_MS:.1f} HOURS {when.upper()}: set timezone, see timestamp_unit"
+
+
+def _local(events: Table, said: pa.Array, word: str) -> bool:
+    """Whether most times of a word name no zone."""
+    times = cells.parse_text(events.mapped["timestamp"][0].values)[0].filter(pc.equal(said, word))
+    return bool((pc.mean(pc.match_substring_regex(times, NO_ZONE)).as_py() or 0) > 0.5)
 
 
 def _told(events: Table) -> pd.Series:
