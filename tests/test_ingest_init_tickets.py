@@ -223,6 +223,12 @@ def test_times_without_a_zone_are_told(tmp_path: Path) -> None:
     assert "timestamp_unit: iso  # times without a zone are read as UTC; if they are local: timezone" in text
 
 
+@pytest.mark.parametrize("zone", ["Z", "+01:00", "-0530", " +02:00", " UTC"])
+def test_times_with_a_zone_are_not_told(tmp_path: Path, zone: str) -> None:
+    rows = [{**row, "ts": row["ts"].replace("Z", zone)} for row in log()]
+    assert "timezone: " not in first_config(write(rows, tmp_path / "e.csv"), None, None, "x").text
+
+
 def test_a_name_of_concerts_is_no_type_where_another_column_has_acts(tmp_path: Path) -> None:
     rows = [{**row, "event_name": f"Band {row['event_id'] % 9}"} for row in log()]
     _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))

@@ -41,4 +41,5 @@ def told_twice(events: Path, most: int = MOST_ROWS) -> Iterator[str]:
     again = int(((gap <= A_DAY) & ~(around < APART * gap)).sum())
     if len(rows) >= FEWEST and again > MANY * len(rows):
         said = f"events: {again:,} of {len(rows):,} purchases come within a day after the same user's of the same item"
-        yield f"{said}: are they told twice, by a log and the orders beside it? Then `skip` leaves one of them out"
+        doubt = "are they told twice, by a log and the orders beside it"
+        yield f"{said}: {doubt}? Leave one out, by `skip` where it has a word of its own"
