@@ -178,6 +178,18 @@ def test_purchases_that_log_and_orders_tell_are_read_once(tmp_path: Path, hours:
     assert [str(kind) for kind in config.objectives.engaged.events] == ["click"], "by the times of the log"
 
 
+@pytest.mark.parametrize("hours", [0, 2])
+def test_what_is_left_out_counts_nowhere_where_its_word_is_souks_own(tmp_path: Path, hours: float) -> None:
+    """Whichever goes, the log's word or that of the orders, by whose times nothing is guessed where they are local."""
+    for mine, theirs in (("purchase", "sale"), ("buy", "purchase")):
+        rows, folder = log(), tmp_path / f"{mine}-{theirs}"
+        folder.mkdir()
+        write([{**row, "action": theirs} for row in orders(rows, hours)], folder / "orders.csv")
+        rows = [{**row, "action": row["action"].replace("order_placed", mine)} for row in rows]
+        write(rows, folder / "app.csv")
+        assert "in the sample: 400 click, 100 purchase" in first_config(str(folder), None, None, "x").text
+
+
 def test_of_orders_that_begin_later_the_log_is_kept(tmp_path: Path) -> None:
     rows, folder = log(), tmp_path / "log"
     folder.mkdir()

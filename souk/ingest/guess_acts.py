@@ -27,8 +27,8 @@ def event_types(table: Table) -> pa.Array:
     if "event_type" in table.constants:
         return pa.repeat(pa.scalar(table.constants["event_type"][0]), len(table.columns[0].values))
     names = {table.stand_ins.get(text, text): str(kind) for text, (kind, _) in table.types.items()}
-    kinds = rename(cells.parse_text(table.mapped["event_type"][0].values)[0], names)
-    return pc.if_else(pc.is_in(kinds, value_set=pa.array([str(kind) for kind in EventType])), kinds, None)
+    said = cells.parse_text(table.mapped["event_type"][0].values)[0]
+    return pc.if_else(pc.is_in(said, value_set=pa.array([*names], pa.string())), rename(said, names), None)
 
 
 def times_of(table: Table) -> pa.Array:
