@@ -27,6 +27,7 @@ from souk.ingest.lifetimes import Lifetimes, until_sold, until_taken
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, without_rows
 from souk.ingest.odd_events import odd_events
+from souk.ingest.odd_paths import odd_paths
 from souk.ingest.odd_prices import odd_prices
 from souk.ingest.odd_spellings import odd_spellings
 from souk.ingest.odd_twice import told_twice
@@ -202,6 +203,8 @@ def _write(
         late["items"] += without_rows(folder / "events.parquet", lacking, events.seen["items"], hide)
     for name, table in done.items():
         late[name] += odd_spellings(name, table, kinds[name])
+    if {"users", "items"} <= set(done):
+        late["users"] += odd_paths(done["users"], kinds["users"], done["items"], kinds["items"])
     lives = None
     if engaging:
         if once:
