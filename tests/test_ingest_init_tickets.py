@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from souk.config import Source
+from souk.errors import SoukError
 from souk.ingest.first_config import first_config
 from souk.ingest.mapping import TableSource
 from souk.schema import EventType
@@ -48,6 +49,13 @@ def test_ids_of_concerts_that_are_called_event_id_are_no_ids_of_rows(tmp_path: P
     rows = read(config, "events")
     assert rows.table["item_id"].to_pylist()[:2] == ["500", "500"]
     assert TableSource("events", config.data.events, config.columns.events).makes_ids([*log()[0]])
+
+
+def test_an_event_id_of_orders_is_not_taken_for_the_item(tmp_path: Path) -> None:
+    rows = [{"event_id": f"o{n // 3}", "customer_no": f"c{n // 3 % 41}", "plant": n % 7} for n in range(300)]
+    rows = [{**row, "ts": f"{START + timedelta(hours=n // 3):%Y-%m-%d}"} for n, row in enumerate(rows)]
+    with pytest.raises(SoukError, match="could be item_id"):
+        first_config(write(rows, tmp_path / "e.csv"), None, None, "x")
 
 
 @pytest.mark.parametrize(("mapped", "found"), [({}, True), ({"item_id": "event_id"}, False), ({"item_id": "x"}, True)])

@@ -6,15 +6,18 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.errors import SoukError
+from souk.ingest import cells
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_fit import MOST_ONCE
 from souk.ingest.guess_names import NAMES
 from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
 FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all that can be had may lack
+SEVERAL = 1.5  # users of an id, on the mean
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
 # Parts of names: of columns with ids, and of files.
 STEMS = {
@@ -30,7 +33,7 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
         alike = next((c for c in events.free if not c.nested and re.search(STEMS[target], c.plain)), None)
         session = column_named(events, "session_id") if target == "user_id" else None
         own = [column for column in events.free if column.plain in NAMES["event_id"]] if target == "item_id" else []
-        shows = next((column for column in own if column.distinct <= MOST_ONCE * len(column.values)), None)
+        shows = next((column for column in own if _of_many(events, column)), None)
         ways = (
             (named, "by its name"),
             (alike, "its name contains the word"),
@@ -68,6 +71,16 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     again = len(there.texts) - there.distinct
     more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
     events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
+
+
+def _of_many(events: Table, column: Column) -> bool:
+    """Whether ids come again with other users, as those of concerts do, and those of orders and of what was sent twice
+    do not."""
+    if column.nested or column.distinct > MOST_ONCE * len(column.values) or "user_id" not in events.mapped:
+        return False
+    users = cells.parse_text(events.mapped["user_id"][0].values)[0]
+    pairs = pa.table({"id": cells.parse_text(column.values)[0], "user": users}).group_by(["id", "user"]).aggregate([])
+    return len(pairs) > SEVERAL * column.distinct
 
 
 def _finer(events: Table, ids: Mapping[str, Column], strange: Container[str]) -> Column | None:
