@@ -29,6 +29,13 @@ def test_words_of_users_that_end_paths(words: list, kind: Kind, told: str) -> No
     assert not list(odd_paths(users, {"likes": kind}, items, {"genre": Kind.CATEGORICAL}))
 
 
+def test_what_another_column_of_items_says_too_is_a_match_already() -> None:
+    users = pa.table({"likes": ["Jazz", "Rock", "Drama"]})
+    items = pa.table({"genre": PATHS, "style": [["Jazz"], ["Rock"], ["Drama", "Old"], [], None]})
+    kinds = {"genre": Kind.PATH, "style": Kind.LIST}
+    assert not list(odd_paths(users, {"likes": Kind.CATEGORICAL}, items, kinds))
+
+
 def test_a_word_that_begins_a_path_is_one_of_its_words() -> None:
     users, items = (
         pa.table({"likes": ["Concert", "Theatre", "Sport"]}),

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from souk.schema import Kind
 
 FEWEST = 3  # different words that a column of users should have
-MANY = 0.8  # share of them that are last parts of paths
+MANY = 0.8  # share of them that are last parts of paths, and words of no other column of items
+WORDS = (Kind.CATEGORICAL, Kind.LIST)
 
 
 def odd_paths(
@@ -24,17 +25,23 @@ def odd_paths(
         items: their table.
         of_items: its declared columns.
     """
-    worded = [name for name, kind in of_users.items() if kind in (Kind.CATEGORICAL, Kind.LIST)]
+    worded = [name for name, kind in of_users.items() if kind in WORDS]
+    elsewhere = set[str]().union(*(_words(items, name) for name, kind in of_items.items() if kind in WORDS))
     for theirs in (name for name, kind in of_items.items() if kind is Kind.PATH):
         paths = pc.unique(items[theirs].combine_chunks()).drop_null().to_pylist()
         ends = {end: path for path in sorted(paths) for _, slash, end in [path.rpartition("/")] if slash}
         tops = {path.partition("/")[0] for path in paths}
         for own in worded:
-            words = users[own].combine_chunks()
-            words = words.flatten() if pa.types.is_list(words.type) else words
-            said = set(pc.unique(words).drop_null().to_pylist())
-            known = sorted((said & set(ends)) - tops)
+            said = _words(users, own)
+            known = sorted((said & set(ends)) - tops - elsewhere)
             if len(said) >= FEWEST and len(known) >= MANY * len(said):
                 example = f"{known[0][:40]!r} and {ends[known[0]][:40]!r}"
                 told = f"users: {len(known):,} of the {len(said):,} words of {own} are last parts of {theirs} of items"
                 yield f"{told}: {example} have no word in common. Write both alike, or give the part a column"
+
+
+def _words(table: pa.Table, column: str) -> set[str]:
+    """The different words of a column, or of its lists."""
+    words = table[column].combine_chunks()
+    words = words.flatten() if pa.types.is_list(words.type) else words
+    return set(pc.unique(words).drop_null().to_pylist())
