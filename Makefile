@@ -71,6 +71,7 @@ check: .venv/.installed ## Check format, lint, types, import contracts, security
 	lint-imports
 	bandit --quiet --severity-level medium --recursive souk components pipelines
 	python requirements/audit.py requirements/main.txt
+	python requirements/audit.py requirements/drift.txt
 	python -m pipelines.compile --check
 	$(PYTEST) -m "not slow"
 

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import re
 import subprocess
+from typing import Any
 
 import pytest
 import yaml
@@ -63,11 +64,24 @@ def test_impressions_go_where_the_values_say() -> None:
     assert not {"impressions", "kafka"} & set(re.findall("[a-z]+", str(template()["ServingRuntime", "souk"])))
 
 
-def test_the_server_runs_as_nobody_and_writes_nowhere_else() -> None:
-    runtime = template()["ServingRuntime", "souk"]["spec"]
-    context = runtime["containers"][0]["securityContext"]
-    assert context["runAsNonRoot"] is context["readOnlyRootFilesystem"] is True
-    assert context["allowPrivilegeEscalation"] is False and context["capabilities"] == {"drop": ["ALL"]}
+def containers(part: Any) -> list[dict[str, Any]]:
+    """All containers in an object, or a part of one."""
+    if isinstance(part, list):
+        return [each for own in part for each in containers(own)]
+    if not isinstance(part, dict):
+        return []
+    own = [each for key in ("containers", "initContainers") for each in part.get(key) or []]
+    return own + [each for value in part.values() for each in containers(value)]
+
+
+def test_every_container_runs_as_nobody_and_writes_nowhere_else() -> None:
+    objects = template(*DRIFT)
+    found = {name: own for name, each in objects.items() if (own := containers(each))}
+    assert found.keys() == {("ServingRuntime", "souk"), ("InferenceService", "souk-drift")}
+    for context in (each["securityContext"] for own in found.values() for each in own):
+        assert context["runAsNonRoot"] is context["readOnlyRootFilesystem"] is True
+        assert context["allowPrivilegeEscalation"] is False and context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
 @pytest.mark.parametrize(
