@@ -1,5 +1,6 @@
 """Checks of rows: known reasons, outliers, duplicates, the future, and what a schema says."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +185,11 @@ def test_a_share_just_above_the_threshold_is_not_rounded_to_it(tmp_path: Path) -
 def test_refused_types_of_events_are_named_in_the_line() -> None:
     counts = {"domain event_type": 3, "type price": 1}
     table = Quarantine(
-        "events", 9, {}, 0, 5, counts, {}, {"domain event_type": ["refund", "gift"], "type price": ["x"]}
+        "events", 9, {}, 0, 5, counts, {}, {"domain event_type": ["refund", "gift\n card"], "type price": ["x"]}
     )
-    assert "4 quarantined (3 domain event_type: refund, gift, 1 type price)" in _line(table)
+    assert "4 quarantined (3 domain event_type: refund, gift card, 1 type price)" in _line(table)
+    several = replace(table, values={"domain event_type": [*"abcde"]})
+    assert "event_type: a, b, c, d, e, perhaps others, 1 type" in _line(several)
 
 
 def test_masks_and_faults() -> None:

@@ -32,7 +32,7 @@ from souk.ingest.odd_prices import odd_prices
 from souk.ingest.odd_spellings import odd_spellings
 from souk.ingest.odd_twice import told_twice
 from souk.ingest.outliers import check_override_names
-from souk.ingest.quarantine import Quarantine, check_threshold
+from souk.ingest.quarantine import VALUES, Quarantine, check_threshold
 from souk.ingest.reading import look
 from souk.ingest.refused import rowless
 from souk.ingest.report import write_report
@@ -240,7 +240,8 @@ def _line(table: Quarantine) -> str:
 def _words(table: Quarantine, reason: str) -> str:
     """The types of events that are refused as unknown: new ones would be lost without a word."""
     words = table.values.get(reason, ()) if reason == f"{Reason.DOMAIN} event_type" else ()
-    return f": {', '.join(word[:SHOWN] for word in words)}" if words else ""
+    shown = ", ".join(" ".join(word.split())[:SHOWN] for word in words)
+    return f": {shown}{', perhaps others' * (len(words) == VALUES)}" if words else ""
 
 
 def _metrics(checked: dict[str, Validated], found: dict[str, list[str]], rows: dict[str, int]) -> dict[str, float]:
