@@ -66,6 +66,9 @@ def test_items_are_drawn_as_often_as_they_say_and_the_places_independently(metho
     drawn = [tuple(explored(order, scores, 6, rules, f"r{n}")[0][4:].tolist()) for n in range(count)]
     pools = [order[4 + place : 12 : 2] for place in range(2)]
     chances = [dict(zip(pool.tolist(), chances_of(scores[pool], rules), strict=True)) for pool in pools]
+    for number in range(100):
+        best, propensities = explored(order, scores, 6, rules, f"r{number}")
+        assert propensities[4:].tolist() == [chances[0][best[4]], chances[1][best[5]]], "of what was drawn"
     found = Counter(drawn)
     cells = [(found[a, b], count * chances[0][a] * chances[1][b]) for a in chances[0] for b in chances[1]]
     assert sum(f for f, _ in cells) == count
