@@ -12,6 +12,7 @@ from souk.schema import EventType
 
 FLAGS = {"0", "1", "true", "false"}
 MOST = 30  # values of a column that goes by a name for the type
+ENOUGH = 0.25  # share of them that are acts Souk knows, of a column that is the type whatever the others say
 UNKNOWN = "unknown to Souk: is it a click? What is none of these acts, skip leaves out"
 SHOWN = 4  # values in a comment
 LONGEST = 24  # characters of a value there
@@ -51,16 +52,20 @@ def map_type(table: Table) -> None:
 
 
 def _named(table: Table) -> Column | None:
-    """The column that goes by a name for the type; of several that which says acts: `event_name` may be a concert's."""
+    """The column that goes by a name for the type; of several that which says acts: `event_name` may be a concert's,
+    and one of these `Show`."""
     first = column_named(table, "event_type")
-    others = [c for c in table.free if c.plain in NAMES["event_type"] and not c.nested and c.distinct <= MOST]
-    if first is None or first.name == "event_type" or _says_acts(first):
+    others = [column for column in table.free if column.plain in NAMES["event_type"] and _says_acts(column)]
+    if first is None or first.name == "event_type" or _says_acts(first) >= ENOUGH:
         return first
-    return next((column for column in others if _says_acts(column)), first)
+    return max([first, *others], key=_says_acts)  # the first of them where they are alike
 
 
-def _says_acts(column: Column) -> bool:
-    return not column.nested and column.distinct <= MOST and any(map(act_of, pc.unique(column.texts).to_pylist()))
+def _says_acts(column: Column) -> float:
+    """The share of a column's values that are acts."""
+    if column.nested or not 0 < column.distinct <= MOST:
+        return 0.0
+    return sum(act_of(text) is not None for text in pc.unique(column.texts).to_pylist()) / column.distinct
 
 
 def _one_type(table: Table) -> tuple[str, str]:
