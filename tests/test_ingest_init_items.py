@@ -187,6 +187,7 @@ def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
         ("soldiers", [3, 17], False),
         ("stock_code", [3, 17], False),
         ("sea_views", [0, 1], False),
+        ("sales_tax", [0.1, 0.2], False),
         ("sales_channel_id", [3, 17], False),
         ("state", ["good", "fair"], False),
     ],

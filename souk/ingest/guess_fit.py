@@ -36,7 +36,7 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
            "clickcount", "likes", "favorites", "favourites", "downloads", "popularity", "averagerating", "avgrating",
            "ratingaverage", "ratingavg", "meanrating", "bestand", "lagerbestand", "restplaetze", "verkauft",
            "verkaeufe", "bewertungen", "aufrufe"}  # fmt: skip
-CODES = {"id", "code", "key", "channel"}  # behind such a word there is none: stock_code
+CODES = {"id", "code", "key", "channel", "tax", "unit"}  # behind such a word is no count: stock_code, sales_tax
 
 
 def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
