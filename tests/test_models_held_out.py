@@ -67,8 +67,13 @@ def test_a_user_is_in_one_fold_and_a_loss_without_it_knows_nothing_of_the_user()
 class Told:
     """A small fit with a body, in which the losses of held-out users are told by hand."""
 
-    def __init__(self, folder, monkeypatch, losses, checkpoints=None, heads=(0.0,) * 99, users=12, before=False):
+    def __init__(
+        self, folder, monkeypatch, losses, checkpoints=None, heads=(0.0,) * 99, users=12, before=False, orders=()
+    ):
         told = ((loss, {"satisfied": head}) for loss, head in zip(losses, heads, strict=False))
+        if orders:  # the first is that of retrieval
+            places = iter((0.0, *orders))
+            monkeypatch.setattr(fitting, "ndcg", lambda *_: next(places))
         monkeypatch.setattr(fitting, "LEAST_STEPS", 1)
         monkeypatch.setattr("souk.models.fit_level.STEPS", 1)
         ranked = Ranked(folder, *cycle_market(users=users))
@@ -98,9 +103,32 @@ def test_a_body_that_is_ahead_by_less_than_a_standard_error_is_left_out(tmp_path
     told = Told(tmp_path, monkeypatch, [1.0, 0.9, 0.8, 0.7, 0.7, 0.7, 0.7])
     assert told.fit.with_body is kept
     assert told.fit.metrics["judgement"] == (3 if kept else 2)
-    assert sum("the straight path alone is kept" in line for line in told.said) == (not kept)
+    assert sum("that alone is kept" in line for line in told.said) == (not kept)
     ((simple, better),) = seen
     assert len(simple) == len(better) > 0 and not np.allclose(simple, better), "each under its own weights"
+
+
+@pytest.mark.parametrize(("order", "logged", "kept"), [(0.6, False, True), (0.4, False, False), (0.4, True, True)])
+def test_a_body_with_less_loss_and_a_worse_order_is_left_out_where_places_do_not_decide_it(
+    tmp_path, monkeypatch, order, logged, kept
+):
+    monkeypatch.setattr(fitting, "ahead", lambda *_: (0.1, 0.01))
+    if logged:
+        monkeypatch.setattr(Ranked, "examples", placed(Ranked.examples))
+    told = Told(tmp_path, monkeypatch, [1.0, 0.9, 0.8, *[0.7] * 6], orders=(0.1, 0.3, 0.5, *[order] * 6))
+    assert told.fit.with_body is kept
+    assert told.fit.metrics["judgement"] == (3 if kept else 2)
+    assert sum("0.4000, 0.5000 without; that alone is kept" in line for line in told.said) == (not kept)
+
+
+def placed(examples):
+    """Examples as those of slates are, logged with their places."""
+
+    def given(self, *args, **named):
+        found = examples(self, *args, **named)
+        return replace(found, place=np.ones_like(found.place))
+
+    return given
 
 
 def test_a_fit_that_was_killed_with_the_body_compares_it_with_the_same_straight_path(tmp_path, monkeypatch):

@@ -205,21 +205,22 @@ class _Fit:
 
     def choose(self) -> None:
         """Goes back to the straight path where the body is ahead of it by less than a standard error (Breiman et al.
-        1984, section 3.4.3), and to the order that the fit began with where held-out users like that better.
+        1984, section 3.4.3) or has a worse order, and to the order that the fit began with where that is better.
 
         The best weights are those of the least loss, which has less of chance in it than the first ten places have.
         But of a few thousandths of it chance alone decides, and the simpler order is served faster and no worse. And a
         loss falls, too, where chances get sharper in an order that got worse. What was logged with its place says
         nothing of that: what stood first was taken first.
         """
+        told, judgements = not self.data.examples.place.any(), (0, self._straight_judgement, self.best_judgement)
+        first, straight, found = (self.history[number]["ndcg@10"] for number in judgements)
         if self._best[1] and not self._straight[1]:
             gain, error = ahead(self._jackknife(self._straight), self._jackknife(self._best))
-            if gain <= error:
+            if gain <= error or (told and found < straight):
                 said = f"{gain:.4f} less loss of the order on held-out users, give or take {error:.4f}"
-                self.report(f"with the body: {said}; the straight path alone is kept")
-                self._best, self.best_judgement = self._straight, self._straight_judgement
-        found, first = (self.history[number]["ndcg@10"] for number in (self.best_judgement, 0))
-        if found < first and not self.data.examples.place.any():
+                self.report(f"with the body: {said}, ndcg@10 {found:.4f}, {straight:.4f} without; that alone is kept")
+                self._best, self.best_judgement, found = self._straight, self._straight_judgement, straight
+        if told and found < first:
             self.report(f"ndcg@10 {found:.4f} on held-out users, {first:.4f} at first: the order stays what it was")
             self._best, self.best_judgement = self._first, 0
 
