@@ -67,7 +67,7 @@ def beside(
     with tempfile.TemporaryDirectory() as folder:
         export(features, towers, candidates, len(told), Path(folder))
         command = [python, "-m", "benchmarks.quality.ranker_peer", folder]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     peer = [json.loads(line) for line in lines if line.startswith("{")]
     ours, theirs = means(told), means(peer)
     return {
@@ -82,7 +82,8 @@ def beside(
 
 def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Path) -> None:
     """Writes what LightGBM is fitted to: `engaged.npz`, all candidates of all moments, `satisfied.npz` and one for each
-    further objective, the engaged items whose label is known, and `held_out.json`, the held-out users of each seed."""
+    further objective that has labels of both kinds, the engaged items whose label is known, and `held_out.json`, the
+    held-out users of each seed."""
     from benchmarks.quality.ranker_features import Exported
     from souk.models.held_out import split_users
 
@@ -97,6 +98,8 @@ def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Pa
     parts = {"engaged": (engaged, (first[owner], column))}
     for name, labels in examples.labels.items():
         known = np.flatnonzero(labels >= 0)
+        if len(np.unique(labels[known])) < 2:
+            continue  # it tells nothing, and Souk does not learn it either
         parts[name] = {"labels": labels[known], "users": users[known]}, (known, examples.own[known])
     for name, (found, at) in parts.items():
         columns = {key: values for key, values in read.columns(*at).items() if key not in IDS}
