@@ -32,9 +32,15 @@ def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
     names = sorted(known)
     if not names:
         return SoukError(f"{what}, and there is none here", repr(name))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    remedy = f"Did you mean {near[0]!r}?" if near else "Use one of these names."
-    return SoukError(f"{what} to be one of {', '.join(names)}", repr(name), remedy)
+    return SoukError(
+        f"{what} to be one of {', '.join(names)}", repr(name), nearest(name, names) or "Use one of these names."
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The question for what may have been meant by `name`; "" where none of the `known` names is like it."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"Did you mean {near[0]!r}?" if near else ""
 
 
 def shown(uri: str) -> str:

@@ -85,7 +85,7 @@ def test_part_files_may_differ_in_types_but_not_lack_a_column(tmp_path: Path) ->
     assert table["event_id"].to_pylist() == [f"e{n}" for n in range(2 * ROWS)]
     assert set(table["user_id"].to_pylist()) == {str(n) for n in range(7)}
     written(tmp_path, events(rows=5).rename_columns({"user_id": "user_di"}), "c.parquet")
-    with pytest.raises(SoukError, match=r"events\.user_id in c\.parquet.*Did you mean 'user_di'"):
+    with pytest.raises(SoukError, match=r"user_id for events\.user_id in c\.parquet, too.*Did you mean 'user_di'"):
         run(tmp_path)
     written(tmp_path, events(rows=5, user_id=[{"a": 1}] * 5), "c.parquet")
     with pytest.raises(SoukError, match=r"events\.user_id to be string.*struct.* in c\.parquet"):

@@ -45,7 +45,10 @@ def test_a_file_of_several_with_other_names_is_told_which_to_write(tmp_path: Pat
     """A mapping is for all files."""
     path = folder(tmp_path, log=LOG.replace("user_id", "customer"), orders=ORDERS.replace("user_id", "CustomerNo"))
     source = Source(path=str(path), columns={"user_id": "customer"})
-    told = r"customer for events\.user_id in orders\.csv, too\. Received: CustomerNo, .*: in this one, rename what is"
+    told = (
+        r"customer for events\.user_id in orders\.csv, too\. Received: CustomerNo, .*: "
+        r"in this one, rename what is customer\. Did you mean 'CustomerNo'\?"
+    )
     with pytest.raises(SoukError, match=told):
         look(TableSource("events", source, {}))
 

@@ -9,7 +9,7 @@ from itertools import combinations
 import pyarrow as pa
 
 from souk.config import Source, template_parts
-from souk.errors import SoukError, unknown
+from souk.errors import SoukError, nearest, unknown
 from souk.ingest.patterns import ranked
 from souk.ingest.templates import check_templates, template_columns
 from souk.schema import Kind, contract
@@ -166,6 +166,7 @@ class TableSource:
             if several:  # a mapping is for all of them
                 own = sorted(set(lacking.values()))
                 remedy = f"A column has one name in all files of a table: in this one, rename what is {', '.join(own)}."
+                remedy = f"{remedy} {nearest(raw, present)}".rstrip()
                 raise SoukError(f"{raw} for {self.name}.{name} in {file}, too", ", ".join(sorted(present)), remedy)
             error = unknown(f"a column for {self.name}.{name} in {file}", raw, present)
             where = f"Map it in data.{self.name}.columns, or give data.{self.name}.constants.{name}."
