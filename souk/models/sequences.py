@@ -247,7 +247,7 @@ class _Reader:
             counts &= parsed[AT_HAND].to_tensor() == 0
         return {
             "user": apply["user"]({f.name: _dense(parsed[f.name], f, 1)[:, 0] for f in user}),
-            "token": apply["token"]({f.name: _dense(parsed[f.name], f, None) for f in token}),
+            "token": apply["token"]({f.name: _one_at_least(_dense(parsed[f.name], f, None), f) for f in token}),
             "query": apply["query"]({f.name: _dense(parsed[f.name], f, None) for f in query}),
             "visible": target["visible"],
             "item": self.index.lookup(target["item_id"]),
@@ -264,3 +264,11 @@ def _dense(values: tf.RaggedTensor, feature: Feature, length: int | None) -> tf.
         return values.to_tensor(fill, shape=[None, length])
     flat = values.to_tensor(fill, shape=[None, length * feature.length if length else None])
     return tf.reshape(flat, [tf.shape(flat)[0], -1, feature.length])
+
+
+def _one_at_least(tokens: tf.Tensor, feature: Feature) -> tf.Tensor:
+    """`[rows, length, ...]`, padded to a length of 1 where no row has a token: attention needs a place, and no query
+    sees it."""
+    lacking = tf.maximum(0, 1 - tf.shape(tokens)[1])
+    fill = tf.constant(FILL[feature.dtype], feature.dtype)
+    return tf.pad(tokens, [[0, 0], [0, lacking], *[[0, 0]] * bool(feature.length)], constant_values=fill)
