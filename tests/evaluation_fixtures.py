@@ -38,7 +38,8 @@ EVENTS = [
 SCHEMA = pa.schema(
     [("event_id", pa.string()), ("user_id", pa.string()), ("item_id", pa.string()), ("event_type", pa.string()),
      ("timestamp", pa.int64()), ("value", pa.float64()), ("dwell_seconds", pa.float64()), ("device", pa.string()),
-     ("session_id", pa.string()), ("request_id", pa.string()), ("price", pa.float64())]
+     ("session_id", pa.string()), ("request_id", pa.string()), ("position", pa.int64()),
+     ("price", pa.float64())]
 )  # fmt: skip
 
 

@@ -38,6 +38,31 @@ def test_a_slate_is_what_the_request_of_a_click_showed(tmp_path):
     assert pq.read_table(tmp_path / FILE).to_pylist() == [{"event_id": e, **shown} for e in ("e10", "e11")]
 
 
+@pytest.mark.parametrize(
+    ("clicked", "slates"),
+    [
+        ({"b": 1}, 1),  # as a row whose column `click` is 1, where the others' is 0
+        ({"b": 1, "c": 2}, 2),
+        ({"a": 0, "b": 1, "c": 2}, 0),  # nothing was left
+        ({"b": None}, 0),  # nobody knows where it was shown
+    ],
+)
+def test_what_was_clicked_at_a_place_was_shown_there(tmp_path, clicked, slates):
+    """A log with one row for each item shown, an impression or a click of it, and others with a request for each."""
+    clicks = Objective(events=(EventType.CLICK,))
+    spec = cycle_spec(objectives=Objectives(engaged=clicks, satisfied=clicks))
+    rows = [event(place, "impression", item, "r1", place) for place, item in enumerate("abc") if item not in clicked]
+    rows += [event(10 + n, "click", item, "r1", place) for n, (item, place) in enumerate(clicked.items())]
+    rows += [event(20, "impression", "a", "r2", 0), event(21, "click", "b", "r3", 0)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet")
+    assert write_impressions(tmp_path, tmp_path, spec, start=0) == slates
+    found = pq.read_table(tmp_path / FILE).to_pylist() if slates else []
+    for row in found:
+        shown = dict(zip(row["items"], zip(row["places"], row["engaged"], strict=True), strict=True))
+        assert shown == {item: (place + 1, item in clicked) for place, item in enumerate("abc")}
+    assert [row["event_id"] for row in found] == [f"e{10 + n}" for n in range(slates)]
+
+
 def test_data_without_requests_have_no_slates(tmp_path):
     rows = [{"event_id": "e", "user_id": "u", "item_id": "a", "event_type": "rating", "timestamp": 1}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet")

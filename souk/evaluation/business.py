@@ -22,7 +22,9 @@ from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec
 
 NEARLY_ALL = 0.95  # of the logged slates: no shop has so many taken from, a log without the others has
-COLUMNS = ("event_id", "user_id", "event_type", "timestamp", "session_id", "request_id", "price")
+COLUMNS = (
+    "event_id", "user_id", "item_id", "event_type", "timestamp", "session_id", "request_id", "position", "price"
+)  # fmt: skip
 
 
 def window_events(tables: Path, window: Window) -> pd.DataFrame:
@@ -37,15 +39,15 @@ def window_events(tables: Path, window: Window) -> pd.DataFrame:
 def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
     """What the log itself says of the window; a figure that it does not support is left out.
 
-    - `conversion`: of the logged slates (requests with impressions), the share with an engaging event of that request,
-      but where `unknown` says why it cannot be known;
+    - `conversion`: of the logged slates (requests that showed something), the share with an engaging event of that
+      request, but where `unknown` says why it cannot be known;
     - `average_order_value`: the mean sum of prices of a user's purchases in one order: those of one `session_id`, which
       may be a basket's or an invoice's number, or without it of one time; quantities are not known;
     - `repeat_visits`: of the users who engage, the share that does so on a second day of the window (UTC).
     """
     found: dict[str, float] = {}
     engaging = _engaging(events, spec)
-    if shown := _slates(events):
+    if shown := _slates(events, spec):
         found["logged_slates"] = float(len(shown))
         if not unknown(events, spec):
             found["conversion"] = len(shown & set(engaging["request_id"].dropna())) / len(shown)
@@ -62,7 +64,7 @@ def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
 
 def unknown(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, str]:
     """Of the figures that the log seems to have, those that it cannot tell, each with the reason."""
-    shown, named = _slates(events), set(_engaging(events, spec)["request_id"].dropna())
+    shown, named = _slates(events, spec), set(_engaging(events, spec)["request_id"].dropna())
     if not shown:
         return {}
     if not named:
@@ -78,8 +80,21 @@ def not_told(found: Mapping[str, Any]) -> str:
     return "".join(f" {name} is not told: {why}." for name, why in found.get("unknown", {}).items())
 
 
-def _slates(events: pd.DataFrame) -> set[str]:
-    return set(events.loc[events["event_type"] == EventType.IMPRESSION, "request_id"].dropna())
+def _slates(events: pd.DataFrame, spec: FeatureSpec) -> set[str]:
+    """The requests that showed something: those with impressions.
+
+    A log with a row for each item shown, and a column that says whether it was clicked, has no impression of what was:
+    there what was taken at a place was shown at it, too. Where most of it has an impression of its own, a request
+    without any is one whose impressions come before the window.
+    """
+    shown = events[(events["event_type"] == EventType.IMPRESSION) & events["request_id"].notna()]
+    requests, engaging = set(shown["request_id"]), _engaging(events, spec)
+    placed = engaging[engaging["position"].notna() & engaging["request_id"].notna()]
+    placed = placed.drop_duplicates(["request_id", "item_id"])
+    near = shown[shown["request_id"].isin(placed["request_id"])]
+    own = set(zip(near["request_id"], near["item_id"], strict=True))
+    apart = sum(pair not in own for pair in zip(placed["request_id"], placed["item_id"], strict=True))
+    return requests | set(placed["request_id"]) if requests and 2 * apart > len(placed) else requests
 
 
 def _engaging(events: pd.DataFrame, spec: FeatureSpec) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,35 +35,45 @@ def write_impressions(tables: str | Path, features: str | Path, spec: FeatureSpe
         spec: says which events engage.
         start: UTC epoch milliseconds; earlier events teach no ranker.
 
+    An engaging event with a position says that its item was shown there, too: a log with a row for each item shown,
+    and a column that says whether it was clicked, has no other row for it. A slate of which nothing was left is none:
+    such as of a log that has no more than what was taken, or in which each row is a request.
+
     Returns:
         how many engaging events have a slate. For each the file says what its request showed (`items`), where
-        (`places`, from 1) and whether the user took it, then or later in the same request (`engaged`).
+        (`places`, one more than `position`) and whether the user took it, then or later in the same request
+        (`engaged`).
     """
     events = Path(tables) / "events.parquet"
     if not {"request_id", "position"} <= set(pq.read_schema(events).names):
         return 0
     taken: dict[str, dict[str, str]] = defaultdict(dict)  # by request: the first event of each item
+    shown: dict[str, dict[str, int]] = defaultdict(dict)
     for row in _rows(events, start, tuple(spec.objectives.engaged.events)):
         if positive(spec.objectives.engaged, row["value"], row["dwell_seconds"]):
             taken[row["request_id"]].setdefault(row["item_id"], row["event_id"])
-    shown: dict[str, dict[str, int]] = defaultdict(dict)
+            if row["position"] is not None:
+                shown[row["request_id"]].setdefault(row["item_id"], _place(row))
     for row in _rows(events, 0, (EventType.IMPRESSION,)):
         if row["request_id"] in taken and row["position"] is not None:
-            shown[row["request_id"]][row["item_id"]] = min(int(row["position"]) + 1, 2**15 - 1)
-    slates = [
-        {
-            "event_id": event,
-            "items": list(shown[request]),
-            "places": list(shown[request].values()),
-            "engaged": [other in items for other in shown[request]],
-        }
-        for request, items in taken.items()
-        for item, event in items.items()
-        if item in shown[request]
-    ]
+            shown[row["request_id"]][row["item_id"]] = _place(row)
+    slates = []
+    for request, items in taken.items():
+        slate = sorted(shown[request].items(), key=lambda each: each[1])
+        if shown[request].keys() - items.keys():
+            row = {
+                "items": [item for item, _ in slate],
+                "places": [place for _, place in slate],
+                "engaged": [item in items for item, _ in slate],
+            }
+            slates += [{"event_id": event, **row} for item, event in items.items() if item in shown[request]]
     if slates:
         pq.write_table(pa.Table.from_pylist(slates, SCHEMA), Path(features) / FILE)
     return len(slates)
+
+
+def _place(row: Mapping[str, Any]) -> int:
+    return min(int(row["position"]) + 1, 2**15 - 1)
 
 
 def _rows(events: Path, start: int, kinds: tuple[str, ...]) -> Iterator[dict[str, Any]]:
