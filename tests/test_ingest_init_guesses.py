@@ -100,7 +100,8 @@ def test_numbers_with_a_decimal_comma_are_no_lists_and_are_told(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("who", "what"), [("guest", "hotel"), ("traveller_id", "property_id"), ("Guest ID", "HotelId")]
+    ("who", "what"),
+    [("guest", "hotel"), ("traveller_id", "property_id"), ("Guest ID", "HotelId"), ("Learner", "course")],
 )
 def test_guests_and_hotels_are_users_and_items(tmp_path: Path, who: str, what: str) -> None:
     """Without a file of users, events with a column `guest` had no user."""

@@ -179,6 +179,7 @@ def test_what_became_of_items_is_left_out_and_told(tmp_path: Path) -> None:
         ("available", ["active", "ended"], True),
         ("sold", [True, False], True),
         ("status", ["aktiv", "gelöscht", "verkauft"], True),
+        ("status", ["live", "retired"], True),
         ("status", ["new", "used"], False),
         ("lid", ["closed", "flap", "zip"], False),
         ("sold", [3, 17], True),
@@ -197,7 +198,7 @@ def test_which_columns_tell_what_became_of_an_item(name: str, values: list[Any],
 
 
 @pytest.mark.parametrize(
-    "name", ["sold_at", "Expiry-Date", "validUntil", "ausverkauft_am", "Gültig bis", "läuft_ab_am"]
+    "name", ["sold_at", "Expiry-Date", "validUntil", "retired_on", "ausverkauft_am", "Gültig bis", "läuft_ab_am"]
 )
 def test_the_time_from_when_an_item_is_not_to_be_had_is_known_by_its_name(tmp_path: Path, name: str) -> None:
     goods = [

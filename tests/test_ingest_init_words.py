@@ -20,7 +20,7 @@ def bookings(column: str, kinds: list[str], count: int = 60) -> Table:
     ]
 
 
-@pytest.mark.parametrize("column", ["aktion", "Vorgangsart", "action"])
+@pytest.mark.parametrize("column", ["aktion", "Vorgangsart", "action", "verb"])
 def test_bookings_are_bought_and_cancellations_returned(tmp_path: Path, column: str) -> None:
     rows = bookings(column, ["view", *BOOKED, *CANCELLED])
     _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
@@ -71,6 +71,9 @@ def test_words_of_classified_ads_are_known_whatever_they_are_done_to(tmp_path: P
         ["hotel_page_view", "favourite_hotel", "Hotel booked", "hotel_cancelled"],
         ["book_page_view", "book_added", "checkout_completed", "return_book"],
         ["Veranstaltung angesehen", "Ticket merken", "Tickets gekauft", "booking_cancelled"],
+        ["course_viewed", "wishlist_added", "enrolled", "refunded"],
+        ["lesson_watched", "Course bookmarked", "course_enrollment", "unenrolled"],
+        ["preview_played", "save_course", "Kurs gebucht", "enrolment_cancelled"],
     ],
 )
 def test_words_are_known_with_what_stands_beside_them(tmp_path: Path, words: list[str]) -> None:

@@ -16,6 +16,7 @@ from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
 from souk.ingest.guess_columns import Table, declare, map_rest, map_time, open_table
+from souk.ingest.guess_counts import map_counts
 from souk.ingest.guess_dates import map_starts, note_zone
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
 from souk.ingest.guess_ids import map_ids, note_unlisted
@@ -78,6 +79,9 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     map_type(tables["events"])
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
+    for target, other in (("user_id", "users"), ("item_id", "items")):
+        if other in tables:
+            map_counts(tables["events"], tables[other], target)
     for table in tables.values():
         map_rest(table)
         declare(table)

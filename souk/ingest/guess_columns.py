@@ -39,6 +39,7 @@ class Table:
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
     starts: dict[str, str] = field(default_factory=dict)  # columns with the beginning at which items end, and why
     unborn: dict[str, str] = field(default_factory=dict)  # columns of items that are no `created_at`, and why
+    counts: dict[str, str] = field(default_factory=dict)  # columns that count what events tell, and why
     ends: list[Column] = field(default_factory=list)  # of items, beside the column of `available_until`
     left_out: list[tuple[str, str]] = field(default_factory=list)
     types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
@@ -188,7 +189,8 @@ def declare(table: Table) -> None:
         if table.name == "items" and ends_too(column, end, table.starts):
             table.ends.append(column)
             continue
-        if table.name == "items" and (fate := _fate(table, column)):
+        fate = table.counts.get(column.name) or (_fate(table, column) if table.name == "items" else "")
+        if fate:
             table.left_out.append((column.name, fate))
             continue
         guess = guess_kind(column) if table.name != "events" else _guess_context(table, column)

@@ -26,8 +26,9 @@ MOST_TYPES = 12  # values of a column that could be event types
 MOST_STATES = 12
 # What a column says of an item that is gone, or is not; no case, no punctuation.
 GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
-        "delisted", "withdrawn", "unavailable", "outofstock", "reserved", "completed", "cancelled", "verkauft",
-        "ausverkauft", "vergriffen", "abgelaufen", "beendet", "geloescht", "entfernt", "reserviert"}  # fmt: skip
+        "delisted", "withdrawn", "retired", "unavailable", "outofstock", "reserved", "completed", "cancelled",
+        "verkauft", "ausverkauft", "vergriffen", "abgelaufen", "beendet", "geloescht", "entfernt",
+        "reserviert"}  # fmt: skip
 LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "listed", "published", "draft", "aktiv",
         "verfuegbar", "lieferbar", "offen"}  # fmt: skip
 # What is counted of what users did with an item, or left of it by then.

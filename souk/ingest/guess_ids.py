@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,7 +49,7 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     others = set(NAMES["user_id" if target == "item_id" else "item_id"])
     strange = set() if theirs else others
     ids = {c.plain: c for c in other.columns if not c.nested and not repeats(c) and c.plain not in strange}
-    if theirs and repeats(theirs) and (finer := _finer(events, ids, others)):  # rooms, and the hotels that they are of
+    if _of_several(named, theirs, ids.values()) and (finer := _finer(events, ids, others)):
         named, theirs = finer, ids[finer.plain]
     same = ids.get(named.plain) if named else None
     ours = [named] if named else [column for column in events.free if not column.nested]
@@ -81,6 +81,13 @@ def _of_many(events: Table, column: Column) -> bool:
     users = cells.parse_text(events.mapped["user_id"][0].values)[0]
     pairs = pa.table({"id": cells.parse_text(column.values)[0], "user": users}).group_by(["id", "user"]).aggregate([])
     return len(pairs) > SEVERAL * column.distinct
+
+
+def _of_several(ours: Column | None, theirs: Column | None, ids: Collection[Column]) -> bool:
+    """Whether the ids that names tell may each be those of several: accounts in events beside the learners of a file,
+    which has none of them, or hotels beside its rooms."""
+    strange = ours is not None and max((shared(ours, column) for column in ids), default=0.0) < FEW_SHARED
+    return strange or (theirs is not None and repeats(theirs))
 
 
 def _finer(events: Table, ids: Mapping[str, Column], strange: Container[str]) -> Column | None:
