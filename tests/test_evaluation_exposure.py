@@ -81,6 +81,10 @@ def test_popularity_curve_of_models_beside_the_data(known):
     assert at[10] == pytest.approx((0.75, 0.25))
     assert at[20] == pytest.approx((1.0, 0.5))
     assert at[100] == pytest.approx((1.0, 1.0))
+    queries[0] = replace(queries[0], targets=np.array([0, 100, 150]))  # a third of a quarter each
+    assert exposure.popularity_curve([ranking], queries, Users.of(queries), catalogue)["data"][-2] == pytest.approx(
+        1 / 12 + 0.75
+    ), "a moment of three counts as much as one of one"
 
 
 def test_models_have_intervals_and_their_differences_are_paired(known):

@@ -7,7 +7,7 @@ from souk.evaluation.content import labels
 from souk.evaluation.protocol import METRICS, Ranking, rank
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.slice_metrics import LEAST_SERVED, LEAST_USERS, measure_slices, sign_test, user_losses, worst
-from souk.evaluation.slices import Targets, slices_of
+from souk.evaluation.slices import FAMILIARITY, Targets, slices_of
 from souk.schema import Kind
 from tests.evaluation_fixtures import DAY, START, Fixed, content_of, make_spec, reader, spec_of
 from tests.marketplace import CONFIG
@@ -202,6 +202,19 @@ def test_the_sign_test_is_exact():
     assert sign_test(0, 5) == 1 / 32
     assert sign_test(1, 2) == 1 / 2
     assert sign_test(0, 0) == 1
+
+
+def test_what_is_new_to_the_user_is_another_question_and_never_the_worst(read):
+    names = [f"u{n:03d}" for n in range(LEAST_USERS)]
+    events = [(name, item, "click", START + time) for name in names for item, time in (("a", -DAY), ("a", 5), ("b", 9))]
+    spec = spec_of("always")
+    window, catalogue = read(spec, events)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    found = measured(queries, catalogue, spec, Fixed(catalogue, {"a": 9.0, "c": 8.0, "b": 7.0}))
+    assert mean(found["new to the user"], "mrr") == 0.5 and mean(found["engaged with before"], "mrr") == 1.0
+    again = {name: part for name, part in found.items() if part["family"] == FAMILIARITY}
+    assert len(again) == 2 and worst(again, "fixed", "mrr", whole=0.5) == {"least_users": LEAST_USERS}
+    assert "item" in worst(found, "fixed", "mrr", whole=0.5)
 
 
 def test_slices_of_few_users_are_not_called_the_worst(read):
