@@ -212,6 +212,11 @@ def test_figures_that_the_log_does_not_support_are_left_out(tmp_path):
     assert figures(window_events(shop_events(tmp_path, rows), WINDOW), spec) == {}
 
 
+def test_nobody_who_comes_back_is_a_figure_where_there_was_a_second_day(tmp_path):
+    rows = [event(0, "ann", "click", START), event(1, "bob", "click", START + DAY)]
+    assert figures(window_events(shop_events(tmp_path, rows), WINDOW), spec_of("always")) == {"repeat_visits": 0.0}
+
+
 @pytest.mark.parametrize(
     ("taken", "named", "known"), [(18, True, True), (19, True, False), (20, True, False), (20, False, False)]
 )

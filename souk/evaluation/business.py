@@ -56,9 +56,9 @@ def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
         order = bought["session_id"].fillna(bought["timestamp"].astype(str))
         orders = bought.groupby([bought["user_id"], order])["price"].sum()
         found |= {"orders": float(len(orders)), "average_order_value": float(orders.mean())}
-    days = (engaging["timestamp"] // DAY_MS).groupby(engaging["user_id"]).nunique()
-    if (days > 1).any():
-        found["repeat_visits"] = float((days > 1).mean())
+    days = engaging["timestamp"] // DAY_MS
+    if days.nunique() > 1:  # of one day, or a moment, nobody could come back
+        found["repeat_visits"] = float((days.groupby(engaging["user_id"]).nunique() > 1).mean())
     return found
 
 
