@@ -13,7 +13,7 @@ from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
-from souk.ingest.guess_fit import becomes, ends_otherwise, ends_too, few_words, misfit, tells_rows
+from souk.ingest.guess_fit import becomes, ends_otherwise, ends_too, few_words, forms_of_times, misfit, tells_rows
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
@@ -39,6 +39,7 @@ class Table:
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
     starts: dict[str, str] = field(default_factory=dict)  # columns with the beginning at which items end, and why
     unborn: dict[str, str] = field(default_factory=dict)  # columns of items that are no `created_at`, and why
+    unfit: dict[str, str] = field(default_factory=dict)  # columns that cannot be what their name says, and why
     counts: dict[str, str] = field(default_factory=dict)  # columns that count what events tell, and why
     ends: list[Column] = field(default_factory=list)  # of items, beside the column of `available_until`
     left_out: list[tuple[str, str]] = field(default_factory=list)
@@ -107,11 +108,15 @@ def map_time(table: Table) -> None:
     found = named if named in timed else next(iter(timed), None)
     if found is None:
         dated = named or next((column for column in table.free if column.like(DATE) >= MANY), None)
+        mixed = next((column for column in table.free if len(forms_of_times(column)) > 1), None)
         received = f"{dated.name} with values such as {dated.examples}" if dated else "no column with times"
+        if mixed is not None:
+            received = f"{mixed.name} with times of several forms, {' and '.join(forms_of_times(mixed))}"
+        given = "Give all times" if mixed else "Give times"
         raise SoukError(
             f"the time of an event in {table.source.path}",
             received,
-            "Give times as 2024-05-31 or 2024-05-31T12:00:00Z, or as seconds, milliseconds or microseconds since 1970.",
+            f"{given} as 2024-05-31 or 2024-05-31T12:00:00Z, or as seconds, milliseconds or microseconds since 1970.",
         )
     unit = found.time_unit
     table.mapped["timestamp"] = found, "dates already" if unit == "native" else f"{unit}: {found.examples}"
@@ -155,6 +160,7 @@ def map_rest(table: Table) -> None:
             not_yet = table.unborn.get(column.name, "") if target == "created_at" else ""
             if why := not_yet or misfit(known[target], column, _unit(table)):
                 unfit[column.name] = f"{column.name} of the file is no {target}: {why}"
+                table.unfit.setdefault(column.name, f"NO {target}: {why}")
                 continue
             if target in TIMES and column.time_unit != "native":
                 table.source = table.source.model_copy(update={"timestamp_unit": column.time_unit})
@@ -195,7 +201,8 @@ def declare(table: Table) -> None:
             continue
         guess = guess_kind(column) if table.name != "events" else _guess_context(table, column)
         if guess.kind is None:
-            table.left_out.append((column.name, guess.evidence))
+            why = table.unfit.get(column.name, "")
+            table.left_out.append((column.name, f"{why}; {guess.evidence}" if why else guess.evidence))
             continue
         own = column.snake if column.snake not in known else f"{column.snake}_column"
         target = numbered(own, table.declared)

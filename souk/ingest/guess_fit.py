@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells, no_dates
 from souk.ingest.convert import TIMES
 from souk.ingest.guess_names import NAMES
-from souk.ingest.profile import MANY, Column, guess_kind, plain
+from souk.ingest.profile import DATE, MANY, Column, guess_kind, plain
 from souk.schema import ContractColumn
 
 FEW_WRONG = 0.05  # share of values that are no true or false in a column that is
@@ -24,6 +25,8 @@ ID = r"^\S*\d\S*$"  # E000001, or 17
 ISO = r"^\d{4}-\d{2}-\d{2}"
 MOST_TYPES = 12  # values of a column that could be event types
 MOST_STATES = 12
+TIME_FORMS = (r"^\d{4}-\d{2}-\d{2}", DATE, r"^\d{16}(\.0)?$", r"^\d{13}(\.0)?$", r"^\d{9,10}(\.\d+)?$")
+FEW_DATES, FEW_STRAYS = 0.02, 3  # share of the values that are times where the others are so few words, as `never`
 # What a column says of an item that is gone, or is not; no case, no punctuation.
 GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
         "delisted", "withdrawn", "retired", "unavailable", "outofstock", "reserved", "completed", "cancelled",
@@ -34,9 +37,10 @@ LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "
 # What is counted of what users did with an item, or left of it by then.
 COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sales", "orders", "purchases", "bookings",
            "reviews", "reviewcount", "numreviews", "ratingcount", "numratings", "views", "viewcount", "clicks",
-           "clickcount", "likes", "favorites", "favourites", "downloads", "popularity", "averagerating", "avgrating",
-           "ratingaverage", "ratingavg", "meanrating", "bestand", "lagerbestand", "restplaetze", "verkauft",
-           "verkaeufe", "bewertungen", "aufrufe"}  # fmt: skip
+           "clickcount", "likes", "favorites", "favourites", "downloads", "installs", "plays", "students", "learners",
+           "enrolments", "enrollments", "subscribers", "followers", "participants", "attendees",
+           "popularity", "averagerating", "avgrating", "ratingaverage", "ratingavg", "meanrating", "bestand",
+           "lagerbestand", "restplaetze", "verkauft", "verkaeufe", "bewertungen", "aufrufe"}  # fmt: skip
 CODES = {"id", "code", "key", "channel", "tax", "unit"}  # behind such a word is no count: stock_code, sales_tax
 
 
@@ -115,11 +119,25 @@ def _may_end(column: Column, starts: Collection[str]) -> bool:
 
 def _strays(column: Column) -> str:
     """What stands among times that is none, as TBA; "" where it is no column of times, or of nothing else."""
-    if column.nested or column.time_unit or not 0.5 <= column.like(ISO) < MANY:
+    if column.nested or column.time_unit or not FEW_DATES <= column.like(ISO) < MANY:
         return ""
     others = column.texts.filter(pc.invert(pc.match_substring_regex(column.texts, ISO)))
+    if column.like(ISO) < 0.5 and pc.count_distinct(others).as_py() > FEW_STRAYS:
+        return ""
     told = f"TIMES, BUT FOR {len(others):,} OF {len(column.texts):,} VALUES, such as {str(others[0])[:24]}"
     return f"{told}: leave these empty in the file, then map it"
+
+
+def forms_of_times(column: Column) -> list[str]:
+    """A value of each form of times in a column that holds nothing else, as of files of different origin."""
+    rest, found = column.texts if not column.nested else pa.array([], pa.string()), []
+    count = len(rest)
+    for form in TIME_FORMS:
+        own = pc.match_substring_regex(rest, form)
+        if pc.any(own).as_py():
+            found.append(str(rest.filter(own)[0].as_py())[:24])
+            rest = rest.filter(pc.invert(own))
+    return found if len(rest) <= (1 - MANY) * count else []
 
 
 def becomes(column: Column, end: Column | None, created: bool = False) -> str:

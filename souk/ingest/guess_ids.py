@@ -18,6 +18,7 @@ from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
 FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all that can be had may lack
 SEVERAL = 1.5  # users of an id, on the mean
+MOST_EMPTY = 0.5  # of the rows without a value, in a column of ids: what an item replaces or follows on is none
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
 # Parts of names: of columns with ids, and of files.
 STEMS = {
@@ -48,7 +49,8 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     theirs = next((c for c in other.free if named and c.plain == named.plain), None) or column_named(other, target)
     others = set(NAMES["user_id" if target == "item_id" else "item_id"])
     strange = set() if theirs else others
-    ids = {c.plain: c for c in other.columns if not c.nested and not repeats(c) and c.plain not in strange}
+    own = [c for c in other.columns if not c.nested and c.filled > MOST_EMPTY]
+    ids = {c.plain: c for c in own if not repeats(c) and c.plain not in strange}
     if _of_several(named, theirs, ids.values()) and (finer := _finer(events, ids, others)):
         named, theirs = finer, ids[finer.plain]
     same = ids.get(named.plain) if named else None
