@@ -1,4 +1,4 @@
-"""Ranking metrics over full rankings, averages by user, exposure, calibration, and the paired bootstrap.
+"""Ranking metrics over full rankings, averages by user, exposure, AUC, calibration, and the paired bootstrap.
 
 A query has one or more targets. What a metric needs of it are the ranks of its targets, from 1, in the whole ranking;
 a target that is not ranked at all has rank `inf`.
@@ -144,6 +144,17 @@ def gini(exposure: Floats) -> float:
     if not count or not ordered.sum():
         return float("nan")
     return float((2 * np.arange(1, count + 1) - count - 1) @ ordered / (count * ordered.sum()))
+
+
+def auc(scores: Floats, labels: Floats) -> float:
+    """The chance that a positive scores above a negative, ties half; NaN where there is but one class."""
+    positive = labels > 0
+    if not positive.any() or positive.all():
+        return float("nan")
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    above = ranks[positive].sum() - positive.sum() * (positive.sum() + 1) / 2
+    return float(above / (positive.sum() * (~positive).sum()))
 
 
 def log_loss(predicted: Floats, observed: Floats) -> float:

@@ -11,6 +11,7 @@ from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.business import figures, not_told, unknown, window_events
 from souk.evaluation.examples import USERS, example_users
 from souk.evaluation.measure import Setting, main_metrics, measure_models
+from souk.evaluation.measure import _labels as labels_of
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, rank
 from souk.evaluation.queries import Window, rolling_queries
@@ -289,6 +290,11 @@ def test_a_setting_without_prices_or_content_is_measured(tmp_path):
     assert rolling["business"] == {"window": {}, "unknown": {}, "models": {}}
     assert rolling["overlap@10"] is None
     assert rolling["worst_slices"].keys() == {"least_users"}
+
+
+def test_a_label_that_is_not_known_yet_is_no_example(tmp_path):
+    write_examples(tmp_path, {"yes": 1, "no": 0, "later": -1})
+    assert labels_of(tmp_path, {"engaged", "satisfied"}) == {"satisfied": {"yes": 1, "no": 0}}
 
 
 def test_what_is_counted_has_no_decimals_in_the_report(measured):

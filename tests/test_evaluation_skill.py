@@ -5,7 +5,7 @@ import pytest
 
 from souk.evaluation.observed import Observed
 from souk.evaluation.skill import auc_interval, base_log_loss, far_off, unmeasured, without_skill
-from souk.models.calibration import auc
+from souk.metrics import auc
 
 
 def drawn(users, each, shift, seed):

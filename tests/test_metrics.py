@@ -8,6 +8,7 @@ import pytest
 
 from souk.errors import SoukError
 from souk.metrics import (
+    auc,
     bootstrap,
     bootstrap_columns,
     calibration_error,
@@ -190,6 +191,13 @@ def test_gini_of_known_shares():
     assert math.isnan(gini(np.zeros(3)))
 
 
+def test_auc_is_the_share_of_pairs_in_order():
+    scores, labels = np.array([0.1, 0.4, 0.4, 0.8, 0.2]), np.array([0, 1, 0, 1, 0])
+    pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels == 1] for n in scores[labels == 0]]
+    assert auc(scores, labels) == pytest.approx(np.mean(pairs))
+    assert np.isnan(auc(scores, np.ones(5)))
+
+
 def test_log_loss_by_hand():
     assert log_loss(np.array([0.5, 0.8]), np.array([1, 0])) == pytest.approx(-(math.log(0.5) + math.log(0.2)) / 2)
     assert math.isnan(log_loss(np.zeros(0), np.zeros(0)))
@@ -203,6 +211,9 @@ def test_calibration_error_weighs_bins_by_their_examples():
     ]
     assert calibration_error(bins) == pytest.approx((30 * 0.2 + 10 * 0.1) / 40)
     assert math.isnan(calibration_error([]))
+    told = reliability(np.array([0.1, 0.1, 0.8, 0.8]), np.array([0, 1, 1, 1]), bins=2)
+    assert calibration_error(told) == pytest.approx((0.4 + 0.2) / 2)
+    assert math.isnan(calibration_error(reliability(np.zeros(0), np.zeros(0))))
 
 
 def test_columns_share_their_resamplings():

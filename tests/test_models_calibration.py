@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from souk.models.calibration import Calibration, auc, calibrate, expected_calibration_error, log_loss, platt, roc
+from souk.metrics import auc
+from souk.models.calibration import Calibration, calibrate, platt, roc
 
 
 def test_platt_finds_the_slope_and_offset_that_made_the_labels():
@@ -45,13 +46,6 @@ def test_few_rows_do_not_turn_what_the_logits_say():
 
 def test_platt_without_rows_changes_nothing():
     assert platt(np.zeros(0), np.zeros(0)) == (1.0, 0.0)
-
-
-def test_auc_is_the_share_of_pairs_in_order():
-    scores, labels = np.array([0.1, 0.4, 0.4, 0.8, 0.2]), np.array([0, 1, 0, 1, 0])
-    pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels == 1] for n in scores[labels == 0]]
-    assert auc(scores, labels) == pytest.approx(np.mean(pairs))
-    assert np.isnan(auc(scores, np.ones(5)))
 
 
 def test_roc_rises_from_zero_to_one_and_is_short():
@@ -97,10 +91,3 @@ def test_few_positives_get_a_line():
     logits, labels, _ = curved(150, 6)
     assert calibrate(logits, labels).knots == ()
     assert calibrate(np.zeros(0), np.zeros(0, int)) == Calibration(0.0, (), (1.0,))
-
-
-def test_calibration_error_by_hand():
-    probability, labels = np.array([0.1, 0.1, 0.8, 0.8]), np.array([0, 1, 1, 1])
-    assert expected_calibration_error(probability, labels, bins=2) == pytest.approx((0.4 + 0.2) / 2)
-    assert log_loss(np.array([0.5, 0.25]), np.array([1, 0])) == pytest.approx(-(np.log(0.5) + np.log(0.75)) / 2)
-    assert np.isnan(expected_calibration_error(np.zeros(0), np.zeros(0)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from souk.models.calibration import auc, log_loss
+from souk.metrics import auc, log_loss
 from souk.models.fit_given import fit_given, leave_body_out, logistic
 from souk.models.fit_ranker import fit_ranker
 from souk.models.rank_scoring import scoring

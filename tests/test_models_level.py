@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from souk.models.calibration import auc, platt
+from souk.metrics import auc
+from souk.models.calibration import platt
 from souk.models.fit_level import LevelFit, Moments, moment_loss
 from souk.models.level import Level, gauge
 

@@ -15,7 +15,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from souk.models.calibration import auc, log_loss
+from souk.metrics import auc, log_loss
 
 ROUNDS, PATIENCE = 500, 30
 SETTINGS = (

@@ -15,6 +15,7 @@ from souk.evaluation.skill import auc_interval, base_log_loss
 from souk.metrics import (
     Floats,
     Ints,
+    auc,
     bootstrap_columns,
     calibration_error,
     log_loss,
@@ -23,7 +24,6 @@ from souk.metrics import (
     query_metric,
     reliability,
 )
-from souk.models.calibration import auc
 from souk.spec import ENGAGED
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from souk.metrics import Floats, Interval
-from souk.models.calibration import auc
+from souk.metrics import Floats, Interval, auc
 from souk.spec import ENGAGED, SATISFIED
 
 COIN = 0.5

@@ -1,4 +1,4 @@
-"""From logits to probabilities, and how well they tell engaged from not engaged."""
+"""From logits to probabilities."""
 
 from __future__ import annotations
 
@@ -113,24 +113,6 @@ def _binned(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     return total[used] / rows[used], rows[used].astype(np.float64), hits[used]
 
 
-def expected_calibration_error(probability: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
-    """The mean gap between predicted and observed share, over `bins` groups of rows of like predictions; NaN for none.
-
-    Naeini, Cooper and Hauskrecht 2015, with groups of equally many rows.
-    """
-    if not len(labels):
-        return float("nan")
-    groups = np.array_split(np.argsort(probability, kind="stable"), min(bins, len(labels)))
-    gaps = [abs(probability[rows].mean() - labels[rows].mean()) * len(rows) for rows in groups]
-    return float(np.sum(gaps) / len(labels))
-
-
-def log_loss(probability: np.ndarray, labels: np.ndarray) -> float:
-    """The mean of -log p of what happened; NaN without rows."""
-    p = np.clip(probability, 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(labels > 0, np.log(p), np.log(1 - p)))) if len(p) else float("nan")
-
-
 def platt(logits: np.ndarray, labels: np.ndarray, steps: int = 50) -> tuple[float, float]:
     """The slope and offset of sigmoid(slope · logit + offset) that fit the labels best (Platt 1999).
 
@@ -182,14 +164,3 @@ def roc(scores: np.ndarray, labels: np.ndarray) -> dict[str, list[float]]:
         "tpr": [0.0, *(hits[last] / hits[-1]).tolist()],
         "threshold": [1.0, *scores[order][last].tolist()],
     }
-
-
-def auc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The chance that a positive scores above a negative, ties half; NaN where there is but one class."""
-    positive = labels > 0
-    if not positive.any() or positive.all():
-        return float("nan")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    above = ranks[positive].sum() - positive.sum() * (positive.sum() + 1) / 2
-    return float(above / (positive.sum() * (~positive).sum()))

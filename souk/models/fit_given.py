@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from souk.models.calibration import base_rate, log_loss
+from souk.metrics import log_loss
+from souk.models.calibration import base_rate
 from souk.models.rank_lists import RankLists
 from souk.models.ranker import Ranker
 

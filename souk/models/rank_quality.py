@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from souk.models.calibration import IDENTITY, Calibration, auc, calibrate, expected_calibration_error, log_loss, roc
+from souk.metrics import auc, calibration_error, log_loss, reliability
+from souk.models.calibration import IDENTITY, Calibration, calibrate, roc
 from souk.models.rank_examples import RankExamples
 from souk.spec import ENGAGED, SATISFIED
 
@@ -78,7 +79,7 @@ def quality(
         metrics[f"{head}_auc"] = auc(probability, labels)
         unseen = probability if constant else cross_fitted(values, labels, half[asked[head]])
         metrics[f"{head}_log_loss"] = log_loss(unseen, labels)
-        metrics[f"{head}_ece"] = expected_calibration_error(unseen, labels)
+        metrics[f"{head}_ece"] = calibration_error(reliability(unseen, labels))
         chances[head] = np.log(calibration[head].probability(logits[head][moments]))
     metrics["ndcg@10"] = ndcg(logits[ENGAGED][moments], examples, rows[moments])
     tuned, front = 0.0, list[dict[str, float]]()
