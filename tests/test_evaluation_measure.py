@@ -3,17 +3,19 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from souk.config import Evaluate
 from souk.errors import SoukError
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.business import figures, not_told, unknown, window_events
+from souk.evaluation.business import figures, not_told, unknown, value_per_slate, window_events
 from souk.evaluation.examples import USERS, example_users
 from souk.evaluation.measure import Setting, main_metrics, measure_models
 from souk.evaluation.measure import _labels as labels_of
+from souk.evaluation.measure import _overlap as overlap
 from souk.evaluation.observed import Observed
-from souk.evaluation.protocol import METRICS, rank
+from souk.evaluation.protocol import METRICS, Ranking, Users, rank
 from souk.evaluation.queries import Window, rolling_queries
 from souk.evaluation.report import lost, page
 from souk.evaluation.stages import STAGES, attribution, gone
@@ -196,14 +198,17 @@ def test_business_figures_by_hand(tmp_path):
         event(3, "ann", "click", START + 1, request_id="r1"),
         event(4, "ann", "purchase", START + 2, session_id="s1", price=3.0),
         event(5, "ann", "purchase", START + 9, session_id="s1", price=4.0),
-        event(6, "bob", "purchase", START + 3, price=5.0),
+        event(6, "bob", "purchase", START + 3, session_id="s1", price=5.0),  # a number of another user
         event(7, "bob", "click", START + 4),
         event(8, "ann", "click", START + 2 * DAY),
+        event(9, "ann", "click", START + 5, request_id="of a slate of before"),
+        event(10, "bob", "purchase", WINDOW.end, price=70.0),
+        event(11, "bob", "purchase", START + 6, price=6.0),
     ]
     spec = spec_of("always")
     found = figures(window_events(shop_events(tmp_path, rows), WINDOW), spec)
     assert found == {
-        "logged_slates": 2.0, "conversion": 0.5, "orders": 2.0, "average_order_value": 6.0, "repeat_visits": 0.5,
+        "logged_slates": 2.0, "conversion": 0.5, "orders": 3.0, "average_order_value": 6.0, "repeat_visits": 0.5,
     }  # fmt: skip
 
 
@@ -244,6 +249,16 @@ def test_the_value_of_a_slate_is_that_of_its_hits(measured):
     total = (10 * 3 + 10 * 5 + 5 * 19) / 25
     assert models["slate"]["value_per_slate@10"]["mean"] == pytest.approx((10 * 3 + 10 * 5) / 25)
     assert models["slate"]["value_share@10"] == pytest.approx(80 / 25 / total)
+
+
+def test_the_tenth_place_is_worth_its_price_and_the_eleventh_nothing(tmp_path):
+    spec = spec_of("always")
+    window, catalogue = reader(tmp_path)(spec)
+    queries = rolling_queries(window, catalogue, spec, most=20)[:1]
+    prices = {"event_id": list(queries[0].target_events), "price": [3.0, 5.0]}
+    shown = Ranking("x", [np.array([10.0, 11.0])], [], np.full((1, 10), -1))
+    found = value_per_slate([shown], queries, pd.DataFrame(prices), content_of(catalogue), 10)["x"]
+    assert (found["value_per_slate@10"]["mean"], found["value_share@10"]) == (3.0, 3 / 8)
 
 
 def test_examples_are_drawn_and_marked(tmp_path):
@@ -290,6 +305,17 @@ def test_a_setting_without_prices_or_content_is_measured(tmp_path):
     assert rolling["business"] == {"window": {}, "unknown": {}, "models": {}}
     assert rolling["overlap@10"] is None
     assert rolling["worst_slices"].keys() == {"least_users"}
+
+
+def test_the_overlap_is_the_share_of_what_is_shown_that_the_other_shows_too():
+    """Ann asks twice: all three of her first slate are the other's, one of two of the second; bob's two are not."""
+    users = Users(("ann", "bob"), np.array([0, 0, 1]))
+    ours, theirs = (
+        Ranking("x", [], [], np.array([[*row, *[-1] * (10 - len(row))] for row in rows]))
+        for rows in (([0, 1, 2], [3, 4], [5, 6]), ([2, 1, 0, 9], [4], [7]))
+    )
+    assert overlap(ours, theirs, users) == pytest.approx((1 + 1 / 2) / 4)
+    assert overlap(theirs, ours, users) == pytest.approx((3 / 4 + 1) / 4)
 
 
 def test_a_label_that_is_not_known_yet_is_no_example(tmp_path):

@@ -97,6 +97,11 @@ def test_new_items_get_their_share_of_the_places():
     assert rerank(items, falling(20), new_items={"days": 14, "share": 0.0}) == list(range(20))
 
 
+def test_what_is_yet_to_come_and_what_has_no_date_is_not_new():
+    items = reranker(shop(circle(*range(6)), ages=[-1, 0, 14, 14.1, np.nan, 400]), {"new_items": {"days": 14}})
+    assert items.new(np.arange(6), NOW).tolist() == [False, True, True, False, False, False]
+
+
 def test_a_cap_goes_before_the_share_of_new_items():
     items = shop(circle(*range(6)), ages=[400] * 3 + [1, 1, 1])
     rules = {"new_items": {"share": 1.0}, "caps": {"s": 1}}
