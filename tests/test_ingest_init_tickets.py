@@ -170,7 +170,7 @@ def test_what_clicks_have_is_context_however_many_impressions_lack_it(tmp_path: 
     assert set(config.columns.events) == {"browser"}
 
 
-@pytest.mark.parametrize(("hours", "told"), [(0.001, ""), (2, "; sale IS 2.0 HOURS LATER: set timezone")])
+@pytest.mark.parametrize(("hours", "told"), [(0.001, ""), (20, "; sale IS 20.0 HOURS LATER: set timezone")])
 def test_purchases_that_log_and_orders_tell_are_read_once(tmp_path: Path, hours: float, told: str) -> None:
     rows, folder = log(), tmp_path / "log"
     folder.mkdir()
@@ -186,7 +186,7 @@ def test_purchases_that_log_and_orders_tell_are_read_once(tmp_path: Path, hours:
     assert [str(kind) for kind in config.objectives.engaged.events] == ["click"], "by the times of the log"
 
 
-@pytest.mark.parametrize("hours", [0, 2])
+@pytest.mark.parametrize("hours", [0, 2, 20])
 def test_what_is_left_out_counts_nowhere_where_its_word_is_souks_own(tmp_path: Path, hours: float) -> None:
     """Whichever goes, the log's word or that of the orders, by whose times nothing is guessed where they are local."""
     for mine, theirs in (("purchase", "sale"), ("buy", "purchase")):
@@ -237,7 +237,7 @@ def test_times_without_a_zone_are_told(tmp_path: Path) -> None:
     folder.mkdir()
     write(rows, folder / "app.csv")
     assert "timezone" not in first_config(str(folder), None, None, "x").text
-    write(orders(rows, 1), folder / "orders.csv")
+    write(orders(rows, 0), folder / "orders.csv")
     text = first_config(str(folder), write(concerts(60), tmp_path / "i.csv"), None, "x").text
     assert "timestamp_unit: iso  # 100 of 600 times name no zone and are read as UTC; if they are local" in text
     assert "timestamp_unit: iso  # times without a zone are read as UTC; if they are local: timezone" in text

@@ -25,6 +25,7 @@ from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives
 from souk.ingest.guess_twice import skip_twice
 from souk.ingest.guess_types import map_type
+from souk.ingest.guess_zone import map_zone
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
 from souk.ingest.reading import Reading
@@ -75,6 +76,7 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     if "items" in tables:
         note_unlisted(tables["events"], tables["items"])
     map_time(tables["events"])
+    map_zone(tables["events"])
     exchanged = named or doubt_exchanged(tables)
     map_type(tables["events"])
     if "items" in tables:
@@ -207,9 +209,16 @@ def _render_source(table: Table) -> list[str]:
         lines.append(
             f"    encoding: {table.source.encoding}  # the file is not in UTF-8; do its words look right here?"
         )
+    return lines + _render_times(table)
+
+
+def _render_times(table: Table) -> list[str]:
+    lines = []
     if table.source.timestamp_unit != "ms":
         zone = table.notes.get("timestamp_unit", "")
         lines.append(f"    timestamp_unit: {table.source.timestamp_unit}{f'  # {zone}' if zone else ''}")
+    if "timezone" in table.notes:
+        lines.append(f"    timezone: {table.source.timezone}  # {_comment(table.notes['timezone'])}")
     return lines
 
 

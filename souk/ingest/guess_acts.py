@@ -33,7 +33,10 @@ def event_types(table: Table) -> pa.Array:
 
 def times_of(table: Table) -> pa.Array:
     """Of each row of the sample, UTC epoch milliseconds."""
-    return cells.parse_time(table.mapped["timestamp"][0].values, table.source.timestamp_unit)[0].cast(pa.int64())
+    source = table.source
+    return cells.parse_time(table.mapped["timestamp"][0].values, source.timestamp_unit, source.timezone)[0].cast(
+        pa.int64()
+    )
 
 
 def counts_of(types: pa.Array) -> dict[str, int]:

@@ -64,7 +64,7 @@ def note_zone(table: Table) -> None:
     texts = [column.texts for column in (*columns, *table.ends) if column.time_unit == "iso"]
     found = sum(pc.sum(pc.match_substring_regex(text, NO_ZONE)).as_py() or 0 for text in texts)
     count = sum(map(len, texts))
-    if found:
+    if found and "timezone" not in table.notes:
         some = "" if found == count else f"{found:,} of {count:,} "
         what = "times name no zone and are" if some else "times without a zone are"
         table.notes["timestamp_unit"] = f"{some}{what} read as UTC; if they are local: timezone: Europe/Berlin, say"
