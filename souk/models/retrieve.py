@@ -87,7 +87,8 @@ def write_candidates(
         sequences: the rows of the examples.
 
     Returns:
-        the share of examples whose item was retrieved.
+        the share of examples whose item was retrieved, of those whose item may be recommended at their time: what
+        `repeat` keeps out, as the lessons of a course that was bought, no source is asked for; 0 where there are none.
     """
     items = ItemTable.load(features, boundary, vectors)
     excluded = exclusions(Path(features), examples, sequences.spec, items.position)
@@ -101,8 +102,9 @@ def write_candidates(
             shown[excluded(moment)] = False
             best = _candidates(sources, target.pair_query(items), vector, line, shown)
             found.add(moment, line[mine].tolist(), best, line[best], mine)
+            found.asked += int(shown[mine].sum())
     found.write(Path(path), examples, catalogue)
-    return found.hits / max(1, len(examples))
+    return found.hits / max(1, found.asked)
 
 
 def _candidates(
@@ -148,7 +150,7 @@ class _Found:
     """What was retrieved for each example, on its way to a file."""
 
     def __init__(self, examples: int) -> None:
-        self.hits = 0
+        self.hits = self.asked = 0
         self._own = np.zeros(examples, np.float32)
         self._rows: list[np.ndarray] = [np.zeros(0, np.int32)] * examples
         self._scores: list[np.ndarray] = [np.zeros(0, np.float32)] * examples

@@ -53,7 +53,8 @@ def train_two_tower(
         previous: a towers folder to continue from: with it, there is no first fit.
 
     Returns:
-        `loss`, `candidate_recall` (share of the window's examples whose item is among the candidates), `seconds`.
+        `loss`, `candidate_recall` (of the window's examples whose item may be recommended then, the share whose item is
+        among the candidates), `seconds`.
     """
     settings: TrainTwoTower = parse_step_config("train_two_tower", config).train_two_tower
     if window not in BOUNDARIES:
@@ -90,7 +91,9 @@ def train_two_tower(
     recall = write_candidates(
         out / "candidates.parquet", features, name, examples, queries, vectors, catalogue, sequences
     )
-    report(f"candidates of {len(examples):,} examples: {recall:.1%} of their items among {RETRIEVED}")
+    report(
+        f"candidates of {len(examples):,} examples: {recall:.1%} of the items that may be recommended among {RETRIEVED}"
+    )
     if window == "trial":
         end = boundary
     else:
