@@ -17,7 +17,7 @@ from souk.models.fit_ranker import fit_ranker
 from souk.models.held_out import judging, split_users
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_quality import ndcg, quality, retrieval_order
-from souk.models.ranker import SCORE, given_loss, listwise_loss, order_loss
+from souk.models.ranker import PLACES, SCORE, PositionTower, given_loss, listwise_loss, order_loss
 from souk.models.sequences import column_tensor
 from souk.models.weights import named_weights
 from souk.pairs import PAIR_FEATURES
@@ -65,6 +65,16 @@ def test_what_the_user_took_before_is_not_new(ranked):
         )
         assert lately.any() and not ever.all() and (ever & ~lately).any(), "habits tell of what is no event any more"
         np.testing.assert_array_equal(batch["fresh"].numpy(), ~(lately | ever))
+
+
+def test_a_place_adds_its_share_and_what_no_slate_showed_nothing():
+    places, moment = tf.constant([[0, 1, 2, PLACES, PLACES + 9]], tf.int64), tf.constant([[2.0]])
+    tower = PositionTower("position")
+    assert not tower(places, moment).numpy().any(), "before training"
+    tower.place.assign(-tf.range(1.0, 1.0 + PLACES))
+    tower.slope.kernel.assign([[0.5]])
+    shares = [-1.0, -2 + np.log(2), -PLACES + np.log(PLACES), -PLACES + np.log(PLACES + 9)]
+    assert tower(places, moment).numpy()[0] == pytest.approx([0, *shares], rel=1e-5)
 
 
 def test_satisfaction_that_is_not_known_yet_is_not_learned():

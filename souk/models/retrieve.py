@@ -119,7 +119,7 @@ def _candidates(
 
 
 def never_to_be_had(features: Path, catalogue: Catalogue, position: Mapping[str, int]) -> np.ndarray:
-    """`[items] bool`: not available, and in no example."""
+    """`[items] bool`: not available, and in no example: what was taken, at any time, was on offer until then."""
     hidden = ~catalogue.available
     for batch in pq.ParquetFile(features / "examples.parquet").iter_batches(columns=["item_id"]):
         hidden[[position[item] for item in pc.unique(batch["item_id"]).to_pylist()]] = False

@@ -4,8 +4,10 @@ It is measured in a process of its own, so that one that crashes, or takes all m
 no more. What is tried is what the training pipeline runs, up to the first boundary: the towers are fitted on nothing
 from `validation_start` on, the ranker on the validation window. A fifth of the window's users, told by a hash of their
 ids, is kept apart and measures the trial: the ranker is not fitted on them, and neither the passes of either model nor
-the weight of satisfaction are chosen by them. Nothing from `test_start` on is read. The slate is the one that would be
-served: under the weights of the config where it says some, and re-ranked where it says so (`rerank`).
+the weight of satisfaction are chosen by them. Nothing from `test_start` on is looked at, but that what was taken then
+had been on offer, where the items file says that it is no more (`souk.models.retrieve.never_to_be_had`). The slate is
+the one that would be served: under the weights of the config where it says some, and re-ranked where it says so
+(`rerank`).
 """
 
 from __future__ import annotations
