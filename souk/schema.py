@@ -46,6 +46,7 @@ class ContractColumn:
         required: whether a row without it is refused.
         kind: how it is learned from when a config declares it; None for columns that are no features.
         minimum: the smallest valid number, None for no bound.
+        maximum: the largest.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ContractColumn:
     required: bool = False
     kind: Kind | None = None
     minimum: float | None = None
+    maximum: float | None = None
 
 
 EVENTS = (
@@ -71,7 +73,7 @@ EVENTS = (
     ContractColumn("device", "string", kind=Kind.CATEGORICAL),
     ContractColumn("location", "string", kind=Kind.CATEGORICAL),
     ContractColumn("surface", "string", kind=Kind.CATEGORICAL),
-    ContractColumn("propensity", "double", minimum=0),
+    ContractColumn("propensity", "double", minimum=0, maximum=1),
     ContractColumn("release", "string"),
     ContractColumn("arm", "string"),
 )

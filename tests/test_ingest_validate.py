@@ -45,6 +45,7 @@ def test_the_contract_refuses_what_it_must() -> None:
         event_type=["click", "click", "look", "click"],
         timestamp=[1, -1, 2, None],
         price=[1.0, 0.0, None, -0.5],
+        propensity=[0.0, 1e-6, 1.0, 1.5],
     )
     unread = {"timestamp": np.array([False, False, False, True])}
     assert found(check_schema(events, contract_schema("events", {}), unread)) == {
@@ -52,6 +53,7 @@ def test_the_contract_refuses_what_it_must() -> None:
         "range timestamp": [1],
         "domain event_type": [2],
         "range price": [3],
+        "range propensity": [3],
     }
 
 

@@ -32,7 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
     # A workspace of its own holds one data set.
     data = f"--config {shlex.quote(str(output))} --workspace .souk-{parse_config(first.text).name}"
     seen = f"Look at the guesses; `souk check {data}` tells what a run would find."
-    doubts = f"{_exchanged(first.exchanged)}{_untyped(first.untyped)}{_doubts(first.unknown)}{_steps(first.steps)}"
+    groups = f"{first.groups}. " if first.groups else ""
+    doubts = (
+        f"{groups}{_exchanged(first.exchanged)}{_untyped(first.untyped)}{_doubts(first.unknown)}{_steps(first.steps)}"
+    )
     print(f"Written to {output}. {doubts}{_twice(first.twice)}{seen} Then: souk run {data}")
     return 0
 

@@ -43,8 +43,8 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 class FirstConfig:
     """A first config: its text, the event types of the file that no word tells, which it takes for clicks, why the
     files of items and users may be exchanged, why only some of what users do engages, what every event is where a
-    column may be their type that Souk does not know, and which purchases are left out as told twice; "" where nothing
-    says so."""
+    column may be their type that Souk does not know, which purchases are left out as told twice, and what is no id
+    and stands for one; "" where nothing says so."""
 
     text: str
     unknown: tuple[str, ...] = ()
@@ -52,6 +52,7 @@ class FirstConfig:
     steps: str = ""
     untyped: str = ""
     twice: str = ""
+    groups: str = ""
 
 
 def first_config(events: str, items: str | None, users: str | None, name: str) -> FirstConfig:
@@ -96,8 +97,9 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     text = _render(name, tables, exchanged, refused) if max(refused.values()) > 0 else text
     notes = tables["events"].notes
     unknown = tuple(tables["events"].unknown)
+    groups = ". ".join(notes[target] for target in ("user_id", "item_id") if target in notes)
     return FirstConfig(
-        text, unknown, exchanged, notes.get("steps", ""), notes.get("event_type", ""), notes.get("twice", "")
+        text, unknown, exchanged, notes.get("steps", ""), notes.get("event_type", ""), notes.get("twice", ""), groups
     )
 
 

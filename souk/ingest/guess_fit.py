@@ -14,7 +14,7 @@ from souk.ingest.guess_names import NAMES
 from souk.ingest.profile import DATE, MANY, Column, guess_kind, plain
 from souk.schema import ContractColumn
 
-FEW_WRONG = 0.05  # share of values that are no true or false in a column that is
+FEW_WRONG = 0.05  # share of values that are no true or false, or too large, in a column that is what it is called
 MOST_ONCE = (
     0.5  # more different ids a row are those of events, sent twice now and then; fewer those of orders or visits
 )
@@ -64,6 +64,8 @@ def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
         return f"no numbers, such as {column.examples}"
     if target.type == "int64" and not column.whole:
         return f"no whole numbers, such as {column.examples}"
+    if target.maximum is not None and (high := np.mean(column.numbers > target.maximum)) > FEW_WRONG:
+        return f"{high:.0%} of its numbers are above {target.maximum:g}, such as {column.examples}"
     if target.type == "bool" and cells.parse_bool(column.values)[1].mean() > FEW_WRONG:
         return f"no true or false, such as {column.examples}"
     return ""

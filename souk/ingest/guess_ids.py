@@ -20,6 +20,8 @@ FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all
 SEVERAL = 1.5  # users of an id, on the mean
 MOST_EMPTY = 0.5  # of the rows without a value, in a column of ids: what an item replaces or follows on is none
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
+MOST_PARTS = 4  # of a template
+FEW, OFTEN = 20, 100  # what fewer values say of so many rows each is a group: the gate asks for as many users
 # Parts of names: of columns with ids, and of files.
 STEMS = {
     "user_id": r"user|cust|visitor|member|client|buyer|kunde|nutzer|leser|reader|mitglied",
@@ -31,17 +33,18 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     """The user or item id of events and of the table that describes them: by name, else by shared values."""
     named = column_named(events, target)
     if other is None:
-        alike = next((c for c in events.free if not c.nested and re.search(STEMS[target], c.plain)), None)
+        alike = [c for c in events.free if not c.nested and re.search(STEMS[target], c.plain)]
+        many = next((column for column in alike if not _few(column)), None)
         session = column_named(events, "session_id") if target == "user_id" else None
         own = [column for column in events.free if column.plain in NAMES["event_id"]] if target == "item_id" else []
         shows = next((column for column in own if _of_many(events, column)), None)
         ways = (
             (named, "by its name"),
-            (alike, "its name contains the word"),
+            (many, "its name contains the word"),
             (session, "there are no users: by the session"),
             (shows, "no other goes by a name for it, and these come again: concerts, say, not rows"),
         )
-        found = next(((column, evidence) for column, evidence in ways if column), None)
+        found = next(((column, evidence) for column, evidence in ways if column), None) or _group(events, target, alike)
         if found is None:
             raise _no_column(events, target)
         events.mapped[target] = found
@@ -73,6 +76,29 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     again = len(there.texts) - there.distinct
     more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
     events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
+
+
+def _few(column: Column) -> bool:
+    """Whether a column says which of a few groups its rows are of, as an age does, rather than whose they are."""
+    return column.distinct < FEW and column.distinct * OFTEN <= len(column.texts)
+
+
+def _group(events: Table, target: str, alike: Sequence[Column]) -> tuple[Column, str] | None:
+    """What a log that names no ids has in the place of them, and what to do; None where it has nothing.
+
+    Args:
+        events: whose note says it to who reads no comment.
+        target: the id.
+        alike: its columns whose names have a part of those for the id.
+    """
+    if not alike:
+        return None
+    seen = f"{alike[0].name} HAS ONLY {alike[0].distinct} VALUES IN {len(alike[0].texts):,} ROWS"
+    groups = [c.name for c in alike if called(c.plain, target) and c.distinct > 1 and not set("{}") & set(c.name)]
+    names = "-".join(f"{{{name}}}" for name in groups[:MOST_PARTS])
+    made = f"; or in its place under templates, {target}: '{names}' takes those who are alike in each for one"
+    events.notes[target] = f"{seen}: groups, and no ids. Map the ids{made if len(groups) > 1 else ''}"
+    return alike[0], events.notes[target]
 
 
 def _of_many(events: Table, column: Column) -> bool:

@@ -37,9 +37,11 @@ def contract_schema(table: str, kinds: Mapping[str, Kind], widths: Mapping[str, 
             feature.value_count.min = feature.value_count.max = 1
         elif widths and field.name in widths:
             feature.value_count.min = feature.value_count.max = widths[field.name]
-        if column and column.minimum is not None:
-            domain = feature.int_domain if field.type == pa.int64() else feature.float_domain
-            domain.min = int(column.minimum) if field.type == pa.int64() else column.minimum
+        for bound in ("min", "max"):
+            limit = getattr(column, f"{bound}imum", None)
+            if limit is not None:
+                domain = feature.int_domain if field.type == pa.int64() else feature.float_domain
+                setattr(domain, bound, int(limit) if field.type == pa.int64() else limit)
         if field.type == pa.bool_():
             feature.bool_domain.SetInParent()
         if field.name == "event_type":

@@ -102,7 +102,8 @@ def row(table: str, spec: FeatureSpec, required: Iterable[str]) -> Schema:
     widths = spec.columns.widths_of(table)
     properties = {name: optional(of_kind(kind, widths.get(name))) for name, kind in sorted(kinds.items())}
     for column in TABLES[table]:
-        bound = {} if column.minimum is None else {"minimum": column.minimum}
+        bounds = {"minimum": column.minimum, "maximum": column.maximum}
+        bound = {name: limit for name, limit in bounds.items() if limit is not None}
         own: Schema = {**(ROW_NUMBER if column.type == "double" else {"type": TYPES[column.type]}), **bound}
         if column.name == "event_type":
             own = EVENT_TYPE
