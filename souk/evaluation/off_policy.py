@@ -1,0 +1,132 @@
+"""What another policy would have been worth, of a log that says how likely each item was shown at its place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from souk.errors import SoukError
+from souk.metrics import Floats
+
+NORMAL = 1.96  # standard errors on either side of a 95% interval
+FEW_ROWS, FEW_REWARDED = 100, 50  # effective ones; of fewer, intervals are too narrow (docs/experiments.md)
+UNLIKELY = 4.5  # standard errors that the mean weight is from 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value a row, with its 95% interval, of a normal distribution."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PolicyValue:
+    """What a policy is worth, and how much of the log says so.
+
+    Args:
+        ips: by inverse propensity: unbiased where each weight is as it came and the log could show what the policy
+            would.
+        snips: self-normalised, by place: of less variance, and of a bias that goes with the rows.
+        effective_rows: so many rows of weight 1 the weights are worth (Kish 1965), at the worst place.
+        effective_rewarded: so many rows of which something came, of one weight, the weighted rewards are worth.
+        mean_weight: that of the place where it is the most standard errors from 1; near 1 where the propensities are
+            those of the log and the policy shows nothing that the log could not.
+        largest_weight: before it is cut.
+        clipped: share of the weights that were cut.
+        doubts: sentences on what makes the intervals tell less than they seem to.
+    """
+
+    ips: Estimate
+    snips: Estimate
+    effective_rows: float
+    effective_rewarded: float
+    mean_weight: float
+    largest_weight: float
+    clipped: float
+    doubts: tuple[str, ...]
+
+
+def policy_value(rewards: ArrayLike, logged: ArrayLike, target: ArrayLike, most: float = math.inf) -> PolicyValue:
+    """The value of a target policy, item by place (Li et al. 2018, Offline Evaluation of Ranking Policies with Click
+    Models, section 5; self-normalised as Swaminathan and Joachims 2015).
+
+    Args:
+        rewards: `[rows]` or `[rows, places]`, what came of what was shown, such as 1 for a click.
+        logged: likewise, the probability with which it was shown at its place, above 0.
+        target: likewise, that with which the target policy would show it there: 0 for another item.
+        most: weights, target over logged, are cut to it: less variance, and a bias downwards.
+
+    Raises:
+        SoukError: shapes that differ or are empty, a number that is none, or a probability out of its range.
+    """
+    reward, shown, wanted = (_places(values) for values in (rewards, logged, target))
+    _check(reward, shown, wanted, most)
+    whole = wanted / shown
+    weights = np.minimum(whole, most)
+    rows, mean = len(weights), weights.mean(axis=0)
+    each = (weights * reward).sum(axis=1)
+    known = np.where(mean > 0, mean, 1.0)
+    by_place = (weights * reward).mean(axis=0) / known
+    influence = (weights * (reward - by_place) / known).sum(axis=1)
+    effective, rewarded = float(_effective(weights).min()), float(_effective(each[:, np.newaxis])[0])
+    errors = whole.std(axis=0) / math.sqrt(rows)
+    away = np.abs(whole.mean(axis=0) - 1) / np.maximum(errors, 1e-9)
+    doubts = []
+    if effective < FEW_ROWS:
+        doubts.append(f"the weights are worth {effective:,.0f} rows of {rows:,}: a few rows decide")
+    if rewarded < FEW_REWARDED:
+        doubts.append(
+            f"what came of it is worth {rewarded:,.0f} rows with something alone: the intervals are too narrow"
+        )
+    if away.max() > UNLIKELY:
+        why = "the propensities are not those of this log, or the policy shows what the log never could"
+        doubts.append(f"the mean weight is {whole.mean(axis=0)[away.argmax()]:.3g} and not 1: {why}")
+    return PolicyValue(
+        ips=_estimate(float(each.mean()), each),
+        snips=_estimate(float(by_place.sum()), influence),
+        effective_rows=effective,
+        effective_rewarded=rewarded,
+        mean_weight=float(whole.mean(axis=0)[away.argmax()]),
+        largest_weight=float(whole.max()),
+        clipped=float((whole > most).mean()),
+        doubts=tuple(doubts),
+    )
+
+
+def _places(values: ArrayLike) -> Floats:
+    array = np.asarray(values, np.float64)
+    return array[:, np.newaxis] if array.ndim == 1 else array
+
+
+def _check(reward: Floats, shown: Floats, wanted: Floats, most: float) -> None:
+    shapes = [array.shape for array in (reward, shown, wanted)]
+    if len(set(shapes)) > 1 or reward.ndim != 2 or not reward.size:
+        expected = "rewards, logged and target of one shape, [rows] or [rows, places], with a row"
+        raise SoukError(expected, ", ".join(map(str, shapes)), "Give one of each for what was shown.")
+    if not np.isfinite(reward).all():
+        raise SoukError("finite rewards", "some that are none", "Give 0 where nothing came of it.")
+    if not ((shown > 0) & (shown <= 1)).all():
+        remedy = "Leave out what has no propensity; what was shown had a chance."
+        raise SoukError("logged probabilities above 0 and up to 1", f"{shown.min():g} to {shown.max():g}", remedy)
+    if not ((wanted >= 0) & (wanted <= 1)).all():
+        remedy = "Give 0 for what the policy would not show there."
+        raise SoukError("target probabilities from 0 to 1", f"{wanted.min():g} to {wanted.max():g}", remedy)
+    if not most > 0:
+        raise SoukError("most above 0", str(most), "Leave it out to cut no weight.")
+
+
+def _effective(weights: Floats) -> Floats:
+    """Of each column."""
+    squares = (weights**2).sum(axis=0)
+    return np.divide(weights.sum(axis=0) ** 2, squares, out=np.zeros(weights.shape[1]), where=squares > 0)
+
+
+def _estimate(value: float, each: Floats) -> Estimate:
+    error = float(each.std()) / math.sqrt(len(each))
+    return Estimate(value, value - NORMAL * error, value + NORMAL * error)
