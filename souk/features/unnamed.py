@@ -56,8 +56,11 @@ def unheard(events: Path, repeat: Repeat) -> Iterator[str]:
 
 
 def _rule(objectives: Objectives, known: set[EventType]) -> str:
-    """Satisfaction by the purchase that follows, where it does not engage, and by no return, of the types known."""
-    engaged = objectives.engaged.events
+    """Satisfaction by the purchase that follows, where it does not engage, and by no return, of the types known: where
+    purchases engage, of these alone, since a look that nothing follows is no success for want of a return."""
+    engaged = list(objectives.engaged.events)
+    if EventType.PURCHASE in engaged and EventType.RETURN in known:
+        engaged = [EventType.PURCHASE]
     bought = ", followed_by: [purchase]" if EventType.PURCHASE in known - {*engaged} else ""
     kept = ", unless: [return]" if EventType.RETURN in known else ""
     return f"{{events: [{', '.join(engaged)}]{bought}{kept}, within_days: {objectives.satisfied.within_days or 7:g}}}"
