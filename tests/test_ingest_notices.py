@@ -9,7 +9,7 @@ import pytest
 
 from souk.config import Source
 from souk.ingest.mapping import TableSource
-from souk.ingest.notices import lone_places, odd_dates, odd_ends, unmatched, unsplit
+from souk.ingest.notices import lone_places, odd_dates, odd_ends, unmatched, unsplit, unused
 from souk.schema import DAY_MS, Kind
 from tests.test_ingest_step import CONFIG, GOOD, Shop
 
@@ -189,6 +189,14 @@ def test_places_without_a_request(kind: str, position: int | None, asked: str | 
     )
     assert len(list(lone_places("events", rows))) == told
     assert not list(lone_places("items", rows))
+
+
+@pytest.mark.parametrize(("count", "lines"), [(0, 0), (6, 6), (7, 1), (22, 1)])
+def test_many_columns_that_nothing_reads_are_told_in_one_line(count: int, lines: int) -> None:
+    names = [f"affinity_{n:02}" for n in range(count)]
+    told = list(unused(TableSource("events", Source(path="e.csv"), {}), ["user_id", *names]))
+    assert len(told) == lines and sum("affinity_00" in line for line in told) == min(lines, 1)
+    assert all(("affinity_19" in line) == line.endswith(" and 2 more") for line in told)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,11 @@ def test_what_was_clicked_at_a_place_was_shown_there(tmp_path, clicked, slates):
     rows += [event(10 + n, "click", item, "r1", place) for n, (item, place) in enumerate(clicked.items())]
     rows += [event(20, "impression", "a", "r2", 0), event(21, "click", "b", "r3", 0)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet")
-    assert write_impressions(tmp_path, tmp_path, spec, start=0) == slates
+    told: list[str] = []
+    assert write_impressions(tmp_path, tmp_path, spec, 0, told.append) == slates
+    assert [line.split(" engaging")[0] for line in told] == (
+        [] if slates else [f"events: {sum(p is not None for p in clicked.values()) + 1}"]
+    )
     found = pq.read_table(tmp_path / FILE).to_pylist() if slates else []
     for row in found:
         shown = dict(zip(row["items"], zip(row["places"], row["engaged"], strict=True), strict=True))

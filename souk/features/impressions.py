@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,13 @@ SCHEMA = pa.schema(
 )
 
 
-def write_impressions(tables: str | Path, features: str | Path, spec: FeatureSpec, start: int) -> int:
+def write_impressions(
+    tables: str | Path,
+    features: str | Path,
+    spec: FeatureSpec,
+    start: int,
+    report: Callable[[str], None] = lambda _: None,
+) -> int:
     """Writes `impressions.parquet` to a features folder, where events carry requests and impressions places.
 
     Args:
@@ -34,6 +40,7 @@ def write_impressions(tables: str | Path, features: str | Path, spec: FeatureSpe
         features: the features folder.
         spec: says which events engage.
         start: UTC epoch milliseconds; earlier events teach no ranker.
+        report: is told where requests showed something and nothing was left of any.
 
     An engaging event with a position says that its item was shown there, too: a log with a row for each item shown,
     and a column that says whether it was clicked, has no other row for it. A slate of which nothing was left is none:
@@ -57,19 +64,34 @@ def write_impressions(tables: str | Path, features: str | Path, spec: FeatureSpe
     for row in _rows(events, 0, (EventType.IMPRESSION,)):
         if row["request_id"] in taken and row["position"] is not None:
             shown[row["request_id"]][row["item_id"]] = _place(row)
-    slates = []
-    for request, items in taken.items():
-        slate = sorted(shown[request].items(), key=lambda each: each[1])
-        if shown[request].keys() - items.keys():
-            row = {
-                "items": [item for item, _ in slate],
-                "places": [place for _, place in slate],
-                "engaged": [item in items for item, _ in slate],
-            }
-            slates += [{"event_id": event, **row} for item, event in items.items() if item in shown[request]]
+    slates = [row for request, items in taken.items() for row in _slates(shown[request], items)]
     if slates:
         pq.write_table(pa.Table.from_pylist(slates, SCHEMA), Path(features) / FILE)
+    elif alone := sum(item in shown[request] for request, items in taken.items() for item in items):
+        why = "as where each row has a request_id of its own: the ranker learns nothing from logged slates"
+        report(f"events: {alone:,} engaging events have a slate of which nothing was left, {why} (docs/models.md)")
     return len(slates)
+
+
+def _slates(shown: Mapping[str, int], taken: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The rows of one request, if something was left: one for each event that took what was shown.
+
+    Args:
+        shown: places by item.
+        taken: events by item.
+    """
+    if not shown.keys() - taken.keys():
+        return
+    slate = sorted(shown.items(), key=lambda each: each[1])
+    items, places = [item for item, _ in slate], [place for _, place in slate]
+    for item, event in taken.items():
+        if item in shown:
+            yield {
+                "event_id": event,
+                "items": items,
+                "places": places,
+                "engaged": [other in taken for other in items],
+            }
 
 
 def _place(row: Mapping[str, Any]) -> int:

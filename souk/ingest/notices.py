@@ -19,6 +19,7 @@ from souk.sources.freshness import imported
 # The least share of the ids in events that a file should have: a shop lists what it sells, and knows less of its users.
 USUAL = {"items": 0.5, "users": 0.1}
 EXAMPLES = 3
+LINES, NAMED = 6, 20  # columns that are told in a line each, and names in one line
 SEPARATORS = ("|", ";", ",", ">")
 NEARLY_ALL = 0.9
 NEVER_MS = 253_402_300_800_000  # the year 10000: microseconds read as milliseconds lie after it
@@ -26,9 +27,13 @@ YEAR_MS = 365 * DAY_MS
 
 
 def unused(table: TableSource, names: Iterable[str]) -> Iterator[str]:
-    """The columns `names` of the files that nothing reads."""
-    for name in table.ignored(names):
-        yield f"{table.name}: column {name} of the source is not used"
+    """The columns `names` of the files that nothing reads; of many, as a count for each item, one line."""
+    ignored = table.ignored(names)
+    if len(ignored) <= LINES:
+        yield from (f"{table.name}: column {name} of the source is not used" for name in ignored)
+        return
+    shown = ", ".join(ignored[:NAMED]) + (f" and {len(ignored) - NAMED} more" if len(ignored) > NAMED else "")
+    yield f"{table.name}: {len(ignored)} columns of the source are not used: {shown}"
 
 
 def absent(table: TableSource, files: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -49,7 +49,7 @@ def build_features(
     started = time.monotonic()
     counts = build(Path(tables), Path(features), spec, sections.split, Runner.parse(beam_runner, beam_options))
     start = read_windows(Path(features) / "windows.json").validation_start
-    counts["slates"] = float(write_impressions(tables, features, spec, start))
+    counts["slates"] = float(write_impressions(tables, features, spec, start, report))
     counts["events_per_second"] = counts["events"] / (time.monotonic() - started)
     report("publishing the user states to Feast")
     now = time.time_ns() // 1_000_000
