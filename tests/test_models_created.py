@@ -80,6 +80,27 @@ def test_what_was_taken_after_its_end_is_no_target_of_the_judge(market):
     assert judged(np.full(len(left), start - 1)) == 0, "there is nothing to be judged by"
 
 
+def test_what_repeat_keeps_out_and_what_is_not_to_be_had_takes_no_place_and_is_no_target_of_the_judge(market):
+    start, end = market.windows["validation_start"], market.windows["test_start"]
+    examples, ids = draw_examples(market.folder, start, end, seed=1), market.catalogue.ids
+    judge = RetrievalJudge(market.folder, examples, market.catalogue, market.sequences, seed=1)
+    moment, size = judge._moments[0], len(ids)
+    own = ids.index(moment.items[0])
+    one, other = [place for place in range(size) if place != own][:2]
+
+    def ranks(out, hidden):
+        judge._excluded, judge._hidden = lambda asked: np.array(out, np.int64), np.isin(np.arange(size), hidden)
+        return judge._ranks(moment, np.where(np.arange(size) == own, 0.0, 1.0)).tolist()  # the last of all
+
+    assert (ranks([], []), ranks([one], []), ranks([], [one]), ranks([one], [other])) == (
+        [size],
+        [size - 1],
+        [size - 1],
+        [size - 2],
+    )
+    assert ranks([own], []) == ranks([], [own]) == []
+
+
 def test_what_was_taken_before_its_date_of_creation_was_there(tmp_path):
     events, items, users = cycle_market(users=6)
     first = events.groupby("item_id")["timestamp"].min()
