@@ -88,6 +88,17 @@ def elsewhere(shop, tmp_path):
     return ["--tables", str(tmp_path / "tables"), "--features", str(tmp_path / "features")], tmp_path
 
 
+def test_a_release_of_another_data_set_is_no_champion(shop, capsys):
+    shutil.copytree(shop.workspace / "releases" / "bad", other := shop.workspace / "releases" / "other")
+    spec, bundle = (other / "twin" / name for name in ("spec.json", "bundle.json"))
+    before = read_spec(spec)
+    spec.write_text(spec.read_text().replace(f'"{before.dataset}"', '"bakery"'))
+    bundle.write_text(bundle.read_text().replace(before.hash, read_spec(spec).hash))
+    assert souk("evaluate", "good", "--against", "other", shop=shop) == 2
+    assert "other, which is of bakery" in capsys.readouterr().err
+    shutil.rmtree(other)
+
+
 def test_a_twin_that_saw_the_window_is_refused(shop, elsewhere, capsys):
     words, folder = elsewhere
     windows = json.loads((folder / "features" / "windows.json").read_text())

@@ -49,7 +49,8 @@ def evaluate_release(
         As `souk.evaluation.measure.measure`, with what the release keeps of its training.
 
     Raises:
-        SoukError: a release or its twin is missing, it has seen the window, or there are no artifacts.
+        SoukError: a release or its twin is missing, is of another data set or has seen the window, or there are no
+            artifacts.
     """
     folder = release_folder(workspace, name)
     twin = _twin(folder)
@@ -58,6 +59,11 @@ def evaluate_release(
     start = _window_start(found, twin)
     champion = Champion(other.name, other / "twin") if other else Champion()
     for release, bundle in ((folder, twin), *([(other, _twin(other))] if other else [])):
+        if bundle.spec.dataset != twin.spec.dataset:
+            received = f"{release.name}, which is of {bundle.spec.dataset}"
+            raise SoukError(
+                f"a release of {twin.spec.dataset} to stand beside {folder.name}", received, "Take another."
+            )
         if bundle.settings.trained_until > start:
             raise SoukError(
                 f"a twin that has not seen the test window of {found.features}",
