@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 
 from souk.config import Split, parse_step_config
 from souk.errors import SoukError
+from souk.evaluation.verdict import LEAST_USERS
 from souk.features.bars import far_bars
+from souk.features.few_users import few_users
 from souk.features.funnel import funnel
 from souk.features.history import history_length, told_apart
 from souk.features.impressions import write_impressions
@@ -88,11 +90,13 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
     windows, chosen = find_windows(events, spec, sections.split), dict[str, Any]()
     if sections.split.protocol == "temporal":  # the days of the other clock are none
         first = _first_event(events)
-        for line in never_known(spec.objectives, first, windows.end):
-            report(line)
-        for line in few_labels(events, spec.objectives, first, windows, sections.split):
-            report(line)
-        for line in funnel(events, spec, windows.validation_start):
+        lines = (
+            never_known(spec.objectives, first, windows.end),
+            few_labels(events, spec.objectives, first, windows, sections.split),
+            few_users(events, spec, windows, sections.split, LEAST_USERS),
+            funnel(events, spec, windows.validation_start),
+        )
+        for line in chain(*lines):
             report(line)
     before = windows.validation_start
     if spec.build.history_length == "auto":
