@@ -1,5 +1,6 @@
 """`souk init` for a ticket shop: items whose ids are `event_id`, that end when they begin, and orders beside a log."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,27 @@ def test_what_no_look_has_is_no_context(tmp_path: Path) -> None:
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert set(config.columns.events) == {"device"}
     assert "# left out: seat (NO LOOK HAS IT" in text
+
+
+def page(action: str, n: int) -> str:
+    return ["home", "search", "event"][n % 3] if action == "event_view" else ["checkout_1", "thank_you"][n % 2]
+
+
+@pytest.mark.parametrize("name", ["page", "surface", "screen"])  # by the contract's names, and by one of its own
+def test_a_page_that_no_look_is_on_is_no_context(tmp_path: Path, name: str) -> None:
+    rows = [{**row, name: page(row["action"], n)} for n, row in enumerate(log())]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.columns.events == {}
+    assert "NO LOOK HAS WHAT MOST OTHERS HAVE, so it would say what the user did, such as " in text
+
+
+@pytest.mark.parametrize("name", ["page", "surface", "screen"])
+@pytest.mark.parametrize("of", [lambda n: page("event_view", n), lambda n: f"page_{n * 7919 % 487}"])
+def test_a_page_that_looks_lack_by_chance_is_context(tmp_path: Path, name: str, of: Callable[[int], str]) -> None:
+    rows = [{**row, name: of(n)} for n, row in enumerate(log())]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert "NO LOOK" not in text
+    assert of(0) != "home" or len(config.columns.events) == 1
 
 
 def test_what_clicks_have_is_context_however_many_impressions_lack_it(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
 from souk.schema import EventType, Kind, contract
 
 FEWEST_LOOKS = 30  # that tell what no look has
+FEWEST_OF_ONE = 5  # looks that are to be expected of a value, for none of them to tell something
+MOSTLY = (
+    0.5  # a column tells looks from what is none where no look has the values of more than this share of the latter
+)
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 # Of a column that has one value for each item and one for each user.
 STAYS = (
@@ -124,6 +128,11 @@ def map_time(table: Table) -> None:
         table.source = table.source.model_copy(update={"timestamp_unit": unit})
 
 
+def _of_acts(table: Table, column: Column) -> str:
+    """Why a column of events would give away what the user did; "" where it does not."""
+    return _tells_type(table, column) or _of_deeds(table, column)
+
+
 def _tells_type(table: Table, column: Column) -> str:
     """Why a column of events may say what the user did, which no request knows before; "" where it does not."""
     values = pc.unique(column.texts).to_pylist()
@@ -141,14 +150,20 @@ def _of_deeds(table: Table, column: Column) -> str:
     if not table.has("event_type"):
         return ""
     said = cells.parse_text(table.mapped["event_type"][0].values)[0].to_pandas()
-    has = pc.is_valid(cells.parse_text(column.values)[0]).to_pandas()
+    values = cells.parse_text(column.values)[0].to_pandas()
     looks = [text for text, (kind, _) in table.types.items() if kind in (EventType.CLICK, EventType.IMPRESSION)]
-    each = [has[said == text] for text in looks]  # a click may have what what was shown has not
-    if sum(map(len, each)) < FEWEST_LOOKS or any(len(own) and own.mean() > 1 - MANY for own in each):
+    each = [values[said == text] for text in looks]  # a click may have what what was shown has not
+    if sum(map(len, each)) < FEWEST_LOOKS:
         return ""
-    return (
-        f"NO LOOK HAS IT, so it would say what the user did, such as {column.examples}; declare it if a request has it"
-    )
+    unless = "so it would say what the user did, such as {}; declare it if a request has it"
+    if all(own.notna().mean() <= 1 - MANY for own in each if len(own)):
+        return f"NO LOOK HAS IT, {unless.format(column.examples)}"
+    looked, acts = pd.concat(each).dropna(), values[~said.isin(looks)].dropna().value_counts()
+    by_chance = acts * len(looked) / max(acts.sum(), 1)  # looks that would have a value if it told them not apart
+    own = acts[~acts.index.isin(looked.unique()) & (by_chance >= FEWEST_OF_ONE)]
+    if own.sum() > MOSTLY * acts.sum():  # the page of the thanks for an order
+        return f"NO LOOK HAS WHAT MOST OTHERS HAVE, {unless.format(', '.join(own.index[:3]))}"
+    return ""
 
 
 def map_rest(table: Table) -> None:
@@ -158,7 +173,8 @@ def map_rest(table: Table) -> None:
     for target in [name for name in known if name not in table.mapped and name not in table.constants]:
         for column in columns_named(table, target):
             not_yet = table.unborn.get(column.name, "") if target == "created_at" else ""
-            if why := not_yet or misfit(known[target], column, _unit(table)):
+            why = not_yet or misfit(known[target], column, _unit(table))
+            if why := why or (_of_acts(table, column) if known[target].kind and table.name == "events" else ""):
                 unfit[column.name] = f"{column.name} of the file is no {target}: {why}"
                 table.unfit.setdefault(column.name, f"NO {target}: {why}")
                 continue
@@ -228,7 +244,7 @@ def _guess_context(table: Table, column: Column) -> Guess:
     if guess.kind is not Kind.CATEGORICAL or column.numeric or column.distinct > 1000:
         doubt = "OR IS IT event_id? Then map it; " if tells_rows(column) and not table.has("event_id") else ""
         return Guess(None, f"{doubt}no context of a request; {guess.evidence}")
-    if why := _tells_type(table, column) or _of_deeds(table, column):
+    if why := _of_acts(table, column):
         return Guess(None, why)
     values = cells.parse_text(column.values)[0].to_pandas()
     described = []
