@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from souk.metrics import auc
-from souk.models.calibration import Calibration, calibrate, platt, roc
+from souk.models.calibration import IDENTITY, Calibration, calibrate, platt, roc
+from souk.models.export import _bent
 
 
 def test_platt_finds_the_slope_and_offset_that_made_the_labels():
@@ -91,3 +93,13 @@ def test_few_positives_get_a_line():
     logits, labels, _ = curved(150, 6)
     assert calibrate(logits, labels).knots == ()
     assert calibrate(np.zeros(0), np.zeros(0, int)) == Calibration(0.0, (), (1.0,))
+
+
+@pytest.mark.parametrize(
+    "curve", [IDENTITY, Calibration(0.5, (), (2.0,)), Calibration(-1.0, (-2.0, 0.5), (1.0, 0.2, 3.0))]
+)
+@pytest.mark.parametrize("shape", [(7,), (2, 3)])
+def test_a_saved_ranker_has_the_same_curve(curve, shape):
+    logits = np.random.default_rng(1).normal(0, 2, shape).astype(np.float32)
+    found = tf.sigmoid(_bent(tf.constant(logits), curve)).numpy()
+    np.testing.assert_allclose(found, curve.probability(logits), rtol=1e-5)

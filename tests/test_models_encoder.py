@@ -59,6 +59,24 @@ def test_some_places_alone_are_what_they_are_among_all(layers):
     np.testing.assert_allclose(some, np.take_along_axis(whole, at[..., None], axis=1), atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [1, 4, LENGTH])
+@pytest.mark.parametrize("at", [None, np.array([[0], [0]])])
+def test_settled_biases_are_those_of_now_for_every_length(length, at):
+    encoder = CausalEncoder(LENGTH, 2, HEADS, DIM, 0.0, name="encoder")
+    encoder(TOKENS)
+    for seed, block in enumerate(encoder.blocks):
+        block.attend.bias.assign(np.random.default_rng(seed).normal(size=(BUCKETS, HEADS)))
+    tokens, at = TOKENS[:, :length], at if at is None else at + length - 1
+    wanted = encoder(tokens, at=at).numpy()
+    with encoder.settled():
+        kept = tf.function(lambda tokens: encoder(tokens, at=at)).get_concrete_function(tf.TensorSpec([2, None, DIM]))
+    for block in encoder.blocks:
+        block.attend.bias.assign(tf.zeros([BUCKETS, HEADS]))
+    np.testing.assert_allclose(kept(tf.constant(tokens)).numpy(), wanted, atol=1e-6)
+    if length > 1:
+        assert np.abs(encoder(tokens, at=at).numpy() - wanted).max() > 1e-3, "others learn on"
+
+
 def test_a_sample_holds_the_targets_and_draws_of_what_the_fit_sees_each_once_with_its_chance():
     items, draws = 60, 20
     known = np.arange(0, items, 2)  # the fit sees no odd item

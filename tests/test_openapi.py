@@ -111,6 +111,7 @@ def test_what_the_schema_refuses_the_parser_refuses_and_the_other_way(instance):
 
 @settings(max_examples=100, deadline=None)
 @example({"value": 1.0000000000000001e18})
+@example({"position": float(2**53)})
 @given(st.dictionaries(st.sampled_from(["value", "device", "basket", "tags", "price", "position"]), VALUE))
 def test_rows_of_events_too(more):
     row = {**EXAMPLES["EventsRequest"], **more}

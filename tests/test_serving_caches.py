@@ -61,11 +61,16 @@ def read(cache, *users, guarded=lambda call: call()):
     return known_states(requests, cache, SPEC, [[] for _ in users], guarded)
 
 
+def same(found, wanted):
+    """Whether states are equal, without values too: from Python 3.13 on NaN does not equal itself in them."""
+    return repr(found) == repr(wanted)
+
+
 def test_a_state_is_read_once_until_its_time_is_over(store, clock):
     caches = UserCaches(5, clock=clock)
     cache = caches.of(store)
-    assert read(cache, "ann", "nobody") == [ANN, UserState("nobody")]
-    assert read(cache, "ann", "bob", "nobody") == [ANN, BOB, UserState("nobody")]
+    assert same(read(cache, "ann", "nobody"), [ANN, UserState("nobody")])
+    assert same(read(cache, "ann", "bob", "nobody"), [ANN, BOB, UserState("nobody")])
     assert store.asked == [["ann", "nobody"], ["bob"]] and caches.reads == {"miss": 3, "hit": 2} and len(caches) == 3
     clock.now = 5.1
     read(cache, "ann")
@@ -81,8 +86,8 @@ def test_what_is_kept_needs_no_call_that_could_hang_or_fail(store):
 
     notes = [[], []]
     known = known_states([Request("ann", 5, NOW), Request("bob", 5, NOW)], cache, SPEC, notes, gone)
-    assert notes == [[], ["features_unavailable"]] and known == [ANN, UserState("bob")]
-    assert known_states([Request("ann", 5, NOW)], cache, SPEC, [[]], gone) == [ANN]
+    assert notes == [[], ["features_unavailable"]] and same(known, [ANN, UserState("bob")])
+    assert same(known_states([Request("ann", 5, NOW)], cache, SPEC, [[]], gone), [ANN])
 
 
 def test_a_users_event_ends_what_is_known_of_the_user_in_every_cache(store, clock):
@@ -96,7 +101,7 @@ def test_a_users_event_ends_what_is_known_of_the_user_in_every_cache(store, cloc
     store.asked.clear()
     for cache in (one, other):
         ann, bob = read(cache, "ann", "bob")
-        assert ann.events[-1].item_id == "g0-01" and bob == BOB
+        assert ann.events[-1].item_id == "g0-01" and same([bob], [BOB])
     assert store.asked == [["ann"], ["ann"]]
 
 
@@ -124,7 +129,7 @@ def test_a_read_that_an_event_overtakes_is_not_kept(store):
     caches = UserCaches(60)
     cache = caches.of(store)
     store.after = lambda: (store.write([state("ann", ["g0-01"])], NOW), caches.forget(["ann"]))
-    assert read(cache, "ann") == [ANN]  # who asked before the event may get what was there
+    assert same(read(cache, "ann"), [ANN])  # who asked before the event may get what was there
     store.after = lambda: None
     assert read(cache, "ann")[0].events[-1].item_id == "g0-01"
 
@@ -136,7 +141,7 @@ def test_an_error_is_told_to_all_who_wait_and_not_kept(store):
         with pytest.raises(OSError, match="gone"):
             cache.read(["ann"])
     store.error = None
-    assert cache.read(["ann"]) == [ANN] and len(store.asked) == 3
+    assert same(cache.read(["ann"]), [ANN]) and len(store.asked) == 3
 
 
 def test_many_who_ask_for_one_user_at_once_are_one_read(store):
@@ -160,16 +165,15 @@ def test_a_cache_is_bounded_by_bytes_and_may_be_off(store, clock):
     store.write([small, large], NOW)
     caches = UserCaches(60, most=3 * size_of(small), clock=clock)
     cache = caches.of(store)
-    assert size_of(large) > caches.most and read(cache, "large")[0] == large and len(caches) == caches.bytes == 0
+    assert size_of(large) > caches.most and same(read(cache, "large"), [large])
+    assert len(caches) == caches.bytes == 0
     for user in range(100):
         cache.read([f"u{user}"])
         assert caches.bytes == len(caches) * size_of(None) <= caches.most
     assert caches.most - size_of(None) < caches.bytes
     read(cache, "small")
-    assert size_of(small) < caches.bytes <= caches.most and cache.fresh(["small", "u99"]) == {
-        "small": small,
-        "u99": None,
-    }
+    assert size_of(small) < caches.bytes <= caches.most
+    assert same(cache.fresh(["small", "u99"]), {"small": small, "u99": None})
     clock.now = 61
     assert caches.bytes == 0
     assert UserCaches(0).of(store) is store

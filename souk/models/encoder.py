@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -31,6 +34,17 @@ class CausalEncoder(keras.layers.Layer):
         self.drop = keras.layers.Dropout(dropout, name="drop")
         self.blocks = [Block(length, heads, dim, dropout, name=f"block_{i}") for i in range(layers)]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """What is traced meanwhile takes the biases of distances as they are now, and computes none."""
+        for block in self.blocks:
+            block.attend.settle()
+        try:
+            yield
+        finally:
+            for block in self.blocks:
+                block.attend.unsettle()
 
     def call(self, tokens: tf.Tensor, at: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         """`[rows, length, dim]` → `[rows, length, dim]`, or `[rows, queries, dim]` of the places `at` alone.
@@ -87,6 +101,7 @@ class CausalAttention(keras.layers.Layer):
         self.project = keras.layers.Dense(3 * dim, name="project")
         self.out = keras.layers.Dense(dim, name="out")
         self._buckets = np.eye(BUCKETS, dtype=np.float32)[buckets(length)]
+        self._settled: np.ndarray | None = None  # `[heads, length, length]`, while the biases are to be constants
 
     def build(self, *_: object) -> None:
         """Creates the biases."""
@@ -105,6 +120,14 @@ class CausalAttention(keras.layers.Layer):
         places = length if at is None else tf.shape(at)[1]
         return self.out(tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [rows, places, self.dim]))
 
+    def settle(self) -> None:
+        """Computes the biases of the longest sequence, which those of all others are a part of."""
+        self._settled = self._biases(tf.constant(len(self._buckets))).numpy()
+
+    def unsettle(self) -> None:
+        """They are computed again for each call."""
+        self._settled = None
+
     def _by_distance(self, length: tf.Tensor) -> tf.Tensor:
         """The biases of the distances 0 to `length - 1`, `[length, heads]`."""
         return tf.constant(self._buckets)[:length] @ self.bias  # a product: a gather has the gradient of a sparse table
@@ -115,6 +138,8 @@ class CausalAttention(keras.layers.Layer):
         Each row is the one before it, shifted by one. So it is read from one line of 2 * length biases, repeated,
         which gets one shorter with each row.
         """
+        if self._settled is not None:
+            return tf.constant(self._settled)[:, :length, :length]
         near = tf.transpose(self._by_distance(length))
         line = tf.concat([near[:, :1], tf.fill([self.heads, length], MASKED), tf.reverse(near[:, 1:], [1])], 1)
         rows = tf.tile(line, [1, length])[:, : length * (2 * length - 1)]
@@ -122,6 +147,9 @@ class CausalAttention(keras.layers.Layer):
 
     def _biases_at(self, at: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
         """The rows `at [rows, queries]` of `_biases`, `[rows, heads, queries, length]`."""
+        if self._settled is not None:
+            rows = tf.gather(tf.constant(self._settled.swapaxes(0, 1)), at)
+            return tf.transpose(rows, [0, 2, 1, 3])[..., :length]
         back = at[:, :, tf.newaxis] - tf.range(length, dtype=at.dtype)
         bias = tf.gather(self._by_distance(length), tf.maximum(back, 0))
         return tf.where(back[:, tf.newaxis] < 0, MASKED, tf.transpose(bias, [0, 3, 1, 2]))

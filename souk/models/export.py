@@ -63,7 +63,8 @@ class ServedQueryTower(tf.Module):
             "item": tf.TensorSpec([self.tower.dim], tf.float32, name="item"),
             "alpha": tf.TensorSpec([None], tf.float32, name="alpha"),
         }
-        write(self, path, serve=(self.serve, self._signature), explain=(self.explain, self._signature | way))
+        with self.tower.encoder.settled():
+            write(self, path, serve=(self.serve, self._signature), explain=(self.explain, self._signature | way))
 
     def explain(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the inputs of one request add to its vector · `item [dim]` at the points `alpha` of the path from
@@ -264,6 +265,7 @@ def vocabulary(path: str | Path) -> list[str]:
 def _bent(logits: tf.Tensor, curve: Calibration) -> tf.Tensor:
     """`Calibration.probability`, before the logistic function."""
     z = curve.offset + curve.slopes[0] * logits
-    for knot, change in curve.bends():
-        z += change * tf.nn.relu(logits - knot)
-    return z
+    if not curve.knots:
+        return z
+    knots, changes = (np.array(each, np.float32) for each in zip(*curve.bends(), strict=True))
+    return z + tf.squeeze(tf.nn.relu(logits[..., tf.newaxis] - knots) @ changes[:, np.newaxis], -1)

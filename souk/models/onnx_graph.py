@@ -20,6 +20,8 @@ from onnx import TensorProto
 from tf2onnx import convert, tf_loader, utils
 from tf2onnx.handler import tf_op
 
+from souk.models.onnx_passes import simplified
+
 OPSET = 19  # the first whose Equal compares strings; tf2onnx knows 18, and no operation used here differs
 TRANSLATED = 18
 RELATIVE, ABSOLUTE = 1e-3, 1e-5  # sums are rounded in another order
@@ -92,36 +94,8 @@ def _translated(saved_model: str, signature: str) -> bytes:
     )
     (plain,) = (entry for entry in model.opset_import if not entry.domain)
     plain.version = OPSET
-    _one_product(model.graph)
+    simplified(model)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def _one_product(graph: Any) -> None:
-    """Makes one product of each dense layer over more than two axes, for which Keras has a `tensordot`.
-
-    That is a matrix product between two changes of shape, with some twenty nodes to compute the shapes.
-    """
-    makers = {output: node for node in graph.node for output in node.output}
-    readers: dict[str, list[Any]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    for node in graph.node:
-        if not (node.op_type == "MatMul" and node.name.endswith("Tensordot/MatMul")):
-            continue
-        flat, (shaped, *others) = makers.get(node.input[0]), readers[node.output[0]]
-        if flat is None or flat.op_type != "Reshape" or shaped.op_type != "Reshape" or others:
-            continue
-        turned = makers.get(flat.input[0])  # by the identity: the layer multiplies the last axis
-        node.input[0] = turned.input[0] if turned is not None and turned.op_type == "Transpose" else flat.input[0]
-        node.output[0], shaped.output[0] = shaped.output[0], node.output[0]
-    wanted, kept = {output.name for output in graph.output}, list[Any]()
-    for node in reversed(graph.node):
-        if not wanted.isdisjoint(node.output):
-            wanted.update(node.input)
-            kept.append(node)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
 
 
 @cache
@@ -175,6 +149,16 @@ def _register() -> None:
                 return
             none = _constant(ctx, np.array(np.finfo(np.float32).min, np.float32))  # of a segment without rows
             out.replace("ReduceMax", [ctx.make_node("Where", [own, values, none]).output[0], along], keepdims=0)
+
+    @tf_op(["Select", "SelectV2"])
+    class Select:
+        """tf2onnx multiplies by 0 and 1 where it chooses among whole numbers."""
+
+        @classmethod
+        def version_16(cls, ctx: Any, node: Any, **_: Any) -> None:
+            """`[...]`, `[...]` and `[...]` → `[...]`, by the rules of broadcasting."""
+            chosen, out = list(node.input), _Out(ctx, node)
+            out.replace("Where", chosen)
 
     @tf_op(["Equal", "NotEqual"])
     class Equal:

@@ -24,7 +24,6 @@ from souk.spec import FeatureSpec, Role
 
 Schema = dict[str, Any]
 MAX_ROWS = 1000  # of items or events in a call
-TYPES = {"string": "string", "int64": "integer", "double": "number", "bool": "boolean"}
 
 
 def ref(name: str) -> Schema:
@@ -74,6 +73,13 @@ def number(said: str = "") -> Schema:
 
 MOMENT = whole(0, END_OF_TIME - 1, "UTC epoch milliseconds, no seconds; the server's clock without it.")
 ROW_NUMBER: Schema = {"type": "number", "minimum": -live.LARGEST, "maximum": live.LARGEST}  # of items and events
+ROW_WHOLE = whole(1 - 2**53, 2**53 - 1)  # that one with a point (`3.0`) tells exactly
+ROW_TYPES: dict[str, Schema] = {
+    "string": {"type": "string"},
+    "int64": ROW_WHOLE,
+    "double": ROW_NUMBER,
+    "bool": {"type": "boolean"},
+}
 EVENT_TYPE: Schema = {"type": "string", "enum": [str(kind) for kind in EventType]}
 
 
@@ -104,7 +110,7 @@ def row(table: str, spec: FeatureSpec, required: Iterable[str]) -> Schema:
     for column in TABLES[table]:
         bounds = {"minimum": column.minimum, "maximum": column.maximum}
         bound = {name: limit for name, limit in bounds.items() if limit is not None}
-        own: Schema = {**(ROW_NUMBER if column.type == "double" else {"type": TYPES[column.type]}), **bound}
+        own: Schema = {**ROW_TYPES[column.type], **bound}
         if column.name == "event_type":
             own = EVENT_TYPE
         elif column.name in required:
