@@ -129,13 +129,13 @@ class Sources:
         items = self._items
         looked = (AFFINITY, LATELY)[: (items.form > 3) + (items.form > 5)]
         tastes = [query.tastes[name] for name in looked if name in query.tastes]
-        wanted = strongest(query.own, self._by_value)
-        for taste in tastes:
-            wanted = np.union1d(wanted, taste.preferred(items, PREFERRED))
-        if tastes and len(wanted) and len(items.vectors) <= LOOKED:
+        if tastes and len(items.vectors) <= LOOKED:
             every = np.arange(len(items.vectors))
             found = every[allowed(every)]
         else:
+            wanted = strongest(query.own, self._by_value)
+            for taste in tastes:
+                wanted = np.union1d(wanted, taste.preferred(items, PREFERRED))
             found = self._by_value.looked_up(wanted, allowed)
         alike = np.sum(matched(items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
         liked = affinities(tastes, items, found).sum(axis=1) if tastes else np.zeros((1, len(found)))
