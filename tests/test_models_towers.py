@@ -1,5 +1,6 @@
 """The towers on a market whose best next item is known."""
 
+import itertools
 import shutil
 from dataclasses import replace
 
@@ -276,6 +277,22 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_last_good_epoch(market,
     with np.load(tmp_path / "stage_1.npz", allow_pickle=False) as kept:
         numbers = [kept[name] for name in kept.files if kept[name].dtype.kind == "f"]
     assert numbers and all(np.isfinite(array).all() for array in numbers)
+
+
+@pytest.mark.parametrize(
+    ("losses", "weights", "found"),
+    [
+        ((0.5, np.nan, 0.5), 1.0, "nan in train_two_tower at epoch 3, step 2. "),
+        ((0.5, np.inf, 0.5), 1.0, "inf in train_two_tower at epoch 3, step 2. "),
+        ((0.5, 0.5, 0.5), np.inf, "weights that are no finite numbers in train_two_tower at epoch 3, step 3. "),
+    ],
+)
+def test_the_first_step_without_a_number_ends_a_pass_and_weights_that_are_none_do(market, losses, weights, found):
+    fit = TowerFit(market.towers(), market.sequences, market.catalogue, CONFIG)
+    fit._step = lambda loss: loss  # a batch is its own
+    fit.model.items.table.assign(fit.model.items.table * weights)
+    with pytest.raises(SoukError, match=found):
+        fit._epoch(losses, itertools.repeat(1e-3), 3, lambda *_: None)
 
 
 def test_no_sequences_is_an_error(market, tmp_path):
