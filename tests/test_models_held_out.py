@@ -1,13 +1,14 @@
 """What held-out users decide: how long the ranker's body is fitted, and whether it is worth anything."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from souk.models import fit_ranker as fitting
 from souk.models import held_out
-from souk.models.held_out import FOLDS, ahead, jackknife_losses, spent
+from souk.models.held_out import FOLDS, ahead, jackknife_losses, spent, split_users
 from souk.models.rank_lists import RankLists
 from souk.models.rank_scoring import held_out_losses
 from souk.pairs import PAIR_FEATURES
@@ -175,3 +176,31 @@ def test_one_held_out_user_tells_nothing_of_a_body(tmp_path, monkeypatch):
     told = Told(tmp_path, monkeypatch, [1.0] * 9, users=2)
     assert not told.fit.with_body and {record["stage"] for record in told.fit.history} == {0, 1}
     assert sum("fewer than two held-out users" in line for line in told.said) == 1
+
+
+def test_curves_and_weights_are_of_users_that_the_fit_never_saw(tmp_path, monkeypatch):
+    measured, quality = [], fitting.quality
+
+    def watched(logits, examples, rows, *bounds):
+        measured.append((rows, examples.users))
+        return quality(logits, examples, rows, *bounds)
+
+    monkeypatch.setattr(fitting, "quality", watched)
+    Told(tmp_path, monkeypatch, [1.0] * 9)
+    ((rows, users),) = measured
+    fitted, others = split_users(users, CONFIG.seed)
+    assert rows.tolist() == others.tolist() and set(users[rows]).isdisjoint(users[fitted])
+
+
+@pytest.mark.parametrize(
+    ("body", "before", "left"), [(True, False, [("worse", "alone")]), (True, True, []), (False, False, [])]
+)
+def test_the_body_leaves_the_heads_that_are_told_better_without(monkeypatch, body, before, left):
+    """A release keeps what its twin was judged with."""
+    found, heads = [], ("better", "same", "worse")
+    monkeypatch.setattr(fitting, "leave_body_out", lambda model, head, weights: found.append((head, weights)))
+    alone = dict.fromkeys(heads, "alone"), dict.fromkeys(heads, 0.5)
+    fit = SimpleNamespace(model=None, _alone=alone, _with_body=body, _began_with_body=before)
+    fit._losses = lambda: (0.0, dict(zip(heads, (0.4, 0.5, 0.6), strict=True)))
+    fitting._Fit.settle(fit)
+    assert found == left

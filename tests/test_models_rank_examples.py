@@ -124,3 +124,10 @@ def test_an_example_without_a_row_is_told(tmp_path, monkeypatch):
         SoukError, match=r"a row of sequences/\*.tfrecord for each example. Received: none for \d+ of \d+"
     ):
         ranked.retrieve()
+
+
+def test_a_source_that_fails_in_training_stops_it():
+    """A server goes on with the others; a ranker that learned without it would not know its candidates."""
+    sources = SimpleNamespace(listed=lambda *_: ({}, ["fresh", "matched"]), shares={})
+    with pytest.raises(SoukError, match="none of fresh, matched"):
+        retrieve._candidates(sources, None, None, np.zeros(3), np.ones(3, bool))
