@@ -17,6 +17,7 @@ from souk.models.fit_ranker import fit_ranker
 from souk.models.held_out import judging, split_users
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_quality import ndcg, quality, retrieval_order
+from souk.models.rank_scoring import scoring
 from souk.models.ranker import PLACES, SCORE, PositionTower, given_loss, listwise_loss, order_loss
 from souk.models.sequences import column_tensor
 from souk.models.weights import named_weights
@@ -98,6 +99,15 @@ def test_examples_hold_candidates_in_order_and_the_item_that_retrieval_missed(ra
         assert examples.retrieved[row] == (example["item_id"] in names)
         assert examples.pair[row, examples.own[row], SCORE] == pytest.approx(candidates["own_score"], abs=1e-6)
     assert examples.labels["satisfied"].tolist() == [row["satisfied"] for row in table]
+
+
+def test_candidates_alone_share_the_chances_of_a_request(ranked):
+    """An untrained level leaves a softmax: the item that retrieval missed has no part in it, as in a server."""
+    examples = ranked.examples(count=1)
+    model = ranked.ranker(examples)
+    rows = np.flatnonzero(~examples.retrieved)[:5]
+    chances = np.exp(scoring(model, ranked.catalogue, False)(ranked.lists(model, examples), rows)["engaged"])
+    assert len(rows) and chances[examples.candidate[rows]] == pytest.approx(np.ones(len(rows)), rel=1e-5)
 
 
 def test_a_vector_of_a_user_comes_whole_and_a_missing_one_as_zeros(ranked):
