@@ -307,6 +307,18 @@ def test_a_setting_without_prices_or_content_is_measured(tmp_path):
     assert rolling["worst_slices"].keys() == {"least_users"}
 
 
+@pytest.mark.parametrize(("best", "other"), [("item_knn", "popularity"), ("popularity", "item_knn")])
+def test_the_best_baseline_is_the_one_with_the_highest_mean_and_no_other_model(tmp_path, best, other):
+    setting = shop_setting(tmp_path)
+    scores = {other: {"i19": 0.9}, best: {"i03": 0.9, "i05": 0.8}}
+    scores["two_tower"] = scores[best] | {"i19": 0.7}  # is ahead of both, and no baseline
+    slates = [FixedSlates(setting.catalogue, ["i03"], {"i03": 0.9})]
+    beside = [Fixed(setting.catalogue, own, name) for name, own in scores.items()]
+    rolling = measure_models(setting, slates, beside)[0]["protocols"]["rolling"]
+    means = {name: rolling["models"][name]["ndcg@10"]["mean"] for name in scores}
+    assert rolling["best_baseline"] == best and means["two_tower"] > means[best] > means[other]
+
+
 def test_the_overlap_is_the_share_of_what_is_shown_that_the_other_shows_too():
     """Ann asks twice: all three of her first slate are the other's, one of two of the second; bob's two are not."""
     users = Users(("ann", "bob"), np.array([0, 0, 1]))
