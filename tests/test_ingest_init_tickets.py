@@ -155,8 +155,11 @@ def test_what_was_counted_later_is_left_out(tmp_path: Path) -> None:
     assert "# left out: seats_left (IT TELLS EVENTS OF LATER, such as 0, 7, 14; declare it if it is of before" in text
 
 
-def test_what_no_look_has_is_no_context(tmp_path: Path) -> None:
-    rows = [{**row, "seat": "row 1" if row["action"] != "event_view" else ""} for row in log()]
+@pytest.mark.parametrize("given", [[], ["ticket_assigned"] * 40], ids=["", "and what no word tells"])
+def test_what_no_look_has_is_no_context(tmp_path: Path, given: list[str]) -> None:
+    """An act that no word tells is taken for a click, and is no look."""
+    rows = [*log(), *({**row, "action": word} for row, word in zip(log()[1::5], given, strict=False))]
+    rows = [{**row, "seat": "row 1" if row["action"] != "event_view" else ""} for row in rows]
     for n, row in enumerate(rows):
         row |= {"seat": row["seat"] and ["row 1", "row 2"][n % 3 % 2], "device": ["ios", "web"][n % 7 % 2]}
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))

@@ -151,14 +151,15 @@ def _of_deeds(table: Table, column: Column) -> str:
         return ""
     said = cells.parse_text(table.mapped["event_type"][0].values)[0].to_pandas()
     values = cells.parse_text(column.values)[0].to_pandas()
-    looks = [text for text, (kind, _) in table.types.items() if kind in (EventType.CLICK, EventType.IMPRESSION)]
+    clicks = [text for text, (kind, _) in table.types.items() if kind in (EventType.CLICK, EventType.IMPRESSION)]
+    looks = [text for text in clicks if text not in table.unknown] or clicks  # `assigned` is one for want of a word
     each = [values[said == text] for text in looks]  # a click may have what what was shown has not
     if sum(map(len, each)) < FEWEST_LOOKS:
         return ""
     unless = "so it would say what the user did, such as {}; declare it if a request has it"
     if all(own.notna().mean() <= 1 - MANY for own in each if len(own)):
         return f"NO LOOK HAS IT, {unless.format(column.examples)}"
-    looked, acts = pd.concat(each).dropna(), values[~said.isin(looks)].dropna().value_counts()
+    looked, acts = pd.concat(each).dropna(), values[~said.isin(clicks)].dropna().value_counts()
     by_chance = acts * len(looked) / max(acts.sum(), 1)  # looks that would have a value if it told them not apart
     own = acts[~acts.index.isin(looked.unique()) & (by_chance >= FEWEST_OF_ONE)]
     if own.sum() > MOSTLY * acts.sum():  # the page of the thanks for an order
