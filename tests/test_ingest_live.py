@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from souk.config import Source
 from souk.ingest.live import ItemCheck
+from souk.ingest.mapping import TableSource
 from souk.schema import Kind
 
 CHECK = ItemCheck({"colour": Kind.CATEGORICAL, "tags": Kind.LIST, "title": Kind.TEXT, "category": Kind.PATH}, {})
@@ -30,3 +32,20 @@ def test_a_list_for_a_text_is_refused_as_a_text_for_a_list_is(column: str, value
     _, refused = CHECK.check(rows, {"7", "8"})
     expected = f"Expected {column} to be of type {form}. Received: {value!r}. See docs/data.md."
     assert refused == ({0: expected} if form else {})
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"), [("Tech > Python", "Tech/Python"), ("Tech > A/B", "Tech/A/B"), ("Tech/Python", ""), (None, "")]
+)
+def test_a_path_as_the_files_write_it_is_refused_with_the_one_to_send(path: str | None, meant: str) -> None:
+    """It was taken as a category of its own, which no filter and no other item has."""
+    check = ItemCheck({"category": Kind.PATH}, {}, separators={"category": " > "})
+    _, refused = check.check([{"item_id": "7", "category": path}], ())
+    expected = f"Expected category with / between its parts. Received: {path!r}, as the files have it. Send {meant}."
+    assert refused == ({0: expected} if meant else {})
+
+
+def test_only_paths_have_separators_that_a_server_is_told() -> None:
+    kinds = {"category": Kind.PATH, "area": Kind.PATH, "tags": Kind.LIST}
+    source = Source(path="i.csv", separators={"category": " > ", "area": "/", "tags": "|"})
+    assert TableSource("items", source, kinds).path_separators == {"category": " > "}

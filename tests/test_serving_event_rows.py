@@ -153,6 +153,7 @@ def test_a_server_knows_the_names_of_the_files_that_its_release_is_of(tmp_path):
     manifest = read_manifest(workspace.current)
     names = {"names": {"events": {"user_id": "leser"}, "items": {"price": "preis"}}}
     more = {"parts": {"items": {"available_until": ["sold", "ends"]}}, "event_types": {"view": "click"}}
+    more |= {"separators": {"category": " > "}}
     answers = []
     for data in (names, {**names, **more}):  # the first is of a version that kept no more
         write_manifest(workspace.current, manifest["name"], manifest["content"], {"data": data})
@@ -161,6 +162,7 @@ def test_a_server_knows_the_names_of_the_files_that_its_release_is_of(tmp_path):
         _, refused = served.check.check([{**GOOD, "leser": "ann"}, {**GOOD, "event_type": "view"}], NOW)
         rows = [{"item_id": "g0-00", "preis": 3.0}, {"item_id": "g0-00", "sold": NOW}]
         rows += [{"item_id": "g0-00", "preis": 3.0, "ends": NOW, "sold": None}]
+        rows += [{"item_id": "g0-00", "category": "a > b"}] * (data is not names)
         taken = [each.reason for each in served.live.upsert(rows).refused]
         with pytest.raises(SoukError, match="to it" if data is not names else "histories are made of"):
             served.parser.parse({"user_id": "ann", "events": [{"item_id": "g0-00", "event_type": "view"}]}, NOW)
@@ -172,6 +174,7 @@ def test_a_server_knows_the_names_of_the_files_that_its_release_is_of(tmp_path):
     assert refused[1].endswith("Received: 'view'. Send click: the config maps view to it.")
     assert taken[1].endswith("Received: 'sold', as the files have it. Send available_until for sold.")
     assert taken[2].endswith("Send price for preis, available_until for the earliest of sold and ends.")
+    assert taken[3].endswith("Received: 'a > b', as the files have it. Send a/b.")
 
 
 def test_what_is_no_object_is_refused_alone():

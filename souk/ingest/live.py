@@ -147,7 +147,12 @@ class RowCheck:
 
 
 class ItemCheck(RowCheck):
-    """Checks items; `kinds`, `widths`, `schema` and `names` are those of `RowCheck`."""
+    """Checks items.
+
+    Args:
+        kinds: as `widths`, `schema` and `names`, of `RowCheck`.
+        separators: by path column, what stands in the files where paths have `/`.
+    """
 
     def __init__(
         self,
@@ -155,8 +160,10 @@ class ItemCheck(RowCheck):
         widths: Mapping[str, int],
         schema: str = "",
         names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        separators: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__("items", kinds, widths, schema, names)
+        self._separators = separators
 
     def check(self, rows: Sequence[Any], known: Collection[str]) -> tuple[pa.Table, dict[int, str]]:
         """The typed rows, and why some are refused.
@@ -168,13 +175,24 @@ class ItemCheck(RowCheck):
         Returns:
             a table in the types of `items.parquet` with a row for each of `rows`, and by number of row the reason.
         """
-        refused = {at: why for at, row in enumerate(rows) if (why := self._misnamed(row, ["item_id"]))}
+        wrong = ((at, self._misnamed(row, ["item_id"]) or self._unsplit(row)) for at, row in enumerate(rows))
+        refused = {at: why for at, why in wrong if why}
         table, faults = self._checked(rows, refused)
         for each in in_order(faults):
             for at in each.rows.tolist():
                 if at not in refused and not _left_out(each, rows[at], known):
                     refused[at] = self._reason(each, rows[at])
         return table, refused
+
+    def _unsplit(self, row: Any) -> str:
+        """Why a path as the files write it would be one of a single part, which no item has; "" where none is."""
+        for name, mark in self._separators.items():
+            path = row.get(name) if isinstance(row, dict) else None
+            if isinstance(path, str) and mark in path:
+                meant = "/".join(part.strip() for part in path.split(mark))
+                received = f"{path[:SHOWN]!r}, as the files have it"
+                return str(SoukError(f"{name} with / between its parts", received, f"Send {meant[:SHOWN]}."))
+        return ""
 
 
 class EventCheck(RowCheck):

@@ -73,6 +73,12 @@ class TableSource:
         types = self.source.event_types
         return {word: str(types[word]) for word in ranked(types)[-MOST_TYPES:]}
 
+    @property
+    def path_separators(self) -> dict[str, str]:
+        """By path column, what stands in the files where paths have `/`."""
+        given = self.source.separators.items()
+        return {name: mark for name, mark in given if mark != "/" and self.kinds.get(name) is Kind.PATH}
+
     def origin(self, name: str) -> list[str]:
         """What the file calls a column: its name there, or those of the columns that it is made of."""
         return self.parts.get(name) or [self.source.columns.get(name, name)]

@@ -75,6 +75,7 @@ class Bundle:
         names: by table, the columns that its config maps or makes of others, with the files' names of these; no part of
             the name.
         event_types: what the files call types of events, `*` for any text, with the contract's; no part of the name.
+        separators: by path column of items, what stands in the files where paths have `/`; no part of the name.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class Bundle:
     items_as_of: int = 0
     names: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     event_types: Mapping[str, str] = field(default_factory=dict)
+    separators: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -120,6 +122,7 @@ class Bundle:
             items_as_of=data.get("items_as_of") or 0,
             names=_names(data),
             event_types=data.get("event_types") or {},
+            separators=data.get("separators") or {},
         )
         bundle.check()
         return bundle
@@ -140,14 +143,12 @@ class Bundle:
     @property
     def item_ids(self) -> list[str]:
         """Item ids, by position."""
-        ids: list[str] = self.items["item_id"].to_pylist()
-        return ids
+        return list(self.items["item_id"].to_pylist())
 
     @property
     def titles(self) -> list[str]:
         """Titles, by position."""
-        titles: list[str] = self.items["title"].to_pylist()
-        return titles
+        return list(self.items["title"].to_pylist())
 
     @property
     def available(self) -> np.ndarray:

@@ -65,8 +65,8 @@ class LiveItems:
         self._as_of = bundle.items_as_of
         self._tower = ItemTower(bundle.item_tower, run)
         self._dim = bundle.vectors.shape[1]
-        columns, names = bundle.spec.columns, bundle.names.get("items", {})
-        self._check = ItemCheck(columns.items, columns.widths_of("items"), bundle.schema("items"), names)
+        said = bundle.schema("items"), bundle.names.get("items", {}), bundle.separators
+        self._check = ItemCheck(bundle.spec.columns.items, bundle.spec.columns.widths_of("items"), *said)
         self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
         self._waiting = Waiting()

@@ -109,7 +109,7 @@ def ingest(
         names = {name: table.own_names for name, table in sources.items()}
         parts = {name: table.parts for name, table in sources.items()}
         origin = {"fingerprint": content, "items_as_of": as_of, "names": names, "parts": parts}
-        origin["event_types"] = sources["events"].own_types
+        origin |= {"event_types": sources["events"].own_types, "separators": sources["items"].path_separators}
         once, counts = sections.repeat.sold_once, engaging if dated else None
         rows, late, lives = _write(checked, origin, sections.ingest, counts, once, kinds, Path(tables))
         events = Path(tables) / "events.parquet"

@@ -29,7 +29,7 @@ from souk.serving.served import golden_answers
 
 BLOCK = 100  # requests answered at once
 # Of the tables' manifest.
-OF_DATA = ("fingerprint", "items_as_of", "first_event", "last_event", "names", "parts", "event_types")
+OF_DATA = ("fingerprint", "items_as_of", "first_event", "last_event", "names", "parts", "event_types", "separators")
 # Whose versions are noted where they are installed.
 PACKAGES = ("keras", "milvus-lite", "numpy", "pyarrow", "pymilvus", "tensorflow", "tensorflow-transform")
 
