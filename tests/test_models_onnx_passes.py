@@ -5,15 +5,14 @@ from collections import Counter
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import tensorflow as tf
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from tensorflow_transform import mappers
 
 from souk.models.export import write
-from souk.models.onnx_passes import simplified
 from souk.serving.signatures import Graph
+from tests.onnx_graphs import graph, kinds_of, same
 
 ROWS = [1, 2, 5]
 
@@ -87,19 +86,6 @@ def test_what_is_one_operation_is_one_node(saved):
         kinds["Where"] == 1
     )  # of `chosen`: none for a negative place, for a slice's direction or for a sum of products
     assert kinds["Reshape"] == 0  # of a line of numbers to a line
-
-
-def graph(nodes, wanted, kind=TensorProto.FLOAT, **constants):
-    """A graph from `x [2, 3] float32` and `i [2] int64`."""
-    inputs = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3]),
-        helper.make_tensor_value_info("i", TensorProto.INT64, [2]),
-    ]
-    made = [helper.make_node(kind, given.split(), [out], name=out, **more) for kind, given, out, more in nodes]
-    given = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    outputs = [helper.make_tensor_value_info(wanted, kind, None)]
-    whole = helper.make_graph(made, "test", inputs, outputs, given)
-    return helper.make_model(whole, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
 
 
 NORM = {"axes": [-1], "square": "d d", "centre": "x m", "divided": "x n", "negative": "m"}
@@ -187,21 +173,3 @@ def test_the_end_of_a_slice_that_steps_back_stays(step, kept):
 
 def test_an_output_that_is_only_renamed_stays():
     assert kinds_of(same(graph([("Identity", "x", "z", {})], "z"))) == {"Identity"}
-
-
-def kinds_of(model):
-    return {node.op_type for node in model.graph.node}
-
-
-def same(model):
-    """The model with fewer nodes, which gives the same."""
-    inputs = {"x": np.array([[1, -2, 3], [0, 5, 4]], np.float32), "i": np.array([2, -1])}
-    before = run(model, inputs)
-    simplified(model)
-    np.testing.assert_allclose(run(model, inputs), before, rtol=1e-5, atol=1e-6)
-    return model
-
-
-def run(model, inputs):
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, inputs)[0]

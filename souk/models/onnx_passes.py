@@ -9,136 +9,115 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import helper, numpy_helper, shape_inference
+from onnx import TensorProto, helper, shape_inference
+
+from souk.models.onnx_nodes import Nodes, order, same, told
 
 WHOLE = 10**9  # a slice that ends here or later ends with its axis
+NUMBERS = "biuf"  # kinds of numpy's types
 LINE_KEPT = ("Reshape", "Unsqueeze", "Squeeze")  # the order of what it holds stays
 
 
 def simplified(model: Any) -> None:
-    """Rewrites the graph of a model in place, and leaves out what nothing looks at any more."""
-    for rewrite in (_identities, _one_product, _forward_slices, _whole_slices, _negative_places, _buckets, _norms):
-        rewrite(_Graph(model.graph))
-    model.CopyFrom(shape_inference.infer_shapes(model))
-    _lines(_Graph(model.graph))
+    """Rewrites the graph of a model in place, and leaves out what nothing looks at any more.
+
+    One that holds graphs of its own, as loops do, stays as it is: they may read any value of it.
+    """
+    if any(each.HasField("g") or each.graphs for node in model.graph.node for each in node.attribute):
+        return
+    for rewrite in (_identities, _casts):
+        rewrite(Nodes(model.graph))
+    _infer(model)
+    for rewrite in (_one_product, _forward_slices, _whole_slices, _negative_places, _buckets, _norms):
+        rewrite(Nodes(model.graph))
+    _infer(model)
+    _lines(Nodes(model.graph))
     _prune(model.graph)
     del model.graph.value_info[:]
 
 
-class _Graph:
-    """Who makes and who reads each value.
-
-    Args:
-        graph: of ONNX.
-    """
-
-    def __init__(self, graph: Any) -> None:
-        self.graph = graph
-        self.nodes = list(graph.node)
-        self.makers = {output: node for node in graph.node for output in node.output}
-        self.readers: dict[str, list[Any]] = {}
-        for node in graph.node:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-        self._given = {each.name: each for each in graph.initializer}
-        self._outputs = {each.name for each in graph.output}
-        known = (each for each in (*graph.input, *graph.value_info) if each.type.tensor_type.HasField("shape"))
-        self.ranks = {each.name: len(each.type.tensor_type.shape.dim) for each in known}
-
-    def back(self, name: str, *kinds: str) -> Any | None:
-        """The node of the last of these kinds, each the maker of what the one before reads first; None where one is
-        none of its kind."""
-        node = None
-        for kind in kinds:
-            node = self.makers.get(name)
-            if node is None or node.op_type != kind:
-                return None
-            name = node.input[0]
-        return node
-
-    def pair(self, name: str, sum_or_product: str, kind: str) -> tuple[Any, str] | tuple[None, str]:
-        """Of the two that a sum or product is of, the maker of this kind, and the name of the other."""
-        node = self.back(name, sum_or_product)
-        for one, other in (node.input, node.input[::-1]) if node is not None else ():
-            if (maker := self.back(one, kind)) is not None:
-                return maker, other
-        return None, ""
-
-    def uncast(self, name: str) -> str:
-        """The value before it was made one of other types."""
-        while (cast := self.back(name, "Cast")) is not None:
-            name = cast.input[0]
-        return name
-
-    def value(self, name: str) -> np.ndarray | None:
-        """A constant, of whatever type it is made."""
-        name = self.uncast(name)
-        if name in self._given:
-            return numpy_helper.to_array(self._given[name])
-        node = self.back(name, "Constant")
-        return None if node is None else numpy_helper.to_array(node.attribute[0].t)
-
-    def constant(self, value: np.ndarray) -> str:
-        """The name of a new constant."""
-        name = f"souk_pass_{len(self.graph.initializer)}"
-        self.graph.initializer.append(numpy_helper.from_array(value, name))
-        return name
-
-    def instead(self, node: Any, name: str) -> None:
-        """Whoever reads the one output of a node reads `name`; an output of the graph stays what it is."""
-        if node.output[0] in self._outputs:
-            return
-        for reader in self.readers.pop(node.output[0], []):
-            reader.input[:] = [name if each == node.output[0] else each for each in reader.input]
-            self.readers.setdefault(name, []).append(reader)
+def _infer(model: Any) -> None:
+    """Tells the shapes of values, as far as they can be told; those of before a rewrite may be others now."""
+    del model.graph.value_info[:]
+    model.CopyFrom(shape_inference.infer_shapes(model))
 
 
-def _identities(own: _Graph) -> None:
+def _identities(own: Nodes) -> None:
     for node in own.nodes:
         if node.op_type == "Identity":
             own.instead(node, node.input[0])
 
 
-def _one_product(own: _Graph) -> None:
+def _casts(own: Nodes) -> None:
+    """A constant is made one of another type here, where nothing of it is lost: what is left to do tells no shapes."""
+    for node in own.nodes:
+        value = own.value(node, 0) if node.op_type == "Cast" else None
+        if value is None or value.dtype.kind not in NUMBERS:
+            continue
+        kind = helper.tensor_dtype_to_np_dtype(told(node, "to", TensorProto.UNDEFINED))
+        with np.errstate(all="ignore"):
+            made = value.astype(kind)
+            kept = kind.kind in NUMBERS and np.array_equal(made.astype(value.dtype), value, equal_nan=True)
+        if kept:
+            own.instead(node, own.constant(made))
+
+
+def _one_product(own: Nodes) -> None:
     """One product of each dense layer over more than two axes, for which Keras has a `tensordot`.
 
-    That is a matrix product between two changes of shape, with some twenty nodes to compute the shapes.
+    That is a matrix product between two changes of shape, with some twenty nodes to compute the shapes. The shape of
+    the result tells that it is the last axis that is multiplied: all others in their order, and one of the matrix.
     """
     for node in own.nodes:
-        if not (node.op_type == "MatMul" and node.name.endswith("Tensordot/MatMul")):
+        flat = own.back(node.input[0], "Reshape") if node.op_type == "MatMul" else None
+        shaped = own.sole(node) if flat is not None else None
+        if flat is None or shaped is None or shaped.op_type != "Reshape" or shaped.input[0] != node.output[0]:
             continue
-        flat, (shaped, *others) = own.back(node.input[0], "Reshape"), own.readers[node.output[0]]
-        if flat is None or shaped.op_type != "Reshape" or others:
-            continue
-        turned = own.back(flat.input[0], "Transpose")  # by the identity: the layer multiplies the last axis
-        node.input[0] = turned.input[0] if turned is not None else flat.input[0]
-        node.output[0], shaped.output[0] = shaped.output[0], node.output[0]
+        x, matrix = flat.input[0], own.value(node, 1)
+        if (turned := own.back(x, "Transpose")) is not None and order(turned) == list(range(own.rank(turned.input[0]))):
+            x = turned.input[0]
+        if matrix is not None and matrix.ndim == 2 and _is_all_but_last(own, shaped.input[1], x, matrix.shape[1]):
+            node.input[0] = x
+            node.output[0], shaped.output[0] = shaped.output[0], node.output[0]
 
 
-def _forward_slices(own: _Graph) -> None:
+def _is_all_but_last(own: Nodes, name: str, x: str, width: int) -> bool:
+    """Whether a shape is that of x with `width` in the place of its last axis."""
+    sizes = own.back(own.uncast(name), "Concat")
+    kept = own.back(own.uncast(sizes.input[0]), "Gather") if sizes is not None and len(sizes.input) == 2 else None
+    shape = own.back(own.uncast(kept.input[0]), "Shape") if kept is not None else None
+    if shape is None or shape.attribute or shape.input[0] != x or own.rank(x) < 2:
+        return False
+    return same(own.value(sizes, 1), [width]) and same(own.value(kept, 1), [*range(own.rank(x) - 1)])
+
+
+def _forward_slices(own: Nodes) -> None:
     """Where a slice ends if it steps back, which none does whose steps are constants above 0."""
     for node in own.nodes:
         both = own.back(node.input[0], "And") if node.op_type == "Where" else None
-        for less in (own.back(name, "Less") for name in both.input) if both is not None else ():
-            steps, zero = (own.value(name) for name in less.input) if less is not None else (None, None)
+        shape = own.shapes.get(node.input[2]) if both is not None else None
+        if shape is None or None in shape or shape != own.shapes.get(node.output[0]):
+            continue  # what is chosen from may be wider
+        for less in (own.back(name, "Less") for name in (both.input if both is not None else ())):
+            steps, zero = (own.value(less, place) for place in (0, 1)) if less is not None else (None, None)
             if steps is not None and zero is not None and (steps >= zero).all():
                 own.instead(node, node.input[2])
 
 
-def _whole_slices(own: _Graph) -> None:
+def _whole_slices(own: Nodes) -> None:
     """A new axis is an `Unsqueeze`, and a slice of all that there is."""
     for node in own.nodes:
         if node.op_type != "Slice":
             continue
-        starts, ends = (own.value(name) for name in node.input[1:3])
-        steps = own.value(node.input[4]) if len(node.input) > 4 else np.ones(1)
+        starts, ends = own.value(node, 1), own.value(node, 2)
+        steps = own.value(node, 4) if len(node.input) > 4 else np.ones(1)
         if starts is None or ends is None or steps is None:
             continue
         if not starts.any() and (ends >= WHOLE).all() and (steps == 1).all():
             own.instead(node, node.input[0])
 
 
-def _negative_places(own: _Graph) -> None:
+def _negative_places(own: Nodes) -> None:
     """Keras' embeddings count negative places from the end, as `Gather` does by itself."""
     for node in own.nodes:
         chosen = own.back(node.input[1], "Where") if node.op_type == "Gather" else None
@@ -146,27 +125,34 @@ def _negative_places(own: _Graph) -> None:
             continue
         asked, moved, places = chosen.input
         below, added = own.back(asked, "Less"), own.back(moved, "Add")
-        table = own.value(node.input[0])
-        if below is None or added is None or table is None or own.value(below.input[1]) != 0:
+        table = own.value(node, 0)
+        if below is None or added is None or table is None or not same(own.value(below, 1), 0):
             continue
-        rows = [own.value(name) for name in added.input if name != places]
-        if own.uncast(below.input[0]) == places and rows == [len(table)] and not any(axis.i for axis in node.attribute):
+        rows = [own.value(added, place) for place, name in enumerate(added.input) if name != places]
+        counted = len(rows) == 1 and same(rows[0], len(table))
+        if own.uncast(below.input[0]) == places and counted and told(node, "axis", 0) == 0:
             node.input[1] = places
 
 
-def _buckets(own: _Graph) -> None:
+def _buckets(own: Nodes) -> None:
     """TensorFlow Transform makes a line of what it puts into buckets, and the old shape of the line of buckets."""
     for node in own.nodes:
         below = own.back(node.input[0], "Cast", "Not", "Less") if node.op_type == "ReduceSum" else None
-        back, *others = own.readers.get(node.output[0], [None])
-        if below is None or back is None or back.op_type != "Reshape" or others:
+        if below is None or not same(own.value(node, 1), [2]) or told(node, "keepdims", 1):
             continue
         wide, bounds = (own.back(name, "Unsqueeze") for name in below.input)
-        flat, shape = own.back(below.input[0], "Unsqueeze", "Reshape"), own.back(own.uncast(back.input[1]), "Shape")
-        ordered = own.value(bounds.input[0]) if bounds is not None else None
-        if wide is None or flat is None or ordered is None or shape is None or shape.input[0] != flat.input[0]:
+        flat, back = own.back(below.input[0], "Unsqueeze", "Reshape"), own.sole(node)
+        if wide is None or bounds is None or flat is None or back is None or back.op_type != "Reshape":
             continue
-        if ordered.ndim != 2 or len(ordered) != 1:  # a line of bounds for each line of values
+        ordered, shape = own.value(bounds, 0), own.back(own.uncast(back.input[1]), "Shape")
+        if shape is None or shape.attribute or shape.input[0] != flat.input[0] or own.rank(flat.output[0]) != 2:
+            continue
+        if ordered is None or ordered.ndim != 2 or len(ordered) != 1:  # a line of bounds for each line of values
+            continue
+        if not (same(own.value(wide, 1), [2]) and same(own.value(bounds, 1), [1])):
+            continue
+        line = [wide, below, own.back(node.input[0], "Cast", "Not"), own.back(node.input[0], "Cast")]
+        if any(own.sole(each) is None for each in line):  # others read what changes its shape
             continue
         last = own.constant(np.array([-1], np.int64))
         wide.input[:] = [flat.input[0], last]
@@ -175,19 +161,19 @@ def _buckets(own: _Graph) -> None:
         node.output[0], back.output[0] = back.output[0], node.output[0]
 
 
-def _norms(own: _Graph) -> None:
+def _norms(own: Nodes) -> None:
     """Keras' layer normalisation, x · γ/σ + (β - μ · γ/σ), is one operation."""
     for node in own.nodes:
         for scaled, shift in (node.input, node.input[::-1]) if node.op_type == "Add" else ():
             if found := _norm(own, scaled, shift):
                 x, scale, bias, epsilon = found
                 given = [x, *(own.constant(values.reshape(-1)) for values in (scale, bias))]
-                told: dict[str, Any] = {"axis": -1, "epsilon": epsilon}
-                node.CopyFrom(helper.make_node("LayerNormalization", given, list(node.output), node.name, **told))
+                rules: dict[str, Any] = {"axis": -1, "epsilon": epsilon}
+                node.CopyFrom(helper.make_node("LayerNormalization", given, list(node.output), node.name, **rules))
                 break
 
 
-def _norm(own: _Graph, scaled: str, shift: str) -> tuple[str, np.ndarray, np.ndarray, float] | None:
+def _norm(own: Nodes, scaled: str, shift: str) -> tuple[str, np.ndarray, np.ndarray, float] | None:
     """The input, γ, β and ε of a normalisation of the last axis; None of another sum."""
     whole, (less, beta) = own.back(scaled, "Mul"), own.pair(shift, "Add", "Mul")
     negative, inverse = own.pair(less.output[0], "Mul", "Neg") if less is not None else (None, "")
@@ -195,27 +181,39 @@ def _norm(own: _Graph, scaled: str, shift: str) -> tuple[str, np.ndarray, np.nda
         return None
     (x,) = [name for name in whole.input if name != inverse] or [inverse]
     mean, (root, gamma) = own.back(negative.input[0], "ReduceMean"), own.pair(inverse, "Mul", "Reciprocal")
-    mean = mean if mean is not None and mean.input[0] == x else None
     squared = own.back(root.input[0], "Sqrt") if root is not None else None
     squares, small = own.pair(squared.input[0], "Add", "ReduceMean") if squared is not None else (None, "")
     square = own.back(squares.input[0], "Mul") if squares is not None else None
     centred = own.back(square.input[0], "Sub") if square is not None and len(set(square.input)) == 1 else None
-    if mean is None or squares is None or centred is None or list(centred.input) != [x, *mean.output]:
+    if mean is None or mean.input[0] != x or squares is None or centred is None:
         return None
-    scale, bias, epsilon, *axes = (own.value(name) for name in (gamma, beta, small, mean.input[1], squares.input[1]))
-    if scale is None or bias is None or epsilon is None or any(axis is None or (axis != -1).any() for axis in axes):
+    if list(centred.input) != [x, *mean.output] or not all(_of_the_last(own, each) for each in (mean, squares)):
+        return None
+    scale, bias, epsilon = (own.named(name) for name in (gamma, beta, small))
+    if scale is None or bias is None or epsilon is None or epsilon.size != 1:
+        return None
+    if any(each.ndim > own.rank(x) for each in (scale, bias, epsilon)):  # the sum has more axes than x
+        return None
+    if any(
+        not each.ndim or each.size != each.shape[-1] for each in (scale, bias)
+    ):  # they differ by more than that axis
         return None
     return x, scale, bias, float(epsilon.item())
 
 
-def _lines(own: _Graph) -> None:
+def _of_the_last(own: Nodes, mean: Any) -> bool:
+    """Whether a mean is of the last axis, which stays as one of a single entry."""
+    return same(own.value(mean, 1), [-1]) and told(mean, "keepdims", 1) == 1
+
+
+def _lines(own: Nodes) -> None:
     """A feature of one number a request becomes a column and a line again in turn: the first line is read instead."""
     for node in own.nodes:
-        if node.op_type != "Reshape" or own.ranks.get(node.output[0]) != 1:
+        if node.op_type != "Reshape" or own.rank(node.output[0]) != 1:
             continue
         name, first = node.input[0], ""
         while True:
-            first = name if own.ranks.get(name) == 1 else first
+            first = name if own.rank(name) == 1 else first
             maker = own.makers.get(name)
             if maker is None or maker.op_type not in LINE_KEPT:
                 break
