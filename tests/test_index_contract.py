@@ -188,6 +188,35 @@ def test_a_walk_that_comes_back_short_is_done_again_by_all_products(monkeypatch)
     np.testing.assert_array_equal(found[0], truth[0])
 
 
+def test_a_walk_that_finds_some_but_too_few_is_done_again_too(monkeypatch):
+    vectors, _ = catalogue()
+    index = HnswIndex(graph(vectors), vectors, **WALK)
+    wanted = index.search(vectors[:1], 5)[0]
+
+    class Short:
+        def search(self, queries, count, params):
+            return np.zeros((1, count), np.float32), np.array([[7, 9, *[-1] * (count - 2)]])
+
+    monkeypatch.setattr(index, "_graph", Short())
+    np.testing.assert_array_equal(index.search(vectors[:1], 5)[0], wanted)
+
+
+def test_a_walk_looks_at_as_many_more_as_fewer_may_appear(monkeypatch):
+    vectors, _ = catalogue(1000)
+    index, asked = HnswIndex(graph(vectors), vectors, step=0, least=10), []
+    search = index._graph.search
+
+    class Asked:
+        def search(self, queries, count, params):
+            asked.append(params.efSearch)
+            return search(queries, count, params=params)
+
+    monkeypatch.setattr(index, "_graph", Asked())
+    for every in (1, 4, 20):
+        index.search(vectors[:1], 5, allowed=[np.arange(1000) % every == 0])
+    assert asked == [20, 80, 400]  # four for each of the five
+
+
 def test_closed_index_is_unavailable(tmp_path):
     vectors, available = catalogue()
     with opened("lite", vectors, available, tmp_path) as index:

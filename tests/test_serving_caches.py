@@ -134,6 +134,47 @@ def test_a_read_that_an_event_overtakes_is_not_kept(store):
     assert read(cache, "ann")[0].events[-1].item_id == "g0-01"
 
 
+def test_nobody_who_asks_after_an_event_waits_for_a_read_of_before_it(store):
+    caches, entered, go, found = UserCaches(60), [threading.Event() for _ in "12"], threading.Event(), {}
+    cache = caches.of(store)
+    store.after = lambda: (entered[len(store.asked) - 1].set(), go.wait(30))
+    asks = [threading.Thread(target=lambda n=n: found.update({n: read(cache, "ann")[0]})) for n in range(2)]
+    asks[0].start()
+    assert entered[0].wait(30)
+    store.write([state("ann", ["g0-01"])], NOW)
+    caches.forget(["ann"])
+    asks[1].start()
+    assert entered[1].wait(5), "it reads for itself"
+    go.set()
+    for thread in asks:
+        thread.join(30)
+    assert same([found[0]], [ANN]) and found[1].events[-1].item_id == "g0-01"
+    store.after = lambda: None
+    assert read(cache, "ann")[0].events[-1].item_id == "g0-01" and len(store.asked) == 2, "and what it read is kept"
+
+
+def test_a_read_that_an_event_overtook_ends_no_read_of_after_it(store):
+    """Who asks while the later one is under way waits for that one."""
+    caches, first, later = UserCaches(60), threading.Event(), threading.Event()
+    cache, found = caches.of(store), []
+    begun = [threading.Event(), threading.Event(), threading.Event()]
+    store.before = lambda: (begun[len(store.asked) - 1].set(), (first if len(store.asked) == 1 else later).wait(30))
+    asks = [threading.Thread(target=lambda: found.append(cache.read(["ann"]))) for _ in range(3)]
+    asks[0].start()
+    assert begun[0].wait(30)
+    caches.forget(["ann"])
+    asks[1].start()
+    assert begun[1].wait(30)
+    first.set()
+    asks[0].join(30)
+    asks[2].start()
+    assert not begun[2].wait(0.2), "a third read"
+    later.set()
+    for thread in asks[1:]:
+        thread.join(30)
+    assert len(found) == 3 and len(store.asked) == 2
+
+
 def test_an_error_is_told_to_all_who_wait_and_not_kept(store):
     cache = UserCaches(60).of(store)
     store.error = OSError("gone")

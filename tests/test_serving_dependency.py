@@ -1,5 +1,6 @@
 """The breaker around a dependency: when it lets calls through, and that nobody waits for one that is down."""
 
+import contextlib
 import math
 import threading
 
@@ -101,6 +102,26 @@ def test_a_probe_that_fails_waits_for_the_next_time(dependency, clock):
     failed(dependency, 1, lambda: asked.append(2))
     settled(dependency, CLOSED)
     assert asked == [2]
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_what_was_asked_before_a_probe_says_nothing_while_it_is_on_its_way(dependency, clock, good):
+    late, probe = threading.Event(), threading.Event()
+
+    def answers():
+        late.wait(60)
+        return None if good else broken()
+
+    early = dependency.start(answers)
+    failed(dependency, FAILURES)
+    clock.now += 2.0
+    failed(dependency, 1, lambda: probe.wait(60))
+    late.set()
+    with contextlib.suppress(Unavailable):
+        early.result(60)
+    assert dependency.state == HALF_OPEN
+    probe.set()
+    settled(dependency, CLOSED)
 
 
 def test_calls_that_nobody_could_wait_for_stop_none_who_can_until_too_many_are_on_their_way(dependency):

@@ -110,6 +110,24 @@ def test_a_filter_that_none_of_the_candidates_matches_is_told(recommenders):
         assert (answer.items, told_of) == ((), {told})
 
 
+def test_a_range_holds_its_ends(recommenders):
+    price, place = PRICES["g0-03"], IDS.index("g0-03")
+    for own in ({"min": price}, {"max": price}, {"min": price, "max": price}):
+        assert recommenders[0].catalogue.matching(asked({"price": own}).filter, NOW)[place]
+    for other in ({"min": price + 0.01}, {"max": price - 0.01}):
+        assert not recommenders[0].catalogue.matching(asked({"price": other}).filter, NOW)[place]
+
+
+def test_an_item_of_another_word_or_a_little_dearer_is_found_by_what_it_is_now(recommenders):
+    words, place = ["toys", *CATEGORIES["g0-03"][1:]], IDS.index("g0-03")
+    row = {"item_id": "g0-03", "item_category": words, "item_price": PRICES["g0-03"] + 1, "item_title": ["a"]}
+    row |= {"title": "A", "available": True, "created_at": NOW}
+    changed = recommenders[0].with_items(pa.Table.from_pylist([row]), vectors()[:1]).catalogue
+    assert changed.matching(asked({"category": "toys"}).filter, NOW)[place]
+    assert not changed.matching(asked({"category": CATEGORIES["g0-03"][0]}).filter, NOW)[place]
+    assert not changed.matching(asked({"price": {"max": PRICES["g0-03"]}}).filter, NOW)[place]
+
+
 def test_an_upsert_is_seen_and_masks_are_kept_for_a_catalogue(recommenders):
     recommender, wanted = recommenders[0], asked({"price": {"min": 1000}}).filter
     assert not recommender.catalogue.matching(wanted, NOW).any()

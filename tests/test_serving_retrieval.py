@@ -123,6 +123,31 @@ def test_what_was_replaced_counts_and_the_rest_as_the_index_has_it(exact, milvus
     assert np.flatnonzero(~delta.available).tolist() == out[1:].tolist()
 
 
+def test_without_a_mask_what_came_back_since_the_index_was_built_is_found_too(exact, milvus):
+    """It had ended then, and is there again: the index has it as unavailable."""
+    back = int(np.flatnonzero(~exact.available)[0])
+    more = ExactIndex(exact.vectors, exact.available | (np.arange(ITEMS) == back))
+    positions, _, healthy = Retrieval(milvus, more, Dependency("index", 60)).search(more.vectors[[back]], K, [[]])
+    assert positions[0, 0] == back and healthy.all()
+
+
+def test_changes_of_before_the_last_ones_still_count(exact):
+    """Each comes on top of the one before; the index below knows none of them."""
+    index = HnswIndex(graph(exact.vectors), exact.vectors, exact.available)
+    retrieval, rows, there = (
+        Retrieval(index, exact, Dependency("index", 60)),
+        exact.vectors.copy(),
+        exact.available.copy(),
+    )
+    for item in (3, 7):
+        rows, there = rows.copy(), there.copy()
+        rows[item], there[item] = -rows[item], True
+        retrieval = retrieval.with_items(rows, there, np.array([item]))
+    positions, scores, _ = retrieval.search(rows[[3, 7]], 1, [[], []])
+    assert positions[:, 0].tolist() == [3, 7] and scores[:, 0] == pytest.approx([1, 1], abs=1e-5)
+    assert not np.isin(retrieval.search(exact.vectors[[3, 7]], K, [[], []])[0], [3, 7]).any()
+
+
 def test_an_index_in_process_answers_all_queries(exact):
     class Asked(HnswIndex):
         rows = 0
