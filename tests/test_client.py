@@ -77,6 +77,23 @@ def test_what_httpx_cannot_send_or_read_is_a_client_error(kind):
 
 
 @BOTH
+def test_what_no_retry_would_send_is_told_at_once(kind):
+    deep = {}
+    for _ in range(5000):
+        deep = {"more": deep}
+    with saying(GOOD) as (url, script):
+        for own, request, more in (
+            (url, Request(user_id="ann"), {"token": "one\ntwo"}),
+            (url.removeprefix("http://"), Request(user_id="ann"), {}),
+            (url, Request(user_id="ann", context=deep), {}),
+        ):
+            with pytest.raises(ClientError, match="the call failed") as told:
+                slates_of(kind, own, request, 60, **more)
+            assert type(told.value) is ClientError, "nothing that another time would pass"
+    assert not script.calls
+
+
+@BOTH
 def test_a_server_that_fails_is_unavailable_and_not_asked_again(kind):
     with saying((500, {"error": "Expected no bug."}, {})) as (url, script), pytest.raises(Unavailable, match="no bug"):
         slates_of(kind, url, Request(user_id="ann"), 60)

@@ -82,6 +82,7 @@ def product(places=(0, 1), width=(2,), order=(0, 1, 2), matrix=(3, 2), more=(), 
 OTHER_PRODUCTS = {
     "of the axis before the last": {"order": (0, 2, 1)},
     "with the first two exchanged": {"order": (1, 0, 2)},
+    "by a line": {"matrix": (3,), "width": (1,)},
     "by two axes": {"matrix": (3, 4), "width": (2, 2)},
     "with axes in another order": {"places": (1, 0)},
     "whose lines others read": {"more": [("Exp", "some/Tensordot/MatMul", "o", {})], "outputs": [("o", FLOAT)]},
@@ -98,6 +99,21 @@ def test_the_product_that_the_others_differ_from_is_one():
     assert kinds_of(same(product(), {"x": WIDE})) == {"MatMul", "Neg"}
 
 
+def test_a_product_of_what_has_nobody_knows_how_many_axes_stays():
+    nodes = [
+        ("Shape", "x", "shape", {}),
+        ("Gather", "shape none", "kept", {}),
+        ("Concat", "kept width", "whole", {"axis": 0}),
+        ("Reshape", "x lines", "flat", {}),
+        ("MatMul", "flat matrix", "lines_of_two", {}),
+        ("Reshape", "lines_of_two whole", "y", {}),
+        ("Neg", "y", "z", {}),
+    ]
+    given = {"none": np.zeros(0, np.int64), "width": np.array([2]), "lines": np.array([-1, 3])}
+    model = graph(nodes, "z", inputs=[("x", FLOAT, None)], matrix=np.ones((3, 2), np.float32), **given)
+    assert "Reshape" in kinds_of(same(model, {"x": SQUARE[:1]}))
+
+
 def test_a_product_of_tensorflow_by_another_axis_is_translated(tmp_path):
     class Model(tf.Module):
         def serve(self, x):
@@ -108,7 +124,7 @@ def test_a_product_of_tensorflow_by_another_axis_is_translated(tmp_path):
     np.testing.assert_allclose(Graph(tmp_path / "serve.onnx")({"x": WIDE})["y"], model.serve(tf.constant(WIDE))["y"])
 
 
-def buckets(wide=2, line=1, summed=2, keep=0, flat=(1, -1), more=(), outputs=()):
+def buckets(wide=2, line=1, summed=2, keep=0, flat=(1, -1), bounds=((-1, 0, 1, 2),), more=(), outputs=()):
     nodes = [
         ("Reshape", "x flat", "fl", {}),
         ("Unsqueeze", "fl wide", "wi", {}),
@@ -123,14 +139,14 @@ def buckets(wide=2, line=1, summed=2, keep=0, flat=(1, -1), more=(), outputs=())
         *more,
     ]
     axes = {"wide": np.array([wide]), "line": np.array([line]), "summed": np.array([summed]), "flat": np.array(flat)}
-    bounds = np.array([[-1, 0, 1, 2]], np.float32)
-    return graph(nodes, "z", WHOLE, [("x", FLOAT, [4])], outputs, bounds=bounds, **axes)
+    return graph(nodes, "z", WHOLE, [("x", FLOAT, [4])], outputs, bounds=np.array(bounds, np.float32), **axes)
 
 
 OTHER_BUCKETS = {
     "by bound": {"summed": 1},
     "the other way round": {"wide": 1, "line": 2},
     "with the axis kept": {"keep": 1},
+    "with other bounds for each half": {"flat": (2, -1), "bounds": ((-1, 0), (1, 2))},
     "of three axes": {"flat": (1, 1, 4)},
     "whose column others read": {"more": [("Neg", "wi", "o", {})], "outputs": [("o", FLOAT)]},
     "whose comparison others read": {"more": [("Not", "le", "o", {})], "outputs": [("o", TensorProto.BOOL)]},

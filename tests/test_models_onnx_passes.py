@@ -95,6 +95,7 @@ NORMS = [
     ({**NORM, "square": "d x"}, False),  # no variance
     ({**NORM, "centre": "x v"}, False),  # about another centre
     ({**NORM, "negative": "v"}, False),  # moved by another
+    ({**NORM, "centre": "x v", "negative": "v"}, False),  # about the mean of another value, and moved by it
     ({**NORM, "divided": "y n"}, False),  # of another value
 ]
 

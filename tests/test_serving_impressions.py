@@ -15,7 +15,7 @@ from souk.serving import impression_counts
 from souk.serving.impression_counts import FORM, Counts, CountsFile, lost
 from souk.serving.impression_records import SCHEMA
 from souk.serving.impressions import ImpressionLog
-from souk.serving.sinks import PartFiles
+from souk.serving.sinks import PartFiles, Written
 from souk.serving.slate import Slate, SlateItem
 
 HOUR = 3_600_000
@@ -126,6 +126,25 @@ def test_a_refusing_disk_keeps_the_records_until_it_works(folder):
     assert not log.flush() and log.counts == Counts(1, 0, 0, 1)
     folder.unlink()
     assert log.flush() and log.counts == Counts(1, 1, 0, 0)
+
+
+def test_what_waits_is_written_in_its_order_before_what_came_later(folder):
+    written = []
+
+    class Hesitant(PartFiles):
+        """Takes one record a call."""
+
+        def write(self, records):
+            written.append(records[0][1].request_id)
+            return Written(1, records[1:], 0, "later")
+
+    log = ImpressionLog(Hesitant(folder, "w1"), lambda: NOON, flush_seconds=3600)
+    log.record([slate(n) for n in range(3)])
+    log.flush()
+    log.record([slate(3)])
+    while log.counts.pending:
+        log.flush()
+    assert written == ["r0", "r1", "r2", "r3"] and log.counts == Counts(4, 4, 0, 0)
 
 
 def test_a_refusing_disk_at_the_end_is_a_counted_loss(folder):

@@ -14,7 +14,8 @@ from souk.client.records import ClientError, Overloaded, Refused, Unavailable
 FIRST, LONGEST = 0.02, 1.0  # seconds that a retry is waited for at most, doubled from the one to the other
 SHARE = 0.9  # of what is left that the server may take: the rest is the way there and back
 TRANSIENT = (502, 503, 504)  # of the server's disk, or of what stands before it
-UNSENT = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, TypeError)  # httpx's and json's
+UNSENT = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, TypeError, RuntimeError)  # httpx's, json's
+CALLERS = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)  # a token that is no header, a URL of no scheme
 T = TypeVar("T")
 
 
@@ -90,7 +91,10 @@ class Calls:
         Raises:
             Refused: the call is wrong.
             Unavailable: the server failed at it (500), as it would again.
+            ClientError: it cannot be sent at all.
         """
+        if isinstance(outcome, CALLERS):
+            raise unsent(outcome) from outcome
         longest = min(LONGEST, FIRST * 2 ** min(tried, 10))
         pause = longest * (1 + self._draw()) / 2  # jitter: who failed together does not ask together
         if not isinstance(outcome, httpx.Response):
