@@ -125,6 +125,15 @@ def test_how_long_a_server_wants_to_be_left_alone(headers, seconds):
     assert after(httpx.Response(429, headers=headers)) == pytest.approx(seconds)
 
 
+def test_who_was_sent_away_together_does_not_come_back_together():
+    busy, waits = httpx.Response(429, headers=again_after(0.1), json={"error": "busy"}), []
+    for draw in (0.0, 0.5):
+        exchange = Calls("http://souk", None, 10, lambda: 0.0, lambda draw=draw: draw).exchange("/", {}, None)
+        next(exchange)
+        waits.append(exchange.send(busy).seconds)
+    assert waits == pytest.approx([0.11, 0.115])  # what the server says, and ten to twenty milliseconds by chance
+
+
 def test_no_time_for_retry_after_is_overloaded_at_once():
     with (
         saying((429, BUSY[1], {"retry-after": "1000"})) as (url, script),

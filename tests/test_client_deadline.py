@@ -5,12 +5,13 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from souk.client import AsyncClient, Client, Request, Unavailable
-from souk.client.http import Deadline
+from souk.client.http import PIECE, Deadline
 from tests.client_server import BOTH, GOOD, saying, slates_of
 
 
@@ -70,6 +71,21 @@ def test_a_wait_for_a_connection_leaves_less_time_to_make_one():
     now[0] = 1.0
     with pytest.raises(httpx.ConnectTimeout):
         deadline.watch("connection.start_tls.started", info)
+
+
+def test_a_call_is_written_in_pieces_each_within_what_is_left():
+    now, pieces = [0.0], []
+
+    def write(data, timeout):
+        pieces.append((len(data), timeout))
+        now[0] += 0.4
+
+    stream, deadline = SimpleNamespace(read=None, write=write), Deadline(lambda: now[0])
+    deadline.end = 1.0
+    deadline.watch("connection.connect_tcp.complete", {"return_value": stream})
+    with pytest.raises(httpx.WriteTimeout):
+        stream.write(b"x" * 4 * PIECE, 0.5)
+    assert pieces == [(PIECE, 0.5), (PIECE, 0.5), (PIECE, pytest.approx(0.2))]
 
 
 def test_a_connection_that_is_kept_knows_the_next_deadline():
