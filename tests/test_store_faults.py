@@ -14,7 +14,7 @@ import yaml
 
 from souk.cli import main
 from souk.errors import SoukError
-from souk.store import user_locks
+from souk.store import feast_store, user_locks
 from souk.store.address import PASSWORD, address, online_store
 from souk.store.definitions import REGISTRY, SETTINGS, published_uri
 from souk.store.feast_store import Access, FeastStore
@@ -74,7 +74,7 @@ STOPPED = """
 import os, signal, sys
 from dataclasses import replace
 from redis.client import Pipeline
-from souk.store import user_locks
+from souk.store import feast_store, user_locks
 from souk.store.feast_store import FeastStore
 from souk.store.interface import StoreError
 from tests.store_fixtures import NOW, SPEC
@@ -113,6 +113,23 @@ def test_a_process_that_is_stopped_in_its_write_overwrites_nothing_when_it_goes_
     finally:
         writer.kill()
     assert "took too long to change them alone" in said and other.read(["ann"])[0].count == 4
+
+
+def test_after_a_failure_a_sqlite_file_is_opened_again(tmp_path, monkeypatch):
+    """What is open may be what is broken."""
+    opened, made = [], feast_store.FeatureStore
+    monkeypatch.setattr(feast_store, "FeatureStore", lambda config: opened.append(config) or made(config=config))
+    store = FeastStore(published_in(tmp_path), SPEC)
+
+    def fails(*_):
+        raise OSError("disk I/O error")
+
+    assert [store.read(["ann"])[0].count for _ in range(2)] == [3, 3] and len(opened) == 1
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "_got", fails)
+        with pytest.raises(StoreError, match="disk"):
+            store.read(["ann"])
+    assert [store.read(["ann"])[0].count for _ in range(2)] == [3, 3] and len(opened) == 2
 
 
 def test_threads_wait_beside_each_other(tmp_path):

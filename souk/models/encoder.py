@@ -38,9 +38,9 @@ class CausalEncoder(keras.layers.Layer):
     @contextmanager
     def settled(self) -> Iterator[None]:
         """What is traced meanwhile takes the biases of distances as they are now, and computes none."""
-        for block in self.blocks:
-            block.attend.settle()
         try:
+            for block in self.blocks:
+                block.attend.settle()
             yield
         finally:
             for block in self.blocks:
