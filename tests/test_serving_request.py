@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.errors import SoukError
+from souk.serving.fields import number
 from souk.serving.model import timeout_of
 from souk.serving.request import (
     MAX_CANDIDATES,
@@ -272,3 +273,17 @@ def test_a_call_may_say_its_timeout_in_a_header(text, found):
 def test_a_header_of_another_form_is_refused(text):
     with pytest.raises(SoukError, match=r"x-souk-timeout-ms: a whole number from 1 to 60000"):
         timeout_of({"x-souk-timeout-ms": text})
+
+
+def test_time_counts_from_when_a_call_came_not_from_when_it_was_looked_at():
+    parser = RequestParser(SPEC, 10, 50, timeout_ms=200, clock=lambda: 9.5)
+    body = [{"user_id": "ann", "timeout_ms": 100}, {"user_id": "ann"}]
+    deadlines = [each.deadline for each in parser.parse_all(body, NOW, lambda: "", 300, arrived=9.0)]
+    assert deadlines == pytest.approx([9.1, 9.3])
+    assert [each.deadline for each in parser.parse_all(body[:1], NOW, lambda: "")] == pytest.approx([9.6])
+
+
+def test_a_number_that_float32_sums_would_overflow_by_is_none():
+    with pytest.raises(SoukError, match="to be a number"):
+        number("value", 1e30)
+    assert number("value", 9.9e29) == 9.9e29

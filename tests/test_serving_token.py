@@ -1,5 +1,6 @@
 """Tokens of a file: who is let in, and what becomes of a file that is wrong."""
 
+import asyncio
 import os
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.errors import SoukError
-from souk.serving.token import SHORTEST, Tokens
+from souk.serving.token import SHORTEST, TokenCheck, Tokens
 
 GOOD = "x" * SHORTEST
 
@@ -79,3 +80,22 @@ def test_a_file_that_changes_is_read_again_and_one_that_is_wrong_changes_nothing
     assert made.allow(f"Bearer {other}")
     write(GOOD)
     assert made.allow(f"Bearer {GOOD}") and not made.allow(f"Bearer {other}")
+
+
+@pytest.mark.parametrize(
+    ("given", "status"), [([], 401), ([GOOD], 200), (["y" * 40], 401), ([GOOD, "y" * 40], 401), ([GOOD, GOOD], 401)]
+)
+def test_a_call_has_one_token(tmp_path, given, status):
+    """Of two, what stands before the server may have looked at the other one."""
+    said = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message):
+        said.append(message.get("status"))
+
+    scope = {"type": "http", "path": "/v1/events", "method": "POST"}
+    scope |= {"headers": [(b"authorization", f"Bearer {token}".encode()) for token in given]}
+    asyncio.run(TokenCheck(app, tokens(tmp_path))(scope, None, send))
+    assert said[0] == status
