@@ -189,6 +189,20 @@ def test_a_record_that_cannot_be_written_ends_neither_the_thread_nor_the_log(fol
     assert [row["request_id"] for row in read(folder)] == ["r3", "r2"], "the others of the flush are written"
 
 
+def test_what_waits_behind_a_record_that_cannot_be_written_is_only_what_the_disk_refused(folder, monkeypatch):
+    sink, put = PartFiles(folder, "w1"), PartFiles._put
+
+    def full(self, where, *more):
+        if where.endswith("13"):
+            raise OSError("full")
+        put(self, where, *more)
+
+    monkeypatch.setattr(PartFiles, "_put", full)
+    later = (NOON + HOUR, slate(4))
+    done = sink.write([(NOON, replace(slate(1), user_id="\ud800")), (NOON, slate(3)), later])
+    assert (done.count, done.dropped, list(done.waiting)) == (1, 1, [later])
+
+
 class Raising(PartFiles):
     """A sink with a defect, until it is mended."""
 
