@@ -129,7 +129,7 @@ class Sources:
         items = self._items
         looked = (AFFINITY, LATELY)[: (items.form > 3) + (items.form > 5)]
         tastes = [query.tastes[name] for name in looked if name in query.tastes]
-        if tastes and len(items.vectors) <= LOOKED:
+        if tastes and len(items.values) and len(items.vectors) <= LOOKED:
             every = np.arange(len(items.vectors))
             found = every[allowed(every)]
         else:
