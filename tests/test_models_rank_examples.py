@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from souk.config import Repeat
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.models import rank_examples, retrieve
 from souk.models.rank_examples import _lists, read_rank_examples
 from souk.models.targets import Target, read_targets
+from souk.pairs import PAIR_FEATURES
 from tests.models_fixtures import cycle_market
 from tests.ranker_fixtures import Ranked
 
@@ -131,3 +133,30 @@ def test_a_source_that_fails_in_training_stops_it():
     sources = SimpleNamespace(listed=lambda *_: ({}, ["fresh", "matched"]), shares={})
     with pytest.raises(SoukError, match="none of fresh, matched"):
         retrieve._candidates(sources, None, None, np.zeros(3), np.ones(3, bool))
+
+
+def test_an_item_that_retrieval_had_to_leave_out_moves_no_candidate(tmp_path):
+    """Twelve items go round in twelve days, and none may come back within 14: eight others are the candidates."""
+    (events, _, users), (_, items, _) = cycle_market(users=20), cycle_market(items=20)
+    world = Ranked(tmp_path, events, items, users, repeat=Repeat(rule="after_days", days=14))
+    examples = world.examples(count=4)
+    assert (examples.candidate.sum(axis=1) == 4).all() and not examples.retrieved.any()
+    found = pq.read_table(world.folder / "candidates.parquet").to_pylist()
+    log_rank = examples.pair[:, :, PAIR_FEATURES.index("log_rank")]
+    ahead = 0
+    for row, candidates in enumerate(found):
+        np.testing.assert_allclose(np.sort(log_rank[row, :4]), np.log([2, 3, 4, 5]), rtol=1e-6)
+        better = sum(score > candidates["own_score"] for score in candidates["scores"][:4])
+        assert log_rank[row, examples.own[row]] == pytest.approx(np.log(better + 2), rel=1e-6)
+        ahead += better < 4
+    assert ahead > 10
+
+
+def test_what_was_taken_at_the_same_time_is_no_negative(tmp_path):
+    events, items, users = cycle_market(users=4)
+    events["timestamp"] -= (events["timestamp"] // 86_400_000 % 2) * 86_400_000  # two events at a time
+    world = Ranked(tmp_path, events, items, users)
+    examples = world.examples()
+    assert (examples.chosen.sum(axis=1) == 2).all()
+    assert examples.first.sum() == len(examples) / 2
+    assert (examples.chosen[np.arange(len(examples)), examples.own]).all()

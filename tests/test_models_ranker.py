@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from souk.config import Repeat
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.models import rank_examples
@@ -116,33 +115,6 @@ def test_a_vector_of_a_user_comes_whole_and_a_missing_one_as_zeros(ranked):
     expected = [[0, 0] if taste[user] is None else taste[user] for user in examples.users]
     assert [0, 0] in expected and len({tuple(row) for row in expected}) > 10
     np.testing.assert_allclose(examples.user["user_taste"], expected, rtol=1e-6)
-
-
-def test_an_item_that_retrieval_had_to_leave_out_moves_no_candidate(tmp_path):
-    """Twelve items go round in twelve days, and none may come back within 14: eight others are the candidates."""
-    (events, _, users), (_, items, _) = cycle_market(users=20), cycle_market(items=20)
-    world = Ranked(tmp_path, events, items, users, repeat=Repeat(rule="after_days", days=14))
-    examples = world.examples(count=4)
-    assert (examples.candidate.sum(axis=1) == 4).all() and not examples.retrieved.any()
-    found = pq.read_table(world.folder / "candidates.parquet").to_pylist()
-    log_rank = examples.pair[:, :, PAIR_FEATURES.index("log_rank")]
-    ahead = 0
-    for row, candidates in enumerate(found):
-        np.testing.assert_allclose(np.sort(log_rank[row, :4]), np.log([2, 3, 4, 5]), rtol=1e-6)
-        better = sum(score > candidates["own_score"] for score in candidates["scores"][:4])
-        assert log_rank[row, examples.own[row]] == pytest.approx(np.log(better + 2), rel=1e-6)
-        ahead += better < 4
-    assert ahead > 10
-
-
-def test_what_was_taken_at_the_same_time_is_no_negative(tmp_path):
-    events, items, users = cycle_market(users=4)
-    events["timestamp"] -= (events["timestamp"] // 86_400_000 % 2) * 86_400_000  # two events at a time
-    world = Ranked(tmp_path, events, items, users)
-    examples = world.examples()
-    assert (examples.chosen.sum(axis=1) == 2).all()
-    assert examples.first.sum() == len(examples) / 2
-    assert (examples.chosen[np.arange(len(examples)), examples.own]).all()
 
 
 def test_a_label_that_is_known_only_after_the_window_is_not_known(ranked, tmp_path):

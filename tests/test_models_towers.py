@@ -7,11 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from souk.config import Repeat
 from souk.declared import item_features
 from souk.errors import SoukError
 from souk.models.draw import draw_examples
@@ -19,13 +17,13 @@ from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, mark_seen
 from souk.models.inputs import UNKNOWN
 from souk.models.judge import RetrievalJudge
-from souk.models.retrieve import item_vectors, query_vectors, write_candidates
+from souk.models.retrieve import item_vectors, query_vectors
 from souk.models.sequences import Sequences, column_tensor
 from souk.models.weights import load_weights, save_weights
-from souk.schema import DAY_MS, FOREVER
+from souk.schema import FOREVER
 from souk.spec import Entity
 from souk.state import Event, features_at, state_of
-from tests.models_fixtures import cycle_market, cycle_spec
+from tests.models_fixtures import cycle_market
 from tests.towers_fixtures import CONFIG, Market, arrays, served_inputs
 
 
@@ -209,50 +207,6 @@ def test_the_same_seed_gives_the_same_weights_and_nothing_after_the_end_matters(
         np.testing.assert_array_equal(values, again[name], err_msg=name)
         np.testing.assert_array_equal(values, elsewhere[name], err_msg=name)
     assert any((first[name] != seeded[name]).any() for name in first)
-
-
-@pytest.mark.slow
-def test_candidates_obey_the_repeat_rule_and_time(tmp_path):
-    events, items, users = cycle_market(users=6, items=40, length=20)
-    items.loc[items["item_id"] == "i39", "created_at"] = 30_000 * DAY_MS  # after everything
-    over = int(events["timestamp"].quantile(0.85))
-    again = (events["user_id"] == "u000") & (events["timestamp"] > events["timestamp"].quantile(0.5))
-    events.loc[again, "item_id"] = "i00"  # that this user had first
-    items.loc[items["item_id"] == "i38", "available_until"] = over
-    market = Market(tmp_path, events, items, users, cycle_spec(repeat=Repeat(rule="never")))
-    model = market.towers()
-    window = market.windows["validation_start"], market.windows["test_start"]
-    queries, vectors = query_vectors(model, market.sequences, *window), item_vectors(model, market.catalogue)
-    drawn = draw_examples(market.folder, *window, 0)
-    share = write_candidates(
-        tmp_path / "c.parquet",
-        market.folder,
-        "validation_start",
-        drawn,
-        queries,
-        vectors,
-        market.catalogue,
-        market.sequences,
-    )
-    found = pq.read_table(tmp_path / "c.parquet").to_pylist()
-    examples = pq.read_table(tmp_path / "examples.parquet").to_pylist()
-    examples = [row for row in examples if window[0] <= row["timestamp"] < window[1]]
-    assert [row["event_id"] for row in found] == [row["event_id"] for row in examples]
-    assert examples[0]["timestamp"] <= over < examples[-1]["timestamp"]
-    for row, example in zip(found, examples, strict=True):
-        past = events[(events["user_id"] == example["user_id"]) & (events["timestamp"] < example["timestamp"])]
-        assert not set(row["items"]) & set(past["item_id"])
-        gone = {"i38"} if example["timestamp"] > over else set()
-        assert set(row["items"]) | set(past["item_id"]) | {"i39"} | gone == set(items["item_id"])
-        assert gone.isdisjoint(row["items"])
-        query = queries[row["event_id"]]
-        own = vectors[[market.catalogue.ids.index(item) for item in row["items"]]] @ query
-        assert row["scores"] == pytest.approx(own.tolist(), abs=1e-6)
-        assert row["scores"][0] == max(row["scores"]), "the nearest item has the first place"
-        place = market.catalogue.ids.index(example["item_id"])
-        assert row["own_score"] == pytest.approx(float(vectors[place] @ queries[row["event_id"]]), abs=1e-6)
-    assert np.mean([e["item_id"] in f["items"] for e, f in zip(examples, found, strict=True)]) < 0.95
-    assert share == 1.0, "all that may be recommended are candidates"
 
 
 @pytest.mark.slow

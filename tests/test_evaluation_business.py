@@ -1,0 +1,77 @@
+"""Figures of the shop by hand: conversion, values of slates and orders, who comes back."""
+
+import pytest
+
+from souk.evaluation.business import figures, not_told, unknown, window_events
+from souk.evaluation.queries import Window
+from tests.evaluation_fixtures import (
+    DAY,
+    ITEMS,
+    START,
+    spec_of,
+    write_artifacts,
+)
+
+WINDOW = Window(START, START + 9 * DAY, {}, {})
+
+
+def shop_events(tmp_path, rows):
+    tables, _ = write_artifacts(tmp_path / "shop", rows, ITEMS, START)
+    return tables
+
+
+def event(number, user, kind, time, **more):
+    return {"event_id": f"e{number}", "user_id": user, "item_id": "a", "event_type": kind, "timestamp": time, **more}
+
+
+def test_business_figures_by_hand(tmp_path):
+    rows = [
+        event(0, "ann", "purchase", START - DAY, session_id="s0", price=99.0),
+        event(1, "ann", "impression", START, request_id="r1"),
+        event(2, "ann", "impression", START, request_id="r2"),
+        event(3, "ann", "click", START + 1, request_id="r1"),
+        event(4, "ann", "purchase", START + 2, session_id="s1", price=3.0),
+        event(5, "ann", "purchase", START + 9, session_id="s1", price=4.0),
+        event(6, "bob", "purchase", START + 3, session_id="s1", price=5.0),  # a number of another user
+        event(7, "bob", "click", START + 4),
+        event(8, "ann", "click", START + 2 * DAY),
+        event(9, "ann", "click", START + 5, request_id="of a slate of before"),
+        event(10, "bob", "purchase", WINDOW.end, price=70.0),
+        event(11, "bob", "purchase", START + 6, price=6.0),
+    ]
+    spec = spec_of("always")
+    found = figures(window_events(shop_events(tmp_path, rows), WINDOW), spec)
+    assert found == {
+        "logged_slates": 2.0, "conversion": 0.5, "orders": 3.0, "average_order_value": 6.0, "repeat_visits": 0.5,
+    }  # fmt: skip
+
+
+def test_figures_that_the_log_does_not_support_are_left_out(tmp_path):
+    rows = [event(0, "ann", "click", START - 1), event(1, "ann", "click", START), event(2, "bob", "purchase", START)]
+    spec = spec_of("always")
+    assert figures(window_events(shop_events(tmp_path, rows), WINDOW), spec) == {}
+
+
+def test_nobody_who_comes_back_is_a_figure_where_there_was_a_second_day(tmp_path):
+    rows = [event(0, "ann", "click", START), event(1, "bob", "click", START + DAY)]
+    assert figures(window_events(shop_events(tmp_path, rows), WINDOW), spec_of("always")) == {"repeat_visits": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("taken", "named", "known"), [(18, True, True), (19, True, False), (20, True, False), (20, False, False)]
+)
+def test_a_conversion_that_the_log_cannot_tell_is_left_out_with_the_reason(tmp_path, taken, named, known):
+    """Of twenty slates: where nearly all were taken from, the others were not logged."""
+    rows = [event(n, "ann", "impression", START, request_id=f"r{n}") for n in range(20)]
+    rows += [
+        event(20 + n, "ann", "click", START + 1, **({"request_id": f"r{n}"} if named else {})) for n in range(taken)
+    ]
+    spec, events = spec_of("always"), window_events(shop_events(tmp_path, rows), WINDOW)
+    found, why = figures(events, spec), unknown(events, spec)
+    assert found["logged_slates"] == 20 and found.get("conversion") == (0.9 if known else None)
+    assert bool(why) != known
+    said = not_told({"window": found, "unknown": why})
+    if not known:
+        assert said.startswith(
+            f" conversion is not told: {taken} of 20 logged slates were" if named else " conversion is not told: no en"
+        )
