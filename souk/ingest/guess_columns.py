@@ -20,9 +20,7 @@ from souk.schema import EventType, Kind, contract
 
 FEWEST_LOOKS = 30  # that tell what no look has
 FEWEST_OF_ONE = 5  # looks that are to be expected of a value, for none of them to tell something
-MOSTLY = (
-    0.5  # a column tells looks from what is none where no look has the values of more than this share of the latter
-)
+MOSTLY = 0.5  # a column tells acts from looks where no look has the values of more than this share of acts
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 # Of a column that has one value for each item and one for each user.
 STAYS = (
@@ -175,9 +173,11 @@ def map_rest(table: Table) -> None:
         for column in columns_named(table, target):
             not_yet = table.unborn.get(column.name, "") if target == "created_at" else ""
             why = not_yet or misfit(known[target], column, _unit(table))
-            if why := why or (_of_acts(table, column) if known[target].kind and table.name == "events" else ""):
-                unfit[column.name] = f"{column.name} of the file is no {target}: {why}"
-                table.unfit.setdefault(column.name, f"NO {target}: {why}")
+            acts = _of_acts(table, column) if known[target].kind and table.name == "events" else ""
+            if why or acts:
+                unfit[column.name] = f"{column.name} of the file is no {target}: {why or acts}"
+                if why:  # of acts a guess of its kind tells
+                    table.unfit.setdefault(column.name, f"NO {target}: {why}")
                 continue
             if target in TIMES and column.time_unit != "native":
                 table.source = table.source.model_copy(update={"timestamp_unit": column.time_unit})

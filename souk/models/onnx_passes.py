@@ -194,9 +194,7 @@ def _norm(own: Nodes, scaled: str, shift: str) -> tuple[str, np.ndarray, np.ndar
         return None
     if any(each.ndim > own.rank(x) for each in (scale, bias, epsilon)):  # the sum has more axes than x
         return None
-    if any(
-        not each.ndim or each.size != each.shape[-1] for each in (scale, bias)
-    ):  # they differ by more than that axis
+    if any(not each.ndim or each.size != each.shape[-1] for each in (scale, bias)):  # they differ by other axes too
         return None
     return x, scale, bias, float(epsilon.item())
 
