@@ -105,9 +105,22 @@ def test_times_of_each_unit() -> None:
     zoned = pa.array([dt.datetime(2024, 2, 29, 1, tzinfo=UTC)], pa.timestamp("us", "Europe/Berlin"))
     assert parsed(cells.parse_time(pa.array([day]), "s"))[0] == [1_709_164_800_000]
     assert parsed(cells.parse_time(zoned, "s"))[0] == [1_709_168_400_000]
-    iso = pa.array(["2024-02-29", "2024-02-30", "29.02.2024", "20240229", "now", "2024-02-29 01:00+01:00"])
-    expected = [1_709_164_800_000, None, None, None, None, 1_709_164_800_000]
-    assert parsed(cells.parse_time(iso, "iso")) == (expected, [False, True, True, True, True, False])
+    iso = pa.array(["2024-02-29", "2024-02-30", "29.02.2024", "now", "2024-02-29 01:00+01:00"])
+    expected = [1_709_164_800_000, None, None, None, 1_709_164_800_000]
+    assert parsed(cells.parse_time(iso, "iso")) == (expected, [False, True, True, True, False])
+
+
+@pytest.mark.parametrize("end", ["", "Z", "+0100", "+01:00"])
+def test_days_and_times_that_iso_writes_without_signs(end: str) -> None:
+    """As SAP exports them, and as a template makes of its two columns."""
+    hour = 3_600_000 if "1" in end else 0
+    texts = ["20240229T000000", "20240229T013000", "20240229 0130"]
+    times = [1_709_164_800_000, 1_709_170_200_000, 1_709_170_200_000]
+    read, wrong = parsed(cells.parse_time(pa.array([f"{text}{end}" for text in texts]), "iso"))
+    assert (read, wrong) == ([time - hour for time in times], [False] * 3)
+    days = pa.array(["20240229", "20240230", "20241301", "2024022", "120240229", "20240229T25"])
+    assert parsed(cells.parse_time(days, "iso")) == ([times[0], *[None] * 5], [False, *[True] * 5])
+    assert parsed(cells.parse_time(pa.array([20240229]), "iso"))[0] == [times[0]]
     never = pa.array(
         ["9999-12-31", "9996-02-29 23:59:59", "2262-01-01", "2270-06-30", "2999-12-31", "2259-12-31", "3000-13-01"]
     )

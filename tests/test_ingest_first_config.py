@@ -14,7 +14,8 @@ from souk.cli import main
 from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
 from souk.ingest.first_config import first_config, write_config
-from souk.ingest.profile import Column, guess_kind
+from souk.ingest.guess_kind import guess_kind
+from souk.ingest.profile import Column
 from souk.schema import EventType, Kind
 from tests.ingest_fixtures import Gathered, read_rows
 

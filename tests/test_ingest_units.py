@@ -40,6 +40,7 @@ def source(path: Path, unit: str) -> Source:
         ([1_700_000_000_000], "s", "timestamp_unit to ms"),
         ([1_700_000_000_000_000], "ms", "timestamp_unit to us"),
         (["2023-11-14T22:13:20Z"], "s", "timestamp_unit to iso"),
+        ([20231114, 20231201], "ms", r"such as 20231114, .* Set data.events.timestamp_unit to iso"),
         ([1_700_000_000], "iso", "timestamp_unit to ms, s or us"),
     ],
 )

@@ -20,6 +20,9 @@ from souk.values import cell_text
 COMMA_NUMBER = r"^[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?$"  # 1.250,00: points part thousands
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)?)?$"
+# As ISO writes them without signs, and SAP: 20240531, 20240531T120000.
+DAY = r"((?:19|20)\d{2}|9999)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
+BASIC = rf"^{DAY}([T ]([01]\d|2[0-3])[0-5]\d([0-5]\d)?(Z|[+-]\d{{2}}(:?\d{{2}})?)?)?$"
 NAMES_ZONE = r"[T ]\d{2}:\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$"
 FAR = r"^(22[6-9]\d|2[3-9]\d{2}|[3-9]\d{3})"  # years such as 9999, that say never: nanoseconds end in 2262
 MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
@@ -131,7 +134,24 @@ def parse_vector(array: pa.Array, separator: str = "") -> Parsed:
     return _list_of(entries.cast(pa.float32()).filter(pa.array(keep)), parents[keep], missing), wrong
 
 
+def spelled(text: pa.Array) -> pa.Array:
+    """Dates and times that ISO writes without signs, 20240531 or 20240531T120000, with them; all else as it is."""
+    basic = pc.fill_null(pc.match_substring_regex(text, BASIC), False)
+    if not pc.any(basic).as_py():
+        return text
+    signs, with_signs = r"^(\d{4})(\d{2})(\d{2})", r"\1-\2-\3"
+    time = pc.replace_substring_regex(text, rf"{signs}[T ](\d{{2}})(\d{{2}})(\d{{2}})", rf"{with_signs}T\4:\5:\6")
+    time = pc.replace_substring_regex(time, rf"{signs}[T ](\d{{2}})(\d{{2}})", rf"{with_signs}T\4:\5")
+    return pc.if_else(basic, pc.replace_substring_regex(time, rf"{signs}$", with_signs), text)
+
+
+def like_days(numbers: pa.Array) -> bool:
+    """Whether whole numbers are all days without signs, as 20240531."""
+    return bool(pc.all(pc.match_substring_regex(numbers.cast(pa.string()), rf"^{DAY}$")).as_py())
+
+
 def _parse_iso(text: pa.Array, zone: str) -> Parsed:
+    text = spelled(text)
     readable = pc.match_substring_regex(text, ISO)
     series = pc.replace_substring_regex(pc.if_else(readable, text, None), r"\s?UTC$", "Z")
     series = pc.replace_substring_regex(series, FAR, "2260").to_pandas()

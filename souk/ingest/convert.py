@@ -136,7 +136,7 @@ def _of_day_ends(array: pa.Array, unit: str) -> tuple[pa.Array, str]:
         array, unit = array.cast(pa.string()), "iso"
     if unit != "iso" or pa.types.is_temporal(array.type):
         return array, unit
-    text = pc.utf8_trim_whitespace(cells.parse_text(array)[0])
+    text = cells.spelled(pc.utf8_trim_whitespace(cells.parse_text(array)[0]))
     return pc.replace_substring_regex(text, r"^(\d{4}-\d{2}-\d{2})$", r"\1T23:59:59.999"), unit
 
 

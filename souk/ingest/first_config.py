@@ -15,6 +15,7 @@ from souk.errors import SoukError
 from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
+from souk.ingest.guess_clock import map_clock
 from souk.ingest.guess_columns import Table, declare, map_rest, map_time, open_table
 from souk.ingest.guess_counts import map_counts
 from souk.ingest.guess_dates import map_starts, note_zone
@@ -77,6 +78,7 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     if "items" in tables:
         note_unlisted(tables["events"], tables["items"])
     map_time(tables["events"])
+    map_clock(tables["events"])
     map_zone(tables["events"])
     exchanged = named or doubt_exchanged(tables)
     map_type(tables["events"])
@@ -186,9 +188,9 @@ def _ingest_keys(tables: dict[str, Table]) -> list[str]:
 def _render_source(table: Table) -> list[str]:
     lines = [f"  {table.name}:", f"    path: {_quoted(table.source.path)}", "    columns:"]
     for target, (column, evidence) in table.mapped.items():
-        if not (table.ends and target == "available_until"):
+        if target not in table.templates and not (table.ends and target == "available_until"):
             lines.append(f"      {target}: {_quoted(column.name)}  # {_comment(evidence)}")
-    lines += _render_ends(table)
+    lines += _render_templates(table)
     if table.constants:
         lines.append("    constants:")
         lines += [f"      {k}: {value}  # {_comment(evidence)}" for k, (value, evidence) in table.constants.items()]
@@ -211,6 +213,8 @@ def _render_source(table: Table) -> list[str]:
         lines.append(
             f"    encoding: {table.source.encoding}  # the file is not in UTF-8; do its words look right here?"
         )
+    if table.source.decimal != ".":
+        lines.append(f"    decimal: {_quoted(table.source.decimal)}  # {_comment(table.notes['decimal'])}")
     return lines + _render_times(table)
 
 
@@ -224,15 +228,20 @@ def _render_times(table: Table) -> list[str]:
     return lines
 
 
-def _render_ends(table: Table) -> list[str]:
-    """Where items end in several ways, the earliest is their end."""
+def _render_templates(table: Table) -> list[str]:
+    """Columns that are made of several; where items end in several ways, the earliest is their end."""
+    made = [
+        f"      {target}: {json.dumps(text, ensure_ascii=False)}  # {_comment(why)}"
+        for target, (text, why) in table.templates.items()
+    ]
     if not table.ends:
-        return []
+        return ["    templates:", *made] if made else []
     columns = [table.mapped["available_until"][0], *table.ends]
     earliest = json.dumps(" ".join(f"{{{column.name}}}" for column in columns), ensure_ascii=False)
     why = "; ".join(f"{column.name}: {len(column.texts):,} of {len(column.values):,} rows" for column in columns)
     return [
         "    templates:",
+        *made,
         f"      available_until: {earliest}  # the earliest of these ends; {_comment(why)}",
     ]
 

@@ -13,9 +13,12 @@ from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
+from souk.ingest.guess_decimal import with_commas
 from souk.ingest.guess_fit import becomes, ends_otherwise, ends_too, few_words, forms_of_times, misfit, tells_rows
+from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
-from souk.ingest.profile import DATE, MANY, Column, Guess, guess_kind, sample
+from souk.ingest.profile import DATE, MANY, Column, sample
+from souk.ingest.templates import template_columns
 from souk.schema import EventType, Kind, contract
 
 FEWEST_LOOKS = 30  # that tell what no look has
@@ -37,6 +40,7 @@ class Table:
     source: Source
     columns: list[Column]
     mapped: dict[str, tuple[Column, str]] = field(default_factory=dict)
+    templates: dict[str, tuple[str, str]] = field(default_factory=dict)  # of a mapped column made of several, and why
     constants: dict[str, tuple[str, str]] = field(default_factory=dict)
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
     starts: dict[str, str] = field(default_factory=dict)  # columns with the beginning at which items end, and why
@@ -59,6 +63,7 @@ class Table:
     def free(self) -> list[Column]:
         """The columns that nothing has claimed."""
         taken = {column.name for column, _ in self.mapped.values()} | {c.name for c, _ in self.declared.values()}
+        taken |= {part for text, _ in self.templates.values() for part in template_columns(text)}
         return [column for column in self.columns if column.name not in taken]
 
 
@@ -71,7 +76,11 @@ def open_table(name: str, path: str) -> Table:
         source, columns = (source, columns) if still else (other, again)
     if not columns or not len(columns[0].values):
         raise SoukError(f"rows in {path}", "none", "Is it the right file?")
-    return Table(name, source, columns)
+    columns, number = with_commas(source, columns)
+    if not number:
+        return Table(name, source, columns)
+    notes = {"decimal": f"the numbers have a decimal comma, such as {number}"}
+    return Table(name, source.model_copy(update={"decimal": ","}), columns, notes=notes)
 
 
 def column_named(table: Table, target: str) -> Column | None:
@@ -138,7 +147,7 @@ def _tells_type(table: Table, column: Column) -> str:
     unless = f"such as {column.examples}; declare it if a request has it"
     if spoken or names_act(column.snake, column.plain):
         return f"SEEMS TO SAY WHAT THE USER DID, which would give the answer away, {unless}"
-    if "event_type" in table.constants and few_words(column):
+    if ("event_type" in table.constants or "*" in table.types) and few_words(column):
         return f"MAY SAY WHAT THE USER DID, {unless}"
     return ""
 

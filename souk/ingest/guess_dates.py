@@ -21,7 +21,7 @@ LATE = 0.25  # of the events that came after such a date by chance, the share th
 EARLY = 0.5  # share of the events before what is not when their items came to be
 BEFORE = 0.9  # share of the events that come before the beginning of what can be had until it begins
 FEWEST = 30  # events that say so
-NO_ZONE = r"^[^T ]+[T ]\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?\s*$"  # a day, a time of day, and nothing behind it: no +01:00
+NO_ZONE = r"^[^T ]+[T ]\d{1,2}:?\d{2}(:?\d{2})?([.,]\d+)?\s*$"  # a day, a time of day, and nothing behind it: no +01:00
 
 
 def map_starts(events: Table, items: Table) -> None:

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells, no_dates
 from souk.ingest.convert import TIMES
+from souk.ingest.guess_kind import guess_kind
 from souk.ingest.guess_names import NAMES
-from souk.ingest.profile import DATE, MANY, Column, guess_kind, plain
+from souk.ingest.profile import DATE, MANY, Column, plain
 from souk.schema import ContractColumn
 
 FEW_WRONG = 0.05  # share of values that are no true or false, or too large, in a column that is what it is called
@@ -40,7 +41,8 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
            "clickcount", "likes", "favorites", "favourites", "downloads", "installs", "plays", "students", "learners",
            "enrolments", "enrollments", "subscribers", "followers", "participants", "attendees",
            "popularity", "averagerating", "avgrating", "ratingaverage", "ratingavg", "meanrating", "bestand",
-           "lagerbestand", "restplaetze", "verkauft", "verkaeufe", "bewertungen", "aufrufe"}  # fmt: skip
+           "lagerbestand", "umsatz", "absatz", "turnover", "revenue", "restplaetze", "verkauft", "verkaeufe",
+           "bewertungen", "aufrufe"}  # fmt: skip
 CODES = {"id", "code", "key", "channel", "tax", "unit"}  # behind such a word is no count: stock_code, sales_tax
 
 

@@ -15,7 +15,8 @@ from souk.readers import RawBatch
 from souk.schema import DAY_MS, contract
 
 COLUMNS = ("arrived_at", "created_at", "available_until")  # an event without a time is none
-WRITTEN = r"^\s*((0001-01-01|0000-00-00)([T ].*)?|0000-12-31[T ].*(Z|[+-]\d\d(:?\d\d)?)\s*)$"  # the last: of the east
+# The last: of the east.
+WRITTEN = r"^\s*((0001-?01-?01|0000-?00-?00)([T ].*)?|0000-12-31[T ].*(Z|[+-]\d\d(:?\d\d)?)\s*)$"
 FIRST_DAY_MS = -62_135_596_800_000  # 0001-01-01, UTC epoch milliseconds
 
 

@@ -1,4 +1,4 @@
-"""What the columns of an unknown file look like, and what they could be."""
+"""What the columns of an unknown file look like."""
 
 from __future__ import annotations
 
@@ -16,17 +16,11 @@ from souk.errors import SoukError
 from souk.ingest import cells, no_dates
 from souk.ingest.convert import check_names
 from souk.readers import HERE, RawBatch, read_batches
-from souk.schema import Kind
 
 SAMPLE_ROWS = 200_000
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 UNITS = {"s": (3e8, 5e9), "ms": (3e11, 5e12), "us": (3e14, 5e15)}  # years 1979 to 2128
 MANY = 0.95  # the share of values that must fit a guess
-FEW_NUMBERS = 30  # whole numbers with at most this many values are codes, unless the name says otherwise
-AMOUNTS = ("age", "year", "price", "cost", "count", "num", "size", "weight", "length", "height", "width", "duration",
-           "minutes", "mins", "hours", "days", "months", "level", "stars", "score", "kcal", "calories")  # fmt: skip
-CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "hash")
-MOST_CATEGORIES = 5_000
 COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal comma
 # A number with the sign of a currency, or its code, before or behind it.
 CODED = "EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|BRL|MXN|AUD|CAD|NZD|ZAR|KRW|SGD|HKD|ILS|AED"
@@ -112,10 +106,10 @@ class Column:
             return "native"
         if not len(self.texts) or self.nested:
             return ""
-        if self.numeric:
+        dated = no_dates.without(self.texts, "iso").drop_null()
+        if self.numeric and not (len(dated) and Column("", dated).like(cells.BASIC) >= MANY):  # no 20240531
             middle = float(np.median(self.numbers))
             return next((unit for unit, (low, high) in UNITS.items() if low <= middle <= high), "")
-        dated = no_dates.without(self.texts, "iso").drop_null()
         read = len(cells.parse_time(dated, "iso")[0].drop_null())
         return "iso" if read and read >= MANY * len(dated) else ""
 
@@ -149,15 +143,6 @@ class Column:
         """Its first few different values, for a comment."""
         shown = [str(value)[:24].replace("\n", " ") for value in pc.unique(self.texts).slice(0, 3).to_pylist()]
         return ", ".join(shown)
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What a column is: a kind (None: leave it out), a separator of its entries, and the evidence."""
-
-    kind: Kind | None
-    evidence: str
-    separator: str = ""
 
 
 def sample(source: Source) -> tuple[list[Column], int]:
@@ -216,82 +201,6 @@ def _whole_rows(batch: RawBatch) -> pa.Table:
     whole = np.ones(batch.table.num_rows, bool)
     whole[list(batch.malformed)] = False
     return batch.table.filter(pa.array(whole))
-
-
-def guess_kind(column: Column) -> Guess:
-    """The kind of a column, from its values; codes and names are told apart by how often values repeat."""
-    rows = len(column.texts)
-    if not rows or column.distinct < 2:
-        return Guess(None, "one value or none")
-    if why := _unread(column):  # before lists and paths, which commas and slashes would make of it
-        return Guess(None, why)
-    if listed := _guess_list(column):
-        return listed
-    seen = f"{column.distinct:,} values in {rows:,} rows, such as {column.examples}"
-    if column.time_unit:
-        return Guess(None, f"a time; {seen}")
-    if column.numeric and not column.plain.endswith(CODES):
-        amount = any(column.plain.startswith(word) or column.plain.endswith(word) for word in AMOUNTS)
-        if not column.whole or column.distinct > FEW_NUMBERS or amount:
-            identifying = column.whole and not amount and column.distinct > MANY * rows and rows > FEW_NUMBERS
-            unread = rows - len(column.numbers)
-            seen += f"; {unread:,} are no numbers and will be quarantined" if unread else ""
-            return Guess(None if identifying else Kind.NUMERIC, seen)
-        return Guess(Kind.CATEGORICAL, seen)
-    if column.distinct <= min(MOST_CATEGORIES, rows / 2):
-        return Guess(Kind.CATEGORICAL, seen)
-    words = pc.mean(pc.count_substring(column.texts, " ")).as_py() + 1
-    if words >= 2:
-        return Guess(Kind.TEXT, f"{words:.1f} words a value; {seen}")
-    return Guess(None, f"{'nearly one a row' if column.distinct > MANY * rows else 'too many to learn from'}; {seen}")
-
-
-def _unread(column: Column) -> str:
-    """What numbers or days are in a form that is not read, and how to write them; "" where they are not."""
-    if column.comma:
-        point = column.comma.replace(".", "").replace(",", ".")
-        mend = f'in a CSV add decimal: "," beside path, then map or declare it; else write {point} into the file'
-        return f"NUMBERS WITH A DECIMAL COMMA, such as {column.comma}: {mend}"
-    if column.currency:
-        bare = without_currency(column.currency)
-        return f"NUMBERS WITH A CURRENCY, such as {column.currency}: write {bare} into the file, then map or declare it"
-    return f"DATES, such as {column.examples}: write them as 2024-05-31 into the file" if column.dated else ""
-
-
-def without_currency(price: str) -> str:
-    """A number with a currency, as a number that is read."""
-    before, number, _ = re.split(r"(\d[\d.,']*)", price, maxsplit=1)  # a sign such as Fr. has a point, too
-    number = number.replace("'", "").rstrip(".,")
-    if re.match(COMMA, number):
-        number = number.replace(".", "").replace(",", ".")
-    elif re.fullmatch(r"\d{1,3}(\.\d{3})+", number):  # few prices have three decimals
-        number = number.replace(".", "")
-    return "-" * ("-" in before) + number.replace(",", "")
-
-
-def _guess_list(column: Column) -> Guess | None:
-    """A list, a path or a vector, by its type, brackets or separators."""
-    kind = column.values.type
-    if column.nested:
-        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-            return Guess(None, f"nested ({kind})")
-        if pa.types.is_floating(kind.value_type):
-            return Guess(None, "lists of numbers (declare it as `vector` to use ready-made embeddings)")
-        return Guess(Kind.LIST, f"lists, such as {column.examples}")
-    texts, rows = column.texts, len(column.texts)
-    if pc.sum(pc.starts_with(texts, "[")).as_py() >= MANY * rows:
-        return Guess(Kind.LIST, f"lists in brackets, such as {column.examples}")
-    for separator in ("|", ";", ","):
-        share = pc.sum(pc.match_substring(texts, separator)).as_py() / rows
-        entries = pc.utf8_trim_whitespace(pc.list_flatten(pc.split_pattern(texts, separator)))
-        different = pc.count_distinct(entries).as_py()
-        if share >= 0.2 and different <= min(0.5 * len(entries), 0.8 * column.distinct, MOST_CATEGORIES):
-            return Guess(Kind.LIST, f"{different:,} entries between {separator!r} in {share:.0%} of values", separator)
-    for separator in ("/", " > ", ">"):
-        share = pc.sum(pc.match_substring(texts, separator)).as_py() / rows
-        if share >= 0.5 and column.distinct <= max(50, rows / 2) and not column.time_unit:
-            return Guess(Kind.PATH, f"{separator!r} in {share:.0%} of values, such as {column.examples}", separator)
-    return None
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:

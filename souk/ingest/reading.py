@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from souk.config import Source
 from souk.errors import SoukError
+from souk.ingest import cells
 from souk.ingest.convert import content_ids, convert
 from souk.ingest.faults import Fault
 from souk.ingest.mapping import TableSource
@@ -202,6 +203,9 @@ def check_times(source: Source, times: pa.Array, unreadable: float, example: str
     if not len(times):
         return
     low, middle = pc.min(times).as_py(), int(np.median(times.to_numpy()))
+    if unit == "ms" and cells.like_days(times):
+        received = f"numbers such as {low}, which are days as ISO writes them without signs"
+        raise SoukError(f"event times in {unit}", received, f"Set {key} to iso.")
     if low > 0 and middle < FIRST_WEEKS_MS and unit in ("ms", "us"):
         right = "s" if unit == "ms" or middle < FIRST_WEEKS_MS / 1000 else "ms"
         received = f"dates around {pd.Timestamp(middle, unit='ms'):%d %B %Y}"

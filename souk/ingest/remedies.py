@@ -11,8 +11,9 @@ import pyarrow as pa
 from souk.ingest import cells
 from souk.ingest.convert import TIMES, is_number
 from souk.ingest.faults import Reason
+from souk.ingest.guess_kind import without_currency
 from souk.ingest.mapping import TableSource
-from souk.ingest.profile import COMMA, Column, without_currency
+from souk.ingest.profile import COMMA, Column
 from souk.schema import DAY_MS, EventType, Kind
 
 ISO_FORM = "2024-05-31T12:00:00"
