@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
-from souk.ingest.patterns import rename
+from souk.ingest.patterns import fits_any, rename
 from souk.schema import EventType
 
 ENGAGING = (EventType.CLICK, EventType.CART, EventType.PURCHASE, EventType.RATING)
@@ -28,7 +28,7 @@ def event_types(table: Table) -> pa.Array:
         return pa.repeat(pa.scalar(table.constants["event_type"][0]), len(table.columns[0].values))
     names = {table.stand_ins.get(text, text): str(kind) for text, (kind, _) in table.types.items()}
     said = cells.parse_text(table.mapped["event_type"][0].values)[0]
-    return pc.if_else(pc.is_in(said, value_set=pa.array([*names], pa.string())), rename(said, names), None)
+    return pc.if_else(pa.array(fits_any(said, names)), rename(said, names), None)
 
 
 def times_of(table: Table) -> pa.Array:

@@ -1,20 +1,27 @@
-"""Which numbers of items and users count what the events tell: those of later, too."""
+"""Which columns of items and users tell how much the events tell: that of later, too."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pandas as pd
 
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
+from souk.ingest.profile import Column
 
-ALIKE = 0.9  # rank correlation with how many events of one type each has, from which a column counts them
+ALIKE = 0.9  # rank correlation with how many events of one type each has, or with their sum, from which a column has it
+CLASSED = 0.6  # share of the variance of these ranks that is between the classes of a column, which are made of them
 FEWEST = 50  # rows that say so
 FEWEST_VALUES = 3
+FEWEST_CLASS, MOST_CLASSES = 10, 6  # rows of a class; a product has many groups by right, and customers trades
+TOLD = "IT TELLS EVENTS OF LATER: {}, such as {}; declare it if it is of before them"
 
 
 def map_counts(events: Table, other: Table, target: str) -> None:
-    """Notes the columns of `other` that grow with the events of its rows, as the students of a course or the orders of
-    a customer: at any time of the training they tell what came later.
+    """Notes the columns of `other` that grow with the events of its rows, as the students of a course, or the orders
+    and the turnover of a customer, and the classes that are made of these, as A, B and C: at any time of the training
+    they tell what came later.
 
     Args:
         events: with their types.
@@ -23,22 +30,51 @@ def map_counts(events: Table, other: Table, target: str) -> None:
     """
     ids = cells.parse_text(other.mapped[target][0].values)[0].to_pandas()
     whose = cells.parse_text(events.mapped[target][0].values)[0].to_pandas()
-    told = {"events": whose.value_counts()}
-    if events.has("event_type"):
-        words = cells.parse_text(events.mapped["event_type"][0].values)[0].to_pandas()
-        told |= {str(word): own.value_counts() for word, own in whose.groupby(words)}
-    each = pd.DataFrame({word: ids.map(count).fillna(0) for word, count in told.items()}).rank()
+    counts = {f"how many of {word} each has": own.value_counts() for word, own in _kinds(events, whose)}
+    sums = {f"the sum of {name} of each": own for name, own in _sums(events, whose)}
+    each = pd.DataFrame({word: ids.map(count).fillna(0) for word, count in (counts | sums).items()}).rank()
     for column in other.free:
-        if column.nested or not column.numeric or column.distinct < FEWEST_VALUES:
-            continue
-        numbers = cells.parse_number(column.values)[0].to_pandas()
-        if numbers.notna().sum() < FEWEST:
-            continue
+        if not column.nested and (why := _grows(column, each[[*counts]]) or _grows(column, each[[*sums]])):
+            other.counts[column.name] = TOLD.format(why, column.examples)
+
+
+def _kinds(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
+    """The ids of the events, of all and of those of each type."""
+    yield "events", whose
+    if events.has("event_type") and "*" not in events.types:  # of quantities, how many are a 3 tells nothing
+        words = cells.parse_text(events.mapped["event_type"][0].values)[0].to_pandas()
+        yield from ((str(word), own) for word, own in whose.groupby(words))
+
+
+def _sums(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
+    """By id, the sum of each column of amounts, such as what the lines of orders cost."""
+    for column in events.free:
+        if not column.nested and column.numeric and not column.time_unit:
+            yield column.name, cells.parse_number(column.values)[0].to_pandas().groupby(whose).sum()
+
+
+def _grows(column: Column, each: pd.DataFrame) -> str:
+    """With what of `each` row's a column of items or users goes, and how closely; "" where it does with nothing."""
+    numbers = cells.parse_number(column.values)[0].to_pandas() if column.numeric else pd.Series(dtype=float)
+    if column.distinct >= FEWEST_VALUES and numbers.notna().sum() >= FEWEST:
         known = each[numbers.notna()]
         known = known.loc[:, known.nunique() > 1]
         alike = known.corrwith(numbers.dropna().rank()).abs()  # the best-seller is the first in a rank
         if len(alike) and alike.max() >= ALIKE:
-            why = f"it goes with how many of {alike.idxmax()} each has, by a rank correlation of {alike.max():.2f}"
-            other.counts[column.name] = (
-                f"IT TELLS EVENTS OF LATER: {why}, such as {column.examples}; declare it if it is of before them"
-            )
+            return f"it goes with {alike.idxmax()}, by a rank correlation of {alike.max():.2f}"
+    if FEWEST_VALUES <= column.distinct <= MOST_CLASSES:  # of two, as vip or not, nobody knows which came first
+        classes = cells.parse_text(column.values)[0].to_pandas().dropna()
+        shares = _between(classes, each.loc[classes.index].rank())
+        if len(shares) and shares.max() >= CLASSED:
+            return f"its values are classes of {shares.idxmax()}, {shares.max():.0%} of whose ranks they tell"
+    return ""
+
+
+def _between(classes: pd.Series, ranks: pd.DataFrame) -> pd.Series:
+    """The share of the variance of each column of `ranks` that is between the classes of its rows; none of a class has
+    few rows, as a word for one product has."""
+    if classes.value_counts().min() < FEWEST_CLASS or len(classes) < FEWEST:
+        return pd.Series(dtype=float)
+    ranks = ranks.loc[:, ranks.nunique() > 1]
+    means = ranks.groupby(classes).transform("mean")
+    return means.var(ddof=0) / ranks.var(ddof=0)

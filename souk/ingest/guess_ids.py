@@ -24,8 +24,8 @@ MOST_PARTS = 4  # of a template
 FEW, OFTEN = 20, 100  # what fewer values say of so many rows each is a group: the gate asks for as many users
 # Parts of names: of columns with ids, and of files.
 STEMS = {
-    "user_id": r"user|cust|visitor|member|client|buyer|kunde|nutzer|leser|reader|mitglied",
-    "item_id": r"item|prod|article|artikel|movie|sku|track",
+    "user_id": r"user|cust|visitor|member|client|buyer|kunde|kunnr|debitor|login|nutzer|leser|reader|mitglied",
+    "item_id": r"item|prod|article|artikel|artnr|matnr|movie|sku|track",
 }
 
 
@@ -198,7 +198,9 @@ def _no_column(table: Table, target: str, ours: Column | None = None, meant: str
     names = ", ".join(column.name for column in table.columns)
     meant = meant or _mistaken(table)
     names += f", none with ids of events such as {ours.examples}" if ours and not meant else ""
-    remedy = f"{meant}Rename the column to {target}, or write the config by hand (docs/data.md)."
+    join = f"Where another file has the {target}, as one of orders beside that of their lines, join the two first. "
+    remedy = f"{meant}{join * (table.name == 'events')}"
+    remedy += f"Rename the column to {target}, or write the config by hand (docs/data.md)."
     if len(table.columns) == 1 and not meant:
         remedy = "It has one column: separate them by a comma, a semicolon, a tab or |, or write the config by hand."
     return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)
@@ -231,5 +233,8 @@ def _repeated(table: Table, target: str, column: Column, ours: Column | None = N
 
 def _strangers(table: Table, ours: Column, theirs: Column) -> SoukError:
     received = f"none of the {ours.distinct:,} in {ours.name} ({ours.examples}) is in {theirs.name} ({theirs.examples})"
-    remedy = "Write the ids of both alike, or write the config by hand (docs/data.md)."
+    remedy = (
+        "Write the ids of both alike (where they are of two systems, as logins and customers, by the table that says "
+        "which are the same), or write the config by hand (docs/data.md)."
+    )
     return SoukError(f"ids of events in {table.source.path}", received, remedy)

@@ -21,6 +21,7 @@ def note_rows(table: Table) -> None:
     """Sets `repeated_ids` and `skip` of the events' source where their rows ask for it, and says why."""
     _note_repeats(table)
     _note_no_user(table)
+    _note_no_item(table)
     _note_late(table)
     shown = EventType.IMPRESSION in {kind for kind, _ in table.types.values()}
     if shown and not table.has("request_id"):
@@ -56,6 +57,25 @@ def _note_no_user(table: Table) -> None:
         table.source = table.source.model_copy(update={"skip": {name: ("",), **table.source.skip}})
         share = f"{missing:,} of {len(users):,} rows ({missing / len(users):.1%})"
         table.notes["skip"] = f"{share} have no user: left out, and counted as skipped"
+
+
+def _note_no_item(table: Table) -> None:
+    """Event types of which no row has an item, as searches, are none of those that are asked for here."""
+    if not table.has("event_type") or "*" in table.types:
+        return
+    rows = pd.DataFrame({name: _texts(table, name) for name in ("event_type", "item_id")})
+    having = rows.groupby("event_type")["item_id"].count()
+    words = [str(text) for text in having.index[having == 0] if text in table.types]
+    if not words or len(words) == len(table.types):
+        return
+    for word in words:
+        del table.types[word]
+    table.unknown = [word for word in table.unknown if word not in words]
+    name, source = table.mapped["event_type"][0].name, table.source
+    skip = {**source.skip, name: (*source.skip.get(name, ()), *words)}
+    table.source = source.model_copy(update={"skip": skip})
+    told = f"of {', '.join(words)} no row has an item: left out"
+    table.notes["skip"] = "; ".join(filter(None, [table.notes.get("skip", ""), told]))
 
 
 def _note_late(table: Table) -> None:

@@ -48,7 +48,18 @@ def map_type(table: Table) -> None:
         table.constants["event_type"] = "purchase", _of_orders(status)
     else:
         every, why = _one_type(table)
-        table.constants["event_type"] = every, why + _perhaps_type(table, every)
+        perhaps = _perhaps_type(table, every)
+        taken_back = _taken_back(table) if every == "purchase" else None
+        if taken_back is None:
+            table.constants["event_type"] = every, why + perhaps
+            return
+        quantity, told = taken_back
+        if said := table.notes.get("event_type"):
+            other = f"PURCHASE, OR A RETURN WHERE {quantity.name} IS NEGATIVE"
+            table.notes["event_type"] = f"{other}, UNLESS{said.partition('UNLESS')[2]}"
+        table.mapped["event_type"] = quantity, told + perhaps
+        table.mapped["value"] = quantity, f"by its name; such as {quantity.examples}"
+        table.types["-*"], table.types["*"] = (EventType.RETURN, "taken back"), (EventType.PURCHASE, why)
 
 
 def _named(table: Table) -> Column | None:
@@ -77,6 +88,20 @@ def _one_type(table: Table) -> tuple[str, str]:
     if value is not None or column_named(table, "price") or ordered:
         return "purchase", "no type column, but quantities, prices or orders"
     return "click", "there is no type column"
+
+
+def _taken_back(table: Table) -> tuple[Column, str] | None:
+    """The column of quantities of which some are negative, as of what is taken back, and the evidence; None where none
+    is."""
+    value = column_named(table, "value")
+    if (
+        value is None
+        or value.plain not in QUANTITIES
+        or not value.numeric
+        or not (count := int((value.numbers < 0).sum()))
+    ):
+        return None
+    return value, f"{count:,} of {len(value.numbers):,} quantities are negative: returns; no type column"
 
 
 def _spoken(table: Table) -> Column | None:
