@@ -9,6 +9,7 @@ from pathlib import Path
 
 from souk.config import parse_config
 
+TABLES = ("events", "items", "users")
 SHOWN = 10  # event types in a line
 
 
@@ -16,6 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", required=True, metavar="FILE", help="who did what with which item, and when")
     parser.add_argument("--items", metavar="FILE", help="what the items are")
     parser.add_argument("--users", metavar="FILE", help="who the users are")
+    for table in TABLES:
+        told = f"names of its columns, with commas between, where the file of {table} has no line of them"
+        parser.add_argument(f"--{table}-header", metavar="NAMES", default="", help=told)
     parser.add_argument("--output", required=True, metavar="FILE", help="the config to write")
     parser.add_argument("--name", default="", help="name of the data set (default: that of the output file)")
     parser.add_argument("--force", action="store_true", help="replace the output file if it exists")
@@ -25,7 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     from souk.ingest.first_config import first_config, write_config
 
     output = Path(arguments.output)
-    first = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem)
+    given = {table: getattr(arguments, f"{table}_header") for table in TABLES}
+    headers = {table: [name.strip() for name in names.split(",")] for table, names in given.items() if names}
+    first = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem, headers)
     inputs = [path for path in (arguments.events, arguments.items, arguments.users) if path]
     write_config(first.text, output, arguments.force, inputs)
     print(first.text)

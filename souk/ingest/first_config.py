@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,9 @@ class FirstConfig:
     groups: str = ""
 
 
-def first_config(events: str, items: str | None, users: str | None, name: str) -> FirstConfig:
+def first_config(
+    events: str, items: str | None, users: str | None, name: str, headers: Mapping[str, Sequence[str]] = {}
+) -> FirstConfig:
     """A first config: columns, kinds, objectives and the repeat rule guessed from the files.
 
     Args:
@@ -64,6 +66,7 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
         items: of the items, if there are any.
         users: of the users, if there are any.
         name: of the data set.
+        headers: by table, the names of the columns of a file that has no line of them.
 
     Raises:
         SoukError: a file that cannot be read or is in the place of another, or no column that could be the user, the
@@ -71,7 +74,7 @@ def first_config(events: str, items: str | None, users: str | None, name: str) -
     """
     name = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_0123456789") or "my_data"
     paths = {"events": events, "items": items, "users": users}
-    tables = {key: open_table(key, path) for key, path in paths.items() if path}
+    tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
     named = check_exchanged(tables)
     for target, other in (("user_id", "users"), ("item_id", "items")):
         map_ids(target, tables["events"], tables.get(other))
@@ -209,13 +212,21 @@ def _render_source(table: Table) -> list[str]:
     if split:
         lines.append("    separators:")
         lines += [f"      {target}: {_quoted(separator)}" for target, separator in split.items()]
+    return lines + _render_form(table) + _render_times(table)
+
+
+def _render_form(table: Table) -> list[str]:
+    """How the file is written."""
+    lines = []
+    if table.source.header:
+        lines.append(f"    header: [{', '.join(map(_quoted, table.source.header))}]  # the file has no line of names")
     if table.source.encoding != "utf-8":
         lines.append(
             f"    encoding: {table.source.encoding}  # the file is not in UTF-8; do its words look right here?"
         )
     if table.source.decimal != ".":
         lines.append(f"    decimal: {_quoted(table.source.decimal)}  # {_comment(table.notes['decimal'])}")
-    return lines + _render_times(table)
+    return lines
 
 
 def _render_times(table: Table) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -15,10 +15,12 @@ from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
 from souk.ingest.guess_decimal import with_commas
 from souk.ingest.guess_fit import becomes, ends_otherwise, ends_too, few_words, forms_of_times, misfit, tells_rows
+from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, sample
 from souk.ingest.templates import template_columns
+from souk.readers import RawBatch, file_format
 from souk.schema import EventType, Kind, contract
 
 FEWEST_LOOKS = 30  # that tell what no look has
@@ -67,9 +69,26 @@ class Table:
         return [column for column in self.columns if column.name not in taken]
 
 
-def open_table(name: str, path: str) -> Table:
-    source = Source(path=path if "://" in path else os.path.abspath(path))
-    columns, unread = sample(source)
+def open_table(name: str, path: str, header: Sequence[str] = ()) -> Table:
+    """The first rows of a file.
+
+    Args:
+        name: events, items or users.
+        path: a path or URL.
+        header: the names of its columns, where it has no line of them.
+
+    Raises:
+        SoukError: a file that cannot be read, is empty, or has no names.
+    """
+
+    def look(batch: RawBatch) -> None:
+        if header or file_format(source, batch.file) != "csv":
+            check_count(name, header, batch)
+        else:
+            check_header(name, batch)
+
+    source = Source(path=path if "://" in path else os.path.abspath(path), header=tuple(header))
+    columns, unread = sample(source, look)
     if unread:  # what is no UTF-8 is most often an export for a spreadsheet; other formats have no encoding
         other = source.model_copy(update={"encoding": "cp1252"})
         again, still = sample(other)

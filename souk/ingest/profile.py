@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -145,11 +146,15 @@ class Column:
         return ", ".join(shown)
 
 
-def sample(source: Source) -> tuple[list[Column], int]:
+def sample(source: Source, look: Callable[[RawBatch], None] = lambda batch: None) -> tuple[list[Column], int]:
     """The columns of the first SAMPLE_ROWS rows of a source, and how many names and cells its encoding cannot read.
 
     Of several files, one that comes later counts too where it has columns of its own, as orders beside an app's log.
     Rows that cannot be split into columns are no rows without values: they are left out, unless there are no others.
+
+    Args:
+        source: the files.
+        look: is given the first rows of each file, before anything is made of them.
     """
     tables, rows, unread = [], 0, 0
     wanted, seen = "", set[str]()  # a file, and the columns of those before it
@@ -161,6 +166,8 @@ def sample(source: Source) -> tuple[list[Column], int]:
         names = {*batch.table.column_names}
         if rows >= SAMPLE_ROWS and batch.file != wanted and names <= seen:
             continue
+        if batch.file != wanted:
+            look(batch)
         wanted, seen = batch.file, seen | names
         check_names(batch)
         tables.append(_whole_rows(batch) if len(batch.malformed) < batch.table.num_rows else batch.table)

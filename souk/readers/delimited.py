@@ -73,7 +73,8 @@ def _names(file: File, form: Form) -> tuple[list[str], str]:
     first = line.decode(form.encoding, "replace").removeprefix(MARK).rstrip("\r\n")
     if not first.strip():
         raise SoukError(f"a header line in {file.name}", "an empty file or first line", "Write the column names first.")
-    frequent = max(DELIMITERS, key=first.count)
+    tabs = ".tsv" in file.name.lower() and "\t" in first  # whatever else stands in what may be a row
+    frequent = "\t" if tabs else max(DELIMITERS, key=first.count)
     if form.delimiter and not form.typed and form.delimiter not in first and frequent in first:
         remedy = f"Set `delimiter` to {frequent!r}, or leave it out."
         raise SoukError(f"the delimiter {form.delimiter!r} in the first line of {file.name}", first[:80], remedy)

@@ -25,7 +25,7 @@ from souk.readers.storage import storage
 
 FORMATS = {
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
-    **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat"), "csv"),
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
     **dict.fromkeys((".inter", ".item", ".user"), "atomic"),
 }
