@@ -14,9 +14,10 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
 from souk.ingest.guess_decimal import with_commas
-from souk.ingest.guess_fit import becomes, ends_otherwise, ends_too, few_words, forms_of_times, misfit, tells_rows
+from souk.ingest.guess_fit import ends_otherwise, ends_too, few_words, forms_of_times, misfit, tells_rows
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
+from souk.ingest.guess_later import becomes, counted, names_others
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
 from souk.ingest.profile import DATE, MANY, Column, sample
 from souk.ingest.templates import template_columns
@@ -240,7 +241,7 @@ def declare(table: Table) -> None:
         if table.name == "items" and ends_too(column, end, table.starts):
             table.ends.append(column)
             continue
-        fate = table.counts.get(column.name) or (_fate(table, column) if table.name == "items" else "")
+        fate = "" if table.name == "events" else table.counts.get(column.name) or _fate(table, column)
         if fate:
             table.left_out.append((column.name, fate))
             continue
@@ -260,7 +261,12 @@ def declare(table: Table) -> None:
 
 
 def _fate(table: Table, column: Column) -> str:
-    """Why a column of items may tell what became of them; "" where it does not."""
+    """Why a column of items or users may tell what became of them; "" where it does not."""
+    ids = table.mapped["item_id" if table.name == "items" else "user_id"][0]
+    if others := names_others(column, ids, table.name):
+        return others
+    if table.name == "users":
+        return counted(column)
     end = table.mapped.get(ENDS, (None, ""))[0]
     unborn = table.unborn.get(column.name, "")
     fate = becomes(column, end, bool(unborn) or table.has("created_at"))

@@ -10,10 +10,9 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells, no_dates
 from souk.ingest.convert import TIMES
-from souk.ingest.guess_kind import guess_kind
 from souk.ingest.guess_names import NAMES
-from souk.ingest.profile import DATE, MANY, Column, plain
-from souk.schema import ContractColumn
+from souk.ingest.profile import DATE, MANY, Column
+from souk.schema import ContractColumn, Kind
 
 FEW_WRONG = 0.05  # share of values that are no true or false, or too large, in a column that is what it is called
 MOST_ONCE = (
@@ -25,25 +24,7 @@ ID = r"^\S*\d\S*$"  # E000001, or 17
 
 ISO = r"^\d{4}-\d{2}-\d{2}"
 MOST_TYPES = 12  # values of a column that could be event types
-MOST_STATES = 12
 TIME_FORMS = (r"^\d{4}-\d{2}-\d{2}", DATE, r"^\d{16}(\.0)?$", r"^\d{13}(\.0)?$", r"^\d{9,10}(\.\d+)?$")
-FEW_DATES, FEW_STRAYS = 0.02, 3  # share of the values that are times where the others are so few words, as `never`
-# What a column says of an item that is gone, or is not; no case, no punctuation.
-GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
-        "delisted", "withdrawn", "retired", "unavailable", "outofstock", "reserved", "completed", "cancelled",
-        "verkauft", "ausverkauft", "vergriffen", "abgelaufen", "beendet", "geloescht", "entfernt",
-        "reserviert"}  # fmt: skip
-LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "listed", "published", "draft", "aktiv",
-        "verfuegbar", "lieferbar", "offen"}  # fmt: skip
-# What is counted of what users did with an item, or left of it by then.
-COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sales", "orders", "purchases", "bookings",
-           "reviews", "reviewcount", "numreviews", "ratingcount", "numratings", "views", "viewcount", "clicks",
-           "clickcount", "likes", "favorites", "favourites", "downloads", "installs", "plays", "students", "learners",
-           "enrolments", "enrollments", "subscribers", "followers", "participants", "attendees",
-           "popularity", "averagerating", "avgrating", "ratingaverage", "ratingavg", "meanrating", "bestand",
-           "lagerbestand", "umsatz", "absatz", "turnover", "revenue", "restplaetze", "verkauft", "verkaeufe",
-           "bewertungen", "aufrufe"}  # fmt: skip
-CODES = {"id", "code", "key", "channel", "tax", "unit"}  # behind such a word is no count: stock_code, sales_tax
 
 
 def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
@@ -60,6 +41,8 @@ def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
         return "it has no values"
     if target.name in TIMES:
         return _no_time(column, unit)
+    if target.kind is Kind.PATH and column.like(r"^\[") >= MANY:
+        return "its values are lists"
     if target.name == "event_id" and column.distinct <= MOST_ONCE * len(column.values):
         return f"{column.distinct:,} different ids in {len(column.values):,} rows"
     if target.type in ("double", "int64") and not column.numeric:
@@ -121,17 +104,6 @@ def _may_end(column: Column, starts: Collection[str]) -> bool:
     return bool(column.time_unit) and (column.plain in NAMES["available_until"] or column.name in starts)
 
 
-def _strays(column: Column) -> str:
-    """What stands among times that is none, as TBA; "" where it is no column of times, or of nothing else."""
-    if column.nested or column.time_unit or not FEW_DATES <= column.like(ISO) < MANY:
-        return ""
-    others = column.texts.filter(pc.invert(pc.match_substring_regex(column.texts, ISO)))
-    if column.like(ISO) < 0.5 and pc.count_distinct(others).as_py() > FEW_STRAYS:
-        return ""
-    told = f"TIMES, BUT FOR {len(others):,} OF {len(column.texts):,} VALUES, such as {str(others[0])[:24]}"
-    return f"{told}: leave these empty in the file, then map it"
-
-
 def forms_of_times(column: Column) -> list[str]:
     """A value of each form of times in a column that holds nothing else, as of files of different origin."""
     rest, found = column.texts if not column.nested else pa.array([], pa.string()), []
@@ -142,34 +114,3 @@ def forms_of_times(column: Column) -> list[str]:
             found.append(str(rest.filter(own)[0].as_py())[:24])
             rest = rest.filter(pc.invert(own))
     return found if len(rest) <= (1 - MANY) * count else []
-
-
-def becomes(column: Column, end: Column | None, created: bool = False) -> str:
-    """Why a column may tell when an item came to be or what became of it later, as that it was sold or how often; ""
-    where it does not.
-
-    Args:
-        column: of items.
-        end: that says until when items can be had; None where none does.
-        created: whether another says when they came to be.
-    """
-    if (column.dated or column.time_unit in ("iso", "native")) and column.distinct > 1 and not (end and created):
-        birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
-        ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
-        return f"{birth}{ending}{guess_kind(column).evidence}"
-    words = column.snake.split("_")
-    counts = column.plain in COUNTED or (COUNTED & {*words} and words[-1] not in CODES)
-    counted = column.numeric and counts and not {*pc.unique(column.texts).to_pylist()} <= {"0", "1"}  # sea_views
-    told = f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them" if counted else ""
-    if strays := _strays(column):
-        return strays
-    if column.nested or not 1 <= column.distinct <= MOST_STATES:
-        return told
-    values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
-    gone = [text for word, text in values.items() if word in GONE]
-    named = column.plain.endswith(("status", "state"))
-    flag = column.plain.removeprefix("is") in GONE and not cells.parse_bool(column.values)[1].any()
-    if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
-        return told
-    shown = ", ".join(text[:24] for text in (gone or list(values.values()))[:2])
-    return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"

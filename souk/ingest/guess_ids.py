@@ -13,7 +13,7 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_fit import MOST_ONCE
-from souk.ingest.guess_names import NAMES
+from souk.ingest.guess_names import NAMES, SELDOM_ITEMS
 from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
 FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all that can be had may lack
@@ -38,11 +38,15 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
         session = column_named(events, "session_id") if target == "user_id" else None
         own = [column for column in events.free if column.plain in NAMES["event_id"]] if target == "item_id" else []
         shows = next((column for column in own if _of_many(events, column)), None)
+        seldom = SELDOM_ITEMS if target == "item_id" else ()
+        by_name = {column.plain: column for column in reversed(events.free) if not column.nested and not _few(column)}
+        other_item = next((by_name[name] for name in seldom if name in by_name), None)
         ways = (
             (named, "by its name"),
             (many, "its name contains the word"),
             (session, "there are no users: by the session"),
             (shows, "no other goes by a name for it, and these come again: concerts, say, not rows"),
+            (other_item, "by its name, as no other goes by a likelier one"),
         )
         found = next(((column, evidence) for column, evidence in ways if column), None) or _group(events, target, alike)
         if found is None:

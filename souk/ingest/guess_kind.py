@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from souk.ingest import cells
 from souk.ingest.profile import COMMA, MANY, Column
 from souk.schema import Kind
 
@@ -18,6 +19,9 @@ CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "has
          "nummer", "schluessel")  # fmt: skip
 LED, FEW_LED = r"^0\d+$", 0.01  # no amount is written with a zero before it; share that tells
 MOST_CATEGORIES = 5_000
+SEEN = 5_000  # lists
+SENTENCE = 2.5  # words of an entry
+NESTED = "nested: write what is to be learned from into columns of their own"
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,15 @@ def guess_kind(column: Column) -> Guess:
     seen = f"{column.distinct:,} values in {rows:,} rows, such as {column.examples}"
     if column.time_unit:
         return Guess(None, f"a time; {seen}")
-    if column.numeric and not column.plain.endswith(CODES) and column.like(LED) < FEW_LED:
+    code = column.plain.endswith(CODES) or column.snake.endswith("_no")  # a `casino` is none
+    if column.numeric and not code and column.like(LED) < FEW_LED:
         amount = any(column.plain.startswith(word) or column.plain.endswith(word) for word in AMOUNTS)
         if not column.whole or column.distinct > FEW_NUMBERS or amount:
             identifying = column.whole and not amount and column.distinct > MANY * rows and rows > FEW_NUMBERS
             unread = rows - len(column.numbers)
-            seen += f"; {unread:,} are no numbers and will be quarantined" if unread else ""
+            seen += (
+                f"; {unread:,} are no numbers, such as {_no_number(column)}, and will be quarantined" if unread else ""
+            )
             return Guess(None if identifying else Kind.NUMERIC, seen)
         return Guess(Kind.CATEGORICAL, seen)
     if column.distinct <= min(MOST_CATEGORIES, rows / 2):
@@ -90,8 +97,10 @@ def _guess_list(column: Column) -> Guess | None:
             return Guess(None, "lists of numbers (declare it as `vector` to use ready-made embeddings)")
         return Guess(Kind.LIST, f"lists, such as {column.examples}")
     texts, rows = column.texts, len(column.texts)
+    if column.like(r"^\{.*\}$") >= MANY:
+        return Guess(None, f"{NESTED}, such as {column.examples}")
     if pc.sum(pc.starts_with(texts, "[")).as_py() >= MANY * rows:
-        return Guess(Kind.LIST, f"lists in brackets, such as {column.examples}")
+        return _guess_bracketed(column)
     for separator in ("|", ";", ","):
         share = pc.sum(pc.match_substring(texts, separator)).as_py() / rows
         entries = pc.utf8_trim_whitespace(pc.list_flatten(pc.split_pattern(texts, separator)))
@@ -103,3 +112,23 @@ def _guess_list(column: Column) -> Guess | None:
         if share >= 0.5 and column.distinct <= max(50, rows / 2) and not column.time_unit:
             return Guess(Kind.PATH, f"{separator!r} in {share:.0%} of values, such as {column.examples}", separator)
     return None
+
+
+def _guess_bracketed(column: Column) -> Guess:
+    """Lists in brackets are several categories, where they hold no objects, and what is no sentence comes again."""
+    seen = f"lists in brackets, such as {column.examples}"
+    if column.like(r"^\[\s*[\[{]"):
+        return Guess(None, f"{NESTED}, {seen}")
+    entries = cells.parse_list(column.texts.slice(0, SEEN))[0].flatten()
+    if len(entries) > FEW_NUMBERS and 2 * pc.count_distinct(entries).as_py() > len(entries):
+        words = pc.mean(pc.count_substring(entries, " ")).as_py() + 1
+        if words >= SENTENCE:
+            return Guess(Kind.TEXT, f"sentences of {words:.1f} words in brackets; {seen}")
+    return Guess(Kind.LIST, seen)
+
+
+def _no_number(column: Column) -> str:
+    """A value of a column of numbers that is none."""
+    return next(
+        text for text in column.texts.to_pylist() if len(cells.parse_number(pa.array([text]))[0].drop_null()) < 1
+    )[:24]

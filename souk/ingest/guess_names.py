@@ -69,7 +69,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "release": ("release",),
     "arm": ("arm",),
     "created_at": ("createdat", "created", "publishedat", "releasedate", "launchdate", "signupdate", "joinedat",
-                   "published", "publicationdate", "pubdate", "released", "addedat", "listedat", "signup",
+                   "published", "publicationdate", "pubdate", "released", "daterelease",
+                   "dateofrelease", "addedat", "listedat", "signup",
                    "signedupat", "registeredat", "registered", "registrationdate", "createdon", "createddate",
                    "datecreated", "creationdate", "creationtime", "postedat", "postedon", "dateposted", "publishedon",
                    "publishdate", "datepublished", "listedon", "listingdate", "datelisted", "addedon", "dateadded",
@@ -99,6 +100,10 @@ NAMES: dict[str, tuple[str, ...]] = {
               "bezeichnung", "titel", "artikelbezeichnung", "artikelname", "artikeltext", "produktname", "kurztext",
               "maktx", "arktx"),
 }  # fmt: skip
+# What items may be, too, where no column has a likelier name: a concert's venue, or the app of a log, is none.
+SELDOM_ITEMS = ("venueid", "placeid", "poiid", "poi", "locationid", "businessid", "restaurantid", "gameid", "game",
+                "appid", "recipeid", "recipe", "animeid", "anime", "artistid", "artist", "beerid", "jobid", "newsid",
+                "adid", "venue", "place", "restaurant")  # fmt: skip
 # When an item begins: its end, where nearly all that users do with it comes before.
 STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "startdate", "starttime", "startdatetime",
           "startingat", "beginsat", "begins", "begin", "begindate", "begintime", "eventstart", "eventstartdate",

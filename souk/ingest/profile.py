@@ -29,7 +29,9 @@ SIGN = rf"(\p{{Sc}}|{CODED}|kr\.?|zł|Kč|Fr\.)"
 FROM = r"(?i:ab|from|desde|da|dès|od)\s+"  # before the least of several prices
 CURRENCY = rf"^({FROM})?[+-]?{SIGN}\s?[+-]?\d[\d.,']*$|^({FROM})?[+-]?\d[\d.,']*\s?{SIGN}$"
 # Of a day, in whatever order; a version such as 1.2.3 is none.
-DATE = r"^(\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2}))([^\d./-]|$)"
+MONTH = r"(?i:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])(?i:[a-zä]*)\.?"
+WORDED = rf"{MONTH} \d{{1,2}},? \d{{4}}|\d{{1,2}}\.?[ /-]{MONTH},?[ /-](\d{{4}}|\d{{2}})|\d{{1,2}} \d{{1,2}}, \d{{4}}"
+DATE = rf"^(\d{{4}}[./-]\d{{1,2}}[./-]\d{{1,2}}|\d{{1,2}}[./-]\d{{1,2}}[./-](\d{{4}}|\d{{2}})|{WORDED})([^\d./-]|$)"
 
 
 def latin(text: str) -> str:

@@ -1,0 +1,119 @@
+"""Which columns of items and users tell what became of them later."""
+
+from __future__ import annotations
+
+import pyarrow.compute as pc
+
+from souk.ingest import cells
+from souk.ingest.guess_fit import ISO
+from souk.ingest.guess_kind import guess_kind
+from souk.ingest.profile import MANY, Column, plain
+
+MOST_STATES = 12
+SEEN = 5_000  # values of a column of lists
+FEW_DATES, FEW_STRAYS = 0.02, 3  # share of the values that are times where the others are so few words, as `never`
+# What a column says of an item that is gone, or is not; no case, no punctuation.
+GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
+        "delisted", "withdrawn", "retired", "unavailable", "outofstock", "reserved", "completed", "cancelled",
+        "verkauft", "ausverkauft", "vergriffen", "abgelaufen", "beendet", "geloescht", "entfernt",
+        "reserviert"}  # fmt: skip
+LIVE = {"active", "available", "live", "open", "instock", "onsale", "forsale", "listed", "published", "draft", "aktiv",
+        "verfuegbar", "lieferbar", "offen"}  # fmt: skip
+# What is counted of what users did with an item, or left of it by then.
+COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sales", "orders", "purchases", "bookings",
+           "review", "reviews", "reviewcount", "numreviews", "ratingcount", "numratings", "views", "viewcount",
+           "clicks", "clickcount", "likes", "favorites", "favourites", "downloads", "installs", "plays", "students",
+           "learners", "enrolments", "enrollments", "subscribers", "followers", "participants", "attendees", "votes",
+           "upvotes", "downvotes", "checkins", "listeners", "scrobbles", "compliment", "compliments", "karma",
+           "reputation", "popularity", "averagerating", "avgrating", "ratingaverage", "ratingavg", "meanrating",
+           "bestand", "lagerbestand", "restplaetze", "verkauft", "verkaeufe", "bewertungen", "aufrufe"}  # fmt: skip
+VOTED = {"useful", "funny", "cool", "helpful", "fans", "rank", "salesrank", "bestsellerrank",
+         "bestsellersrank"}  # whole names alone: an area may be useful  # fmt: skip
+OPINIONS = {"rating", "ratings", "stars", "score", "scores", "vote", "positive"}
+VERDICT = r"(?i)\b(positive|negative)$"
+SUMMED = {"average", "avg", "mean", "count", "counts", "number", "num", "n", "total", "sum", "ratio"}  # of opinions
+MOST_STARS = 10  # with fractions up to it opinions are a mean of many; whole stars are a hotel's by right
+# Of columns with ids of other rows, such as what was bought together.
+BESIDE = {"also", "similar", "related", "together", "recommended", "friends", "following", "followers"}
+ID_ENTRY = r"^\S*\d\S*$"
+NAMED, FEWEST_NAMED = 0.5, 1.2  # share of the entries that are ids of the file's rows, and entries of a value
+CODES = {"id", "code", "key", "channel", "tax", "unit"}  # behind such a word is no count: stock_code, sales_tax
+
+
+def becomes(column: Column, end: Column | None, created: bool = False) -> str:
+    """Why a column may tell when an item came to be or what became of it later, as that it was sold or how often; ""
+    where it does not.
+
+    Args:
+        column: of items.
+        end: that says until when items can be had; None where none does.
+        created: whether another says when they came to be.
+    """
+    if (column.dated or column.time_unit in ("iso", "native")) and column.distinct > 1 and not (end and created):
+        birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
+        ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
+        return f"{birth}{ending}{guess_kind(column).evidence}"
+    told = counted(column)
+    if strays := _strays(column):
+        return strays
+    if column.nested or not 1 <= column.distinct <= MOST_STATES:
+        return told
+    values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
+    gone = [text for word, text in values.items() if word in GONE]
+    named = column.plain.endswith(("status", "state"))
+    flag = column.plain.removeprefix("is") in GONE | {"open"} and not cells.parse_bool(column.values)[1].any()
+    if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
+        return told
+    shown = ", ".join(text[:24] for text in (gone or list(values.values()))[:2])
+    return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"
+
+
+def counted(column: Column) -> str:
+    """Why a column of items or users seems to count or to average what users did later; "" where it does not."""
+    words = column.snake.split("_")
+    opinions = OPINIONS & {*words}
+    mean = opinions and not column.whole and column.numeric and column.numbers.max() <= MOST_STARS
+    verdicts = not column.nested and not column.numeric and column.like(VERDICT) >= NAMED
+    known = column.plain in COUNTED | VOTED or (COUNTED & {*words} and words[-1] not in CODES)
+    if not (verdicts or known or mean or (opinions and SUMMED & {*words})):
+        return ""
+    words_too = verdicts or (column.plain in VOTED and column.plain.endswith("rank"))
+    flags = {*pc.unique(column.texts).to_pylist()} <= {"0", "1"}  # sea_views
+    if flags or not (column.numeric or words_too):
+        return ""
+    return f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them"
+
+
+def names_others(column: Column, ids: Column, rows: str) -> str:
+    """Why a column of items or users only names others of them, as what was bought together, and friends; "" where it
+    does not.
+
+    Args:
+        column: the column.
+        ids: of the rows of its table.
+        rows: what they are, in words.
+    """
+    if column.nested or column.numeric or not len(column.texts):
+        return ""
+    texts = column.texts.filter(pc.not_equal(column.texts, "[]")).slice(0, SEEN)
+    lists = cells.parse_list(pc.replace_substring_regex(texts, r"\s*[,;|]\s*", ",") if len(texts) else texts, ",")[0]
+    entries = lists.flatten()
+    if len(entries) < FEWEST_NAMED * max(1, len(texts)):
+        return ""
+    own = pc.mean(pc.is_in(entries, value_set=pc.unique(ids.texts))).as_py()
+    like = pc.mean(pc.match_substring_regex(entries, ID_ENTRY)).as_py() >= MANY
+    if not (own >= NAMED and not ids.numeric) and not (like and BESIDE & {*column.snake.split("_")}):
+        return ""
+    told = "ids say nothing to the models, and what users did later may have made it"
+    return f"IT NAMES OTHER {rows.upper()}, such as {column.examples}: {told}"
+
+
+def _strays(column: Column) -> str:
+    """What stands among times that is none, as TBA; "" where it is no column of times, or of nothing else."""
+    if column.nested or column.time_unit or not FEW_DATES <= column.like(ISO) < MANY:
+        return ""
+    others = column.texts.filter(pc.invert(pc.match_substring_regex(column.texts, ISO)))
+    if column.like(ISO) < 0.5 and pc.count_distinct(others).as_py() > FEW_STRAYS:
+        return ""
+    told = f"TIMES, BUT FOR {len(others):,} OF {len(column.texts):,} VALUES, such as {str(others[0])[:24]}"
+    return f"{told}: leave these empty in the file, then map it"
