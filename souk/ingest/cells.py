@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from souk.ingest.worded import in_numbers
 from souk.values import cell_text
 
 COMMA_NUMBER = r"^[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?$"  # 1.250,00: points part thousands
@@ -135,7 +136,9 @@ def parse_vector(array: pa.Array, separator: str = "") -> Parsed:
 
 
 def spelled(text: pa.Array) -> pa.Array:
-    """Dates and times that ISO writes without signs, 20240531 or 20240531T120000, with them; all else as it is."""
+    """Dates and times that ISO writes without signs, 20240531 or 20240531T120000, with them, and those with the name of
+    a month (`souk.ingest.worded`) in numbers; all else as it is."""
+    text = in_numbers(text)
     basic = pc.fill_null(pc.match_substring_regex(text, BASIC), False)
     if not pc.any(basic).as_py():
         return text
