@@ -16,14 +16,16 @@ from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
 from souk.ingest.files import whole_file
 from souk.ingest.guess_clock import map_clock
-from souk.ingest.guess_columns import Table, declare, map_rest, map_time, open_table
+from souk.ingest.guess_columns import Table, declare, map_rest, open_table
 from souk.ingest.guess_counts import map_counts
 from souk.ingest.guess_dates import map_starts, note_zone
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
+from souk.ingest.guess_flags import note_flags
 from souk.ingest.guess_ids import map_ids, note_unlisted
 from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives
+from souk.ingest.guess_time import map_time
 from souk.ingest.guess_twice import skip_twice
 from souk.ingest.guess_types import map_type
 from souk.ingest.guess_zone import map_zone
@@ -85,6 +87,7 @@ def first_config(
     map_zone(tables["events"])
     exchanged = named or doubt_exchanged(tables)
     map_type(tables["events"])
+    note_flags(tables["events"])
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
     for target, other in (("user_id", "users"), ("item_id", "items")):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-from souk.ingest import cells
 from souk.ingest.guess_columns import Table
+from souk.ingest.guess_time import DAYS
 from souk.ingest.profile import MANY, Column
 from souk.ingest.templates import fill_template
 
-DAYS = rf"^(\d{{4}}-\d{{2}}-\d{{2}}|{cells.DAY})$"
 MIDNIGHT = r"^\S{8,10}[T ]0?0:00(:00(\.0+)?)?$"  # that a spreadsheet or a database adds to a day
-ANY_CLOCK = r"^\d{1,2}[:.h]\d{2}([:.m]\d{2})?\b"
+ANY_CLOCK = r"^([01]?\d|2[0-3])[:.h][0-5]\d([:.m][0-5]\d)?\b"
 CLOCK = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,9})?)?$"  # beside 2024-05-31
 BARE_CLOCK = r"^([01]\d|2[0-3])[0-5]\d([0-5]\d)?$"  # beside 20240531; the number of a line may look like it
 CALLED = r"zeit|time|uhr|zet$|tm$|hour|clock|hora|heure"

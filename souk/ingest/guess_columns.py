@@ -14,12 +14,12 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
 from souk.ingest.guess_decimal import with_commas
-from souk.ingest.guess_fit import ends_otherwise, ends_too, few_words, forms_of_times, misfit, tells_rows
+from souk.ingest.guess_fit import ends_otherwise, ends_too, few_words, misfit, tells_rows
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_later import becomes, counted, names_others
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
-from souk.ingest.profile import DATE, MANY, Column, sample
+from souk.ingest.profile import MANY, Column, sample
 from souk.ingest.templates import template_columns
 from souk.readers import RawBatch, file_format
 from souk.schema import EventType, Kind, contract
@@ -49,7 +49,7 @@ class Table:
     starts: dict[str, str] = field(default_factory=dict)  # columns with the beginning at which items end, and why
     unborn: dict[str, str] = field(default_factory=dict)  # columns of items that are no `created_at`, and why
     unfit: dict[str, str] = field(default_factory=dict)  # columns that cannot be what their name says, and why
-    counts: dict[str, str] = field(default_factory=dict)  # columns that count what events tell, and why
+    counts: dict[str, str] = field(default_factory=dict)  # columns that tell or count other events, and why
     ends: list[Column] = field(default_factory=list)  # of items, beside the column of `available_until`
     left_out: list[tuple[str, str]] = field(default_factory=list)
     types: dict[str, tuple[EventType, str]] = field(default_factory=dict)
@@ -131,28 +131,6 @@ def _title(table: Table, by_name: dict[str, Column]) -> Column | None:
     named = {own: column for column, own, last in reversed([*parts]) if last in TITLES and own in words}
     own = next((named[word] for word in ids if word in named), None)
     return own or next(reversed(named.values()), by_name.get("description"))
-
-
-def map_time(table: Table) -> None:
-    timed = [column for column in table.free if column.time_unit]
-    named = column_named(table, "timestamp")
-    found = named if named in timed else next(iter(timed), None)
-    if found is None:
-        dated = named or next((column for column in table.free if column.like(DATE) >= MANY), None)
-        mixed = next((column for column in table.free if len(forms_of_times(column)) > 1), None)
-        received = f"{dated.name} with values such as {dated.examples}" if dated else "no column with times"
-        if mixed is not None:
-            received = f"{mixed.name} with times of several forms, {' and '.join(forms_of_times(mixed))}"
-        given = "Give all times" if mixed else "Give times"
-        raise SoukError(
-            f"the time of an event in {table.source.path}",
-            received,
-            f"{given} as 2024-05-31 or 2024-05-31T12:00:00Z, or as seconds, milliseconds or microseconds since 1970.",
-        )
-    unit = found.time_unit
-    table.mapped["timestamp"] = found, "dates already" if unit == "native" else f"{unit}: {found.examples}"
-    if unit != "native":
-        table.source = table.source.model_copy(update={"timestamp_unit": unit})
 
 
 def _of_acts(table: Table, column: Column) -> str:
@@ -241,7 +219,7 @@ def declare(table: Table) -> None:
         if table.name == "items" and ends_too(column, end, table.starts):
             table.ends.append(column)
             continue
-        fate = "" if table.name == "events" else table.counts.get(column.name) or _fate(table, column)
+        fate = table.counts.get(column.name) or ("" if table.name == "events" else _fate(table, column))
         if fate:
             table.left_out.append((column.name, fate))
             continue

@@ -124,9 +124,8 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
     rated = _rated(table, types) if "rating" in engaging else None  # its own engagement, where it has no other
     if found := rated or deepest:
         return found
-    dwelt = _dwelt(table, types, engaging)
-    if dwelt:
-        return dwelt
+    if far := _far(table, types) or _dwelt(table, types, engaging):
+        return far
     last = engaging[-1]
     if repeated(acts(table), engaging) >= 0.02:
         days = _days(table, 60)
@@ -150,6 +149,17 @@ def _rated(table: Table, types: pa.Array) -> tuple[str, str] | None:
     share = (rated >= bar).mean()
     rule = f"{{events: [rating], min_value: {bar:g}}}"
     return rule, f"{share:.0%} of the ratings, which are {rated.min():g} to {rated.max():g}"
+
+
+def _far(table: Table, types: pa.Array) -> tuple[str, str] | None:
+    """The rule by how far what was clicked got, as a video that was watched to its end, and why."""
+    bar = table.notes.get("value")
+    if not bar:
+        return None
+    column = table.mapped["value"][0]
+    clicks = cells.parse_number(column.values)[0].filter(pc.equal(types, "click")).drop_null()
+    share = pc.mean(pc.greater_equal(clicks, float(bar))).as_py()
+    return f"{{events: [click], min_value: {bar}}}", f"{share:.0%} of the clicks, by {column.name}"
 
 
 def _deepest(table: Table, counts: dict[str, int], engaging: list[str]) -> tuple[str, str] | None:

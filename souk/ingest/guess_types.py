@@ -6,11 +6,11 @@ import pyarrow.compute as pc
 
 from souk.ingest.guess_columns import SPOKEN, Table, column_named
 from souk.ingest.guess_fit import few_words
+from souk.ingest.guess_flags import clicked, is_flag
 from souk.ingest.guess_names import NAMES, QUANTITIES, act_of, kind_of, names_act
 from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
-FLAGS = {"0", "1", "true", "false"}
 MOST = 30  # values of a column that goes by a name for the type
 ENOUGH = 0.25  # share of them that are acts Souk knows, of a column that is the type whatever the others say
 UNKNOWN = "unknown to Souk: is it a click? What is none of these acts, skip leaves out"
@@ -31,7 +31,9 @@ def map_type(table: Table) -> None:
     named = _named(table)
     status = None if named else _order_status(table)
     column = named or (None if status else _spoken(table))
-    flag = next((c for c in table.free if kind_of(c.name) and set(pc.unique(c.texts).to_pylist()) <= FLAGS), None)
+    flag = next((c for c in table.free if kind_of(c.name) and is_flag(c)), None)
+    if flag is None and column is None and status is None:
+        flag = clicked(table)
     if flag is not None:
         table.mapped["event_type"] = flag, "0 or 1: shown, and maybe more"
         kind = kind_of(flag.name) or EventType.CLICK
