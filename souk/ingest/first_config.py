@@ -22,6 +22,7 @@ from souk.ingest.guess_dates import map_starts, note_zone
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
 from souk.ingest.guess_flags import note_flags
 from souk.ingest.guess_ids import map_ids, note_unlisted
+from souk.ingest.guess_nobody import map_nobody
 from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives
@@ -80,6 +81,7 @@ def first_config(
     named = check_exchanged(tables)
     for target, other in (("user_id", "users"), ("item_id", "items")):
         map_ids(target, tables["events"], tables.get(other))
+    map_nobody(tables["events"])
     if "items" in tables:
         note_unlisted(tables["events"], tables["items"])
     map_time(tables["events"])

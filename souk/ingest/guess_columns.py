@@ -56,6 +56,7 @@ class Table:
     stand_ins: dict[str, str] = field(default_factory=dict)  # of a type, that which tells the same at the right times
     unknown: list[str] = field(default_factory=list)  # those of `types` that no word tells: they are taken for clicks
     next_steps: list[str] = field(default_factory=list)  # event types that only go on with an item at hand
+    nobody: list[str] = field(default_factory=list)  # what stands for no user, as NA
     notes: dict[str, str] = field(default_factory=dict)  # by key of the source, why it is as it is
 
     def has(self, target: str) -> bool:

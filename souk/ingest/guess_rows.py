@@ -54,7 +54,9 @@ def _note_no_user(table: Table) -> None:
     missing = int(users.isna().sum())
     if missing:
         name = table.mapped["user_id"][0].name
-        table.source = table.source.model_copy(update={"skip": {name: ("",), **table.source.skip}})
+        own = next(column for column in table.columns if column.name == name)
+        none = ("",) * (own.filled < 1) + (*table.nobody,)
+        table.source = table.source.model_copy(update={"skip": {name: none, **table.source.skip}})
         share = f"{missing:,} of {len(users):,} rows ({missing / len(users):.1%})"
         table.notes["skip"] = f"{share} have no user: left out, and counted as skipped"
 

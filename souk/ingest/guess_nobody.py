@@ -1,0 +1,53 @@
+"""Rows of events whose user is nobody: a word that stands for none, or one id for all whom nobody knows."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from souk.ingest import cells
+from souk.ingest.guess_columns import Table, column_named
+from souk.ingest.profile import MANY, Column
+
+MOST_OF_ONE = 0.1  # share of the rows that one user may have
+TIMES_THE_NEXT = 10  # as many as the user with the second most
+MOST_LOST = 0.5  # share of the rows without a user
+
+
+def map_nobody(events: Table) -> None:
+    """Takes what stands for no user, as NA, out of the users: of it all would be one that did nearly everything."""
+    column, evidence = events.mapped["user_id"]
+    if column.nested:
+        return
+    users = cells.parse_text(column.values)[0]
+    words = pc.unique(column.texts.filter(pc.is_in(pc.utf8_lower(column.texts), value_set=pa.array(cells.MISSING))))
+    if len(words):
+        users = pc.if_else(pc.is_in(users, value_set=words), None, users)
+        events.nobody = words.to_pylist()
+        events.mapped["user_id"] = Column(column.name, users), evidence
+    told = _mostly_nobody(events, users) or _one_for_all(column, users)
+    if told and "user_id" not in events.notes:
+        events.notes["user_id"] = told
+        events.mapped["user_id"] = events.mapped["user_id"][0], f"{told}; {evidence}"
+
+
+def _mostly_nobody(events: Table, users: pa.Array) -> str:
+    """What to do where most rows have a session and no user; "" elsewhere."""
+    known = 1 - users.null_count / max(1, len(users))
+    session = column_named(events, "session_id")
+    if known > 1 - MOST_LOST or session is None or session.nested or session.filled < MANY:
+        return ""
+    own = f"user_id: {session.name} each session is one, and all rows count"
+    return f"ONLY {known:.1%} OF THE ROWS HAVE A USER: with {own}"
+
+
+def _one_for_all(column: Column, users: pa.Array) -> str:
+    """What to do where one user has far more rows than any other; "" elsewhere."""
+    counts = pc.value_counts(users.drop_null()).to_pylist()
+    most = sorted(counts, key=lambda each: -each["counts"])[:2]
+    if len(most) < 2 or most[0]["counts"] < max(MOST_OF_ONE * len(users), TIMES_THE_NEXT * most[1]["counts"]):
+        return ""
+    one, share = most[0]["values"], most[0]["counts"] / len(users)
+    return (
+        f"ONE USER, {one}, HAS {share:.0%} OF THE ROWS: if that is nobody, skip: {{{column.name}: {one}}} beside path"
+    )
