@@ -144,6 +144,18 @@ def test_the_first_config_sees_the_orders_behind_a_long_log(tmp_path: Path, monk
     assert parse_config(text).data.events.columns["surface"] == "page"
 
 
+def test_the_first_config_sees_a_log_that_lacks_what_the_orders_before_it_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no column that they have not: none of its types was seen, and a run refused all of its rows."""
+    monkeypatch.setattr(profile, "SAMPLE_ROWS", 20)
+    bought = "user_id,item_id,event_type,timestamp,paid\n"
+    bought += "".join(f"u{n},i{n},purchase,17000000{n:05d},5\n" for n in range(30))
+    looks = "user_id,item_id,event_type,timestamp\n" + "".join(f"u{n},i{n},view,17000000{n:05d}\n" for n in range(9))
+    text = first_config(str(folder(tmp_path, a_orders=bought, b_log=looks, c_log=looks)), None, None, "shop").text
+    assert "view: click" in text and "in the sample: 9 click, 30 purchase" in text
+
+
 def test_the_first_config_of_a_log_in_csv_beside_orders_in_parquet(tmp_path: Path) -> None:
     log = LOG + "".join(f"{n % 9},{n % 20},click,{1700000000000 + n},home\n" for n in range(90))
     times = pa.array([1700000060000 + n for n in range(40)], pa.timestamp("ms"))

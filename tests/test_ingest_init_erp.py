@@ -83,6 +83,13 @@ def test_a_negative_quantity_is_a_return(tmp_path: Path) -> None:
     assert types.count("purchase") == 108
 
 
+def test_a_quantity_that_some_rows_lack_tells_no_type(tmp_path: Path) -> None:
+    """Of an app's log beside the orders, which has none, the config was refused."""
+    rows = [{**row, "KWMENG": "" if n == 7 else row["KWMENG"]} for n, row in enumerate(lines())]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.constants == {"event_type": "purchase"}
+
+
 def test_orders_of_positive_quantities_are_purchases_alone(tmp_path: Path) -> None:
     _, config = init(tmp_path, write(lines(KWMENG=2), tmp_path / "e.csv"))
     assert config.data.events.constants == {"event_type": "purchase"} and not config.data.events.event_types

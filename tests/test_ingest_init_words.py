@@ -141,7 +141,7 @@ def test_a_status_of_orders_is_no_type_of_events(tmp_path: Path, column: str, va
 
 def test_a_status_of_anything_says_nothing_of_orders(tmp_path: Path) -> None:
     text, config = init(tmp_path, write(bookings("status", ["open", "closed"]), tmp_path / "e.csv"))
-    assert config.data.events.constants == {"event_type": "click"} and "OR IS IT status (closed, open)?" in text
+    assert config.data.events.constants == {"event_type": "click"} and "OR IS IT status (open, closed)?" in text
 
 
 def test_a_column_of_books_is_no_booking(tmp_path: Path) -> None:

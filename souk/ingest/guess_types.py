@@ -93,15 +93,13 @@ def _one_type(table: Table) -> tuple[str, str]:
 
 
 def _taken_back(table: Table) -> tuple[Column, str] | None:
-    """The column of quantities of which some are negative, as of what is taken back, and the evidence; None where none
-    is."""
+    """The column of quantities, of which all rows have one and some are negative, as of what is taken back, and the
+    evidence; None where there is none."""
     value = column_named(table, "value")
-    if (
-        value is None
-        or value.plain not in QUANTITIES
-        or not value.numeric
-        or not (count := int((value.numbers < 0).sum()))
-    ):
+    if value is None or value.plain not in QUANTITIES or len(value.numbers) < len(value.values):
+        return None
+    count = int((value.numbers < 0).sum())
+    if not count:
         return None
     return value, f"{count:,} of {len(value.numbers):,} quantities are negative: returns; no type column"
 
@@ -150,7 +148,8 @@ def _perhaps_type(table: Table, kind: str) -> str:
     if not columns:
         return ""
     column = max(columns, key=_likeness)  # the first of those that are as likely
-    shown = ", ".join(text[:LONGEST] for text in sorted(pc.unique(column.texts).to_pylist())[:SHOWN])
+    values = sorted(pc.unique(column.texts).to_pylist(), key=lambda text: (act_of(text) is None, text))
+    shown = ", ".join(text[:LONGEST] for text in values[:SHOWN])
     seen, remedy = f"{column.name} ({shown})", "map it to event_type and its values under event_types"
     others = [f"{other}s" for other in ("impression", "click", "return", "purchase") if other != kind]
     every = f"{kind.upper()}, {', '.join(others[:-1])} and {others[-1]} too"

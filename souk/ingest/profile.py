@@ -151,7 +151,8 @@ class Column:
 def sample(source: Source, look: Callable[[RawBatch], None] = lambda batch: None) -> tuple[list[Column], int]:
     """The columns of the first SAMPLE_ROWS rows of a source, and how many names and cells its encoding cannot read.
 
-    Of several files, one that comes later counts too where it has columns of its own, as orders beside an app's log.
+    Of several files, one that comes later counts too where it has other columns, as orders beside an app's log, or the
+    log, which lacks the prices, beside the orders.
     Rows that cannot be split into columns are no rows without values: they are left out, unless there are no others.
 
     Args:
@@ -159,18 +160,20 @@ def sample(source: Source, look: Callable[[RawBatch], None] = lambda batch: None
         look: is given the first rows of each file, before anything is made of them.
     """
     tables, rows, unread = [], 0, 0
-    wanted, seen = "", set[str]()  # a file, and the columns of those before it
+    wanted, seen, kinds = "", set[str](), list[set[str]]()  # a file, and the columns of those before it, and of each
 
     def goes_on(last: RawBatch) -> bool:
         return last.file == wanted and not np.any(last.positions >= SAMPLE_ROWS)
 
     for batch in read_batches(source, HERE, goes_on):
         names = {*batch.table.column_names}
-        if rows >= SAMPLE_ROWS and batch.file != wanted and names <= seen:
+        like_others = names <= seen if batch.lines is not None else names in kinds  # lines may lack anything
+        if rows >= SAMPLE_ROWS and batch.file != wanted and like_others:
             continue
         if batch.file != wanted:
             look(batch)
         wanted, seen = batch.file, seen | names
+        kinds.append(names)
         check_names(batch)
         tables.append(_whole_rows(batch) if len(batch.malformed) < batch.table.num_rows else batch.table)
         rows += batch.table.num_rows

@@ -27,8 +27,10 @@ from souk.ingest.lifetimes import Lifetimes, until_sold, until_taken
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, without_rows
 from souk.ingest.odd_events import odd_events
+from souk.ingest.odd_goods import odd_goods
 from souk.ingest.odd_paths import odd_paths
 from souk.ingest.odd_prices import odd_prices
+from souk.ingest.odd_quantities import odd_quantities
 from souk.ingest.odd_spellings import odd_spellings
 from souk.ingest.odd_twice import told_twice
 from souk.ingest.outliers import check_override_names
@@ -113,8 +115,9 @@ def ingest(
         once, counts = sections.repeat.sold_once, engaging if dated else None
         rows, late, lives = _write(checked, origin, sections.ingest, counts, once, kinds, Path(tables))
         events = Path(tables) / "events.parquet"
-        odd = odd_events(events, sections.data.events.timezone), odd_prices(events, Path(tables) / "items.parquet")
-        late["events"] = [line for lines in (*odd, told_twice(events)) for line in lines]
+        goods = Path(tables) / "items.parquet"
+        odd = odd_events(events, sections.data.events.timezone), odd_prices(events, goods), odd_goods(events, goods)
+        late["events"] = [line for lines in (*odd, odd_quantities(events), told_twice(events)) for line in lines]
         for line in (line for lines in late.values() for line in lines):
             report(line)
         if any(late.values()):  # known once the events are sorted; a run that stopped before has its report, too
