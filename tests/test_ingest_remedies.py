@@ -87,8 +87,13 @@ def test_no_reason_that_is_half_of_them_has_a_remedy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("unit", "time", "remedy"),
     [
-        ("iso", "01.01.2025 05:55", "Write times such as 01.01.2025 05:55 as 2024-05-31T12:00:00 in the file; data."),
-        ("s", "01.01.2025", "Write times such as 01.01.2025 as 2024-05-31T12:00:00 in the file, and set data.events"),
+        ("iso", "01.01.25 05:55", "Write times such as 01.01.25 05:55 as 2024-05-31T12:00:00 in the file; data."),
+        ("s", "01.01.25", "Write times such as 01.01.25 as 2024-05-31T12:00:00 in the file, and set data.events"),
+        (
+            "iso",
+            "31.01.2025 05:55",
+            "Set data.events.timestamp_unit to dmy, by whether the month or the day is first in",
+        ),
         ("iso", "1735710938", "Set data.events.timestamp_unit to ms, s or us if times are numbers"),
         ("ms", "2025-01-01", "Set data.events.timestamp_unit to iso if times are written as 2024-05-31T12:00:00."),
     ],
@@ -101,10 +106,10 @@ def test_times_that_are_neither_numbers_nor_iso_have_no_unit(tmp_path: Path, uni
 
 @pytest.mark.slow
 def test_dates_of_items_that_are_not_iso_are_to_be_written_so(tmp_path: Path) -> None:
-    (tmp_path / "i.csv").write_text("item_id,listed\n" + "".join(f"i{n},{n + 1:02}.01.2025\n" for n in range(9)))
+    (tmp_path / "i.csv").write_text("item_id,listed\n" + "".join(f"i{n},{n + 1:02}.01.25\n" for n in range(9)))
     items = "items: {path: i.csv, timestamp_unit: iso, columns: {created_at: listed}}"
     (tmp_path / "e.csv").write_text(HEAD + f"{event()}\n" * 9)
-    with pytest.raises(SoukError, match=r"Write times such as 01\.01\.2025 as .*; data\.items\.timestamp_unit is iso"):
+    with pytest.raises(SoukError, match=r"Write times such as 01\.01\.25 as .*; data\.items\.timestamp_unit is iso"):
         run(tmp_path, f"data: {{events: {{path: e.csv, timestamp_unit: iso}}, {items}}}")
 
 

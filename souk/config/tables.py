@@ -103,7 +103,7 @@ class Source(Section):
     separators: dict[str, str] = {}
     event_types: dict[str, EventType] = {}
     decimal: Literal[".", ","] = "."
-    timestamp_unit: Literal["ms", "s", "us", "iso"] = "ms"
+    timestamp_unit: Literal["ms", "s", "us", "iso", "mdy", "dmy"] = "ms"
     timezone: str = "UTC"
     skip: dict[str, tuple[str, ...]] = {}
     repeated_ids: Literal["quarantine", "first", "last"] = "quarantine"

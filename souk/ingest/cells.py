@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from souk.ingest.day_orders import WRITTEN, in_iso_order
 from souk.ingest.worded import in_numbers
 from souk.values import cell_text
 
@@ -99,15 +100,15 @@ def parse_time(array: pa.Array, unit: str, zone: str = "UTC") -> Parsed:
 
     Args:
         array: the cells.
-        unit: ms, s, us (since 1970 in UTC) or iso.
+        unit: ms, s, us (since 1970 in UTC), iso, or mdy and dmy, which read what iso does and days in their order.
         zone: that of dates and times which name none.
     """
     if pa.types.is_date(array.type) or pa.types.is_timestamp(array.type):
         time = array.cast(pa.timestamp("ms", getattr(array.type, "tz", None)), safe=False).cast(pa.int64())
         aware = getattr(array.type, "tz", None)
         return (time, np.zeros(len(array), bool)) if aware else _from_zone(time, np.ones(len(array), bool), zone)
-    if unit == "iso":
-        return _parse_iso(_present(array), zone)
+    if unit in WRITTEN:
+        return _parse_iso(in_iso_order(_present(array), unit), zone)
     number, wrong = parse_number(array)
     values = np.floor(number.to_numpy(zero_copy_only=False) * MS_PER_UNIT[unit])
     there = ~np.isnan(values)

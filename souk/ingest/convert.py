@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest import cells, no_dates
+from souk.ingest.day_orders import WRITTEN, in_iso_order
 from souk.ingest.faults import Fault, Reason, fault
 from souk.ingest.mapping import TableSource
 from souk.ingest.patterns import rename
@@ -134,10 +135,10 @@ def _of_day_ends(array: pa.Array, unit: str) -> tuple[pa.Array, str]:
     """Times and their unit, where those that are a date say its last moment, whatever clocks do on that day."""
     if pa.types.is_date(array.type):
         array, unit = array.cast(pa.string()), "iso"
-    if unit != "iso" or pa.types.is_temporal(array.type):
+    if unit not in WRITTEN or pa.types.is_temporal(array.type):
         return array, unit
-    text = cells.spelled(pc.utf8_trim_whitespace(cells.parse_text(array)[0]))
-    return pc.replace_substring_regex(text, r"^(\d{4}-\d{2}-\d{2})$", r"\1T23:59:59.999"), unit
+    text = cells.spelled(in_iso_order(cells.parse_text(array)[0], unit))
+    return pc.replace_substring_regex(text, r"^(\d{4}-\d{2}-\d{2})$", r"\1T23:59:59.999"), "iso"
 
 
 def _parse(table: TableSource, column: pa.Field, array: pa.Array, file: str, alone: bool) -> cells.Parsed:

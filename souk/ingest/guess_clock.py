@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from souk.ingest.day_orders import WRITTEN
 from souk.ingest.guess_columns import Table
 from souk.ingest.guess_time import DAYS
 from souk.ingest.profile import MANY, Column
@@ -21,16 +22,16 @@ FEWEST = 3  # times of day
 def map_clock(events: Table) -> None:
     """Adds the time of day from a column of its own to the day of the events: else all of a day were at midnight."""
     day, evidence = events.mapped["timestamp"]
-    if day.time_unit not in ("iso", "native"):
+    if day.time_unit not in ("native", *WRITTEN):
         return
     if clock := _clock(events, day):
         template = f"{{{day.name}}}T{{{clock.name}}}"
         arrays = {day.name: day.values, clock.name: clock.values}
         made = Column(day.name, fill_template(template, arrays, len(day.values), whole=True, path=False))
-        if made.time_unit == "iso":
+        if made.time_unit in WRITTEN:
             events.templates["timestamp"] = template, f"the time of day of {day.name} stands in {clock.name}"
-            events.mapped["timestamp"] = made, f"iso: {made.examples}"
-            events.source = events.source.model_copy(update={"timestamp_unit": "iso"})
+            events.mapped["timestamp"] = made, f"{made.time_unit}: {made.examples}"
+            events.source = events.source.model_copy(update={"timestamp_unit": made.time_unit})
             return
     if day.like(rf"{DAYS}|{MIDNIGHT}") >= MANY:
         other = next((column for column in events.free if _is_clock(column, ANY_CLOCK)), None)

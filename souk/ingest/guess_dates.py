@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells, no_dates
 from souk.ingest.convert import TIMES
+from souk.ingest.day_orders import WRITTEN
 from souk.ingest.guess_acts import times_of
 from souk.ingest.guess_columns import Table
 from souk.ingest.guess_names import HAD_FROM, STARTS
@@ -21,7 +22,8 @@ LATE = 0.25  # of the events that came after such a date by chance, the share th
 EARLY = 0.5  # share of the events before what is not when their items came to be
 BEFORE = 0.9  # share of the events that come before the beginning of what can be had until it begins
 FEWEST = 30  # events that say so
-NO_ZONE = r"^[^T ]+[T ]\d{1,2}:?\d{2}(:?\d{2})?([.,]\d+)?\s*$"  # a day, a time of day, and nothing behind it: no +01:00
+# A day, a time of day, and nothing behind it: no +01:00.
+NO_ZONE = r"^[^T ]+[T ]\d{1,2}:?\d{2}(:?\d{2})?([.,]\d+)?(\s?[AaPp]\.?[Mm]\.?)?\s*$"
 
 
 def map_starts(events: Table, items: Table) -> None:
@@ -61,7 +63,7 @@ def _before(events: Table, items: Table, column: Column) -> tuple[int, int, floa
 def note_zone(table: Table) -> None:
     """Written times that name no zone are taken for UTC: those of a shop are local more often than not."""
     columns = [column for target, (column, _) in table.mapped.items() if target in TIMES and column.name]
-    texts = [column.texts for column in (*columns, *table.ends) if column.time_unit == "iso"]
+    texts = [column.texts for column in (*columns, *table.ends) if column.time_unit in WRITTEN]
     found = sum(pc.sum(pc.match_substring_regex(text, NO_ZONE)).as_py() or 0 for text in texts)
     count = sum(map(len, texts))
     if found and "timezone" not in table.notes:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells
+from souk.ingest.day_orders import FORM
 from souk.ingest.profile import COMMA, MANY, Column
 from souk.schema import Kind
 
@@ -73,7 +74,8 @@ def _unread(column: Column) -> str:
     if column.currency:
         bare = without_currency(column.currency)
         return f"NUMBERS WITH A CURRENCY, such as {column.currency}: write {bare} into the file, then map or declare it"
-    return f"DATES, such as {column.examples}: write them as 2024-05-31 into the file" if column.dated else ""
+    either = "; or map it, with timestamp_unit mdy or dmy, whichever comes first" * (column.like(FORM) >= MANY)
+    return f"DATES, such as {column.examples}: write them as 2024-05-31 into the file{either}" if column.dated else ""
 
 
 def without_currency(price: str) -> str:

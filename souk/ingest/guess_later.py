@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow.compute as pc
 
 from souk.ingest import cells
+from souk.ingest.day_orders import WRITTEN
 from souk.ingest.guess_fit import ISO
 from souk.ingest.guess_kind import guess_kind
 from souk.ingest.profile import MANY, Column, plain
@@ -49,7 +50,7 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         end: that says until when items can be had; None where none does.
         created: whether another says when they came to be.
     """
-    if (column.dated or column.time_unit in ("iso", "native")) and column.distinct > 1 and not (end and created):
+    if (column.dated or column.time_unit in ("native", *WRITTEN)) and column.distinct > 1 and not (end and created):
         birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
         ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
         return f"{birth}{ending}{guess_kind(column).evidence}"

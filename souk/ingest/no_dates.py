@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from souk.ingest import cells
+from souk.ingest import cells, day_orders
 from souk.ingest.mapping import TableSource
 from souk.ingest.templates import fill_template
 from souk.readers import RawBatch
@@ -25,14 +25,16 @@ def stands_for_none(array: pa.Array, unit: str) -> np.ndarray:
 
     Args:
         array: the cells, of any type.
-        unit: ms, s, us or iso.
+        unit: of `souk.ingest.cells.parse_time`.
     """
     if pa.types.is_null(array.type):
         return np.zeros(len(array), bool)
     if pa.types.is_temporal(array.type):
         times = array.cast(pa.timestamp("ms", getattr(array.type, "tz", None)), safe=False).cast(pa.int64())
-    elif unit == "iso":
-        return cells.as_mask(pc.match_substring_regex(cells.parse_text(array)[0], WRITTEN))
+    elif unit in day_orders.WRITTEN:
+        return cells.as_mask(
+            pc.match_substring_regex(day_orders.in_iso_order(cells.parse_text(array)[0], unit), WRITTEN)
+        )
     else:
         times = pc.multiply(cells.parse_number(array)[0], cells.MS_PER_UNIT[unit])
     return cells.as_mask(pc.less(pc.abs(pc.subtract(times, FIRST_DAY_MS)), DAY_MS))  # in whatever time zone

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from souk.config import Source, composed
 from souk.errors import SoukError
-from souk.ingest import cells, no_dates
+from souk.ingest import cells, day_orders, no_dates
 from souk.ingest.convert import check_names
 from souk.readers import HERE, RawBatch, read_batches
 
@@ -104,7 +104,8 @@ class Column:
 
     @cached_property
     def time_unit(self) -> str:
-        """`native`, `iso`, `s`, `ms` or `us`; "" for a column that holds no times."""
+        """`native`, or `iso`, `mdy`, `dmy`, `s`, `ms` or `us`; "" for a column that holds no times, or days of which
+        nobody knows the order."""
         if pa.types.is_timestamp(self.values.type) or pa.types.is_date(self.values.type):
             return "native"
         if not len(self.texts) or self.nested:
@@ -114,7 +115,18 @@ class Column:
             middle = float(np.median(self.numbers))
             return next((unit for unit, (low, high) in UNITS.items() if low <= middle <= high), "")
         read = len(cells.parse_time(dated, "iso")[0].drop_null())
-        return "iso" if read and read >= MANY * len(dated) else ""
+        return "iso" if read and read >= MANY * len(dated) else self._day_order(dated)
+
+    def _day_order(self, dated: pa.Array) -> str:
+        """The order in which more of the days are days of a calendar; of both alike that with points is the German."""
+        known = dated.filter(pc.match_substring_regex(dated, day_orders.FORM))
+        if not len(known) or len(known) < MANY * len(dated):
+            return ""
+        reads = {unit: len(cells.parse_time(known, unit)[0].drop_null()) for unit in day_orders.ORDERS}
+        best = max(reads, key=lambda unit: reads[unit])
+        if reads["mdy"] == reads["dmy"]:
+            best = "dmy" if self.like(r"^\d{1,2}\.\d{1,2}\.") >= MANY else ""
+        return best if best and reads[best] >= MANY * len(known) else ""
 
     def like(self, pattern: str) -> float:
         """The share of the values that a regular expression matches."""
@@ -129,7 +141,7 @@ class Column:
 
     @cached_property
     def dated(self) -> bool:
-        """Whether these are days in an order that no unit has, as 31/05/2024."""
+        """Whether these are days in an order that nobody knows, as 05/06/2024."""
         return not self.nested and not self.time_unit and self.like(DATE) >= MANY
 
     @cached_property

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from souk.ingest import cells
 from souk.ingest.convert import TIMES, is_number
+from souk.ingest.day_orders import ORDERS
 from souk.ingest.faults import Reason
 from souk.ingest.guess_kind import without_currency
 from souk.ingest.mapping import TableSource
@@ -65,7 +66,10 @@ def unit_remedy(table: str, unit: str, value: str = "") -> str:
         value: one of its times, as it came; "" where there is none to show.
     """
     key = f"data.{table}.timestamp_unit"
-    if value and not _reads(value, "s") and not _reads(value, "iso"):  # such as 31.05.2024 12:00
+    orders = [order for order in ORDERS if order != unit and value and _reads(value, order)]
+    if orders and not _reads(value, "iso"):  # such as 31.05.2024 12:00
+        return f"Set {key} to {' or '.join(orders)}, by whether the month or the day is first in {value[:LONGEST]}."
+    if value and not _reads(value, "s") and not _reads(value, "iso"):
         written = f"Write times such as {value[:LONGEST]} as {ISO_FORM} in the file"
         return f"{written}; {key} is iso." if unit == "iso" else f"{written}, and set {key} to iso."
     remedy = "ms, s or us if times are numbers, else write them" if unit == "iso" else "iso if times are written"
