@@ -45,7 +45,7 @@ def test_names_that_look_like_values_are_names(tmp_path: Path) -> None:
 
 def test_a_tsv_has_tabs_whatever_stands_in_its_first_row(tmp_path: Path) -> None:
     lines = [f"N{n}\tnews, of all, kinds, no {n}\thttps://x.org/{n}" for n in range(9)]
-    with pytest.raises(SoukError, match="--items-header column_1,column_2,column_3, with item_id"):
+    with pytest.raises(SoukError, match="--items-header item_id,title,column_3"):
         first_config(
             written(tmp_path, ROWS),
             written(tmp_path, lines, "news.tsv"),

@@ -223,6 +223,10 @@ def _render_source(table: Table) -> list[str]:
 def _render_form(table: Table) -> list[str]:
     """How the file is written."""
     lines = []
+    if table.source.format != "auto":
+        lines.append(f"    format: {table.source.format}  # which the name of the file does not tell")
+    if table.source.delimiter:
+        lines.append(f"    delimiter: {_quoted(table.source.delimiter)}")
     if table.source.header:
         lines.append(f"    header: [{', '.join(map(_quoted, table.source.header))}]  # the file has no line of names")
     if table.source.encoding != "utf-8":

@@ -14,7 +14,8 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
 from souk.ingest.guess_decimal import with_commas
-from souk.ingest.guess_fit import ends_otherwise, ends_too, few_words, misfit, tells_rows
+from souk.ingest.guess_fit import ends_otherwise, ends_too, few_words, misfit, one_each, tells_rows
+from souk.ingest.guess_form import formed
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_later import becomes, counted, names_others
@@ -28,6 +29,7 @@ FEWEST_LOOKS = 30  # that tell what no look has
 FEWEST_OF_ONE = 5  # looks that are to be expected of a value, for none of them to tell something
 MOSTLY = 0.5  # a column tells acts from looks where no look has the values of more than this share of acts
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
+OF_ITEM = "describes the item: give it in a file of items, or this one as data.items with repeated_ids: first"
 # Of a column that has one value for each item and one for each user.
 STAYS = (
     "IF REQUESTS HAVE IT, as the place to deliver to, declare it and name it with that of the items in "
@@ -89,7 +91,7 @@ def open_table(name: str, path: str, header: Sequence[str] = ()) -> Table:
         else:
             check_header(name, batch)
 
-    source = Source(path=path if "://" in path else os.path.abspath(path), header=tuple(header))
+    source = formed(Source(path=path if "://" in path else os.path.abspath(path), header=tuple(header)))
     columns, unread = sample(source, look)
     if unread:  # what is no UTF-8 is most often an export for a spreadsheet; other formats have no encoding
         other = source.model_copy(update={"encoding": "cp1252"})
@@ -256,18 +258,22 @@ def _guess_context(table: Table, column: Column) -> Guess:
     """A column of events can be learned from where a request has it too: words that depend on neither id."""
     guess = guess_kind(column)
     if guess.kind is not Kind.CATEGORICAL or column.numeric or column.distinct > 1000:
-        doubt = "OR IS IT event_id? Then map it; " if tells_rows(column) and not table.has("event_id") else ""
-        return Guess(None, f"{doubt}no context of a request; {guess.evidence}")
+        if not table.has("event_id") and tells_rows(column):
+            return Guess(None, f"OR IS IT event_id? Then map it; no context of a request; {guess.evidence}")
+        item = column.distinct <= MANY * len(column.values) and _described(table, column) == ["item"]
+        return Guess(None, f"{OF_ITEM if item else 'no context of a request'}; {guess.evidence}")
     if why := _of_acts(table, column):
         return Guess(None, why)
-    values = cells.parse_text(column.values)[0].to_pandas()
-    described = []
-    for target, word in (("item_id", "item"), ("user_id", "user")):
-        ids = cells.parse_text(table.mapped[target][0].values)[0].to_pandas()
-        pairs = pd.DataFrame({"id": ids, "value": values}).dropna().drop_duplicates()
-        described += [word] * bool(len(pairs) < 1.1 * pairs["id"].nunique())
+    described = _described(table, column)
     if len(described) == 2:  # of the item alone a user would have several: both are of one place, or of one language
         return Guess(None, f"{STAYS}; {guess.evidence}")
     if described:
-        return Guess(None, f"describes the {described[0]}: give it in a file of {described[0]}s; {guess.evidence}")
+        own = OF_ITEM if described == ["item"] else "describes the user: give it in a file of users"
+        return Guess(None, f"{own}; {guess.evidence}")
     return guess
+
+
+def _described(table: Table, column: Column) -> list[str]:
+    """What a column of events has one value for: each item, each user, or both."""
+    asked = (("item_id", "item"), ("user_id", "user"))
+    return [word for target, word in asked if one_each(table.mapped[target][0].values, column.values)]

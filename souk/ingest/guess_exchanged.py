@@ -12,13 +12,14 @@ from souk.ingest import cells
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_ids import FEW_SHARED, called, repeats, shared
 from souk.ingest.guess_names import NAMES
+from souk.ingest.guess_visits import soon
 from souk.ingest.profile import Column
 from souk.schema import contract
 
 OTHER = {"user_id": "item_id", "item_id": "user_id"}
 FILE = {"user_id": "users", "item_id": "items"}
 PEOPLE = {"name", "active", "description"}  # words for columns of items that people have, too
-SOON, BLOCK = 30 * 60_000, 6 * 60 * 60_000  # milliseconds: of one visit; in which times are exchanged
+BLOCK = 6 * 60 * 60_000  # milliseconds in which times are exchanged
 CLEARLY = 0.2  # of the ids of users or of items, that the files exchanged must explain more, and of neither fewer
 FEWEST = 100  # pairs of events in a row
 VISITS = 0.25  # of what could come so soon, from which on it is by visits; news of an hour has .02, visitors have .5
@@ -141,12 +142,5 @@ def _visits(events: Table, who: str, what: str) -> float:
     by_block, shuffled = np.argsort(moments // BLOCK, kind="stable"), np.empty_like(moments)
     drawn = np.random.default_rng(0).random(len(moments))
     shuffled[by_block] = moments[np.lexsort((drawn, moments // BLOCK))]
-    (count, share), (_, chance) = _soon(codes, moments), _soon(codes, shuffled)
+    (count, share), (_, chance) = soon(codes, moments), soon(codes, shuffled)
     return (share - chance) / (1 - chance) if count >= FEWEST and chance < 1 else 0.0
-
-
-def _soon(codes: np.ndarray, moments: np.ndarray) -> tuple[int, float]:
-    """How many events follow one of the same code, and the share of them that do within SOON."""
-    order = np.lexsort((moments, codes))
-    gaps = np.diff(moments[order])[codes[order][1:] == codes[order][:-1]]
-    return len(gaps), float((gaps <= SOON).mean()) if len(gaps) else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +21,7 @@ MOST_ONCE = (
 )
 
 FEWEST_IDS = 30  # rows; of fewer, any column may differ in each
+ONE_EACH = 1.1  # values of an id, at most, on the mean
 ID = r"^\S*\d\S*$"  # E000001, or 17
 
 ISO = r"^\d{4}-\d{2}-\d{2}"
@@ -71,6 +73,13 @@ def tells_rows(column: Column) -> bool:
     if column.nested or column.time_unit or (column.numeric and not column.whole):
         return False
     return FEWEST_IDS < MANY * len(column.values) < column.distinct and column.like(ID) >= MANY
+
+
+def one_each(ids: pa.Array, values: pa.Array) -> bool:
+    """Whether nearly each id goes with one value, as that of an item with its category."""
+    rows = pd.DataFrame({name: cells.parse_text(a)[0].to_pandas() for name, a in (("id", ids), ("value", values))})
+    pairs = rows.dropna().drop_duplicates()
+    return bool(len(pairs) < ONE_EACH * pairs["id"].nunique())
 
 
 def few_words(column: Column) -> bool:

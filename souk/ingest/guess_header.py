@@ -11,13 +11,14 @@ import pyarrow.compute as pc
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.guess_names import NAMES
-from souk.ingest.profile import DATE, MANY, plain
+from souk.ingest.guess_roles import roles
+from souk.ingest.profile import DATE, MANY, Column, plain
 from souk.readers import RawBatch
 
 FORMS = (cells.NUMBER, cells.ISO, DATE, r"^https?://")  # that names do not have, and values do
 YEAR = r"^(19|20)\d{2}$"  # which a column may be named for
 SHOWN, LONGEST = 6, 32  # cells of a row in a message, and characters of each
-WANTED = {"events": "user_id (or session_id), item_id and timestamp", "items": "item_id", "users": "user_id"}
+WANTED = {"events": ("user_id", "item_id", "timestamp"), "items": ("item_id",), "users": ("user_id",)}
 
 
 def check_header(table: str, batch: RawBatch) -> None:
@@ -34,14 +35,22 @@ def check_header(table: str, batch: RawBatch) -> None:
     columns = [batch.table.column(place).cast(pa.string()) for place in range(len(names))]
     if not _is_row(names, columns):
         return
-    given = [
-        "timestamp" if re.search(f"{cells.ISO}|{DATE}", name) else f"column_{n + 1}" for n, name in enumerate(names)
+    whole = [
+        Column("", pa.concat_arrays([pa.array([name or None], pa.string()), *column.chunks]))
+        for name, column in zip(names, columns, strict=True)
     ]
+    given, told = roles(table, whole)
+    if "timestamp" not in given and (day := next((n for n, name in enumerate(names) if re.search(DATE, name)), None)):
+        given[day] = "timestamp"
+    missing = [name for name in WANTED[table] if name not in given]
+    more = f", and {' and '.join(missing)} where {'these are' if len(missing) > 1 else 'it is'}" if missing else ""
+    sure = "" if told or missing else ", or user_id and item_id the other way round"
+    none = " Where none is a time: docs/data.md, A log without times." if "timestamp" in missing else ""
     raise SoukError(
         f"the names of the columns in the first line of {batch.file}",
         f"a row, as it seems: {', '.join(name[:LONGEST] for name in names[:SHOWN])}",
-        f"Give a name for each of its {len(names)} columns, as in --{table}-header {','.join(given)}, "
-        f"with {WANTED[table]} where these are.",
+        f"Give a name for each of its {len(names)} columns. By their values these may be --{table}-header "
+        f"{','.join(given)}{sure}{more}.{none}",
     )
 
 

@@ -5,10 +5,21 @@ mean is decided by `souk.ingest.convert`.
 """
 
 from souk.readers.batches import read_batches
-from souk.readers.files import HERE, File, file_format, find_files, fingerprint, log_files, written_until
+from souk.readers.files import (
+    BROKEN,
+    HERE,
+    File,
+    file_format,
+    find_files,
+    fingerprint,
+    log_files,
+    unpacked,
+    written_until,
+)
 from souk.readers.raw import RawBatch
 
 __all__ = [
+    "BROKEN",
     "HERE",
     "File",
     "RawBatch",
@@ -17,5 +28,6 @@ __all__ = [
     "fingerprint",
     "log_files",
     "read_batches",
+    "unpacked",
     "written_until",
 ]
