@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "data.md"
         ({}, "Where only their order is known: docs/data.md, A log without times"),
         ({"days_since_prior_order": 7}, "days_since_prior_order may tell their order: docs/data.md"),
         ({"barcode": 4_006_381_333}, "Where only their order is known"),  # seconds of 2096
-        ({"day": "31.05.2024"}, "as seconds, milliseconds or microseconds since 1970."),
+        ({"day": "July 12, 2013"}, "as seconds, milliseconds or microseconds since 1970."),
     ],
 )
 def test_a_log_without_times_is_told_what_may_tell_their_order(tmp_path: Path, more: Table, told: str) -> None:
