@@ -51,7 +51,7 @@ def guess_kind(column: Column) -> Guess:
         amount = any(column.plain.startswith(word) or column.plain.endswith(word) for word in AMOUNTS)
         if not column.whole or column.distinct > FEW_NUMBERS or amount:
             identifying = column.whole and not amount and column.distinct > MANY * rows and rows > FEW_NUMBERS
-            unread = rows - len(column.numbers)
+            unread = len(column.said) - len(column.numbers)
             seen += (
                 f"; {unread:,} are no numbers, such as {_no_number(column)}, and will be quarantined" if unread else ""
             )
@@ -132,5 +132,5 @@ def _guess_bracketed(column: Column) -> Guess:
 def _no_number(column: Column) -> str:
     """A value of a column of numbers that is none."""
     return next(
-        text for text in column.texts.to_pylist() if len(cells.parse_number(pa.array([text]))[0].drop_null()) < 1
+        text for text in column.said.to_pylist() if len(cells.parse_number(pa.array([text]))[0].drop_null()) < 1
     )[:24]

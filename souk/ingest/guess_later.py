@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.day_orders import WRITTEN
 from souk.ingest.guess_fit import ISO
 from souk.ingest.guess_kind import guess_kind
+from souk.ingest.guess_names import NAMES, act_of
 from souk.ingest.profile import MANY, Column, plain
 
 MOST_STATES = 12
@@ -33,6 +36,7 @@ VOTED = {"useful", "funny", "cool", "helpful", "fans", "rank", "salesrank", "bes
 OPINIONS = {"rating", "ratings", "stars", "score", "scores", "vote", "positive"}
 VERDICT = r"(?i)\b(positive|negative)$"
 SUMMED = {"average", "avg", "mean", "count", "counts", "number", "num", "n", "total", "sum", "ratio"}  # of opinions
+COUNTS = {"cnt", "count", "counts", "num", "times"}  # of an act beside it, or of whatever
 MOST_STARS = 10  # with fractions up to it opinions are a mean of many; whole stars are a hotel's by right
 # Of columns with ids of other rows, such as what was bought together.
 BESIDE = {"also", "similar", "related", "together", "recommended", "friends", "following", "followers"}
@@ -75,7 +79,7 @@ def counted(column: Column) -> str:
     opinions = OPINIONS & {*words}
     mean = opinions and not column.whole and column.numeric and column.numbers.max() <= MOST_STARS
     verdicts = not column.nested and not column.numeric and column.like(VERDICT) >= NAMED
-    known = column.plain in COUNTED | VOTED or (COUNTED & {*words} and words[-1] not in CODES)
+    known = column.plain in COUNTED | VOTED or (COUNTED & {*words} and words[-1] not in CODES) or _counts_acts(words)
     if not (verdicts or known or mean or (opinions and SUMMED & {*words})):
         return ""
     words_too = verdicts or (column.plain in VOTED and column.plain.endswith("rank"))
@@ -83,6 +87,12 @@ def counted(column: Column) -> str:
     if flags or not (column.numeric or words_too):
         return ""
     return f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them"
+
+
+def _counts_acts(words: Sequence[str]) -> bool:
+    """Whether a name is of how often something was done, as `play_cnt`; a `book_number` has no act."""
+    acts = (word for word in words if word not in NAMES["item_id"] and act_of(word))
+    return bool(COUNTS & {*words}) and (len(words) == 1 or any(acts))
 
 
 def names_others(column: Column, ids: Column, rows: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from souk.ingest.profile import plain, snake
 from souk.schema import EventType
@@ -34,12 +34,12 @@ NAMES: dict[str, tuple[str, ...]] = {
                 "guestid", "travellerid", "travelerid", "visitor", "member", "client", "reviewer", "reader", "buyer",
                 "shopper", "household", "traveller", "traveler", "guest", "learner", "student", "kundennr",
                 "kundennummer", "kundenid", "kunde", "kunnr", "debitor", "debitornr", "loginid", "login"),
-    "item_id": ("itemid", "item", "iid", "productid", "product", "articleid", "article", "movieid", "stockcode", "sku",
-                "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid", "videoid", "listingid",
-                "courseid", "hotelid", "propertyid", "showid", "concertid", "performanceid", "ean", "gtin", "isbn",
-                "upc", "plu",
-                "hotel", "movie", "book", "film", "song", "track", "video", "listing",
-                "course", "artikelnr", "artikelnummer", "artikelid", "artnr", "matnr", "materialnr", "materialnummer"),
+    "item_id": ("itemid", "item", "iid", "aid", "productid", "product", "articleid", "article", "movieid",
+                "stockcode", "sku", "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid",
+                "videoid", "listingid", "courseid", "hotelid", "propertyid", "showid", "concertid", "performanceid",
+                "ean", "gtin", "isbn", "upc", "plu", "hotel", "movie", "book", "film", "song", "track", "video",
+                "listing", "course", "artikelnr", "artikelnummer", "artikelid", "artnr", "matnr", "materialnr",
+                "materialnummer"),
     "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
                    "interaction", "interactiontype", "aktion", "aktionstyp", "ereignis", "ereignistyp", "ereignisart",
                    "vorgangsart", "accion", "tipoaccion", "tipodeaccion", "acao", "tipoacao", "tipodeacao", "azione",
@@ -112,6 +112,7 @@ STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "star
           "doors", "doorsat", "doorsopen", "doorsopenat", "departure", "departureat", "departuredate", "departuretime",
           "departsat", "date", "datetime", "datum", "beginn", "beginntam", "startdatum", "startzeit", "startetam",
           "termin", "abfahrt", "veranstaltungsdatum", "veranstaltungsbeginn", "vorstellungsdatum"}  # fmt: skip
+SHORTEST = 3  # letters of a word whose last is no plural's
 TITLES = ("name", "title", "titel")  # behind the word for what items are
 TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed", "affichage", "affiche",
@@ -133,6 +134,7 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                      "saved", "like", "liked", "addtowishlist", "addedtowishlist", "addtofavorites",
                      "addtofavourites", "bookmark", "bookmarked", "shortlist", "shortlisted", "message", "messaged",
                      "sendmessage", "messagesent", "contact", "contacted", "inquiry", "enquiry", "makeoffer",
+                     "clickout", "redirect", "lead",
                      "nachricht", "anfrage", "angefragt", "kontakt", "kontaktiert",
                      "panier", "ajoutpanier", "ajoutaupanier", "ajouteaupanier", "favori", "favoris",
                      "carrito", "alcarrito", "anadiralcarrito", "anadidoalcarrito", "agregaralcarrito",
@@ -203,8 +205,15 @@ def kind_of(text: str) -> EventType | None:
 def act_of(text: str) -> EventType | None:
     """The event type that a value goes by: its name, or what is left of its words without what it is done to, at last
     without what changes nothing of it. An order that is cancelled is a return, what is added to one is in a cart, and
-    what happens to a page is a look or unknown: `booking_page` is no booking, and a checkout that ends is no return."""
-    words = [word for word in snake(text).split("_") if word not in OBJECTS]
+    what happens to a page is a look or unknown: `booking_page` is no booking, and a checkout that ends is no return.
+    `clicks` are as good as a click."""
+    words = snake(text).split("_")
+    single = [word.removesuffix("s") if len(word) > SHORTEST else word for word in words]
+    return _act_of(text, words) or (_act_of("".join(single), single) if single != words else None)
+
+
+def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
+    words = [word for word in all_words if word not in OBJECTS]
     kinds = {kind_of(word) for word in words if word not in FILLERS}
     several = next(iter(kinds)) if len(kinds) == 1 else None
     if several is EventType.PURCHASE and not ADDED.isdisjoint(words):

@@ -81,6 +81,13 @@ class Column:
         return cells.parse_text(self.values)[0].drop_null()
 
     @cached_property
+    def said(self) -> pa.Array:
+        """The texts but those that say, in a number or a time, that there is none, as NULL."""
+        if self.nested:
+            return self.texts
+        return self.texts.filter(pc.invert(pc.is_in(pc.utf8_lower(self.texts), value_set=pa.array(cells.MISSING))))
+
+    @cached_property
     def distinct(self) -> int:
         return int(pc.count_distinct(self.texts).as_py())
 
@@ -96,7 +103,7 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        return len(self.texts) > 0 and len(self.numbers) >= MANY * len(self.texts)
+        return len(self.said) > 0 and len(self.numbers) >= MANY * len(self.said)
 
     @property
     def whole(self) -> bool:
@@ -108,9 +115,9 @@ class Column:
         nobody knows the order."""
         if pa.types.is_timestamp(self.values.type) or pa.types.is_date(self.values.type):
             return "native"
-        if not len(self.texts) or self.nested:
+        if not len(self.said) or self.nested:
             return ""
-        dated = no_dates.without(self.texts, "iso").drop_null()
+        dated = no_dates.without(self.said, "iso").drop_null()
         if self.numeric and not (len(dated) and Column("", dated).like(cells.BASIC) >= MANY):  # no 20240531
             middle = float(np.median(self.numbers))
             return next((unit for unit, (low, high) in UNITS.items() if low <= middle <= high), "")
