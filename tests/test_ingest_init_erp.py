@@ -1,5 +1,6 @@
 """`souk init`: an export of a wholesaler's orders, as SAP and German spreadsheets write them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -158,6 +159,48 @@ def test_turnover_and_classes_of_it_tell_events_of_later(tmp_path: Path, values:
     text, config = init(tmp_path, events, None, users)
     assert ("seen" in config.columns.users) == (not told)
     assert (f"# left out: seen (IT TELLS EVENTS OF LATER: {told}" in text) == bool(told)
+
+
+def test_turnover_is_price_times_quantity(tmp_path: Path) -> None:
+    """Neither of the two goes with it: who buys dear things buys few."""
+    rows = [
+        {"user_id": f"u{n}", "item_id": m, "timestamp": 1_700_000_000 + 9_000 * m, "price": 1 + n, "menge": n * 7 % 60}
+        for n in range(60)
+        for m in range(3)
+    ]
+    people = [{"user_id": f"u{n}", "seen": n * 7 % 60 * (1 + n) * 3, "age": n * 11 % 60} for n in range(60)]
+    events, users = write(rows, tmp_path / "e.csv"), write(people, tmp_path / "u.csv")
+    text, config = init(tmp_path, events, None, users)
+    assert [*config.columns.users] == ["age"]
+    assert "seen (IT TELLS EVENTS OF LATER: it goes with the sum of price times menge of each" in text
+
+
+@pytest.mark.parametrize(
+    ("following", "told"),
+    [
+        (lambda n: f"{1100 + n}" if n < 20 else "", True),
+        (lambda n: f"{1100 + n}" if n < 4 else "", False),  # few
+        (lambda n: f"{1100 + n % 5}" if n < 20 else "", False),  # of a family
+        (lambda n: f"{2000 + n}" if n < 20 else "", False),  # no items
+        (lambda n: f"{1000 + (n + 1) % 200}", False),  # each has one
+    ],
+)
+def test_what_replaces_an_item_is_asked_for(tmp_path: Path, following: Callable[[int], str], told: bool) -> None:
+    """Who bought an article was not offered its successor, and the column was too many words to learn from."""
+    goods = [{"item_id": 1000 + n, "nachfolger": following(n), "hint": f"{n}" if n < 20 else ""} for n in range(200)]
+    rows = [{"user_id": n % 7, "item_id": 1000 + n, "timestamp": "2024-04-05"} for n in range(200)]
+    text, _ = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert (
+        "# left out: nachfolger (IT NAMES ANOTHER ITEM, such as 1100, 1101, 1102: ONE THAT REPLACES" in text
+    ) == told
+    assert text.count("IT NAMES ANOTHER ITEM") == told
+
+
+def test_short_numbers_that_are_ids_by_chance_name_no_item(tmp_path: Path) -> None:
+    goods = [{"item_id": n, "grams": f"{100 + n}" if n < 20 else ""} for n in range(200)]
+    rows = [{"user_id": n % 7, "item_id": n, "timestamp": "2024-04-05"} for n in range(200)]
+    text, _ = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert "IT NAMES ANOTHER ITEM" not in text
 
 
 def test_searches_without_an_item_are_left_out(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from souk.ingest.guess_fit import ends_otherwise, ends_too, few_words, misfit, o
 from souk.ingest.guess_form import formed
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
-from souk.ingest.guess_later import becomes, counted, names_others
+from souk.ingest.guess_later import becomes, counted, names_next, names_others
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
 from souk.ingest.profile import MANY, Column, sample
 from souk.ingest.templates import template_columns
@@ -248,6 +248,8 @@ def _fate(table: Table, column: Column) -> str:
         return others
     if table.name == "users":
         return counted(column)
+    if following := names_next(column, ids):
+        return following
     end = table.mapped.get(ENDS, (None, ""))[0]
     unborn = table.unborn.get(column.name, "")
     fate = becomes(column, end, bool(unborn) or table.has("created_at"))

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from souk.ingest import cells
-from souk.ingest.guess_columns import Table
+from souk.ingest.guess_columns import Table, column_named
+from souk.ingest.guess_names import QUANTITIES
 from souk.ingest.profile import Column
 
 ALIKE = 0.9  # rank correlation with how many events of one type each has, or with their sum, from which a column has it
@@ -47,10 +48,16 @@ def _kinds(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
 
 
 def _sums(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
-    """By id, the sum of each column of amounts, such as what the lines of orders cost."""
-    for column in events.free:
-        if not column.nested and column.numeric and not column.time_unit:
-            yield column.name, cells.parse_number(column.values)[0].to_pandas().groupby(whose).sum()
+    """By id, the sum of each column of amounts, such as what the lines of orders cost, and of price times quantity."""
+    numbers = {
+        column.name: cells.parse_number(column.values)[0].to_pandas()
+        for column in events.free
+        if not column.nested and column.numeric and not column.time_unit
+    }
+    price, value = (column_named(events, target) for target in ("price", "value"))
+    if price and value and value.plain in QUANTITIES and {price.name, value.name} <= numbers.keys():
+        numbers[f"{price.name} times {value.name}"] = numbers[price.name] * numbers[value.name]
+    yield from ((name, amounts.groupby(whose).sum()) for name, amounts in numbers.items())
 
 
 def _grows(column: Column, each: pd.DataFrame) -> str:

@@ -30,7 +30,8 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
            "learners", "enrolments", "enrollments", "subscribers", "followers", "participants", "attendees", "votes",
            "upvotes", "downvotes", "checkins", "listeners", "scrobbles", "compliment", "compliments", "karma",
            "reputation", "popularity", "averagerating", "avgrating", "ratingaverage", "ratingavg", "meanrating",
-           "bestand", "lagerbestand", "restplaetze", "verkauft", "verkaeufe", "bewertungen", "aufrufe"}  # fmt: skip
+           "umsatz", "absatz", "turnover", "revenue", "bestand", "lagerbestand", "restplaetze", "verkauft", "verkaeufe",
+           "bewertungen", "aufrufe"}  # fmt: skip
 VOTED = {"useful", "funny", "cool", "helpful", "fans", "rank", "salesrank", "bestsellerrank",
          "bestsellersrank"}  # whole names alone: an area may be useful  # fmt: skip
 OPINIONS = {"rating", "ratings", "stars", "score", "scores", "vote", "positive"}
@@ -42,6 +43,9 @@ MOST_STARS = 10  # with fractions up to it opinions are a mean of many; whole st
 BESIDE = {"also", "similar", "related", "together", "recommended", "friends", "following", "followers"}
 ID_ENTRY = r"^\S*\d\S*$"
 NAMED, FEWEST_NAMED = 0.5, 1.2  # share of the entries that are ids of the file's rows, and entries of a value
+# Rows with the id of another in a column that names what replaces an item: at least, and their share at most; and the
+# characters of such an id.
+FEWEST_NEXT, MOST_NEXT, LONG_ID = 5, 0.5, 4
 CODES = {"id", "code", "key", "channel", "tax", "unit"}  # behind such a word is no count: stock_code, sales_tax
 
 
@@ -117,6 +121,23 @@ def names_others(column: Column, ids: Column, rows: str) -> str:
         return ""
     told = "ids say nothing to the models, and what users did later may have made it"
     return f"IT NAMES OTHER {rows.upper()}, such as {column.examples}: {told}"
+
+
+def names_next(column: Column, ids: Column) -> str:
+    """Why a column of items seems to name the one that replaces another, as some have one each; "" where it does not.
+
+    Args:
+        column: the column.
+        ids: of the rows of its table.
+    """
+    few = FEWEST_NEXT <= len(column.texts) <= MOST_NEXT * len(column.values)
+    if column.nested or column.time_unit or not few or column.distinct < MANY * len(column.texts):
+        return ""
+    known = pc.is_in(column.texts, value_set=pc.unique(ids.texts))  # of short numbers any may be one
+    if pc.mean(known).as_py() < MANY or column.like(rf"^.{{{LONG_ID},}}$") < MANY:
+        return ""
+    told = "who took the old one is not known to want the new one, unless both have one id, in events and items"
+    return f"IT NAMES ANOTHER ITEM, such as {column.examples}: ONE THAT REPLACES IT? Then {told}"
 
 
 def _strays(column: Column) -> str:
