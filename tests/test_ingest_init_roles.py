@@ -1,8 +1,13 @@
 """What `souk init` takes the columns of a file without names for, and how it finds out how a file is written."""
 
+import json
 import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -13,7 +18,7 @@ from souk.ingest.first_config import first_config
 from souk.ingest.guess_form import formed
 from souk.ingest.guess_roles import roles
 from souk.ingest.profile import Column
-from tests.test_ingest_first_config import read
+from tests.test_ingest_first_config import read, write
 from tests.test_ingest_init_headers import written
 
 COUNT, ITEMS = 1200, 60
@@ -103,3 +108,33 @@ def test_a_config_says_how_the_file_is_written(tmp_path: Path) -> None:
     config = parse_config(first_config(written(tmp_path, LINES, "u.data"), None, None, "x", headers).text)
     assert (config.data.events.format, config.data.events.delimiter) == ("csv", "::")
     assert read(config, "events").table.num_rows == len(LINES)
+
+
+def test_lines_of_python_are_told_with_what_makes_json_of_them(tmp_path: Path) -> None:
+    path = written(tmp_path, ["{'asin': 'B00', 'title': u\"it's\"}"] * 9, "meta.json")
+    with pytest.raises(SoukError) as error:
+        first_config(path, None, None, "x")
+    assert "Received: objects as Python writes them" in str(error.value)
+    command = re.search(r"cat meta.json \| python -c '(.*)' > meta.jsonl", str(error.value))
+    assert command is not None
+    with open(path) as file:
+        done = subprocess.run(
+            [sys.executable, "-c", command[1]], stdin=file, capture_output=True, check=True, text=True
+        )
+    assert json.loads(done.stdout.splitlines()[0]) == {"asin": "B00", "title": "it's"}
+
+
+def test_rows_in_one_cell_and_rows_for_each_property_are_told(tmp_path: Path) -> None:
+    several = [{"user_id": n, "reviews": [{"item": 1, "posted": "x"}]} for n in range(9)]
+    with pytest.raises(SoukError, match="reviews has a list of objects in each row: write a line for each of these"):
+        first_config(write(several, tmp_path / "u.jsonl"), None, None, "x")
+    events = [{"visitorid": n % 9, "itemid": n % 30, "timestamp": 1_700_000_000 + n} for n in range(300)]
+    goods = [{"timestamp": 1_700_000_000, "itemid": n // 3, "property": f"p{n % 3}", "value": "x"} for n in range(90)]
+    with pytest.raises(SoukError) as error:
+        first_config(write(events, tmp_path / "e.csv"), write(goods, tmp_path / "p.csv"), None, "x")
+    told = str(error.value)
+    assert "60 of 90 repeat. It has a row for each property: make a column of each" in told
+    code = re.search(r"with pandas, (.*)\. ?$", told)
+    assert code is not None
+    wide = eval(f"frame.{code[1]}", {"frame": pd.DataFrame(goods)})
+    assert wide.shape == (30, 3)

@@ -10,12 +10,11 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from souk.config import Source
-from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
 from souk.ingest.guess_decimal import with_commas
 from souk.ingest.guess_fit import ends_otherwise, ends_too, few_words, misfit, one_each, tells_rows
-from souk.ingest.guess_form import formed
+from souk.ingest.guess_form import formed, no_rows
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_later import becomes, counted, names_next, names_others
@@ -98,7 +97,7 @@ def open_table(name: str, path: str, header: Sequence[str] = ()) -> Table:
         again, still = sample(other)
         source, columns = (source, columns) if still else (other, again)
     if not columns or not len(columns[0].values):
-        raise SoukError(f"rows in {path}", "none", "Is it the right file?")
+        raise no_rows(source)
     columns, number = with_commas(source, columns)
     if not number:
         return Table(name, source, columns)

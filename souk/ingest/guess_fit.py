@@ -85,7 +85,7 @@ def one_each(ids: pa.Array, values: pa.Array) -> bool:
 def few_words(column: Column) -> bool:
     """Whether a column has as few values as there are event types, and they are no numbers."""
     amounts = column.nested or column.numeric or column.comma or column.currency or column.dated
-    return not amounts and 2 <= column.distinct <= MOST_TYPES
+    return not amounts and 2 <= column.distinct <= MOST_TYPES and not column.like(r"^[\[{]")
 
 
 def ends_too(column: Column, end: Column | None, starts: Collection[str] = ()) -> bool:

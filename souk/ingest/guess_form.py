@@ -10,7 +10,25 @@ from souk.readers import BROKEN, HERE, file_format, find_files, unpacked
 
 SEEN_BYTES, SEEN_LINES = 1 << 16, 50
 DOUBLE = "::"  # of MovieLens, whose titles have commas
+PYTHON = r"\{u?'"  # what no object of JSON begins with
 TYPED = r"[^:\t]+:(token|float)(_seq)?(\t[^:\t]+:(token|float)(_seq)?)*"  # the first line of RecBole's files
+
+
+def no_rows(source: Source) -> SoukError:
+    """The error of a file without any row that could be read: lines of Python's objects are none of JSON."""
+    error = SoukError(f"rows in {source.path}", "none", "Is it the right file?")
+    file = find_files(source.path, HERE)[0]
+    with unpacked(file) as stream:
+        first = bytes(stream.readline(SEEN_BYTES)).decode("utf-8", "replace").strip()
+    if not re.match(PYTHON, first):
+        return error
+    mend = "import ast, json, sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]"
+    show = "zcat" if file.name.endswith(".gz") else "cat"
+    return SoukError(
+        f"one JSON object a line in {source.path}",
+        f"objects as Python writes them, {first[:40]}...",
+        f"Write them as JSON: {show} {file.name} | python -c '{mend}' > {file.name.partition('.')[0]}.jsonl",
+    )
 
 
 def formed(source: Source) -> Source:

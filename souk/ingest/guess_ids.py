@@ -20,6 +20,8 @@ FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all
 SEVERAL = 1.5  # users of an id, on the mean
 MOST_EMPTY = 0.5  # of the rows without a value, in a column of ids: what an item replaces or follows on is none
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
+PROPERTIES = ("property", "attribute", "key", "field", "feature")  # beside `value`
+OBJECTS_IN_LIST = r"^\[\s*\{|^\{'|^\[\]$"
 MOST_PARTS = 4  # of a template
 FEW, OFTEN = 20, 100  # what fewer values say of so many rows each is a group: the gate asks for as many users
 # Parts of names: of columns with ids, and of files.
@@ -200,7 +202,7 @@ def repeats(column: Column) -> bool:
 
 def _no_column(table: Table, target: str, ours: Column | None = None, meant: str = "") -> SoukError:
     names = ", ".join(column.name for column in table.columns)
-    meant = meant or _mistaken(table)
+    meant = meant or _mistaken(table) or _many_in_one(table)
     names += f", none with ids of events such as {ours.examples}" if ours and not meant else ""
     join = f"Where another file has the {target}, as one of orders beside that of their lines, join the two first. "
     remedy = f"{meant}{join * (table.name == 'events')}"
@@ -208,6 +210,25 @@ def _no_column(table: Table, target: str, ours: Column | None = None, meant: str
     if len(table.columns) == 1 and not meant:
         remedy = "It has one column: separate them by a comma, a semicolon, a tab or |, or write the config by hand."
     return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)
+
+
+def _many_in_one(table: Table) -> str:
+    """Which column of events has several of them in each cell, with a space after it; "" where none has."""
+    several = (c for c in table.columns if table.name == "events" and c.texts and c.like(OBJECTS_IN_LIST) >= MANY)
+    column = next(several, None)
+    return f"{column.name} has a list of objects in each row: write a line for each of these. " if column else ""
+
+
+def _by_property(table: Table, column: Column) -> str:
+    """How a file with a row for each property of an item becomes one with a row for each item, with a space after it;
+    "" where it is none."""
+    names = {other.plain: other.name for other in table.columns}
+    key = next((names[name] for name in PROPERTIES if name in names), None)
+    if key is None or "value" not in names:
+        return ""
+    pivot = f"pivot(index='{column.name}', columns='{key}', values='{names['value']}')"
+    kept = f"drop_duplicates(['{column.name}', '{key}'], keep='last').{pivot}"
+    return f"It has a row for each {key}: make a column of each that tells something, with pandas, {kept}. "
 
 
 def _mistaken(table: Table) -> str:
@@ -231,7 +252,7 @@ def _repeated(table: Table, target: str, column: Column, ours: Column | None = N
     has = f", which has {shared(ours, column):.0%} of the ids in {ours.name} of events, and" if ours else ","
     received = f"{column.name}{has} in which {rows - column.distinct:,} of {rows:,} repeat"
     keep = f"Keep one row of each, or write the config by hand with data.{table.name}.repeated_ids (docs/data.md)."
-    remedy = _mistaken(table) + keep
+    remedy = _mistaken(table) + (_by_property(table, column) or keep)
     return SoukError(f"ids in {table.source.path} that stand in one row each, for {target}", received, remedy)
 
 

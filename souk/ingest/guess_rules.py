@@ -20,6 +20,7 @@ from souk.schema import DAY_MS, EventType
 
 DWELL = 30  # seconds from which reading satisfies
 LABELLED = "at most half of what the last tenth of the events takes: a label is known after its days"
+FEWEST_USED = 30  # that were bought and clicked
 NEARLY_ALL = 0.8  # of the events of a type, that follow another act: it is the next step of a visit
 REPEATED = "The last item would be the answer to what is asked of these, and nothing be recommended"
 TELLING = 0.02  # least share of events on either side of a bar that tells them apart
@@ -173,10 +174,23 @@ def _deepest(table: Table, counts: dict[str, int], engaging: list[str]) -> tuple
     if not last or not looks:  # of purchases alone each is one
         return None
     days = _days(table, 7)
+    used, count = _used_after(table)
+    if "purchase" in engaging and count >= FEWEST_USED and used >= NEARLY_ALL * count:
+        why = f"used within {days} days: of {count:,} that were bought and clicked, {used:,} were clicked later only"
+        return f"{{events: [purchase], followed_by: [click], within_days: {days}}}", f"{why}; {LABELLED}"
     share = counts[last] / sum(counts[kind] for kind in looks)
     done = "bought" if last == "purchase" else "put into the cart"
     why = f"{done} within {days} days; {share:.1%} as many {last}s; {LABELLED}"
     return f"{{events: [{', '.join(looks)}], followed_by: [{last}], within_days: {days}}}", why
+
+
+def _used_after(table: Table) -> tuple[int, int]:
+    """Of the pairs of a user and an item that was bought and clicked, how many were clicked later only, as a game that
+    is played, and how many there are."""
+    rows = acts(table)
+    first = rows.groupby(["user_id", "item_id", "kind"])["time"].min().unstack()
+    both = first.reindex(columns=["click", "purchase"]).dropna()
+    return int((both["click"] > both["purchase"]).sum()), len(both)
 
 
 def _days(table: Table, most: int) -> int:

@@ -8,6 +8,7 @@ from souk.ingest.guess_columns import SPOKEN, Table, column_named
 from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_flags import clicked, is_flag
 from souk.ingest.guess_names import NAMES, QUANTITIES, act_of, kind_of, names_act
+from souk.ingest.guess_stars import unrated
 from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
@@ -32,7 +33,8 @@ def map_type(table: Table) -> None:
     status = None if named else _order_status(table)
     column = named or (None if status else _spoken(table))
     flag = next((c for c in table.free if kind_of(c.name) and is_flag(c)), None)
-    if flag is None and column is None and status is None:
+    rated = _one_type(table)[0] == "rating"  # what was read and given stars need not have been shown
+    if flag is None and column is None and status is None and not rated:
         flag = clicked(table)
     if flag is not None:
         table.mapped["event_type"] = flag, "0 or 1: shown, and maybe more"
@@ -51,6 +53,8 @@ def map_type(table: Table) -> None:
     else:
         every, why = _one_type(table)
         perhaps = _perhaps_type(table, every)
+        if every == "rating" and _map_unrated(table, why + perhaps):
+            return
         taken_back = _taken_back(table) if every == "purchase" else None
         if taken_back is None:
             table.constants["event_type"] = every, why + perhaps
@@ -90,6 +94,19 @@ def _one_type(table: Table) -> tuple[str, str]:
     if value is not None or column_named(table, "price") or ordered:
         return "purchase", "no type column, but quantities, prices or orders"
     return "click", "there is no type column"
+
+
+def _map_unrated(table: Table, evidence: str) -> bool:
+    """Maps what was taken and not rated to clicks, where a number of the ratings says so; whether one does."""
+    value = column_named(table, "value")
+    none, why = unrated(value) if value is not None else ([], "")
+    if value is None or not none:
+        return False
+    table.mapped["event_type"] = value, f"{why}; {evidence}"
+    table.mapped["value"] = value, f"by its name; such as {value.examples}"
+    table.types |= dict.fromkeys(none, (EventType.CLICK, "taken, and not rated"))
+    table.types["*"] = EventType.RATING, "ratings"
+    return True
 
 
 def _taken_back(table: Table) -> tuple[Column, str] | None:
@@ -145,6 +162,7 @@ def _perhaps_type(table: Table, kind: str) -> str:
         kind: what every event is taken for.
     """
     columns = [column for column in table.free if few_words(column) and column.plain not in OTHERS]
+    columns = [column for column in columns if kind != "rating" or not is_flag(column)]  # of stars it says more
     if not columns:
         return ""
     column = max(columns, key=_likeness)  # the first of those that are as likely
