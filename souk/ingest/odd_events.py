@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from souk.ingest.notices import moment
 from souk.ingest.odd_hours import odd_hours
+from souk.ingest.odd_jobs import odd_jobs
 from souk.ingest.odd_ratings import Ratings
 from souk.ingest.sample import Sample
 from souk.schema import DAY_MS, EventType
@@ -41,7 +42,8 @@ def odd_events(file: Path, timezone: str = "UTC") -> Iterator[str]:
     among = f", in a sample of {rows.num_rows:,} events" if rows.num_rows < count else ""
     acts = rows.filter(pc.invert(_of(rows, EventType.IMPRESSION)))
     hours = odd_hours(acts["timestamp"].to_numpy(), timezone)
-    for line in (*shared_requests(rows), *timed_impressions(rows), *hours):
+    jobs = odd_jobs(rows.filter(_of(rows, EventType.PURCHASE))["timestamp"].to_numpy())
+    for line in (*shared_requests(rows), *timed_impressions(rows), *hours, *jobs):
         yield line + among
     yield from ratings.notices()
     end = end_of_most(rows["timestamp"].to_numpy())
