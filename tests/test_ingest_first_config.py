@@ -154,7 +154,7 @@ def test_ratings_that_nobody_repeats(tmp_path: Path) -> None:
 def test_a_column_that_may_be_the_type_is_pointed_at(tmp_path: Path) -> None:
     kinds = ["bekeken", "gekocht", "teruggestuurd"]
     rows = [
-        {"user_id": f"u{n % 9}", "item_id": f"i{n % 7}", "timestamp": 1_700_000_000_000 + n, "Vorgang": kinds[n % 3]}
+        {"user_id": f"u{n % 10}", "item_id": f"i{n % 7}", "timestamp": 1_700_000_000_000 + n, "Vorgang": kinds[n % 3]}
         for n in range(200)
     ]
     text, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"))

@@ -15,7 +15,7 @@ CANCELLED = ["cancel", "cancelled", "canceled", "Cancellation", "storno", "storn
 
 def bookings(column: str, kinds: list[str], count: int = 60) -> Table:
     return [
-        {"user_id": f"k{n % 9}", "item_id": f"i{n % 7}", column: kinds[n % len(kinds)], "time": 1_700_000_000 + n}
+        {"user_id": f"k{n % 11}", "item_id": f"i{n % 7}", column: kinds[n % len(kinds)], "time": 1_700_000_000 + n}
         for n in range(count)
     ]
 

@@ -25,6 +25,8 @@ from souk.readers import RawBatch, file_format
 from souk.schema import EventType, Kind, contract
 
 FEWEST_LOOKS = 30  # that tell what no look has
+SETTLED = 1.002  # values of an item or a user: a few of what is bought come back, and are an act of another type
+SEVERAL_ROWS = 3  # of an item or a user, on the mean, that tell what each has one value of
 FEWEST_OF_ONE = 5  # looks that are to be expected of a value, for none of them to tell something
 MOSTLY = 0.5  # a column tells acts from looks where no look has the values of more than this share of acts
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
@@ -147,7 +149,7 @@ def _tells_type(table: Table, column: Column) -> str:
     unless = f"such as {column.examples}; declare it if a request has it"
     if spoken or names_act(column.snake, column.plain):
         return f"SEEMS TO SAY WHAT THE USER DID, which would give the answer away, {unless}"
-    if ("event_type" in table.constants or "*" in table.types) and few_words(column):
+    if ("event_type" in table.constants or "*" in table.types) and few_words(column) and not settled(table, column):
         return f"MAY SAY WHAT THE USER DID, {unless}"
     return ""
 
@@ -272,6 +274,13 @@ def _guess_context(table: Table, column: Column) -> Guess:
         own = OF_ITEM if described == ["item"] else "describes the user: give it in a file of users"
         return Guess(None, f"{own}; {guess.evidence}")
     return guess
+
+
+def settled(table: Table, column: Column) -> bool:
+    """Whether a column of events has one value for each item, or each user, who have several rows: it tells no act."""
+    ids = (table.mapped[target][0] for target in ("item_id", "user_id") if target in table.mapped)
+    several = (own for own in ids if len(own.texts) >= SEVERAL_ROWS * own.distinct)
+    return any(one_each(own.values, column.values, SETTLED) for own in several)
 
 
 def _described(table: Table, column: Column) -> list[str]:

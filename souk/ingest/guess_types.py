@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from souk.ingest.guess_columns import SPOKEN, Table, column_named
+from souk.ingest.guess_columns import SPOKEN, Table, column_named, settled
 from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_flags import clicked, is_flag
 from souk.ingest.guess_names import NAMES, QUANTITIES, act_of, kind_of, names_act
@@ -161,7 +161,8 @@ def _perhaps_type(table: Table, kind: str) -> str:
         table: of events; its note says the same to who reads no comment.
         kind: what every event is taken for.
     """
-    columns = [column for column in table.free if few_words(column) and column.plain not in OTHERS]
+    words = (column for column in table.free if few_words(column) and column.plain not in OTHERS)
+    columns = [column for column in words if not settled(table, column)]
     columns = [column for column in columns if kind != "rating" or not is_flag(column)]  # of stars it says more
     if not columns:
         return ""
