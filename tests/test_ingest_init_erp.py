@@ -58,8 +58,17 @@ def test_a_time_of_day_is_taken_where_both_together_are_a_time(
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert ("timestamp" in config.data.events.templates) == found
     assert ("ONLY DAYS" in text) == (not found and len(day) <= 10)
-    assert ("IS hour_of_it THE TIME OF DAY?" in text) == (not found and ":15" in clock and len(day) <= 10)
+    assert ("IS hour_of_it THE TIME OF DAY?" in text) == (not found and len(day) <= 10)
     assert not read(config, "events").faults
+
+
+@pytest.mark.parametrize(("name", "told"), [("ERZET", True), ("quantity_left", False)])
+def test_a_time_of_day_that_lost_its_zeros_is_asked_for(tmp_path: Path, name: str, told: bool) -> None:
+    """Of numbers 093015 is 93015: with its day that is no time."""
+    rows = [{"user_id": n % 7, "item_id": n % 30, "day": "20240405", name: n % 20 * 10_000 + 3015} for n in range(60)]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.templates == {}
+    assert (f"ONLY DAYS: what is done on one is of one moment; IS {name} THE TIME OF DAY?" in text) == told
 
 
 def test_how_long_it_took_is_no_time_of_day(tmp_path: Path) -> None:

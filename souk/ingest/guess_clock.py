@@ -14,6 +14,7 @@ MIDNIGHT = r"^\S{8,10}[T ]0?0:00(:00(\.0+)?)?$"  # that a spreadsheet or a datab
 ANY_CLOCK = r"^([01]?\d|2[0-3])[:.h][0-5]\d([:.m][0-5]\d)?\b"
 CLOCK = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,9})?)?$"  # beside 2024-05-31
 BARE_CLOCK = r"^([01]\d|2[0-3])[0-5]\d([0-5]\d)?$"  # beside 20240531; the number of a line may look like it
+SHORT_CLOCK = r"^([01]?\d|2[0-3])?([0-5]?\d)?[0-5]?\d$"  # a number that has lost its zeros: 93015 for 093015
 CALLED = r"zeit|time|uhr|zet$|tm$|hour|clock|hora|heure"
 LASTING = r"dauer|duration|length|elapsed"
 FEWEST = 3  # times of day
@@ -34,7 +35,9 @@ def map_clock(events: Table) -> None:
             events.source = events.source.model_copy(update={"timestamp_unit": made.time_unit})
             return
     if day.like(rf"{DAYS}|{MIDNIGHT}") >= MANY:
-        other = next((column for column in events.free if _is_clock(column, ANY_CLOCK)), None)
+        called = (column for column in events.free if re.search(CALLED, column.plain))
+        short = next((column for column in called if _is_clock(column, SHORT_CLOCK)), None)
+        other = next((column for column in events.free if _is_clock(column, ANY_CLOCK)), short)
         why = "ONLY DAYS: what is done on one is of one moment"
         write = "THE TIME OF DAY? Write both into one column, as 2024-05-31T12:00:00"
         events.mapped["timestamp"] = day, f"{why}{f'; IS {other.name} {write}' if other else ''}; {evidence}"
