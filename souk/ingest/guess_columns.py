@@ -19,6 +19,7 @@ from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_later import becomes, counted, names_next, names_others
 from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
+from souk.ingest.guess_several import REMEDY, several
 from souk.ingest.profile import MANY, Column, sample
 from souk.ingest.templates import template_columns
 from souk.readers import RawBatch, file_format
@@ -261,6 +262,8 @@ def _guess_context(table: Table, column: Column) -> Guess:
     """A column of events can be learned from where a request has it too: words that depend on neither id."""
     guess = guess_kind(column)
     if guess.kind is not Kind.CATEGORICAL or column.numeric or column.distinct > 1000:
+        if several(column):
+            return Guess(None, f"SEVERAL IN EACH ROW: were they shown, {REMEDY}; {guess.evidence}")
         if not table.has("event_id") and tells_rows(column):
             return Guess(None, f"OR IS IT event_id? Then map it; no context of a request; {guess.evidence}")
         item = column.distinct <= MANY * len(column.values) and _described(table, column) == ["item"]

@@ -12,6 +12,7 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.guess_names import NAMES
 from souk.ingest.guess_roles import roles
+from souk.ingest.guess_several import told_several
 from souk.ingest.profile import DATE, MANY, Column, plain
 from souk.readers import RawBatch
 
@@ -45,12 +46,14 @@ def check_header(table: str, batch: RawBatch) -> None:
     missing = [name for name in WANTED[table] if name not in given]
     more = f", and {' and '.join(missing)} where {'these are' if len(missing) > 1 else 'it is'}" if missing else ""
     sure = "" if told or missing else ", or user_id and item_id the other way round"
+    whole = [Column(name, column.values) for name, column in zip(given, whole, strict=True)]
+    many = f" {told_several(whole)}".rstrip() if table == "events" and "item_id" in missing else ""
     none = " Where none is a time: docs/data.md, A log without times." if "timestamp" in missing else ""
     raise SoukError(
         f"the names of the columns in the first line of {batch.file}",
         f"a row, as it seems: {', '.join(name[:LONGEST] for name in names[:SHOWN])}",
         f"Give a name for each of its {len(names)} columns. By their values these may be --{table}-header "
-        f"{','.join(given)}{sure}{more}.{none}",
+        f"{','.join(given)}{sure}{more}.{none}{many}",
     )
 
 

@@ -14,6 +14,7 @@ from souk.ingest import cells
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_fit import MOST_ONCE
 from souk.ingest.guess_names import NAMES, SELDOM_ITEMS
+from souk.ingest.guess_several import told_several
 from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
 FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all that can be had may lack
@@ -21,7 +22,6 @@ SEVERAL = 1.5  # users of an id, on the mean
 MOST_EMPTY = 0.5  # of the rows without a value, in a column of ids: what an item replaces or follows on is none
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
 PROPERTIES = ("property", "attribute", "key", "field", "feature")  # beside `value`
-OBJECTS_IN_LIST = r"^\[\s*\{|^\{'|^\[\]$"
 MOST_PARTS = 4  # of a template
 FEW, OFTEN = 20, 100  # what fewer values say of so many rows each is a group: the gate asks for as many users
 # Parts of names: of columns with ids, and of files.
@@ -202,7 +202,7 @@ def repeats(column: Column) -> bool:
 
 def _no_column(table: Table, target: str, ours: Column | None = None, meant: str = "") -> SoukError:
     names = ", ".join(column.name for column in table.columns)
-    meant = meant or _mistaken(table) or _many_in_one(table)
+    meant = meant or _mistaken(table) or (told_several(table.columns) if table.name == "events" else "")
     names += f", none with ids of events such as {ours.examples}" if ours and not meant else ""
     join = f"Where another file has the {target}, as one of orders beside that of their lines, join the two first. "
     remedy = f"{meant}{join * (table.name == 'events')}"
@@ -210,13 +210,6 @@ def _no_column(table: Table, target: str, ours: Column | None = None, meant: str
     if len(table.columns) == 1 and not meant:
         remedy = "It has one column: separate them by a comma, a semicolon, a tab or |, or write the config by hand."
     return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)
-
-
-def _many_in_one(table: Table) -> str:
-    """Which column of events has several of them in each cell, with a space after it; "" where none has."""
-    several = (c for c in table.columns if table.name == "events" and c.texts and c.like(OBJECTS_IN_LIST) >= MANY)
-    column = next(several, None)
-    return f"{column.name} has a list of objects in each row: write a line for each of these. " if column else ""
 
 
 def _by_property(table: Table, column: Column) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from souk.ingest import cells
-from souk.ingest.guess_fit import few_words
+from souk.ingest.guess_fit import few_words, tells_rows
 from souk.ingest.guess_names import act_of
 from souk.ingest.guess_no_time import of_our_time
+from souk.ingest.guess_several import several
 from souk.ingest.guess_visits import soon
 from souk.ingest.profile import MANY, Column
 
@@ -43,6 +44,8 @@ def roles(table: str, columns: Sequence[Column]) -> tuple[list[str], bool]:
     found |= _coordinates(columns)
     ids = _ids([n for n in range(len(columns)) if n not in found], columns)
     told = False
+    if len(ids) == 1 and any(map(several, columns)):  # items stand in these
+        found[ids[0]] = "user_id"
     if len(ids) > 1:
         user, item, told = _who(ids[0], ids[1], columns, time)
         found |= {user: "user_id", item: "item_id"}
@@ -96,7 +99,8 @@ def _coordinates(columns: Sequence[Column]) -> dict[int, str]:
 def _ids(free: Sequence[int], columns: Sequence[Column]) -> list[int]:
     """The columns that may hold ids, without those that another tells, as an item its category."""
     likely = [n for n in free if not columns[n].nested and columns[n].distinct >= FEWEST_IDS]
-    likely = [n for n in likely if columns[n].whole or not columns[n].numeric]
+    likely = [n for n in likely if (columns[n].whole or not columns[n].numeric) and not several(columns[n])]
+    likely = [n for n in likely if not tells_rows(columns[n])]
     texts = {n: cells.parse_text(columns[n].values)[0].to_pandas() for n in likely}
     return [n for n in likely if not any(_tells(texts[m], texts[n]) for m in likely if m != n)]
 
