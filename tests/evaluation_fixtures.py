@@ -57,10 +57,10 @@ def make_spec(values):
 def reader(folder: Path):
     """A function that reads EVENTS, or others, under a spec."""
 
-    def read(spec, events=EVENTS, items=ITEMS, window="test", users=(), created=None, until=None):
+    def read(spec, events=EVENTS, items=ITEMS, window="test", users=(), created=None, until=None, **draw):
         made = folder / f"{len(list(folder.iterdir()))}"
         tables, features = write_artifacts(made, events, items, START, users, created, until)
-        return read_window(tables, features, spec, window)[::-1]
+        return read_window(tables, features, spec, window, **draw)[::-1]
 
     return read
 

@@ -45,6 +45,25 @@ def test_rolling_queries_by_hand(read):
     assert not any(len(query.excluded) for query in queries)
 
 
+def test_of_too_many_users_the_same_ones_are_drawn_whoever_else_is_there(read):
+    """Who is drawn for ten of forty is drawn for ten of those twenty, too, if there; the catalogue is that of all."""
+    spec, told = spec_of("always"), []
+    events = [(f"u{n:02}", "abcd"[n % 4], "click", START + 1 + n) for n in range(40)]
+    events += [("zoe", "late", "purchase", START + 3)]  # engages with nothing
+    given = {"events": [*EVENTS, *events], "items": ITEMS | {"late": True}, "created": {"late": START + 30}}
+    everyone, whole = read(spec, **given)
+    drawn, catalogue = read(spec, **given, most=10, tell=told.append)
+    fewer, _ = read(spec, **given | {"events": [*EVENTS, *events[::2]]}, most=10)
+    assert len(everyone.events) == 42 and len(drawn.events) == len(fewer.events) == 10
+    assert told == ["10 of the 42 users who engage in the window are drawn (evaluate.max_users)"]
+    assert drawn.events.keys() <= everyone.events.keys() and list(drawn.events) == sorted(drawn.events)
+    assert {user for user in drawn.events if user not in {name for name, *_ in events[1::2]}} <= fewer.events.keys()
+    for name in ("popularity", "old", "born", "until", "available"):
+        np.testing.assert_array_equal(getattr(catalogue, name), getattr(whole, name))
+    assert catalogue.born[catalogue.position["late"]] == START + 3, "there when it was looked at"
+    assert read(spec, **given, most=42, tell=told.append)[0].events.keys() == everyone.events.keys() and len(told) == 1
+
+
 def test_engaged_items_leave_catalogue_and_targets_when_repeat_is_never(read):
     spec = spec_of("never")
     window, catalogue = read(spec)

@@ -180,6 +180,9 @@ class Evaluate(Section):
     primary: str = "ndcg@10"
     margin: float = 0.0
     baseline_margin: float | None = None
+    max_users: int = Field(
+        default=25_000, ge=1
+    )  # each a few rankings of the catalogue, of which tens a second are made
     max_queries_per_user: int = Field(default=20, ge=1)
     bootstrap: int = Field(default=1000, ge=100)
     worst_slice: float | None = Field(default=0.05, ge=0)

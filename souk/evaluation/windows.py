@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +25,26 @@ WindowName = Literal["validation", "test"]
 LABEL_COLUMNS = ["user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds"]
 
 
-def read_window(tables: Path, features: Path, spec: FeatureSpec, name: WindowName = "test") -> tuple[Catalogue, Window]:
+def read_window(
+    tables: Path,
+    features: Path,
+    spec: FeatureSpec,
+    name: WindowName = "test",
+    most: int | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Catalogue, Window]:
     """What models that were fitted before a window are asked in it.
 
     Choices are made on "validation", with models that know nothing from `validation_start` on; "test" is read once,
     for what was chosen. Nothing of what follows the window is read.
+
+    Args:
+        tables: output of `ingest`.
+        features: output of `build_features`.
+        spec: that of the data.
+        name: of the window.
+        most: users at most, those with the least hash of their id: the same ones for every release; None for all.
+        tell: is told where there are more.
 
     Returns:
         The catalogue as it was known at the start of the window, and the users who engage in the window.
@@ -37,12 +52,19 @@ def read_window(tables: Path, features: Path, spec: FeatureSpec, name: WindowNam
     windows = read_windows(features / "windows.json")
     start = {"validation": windows.validation_start, "test": windows.test_start}[name]
     end = {"validation": windows.test_start, "test": windows.end}[name]
-    window = _read_users(tables, spec, start, end)
-    return _read_catalogue(tables, features, spec, window, windows.end), window
+    inside = _history(tables, spec, LABEL_COLUMNS, ("timestamp", ">=", start), ("timestamp", "<", end))
+    users = sorted(set(inside.filter(engaging_rows(inside, spec.objectives.engaged))["user_id"].to_pylist()))
+    if most and len(users) > most:
+        tell(f"{most:,} of the {len(users):,} users who engage in the window are drawn (evaluate.max_users)")
+        users = sorted(sorted(users, key=lambda user: hashlib.sha256(user.encode()).digest())[:most])
+    catalogue = _read_catalogue(tables, features, spec, inside, start, windows.end)
+    return catalogue, _read_users(tables, spec, users, start, end)
 
 
-def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, window: Window, end: int) -> Catalogue:
-    start = window.start
+def _read_catalogue(
+    tables: Path, features: Path, spec: FeatureSpec, inside: pa.Table, start: int, end: int
+) -> Catalogue:
+    """The catalogue at `start`, of data that go to `end`; `inside` are the history events of the window."""
     items = item_columns(features, "item_id", "available", "created_at", "available_until")
     ids = tuple(items["item_id"].to_pylist())
     position = {item: place for place, item in enumerate(ids)}
@@ -63,26 +85,24 @@ def _read_catalogue(tables: Path, features: Path, spec: FeatureSpec, window: Win
         old=old,
         start=start,
         engaged_times={user: group["time"].to_numpy() for user, group in grouped.items()},
-        born=_born(times_of(items, "created_at", 0).astype(np.int64), old, position, window),
+        born=_born(times_of(items, "created_at", 0).astype(np.int64), old, position, inside),
         until=times_of(items, "available_until", FOREVER).astype(np.int64),
         owned=owned(features, spec),
     )
 
 
-def _born(created: np.ndarray, old: np.ndarray, position: Mapping[str, int], window: Window) -> np.ndarray:
+def _born(created: np.ndarray, old: np.ndarray, position: Mapping[str, int], inside: pa.Table) -> np.ndarray:
     """`Catalogue.born`: dates of creation may be wrong, and what has an event was there."""
     born = np.where(old, 0, created)
-    for event in chain.from_iterable(window.events.values()):
-        place = position[event.item_id]
-        born[place] = min(born[place], event.timestamp)
+    first = inside.group_by("item_id").aggregate([("timestamp", "min")])
+    places = np.array([position[item] for item in first["item_id"].to_pylist()], np.int64)
+    born[places] = np.minimum(born[places], first["timestamp_min"].to_numpy())
     return born
 
 
-def _read_users(tables: Path, spec: FeatureSpec, start: int, end: int) -> Window:
-    """The histories up to `end` of the users who engage from `start` on."""
+def _read_users(tables: Path, spec: FeatureSpec, asking: Sequence[str], start: int, end: int) -> Window:
+    """The histories up to `end` of the users `asking`."""
     context = [feature.source for feature in spec.context]
-    late = _history(tables, spec, LABEL_COLUMNS, ("timestamp", ">=", start), ("timestamp", "<", end))
-    asking = sorted(set(late.filter(engaging_rows(late, spec.objectives.engaged))["user_id"].to_pylist()))
     columns = ["event_id", *LABEL_COLUMNS, *context]
     rows = _history(tables, spec, columns, ("user_id", "in", asking), ("timestamp", "<", end))
     events: dict[str, list[Event]] = {user: [] for user in asking}
