@@ -1,6 +1,8 @@
 """The gate on a first release beside the best baseline: a warning, or what the config asks for."""
 
+import copy
 import json
+import math
 import sys
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from souk.evaluation.report import page
 from souk.workspace import Workspace
 from tests.gate_fixtures import Made, gate_setting, measured
 
+SETTINGS = Evaluate(bootstrap=200)
 POPULAR, BEST = 0.2, 0.4  # chances of a hit of two baselines: what they rank is made up, too
 
 
@@ -56,6 +59,18 @@ def test_a_first_release_behind_the_best_baseline_is_promoted_with_a_warning(mad
         assert told[0]["detail"].startswith("behind the best baseline, co_visitation 0.") and told[0]["passed"]
         assert told[0]["numbers"]["high"] < 0
     assert not any(rule.warning for rule in judge(*made(chance), "popularity", Evaluate(bootstrap=200)).rules)
+
+
+@pytest.mark.parametrize(("chance", "share", "told"), [(0.1, 0.5, True), (0.1, 0.49, False), (0.6, 0.5, False)])
+def test_a_rejection_says_where_what_was_shown_decides(made, chance, share, told):
+    """Where half of the queries have a logged slate, and a first release or a champion's challenger is not ahead."""
+    metrics, per_user = copy.deepcopy(made(chance))
+    queries = metrics["protocols"]["rolling"]["queries"]
+    slates = math.ceil(share * queries)
+    metrics["ranker"]["slate"]["shown"] = {"slates": slates}
+    for champion, figures in (("", per_user), ("old", per_user.replace("popularity", "champion"))):
+        rule = judge(metrics, figures, champion, SETTINGS).rules[0]
+        assert (f"{slates:,} of the {queries:,} queries have a logged slate: what" in rule.detail) == told
 
 
 def test_of_a_release_that_is_rejected_nothing_is_warned(made):

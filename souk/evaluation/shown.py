@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from souk.features.impressions import FILE
+from souk.logged_slates import FILE, read_slates
 from souk.metrics import Ints
 
 
@@ -35,14 +33,10 @@ def read_shown(features: Path, position: Mapping[str, int], events: Iterable[str
         position: the place in the catalogue of each item id; what it does not know is left out.
         events: ids of engaging events.
     """
-    path = features / FILE
-    if not path.is_file():
-        return {}
-    table = pq.read_table(path, filters=pc.field("event_id").isin([*events]))
     found = {}
-    for row in table.to_pylist():
-        slate = sorted(zip(row["places"], row["items"], row["engaged"], strict=True))
-        known = [(position[item], took) for _, item, took in slate if item in position]
+    for event, slate in read_slates(features / FILE, events).items():
+        rows = zip(slate.items, slate.engaged, strict=True)
+        known = [(position[item], took) for item, took in rows if item in position]
         positions, taken = zip(*known, strict=True) if known else ((), ())
-        found[row["event_id"]] = Shown(np.array(positions, np.int64), np.array(taken, bool))
+        found[event] = Shown(np.array(positions, np.int64), np.array(taken, bool))
     return found

@@ -11,19 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from souk.logged_slates import FILE, SCHEMA
 from souk.schema import EventType
 from souk.spec import FeatureSpec, positive
 
-FILE = "impressions.parquet"
 WANTED = ("event_id", "item_id", "event_type", "timestamp", "request_id", "position", "value", "dwell_seconds")
-SCHEMA = pa.schema(
-    [
-        ("event_id", pa.string()),
-        ("items", pa.list_(pa.string())),
-        ("places", pa.list_(pa.int16())),
-        ("engaged", pa.list_(pa.bool_())),
-    ]
-)
 
 
 def write_impressions(

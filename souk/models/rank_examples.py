@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from souk.errors import SoukError
 from souk.items import ItemTable
+from souk.logged_slates import read_slates
 from souk.models.inputs import FILL, Transform
 from souk.models.sequences import Sequences, column_tensor
 from souk.models.targets import Target, read_targets
@@ -99,7 +100,7 @@ def read_rank_examples(
         items: with the counters and the vectors of the window's start.
         window: its start, and one past its end, UTC epoch milliseconds; a label that is known only later is not known.
         count: candidates to each example.
-        impressions: the file of `souk.features.impressions`; where there is none, no slate was logged.
+        impressions: the file of `souk.logged_slates`; where there is none, no slate was logged.
         report: is told how far it is, where that takes long.
 
     Raises:
@@ -208,12 +209,7 @@ def _transformed(
 
 def _place(lists: dict[str, Any], events: list[str], impressions: Path, items: ItemTable) -> None:
     """Fills in where each example's request showed its candidates, and what else of them the user took there."""
-    if not impressions.is_file():
-        return
-    table = pq.read_table(impressions, filters=pc.field("event_id").isin(events))
-    slates = {
-        event: (shown, places, taken) for event, shown, places, taken in zip(*table.to_pydict().values(), strict=True)
-    }
+    slates = read_slates(impressions, events)
     for row, event in enumerate(events):
         places = {
             items.position[item]: (place, took)
