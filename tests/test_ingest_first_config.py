@@ -104,7 +104,7 @@ def test_a_shop_in_every_format(tmp_path: Path, kind: str) -> None:
     assert [str(e) for e in config.objectives.engaged.events] == ["click", "cart", "purchase"]
     satisfied = config.objectives.satisfied
     assert satisfied.events == (EventType.CLICK, EventType.CART), "of purchases alone each would be one"
-    assert satisfied.followed_by == (EventType.PURCHASE,) and satisfied.within_days == 1
+    assert satisfied.followed_by == (EventType.PURCHASE,) and satisfied.within_days == 0.1
     assert config.repeat.rule == "after_days"
     assert "left out: checksum" in text
     rows, items = read(config, "events"), read(config, "items")

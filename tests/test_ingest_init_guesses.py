@@ -262,9 +262,7 @@ def test_where_to_deliver_is_asked_for_and_what_describes_the_item_alone_is_not(
     ]
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert "# left out: district (IF REQUESTS HAVE IT, as the place to deliver to, declare it and name it with" in text
-    assert (
-        "# left out: section (describes the item: give it in a file of items, or this one as data.items with " in text
-    )
+    assert "# left out: section (describes the item: give it in a file of items, or this file as --items, too; " in text
     assert config.columns.events == {}
 
 

@@ -50,7 +50,7 @@ def test_a_file_of_users_is_none_of_items_though_the_numbers_meet(tmp_path: Path
     for files, meant in (
         ((people, None), "With user_id it may be a file of users: then give it as --users. Rename"),
         ((None, goods), "With item it may be a file of items: then give it as --items. Rename"),
-        ((events, None), "With user_id and item it may be a file of events: then leave --items out, or"),
+        ((events, None), "that have one value for each item. Received: user_id, item, ts. Leave --items out, or"),
         ((None, events), "With user_id and item it may be a file of events: then leave --users out, or"),
     ):
         with pytest.raises(SoukError) as error:

@@ -54,7 +54,7 @@ def test_a_shell_takes_the_commands_that_are_printed(shop: Path, capsys: pytest.
     output = "of mine/it's $HOME; #1.yaml"
     assert main(["init", "--events", "e.csv", "--output", output]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    words = ["--config", output, "--workspace", ".souk-it_s_home"]
+    words = ["--config", output, "--workspace", ".souk-it_s_home_1"]
     assert shlex.split(last.partition("`")[2].rpartition("`")[0]) == ["souk", "check", *words]
     assert shlex.split(last.partition(" Then: ")[2]) == ["souk", "run", *words]
 

@@ -163,3 +163,14 @@ def test_stars_engage_where_purchases_are_visits_of_their_own(tmp_path: Path) ->
     _, config = init(tmp_path, write(rows + stars, tmp_path / "e.csv"))
     assert config.objectives.engaged.events == (PURCHASE, EventType.RATING)
     assert config.objectives.satisfied.min_value == 4
+
+
+@pytest.mark.parametrize(("days", "within"), [(9, 0.4), (44, 2), (400, 7)])
+def test_in_a_log_of_a_few_days_purchases_are_asked_for_in_hours(tmp_path: Path, days: int, within: float) -> None:
+    """Half of the last tenth: a label of a whole day would never be known."""
+    looks = [{"user": n % 40, "item": n * 7 % 41, "action": "view", "timestamp": n * days * 96} for n in range(900)]
+    buys = [{**row, "action": "buy", "timestamp": row["timestamp"] + 600} for row in looks[::9]]
+    rows = [{**row, "timestamp": 1_700_000_000 + row["timestamp"]} for row in looks + buys]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.objectives.satisfied.within_days == within
+    assert f"bought within {within:g} days" in text

@@ -26,6 +26,7 @@ from souk.ingest.guess_nobody import map_nobody
 from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives
+from souk.ingest.guess_same_file import items_of, leave_to_items, same_file
 from souk.ingest.guess_time import map_time
 from souk.ingest.guess_twice import skip_twice
 from souk.ingest.guess_types import map_type
@@ -75,12 +76,15 @@ def first_config(
         SoukError: a file that cannot be read or is in the place of another, or no column that could be the user, the
             item or the time.
     """
-    name = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_0123456789") or "my_data"
-    paths = {"events": events, "items": items, "users": users}
+    name = re.sub(r"[^a-z0-9_]+", "_", name.lower()).lstrip("_0123456789").rstrip("_") or "my_data"
+    own = same_file(events, items)
+    paths = {"events": events, "items": None if own else items, "users": users}
     tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
     named = check_exchanged(tables)
     for target, other in (("user_id", "users"), ("item_id", "items")):
         map_ids(target, tables["events"], tables.get(other))
+    if own:
+        tables = {"events": tables["events"], "items": items_of(tables["events"]), **tables}
     map_nobody(tables["events"])
     if "items" in tables:
         note_unlisted(tables["events"], tables["items"])
@@ -99,6 +103,7 @@ def first_config(
         map_rest(table)
         declare(table)
         note_zone(table)
+    leave_to_items(tables)
     skip_twice(tables["events"])
     note_rows(tables["events"])
     note_steps(tables["events"], tables.get("items"))

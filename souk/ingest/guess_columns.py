@@ -31,7 +31,7 @@ SEVERAL_ROWS = 3  # of an item or a user, on the mean, that tell what each has o
 FEWEST_OF_ONE = 5  # looks that are to be expected of a value, for none of them to tell something
 MOSTLY = 0.5  # a column tells acts from looks where no look has the values of more than this share of acts
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
-OF_ITEM = "describes the item: give it in a file of items, or this one as data.items with repeated_ids: first"
+OF_ITEM = "describes the item: give it in a file of items, or this file as --items, too"
 # Of a column that has one value for each item and one for each user.
 STAYS = (
     "IF REQUESTS HAVE IT, as the place to deliver to, declare it and name it with that of the items in "

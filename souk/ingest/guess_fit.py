@@ -75,16 +75,18 @@ def tells_rows(column: Column) -> bool:
     return FEWEST_IDS < MANY * len(column.values) < column.distinct and column.like(ID) >= MANY
 
 
-def one_each(ids: pa.Array, values: pa.Array, most: float = ONE_EACH) -> bool:
+def one_each(ids: pa.Array, values: pa.Array, most: float = ONE_EACH, again: bool = False) -> bool:
     """Whether nearly each id goes with one value, as that of an item with its category.
 
     Args:
         ids: of the rows.
         values: beside them.
         most: values of an id on the mean, below which it is so.
+        again: only of ids that come again, of which there must be some: one row has one value of whatever.
     """
     rows = pd.DataFrame({name: cells.parse_text(a)[0].to_pandas() for name, a in (("id", ids), ("value", values))})
-    pairs = rows.dropna().drop_duplicates()
+    rows = rows.dropna()
+    pairs = (rows[rows["id"].duplicated(keep=False)] if again else rows).drop_duplicates()
     return bool(len(pairs) < most * pairs["id"].nunique())
 
 

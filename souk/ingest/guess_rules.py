@@ -23,6 +23,7 @@ LABELLED = "at most half of what the last tenth of the events takes: a label is 
 FEWEST_USED = 30  # that were bought and clicked
 NEARLY_ALL = 0.8  # of the events of a type, that follow another act: it is the next step of a visit
 REPEATED = "The last item would be the answer to what is asked of these, and nothing be recommended"
+SHORT = 0.1  # days within which what is looked at may be bought, in a log of a few
 TELLING = 0.02  # least share of events on either side of a bar that tells them apart
 
 
@@ -130,8 +131,8 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
     last = engaging[-1]
     if repeated(acts(table), engaging) >= 0.02:
         days = _days(table, 60)
-        why = f"the same item again within {days} days; {LABELLED}"
-        return f"{{events: [{last}], followed_by: [{last}], within_days: {days}}}", why
+        why = f"the same item again within {days:g} days; {LABELLED}"
+        return f"{{events: [{last}], followed_by: [{last}], within_days: {days:g}}}", why
     return f"{{events: [{last}], weight: 0}}", "nothing here tells satisfaction from engagement: it has no weight"
 
 
@@ -169,19 +170,19 @@ def _deepest(table: Table, counts: dict[str, int], engaging: list[str]) -> tuple
     if "purchase" in counts and "return" in counts:
         days = _days(table, 30)
         own = "[purchase]" if "purchase" in engaging else f"[{', '.join(looks)}], followed_by: [purchase]"
-        return f"{{events: {own}, unless: [return], within_days: {days}}}", f"bought and kept; {LABELLED}"
+        return f"{{events: {own}, unless: [return], within_days: {days:g}}}", f"bought and kept; {LABELLED}"
     last = "purchase" if "purchase" in counts else "cart" if "cart" in table.next_steps else ""
     if not last or not looks:  # of purchases alone each is one
         return None
-    days = _days(table, 7)
+    days = _days(table, 7, SHORT)
     used, count = _used_after(table)
     if "purchase" in engaging and count >= FEWEST_USED and used >= NEARLY_ALL * count:
-        why = f"used within {days} days: of {count:,} that were bought and clicked, {used:,} were clicked later only"
-        return f"{{events: [purchase], followed_by: [click], within_days: {days}}}", f"{why}; {LABELLED}"
+        why = f"used within {days:g} days: of {count:,} that were bought and clicked, {used:,} were clicked later only"
+        return f"{{events: [purchase], followed_by: [click], within_days: {days:g}}}", f"{why}; {LABELLED}"
     share = counts[last] / sum(counts[kind] for kind in looks)
     done = "bought" if last == "purchase" else "put into the cart"
-    why = f"{done} within {days} days; {share:.1%} as many {last}s; {LABELLED}"
-    return f"{{events: [{', '.join(looks)}], followed_by: [{last}], within_days: {days}}}", why
+    why = f"{done} within {days:g} days; {share:.1%} as many {last}s; {LABELLED}"
+    return f"{{events: [{', '.join(looks)}], followed_by: [{last}], within_days: {days:g}}}", why
 
 
 def _used_after(table: Table) -> tuple[int, int]:
@@ -193,12 +194,13 @@ def _used_after(table: Table) -> tuple[int, int]:
     return int((both["click"] > both["purchase"]).sum()), len(both)
 
 
-def _days(table: Table, most: int) -> int:
+def _days(table: Table, most: int, least: float = 1) -> float:
     """At most `most` days, and few enough for half the labels of the last tenth of the events, which the ranker learns
-    from, to be known at its end."""
+    from, to be known at its end; whole ones, or tenths where these are fewer than one and `least` is."""
     times = times_of(table).drop_null().to_numpy(zero_copy_only=False)
     late = np.quantile(times[times <= end_of_most(times)], [0.9, 1.0])
-    return int(min(most, max(1, (late[1] - late[0]) / 2 // DAY_MS)))
+    half = (late[1] - late[0]) / 2 / DAY_MS
+    return float(min(most, max(least, half // 1 if half >= 1 else half // 0.1 / 10)))
 
 
 def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str] | None:
