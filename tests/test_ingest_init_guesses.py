@@ -71,6 +71,14 @@ def test_labels_are_known_in_time_for_the_ranker_to_learn(tmp_path: Path, span: 
     assert config.objectives.satisfied.within_days == days
 
 
+def test_labels_are_known_in_both_windows(tmp_path: Path) -> None:
+    """The last tenth takes twenty times as long as the one before it."""
+    slow = [40 * 87 * (n + 19 * max(0, n - 900)) for n in range(1000)]
+    rows = [{"user": n % 20, "item": n % 5, "ts": 1_700_000_000 + time} for n, time in enumerate(slow)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.objectives.satisfied.within_days == 2
+
+
 def test_a_date_long_after_the_others_moves_no_label_and_is_told(tmp_path: Path) -> None:
     rows = [{"user": n % 20, "item": n % 5, "ts": 1_700_000_000 + n * 40 * 87} for n in range(1000)]
     files = [write([*rows, *more], tmp_path / f"{len(more)}.csv") for more in ([], [{**rows[0], "ts": 4_000_000_000}])]

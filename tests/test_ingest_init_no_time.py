@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "data.md"
     [
         ({}, "Where only their order is known: docs/data.md, A log without times"),
         ({"days_since_prior_order": 7}, "days_since_prior_order may tell their order: docs/data.md"),
+        ({"DAY": 711, "TRANS_TIME": 1631}, "DAY may tell their order: docs/data.md"),
         ({"barcode": 4_006_381_333}, "Where only their order is known"),  # seconds of 2096
         ({"day": "July 12, 2013"}, "as seconds, milliseconds or microseconds since 1970."),
     ],
@@ -27,6 +28,12 @@ def test_a_log_without_times_is_told_what_may_tell_their_order(tmp_path: Path, m
         init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert told in str(error.value)
     assert ("A log without times" in str(error.value)) == ("day" not in more)
+
+
+def test_a_month_and_a_day_are_asked_for_their_year(tmp_path: Path) -> None:
+    rows = [{"user_id": n % 9, "item_id": n % 7, "time_stamp": 100 * (5 + n % 7) + n % 28 + 1} for n in range(90)]
+    with pytest.raises(SoukError, match="need the year before them, as 20240531"):
+        init(tmp_path, write(rows, tmp_path / "e.csv"))
 
 
 def snippets() -> list[str]:

@@ -105,7 +105,7 @@ def first_config(
         note_zone(table)
     leave_to_items(tables)
     skip_twice(tables["events"])
-    note_rows(tables["events"])
+    note_rows(tables["events"], tables.get("items"))
     note_steps(tables["events"], tables.get("items"))
     text = _render(name, tables, exchanged)
     refused = {key: _refused(text, key) for key in tables}

@@ -14,14 +14,20 @@ from souk.ingest.profile import MANY, Column
 from souk.schema import EventType, contract
 
 SHARED = 0.5  # of what users did, at least, with what names a slate
+FEW_LISTED = 0.05  # share of the rows of a type that have an item of the file
 SLATES = 1.2  # of a user, at least: what names one alone may name the user
 
 
-def note_rows(table: Table) -> None:
-    """Sets `repeated_ids` and `skip` of the events' source where their rows ask for it, and says why."""
+def note_rows(table: Table, items: Table | None = None) -> None:
+    """Sets `repeated_ids` and `skip` of the events' source where their rows ask for it, and says why.
+
+    Args:
+        table: of events.
+        items: of items, where there are any.
+    """
     _note_repeats(table)
     _note_no_user(table)
-    _note_no_item(table)
+    _note_no_item(table, items)
     _note_late(table)
     shown = EventType.IMPRESSION in {kind for kind, _ in table.types.values()}
     if shown and not table.has("request_id"):
@@ -61,13 +67,17 @@ def _note_no_user(table: Table) -> None:
         table.notes["skip"] = f"{share} have no user: left out, and counted as skipped"
 
 
-def _note_no_item(table: Table) -> None:
-    """Event types of which no row has an item, as searches, are none of those that are asked for here."""
+def _note_no_item(table: Table, items: Table | None) -> None:
+    """Event types of which no row has an item, as searches, are none of those that are asked for here; nor are unknown
+    ones which hardly ever have an item of the file, as a word that was searched for."""
     if not table.has("event_type") or "*" in table.types:
         return
     rows = pd.DataFrame({name: _texts(table, name) for name in ("event_type", "item_id")})
     having = rows.groupby("event_type")["item_id"].count()
-    words = [str(text) for text in having.index[having == 0] if text in table.types]
+    listed = rows["item_id"].isin(_texts(items, "item_id")) if items else pd.Series(True, rows.index)
+    shares = listed.groupby(rows["event_type"]).mean()
+    strange = shares.index[(shares < FEW_LISTED) & shares.index.isin(table.unknown)]
+    words = [str(text) for text in having.index[(having == 0) | having.index.isin(strange)] if text in table.types]
     if not words or len(words) == len(table.types):
         return
     for word in words:
@@ -76,7 +86,7 @@ def _note_no_item(table: Table) -> None:
     name, source = table.mapped["event_type"][0].name, table.source
     skip = {**source.skip, name: (*source.skip.get(name, ()), *words)}
     table.source = source.model_copy(update={"skip": skip})
-    told = f"of {', '.join(words)} no row has an item: left out"
+    told = f"of {', '.join(words)} {'hardly a' if len(strange) else 'no'} row has an item: left out"
     table.notes["skip"] = "; ".join(filter(None, [table.notes.get("skip", ""), told]))
 
 

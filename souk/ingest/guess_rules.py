@@ -19,7 +19,7 @@ from souk.next_steps import STEPS, next_steps
 from souk.schema import DAY_MS, EventType
 
 DWELL = 30  # seconds from which reading satisfies
-LABELLED = "at most half of what the last tenth of the events takes: a label is known after its days"
+LABELLED = "at most half of what either of the last two tenths of the events takes: a label is known after its days"
 FEWEST_USED = 30  # that were bought and clicked
 NEARLY_ALL = 0.8  # of the events of a type, that follow another act: it is the next step of a visit
 REPEATED = "The last item would be the answer to what is asked of these, and nothing be recommended"
@@ -195,11 +195,11 @@ def _used_after(table: Table) -> tuple[int, int]:
 
 
 def _days(table: Table, most: int, least: float = 1) -> float:
-    """At most `most` days, and few enough for half the labels of the last tenth of the events, which the ranker learns
-    from, to be known at its end; whole ones, or tenths where these are fewer than one and `least` is."""
+    """At most `most` days, and few enough for half the labels of either of the last tenths of the events, which the
+    ranker learns from, to be known at its end; whole ones, or tenths where these are fewer than one and `least` is."""
     times = times_of(table).drop_null().to_numpy(zero_copy_only=False)
-    late = np.quantile(times[times <= end_of_most(times)], [0.9, 1.0])
-    half = (late[1] - late[0]) / 2 / DAY_MS
+    tenths = np.diff(np.quantile(times[times <= end_of_most(times)], [0.8, 0.9, 1.0]))
+    half = tenths.min() / 2 / DAY_MS
     return float(min(most, max(least, half // 1 if half >= 1 else half // 0.1 / 10)))
 
 
