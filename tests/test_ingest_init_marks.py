@@ -50,3 +50,17 @@ def test_how_often_something_was_done_is_not_learned_from(tmp_path: Path, name: 
     goods = [{"id": n, name: 7 * n % 61 + 0.5} for n in range(60)]
     text, config = init(tmp_path, write(looks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
     assert (name in config.columns.items) == learned != ("IT TELLS EVENTS OF LATER" in text)
+
+
+@pytest.mark.parametrize(("name", "rated"), [("Book-Rating", True), ("review_score", True), ("credit_score", False)])
+def test_stars_are_known_beside_what_is_rated(tmp_path: Path, name: str, rated: bool) -> None:
+    rows = [{"user_id": n % 11, "isbn": n % 7, "ts": 1_700_000_000 + n, name: n % 10 + 1} for n in range(180)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.constants == {"event_type": "rating" if rated else "click"}
+    assert (config.data.events.columns.get("value") == name) == rated
+
+
+def test_a_number_of_a_maker_is_a_name(tmp_path: Path) -> None:
+    goods = [{"id": n, "brand": ["National", "Private"][n % 2], "manufacturer": 7 * n % 40} for n in range(120)]
+    _, config = init(tmp_path, write(looks(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.columns.items["manufacturer"] == "categorical"

@@ -18,7 +18,7 @@ from souk.ingest.guess_form import formed, no_rows
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_later import becomes, counted, names_next, names_others
-from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, numbered
+from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, names_rating, numbered
 from souk.ingest.guess_several import REMEDY, several
 from souk.ingest.profile import MANY, Column, sample
 from souk.ingest.templates import template_columns
@@ -121,6 +121,8 @@ def columns_named(table: Table, target: str) -> Iterator[Column]:
     by_name = {column.plain: column for column in reversed(table.free)}
     found = [by_name[name] for name in NAMES[target] if name in by_name and by_name[name] is not own]
     yield from found
+    if target == "value" and own is None and not found:
+        yield from (column for column in table.free if names_rating(column.snake))
     if target == ENDS:
         yield from (column for column in table.free if column.name in table.starts and column not in found)
     if target == "title" and own is None and not found and (title := _title(table, by_name)):

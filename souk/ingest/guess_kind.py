@@ -17,7 +17,7 @@ FEW_NUMBERS = 30  # whole numbers with at most this many values are codes, unles
 AMOUNTS = ("age", "year", "price", "cost", "count", "num", "size", "weight", "length", "height", "width", "duration",
            "minutes", "mins", "hours", "days", "months", "level", "stars", "score", "kcal", "calories")  # fmt: skip
 CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "hash", "plz", "postleitzahl", "nr",
-         "nummer", "schluessel")  # fmt: skip
+         "nummer", "schluessel", "brand", "manufacturer", "seller", "vendor")  # fmt: skip
 LED, FEW_LED = r"^0\d+$", 0.01  # no amount is written with a zero before it; share that tells
 MOST_CATEGORIES = 5_000
 SEEN = 5_000  # lists

@@ -55,7 +55,7 @@ NAMES: dict[str, tuple[str, ...]] = {
               "nightlyprice", "nightlyrate", "pricefrom", "minprice", "fromprice", "startingprice", "preisab",
               "abpreis", "nettopreis", "einzelpreis", "stueckpreis", "verkaufspreis", "netpr", "listenpreis"),
     "session_id": ("sessionid", "session", "usersession", "sessionref", "sessionkey", "sessionno", "sessionuuid",
-                   "visitid", "visitno", "visit", "basketid", "orderid", "invoiceno", "receipt", "receiptid",
+                   "visitid", "visitno", "visit", "basketid", "orderid", "invoiceno", "invoice", "receipt", "receiptid",
                    "receiptno", "bonnr", "orderno", "ordernumber", "invoiceid", "invoicenumber", "bestellnr",
                    "bestellnummer", "auftragsnr", "auftragsnummer", "belegnr", "belegnummer", "rechnungsnr",
                    "rechnungsnummer", "vbeln"),
@@ -112,6 +112,7 @@ STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "star
           "doors", "doorsat", "doorsopen", "doorsopenat", "departure", "departureat", "departuredate", "departuretime",
           "departsat", "date", "datetime", "datum", "beginn", "beginntam", "startdatum", "startzeit", "startetam",
           "termin", "abfahrt", "veranstaltungsdatum", "veranstaltungsbeginn", "vorstellungsdatum"}  # fmt: skip
+RATED = {"rating", "stars", "score"}
 SHORTEST = 3  # letters of a word whose last is no plural's
 TITLES = ("name", "title", "titel")  # behind the word for what items are
 TYPES: dict[EventType, tuple[str, ...]] = {
@@ -222,6 +223,12 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
         several = None
     undone = kinds == {EventType.PURCHASE, EventType.RETURN} and "checkout" not in words
     return kind_of(text) or kind_of("".join(words)) or several or (EventType.RETURN if undone else None)
+
+
+def names_rating(name: str) -> bool:
+    """Whether a column, its words with `_` between, goes by a verdict on an item, as `book_rating`."""
+    words = {*name.split("_")}
+    return bool(words & RATED) and words <= RATED | {*OBJECTS, *NAMES["item_id"], "user", "review"}
 
 
 def numbered(name: str, taken: Container[str]) -> str:
