@@ -102,6 +102,8 @@ class ItemTable:
         form: of pairs and sources, that of the release.
         acts: types of events that pairs tell apart; none where one alone is known.
         levels: of each item in each number that pairs know of.
+        responses: `[items]` float32, how often each is taken where it is shown, as of the boundary
+            (`souk.features.responses`); None where the log does not tell.
     """
 
     position: Mapping[str, int]
@@ -126,6 +128,7 @@ class ItemTable:
     form: int = FORM
     acts: tuple[str, ...] = ()
     levels: Levels = field(default_factory=Levels)
+    responses: np.ndarray | None = None
 
     @classmethod
     def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
@@ -203,6 +206,7 @@ class ItemTable:
             form=form,
             acts=spec.acts,
             levels=Levels.of(spec.numbers if form > 6 else (), items),
+            responses=counters["response"].to_numpy().astype(np.float32) if spec.shown else None,
         )
 
     def followed(self, features: str | Path) -> ItemTable:
@@ -244,6 +248,7 @@ class ItemTable:
             shares=self.shares.grown(list(islice(numbers, len(self.numbers), None))),
             counts=self.counts.grown(len(position)),
             levels=self.levels.with_rows(where, items, len(position)),
+            responses=self.responses if self.responses is None else np.pad(self.responses, (0, len(new))),
         )
 
     @cached_property

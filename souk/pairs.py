@@ -21,6 +21,7 @@ from souk.sources.rows import weights_of
 from souk.spec import FeatureSpec
 
 RECENT = 10  # events whose items a candidate is compared with
+RESPONSE = "response"  # log of how often it is taken where it is shown, over what places promise; where the log tells
 TEN_THOUSAND = 1e4  # shares of what several segments take are of every size
 PAIR_FEATURES = (
     "score",  # query vector · item vector
@@ -60,6 +61,7 @@ def pair_names(
     form: int = FORM,
     acts: Sequence[str] = (),
     numbers: Sequence[str] = (),
+    shown: bool = False,
 ) -> tuple[str, ...]:
     """The columns of `pair_features` in a form.
 
@@ -69,17 +71,19 @@ def pair_names(
         form: what is computed of a release, `souk.items.FORM` of a new one.
         acts: of the spec.
         numbers: of the spec, the names of item features.
+        shown: of the spec.
     """
     own = PAIR_FEATURES if form > 2 else PAIR_FEATURES[: -len(HOURS)]
     affine = [f"{taste}:{name}" for taste in tastes_of(form, acts) for name in shared]
     told = (f"{ACT}:{kind}" for kind in acts)
     near = (f"{NEAR}:{name}" for name in numbers if form > 6)
-    return (*own, *told, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine, *near)
+    return (*own, *told, *(f"{MATCH}:{own}:{theirs}" for own, theirs in matches), *affine, *near, *[RESPONSE] * shown)
 
 
 def names_of(spec: FeatureSpec, form: int = FORM) -> tuple[str, ...]:
     """The columns of `pair_features` of a release."""
-    return pair_names(spec.matches, [feature.name for feature in spec.shared], form, spec.acts, spec.numbers)
+    shared = [feature.name for feature in spec.shared]
+    return pair_names(spec.matches, shared, form, spec.acts, spec.numbers, spec.shown)
 
 
 def pair_features(
@@ -131,6 +135,7 @@ def pair_features(
         matched(items, [query.own for query in queries], request, positions),
         _each(queries, request, affine, lambda query, part: _affine(items, query, positions[part])),
         _each(queries, request, numbers, lambda query, part: query.near(items, positions[part])),
+        [] if items.responses is None else [items.responses[positions]],
     )
     return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
 

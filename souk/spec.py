@@ -127,6 +127,7 @@ class FeatureSpec:
         repeat: what keeps an item out that the user did something with.
         build: history length and bucket counts.
         acts: the types of events that users do more than one of, each of which pairs look at by itself (`souk.acts`).
+        shown: whether the log tells how often each item is taken where it is shown (`souk.features.responses`).
     """
 
     dataset: str
@@ -135,6 +136,7 @@ class FeatureSpec:
     repeat: Repeat
     build: BuildFeatures
     acts: tuple[str, ...] = ()
+    shown: bool = False
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -218,14 +220,14 @@ class FeatureSpec:
     def of_states(self) -> FeatureSpec:
         """Itself without what user states, events and requests do not depend on: releases that differ in it alone read
         and write the same states."""
-        return replace(self, acts=())
+        return replace(self, acts=(), shown=False)
 
     def to_json(self) -> str:
         """Canonical JSON; `FeatureSpec.from_json` reads it."""
         build = self.build.model_dump(mode="json")
         if not self.matches:  # found none, was told so, or is of before: it is the same
             build.pop("matches", None)
-        values = {
+        values: dict[str, Any] = {
             "dataset": self.dataset,
             "columns": self.columns.model_dump(mode="json"),
             "objectives": self.objectives.model_dump(mode="json"),
@@ -235,6 +237,8 @@ class FeatureSpec:
         }
         if self.acts:  # without them it is as it was before there were any
             values["acts"] = list(self.acts)
+        if self.shown:
+            values["shown"] = True
         return json.dumps(values, sort_keys=True, indent=1)
 
     @classmethod
@@ -248,6 +252,7 @@ class FeatureSpec:
             repeat=Repeat.model_validate(values["repeat"]),
             build=BuildFeatures.model_validate(values["build"]),
             acts=tuple(values.get("acts", ())),
+            shown=bool(values.get("shown", False)),
         )
 
     def _declared(self, table: str, entity: Entity) -> tuple[Feature, ...]:

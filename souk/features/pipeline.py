@@ -24,6 +24,7 @@ from souk.features.acts import write_acts
 from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
 from souk.features.labels import engaging_rows
+from souk.features.responses import with_responses
 from souk.features.segments import write_popular
 from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
 from souk.features.tables import counters, item_table, join_parts
@@ -103,7 +104,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     write_acts(tables / "events.parquet", folder, spec)
     described = describe(spec, str(folder / "transform"))
     events = pq.read_metadata(tables / "events.parquet").num_rows
-    counts = _finish(folder, items, spec, windows, half_life)
+    counts = _finish(folder, tables / "events.parquet", items, spec, windows, half_life)
     write_popular(folder, spec, windows, half_life)
     return counts | {"events": float(events), "transformed_features": float(len(described))}
 
@@ -171,7 +172,9 @@ def _batch(rows: list[dict[str, Any]], entity: Entity, spec: FeatureSpec) -> pa.
     return record_batch({f.name: [row[f.name] for row in rows] for f in spec.of(entity)}, entity, spec)
 
 
-def _finish(folder: Path, items: pa.Table, spec: FeatureSpec, windows: Windows, half: float) -> dict[str, float]:
+def _finish(
+    folder: Path, events: Path, items: pa.Table, spec: FeatureSpec, windows: Windows, half: float
+) -> dict[str, float]:
     """Joins the parts, counts, and clears away what is no part of the artifact."""
     parts = folder / PARTS
     examples = join_parts(parts.glob("examples-*"), folder / "examples.parquet", ["timestamp", "event_id"])
@@ -181,6 +184,7 @@ def _finish(folder: Path, items: pa.Table, spec: FeatureSpec, windows: Windows, 
     )
     counted = counters(narrow, items.select(["item_id", "created_at"]), windows, half)
     counted = with_concentrations(counted, narrow, items, spec, windows)
+    counted = with_responses(counted, events, items["item_id"].to_pylist(), spec, windows)
     pq.write_table(counted, folder / "counters.parquet")
     join_rules(folder, len(items))
     shutil.rmtree(parts)

@@ -153,9 +153,9 @@ class Explainer:
     def __init__(self, recommender: Recommender, run: Run = here) -> None:
         self._recommender, self._run = recommender, run
         self._items, self._tower, self._ranker = recommender.parts
-        self._names = pair_names(
-            self._items.matches, self._items.shares.names, self._items.form, self._items.acts, self._items.levels.names
-        )
+        items = self._items
+        own = items.matches, items.shares.names, items.form, items.acts, items.levels.names
+        self._names = pair_names(*own, items.responses is not None)
 
     def explain(self, request: Request, item_id: str = "") -> Explanation:
         """Why `item_id` has its score for this request; "" for the first of the slate.

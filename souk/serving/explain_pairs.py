@@ -14,7 +14,7 @@ from souk.items import FORM, ItemTable
 from souk.levels import NEAR
 from souk.matches import MATCH, unstated
 from souk.pair_query import PairQuery
-from souk.pairs import HOURS, PAIR_FEATURES, RECENT, TEN_THOUSAND
+from souk.pairs import HOURS, PAIR_FEATURES, RECENT, RESPONSE, TEN_THOUSAND
 from souk.repeats import TURNS, before_window, near
 from souk.satisfaction import likeness
 from souk.sources.co_visitation import WINDOW, decay
@@ -81,7 +81,7 @@ def beside(own: np.ndarray, candidates: np.ndarray) -> dict[str, int]:
 def plain_value(name: str, value: float, form: int = FORM) -> float | None:
     """A pair feature as people count: events, days, places, multiples of what is usual, a nearness as it is (above 0
     where it is more than usual); None where there is none."""
-    if name.startswith(TASTED):
+    if name.startswith(TASTED) or name == RESPONSE:
         return round(math.exp(value), 4)
     if name.startswith(NEARS):  # whatever the end of its name says
         return round(value, 4)

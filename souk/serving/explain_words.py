@@ -12,6 +12,7 @@ from souk.acts import ACT
 from souk.affinity import AFFINITY, BOUGHT, LATELY, VISIT
 from souk.levels import NEAR
 from souk.matches import MATCH
+from souk.pairs import RESPONSE
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation
 from souk.serving.stated import UNKNOWN_VALUE
@@ -29,6 +30,7 @@ NAMES = {
     "log_events": "how often it was chosen by everyone so far",
     "log_lately": "how often it was chosen by everyone lately",
     "satisfied_rate": "how often those who chose it were satisfied",
+    RESPONSE: "how often it is chosen where it is shown",
     "window_events": "how often the user came to it lately",
     "window_recency": "how long ago the user last came to it",
     "similarity_mean": "its likeness to recent events",

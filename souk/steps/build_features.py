@@ -22,6 +22,7 @@ from souk.features.label_windows import few_labels
 from souk.features.labels import check_objectives, never_known
 from souk.features.matches import find_matches
 from souk.features.pipeline import Runner, build, find_windows
+from souk.features.responses import is_told
 from souk.features.unnamed import unheard, unnamed
 from souk.features.windows import read_windows
 from souk.progress import report
@@ -110,7 +111,10 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
             chosen["matches"] = taken
     acts = told_apart(events, spec, before)
     report(f"acts that the ranker tells apart: {', '.join(acts) or 'none'}")
-    return replace(spec, build=spec.build.model_copy(update=chosen), acts=acts)
+    shown = is_told(events, spec, before)
+    if shown:
+        report("the log tells how often items are taken where they are shown")
+    return replace(spec, build=spec.build.model_copy(update=chosen), acts=acts, shown=shown)
 
 
 def _check_pause(spec: FeatureSpec, split: Split) -> None:

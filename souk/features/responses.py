@@ -1,0 +1,149 @@
+"""How often each item is taken where it is shown: what the log's slates tell of it, however often it was shown.
+
+Counts of what was taken go with what was shown. Over what the places of its showings promise, they do not: clicks over
+expected clicks (Zhang and Jones 2007, "Comparing click logs and editorial labels for training query rewriting").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from souk.features.labels import engaging_rows
+from souk.features.windows import BOUNDARIES, Windows
+from souk.schema import EventType
+from souk.spec import FeatureSpec
+
+COLUMNS = ("event_type", "item_id", "timestamp", "request_id", "position", "value", "dwell_seconds")
+PLACES = 64  # that have a rate of their own; those behind share the last
+PRIOR = 3.0  # as if so many more were expected and taken of each item
+NEARLY_ALL = 0.95  # of what was shown: where so much is taken, the log leaves out what was left
+FEWEST = 100  # taken where they were shown: of fewer nothing is said
+ROWS = 1 << 20  # at a time
+NEVER = np.iinfo(np.int64).max
+
+
+def is_told(events: Path, spec: FeatureSpec, before: int) -> bool:
+    """Whether enough was shown at a place, and some of it taken and some left.
+
+    Args:
+        events: `events.parquet`.
+        spec: says which events engage.
+        before: UTC epoch milliseconds; later events do not count.
+    """
+    if not {"request_id", "position"} <= set(pq.read_schema(events).names):
+        return False
+    shown, taken = (counts.sum() for counts in _Showings(events, spec).by_place([before]))
+    return bool(taken >= FEWEST and taken < NEARLY_ALL * shown)
+
+
+def with_responses(
+    counters: pa.Table, events: Path, ids: Sequence[str], spec: FeatureSpec, windows: Windows
+) -> pa.Table:
+    """The counters with a column more, `response`, where the spec says that showings are known.
+
+    Args:
+        counters: of `souk.features.tables.counters`.
+        events: `events.parquet`; those at or after a boundary do not count in its rows.
+        ids: of the items, in order.
+        spec: the feature specification.
+        windows: the boundaries.
+
+    Returns:
+        `response` is the logarithm of how often an item was taken where it was shown, over what its places promise,
+        both with PRIOR: 0 for one that was never shown.
+    """
+    if not spec.shown:
+        return counters
+    ends = [getattr(windows, boundary) for boundary in BOUNDARIES]
+    taken, expected = _Showings(events, spec).by_item(ends, ids)
+    response = np.log((taken + PRIOR) / (expected + PRIOR)).astype(np.float32)
+    return counters.append_column("response", pa.array(response.reshape(-1)))
+
+
+class _Showings:
+    """What a log says was shown: its impressions, and what was taken at a place and has none in its request.
+
+    Args:
+        events: `events.parquet`, with requests and positions.
+        spec: says which events engage.
+    """
+
+    def __init__(self, events: Path, spec: FeatureSpec) -> None:
+        self._events = events
+        engaging = [str(kind) for kind in spec.objectives.engaged.events]
+        rows = self._rows(engaging, placed=False)
+        found = [some.filter(pa.array(engaging_rows(some, spec.objectives.engaged))) for some in rows]
+        taken = pa.concat_tables(found).sort_by("timestamp")
+        keys = _keys(taken)
+        first = np.sort(np.unique(keys.to_numpy(zero_copy_only=False).astype(str), return_index=True)[1])
+        self._taken, self._keys = taken.take(first), keys.take(pa.array(first))  # once in a request
+
+    def by_place(self, ends: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """How many showings there were before each of `ends`, and how many were taken, `[ends, PLACES]` each."""
+        shown, taken = np.zeros((2, len(ends), PLACES))
+        for places, times, taken_at, _ in self._batches():
+            for row, end in enumerate(ends):
+                shown[row] += np.bincount(places[times < end], minlength=PLACES)
+                taken[row] += np.bincount(places[taken_at < end], minlength=PLACES)
+        return shown, taken
+
+    def by_item(self, ends: Sequence[int], ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """How often each item was taken where it was shown before each of `ends`, and how often the places of its
+        showings promise, `[ends, items]` each."""
+        shown, hits = self.by_place(ends)
+        rates = hits / np.maximum(shown, 1)
+        taken, expected = np.zeros((2, len(ends), len(ids)))
+        every = pa.array(ids, pa.string())
+        for places, times, taken_at, items in self._batches():
+            row_of = pc.fill_null(pc.index_in(items, every), -1).to_numpy(zero_copy_only=False)
+            known = row_of >= 0
+            for row, end in enumerate(ends):
+                inside, hit = known & (times < end), known & (taken_at < end)
+                expected[row] += np.bincount(row_of[inside], rates[row][places[inside]], minlength=len(ids))
+                taken[row] += np.bincount(row_of[hit], minlength=len(ids))
+        return taken, expected
+
+    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, pa.Array]]:
+        """Some showings at a time: places from 0, when each was shown, when it was taken (never: the last time that
+        there is), and the items."""
+        times = self._taken["timestamp"].to_numpy()
+        told = np.zeros(len(times), bool)
+        for rows in self._rows([str(EventType.IMPRESSION)]):
+            found = pc.index_in(_keys(rows), self._keys)
+            hit = pc.is_valid(found).to_numpy(zero_copy_only=False)
+            own = pc.fill_null(found, 0).to_numpy(zero_copy_only=False)
+            told[own[hit]] = True
+            taken_at = np.where(hit, times[own], NEVER) if len(times) else np.full(len(rows), NEVER)
+            yield _places(rows), rows["timestamp"].to_numpy(), taken_at, rows["item_id"].combine_chunks()
+        rest = self._taken.filter(pc.and_(pa.array(~told), pc.is_valid(self._taken["position"])))
+        yield (
+            _places(rest),
+            rest["timestamp"].to_numpy(),
+            rest["timestamp"].to_numpy(),
+            rest["item_id"].combine_chunks(),
+        )
+
+    def _rows(self, kinds: Sequence[str], placed: bool = True) -> Iterator[pa.Table]:
+        """The events of some types that belong to a request and, if it is asked for, have a place."""
+        source = pq.ParquetFile(self._events)
+        names = [name for name in COLUMNS if name in source.schema_arrow.names]
+        for batch in source.iter_batches(ROWS, columns=names):
+            rows = pa.Table.from_batches([batch])
+            wanted = pc.and_(pc.is_valid(rows["request_id"]), pc.is_in(rows["event_type"], pa.array(kinds)))
+            yield rows.filter(pc.and_(wanted, pc.is_valid(rows["position"])) if placed else wanted)
+
+
+def _keys(rows: pa.Table) -> pa.Array:
+    """What was shown: an item in a request."""
+    pair = (rows[name].cast(pa.string()) for name in ("request_id", "item_id"))
+    return pc.binary_join_element_wise(*pair, "\x1f").combine_chunks()
+
+
+def _places(rows: pa.Table) -> np.ndarray:
+    return np.clip(rows["position"].to_numpy().astype(np.int64), 0, PLACES - 1)
