@@ -83,7 +83,8 @@ def test_a_file_in_the_names_of_a_config(sent, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("unit", "time", "remedy"),
     [
-        ("iso", "27.11.2026", " Write times such as 27.11.2026 as 2024-05-31T12:00:00 in the file; data.items."),
+        ("iso", "27.11.2026", " Set data.items.timestamp_unit to dmy, by whether the month or the day is first in 27."),
+        ("iso", "27. Nov", " Write times such as 27. Nov as 2024-05-31T12:00:00 in the file; data.items."),
         ("s", "2026-11-27", " Set data.items.timestamp_unit to iso if times are written as 2024-05-31T12:00:00.\n"),
         ("iso", "", "\n"),
     ],

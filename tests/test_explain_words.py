@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from souk.cli.explain import _page
-from souk.pairs import PAIR_FEATURES
+from souk.pairs import PAIR_FEATURES, RESPONSE
 from souk.schema import DAY_MS
 from souk.serving.explain import EventPart, Explanation, FeaturePart
 from souk.serving.explain_words import NAMES, ago, plain_name, sentences, to_json
@@ -194,7 +194,7 @@ def test_counts_of_items_are_everyones(name):
 
 
 def test_every_feature_has_a_plain_name():
-    ours = {f.name for f in QUERY_FEATURES} | {*PAIR_FEATURES} - {"score"} | {"user_id"}
+    ours = {f.name for f in QUERY_FEATURES} | {*PAIR_FEATURES, RESPONSE} - {"score"} | {"user_id"}
     assert ours == set(NAMES)
     assert plain_name("user_home_town") == "the user's home town"
     assert plain_name("item_price") == "the item's price"
