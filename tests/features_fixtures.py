@@ -73,6 +73,7 @@ def write_tables(folder: Path, events: list[dict]) -> Path:
         "value": pa.float64(),
         "dwell_seconds": pa.float64(),
         "discount": pa.float64(),
+        "position": pa.int64(),
     }
     schema = pa.schema([(name, types.get(name, pa.string())) for name in events[0]])
     pq.write_table(pa.Table.from_pylist(events, schema), folder / "events.parquet")

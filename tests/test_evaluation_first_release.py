@@ -73,6 +73,13 @@ def test_a_rejection_says_where_what_was_shown_decides(made, chance, share, told
         assert (f"{slates:,} of the {queries:,} queries have a logged slate: what" in rule.detail) == told
 
 
+@pytest.mark.parametrize("queries", [400])
+def test_where_no_slate_was_logged_nothing_is_said_of_slates(made, queries):
+    metrics, per_user = copy.deepcopy(made(0.1))
+    metrics["protocols"]["rolling"]["queries"] = queries
+    assert "logged slate" not in judge(metrics, per_user, "", SETTINGS).rules[0].detail
+
+
 def test_of_a_release_that_is_rejected_nothing_is_warned(made):
     verdict = asked(made(0.1))
     assert verdict.outcome == "reject" and not any(rule.warning for rule in verdict.rules)

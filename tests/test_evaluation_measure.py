@@ -67,6 +67,14 @@ def test_items_that_come_after_the_window_are_not_counted(tmp_path, monkeypatch)
     assert told[1] == "rolling: 3 of 3 queries"
 
 
+def test_of_more_users_so_many_are_asked(tmp_path):
+    spec, told = make_spec({**CONFIG, "columns": {}}), []
+    tables, features = write_artifacts(tmp_path / "shop", EVENTS, ITEMS, START)
+    setting = Setting.read(Evaluate(bootstrap=100, max_users=1), spec, tables, features, told.append)
+    assert len(setting.window.events) == 1
+    assert told == ["1 of the 2 users who engage in the window are drawn (evaluate.max_users)"]
+
+
 def test_a_pause_that_leaves_no_query_is_told(tmp_path):
     spec = make_spec({**CONFIG, "columns": {}, "repeat": {"rule": "always", "pause_minutes": 1}})
     looks = [("ann", "a", "click", START - 1), ("ann", "a", "click", START + 5)]

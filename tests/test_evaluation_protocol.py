@@ -1,5 +1,6 @@
 """Queries and rankings whose right answers are counted by hand."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -56,6 +57,8 @@ def test_of_too_many_users_the_same_ones_are_drawn_whoever_else_is_there(read):
     fewer, _ = read(spec, **given | {"events": [*EVENTS, *events[::2]]}, most=10)
     assert len(everyone.events) == 42 and len(drawn.events) == len(fewer.events) == 10
     assert told == ["10 of the 42 users who engage in the window are drawn (evaluate.max_users)"]
+    least = sorted(everyone.events, key=lambda user: hashlib.sha256(user.encode()).hexdigest())[:10]
+    assert list(drawn.events) == sorted(least)
     assert drawn.events.keys() <= everyone.events.keys() and list(drawn.events) == sorted(drawn.events)
     assert {user for user in drawn.events if user not in {name for name, *_ in events[1::2]}} <= fewer.events.keys()
     for name in ("popularity", "old", "born", "until", "available"):
@@ -191,6 +194,7 @@ def test_the_validation_window_knows_neither_itself_nor_the_test_window(read):
     assert {user: times.tolist() for user, times in catalogue.engaged_times.items()} == {"ann": [START // 2 - 5]}
     without_test = [event for event in early if event[3] < START] + [("zoe", "a", "click", START)]
     other, same = read(spec, without_test, window="validation")
+    assert list(other.events) == ["ann", "bob"], "who engages as the test window begins is none of it"
     assert repr(rolling_queries(other, same, spec, most=20)) == repr(queries)
 
 

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from souk.config import Columns
+from souk.config import Columns, Objective
 from souk.features import responses
 from souk.features.responses import PRIOR, is_told, with_responses
 from souk.items import ItemTable
 from souk.pair_query import PairQuery
 from souk.pairs import names_of, pair_features
+from souk.serving.explain import Explainer
 from souk.serving.explain_pairs import plain_value, start
 from souk.serving.explain_words import plain_name
 from souk.spec import FeatureSpec
@@ -139,6 +140,83 @@ def test_it_is_told_where_enough_was_shown_and_some_left(tmp_path, spec, rows, n
     assert is_told(written(tmp_path, rows, names), spec, 100) == enough
 
 
+def heavy(folder, rows, spec, before=100):
+    """`is_told` of events with values and dwells."""
+    columns = [*NAMES, "value", "dwell_seconds"]
+    schema = pa.schema([*SCHEMA, ("value", pa.float64()), ("dwell_seconds", pa.float64())])
+    table = pa.Table.from_pylist([dict(zip(columns, row, strict=True)) for row in rows], schema)
+    pq.write_table(table, folder / "events.parquet")
+    return is_told(folder / "events.parquet", spec, before)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "dwell", "enough"),
+    [
+        ({"min_value": 4}, 4.0, None, True),
+        ({"min_value": 4}, 3.0, None, False),
+        ({"min_dwell_seconds": 10}, None, 10.0, True),
+        ({"min_dwell_seconds": 10}, None, 9.0, False),
+    ],
+)
+def test_what_does_not_engage_takes_nothing(tmp_path, spec, rule, value, dwell, enough):
+    engaged = Objective(events=("click",), **rule)
+    spec = replace(spec, objectives=spec.objectives.model_copy(update={"engaged": engaged}))
+    rows = [(*row, value, dwell) if row[0] == "click" else (*row, None, None) for row in pairs(120, 100)]
+    assert heavy(tmp_path, rows, spec) == enough
+
+
+@pytest.mark.parametrize(("taken", "enough"), [(113, True), (114, False)])
+def test_nearly_all_is_nineteen_of_twenty(tmp_path, spec, taken, enough):
+    rows = [("impression", "a", 1, f"r{n}", 0) for n in range(120)]
+    rows += [("click", "a", 1, f"r{n}", 0) for n in range(taken)]
+    assert is_told(written(tmp_path, rows), spec, 100) == enough
+
+
+def ratios(folder, rows, spec, row=0):
+    """Taken and expected of `a` and `b`, as one ratio with the prior."""
+    return np.exp(told(folder, rows, spec)[row][:2])
+
+
+def test_of_what_is_taken_twice_in_a_request_the_first_time_counts_in_any_order_of_the_rows(tmp_path, spec):
+    """Without an impression of its own it is one showing, at the place of the first time, and known from then on."""
+    rows = [("click", "a", 120, "r1", 1), ("click", "a", 90, "r1", 0), ("impression", "b", 10, "r1", 0)]
+    one = [(1 + PRIOR) / (0.5 + PRIOR), PRIOR / (0.5 + PRIOR)]
+    for order in (rows, rows[::-1]):
+        np.testing.assert_allclose([ratios(tmp_path, order, spec, row) for row in range(3)], [one] * 3, atol=1e-6)
+
+
+def test_a_place_that_was_shown_once_has_the_rate_of_that_time(tmp_path, spec):
+    rows = [("impression", "a", 1, "r1", 5), ("click", "a", 2, "r1", 5), ("impression", "b", 1, "r1", 6)]
+    np.testing.assert_allclose(ratios(tmp_path, rows, spec), 1, atol=1e-6)
+
+
+def test_what_is_left_elsewhere_does_not_hide_what_was_taken_without_an_impression(tmp_path, spec):
+    rows = [("click", "a", 1, "r1", 0), *slate("r2", 2, "b", "c")]
+    np.testing.assert_allclose(
+        ratios(tmp_path, rows, spec), [(1 + PRIOR) / (0.5 + PRIOR), PRIOR / (0.5 + PRIOR)], atol=1e-6
+    )
+
+
+def test_a_log_of_which_nothing_was_taken_tells_nothing(tmp_path, spec):
+    rows = slate("r1", 1, "a", "b")
+    assert not is_told(written(tmp_path, rows), spec, 100)
+    assert not told(tmp_path, rows, spec).any()
+
+
+def test_an_impression_without_a_place_is_no_showing_and_one_before_the_first_stands_first(tmp_path, spec):
+    rows = [("impression", "b", 1, "r1", None), *slate("r1", 1, "a", "c"), ("click", "a", 2, "r1", None)]
+    rows += [("impression", "b", 1, "r2", -1)]
+    np.testing.assert_allclose(
+        ratios(tmp_path, rows, spec), [(1 + PRIOR) / (0.5 + PRIOR), PRIOR / (0.5 + PRIOR)], atol=1e-6
+    )
+
+
+def test_a_request_and_an_item_are_two_names(tmp_path, spec):
+    """`ra` of `b` is not `r` of `ab`."""
+    rows = [("impression", "b", 1, "ra", 0), ("impression", "a", 1, "ra", 0), ("click", "ab", 2, "r", None)]
+    assert not told(tmp_path, rows, spec).any()
+
+
 def test_a_spec_of_a_log_without_showings_is_what_it_was_and_has_no_column(spec):
     plain = replace(spec, shown=False)
     assert "shown" not in plain.to_json() and FeatureSpec.from_json(plain.to_json()) == plain
@@ -159,25 +237,31 @@ def table_of(spec, **columns):
     return ItemTable.of(pa.table(ROWS), counters, np.eye(2, dtype=np.float32), spec)
 
 
-def columns_of(items):
+TWICE = {"response": [0.0, math.log(2)]}
+
+
+def columns_of(items, positions=None):
     query = PairQuery.of(
         10**12, {"token_item_id": [], "token_event_type": [], "token_value": [], "token_gap": []}, math.nan, items
     )
-    last = len(items.vectors)
-    return pair_features(items, [query], np.zeros(last, np.int64), np.arange(last), np.zeros(last, np.float32))
+    positions = np.arange(len(items.vectors)) if positions is None else positions
+    zeros = np.zeros(len(positions))
+    return pair_features(items, [query], zeros.astype(np.int64), positions, zeros.astype(np.float32))
 
 
 def test_pairs_know_it_of_training_and_of_live_items():
     """It is the last column, of a release whose log tells alone; an item that comes while it serves was never shown."""
     plain = cycle_spec(columns=Columns())
     shown = replace(plain, shown=True)
-    items = table_of(shown, response=[0.0, math.log(2)])
+    items = table_of(shown, **TWICE)
     assert names_of(shown) == (*names_of(plain), "response")
-    assert columns_of(items)[:, -1] == pytest.approx([0, math.log(2)])
+    assert columns_of(items)[:, -1] == pytest.approx([0, math.log(2)]) and items.responses.dtype == np.float32
+    assert columns_of(items, np.array([1, 0, 1]))[:, -1] == pytest.approx([math.log(2), 0, math.log(2)])
     live = items.with_items(pa.table(ROWS | {"item_id": ["b", "new"]}), np.eye(2, dtype=np.float32), shown)
     assert columns_of(live)[:, -1] == pytest.approx([0, math.log(2), 0])
-    without = table_of(plain)
+    without = table_of(plain, response=[0.0, 1.0])  # which the spec does not know of
     assert columns_of(without).shape[1] == len(names_of(plain)) == columns_of(items).shape[1] - 1
+    assert without.responses is None
     assert without.with_items(pa.table(ROWS), np.eye(2, dtype=np.float32), plain).responses is None
 
 
@@ -187,3 +271,9 @@ def test_an_explanation_tells_it_as_multiples_of_what_is_usual():
     names = names_of(replace(cycle_spec(), shown=True))
     candidates = np.arange(2.0 * len(names)).reshape(2, -1)
     assert start(names, candidates, candidates[:1], 0.0)[-1] == candidates[:, -1].mean(), "as of the mean candidate"
+
+
+def test_an_explanation_has_the_columns_of_the_release():
+    for spec, own in ((cycle_spec(columns=Columns()), {}), (replace(cycle_spec(columns=Columns()), shown=True), TWICE)):
+        parts = table_of(spec, **own), None, None
+        assert Explainer(SimpleNamespace(parts=parts))._names == names_of(spec)

@@ -1,0 +1,36 @@
+"""When `build_features` tells the ranker how often items are taken where they are shown."""
+
+import pytest
+
+from souk.config import parse_config, parse_step_config
+from souk.steps.build_features import spec_of
+from tests.features_fixtures import write_tables
+
+CONFIG = """
+name: shop
+data: {events: {path: unused}}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+"""
+MINUTE = 60_000
+
+
+def shown(folder, requests, taken, more=""):
+    """What the spec says of so many slates of two, the first ones of which were taken from."""
+    rows = []
+    for n in range(requests):
+        known = {"user_id": f"u{n % 30}", "request_id": f"r{n}"}
+        kinds = [("impression", "i00", 0), ("impression", "i01", 1)] + [("click", "i00", 0)] * (n < taken)
+        rows += [
+            known | {"event_id": f"{n:04d}-{place}", "event_type": kind, "item_id": item, "position": position}
+            | {"timestamp": (3 * n + place) * MINUTE}
+            for place, (kind, item, position) in enumerate(kinds)
+        ]  # fmt: skip
+    config = parse_config(CONFIG + more)
+    tables = write_tables(folder / "tables", rows)
+    return spec_of(parse_step_config("build_features", config.for_step("build_features")), tables).shown
+
+
+@pytest.mark.parametrize(("taken", "told"), [(125, True), (124, False)])
+def test_what_was_taken_before_the_validation_window_decides(tmp_path, taken, told):
+    """A fifth of what was taken is in the windows."""
+    assert shown(tmp_path, 200, taken) == told
