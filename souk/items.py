@@ -248,7 +248,7 @@ class ItemTable:
             shares=self.shares.grown(list(islice(numbers, len(self.numbers), None))),
             counts=self.counts.grown(len(position)),
             levels=self.levels.with_rows(where, items, len(position)),
-            responses=self.responses if self.responses is None else np.pad(self.responses, (0, len(new))),
+            responses=np.pad(self.responses, (0, len(new))) if new and self.responses is not None else self.responses,
         )
 
     @cached_property

@@ -73,7 +73,7 @@ def test_a_rejection_says_where_what_was_shown_decides(made, chance, share, told
         assert (f"{slates:,} of the {queries:,} queries have a logged slate: what" in rule.detail) == told
 
 
-@pytest.mark.parametrize("queries", [400])
+@pytest.mark.parametrize("queries", [0, 400])
 def test_where_no_slate_was_logged_nothing_is_said_of_slates(made, queries):
     metrics, per_user = copy.deepcopy(made(0.1))
     metrics["protocols"]["rolling"]["queries"] = queries

@@ -172,12 +172,15 @@ def test_what_it_has_in_common_with_the_user_starts_where_the_mean_candidate_is(
 
 
 def test_what_an_item_has_by_itself_is_beside_the_mean_candidate_where_its_path_starts():
-    candidates = np.zeros((3, len(PAIR_FEATURES)), np.float32)
+    names = [*PAIR_FEATURES, "near:item_price", "response"]
+    candidates = np.zeros((3, len(names)), np.float32)
     candidates[:, COLUMN["popularity"]], candidates[:, COLUMN["age"]] = [0.1, 0.2, 0.6], [4, 4, 1]
+    candidates[:, -1] = [0.5, 0.2, -0.7]  # chosen less than usual where it is shown
     candidates[:, COLUMN["log_events"]] = 5.7  # not the mean of itself in float32
-    first = start(PAIR_FEATURES, candidates, candidates[1:], 0.0)
-    told = [beside(own, candidates) for own in candidates]
-    assert told[2] == dict.fromkeys(OWN, 0) | {"popularity": 1, "age": -1}
+    first = start(names, candidates, candidates[1:], 0.0)
+    told = [beside(names, own, candidates) for own in candidates]
+    assert told[2] == dict.fromkeys(OWN, 0) | {"popularity": 1, "age": -1, "response": -1}
+    assert "response" not in beside(names[:-1], candidates[0, :-1], candidates[:, :-1]), "where no log tells"
     for own, found in zip(candidates, told, strict=True):
         for name in ("popularity", "age"):
             assert found[name] == np.sign(own[COLUMN[name]] - first[COLUMN[name]]) != 0

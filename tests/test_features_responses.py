@@ -259,6 +259,8 @@ def test_pairs_know_it_of_training_and_of_live_items():
     assert columns_of(items, np.array([1, 0, 1]))[:, -1] == pytest.approx([math.log(2), 0, math.log(2)])
     live = items.with_items(pa.table(ROWS | {"item_id": ["b", "new"]}), np.eye(2, dtype=np.float32), shown)
     assert columns_of(live)[:, -1] == pytest.approx([0, math.log(2), 0])
+    dear = live.with_items(pa.table(ROWS), np.eye(2, dtype=np.float32), shown)
+    assert dear.responses is live.responses, "a price copies nothing"
     without = table_of(plain, response=[0.0, 1.0])  # which the spec does not know of
     assert columns_of(without).shape[1] == len(names_of(plain)) == columns_of(items).shape[1] - 1
     assert without.responses is None

@@ -34,3 +34,8 @@ def shown(folder, requests, taken, more=""):
 def test_what_was_taken_before_the_validation_window_decides(tmp_path, taken, told):
     """A fifth of what was taken is in the windows."""
     assert shown(tmp_path, 200, taken) == told
+
+
+def test_by_the_clock_of_each_user_s_last_one_nothing_is_told(tmp_path):
+    """What is held out was shown before its boundary, and taken after it: it would be known by having been left."""
+    assert not shown(tmp_path, 200, 200, "split: {protocol: leave_last_out}\n")

@@ -100,7 +100,7 @@ def _of_what_was_shown(metrics: Mapping[str, Any]) -> str:
     """What a lead that is missing may not mean where most of what was taken stood in logged slates; else ""."""
     queries = metrics["protocols"]["rolling"]["queries"]
     slates = metrics["ranker"][CHALLENGER].get("shown", {}).get("slates", 0)
-    if slates < MOST_SHOWN * queries:
+    if not slates or slates < MOST_SHOWN * queries:
         return ""
     return (
         f"{slates:,} of the {queries:,} queries have a logged slate: what is shown often is taken often, and is ahead "

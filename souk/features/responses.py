@@ -81,16 +81,16 @@ class _Showings:
         found = [some.filter(pa.array(engaging_rows(some, spec.objectives.engaged))) for some in rows]
         taken = pa.concat_tables(found).sort_by("timestamp")
         keys = _keys(taken)
-        first = np.sort(np.unique(keys.to_numpy(zero_copy_only=False).astype(str), return_index=True)[1])
+        first = np.sort(np.unique(keys.dictionary_encode().indices.to_numpy(), return_index=True)[1])
         self._taken, self._keys = taken.take(first), keys.take(pa.array(first))  # once in a request
 
     def by_place(self, ends: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """How many showings there were before each of `ends`, and how many were taken, `[ends, PLACES]` each."""
         shown, taken = np.zeros((2, len(ends), PLACES))
-        for places, times, taken_at, _ in self._batches():
+        for places, times, taken_at, until, _ in self._batches():
             for row, end in enumerate(ends):
-                shown[row] += np.bincount(places[times < end], minlength=PLACES)
-                taken[row] += np.bincount(places[taken_at < end], minlength=PLACES)
+                shown[row] += np.bincount(places[(times < end) & (end <= until)], minlength=PLACES)
+                taken[row] += np.bincount(places[(taken_at < end) & (end <= until)], minlength=PLACES)
         return shown, taken
 
     def by_item(self, ends: Sequence[int], ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,34 +100,34 @@ class _Showings:
         rates = hits / np.maximum(shown, 1)
         taken, expected = np.zeros((2, len(ends), len(ids)))
         every = pa.array(ids, pa.string())
-        for places, times, taken_at, items in self._batches():
+        for places, times, taken_at, until, items in self._batches():
             row_of = pc.fill_null(pc.index_in(items, every), -1).to_numpy(zero_copy_only=False)
             known = row_of >= 0
             for row, end in enumerate(ends):
-                inside, hit = known & (times < end), known & (taken_at < end)
+                counts = known & (end <= until)
+                inside, hit = counts & (times < end), counts & (taken_at < end)
                 expected[row] += np.bincount(row_of[inside], rates[row][places[inside]], minlength=len(ids))
                 taken[row] += np.bincount(row_of[hit], minlength=len(ids))
         return taken, expected
 
-    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, pa.Array]]:
+    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, pa.Array]]:
         """Some showings at a time: places from 0, when each was shown, when it was taken (never: the last time that
-        there is), and the items."""
+        there is), until which boundary it counts (where an impression comes after what was taken, the log of before
+        knows the place of this alone), and the items."""
         times = self._taken["timestamp"].to_numpy()
-        told = np.zeros(len(times), bool)
+        told_at = np.full(len(times), NEVER)
         for rows in self._rows([str(EventType.IMPRESSION)]):
+            shown_at = rows["timestamp"].to_numpy()
             found = pc.index_in(_keys(rows), self._keys)
             hit = pc.is_valid(found).to_numpy(zero_copy_only=False)
-            own = pc.fill_null(found, 0).to_numpy(zero_copy_only=False)
-            told[own[hit]] = True
-            taken_at = np.where(hit, times[own], NEVER) if len(times) else np.full(len(rows), NEVER)
-            yield _places(rows), rows["timestamp"].to_numpy(), taken_at, rows["item_id"].combine_chunks()
-        rest = self._taken.filter(pc.and_(pa.array(~told), pc.is_valid(self._taken["position"])))
-        yield (
-            _places(rest),
-            rest["timestamp"].to_numpy(),
-            rest["timestamp"].to_numpy(),
-            rest["item_id"].combine_chunks(),
-        )
+            own = found.filter(pa.array(hit)).to_numpy()
+            np.minimum.at(told_at, own, shown_at[hit])
+            taken_at, always = np.full((2, len(rows)), NEVER)
+            taken_at[hit] = np.maximum(times[own], shown_at[hit])
+            yield _places(rows), shown_at, taken_at, always, rows["item_id"].combine_chunks()
+        apart = pc.and_(pa.array(told_at > times), pc.is_valid(self._taken["position"]))
+        rest, at = self._taken.filter(apart), times[apart.to_numpy()]
+        yield _places(rest), at, at, told_at[apart.to_numpy()], rest["item_id"].combine_chunks()
 
     def _rows(self, kinds: Sequence[str], placed: bool = True) -> Iterator[pa.Table]:
         """The events of some types that belong to a request and, if it is asked for, have a place."""

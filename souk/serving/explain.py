@@ -242,7 +242,7 @@ class Explainer:
             EventPart(event, titles[place] if (place := catalogue.positions.get(event.item_id, -1)) >= 0 else "", part)
             for event, part in zip(case.features.window, found.events.tolist(), strict=True)
         ]
-        compared = beside(case.own, case.candidates[1])
+        compared = beside(self._names, case.own, case.candidates[1])
         features = [
             FeaturePart(name, self._value(case, name), part, compared.get(name, 0))
             for name, part in found.features.items()

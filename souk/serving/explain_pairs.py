@@ -22,7 +22,14 @@ from souk.sources.co_visitation import WINDOW, decay
 COLUMN = {name: place for place, name in enumerate(PAIR_FEATURES)}
 SCORE = COLUMN["score"]
 RANKED = {"co_visitation_rank": "co_visitation", "again_rank": "again"}
-OWN = ("log_events", "log_lately", "popularity", "satisfied_rate", "age")  # what an item has by itself, in numbers
+OWN = (
+    "log_events",
+    "log_lately",
+    "popularity",
+    "satisfied_rate",
+    RESPONSE,
+    "age",
+)  # what an item has by itself, in numbers
 HISTORY = (
     "window_events",
     "window_recency",
@@ -71,11 +78,11 @@ def start(
     return found
 
 
-def beside(own: np.ndarray, candidates: np.ndarray) -> dict[str, int]:
+def beside(names: Sequence[str], own: np.ndarray, candidates: np.ndarray) -> dict[str, int]:
     """Whether the item has more (1) or less (-1) of `OWN` than the mean candidate, where its path starts; 0 for as
-    much. `own`: `[P]`, its pair features; `candidates`: `[M, P]`."""
-    mean = candidates.mean(axis=0)
-    return {name: int(np.sign((own - mean).round(6)[COLUMN[name]])) for name in OWN}
+    much. `names`: of the pair features; `own`: `[P]`, the item's; `candidates`: `[M, P]`."""
+    signs = np.sign((own - candidates.mean(axis=0)).round(6)).astype(int).tolist()
+    return {name: sign for name, sign in zip(names, signs, strict=True) if name in OWN}
 
 
 def plain_value(name: str, value: float, form: int = FORM) -> float | None:

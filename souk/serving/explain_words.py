@@ -62,6 +62,7 @@ BESIDE = {  # where an item's own is more, or less, than the mean candidate's
     "log_lately": "that everyone chose it {} often lately than the mean candidate",
     "popularity": "that it is {} popular among such users at such times than the mean candidate",
     "satisfied_rate": "that those who chose it were satisfied {} often than with the mean candidate",
+    RESPONSE: "that it is chosen {} often where it is shown than the mean candidate",
     "age": "that it has been on offer for {} time than the mean candidate",
 }
 OTHERS = ("log_events", "log_lately", "popularity")

@@ -111,7 +111,8 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
             chosen["matches"] = taken
     acts = told_apart(events, spec, before)
     report(f"acts that the ranker tells apart: {', '.join(acts) or 'none'}")
-    shown = is_told(events, spec, before)
+    # by the other clock, what led to an engagement that is held out comes before the boundary: shown, and left
+    shown = sections.split.protocol == "temporal" and is_told(events, spec, before)
     if shown:
         report("the log tells how often items are taken where they are shown")
     return replace(spec, build=spec.build.model_copy(update=chosen), acts=acts, shown=shown)
