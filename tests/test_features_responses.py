@@ -97,6 +97,22 @@ def test_a_log_whose_row_says_that_it_was_taken_has_no_other_row_for_it(tmp_path
     )
 
 
+@pytest.mark.parametrize(("kept", "counts"), [(3, False), (2, True)])
+def test_what_was_taken_without_its_impression_counts_where_most_of_it_has_none(tmp_path, spec, kept, counts):
+    """`a` is always taken at the first place, `b` never, but for two takings of which no impression tells."""
+    rows = [row for n in range(kept) for row in [*slate(f"r{n}", n, "a"), ("click", "a", n, f"r{n}", 0)]]
+    rows += [row for n in range(kept) for row in slate(f"s{n}", n, "b")]
+    lost = [("click", "b", n, f"lost{n}", 0) for n in range(2)]
+    more = 2 * counts
+    rate = (kept + more) / (2 * kept + more)
+    expected = [
+        math.log((kept + PRIOR) / (kept * rate + PRIOR)),
+        math.log((more + PRIOR) / ((kept + more) * rate + PRIOR)),
+        0,
+    ]
+    np.testing.assert_allclose(told(tmp_path, rows + lost, spec)[0], expected, atol=1e-6)
+
+
 def test_places_behind_the_last_share_its_rate(tmp_path, spec):
     rows = [("impression", "a", 1, "r1", 63), ("impression", "b", 2, "r2", 500), ("click", "b", 3, "r2", 500)]
     rows += [("impression", "c", 4, "r3", 62)]

@@ -25,6 +25,7 @@ PRIOR = 3.0  # as if so many more were expected and taken of each item
 NEARLY_ALL = 0.95  # of what was shown: where so much is taken, the log leaves out what was left
 FEWEST = 100  # taken where they were shown: of fewer nothing is said
 ROWS = 1 << 20  # at a time
+KEPT = 0.5  # share of what was taken at a place that has an impression, above which the rest lost theirs
 NEVER = np.iinfo(np.int64).max
 
 
@@ -67,7 +68,9 @@ def with_responses(
 
 
 class _Showings:
-    """What a log says was shown: its impressions, and what was taken at a place and has none in its request.
+    """What a log says was shown: its impressions, and what was taken at a place, where most of that has none: a log
+    with a row for each item shown, that says what was clicked, has no other row for it. Elsewhere impressions were not
+    kept, and what was taken alone would make its place and its item look better than they are.
 
     Args:
         events: `events.parquet`, with requests and positions.
@@ -87,7 +90,7 @@ class _Showings:
     def by_place(self, ends: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """How many showings there were before each of `ends`, and how many were taken, `[ends, PLACES]` each."""
         shown, taken = np.zeros((2, len(ends), PLACES))
-        for places, times, taken_at, until, _ in self._batches():
+        for places, times, taken_at, until, _ in self._batches(ends[0]):
             for row, end in enumerate(ends):
                 shown[row] += np.bincount(places[(times < end) & (end <= until)], minlength=PLACES)
                 taken[row] += np.bincount(places[(taken_at < end) & (end <= until)], minlength=PLACES)
@@ -100,7 +103,7 @@ class _Showings:
         rates = hits / np.maximum(shown, 1)
         taken, expected = np.zeros((2, len(ends), len(ids)))
         every = pa.array(ids, pa.string())
-        for places, times, taken_at, until, items in self._batches():
+        for places, times, taken_at, until, items in self._batches(ends[0]):
             row_of = pc.fill_null(pc.index_in(items, every), -1).to_numpy(zero_copy_only=False)
             known = row_of >= 0
             for row, end in enumerate(ends):
@@ -110,10 +113,10 @@ class _Showings:
                 taken[row] += np.bincount(row_of[hit], minlength=len(ids))
         return taken, expected
 
-    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, pa.Array]]:
+    def _batches(self, first: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, pa.Array]]:
         """Some showings at a time: places from 0, when each was shown, when it was taken (never: the last time that
         there is), until which boundary it counts (where an impression comes after what was taken, the log of before
-        knows the place of this alone), and the items."""
+        knows the place of this alone), and the items. What was before `first` says whether what is alone was shown."""
         times = self._taken["timestamp"].to_numpy()
         told_at = np.full(len(times), NEVER)
         for rows in self._rows([str(EventType.IMPRESSION)]):
@@ -125,9 +128,13 @@ class _Showings:
             taken_at, always = np.full((2, len(rows)), NEVER)
             taken_at[hit] = np.maximum(times[own], shown_at[hit])
             yield _places(rows), shown_at, taken_at, always, rows["item_id"].combine_chunks()
-        apart = pc.and_(pa.array(told_at > times), pc.is_valid(self._taken["position"]))
-        rest, at = self._taken.filter(apart), times[apart.to_numpy()]
-        yield _places(rest), at, at, told_at[apart.to_numpy()], rest["item_id"].combine_chunks()
+        placed = pc.is_valid(self._taken["position"]).to_numpy()
+        early = placed & (times < first)
+        if early.any() and (told_at[early] < first).mean() > KEPT:
+            return
+        apart = (told_at > times) & placed
+        rest, at, until = self._taken.filter(pa.array(apart)), times[apart], told_at[apart]
+        yield _places(rest), at, at, until, rest["item_id"].combine_chunks()
 
     def _rows(self, kinds: Sequence[str], placed: bool = True) -> Iterator[pa.Table]:
         """The events of some types that belong to a request and, if it is asked for, have a place."""
@@ -141,7 +148,7 @@ class _Showings:
 
 def _keys(rows: pa.Table) -> pa.Array:
     """What was shown: an item in a request."""
-    pair = (rows[name].cast(pa.string()) for name in ("request_id", "item_id"))
+    pair = (rows[name].cast(pa.large_string()) for name in ("request_id", "item_id"))
     return pc.binary_join_element_wise(*pair, "\x1f").combine_chunks()
 
 
