@@ -149,7 +149,7 @@ class _Showings:
 def _keys(rows: pa.Table) -> pa.Array:
     """What was shown: an item in a request."""
     pair = (rows[name].cast(pa.large_string()) for name in ("request_id", "item_id"))
-    return pc.binary_join_element_wise(*pair, "\x1f").combine_chunks()
+    return pc.binary_join_element_wise(*pair, pa.scalar("\x1f", pa.large_string())).combine_chunks()
 
 
 def _places(rows: pa.Table) -> np.ndarray:
