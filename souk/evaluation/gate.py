@@ -91,7 +91,7 @@ def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, con
     else:
         first = _of_the_first(metrics, per_user, config)
     if not first[0].passed and (told := _of_what_was_shown(metrics)):
-        first = replace(first[0], detail=f"{first[0].detail.rstrip('.')}. {told}"), *first[1:]
+        first = (replace(first[0], detail=f"{first[0].detail}. {told}"),)  # one that fails is alone
     rules = (*first, *guardrails(metrics, config))
     return Verdict("promote" if all(each.passed for each in rules) else "reject", champion, rules)
 
