@@ -17,7 +17,7 @@ from souk.evaluation.measure import _overlap as overlap
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, Ranking, Users, rank
 from souk.evaluation.queries import rolling_queries
-from souk.evaluation.report import lost, page
+from souk.evaluation.report import drawn, lost, page
 from souk.evaluation.stages import STAGES, attribution, gone
 from tests.evaluation_fixtures import (
     DAY,
@@ -73,6 +73,12 @@ def test_of_more_users_so_many_are_asked(tmp_path):
     setting = Setting.read(Evaluate(bootstrap=100, max_users=1), spec, tables, features, told.append)
     assert len(setting.window.events) == 1
     assert told == ["1 of the 2 users who engage in the window are drawn (evaluate.max_users)"]
+    write_examples(features, {})
+    catalogue = setting.catalogue
+    metrics, _ = measure_models(setting, [FixedSlates(catalogue, ["c"], {"c": 0.9})], [Popularity(catalogue)])
+    assert metrics["users"] == {"engaging": 2, "drawn": 1}
+    assert drawn(metrics) == ", of 1 drawn from the 2 who engage,"
+    assert drawn({"users": {"engaging": 2, "drawn": 2}}) == ""
 
 
 def test_a_pause_that_leaves_no_query_is_told(tmp_path):

@@ -38,7 +38,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 12  # of `metrics.json`
+FORMAT = 13  # of `metrics.json`
 SUMMARY = ("queries", "users", "models", "differences", "best_baseline")  # of each protocol
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
@@ -140,6 +140,7 @@ def measure_models(
         "dataset": setting.spec.dataset,
         "primary": setting.settings.primary,
         "items": setting.items,
+        "users": {"engaging": setting.window.engaging, "drawn": len(setting.window.events)},
         "test_start": setting.window.start,
         "champion": "",
         "training": {},

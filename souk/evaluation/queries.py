@@ -137,12 +137,14 @@ class Window:
         end: one past its last event.
         events: all events of each such user before `end`, oldest first.
         profiles: their rows of the users table.
+        engaging: how many users engage in it, of whom `events` may hold a draw.
     """
 
     start: int
     end: int
     events: Mapping[str, tuple[Event, ...]]
     profiles: Mapping[str, Mapping[str, Any]]
+    engaging: int = 0
 
 
 def rolling_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:

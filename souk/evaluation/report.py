@@ -42,6 +42,14 @@ OUTCOMES = {
 }
 
 
+def drawn(metrics: Mapping[str, Any]) -> str:
+    """In words, that not all users who engage in the window are asked; nothing where they are."""
+    users = metrics["users"]
+    if users["drawn"] == users["engaging"]:
+        return ""
+    return f", of {users['drawn']} drawn from the {users['engaging']} who engage,"
+
+
 def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     """Markdown: the main table, aligned, with what it rests on, where positives are lost, and the verdict, if any."""
     rolling, frozen = metrics["protocols"]["rolling"], metrics["protocols"]["frozen"]
@@ -56,8 +64,8 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         [
             *_aligned(header, rows),
             "",
-            f"{rolling['queries']} queries of {rolling['users']} users in the test window; each ranks the items "
-            f"that were there by then, of {metrics['items']} in all.",
+            f"{rolling['queries']} queries of {rolling['users']} users{drawn(metrics)} in the test window; each "
+            f"ranks the items that were there by then, of {metrics['items']} in all.",
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}."
             + _lead(frozen, primary),
             *filter(None, [_of_the_last_item(rolling["continued"])]),
@@ -192,6 +200,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         lost=lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
+        drawn=drawn(metrics).rstrip(","),
         of_the_last_item=_of_the_last_item(rolling["continued"]),
         of_heads=_of_heads(metrics),
         with_all_known=_with_all_known(sessions, metrics["primary"]) if sessions else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,11 +55,12 @@ def read_window(
     end = {"validation": windows.test_start, "test": windows.end}[name]
     inside = _history(tables, spec, LABEL_COLUMNS, ("timestamp", ">=", start), ("timestamp", "<", end))
     users = sorted(set(inside.filter(engaging_rows(inside, spec.objectives.engaged))["user_id"].to_pylist()))
-    if most and len(users) > most:
-        tell(f"{most:,} of the {len(users):,} users who engage in the window are drawn (evaluate.max_users)")
+    engaging = len(users)
+    if most and engaging > most:
+        tell(f"{most:,} of the {engaging:,} users who engage in the window are drawn (evaluate.max_users)")
         users = sorted(sorted(users, key=lambda user: hashlib.sha256(user.encode()).digest())[:most])
     catalogue = _read_catalogue(tables, features, spec, inside, start, windows.end)
-    return catalogue, _read_users(tables, spec, users, start, end)
+    return catalogue, replace(_read_users(tables, spec, users, start, end), engaging=engaging)
 
 
 def _read_catalogue(
