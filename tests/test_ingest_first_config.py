@@ -13,7 +13,8 @@ from pyarrow import parquet
 from souk.cli import main
 from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config, write_config
+from souk.ingest.config_file import write_config
+from souk.ingest.first_config import first_config
 from souk.ingest.guess_kind import guess_kind
 from souk.ingest.profile import Column
 from souk.schema import EventType, Kind

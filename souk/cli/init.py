@@ -26,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from souk.ingest.first_config import first_config, write_config
+    from souk.ingest.config_file import write_config
+    from souk.ingest.first_config import first_config
 
     output = Path(arguments.output)
     given = {table: getattr(arguments, f"{table}_header") for table in TABLES}
@@ -42,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     doubts = (
         f"{groups}{_exchanged(first.exchanged)}{_untyped(first.untyped)}{_doubts(first.unknown)}{_steps(first.steps)}"
     )
-    print(f"Written to {output}. {doubts}{_twice(first.twice)}{seen} Then: souk run {data}")
+    left_out = "".join(f"LEFT OUT BY skip: {why}. " for why in first.left_out)
+    print(f"Written to {output}. {doubts}{left_out}{seen} Then: souk run {data}")
     return 0
 
 
@@ -54,11 +56,6 @@ def _exchanged(why: str) -> str:
 def _untyped(why: str) -> str:
     """The sentence on events that are all of one type, with a space after it; "" where no column may be their type."""
     return f"EVERY EVENT IS TAKEN FOR A {why}. " if why else ""
-
-
-def _twice(why: str) -> str:
-    """The sentence on purchases that are told twice, with a space after it; "" where none are."""
-    return f"LEFT OUT BY skip: {why}. " if why else ""
 
 
 def _doubts(unknown: Sequence[str]) -> str:

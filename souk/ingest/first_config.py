@@ -6,15 +6,13 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from souk.config import parse_config
-from souk.errors import SoukError
 from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
-from souk.ingest.files import whole_file
+from souk.ingest.guess_chosen import skip_unchosen
 from souk.ingest.guess_clock import map_clock
 from souk.ingest.guess_columns import Table, declare, map_rest, open_table
 from souk.ingest.guess_counts import map_counts
@@ -30,33 +28,34 @@ from souk.ingest.guess_same_file import items_of, leave_to_items, same_file
 from souk.ingest.guess_time import map_time
 from souk.ingest.guess_twice import skip_twice
 from souk.ingest.guess_types import map_type
+from souk.ingest.guess_uses import skip_uses
 from souk.ingest.guess_zone import map_zone
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
 from souk.ingest.reading import Reading
 from souk.ingest.schemas import contract_schema
-from souk.readers.storage import storage
 
 LONGEST = 600  # characters of a comment: evidence, examples of a column and a remedy have half of that
 FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 # Characters that no YAML has, or that end its lines: as escapes they stand in quotes and in comments.
 UNREADABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+LEFT_OUT = ("twice", "unchosen", "uses")  # notes on what `skip` leaves out
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
 @dataclass(frozen=True)
 class FirstConfig:
-    """A first config: its text, the event types of the file that no word tells, which it takes for clicks, why the
-    files of items and users may be exchanged, why only some of what users do engages, what every event is where a
-    column may be their type that Souk does not know, which purchases are left out as told twice, and what is no id
-    and stands for one; "" where nothing says so."""
+    """A first config: its text, the event types that no word tells, which it takes for clicks, why the files of items
+    and users may be exchanged, why only some of what users do engages, what every event is where a column may be their
+    type, which events are left out as purchases told twice, as those that nobody chose or as of what users have, and
+    what is no id and stands for one; "" where nothing says so."""
 
     text: str
     unknown: tuple[str, ...] = ()
     exchanged: str = ""
     steps: str = ""
     untyped: str = ""
-    twice: str = ""
+    left_out: tuple[str, ...] = ()
     groups: str = ""
 
 
@@ -94,6 +93,7 @@ def first_config(
     exchanged = named or doubt_exchanged(tables)
     map_type(tables["events"])
     note_flags(tables["events"])
+    skip_unchosen(tables["events"])
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
     for target, other in (("user_id", "users"), ("item_id", "items")):
@@ -105,49 +105,24 @@ def first_config(
         note_zone(table)
     leave_to_items(tables)
     skip_twice(tables["events"])
+    skip_uses(tables["events"])
     note_rows(tables["events"], tables.get("items"))
     note_steps(tables["events"], tables.get("items"))
     text = _render(name, tables, exchanged)
     refused = {key: _refused(text, key) for key in tables}
     text = _render(name, tables, exchanged, refused) if max(refused.values()) > 0 else text
     notes = tables["events"].notes
-    unknown = tuple(tables["events"].unknown)
     groups = ". ".join(notes[target] for target in ("user_id", "item_id") if target in notes)
+    left_out = tuple(notes[key] for key in LEFT_OUT if key in notes)
     return FirstConfig(
-        text, unknown, exchanged, notes.get("steps", ""), notes.get("event_type", ""), notes.get("twice", ""), groups
+        text,
+        tuple(tables["events"].unknown),
+        exchanged,
+        notes.get("steps", ""),
+        notes.get("event_type", ""),
+        left_out,
+        groups,
     )
-
-
-def write_config(text: str, path: Path, force: bool = False, inputs: Collection[str] = ()) -> None:
-    """Writes a config file; an existing one only with `force`, and none in the place of the data.
-
-    Args:
-        text: of the config.
-        path: of the file.
-        force: whether an existing file is replaced.
-        inputs: paths or URLs of the data.
-
-    Raises:
-        SoukError: the file exists, or is a folder, or one of the inputs, or in the folder of one.
-    """
-    for source in inputs:
-        if _is_of(path, source):
-            raise SoukError("a file to write that is none of the data", f"{path}, of {source}", "Name another.")
-    if path.is_dir():
-        raise SoukError("a file to write", f"{path}, which is a folder", f"Name a file, such as {path / 'my.yaml'}.")
-    if path.exists() and not force:
-        raise SoukError("a new file to write", f"{path} exists", "Name another, or add --force to replace it.")
-    with whole_file(path) as fresh:
-        fresh.write_text(text, encoding="utf-8")
-
-
-def _is_of(path: Path, source: str) -> bool:
-    if "://" in source and not source.startswith("file://"):
-        return False
-    fs, root = storage(source)
-    parts = [Path(part) for part in ([root] if fs.exists(root) else fs.glob(root))]
-    above = [place for place in (path, *path.resolve().parents) if place.exists()]
-    return any(part.samefile(place) for part in parts for place in above)
 
 
 def _refused(text: str, key: str) -> float:
@@ -212,7 +187,7 @@ def _render_source(table: Table) -> list[str]:
         lines += [f"      {_quoted(text)}: {kind}  # {why}" for text, (kind, why) in table.types.items()]
     if table.source.skip:
         skipped = ", ".join(f"{_quoted(name)}: {_values(values)}" for name, values in table.source.skip.items())
-        why = "; ".join(table.notes[key] for key in ("skip", "twice") if key in table.notes)
+        why = "; ".join(table.notes[key] for key in ("skip", *LEFT_OUT) if key in table.notes)
         lines.append(f"    skip: {{{skipped}}}  # {_comment(why)}")
     if "repeated_ids" in table.notes:
         lines.append(f"    repeated_ids: {table.source.repeated_ids}  # {_comment(table.notes['repeated_ids'])}")

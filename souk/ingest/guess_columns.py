@@ -6,31 +6,22 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import pandas as pd
-import pyarrow.compute as pc
-
 from souk.config import Source
-from souk.ingest import cells
 from souk.ingest.convert import ENDS, TIMES
 from souk.ingest.guess_decimal import with_commas
-from souk.ingest.guess_fit import ends_otherwise, ends_too, few_words, misfit, one_each, tells_rows
+from souk.ingest.guess_deeds import described, of_acts, tells_item
+from souk.ingest.guess_fit import ends_otherwise, ends_too, in_milliseconds, misfit, tells_rows
 from souk.ingest.guess_form import formed, no_rows
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_later import becomes, counted, names_next, names_others
-from souk.ingest.guess_names import NAMES, OBJECTS, SELLERS, TITLES, act_of, names_act, names_rating, numbered
+from souk.ingest.guess_names import APP_IDS, APPS, NAMES, OBJECTS, SELLERS, TITLES, names_rating, numbered
 from souk.ingest.guess_several import REMEDY, several
 from souk.ingest.profile import MANY, Column, sample
 from souk.ingest.templates import template_columns
 from souk.readers import RawBatch, file_format
 from souk.schema import EventType, Kind, contract
 
-FEWEST_LOOKS = 30  # that tell what no look has
-SETTLED = 1.002  # values of an item or a user: a few of what is bought come back, and are an act of another type
-SEVERAL_ROWS = 3  # of an item or a user, on the mean, that tell what each has one value of
-FEWEST_OF_ONE = 5  # looks that are to be expected of a value, for none of them to tell something
-MOSTLY = 0.5  # a column tells acts from looks where no look has the values of more than this share of acts
-SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 OF_ITEM = "describes the item: give it in a file of items, or this file as --items, too"
 # Of a column that has one value for each item and one for each user.
 STAYS = (
@@ -132,51 +123,13 @@ def columns_named(table: Table, target: str) -> Iterator[Column]:
 def _title(table: Table, by_name: dict[str, Column]) -> Column | None:
     """The name of what the ids are of, as "Hotel Name" beside "Hotel Ref", before what describes it at length."""
     ids, words = table.mapped["item_id"][0].snake.split("_"), {*OBJECTS, *NAMES["item_id"]} - SELLERS
+    ids += APPS if ids[0] in APP_IDS else ()  # an app's own id is that of its package: `app_name` beside package_name
     if not words.intersection(ids):  # of "store_item_id" the item is meant, of "room_id" no hotel
         words = {ids[0]} if len(ids) > 1 else {*words, ids[0]}
     parts = ((column, *column.snake.rpartition("_")[::2]) for column in table.free)
     named = {own: column for column, own, last in reversed([*parts]) if last in TITLES and own in words}
     own = next((named[word] for word in ids if word in named), None)
     return own or next(reversed(named.values()), by_name.get("description"))
-
-
-def _of_acts(table: Table, column: Column) -> str:
-    """Why a column of events would give away what the user did; "" where it does not."""
-    return _tells_type(table, column) or _of_deeds(table, column)
-
-
-def _tells_type(table: Table, column: Column) -> str:
-    """Why a column of events may say what the user did, which no request knows before; "" where it does not."""
-    values = pc.unique(column.texts).to_pylist()
-    spoken = sum(act_of(text) is not None for text in values) > SPOKEN * len(values)
-    unless = f"such as {column.examples}; declare it if a request has it"
-    if spoken or names_act(column.snake, column.plain):
-        return f"SEEMS TO SAY WHAT THE USER DID, which would give the answer away, {unless}"
-    if ("event_type" in table.constants or "*" in table.types) and few_words(column) and not settled(table, column):
-        return f"MAY SAY WHAT THE USER DID, {unless}"
-    return ""
-
-
-def _of_deeds(table: Table, column: Column) -> str:
-    """Why a column of events is no context where no look has it, as the category of a seat that was bought; "" else."""
-    if not table.has("event_type"):
-        return ""
-    said = cells.parse_text(table.mapped["event_type"][0].values)[0].to_pandas()
-    values = cells.parse_text(column.values)[0].to_pandas()
-    clicks = [text for text, (kind, _) in table.types.items() if kind in (EventType.CLICK, EventType.IMPRESSION)]
-    looks = [text for text in clicks if text not in table.unknown] or clicks  # `assigned` is one for want of a word
-    each = [values[said == text] for text in looks]  # a click may have what what was shown has not
-    if sum(map(len, each)) < FEWEST_LOOKS:
-        return ""
-    unless = "so it would say what the user did, such as {}; declare it if a request has it"
-    if all(own.notna().mean() <= 1 - MANY for own in each if len(own)):
-        return f"NO LOOK HAS IT, {unless.format(column.examples)}"
-    looked, acts = pd.concat(each).dropna(), values[~said.isin(clicks)].dropna().value_counts()
-    by_chance = acts * len(looked) / max(acts.sum(), 1)  # looks that would have a value if it told them not apart
-    own = acts[~acts.index.isin(looked.unique()) & (by_chance >= FEWEST_OF_ONE)]
-    if own.sum() > MOSTLY * acts.sum():  # the page of the thanks for an order
-        return f"NO LOOK HAS WHAT MOST OTHERS HAVE, {unless.format(', '.join(own.index[:3]))}"
-    return ""
 
 
 def map_rest(table: Table) -> None:
@@ -187,7 +140,7 @@ def map_rest(table: Table) -> None:
         for column in columns_named(table, target):
             not_yet = table.unborn.get(column.name, "") if target == "created_at" else ""
             why = not_yet or misfit(known[target], column, _unit(table))
-            acts = _of_acts(table, column) if known[target].kind and table.name == "events" else ""
+            acts = of_acts(table, column) if known[target].kind and table.name == "events" else ""
             if why or acts:
                 unfit[column.name] = f"{column.name} of the file is no {target}: {why or acts}"
                 if why:  # of acts a guess of its kind tells
@@ -232,7 +185,7 @@ def declare(table: Table) -> None:
             continue
         guess = guess_kind(column) if table.name != "events" else _guess_context(table, column)
         if guess.kind is None:
-            why = table.unfit.get(column.name, "")
+            why = table.unfit.get(column.name, "") or (in_milliseconds(column) if table.name == "events" else "")
             table.left_out.append((column.name, f"{why}; {guess.evidence}" if why else guess.evidence))
             continue
         own = column.snake if column.snake not in known else f"{column.snake}_column"
@@ -268,27 +221,16 @@ def _guess_context(table: Table, column: Column) -> Guess:
             return Guess(None, f"SEVERAL IN EACH ROW: were they shown, {REMEDY}; {guess.evidence}")
         if not table.has("event_id") and tells_rows(column):
             return Guess(None, f"OR IS IT event_id? Then map it; no context of a request; {guess.evidence}")
-        item = column.distinct <= MANY * len(column.values) and _described(table, column) == ["item"]
+        item = column.distinct <= MANY * len(column.values) and described(table, column) == ["item"]
         return Guess(None, f"{OF_ITEM if item else 'no context of a request'}; {guess.evidence}")
-    if why := _of_acts(table, column):
+    if why := of_acts(table, column):
         return Guess(None, why)
-    described = _described(table, column)
-    if len(described) == 2:  # of the item alone a user would have several: both are of one place, or of one language
+    of_ids = described(table, column)
+    if len(of_ids) == 2:  # of the item alone a user would have several: both are of one place, or of one language
         return Guess(None, f"{STAYS}; {guess.evidence}")
-    if described:
-        own = OF_ITEM if described == ["item"] else "describes the user: give it in a file of users"
+    if of_ids:
+        own = OF_ITEM if of_ids == ["item"] else "describes the user: give it in a file of users"
         return Guess(None, f"{own}; {guess.evidence}")
+    if why := tells_item(table, column):
+        return Guess(None, why)
     return guess
-
-
-def settled(table: Table, column: Column) -> bool:
-    """Whether a column of events has one value for each item, or each user, who have several rows: it tells no act."""
-    ids = (table.mapped[target][0] for target in ("item_id", "user_id") if target in table.mapped)
-    several = (own for own in ids if len(own.texts) >= SEVERAL_ROWS * own.distinct)
-    return any(one_each(own.values, column.values, SETTLED) for own in several)
-
-
-def _described(table: Table, column: Column) -> list[str]:
-    """What a column of events has one value for: each item, each user, or both."""
-    asked = (("item_id", "item"), ("user_id", "user"))
-    return [word for target, word in asked if one_each(table.mapped[target][0].values, column.values)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from souk.ingest import cells
+from souk.ingest.guess_bands import banded, lower_bounds
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_names import QUANTITIES
 from souk.ingest.profile import Column
@@ -62,7 +63,7 @@ def _sums(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
 
 def _grows(column: Column, each: pd.DataFrame) -> str:
     """With what of `each` row's a column of items or users goes, and how closely; "" where it does with nothing."""
-    numbers = cells.parse_number(column.values)[0].to_pandas() if column.numeric else pd.Series(dtype=float)
+    numbers = _amounts(column)
     if column.distinct >= FEWEST_VALUES and numbers.notna().sum() >= FEWEST:
         known = each[numbers.notna()]
         known = known.loc[:, known.nunique() > 1]
@@ -75,6 +76,13 @@ def _grows(column: Column, each: pd.DataFrame) -> str:
         if len(shares) and shares.max() >= CLASSED:
             return f"its values are classes of {shares.idxmax()}, {shares.max():.0%} of whose ranks they tell"
     return ""
+
+
+def _amounts(column: Column) -> pd.Series:
+    """The numbers of a column, row by row, of bands the least ones; empty where it has other values."""
+    if banded(column):
+        return lower_bounds(column)
+    return cells.parse_number(column.values)[0].to_pandas() if column.numeric else pd.Series(dtype=float)
 
 
 def _between(classes: pd.Series, ranks: pd.DataFrame) -> pd.Series:

@@ -22,6 +22,9 @@ MOST_ONCE = (
 
 FEWEST_IDS = 30  # rows; of fewer, any column may differ in each
 ONE_EACH = 1.1  # values of an id, at most, on the mean
+MILLISECONDS = ("ms", "msec", "msecs", "millis", "milliseconds", "millisekunden")
+A_SECOND = 1_000  # of them, which half of what users look at or use takes
+AN_HOUR = 3600  # seconds, which few stay anywhere
 ID = r"^\S*\d\S*$"  # E000001, or 17
 
 ISO = r"^\d{4}-\d{2}-\d{2}"
@@ -51,11 +54,27 @@ def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
         return f"no numbers, such as {column.examples}"
     if target.type == "int64" and not column.whole:
         return f"no whole numbers, such as {column.examples}"
-    if target.maximum is not None and (high := np.mean(column.numbers > target.maximum)) > FEW_WRONG:
-        return f"{high:.0%} of its numbers are above {target.maximum:g}, such as {column.examples}"
+    if why := _too_large(target, column):
+        return why
     if target.type == "bool" and cells.parse_bool(column.values)[1].mean() > FEW_WRONG:
         return f"no true or false, such as {column.examples}"
     return ""
+
+
+def _too_large(target: ContractColumn, column: Column) -> str:
+    if target.name == "dwell_seconds" and np.median(column.numbers) > AN_HOUR:
+        return f"half of its numbers are above an hour, as milliseconds are, such as {column.examples}; write seconds"
+    if target.maximum is not None and (high := np.mean(column.numbers > target.maximum)) > FEW_WRONG:
+        return f"{high:.0%} of its numbers are above {target.maximum:g}, such as {column.examples}"
+    return ""
+
+
+def in_milliseconds(column: Column) -> str:
+    """What to do with a column of events that says how long something took in milliseconds; "" where it does not."""
+    named = column.snake.split("_")[-1] in MILLISECONDS and column.numeric and not column.time_unit
+    if not named or np.median(column.numbers) < A_SECOND:
+        return ""
+    return "MILLISECONDS, OF HOW LONG IT TOOK? Then write seconds, and map them to dwell_seconds"
 
 
 def _no_time(column: Column, unit: str) -> str:

@@ -13,7 +13,7 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_fit import MOST_ONCE
-from souk.ingest.guess_names import NAMES, SELDOM_ITEMS
+from souk.ingest.guess_names import NAMES, PSEUDONYMS, SELDOM_ITEMS
 from souk.ingest.guess_several import told_several
 from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
@@ -21,6 +21,7 @@ FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all
 SEVERAL = 1.5  # users of an id, on the mean
 MOST_EMPTY = 0.5  # of the rows without a value, in a column of ids: what an item replaces or follows on is none
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
+NO_OTHER = "by its name, as no other goes by a likelier one"
 PROPERTIES = ("property", "attribute", "key", "field", "feature")  # beside `value`
 MOST_PARTS = 4  # of a template
 FEW, OFTEN = 20, 100  # what fewer values say of so many rows each is a group: the gate asks for as many users
@@ -40,15 +41,16 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
         session = column_named(events, "session_id") if target == "user_id" else None
         own = [column for column in events.free if column.plain in NAMES["event_id"]] if target == "item_id" else []
         shows = next((column for column in own if _of_many(events, column)), None)
-        seldom = SELDOM_ITEMS if target == "item_id" else ()
+        seldom = SELDOM_ITEMS if target == "item_id" else PSEUDONYMS
         by_name = {column.plain: column for column in reversed(events.free) if not column.nested and not _few(column)}
-        other_item = next((by_name[name] for name in seldom if name in by_name), None)
+        other_id = next((by_name[name] for name in seldom if name in by_name), None)
         ways = (
             (named, "by its name"),
             (many, "its name contains the word"),
+            (other_id if target == "user_id" else None, NO_OTHER),
             (session, "there are no users: by the session"),
             (shows, "no other goes by a name for it, and these come again: concerts, say, not rows"),
-            (other_item, "by its name, as no other goes by a likelier one"),
+            (other_id, NO_OTHER),
         )
         found = next(((column, evidence) for column, evidence in ways if column), None) or _group(events, target, alike)
         if found is None:

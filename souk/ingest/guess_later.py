@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.day_orders import WRITTEN
+from souk.ingest.guess_bands import banded
 from souk.ingest.guess_fit import ISO
 from souk.ingest.guess_kind import guess_kind
-from souk.ingest.guess_names import NAMES, act_of
+from souk.ingest.guess_names import NAMES, OBJECTS, SHIPPED, act_of
 from souk.ingest.profile import MANY, Column, plain
 
 MOST_STATES = 12
+FEW_GONE = 0.1  # share of the items that are gone, which a whole log may do without
+YES = {"true", "1", "yes", "y", "t", "ja"}
 SEEN = 5_000  # values of a column of lists
 FEW_DATES, FEW_STRAYS = 0.02, 3  # share of the values that are times where the others are so few words, as `never`
 # What a column says of an item that is gone, or is not; no case, no punctuation.
@@ -30,6 +34,7 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
            "learners", "enrolments", "enrollments", "subscribers", "followers", "participants", "attendees", "votes",
            "upvotes", "downvotes", "checkins", "listeners", "scrobbles", "compliment", "compliments", "karma",
            "reputation", "popularity", "averagerating", "avgrating", "ratingaverage", "ratingavg", "meanrating",
+           "spend", "spent", "ltv", "clv",
            "umsatz", "absatz", "turnover", "revenue", "bestand", "lagerbestand", "restplaetze", "verkauft", "verkaeufe",
            "bewertungen", "aufrufe"}  # fmt: skip
 VOTED = {"useful", "funny", "cool", "helpful", "fans", "rank", "salesrank", "bestsellerrank",
@@ -39,6 +44,8 @@ VERDICT = r"(?i)\b(positive|negative)$"
 SUMMED = {"average", "avg", "mean", "count", "counts", "number", "num", "n", "total", "sum", "ratio"}  # of opinions
 COUNTS = {"cnt", "count", "counts", "num", "times"}  # of an act beside it, or of whatever
 MOST_STARS = 10  # with fractions up to it opinions are a mean of many; whole stars are a hotel's by right
+CHANGED = {"updated", "update", "modified", "changed", "edited", "aktualisiert", "aktualisierung", "geaendert",
+           "aenderung"}  # fmt: skip
 # Of columns with ids of other rows, such as what was bought together.
 BESIDE = {"also", "similar", "related", "together", "recommended", "friends", "following", "followers"}
 ID_ENTRY = r"^\S*\d\S*$"
@@ -58,11 +65,14 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         end: that says until when items can be had; None where none does.
         created: whether another says when they came to be.
     """
-    if (column.dated or column.time_unit in ("native", *WRITTEN)) and column.distinct > 1 and not (end and created):
+    dated = column.dated or column.time_unit in ("native", *WRITTEN)
+    if dated and CHANGED & {*column.snake.split("_")}:
+        return f"WHEN AN ITEM WAS LAST CHANGED, as of the export: it may be after what users did; {column.examples}"
+    if dated and column.distinct > 1 and not (end and created):
         birth = "" if created else "IF IT IS WHEN AN ITEM CAME TO BE, map it to created_at; "
         ending = "" if end else "IF ITEMS CANNOT BE HAD AFTER IT, map it to available_until; "
         return f"{birth}{ending}{guess_kind(column).evidence}"
-    told = counted(column)
+    told = counted(column) or _of_programs(column)
     if strays := _strays(column):
         return strays
     if column.nested or not 1 <= column.distinct <= MOST_STATES:
@@ -74,7 +84,11 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
     if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
         return told
     shown = ", ".join(text[:24] for text in (gone or list(values.values()))[:2])
-    return f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"
+    told = f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"
+    own = [text for word, text in values.items() if word in YES] if column.plain.removeprefix("is") in GONE else gone
+    few = pc.mean(pc.is_in(column.texts, value_set=pa.array(own, pa.string()))).as_py() <= FEW_GONE
+    out = f"or, as these are few, skip: {{{column.name}: [{', '.join(own)}]}} beside path, which takes them out of all"
+    return f"{told}; {out}" if own and few else told
 
 
 def counted(column: Column) -> str:
@@ -88,15 +102,26 @@ def counted(column: Column) -> str:
         return ""
     words_too = verdicts or (column.plain in VOTED and column.plain.endswith("rank"))
     flags = {*pc.unique(column.texts).to_pylist()} <= {"0", "1"}  # sea_views
-    if flags or not (column.numeric or words_too):
+    if flags or not (column.numeric or words_too or banded(column)):
         return ""
     return f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them"
 
 
+def _of_programs(column: Column) -> str:
+    """Why a column of true and false tells what nobody chooses, as `is_preinstalled`; "" where it does not."""
+    if column.nested or SHIPPED.isdisjoint(column.snake.split("_")) or cells.parse_bool(column.values)[1].any():
+        return ""
+    own = [text for text in sorted(pc.unique(column.texts).to_pylist()) if plain(text) in YES]
+    out = f"skip: {{{column.name}: [{', '.join(own)}]}} beside path keeps these out of slates"
+    return f"NOBODY CHOOSES THESE ITEMS? Then {out}" if own else ""
+
+
 def _counts_acts(words: Sequence[str]) -> bool:
-    """Whether a name is of how often something was done, as `play_cnt`; a `book_number` has no act."""
-    acts = (word for word in words if word not in NAMES["item_id"] and act_of(word))
-    return bool(COUNTS & {*words}) and (len(words) == 1 or any(acts))
+    """Whether a name is of how often something was done, as `play_cnt`, or to how many, as `installed_apps`; a
+    `book_number` has no act."""
+    acts = [word for word in words if word not in NAMES["item_id"] and act_of(word)]
+    done = len(words) > 1 and words[0] in acts and words[-1].endswith("s") and words[-1] in OBJECTS  # installed_apps
+    return done or (bool(COUNTS & {*words}) and (len(words) == 1 or bool(acts)))
 
 
 def names_others(column: Column, ids: Column, rows: str) -> str:

@@ -24,6 +24,18 @@ QUANTITIES = (
     "kwmeng",
     "fkimg",
 )  # of what is bought
+# What stands for users where no column has a likelier name: a device, an installation or a browser.
+PSEUDONYMS = (
+    "userpseudoid",
+    "anonymousid",
+    "distinctid",
+    "fullvisitorid",
+    "cookieid",
+    "advertisingid",
+    "gaid",
+    "idfa",
+    "deviceid",
+)
 # Plain names (no case, no punctuation) that a contract column goes by, the likeliest first.
 NAMES: dict[str, tuple[str, ...]] = {
     "event_id": ("eventid", "eventno", "eventnr", "eventnumber", "eventref", "eventkey", "eventuuid", "interactionid",
@@ -102,8 +114,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # What items may be, too, where no column has a likelier name: a concert's venue, or the app of a log, is none.
 SELDOM_ITEMS = ("venueid", "placeid", "poiid", "poi", "locationid", "businessid", "restaurantid", "gameid", "game",
-                "appid", "recipeid", "recipe", "animeid", "anime", "artistid", "artist", "beerid", "jobid", "newsid",
-                "adid", "venue", "place", "restaurant")  # fmt: skip
+                "appid", "packagename", "bundleid", "recipeid", "recipe", "animeid", "anime",
+                "artistid", "artist", "beerid", "jobid", "newsid", "adid", "venue", "place", "restaurant")  # fmt: skip
 # When an item begins: its end, where nearly all that users do with it comes before.
 STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "startdate", "starttime", "startdatetime",
           "startingat", "beginsat", "begins", "begin", "begindate", "begintime", "eventstart", "eventstartdate",
@@ -115,6 +127,7 @@ STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "star
 RATED = {"rating", "stars", "score"}
 SHORTEST = 3  # letters of a word whose last is no plural's
 TITLES = ("name", "title", "titel")  # behind the word for what items are
+APP_IDS, APPS = ("package", "bundle"), ("app", "game")  # the first word of an id of apps, and what these are
 TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed", "affichage", "affiche",
                            "impresion", "mostrado", "mostrada", "exposicion", "impressione", "mostrato", "mostrata",
@@ -122,7 +135,7 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                            "angezeigt", "gezeigt", "einblendung", "eingeblendet"),
     EventType.CLICK: ("click", "clicked", "clk", "view", "viewed", "pageview", "detail", "detailview", "productview",
                       "pv", "open", "opened", "play", "played", "watch", "watched", "listen", "listened",
-                      "read", "streamed", "vue", "vu", "voir", "clic", "consulte",
+                      "read", "streamed", "launch", "launched", "vue", "vu", "voir", "clic", "consulte",
                       "consultation", "ver", "vista", "visto", "verproducto", "visualizacion", "abrir", "abierto",
                       "vedi", "visualizza", "visualizzato", "visualizzazione", "clicca", "cliccato", "apri", "aperto",
                       "clique", "clicado", "clicou", "visualizacao", "visualizado", "visualizou", "aberto",
@@ -135,7 +148,7 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                      "saved", "like", "liked", "addtowishlist", "addedtowishlist", "addtofavorites",
                      "addtofavourites", "bookmark", "bookmarked", "shortlist", "shortlisted", "message", "messaged",
                      "sendmessage", "messagesent", "contact", "contacted", "inquiry", "enquiry", "makeoffer",
-                     "clickout", "redirect", "lead",
+                     "clickout", "redirect", "lead", "preregister", "preregistered", "preregistration",
                      "nachricht", "anfrage", "angefragt", "kontakt", "kontaktiert",
                      "panier", "ajoutpanier", "ajoutaupanier", "ajouteaupanier", "favori", "favoris",
                      "carrito", "alcarrito", "anadiralcarrito", "anadidoalcarrito", "agregaralcarrito",
@@ -150,8 +163,10 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                      "gespeichert"),
     EventType.PURCHASE: ("purchase", "purchased", "buy", "bought", "transaction", "order", "ordered", "checkout",
                          "sale", "sold", "paid", "buyorder", "book", "booking", "booked", "reserve", "buchen",
-                         "gebucht", "enrol", "enroll", "enrolled", "enrolment", "enrollment", "eingeschrieben",
-                         "einschreibung", "inscription", "inscripcion", "iscrizione", "inscricao",
+                         "gebucht", "preorder", "preordered", "install", "installed", "installation", "download",
+                         "downloaded", "iap", "inapppurchase", "enrol", "enroll", "enrolled", "enrolment",
+                         "enrollment", "eingeschrieben", "einschreibung", "inscription", "inscripcion",
+                         "iscrizione", "inscricao",
                          "rent", "rented", "borrow", "borrowed", "ausgeliehen", "gemietet", "achat",
                          "achete", "achetee", "commande", "commandee", "reservation",
                          "compra", "comprar", "comprado", "comprada", "pedido", "venta", "vendido", "pagado",
@@ -162,7 +177,8 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                          "verkauft", "bezahlt", "buchung", "reservierung", "reservieren", "reserviert"),
     EventType.RETURN: ("return", "returned", "refund", "refunded", "cancel", "cancelled", "canceled", "cancellation",
                        "dispute", "disputed", "complaint", "complained", "chargeback", "reklamation", "reklamiert",
-                       "storno", "storniert", "unenrol", "unenroll", "unenrolled",
+                       "storno", "storniert", "uninstall", "uninstalled", "deinstalliert", "appremove",
+                         "appremoved", "unenrol", "unenroll", "unenrolled",
                        "remboursement", "rembourse", "retour", "retourne", "annule",
                        "annulation", "devolucion", "devolver", "devuelto", "reembolso", "reembolsado", "cancelado",
                        "cancelada", "cancelacion", "anulado", "anulacion", "reso", "restituito", "restituzione",
@@ -184,14 +200,21 @@ TYPES: dict[EventType, tuple[str, ...]] = {
 SELLERS = {"seller", "verkaeufer"}
 OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer",
            "course", "courses", "kurs", "lesson", "lessons", "event", "events", "ticket", "tickets",
-           "veranstaltung", "hotel", "property", "movie", "film", "song",
+           "veranstaltung", "hotel", "property", "movie", "film", "song", "app", "apps", "game", "games",
            "artikel", "produkt", "anzeige", "inserat", "angebot", "producto", "articulo", "anuncio",
            "produit", "annonce", "prodotto", "annuncio", "produto", *SELLERS}  # fmt: skip
 # What stands beside an act in "basket_add", "order_placed" and "refund_customer", and changes nothing of it.
 ADDED = {"add", "added"}
-FILLERS = {"completed", "confirmed", "customer", "made", "organiser", "organizer", "page", "placed",
-           "preview", "submitted",
+FILLERS = {"completed", "confirmed", "customer", "first", "made", "organiser", "organizer", "page", "placed",
+           "preview", "shop", "store", "submitted",
            "success", "successful", "succeeded", "to", *ADDED}  # fmt: skip
+# What comes with a device, what a program does by itself, and what it takes over from another device.
+SHIPPED = {"preload", "preloaded", "preinstall", "preinstalled", "vorinstalliert"}
+BY_ITSELF = {"autoupdate", "autoupdated", "autoinstall", "autoinstalled", *SHIPPED}
+RESTORED = {"restore", "restored"}  # a chair may be, too
+UPDATES = {"update", "updated", "upgrade", "upgraded", "aktualisiert", "aktualisierung"}
+AUTOMATIC = {"auto", "automatic", "automatically", "automatisch", "background"}
+INSTALLS = {"install", "installed", "installation", "download", "downloaded"}
 # Further words in names of columns that tell what came of a visit.
 OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conversion", "converted", "gekauft", "kauf",
             "label", "outcome", "result", "reward", "status", "success", "target"}  # fmt: skip
@@ -228,7 +251,7 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
 def names_rating(name: str) -> bool:
     """Whether a column, its words with `_` between, goes by a verdict on an item, as `book_rating`."""
     words = {*name.split("_")}
-    return bool(words & RATED) and words <= RATED | {*OBJECTS, *NAMES["item_id"], "user", "review"}
+    return bool(words & RATED) and words <= RATED | {*OBJECTS, *NAMES["item_id"], "user", "review", "star"}
 
 
 def numbered(name: str, taken: Container[str]) -> str:
@@ -251,3 +274,16 @@ def names_act(name: str, whole: str) -> bool:
     acts = (kind_of(word) for word in [whole, *words] if word not in NAMES["item_id"])  # a book is read, not done
     ends = {"".join(words[start:]) for start in range(len(words))} - {"type"} | {whole}
     return bool(ends & set(NAMES["event_type"]) or set(words) & OUTCOMES) or any(acts)
+
+
+def unchosen(text: str, cause: bool = False) -> bool:
+    """Whether a word says that a program did something by itself.
+
+    Args:
+        text: a value.
+        cause: whether its column says what happened or why, so that `auto` or `restore` is enough.
+    """
+    words = {*snake(text).split("_")}
+    shipped = words & BY_ITSELF or ("pre" in words and words & {"installed", "loaded"})
+    done = words & AUTOMATIC and words & {*UPDATES, *INSTALLS}
+    return bool(shipped or done or (cause and words & {*AUTOMATIC, *RESTORED}))

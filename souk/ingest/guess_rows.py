@@ -64,7 +64,8 @@ def _note_no_user(table: Table) -> None:
         none = ("",) * (own.filled < 1) + (*table.nobody,)
         table.source = table.source.model_copy(update={"skip": {name: none, **table.source.skip}})
         share = f"{missing:,} of {len(users):,} rows ({missing / len(users):.1%})"
-        table.notes["skip"] = f"{share} have no user: left out, and counted as skipped"
+        told = f"{share} have no user: left out, and counted as skipped"
+        table.notes["skip"] = "; ".join(filter(None, [table.notes.get("skip", ""), told]))
 
 
 def _note_no_item(table: Table, items: Table | None) -> None:

@@ -20,6 +20,7 @@ from souk.schema import DAY_MS, EventType
 
 DWELL = 30  # seconds from which reading satisfies
 LABELLED = "at most half of what either of the last two tenths of the events takes: a label is known after its days"
+FEW_RATED = 0.1  # ratings for each purchase: of fewer, what is kept tells far more often who is satisfied
 FEWEST_USED = 30  # that were bought and clicked
 NEARLY_ALL = 0.8  # of the events of a type, that follow another act: it is the next step of a visit
 REPEATED = "The last item would be the answer to what is asked of these, and nothing be recommended"
@@ -123,7 +124,8 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
     deepest = _deepest(table, counts, engaging)
     if deepest and "purchase" in table.next_steps:  # which engages no more, and would count nowhere
         return deepest
-    rated = _rated(table, types) if "rating" in engaging else None  # its own engagement, where it has no other
+    kept = deepest and FEW_RATED * counts.get("purchase", 0) >= counts.get("rating", 0) and "return" in counts
+    rated = _rated(table, types) if "rating" in engaging and not kept else None  # its own engagement, without another
     if found := rated or deepest:
         return found
     if far := _far(table, types) or _dwelt(table, types, engaging):

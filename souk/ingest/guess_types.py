@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from souk.ingest.guess_columns import SPOKEN, Table, column_named, settled
+from souk.ingest.guess_columns import Table, column_named
+from souk.ingest.guess_deeds import SPOKEN, settled
 from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_flags import clicked, is_flag
 from souk.ingest.guess_names import NAMES, QUANTITIES, act_of, kind_of, names_act
@@ -21,7 +22,18 @@ TYPE_WORDS = ("tipo", "evento")  # too common a name to be the type whatever the
 OTHERS = {name for target, names in NAMES.items() if target != "event_type" for name in names}
 BOUGHT = (EventType.PURCHASE, EventType.RETURN)
 # What a status says of an order beside words for purchases and returns, and what of anything; no case, no punctuation.
-ORDERED = {"packed", "shipped", "sent", "delivered", "fulfilled", "unpaid", "bezahlt", "versandt", "geliefert"}
+ORDERED = {
+    "packed",
+    "shipped",
+    "sent",
+    "delivered",
+    "fulfilled",
+    "unpaid",
+    "charged",
+    "bezahlt",
+    "versandt",
+    "geliefert",
+}
 STATES = {"open", "new", "pending", "processing", "confirmed", "accepted", "complete", "completed", "closed", "offen"}
 STATUS = ("status", "state", "estado", "stato")
 FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
