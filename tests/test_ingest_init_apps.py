@@ -268,3 +268,24 @@ def test_what_was_given_back_and_taken_again_is_bought_once(tmp_path: Path) -> N
     anew = [{**row, "event_name": "app_install", "ts": row["ts"] + 40 * HOUR} for row in gone]
     _, config = init(tmp_path, write(rows + looks + anew, tmp_path / "e.csv"))
     assert config.repeat.rule == "never" and [str(kind) for kind in config.repeat.events] == ["purchase"]
+
+
+@pytest.mark.parametrize(
+    ("file", "time", "kind"),
+    [
+        ("e.csv", "install_time", "purchase"),
+        ("e.csv", "uninstalled_at", "return"),
+        ("e.csv", "order_date", "click"),  # which may be of anything
+        ("store_impressions_2026-07.csv", "ts", "impression"),
+        ("Downloads 07.csv", "ts", "purchase"),
+        ("books.csv", "ts", "click"),
+        ("events.csv", "timestamp", "click"),
+    ],
+)
+def test_the_name_of_the_file_or_of_its_times_tells_what_all_rows_are(
+    tmp_path: Path, file: str, time: str, kind: str
+) -> None:
+    rows = [{"user_id": f"u{n % 9}", "appId": f"a{n % 7}", time: 1_700_000_000 + n} for n in range(60)]
+    first = first_config(write(rows, tmp_path / file), None, None, "x")
+    assert f"      event_type: {kind}  # " in first.text
+    assert ("AND NOBODY ENGAGES BY ONE" in first.untyped) == (kind in ("return", "impression"))

@@ -55,7 +55,7 @@ def _exchanged(why: str) -> str:
 
 def _untyped(why: str) -> str:
     """The sentence on events that are all of one type, with a space after it; "" where no column may be their type."""
-    return f"EVERY EVENT IS TAKEN FOR A {why}. " if why else ""
+    return f"EVERY EVENT IS TAKEN FOR A{'N' * why.startswith('I')} {why}. " if why else ""
 
 
 def _doubts(unknown: Sequence[str]) -> str:

@@ -24,7 +24,8 @@ MOSTLY = 0.5  # a column tells acts from looks where no look has the values of m
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 # Of two rows of an item and different users: the share that have one value, at least, and how many times as many as of
 # any two rows, and of two rows of a user and different items, where a column tells the item.
-ALIKE, BY_CHANCE, OF_USER = 0.2, 4, 2
+ALIKE, BY_CHANCE, OF_USER = 0.05, 4, 2
+FEWEST_PAIRS = 200  # that tell it
 
 
 def of_acts(table: Table, column: Column) -> str:
@@ -73,7 +74,7 @@ def _alike(rows: pd.DataFrame, of: str, apart: str) -> float:
         return int((rows.groupby([*keys]).size() ** 2).sum())
 
     all_of_them = pairs(of) - pairs(of, apart)
-    return (pairs(of, "value") - pairs(of, apart, "value")) / all_of_them if all_of_them else 0.0
+    return (pairs(of, "value") - pairs(of, apart, "value")) / all_of_them if all_of_them >= FEWEST_PAIRS else 0.0
 
 
 def _tells_type(table: Table, column: Column) -> str:

@@ -10,6 +10,7 @@ from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_flags import clicked, is_flag
 from souk.ingest.guess_names import NAMES, QUANTITIES, act_of, kind_of, names_act
 from souk.ingest.guess_stars import unrated
+from souk.ingest.guess_whole import act_of_all, told_alone
 from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
@@ -22,18 +23,7 @@ TYPE_WORDS = ("tipo", "evento")  # too common a name to be the type whatever the
 OTHERS = {name for target, names in NAMES.items() if target != "event_type" for name in names}
 BOUGHT = (EventType.PURCHASE, EventType.RETURN)
 # What a status says of an order beside words for purchases and returns, and what of anything; no case, no punctuation.
-ORDERED = {
-    "packed",
-    "shipped",
-    "sent",
-    "delivered",
-    "fulfilled",
-    "unpaid",
-    "charged",
-    "bezahlt",
-    "versandt",
-    "geliefert",
-}
+ORDERED = {"packed", "shipped", "sent", "delivered", "fulfilled", "unpaid", "bezahlt", "versandt", "geliefert"}
 STATES = {"open", "new", "pending", "processing", "confirmed", "accepted", "complete", "completed", "closed", "offen"}
 STATUS = ("status", "state", "estado", "stato")
 FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
@@ -63,21 +53,28 @@ def map_type(table: Table) -> None:
     elif status is not None:
         table.constants["event_type"] = "purchase", _of_orders(status)
     else:
-        every, why = _one_type(table)
-        perhaps = _perhaps_type(table, every)
-        if every == "rating" and _map_unrated(table, why + perhaps):
-            return
-        taken_back = _taken_back(table) if every == "purchase" else None
-        if taken_back is None:
-            table.constants["event_type"] = every, why + perhaps
-            return
-        quantity, told = taken_back
-        if said := table.notes.get("event_type"):
-            other = f"PURCHASE, OR A RETURN WHERE {quantity.name} IS NEGATIVE"
-            table.notes["event_type"] = f"{other}, UNLESS{said.partition('UNLESS')[2]}"
-        table.mapped["event_type"] = quantity, told + perhaps
-        table.mapped["value"] = quantity, f"by its name; such as {quantity.examples}"
-        table.types["-*"], table.types["*"] = (EventType.RETURN, "taken back"), (EventType.PURCHASE, why)
+        _map_one_type(table)
+
+
+def _map_one_type(table: Table) -> None:
+    """Maps all rows to one type, where no column says it."""
+    every, why = _one_type(table)
+    perhaps = _perhaps_type(table, every)
+    if every == "rating" and _map_unrated(table, why + perhaps):
+        return
+    taken_back = _taken_back(table) if every == "purchase" else None
+    if taken_back is None:
+        table.constants["event_type"] = every, why + perhaps
+        if told := told_alone(EventType(every), why):
+            table.notes["event_type"] = told
+        return
+    quantity, told = taken_back
+    if said := table.notes.get("event_type"):
+        other = f"PURCHASE, OR A RETURN WHERE {quantity.name} IS NEGATIVE"
+        table.notes["event_type"] = f"{other}, UNLESS{said.partition('UNLESS')[2]}"
+    table.mapped["event_type"] = quantity, told + perhaps
+    table.mapped["value"] = quantity, f"by its name; such as {quantity.examples}"
+    table.types["-*"], table.types["*"] = (EventType.RETURN, "taken back"), (EventType.PURCHASE, why)
 
 
 def _named(table: Table) -> Column | None:
@@ -102,6 +99,8 @@ def _one_type(table: Table) -> tuple[str, str]:
     value = column_named(table, "value")
     if value is not None and value.numeric and value.plain not in QUANTITIES:
         return "rating", f"there is no type column, but {value.name}"
+    if told := act_of_all(table):
+        return str(told[0]), f"no type column, but {told[1]}"
     ordered = any("invoice" in column.plain or "order" in column.plain for column in table.free)
     if value is not None or column_named(table, "price") or ordered:
         return "purchase", "no type column, but quantities, prices or orders"
