@@ -12,9 +12,15 @@ from souk.ingest.odd_quantities import odd_quantities
 GOODS = [f"good{n}" for n in range(10)]
 
 
-def told(folder: Path, orders: list[list[str]], titles: dict[str, str] | None = None, kind: str = "purchase") -> str:
-    """The lines on orders, a user's and of a second each."""
-    lines = [(f"u{n % 7}", 1000 * n, item) for n, order in enumerate(orders) for item in order]
+def told(
+    folder: Path, orders: list[list[str]], titles: dict[str, str] | None = None, kind: str = "purchase", apart: int = 0
+) -> str:
+    """The lines on orders of a user each, `apart` seconds from each other, and orders of one 30 minutes apart."""
+    lines = [
+        (f"u{n % 7}", 1000 * (257 * n + apart * line), item)
+        for n, order in enumerate(orders)
+        for line, item in enumerate(order)
+    ]
     users, times, items = zip(*lines, strict=True)
     rows = {"user_id": users, "timestamp": times, "item_id": items, "event_type": [kind] * len(lines)}
     parquet.write_table(pa.table(rows), folder / "events.parquet")
@@ -32,8 +38,16 @@ def orders(others: int = 300, alone: int = 100, fee: str = "x9") -> list[list[st
 def test_what_most_orders_have_and_none_alone_is_asked_for(tmp_path: Path) -> None:
     """Shipping was the first of most slates, and half of what the models were asked for."""
     found = told(tmp_path, orders(), {"x9": "Versand"})
-    assert found.startswith("events: x9 (Versand) in 75% of the orders, and hardly ever alone: are these goods?")
+    assert found.startswith(
+        "events: x9 (Versand) in 75% of the orders, and hardly ever alone: are these goods, and chosen?"
+    )
     assert "`skip` its rows in data.events and data.items" in found and "good" not in found.split("are these")[0]
+
+
+@pytest.mark.parametrize(("apart", "found"), [(20, True), (200, False)])
+def test_what_comes_within_a_minute_is_of_one_order(tmp_path: Path, apart: int, found: bool) -> None:
+    """Apps that come with a device are installed one after the other, at times of their own."""
+    assert bool(told(tmp_path, orders(), apart=apart)) == found
 
 
 @pytest.mark.parametrize(

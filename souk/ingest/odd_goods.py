@@ -1,4 +1,5 @@
-"""Purchases that nobody chose: shipping, deposits on bottles, surcharges, which orders of a shop have as lines."""
+"""Purchases that nobody chose: shipping, deposits on bottles, surcharges, which orders of a shop have as lines, and the
+apps that come with a device."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from souk.ingest.cells import as_mask
 from souk.ingest.profile import latin
 from souk.schema import EventType
 
-ORDER = ["user_id", "timestamp"]  # what is bought at one moment is one
+ORDER = ["user_id", "timestamp"]
+ONE_MS = 60_000  # what a user buys within a minute after the purchase before is of one order
 MOST_ROWS = 2_000_000  # that are looked at
 OFTEN = 0.05  # share of the orders that have it, from which an item that never comes alone is told
 EXPECTED = 20  # orders of it alone that there would be, were it a good like others
@@ -59,7 +61,7 @@ def odd_goods(events: Path, items: Path) -> Iterator[str]:
     if len(beside):
         shares = (beside["lines"] / orders).sort_values(ascending=False)
         shown = _shown([f"{_called(item, names)} in {share:.0%}" for item, share in shares.items()])
-        yield f"events: {shown} of the orders, and hardly ever alone: are these goods? {REMEDY}"
+        yield f"events: {shown} of the orders, and hardly ever alone: are these goods, and chosen? {REMEDY}"
     others = counts["lines"].drop(beside.index)
     said = pa.array([latin(names.get(str(item), "")).strip() for item in others.index], pa.string())
     bought = others[as_mask(pc.match_substring_regex(said, CALLED))].sort_values(ascending=False)
@@ -78,12 +80,14 @@ def _counts(rows: parquet.ParquetFile) -> pd.DataFrame:
         if number % step:
             continue
         bought = pa.table(batch).filter(pc.equal(batch["event_type"], EventType.PURCHASE.value))
-        pairs = bought.group_by([*ORDER, "item_id"]).aggregate([]).to_pandas()
+        pairs = bought.select([*ORDER, "item_id"]).sort_by([(key, "ascending") for key in ORDER]).to_pandas()
         if pairs.empty:
             continue
-        order = pairs.groupby(ORDER).ngroup()
-        orders += int(order.nunique())
-        pairs["alone"] = ~order.duplicated(keep=False)
+        times = pairs["timestamp"].astype("int64")
+        pairs["order"] = ((pairs["user_id"] != pairs["user_id"].shift()) | (times.diff() > ONE_MS)).cumsum()
+        orders += int(pairs["order"].nunique())
+        pairs = pairs.drop_duplicates(["order", "item_id"])
+        pairs["alone"] = ~pairs["order"].duplicated(keep=False)
         found.append(pairs.groupby("item_id")["alone"].agg(lines="size", alone="sum"))
     counts = pd.concat(found).groupby(level=0).sum() if found else pd.DataFrame()
     counts.attrs["orders"] = orders
