@@ -289,3 +289,15 @@ def test_the_name_of_the_file_or_of_its_times_tells_what_all_rows_are(
     first = first_config(write(rows, tmp_path / file), None, None, "x")
     assert f"      event_type: {kind}  # " in first.text
     assert ("AND NOBODY ENGAGES BY ONE" in first.untyped) == (kind in ("return", "impression"))
+
+
+@pytest.mark.parametrize(("devices", "told"), [(40, True), (7, False)])  # of 7 devices each is of several users
+def test_whose_rows_without_a_user_are_is_told_where_the_device_tells_it(
+    tmp_path: Path, devices: int, told: bool
+) -> None:
+    rows = log()
+    for n, row in enumerate(rows):
+        row["device_id"] = f"d{int(row['account_id'][1:]) % devices}"
+        row["account_id"] = "" if n % 10 == 0 else row["account_id"]
+    text, _ = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert ("THE device_id IS ONE USER'S IN OTHER ROWS" in text) == told

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table
+from souk.ingest.guess_names import NAMES, PSEUDONYMS
 from souk.ingest.notices import moment
 from souk.ingest.odd_events import end_of_most
 from souk.ingest.profile import MANY, Column
@@ -15,6 +16,7 @@ from souk.schema import EventType, contract
 
 SHARED = 0.5  # of what users did, at least, with what names a slate
 FEW_LISTED = 0.05  # share of the rows of a type that have an item of the file
+KNOWN = 0.5  # share of the rows without a user whose user another id tells, from which that is told
 SLATES = 1.2  # of a user, at least: what names one alone may name the user
 
 
@@ -64,8 +66,27 @@ def _note_no_user(table: Table) -> None:
         none = ("",) * (own.filled < 1) + (*table.nobody,)
         table.source = table.source.model_copy(update={"skip": {name: none, **table.source.skip}})
         share = f"{missing:,} of {len(users):,} rows ({missing / len(users):.1%})"
-        told = f"{share} have no user: left out, and counted as skipped"
+        told = f"{share} have no user: left out, and counted as skipped{_known_otherwise(table, users)}"
         table.notes["skip"] = "; ".join(filter(None, [table.notes.get("skip", ""), told]))
+
+
+def _known_otherwise(table: Table, users: pd.Series) -> str:
+    """What says whose the rows without a user are, as the device of who logs in later; "" where nothing does.
+
+    Args:
+        table: of events.
+        users: of its rows.
+    """
+    for column in table.columns:
+        if column.nested or column.plain not in (*PSEUDONYMS, *NAMES["session_id"]):
+            continue
+        rows = pd.DataFrame({"id": cells.parse_text(column.values)[0].to_pandas(), "user": users})
+        each = rows.dropna().groupby("id")["user"].nunique()
+        mine = rows.loc[rows["user"].isna(), "id"]
+        known = int(mine.isin(each.index[each == 1]).sum())
+        if (each == 1).mean() >= MANY and known >= KNOWN * len(mine):
+            return f"; OF {known:,} THE {column.name} IS ONE USER'S IN OTHER ROWS: write that user into these, too"
+    return ""
 
 
 def _note_no_item(table: Table, items: Table | None) -> None:
