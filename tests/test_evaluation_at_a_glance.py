@@ -2,7 +2,7 @@
 
 import pytest
 
-from souk.evaluation.at_a_glance import at_a_glance
+from souk.evaluation.at_a_glance import at_a_glance, too_good
 
 
 def told(mean, low, high, lead=(0.01, 0.05), rule=0.2, **served):
@@ -39,3 +39,19 @@ def test_few_of_a_hundred_have_a_decimal():
 )
 def test_the_lead_on_the_rule_is_told_by_its_interval(lead, words):
     assert told(0.3, 0.2, 0.4, lead).endswith(f"item knn, at 20, {words}.")
+
+
+@pytest.mark.parametrize(
+    ("own", "rule", "asked"),
+    [
+        (0.6162, 0.2047, True),  # of a store of apps whose context told the version of the app that was used
+        (0.6162, 0.0, True),
+        (0.2049, 0.1529, False),
+        (0.3, 0.15, False),
+        (0.03, 0.001, False),  # of next to nothing
+    ],
+)
+def test_a_lead_that_is_too_good_to_be_true_is_asked_for(own, rule, asked):
+    models = {"slate": {"ndcg@10": {"mean": own}}, "item_knn": {"ndcg@10": {"mean": rule}}}
+    found = too_good({"models": models, "best_baseline": "item_knn"}, "ndcg@10")
+    assert ("Does a column tell the answer?" in found) is asked is bool(found)

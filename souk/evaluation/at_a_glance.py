@@ -8,6 +8,7 @@ from typing import Any
 from souk.evaluation.verdict import CHALLENGER, CHAMPION
 
 METRIC = "hr@10"
+FAR, TELLING = 2.5, 0.1  # times the best simple rule, and the least figure, from which a leak is asked for
 WHOLE = 10  # of a hundred: fewer are told with a decimal
 
 
@@ -25,6 +26,25 @@ def at_a_glance(rolling: Mapping[str, Any]) -> str:
         f"{_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){served}; the best simple rule, "
         f"{other.replace('_', ' ')}, at {_of_100(models[other][METRIC]['mean'])}"
         f"{_beside(rolling['differences'][other][METRIC])}."
+    )
+
+
+def too_good(rolling: Mapping[str, Any], primary: str) -> str:
+    """A question where the slate is so far ahead of all simple rules that it may know the answer; "" where it is not.
+
+    Args:
+        rolling: that protocol of `metrics.json`.
+        primary: the metric that decides.
+    """
+    models, other = rolling["models"], rolling["best_baseline"]
+    own, rule = (models[name][primary]["mean"] for name in (CHALLENGER, other))
+    if own < TELLING or own < FAR * rule:
+        return ""
+    times = f"{own / rule:.1f} times that of" if rule else "above nothing of"
+    return (
+        f"The slate's {primary} is {times} {other}, the best simple rule. Does a column tell the answer? Under "
+        "columns.events what no request knows before (a version, a source, what only some acts have), under items and "
+        "users what is counted later (docs/data.md)."
     )
 
 

@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 
 from souk.evaluation import plots
-from souk.evaluation.at_a_glance import at_a_glance
+from souk.evaluation.at_a_glance import at_a_glance, too_good
 from souk.evaluation.behind import behind, large, most_behind, signed
 from souk.evaluation.business import not_told
 from souk.evaluation.page import PAGE
@@ -72,6 +72,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             *_of_visitors(metrics["protocols"].get("sessions"), primary),
             *_by_novelty(rolling["slices"], primary),
             _lead(rolling, primary).strip(),
+            *filter(None, [too_good(rolling, primary)]),
             f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {lost(rolling['stages'][CHALLENGER])}.",
             *filter(None, [gone(rolling["stages"][CHALLENGER])]),
             *_of_heads(metrics),
@@ -188,7 +189,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     environment.filters |= {"signed": signed, "interval": interval, "tenths": tenths, "tone": tone}
     return environment.from_string(PAGE).render(
         metrics=metrics,
-        at_a_glance=at_a_glance(rolling),
+        at_a_glance=f"{at_a_glance(rolling)} {too_good(rolling, metrics['primary'])}".strip(),
         rolling=rolling,
         ours=CHALLENGER,
         served=CHAMPION,
