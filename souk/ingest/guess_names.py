@@ -213,7 +213,7 @@ SHIPPED = {"preload", "preloaded", "preinstall", "preinstalled", "vorinstalliert
 BY_ITSELF = {"autoupdate", "autoupdated", "autoinstall", "autoinstalled", *SHIPPED}
 RESTORED = {"restore", "restored"}  # a chair may be, too
 UPDATES = {"update", "updated", "upgrade", "upgraded", "aktualisiert", "aktualisierung"}
-AUTOMATIC = {"auto", "automatic", "automatically", "automatisch", "background"}
+AUTOMATIC = {"auto", "automatic", "automatically", "automatisch"}
 INSTALLS = {"install", "installed", "installation", "download", "downloaded"}
 # Further words in names of columns that tell what came of a visit.
 OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conversion", "converted", "gekauft", "kauf",
