@@ -301,3 +301,11 @@ def test_whose_rows_without_a_user_are_is_told_where_the_device_tells_it(
         row["account_id"] = "" if n % 10 == 0 else row["account_id"]
     text, _ = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert ("THE device_id IS ONE USER'S IN OTHER ROWS" in text) == told
+
+
+def test_a_file_of_devices_makes_users_of_them_and_says_so(tmp_path: Path) -> None:
+    rows = [{**row, "device_id": f"d{n // 300}.{row['account_id']}"} for n, row in enumerate(log())]
+    devices = [dict(own) for own in {(("device_id", r["device_id"]), ("account_id", r["account_id"])) for r in rows}]
+    first = first_config(write(rows, tmp_path / "e.csv"), None, write(devices, tmp_path / "u.csv"), "x")
+    assert "      user_id: device_id" in first.text
+    assert first.groups.startswith("EACH device_id IS A USER, AND NOT EACH account_id")

@@ -63,6 +63,11 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
     own = [c for c in other.columns if not c.nested and c.filled > MOST_EMPTY]
     ids = {c.plain: c for c in own if not repeats(c) and c.plain not in strange}
     if _of_several(named, theirs, ids.values()) and (finer := _finer(events, ids, others)):
+        if named and finer.plain in PSEUDONYMS:
+            remedy = f"map {named.name}, and give a file with one row of each"
+            events.notes[target] = (
+                f"EACH {finer.name} IS A USER, AND NOT EACH {named.name}: if several are one's, {remedy}"
+            )
         named, theirs = finer, ids[finer.plain]
     same = ids.get(named.plain) if named else None
     ours = [named] if named else [column for column in events.free if not column.nested]
