@@ -38,7 +38,7 @@ def test_sessions_are_named_where_most_rows_have_no_user(tmp_path: Path) -> None
 
 def test_one_user_with_most_of_the_rows_is_asked_for(tmp_path: Path) -> None:
     first = first_config(write(log("0", 2), tmp_path / "e.csv"), None, None, "x")
-    assert first.groups == "ONE USER, 0, HAS 20% OF THE ROWS: if that is nobody, skip: {userId: 0} beside path"
+    assert first.groups == 'ONE USER, 0, HAS 20% OF THE ROWS: if that is nobody, skip: {userId: "0"} beside path'
     assert parse_config(first.text).data.events.skip == {}, "it is only asked for"
     few = [row | {"userId": int(str(row["itemId"])) % 8} for row in log("0", 2)]
     assert first_config(write(few, tmp_path / "few.csv"), None, None, "x").groups == "", "each has as many as the next"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from souk.config import parse_config
 from souk.ingest.checks import check_schema
+from souk.ingest.config_words import listed, quoted
 from souk.ingest.faults import faulty
 from souk.ingest.guess_chosen import skip_unchosen
 from souk.ingest.guess_clock import map_clock
@@ -28,7 +29,7 @@ from souk.ingest.guess_same_file import items_of, leave_to_items, same_file
 from souk.ingest.guess_time import map_time
 from souk.ingest.guess_twice import skip_twice
 from souk.ingest.guess_types import map_type
-from souk.ingest.guess_uses import skip_uses
+from souk.ingest.guess_uses import map_uses, skip_uses
 from souk.ingest.guess_zone import map_zone
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
@@ -40,7 +41,6 @@ FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 # Characters that no YAML has, or that end its lines: as escapes they stand in quotes and in comments.
 UNREADABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 LEFT_OUT = ("twice", "unchosen", "uses")  # notes on what `skip` leaves out
-YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def first_config(
     tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
     named = check_exchanged(tables)
     for target, other in (("user_id", "users"), ("item_id", "items")):
-        map_ids(target, tables["events"], tables.get(other))
+        map_ids(target, tables["events"], tables.get(other), tables.get("items"))
     if own:
         tables = {"events": tables["events"], "items": items_of(tables["events"]), **tables}
     map_nobody(tables["events"])
@@ -94,6 +94,7 @@ def first_config(
     map_type(tables["events"])
     note_flags(tables["events"])
     skip_unchosen(tables["events"])
+    map_uses(tables["events"])
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
     for target, other in (("user_id", "users"), ("item_id", "items")):
@@ -174,19 +175,19 @@ def _ingest_keys(tables: dict[str, Table]) -> list[str]:
 
 
 def _render_source(table: Table) -> list[str]:
-    lines = [f"  {table.name}:", f"    path: {_quoted(table.source.path)}", "    columns:"]
+    lines = [f"  {table.name}:", f"    path: {quoted(table.source.path)}", "    columns:"]
     for target, (column, evidence) in table.mapped.items():
         if target not in table.templates and not (table.ends and target == "available_until"):
-            lines.append(f"      {target}: {_quoted(column.name)}  # {_comment(evidence)}")
+            lines.append(f"      {target}: {quoted(column.name)}  # {_comment(evidence)}")
     lines += _render_templates(table)
     if table.constants:
         lines.append("    constants:")
         lines += [f"      {k}: {value}  # {_comment(evidence)}" for k, (value, evidence) in table.constants.items()]
     if table.types:
         lines.append("    event_types:")
-        lines += [f"      {_quoted(text)}: {kind}  # {why}" for text, (kind, why) in table.types.items()]
+        lines += [f"      {quoted(text)}: {kind}  # {why}" for text, (kind, why) in table.types.items()]
     if table.source.skip:
-        skipped = ", ".join(f"{_quoted(name)}: {_values(values)}" for name, values in table.source.skip.items())
+        skipped = ", ".join(f"{quoted(name)}: {listed(values)}" for name, values in table.source.skip.items())
         why = "; ".join(table.notes[key] for key in ("skip", *LEFT_OUT) if key in table.notes)
         lines.append(f"    skip: {{{skipped}}}  # {_comment(why)}")
     if "repeated_ids" in table.notes:
@@ -196,7 +197,7 @@ def _render_source(table: Table) -> list[str]:
     }
     if split:
         lines.append("    separators:")
-        lines += [f"      {target}: {_quoted(separator)}" for target, separator in split.items()]
+        lines += [f"      {target}: {quoted(separator)}" for target, separator in split.items()]
     return lines + _render_form(table) + _render_times(table)
 
 
@@ -206,15 +207,15 @@ def _render_form(table: Table) -> list[str]:
     if table.source.format != "auto":
         lines.append(f"    format: {table.source.format}  # which the name of the file does not tell")
     if table.source.delimiter:
-        lines.append(f"    delimiter: {_quoted(table.source.delimiter)}")
+        lines.append(f"    delimiter: {quoted(table.source.delimiter)}")
     if table.source.header:
-        lines.append(f"    header: [{', '.join(map(_quoted, table.source.header))}]  # the file has no line of names")
+        lines.append(f"    header: [{', '.join(map(quoted, table.source.header))}]  # the file has no line of names")
     if table.source.encoding != "utf-8":
         lines.append(
             f"    encoding: {table.source.encoding}  # the file is not in UTF-8; do its words look right here?"
         )
     if table.source.decimal != ".":
-        lines.append(f"    decimal: {_quoted(table.source.decimal)}  # {_comment(table.notes['decimal'])}")
+        lines.append(f"    decimal: {quoted(table.source.decimal)}  # {_comment(table.notes['decimal'])}")
     return lines
 
 
@@ -252,18 +253,6 @@ def _render_declared(table: Table) -> list[str]:
         lines.append(f"    {target}: {guess.kind}  # {_comment(guess.evidence)}")
     lines += [f"    # left out: {_comment(name)} ({_comment(evidence)})" for name, evidence in table.left_out]
     return lines
-
-
-def _quoted(text: str) -> str:
-    """A YAML scalar."""
-    plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", text) and text.lower() not in YAML_WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)
-
-
-def _values(texts: Collection[str]) -> str:
-    """A YAML scalar, or a list of several."""
-    quoted = [_quoted(text) if text else '""' for text in texts]
-    return quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"
 
 
 def _comment(text: str) -> str:

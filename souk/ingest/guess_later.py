@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells
+from souk.ingest.config_words import skipping
 from souk.ingest.day_orders import WRITTEN
 from souk.ingest.guess_bands import banded
 from souk.ingest.guess_fit import ISO
@@ -87,7 +88,7 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
     told = f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"
     own = [text for word, text in values.items() if word in YES] if column.plain.removeprefix("is") in GONE else gone
     few = pc.mean(pc.is_in(column.texts, value_set=pa.array(own, pa.string()))).as_py() <= FEW_GONE
-    out = f"or, as these are few, skip: {{{column.name}: [{', '.join(own)}]}} beside path, which takes them out of all"
+    out = f"or, as these are few, {skipping(column.name, own)} beside path, which takes them out of all"
     return f"{told}; {out}" if own and few else told
 
 
@@ -112,8 +113,7 @@ def _of_programs(column: Column) -> str:
     if column.nested or SHIPPED.isdisjoint(column.snake.split("_")) or cells.parse_bool(column.values)[1].any():
         return ""
     own = [text for text in sorted(pc.unique(column.texts).to_pylist()) if plain(text) in YES]
-    out = f"skip: {{{column.name}: [{', '.join(own)}]}} beside path keeps these out of slates"
-    return f"NOBODY CHOOSES THESE ITEMS? Then {out}" if own else ""
+    return f"NOBODY CHOOSES THESE ITEMS? Then {skipping(column.name, own)} beside path takes them out" if own else ""
 
 
 def _counts_acts(words: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells
+from souk.ingest.config_words import skipping
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.profile import MANY, Column
 
@@ -48,6 +49,5 @@ def _one_for_all(column: Column, users: pa.Array) -> str:
     if len(most) < 2 or most[0]["counts"] < max(MOST_OF_ONE * len(users), TIMES_THE_NEXT * most[1]["counts"]):
         return ""
     one, share = most[0]["values"], most[0]["counts"] / len(users)
-    return (
-        f"ONE USER, {one}, HAS {share:.0%} OF THE ROWS: if that is nobody, skip: {{{column.name}: {one}}} beside path"
-    )
+    out = skipping(column.name, [one])
+    return f"ONE USER, {one}, HAS {share:.0%} OF THE ROWS: if that is nobody, {out} beside path"
