@@ -3,16 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from souk.ingest.first_config import first_config
-from souk.ingest.guess_bands import banded, lower_bounds
-from souk.ingest.guess_fit import in_milliseconds, misfit
-from souk.ingest.guess_later import becomes, counted
-from souk.ingest.guess_names import act_of, unchosen
-from souk.ingest.profile import Column
-from souk.schema import EventType, contract
+from souk.ingest.guess_chosen import unchosen
+from souk.ingest.guess_names import act_of
+from souk.schema import EventType
 from tests.test_ingest_first_config import Table, init, write
 
 HOUR = 3_600_000
@@ -34,10 +30,6 @@ APP_WORDS = {
 }
 
 
-def column(name: str, values: list[Any]) -> Column:
-    return Column(name, pa.array(values * 9))
-
-
 @pytest.mark.parametrize(("word", "kind"), APP_WORDS.items())
 def test_words_of_app_stores_are_known(word: str, kind: EventType | None) -> None:
     assert act_of(word) == kind
@@ -55,6 +47,13 @@ def test_words_of_app_stores_are_known(word: str, kind: EventType | None) -> Non
         ("restored", False, False),  # a chair
         ("device_restore", True, True),
         ("search", True, False),
+        ("auto_suggest", True, False),  # a list that a user chose from
+        ("android_auto", True, False),
+        ("cart_restored", True, False),
+        ("ticket_upgrade", True, False),
+        ("app_auto_upgrade", False, True),
+        ("carrier_preload", True, True),
+        ("preloaded_card", False, False),
     ],
 )
 def test_which_words_tell_what_a_program_did(word: str, cause: bool, told: bool) -> None:
@@ -153,92 +152,6 @@ def test_what_users_do_with_what_they_had_is_no_choice(
     assert ("app_session" in config.data.events.event_types) != out
 
 
-@pytest.mark.parametrize(
-    ("values", "told"),
-    [
-        (["1,000,000+", "500+", "10,000+"], [1_000_000, 500, 10_000]),
-        (["1M+", "500K+", "100+"], [1_000_000, 500_000, 100]),
-        (["10-50", "1.000-5.000", ">5000"], [10, 1_000, 5_000]),
-        (["100", "500"], None),
-        (["red", "10+"], None),
-    ],
-)
-def test_bands_of_numbers_are_their_least(values: list[str], told: list[float] | None) -> None:
-    assert banded(column("installs", values)) == (told is not None)
-    if told:
-        assert lower_bounds(Column("installs", pa.array([*values, None]))).dropna().to_list() == told
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "tells"),
-    [
-        ("install_count", ["1,000,000+", "500+"], True),
-        ("downloads", ["1M+", "500K+"], True),
-        ("age_rating", ["12+", "17+"], False),
-        ("installed_apps", [3, 41], True),
-        ("lifetime_spend_micros", [0, 24_990_000], True),
-        ("book_sizes", [3, 41], False),
-    ],
-)
-def test_what_is_counted_in_bands_or_of_what_was_done_is_of_later(name: str, values: list[Any], tells: bool) -> None:
-    assert bool(counted(column(name, values))) == tells
-
-
-def test_a_last_change_is_no_beginning_and_no_end() -> None:
-    assert "LAST CHANGED" in becomes(column("last_updated", ["Aug 30, 2026", "Sep 8, 2026"]), None)
-
-
-@pytest.mark.parametrize(("gone", "told"), [(1, True), (4, False)])  # without half of the items a log says little
-def test_few_items_that_are_gone_may_be_skipped(gone: int, told: bool) -> None:
-    values = ["True"] * gone + ["False"] * (12 - gone)
-    assert ("skip: {is_delisted: [True]}" in becomes(column("is_delisted", values), None)) == told
-
-
-def test_items_that_come_with_a_device_are_asked_for() -> None:
-    assert "skip: {is_preloaded: [True]}" in becomes(column("is_preloaded", ["True", "False"]), None)
-    assert becomes(column("is_restored", ["True", "False"]), None) == ""
-
-
-def test_milliseconds_are_no_seconds() -> None:
-    long = [287_385, 393_251, 233_501]
-    assert "write seconds" in in_milliseconds(column("foreground_ms", long))
-    assert in_milliseconds(column("items_ms", [1, 2])) == "" == in_milliseconds(column("foreground", long))
-    dwell = contract("events")["dwell_seconds"]
-    assert "milliseconds" in misfit(dwell, column("dwell_time", long))
-    assert misfit(dwell, column("dwell_time", [12, 40, 300_000])) == ""
-
-
-def test_a_column_that_tells_the_item_is_no_context(tmp_path: Path) -> None:
-    """Versions are of apps; a town is of a user, who is elsewhere now and then and takes what is near by."""
-    rows = [
-        {"user_id": f"u{n % 40}", "item_id": f"i{n % 5 + 5 * (n // 7 % 12)}", "timestamp": 1_700_000_000 + n}
-        | {"event_type": "view", "town": f"t{n % 5 if n % 6 else n % 4}", "browser": f"b{n // 9 % 5}"}
-        for n in range(900)
-    ]
-    for n, row in enumerate(rows):
-        row["app_version"] = f"{int(str(row['item_id'])[1:]) % 24}.{n // 450}.0"
-    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
-    assert set(config.columns.events) == {"town", "browser"}
-    assert "left out: app_version (TELLS WHICH ITEM IT IS" in text
-
-
-def test_what_only_events_of_some_unknown_types_have_is_no_context(tmp_path: Path) -> None:
-    words = ["zippa", "zappa"]
-    rows = [
-        {
-            "user_id": f"u{n % 40}",
-            "item_id": f"i{n * 7 % 60}",
-            "event_type": words[n % 2],
-            "timestamp": 1_700_000_000 + n,
-        }
-        | {"why": ["", "new", "", "old"][n % 4], "browser": f"b{n // 7 % 5}"}
-        for n in range(400)
-    ]
-    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
-    assert set(config.columns.events) == {"browser"}
-    assert "left out: why (ONLY EVENTS OF SOME TYPES HAVE IT" in text
-
-
 def test_stars_by_the_name_of_star_rating_are_ratings(tmp_path: Path) -> None:
     rows = [
         {"account_id": f"u{n % 9}", "appId": f"a{n % 7}", "star_rating": n % 5 + 1, "ts": 1_700_000_000 + n}
@@ -270,27 +183,6 @@ def test_what_was_given_back_and_taken_again_is_bought_once(tmp_path: Path) -> N
     assert config.repeat.rule == "never" and [str(kind) for kind in config.repeat.events] == ["purchase"]
 
 
-@pytest.mark.parametrize(
-    ("file", "time", "kind"),
-    [
-        ("e.csv", "install_time", "purchase"),
-        ("e.csv", "uninstalled_at", "return"),
-        ("e.csv", "order_date", "click"),  # which may be of anything
-        ("store_impressions_2026-07.csv", "ts", "impression"),
-        ("Downloads 07.csv", "ts", "purchase"),
-        ("books.csv", "ts", "click"),
-        ("events.csv", "timestamp", "click"),
-    ],
-)
-def test_the_name_of_the_file_or_of_its_times_tells_what_all_rows_are(
-    tmp_path: Path, file: str, time: str, kind: str
-) -> None:
-    rows = [{"user_id": f"u{n % 9}", "appId": f"a{n % 7}", time: 1_700_000_000 + n} for n in range(60)]
-    first = first_config(write(rows, tmp_path / file), None, None, "x")
-    assert f"      event_type: {kind}  # " in first.text
-    assert ("AND NOBODY ENGAGES BY ONE" in first.untyped) == (kind in ("return", "impression"))
-
-
 @pytest.mark.parametrize(("devices", "told"), [(40, True), (7, False)])  # of 7 devices each is of several users
 def test_whose_rows_without_a_user_are_is_told_where_the_device_tells_it(
     tmp_path: Path, devices: int, told: bool
@@ -309,3 +201,44 @@ def test_a_file_of_devices_makes_users_of_them_and_says_so(tmp_path: Path) -> No
     first = first_config(write(rows, tmp_path / "e.csv"), None, write(devices, tmp_path / "u.csv"), "x")
     assert "      user_id: device_id" in first.text
     assert first.groups.startswith("EACH device_id IS A USER, AND NOT EACH account_id")
+
+
+@pytest.mark.parametrize(
+    ("word", "every", "out"),
+    [
+        ("auto", 4, True),
+        ("auto", 1, False),  # as of a player that starts one after the other
+        ("preload", 1, True),
+    ],
+)
+def test_what_may_be_a_choice_is_not_most_of_what_is_left_out(tmp_path: Path, word: str, every: int, out: bool) -> None:
+    rows = [{**row, "trigger": word if n % 5 and n % every == 0 else "hand"} for n, row in enumerate(log())]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert ("trigger" in config.data.events.skip) == out
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "used"), [("download", 0, True), ("download", 40, False), ("order", 0, False)]
+)
+def test_downloads_of_what_was_bought_are_no_purchases(tmp_path: Path, verb: str, more: int, used: bool) -> None:
+    """Of books: twice each, days later. Where some come without a purchase they are free, and chosen."""
+    rows: Table = []
+    for n in range(400):
+        own = {"user_id": f"u{n % 40}", "item_id": f"b{(n * 7 + n // 60 * 11) % 60}"}
+        at = 1_700_000_000_000 + n * HOUR
+        rows.append({**own, "event": "view", "ts": at})
+        rows += [{**own, "event": "purchase", "ts": at + HOUR}] * (n % 2)
+        rows += [{**own, "event": verb, "ts": at + day * 24 * HOUR} for day in (5, 9)] * (n % 2 or n < more)
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.event_types[verb] == (EventType.CLICK if used else EventType.PURCHASE)
+
+
+def test_devices_for_sale_are_no_users(tmp_path: Path) -> None:
+    rows = [
+        {"session_id": f"s{n // 4}", "device_id": f"d{n * 7 % 30}", "ts": 1_700_000_000 + n, "event": "view"}
+        for n in range(300)
+    ]
+    goods = [{"device_id": f"d{n}", "title": f"phone {n}"} for n in range(30)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert config.data.events.columns["user_id"] == "session_id"
+    assert config.data.events.columns["item_id"] == "device_id"

@@ -65,3 +65,23 @@ def test_moments_are_the_time_where_days_go_by_its_name(tmp_path: Path) -> None:
     assert config.data.events.columns["timestamp"] == "time_ms"
     _, other = config_of(rows(date=lambda n: 20230115 + n % 3), tmp_path)
     assert other.data.events.columns["timestamp"] == "date"
+
+
+@pytest.mark.parametrize(
+    ("flag", "more", "act"),
+    [
+        ("installed", {}, True),  # of an app that was shown
+        ("purchase", {"quantity": 1}, True),
+        ("download", {"quantity": 1}, False),  # of a book that was bought
+        ("is_download", {"order_no": "b7"}, False),
+        ("installation", {}, False),  # of a dishwasher
+        ("preorder", {"price": 3.5}, False),
+    ],
+)
+def test_how_something_is_delivered_is_no_act_beside_it(
+    tmp_path: Path, flag: str, more: dict[str, Any], act: bool
+) -> None:
+    columns = {name: lambda n, value=value: value for name, value in more.items()}
+    text, config = config_of(rows(**{flag: lambda n: int(n % 4 == 0)}, **columns), tmp_path)
+    assert (config.data.events.columns.get("event_type") == flag) == act
+    assert "ANOTHER ACT" not in text and "OR IS IT" not in text

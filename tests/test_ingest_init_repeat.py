@@ -128,3 +128,19 @@ def test_who_sells_and_buys_is_not_shown_what_is_their_own(tmp_path: Path, selle
     goods = [{"item_id": f"i{n}", "seller_id": seller.format(n % 100), "title": f"thing no {n}"} for n in range(300)]
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
     assert config.repeat.own == own, text
+
+
+def taken_back(turns: str, users: int = 50) -> list[dict[str, object]]:
+    """Of each user and one more item, `b` bought or `r` returned on one day after another."""
+    words = {"b": "purchase", "r": "return"}
+    return [
+        {"user_id": f"u{user}", "item_id": "i9", "event": words[turn], "timestamp": START + user + (200 + day) * DAY}
+        for user in range(users)
+        for day, turn in enumerate(turns)
+    ]
+
+
+@pytest.mark.parametrize(("turns", "once"), [("brb", True), ("bbr", False), ("rbb", False), ("brbb", False)])
+def test_what_was_given_back_in_between_is_bought_once(tmp_path: Path, turns: str, once: bool) -> None:
+    line, repeat = guessed(tmp_path, looks() + bought() + taken_back(turns))
+    assert (repeat == BOOKS) == once, line

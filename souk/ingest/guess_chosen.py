@@ -11,12 +11,22 @@ from souk.ingest import cells
 from souk.ingest.guess_columns import Table
 from souk.ingest.guess_deeds import settled
 from souk.ingest.guess_fit import few_words
-from souk.ingest.guess_names import AUTOMATIC, FILLERS, INSTALLS, OBJECTS, UPDATES, act_of, unchosen
+from souk.ingest.guess_names import FILLERS, INSTALLS, OBJECTS, SHIPPED, act_of
 from souk.ingest.profile import Column, snake
 from souk.schema import EventType
 
+BY_ITSELF = {"autoupdate", "autoupdated", "autoinstall", "autoinstalled", *SHIPPED}
+UPDATES = {"update", "updated", "aktualisiert", "aktualisierung"}
+UPGRADES = {"upgrade", "upgraded"}  # of a seat or a plan these are bought
+# What a program does, or takes over from another device; a car may be `auto`, or the app in one, and a chair restored.
+AUTOMATIC = {"auto", "automatic", "automatically", "automatisch"}
+RESTORED = {"restore", "restored"}
+BESIDE = {"device", "phone", "tablet", "backup", "cloud", "system", "os", "from", "factory", "oem"}  # changes nothing
 # In the name of a column that says why a row came to be; elsewhere `auto` may be a car.
 CAUSES = {"source", "trigger", "reason", "initiator", "origin", *UPDATES}
+MOST = (
+    0.5  # share of the rows that `auto` or `restore` alone may leave out: of more a player starts one after the other
+)
 INSIDE = {"iap", "inapp"}  # what is bought in what a user has
 
 
@@ -49,17 +59,50 @@ def _unchosen(events: Table) -> list[tuple[Column, list[str]]]:
         unknown = [text for text in events.types if text in events.unknown and _only_updates(text)]
         found.append((typed, unknown + [text for text in events.types if text not in unknown and unchosen(text, True)]))
     for column in events.free:
-        if few_words(column):
-            cause = not CAUSES.isdisjoint(column.snake.split("_"))
-            words = [text for text in sorted(pc.unique(column.texts).to_pylist()) if unchosen(text, cause)]
-            if words and not settled(events, column):
-                found.append((column, words))
+        if few_words(column) and (words := _told(column)) and not settled(events, column):
+            found.append((column, words))
     return [(column, words) for column, words in found if words]
+
+
+def unchosen(text: str, cause: bool = False) -> bool:
+    """Whether a value says that a program did something by itself, and nothing else: `auto_suggest` is a list.
+
+    Args:
+        text: a value.
+        cause: whether its column says what happened or why, so that `auto` or `restore` is enough, and `carrier` may
+            stand beside `preload`: a `preloaded_card` is what pays.
+    """
+    words = _words(text)
+    deeds = {*UPDATES, *UPGRADES, *INSTALLS}
+    shipped = words & BY_ITSELF or ("pre" in words and words & {"installed", "loaded"})
+    told = bool(shipped or (words & AUTOMATIC and words & deeds))
+    if told:
+        return cause or words <= {*BY_ITSELF, *AUTOMATIC, *RESTORED, *deeds, "pre", "loaded"}
+    return cause and _vague(text)
+
+
+def _told(column: Column) -> list[str]:
+    """The values that tell it, of a column that is not the type."""
+    cause = not CAUSES.isdisjoint(column.snake.split("_"))
+    words = [text for text in sorted(pc.unique(column.texts).to_pylist()) if unchosen(text, cause)]
+    vague = pa.array(filter(_vague, words), pa.string())
+    often = MOST * len(column.values) < pc.sum(pc.is_in(column.texts, value_set=vague)).as_py()
+    return [text for text in words if not (often and _vague(text))]
+
+
+def _vague(text: str) -> bool:
+    """Whether a value says by `auto` or `restore` alone, which may be something else, that a program did it."""
+    words = _words(text)
+    return bool(words) and words <= {*AUTOMATIC, *RESTORED}
+
+
+def _words(text: str) -> set[str]:
+    return {*snake(text).split("_")} - {*OBJECTS, *FILLERS, *BESIDE}
 
 
 def _only_updates(text: str) -> bool:
     """Whether something is updated and nothing else done: a `cart_update` is one of a cart."""
-    words = {*snake(text).split("_")} - {*OBJECTS, *FILLERS} - AUTOMATIC
+    words = _words(text) - AUTOMATIC
     return bool(words) and words <= UPDATES and act_of(text) is None
 
 

@@ -185,7 +185,7 @@ def declare(table: Table) -> None:
             continue
         guess = guess_kind(column) if table.name != "events" else _guess_context(table, column)
         if guess.kind is None:
-            why = table.unfit.get(column.name, "") or (in_milliseconds(column) if table.name == "events" else "")
+            why = table.unfit.get(column.name, "")
             table.left_out.append((column.name, f"{why}; {guess.evidence}" if why else guess.evidence))
             continue
         own = column.snake if column.snake not in known else f"{column.snake}_column"
@@ -222,7 +222,8 @@ def _guess_context(table: Table, column: Column) -> Guess:
         if not table.has("event_id") and tells_rows(column):
             return Guess(None, f"OR IS IT event_id? Then map it; no context of a request; {guess.evidence}")
         item = column.distinct <= MANY * len(column.values) and described(table, column) == ["item"]
-        return Guess(None, f"{OF_ITEM if item else 'no context of a request'}; {guess.evidence}")
+        took = "" if item or column.name in table.unfit else in_milliseconds(column)
+        return Guess(None, f"{took}{OF_ITEM if item else 'no context of a request'}; {guess.evidence}")
     if why := of_acts(table, column):
         return Guess(None, why)
     of_ids = described(table, column)

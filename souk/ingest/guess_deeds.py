@@ -26,6 +26,8 @@ SPOKEN = 0.5  # more than this share of its values are words for event types whe
 # any two rows, and of two rows of a user and different items, where a column tells the item.
 ALIKE, BY_CHANCE, OF_USER = 0.05, 4, 2
 FEWEST_PAIRS = 200  # that tell it
+# Words of a column with what a user asked for before there was a slate; that tells items by right.
+SEARCHED = {"query", "search", "searched", "searchterm", "keyword", "keywords", "suche", "suchbegriff", "recherche"}
 
 
 def of_acts(table: Table, column: Column) -> str:
@@ -50,8 +52,11 @@ def tells_item(table: Table, column: Column) -> str:
     """Why a column of events tells which item a row is of, as the version of an app, or the price class of the day;
     "" where it does not. Who asks for a slate has no item yet.
 
-    What is of the user, as a town, tells items, too, where these are of the town; it is known before.
+    What is of the user, as a town, tells items, too, where these are of the town; it is known before, as what was
+    searched for is.
     """
+    if not SEARCHED.isdisjoint(column.snake.split("_")):
+        return ""
     texts = {"value": cells.parse_text(column.values)[0].to_pandas()}
     texts |= {key: cells.parse_text(table.mapped[key][0].values)[0].to_pandas() for key in ("item_id", "user_id")}
     rows = pd.DataFrame(texts).dropna()

@@ -70,11 +70,11 @@ def _too_large(target: ContractColumn, column: Column) -> str:
 
 
 def in_milliseconds(column: Column) -> str:
-    """What to do with a column of events that says how long something took in milliseconds; "" where it does not."""
+    """What to do with a column of events that says how long something took in milliseconds, with "; "; "" elsewhere."""
     named = column.snake.split("_")[-1] in MILLISECONDS and column.numeric and not column.time_unit
     if not named or np.median(column.numbers) < A_SECOND:
         return ""
-    return "MILLISECONDS, OF HOW LONG IT TOOK? Then write seconds, and map them to dwell_seconds"
+    return "MILLISECONDS, OF HOW LONG IT TOOK? Then write seconds, and map them to dwell_seconds; "
 
 
 def _no_time(column: Column, unit: str) -> str:

@@ -8,11 +8,12 @@ import pyarrow.compute as pc
 from souk.ingest import cells
 from souk.ingest.guess_acts import event_types
 from souk.ingest.guess_columns import Table, column_named
-from souk.ingest.guess_names import kind_of
-from souk.ingest.profile import Column
+from souk.ingest.guess_names import INSTALLS, QUANTITIES, kind_of
+from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
 FLAGS = {"0", "1", "true", "false"}
+HOW = {"preorder", "preordered", "installation"}  # names of flags that say how something was bought
 ASKED = ("is", "has", "was", "did")  # before an act, in names of columns of 0 and 1
 # Of what was clicked, how far it got: words in flags, the likeliest first, and names of shares.
 DEEPER = ("long_view", "long_play", "finished", "finish", "completed", "complete", "full_play", "full_view", "liked",
@@ -35,6 +36,20 @@ def asked(column: Column) -> str:
     return rest if rest and first in ASKED else column.snake
 
 
+def numbers_orders(table: Table) -> bool:
+    """Whether a column of events seems to be the number of an order."""
+    return any("invoice" in column.plain or "order" in column.plain for column in table.free)
+
+
+def tells_act(table: Table, flag: Column) -> bool:
+    """Whether a flag that has the name of an act is one, and does not say how what all rows buy is delivered: with its
+    installation, or as a download."""
+    value = column_named(table, "value")
+    bought = numbers_orders(table) or (value is not None and value.plain in QUANTITIES)
+    name = plain(asked(flag))
+    return name not in HOW and not (bought and name in INSTALLS)
+
+
 def clicked(table: Table) -> Column | None:
     """The flag that says whether what was shown was clicked."""
     flags = (column for column in table.free if is_flag(column))
@@ -48,7 +63,8 @@ def note_flags(table: Table) -> None:
     if table.has("event_type") and not is_flag(table.mapped["event_type"][0]):
         return  # each row is of one type
     for column in table.free:
-        if is_flag(column) and column.distinct == 2 and (kind := kind_of(asked(column))):
+        kind = kind_of(asked(column))
+        if kind and is_flag(column) and column.distinct == 2 and tells_act(table, column):
             share = float(pc.mean(pc.is_in(column.texts, value_set=pa.array(["1", "true"]))).as_py())
             table.counts[column.name] = ANOTHER.format(kind, share)
 

@@ -32,8 +32,15 @@ STEMS = {
 }
 
 
-def map_ids(target: str, events: Table, other: Table | None) -> None:
-    """The user or item id of events and of the table that describes them: by name, else by shared values."""
+def map_ids(target: str, events: Table, other: Table | None, goods: Table | None = None) -> None:
+    """The user or item id of events and of the table that describes them: by name, else by shared values.
+
+    Args:
+        target: `user_id` or `item_id`.
+        events: the table of events.
+        other: that of users or of items, if there is any.
+        goods: that of items, if there is any: what it has a column of, as of devices for sale, is no user.
+    """
     named = column_named(events, target)
     if other is None:
         alike = [c for c in events.free if not c.nested and re.search(STEMS[target], c.plain)]
@@ -41,7 +48,8 @@ def map_ids(target: str, events: Table, other: Table | None) -> None:
         session = column_named(events, "session_id") if target == "user_id" else None
         own = [column for column in events.free if column.plain in NAMES["event_id"]] if target == "item_id" else []
         shows = next((column for column in own if _of_many(events, column)), None)
-        seldom = SELDOM_ITEMS if target == "item_id" else PSEUDONYMS
+        sold = {column.plain for column in goods.columns} if goods else set()
+        seldom = SELDOM_ITEMS if target == "item_id" else [name for name in PSEUDONYMS if name not in sold]
         by_name = {column.plain: column for column in reversed(events.free) if not column.nested and not _few(column)}
         other_id = next((by_name[name] for name in seldom if name in by_name), None)
         ways = (

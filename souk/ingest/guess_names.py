@@ -208,12 +208,7 @@ ADDED = {"add", "added"}
 FILLERS = {"completed", "confirmed", "customer", "first", "made", "organiser", "organizer", "page", "placed",
            "preview", "shop", "store", "submitted",
            "success", "successful", "succeeded", "to", *ADDED}  # fmt: skip
-# What comes with a device, what a program does by itself, and what it takes over from another device.
-SHIPPED = {"preload", "preloaded", "preinstall", "preinstalled", "vorinstalliert"}
-BY_ITSELF = {"autoupdate", "autoupdated", "autoinstall", "autoinstalled", *SHIPPED}
-RESTORED = {"restore", "restored"}  # a chair may be, too
-UPDATES = {"update", "updated", "upgrade", "upgraded", "aktualisiert", "aktualisierung"}
-AUTOMATIC = {"auto", "automatic", "automatically", "automatisch"}
+SHIPPED = {"preload", "preloaded", "preinstall", "preinstalled", "vorinstalliert"}  # with a device
 INSTALLS = {"install", "installed", "installation", "download", "downloaded"}
 # Further words in names of columns that tell what came of a visit.
 OUTCOMES = {"abandoned", "bestellt", "cancelled", "canceled", "completed", "conversion", "converted", "gekauft", "kauf",
@@ -274,16 +269,3 @@ def names_act(name: str, whole: str) -> bool:
     acts = (kind_of(word) for word in [whole, *words] if word not in NAMES["item_id"])  # a book is read, not done
     ends = {"".join(words[start:]) for start in range(len(words))} - {"type"} | {whole}
     return bool(ends & set(NAMES["event_type"]) or set(words) & OUTCOMES) or any(acts)
-
-
-def unchosen(text: str, cause: bool = False) -> bool:
-    """Whether a word says that a program did something by itself.
-
-    Args:
-        text: a value.
-        cause: whether its column says what happened or why, so that `auto` or `restore` is enough.
-    """
-    words = {*snake(text).split("_")}
-    shipped = words & BY_ITSELF or ("pre" in words and words & {"installed", "loaded"})
-    done = words & AUTOMATIC and words & {*UPDATES, *INSTALLS}
-    return bool(shipped or done or (cause and words & {*AUTOMATIC, *RESTORED}))

@@ -63,12 +63,12 @@ def _bought_again(rows: pd.DataFrame) -> tuple[float, int]:
     """Of the purchases after each user's first moment of one, the share with an item bought before, and how many they
     are. Two lines of one moment and item are one purchase; what was given back in between, as an app that is installed
     anew, is bought once."""
-    back = rows[rows["kind"] == "return"][["user_id", "item_id"]].drop_duplicates()
-    bought = rows[rows["kind"] == "purchase"].sort_values("time")
-    bought = bought.drop_duplicates(["user_id", "item_id", "time"])
+    both = rows[rows["kind"].isin(["purchase", "return"])].sort_values("time", kind="stable")
+    both = both.drop_duplicates(["user_id", "item_id", "time", "kind"])
+    before = both.groupby(["user_id", "item_id"])["kind"].shift()
+    bought = both[both["kind"] == "purchase"]
     later = bought["time"] > bought.groupby("user_id")["time"].transform("min")
-    pairs = pd.MultiIndex.from_frame(bought[["user_id", "item_id"]])
-    again = pd.Series(pairs.duplicated() & ~pairs.isin(pd.MultiIndex.from_frame(back)), bought.index)
+    again = before[bought.index] == "purchase"
     return (float(again[later].mean()) if later.any() else 0.0), int(later.sum())
 
 

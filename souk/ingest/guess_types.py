@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
+from souk.ingest.config_words import skipping
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_deeds import SPOKEN, settled
 from souk.ingest.guess_fit import few_words
-from souk.ingest.guess_flags import clicked, is_flag
+from souk.ingest.guess_flags import clicked, is_flag, numbers_orders, tells_act
 from souk.ingest.guess_names import NAMES, QUANTITIES, act_of, kind_of, names_act
 from souk.ingest.guess_stars import unrated
 from souk.ingest.guess_whole import act_of_all, told_alone
@@ -34,7 +35,7 @@ def map_type(table: Table) -> None:
     named = _named(table)
     status = None if named else _order_status(table)
     column = named or (None if status else _spoken(table))
-    flag = next((c for c in table.free if kind_of(c.name) and is_flag(c)), None)
+    flag = next((c for c in table.free if kind_of(c.name) and is_flag(c) and tells_act(table, c)), None)
     rated = _one_type(table)[0] == "rating"  # what was read and given stars need not have been shown
     if flag is None and column is None and status is None and not rated:
         flag = clicked(table)
@@ -65,7 +66,7 @@ def _map_one_type(table: Table) -> None:
     taken_back = _taken_back(table) if every == "purchase" else None
     if taken_back is None:
         table.constants["event_type"] = every, why + perhaps
-        if told := told_alone(EventType(every), why):
+        if not perhaps and (told := told_alone(EventType(every), why)):
             table.notes["event_type"] = told
         return
     quantity, told = taken_back
@@ -101,8 +102,7 @@ def _one_type(table: Table) -> tuple[str, str]:
         return "rating", f"there is no type column, but {value.name}"
     if told := act_of_all(table):
         return str(told[0]), f"no type column, but {told[1]}"
-    ordered = any("invoice" in column.plain or "order" in column.plain for column in table.free)
-    if value is not None or column_named(table, "price") or ordered:
+    if value is not None or column_named(table, "price") or numbers_orders(table):
         return "purchase", "no type column, but quantities, prices or orders"
     return "click", "there is no type column"
 
@@ -161,8 +161,8 @@ def _of_orders(status: Column) -> str:
     values = sorted(pc.unique(status.texts).to_pylist())
     lost = [text for text in values if plain(text) in FAILED or act_of(text) is EventType.RETURN]
     said = f"orders, by {status.name} ({', '.join(text[:LONGEST] for text in values[:SHOWN])})"
-    skip = f"skip: {{{status.name}: [{', '.join(lost[:SHOWN])}]}}"
-    return said + (f"; beside path, {skip} leaves out those that came to nothing" if lost else "")
+    out = f"; beside path, {skipping(status.name, lost[:SHOWN])} leaves out those that came to nothing" if lost else ""
+    return said + out
 
 
 def _perhaps_type(table: Table, kind: str) -> str:
@@ -173,7 +173,7 @@ def _perhaps_type(table: Table, kind: str) -> str:
         kind: what every event is taken for.
     """
     words = (column for column in table.free if few_words(column) and column.plain not in OTHERS)
-    columns = [column for column in words if not settled(table, column)]
+    columns = [column for column in words if not settled(table, column) and tells_act(table, column)]
     columns = [column for column in columns if kind != "rating" or not is_flag(column)]  # of stars it says more
     if not columns:
         return ""

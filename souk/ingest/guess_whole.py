@@ -12,7 +12,7 @@ from souk.schema import EventType
 
 TIME_WORDS = {"time", "timestamp", "ts", "at", "on", "date", "datetime", "ms", "utc", "zeit", "datum"}
 NOT_ALONE = (EventType.IMPRESSION, EventType.RETURN, EventType.HIDE)  # nobody engages by these
-NO_ACTS = {"show", "note", "order"}  # what may be of another kind: an order of rows, notes
+NO_ACTS = {"show", "note", "order", "download"}  # what may be of another kind: an order of rows, notes, any download
 
 
 def act_of_all(table: Table) -> tuple[EventType, str] | None:

@@ -16,7 +16,7 @@ from souk.ingest.profile import latin
 from souk.schema import EventType
 
 ORDER = ["user_id", "timestamp"]
-ONE_MS = 60_000  # what a user buys within a minute after the purchase before is of one order
+WITHIN_MS = 60_000  # what a user buys within a minute after the purchase before is of one order
 MOST_ROWS = 2_000_000  # that are looked at
 OFTEN = 0.05  # share of the orders that have it, from which an item that never comes alone is told
 EXPECTED = 20  # orders of it alone that there would be, were it a good like others
@@ -84,7 +84,7 @@ def _counts(rows: parquet.ParquetFile) -> pd.DataFrame:
         if pairs.empty:
             continue
         times = pairs["timestamp"].astype("int64")
-        pairs["order"] = ((pairs["user_id"] != pairs["user_id"].shift()) | (times.diff() > ONE_MS)).cumsum()
+        pairs["order"] = ((pairs["user_id"] != pairs["user_id"].shift()) | (times.diff() > WITHIN_MS)).cumsum()
         orders += int(pairs["order"].nunique())
         pairs = pairs.drop_duplicates(["order", "item_id"])
         pairs["alone"] = ~pairs["order"].duplicated(keep=False)
