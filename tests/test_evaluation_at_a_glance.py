@@ -46,6 +46,7 @@ def test_the_lead_on_the_rule_is_told_by_its_interval(lead, words):
     [
         (0.6162, 0.2047, True),  # of a store of apps whose context told the version of the app that was used
         (0.6162, 0.0, True),
+        (0.15, 0.05, True),
         (0.2049, 0.1529, False),
         (0.3, 0.15, False),
         (0.03, 0.001, False),  # of next to nothing

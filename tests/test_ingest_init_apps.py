@@ -104,6 +104,14 @@ def sessions(days: range, kept: int, had: int) -> Table:
     return rows
 
 
+def test_what_comes_before_a_purchase_is_no_use_of_it(tmp_path: Path) -> None:
+    trials = [
+        {**row, "ts": row["ts"] - 4 * HOUR * (".b" not in row["package_name"])} for row in sessions(range(5), 200, 200)
+    ]
+    _, config = init(tmp_path, write(log() + trials, tmp_path / "e.csv"))
+    assert "app_session" in config.data.events.event_types
+
+
 def test_what_is_installed_and_kept_satisfies_and_what_nobody_chose_is_left_out(tmp_path: Path) -> None:
     text, config = init(tmp_path, write(log(), tmp_path / "e.csv"))
     events = config.data.events
@@ -113,6 +121,7 @@ def test_what_is_installed_and_kept_satisfies_and_what_nobody_chose_is_left_out(
     assert {word: str(kind) for word, kind in events.event_types.items()} == known
     assert "unless: [return]" in text
     first = first_config(events.path, None, None, "x")
+    assert first.unknown == ()
     assert first.left_out == (
         "nobody chose app_update of event_name (300 of 1,395 rows); preload of install_source (120 of 1,095 rows)",
     )
@@ -129,16 +138,37 @@ def test_what_is_kept_tells_more_than_a_few_ratings(tmp_path: Path, every: int, 
     assert ("unless: [return]" in text) == kept
 
 
-def test_what_is_bought_in_an_app_is_no_install_of_it(tmp_path: Path) -> None:
-    bought = [{**row, "event_name": "in_app_purchase"} for row in log() if row["event_name"] == "app_uninstall"]
-    _, config = init(tmp_path, write(log() + bought, tmp_path / "e.csv"))
-    assert config.data.events.event_types["in_app_purchase"] == EventType.CLICK
+@pytest.mark.parametrize("word", ["in_app_purchase", "iap"])
+@pytest.mark.parametrize("installs", [True, False])  # of one app what is bought in it are the items
+def test_what_is_bought_in_an_app_is_no_install_of_it(tmp_path: Path, word: str, installs: bool) -> None:
+    bought = [{**row, "event_name": word} for row in log() if row["event_name"] == "app_uninstall"]
+    rows = [row for row in log() if installs or row["event_name"] != "app_install"]
+    _, config = init(tmp_path, write(rows + bought, tmp_path / "e.csv"))
+    assert config.data.events.event_types[word] == (EventType.CLICK if installs else EventType.PURCHASE)
+
+
+@pytest.mark.parametrize("kept", [["app_update"], ["cart_update", "store_listing_view"]])
+def test_updates_of_something_else_and_of_all_rows_stay(tmp_path: Path, kept: list[str]) -> None:
+    rows = [
+        {"user_id": f"u{n % 9}", "item_id": f"i{n * 5 % 7}", "ts": 1_700_000_000 + n, "event_type": kept[n % len(kept)]}
+        for n in range(90)
+    ]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert set(config.data.events.event_types) == set(kept) and not config.data.events.skip
+
+
+def test_what_each_item_has_one_of_leaves_none_out(tmp_path: Path) -> None:
+    """Which apps come with a device is of the apps: of who chose one it says nothing."""
+    rows = [{**row, "origin": ["preload", "store"][len(row["package_name"]) % 2]} for row in log()]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert "origin" not in config.data.events.skip
 
 
 @pytest.mark.parametrize(
     ("days", "kept", "had", "out"),
     [
         (range(5), 200, 200, True),  # of what was had before, since it comes early
+        (range(17), 200, 200, True),
         (range(25), 200, 200, False),  # as what is read of a subscription
         (range(5), 200, 20, False),  # hardly any
         (range(5), 0, 200, False),  # nothing tells that it comes after a purchase
@@ -218,17 +248,26 @@ def test_what_may_be_a_choice_is_not_most_of_what_is_left_out(tmp_path: Path, wo
 
 
 @pytest.mark.parametrize(
-    ("verb", "more", "used"), [("download", 0, True), ("download", 40, False), ("order", 0, False)]
+    ("verb", "twice", "free", "used"),
+    [
+        ("download", 200, 0, True),
+        ("download", 200, 40, False),  # some come without a purchase: free ones are chosen
+        ("download", 10, 0, False),  # too few to tell
+        ("order", 200, 0, False),
+    ],
 )
-def test_downloads_of_what_was_bought_are_no_purchases(tmp_path: Path, verb: str, more: int, used: bool) -> None:
-    """Of books: twice each, days later. Where some come without a purchase they are free, and chosen."""
+def test_downloads_of_what_was_bought_are_no_purchases(
+    tmp_path: Path, verb: str, twice: int, free: int, used: bool
+) -> None:
+    """Of books: twice each, days later."""
     rows: Table = []
     for n in range(400):
         own = {"user_id": f"u{n % 40}", "item_id": f"b{(n * 7 + n // 60 * 11) % 60}"}
         at = 1_700_000_000_000 + n * HOUR
         rows.append({**own, "event": "view", "ts": at})
         rows += [{**own, "event": "purchase", "ts": at + HOUR}] * (n % 2)
-        rows += [{**own, "event": verb, "ts": at + day * 24 * HOUR} for day in (5, 9)] * (n % 2 or n < more)
+        had = (n % 2 and n // 2 < twice) or (n % 2 == 0 and n // 2 < free)
+        rows += [{**own, "event": verb, "ts": at + day * 24 * HOUR} for day in (5, 9)] * had
     _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert config.data.events.event_types[verb] == (EventType.CLICK if used else EventType.PURCHASE)
 

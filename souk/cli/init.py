@@ -54,7 +54,7 @@ def _exchanged(why: str) -> str:
 
 
 def _untyped(why: str) -> str:
-    """The sentence on events that are all of one type, with a space after it; "" where no column may be their type."""
+    """The sentence on events that are all of one type, with a space after it; "" where nothing is to be looked at."""
     return f"EVERY EVENT IS TAKEN FOR A{'N' * why.startswith('I')} {why}. " if why else ""
 
 

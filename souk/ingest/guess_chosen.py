@@ -24,9 +24,8 @@ RESTORED = {"restore", "restored"}
 BESIDE = {"device", "phone", "tablet", "backup", "cloud", "system", "os", "from", "factory", "oem"}  # changes nothing
 # In the name of a column that says why a row came to be; elsewhere `auto` may be a car.
 CAUSES = {"source", "trigger", "reason", "initiator", "origin", *UPDATES}
-MOST = (
-    0.5  # share of the rows that `auto` or `restore` alone may leave out: of more a player starts one after the other
-)
+# Share of the rows that `auto` or `restore` alone may leave out: where it is of more, a player starts one by one.
+MOST = 0.5
 INSIDE = {"iap", "inapp"}  # what is bought in what a user has
 
 

@@ -49,7 +49,7 @@ def skip_uses(events: Table) -> None:
     middle = (rows["time"].min() + rows["time"].max()) / 2
     told = {word: _of_before(rows[rows["word"] == word], middle) for word in clicks}
     uses = {word: why for word, why in told.items() if why}
-    if uses and len(uses) < len(events.types) and skip_rows(events, events.mapped["event_type"][0], [*uses]):
+    if uses and skip_rows(events, events.mapped["event_type"][0], [*uses]):
         why = "; ".join(f"{word} ({shares})" for word, shares in uses.items())
         remedy = "a row of a purchase for each, at the beginning, keeps what they had out of slates"
         events.notes["uses"] = f"what users do with what they have: {why}: {remedy}"
