@@ -100,10 +100,15 @@ def told_of(of_item: float, of_user: float, values: int, rows: int = 3000) -> st
     own, whose = draw.integers(0, values, 60), draw.integers(0, values, 40)
     drawn, chance = draw.integers(0, values, rows), draw.random(rows)
     found = np.where(chance < of_item, own[items], np.where(chance < of_item + of_user, whose[users], drawn))
+    return told_by(items, users, found)
+
+
+def told_by(items: np.ndarray, users: np.ndarray, values: np.ndarray) -> str:
+    """What is told of a column with these values, `[rows]` each."""
     ids = {"item_id": items, "user_id": users}
     table = Table("events", Source(path="e.csv"), [])
     table.mapped = {key: (Column(key, pa.array(map(str, each))), "") for key, each in ids.items()}
-    return tells_item(table, Column("seen", pa.array([f"v{n}" for n in found])))
+    return tells_item(table, Column("seen", pa.array([f"v{n}" for n in values])))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def told_of(of_item: float, of_user: float, values: int, rows: int = 3000) -> st
     [
         (0.5, 0.0, 100, 3000, True),
         (0.15, 0.0, 400, 3000, False),  # 2% of the pairs
-        (0.4, 0.0, 5, 3000, False),  # not even twice as many as of any two rows
+        (0.6, 0.0, 5, 3000, False),  # two and a half times as many as of any two rows
         (0.3, 0.5, 100, 3000, False),  # of users a third have one: a town
         (0.5, 0.0, 100, 60, False),  # too few to tell
     ],
@@ -120,6 +125,12 @@ def test_what_tells_the_item_is_told_by_pairs_of_rows(
     of_item: float, of_user: float, values: int, rows: int, told: bool
 ) -> None:
     assert bool(told_of(of_item, of_user, values, rows)) == told
+
+
+def test_what_a_user_has_of_an_item_is_no_value_of_the_item() -> None:
+    rows = np.arange(3000)
+    items, users = rows % 60, rows // 60 % 5
+    assert told_by(items, users, items * 5 + users) == ""
 
 
 @pytest.mark.parametrize(
