@@ -37,6 +37,7 @@ def test_learners_are_before_accounts_where_no_file_tells(tmp_path: Path) -> Non
         ("enrolled_total", [n // 2 + 3 for n in range(60)], True),
         ("visits", [n * n for n in range(60)], True),
         ("place", [60 - n for n in range(60)], True),
+        ("reach", [f"{100 * n}+" for n in range(60)], True),
         ("age", [n * 7 % 60 for n in range(60)], False),
         ("vip", [n // 30 for n in range(60)], False),
     ],

@@ -48,6 +48,8 @@ def test_bands_of_numbers_are_their_least(values: list[str], told: list[float] |
         ("downloads", ["1M+", "500K+"], True),
         ("age_rating", ["12+", "17+"], False),
         ("installed_apps", [3, 41], True),
+        ("viewed_item", [3, 41], False),
+        ("premium_items", [3, 41], False),
         ("lifetime_spend_micros", [0, 24_990_000], True),
         ("book_sizes", [3, 41], False),
     ],

@@ -30,7 +30,8 @@ def at_a_glance(rolling: Mapping[str, Any]) -> str:
 
 
 def too_good(rolling: Mapping[str, Any], primary: str) -> str:
-    """A question where the slate is so far ahead of all simple rules that it may know the answer; "" where it is not.
+    """A question where the slate is so far ahead of all simple rules that it may know the answer; "" where it is not,
+    or may be by chance, as of a dozen queries.
 
     Args:
         rolling: that protocol of `metrics.json`.
@@ -38,7 +39,7 @@ def too_good(rolling: Mapping[str, Any], primary: str) -> str:
     """
     models, other = rolling["models"], rolling["best_baseline"]
     own, rule = (models[name][primary]["mean"] for name in (CHALLENGER, other))
-    if own < TELLING or own < FAR * rule:
+    if own < TELLING or own < FAR * rule or rolling["differences"][other][primary]["low"] <= 0:
         return ""
     times = f"{own / rule:.1f} times that of" if rule else "above nothing of"
     return (
