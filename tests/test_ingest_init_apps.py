@@ -127,15 +127,16 @@ def test_what_is_installed_and_kept_satisfies_and_what_nobody_chose_is_left_out(
     )
 
 
-@pytest.mark.parametrize(("every", "kept"), [(20, True), (2, False)])
-def test_what_is_kept_tells_more_than_a_few_ratings(tmp_path: Path, every: int, kept: bool) -> None:
-    rows = [{**row, "stars": ""} for row in log()]
+@pytest.mark.parametrize(("every", "back", "kept"), [(20, True, True), (2, True, False), (20, False, False)])
+def test_what_is_kept_tells_more_than_a_few_ratings(tmp_path: Path, every: int, back: bool, kept: bool) -> None:
+    rows = [{**row, "stars": ""} for row in log() if back or row["event_name"] != "app_uninstall"]
     for row in rows:  # hours after the look: an act of its own
         row["ts"] += 2 * HOUR * (row["event_name"] == "app_install")
     bought = [row for row in rows if row["event_name"] == "app_install"]
     rated = [{**row, "event_name": "review", "ts": row["ts"] + HOUR, "stars": 4} for row in bought[::every]]
     text, _ = init(tmp_path, write(rows + rated, tmp_path / "e.csv"))
     assert ("unless: [return]" in text) == kept
+    assert ("satisfied: {events: [rating]" in text) != kept
 
 
 @pytest.mark.parametrize("word", ["in_app_purchase", "iap"])
@@ -213,14 +214,24 @@ def test_what_was_given_back_and_taken_again_is_bought_once(tmp_path: Path) -> N
     assert config.repeat.rule == "never" and [str(kind) for kind in config.repeat.events] == ["purchase"]
 
 
-@pytest.mark.parametrize(("devices", "told"), [(40, True), (7, False)])  # of 7 devices each is of several users
+@pytest.mark.parametrize(
+    ("alone", "shared", "empty", "told"),
+    [
+        (40, 1, False, True),
+        (0, 7, False, False),  # each device is of several users
+        (30, 5, False, False),  # of three in four rows it is one user's, but one device in seven is of two
+        (40, 1, True, False),  # hardly any of the rows has one
+    ],
+)
 def test_whose_rows_without_a_user_are_is_told_where_the_device_tells_it(
-    tmp_path: Path, devices: int, told: bool
+    tmp_path: Path, alone: int, shared: int, empty: bool, told: bool
 ) -> None:
     rows = log()
     for n, row in enumerate(rows):
-        row["device_id"] = f"d{int(row['account_id'][1:]) % devices}"
-        row["account_id"] = "" if n % 10 == 0 else row["account_id"]
+        user = int(row["account_id"][1:])
+        row["device_id"] = f"d{user if user < alone else 40 + user % shared}"
+        if n % 10 == 0:
+            row |= {"account_id": ""} | ({"device_id": ""} if empty and n % 100 else {})
     text, _ = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert ("THE device_id IS ONE USER'S IN OTHER ROWS" in text) == told
 

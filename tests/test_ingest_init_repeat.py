@@ -131,12 +131,14 @@ def test_who_sells_and_buys_is_not_shown_what_is_their_own(tmp_path: Path, selle
 
 
 def taken_back(turns: str, users: int = 50) -> list[dict[str, object]]:
-    """Of each user and one more item, `b` bought or `r` returned on one day after another."""
+    """Of each user and one more item, `b` bought or `r` returned on one day after another; the returns are last."""
     words = {"b": "purchase", "r": "return"}
     return [
         {"user_id": f"u{user}", "item_id": "i9", "event": words[turn], "timestamp": START + user + (200 + day) * DAY}
+        for kind in words
         for user in range(users)
         for day, turn in enumerate(turns)
+        if turn == kind
     ]
 
 
