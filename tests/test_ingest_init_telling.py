@@ -171,6 +171,7 @@ def test_what_only_events_of_some_unknown_types_have_is_no_context(
         ("Downloads 07.csv", "ts", "purchase"),
         ("download.csv", "ts", "click"),  # what a browser calls any file
         ("show_notes.csv", "ts", "click"),
+        ("reviews.csv", "ts", "click"),  # without stars
         ("uninstalls.csv", "install_time", "purchase"),  # the time is of a row
         ("books.csv", "ts", "click"),
         ("events.csv", "timestamp", "click"),

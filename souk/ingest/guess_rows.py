@@ -66,8 +66,8 @@ def _note_no_user(table: Table) -> None:
         none = ("",) * (own.filled < 1) + (*table.nobody,)
         table.source = table.source.model_copy(update={"skip": {name: none, **table.source.skip}})
         share = f"{missing:,} of {len(users):,} rows ({missing / len(users):.1%})"
-        told = f"{share} have no user: left out, and counted as skipped{_known_otherwise(table, users)}"
-        table.notes["skip"] = "; ".join(filter(None, [table.notes.get("skip", ""), told]))
+        known = _known_otherwise(table, users)
+        table.notes["skip"] = f"{share} have no user: left out, and counted as skipped{known}"
 
 
 def _known_otherwise(table: Table, users: pd.Series) -> str:
