@@ -195,7 +195,8 @@ def test_stars_by_the_name_of_star_rating_are_ratings(tmp_path: Path) -> None:
 
 def test_the_name_of_an_app_is_its_title_and_a_device_a_user_where_no_other_is(tmp_path: Path) -> None:
     rows = [
-        {"device_id": f"d{n % 40}", "package_name": f"com.x.a{n % 30}", "ts": 1_700_000_000 + n} for n in range(300)
+        {"device_id": f"d{n % 40}", "package_name": f"com.x.a{n % 30}", "ts": 1_700_000_000 + n, "session_id": n // 3}
+        for n in range(300)
     ]
     apps = [
         {"package_name": f"com.x.a{n}", "app_name": f"Super Quest {n % 9}", "developer": f"s{n}"} for n in range(30)

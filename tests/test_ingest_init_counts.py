@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from souk.ingest.first_config import first_config
 from tests.test_ingest_first_config import Table, init, write
 
 
@@ -18,7 +19,11 @@ def test_users_of_the_file_are_not_the_accounts_that_they_belong_to(tmp_path: Pa
     """`account_id` is a name of users, and none of the file's ids is there: the file was refused."""
     rows = [{"account_id": f"a{n % 5}", "profil": f"p{n % 30}", "item_id": n % 7, "ts": n + 1.7e9} for n in range(300)]
     people = [{"profil": f"p{n}", "town": "ab"[n % 2]} for n in range(30)]
-    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"), None, write(people, tmp_path / "u.csv"))
+    log, profiles = write(rows, tmp_path / "e.csv"), write(people, tmp_path / "u.csv")
+    _, config = init(tmp_path, log, None, profiles)
+    assert first_config(log, None, profiles, "x").groups == "", (
+        "profiles are no devices, which one person has several of"
+    )
     assert config.data.users is not None
     assert config.data.events.columns["user_id"] == config.data.users.columns["user_id"] == "profil"
 
