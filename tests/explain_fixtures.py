@@ -49,7 +49,9 @@ from tests.models_fixtures import cycle_spec, write_features
 RING, USERS, EVENTS = 12, 48, 24
 START = 20_000 * DAY_MS
 END = START + EVENTS * DAY_MS
-TOWERS = TrainTwoTower(dim=16, layers=1, heads=2, dropout=0.0, epochs=8, batch_rows=16, negatives=8, learning_rate=1e-2)
+TOWERS = TrainTwoTower(
+    dim=16, layers=1, heads=2, dropout=0.0, epochs=8, batch_rows=16, negatives=8, learning_rate=1e-2, consistency=0
+)
 RANKER = TrainRanker(candidates=10, negatives=8, epochs=2, batch_rows=32, hidden=(16,), cross_layers=1, dropout=0.0)
 
 

@@ -74,6 +74,7 @@ CONFIG: dict[str, Any] = {
         "dropout": 0.1,
         "epochs": 30,
         "refresh_epochs": 4,
+        "consistency": 0,
         "batch_rows": 32,
         "negatives": 64,
         "learning_rate": 0.01,

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from souk.models.losses import sample_chance, sampled_softmax, temperature_of
+from souk.models.losses import cross_entropy, disagreement, sample_chance, sampled_logits, temperature_of
 
 RANDOM = np.random.default_rng(3)
 QUERIES = RANDOM.normal(size=(3, 4)).astype(np.float32)
 VECTORS = RANDOM.normal(size=(5, 4)).astype(np.float32)
 CHANCE = np.array([0.3, 0.1, 0.05, 0.02, 0.2], np.float32)
+
+
+def sampled_softmax(queries, vectors, own, *given, **named):
+    return cross_entropy(sampled_logits(queries, vectors, own, *given, **named), own)
 
 
 def plain(own, chance, temperature):
@@ -115,3 +119,32 @@ def test_what_is_given_of_popularity_is_not_learned(strength):
         slopes.append(np.abs(tape.gradient(value, vectors).numpy()).max())
     assert slopes[0] < 1e-6
     assert slopes[1] > 0.01 or strength == 1.0
+
+
+def test_the_disagreement_of_two_passes_is_the_mean_of_both_divergences():
+    """Beside a plain computation; what is in no sample of a target is a matter of neither."""
+    own, absent = tf.constant([0, 1, 2]), np.array([[False, True, False, False, True], [False] * 5, [False] * 5])
+    one, other = (
+        sampled_logits(QUERIES * by, VECTORS, own, tf.constant(CHANCE), 0.5, absent=absent) for by in (1.0, -0.7)
+    )
+    expected = []
+    for row, away in enumerate(absent):
+        p, q = (np.exp(each.numpy()[row][~away].astype(np.float64)) for each in (one, other))
+        p, q = p / p.sum(), q / q.sum()
+        expected.append(((p * np.log(p / q)).sum() + (q * np.log(q / p)).sum()) / 2)
+    assert min(expected) > 0.05
+    assert float(disagreement(one, other)) == pytest.approx(np.mean(expected), rel=1e-4)
+    assert float(disagreement(other, one)) == pytest.approx(np.mean(expected), rel=1e-4)
+    assert float(disagreement(one, one)) == pytest.approx(0, abs=1e-7)
+    assert float(disagreement(one, one + 3.0)) == pytest.approx(0, abs=1e-6)  # scores that say the same
+
+
+def test_absent_items_leave_the_slope_of_a_disagreement_a_number():
+    vectors, absent = tf.Variable(VECTORS), np.array([[False, True, True, True, True]] * 3)
+    with tf.GradientTape() as tape:
+        logits = [
+            sampled_logits(QUERIES * by, vectors, tf.constant([0, 0, 0]), tf.constant(CHANCE), 0.01, absent=absent)
+            for by in (1.0, 0.5)
+        ]
+        value = disagreement(*logits)
+    assert np.isfinite(tape.gradient(value, vectors).numpy()).all() and float(value) == 0

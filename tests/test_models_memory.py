@@ -15,7 +15,7 @@ from souk.features.records import read_records, write_records
 from souk.models.sequences import SHUFFLED_ROWS
 from tests.features_fixtures import CONFIG, bazaar_events, spec_of, write_tables
 
-TOWERS = TrainTwoTower(dim=8, epochs=1, refresh_epochs=1, layers=0, negatives=16)
+TOWERS = TrainTwoTower(dim=8, epochs=1, refresh_epochs=1, layers=0, negatives=16, consistency=0)
 RANKER = TrainRanker(candidates=10, negatives=2, epochs=1)
 PEAK = """
 import json, pathlib, re, sys

@@ -16,7 +16,7 @@ from tests.pipeline_fixtures import ALL, Copy, real_copy, shown
 
 GUARDRAILS = ("worst_slice", "cold_items", "coverage", "popularity_bias", "calibration", "latency", "size")
 QUICK = {  # promoted whatever its worth: a fit of one epoch is no judge of the machinery
-    "train_two_tower": {"epochs": 1, "refresh_epochs": 1},
+    "train_two_tower": {"epochs": 1, "refresh_epochs": 1, "consistency": 0},
     "train_ranker": {"epochs": 1},
     "evaluate": dict.fromkeys(GUARDRAILS),
 }

@@ -26,7 +26,10 @@ from tests.simulator_training import without_weight
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--users", "800", "--items", "300", "--days", "60")
-QUICK = {"train_two_tower": {"dim": 32, "epochs": 4, "refresh_epochs": 1}, "evaluate": {"bootstrap": 200}}
+QUICK = {
+    "train_two_tower": {"dim": 32, "epochs": 4, "refresh_epochs": 1, "consistency": 0},
+    "evaluate": {"bootstrap": 200},
+}
 
 
 def run(*words: object) -> None:

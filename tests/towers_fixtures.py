@@ -15,7 +15,15 @@ from souk.spec import Entity
 from tests.models_fixtures import cycle_spec, pad, write_features
 
 CONFIG = TrainTwoTower(
-    dim=16, layers=1, epochs=12, batch_rows=16, negatives=8, learning_rate=1e-2, dropout=0.0, id_dropout=0.1
+    dim=16,
+    layers=1,
+    epochs=12,
+    batch_rows=16,
+    negatives=8,
+    learning_rate=1e-2,
+    dropout=0.0,
+    id_dropout=0.1,
+    consistency=0,
 )
 
 

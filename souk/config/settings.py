@@ -75,7 +75,9 @@ class TrainTwoTower(Section):
     `negatives` uniform draws and the batch's other targets, or with all items where these are few. `logq_strength` is
     how much of an item's popularity the towers learn: all of it at 1, none at 0. The softmax has `temperature` /
     ln(items): at 1, a perfect fit is as likely as all else together. `epochs: auto` follows from how many
-    targets there are (`souk.models.fit_towers.epochs_for`).
+    targets there are (`souk.models.fit_towers.epochs_for`). With a `consistency` each step has two passes, which drop
+    different parts of the towers, and it is what their disagreement weighs; `auto`: 1 where a fit is short, else 0
+    (`consistency_for`, there).
     """
 
     dim: int = Field(default=64, ge=4, multiple_of=4)
@@ -88,6 +90,7 @@ class TrainTwoTower(Section):
     temperature: float = Field(default=1.0, gt=0)
     epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     refresh_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    consistency: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     batch_rows: int = Field(default=16, ge=1)
     negatives: int = Field(default=2048, ge=1)
     logq_strength: float = Field(default=1.0, ge=0, le=1)

@@ -19,7 +19,7 @@ from souk.errors import SoukError
 from souk.models.checkpoint import Checkpoints
 from souk.models.inputs import missing_rows
 from souk.models.judge import RetrievalJudge
-from souk.models.losses import sample_chance, sampled_softmax, temperature_of
+from souk.models.losses import cross_entropy, disagreement, sample_chance, sampled_logits, temperature_of
 from souk.models.optimizer import RowAdamW
 from souk.models.retrieve import item_vectors
 from souk.models.sequences import Catalogue, Sequences, Trained
@@ -35,6 +35,8 @@ WHOLE = 2  # a catalogue of so many times the uniform negatives is compared with
 REFRESH = 0.25  # share of a fit's passes that take it through a new window
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
+CONSISTENCY = 1.0
+SHORT = 4_000_000  # targets that a fit sees in all, for which each step is worth two
 
 
 def new_towers(config: TrainTwoTower, sequences: Sequences, catalogue: Catalogue, shape: TowerShape) -> TwoTower:
@@ -52,6 +54,22 @@ def epochs_for(targets: int) -> int:
     So many that it sees SEEN targets in all: a small data set is learned in more passes, a large one in fewer.
     """
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SEEN / max(1, targets))))
+
+
+def consistency_for(config: TrainTwoTower, targets: int, epochs: int) -> float:
+    """What the disagreement of two passes weighs beside the targets; at 0 there is one pass.
+
+    Where the config leaves it to the data, CONSISTENCY where that takes minutes: few targets are what towers learn by
+    heart.
+
+    Args:
+        config: of the towers.
+        targets: of a pass over the rows.
+        epochs: such passes of a whole fit.
+    """
+    if config.consistency != "auto":
+        return config.consistency
+    return CONSISTENCY if targets * epochs <= SHORT else 0.0
 
 
 def mark_seen(model: TwoTower, catalogue: Catalogue, sequences: Sequences, trained: Trained) -> None:
@@ -97,7 +115,8 @@ class TowerFit:
         self._frequency = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)
         self._popularity = tf.Variable(tf.zeros([len(catalogue.ids)]), trainable=False)  # logarithm of the frequency
         self._random = tf.random.Generator.from_seed(config.seed)
-        self._step = tf.function(self._train, input_signature=[sequences.batches(1, 0, FOREVER).element_spec])
+        self._consistency = 0.0
+        self._step = self._compiled()
         self._fits = 0
 
     def fit(
@@ -134,8 +153,11 @@ class TowerFit:
         self._frequency.assign(trained.frequency / trained.frequency.sum())
         self._popularity.assign(np.log(np.maximum(trained.frequency, 1) / trained.frequency.sum()))
         steps = self.sequences.steps(trained, self.config.batch_rows)
-        whole = epochs_for(int(trained.frequency.sum())) if epochs == "auto" else epochs
+        targets = int(trained.frequency.sum())
+        whole = epochs_for(targets) if epochs == "auto" else epochs
         passes = max(1, round(share * whole))
+        if (consistency := consistency_for(self.config, targets, whole)) != self._consistency:
+            self._consistency, self._step = consistency, self._compiled()
         self._fits += 1
         history, best = self._resume(report)
         schedule = itertools.islice(_schedule(self.config.learning_rate, passes * steps), len(history) * steps, None)
@@ -210,6 +232,9 @@ class TowerFit:
             report(f"goes on after epoch {len(history)}, which an earlier run finished")
         return history or [], best
 
+    def _compiled(self) -> Any:
+        return tf.function(self._train, input_signature=[self.sequences.batches(1, 0, FOREVER).element_spec])
+
     def _train(self, batch: Any) -> tf.Tensor:
         """Moves the weights by one batch and gives its loss."""
         with tf.GradientTape() as tape:
@@ -218,17 +243,26 @@ class TowerFit:
         return loss
 
     def _loss(self, batch: Any) -> tf.Tensor:
-        """Each item's vector is made once a step, however many targets it is."""
+        """Each item's vector is made once a pass, however many targets it is."""
         inputs = batch["user"], batch["token"], batch["query"], batch["visible"]
-        queries = tf.boolean_mask(self.model.query_tower(*inputs, training=True), batch["counts"])
         targets = tf.boolean_mask(batch["item"], batch["counts"])
         sample, own, chance = self._sample(targets)
         features = {name: tf.gather(values, sample) for name, values in self.catalogue.features.items()}
-        vectors = self.model.item_tower(features, training=True)
         given = (1 - self.config.logq_strength) * tf.gather(self._popularity, sample)
         temperature = temperature_of(self.config.temperature, tf.size(self._known))
         absent = self._absent(sample, tf.boolean_mask(batch["time"], batch["counts"]))
-        return sampled_softmax(queries, vectors, own, chance, temperature, given, absent)
+
+        def logits() -> tf.Tensor:
+            queries = tf.boolean_mask(self.model.query_tower(*inputs, training=True), batch["counts"])
+            vectors = self.model.item_tower(features, training=True)
+            return sampled_logits(queries, vectors, own, chance, temperature, given, absent)
+
+        one = logits()
+        if not self._consistency:
+            return cross_entropy(one, own)
+        other = logits()
+        loss = (cross_entropy(one, own) + cross_entropy(other, own)) / 2
+        return loss + self._consistency * disagreement(one, other)
 
     def _absent(self, sample: tf.Tensor, times: tf.Tensor) -> tf.Tensor | bool:
         """`[targets, sample] bool`, the items that did not exist yet or any more; False where no item says of it."""

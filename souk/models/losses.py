@@ -33,7 +33,7 @@ def temperature_of(scale: float, items: tf.Tensor) -> tf.Tensor:
     return scale / tf.math.log(tf.cast(tf.maximum(items, 2), tf.float32))
 
 
-def sampled_softmax(
+def sampled_logits(
     queries: tf.Tensor,
     vectors: tf.Tensor,
     own: tf.Tensor,
@@ -41,8 +41,8 @@ def sampled_softmax(
     temperature: tf.Tensor | float,
     given: tf.Tensor | float = 0.0,
     absent: tf.Tensor | bool = False,
-) -> Any:
-    """The mean cross-entropy of each target against all items of the sample.
+) -> tf.Tensor:
+    """`[targets, sample] float32`: what the softmax of each target is over, corrected for how the sample came about.
 
     With s(q, i) = q · v_i / τ, an item j that is in the sample with chance p(j) counts as s(q, j) - log p(j) (logQ:
     Bengio and Senécal 2008; Yi et al. 2019): as often as it is drawn, so much less it weighs, and the sum of the
@@ -70,5 +70,24 @@ def sampled_softmax(
     own = tf.cast(own, tf.int32)
     mine = own[:, tf.newaxis] == tf.range(tf.shape(vectors)[0])[tf.newaxis, :]
     others = tf.where(absent, logits.dtype.min, logits - tf.math.log(chance))
-    corrected = tf.where(mine, logits, others)
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(own, corrected))
+    return tf.where(mine, logits, others)
+
+
+def cross_entropy(logits: tf.Tensor, own: tf.Tensor) -> Any:
+    """The mean over targets of what their own items' places `own [targets] int` miss; `[targets, sample]` logits."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(own, tf.int32), logits))
+
+
+def disagreement(one: tf.Tensor, other: tf.Tensor) -> Any:
+    """How far two softmaxes are from each other: the mean over targets of (KL(p, q) + KL(q, p)) / 2.
+
+    Between two passes of one model, which drop different parts of it (R-Drop: Liang et al. 2021, equation 2), it is the
+    price of what was learned by heart, and not by all of the model.
+
+    Args:
+        one: `[targets, sample] float32`, logits.
+        other: likewise.
+    """
+    logs, others = tf.nn.log_softmax(one), tf.nn.log_softmax(other)
+    apart = (tf.exp(logs) - tf.exp(others)) * (logs - others)
+    return tf.reduce_mean(tf.reduce_sum(apart, axis=-1)) / 2
