@@ -67,14 +67,16 @@ def test_where_nothing_is_dropped_two_passes_are_one(market):
 
 
 @pytest.mark.slow
-def test_a_refresh_does_as_the_whole_fit_did(market, monkeypatch):
-    """It has a quarter of the passes: the data tell by those of the whole."""
+@pytest.mark.parametrize("refresh_epochs", ["auto", 1])
+def test_a_refresh_does_as_a_whole_fit_would(market, monkeypatch, refresh_epochs):
+    """It has fewer passes: the data tell by those of the whole."""
     targets = int(market.sequences.trained(market.windows["end"]).frequency.sum())
     monkeypatch.setattr(fit_towers, "SHORT", 4 * targets)
-    config = WITH_DROPOUT.model_copy(update={"consistency": "auto", "refresh_epochs": "auto"})
+    config = WITH_DROPOUT.model_copy(update={"consistency": "auto", "refresh_epochs": refresh_epochs})
     fit, _ = fitted(market, config, 1)
     before = arrays(fit.model)
     assert fit._consistency == CONSISTENCY
-    fit.refresh(market.windows["end"], 8, lambda _: None)
+    history = fit.refresh(market.windows["end"], 8, lambda _: None)
+    assert len(history) == (2 if refresh_epochs == "auto" else 1)
     assert fit._consistency == 0
     assert any((arrays(fit.model)[name] != values).any() for name, values in before.items())

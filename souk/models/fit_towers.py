@@ -36,7 +36,7 @@ REFRESH = 0.25  # share of a fit's passes that take it through a new window
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
 CONSISTENCY = 1.0
-SHORT = 4_000_000  # targets that a fit sees in all, for which each step is worth two
+SHORT = 4_000_000  # targets that a fit sees in all, for which each step has two passes
 
 
 def new_towers(config: TrainTwoTower, sequences: Sequences, catalogue: Catalogue, shape: TowerShape) -> TwoTower:
@@ -125,7 +125,7 @@ class TowerFit:
         epochs: int | Literal["auto"],
         report: Callable[[str], None],
         judge: RetrievalJudge | None = None,
-        share: float = 1.0,
+        again: bool = False,
     ) -> list[dict[str, float]]:
         """Fits the towers on the targets before `end`.
 
@@ -134,7 +134,7 @@ class TowerFit:
             epochs: passes over the rows; `auto` for those of `epochs_for`.
             report: takes a line of progress.
             judge: the epoch that it finds best is kept, of the second half of them; None keeps the last.
-            share: of those passes, at least one, are made.
+            again: the towers were fitted before: as many passes as `refresh_epochs` says are made.
 
         Returns:
             per epoch: `loss`, `seconds` and the judge's figure.
@@ -155,7 +155,7 @@ class TowerFit:
         steps = self.sequences.steps(trained, self.config.batch_rows)
         targets = int(trained.frequency.sum())
         whole = epochs_for(targets) if epochs == "auto" else epochs
-        passes = max(1, round(share * whole))
+        passes = self._passes_of_refresh(whole) if again else whole
         if (consistency := consistency_for(self.config, targets, whole)) != self._consistency:
             self._consistency, self._step = consistency, self._compiled()
         self._fits += 1
@@ -189,9 +189,11 @@ class TowerFit:
             epochs: passes of the first fit, or `auto`.
             report: takes a line of progress.
         """
-        if self.config.refresh_epochs == "auto":
-            return self.fit(end, epochs, report, share=REFRESH)
-        return self.fit(end, self.config.refresh_epochs, report)
+        return self.fit(end, epochs, report, again=True)
+
+    def _passes_of_refresh(self, whole: int) -> int:
+        given = self.config.refresh_epochs
+        return max(1, round(REFRESH * whole)) if given == "auto" else given
 
     def _epoch(
         self, batches: tf.data.Dataset, schedule: Iterator[float], epoch: int, tell: Callable[[int, float], None]
