@@ -12,6 +12,7 @@ import numpy as np
 from souk.config import parse_config
 from souk.ingest.checks import check_schema
 from souk.ingest.config_words import listed, quoted
+from souk.ingest.drawn_users import draw_users
 from souk.ingest.faults import faulty
 from souk.ingest.guess_chosen import skip_unchosen
 from souk.ingest.guess_clock import map_clock
@@ -80,8 +81,10 @@ def first_config(
     paths = {"events": events, "items": None if own else items, "users": users}
     tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
     named = check_exchanged(tables)
-    for target, other in (("user_id", "users"), ("item_id", "items")):
-        map_ids(target, tables["events"], tables.get(other), tables.get("items"))
+    _map_ids(tables)
+    tables["events"] = draw_users(tables["events"])
+    if "drawn" in tables["events"].notes:
+        _map_ids(tables)
     if own:
         tables = {"events": tables["events"], "items": items_of(tables["events"]), **tables}
     map_nobody(tables["events"])
@@ -126,6 +129,13 @@ def first_config(
     )
 
 
+def _map_ids(tables: Mapping[str, Table]) -> None:
+    for target, other in (("user_id", "users"), ("item_id", "items")):
+        if other in tables:
+            tables[other].mapped.pop(target, None)
+        map_ids(target, tables["events"], tables.get(other), tables.get("items"))
+
+
 def _refused(text: str, key: str) -> float:
     """The share of a table's rows that the contract would refuse under this config."""
     config = parse_config(text)
@@ -139,9 +149,12 @@ def _refused(text: str, key: str) -> float:
 
 
 def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[str, float] | None = None) -> str:
+    drawn = tables["events"].notes.get("drawn", "")
     lines = [
-        f"# First config of {name}, guessed by `souk init` from the first {SAMPLE_ROWS:,} rows of each file. Check:",
-        "# beside each guess stands why. Every key is explained in docs/data.md. Then: souk run --config THIS_FILE",
+        f"# First config of {name}, guessed by `souk init` from the first {SAMPLE_ROWS:,} rows of each file"
+        f"{f', and of events from {drawn}' * bool(drawn)}.",
+        "# Check: beside each guess stands why. Every key is explained in docs/data.md.",
+        "# Then: souk run --config THIS_FILE",
         *([f"# ARE --items AND --users EXCHANGED? {_comment(exchanged)}: look at the ids below."] if exchanged else []),
         f"name: {name}",
         "",

@@ -92,6 +92,17 @@ def open_table(name: str, path: str, header: Sequence[str] = ()) -> Table:
         source, columns = (source, columns) if still else (other, again)
     if not columns or not len(columns[0].values):
         raise no_rows(source)
+    return table_of(name, source, columns)
+
+
+def table_of(name: str, source: Source, columns: list[Column]) -> Table:
+    """A table of columns, whose numbers are read with a decimal comma where they have one.
+
+    Args:
+        name: events, items or users.
+        source: their files, with a decimal point.
+        columns: of a sample.
+    """
     columns, number = with_commas(source, columns)
     if not number:
         return Table(name, source, columns)

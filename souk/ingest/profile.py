@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -194,15 +194,27 @@ def sample(source: Source, look: Callable[[RawBatch], None] = lambda batch: None
         wanted, seen = batch.file, seen | names
         kinds.append(names)
         check_names(batch)
-        tables.append(_whole_rows(batch) if len(batch.malformed) < batch.table.num_rows else batch.table)
+        tables.append(whole_rows(batch) if len(batch.malformed) < batch.table.num_rows else batch.table)
         rows += batch.table.num_rows
         unread += len(batch.undecodable) + sum("\ufffd" in name for name in batch.table.column_names)
+    return columns_of(tables), unread
+
+
+def columns_of(tables: Sequence[pa.Table]) -> list[Column]:
+    """The columns of tables as of one."""
     whole = _together(tables).combine_chunks() if tables else pa.table({})
     arrays = [_array(whole[name]) for name in whole.column_names]
-    return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name], unread
+    return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name]
 
 
-def _together(tables: list[pa.Table]) -> pa.Table:
+def whole_rows(batch: RawBatch) -> pa.Table:
+    """The rows that could be split into columns."""
+    whole = np.ones(batch.table.num_rows, bool)
+    whole[list(batch.malformed)] = False
+    return batch.table.filter(pa.array(whole))
+
+
+def _together(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables as one. A column of which files have different types becomes text, and times of it milliseconds: a log in
     CSV has texts alone, orders beside it in Parquet do not."""
     try:
@@ -226,12 +238,6 @@ def _as_text(table: pa.Table, names: list[str]) -> pa.Table:
             array = cells.parse_time(array, "ms")[0]
         table = table.set_column(table.column_names.index(name), name, cells.parse_text(array)[0])
     return table
-
-
-def _whole_rows(batch: RawBatch) -> pa.Table:
-    whole = np.ones(batch.table.num_rows, bool)
-    whole[list(batch.malformed)] = False
-    return batch.table.filter(pa.array(whole))
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:

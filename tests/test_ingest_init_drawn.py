@@ -1,0 +1,93 @@
+"""`souk init` on events that go on after the rows that it looks at first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from souk.config import DatasetConfig, parse_config
+from souk.ingest import drawn_users, profile
+from souk.ingest.drawn_users import BLOCK, Drawn
+from souk.ingest.first_config import first_config
+from souk.readers import RawBatch
+
+MOST = 1000
+DAY = 86_400
+
+
+def write_month(folder: Path, month: int, kinds: str = "view", users: int = 200) -> None:
+    """600 events of a month, of each user as many; what is viewed is bought by nobody."""
+    lines = ["user_id,item_id,event_type,timestamp"]
+    for n in range(600):
+        kind = kinds.split()[n // users % len(kinds.split())]
+        lines.append(f"u{n % users},i{n % 37},{kind},{1_700_000_000 + (30 * month + n / 30) * DAY:.0f}")
+    (folder / f"month_{month}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, DatasetConfig]:
+    for module in (profile, drawn_users):
+        monkeypatch.setattr(module, "SAMPLE_ROWS", MOST)
+    text = first_config(str(folder / "month_*.csv"), None, None, "shop").text
+    return text, parse_config(text)
+
+
+def test_what_begins_later_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for month in range(4):
+        write_month(tmp_path, month, "view wishlist_add" if month == 3 else "view")
+    text, config = first(tmp_path, monkeypatch)
+    assert {*config.data.events.event_types} == {"view", "wishlist_add"}
+    assert " rows of some users, of 2,400." in text.splitlines()[0]
+
+
+def test_a_log_of_which_all_was_seen_is_not_drawn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_month(tmp_path, 0)
+    text, _ = first(tmp_path, monkeypatch)
+    assert "some users" not in text
+
+
+def test_where_one_user_has_most_rows_the_first_ones_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for month in range(4):
+        write_month(tmp_path, month, users=1)
+    text, _ = first(tmp_path, monkeypatch)
+    assert "some users" not in text
+    assert "1,200 click" in text
+
+
+def batch(users: list[str | None], first: int = 1, malformed: tuple[int, ...] = ()) -> RawBatch:
+    positions = np.arange(first, first + len(users))
+    table = pa.table({"user_id": pa.array(users, pa.string()), "row": positions})
+    return RawBatch("log.csv", table, positions, dict.fromkeys(malformed, "?"))
+
+
+def test_users_are_drawn_whole_whatever_the_batches() -> None:
+    users: list[str | None] = [f"u{n * n % 97}" for n in range(3000)]
+    together, apart = Drawn("user_id", MOST), Drawn("user_id", MOST)
+    together.add(batch(users))
+    for start in range(0, 3000, 250):
+        apart.add(batch(users[start : start + 250], start + 1))
+    kept = pa.concat_tables(together.tables)
+    assert kept == pa.concat_tables(apart.tables)
+    assert MOST / 4 < kept.num_rows == together.rows <= MOST
+    assert together.given == apart.given == 3000
+    drawn = set(kept["user_id"].to_pylist())
+    assert kept["row"].to_pylist() == [n + 1 for n, user in enumerate(users) if user in drawn]
+
+
+def test_rows_of_nobody_are_drawn_in_blocks_and_broken_ones_never() -> None:
+    drawn = Drawn("user_id", 20 * BLOCK)
+    drawn.add(batch([None] * (64 * BLOCK), BLOCK, malformed=(0, 7)))
+    rows = np.concatenate([table["row"].to_numpy() for table in drawn.tables])
+    blocks, counts = np.unique(rows // BLOCK, return_counts=True)
+    assert 5 <= len(blocks) <= 20
+    assert set(counts[blocks != 1]) == {BLOCK}
+    assert drawn.given == 64 * BLOCK - 2
+    assert not {BLOCK, BLOCK + 7} & {*rows.tolist()}
+
+
+def test_a_file_without_the_column_is_drawn_in_blocks() -> None:
+    drawn = Drawn("customer", MOST)
+    drawn.add(batch(["a"] * 900))
+    assert drawn.rows == 900
