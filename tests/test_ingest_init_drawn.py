@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from souk.config import DatasetConfig, parse_config
-from souk.ingest import drawn_users, profile
-from souk.ingest.drawn_users import BLOCK, Drawn
+from souk.ingest import drawn_rows, profile
+from souk.ingest.drawn_rows import BLOCK, Drawn
 from souk.ingest.first_config import first_config
 from souk.readers import RawBatch
 
@@ -28,7 +28,7 @@ def write_month(folder: Path, month: int, kinds: str = "view", users: int = 200)
 
 
 def first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, DatasetConfig]:
-    for module in (profile, drawn_users):
+    for module in (profile, drawn_rows):
         monkeypatch.setattr(module, "SAMPLE_ROWS", MOST)
     text = first_config(str(folder / "month_*.csv"), None, None, "shop").text
     return text, parse_config(text)
@@ -91,3 +91,18 @@ def test_a_file_without_the_column_is_drawn_in_blocks() -> None:
     drawn = Drawn("customer", MOST)
     drawn.add(batch(["a"] * 900))
     assert drawn.rows == 900
+
+
+def test_items_are_those_that_events_have_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first thousand are old: nobody did anything with them, and their kind is of another time."""
+    write_month(tmp_path, 0)
+    for part, first_id, kind in (("1", 5000, "old"), ("2", 0, "new")):
+        rows = [f"i{first_id + n},{kind}{n % 3}" for n in range(1200)]
+        (tmp_path / f"items_{part}.csv").write_text("\n".join(["item_id,kind", *rows]) + "\n", encoding="utf-8")
+    for module in (profile, drawn_rows):
+        monkeypatch.setattr(module, "SAMPLE_ROWS", MOST)
+    monkeypatch.setattr(drawn_rows, "FEWEST_DESCRIBED", 30)
+    text = first_config(str(tmp_path / "month_*.csv"), str(tmp_path / "items_*.csv"), None, "shop").text
+    assert "of items: 37 rows of what these have, of 2,400." in text.splitlines()[0]
+    assert "100% of the ids in events are among item_id of items" in text
+    assert "old" not in text

@@ -12,7 +12,7 @@ import numpy as np
 from souk.config import parse_config
 from souk.ingest.checks import check_schema
 from souk.ingest.config_words import listed, quoted
-from souk.ingest.drawn_users import draw_users
+from souk.ingest.drawn_rows import draw_described, draw_users
 from souk.ingest.faults import faulty
 from souk.ingest.guess_chosen import skip_unchosen
 from souk.ingest.guess_clock import map_clock
@@ -41,6 +41,7 @@ LONGEST = 600  # characters of a comment: evidence, examples of a column and a r
 FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 # Characters that no YAML has, or that end its lines: as escapes they stand in quotes and in comments.
 UNREADABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+DESCRIBED = {"user_id": "users", "item_id": "items"}
 LEFT_OUT = ("twice", "unchosen", "uses")  # notes on what `skip` leaves out
 
 
@@ -81,9 +82,11 @@ def first_config(
     paths = {"events": events, "items": None if own else items, "users": users}
     tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
     named = check_exchanged(tables)
+    tables = _described(tables)
     _map_ids(tables)
     tables["events"] = draw_users(tables["events"])
     if "drawn" in tables["events"].notes:
+        tables = _described(tables)
         _map_ids(tables)
     if own:
         tables = {"events": tables["events"], "items": items_of(tables["events"]), **tables}
@@ -129,10 +132,18 @@ def first_config(
     )
 
 
-def _map_ids(tables: Mapping[str, Table]) -> None:
-    for target, other in (("user_id", "users"), ("item_id", "items")):
+def _described(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """The tables, with the rows of items and users that the events have where only the first were looked at."""
+    found = dict(tables)
+    for target, other in DESCRIBED.items():
         if other in tables:
-            tables[other].mapped.pop(target, None)
+            found[other].mapped.pop(target, None)
+            found[other] = draw_described(target, tables["events"], found[other])
+    return found
+
+
+def _map_ids(tables: Mapping[str, Table]) -> None:
+    for target, other in DESCRIBED.items():
         map_ids(target, tables["events"], tables.get(other), tables.get("items"))
 
 
@@ -149,10 +160,9 @@ def _refused(text: str, key: str) -> float:
 
 
 def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[str, float] | None = None) -> str:
-    drawn = tables["events"].notes.get("drawn", "")
+    drawn = "".join(f"; of {key}: {t.notes['drawn']}" for key, t in tables.items() if "drawn" in t.notes)
     lines = [
-        f"# First config of {name}, guessed by `souk init` from the first {SAMPLE_ROWS:,} rows of each file"
-        f"{f', and of events from {drawn}' * bool(drawn)}.",
+        f"# First config of {name}, guessed by `souk init` from the first {SAMPLE_ROWS:,} rows of each file{drawn}.",
         "# Check: beside each guess stands why. Every key is explained in docs/data.md.",
         "# Then: souk run --config THIS_FILE",
         *([f"# ARE --items AND --users EXCHANGED? {_comment(exchanged)}: look at the ids below."] if exchanged else []),

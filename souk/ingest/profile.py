@@ -203,7 +203,7 @@ def sample(source: Source, look: Callable[[RawBatch], None] = lambda batch: None
 def columns_of(tables: Sequence[pa.Table]) -> list[Column]:
     """The columns of tables as of one."""
     whole = _together(tables).combine_chunks() if tables else pa.table({})
-    arrays = [_array(whole[name]) for name in whole.column_names]
+    arrays = [array_of(whole[name]) for name in whole.column_names]
     return [Column(name, array) for name, array in zip(whole.column_names, arrays, strict=True) if name]
 
 
@@ -233,13 +233,14 @@ def _together(tables: Sequence[pa.Table]) -> pa.Table:
 
 def _as_text(table: pa.Table, names: list[str]) -> pa.Table:
     for name in set(names) & {*table.column_names}:
-        array = _array(table[name])
+        array = array_of(table[name])
         if pa.types.is_date(array.type) or pa.types.is_timestamp(array.type):
             array = cells.parse_time(array, "ms")[0]
         table = table.set_column(table.column_names.index(name), name, cells.parse_text(array)[0])
     return table
 
 
-def _array(column: pa.ChunkedArray) -> pa.Array:
+def array_of(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece."""
     array = column.combine_chunks()
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
