@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.day_orders import WRITTEN
-from souk.ingest.guess_columns import Table, column_named
+from souk.ingest.guess_columns import Table, columns_named
 from souk.ingest.guess_no_time import no_time, of_our_time
-from souk.ingest.profile import MANY, Column
+from souk.ingest.profile import MANY, UNITS, Column
 from souk.schema import DAY_MS
 
 DAYS = rf"^(\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{4}}|{cells.DAY})$"
 
+SCARCE = 0.5  # of the rows that have another time, from which a column is that of all
+# Words of a time at which something is to be done: a meal is planned today for Sunday.
+PLANNED = {"plan", "planned", "scheduled", "due", "expected", "geplant", "prevu", "prevue", "previsto", "prevista",
+           "planificado", "planificada"}  # fmt: skip
+
 
 def map_time(table: Table) -> None:
-    timed = [column for column in table.free if column.time_unit]
-    named = column_named(table, "timestamp")
-    found = named if named in timed else next((column for column in timed if of_our_time(column)), None)
-    found = found and next((column for column in timed if _finer(column, found)), found)
+    named = [*columns_named(table, "timestamp")]
+    found = _likeliest(table, named)
     if found is None:
-        raise no_time(table.source.path, table.free, named)
+        raise no_time(table.source.path, table.free, named[0] if named else None)
     unit = found.time_unit
-    table.mapped["timestamp"] = found, "dates already" if unit == "native" else f"{unit}: {found.examples}"
+    evidence = "dates already" if unit == "native" else f"{unit}: {found.examples}"
+    if _planned(found):
+        evidence = f"A TIME OF LATER THAN WHAT WAS DONE, BY ITS NAME? Map when it was done; {evidence}"
+    table.mapped["timestamp"] = found, evidence
     if unit != "native":
         table.source = table.source.model_copy(update={"timestamp_unit": unit})
+
+
+def _likeliest(table: Table, named: Sequence[Column]) -> Column | None:
+    """The time of the events: the column that is called so first, if it has one, else one that may be it; none that
+    most rows lack which have another, as the day that a meal is planned for.
+
+    Args:
+        table: of events.
+        named: the columns that go by a name for it, the likeliest first.
+    """
+    timed = [column for column in table.free if column.time_unit]
+    first = [column for column in named[:1] if column in timed]
+    others = [column for column in timed if column not in first and of_our_time(column)]
+    likely = [*first, *sorted(others, key=lambda column: column not in named)]
+    full = max((column.filled for column in likely if column in named or column.time_unit not in UNITS), default=0.0)
+    found = min(likely, key=lambda column: (column.filled < SCARCE * full, _planned(column)), default=None)
+    return found and next((column for column in timed if _finer(column, found)), found)
+
+
+def _planned(column: Column) -> bool:
+    return not PLANNED.isdisjoint(column.snake.split("_"))
 
 
 def _finer(column: Column, day: Column) -> bool:
