@@ -42,3 +42,14 @@ def test_one_user_with_most_of_the_rows_is_asked_for(tmp_path: Path) -> None:
     assert parse_config(first.text).data.events.skip == {}, "it is only asked for"
     few = [row | {"userId": int(str(row["itemId"])) % 8} for row in log("0", 2)]
     assert first_config(write(few, tmp_path / "few.csv"), None, None, "x").groups == "", "each has as many as the next"
+
+
+@pytest.mark.parametrize(
+    ("name", "of_ten", "told"), [("cookie_id", 3, True), ("visitorId", 6, True), ("cookie_id", 1, False)]
+)
+def test_a_cookie_is_named_where_rows_have_no_user(tmp_path: Path, name: str, of_ten: int, told: bool) -> None:
+    """A cookie stays, so it is named where fewer lack a user than with sessions."""
+    rows = [row | {name: f"c{int(str(row['itemId'])) % 150}"} for row in log("", of_ten)]
+    first = first_config(write(rows, tmp_path / "e.csv"), None, None, "x")
+    known = f"ONLY {100 - 10 * of_ten}.0% OF THE ROWS HAVE A USER: with user_id: {name} each {name} is one"
+    assert first.groups.startswith(known) if told else first.groups == ""

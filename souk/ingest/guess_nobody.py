@@ -8,11 +8,13 @@ import pyarrow.compute as pc
 from souk.ingest import cells
 from souk.ingest.config_words import skipping
 from souk.ingest.guess_columns import Table, column_named
+from souk.ingest.guess_names import NAMES, PSEUDONYMS
 from souk.ingest.profile import MANY, Column
 
 MOST_OF_ONE = 0.1  # share of the rows that one user may have
 TIMES_THE_NEXT = 10  # as many as the user with the second most
 MOST_LOST = 0.5  # share of the rows without a user
+SOME_LOST = 0.2  # of these, where something that stays stands for a user: a cookie, which a session is not
 
 
 def map_nobody(events: Table) -> None:
@@ -35,11 +37,22 @@ def map_nobody(events: Table) -> None:
 def _mostly_nobody(events: Table, users: pa.Array) -> str:
     """What to do where most rows have a session and no user; "" elsewhere."""
     known = 1 - users.null_count / max(1, len(users))
+    if known <= 1 - SOME_LOST and (browser := _pseudonym(events)):
+        own = f"user_id: {browser} each {browser} is one, and all rows count"
+        return f"ONLY {known:.1%} OF THE ROWS HAVE A USER: with {own}; or write it into the file where no user is known"
     session = column_named(events, "session_id")
     if known > 1 - MOST_LOST or session is None or session.nested or session.filled < MANY:
         return ""
     own = f"user_id: {session.name} each session is one, and all rows count"
     return f"ONLY {known:.1%} OF THE ROWS HAVE A USER: with {own}"
+
+
+def _pseudonym(events: Table) -> str:
+    """The column with what stands for a user in nearly all rows, as a cookie; "" where none does."""
+    names = (*PSEUDONYMS, *NAMES["user_id"])
+    found = [column for column in events.free if column.plain in names and not column.nested]
+    found = [column for column in found if column.filled >= MANY and column.distinct < MANY * len(column.values)]
+    return min(found, key=lambda column: names.index(column.plain)).name if found else ""
 
 
 def _one_for_all(column: Column, users: pa.Array) -> str:
