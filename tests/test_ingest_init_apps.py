@@ -7,7 +7,7 @@ import pytest
 
 from souk.ingest.first_config import first_config
 from souk.ingest.guess_chosen import unchosen
-from souk.ingest.guess_names import act_of
+from souk.ingest.guess_phrases import act_of
 from souk.schema import EventType
 from tests.test_ingest_first_config import Table, init, write
 

@@ -82,9 +82,8 @@ def test_words_are_known_with_what_stands_beside_them(tmp_path: Path, words: lis
     assert config.data.events.event_types == {word: EventType(k) for word, k in zip(words, kinds, strict=True)}
 
 
-def test_what_only_begins_or_undoes_an_act_is_not_taken_for_it(tmp_path: Path) -> None:
-    others = ["unsave_item", "remove_from_cart", "view_item_list", "item", "search_listings"]
-    others += ["favourite_remove", "begin_checkout", "order_failed", "view_cart", "add_to", "customer", "event"]
+def test_what_only_begins_an_act_is_not_taken_for_it(tmp_path: Path) -> None:
+    others = ["item", "search_listings", "begin_checkout", "order_failed", "view_cart", "add_to", "customer", "event"]
     others += ["booking_page", "checkout_page", "cart_page", "checkout_cancelled", "return_to_checkout"]
     found = first_config(write(bookings("action", [*others, "view"]), tmp_path / "e.csv"), None, None, "x")
     assert sorted(found.unknown) == sorted(others)
@@ -180,8 +179,8 @@ def test_the_last_line_names_the_event_types_that_are_not_known(
 ) -> None:
     for kinds, said in (
         (
-            ["teilen", "view", "wischen"],
-            "event types teilen, wischen; say what they are under event_types, and then what engages",
+            ["tippen", "view", "wischen"],
+            "event types tippen, wischen; say what they are under event_types, and then what engages",
         ),
         (["view"], ""),
     ):

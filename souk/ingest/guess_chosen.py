@@ -11,7 +11,8 @@ from souk.ingest import cells
 from souk.ingest.guess_columns import Table
 from souk.ingest.guess_deeds import settled
 from souk.ingest.guess_fit import few_words
-from souk.ingest.guess_names import FILLERS, INSTALLS, OBJECTS, SHIPPED, act_of
+from souk.ingest.guess_names import FILLERS, INSTALLS, OBJECTS, SHIPPED
+from souk.ingest.guess_phrases import act_of
 from souk.ingest.profile import Column, snake
 from souk.schema import EventType
 

@@ -139,6 +139,8 @@ def _title(table: Table, by_name: dict[str, Column]) -> Column | None:
         words = {ids[0]} if len(ids) > 1 else {*words, ids[0]}
     parts = ((column, *column.snake.rpartition("_")[::2]) for column in table.free)
     named = {own: column for column, own, last in reversed([*parts]) if last in TITLES and own in words}
+    joined = {word + last: word for word in words for last in TITLES}  # Rezeptname
+    named |= {joined[column.snake]: column for column in table.free if column.snake in joined}
     own = next((named[word] for word in ids if word in named), None)
     return own or next(reversed(named.values()), by_name.get("description"))
 

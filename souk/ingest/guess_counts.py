@@ -9,7 +9,7 @@ import pandas as pd
 from souk.ingest import cells
 from souk.ingest.guess_bands import banded, lower_bounds
 from souk.ingest.guess_columns import Table, column_named
-from souk.ingest.guess_names import QUANTITIES
+from souk.ingest.guess_names import QUANTITIES, RATINGS, names_rating
 from souk.ingest.profile import Column
 
 ALIKE = 0.9  # rank correlation with how many events of one type each has, or with their sum, from which a column has it
@@ -35,8 +35,11 @@ def map_counts(events: Table, other: Table, target: str) -> None:
     counts = {f"how many of {word} each has": own.value_counts() for word, own in _kinds(events, whose)}
     sums = {f"the sum of {name} of each": own for name, own in _sums(events, whose)}
     each = pd.DataFrame({word: ids.map(count).fillna(0) for word, count in (counts | sums).items()}).rank()
+    means = pd.DataFrame({f"the mean {name} of each": ids.map(own) for name, own in _means(events, whose)})
     for column in other.free:
-        if not column.nested and (why := _grows(column, each[[*counts]]) or _grows(column, each[[*sums]])):
+        if not column.nested and (
+            why := _grows(column, each[[*counts]]) or _grows(column, each[[*sums]]) or _averages(column, means)
+        ):
             other.counts[column.name] = TOLD.format(why, column.examples)
 
 
@@ -59,6 +62,26 @@ def _sums(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
     if price and value and value.plain in QUANTITIES and {price.name, value.name} <= numbers.keys():
         numbers[f"{price.name} times {value.name}"] = numbers[price.name] * numbers[value.name]
     yield from ((name, amounts.groupby(whose).sum()) for name, amounts in numbers.items())
+
+
+def _means(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
+    """By id, the mean of the ratings; of prices it would be what the item's own price is by right."""
+    value = column_named(events, "value")
+    if value is not None and value.numeric and (names_rating(value.snake) or value.plain in RATINGS):
+        stars = cells.parse_number(value.values)[0].to_pandas()
+        yield value.name, stars[stars > 0].groupby(whose).mean()
+
+
+def _averages(column: Column, means: pd.DataFrame) -> str:
+    """With which mean a column of items or users goes, and how closely; "" where it does with none."""
+    numbers = _amounts(column)
+    for name in means if len(numbers) else ():
+        both = pd.DataFrame({"own": numbers, "mean": means[name]}).dropna()
+        if len(both) >= FEWEST and min(both["own"].nunique(), both["mean"].nunique()) >= FEWEST_VALUES:
+            alike = both["own"].rank().corr(both["mean"].rank())
+            if alike >= ALIKE:
+                return f"it goes with {name}, by a rank correlation of {alike:.2f}"
+    return ""
 
 
 def _grows(column: Column, each: pd.DataFrame) -> str:

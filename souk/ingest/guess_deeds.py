@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess_fit import few_words, one_each
-from souk.ingest.guess_names import act_of, names_act
+from souk.ingest.guess_names import names_act
+from souk.ingest.guess_phrases import act_of
 from souk.ingest.profile import MANY, Column
 from souk.schema import EventType
 
@@ -27,7 +28,8 @@ SPOKEN = 0.5  # more than this share of its values are words for event types whe
 ALIKE, BY_CHANCE, OF_USER = 0.05, 4, 2
 FEWEST_PAIRS = 200  # that tell it
 # Words of a column with what a user asked for before there was a slate; that tells items by right.
-SEARCHED = {"query", "search", "searched", "searchterm", "keyword", "keywords", "suche", "suchbegriff", "recherche"}
+SEARCHED = {"query", "search", "searched", "searchterm", "keyword", "keywords", "suche", "suchbegriff",
+            "suchanfrage", "recherche", "requete", "busqueda", "ricerca", "pesquisa", "busca"}  # fmt: skip
 
 
 def of_acts(table: Table, column: Column) -> str:

@@ -17,7 +17,9 @@ FEW_NUMBERS = 30  # whole numbers with at most this many values are codes, unles
 AMOUNTS = ("age", "year", "price", "cost", "count", "num", "size", "weight", "length", "height", "width", "duration",
            "minutes", "mins", "hours", "days", "months", "level", "stars", "score", "kcal", "calories")  # fmt: skip
 CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "hash", "plz", "postleitzahl", "nr",
-         "nummer", "schluessel", "brand", "manufacturer", "seller", "vendor")  # fmt: skip
+         "nummer", "schluessel", "brand", "manufacturer", "seller", "vendor", "author", "autor", "auteur", "autore",
+         "creator",
+         "contributor", "owner", "publisher", "agent")  # fmt: skip
 LED, FEW_LED = r"^0\d+$", 0.01  # no amount is written with a zero before it; share that tells
 MOST_CATEGORIES = 5_000
 SEEN = 5_000  # lists
@@ -74,6 +76,9 @@ def _unread(column: Column) -> str:
     if column.currency:
         bare = without_currency(column.currency)
         return f"NUMBERS WITH A CURRENCY, such as {column.currency}: write {bare} into the file, then map or declare it"
+    if column.united and column.distinct > FEW_NUMBERS:
+        bare = re.split(r"[^\d.,]", column.united.lstrip("+-"), maxsplit=1)[0]
+        return f"NUMBERS WITH A UNIT, such as {column.united}: write {bare} into the file, then map or declare it"
     either = "; or map it, with timestamp_unit mdy or dmy, whichever comes first" * (column.like(FORM) >= MANY)
     return f"DATES, such as {column.examples}: write them as 2024-05-31 into the file{either}" if column.dated else ""
 
@@ -121,12 +126,26 @@ def _guess_bracketed(column: Column) -> Guess:
     seen = f"lists in brackets, such as {column.examples}"
     if column.like(r"^\[\s*[\[{]"):
         return Guess(None, f"{NESTED}, {seen}")
-    entries = cells.parse_list(column.texts.slice(0, SEEN))[0].flatten()
+    lists = cells.parse_list(column.texts.slice(0, SEEN))[0]
+    entries = lists.flatten()
+    if measured := _measures(lists):
+        told = f"{measured} NUMBERS IN EACH: write each that tells something into a column of its own, such as calories"
+        return Guess(None, f"{told}; an embedding is {Kind.VECTOR}[{measured}]; {seen}")
     if len(entries) > FEW_NUMBERS and 2 * pc.count_distinct(entries).as_py() > len(entries):
         words = pc.mean(pc.count_substring(entries, " ")).as_py() + 1
         if words >= SENTENCE:
             return Guess(Kind.TEXT, f"sentences of {words:.1f} words in brackets; {seen}")
     return Guess(Kind.LIST, seen)
+
+
+def _measures(lists: pa.ListArray) -> int:
+    """How many numbers each of some lists has, where all have as many, and fractions are among them, as of what is
+    measured; 0 elsewhere. Whole ones may be ids."""
+    entries, lengths = lists.flatten(), pc.unique(pc.list_value_length(lists).drop_null())
+    if len(lengths) != 1 or lengths[0].as_py() < 2 or not len(entries):
+        return 0
+    numbers = cells.parse_number(entries)[0].drop_null().to_numpy(zero_copy_only=False)
+    return int(lengths[0].as_py()) if len(numbers) == len(entries) and (numbers % 1 != 0).any() else 0
 
 
 def _no_number(column: Column) -> str:

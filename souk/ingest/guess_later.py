@@ -13,7 +13,8 @@ from souk.ingest.day_orders import WRITTEN
 from souk.ingest.guess_bands import banded
 from souk.ingest.guess_fit import ISO
 from souk.ingest.guess_kind import guess_kind
-from souk.ingest.guess_names import NAMES, OBJECTS, SHIPPED, act_of
+from souk.ingest.guess_names import NAMES, OBJECTS, SHIPPED
+from souk.ingest.guess_phrases import act_of
 from souk.ingest.profile import MANY, Column, plain
 
 MOST_STATES = 12
@@ -37,8 +38,13 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
            "reputation", "popularity", "averagerating", "avgrating", "ratingaverage", "ratingavg", "meanrating",
            "spend", "spent", "ltv", "clv",
            "umsatz", "absatz", "turnover", "revenue", "bestand", "lagerbestand", "restplaetze", "verkauft", "verkaeufe",
-           "bewertungen", "aufrufe"}  # fmt: skip
-VOTED = {"useful", "funny", "cool", "helpful", "fans", "rank", "salesrank", "bestsellerrank",
+           "bewertungen", "aufrufe", "leads", "inquiries", "enquiries", "anfragen", "saves", "bookmarks", "shares",
+           "prints", "wishlists", "impressions", "gespeichert", "gemerkt", "gekauft", "angesehen", "klicks", "vistas",
+           "visitas", "ventas", "compras", "guardados", "vues", "ventes", "achats", "durchschnittsbewertung",
+           "bewertungsschnitt", "durchschnittlichebewertung", "notemoyenne", "valoracionmedia", "puntuacionmedia",
+           "notamedia", "mediavoti"}  # fmt: skip
+VOTED = {"daysonmarket", "daysonline", "dayslisted", "daysonsite", "timeonmarket", "timeonsite", "daystosell",
+         "tageonline", "standzeit", "useful", "funny", "cool", "helpful", "fans", "rank", "salesrank", "bestsellerrank",
          "bestsellersrank"}  # whole names alone: an area may be useful  # fmt: skip
 OPINIONS = {"rating", "ratings", "stars", "score", "scores", "vote", "positive"}
 VERDICT = r"(?i)\b(positive|negative)$"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 
-from souk.ingest.profile import plain, snake
+from souk.ingest.profile import plain
 from souk.schema import EventType
 
 PRICES = ("price", "preis")
@@ -12,6 +12,9 @@ CURRENCIES = ("eur", "usd", "chf", "gbp")
 # From when items can be had: when they came to be, but where users look at them long before, as at flats.
 HAD_FROM = ("onsalefrom", "onsaleat", "onsaledate", "onsalesince", "salestart", "salesstart", "salestartdate",
             "salesstartdate", "availablefrom", "vorverkaufab", "vorverkaufsstart", "vvkstart")  # fmt: skip
+# Verdicts in other languages; of what a user wrote none is a number.
+RATINGS = ("sterne", "sternebewertung", "bewertung", "puntuacion", "calificacion", "valoracion", "estrellas", "etoiles",
+           "note", "punteggio", "voto", "stelle", "nota", "avaliacao", "estrelas", "pontuacao")  # fmt: skip
 QUANTITIES = (
     "quantity",
     "qty",
@@ -45,13 +48,19 @@ NAMES: dict[str, tuple[str, ...]] = {
                 "reviewerid", "buyerid", "householdid", "householdkey", "personid", "shopperid",
                 "guestid", "travellerid", "travelerid", "visitor", "member", "client", "reviewer", "reader", "buyer",
                 "shopper", "household", "traveller", "traveler", "guest", "learner", "student", "kundennr",
-                "kundennummer", "kundenid", "kunde", "kunnr", "debitor", "debitornr", "loginid", "login"),
+                "kundennummer", "kundenid", "kunde", "nutzerid", "nutzer", "benutzerid", "benutzer", "idusuario",
+                "usuarioid", "usuario", "idcliente", "cliente", "idutilisateur", "utilisateur", "idclient",
+                "idutente", "utente", "idutilizador", "utilizador", "kunnr", "debitor", "debitornr", "loginid",
+                "login"),
     "item_id": ("itemid", "item", "iid", "aid", "productid", "product", "articleid", "article", "movieid",
                 "stockcode", "sku", "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid",
                 "videoid", "listingid", "courseid", "hotelid", "propertyid", "showid", "concertid", "performanceid",
                 "ean", "gtin", "isbn", "upc", "plu", "hotel", "movie", "book", "film", "song", "track", "video",
                 "listing", "course", "artikelnr", "artikelnummer", "artikelid", "artnr", "matnr", "materialnr",
-                "materialnummer"),
+                "materialnummer", "idproducto", "producto", "idarticulo", "articulo", "idproduit", "produit",
+                "idarticle", "idprodotto", "prodotto", "idproduto", "produto", "idanuncio", "idannonce",
+                "idannuncio", "idinmueble", "idbien", "idimmobile", "idimovel", "anzeigenid", "inseratid",
+                "objektid", "objektnr", "exposeid"),
     "event_type": ("eventtype", "event", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
                    "interaction", "interactiontype", "aktion", "aktionstyp", "ereignis", "ereignistyp", "ereignisart",
                    "vorgangsart", "accion", "tipoaccion", "tipodeaccion", "acao", "tipoacao", "tipodeacao", "azione",
@@ -61,7 +70,7 @@ NAMES: dict[str, tuple[str, ...]] = {
                   "bestelldatum", "auftragsdatum", "belegdatum", "rechnungsdatum", "kaufdatum", "zeitpunkt",
                   "zeitstempel", "datum", "erdat", "audat", "fkdat"),
     "arrived_at": ("arrivedat", "receivedat"),
-    "value": ("rating", "stars", "score", "overall", "value", *QUANTITIES),
+    "value": ("rating", "stars", "score", "overall", "value", *RATINGS, *QUANTITIES),
     "price": (*PRICES, *(f"{price}{currency}" for price in PRICES for currency in CURRENCIES),
               "unitprice", "salesprice", "amount", "salesvalue", "saleprice", "listprice", "pricepernight",
               "nightlyprice", "nightlyrate", "pricefrom", "minprice", "fromprice", "startingprice", "preisab",
@@ -72,8 +81,13 @@ NAMES: dict[str, tuple[str, ...]] = {
                    "bestellnummer", "auftragsnr", "auftragsnummer", "belegnr", "belegnummer", "rechnungsnr",
                    "rechnungsnummer", "vbeln"),
     "request_id": ("requestid",),
-    "dwell_seconds": ("dwellseconds", "dwell", "dwelltime", "dwells", "dwellsec", "timeonpage"),
-    "position": ("position", "rank", "slot"),
+    "dwell_seconds": ("dwellseconds", "dwell", "dwelltime", "dwells", "dwellsec", "timeonpage",
+                      "timeonpages", "timeonpagesec", "timeonpageseconds", "secondsonpage", "dwelltimeseconds",
+                      "dwelltimesec", "dwelltimes", "verweildauer", "verweildauersek", "verweildauersekunden",
+                      "verweildauers"),
+    "position": ("position", "rank", "slot", "resultrank", "resultposition", "listposition", "itemposition",
+                 "searchrank", "searchposition", "displayposition", "gridposition", "itemlistindex", "posicion",
+                 "posizione", "posicao", "trefferposition"),
     "propensity": ("propensity", "propensityscore", "pscore"),
     "device": ("device", "devicetype", "platform"),
     "location": ("location", "country", "region", "city"),
@@ -92,7 +106,14 @@ NAMES: dict[str, tuple[str, ...]] = {
                    "opened", "openedon", "openedat", "openingdate", "announced", "announcedat", "announcedon",
                    *HAD_FROM, "joined", "joinedon", "joindate", "datejoined", "membersince", "customersince",
                    "usersince", "kundeseit", "kundenseit", "mitgliedseit", "anlagedatum", "listungsdatum",
-                   "gelistetam", "gelistetseit", "ersda"),
+                   "gelistetam", "gelistetseit", "ersda", "submitted", "submittedat", "submittedon", "submissiondate",
+                   "datesubmitted", "uploaded", "uploadedat", "uploaddate", "dateuploaded", "listed", "onmarketdate",
+                   "onlineseit", "inseriertam", "datecreation", "datedecreation", "datepublication",
+                   "datedepublication", "dateajout", "dateinscription", "datedinscription", "fechapublicacion",
+                   "fechadepublicacion", "fechaalta", "fechadealta", "fechacreacion", "fechadecreacion",
+                   "fecharegistro", "fechaderegistro", "eingereicht", "eingereichtam", "datapubblicazione",
+                   "datadipubblicazione",
+                   "datapublicacao", "datadepublicacao"),
     "available": ("available", "instock", "active", "isavailable"),
     "available_until": ("availableuntil", "availableto", "validuntil", "validto", "validthrough", "expires",
                         "expiresat", "expireson", "expiry", "expirydate", "expiration", "expirationdate", "endsat",
@@ -103,18 +124,25 @@ NAMES: dict[str, tuple[str, ...]] = {
                         "laeuftabam", "endetam", "ablaufdatum", "enddatum",
                         "verkauftam", "ausverkauftam", "cancelledat", "cancelledon", "canceledat", "canceledon",
                         "abgesagtam", "auslaufdatum", "auslistungsdatum", "ausgelistetam", "lieferbarbis",
-                        "verfuegbarbis"),
+                        "verfuegbarbis", "delisted", "delistedon", "delistingdate", "datedelisted", "unlistedat",
+                        "offmarketdate", "solddate", "datesold", "deaktiviertam", "offlineseit", "datefin",
+                        "datedefin", "dateretrait",
+                        "dateexpiration", "fechabaja", "fechadebaja", "fechafin", "fechadefin", "fechaventa",
+                        "fechadeventa", "datafine", "datafim"),
     "seller_id": ("sellerid", "seller", "vendor", "vendorid", "merchantid", "shopid", "storeid"),
     "brand": ("brand", "brandname", "manufacturer", "marke", "markenname", "hersteller"),
     "category": ("category", "categorypath", "categoryname", "maincategory", "department", "dept", "producttype",
                  "kategorie", "produktkategorie", "warengruppe", "artikelgruppe", "produktgruppe"),
     "title": ("title", "name", "movietitle", "producttitle", "productname", "itemname", "prodname", "headline",
               "bezeichnung", "titel", "artikelbezeichnung", "artikelname", "artikeltext", "produktname", "kurztext",
-              "maktx", "arktx"),
+              "maktx", "arktx", "nombre", "titulo", "denominacion", "titre", "nom", "intitule", "libelle", "nome",
+              "titolo",
+              "denominazione"),
 }  # fmt: skip
 # What items may be, too, where no column has a likelier name: a concert's venue, or the app of a log, is none.
 SELDOM_ITEMS = ("venueid", "placeid", "poiid", "poi", "locationid", "businessid", "restaurantid", "gameid", "game",
-                "appid", "packagename", "bundleid", "recipeid", "recipe", "animeid", "anime",
+                "appid", "packagename", "bundleid", "recipeid", "recipe", "rezeptid", "rezept", "idreceta",
+                "idrecette", "idricetta", "idreceita", "animeid", "anime",
                 "artistid", "artist", "beerid", "jobid", "newsid", "adid", "venue", "place", "restaurant")  # fmt: skip
 # When an item begins: its end, where nearly all that users do with it comes before.
 STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "startdate", "starttime", "startdatetime",
@@ -126,7 +154,7 @@ STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "star
           "termin", "abfahrt", "veranstaltungsdatum", "veranstaltungsbeginn", "vorstellungsdatum"}  # fmt: skip
 RATED = {"rating", "stars", "score"}
 SHORTEST = 3  # letters of a word whose last is no plural's
-TITLES = ("name", "title", "titel")  # behind the word for what items are
+TITLES = ("name", "title", "titel", "bezeichnung")  # behind the word for what items are
 APP_IDS, APPS = ("package", "bundle"), ("app", "game")  # the first word of an id of apps, and what these are
 TYPES: dict[EventType, tuple[str, ...]] = {
     EventType.IMPRESSION: ("impression", "show", "shown", "exposure", "exposed", "affichage", "affiche",
@@ -199,7 +227,10 @@ TYPES: dict[EventType, tuple[str, ...]] = {
 # What an act is done to: of "listing_view" and "ViewItem" the other word tells.
 SELLERS = {"seller", "verkaeufer"}
 OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer",
-           "course", "courses", "kurs", "lesson", "lessons", "event", "events", "ticket", "tickets",
+           "course", "courses", "kurs", "lesson", "lessons", "recipe", "recipes", "rezept", "receta", "recette",
+           "ricetta", "receita", "home", "homes", "house", "houses", "flat", "flats", "apartment", "apartments",
+           "immobilie", "immobilien", "expose", "inmueble", "immobile", "imovel", "job", "jobs", "vacancy",
+           "event", "events", "ticket", "tickets",
            "veranstaltung", "hotel", "property", "movie", "film", "song", "app", "apps", "game", "games",
            "artikel", "produkt", "anzeige", "inserat", "angebot", "producto", "articulo", "anuncio",
            "produit", "annonce", "prodotto", "annuncio", "produto", *SELLERS}  # fmt: skip
@@ -219,28 +250,6 @@ def kind_of(text: str) -> EventType | None:
     """The event type that goes by the name `text`."""
     name = plain(text)
     return next((kind for kind, names in TYPES.items() if name in names), None)
-
-
-def act_of(text: str) -> EventType | None:
-    """The event type that a value goes by: its name, or what is left of its words without what it is done to, at last
-    without what changes nothing of it. An order that is cancelled is a return, what is added to one is in a cart, and
-    what happens to a page is a look or unknown: `booking_page` is no booking, and a checkout that ends is no return.
-    `clicks` are as good as a click."""
-    words = snake(text).split("_")
-    single = [word.removesuffix("s") if len(word) > SHORTEST else word for word in words]
-    return _act_of(text, words) or (_act_of("".join(single), single) if single != words else None)
-
-
-def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
-    words = [word for word in all_words if word not in OBJECTS]
-    kinds = {kind_of(word) for word in words if word not in FILLERS}
-    several = next(iter(kinds)) if len(kinds) == 1 else None
-    if several is EventType.PURCHASE and not ADDED.isdisjoint(words):
-        several = EventType.CART
-    if "page" in words and several is not EventType.CLICK:
-        several = None
-    undone = kinds == {EventType.PURCHASE, EventType.RETURN} and "checkout" not in words
-    return kind_of(text) or kind_of("".join(words)) or several or (EventType.RETURN if undone else None)
 
 
 def names_rating(name: str) -> bool:

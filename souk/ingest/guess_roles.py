@@ -10,8 +10,8 @@ import pandas as pd
 
 from souk.ingest import cells
 from souk.ingest.guess_fit import few_words, tells_rows
-from souk.ingest.guess_names import act_of
 from souk.ingest.guess_no_time import of_our_time
+from souk.ingest.guess_phrases import act_of
 from souk.ingest.guess_several import several
 from souk.ingest.guess_visits import soon
 from souk.ingest.profile import MANY, Column

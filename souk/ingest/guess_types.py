@@ -9,7 +9,8 @@ from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_deeds import SPOKEN, settled
 from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_flags import clicked, is_flag, numbers_orders, tells_act
-from souk.ingest.guess_names import NAMES, QUANTITIES, act_of, kind_of, names_act
+from souk.ingest.guess_names import NAMES, QUANTITIES, kind_of, names_act
+from souk.ingest.guess_phrases import act_of
 from souk.ingest.guess_stars import unrated
 from souk.ingest.guess_whole import act_of_all, told_alone
 from souk.ingest.profile import Column, plain

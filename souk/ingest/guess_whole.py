@@ -6,13 +6,21 @@ import re
 from pathlib import PurePosixPath
 
 from souk.ingest.guess_columns import Table
-from souk.ingest.guess_names import NAMES, act_of
+from souk.ingest.guess_names import NAMES
+from souk.ingest.guess_phrases import act_of
 from souk.ingest.profile import snake
 from souk.schema import EventType
 
 TIME_WORDS = {"time", "timestamp", "ts", "at", "on", "date", "datetime", "ms", "utc", "zeit", "datum"}
 NOT_ALONE = (EventType.IMPRESSION, EventType.RETURN, EventType.HIDE)  # nobody engages by these
-NO_ACTS = {"show", "note", "order", "download"}  # what may be of another kind: an order of rows, notes, any download
+NO_ACTS = {
+    "show",
+    "note",
+    "order",
+    "download",
+    "print",
+    "share",
+}  # what may be of another kind: an order of rows, notes, any download
 
 
 def act_of_all(table: Table) -> tuple[EventType, str] | None:

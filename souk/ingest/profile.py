@@ -27,7 +27,12 @@ COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal com
 CODED = "EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|BRL|MXN|AUD|CAD|NZD|ZAR|KRW|SGD|HKD|ILS|AED"
 SIGN = rf"(\p{{Sc}}|{CODED}|kr\.?|zł|Kč|Fr\.)"
 FROM = r"(?i:ab|from|desde|da|dès|od)\s+"  # before the least of several prices
-CURRENCY = rf"^({FROM})?[+-]?{SIGN}\s?[+-]?\d[\d.,']*$|^({FROM})?[+-]?\d[\d.,']*\s?{SIGN}$"
+# For how long or how much of it: of a rent by the month, and of what is sold by weight.
+EACH = r"(\s?(/|per|pro|par|por|al|p\.?c\.?m|p\.?\s?m|p\.?\s?w|mtl)(\s?\p{L}{0,12}\.?))?"
+CURRENCY = rf"^({FROM})?([+-]?{SIGN}\s?[+-]?\d[\d.,']*|[+-]?\d[\d.,']*\s?{SIGN}){EACH}$"
+MOSTLY = 0.8  # share of numbers with a currency, or without, beside words such as `on request`
+UNITED = r"^[+-]?\d+([.,]\d+)*\s?(\p{L}{1,4}[²³23]?\.?|%|sq\.? ?(ft|m)\.?)$"  # 62 m², 500 ml
+SEVERAL = 0.2  # share of numbers with a unit, from which it is one
 # Of a day, in whatever order; a version such as 1.2.3 is none.
 MONTH = r"(?i:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])(?i:[a-zä]*)\.?"
 WORDED = rf"{MONTH} \d{{1,2}},? \d{{4}}|\d{{1,2}}\.?[ /-]{MONTH},?[ /-](\d{{4}}|\d{{2}})|\d{{1,2}} \d{{1,2}}, \d{{4}}"
@@ -156,9 +161,20 @@ class Column:
         """A number with the sign of a currency, where these and plain numbers are the values; "" elsewhere."""
         if self.nested or self.numeric or self.like(CURRENCY) < 0.5:
             return ""
-        if self.like(rf"{CURRENCY}|{cells.NUMBER}") < MANY:
+        if self.like(rf"{CURRENCY}|{cells.NUMBER}") < MOSTLY:
             return ""
         return str(self.texts.filter(pc.match_substring_regex(self.texts, CURRENCY))[0].as_py())
+
+    @cached_property
+    def united(self) -> str:
+        """A number with a unit of measure, where these, of one unit, and plain numbers are the values; "" elsewhere."""
+        if self.nested or self.numeric or self.time_unit or self.like(UNITED) < SEVERAL:
+            return ""
+        if self.like(rf"{UNITED}|{cells.NUMBER}") < MANY:
+            return ""
+        own = self.texts.filter(pc.match_substring_regex(self.texts, UNITED))
+        units = pc.replace_substring_regex(own, r"^[+-]?\d[\d.,']*\s?", "")
+        return str(own[0]) if pc.max(pc.value_counts(units).field("counts")).as_py() >= MOSTLY * len(own) else ""
 
     @property
     def examples(self) -> str:

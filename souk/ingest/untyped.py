@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from souk.ingest.guess_fit import MOST_TYPES, few_words
-from souk.ingest.guess_names import act_of, names_act
+from souk.ingest.guess_names import names_act
+from souk.ingest.guess_phrases import act_of
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import Column
 from souk.schema import EventType
