@@ -63,3 +63,28 @@ def test_what_is_used_after_it_was_bought_satisfies(tmp_path: Path, later: bool,
     satisfied = config.objectives.satisfied
     assert satisfied.events == (rule,)
     assert satisfied.followed_by == (("click",) if later else ("purchase",))
+
+
+def reviews(view: str, zeros: int = 3) -> Table:
+    """Views with a rating of `view`, and as many reviews, of which `zeros` in ten have a 0 and the others 1 to 5."""
+    rows: Table = []
+    for n in range(300):
+        pair = {"user_id": n % 20, "recipe_id": n % 31}
+        stars = 0 if n % 10 < zeros else n % 5 + 1
+        rows.append({**pair, "event": "view", "rating": view, "ts": 1_700_000_000 + n * 600})
+        rows.append({**pair, "event": "review", "rating": stars, "ts": 1_700_000_060 + n * 600})
+    return rows
+
+
+def test_reviews_without_stars_are_no_bad_ratings_beside_other_acts(tmp_path: Path) -> None:
+    text, config = init(tmp_path, write(reviews(""), tmp_path / "e.csv"))
+    assert config.data.events.skip == {"rating": ("0",)}
+    assert "ratings without stars, 0 of rating (90 of 600 rows): 90 of 300 are 0" in text
+    assert "of the ratings, which are 1 to 5" in text
+
+
+@pytest.mark.parametrize(("view", "zeros", "told"), [("0", 3, True), ("", 0, False)])
+def test_a_zero_of_other_acts_leaves_no_row_out(tmp_path: Path, view: str, zeros: int, told: bool) -> None:
+    text, config = init(tmp_path, write(reviews(view, zeros), tmp_path / "e.csv"))
+    assert config.data.events.skip == {}
+    assert ("OF THE RATINGS 90 of 300 are 0" in text) == told

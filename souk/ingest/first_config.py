@@ -27,9 +27,11 @@ from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives
 from souk.ingest.guess_same_file import items_of, leave_to_items, same_file
+from souk.ingest.guess_stars import skip_unrated
 from souk.ingest.guess_time import map_time
 from souk.ingest.guess_twice import skip_twice
 from souk.ingest.guess_types import map_type
+from souk.ingest.guess_undone import skip_undone
 from souk.ingest.guess_uses import map_uses, skip_uses
 from souk.ingest.guess_zone import map_zone
 from souk.ingest.mapping import TableSource
@@ -42,7 +44,7 @@ FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 # Characters that no YAML has, or that end its lines: as escapes they stand in quotes and in comments.
 UNREADABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 DESCRIBED = {"user_id": "users", "item_id": "items"}
-LEFT_OUT = ("twice", "unchosen", "uses")  # notes on what `skip` leaves out
+LEFT_OUT = ("twice", "unchosen", "undone", "sent", "unrated", "uses")  # notes on what `skip` leaves out
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def first_config(
     map_type(tables["events"])
     note_flags(tables["events"])
     skip_unchosen(tables["events"])
+    skip_undone(tables["events"])
     map_uses(tables["events"])
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
@@ -110,6 +113,7 @@ def first_config(
         map_rest(table)
         declare(table)
         note_zone(table)
+    skip_unrated(tables["events"])
     leave_to_items(tables)
     skip_twice(tables["events"])
     skip_uses(tables["events"])

@@ -1,0 +1,101 @@
+"""`souk init`: what values of several words say, as those of recipes, homes and other portals."""
+
+from pathlib import Path
+
+import pytest
+
+from souk.config import parse_config
+from souk.ingest.first_config import first_config
+from souk.ingest.guess_phrases import act_of, undoes
+from tests.test_ingest_first_config import Table, write
+
+SHOWN = [
+    "search_impression",
+    "SearchResultShown",
+    "view_item_list",
+    "list_view",
+    "results_viewed",
+    "In Suche angezeigt",
+]
+CLICKED = ["recipe_view", "photo_gallery_opened", "recommendation_click", "search_result_clicked", "Rezept angesehen"]
+CARTS = [
+    "save_to_cookbook",
+    "add_to_shopping_list",
+    "meal_plan_add",
+    "Ins Kochbuch gespeichert",
+    "Auf die Einkaufsliste",
+]
+CARTS += ["guardar_en_recetario", "añadir_a_la_lista", "ajout_carnet", "print_recipe", "share", "add_to_compare"]
+ASKED = ["phone_revealed", "show_phone_number", "Telefonnummer angezeigt", "contact_form_sent", "contact_agent"]
+ASKED += ["call_seller", "viewing_booked", "request_viewing", "Besichtigung angefragt"]
+COOKED = ["cooked_it", "I made this", "nachgekocht"]
+DISLIKED = ["dislike", "thumbs_down", "no_me_gusta"]
+UNKNOWN = ["email_alert_open", "email_sent", "banner_view", "saved_search", "viewing", "phone_view", "photo_liked"]
+UNKNOWN += ["order_cooked", "shopping_list_view", "add_to", "list", "search", "no_purchase"]
+UNDONE = [
+    "unfavourite",
+    "unsave_item",
+    "remove_from_cart",
+    "favourite_remove",
+    "RemovedFromCookbook",
+    "unlike",
+    "unfollow",
+]
+UNDONE += ["viewing_cancelled", "favorit_entfernt", "Aus Kochbuch entfernt", "eliminar_de_favoritos", "delete_review"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "act"),
+    [
+        (SHOWN, "impression"),
+        (CLICKED, "click"),
+        ([*CARTS, *ASKED], "cart"),
+        (COOKED, "purchase"),
+        (DISLIKED, "hide"),
+        (["added_a_review", "rate_recipe"], "rating"),
+        (UNKNOWN, None),
+        (UNDONE, None),
+    ],
+)
+def test_what_words_say_together(texts: list[str], act: str | None) -> None:
+    assert {text: act_of(text) for text in texts} == dict.fromkeys(texts, act)
+
+
+def test_what_takes_an_act_back() -> None:
+    assert [text for text in UNDONE if not undoes(text)] == []
+    others = [
+        "uninstall",
+        "order_cancelled",
+        "order_removed",
+        "unread",
+        "removed",
+        "remove_ads",
+        "unsold",
+        "under_offer",
+    ]
+    assert [text for text in [*SHOWN, *CLICKED, *CARTS, *ASKED, *COOKED, *others] if undoes(text)] == []
+
+
+def log(words: list[str]) -> Table:
+    return [
+        {"user_id": f"u{n % 9}", "item_id": f"i{n % 7}", "action": words[n % len(words)], "ts": 1_700_000_000 + n * 60}
+        for n in range(60)
+    ]
+
+
+def test_what_is_taken_back_or_only_sent_is_no_click_and_is_told(tmp_path: Path) -> None:
+    words = ["view", "favourite", "unfavourite", "email_alert_sent", "push_delivered", "message_sent"]
+    first = first_config(write(log(words), tmp_path / "e.csv"), None, None, "x")
+    events = parse_config(first.text).data.events
+    assert events.skip == {"action": ("unfavourite", "email_alert_sent", "push_delivered")}
+    assert events.event_types == {"view": "click", "favourite": "cart", "message_sent": "cart"}
+    assert first.unknown == ()
+    assert first.left_out == (
+        "an earlier act is taken back by unfavourite of action (10 of 60 rows)",
+        "nobody chose email_alert_sent, push_delivered of action (20 of 50 rows)",
+    )
+
+
+def test_a_log_of_nothing_else_is_kept(tmp_path: Path) -> None:
+    first = first_config(write(log(["unsave", "unlike"]), tmp_path / "e.csv"), None, None, "x")
+    assert parse_config(first.text).data.events.skip == {} and first.unknown == ("unlike", "unsave")
