@@ -22,6 +22,7 @@ from souk.ingest.guess_dates import map_starts, note_zone
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
 from souk.ingest.guess_flags import note_flags
 from souk.ingest.guess_ids import map_ids, note_unlisted
+from souk.ingest.guess_nested import check_flat
 from souk.ingest.guess_nobody import map_nobody
 from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
@@ -149,6 +150,7 @@ def _described(tables: Mapping[str, Table]) -> dict[str, Table]:
 def _map_ids(tables: Mapping[str, Table]) -> None:
     for target, other in DESCRIBED.items():
         map_ids(target, tables["events"], tables.get(other), tables.get("items"))
+    check_flat(tables["events"])
 
 
 def _refused(text: str, key: str) -> float:

@@ -152,6 +152,8 @@ STARTS = {"startsat", "startson", "startat", "starton", "starts", "start", "star
           "doors", "doorsat", "doorsopen", "doorsopenat", "departure", "departureat", "departuredate", "departuretime",
           "departsat", "date", "datetime", "datum", "beginn", "beginntam", "startdatum", "startzeit", "startetam",
           "termin", "abfahrt", "veranstaltungsdatum", "veranstaltungsbeginn", "vorstellungsdatum"}  # fmt: skip
+# What parts of an event are in, where nested ones were made columns.
+PACKED = {"props", "properties", "payload", "params", "attributes", "attrs", "traits", "fields", "details"}
 RATED = {"rating", "stars", "score"}
 SHORTEST = 3  # letters of a word whose last is no plural's
 TITLES = ("name", "title", "titel", "bezeichnung")  # behind the word for what items are
@@ -256,6 +258,15 @@ def names_rating(name: str) -> bool:
     """Whether a column, its words with `_` between, goes by a verdict on an item, as `book_rating`."""
     words = {*name.split("_")}
     return bool(words & RATED) and words <= RATED | {*OBJECTS, *NAMES["item_id"], "user", "review", "star"}
+
+
+def unpacked(name: str) -> str:
+    """A column's name, its words with `_` between, as `plain` has it without what its part was in: of
+    `event_params_position` the position."""
+    words = name.split("_")
+    while len(words) > 1 and (words[0] in PACKED or (words[0] == "event" and words[1] in PACKED)):
+        words = words[1:]
+    return "".join(words)
 
 
 def numbered(name: str, taken: Container[str]) -> str:

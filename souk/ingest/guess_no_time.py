@@ -8,6 +8,7 @@ from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.day_orders import FORM
 from souk.ingest.guess_fit import forms_of_times
+from souk.ingest.guess_nested import flatten, has_objects
 from souk.ingest.profile import DATE, MANY, UNITS, Column
 
 MONTH_DAY, FEWEST_DAYS = r"^(0?[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$", 12
@@ -32,6 +33,9 @@ def no_time(path: str, free: Sequence[Column], named: Column | None) -> SoukErro
         free: their columns that are neither user nor item.
         named: that which goes by a name for the time.
     """
+    if named is not None and has_objects(named):
+        received = f"{named.name} with objects such as {named.examples}"
+        return SoukError(f"the time of an event in {path}", received, flatten(path))
     dated = named or next((column for column in free if column.like(DATE) >= MANY), None)
     mixed = next((column for column in free if len(forms_of_times(column)) > 1), None)
     received = f"{dated.name} with values such as {dated.examples}" if dated else "no column with times"
