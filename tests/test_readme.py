@@ -33,7 +33,7 @@ LOADS_MODELS = {
     "tune",
     "users",
 }
-RUN_HERE = {"init", "release list", "release show", "release verify", "release diff", "rollback"}
+RUN_HERE = {"init", "release list", "release show", "release verify", "release diff", "release prune", "rollback"}
 
 
 def shown_commands() -> set[str]:
@@ -112,5 +112,6 @@ def test_releases_are_listed_shown_verified_compared_and_rolled_back(
     assert second in souk("release", "show", second)
     assert second in souk("release", "verify", second)
     assert "weights" in souk("release", "diff", first, second)
+    assert "Nothing to delete: 2 releases" in souk("release", "prune", "--keep", "1")
     assert f"{second} -> {first}" in souk("rollback")
     assert Workspace(workspace).current_release() == first

@@ -20,22 +20,34 @@ SAY_SECONDS = 300.0  # between two times that a server says so
 KEPT_SECONDS = 3600.0  # that it holds
 
 
-def collections_in_use(workspace: Workspace, further: Iterable[str] = ()) -> set[str]:
-    """The Milvus collections of the current release, the one before it, those of experiments, and further ones by name.
-
-    A damaged release names none: nothing goes back to it, and a collection is built from vectors where it is missing.
+def releases_in_use(workspace: Workspace, further: Iterable[str] = ()) -> set[str]:
+    """The names of the current release, the one before it, those of experiments, and further ones that are there.
 
     Raises:
         SoukError: the file of experiments is wrong, so that nobody knows which releases servers go on with.
     """
     arms = read_experiments(workspace.experiments).releases if workspace.experiments.exists() else []
-    names = {workspace.current_release(), *history(workspace)[-1:], *arms, *further} & set(release_names(workspace))
-    found = set()
-    for folder in (workspace.releases / name for name in names):
-        with contextlib.suppress(SoukError):
-            verify(folder, only=["bundle.json"])
-            found.add(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["collection"])
-    return found
+    return {workspace.current_release(), *history(workspace)[-1:], *arms, *further} & set(release_names(workspace))
+
+
+def collections_in_use(workspace: Workspace, further: Iterable[str] = ()) -> set[str]:
+    """The Milvus collections of the releases in use.
+
+    A damaged release names none: nothing goes back to it, and a collection is built from vectors where it is missing.
+
+    Raises:
+        SoukError: as `releases_in_use`.
+    """
+    return {collection_of(workspace.releases / name) for name in releases_in_use(workspace, further)} - {""}
+
+
+def collection_of(release: Path) -> str:
+    """The Milvus collection of a release by its folder, "" of a damaged one."""
+    try:
+        verify(release, only=["bundle.json"])
+    except SoukError:
+        return ""
+    return str(json.loads((release / "bundle.json").read_text(encoding="utf-8"))["collection"])
 
 
 def say_searched(workspace: Workspace, collection: str) -> None:

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from souk.config import load_config
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest, verify
 from souk.release.naming import weight_changes
 from souk.release.pointer import history, release_folder, release_names
+from souk.release.prune import prune
 from souk.workspace import Workspace
 
 
@@ -61,6 +63,26 @@ def verify_text(workspace: Workspace, name: str) -> str:
     """Checks every byte of a release."""
     manifest = verify(release_folder(workspace, name))
     return f"{manifest['name']}: {len(manifest['files'])} files as they were packaged."
+
+
+def prune_text(workspace: Workspace, keep: int, config: str | None, dry: bool) -> str:
+    """Deletes old releases, and says which: one line each, with its size.
+
+    Args:
+        workspace: of the releases.
+        keep: how many of the newest stay, besides what is in use.
+        config: a dataset config whose `rollout` may name a cluster; None where there is none.
+        dry: only says so.
+    """
+    served: list[str] = []
+    if config and (rollout := load_config(config).rollout).target != "workspace":
+        from souk.release.cluster import connect  # the Kubernetes client is slow to import
+        from souk.release.inference_service import releases_of
+
+        served = releases_of(connect(rollout).service())
+    gone = prune(workspace, keep, served, dry)
+    lines = [f"{'would delete' if dry else 'deleted'} {name}  {size / 1e6:.1f} MB" for name, size in gone.items()]
+    return "\n".join(lines) or f"Nothing to delete: {len(release_names(workspace))} releases, all among those to keep."
 
 
 def diff_text(workspace: Workspace, first: str, second: str) -> str:

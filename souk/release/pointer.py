@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from souk.errors import SoukError, unknown
@@ -57,7 +57,7 @@ def point(workspace: Workspace, name: str) -> None:
     leaves out.
     """
     release_folder(workspace, name)
-    with _alone(workspace):
+    with alone(workspace):
         _point(workspace, name)
 
 
@@ -69,13 +69,13 @@ def rollback(workspace: Workspace, name: str = "") -> str:
     Raises:
         SoukError: there is none, or it is damaged.
     """
-    with _alone(workspace):
+    with alone(workspace):
         return _rollback(workspace, name)
 
 
 def refuse(workspace: Workspace, name: str) -> None:
     """Counts a release that was never current as rolled back: a canary that somebody ended."""
-    with _alone(workspace):
+    with alone(workspace):
         if name in release_names(workspace) and name != workspace.current_release():
             _write(workspace, ROLLED_BACK, sorted({*rolled_back(workspace), name}))
 
@@ -105,8 +105,13 @@ def _rollback(workspace: Workspace, name: str) -> str:
     return target
 
 
+def forget(workspace: Workspace, names: Iterable[str]) -> None:
+    """Leaves releases out of what `rollback` goes back to; with the pointer held (`alone`)."""
+    _write(workspace, HISTORY, [name for name in _read(workspace, HISTORY) if name not in {*names}])
+
+
 @contextlib.contextmanager
-def _alone(workspace: Workspace) -> Iterator[None]:
+def alone(workspace: Workspace) -> Iterator[None]:
     """One mover of the pointer at a time: a rollback while a run deploys loses nothing of the history."""
     if not workspace.releases.is_dir():
         remedy = "Name the workspace with --workspace, or make a release with `souk run`."
