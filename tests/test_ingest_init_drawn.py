@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from souk import progress
 from souk.config import DatasetConfig, parse_config
 from souk.ingest import drawn_rows, profile
 from souk.ingest.drawn_rows import BLOCK, Drawn
@@ -106,3 +107,15 @@ def test_items_are_those_that_events_have_wherever_they_stand(tmp_path: Path, mo
     assert "of items: 37 rows of what these have, of 2,400." in text.splitlines()[0]
     assert "100% of the ids in events are among item_id of items" in text
     assert "old" not in text
+
+
+def test_long_reading_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for month in range(4):
+        write_month(tmp_path, month)
+    for module in (profile, drawn_rows):
+        monkeypatch.setattr(module, "SAMPLE_ROWS", MOST)
+    monkeypatch.setattr(progress, "WORD_SECONDS", 0)
+    told: list[str] = []
+    first_config(str(tmp_path / "month_*.csv"), None, None, "shop", tell=told.append)
+    assert "events: 2,400 rows read, to draw from all of them" in told
+    assert "events: 2,400 rows read, to see what the contract would refuse" in told

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output)
     given = {table: getattr(arguments, f"{table}_header") for table in TABLES}
     headers = {table: [name.strip() for name in names.split(",")] for table, names in given.items() if names}
-    first = first_config(arguments.events, arguments.items, arguments.users, arguments.name or output.stem, headers)
+    name, tell = arguments.name or output.stem, functools.partial(print, file=sys.stderr, flush=True)
+    first = first_config(arguments.events, arguments.items, arguments.users, name, headers, tell)
     inputs = [path for path in (arguments.events, arguments.items, arguments.users) if path]
     write_config(first.text, output, arguments.force, inputs)
     print(first.text)

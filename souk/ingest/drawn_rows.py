@@ -7,6 +7,7 @@ done at another time of the year are not in them. The first of a million items m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table, column_named, table_of
 from souk.ingest.profile import SAMPLE_ROWS, array_of, columns_of, whole_rows
+from souk.progress import seldom
 from souk.readers import HERE, RawBatch, read_batches
 
 BLOCK = 4096  # consecutive rows that are drawn together where nobody knows whose they are
@@ -24,25 +26,25 @@ FEWEST = 0.1  # share of the rows that may be drawn, below which the first ones 
 FEWEST_DESCRIBED = 100  # rows of what events have, below which the first ones do
 
 
-def draw_users(events: Table) -> Table:
+def draw_users(events: Table, tell: Callable[[str], None]) -> Table:
     """The events anew, of all rows of some of their users; as they are where these are all rows, or where one user has
     most of them.
 
     Args:
         events: of the first rows, with the user's column mapped.
+        tell: takes a line of progress.
     """
     user, first = events.mapped["user_id"][0], len(events.columns[0].values)
     if first < SAMPLE_ROWS or user.nested or not user.name:
         return events
     drawn = Drawn(user.name, SAMPLE_ROWS)
-    for batch in read_batches(events.source, HERE):
-        drawn.add(batch)
+    _read(events, drawn, tell)
     if drawn.given <= first or drawn.rows < FEWEST * SAMPLE_ROWS:
         return events
     return _drawn(events, drawn, f"all {drawn.rows:,} rows of some users, of {drawn.given:,}")
 
 
-def draw_described(target: str, events: Table, other: Table) -> Table:
+def draw_described(target: str, events: Table, other: Table, tell: Callable[[str], None]) -> Table:
     """The items or users anew, of the rows with ids that the events have; as they are where these are all rows, or
     where names do not tell the ids.
 
@@ -50,17 +52,25 @@ def draw_described(target: str, events: Table, other: Table) -> Table:
         target: `user_id` or `item_id`.
         events: of some rows.
         other: items or users, of the first rows, with nothing mapped.
+        tell: takes a line of progress.
     """
     ours = events.mapped[target][0] if target in events.mapped else column_named(events, target)
     theirs, first = column_named(other, target), len(other.columns[0].values)
     if first < SAMPLE_ROWS or ours is None or theirs is None or ours.nested or theirs.nested:
         return other
     drawn = Drawn(theirs.name, SAMPLE_ROWS, pc.unique(ours.texts))
-    for batch in read_batches(other.source, HERE):
-        drawn.add(batch)
+    _read(other, drawn, tell)
     if drawn.given <= first or drawn.rows < FEWEST_DESCRIBED:
         return other
     return _drawn(other, drawn, f"{drawn.rows:,} rows of what these have, of {drawn.given:,}")
+
+
+def _read(table: Table, drawn: Drawn, tell: Callable[[str], None]) -> None:
+    due = seldom()
+    for batch in read_batches(table.source, HERE):
+        drawn.add(batch)
+        if due():
+            tell(f"{table.name}: {drawn.given:,} rows read, to draw from all of them")
 
 
 def _drawn(table: Table, drawn: Drawn, said: str) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,7 @@ from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
 from souk.ingest.reading import Reading
 from souk.ingest.schemas import contract_schema
+from souk.progress import seldom
 
 LONGEST = 600  # characters of a comment: evidence, examples of a column and a remedy have half of that
 FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
@@ -65,7 +66,12 @@ class FirstConfig:
 
 
 def first_config(
-    events: str, items: str | None, users: str | None, name: str, headers: Mapping[str, Sequence[str]] = {}
+    events: str,
+    items: str | None,
+    users: str | None,
+    name: str,
+    headers: Mapping[str, Sequence[str]] = {},
+    tell: Callable[[str], None] = lambda text: None,
 ) -> FirstConfig:
     """A first config: columns, kinds, objectives and the repeat rule guessed from the files.
 
@@ -75,6 +81,7 @@ def first_config(
         users: of the users, if there are any.
         name: of the data set.
         headers: by table, the names of the columns of a file that has no line of them.
+        tell: takes a line of progress, now and then.
 
     Raises:
         SoukError: a file that cannot be read or is in the place of another, or no column that could be the user, the
@@ -85,11 +92,11 @@ def first_config(
     paths = {"events": events, "items": None if own else items, "users": users}
     tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
     named = check_exchanged(tables)
-    tables = _described(tables)
+    tables = _described(tables, tell)
     _map_ids(tables)
-    tables["events"] = draw_users(tables["events"])
+    tables["events"] = draw_users(tables["events"], tell)
     if "drawn" in tables["events"].notes:
-        tables = _described(tables)
+        tables = _described(tables, tell)
         _map_ids(tables)
     if own:
         tables = {"events": tables["events"], "items": items_of(tables["events"]), **tables}
@@ -121,7 +128,7 @@ def first_config(
     note_rows(tables["events"], tables.get("items"))
     note_steps(tables["events"], tables.get("items"))
     text = _render(name, tables, exchanged)
-    refused = {key: _refused(text, key) for key in tables}
+    refused = {key: _refused(text, key, tell) for key in tables}
     text = _render(name, tables, exchanged, refused) if max(refused.values()) > 0 else text
     notes = tables["events"].notes
     groups = ". ".join(notes[target] for target in ("user_id", "item_id") if target in notes)
@@ -137,13 +144,13 @@ def first_config(
     )
 
 
-def _described(tables: Mapping[str, Table]) -> dict[str, Table]:
+def _described(tables: Mapping[str, Table], tell: Callable[[str], None]) -> dict[str, Table]:
     """The tables, with the rows of items and users that the events have where only the first were looked at."""
     found = dict(tables)
     for target, other in DESCRIBED.items():
         if other in tables:
             found[other].mapped.pop(target, None)
-            found[other] = draw_described(target, tables["events"], found[other])
+            found[other] = draw_described(target, tables["events"], found[other], tell)
     return found
 
 
@@ -153,15 +160,17 @@ def _map_ids(tables: Mapping[str, Table]) -> None:
     check_flat(tables["events"])
 
 
-def _refused(text: str, key: str) -> float:
+def _refused(text: str, key: str, tell: Callable[[str], None]) -> float:
     """The share of a table's rows that the contract would refuse under this config."""
     config = parse_config(text)
     kinds = getattr(config.columns, key)
-    contract, refused, rows = contract_schema(key, kinds), 0, 0
+    contract, refused, rows, due = contract_schema(key, kinds), 0, 0, seldom()
     for batch in Reading(TableSource(key, getattr(config.data, key), kinds)):
         faults = [*batch.faults, *check_schema(batch.table, contract, {})]
         refused += int(faulty(faults, batch.table.num_rows).sum())
         rows += batch.table.num_rows
+        if due():
+            tell(f"{key}: {rows:,} rows read, to see what the contract would refuse")
     return refused / max(1, rows)
 
 
