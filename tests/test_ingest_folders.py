@@ -53,6 +53,14 @@ def test_a_file_of_several_with_other_names_is_told_which_to_write(tmp_path: Pat
         look(TableSource("events", source, {}))
 
 
+def test_a_file_of_something_else_in_the_folder_is_told_to_be_left_out(tmp_path: Path) -> None:
+    path = folder(tmp_path, log=LOG, prices="listing,old_amount,new_amount\nl1,300,290\n")
+    with pytest.raises(
+        SoukError, match=r"in prices\.csv, too.* Where it holds something else, .*, leave it out of the"
+    ):
+        look(TableSource("events", Source(path=str(path)), {}))
+
+
 def test_what_no_file_of_several_has_is_refused(tmp_path: Path) -> None:
     source = Source(path=str(folder(tmp_path, log=LOG, orders=ORDERS)), columns={"price": "payd"})
     for read in (look, lambda table: list(Reading(table))):  # at once, and whatever was looked at

@@ -17,31 +17,23 @@ SHOWN = [
     "results_viewed",
     "In Suche angezeigt",
 ]
+SHOWN += ["Trefferliste angezeigt", "impresion_listado", "affichage_resultats"]
 CLICKED = ["recipe_view", "photo_gallery_opened", "recommendation_click", "search_result_clicked", "Rezept angesehen"]
-CARTS = [
-    "save_to_cookbook",
-    "add_to_shopping_list",
-    "meal_plan_add",
-    "Ins Kochbuch gespeichert",
-    "Auf die Einkaufsliste",
-]
-CARTS += ["guardar_en_recetario", "añadir_a_la_lista", "ajout_carnet", "print_recipe", "share", "add_to_compare"]
+CLICKED += ["Bildergalerie geöffnet", "abrir_galeria", "ouverture_photos"]
+CARTS = ["save_to_cookbook", "add_to_shopping_list", "meal_plan_add", "Ins Kochbuch gespeichert"]
+CARTS += ["Auf die Einkaufsliste", "guardar_en_recetario", "añadir_a_la_lista", "ajout_carnet", "ajout_favoris"]
+CARTS += ["print_recipe", "share", "add_to_compare"]
 ASKED = ["phone_revealed", "show_phone_number", "Telefonnummer angezeigt", "contact_form_sent", "contact_agent"]
-ASKED += ["call_seller", "viewing_booked", "request_viewing", "Besichtigung angefragt"]
+ASKED += ["call_seller", "viewing_booked", "request_viewing", "Besichtigung angefragt", "Kontaktanfrage gesendet"]
+ASKED += ["demande_visite", "formulaire_contact", "contacto_enviado", "visita_reservada"]
 COOKED = ["cooked_it", "I made this", "nachgekocht"]
 DISLIKED = ["dislike", "thumbs_down", "no_me_gusta"]
 UNKNOWN = ["email_alert_open", "email_sent", "banner_view", "saved_search", "viewing", "phone_view", "photo_liked"]
-UNKNOWN += ["order_cooked", "shopping_list_view", "add_to", "list", "search", "no_purchase"]
-UNDONE = [
-    "unfavourite",
-    "unsave_item",
-    "remove_from_cart",
-    "favourite_remove",
-    "RemovedFromCookbook",
-    "unlike",
-    "unfollow",
-]
-UNDONE += ["viewing_cancelled", "favorit_entfernt", "Aus Kochbuch entfernt", "eliminar_de_favoritos", "delete_review"]
+UNKNOWN += ["order_cooked", "shopping_list_view", "add_to", "list", "search", "no_purchase", "item_number_shown"]
+UNKNOWN += ["ver_telefono"]  # of a shop of phones it is a look
+UNDONE = ["unfavourite", "unsave_item", "remove_from_cart", "favourite_remove", "RemovedFromCookbook", "unlike"]
+UNDONE += ["unfollow", "viewing_cancelled", "favorit_entfernt", "Aus Kochbuch entfernt", "eliminar_de_favoritos"]
+UNDONE += ["delete_review", "quitar_favorito", "suppression_favoris"]
 
 
 @pytest.mark.parametrize(
@@ -99,3 +91,37 @@ def test_what_is_taken_back_or_only_sent_is_no_click_and_is_told(tmp_path: Path)
 def test_a_log_of_nothing_else_is_kept(tmp_path: Path) -> None:
     first = first_config(write(log(["unsave", "unlike"]), tmp_path / "e.csv"), None, None, "x")
     assert parse_config(first.text).data.events.skip == {} and first.unknown == ("unlike", "unsave")
+
+
+@pytest.mark.parametrize(
+    ("flag", "back", "kinds"),
+    [
+        ("favorite", True, {"1": "cart"}),
+        ("favorite", False, {"0": "impression", "1": "cart"}),
+        ("click", True, {"0": "impression", "1": "click"}),  # shown again
+    ],
+)
+def test_the_zero_of_a_flag_that_takes_a_one_back_was_not_only_shown(
+    tmp_path: Path, flag: str, back: bool, kinds: dict[str, str]
+) -> None:
+    """Forty ones, and as many zeros, which are of the same pairs or of others."""
+    rows = [
+        {
+            "user_id": f"u{n // 2 % 9}",
+            "item_id": f"i{n // 2}-{n % 2 * (not back)}",
+            flag: 1 - n % 2,
+            "ts": n + 10**9,
+        }
+        for n in range(80)
+    ]
+    first = first_config(write(rows, tmp_path / "e.csv"), None, None, "x")
+    assert parse_config(first.text).data.events.event_types == kinds
+    told = ("an earlier act is taken back by 0 of favorite (40 of 80 rows)",)
+    assert first.left_out == (told if len(kinds) == 1 else ())
+
+
+def test_a_type_is_found_by_its_words_for_what_is_taken_back_too(tmp_path: Path) -> None:
+    words = ["vista_anuncio", "favorito", "quitar_favorito", "raro", "rarissimo"]
+    rows = [{key: value for key, value in row.items() if key != "action"} | {"w": row["action"]} for row in log(words)]
+    first = first_config(write(rows, tmp_path / "e.csv"), None, None, "x")
+    assert parse_config(first.text).data.events.columns["event_type"] == "w"

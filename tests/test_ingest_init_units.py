@@ -22,7 +22,7 @@ from tests.test_ingest_first_config import init, write
         ([f"{n}.000 € mtl." for n in range(1, 90)], "WITH A CURRENCY, such as 1.000 € mtl.: write 1000"),
         ([f"{n} m²" if n % 2 else str(n) for n in range(20, 90)], "WITH A UNIT, such as 21 m²: write 21"),
         ([f"{n} Min." for n in range(20, 90)], "WITH A UNIT, such as 20 Min.: write 20"),
-        ([f"{n},5 km" for n in range(20, 90)], "WITH A UNIT, such as 20,5 km: write 20,5"),
+        ([f"{n},5 km" for n in range(20, 90)], "WITH A UNIT, such as 20,5 km: write 20.5"),
         ([str([n + 0.5, n]) for n in range(90)], "2 NUMBERS IN EACH"),
     ],
 )

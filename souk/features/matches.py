@@ -55,7 +55,10 @@ class Match(NamedTuple):
                 "requests do carry it, name it in build_features.matches, beside all others: what is named is all"
             )
         elif self.own.startswith("user_") and self.share >= COPY:
-            said += ": is it made of what the user took? It must be of before that, or learns what it is asked"
+            said += (
+                ": is it made of what the user took? Then it must be of before that, or learns what it is asked; what "
+            )
+            said += "the user said, as a diet, may stay"
         return said
 
 

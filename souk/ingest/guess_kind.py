@@ -24,7 +24,7 @@ LED, FEW_LED = r"^0\d+$", 0.01  # no amount is written with a zero before it; sh
 MOST_CATEGORIES = 5_000
 SEEN = 5_000  # lists
 SENTENCE = 2.5  # words of an entry
-NESTED = "nested: write what is to be learned from into columns of their own"
+NESTED = "nested: write what is to be learned from into columns of their own (pandas.json_normalize)"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _unread(column: Column) -> str:
         bare = without_currency(column.currency)
         return f"NUMBERS WITH A CURRENCY, such as {column.currency}: write {bare} into the file, then map or declare it"
     if column.united and column.distinct > FEW_NUMBERS:
-        bare = re.split(r"[^\d.,]", column.united.lstrip("+-"), maxsplit=1)[0]
+        bare = without_currency(column.united)
         return f"NUMBERS WITH A UNIT, such as {column.united}: write {bare} into the file, then map or declare it"
     either = "; or map it, with timestamp_unit mdy or dmy, whichever comes first" * (column.like(FORM) >= MANY)
     return f"DATES, such as {column.examples}: write them as 2024-05-31 into the file{either}" if column.dated else ""

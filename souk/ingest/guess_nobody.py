@@ -52,6 +52,8 @@ def _pseudonym(events: Table) -> str:
     names = (*PSEUDONYMS, *NAMES["user_id"])
     found = [column for column in events.free if column.plain in names and not column.nested]
     found = [column for column in found if column.filled >= MANY and column.distinct < MANY * len(column.values)]
+    users = events.mapped["user_id"][0].distinct
+    found = [column for column in found if column.distinct >= users]  # as `cookie: yes` has not
     return min(found, key=lambda column: names.index(column.plain)).name if found else ""
 
 

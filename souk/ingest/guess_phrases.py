@@ -22,13 +22,14 @@ ACTS = {
 }  # fmt: skip
 # Where something is shown or opened, which changes nothing of that; of what an item's own page shows a look, too.
 PICTURES = {"photo", "photos", "picture", "pictures", "image", "images", "gallery", "floorplan", "bild", "bilder",
-            "galerie", "foto", "fotos"}  # fmt: skip
+            "galerie", "foto", "fotos", "bildergalerie", "fotogalerie", "galeria", "galleria"}  # fmt: skip
 SURFACES = {"search", "result", "results", "serp", "feed", "carousel", "widget", "banner", "recommendation",
             "recommendations", "rec", "recs", "suche", "suchergebnis", "suchergebnisse", "treffer", "empfehlung",
             "empfehlungen", "recherche", "resultat", "resultats", "busqueda", "resultado", "resultados", "ricerca",
-            "risultato", "risultati", "busca", *PICTURES}  # fmt: skip
+            "risultato", "risultati", "busca", "listado", "ergebnisliste", *PICTURES}  # fmt: skip
 # A look at several at once is no choice among them.
-LISTS = {"list", "results", "serp", "feed", "carousel", "liste", "suchergebnisse", "trefferliste", "resultats",
+LISTS = {"listado", "ergebnisliste", "list", "results", "serp", "feed", "carousel", "liste", "suchergebnisse",
+         "trefferliste", "resultats",
          "resultados", "risultati"}  # fmt: skip
 SEEN = {"view", "viewed", "seen", "ansicht", "angesehen", "vue", "vista", "visto"}
 PUT = {*ADDED, "save", "saved", "put", "gespeichert", "hinzugefuegt", "hinzufuegen", "anadir", "anadido", "agregar",
@@ -47,17 +48,39 @@ KEPT = {"cookbook", "recipebox", "collection", "playlist", "library", "board", "
         "calendar", "kochbuch",
         "einkaufsliste", "wochenplan", "sammlung", "merkliste", "favoriten", "carnet", "liste", "lista",
         "recetario", "ricettario", "planning", "coleccion"}  # fmt: skip
-PHONES = {"phone", "phonenumber", "telephone", "telefon", "telefonnummer", "tel", "telefono", "telefone", "mobile"}
-REVEALED = {"reveal", "revealed", "number", "show", "shown", "click", "clicked", "call", "called", "angezeigt",
-            "anzeigen", "afficher", "affiche", "mostrar", "mostrado"}  # fmt: skip
+PHONES = {"phone", "telephone", "telefon", "tel", "telefono", "telefone"}
+CALLED = {"reveal", "revealed", "call", "called"}
+# Of a number whatever is done with it; a phone itself may be what is sold.
+NUMBERS = {"number", "phonenumber", "telefonnummer", "rufnummer", "numero"}
+REVEALED = {*CALLED, *NUMBERS, "show", "shown", "view", "viewed", "click", "clicked", "angezeigt", "anzeigen",
+         "afficher",
+            "affiche", "affichage", "mostrar", "mostrado", "ver", "visto", "vedi"}  # fmt: skip
 # A date at which what is offered is looked at: whoever books one has bought nothing.
 VISITS = {"viewing", "viewings", "appointment", "showing", "besichtigung", "besichtigungstermin", "probefahrt",
-          "testdrive"}  # fmt: skip
+          "testdrive", "visita", "visite"}  # fmt: skip
 ARRANGED = {"book", "booked", "booking", "request", "requested", "schedule", "scheduled", "arrange", "arranged",
-            "confirmed", "gebucht", "angefragt", "vereinbart", "anfrage"}  # fmt: skip
+            "confirmed", "gebucht", "angefragt", "vereinbart", "anfrage", "demande", "demandee", "reservada",
+            "reserva", "agendada",
+            "solicitada", "richiesta", "prenotata"}  # fmt: skip
 WHOM = {"agent", "agency", "broker", "owner", "landlord", "dealer", "makler", "anbieter", *SELLERS}
 TALK = {"email", "mail", "call", "called", "whatsapp", "sms", "chat"}
-ASKED = {"form", "sent", "send", "request", "requested", "formular", "gesendet", *WHOM}
+ASKED = {
+    "form",
+    "sent",
+    "send",
+    "request",
+    "requested",
+    "formular",
+    "gesendet",
+    "formulaire",
+    "formulario",
+    "enviado",
+    "enviada",
+    "envoi",
+    "envoye",
+    "inviato",
+    *WHOM,
+}
 REMOVED = {"retrait", "remove", "removed", "removal", "delete", "deleted", "clear", "cleared", "undo", "undone",
          "entfernt",
            "entfernen", "geloescht", "loeschen", "supprimer", "supprime", "suppression", "retirer", "eliminar",
@@ -115,7 +138,7 @@ def _kind(text: str) -> EventType | None:
 
 def _shown_or_opened(words: Sequence[str]) -> EventType | None:
     """The look that words tell beside where it was: `search_result_shown`; a `banner_view` may be one of many."""
-    several = SURFACES if SEEN.isdisjoint(words) else PICTURES
+    several = SURFACES | LISTS if SEEN.isdisjoint(words) else PICTURES
     kinds = {_kind(word) for word in words if word not in FILLERS | LITTLE | several}
     return next(iter(kinds)) if len(kinds) == 1 and kinds <= {EventType.IMPRESSION, EventType.CLICK} else None
 
@@ -123,12 +146,16 @@ def _shown_or_opened(words: Sequence[str]) -> EventType | None:
 def _leads(words: Sequence[str]) -> bool:
     """Whether words say that who offers something is asked about it, or for a date to see it: `show_phone_number`."""
     own = {*words} - (OBJECTS - SELLERS) - FILLERS
-    if own & PHONES:
-        return bool(own & REVEALED) and own <= PHONES | REVEALED | WHOM
+    if own & PHONES or own & NUMBERS - {"number", "numero"}:
+        return (
+            bool(own & (CALLED | NUMBERS))
+            and bool(own & REVEALED - {"number", "numero"})
+            and own <= PHONES | REVEALED | WHOM
+        )
     if own & VISITS:
         return bool(own & ARRANGED) and own <= VISITS | ARRANGED
     if own & TALK:
-        return bool(own & WHOM) and own <= TALK | WHOM | REVEALED
+        return bool(own & WHOM) and own <= TALK | WHOM | {"click", "clicked"}
     carts = {word for word in own if kind_of(word) is EventType.CART}
     return bool(carts) and bool(own - carts) and own - carts <= ASKED
 
@@ -140,7 +167,8 @@ def _keeps(words: Sequence[str]) -> bool:
     if PUT.isdisjoint(words):
         return False
     place = next((at for at, word in enumerate(words) if word in INTO), len(words))
-    return bool({*words[:place]} & PUT and words[place + 1 :]) or not KEPT.isdisjoint(words)
+    kept = not KEPT.isdisjoint(words) or any(kind_of(word) is EventType.CART for word in {*words} - PUT)
+    return bool({*words[:place]} & PUT and words[place + 1 :]) or kept
 
 
 def _lists(words: set[str]) -> bool:

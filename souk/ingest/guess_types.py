@@ -10,7 +10,7 @@ from souk.ingest.guess_deeds import SPOKEN, settled
 from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_flags import clicked, is_flag, numbers_orders, tells_act
 from souk.ingest.guess_names import NAMES, QUANTITIES, kind_of, names_act
-from souk.ingest.guess_phrases import act_of
+from souk.ingest.guess_phrases import act_of, undoes
 from souk.ingest.guess_stars import unrated
 from souk.ingest.guess_whole import act_of_all, told_alone
 from souk.ingest.profile import Column, plain
@@ -137,9 +137,10 @@ def _spoken(table: Table) -> Column | None:
     """The column most of whose values are words for event types, for at least two of them."""
     for column in table.free:
         if few_words(column):
-            kinds = [act_of(text) for text in pc.unique(column.texts).to_pylist()]
-            known = [kind for kind in kinds if kind]
-            if len(set(known)) > 1 and len(known) > SPOKEN * len(kinds):
+            texts = pc.unique(column.texts).to_pylist()
+            known = [kind for text in texts if (kind := act_of(text))]
+            back = sum(undoes(text) for text in texts)
+            if len(set(known)) > 1 and len(known) + back > SPOKEN * len(texts):
                 return column
     return None
 

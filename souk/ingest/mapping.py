@@ -172,7 +172,8 @@ class TableSource:
             if several:  # a mapping is for all of them
                 own = sorted(set(lacking.values()))
                 remedy = f"A column has one name in all files of a table: in this one, rename what is {', '.join(own)}."
-                remedy = f"{remedy} {nearest(raw, present)}".rstrip()
+                other = "Where it holds something else, as changes of prices, leave it out of the folder."
+                remedy = f"{remedy} {nearest(raw, present) or other}"
                 raise SoukError(f"{raw} for {self.name}.{name} in {file}, too", ", ".join(sorted(present)), remedy)
             error = unknown(f"a column for {self.name}.{name} in {file}", raw, present)
             where = f"Map it in data.{self.name}.columns, or give data.{self.name}.constants.{name}."

@@ -33,6 +33,7 @@ from souk.ingest.odd_prices import odd_prices
 from souk.ingest.odd_quantities import odd_quantities
 from souk.ingest.odd_spellings import odd_spellings
 from souk.ingest.odd_twice import told_twice
+from souk.ingest.odd_vectors import odd_vectors
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import VALUES, Quarantine, check_threshold
 from souk.ingest.reading import look
@@ -206,6 +207,7 @@ def _write(
         late["items"] += without_rows(folder / "events.parquet", lacking, events.seen["items"], hide)
     for name, table in done.items():
         late[name] += odd_spellings(name, table, kinds[name])
+        late[name] += odd_vectors(name, table, kinds[name])
     if {"users", "items"} <= set(done):
         late["users"] += odd_paths(done["users"], kinds["users"], done["items"], kinds["items"])
     lives = None
