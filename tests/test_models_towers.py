@@ -255,8 +255,9 @@ def test_no_sequences_is_an_error(market, tmp_path):
         Sequences.open(tmp_path / "f", market.spec, market.transforms, market.catalogue.ids)
 
 
-def test_new_items_lean_to_what_is_taken_and_known_ones_stay(market):
-    """The same training with and without: known items' vectors are equal, that of an unknown one is nearer the mean."""
+def test_new_items_lean_to_what_is_asked_and_known_ones_stay(market):
+    """The same training with and without: known items' vectors are equal, that of an unknown one is nearer the mean
+    of all queries of the training."""
     start = market.windows["validation_start"]
     found, vectors = {}, {}
     for lean in (0.0, 0.5):
@@ -269,6 +270,9 @@ def test_new_items_lean_to_what_is_taken_and_known_ones_stay(market):
     seen = np.array([item in trained.items for item in market.catalogue.ids])
     assert seen.sum() > 0
     np.testing.assert_array_equal(vectors[0.0][seen], vectors[0.5][seen])
-    mean = trained.frequency @ vectors[0.0] / trained.frequency.sum()
+    batches = list(market.sequences.batches(8, 0, start))
+    towers = [model.query_tower(b["user"], b["token"], b["query"], b["visible"]).numpy() for b in batches]
+    asked = np.concatenate([own[batch["counts"].numpy()] for own, batch in zip(towers, batches, strict=True)])
+    mean = asked.mean(axis=0)
     leant = found[0.0] + 0.5 * mean / np.linalg.norm(mean)
     np.testing.assert_allclose(found[0.5], leant / np.linalg.norm(leant), atol=1e-5)

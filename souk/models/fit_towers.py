@@ -20,8 +20,8 @@ from souk.models.checkpoint import Checkpoints
 from souk.models.inputs import missing_rows
 from souk.models.judge import RetrievalJudge
 from souk.models.losses import cross_entropy, disagreement, sample_chance, sampled_logits, temperature_of
+from souk.models.mean_query import mean_query
 from souk.models.optimizer import RowAdamW
-from souk.models.retrieve import item_vectors
 from souk.models.sequences import Catalogue, Sequences, Trained
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import named_weights
@@ -177,8 +177,8 @@ class TowerFit:
             self._checkpoints.save(self._fits, self._state(), best, history)
         for name, variable in named_weights(self.model).items() if best else ():
             variable.assign(best[name])
-        vectors = item_vectors(self.model, self.catalogue)
-        self.model.item_tower.lean_to(vectors, self._frequency, self.config.new_item_lean)
+        asked = mean_query(self.model, self.sequences, self.config.batch_rows, end, self.config.seed)
+        self.model.item_tower.lean_to(asked, self.config.new_item_lean)
         return history
 
     def refresh(self, end: int, epochs: int | Literal["auto"], report: Callable[[str], None]) -> list[dict[str, float]]:

@@ -81,9 +81,8 @@ class Perceptron(keras.layers.Layer):
 class ItemTower(keras.layers.Layer):
     """What an item is called and what it is made of: the sum of its id's embedding and its content's.
 
-    An item that training never saw is its content, and leans to what everybody takes: the mean of the catalogue, by
-    how often each item is taken. Without it, known items, whose own embeddings stand out, leave a new one no place
-    among all, however well it suits.
+    An item that training never saw is its content, and leans to what is asked on average. Without it, known items,
+    whose own embeddings stand out, leave a new one no place among all, however well it suits.
     """
 
     def __init__(self, shape: TowerShape, config: TrainTwoTower, items: IdTable) -> None:
@@ -109,16 +108,14 @@ class ItemTower(keras.layers.Layer):
         seen = tf.gather(self.items.seen, item["item_id"])[..., tf.newaxis] > 0
         return tf.where(seen, vector, tf.math.l2_normalize(vector + self.lean, axis=-1))
 
-    def lean_to(self, vectors: tf.Tensor, frequency: tf.Tensor, strength: float) -> None:
+    def lean_to(self, vector: tf.Tensor, strength: float) -> None:
         """Says what new items lean to, and how much.
 
         Args:
-            vectors: `[items, dim] float32`, of the catalogue.
-            frequency: `[items] float32`, share of the training targets.
+            vector: `[dim] float32`, of any length.
             strength: length of what is added to a unit vector.
         """
-        mean = tf.linalg.matvec(vectors, frequency, transpose_a=True)
-        self.lean.assign(strength * tf.math.l2_normalize(mean))
+        self.lean.assign(strength * tf.math.l2_normalize(vector))
 
 
 class QueryTower(keras.layers.Layer):
