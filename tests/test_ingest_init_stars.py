@@ -88,3 +88,18 @@ def test_a_zero_of_other_acts_leaves_no_row_out(tmp_path: Path, view: str, zeros
     text, config = init(tmp_path, write(reviews(view, zeros), tmp_path / "e.csv"))
     assert config.data.events.skip == {}
     assert ("OF THE RATINGS 90 of 300 are 0" in text) == told
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "every"),
+    [
+        ("note", "3", "rating"),  # stars in French
+        ("note", "nice", "click"),  # a text in English: no sign of a purchase either
+        ("Sterne", "4", "rating"),
+        ("home_score", "2", "click"),  # goals
+    ],
+)
+def test_stars_of_other_languages_are_numbers(tmp_path: Path, column: str, value: str, every: str) -> None:
+    rows = [{"user_id": n % 20, "item_id": n % 31, column: value, "ts": 1_700_000_000 + n * 600} for n in range(90)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.constants == {"event_type": every}

@@ -15,7 +15,18 @@ from souk.ingest.guess_form import formed, no_rows
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
 from souk.ingest.guess_later import becomes, counted, names_next, names_others
-from souk.ingest.guess_names import APP_IDS, APPS, NAMES, OBJECTS, SELLERS, TITLES, names_rating, numbered, unpacked
+from souk.ingest.guess_names import (
+    APP_IDS,
+    APPS,
+    NAMES,
+    OBJECTS,
+    RATINGS,
+    SELLERS,
+    TITLES,
+    names_rating,
+    numbered,
+    unpacked,
+)
 from souk.ingest.guess_several import REMEDY, several
 from souk.ingest.profile import MANY, Column, sample
 from souk.ingest.templates import template_columns
@@ -123,6 +134,8 @@ def columns_named(table: Table, target: str) -> Iterator[Column]:
     by_name = {unpacked(column.snake): column for column in reversed(table.free)} if target != "event_type" else {}
     by_name |= {column.plain: column for column in reversed(table.free)}
     found = [by_name[name] for name in NAMES[target] if name in by_name and by_name[name] is not own]
+    if target == "value":  # in words these are what a user wrote, and no amount either
+        found = [column for column in found if column.numeric or column.plain not in RATINGS]
     yield from found
     if target == "value" and own is None and not found:
         yield from (column for column in table.free if names_rating(column.snake))

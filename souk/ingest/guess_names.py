@@ -236,7 +236,7 @@ TYPES: dict[EventType, tuple[str, ...]] = {
 SELLERS = {"seller", "verkaeufer"}
 OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer",
            "course", "courses", "kurs", "lesson", "lessons", "recipe", "recipes", "rezept", "receta", "recette",
-           "ricetta", "receita", "home", "homes", "house", "houses", "flat", "flats", "apartment", "apartments",
+           "ricetta", "receita", "flat", "flats", "apartment", "apartments",
            "immobilie", "immobilien", "expose", "inmueble", "immobile", "imovel", "job", "jobs", "vacancy",
            "event", "events", "ticket", "tickets",
            "veranstaltung", "hotel", "property", "movie", "film", "song", "app", "apps", "game", "games",
