@@ -36,7 +36,7 @@ REFRESH = 0.25  # share of a fit's passes that take it through a new window
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
 CONSISTENCY = 1.0
-SHORT = 4_000_000  # targets that a fit sees in all, for which each step has two passes
+SHORT = SEEN // 2  # targets that a fit sees in all, for which each step has two passes: no more work than any has
 
 
 def new_towers(config: TrainTwoTower, sequences: Sequences, catalogue: Catalogue, shape: TowerShape) -> TwoTower:
@@ -59,8 +59,8 @@ def epochs_for(targets: int) -> int:
 def consistency_for(config: TrainTwoTower, targets: int, epochs: int) -> float:
     """What the disagreement of two passes weighs beside the targets; at 0 there is one pass.
 
-    Where the config leaves it to the data, CONSISTENCY where that takes minutes: few targets are what towers learn by
-    heart.
+    Where the config leaves it to the data, CONSISTENCY for up to SHORT targets in all: few targets are what towers
+    learn by heart.
 
     Args:
         config: of the towers.
