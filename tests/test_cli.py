@@ -88,6 +88,15 @@ def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys
 
 
 @pytest.mark.parametrize(
+    ("option", "told"), [("--port=80", ". Did you mean '--http-port'?\n"), ("--qqqq", ": --qqqq\n")]
+)
+def test_an_unknown_option_names_the_nearest(option: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", option])
+    assert end.value.code == 2 and capsys.readouterr().err.endswith(told)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["run", "--config", "none.yaml"], "Expected a dataset config file. Received: none.yaml."),

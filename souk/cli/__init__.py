@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 
 import souk
 from souk.cli import extras
-from souk.errors import SoukError, Unanswered, of_disk
+from souk.errors import SoukError, Unanswered, nearest, of_disk
 
 # Command: its module, and what `souk --help` says. A module has `configure(parser)` and `run(arguments) -> exit code`.
 COMMANDS = {
@@ -60,7 +61,10 @@ def _run(command: str, words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"souk {command}", description=module.__doc__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     module.configure(parser)
-    arguments = parser.parse_args(words)
+    arguments, strange = parser.parse_known_args(words)
+    if strange:
+        meant = nearest(strange[0].partition("=")[0], re.findall(r"--[\w-]+", parser.format_help()))
+        parser.error(f"unrecognized arguments: {' '.join(strange)}{f'. {meant}' if meant else ''}")
     try:
         extras.require(command)
         code = int(module.run(arguments))
