@@ -112,3 +112,13 @@ def test_comments_are_whole_and_say_what_to_do(tmp_path: Path) -> None:
         line.endswith("such as 2026-03-01T00:00:00, 2026-03-02T00:00:00, 2026-03-03T00:00:00)") for line in lines
     )
     assert "    # left out: " + "endless name " * 46 + "... (no context of a request; one value or none)" in lines
+
+
+def test_what_is_learned_of_events_is_asked_for_and_of_items_not(shop: Path) -> None:
+    """A click's `Browser` may be that of a request, or tell how the click came to be."""
+    text, _ = init(shop, str(shop / "e.csv"), str(shop / "i.csv"))
+    assert (
+        "\n  events:  # keep what a request has when it asks for a slate, before anything is done\n    browser: cat"
+        in text
+    )
+    assert "\n  items:\n    " in text.partition("columns:  # what")[2]

@@ -286,7 +286,8 @@ def _render_templates(table: Table) -> list[str]:
 
 
 def _render_declared(table: Table) -> list[str]:
-    lines = [f"  {table.name}:" if table.declared else f"  {table.name}: {{}}"]
+    context = "  # keep what a request has when it asks for a slate, before anything is done" * (table.name == "events")
+    lines = [f"  {table.name}:{context}" if table.declared else f"  {table.name}: {{}}"]
     for target, (_, guess) in table.declared.items():
         lines.append(f"    {target}: {guess.kind}  # {_comment(guess.evidence)}")
     lines += [f"    # left out: {_comment(name)} ({_comment(evidence)})" for name, evidence in table.left_out]
