@@ -53,6 +53,67 @@ def test_bytes_that_are_no_text_are_named_where_a_template_joins_them(tmp_path: 
         items(tmp_path, rows, "parquet", columns={"item_id": "id"}, templates={"title": "{type}, {size}"})
 
 
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_the_first_of_several_columns_that_has_a_value_is_a_part(tmp_path: Path, kind: str) -> None:
+    """Lines of JSON may lack any of them, as those of tracks do that of an episode."""
+    rows = [
+        {"track": "t1", "episode": None, "show": None, "category": "c"},
+        {"track": None, "episode": "e1", "show": "s1"},
+        {"track": "", "episode": 7, "show": "s2"},
+        {"track": None, "episode": None, "show": "s3"},
+    ]
+    rows = [row | {"episode": str(row["episode"]) if row["episode"] else None} for row in rows]
+    templates = {"item_id": "{track|episode}", "title": "{show|track} of {episode}"}
+    found = items(tmp_path, rows, kind, templates=templates)
+    assert found.table["item_id"].to_pylist() == ["t1", "e1", "7", None]
+    assert found.table["title"].to_pylist() == ["t1", "s1 of e1", "s2 of 7", "s3"]
+    assert found.ignored == []
+
+
+def test_a_file_of_several_may_have_any_of_the_columns_of_a_part(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user_id,event_type,timestamp,track\nu,click,1700000000000,t1\n")
+    (tmp_path / "b.csv").write_text("user_id,event_type,timestamp,episode\nu,click,1700000000000,e1\n")
+    found = read_rows("events", Source(path=str(tmp_path), templates={"item_id": "{track|episode}"}), {})
+    assert found.table["item_id"].to_pylist() == ["t1", "e1"]
+
+
+def test_all_columns_of_a_part_must_be_in_the_file_and_ends_have_none(tmp_path: Path) -> None:
+    rows = [{"track": "t1", "title": "x", "category": "c"}]
+    with pytest.raises(SoukError, match=r"templates\.item_id to name columns of .*Received: 'episode'"):
+        items(tmp_path, rows, "parquet", templates={"item_id": "{track|episode}"})
+    with pytest.raises(SoukError, match=r"available_until to name columns, of which the earliest counts"):
+        items(tmp_path, rows, "parquet", columns={"item_id": "track"}, templates={"available_until": "{a|b}"})
+
+
+def test_dwell_times_of_a_file_may_be_in_milliseconds(tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text(
+        "user_id,item_id,event_type,timestamp,ms_played\nu,i,click,1700000000000,4500\nu,i,click,1700000000000,\n"
+    )
+    found = read_rows("events", Source(path=str(path), columns={"dwell_seconds": "ms_played"}, dwell_unit="ms"), {})
+    assert found.table["dwell_seconds"].to_pylist() == [4.5, None]
+
+
+@pytest.mark.parametrize("unit", ["iso", "dmy"])
+def test_months_and_years_are_dates_of_items(tmp_path: Path, unit: str) -> None:
+    """As catalogues of records have them. An end is the last moment of them; no event is of a year."""
+    rows = [
+        {"item_id": n, "title": "x", "category": "c", "created_at": d, "available_until": d}
+        for n, d in enumerate(["2011-02", "1971"])
+    ]
+    found = items(tmp_path, rows, "parquet", timestamp_unit=unit)
+    born, ends = (
+        [datetime.fromtimestamp(time / 1000, UTC).isoformat() for time in found.table[name].to_pylist()]
+        for name in ("created_at", "available_until")
+    )
+    assert born == ["2011-02-01T00:00:00+00:00", "1971-01-01T00:00:00+00:00"]
+    assert ends == ["2011-02-28T23:59:59.999000+00:00", "1971-12-31T23:59:59.999000+00:00"] and not found.faults
+    path = tmp_path / "e.csv"
+    path.write_text("user_id,item_id,event_type,timestamp\nu,i,click,2024-01-31\nu,i,click,2024-01\n")
+    events = read_rows("events", Source(path=str(path), timestamp_unit=unit), {})
+    assert [(each.column, each.rows.tolist()) for each in events.faults] == [("timestamp", [1])]
+
+
 @pytest.mark.parametrize("template", ["{{a}}-{type}", "{type}{{x}}{size}", "{type}{{b}}", "}}{type}x{{", "<{size}>"])
 def test_doubled_braces_of_a_template_are_braces(tmp_path: Path, template: str) -> None:
     rows = [{"item_id": "1", "category": "c", "type": "MILK", "size": "1 L"}]

@@ -89,7 +89,7 @@ class Source(Section):
     `separators` splits text into lists; `event_types` maps what the file calls the kinds of events to those of the
     contract. `skip` names the values (of columns of the file) whose rows are left out and counted; `repeated_ids` says
     which row of an id counts. `delimiter`, `encoding` and `header` describe text files; `decimal` is
-    the mark in the numbers of a CSV.
+    the mark in the numbers of a CSV, and `dwell_unit` that of the file's `dwell_seconds`.
     """
 
     path: str
@@ -103,6 +103,7 @@ class Source(Section):
     separators: dict[str, str] = {}
     event_types: dict[str, EventType] = {}
     decimal: Literal[".", ","] = "."
+    dwell_unit: Literal["s", "ms"] = "s"
     timestamp_unit: Literal["ms", "s", "us", "iso", "mdy", "dmy"] = "ms"
     timezone: str = "UTC"
     skip: dict[str, tuple[str, ...]] = {}

@@ -26,6 +26,7 @@ ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|z|UTC|[+-
 DAY = r"((?:19|20)\d{2}|9999)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 BASIC = rf"^{DAY}([T ]([01]\d|2[0-3])[0-5]\d([0-5]\d)?(Z|[+-]\d{{2}}(:?\d{{2}})?)?)?$"
 NAMES_ZONE = r"[T ]\d{2}:\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$"
+MONTH, YEAR = r"^((?:1[5-9]|20)\d{2}|9999)-(0[1-9]|1[0-2])$", r"^((?:1[5-9]|20)\d{2}|9999)$"  # 2024-05, 2024
 FAR = r"^(22[6-9]\d|2[3-9]\d{2}|[3-9]\d{3})"  # years such as 9999, that say never: nanoseconds end in 2262
 MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
@@ -147,6 +148,23 @@ def spelled(text: pa.Array) -> pa.Array:
     time = pc.replace_substring_regex(text, rf"{signs}[T ](\d{{2}})(\d{{2}})(\d{{2}})", rf"{with_signs}T\4:\5:\6")
     time = pc.replace_substring_regex(time, rf"{signs}[T ](\d{{2}})(\d{{2}})", rf"{with_signs}T\4:\5")
     return pc.if_else(basic, pc.replace_substring_regex(time, rf"{signs}$", with_signs), text)
+
+
+def whole_days(text: pa.Array, last: bool = False) -> pa.Array:
+    """Months and years, as catalogues of records and books have them, as their first day: 2024-05-01 of 2024-05,
+    2024-01-01 of 2024; all else as it is.
+
+    Args:
+        text: strings without white space around them.
+        last: whether to take their last day.
+    """
+    text = pc.replace_substring_regex(text, YEAR, r"\1-12" if last else r"\1-01")
+    if not last:
+        return pc.replace_substring_regex(text, MONTH, r"\1-\2-01")
+    months = pc.fill_null(pc.match_substring_regex(text, MONTH), False)
+    own = text.filter(months)
+    days = pd.PeriodIndex(own.to_pandas(), freq="M").days_in_month.astype(str)
+    return pc.replace_with_mask(text, months, pc.binary_join_element_wise(own, pa.array(days, own.type), "-"))
 
 
 def like_days(numbers: pa.Array) -> bool:

@@ -74,6 +74,8 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
         if comma and column.name not in source.constants and is_number(column):
             array = cells.with_points(array)
         typed, wrong = _parse(table, column, array, batch.file, alone)
+        if column.name == "dwell_seconds" and source.dwell_unit == "ms":
+            typed = pc.divide(typed, 1000.0)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
         if (column.name == ENDS and alone) or (table.name == "events" and column.name in TIMES):
@@ -176,6 +178,8 @@ def _parse_time(source: Source, name: str, array: pa.Array, alone: bool) -> cell
     unit: str = source.timestamp_unit
     if name in no_dates.COLUMNS and not alone:
         array = no_dates.without(array, unit)
+    if unit in WRITTEN and name in ("created_at", ENDS) and not pa.types.is_temporal(array.type):
+        array = cells.whole_days(cells.parse_text(array)[0], last=name == ENDS)
     if name == ENDS:
         array, unit = _of_day_ends(array, unit)
     return cells.parse_time(array, unit, source.timezone)

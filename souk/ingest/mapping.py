@@ -11,7 +11,7 @@ import pyarrow as pa
 from souk.config import Source, template_parts
 from souk.errors import SoukError, nearest, unknown
 from souk.ingest.patterns import ranked
-from souk.ingest.templates import check_templates, template_columns
+from souk.ingest.templates import OR, check_templates, template_columns
 from souk.schema import Kind, contract
 
 MOST_TYPES = 50  # that a release remembers
@@ -96,8 +96,8 @@ class TableSource:
                     raise unknown(
                         f"data.{self.name}.{key}: a contract column or one of columns.{self.name}", name, names
                     )
-        texts = [text for text, _ in template_parts(self.source.templates.get("available_until", ""))]
-        if any(text.strip() for text in texts):
+        ends = template_parts(self.source.templates.get("available_until", ""))
+        if any(text.strip() or OR in name for text, name in ends):
             expected = f"data.{self.name}.templates.available_until to name columns, of which the earliest counts"
             remedy = "Each of them is a time of its own: leave out what stands between."
             raise SoukError(expected, repr(self.source.templates["available_until"]), remedy)
@@ -150,7 +150,7 @@ class TableSource:
         present, known = list(present), contract(self.name)
         required = {name for name, column in known.items() if column.required}
         made = {name: text for name, text in self.source.templates.items() if name in required}
-        check_templates(self.name, made, present, file)
+        check_templates(self.name, made, present, file, some=True)
         lacking = {name: raw for name, raw in self.lacking(present).items() if name in required}
         self._refuse(lacking, present, file, several)
 

@@ -1,4 +1,5 @@
-"""Columns made of several columns of a file: `"{product_type}, {package_size}"`."""
+"""Columns made of several columns of a file: `"{product_type}, {package_size}"`, or of the first of several that has a
+value: `"{account|cookie}"`."""
 
 from __future__ import annotations
 
@@ -11,32 +12,44 @@ from souk.config import template_parts
 from souk.errors import unknown
 from souk.ingest.cells import parse_text
 
+OR = "|"  # between the columns of which the first that has a value counts
 SLASH = "|"  # what a "/" within a part of a path becomes, so that it does not split the part
 
 
 def template_columns(text: str) -> list[str]:
     """The columns that a template names."""
-    return [name for _, name in template_parts(text) if name]
+    return [name for _, part in template_parts(text) if part for name in part.split(OR)]
 
 
-def check_templates(table: str, templates: Mapping[str, str], present: Iterable[str], file: str) -> None:
+def check_templates(
+    table: str, templates: Mapping[str, str], present: Iterable[str], file: str, some: bool = False
+) -> None:
     """Every name in braces must be a column of the file.
+
+    Args:
+        table: of the columns.
+        templates: by column.
+        present: columns of the file.
+        file: its name.
+        some: whether one of several that stand for each other is enough.
 
     Raises:
         SoukError: one is not; the nearest is named.
     """
     known = list(present)
     for column, text in templates.items():
-        for name in template_columns(text):
-            if name not in known:
-                raise unknown(f"data.{table}.templates.{column} to name columns of {file}", name, known)
+        for part in (part for _, part in template_parts(text) if part):
+            lacking = [name for name in part.split(OR) if name not in known]
+            if lacking and not (some and len(lacking) < len(part.split(OR))):
+                raise unknown(f"data.{table}.templates.{column} to name columns of {file}", lacking[0], known)
 
 
 def fill_template(text: str, columns: Mapping[str, pa.Array], rows: int, whole: bool, path: bool) -> pa.Array:
     """The cells of a template.
 
-    A missing part is left out with the text that stands between it and its neighbour; without any part the cell is
-    missing. The text before the first and after the last part stays.
+    A part is a column, or the first of several that has a value. One that is missing is left out with the text that
+    stands between it and its neighbour; without any part the cell is missing. The text
+    before the first and after the last part stays.
 
     Args:
         text: the template.
@@ -49,7 +62,7 @@ def fill_template(text: str, columns: Mapping[str, pa.Array], rows: int, whole: 
     prefix, suffix = parts[0][0], "" if parts[-1][1] else parts[-1][0]
     joined, nothing = pa.nulls(rows, pa.string()), pa.scalar(None, pa.string())
     for place, (before, name) in enumerate(part for part in parts if part[1]):
-        value = parse_text(columns.get(name, pa.nulls(rows)))[0]
+        value = pc.coalesce(*(parse_text(columns.get(own, pa.nulls(rows)))[0] for own in name.split(OR)))
         value = pc.replace_substring(value, "/", SLASH) if path else value
         both = pc.binary_join_element_wise(joined, value, before)  # null where either is
         joined = value if place == 0 else both if whole else pc.coalesce(both, joined, value, nothing)
