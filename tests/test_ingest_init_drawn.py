@@ -119,3 +119,23 @@ def test_long_reading_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     first_config(str(tmp_path / "month_*.csv"), None, None, "shop", tell=told.append)
     assert "events: 2,400 rows read, to draw from all of them" in told
     assert "events: 2,400 rows read, to see what the contract would refuse" in told
+
+
+def test_what_users_did_in_all_is_known_of_those_who_were_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who were not drawn have no event in the sample, and hid that a total goes with them."""
+    users = [n for n in range(200) for _ in range(1 + n % 29)]
+    lines = [f"u{user},i{row % 37},click,{1_700_000_000 + 60 * row}" for row, user in enumerate(users)]
+    lines.sort(key=lambda line: line[::-1])  # in no order of users
+    for month in range(4):
+        own = ["user_id,item_id,event_type,timestamp", *lines[month::4]]
+        (tmp_path / f"month_{month}.csv").write_text("\n".join(own) + "\n")
+    totals = [f"u{n},{1 + n % 29}00,{n * 13 % 61}" for n in range(200)]
+    (tmp_path / "users.csv").write_text("\n".join(["user_id,total_streams,age", *totals]) + "\n")
+    for module in (profile, drawn_rows):
+        monkeypatch.setattr(module, "SAMPLE_ROWS", MOST)
+    text = first_config(str(tmp_path / "month_*.csv"), None, str(tmp_path / "users.csv"), "shop").text
+    assert " rows of some users, of " in text
+    assert "left out: total_streams (IT TELLS EVENTS OF LATER: it goes with how many of" in text
+    assert [*parse_config(text).columns.users] == ["age"]

@@ -75,7 +75,7 @@ def test_items_that_come_with_a_device_are_asked_for() -> None:
 
 def test_milliseconds_are_no_seconds() -> None:
     long = [287_385, 393_251, 233_501]
-    assert "write seconds" in in_milliseconds(column("foreground_ms", long))
+    assert "with dwell_unit: ms" in in_milliseconds(column("foreground_ms", long))
     assert in_milliseconds(column("items_ms", [1, 2])) == "" == in_milliseconds(column("foreground", long))
     dwell = contract("events")["dwell_seconds"]
     assert "milliseconds" in misfit(dwell, column("dwell_time", long))

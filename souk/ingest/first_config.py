@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 
 from souk.config import parse_config
 from souk.ingest.checks import check_schema
-from souk.ingest.config_words import listed, quoted
+from souk.ingest.config_source import LEFT_OUT, comment, render_source
 from souk.ingest.drawn_rows import draw_described, draw_users
 from souk.ingest.faults import faulty
 from souk.ingest.guess_chosen import skip_unchosen
@@ -19,11 +18,13 @@ from souk.ingest.guess_clock import map_clock
 from souk.ingest.guess_columns import Table, declare, map_rest, open_table
 from souk.ingest.guess_counts import map_counts
 from souk.ingest.guess_dates import map_starts, note_zone
+from souk.ingest.guess_dwell import map_dwell
 from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
 from souk.ingest.guess_flags import note_flags
 from souk.ingest.guess_ids import map_ids, note_unlisted
 from souk.ingest.guess_nested import check_flat
 from souk.ingest.guess_nobody import map_nobody
+from souk.ingest.guess_other_ids import map_other_ids
 from souk.ingest.guess_repeat import repeat
 from souk.ingest.guess_rows import note_rows
 from souk.ingest.guess_rules import note_steps, objectives
@@ -41,12 +42,10 @@ from souk.ingest.reading import Reading
 from souk.ingest.schemas import contract_schema
 from souk.progress import seldom
 
-LONGEST = 600  # characters of a comment: evidence, examples of a column and a remedy have half of that
 FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 # Characters that no YAML has, or that end its lines: as escapes they stand in quotes and in comments.
 UNREADABLE = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 DESCRIBED = {"user_id": "users", "item_id": "items"}
-LEFT_OUT = ("twice", "unchosen", "undone", "sent", "unrated", "uses")  # notes on what `skip` leaves out
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,7 @@ def first_config(
     map_clock(tables["events"])
     map_zone(tables["events"])
     exchanged = named or doubt_exchanged(tables)
+    map_dwell(tables["events"])
     map_type(tables["events"])
     note_flags(tables["events"])
     skip_unchosen(tables["events"])
@@ -157,6 +157,7 @@ def _described(tables: Mapping[str, Table], tell: Callable[[str], None]) -> dict
 def _map_ids(tables: Mapping[str, Table]) -> None:
     for target, other in DESCRIBED.items():
         map_ids(target, tables["events"], tables.get(other), tables.get("items"))
+    map_other_ids(tables["events"], tables.get("items"))
     check_flat(tables["events"])
 
 
@@ -180,13 +181,13 @@ def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[s
         f"# First config of {name}, guessed by `souk init` from the first {SAMPLE_ROWS:,} rows of each file{drawn}.",
         "# Check: beside each guess stands why. Every key is explained in docs/data.md.",
         "# Then: souk run --config THIS_FILE",
-        *([f"# ARE --items AND --users EXCHANGED? {_comment(exchanged)}: look at the ids below."] if exchanged else []),
+        *([f"# ARE --items AND --users EXCHANGED? {comment(exchanged)}: look at the ids below."] if exchanged else []),
         f"name: {name}",
         "",
         "data:",
     ]
     for table in tables.values():
-        lines += _render_source(table)
+        lines += render_source(table)
     lines += ["", "columns:  # what to learn from, and how"]
     lines += [line for table in tables.values() for line in _render_declared(table)]
     lines += ["", *objectives(tables["events"]), "", repeat(tables["events"], tables.get("items"))]
@@ -212,89 +213,10 @@ def _ingest_keys(tables: dict[str, Table]) -> list[str]:
     return [f"  items_without_rows: unavailable  # {why}"] if why else []
 
 
-def _render_source(table: Table) -> list[str]:
-    lines = [f"  {table.name}:", f"    path: {quoted(table.source.path)}", "    columns:"]
-    for target, (column, evidence) in table.mapped.items():
-        if target not in table.templates and not (table.ends and target == "available_until"):
-            lines.append(f"      {target}: {quoted(column.name)}  # {_comment(evidence)}")
-    lines += _render_templates(table)
-    if table.constants:
-        lines.append("    constants:")
-        lines += [f"      {k}: {value}  # {_comment(evidence)}" for k, (value, evidence) in table.constants.items()]
-    if table.types:
-        lines.append("    event_types:")
-        lines += [f"      {quoted(text)}: {kind}  # {why}" for text, (kind, why) in table.types.items()]
-    if table.source.skip:
-        skipped = ", ".join(f"{quoted(name)}: {listed(values)}" for name, values in table.source.skip.items())
-        why = "; ".join(table.notes[key] for key in ("skip", *LEFT_OUT) if key in table.notes)
-        lines.append(f"    skip: {{{skipped}}}  # {_comment(why)}")
-    if "repeated_ids" in table.notes:
-        lines.append(f"    repeated_ids: {table.source.repeated_ids}  # {_comment(table.notes['repeated_ids'])}")
-    split = {
-        target: guess.separator for target, (_, guess) in table.declared.items() if guess.separator not in ("", "/")
-    }
-    if split:
-        lines.append("    separators:")
-        lines += [f"      {target}: {quoted(separator)}" for target, separator in split.items()]
-    return lines + _render_form(table) + _render_times(table)
-
-
-def _render_form(table: Table) -> list[str]:
-    """How the file is written."""
-    lines = []
-    if table.source.format != "auto":
-        lines.append(f"    format: {table.source.format}  # which the name of the file does not tell")
-    if table.source.delimiter:
-        lines.append(f"    delimiter: {quoted(table.source.delimiter)}")
-    if table.source.header:
-        lines.append(f"    header: [{', '.join(map(quoted, table.source.header))}]  # the file has no line of names")
-    if table.source.encoding != "utf-8":
-        lines.append(
-            f"    encoding: {table.source.encoding}  # the file is not in UTF-8; do its words look right here?"
-        )
-    if table.source.decimal != ".":
-        lines.append(f"    decimal: {quoted(table.source.decimal)}  # {_comment(table.notes['decimal'])}")
-    return lines
-
-
-def _render_times(table: Table) -> list[str]:
-    lines = []
-    if table.source.timestamp_unit != "ms":
-        zone = table.notes.get("timestamp_unit", "")
-        lines.append(f"    timestamp_unit: {table.source.timestamp_unit}{f'  # {zone}' if zone else ''}")
-    if "timezone" in table.notes:
-        lines.append(f"    timezone: {table.source.timezone}  # {_comment(table.notes['timezone'])}")
-    return lines
-
-
-def _render_templates(table: Table) -> list[str]:
-    """Columns that are made of several; where items end in several ways, the earliest is their end."""
-    made = [
-        f"      {target}: {json.dumps(text, ensure_ascii=False)}  # {_comment(why)}"
-        for target, (text, why) in table.templates.items()
-    ]
-    if not table.ends:
-        return ["    templates:", *made] if made else []
-    columns = [table.mapped["available_until"][0], *table.ends]
-    earliest = json.dumps(" ".join(f"{{{column.name}}}" for column in columns), ensure_ascii=False)
-    why = "; ".join(f"{column.name}: {len(column.texts):,} of {len(column.values):,} rows" for column in columns)
-    return [
-        "    templates:",
-        *made,
-        f"      available_until: {earliest}  # the earliest of these ends; {_comment(why)}",
-    ]
-
-
 def _render_declared(table: Table) -> list[str]:
     context = "  # keep what a request has when it asks for a slate, before anything is done" * (table.name == "events")
     lines = [f"  {table.name}:{context}" if table.declared else f"  {table.name}: {{}}"]
     for target, (_, guess) in table.declared.items():
-        lines.append(f"    {target}: {guess.kind}  # {_comment(guess.evidence)}")
-    lines += [f"    # left out: {_comment(name)} ({_comment(evidence)})" for name, evidence in table.left_out]
+        lines.append(f"    {target}: {guess.kind}  # {comment(guess.evidence)}")
+    lines += [f"    # left out: {comment(name)} ({comment(evidence)})" for name, evidence in table.left_out]
     return lines
-
-
-def _comment(text: str) -> str:
-    """On one line, whole but where a file has endless names: what to do stands last."""
-    line = re.sub(r"\s+", " ", text)
-    return line if len(line) <= LONGEST else f"{line[:LONGEST].rpartition(' ')[0] or line[:LONGEST]} ..."

@@ -20,7 +20,8 @@ BY_ITSELF = {"autoupdate", "autoupdated", "autoinstall", "autoinstalled", *SHIPP
 UPDATES = {"update", "updated", "aktualisiert", "aktualisierung"}
 UPGRADES = {"upgrade", "upgraded"}  # of a seat or a plan these are bought
 # What a program does, or takes over from another device; a car may be `auto`, or the app in one, and a chair restored.
-AUTOMATIC = {"auto", "automatic", "automatically", "automatisch"}
+AUTOMATIC = {"auto", "automatic", "automatically", "automatisch", "autoplay", "autoplayed"}
+PLAYS = {"play", "played", "next"}  # beside these: what a player goes on with
 RESTORED = {"restore", "restored"}
 BESIDE = {"device", "phone", "tablet", "backup", "cloud", "system", "os", "from", "factory", "oem"}  # changes nothing
 # In the name of a column that says why a row came to be; elsewhere `auto` may be a car.
@@ -93,7 +94,7 @@ def _told(column: Column) -> list[str]:
 def _vague(text: str) -> bool:
     """Whether a value says by `auto` or `restore` alone, which may be something else, that a program did it."""
     words = _words(text)
-    return bool(words) and words <= {*AUTOMATIC, *RESTORED}
+    return bool(words & {*AUTOMATIC, *RESTORED}) and words <= {*AUTOMATIC, *RESTORED, *PLAYS}
 
 
 def _words(text: str) -> set[str]:

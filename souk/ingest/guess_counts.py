@@ -34,7 +34,10 @@ def map_counts(events: Table, other: Table, target: str) -> None:
     whose = cells.parse_text(events.mapped[target][0].values)[0].to_pandas()
     counts = {f"how many of {word} each has": own.value_counts() for word, own in _kinds(events, whose)}
     sums = {f"the sum of {name} of each": own for name, own in _sums(events, whose)}
-    each = pd.DataFrame({word: ids.map(count).fillna(0) for word, count in (counts | sums).items()}).rank()
+    each = pd.DataFrame({word: ids.map(count).fillna(0) for word, count in (counts | sums).items()})
+    if target == "user_id" and "drawn" in events.notes:  # of users who were not drawn nobody knows how many they have
+        each = each.where(ids.isin(whose))
+    each = each.rank()
     means = pd.DataFrame({f"the mean {name} of each": ids.map(own) for name, own in _means(events, whose)})
     for column in other.free:
         if not column.nested and (

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess_fit import few_words, one_each
-from souk.ingest.guess_names import names_act
+from souk.ingest.guess_names import SETTINGS, names_act
 from souk.ingest.guess_phrases import act_of
 from souk.ingest.profile import MANY, Column
 from souk.schema import EventType
@@ -22,6 +22,8 @@ SETTLED = 1.002  # values of an item or a user: a few of what is bought come bac
 SEVERAL_ROWS = 3  # of an item or a user, on the mean, that tell what each has one value of
 FEWEST_OF_ONE = 5  # looks that are to be expected of a value, for none of them to tell something
 MOSTLY = 0.5  # a column tells acts from looks where no look has the values of more than this share of acts
+SHORTER = 0.1  # share of the stays with other words that one with a word may outlast, where that tells who left
+CAUSES = {"reason", "trigger", "initiator", "grund", "motif", "motivo"}  # in names of columns
 SPOKEN = 0.5  # more than this share of its values are words for event types where a column speaks of them
 # Of two rows of an item and different users: the share that have one value, at least, and how many times as many as of
 # any two rows, and of two rows of a user and different items, where a column tells the item.
@@ -34,7 +36,42 @@ SEARCHED = {"query", "search", "searched", "searchterm", "keyword", "keywords", 
 
 def of_acts(table: Table, column: Column) -> str:
     """Why a column of events would give away what the user did; "" where it does not."""
-    return _tells_type(table, column) or _of_deeds(table, column)
+    checks = (_tells_type, _tells_cause, _of_no_item, _of_deeds, _tells_dwell)
+    return next((why for check in checks if (why := check(table, column))), "")
+
+
+def _tells_cause(table: Table, column: Column) -> str:
+    """Why a column with the reason for which something began or ended is no context; "" for another."""
+    if CAUSES.isdisjoint(column.snake.split("_")):
+        return ""
+    return f"SAYS WHY IT BEGAN OR ENDED, such as {column.examples}; declare it if a request has it"
+
+
+def _tells_dwell(table: Table, column: Column) -> str:
+    """Why a column has a word for those who left at once, as `skipped` has; "" where it has none."""
+    if "dwell_seconds" not in table.mapped or column.nested:
+        return ""
+    dwell = cells.parse_number(table.mapped["dwell_seconds"][0].values)[0].to_pandas()
+    rows = pd.DataFrame({"dwell": dwell, "value": cells.parse_text(column.values)[0].to_pandas()}).dropna()
+    ranks = rows["dwell"].rank().groupby(rows["value"])
+    count, others = ranks.size(), len(rows) - ranks.size()
+    longer = (ranks.sum() - count * (count + 1) / 2) / (count * others).where(others > 0)  # of all pairs, Mann-Whitney
+    left = longer.index[(longer <= SHORTER) & (count >= FEWEST_LOOKS)]
+    if not len(left):
+        return ""
+    return f"TELLS HOW LONG THE USER STAYED: by far the shortest is {left[0]}; declare it if a request has it"
+
+
+def _of_no_item(table: Table, column: Column) -> str:
+    """Why a column of events says nothing of what users take: hardly a row with an item has it, as the id of an episode
+    beside that of a track; "" elsewhere."""
+    if "item_id" not in table.mapped or column.nested or not len(column.texts):
+        return ""
+    item, own = (cells.parse_text(each.values)[0] for each in (table.mapped["item_id"][0], column))
+    beside = len(own.filter(item.is_valid()).drop_null())
+    if beside > (1 - MANY) * len(column.texts):
+        return ""
+    return f"ONLY ROWS WITHOUT AN ITEM HAVE IT, such as {column.examples}"
 
 
 def settled(table: Table, column: Column) -> bool:
@@ -91,7 +128,9 @@ def _tells_type(table: Table, column: Column) -> str:
     unless = f"such as {column.examples}; declare it if a request has it"
     if spoken or names_act(column.snake, column.plain):
         return f"SEEMS TO SAY WHAT THE USER DID, which would give the answer away, {unless}"
-    if ("event_type" in table.constants or "*" in table.types) and few_words(column) and not settled(table, column):
+    if column.snake.split("_")[-1] in SETTINGS or settled(table, column):
+        return ""
+    if ("event_type" in table.constants or "*" in table.types) and few_words(column):
         return f"MAY SAY WHAT THE USER DID, {unless}"
     return ""
 

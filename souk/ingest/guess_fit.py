@@ -63,7 +63,8 @@ def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
 
 def _too_large(target: ContractColumn, column: Column) -> str:
     if target.name == "dwell_seconds" and np.median(column.numbers) > AN_HOUR:
-        return f"half of its numbers are above an hour, as milliseconds are, such as {column.examples}; write seconds"
+        told = f"half of its numbers are above an hour, as milliseconds are, such as {column.examples}"
+        return f"{told}; if so, map it, with dwell_unit: ms"
     if target.maximum is not None and (high := np.mean(column.numbers > target.maximum)) > FEW_WRONG:
         return f"{high:.0%} of its numbers are above {target.maximum:g}, such as {column.examples}"
     return ""
@@ -74,7 +75,7 @@ def in_milliseconds(column: Column) -> str:
     named = column.snake.split("_")[-1] in MILLISECONDS and column.numeric and not column.time_unit
     if not named or np.median(column.numbers) < A_SECOND:
         return ""
-    return "MILLISECONDS, OF HOW LONG IT TOOK? Then write seconds, and map them to dwell_seconds; "
+    return "MILLISECONDS, OF HOW LONG IT TOOK? Then map it to dwell_seconds, with dwell_unit: ms; "
 
 
 def _no_time(column: Column, unit: str) -> str:

@@ -14,6 +14,7 @@ from souk.ingest import cells
 from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_fit import MOST_ONCE
 from souk.ingest.guess_names import NAMES, PSEUDONYMS, SELDOM_ITEMS
+from souk.ingest.guess_other_ids import names_id
 from souk.ingest.guess_several import told_several
 from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
@@ -44,7 +45,7 @@ def map_ids(target: str, events: Table, other: Table | None, goods: Table | None
     named = column_named(events, target)
     if other is None:
         alike = [c for c in events.free if not c.nested and re.search(STEMS[target], c.plain)]
-        many = next((column for column in alike if not _few(column)), None)
+        many = max((column for column in alike if not _few(column)), key=names_id, default=None)
         session = column_named(events, "session_id") if target == "user_id" else None
         own = [column for column in events.free if column.plain in NAMES["event_id"]] if target == "item_id" else []
         shows = next((column for column in own if _of_many(events, column)), None)

@@ -169,7 +169,8 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                            "angezeigt", "gezeigt", "einblendung", "eingeblendet"),
     EventType.CLICK: ("click", "clicked", "clk", "view", "viewed", "pageview", "detail", "detailview", "productview",
                       "pv", "open", "opened", "play", "played", "watch", "watched", "listen", "listened",
-                      "read", "streamed", "launch", "launched", "vue", "vu", "voir", "ouverture", "ouvert",
+                      "read", "stream", "streamed", "scrobble", "scrobbled", "launch",
+                      "launched", "vue", "vu", "voir", "ouverture", "ouvert",
                       "ouvrir", "clic", "consulte",
                       "consultation", "ver", "vista", "visto", "verproducto", "visualizacion", "abrir", "abierto",
                       "vedi", "visualizza", "visualizzato", "visualizzazione", "clicca", "cliccato", "apri", "aperto",
@@ -232,6 +233,9 @@ TYPES: dict[EventType, tuple[str, ...]] = {
                      "ausblenden", "ausgeblendet", "verbergen", "verborgen", "nichtinteressiert", "keininteresse",
                      "blockieren", "blockiert"),
 }  # fmt: skip
+# The last word of what a request has whatever a user does: it is no type of an event, however few values it has.
+SETTINGS = {"country", "land", "pays", "pais", "paese", "region", "city", "platform", "plattform", "os", "browser",
+            "language", "locale", "sprache", "device", "timezone"}  # fmt: skip
 # What an act is done to: of "listing_view" and "ViewItem" the other word tells.
 SELLERS = {"seller", "verkaeufer"}
 OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer",

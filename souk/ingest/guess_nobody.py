@@ -39,7 +39,10 @@ def _mostly_nobody(events: Table, users: pa.Array) -> str:
     known = 1 - users.null_count / max(1, len(users))
     if known <= 1 - SOME_LOST and (browser := _pseudonym(events)):
         own = f"user_id: {browser} each {browser} is one, and all rows count"
-        return f"ONLY {known:.1%} OF THE ROWS HAVE A USER: with {own}; or write it into the file where no user is known"
+        both = f"user_id: '{{{events.mapped['user_id'][0].name}|{browser}}}' under templates"
+        return (
+            f"ONLY {known:.1%} OF THE ROWS HAVE A USER: with {own}; in place of it {both} takes it for lack of a user"
+        )
     session = column_named(events, "session_id")
     if known > 1 - MOST_LOST or session is None or session.nested or session.filled < MANY:
         return ""

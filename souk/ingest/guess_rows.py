@@ -91,14 +91,17 @@ def _known_otherwise(table: Table, users: pd.Series) -> str:
 
 def _note_no_item(table: Table, items: Table | None) -> None:
     """Event types of which no row has an item, as searches, are none of those that are asked for here; nor are unknown
-    ones which hardly ever have an item of the file, as a word that was searched for."""
+    ones which hardly ever have an item of the file, as a word that was searched for, and known ones where nearly all
+    others have, as what is shown of an advertiser."""
     if not table.has("event_type") or "*" in table.types:
         return
     rows = pd.DataFrame({name: _texts(table, name) for name in ("event_type", "item_id")})
     having = rows.groupby("event_type")["item_id"].count()
     listed = rows["item_id"].isin(_texts(items, "item_id")) if items else pd.Series(True, rows.index)
     shares = listed.groupby(rows["event_type"]).mean()
-    strange = shares.index[(shares < FEW_LISTED) & shares.index.isin(table.unknown)]
+    few = shares.index[shares < FEW_LISTED]
+    sure = listed[~rows["event_type"].isin(few) & rows["item_id"].notna()].mean() >= MANY
+    strange = few if sure else few[few.isin(table.unknown)]
     words = [str(text) for text in having.index[(having == 0) | having.index.isin(strange)] if text in table.types]
     if not words or len(words) == len(table.types):
         return

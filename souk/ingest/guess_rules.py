@@ -18,7 +18,8 @@ from souk.ingest.odd_ratings import scale
 from souk.next_steps import STEPS, next_steps
 from souk.schema import DAY_MS, EventType
 
-DWELL = 30  # seconds from which reading satisfies
+AGAIN = 0.02  # share of the events of a type that are a user's second or later with an item, from which that satisfies
+DWELL = 30  # seconds from which reading, watching or listening satisfies
 LABELLED = "at most half of what either of the last two tenths of the events takes: a label is known after its days"
 FEW_RATED = 0.1  # ratings for each purchase: of fewer, what is kept tells far more often who is satisfied
 FEWEST_USED = 30  # that were bought and clicked
@@ -130,12 +131,16 @@ def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: 
         return found
     if far := _far(table, types) or _dwelt(table, types, engaging):
         return far
-    last = engaging[-1]
-    if repeated(acts(table), engaging) >= 0.02:
+    rows = acts(table)
+    last = next((kind for kind in reversed(engaging) if repeated(rows, [kind]) >= AGAIN), "")
+    if last:
         days = _days(table, 60)
         why = f"the same item again within {days:g} days; {LABELLED}"
         return f"{{events: [{last}], followed_by: [{last}], within_days: {days:g}}}", why
-    return f"{{events: [{last}], weight: 0}}", "nothing here tells satisfaction from engagement: it has no weight"
+    return (
+        f"{{events: [{engaging[-1]}], weight: 0}}",
+        "nothing here tells satisfaction from engagement: it has no weight",
+    )
 
 
 def _rated(table: Table, types: pa.Array) -> tuple[str, str] | None:
@@ -211,6 +216,7 @@ def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str
     if not dwell:
         return None
     seconds, kinds = cells.parse_number(dwell[0].values)[0].to_pandas(), types.to_pandas()
+    seconds = seconds / 1000 if table.source.dwell_unit == "ms" else seconds
     timed = set(kinds[seconds.notna()]) & set(engaging)
     share = (seconds[kinds.isin(timed)] >= DWELL).mean()
     if not timed or not TELLING <= share <= 1 - TELLING:

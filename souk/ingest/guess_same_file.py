@@ -41,6 +41,8 @@ def items_of(events: Table) -> Table:
     columns = [Column(column.name, column.values.filter(first)) for column in (item, *told)]
     table = Table("items", events.source.model_copy(update={"repeated_ids": "first", "skip": {}}), columns)
     table.mapped["item_id"] = columns[0], "each row of an event names one"
+    if "item_id" in events.templates:
+        table.templates["item_id"] = events.templates["item_id"]
     table.notes = {key: why for key, why in events.notes.items() if key == "decimal"}
     table.notes["repeated_ids"] = "the first row of an item says what it is: what changes is of the oldest"
     return table

@@ -9,11 +9,11 @@ from souk.ingest.guess_columns import Table, column_named
 from souk.ingest.guess_deeds import SPOKEN, settled
 from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_flags import clicked, is_flag, numbers_orders, tells_act
-from souk.ingest.guess_names import NAMES, QUANTITIES, kind_of, names_act
+from souk.ingest.guess_names import NAMES, QUANTITIES, SETTINGS, kind_of, names_act
 from souk.ingest.guess_phrases import act_of, undoes
 from souk.ingest.guess_stars import unrated
 from souk.ingest.guess_whole import act_of_all, told_alone
-from souk.ingest.profile import Column, plain
+from souk.ingest.profile import MANY, Column, plain
 from souk.schema import EventType
 
 MOST = 30  # values of a column that goes by a name for the type
@@ -61,7 +61,7 @@ def map_type(table: Table) -> None:
 def _map_one_type(table: Table) -> None:
     """Maps all rows to one type, where no column says it."""
     every, why = _one_type(table)
-    perhaps = _perhaps_type(table, every)
+    perhaps = "" if _stayed(table) else _perhaps_type(table, every)
     if every == "rating" and _map_unrated(table, why + perhaps):
         return
     taken_back = _taken_back(table) if every == "purchase" else None
@@ -96,6 +96,11 @@ def _says_acts(column: Column) -> float:
     return sum(act_of(text) is not None for text in pc.unique(column.texts).to_pylist()) / column.distinct
 
 
+def _stayed(table: Table) -> bool:
+    """Whether each row says for how long something was played or read, and so what it is."""
+    return "dwell_seconds" in table.mapped and table.mapped["dwell_seconds"][0].filled >= MANY
+
+
 def _one_type(table: Table) -> tuple[str, str]:
     """What all events are where no column says it, and why."""
     value = column_named(table, "value")
@@ -105,6 +110,8 @@ def _one_type(table: Table) -> tuple[str, str]:
         return str(told[0]), f"no type column, but {told[1]}"
     if value is not None or column_named(table, "price") or numbers_orders(table):
         return "purchase", "no type column, but quantities, prices or orders"
+    if _stayed(table):
+        return "click", f"no type column, but how long each took, {table.mapped['dwell_seconds'][0].name}"
     return "click", "there is no type column"
 
 
@@ -175,7 +182,8 @@ def _perhaps_type(table: Table, kind: str) -> str:
         kind: what every event is taken for.
     """
     words = (column for column in table.free if few_words(column) and column.plain not in OTHERS)
-    columns = [column for column in words if not settled(table, column) and tells_act(table, column)]
+    acts = (column for column in words if column.snake.split("_")[-1] not in SETTINGS)
+    columns = [column for column in acts if not settled(table, column) and tells_act(table, column)]
     columns = [column for column in columns if kind != "rating" or not is_flag(column)]  # of stars it says more
     if not columns:
         return ""

@@ -21,6 +21,7 @@ from souk.readers import HERE, RawBatch, read_batches
 SAMPLE_ROWS = 200_000
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 UNITS = {"s": (3e8, 5e9), "ms": (3e11, 5e12), "us": (3e14, 5e15)}  # years 1979 to 2128
+SOME = 0.2  # share of days among days, months and years
 MANY = 0.95  # the share of values that must fit a guess
 COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal comma
 # A number with the sign of a currency, or its code, before or behind it.
@@ -127,6 +128,8 @@ class Column:
             middle = float(np.median(self.numbers))
             return next((unit for unit, (low, high) in UNITS.items() if low <= middle <= high), "")
         read = len(cells.parse_time(dated, "iso")[0].drop_null())
+        if SOME * len(dated) <= read < MANY * len(dated):  # of records that are old the year alone is known
+            read = len(cells.parse_time(cells.whole_days(dated), "iso")[0].drop_null())
         return "iso" if read and read >= MANY * len(dated) else self._day_order(dated)
 
     def _day_order(self, dated: pa.Array) -> str:
