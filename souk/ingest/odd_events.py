@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from souk.ingest.notices import moment
+from souk.ingest.odd_dwell import odd_dwell
 from souk.ingest.odd_hours import odd_hours
 from souk.ingest.odd_jobs import odd_jobs
 from souk.ingest.odd_ratings import Ratings
@@ -43,7 +44,8 @@ def odd_events(file: Path, timezone: str = "UTC") -> Iterator[str]:
     acts = rows.filter(pc.invert(_of(rows, EventType.IMPRESSION)))
     hours = odd_hours(acts["timestamp"].to_numpy(), timezone)
     jobs = odd_jobs(rows.filter(_of(rows, EventType.PURCHASE))["timestamp"].to_numpy())
-    for line in (*shared_requests(rows), *timed_impressions(rows), *hours, *jobs):
+    dwell = odd_dwell(rows["dwell_seconds"].to_numpy()) if "dwell_seconds" in names else ()
+    for line in (*shared_requests(rows), *timed_impressions(rows), *dwell, *hours, *jobs):
         yield line + among
     yield from ratings.notices()
     end = end_of_most(rows["timestamp"].to_numpy())
