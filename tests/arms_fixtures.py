@@ -6,9 +6,9 @@ import time
 from souk.config.experiments import parse_experiments
 from souk.experiments import assigned
 from souk.release.manifest import read_manifest, write_manifest
-from souk.serving.arm_counts import ArmCounts
-from souk.serving.arms import Arms
 from souk.serving.budget import Guards
+from souk.serving.experiments.arms import Arms
+from souk.serving.experiments.counts import ArmCounts
 from souk.serving.in_memory import InMemory
 from souk.serving.releases import Releases
 from souk.serving.served import Reader

@@ -2,10 +2,10 @@
 
 import threading
 
-from souk.serving.event_backlog import StateWriter
-from souk.serving.event_log import EventLog
-from souk.serving.event_states import event_of
-from souk.serving.live_events import LiveEvents
+from souk.serving.events.backlog import StateWriter
+from souk.serving.events.live import LiveEvents
+from souk.serving.events.log import EventLog
+from souk.serving.events.states import event_of
 from souk.state import state_of
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore

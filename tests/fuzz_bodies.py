@@ -5,7 +5,7 @@ import json
 from hypothesis import strategies as st
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from souk.serving.tensors import INPUTS, OUTPUTS
+from souk.serving.protocol.tensors import INPUTS, OUTPUTS
 from tests.serving_bodies import BODIES
 from tests.serving_fixtures import IDS, NOW
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from souk.counts import ItemCounts
-from souk.serving.event_log import EventLog
-from souk.serving.live_counts import LiveCounts
+from souk.serving.events.counts import LiveCounts
+from souk.serving.events.log import EventLog
 from souk.serving.recommender import Recommender
 from tests.serving_fixtures import NOW, SPEC
 

@@ -9,10 +9,10 @@ import pytest
 from souk.cli import main
 from souk.config.experiments import parse_experiments
 from souk.experiments import held_out
-from souk.serving.event_log import EventLog
-from souk.serving.impressions import ImpressionLog
-from souk.serving.results import results
-from souk.serving.sinks import PartFiles
+from souk.serving.events.log import EventLog
+from souk.serving.experiments.results import results
+from souk.serving.impressions.log import ImpressionLog
+from souk.serving.impressions.sinks import PartFiles
 from souk.serving.slate import Slate
 from tests.arms_fixtures import user_in
 from tests.serving_fixtures import SPEC

@@ -11,7 +11,7 @@ import pytest
 
 from souk.cli import main
 from souk.cli.items import BODY_BYTES, ROWS
-from souk.serving.refusals import MAX_BODY_BYTES
+from souk.serving.protocol.refusals import MAX_BODY_BYTES
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from souk.client import Client, ClientError, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
 from souk.client.exchange import Calls, Send, Wait, after
 from souk.client.http import TIMEOUT
-from souk.serving.refusals import again_after
+from souk.serving.protocol.refusals import again_after
 from tests.client_server import BOTH, BUSY, DISK, GOOD, WRONG, saying, slates_of
 
 

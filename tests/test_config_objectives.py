@@ -10,7 +10,7 @@ from souk.errors import SoukError
 from souk.features.columns import example_schema
 from souk.models.ranker import Ranker
 from souk.models.towers import TowerShape
-from souk.serving.impression_records import OBJECTIVES, SCHEMA
+from souk.serving.impressions.records import OBJECTIVES, SCHEMA
 from souk.spec import FeatureSpec
 from souk.steps.train_ranker import fixed_weights
 from tests.features_fixtures import spec_of

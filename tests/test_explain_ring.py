@@ -13,9 +13,9 @@ from souk.cli import main
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.schema import Kind
-from souk.serving.explain import Explainer
-from souk.serving.explain_user import _typed
-from souk.serving.explain_words import to_json
+from souk.serving.explain.gradients import Explainer
+from souk.serving.explain.user import _typed
+from souk.serving.explain.words import to_json
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.spec import read_spec

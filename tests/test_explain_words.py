@@ -7,8 +7,8 @@ import pytest
 from souk.cli.explain import _page
 from souk.pairs import PAIR_FEATURES, RESPONSE
 from souk.schema import DAY_MS
-from souk.serving.explain import EventPart, Explanation, FeaturePart
-from souk.serving.explain_words import NAMES, ago, plain_name, sentences, to_json
+from souk.serving.explain.gradients import EventPart, Explanation, FeaturePart
+from souk.serving.explain.words import NAMES, ago, plain_name, sentences, to_json
 from souk.spec import QUERY_FEATURES
 from souk.state import Event
 

@@ -19,7 +19,7 @@ from souk.pair_query import PairQuery
 from souk.pairs import HOURS, pair_features, pair_names
 from souk.repeats import NEAR, Past, near
 from souk.schema import DAY_MS
-from souk.serving.event_states import Place, with_all, with_late
+from souk.serving.events.states import Place, with_all, with_late
 from souk.serving.past import before
 from souk.sources.co_visitation import STEPS
 from souk.spec import Entity

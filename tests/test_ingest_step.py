@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from souk.config import load_config
 from souk.errors import SoukError
-from souk.serving.event_log import EventLog
+from souk.serving.events.log import EventLog
 from souk.steps.ingest import ingest
 from tests.requirements import absent
 

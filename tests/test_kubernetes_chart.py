@@ -12,7 +12,7 @@ import yaml
 import souk.drift.cli
 from components.images import image
 from souk.cli import COMMANDS
-from souk.serving.token import FREE_PATHS
+from souk.serving.protocol.token import FREE_PATHS
 from tests.helm_chart import CHART, DRIFT, FIRST, INSTALL, helm_template, template
 from tests.kserve_webhook import refusal
 from tests.kubernetes_objects import problems

@@ -11,10 +11,10 @@ from souk.errors import SoukError
 from souk.readers import read_batches
 from souk.readers.files import find_files, log_files, written_until
 from souk.readers.storage import storage
-from souk.serving.impression_counts import Counts
-from souk.serving.impressions import ImpressionLog
-from souk.serving.logged import batches
-from souk.serving.sinks import PartFiles
+from souk.serving.impressions.counts import Counts
+from souk.serving.impressions.log import ImpressionLog
+from souk.serving.impressions.logged import batches
+from souk.serving.impressions.sinks import PartFiles
 from tests.s3_server import S3Server
 from tests.serving_fixtures import NOW, write_workspace
 from tests.serving_process import serving

@@ -15,9 +15,9 @@ from souk.ingest.live import EventCheck
 from souk.schema import EVENTS, EventType
 from souk.serving.openapi.__main__ import described
 from souk.serving.openapi.document import EXAMPLES, document
+from souk.serving.protocol.tensors import INPUTS
 from souk.serving.request import RequestParser
 from souk.serving.subjects import check_subjects
-from souk.serving.tensors import INPUTS
 from souk.spec import FeatureSpec
 from tests.serving_fixtures import NOW, SPEC
 

@@ -19,8 +19,8 @@ from souk.errors import SoukError
 from souk.plugs import Ranker, Retriever, made
 from souk.release.bundle import Bundle
 from souk.serving import model
-from souk.serving.item_log import ItemLog
-from souk.serving.live_items import LiveItems
+from souk.serving.items.live import LiveItems
+from souk.serving.items.log import ItemLog
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.testing import SIZE, RankerContract, RetrieverContract, example_items

@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from souk.cli import main
 from souk.client import AsyncClient, Client, Event, Refused, Request
 from souk.serving.openapi import document
-from souk.serving.token import FREE_PATHS
+from souk.serving.protocol.token import FREE_PATHS
 from tests.serving_bodies import contents, message, tensor
 from tests.serving_fixtures import NOW, SPEC, write_workspace
 from tests.serving_process import JSON, V1, V2, serving

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from souk.serving.model import Checked, SoukModel
+from souk.serving.protocol.tracing import opened
 from souk.serving.recommender import Recommender
-from souk.serving.tracing import opened
 from tests.arms_fixtures import arms_of, beside, write
 from tests.serving_fixtures import NOW, write_workspace
 from tests.test_serving_arms import TEXT, ask, of

@@ -13,8 +13,8 @@ from souk.config.experiments import Experiments
 from souk.errors import SoukError
 from souk.experiments import label
 from souk.release.pointer import point
-from souk.serving.arm_counts import ArmMetrics
-from souk.serving.bound import Bound
+from souk.serving.experiments.bound import Bound
+from souk.serving.experiments.counts import ArmMetrics
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.retries import FIRST_SECONDS

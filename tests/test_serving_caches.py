@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from souk.habits import Habit
-from souk.serving.event_backlog import StateWriter
+from souk.serving.events.backlog import StateWriter
 from souk.serving.request import Request
 from souk.serving.user_cache import UserCaches, size_of
 from souk.serving.users import known_states

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from souk.serving import drain
+from souk.serving.protocol import drain
 
 
 class Timer:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from souk.serving import live_events
-from souk.serving.event_log import HOUR_MS, EventLog, read
-from souk.serving.live_events import Taken
+from souk.serving.events import live as live_events
+from souk.serving.events.live import Taken
+from souk.serving.events.log import HOUR_MS, EventLog, read
 from tests.events_fixtures import Shop, row
 from tests.full_disk import largest_file
 from tests.serving_fixtures import NOW

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.release.manifest import read_manifest, write_manifest
-from souk.serving import event_ids
-from souk.serving.event_ids import EventIds
-from souk.serving.event_log import event, line
-from souk.serving.event_states import event_of
-from souk.serving.events_route import MAX_ROWS, rows_of
+from souk.serving.events import ids as event_ids
+from souk.serving.events.ids import EventIds
+from souk.serving.events.log import event, line
+from souk.serving.events.route import MAX_ROWS, rows_of
+from souk.serving.events.states import event_of
 from tests.arms_fixtures import reader_of
 from tests.serving_fixtures import NOW, SPEC, write_workspace
 from tests.test_serving_events import row

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from souk.config import Repeat
 from souk.schema import DAY_MS
-from souk.serving.event_states import Place, event_of, with_all, with_late
+from souk.serving.events.states import Place, event_of, with_all, with_late
 from souk.state import Event, UserState, engaging, kept_events, state_of
 from tests.serving_fixtures import NOW, SPEC
 

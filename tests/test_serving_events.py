@@ -5,11 +5,11 @@ import threading
 import pytest
 
 from souk.schema import DAY_MS
-from souk.serving import live_events
-from souk.serving.event_backlog import StateWriter
-from souk.serving.event_log import HOUR_MS, EventLog, read
-from souk.serving.event_states import event_of
-from souk.serving.live_events import Busy, LiveEvents, Taken
+from souk.serving.events import live as live_events
+from souk.serving.events.backlog import StateWriter
+from souk.serving.events.live import Busy, LiveEvents, Taken
+from souk.serving.events.log import HOUR_MS, EventLog, read
+from souk.serving.events.states import event_of
 from souk.state import Event, UserState, kept_events, state_of
 from souk.store.feast_store import FeastStore
 from souk.store.publish import publish

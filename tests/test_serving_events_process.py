@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from souk.serving.event_log import EventLog, read
+from souk.serving.events.log import EventLog, read
 from souk.state_rows import to_row
 from souk.store.publish import publish
 from tests.redis_server import redis_server

@@ -14,10 +14,10 @@ from souk.config.experiments import Exploration, parse_experiments
 from souk.evaluation.off_policy import policy_value
 from souk.experiments import chi_square_p
 from souk.release.bundle import Bundle
+from souk.serving.experiments.treatment import Treatment
 from souk.serving.exploration import chances_of, explored
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.serving.treatment import Treatment
 from tests.serving_fixtures import HIDDEN, NOW, PRICES, STATES, write_workspace
 from tests.serving_process import JSON, V1, serving
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from kserve import InferRequest
 
 from souk.errors import SoukError
-from souk.serving.few_tensors import MOST_DIMENSIONS, MOST_PARAMETERS, SIZE, check
+from souk.serving.protocol.few_tensors import MOST_DIMENSIONS, MOST_PARAMETERS, SIZE, check
+from souk.serving.protocol.tensors import INPUTS
 from souk.serving.request import MAX_INSTANCES
-from souk.serving.tensors import INPUTS
 from tests.serving_bodies import RAW, binary, packed
 
 ONE = {"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["a"]}

@@ -11,7 +11,7 @@ from souk.errors import SoukError
 from souk.index.hnsw import HnswIndex, build
 from souk.ingest import cells
 from souk.readers.json_lines import json_batch
-from souk.serving import tensors
+from souk.serving.protocol import tensors
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
 from tests.recommender_fixtures import CANDIDATES, KNOWN

@@ -11,11 +11,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from souk.serving import impression_counts
-from souk.serving.impression_counts import FORM, Counts, CountsFile, lost
-from souk.serving.impression_records import SCHEMA
-from souk.serving.impressions import ImpressionLog
-from souk.serving.sinks import PartFiles, Written
+from souk.serving.impressions import counts as impression_counts
+from souk.serving.impressions.counts import FORM, Counts, CountsFile, lost
+from souk.serving.impressions.log import ImpressionLog
+from souk.serving.impressions.records import SCHEMA
+from souk.serving.impressions.sinks import PartFiles, Written
 from souk.serving.slate import Slate, SlateItem
 
 HOUR = 3_600_000

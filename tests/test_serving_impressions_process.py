@@ -6,7 +6,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from souk.serving.impression_counts import FORM
+from souk.serving.impressions.counts import FORM
 from tests.serving_fixtures import NOW, write_workspace
 from tests.serving_process import serving
 

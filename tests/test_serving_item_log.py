@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from souk.serving.item_log import ItemLog
-from souk.serving.item_replay import replay
+from souk.serving.items.log import ItemLog
+from souk.serving.items.replay import replay
 from tests.full_disk import largest_file
 
 
@@ -184,7 +184,7 @@ def test_a_writer_that_waits_while_the_log_is_thinned_writes_to_the_new_one(log,
             assert ItemLog(log._path).thin() == 8
         return real(file, kind)
 
-    monkeypatch.setattr("souk.serving.item_log.fcntl.flock", watched)
+    monkeypatch.setattr("souk.serving.items.log.fcntl.flock", watched)
     log.append([{"item_id": "b"}], [True], 2)
     assert log.read().rows == ({"item_id": "a", "price": 8}, {"item_id": "b"})
 

@@ -9,9 +9,9 @@ import pytest
 from souk.index.exact import ExactIndex
 from souk.ingest.live import ItemCheck
 from souk.schema import Kind
-from souk.serving.item_log import ItemLog
-from souk.serving.item_outcomes import Replayed
-from souk.serving.live_items import LARGEST, LiveItems
+from souk.serving.items.live import LARGEST, LiveItems
+from souk.serving.items.log import ItemLog
+from souk.serving.items.outcomes import Replayed
 from souk.serving.recommender import Recommender
 from tests.serving_fixtures import IDS, NOW, without_last, write_shop
 

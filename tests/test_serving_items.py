@@ -20,9 +20,9 @@ from souk.schema import Kind
 from souk.serving.beside import Ended
 from souk.serving.budget import Guards
 from souk.serving.dependency import FAILURES, Dependency
-from souk.serving.item_log import ItemLog
-from souk.serving.item_outcomes import Replayed
-from souk.serving.live_items import LiveItems
+from souk.serving.items.live import LiveItems
+from souk.serving.items.log import ItemLog
+from souk.serving.items.outcomes import Replayed
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.sources.rows import SparseRows

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from souk.index.exact import ExactIndex
-from souk.serving.item_log import ItemLog
-from souk.serving.live_items import LiveItems
+from souk.serving.items.live import LiveItems
+from souk.serving.items.log import ItemLog
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from tests.serving_fixtures import NOW, STATES, vectors, write_shop, write_workspace

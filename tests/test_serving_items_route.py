@@ -5,7 +5,7 @@ import json
 import pytest
 
 from souk.errors import SoukError
-from souk.serving.items_route import MAX_ROWS, rows_of
+from souk.serving.items.route import MAX_ROWS, rows_of
 
 
 @pytest.mark.parametrize(

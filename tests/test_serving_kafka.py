@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.errors import SoukError
-from souk.serving.impression_counts import Counts
-from souk.serving.impressions import ImpressionLog
-from souk.serving.kafka_sink import KafkaTopic, address, properties_of
+from souk.serving.impressions.counts import Counts
+from souk.serving.impressions.kafka import KafkaTopic, address, properties_of
+from souk.serving.impressions.log import ImpressionLog
 from tests.kafka_broker import KafkaBroker
 from tests.serving_fixtures import NOW, write_workspace
 from tests.serving_process import serving

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from souk.items import available_at
 from souk.release.manifest import read_manifest, write_manifest
 from souk.serving import ranking
-from souk.serving.item_log import ItemLog
+from souk.serving.items.live import LiveItems
+from souk.serving.items.log import ItemLog
 from souk.serving.lifetimes import Lifetimes
-from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.state import Event

@@ -12,12 +12,12 @@ from kserve.errors import InvalidInput
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from souk.errors import SoukError
-from souk.serving import tensors
 from souk.serving.line import Overloaded
 from souk.serving.model import SMALL_BYTES, SMALL_ITEMS, SMALL_VALUES, SoukModel, is_small
+from souk.serving.protocol import tensors
+from souk.serving.protocol.tracing import opened
 from souk.serving.request import MAX_BODY_EVENTS, MAX_BODY_ITEMS, MAX_EVENTS, MAX_INSTANCES, RequestParser
 from souk.serving.slate import Slate, SlateItem
-from souk.serving.tracing import opened
 from tests.serving_bodies import packed
 from tests.serving_fixtures import NOW, SPEC
 

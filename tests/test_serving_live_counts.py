@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from souk.schema import DAY_MS
-from souk.serving import live_counts, served
-from souk.serving.event_log import CHECKSUM, line
+from souk.serving import served
+from souk.serving.events import counts as live_counts
+from souk.serving.events.log import CHECKSUM, line
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.served import with_logs

@@ -11,8 +11,9 @@ from unittest.mock import Mock
 import pytest
 
 from souk.schema import DAY_MS
-from souk.serving import live_counts, served
-from souk.serving.event_log import line
+from souk.serving import served
+from souk.serving.events import counts as live_counts
+from souk.serving.events.log import line
 from souk.serving.recommender import Recommender
 from souk.serving.served import with_logs
 from souk.workspace import Workspace

@@ -11,9 +11,9 @@ from souk.index.exact import ExactIndex
 from souk.index.interface import IndexUnavailable
 from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency, Unavailable
+from souk.serving.events.live import Loaded
+from souk.serving.items.live import Replayed
 from souk.serving.lifetimes import Lifetimes
-from souk.serving.live_events import Loaded
-from souk.serving.live_items import Replayed
 from souk.serving.metrics import (
     RELEASES,
     BesideMetrics,

@@ -12,13 +12,13 @@ from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import write_manifest
 from souk.serving.budget import Guards
-from souk.serving.impression_records import instance_of
+from souk.serving.impressions.records import instance_of
 from souk.serving.model import instances_of as v1
+from souk.serving.protocol.tensors import instances_of
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
 from souk.serving.slate_cache import SlateCache
 from souk.serving.stated import LONGEST
-from souk.serving.tensors import instances_of
 from souk.serving.user_cache import UserCaches
 from souk.serving.users import known_states
 from souk.spec import FeatureSpec

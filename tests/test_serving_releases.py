@@ -11,8 +11,8 @@ import pytest
 
 from souk.errors import SoukError
 from souk.release.pointer import point
-from souk.serving.item_outcomes import Retired
-from souk.serving.live_items import LiveItems
+from souk.serving.items.live import LiveItems
+from souk.serving.items.outcomes import Retired
 from souk.serving.releases import WARM_SECONDS, Ready, Releases, Served, often
 from tests.arms_fixtures import beside
 from tests.callers import ANSWERS, Callers

@@ -18,16 +18,16 @@ from souk.cli.replay import judged
 from souk.config.experiments import Exploration
 from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest, write_manifest
+from souk.serving.experiments.treatment import Treatment
 from souk.serving.filters import Condition
-from souk.serving.impressions import ImpressionLog
-from souk.serving.item_log import ItemLog
+from souk.serving.impressions.log import ImpressionLog
+from souk.serving.impressions.sinks import PartFiles
+from souk.serving.items.log import ItemLog
 from souk.serving.past import before
 from souk.serving.recommender import Recommender
 from souk.serving.replay import Difference, Shown, kendall_tau, overlap, records
 from souk.serving.request import Request
 from souk.serving.served import open_store
-from souk.serving.sinks import PartFiles
-from souk.serving.treatment import Treatment
 from souk.state import Event, state_of
 from souk.state_rows import to_row
 from souk.store.publish import publish

@@ -18,14 +18,14 @@ from prometheus_client import CollectorRegistry
 
 from souk.errors import SoukError
 from souk.serving import logs
-from souk.serving.drain import Drain
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import FixedModels, StrictDataPlane
-from souk.serving.rest import RestServer
-from souk.serving.rpc import RpcServer
-from souk.serving.tracing import opened
-from souk.serving.transport import bind
+from souk.serving.protocol.drain import Drain
+from souk.serving.protocol.refusals import FixedModels, StrictDataPlane
+from souk.serving.protocol.rest import RestServer
+from souk.serving.protocol.rpc import RpcServer
+from souk.serving.protocol.tracing import opened
+from souk.serving.protocol.transport import bind
 from tests.serving_process import V2
 
 SECRET = "the colour of ann"
@@ -86,7 +86,7 @@ def test_an_error_of_the_code_is_in_the_log_and_its_number_in_the_answer(call, c
     text = answer.json()["error"]
     assert answer.status_code == 500 and text.startswith("Expected an answer.") and "the-request" in text
     assert "KeyError" not in text and SECRET not in text
-    (record,) = [record for record in caplog.records if record.name == "souk.serving.rest"]
+    (record,) = [record for record in caplog.records if record.name == "souk.serving.protocol.rest"]
     assert "the-request" in record.getMessage() and record.exc_info[0] is KeyError
 
 

@@ -9,7 +9,8 @@ from unittest.mock import AsyncMock
 import pytest
 from kserve.errors import InvalidInput
 
-from souk.serving import events_route, items_route
+from souk.serving.events import route as events_route
+from souk.serving.items import route as items_route
 from souk.serving.line import Overloaded
 from souk.serving.room import Room
 

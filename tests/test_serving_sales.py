@@ -10,13 +10,13 @@ import pytest
 from souk.config import Repeat
 from souk.index.exact import ExactIndex
 from souk.schema import DAY_MS
-from souk.serving.event_log import EventLog
-from souk.serving.item_log import ItemLog
-from souk.serving.live_events import LiveEvents
-from souk.serving.live_items import LiveItems
+from souk.serving.events.live import LiveEvents
+from souk.serving.events.log import EventLog
+from souk.serving.items.live import LiveItems
+from souk.serving.items.log import ItemLog
+from souk.serving.items.sales import Sales
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.serving.sales import Sales
 from souk.state import UserState
 from tests.events_fixtures import Shop, row
 from tests.serving_fixtures import IDS, NOW, STATES, vectors, without_last, write_shop

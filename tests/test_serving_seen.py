@@ -15,7 +15,7 @@ from souk.candidates import SHARES
 from souk.errors import SoukError
 from souk.serving.dependency import Unavailable
 from souk.serving.logs import JsonLines
-from souk.serving.tracing import Untraced, asked_for, opened
+from souk.serving.protocol.tracing import Untraced, asked_for, opened
 from souk.stages import Stage, heard, staged
 from tests.otlp_collector import collecting
 from tests.serving_bodies import ANN_USER, message
@@ -72,10 +72,9 @@ def test_an_exporter_that_nobody_knows_is_an_error():
 
 
 def test_without_traces_nothing_of_opentelemetry_is_imported():
-    code = (
-        "import sys; from souk.serving.tracing import opened; opened({}); import souk.serving.rest, souk.serving.rpc; "
-    )
-    code += "print([m for m in sys.modules if m == 'souk.serving.spans' or m.startswith('opentelemetry.sdk')])"
+    code = "import sys; from souk.serving.protocol.tracing import opened; opened({}); "
+    code += "import souk.serving.protocol.rest, souk.serving.protocol.rpc; "
+    code += "print([m for m in sys.modules if m == 'souk.serving.protocol.spans' or m.startswith('opentelemetry.sdk')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
 

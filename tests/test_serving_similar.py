@@ -11,8 +11,8 @@ from kserve import InferInput, InferRequest
 from souk.errors import SoukError
 from souk.index.hnsw import HnswIndex, build
 from souk.release.bundle import Bundle
-from souk.serving import tensors
 from souk.serving.lifetimes import Lifetimes
+from souk.serving.protocol import tensors
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
 from souk.serving.subjects import check_explained, check_subjects

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from souk.errors import SoukError
 from souk.schema import SECONDS
-from souk.serving import impressions
 from souk.serving.filters import Condition
-from souk.serving.impression_counts import FORM, Counts, CountsFile
-from souk.serving.impression_logs import close_all, logs_of
-from souk.serving.impression_records import instance_of
-from souk.serving.impressions import ImpressionLog
-from souk.serving.logged import batches
+from souk.serving.impressions import log as impressions
+from souk.serving.impressions.counts import FORM, Counts, CountsFile
+from souk.serving.impressions.log import ImpressionLog
+from souk.serving.impressions.logged import batches
+from souk.serving.impressions.logs import close_all, logs_of
+from souk.serving.impressions.records import instance_of
+from souk.serving.impressions.sinks import PartFiles, Written
 from souk.serving.process_name import process_name, started
 from souk.serving.request import Request, RequestParser
-from souk.serving.sinks import PartFiles, Written
 from souk.state import Event
 from souk.workspace import Workspace
 from tests.full_disk import largest_file

@@ -10,14 +10,14 @@ import pytest
 
 from souk.config.experiments import Exploration
 from souk.serving.budget import Guards
+from souk.serving.experiments.treatment import Treatment
 from souk.serving.filters import Condition
-from souk.serving.item_log import ItemLog
+from souk.serving.items.live import LiveItems
+from souk.serving.items.log import ItemLog
 from souk.serving.lifetimes import Lifetimes
-from souk.serving.live_items import LiveItems
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.slate_cache import NAMED, SlateCache, size_of
-from souk.serving.treatment import Treatment
 from souk.state import UserState
 from tests.serving_fixtures import NOW, STATES, write_shop
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.errors import SoukError
-from souk.serving.token import SHORTEST, TokenCheck, Tokens
+from souk.serving.protocol.token import SHORTEST, TokenCheck, Tokens
 
 GOOD = "x" * SHORTEST
 

@@ -13,7 +13,7 @@ from souk.errors import SoukError
 from souk.features.shards import _histories, event_types, read_parts, split_by_shard
 from souk.marks import HIDDEN, SHOWN
 from souk.schema import DAY_MS, EventType
-from souk.serving.event_states import Place, with_all
+from souk.serving.events.states import Place, with_all
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.state import Event, UserState, state_of

@@ -31,7 +31,7 @@ CALLERS, TIMES, SHARE, BURST = 16, 3, 0.25, 5.0
 SLEEP = 0.02  # seconds for each request
 SLEPT = f"""
 import time
-from souk.serving.arms import Arms
+from souk.serving.experiments.arms import Arms
 awake = Arms.recommend
 
 def slept(self, requests):

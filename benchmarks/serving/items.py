@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from benchmarks.__main__ import table, write
 from benchmarks.serving.load import HOST
 from benchmarks.serving.process import memory, running, spent, user_ids
-from souk.serving.item_log import ItemLog
+from souk.serving.items.log import ItemLog
 from souk.workspace import Workspace
 
 PREDICT, UPSERT = "/v1/models/souk:predict", "/v1/items:upsert"

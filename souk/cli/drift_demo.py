@@ -134,11 +134,11 @@ def _with(request: GoldenRequest, feature: Feature, category: str) -> GoldenRequ
 def _answer(bundle: Bundle, streams: dict[Path, list[GoldenRequest]]) -> None:
     """Answers each stream with the release's own models, into an impression log of its own."""
     with quiet_loading():
-        from souk.serving.impressions import ImpressionLog
+        from souk.serving.impressions.log import ImpressionLog
+        from souk.serving.impressions.sinks import PartFiles
         from souk.serving.recommender import Recommender
         from souk.serving.request import Request
         from souk.serving.server import now
-        from souk.serving.sinks import PartFiles
     recommender = Recommender.load(bundle, None, None)
     for folder, requests in streams.items():
         log = ImpressionLog(PartFiles(folder, "demo"), now, capacity=len(requests))

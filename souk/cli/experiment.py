@@ -103,8 +103,8 @@ def _assign(plan: Experiments, arguments: argparse.Namespace) -> int:
 
 
 def _results(plan: Experiments, place: Workspace, arguments: argparse.Namespace) -> int:
-    from souk.serving.event_log import every_file
-    from souk.serving.results import event_rows, results
+    from souk.serving.events.log import every_file
+    from souk.serving.experiments.results import event_rows, results
 
     log = arguments.log or str(place.impressions)
     told: dict[str, Any] = {}

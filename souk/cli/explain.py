@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"loading {folder.name}", file=sys.stderr, flush=True)
     load_tensorflow()
     with quiet_loading():
-        from souk.serving.explain_user import explain_user
+        from souk.serving.explain.user import explain_user
 
         found = explain_user(
             workspace=arguments.workspace,

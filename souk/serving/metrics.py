@@ -13,11 +13,11 @@ from prometheus_client.registry import Collector
 
 from souk.serving.beside import Beside
 from souk.serving.dependency import STATES, Dependency
-from souk.serving.event_states import Place
-from souk.serving.impressions import ImpressionLog
-from souk.serving.item_outcomes import Followed
+from souk.serving.events.live import LiveEvents
+from souk.serving.events.states import Place
+from souk.serving.impressions.log import ImpressionLog
+from souk.serving.items.outcomes import Followed
 from souk.serving.line import Line
-from souk.serving.live_events import LiveEvents
 from souk.serving.recall_probe import K, RecallProbe
 from souk.serving.releases import Releases, Served
 from souk.serving.room import Room
@@ -146,7 +146,7 @@ class ItemLogMetrics(Collector):
         self._releases = releases
 
     def collect(self) -> Iterator[Metric]:
-        """Rows by state: taken, older, unknown, refused, torn, damaged (souk.serving.live_items.Replayed)."""
+        """Rows by state: taken, older, unknown, refused, torn, damaged (souk.serving.items.live.Replayed)."""
         family = GaugeMetricFamily("souk_item_log_rows", "Rows of the log of items at the start", labels=["state"])
         for state, count in asdict(self._releases.now.live.replayed).items():
             family.add_metric([state], count)

@@ -14,20 +14,21 @@ from kserve import InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, unknown
-from souk.serving import logs, tensors
-from souk.serving.arms import Arms
+from souk.serving import logs
 from souk.serving.beside import Run, here
-from souk.serving.explain import Explainer
-from souk.serving.explain_words import to_json
+from souk.serving.experiments.arms import Arms
+from souk.serving.explain.gradients import Explainer
+from souk.serving.explain.words import to_json
 from souk.serving.fields import TOO_DEEP, shown
-from souk.serving.impressions import ImpressionLog
+from souk.serving.impressions.log import ImpressionLog
 from souk.serving.line import Line
 from souk.serving.metrics import ServingMetrics
+from souk.serving.protocol import tensors
+from souk.serving.protocol.tracing import Tracing
 from souk.serving.request import MAX_TIMEOUT_MS, Request
 from souk.serving.room import Room
 from souk.serving.slate import Slate
 from souk.serving.subjects import check_explained, check_subjects
-from souk.serving.tracing import Tracing
 from souk.stages import heard
 
 NAME = "souk"

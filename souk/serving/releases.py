@@ -16,9 +16,9 @@ from typing import Any, Protocol, TypeVar
 from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
-from souk.serving.item_outcomes import Outcome, Retired
-from souk.serving.live_counts import LiveCounts
-from souk.serving.live_items import LiveItems
+from souk.serving.events.counts import LiveCounts
+from souk.serving.items.live import LiveItems
+from souk.serving.items.outcomes import Outcome, Retired
 from souk.serving.request import RequestParser
 from souk.serving.retries import Retries
 

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from souk.errors import SoukError
-from souk.serving.impression_records import row
-from souk.serving.logged import batches, part_files
+from souk.serving.impressions.logged import batches, part_files
+from souk.serving.impressions.records import row
 from souk.serving.past import Past
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from souk.errors import SoukError
+from souk.serving.experiments.treatment import AS_RELEASED, Treatment
 from souk.serving.fields import (
     chosen,
     event_type,
@@ -28,7 +29,6 @@ from souk.serving.fields import (
 )
 from souk.serving.filters import Filter, FilterParser
 from souk.serving.stated import UNKNOWN_VALUE, Stated
-from souk.serving.treatment import AS_RELEASED, Treatment
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState
 
@@ -67,7 +67,7 @@ class Request:
         session: whether it speaks of a session without a user, if only of one without an event yet.
         treatment: what the user's experiments change.
         bound: the release, and those beside it, that the request was parsed for, and that answer it however they change
-            meanwhile (`souk.serving.bound.Bound`); None for those that answer then.
+            meanwhile (`souk.serving.experiments.bound.Bound`); None for those that answer then.
     """
 
     user_id: str

@@ -20,14 +20,14 @@ from souk.release.golden import GoldenRequest, replay_golden
 from souk.release.manifest import verify
 from souk.serving.beside import Beside, Run, here
 from souk.serving.budget import Guards
-from souk.serving.event_backlog import StateWriter
-from souk.serving.event_log import EventLog
+from souk.serving.events.backlog import StateWriter
+from souk.serving.events.counts import LiveCounts
+from souk.serving.events.live import LiveEvents
+from souk.serving.events.log import EventLog
 from souk.serving.in_use import keep
-from souk.serving.item_log import ItemLog
-from souk.serving.item_outcomes import Followed
-from souk.serving.live_counts import LiveCounts
-from souk.serving.live_events import LiveEvents
-from souk.serving.live_items import LiveItems
+from souk.serving.items.live import LiveItems
+from souk.serving.items.log import ItemLog
+from souk.serving.items.outcomes import Followed
 from souk.serving.memory import array_bytes, model_bytes
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Ready, Served

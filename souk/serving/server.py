@@ -19,15 +19,15 @@ from prometheus_client import REGISTRY
 from souk.release.collections import SAY_SECONDS
 from souk.release.golden import read_golden
 from souk.serving import logs
-from souk.serving.arm_counts import ArmCounts, ArmMetrics
-from souk.serving.arms import Arms
 from souk.serving.beside import Beside
 from souk.serving.budget import Guards
-from souk.serving.drain import Drain
-from souk.serving.events_route import EventsRoute
-from souk.serving.impression_logs import close_all, logs_of
+from souk.serving.events.route import EventsRoute
+from souk.serving.experiments.arms import Arms
+from souk.serving.experiments.counts import ArmCounts, ArmMetrics
+from souk.serving.impressions.logs import close_all, logs_of
 from souk.serving.in_memory import InMemory
-from souk.serving.items_route import ItemsRoute
+from souk.serving.items.route import ItemsRoute
+from souk.serving.items.sales import Sales
 from souk.serving.memory import settled
 from souk.serving.metrics import (
     BesideMetrics,
@@ -41,14 +41,14 @@ from souk.serving.metrics import (
 from souk.serving.model import NAME, SoukModel
 from souk.serving.openapi import ApiDocument
 from souk.serving.process_name import process_name
+from souk.serving.protocol.drain import Drain
+from souk.serving.protocol.token import Tokens
+from souk.serving.protocol.tracing import opened
+from souk.serving.protocol.transport import RecommenderServer, bind
 from souk.serving.recall_probe import RecallProbe
 from souk.serving.releases import POLITE, Releases, Served, often
-from souk.serving.sales import Sales
 from souk.serving.served import Reader, open_events, states_of
 from souk.serving.slate_cache import SlateCache
-from souk.serving.token import Tokens
-from souk.serving.tracing import opened
-from souk.serving.transport import RecommenderServer, bind
 from souk.serving.user_cache import UserCaches
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
@@ -101,7 +101,7 @@ def serve(
         user_cache_seconds: how long a user's state is kept that this server was told no event of; 0 keeps none.
         slate_cache_seconds: how long slates of requests without a user are kept; 0 keeps none.
         log_format: one of `souk.serving.logs.FORMATS`.
-        impressions: where impressions go (souk.serving.impression_logs); the workspace's folder where none is named.
+        impressions: where impressions go (souk.serving.impressions.logs); the workspace's folder where none is named.
         kafka_config: a file with settings for Kafka.
         token_file: bearer tokens, one a line, of which callers have to send one; "" for no such need.
         drain_seconds: from SIGTERM until no new connection is taken; meanwhile the server answers, and is not ready.

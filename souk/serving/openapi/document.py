@@ -8,10 +8,10 @@ from fastapi import FastAPI
 
 from souk import __version__
 from souk.serving.openapi.schemas import Schema, of_answers, of_requests, ref
-from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES
+from souk.serving.protocol.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES
+from souk.serving.protocol.token import FREE_PATHS
 from souk.serving.releases import Releases
 from souk.serving.request import MAX_TIMEOUT_MS
-from souk.serving.token import FREE_PATHS
 from souk.spec import FeatureSpec
 
 ABOUT = (

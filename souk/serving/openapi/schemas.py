@@ -9,6 +9,7 @@ from souk.ingest import live
 from souk.schema import TABLES, EventType, Kind
 from souk.serving.fields import END_OF_TIME, ID_LENGTH, LARGEST
 from souk.serving.filters import MAX_VALUES, filterable
+from souk.serving.protocol.tensors import INPUTS, OUTPUTS
 from souk.serving.request import (
     MAX_CANDIDATES,
     MAX_EVENTS,
@@ -19,7 +20,6 @@ from souk.serving.request import (
 )
 from souk.serving.stated import LONGEST
 from souk.serving.subjects import MAX_EXPLAINED
-from souk.serving.tensors import INPUTS, OUTPUTS
 from souk.spec import FeatureSpec, Role
 
 Schema = dict[str, Any]

@@ -20,11 +20,11 @@ from souk.ingest.live import LARGEST, SHOWN, ItemCheck
 from souk.release.bundle import Bundle
 from souk.serving.beside import Run, here
 from souk.serving.inputs import item_inputs
-from souk.serving.item_ends import Waiting, ends, rows_of
-from souk.serving.item_lines import Logged
-from souk.serving.item_log import ItemLog, Mark
-from souk.serving.item_outcomes import Batch, Followed, Outcome, Replayed, Retired, id_of
-from souk.serving.item_replay import Replay, replay
+from souk.serving.items.ends import Waiting, ends, rows_of
+from souk.serving.items.lines import Logged
+from souk.serving.items.log import ItemLog, Mark
+from souk.serving.items.outcomes import Batch, Followed, Outcome, Replayed, Retired, id_of
+from souk.serving.items.replay import Replay, replay
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
 from souk.spec import Entity
@@ -147,7 +147,7 @@ class LiveItems:
             return batch.outcome(rows, now)
 
     def sell(self, times: Mapping[str, int]) -> None:
-        """Ends items with their purchases, where these end them (souk.serving.item_ends); otherwise as `upsert`.
+        """Ends items with their purchases, where these end them (souk.serving.items.ends); otherwise as `upsert`.
 
         Args:
             times: by item, UTC epoch milliseconds.

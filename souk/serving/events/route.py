@@ -14,10 +14,10 @@ from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, of_disk, unknown
+from souk.serving.events.live import Busy, LiveEvents
 from souk.serving.fields import TOO_DEEP, shown
-from souk.serving.live_events import Busy, LiveEvents
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import again_after
+from souk.serving.protocol.refusals import again_after
 from souk.serving.releases import Releases
 from souk.serving.room import Room
 

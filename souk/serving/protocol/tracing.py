@@ -94,7 +94,7 @@ def opened(environment: Mapping[str, str]) -> Tracing:
     if not exporter:
         return Untraced()
     try:
-        from souk.serving.spans import Spans, sent
+        from souk.serving.protocol.spans import Spans, sent
     except ImportError as error:
         remedy = "Install souk[telemetry], or set OTEL_SDK_DISABLED=true."
         raise SoukError("OpenTelemetry, since the environment asks for traces", str(error), remedy) from error

@@ -14,7 +14,7 @@ from souk.levels import NEAR
 from souk.matches import MATCH
 from souk.pairs import RESPONSE
 from souk.schema import DAY_MS
-from souk.serving.explain import EventPart, Explanation
+from souk.serving.explain.gradients import EventPart, Explanation
 from souk.serving.stated import UNKNOWN_VALUE
 
 NAMES = {

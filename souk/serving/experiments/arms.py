@@ -14,9 +14,9 @@ from types import MappingProxyType
 from souk.config.experiments import FILE, SPEC, Experiments, parse_experiments
 from souk.errors import SoukError
 from souk.rerank import cappable
-from souk.serving.arm_counts import ArmCounts
-from souk.serving.arm_rules import apart, rules_of
-from souk.serving.bound import Bound
+from souk.serving.experiments.bound import Bound
+from souk.serving.experiments.counts import ArmCounts
+from souk.serving.experiments.rules import apart, rules_of
 from souk.serving.recommender import Recommender
 from souk.serving.releases import POLITE, Ready, Releases, Served, often, why
 from souk.serving.request import Request

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from souk.schema import DAY_MS
-from souk.serving.event_log import closed_name, event
-from souk.serving.event_states import event_of
+from souk.serving.events.log import closed_name, event
+from souk.serving.events.states import event_of
 from souk.serving.loaded import Loaded
 from souk.spec import FeatureSpec
 from souk.state import engaging

@@ -12,8 +12,8 @@ from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.schema import Kind
-from souk.serving.explain import Explainer
-from souk.serving.explain_words import ago, to_json
+from souk.serving.explain.gradients import Explainer
+from souk.serving.explain.words import ago, to_json
 from souk.serving.fields import identifier, shown
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from souk.errors import SoukError, shown
-from souk.serving.impressions import ImpressionLog
-from souk.serving.sinks import PartFiles, Sink
+from souk.serving.impressions.log import ImpressionLog
+from souk.serving.impressions.sinks import PartFiles, Sink
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,6 @@ def close_all(logs: Sequence[ImpressionLog]) -> None:
 def _sink(uri: str, kafka_config: str, writer: str) -> Sink:
     if not uri.startswith(KAFKA):
         return PartFiles(uri, writer)
-    from souk.serving.kafka_sink import KafkaTopic, properties_of  # for those alone who have a Kafka
+    from souk.serving.impressions.kafka import KafkaTopic, properties_of  # for those alone who have a Kafka
 
     return KafkaTopic(uri, properties_of(kafka_config) if kafka_config else {})

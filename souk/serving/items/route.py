@@ -14,7 +14,7 @@ from kserve.errors import InvalidInput
 from souk.errors import SoukError, of_disk, unknown
 from souk.serving.beside import Ended
 from souk.serving.fields import TOO_DEEP, shown
-from souk.serving.item_outcomes import Outcome
+from souk.serving.items.outcomes import Outcome
 from souk.serving.metrics import ServingMetrics
 from souk.serving.releases import Releases
 from souk.serving.room import Room

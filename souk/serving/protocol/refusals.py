@@ -13,7 +13,7 @@ from kserve.model_repository import ModelRepository
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-from souk.serving.drain import Drain
+from souk.serving.protocol.drain import Drain
 
 MAX_BODY_BYTES = 4 << 20  # of rows of items and events
 MAX_REQUEST_BYTES = 1 << 20  # of requests for slates: JSON of this size is read in 5 ms, in which nothing else is

@@ -12,9 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from souk.serving.event_backlog import Backlog, StateWriter
-from souk.serving.event_ids import EventIds
-from souk.serving.event_log import EventLog, read
+from souk.serving.events.backlog import Backlog, StateWriter
+from souk.serving.events.ids import EventIds
+from souk.serving.events.log import EventLog, read
 
 logger = logging.getLogger(__name__)
 TOGETHER = 2000  # events of one write to the disk
@@ -66,7 +66,7 @@ class LiveEvents:
     Args:
         log: where events are kept.
         writer: takes them into states.
-        publication: names the states that were published last (souk.serving.event_backlog).
+        publication: names the states that were published last (souk.serving.events.backlog).
         clock: seconds that only grow.
         sold: is handed what comes for the first time, before the log is: what it raises keeps the events out, too.
     """
@@ -99,7 +99,7 @@ class LiveEvents:
 
     @property
     def places(self) -> dict[str, int]:
-        """Events taken into states, by `souk.serving.event_states.Place`; those taken again included."""
+        """Events taken into states, by `souk.serving.events.states.Place`; those taken again included."""
         return dict(self._writer.places)
 
     def open(self) -> LiveEvents:

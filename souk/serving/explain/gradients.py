@@ -22,7 +22,7 @@ from souk.matches import MATCH, own_words
 from souk.pair_query import PairQuery
 from souk.pairs import pair_features, pair_names
 from souk.serving.beside import Run, here
-from souk.serving.explain_pairs import SCORE, beside, divided, guesses, plain_value, shares, start, votes
+from souk.serving.explain.pairs import SCORE, beside, divided, guesses, plain_value, shares, start, votes
 from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender

@@ -1,7 +1,7 @@
 """The impression log: one record for each answered request, written off the request path.
 
 What is answered is written, dropped, or pending, always. What was pending when a process was killed is lost: the next
-one counts it (souk.serving.impression_counts).
+one counts it (souk.serving.impressions.counts).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from souk.serving.impression_counts import SUFFIX, Counts, CountsFile, lost
-from souk.serving.impression_records import Record
-from souk.serving.sinks import Sink, Written
+from souk.serving.impressions.counts import SUFFIX, Counts, CountsFile, lost
+from souk.serving.impressions.records import Record
+from souk.serving.impressions.sinks import Sink, Written
 from souk.serving.slate import Slate
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from souk.experiments import arms_of, number, sample_ratio_p
 from souk.serving.slate import Slate
 
 if TYPE_CHECKING:
-    from souk.serving.arms import Arms
+    from souk.serving.experiments.arms import Arms
 
 MOST_UNITS = 100_000  # of an experiment: more would tell nothing that these do not
 

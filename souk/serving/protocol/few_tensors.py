@@ -16,11 +16,11 @@ from kserve.errors import InvalidInput
 from starlette.responses import JSONResponse
 
 from souk.errors import SoukError
-from souk.serving.direct import Receive, again, whole
 from souk.serving.fields import TOO_DEEP
-from souk.serving.refusals import refusal
+from souk.serving.protocol.direct import Receive, again, whole
+from souk.serving.protocol.refusals import refusal
+from souk.serving.protocol.tensors import INPUTS, OUTPUTS
 from souk.serving.request import MAX_INSTANCES
-from souk.serving.tensors import INPUTS, OUTPUTS
 
 MOST = {"inputs": len(INPUTS), "outputs": len(OUTPUTS)}
 MOST_PARAMETERS = 32  # of the request, an input or an output

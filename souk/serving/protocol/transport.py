@@ -13,13 +13,13 @@ from fastapi import FastAPI
 from kserve import Model, ModelServer
 
 from souk.errors import SoukError
-from souk.serving.drain import Drain
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import FixedModels, StrictDataPlane
-from souk.serving.rest import RestServer
-from souk.serving.rpc import RpcServer
-from souk.serving.token import Tokens
-from souk.serving.tracing import Tracing
+from souk.serving.protocol.drain import Drain
+from souk.serving.protocol.refusals import FixedModels, StrictDataPlane
+from souk.serving.protocol.rest import RestServer
+from souk.serving.protocol.rpc import RpcServer
+from souk.serving.protocol.token import Tokens
+from souk.serving.protocol.tracing import Tracing
 
 
 class RecommenderServer(ModelServer):

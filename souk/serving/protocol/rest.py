@@ -22,14 +22,14 @@ from starlette.exceptions import HTTPException
 from souk.errors import SoukError
 from souk.serving import logs
 from souk.serving.beside import Ended
-from souk.serving.direct import DirectPredict
-from souk.serving.drain import Drain, Draining
-from souk.serving.few_tensors import FewTensors
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, again_after, refusal
-from souk.serving.token import TokenCheck, Tokens
-from souk.serving.tracing import Tracing
+from souk.serving.protocol.direct import DirectPredict
+from souk.serving.protocol.drain import Drain, Draining
+from souk.serving.protocol.few_tensors import FewTensors
+from souk.serving.protocol.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, again_after, refusal
+from souk.serving.protocol.token import TokenCheck, Tokens
+from souk.serving.protocol.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 CALLS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from souk.serving.item_lines import Logged
+from souk.serving.items.lines import Logged
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from souk.errors import SoukError, shown
-from souk.serving.impression_records import Record, row
-from souk.serving.sinks import Written
+from souk.serving.impressions.records import Record, row
+from souk.serving.impressions.sinks import Written
 
 logger = logging.getLogger(__name__)
 SCHEME = "kafka"

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 import souk
+from souk.serving.protocol.tracing import Status
 from souk.serving.request import Request
-from souk.serving.tracing import Status
 from souk.stages import Stages
 
 OUTWARD = {"users": "feature store", "index": "index"}  # stages that may leave the process
@@ -46,14 +46,14 @@ class _Status:
         self._span = span
 
     def set(self, code: str) -> None:
-        """As `souk.serving.tracing.Status`."""
+        """As `souk.serving.protocol.tracing.Status`."""
         self._span.set_attribute("http.response.status_code" if code.isdigit() else "rpc.grpc.status", code)
         if code.startswith(FAILED):
             self._span.set_status(StatusCode.ERROR)
 
 
 class Spans:
-    """See `souk.serving.tracing.Tracing`. Values of requests are in no attribute.
+    """See `souk.serving.protocol.tracing.Tracing`. Values of requests are in no attribute.
 
     Args:
         provider: of tracers.

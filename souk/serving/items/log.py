@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.folders import placed
-from souk.serving.item_lines import Logged, line, overtaken, parsed, without
+from souk.serving.items.lines import Logged, line, overtaken, parsed, without
 
 BLOCK = 1 << 16  # bytes read at a time from the end
 

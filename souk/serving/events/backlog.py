@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from souk.serving.event_log import EventLog, closed_name, read
-from souk.serving.event_states import event_of, with_all
+from souk.serving.events.log import EventLog, closed_name, read
+from souk.serving.events.states import event_of, with_all
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState
 from souk.store.interface import OnlineStore

@@ -20,9 +20,9 @@ from souk.errors import SoukError
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
-from souk.serving.refusals import MAX_REQUEST_BYTES, again_after, refusal
-from souk.serving.token import TokenInterceptor, Tokens
-from souk.serving.tracing import Status, Tracing
+from souk.serving.protocol.refusals import MAX_REQUEST_BYTES, again_after, refusal
+from souk.serving.protocol.token import TokenInterceptor, Tokens
+from souk.serving.protocol.tracing import Status, Tracing
 
 
 class RpcServer(GRPCServer):

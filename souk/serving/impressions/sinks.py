@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from souk.errors import SoukError, shown
 from souk.readers.files import first_line
 from souk.readers.storage import storage
-from souk.serving.impression_records import Record, to_table
+from souk.serving.impressions.records import Record, to_table
 from souk.serving.process_name import started
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from souk.config.experiments import Experiment
 from souk.experiments import arms_of, sample_ratio_p
 from souk.readers.batches import read_batches
 from souk.schema import EventType
-from souk.serving.event_log import every_file, read
-from souk.serving.logged import batches
+from souk.serving.events.log import every_file, read
+from souk.serving.impressions.logged import batches
 
 NORMAL_95 = 1.959964  # standard deviations
 CONTROL = "control"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from souk.config.experiments import HOLDOUT, Experiments
 from souk.experiments import assigned, held_out, label
-from souk.serving.arm_rules import key_of
+from souk.serving.experiments.rules import key_of
+from souk.serving.experiments.treatment import AS_RELEASED, Treatment
 from souk.serving.releases import Served
 from souk.serving.request import Request
-from souk.serving.treatment import AS_RELEASED, Treatment
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Experiments: which arm a request is answered by, what arms change, and what came of them."""
