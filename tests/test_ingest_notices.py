@@ -57,13 +57,18 @@ def test_impressions_with_places_and_no_request_are_told(shop: Shop) -> None:
 
 
 @pytest.mark.slow
-def test_a_type_that_is_not_used_is_told(shop: Shop) -> None:
-    lines = [f"e{n},u{n % 7},i{n % 11},{['ver', 'compra'][n % 2]},{1_700_000_000 + n},web" for n in range(GOOD)]
-    header = "event_id,user_id,product,accion,timestamp,device"
+def test_a_type_that_is_not_used_and_several_currencies_are_told(shop: Shop) -> None:
+    lines = [
+        f"e{n},u{n % 7},i{n % 11},{['ver', 'compra'][n % 2]},{1_700_000_000 + n},web,9,{['EUR', 'USD'][n % 2]}"
+        for n in range(GOOD)
+    ]
+    header = "event_id,user_id,product,accion,timestamp,device,value,currency"
     (shop.folder / "events.csv").write_text("\n".join([header, *lines]) + "\n")
     shop.config = CONFIG.replace("timestamp_unit: s}", "timestamp_unit: s, constants: {event_type: click}}")
     shop.ingest()
-    assert "EVERY EVENT IS A CLICK, and the column accion (compra, ver)" in (shop.folder / "1/report.html").read_text()
+    report = (shop.folder / "1/report.html").read_text()
+    assert "EVERY EVENT IS A CLICK, and the column accion (compra, ver)" in report
+    assert "AMOUNTS ARE IN SEVERAL CURRENCIES: currency says EUR 50.0%" in report
 
 
 @pytest.mark.slow

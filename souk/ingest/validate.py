@@ -27,6 +27,7 @@ from souk.ingest.files import whole_file
 from souk.ingest.infer import infer_schema
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import absent, lone_places, unsplit, unused
+from souk.ingest.odd_currencies import Currencies
 from souk.ingest.outliers import Bounds, find_bounds, numeric_columns, treat_outliers
 from souk.ingest.quarantine import Quarantine, QuarantineWriter
 from souk.ingest.reading import Reading, Rows, check_times
@@ -121,7 +122,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     reading, sample = Reading(table, makes_ids), Sample(table.schema.append(pa.field("row", pa.int64())))
     accepted, ends = Accepted(table, spill, survey.good, survey.rows, makes_ids), RefusedItems()
     none: Counter[str] = Counter()
-    untyped = Untyped(table)
+    untyped, currencies = Untyped(table), Currencies(table)
     with whole_file(refused) as fresh:
         writer = QuarantineWriter(fresh, table.columns(survey.names))
         for rows in reading:
@@ -135,6 +136,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
             judge.note_new(treated, good)
             none.update(no_dates.counted(table, rows.raw))
             untyped.note(rows.raw.table)
+            currencies.note(rows.raw.table)
         ends.add_skipped(reading.skipped_items)
         if reading.read != survey.rows + sum(reading.skipped.values()):
             raise SoukError(f"files of {table.name} that stay as they are", "rows that came or went", "Run it again.")
@@ -152,7 +154,12 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
         *lone_places(table.name, survey.good),
         *judge.notices(),
     )
-    notices += (*unsplit(table, survey.good), *no_dates.told(table.name, none), *untyped.notices())
+    notices += (
+        *unsplit(table, survey.good),
+        *no_dates.told(table.name, none),
+        *untyped.notices(),
+        *currencies.notices(),
+    )
     return Validated(accepted, outcome, schema, text, statistics, notices, tuple(judge.bounds), ends.table())
 
 
