@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from souk import progress
 from souk.config import DatasetConfig, parse_config
-from souk.ingest import drawn_rows, profile
+from souk.ingest import drawn_rows, guess_ids, profile
 from souk.ingest.drawn_rows import BLOCK, Drawn
 from souk.ingest.first_config import first_config
+from souk.ingest.guess_kind import Guess
+from souk.ingest.guess_repeat import _owners
+from souk.ingest.profile import Column
 from souk.readers import RawBatch
+from souk.schema import Kind
 
 MOST = 1000
 DAY = 86_400
@@ -139,3 +147,100 @@ def test_what_users_did_in_all_is_known_of_those_who_were_drawn(
     assert " rows of some users, of " in text
     assert "left out: total_streams (IT TELLS EVENTS OF LATER: it goes with how many of" in text
     assert [*parse_config(text).columns.users] == ["age"]
+
+
+def test_rows_of_nobody_in_many_short_files_are_drawn_by_file() -> None:
+    """The first block of each is one of its own: neither all of them nor none, and no draw without an end."""
+    drawn = Drawn("user_id", MOST)
+    for day in range(60):
+        drawn.add(replace(batch([None] * 100), file=f"day_{day}.csv"))
+    sizes = {table.num_rows for table in drawn.tables}
+    assert sizes == {0, 100}
+    assert MOST / 5 <= drawn.rows <= MOST
+
+
+def write_shop(folder: Path, lines: list[str], items: Sequence[str] = ()) -> None:
+    """Files of 300 rows each: two of them are more than a sample."""
+    for name, head, rows in (("log", "user_id,item_id,event_type,timestamp", lines), ("items", "item_id,owner", items)):
+        for start in range(0, len(rows), 300):
+            text = "\n".join([head, *rows[start : start + 300]]) + "\n"
+            (folder / f"{name}_{start:05}.csv").write_text(text, encoding="utf-8")
+
+
+def first_of_shop(folder: Path, monkeypatch: pytest.MonkeyPatch, items: bool = False) -> str:
+    for module in (profile, drawn_rows, guess_ids):
+        monkeypatch.setattr(module, "SAMPLE_ROWS", MOST)
+    return first_config(str(folder / "log_*.csv"), str(folder / "items_*.csv") if items else None, None, "shop").text
+
+
+def test_items_are_those_of_the_events_that_were_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each month has items of its own: what the first rows have is not what the others do."""
+    random = np.random.default_rng(1)
+    lines = [
+        f"u{random.integers(300)},i{n // 900 * 200 + random.integers(200)},view,{1_700_000_000 + n * 3000}"
+        for n in range(4500)
+    ]
+    write_shop(tmp_path, lines, [f"i{n},o{n % 7}" for n in range(3000)])
+    text = first_of_shop(tmp_path, monkeypatch, items=True)
+    assert " of items: " in text.splitlines()[0] and "all " in text.splitlines()[0]
+    assert "  # 100% of the ids in events are among item_id of items" in text
+
+
+def test_of_items_that_the_events_hardly_have_the_first_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shop(
+        tmp_path,
+        [f"u{n % 300},i{n % 37},view,{1_700_000_000 + n * 3000}" for n in range(2700)],
+        [f"i{n},o{n % 7}" for n in range(3000)],
+    )
+    head = first_of_shop(tmp_path, monkeypatch, items=True).splitlines()[0]
+    assert " of events: " in head and " of items: " not in head
+
+
+def test_numbers_are_written_as_in_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first have a decimal comma, and later ones a point: of these no config can say that they have a comma."""
+    for part in range(9):
+        price = '"3,5"' if part < 4 else "3.75"
+        rows = [f"u{n % 97},i{n % 37},view,{1_700_000_000 + part * DAY + n},{price}" for n in range(300)]
+        text = "\n".join(["user_id,item_id,event_type,timestamp,price", *rows]) + "\n"
+        (tmp_path / f"log_{part}.csv").write_text(text, encoding="utf-8")
+    text = first_of_shop(tmp_path, monkeypatch)
+    assert " of events: " in text.splitlines()[0]
+    assert "decimal:" not in text
+
+
+@pytest.mark.parametrize(
+    ("nobody", "told"),
+    [("NA", "skip: {user_id: NA}  # "), ("guest", "ONE USER, guest, HAS "), ("0", "ONE USER, 0, HAS ")],
+)
+def test_who_stands_for_nobody_is_told_of_users_that_were_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nobody: str, told: str
+) -> None:
+    random = np.random.default_rng(1)
+    lines = [
+        f"{nobody if random.random() < 0.5 else f'u{random.integers(300)}'},i{n % 37},view,{1_700_000_000 + n * 600}"
+        for n in range(8000)
+    ]
+    write_shop(tmp_path, lines)
+    text = first_of_shop(tmp_path, monkeypatch)
+    assert " rows of some users, of 8,000." in text.splitlines()[0]
+    assert told in text
+
+
+@pytest.mark.parametrize(("owner", "told"), [("u", True), ("brand", False)])
+def test_owners_are_told_by_the_users_that_were_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str, told: bool
+) -> None:
+    random = np.random.default_rng(1)
+    lines = [f"u{random.integers(100)},i{random.integers(200)},view,{1_700_000_000 + n * 600}" for n in range(4000)]
+    write_shop(tmp_path, lines, [f"i{n},{owner}{n % 100}" for n in range(200)])
+    text = first_of_shop(tmp_path, monkeypatch, items=True)
+    assert " rows of some users, of 4,000." in text.splitlines()[0]
+    assert ("own: owner" in text) == told
+
+
+def test_owners_of_whom_none_was_drawn_say_nothing() -> None:
+    column = Column("owner", pa.array([f"u{n}" for n in range(50)]))
+    items = SimpleNamespace(declared={"owner": (column, Guess(Kind.CATEGORICAL, ""))})
+    rows = pd.DataFrame({"user_id": column.values.to_pylist()})
+    assert _owners(rows, items, 0) == "owner"  # type: ignore[arg-type]
+    assert _owners(rows, items, 2**40 - 1) == ""  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ done at another time of the year are not in them. The first of a million items m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess_columns import Table, column_named, table_of
-from souk.ingest.profile import SAMPLE_ROWS, array_of, columns_of, whole_rows
+from souk.ingest.guess_nobody import no_users, one_for_all
+from souk.ingest.profile import SAMPLE_ROWS, Column, array_of, columns_of, whole_rows
 from souk.progress import seldom
 from souk.readers import HERE, RawBatch, read_batches
 
@@ -37,11 +38,29 @@ def draw_users(events: Table, tell: Callable[[str], None]) -> Table:
     user, first = events.mapped["user_id"][0], len(events.columns[0].values)
     if first < SAMPLE_ROWS or user.nested or not user.name:
         return events
-    drawn = Drawn(user.name, SAMPLE_ROWS)
+    drawn = Drawn(user.name, SAMPLE_ROWS, nobody=_nobody(user))
     _read(events, drawn, tell)
     if drawn.given <= first or drawn.rows < FEWEST * SAMPLE_ROWS:
         return events
     return _drawn(events, drawn, f"all {drawn.rows:,} rows of some users, of {drawn.given:,}")
+
+
+def _nobody(user: Column) -> list[str]:
+    """What stands for no user, and the one who may be all whom nobody knows: rows of it are in the sample as often as
+    in the log, or nobody would be told of them."""
+    words = no_users(user)
+    one = one_for_all(user.texts.filter(pc.invert(pc.is_in(user.texts, value_set=pa.array(words, pa.string())))))
+    return [*words, *([one[0]] if one else [])]
+
+
+def are_drawn(ids: list[str], mask: int) -> np.ndarray:
+    """Whether the rows of ids are among those of a draw, `[ids] bool`.
+
+    Args:
+        ids: of users.
+        mask: `Table.drawn` of the events; 0 where all rows count.
+    """
+    return np.asarray((pd.util.hash_array(np.array(ids, object)) & np.uint64(mask)) == 0)
 
 
 def draw_described(target: str, events: Table, other: Table, tell: Callable[[str], None]) -> Table:
@@ -75,7 +94,7 @@ def _read(table: Table, drawn: Drawn, tell: Callable[[str], None]) -> None:
 
 def _drawn(table: Table, drawn: Drawn, said: str) -> Table:
     own = table_of(table.name, table.source.model_copy(update={"decimal": "."}), columns_of(drawn.tables))
-    return replace(own, notes={**own.notes, "drawn": said})
+    return replace(own, notes={**own.notes, "drawn": said}, drawn=drawn.mask)
 
 
 class Drawn:
@@ -87,11 +106,14 @@ class Drawn:
         ids: the column.
         most: rows.
         among: the ids that count, as texts; without them all do.
+        nobody: ids that are none.
     """
 
-    def __init__(self, ids: str, most: int, among: pa.Array | None = None) -> None:
+    def __init__(self, ids: str, most: int, among: pa.Array | None = None, nobody: Sequence[str] = ()) -> None:
         self._ids, self._most, self._among = ids, most, among
+        self._nobody = pa.array(nobody, pa.string())
         self._kept: list[tuple[pa.Table, np.ndarray]] = []
+        self._files: dict[str, int] = {}
         self._mask = np.uint64(0)
         self.given = 0
 
@@ -106,6 +128,11 @@ class Drawn:
         while self.rows > self._most:
             self._mask = (self._mask << np.uint64(1)) | np.uint64(1)
             self._kept = [self._drawn(*each) for each in self._kept]
+
+    @property
+    def mask(self) -> int:
+        """The bits that are 0 in the hashes of what is drawn."""
+        return int(self._mask)
 
     @property
     def rows(self) -> int:
@@ -123,8 +150,11 @@ class Drawn:
 
     def _hashes(self, batch: RawBatch) -> np.ndarray:
         """Of each row that can be split into columns, `[rows]` uint64."""
-        hashes = pd.util.hash_array(batch.positions // BLOCK)
-        ids = self._texts(batch.table).to_pandas()
+        file = self._files.setdefault(batch.file, len(self._files))  # each, however short, has blocks of its own
+        blocks, place = np.unique(batch.positions // BLOCK, return_inverse=True)
+        hashes = pd.util.hash_array(np.array([f"{file} {block}" for block in blocks], object))[place]
+        texts = self._texts(batch.table)
+        ids = pc.if_else(pc.is_in(texts, value_set=self._nobody), None, texts).to_pandas()
         known = ids.notna().to_numpy()
         hashes[known] = pd.util.hash_array(ids[known].to_numpy(object))
         whole = np.ones(len(hashes), bool)

@@ -91,11 +91,11 @@ def first_config(
     paths = {"events": events, "items": None if own else items, "users": users}
     tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
     named = check_exchanged(tables)
-    tables = _described(tables, tell)
+    opened, tables = tables, _described(tables, tell)
     _map_ids(tables)
     tables["events"] = draw_users(tables["events"], tell)
     if "drawn" in tables["events"].notes:
-        tables = _described(tables, tell)
+        tables = _described({**opened, "events": tables["events"]}, tell)  # not of what the first events have
         _map_ids(tables)
     if own:
         tables = {"events": tables["events"], "items": items_of(tables["events"]), **tables}

@@ -23,15 +23,36 @@ def map_nobody(events: Table) -> None:
     if column.nested:
         return
     users = cells.parse_text(column.values)[0]
-    words = pc.unique(column.texts.filter(pc.is_in(pc.utf8_lower(column.texts), value_set=pa.array(cells.MISSING))))
-    if len(words):
-        users = pc.if_else(pc.is_in(users, value_set=words), None, users)
-        events.nobody = words.to_pylist()
+    if words := no_users(column):
+        users = pc.if_else(pc.is_in(users, value_set=pa.array(words)), None, users)
+        events.nobody = words
         events.mapped["user_id"] = Column(column.name, users), evidence
-    told = _mostly_nobody(events, users) or _one_for_all(column, users)
+    told = _mostly_nobody(events, users) or _told_of_one(column, users)
     if told and "user_id" not in events.notes:
         events.notes["user_id"] = told
         events.mapped["user_id"] = events.mapped["user_id"][0], f"{told}; {evidence}"
+
+
+def no_users(column: Column) -> list[str]:
+    """The values that say, in words, that there is no user."""
+    texts = column.texts
+    words: list[str] = pc.unique(
+        texts.filter(pc.is_in(pc.utf8_lower(texts), value_set=pa.array(cells.MISSING)))
+    ).to_pylist()
+    return words
+
+
+def one_for_all(users: pa.Array) -> tuple[str, float] | None:
+    """The user who has far more rows than any other, and the share of them; None where there is none.
+
+    Args:
+        users: of each row, as text.
+    """
+    counts = pc.value_counts(users.drop_null()).to_pylist()
+    most = sorted(counts, key=lambda each: -each["counts"])[:2]
+    if len(most) < 2 or most[0]["counts"] < max(MOST_OF_ONE * len(users), TIMES_THE_NEXT * most[1]["counts"]):
+        return None
+    return most[0]["values"], most[0]["counts"] / len(users)
 
 
 def _mostly_nobody(events: Table, users: pa.Array) -> str:
@@ -60,12 +81,10 @@ def _pseudonym(events: Table) -> str:
     return min(found, key=lambda column: names.index(column.plain)).name if found else ""
 
 
-def _one_for_all(column: Column, users: pa.Array) -> str:
+def _told_of_one(column: Column, users: pa.Array) -> str:
     """What to do where one user has far more rows than any other; "" elsewhere."""
-    counts = pc.value_counts(users.drop_null()).to_pylist()
-    most = sorted(counts, key=lambda each: -each["counts"])[:2]
-    if len(most) < 2 or most[0]["counts"] < max(MOST_OF_ONE * len(users), TIMES_THE_NEXT * most[1]["counts"]):
+    if not (found := one_for_all(users)):
         return ""
-    one, share = most[0]["values"], most[0]["counts"] / len(users)
+    one, share = found
     out = skipping(column.name, [one])
     return f"ONE USER, {one}, HAS {share:.0%} OF THE ROWS: if that is nobody, {out} beside path"

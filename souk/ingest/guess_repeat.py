@@ -7,6 +7,7 @@ from collections.abc import Collection
 import pandas as pd
 import pyarrow.compute as pc
 
+from souk.ingest.drawn_rows import are_drawn
 from souk.ingest.guess_acts import acts, engaging_kinds
 from souk.ingest.guess_columns import Table
 from souk.next_steps import PAUSE_MS
@@ -18,6 +19,7 @@ PURCHASES = 150  # of them, that say so: by chance none is seen of a share of 2%
 SEVERAL, BY_CHANCE = 0.1, 20  # of the purchases of what another bought: the share of chance below which each is one of
 # its kind, and the fewest by chance that tell it
 OWNERS, FEWEST_OWNERS = 0.5, 20  # share of the words of a column that are ids of users who did something, and how many
+FEWEST_DRAWN = 3  # of them, where only some of the users are looked at
 AT_HAND = 0.03  # share of the engagements with the item of the event before, from which a pause is worth its word
 
 
@@ -46,7 +48,7 @@ def repeat(table: Table, items: Table | None = None) -> str:
     if why := sold_once(rows):
         keys.append("sold_once: true")
         told.append(why)
-    if (owner := _owners(rows, items)) and items is not None:
+    if (owner := _owners(rows, items, table.drawn)) and items is not None:
         keys.append(f"own: {owner}")
         told.append(f"the ids in {items.declared[owner][0].name} are those of users: nobody is shown what is their own")
     said = f"{{{', '.join([f'rule: {rule}', *keys])}}}" if keys else rule
@@ -92,16 +94,22 @@ def _bought_by_others(rows: pd.DataFrame) -> tuple[int, int, float]:
     return pairs - bought["item_id"].nunique(), pairs, pairs - items * (1 - (1 - 1 / items) ** pairs)
 
 
-def _owners(rows: pd.DataFrame, items: Table | None) -> str:
+def _owners(rows: pd.DataFrame, items: Table | None, drawn: int) -> str:
     """The declared column of items that says whose they are: whose words are ids of the events' users; "" without one.
 
     Numbers say nothing: 17 may be a seller and another user.
+
+    Args:
+        rows: of events.
+        items: of items, where there are any.
+        drawn: `Table.drawn` of the events; owners whose rows are not among these say nothing.
     """
     users = set(rows["user_id"].unique())
     for name, (column, guess) in items.declared.items() if items else ():
         if guess.kind is Kind.CATEGORICAL and column.distinct >= FEWEST_OWNERS and not column.numeric:
-            owners = set(pc.unique(column.texts).to_pylist())
-            if len(owners & users) >= OWNERS * len(owners):
+            words = pc.unique(column.texts).to_pylist()
+            owners = {word for word, asked in zip(words, are_drawn(words, drawn), strict=True) if asked}
+            if len(owners & users) >= max(FEWEST_DRAWN, OWNERS * len(owners)):
                 return name
     return ""
 
