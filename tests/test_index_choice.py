@@ -18,7 +18,7 @@ from souk.index.exact import ExactIndex
 from souk.index.hnsw import HnswIndex
 from souk.index.interface import IndexUnavailable
 from souk.index.milvus import MilvusIndex
-from souk.release.collections import KEPT_SECONDS, say_searched, searched
+from souk.release.in_use import KEPT_SECONDS, say_searched, searched
 from souk.serving import served
 from souk.serving.budget import Guards
 from souk.serving.served import Reader, open_index

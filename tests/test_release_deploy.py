@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,7 @@ from souk.index.exact import ExactIndex
 from souk.index.interface import collection_name, recall_at
 from souk.index.milvus import MilvusIndex
 from souk.release.bundle import Bundle, write_bundle
+from souk.release.in_use import needed
 from souk.release.manifest import verify
 from souk.release.pointer import history, release_names, rollback
 from souk.steps.deploy import deploy
@@ -195,6 +197,7 @@ def test_deploy_mends_what_is_damaged(packaged, tmp_path):
     shutil.rmtree(workspace.feast)
     assert run(workspace, *first)["states"] == 12
     assert serves(workspace, first[0])
+    assert needed(workspace, time.time()) == {workspace.current_release()}, "no prune deletes it on its way"
 
 
 def test_user_states_go_to_the_redis_of_the_config(packaged, tmp_path, redis):

@@ -2,15 +2,22 @@
 
 import os
 import shutil
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from souk.cli import main
 from souk.errors import SoukError
-from souk.release.collections import collection_of, say_searched
+from souk.release import pointer
+from souk.release.collections import collection_of
+from souk.release.in_use import KEPT_SECONDS, needed, say_needed, say_searched
 from souk.release.manifest import NAME
 from souk.release.pointer import history, point, release_names, rollback
 from souk.release.prune import prune
+from souk.serving.budget import Guards
+from souk.serving.served import Reader
+from souk.store.feast_store import Access
 from souk.workspace import Workspace
 from tests.release_fixtures import deployed
 
@@ -78,3 +85,86 @@ def test_what_a_killed_one_left_is_cleared(releases):
     assert len(release_names(workspace)) == 4
     assert prune(workspace, 5) == {}
     assert not [*workspace.releases.glob(".deleted.*")]
+
+
+def test_a_dry_run_leaves_what_a_killed_one_left(releases):
+    workspace, (first, *_) = releases
+    os.replace(workspace.releases / first, workspace.releases / f".deleted.{first}")
+    prune(workspace, 1, dry=True)
+    assert (workspace.releases / f".deleted.{first}" / NAME).exists()
+
+
+def test_what_somebody_reads_stays_for_an_hour_after_the_last_word(releases):
+    workspace, (first, _, _, fourth, _) = releases
+    say_needed(workspace, first)
+    say_needed(workspace, fourth)
+    assert prune(workspace, 1) == {}
+    said = time.time() - KEPT_SECONDS - 1
+    os.utime(workspace.releases / ".needed" / first, (said, said))
+    assert {*prune(workspace, 1)} == {first}
+    assert fourth in release_names(workspace)
+
+
+def test_a_server_says_which_release_it_reads_whatever_its_index(releases, tmp_path):
+    """From before it is read, and from time to time; of a folder elsewhere it says nothing."""
+    workspace, (first, second, *_) = releases
+    reader = Reader(workspace, "exact", "", Access(), 100, Guards(), lambda: 0, print)
+    with pytest.raises(SoukError):
+        reader.ready((tmp_path / "elsewhere" / first).resolve())
+    assert needed(workspace, time.time()) == set()
+    (workspace.releases / first / "bundle.json").unlink()
+    with pytest.raises(SoukError):
+        reader.ready((workspace.releases / first).resolve())
+    assert needed(workspace, time.time()) == {first}
+    bundle = SimpleNamespace(folder=(workspace.releases / second).resolve())
+    reader.keep([SimpleNamespace(bundle=bundle)])
+    assert needed(workspace, time.time()) == {first, second}
+
+
+def test_nothing_points_to_what_was_deleted_a_moment_ago(releases, monkeypatch):
+    """Whoever waits for the pointer looks at the release when it has it."""
+    workspace, (first, _, third, *_) = releases
+    alone = pointer.alone
+
+    def after_a_prune(place):
+        monkeypatch.setattr(pointer, "alone", alone)
+        assert first in prune(place, 1)
+        return alone(place)
+
+    monkeypatch.setattr(pointer, "alone", after_a_prune)
+    with pytest.raises(SoukError):
+        point(workspace, first)
+    assert workspace.current_release() == third
+
+
+def test_killed_while_it_deletes_it_leaves_whole_releases(releases, monkeypatch):
+    workspace, (first, _, _, fourth, _) = releases
+
+    def killed(folder):
+        (folder / NAME).unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("souk.release.prune.remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prune(workspace, 1)
+    assert len({first, fourth} & {*release_names(workspace)}) == 1
+    there = {path.name for path in workspace.releases.glob("[!.]*-*")}
+    assert there == {*release_names(workspace)}, "no half one"
+
+
+def test_what_a_cluster_serves_stays(releases, tmp_path, monkeypatch, capsys):
+    workspace, (first, _, _, fourth, _) = releases
+    model = {"model": {"storageUri": f"pvc://souk/releases/{fourth}"}}
+    live = {"spec": {"predictor": model, "canary": [{"predictor": model, "trafficPercent": 10}]}}
+    monkeypatch.setattr("souk.release.cluster.connect", lambda rollout: SimpleNamespace(service=lambda: live))
+    config = tmp_path / "shop.yaml"
+    config.write_text(
+        "name: shop\ndata: {events: {path: e.csv}}\nrepeat: never\n"
+        "objectives: {engaged: {events: [click]}, satisfied: {events: [click], weight: 0}}\n"
+        "rollout: {target: inference_service, storage: pvc://souk/releases}\n"
+        "load_index: {uri: http://milvus:19530}\nonline_store: {uri: redis://redis:6379}\n"
+    )
+    command = ["release", "prune", "--workspace", str(workspace.root), "--keep", "1", "--config", str(config)]
+    assert main(command) == 0, capsys.readouterr()
+    assert capsys.readouterr().out.startswith(f"deleted {first}  0.")
+    assert fourth in release_names(workspace)

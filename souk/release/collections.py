@@ -1,11 +1,7 @@
-"""Which Milvus collections a workspace uses: those of its releases, and those that its servers say they search.
-
-A server may have been told a release that nothing in the workspace names.
-"""
+"""Which releases a workspace uses, and their Milvus collections; beside what servers say (souk.release.in_use)."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,9 +11,6 @@ from souk.errors import SoukError
 from souk.release.manifest import verify
 from souk.release.pointer import history, release_names
 from souk.workspace import Workspace
-
-SAY_SECONDS = 300.0  # between two times that a server says so
-KEPT_SECONDS = 3600.0  # that it holds
 
 
 def releases_in_use(workspace: Workspace, further: Iterable[str] = ()) -> set[str]:
@@ -48,35 +41,3 @@ def collection_of(release: Path) -> str:
     except SoukError:
         return ""
     return str(json.loads((release / "bundle.json").read_text(encoding="utf-8"))["collection"])
-
-
-def say_searched(workspace: Workspace, collection: str) -> None:
-    """Says that a server searches a collection.
-
-    Raises:
-        OSError: the disk did not take it.
-    """
-    folder = _folder(workspace)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / collection).touch()
-
-
-def searched(workspace: Workspace, now: float) -> set[str]:
-    """The collections that servers search, as they said lately; older words are deleted.
-
-    Args:
-        workspace: the workspace.
-        now: seconds since the epoch.
-    """
-    found = set()
-    for path in _folder(workspace).glob("*"):
-        with contextlib.suppress(FileNotFoundError):  # another deploy deleted it
-            if now - path.stat().st_mtime <= KEPT_SECONDS:
-                found.add(path.name)
-            else:
-                path.unlink()
-    return found
-
-
-def _folder(workspace: Workspace) -> Path:
-    return workspace.milvus / "searched"

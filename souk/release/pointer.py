@@ -56,8 +56,8 @@ def point(workspace: Workspace, name: str) -> None:
     The history is written first: killed in between, it ends with the release that is still current, which `history`
     leaves out.
     """
-    release_folder(workspace, name)
     with alone(workspace):
+        release_folder(workspace, name)  # nobody deletes it between this look and the move
         _point(workspace, name)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from souk.folders import remove
-from souk.release.collections import collection_of, releases_in_use, searched
+from souk.release.collections import collection_of, releases_in_use
+from souk.release.in_use import needed, searched
 from souk.release.manifest import NAME
 from souk.release.pointer import alone, forget, release_names
 from souk.workspace import Workspace
@@ -20,8 +21,8 @@ def prune(workspace: Workspace, keep: int, further: Iterable[str] = (), dry: boo
     """Deletes releases; returns the bytes of each.
 
     Kept are the `keep` that were packaged last, the current one, the one before it, those of experiments, those that
-    running servers search, and further ones. A release goes at once: killed in between, this leaves whole ones only,
-    and the next call clears the rest.
+    running servers and deploys said within the hour that they need, and further ones. A release goes at once: killed in
+    between, this leaves whole ones only, and the next call clears the rest.
 
     Args:
         workspace: of the releases.
@@ -33,13 +34,13 @@ def prune(workspace: Workspace, keep: int, further: Iterable[str] = (), dry: boo
         SoukError: the file of experiments is wrong, so that nobody knows which releases servers go on with.
     """
     with alone(workspace):
-        for left in workspace.releases.glob(f"{GONE}*"):
-            remove(left)
         newest = sorted(release_names(workspace), key=lambda name: _packaged(workspace, name), reverse=True)
-        needed = releases_in_use(workspace, further) | _serving(workspace) | {*newest[:keep]}
-        gone = {name: _size(workspace.releases / name) for name in newest if name not in needed}
+        kept = releases_in_use(workspace, further) | _read(workspace) | {*newest[:keep]}
+        gone = {name: _size(workspace.releases / name) for name in newest if name not in kept}
         if dry:
             return gone
+        for left in workspace.releases.glob(f"{GONE}*"):
+            remove(left)
         forget(workspace, gone)
         for name in gone:
             fresh = workspace.releases / f"{GONE}{name}"
@@ -48,9 +49,12 @@ def prune(workspace: Workspace, keep: int, further: Iterable[str] = (), dry: boo
     return gone
 
 
-def _serving(workspace: Workspace) -> set[str]:
-    lately = searched(workspace, time.time())
-    return {name for name in release_names(workspace) if collection_of(workspace.releases / name) in lately}
+def _read(workspace: Workspace) -> set[str]:
+    """Those that somebody reads, or whose collection a server of Milvus is searched for."""
+    now = time.time()
+    lately = searched(workspace, now)
+    names = (name for name in release_names(workspace) if collection_of(workspace.releases / name) in lately)
+    return {*names} | needed(workspace, now)
 
 
 def _packaged(workspace: Workspace, name: str) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from souk.config import Rollout
 from souk.errors import SoukError
 from souk.progress import report
 from souk.release.cluster import Cluster, Unavailable, connect
+from souk.release.in_use import say_needed
 from souk.release.inference_service import Traffic, inference_service, release_of, stages, traffic_of
 from souk.release.manifest import verify
 from souk.release.pointer import history, point, refuse, release_folder, rollback, rolled_back
@@ -81,6 +82,7 @@ def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: i
             "Without a cluster, `souk run` deploys and `souk rollback` goes back.",
         )
     verify(release_folder(workspace, release))
+    say_needed(workspace, release)
     cluster = connect(rollout)
     live = cluster.service()
     before = traffic_of(live) if live else None

@@ -1,12 +1,14 @@
-"""What a server searches on a Milvus server stays there: it says so to the sweeps of its workspace and of others."""
+"""What a server reads and searches stays: it says so to `souk release prune`, and to the sweeps of its workspace and of
+others."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from souk.index.interface import IndexUnavailable
 from souk.index.server import mark, owner
-from souk.release.collections import say_searched
+from souk.release.in_use import say_needed, say_searched
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -25,3 +27,19 @@ def keep(workspace: Workspace, uri: str, collection: str) -> None:
         mark(uri, collection, owner(workspace.milvus))
     except (IndexUnavailable, OSError) as error:
         logger.warning("%s is not marked as in use, and a deploy may drop it: %s", collection, error)
+
+
+def need(workspace: Workspace, folder: Path) -> None:
+    """Says that the release of a folder is in use, if it is one of the workspace; models are read from it again where
+    the process beside the server begins anew. What that fails at, as on a volume that only gives, is logged.
+
+    Args:
+        workspace: whose server this is.
+        folder: of the release, with links resolved.
+    """
+    if folder.parent != workspace.releases.resolve():
+        return
+    try:
+        say_needed(workspace, folder.name)
+    except OSError as error:
+        logger.info("%s is not marked as in use, and `souk release prune` may delete it: %s", folder.name, error)

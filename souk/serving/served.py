@@ -24,7 +24,7 @@ from souk.serving.events.backlog import StateWriter
 from souk.serving.events.counts import LiveCounts
 from souk.serving.events.live import LiveEvents
 from souk.serving.events.log import EventLog
-from souk.serving.in_use import keep
+from souk.serving.in_use import keep, need
 from souk.serving.items.live import LiveItems
 from souk.serving.items.log import ItemLog
 from souk.serving.items.outcomes import Followed
@@ -186,6 +186,7 @@ class Reader:
         Raises:
             SoukError: a damaged one, or one that fails its golden requests.
         """
+        need(self.workspace, folder)
         verify(folder)
         bundle = Bundle.load(folder)
         in_process = Recommender.load(bundle, None, None, self.guards.of_a_release())
@@ -230,8 +231,9 @@ class Reader:
         return Ready(serve, close)
 
     def keep(self, served: Sequence[Served]) -> None:
-        """Says of the collections that these search on a Milvus server that they are in use."""
+        """Says of these releases, and of the collections that they search on a Milvus server, that they are in use."""
         for bundle in (each.bundle for each in served):
+            need(self.workspace, bundle.folder)
             if self.milvus_uri and chosen(self.index, len(bundle.vectors), self.milvus_uri) == "milvus":
                 keep(self.workspace, self.milvus_uri, bundle.settings.collection)
 

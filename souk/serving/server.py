@@ -16,8 +16,8 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from souk.release.collections import SAY_SECONDS
 from souk.release.golden import read_golden
+from souk.release.in_use import SAY_SECONDS
 from souk.serving import logs
 from souk.serving.beside import Beside
 from souk.serving.budget import Guards
@@ -168,7 +168,7 @@ def serve(
         recorder.open()
     releases.follow_logs(ITEM_SECONDS, COUNT_SECONDS)
     often(probe.look, PROBE_SECONDS, "recall probe", POLITE)
-    often(lambda: reader.keep((releases.now, *releases.beside)), SAY_SECONDS, "collections in use", POLITE)
+    often(lambda: reader.keep((releases.now, *releases.beside)), SAY_SECONDS, "releases in use", POLITE)
     if reload_seconds:
         arms.follow(reload_seconds)
     if not release and reload_seconds:

@@ -19,7 +19,8 @@ from souk.index.server import mark, owner, sweep
 from souk.progress import report
 from souk.release.bundle import Bundle
 from souk.release.cluster import Cluster, connect
-from souk.release.collections import collections_in_use, searched
+from souk.release.collections import collections_in_use
+from souk.release.in_use import say_needed, searched
 from souk.release.inference_service import releases_of
 from souk.release.manifest import verify
 from souk.release.pointer import point, rolled_back
@@ -61,6 +62,7 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     place = Workspace(Path(workspace))
     manifest = verify(release)
     name, before = manifest["name"], place.current_release()
+    say_needed(place, name)  # from before it is there, so that no `souk release prune` deletes it meanwhile
     bundle = Bundle.load(_copied(Path(release), place.releases / name))
     report(f"{name}: {len(manifest['files'])} files verified")
     _load_collection(bundle, place, Path(index), settings.load_index.uri)
