@@ -260,16 +260,17 @@ def test_what_may_be_a_choice_is_not_most_of_what_is_left_out(tmp_path: Path, wo
 
 
 @pytest.mark.parametrize(
-    ("verb", "twice", "free", "used"),
+    ("verb", "twice", "free", "days", "used"),
     [
-        ("download", 200, 0, True),
-        ("download", 200, 40, False),  # some come without a purchase: free ones are chosen
-        ("download", 10, 0, False),  # too few to tell
-        ("order", 200, 0, False),
+        ("download", 200, 0, (5, 9), True),
+        ("download", 200, 0, (-9, -5), False),  # tried before it was bought: it was chosen then
+        ("download", 200, 40, (5, 9), False),  # some come without a purchase: free ones are chosen
+        ("download", 10, 0, (5, 9), False),  # too few to tell
+        ("order", 200, 0, (5, 9), False),
     ],
 )
 def test_downloads_of_what_was_bought_are_no_purchases(
-    tmp_path: Path, verb: str, twice: int, free: int, used: bool
+    tmp_path: Path, verb: str, twice: int, free: int, days: tuple[int, int], used: bool
 ) -> None:
     """Of books: twice each, days later."""
     rows: Table = []
@@ -279,7 +280,7 @@ def test_downloads_of_what_was_bought_are_no_purchases(
         rows.append({**own, "event": "view", "ts": at})
         rows += [{**own, "event": "purchase", "ts": at + HOUR}] * (n % 2)
         had = (n % 2 and n // 2 < twice) or (n % 2 == 0 and n // 2 < free)
-        rows += [{**own, "event": verb, "ts": at + day * 24 * HOUR} for day in (5, 9)] * had
+        rows += [{**own, "event": verb, "ts": at + day * 24 * HOUR} for day in days] * had
     _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert config.data.events.event_types[verb] == (EventType.CLICK if used else EventType.PURCHASE)
 

@@ -14,6 +14,7 @@ import pytest
 
 from souk import progress
 from souk.config import DatasetConfig, parse_config
+from souk.errors import SoukError
 from souk.ingest import drawn_rows, guess_ids, profile
 from souk.ingest.drawn_rows import BLOCK, Drawn
 from souk.ingest.first_config import first_config
@@ -244,3 +245,10 @@ def test_owners_of_whom_none_was_drawn_say_nothing() -> None:
     rows = pd.DataFrame({"user_id": column.values.to_pylist()})
     assert _owners(rows, items, 0) == "owner"  # type: ignore[arg-type]
     assert _owners(rows, items, 2**40 - 1) == ""  # type: ignore[arg-type]
+
+
+def test_two_columns_of_one_name_in_a_later_file_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shop(tmp_path, [f"u{n % 300},i{n % 37},view,{1_700_000_000 + n * 3000}" for n in range(2700)])
+    (tmp_path / "log_9.csv").write_text("user_id,user_id,event_type,timestamp\nu1,u1,view,1\n", encoding="utf-8")
+    with pytest.raises(SoukError, match=r"of different names in .*log_9\.csv"):
+        first_of_shop(tmp_path, monkeypatch)

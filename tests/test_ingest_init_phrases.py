@@ -27,9 +27,10 @@ ASKED = ["phone_revealed", "show_phone_number", "Telefonnummer angezeigt", "cont
 ASKED += ["call_seller", "viewing_booked", "request_viewing", "Besichtigung angefragt", "Kontaktanfrage gesendet"]
 ASKED += ["demande_visite", "formulaire_contact", "contacto_enviado", "visita_reservada"]
 COOKED = ["cooked_it", "I made this", "nachgekocht"]
-DISLIKED = ["dislike", "thumbs_down", "no_me_gusta"]
+DISLIKED = ["dislike", "thumbs_down", "no_me_gusta", "add_to_blacklist", "put_into_trash", "added_to_ignored_sellers"]
 UNKNOWN = ["email_alert_open", "email_sent", "banner_view", "saved_search", "viewing", "phone_view", "photo_liked"]
 UNKNOWN += ["order_cooked", "shopping_list_view", "add_to", "list", "search", "no_purchase", "item_number_shown"]
+UNKNOWN += ["show_less"]
 UNKNOWN += ["ver_telefono"]  # of a shop of phones it is a look
 UNDONE = ["unfavourite", "unsave_item", "remove_from_cart", "favourite_remove", "RemovedFromCookbook", "unlike"]
 UNDONE += ["unfollow", "viewing_cancelled", "favorit_entfernt", "Aus Kochbuch entfernt", "eliminar_de_favoritos"]
@@ -76,15 +77,15 @@ def log(words: list[str]) -> Table:
 
 
 def test_what_is_taken_back_or_only_sent_is_no_click_and_is_told(tmp_path: Path) -> None:
-    words = ["view", "favourite", "unfavourite", "email_alert_sent", "push_delivered", "message_sent"]
+    words = ["view", "favourite", "unfavourite", "email_alert_sent", "push_delivered", "message_sent", "gift_sent"]
     first = first_config(write(log(words), tmp_path / "e.csv"), None, None, "x")
     events = parse_config(first.text).data.events
     assert events.skip == {"action": ("unfavourite", "email_alert_sent", "push_delivered")}
-    assert events.event_types == {"view": "click", "favourite": "cart", "message_sent": "cart"}
-    assert first.unknown == ()
+    assert events.event_types == {"view": "click", "favourite": "cart", "message_sent": "cart", "gift_sent": "click"}
+    assert first.unknown == ("gift_sent",)
     assert first.left_out == (
-        "an earlier act is taken back by unfavourite of action (10 of 60 rows)",
-        "nobody chose email_alert_sent, push_delivered of action (20 of 50 rows)",
+        "an earlier act is taken back by unfavourite of action (9 of 60 rows)",
+        "nobody chose email_alert_sent, push_delivered of action (17 of 51 rows)",
     )
 
 
@@ -94,25 +95,27 @@ def test_a_log_of_nothing_else_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "back", "kinds"),
+    ("flag", "back", "count", "kinds"),
     [
-        ("favorite", True, {"1": "cart"}),
-        ("favorite", False, {"0": "impression", "1": "cart"}),
-        ("click", True, {"0": "impression", "1": "click"}),  # shown again
+        ("favorite", 1, 80, {"1": "cart"}),
+        ("favorite", 1, 40, {"0": "impression", "1": "cart"}),  # too few to tell
+        ("favorite", 3, 80, {"0": "impression", "1": "cart"}),  # a third: most were only shown
+        ("favorite", 99, 80, {"0": "impression", "1": "cart"}),
+        ("click", 1, 80, {"0": "impression", "1": "click"}),  # shown again
     ],
 )
 def test_the_zero_of_a_flag_that_takes_a_one_back_was_not_only_shown(
-    tmp_path: Path, flag: str, back: bool, kinds: dict[str, str]
+    tmp_path: Path, flag: str, back: int, count: int, kinds: dict[str, str]
 ) -> None:
-    """Forty ones, and as many zeros, which are of the same pairs or of others."""
+    """As many ones as zeros, of which every `back`-th is of the same pair, the others of another."""
     rows = [
         {
             "user_id": f"u{n // 2 % 9}",
-            "item_id": f"i{n // 2}-{n % 2 * (not back)}",
+            "item_id": f"i{n // 2}-{n % 2 * (n // 2 % back > 0)}",
             flag: 1 - n % 2,
             "ts": n + 10**9,
         }
-        for n in range(80)
+        for n in range(count)
     ]
     first = first_config(write(rows, tmp_path / "e.csv"), None, None, "x")
     assert parse_config(first.text).data.events.event_types == kinds

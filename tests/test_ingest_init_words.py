@@ -245,3 +245,40 @@ def test_a_column_with_an_id_for_every_row_may_be_that_of_the_events(
     assert "event_id" not in config.data.events.columns
     named = [{"event_id": f"x{n}", **row} for n, row in enumerate(rows)]
     assert "OR IS IT event_id" not in init(tmp_path / "named", write(named, tmp_path / "e.csv"))[0]
+
+
+@pytest.mark.parametrize("note", [100_200, 1])
+@pytest.mark.parametrize(
+    ("names", "quantity", "price"),
+    [
+        ("cliente,produto,data,quantidade,preco,nota", "quantidade", "preco"),
+        ("cliente,producto,fecha,cantidad,precio,nota", "cantidad", "precio"),
+        ("utilisateur,produit,date,quantité,prix,note", "quantité", "prix"),
+        ("cliente,prodotto,data,quantità,prezzo,voto", "quantità", "prezzo"),
+        ("Kunde,Artikel,Datum,Menge,Preis,Bewertung", "Menge", "Preis"),
+    ],
+)
+def test_orders_are_bought_whatever_numbers_their_notes_have(
+    tmp_path: Path, names: str, quantity: str, price: str, note: int
+) -> None:
+    """A `nota` with numbers as of invoices is no verdict; with those of stars it is one."""
+    values = ((f"k{n % 11}", f"i{n % 7}", f"2024-05-{n % 28 + 1:02}", n % 3 + 1, 9.5, note + n % 5) for n in range(100))
+    rows = [dict(zip(names.split(","), row, strict=True)) for row in values]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    bought = note > 1
+    assert config.data.events.constants["event_type"] == ("purchase" if bought else "rating")
+    assert config.data.events.columns.get("price", "price") == price
+    assert (config.data.events.columns["value"] == quantity) == bought
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("sort_order", {"0": "impression", "1": "purchase"}), ("order_no", {})])
+def test_a_flag_beside_the_order_of_a_list_is_an_act(tmp_path: Path, name: str, kinds: dict[str, str]) -> None:
+    """Of what was bought, by the number of its order, it says how it was delivered."""
+    rows = [row | {name: n % 5, "install": n % 2} for n, row in enumerate(bookings("x", ["a"]))]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.event_types == kinds
+
+
+def test_the_word_for_a_kitchen_in_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+    _, config = init(tmp_path, write(bookings("x", ["a"]), tmp_path / "cuisine.csv"))
+    assert config.data.events.constants["event_type"] == "click"

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest import cells
+from souk.ingest.convert import check_names
 from souk.ingest.guess_columns import Table, column_named, table_of
 from souk.ingest.guess_nobody import no_users, one_for_all
 from souk.ingest.profile import SAMPLE_ROWS, Column, array_of, columns_of, whole_rows
@@ -87,6 +88,7 @@ def draw_described(target: str, events: Table, other: Table, tell: Callable[[str
 def _read(table: Table, drawn: Drawn, tell: Callable[[str], None]) -> None:
     due = seldom()
     for batch in read_batches(table.source, HERE):
+        check_names(batch)
         drawn.add(batch)
         if due():
             tell(f"{table.name}: {drawn.given:,} rows read, to draw from all of them")

@@ -18,6 +18,7 @@ from souk.ingest.guess_later import becomes, counted, names_next, names_others
 from souk.ingest.guess_names import (
     APP_IDS,
     APPS,
+    BEST,
     NAMES,
     OBJECTS,
     RATINGS,
@@ -136,7 +137,7 @@ def columns_named(table: Table, target: str) -> Iterator[Column]:
     by_name |= {column.plain: column for column in reversed(table.free)}
     found = [by_name[name] for name in NAMES[target] if name in by_name and by_name[name] is not own]
     if target == "value":  # in words these are what a user wrote, and no amount either
-        found = [column for column in found if column.numeric or column.plain not in RATINGS]
+        found = [c for c in found if c.plain not in RATINGS or (c.numeric and c.numbers.max() <= BEST)]
     yield from found
     if target == "value" and own is None and not found:
         yield from (column for column in table.free if names_rating(column.snake))

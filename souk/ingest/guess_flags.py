@@ -14,6 +14,9 @@ from souk.schema import EventType
 
 FLAGS = {"0", "1", "true", "false"}
 HOW = {"preorder", "preordered", "installation"}  # names of flags that say how something was bought
+# Words of columns with an order of something else, or with a word that `order` is a part of.
+LISTED = {"sort", "sorting", "sorted", "sortorder", "by", "display", "list", "rank", "result", "index", "position",
+          "border", "recorder", "reorder"}  # fmt: skip
 ASKED = ("is", "has", "was", "did")  # before an act, in names of columns of 0 and 1
 # Of what was clicked, how far it got: words in flags, the likeliest first, and names of shares.
 DEEPER = ("long_view", "long_play", "finished", "finish", "completed", "complete", "full_play", "full_view", "liked",
@@ -37,8 +40,9 @@ def asked(column: Column) -> str:
 
 
 def numbers_orders(table: Table) -> bool:
-    """Whether a column of events seems to be the number of an order."""
-    return any("invoice" in column.plain or "order" in column.plain for column in table.free)
+    """Whether a column of events seems to be the number of an order, and not the order of a list."""
+    named = (column for column in table.free if "invoice" in column.plain or "order" in column.plain)
+    return any(LISTED.isdisjoint(column.snake.split("_")) for column in named)
 
 
 def tells_act(table: Table, flag: Column) -> bool:

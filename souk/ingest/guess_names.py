@@ -15,18 +15,10 @@ HAD_FROM = ("onsalefrom", "onsaleat", "onsaledate", "onsalesince", "salestart", 
 # Verdicts in other languages; of what a user wrote none is a number.
 RATINGS = ("sterne", "sternebewertung", "bewertung", "puntuacion", "calificacion", "valoracion", "estrellas", "etoiles",
            "note", "punteggio", "voto", "stelle", "nota", "avaliacao", "estrelas", "pontuacao")  # fmt: skip
-QUANTITIES = (
-    "quantity",
-    "qty",
-    "tickets",
-    "ticketcount",
-    "menge",
-    "anzahl",
-    "bestellmenge",
-    "stueckzahl",
-    "kwmeng",
-    "fkimg",
-)  # of what is bought
+BEST = 100  # that a verdict in these may be: an invoice is a `nota`, and stock has a `bewertung`
+# Of what is bought.
+QUANTITIES = ("quantity", "qty", "tickets", "ticketcount", "menge", "anzahl", "bestellmenge", "stueckzahl", "kwmeng",
+              "fkimg", "cantidad", "quantite", "qte", "quantita", "qta", "quantidade", "qtd")  # fmt: skip
 # What stands for users where no column has a likelier name: a device, an installation or a browser.
 PSEUDONYMS = (
     "userpseudoid",
@@ -76,7 +68,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "price": (*PRICES, *(f"{price}{currency}" for price in PRICES for currency in CURRENCIES),
               "unitprice", "salesprice", "amount", "salesvalue", "saleprice", "listprice", "pricepernight",
               "nightlyprice", "nightlyrate", "pricefrom", "minprice", "fromprice", "startingprice", "preisab",
-              "abpreis", "nettopreis", "einzelpreis", "stueckpreis", "verkaufspreis", "netpr", "listenpreis"),
+              "abpreis", "nettopreis", "einzelpreis", "stueckpreis", "verkaufspreis", "netpr", "listenpreis", "precio",
+              "preciounitario", "preciodeventa", "prix", "prixunitaire", "prixdevente", "prezzo", "prezzounitario",
+              "prezzodivendita", "preco", "precounitario"),
     "session_id": ("sessionid", "session", "usersession", "sessionref", "sessionkey", "sessionno", "sessionuuid",
                    "visitid", "visitno", "visit", "basketid", "orderid", "invoiceno", "invoice", "receipt", "receiptid",
                    "receiptno", "bonnr", "orderno", "ordernumber", "invoiceid", "invoicenumber", "bestellnr",

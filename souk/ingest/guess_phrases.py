@@ -86,6 +86,9 @@ REMOVED = {"retrait", "remove", "removed", "removal", "delete", "deleted", "clea
            "entfernen", "geloescht", "loeschen", "supprimer", "supprime", "suppression", "retirer", "eliminar",
            "eliminado", "eliminada", "quitar", "quitado", "rimuovi", "rimuovere", "rimosso", "rimossa", "remover",
            "removido", "removida"}  # fmt: skip
+# What is put there is not wanted.
+UNWANTED = {"blacklist", "blocklist", "blocked", "hidden", "ignore", "ignored", "ignorelist", "trash", "spam",
+            "dislikes", "papierkorb", "corbeille", "papelera", "cestino", "lixeira"}  # fmt: skip
 UNDONE = {"unfollow", "unfollowed", "unwatch", "unwatched", "entmerkt", "entmerken"}
 
 
@@ -95,7 +98,7 @@ def act_of(text: str) -> EventType | None:
     what happens to a page is a look or unknown: `booking_page` is no booking, and a checkout that ends is no return.
     `clicks` are as good as a click."""
     words = snake(text).split("_")
-    single = [word.removesuffix("s") if len(word) > SHORTEST else word for word in words]
+    single = [word.removesuffix("s") if len(word) > SHORTEST and word[-2:] != "ss" else word for word in words]
     return _act_of(text, words) or (_act_of("".join(single), single) if single != words else None)
 
 
@@ -118,6 +121,8 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
     words = [word for word in all_words if word not in OBJECTS]
     if known := _kind(text) or _kind("".join(words)):
         return known
+    if not PUT.isdisjoint(words) and not UNWANTED.isdisjoint(words):
+        return EventType.HIDE
     if _leads(all_words) or _keeps(words):
         return EventType.CART
     if _lists({*words}):

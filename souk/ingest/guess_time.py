@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from souk.ingest import cells
 from souk.ingest.day_orders import WRITTEN
 from souk.ingest.guess_columns import Table, columns_named
+from souk.ingest.guess_fit import one_each
 from souk.ingest.guess_no_time import no_time, of_our_time
 from souk.ingest.profile import MANY, UNITS, Column
 from souk.schema import DAY_MS
@@ -48,12 +49,23 @@ def _likeliest(table: Table, named: Sequence[Column]) -> Column | None:
     others = [column for column in timed if column not in first and of_our_time(column)]
     likely = [*first, *sorted(others, key=lambda column: column not in named)]
     full = max((column.filled for column in likely if column in named or column.time_unit not in UNITS), default=0.0)
-    found = min(likely, key=lambda column: (column.filled < SCARCE * full, _planned(column)), default=None)
+    later = any(map(_planned, likely))  # then what is of the item, as the day of its release, is no better
+
+    def worse(column: Column) -> tuple[bool, bool]:
+        return column.filled < SCARCE * full, later and (_planned(column) or _of_item(table, column))
+
+    found = min(likely, key=worse, default=None)
     return found and next((column for column in timed if _finer(column, found)), found)
 
 
 def _planned(column: Column) -> bool:
     return not PLANNED.isdisjoint(column.snake.split("_"))
+
+
+def _of_item(table: Table, column: Column) -> bool:
+    """Whether a time is one for each item, of those that come again."""
+    item = table.mapped["item_id"][0] if "item_id" in table.mapped else None
+    return item is not None and item.distinct < len(item.texts) and one_each(item.values, column.values, again=True)
 
 
 def _finer(column: Column, day: Column) -> bool:

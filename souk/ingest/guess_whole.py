@@ -20,7 +20,8 @@ NO_ACTS = {
     "download",
     "print",
     "share",
-}  # what may be of another kind: an order of rows, notes, any download
+    "cuisine",
+}  # what may be of another kind: an order of rows, notes, any download, a kitchen
 
 
 def act_of_all(table: Table) -> tuple[EventType, str] | None:
