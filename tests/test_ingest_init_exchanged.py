@@ -151,3 +151,17 @@ def test_a_name_of_two_lines_stays_in_the_comment(tmp_path: Path) -> None:
     files = [write(table, tmp_path / f"{k}.jsonl") for k, table in enumerate((rows, people, goods))]
     text, _ = init(tmp_path, *files)
     assert "EXCHANGED? oso ba of events comes" in text
+
+
+@pytest.mark.parametrize("users", [True, False])
+def test_events_in_the_place_of_items_are_told(tmp_path: Path, users: bool) -> None:
+    """What came was the list of all columns of the catalogue, and advice to join another file to it."""
+    rows = [{"user_id": f"u{n % 9}", "track_id": f"t{n % 31}", "ts": 1_700_000_000 + 60 * n} for n in range(300)]
+    tracks = [{"track_id": f"t{n}", "name": f"Song {n}", "artist": f"a{n % 5}"} for n in range(31)]
+    once = [{**row, "user_id": f"u{n}"} for n, row in enumerate(rows)]
+    log = write(rows if users else once, tmp_path / "e.csv")
+    items = write(tracks, tmp_path / "i.csv")
+    with pytest.raises(SoukError) as error:
+        first_config(items, log, None, "x")
+    exchange = f"exchange the two, --events {log} --items {items}"
+    assert (exchange in str(error.value)) == users, "users who come once have no history, so it may be any file"

@@ -116,6 +116,16 @@ def test_ids_of_items_may_stand_in_two_columns(tmp_path: Path, listed: bool) -> 
     assert not config.columns.events and "refuses" not in text
 
 
+def test_recordings_are_items_and_not_their_names(tmp_path: Path) -> None:
+    rows = [
+        {"user_name": r["username"], "track_name": f"Song {n % 9}", "recording_msid": r["spotify_track_uri"]}
+        | {"listened_at": r["ts"]}
+        for n, r in enumerate(plays())
+    ]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.jsonl"))
+    assert config.data.events.columns["item_id"] == "recording_msid"
+
+
 def test_artists_that_are_followed_are_no_items(tmp_path: Path) -> None:
     rows = [row | {"spotify_artist_uri": row.pop("spotify_episode_uri")} for row in podcasts()]
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))

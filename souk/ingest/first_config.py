@@ -19,7 +19,7 @@ from souk.ingest.guess_columns import Table, declare, map_rest, open_table
 from souk.ingest.guess_counts import map_counts
 from souk.ingest.guess_dates import map_starts, note_zone
 from souk.ingest.guess_dwell import map_dwell
-from souk.ingest.guess_exchanged import check_exchanged, doubt_exchanged
+from souk.ingest.guess_exchanged import check_events, check_exchanged, doubt_exchanged
 from souk.ingest.guess_flags import note_flags
 from souk.ingest.guess_ids import map_ids, note_unlisted
 from souk.ingest.guess_nested import check_flat
@@ -90,6 +90,7 @@ def first_config(
     own = same_file(events, items)
     paths = {"events": events, "items": None if own else items, "users": users}
     tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
+    check_events(tables)
     named = check_exchanged(tables)
     opened, tables = tables, _described(tables, tell)
     _map_ids(tables)

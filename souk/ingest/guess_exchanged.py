@@ -25,6 +25,26 @@ FEWEST = 100  # pairs of events in a row
 VISITS = 0.25  # of what could come so soon, from which on it is by visits; news of an hour has .02, visitors have .5
 
 
+def check_events(tables: Mapping[str, Table]) -> None:
+    """Refuses a file of events that names no user, where another that was given has users who come again, and times.
+
+    Raises:
+        SoukError: it is so.
+    """
+    events = tables["events"]
+    if _ids(events, "user_id"):
+        return
+    for key, table in tables.items():
+        who, when = _ids(table, "user_id"), column_named(table, "timestamp")
+        if key == "events" or who is None or when is None or not (repeats(who) and when.time_unit):
+            continue
+        remedy = f"exchange the two, --events {table.source.path} --{key} {events.source.path}"
+        received = f"{events.source.path}, in which no column goes by a name for users"
+        raise SoukError(
+            "a file of events as --events", received, f"With {who.name} and {when.name} {key} may be it: {remedy}."
+        )
+
+
 def check_exchanged(tables: Mapping[str, Table]) -> str:
     """Looks for the ids of events in both files: by the name of their column, and by themselves where they are no
     numbers, which meet by chance. A file may have ids of the other by right, as that of items the owners.
