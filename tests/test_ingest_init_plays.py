@@ -151,6 +151,17 @@ def test_what_advertisers_show_is_left_out_where_all_else_is_of_the_file(tmp_pat
     assert ("of ad_impression hardly a row has an item" in text) == left_out
 
 
+def test_a_plan_without_advertisements_is_learned_from(tmp_path: Path) -> None:
+    """How many of them each user is shown goes with the plan, which was left out as made of it."""
+    rows = [{**row, "username": f"u{n * 13 % 120}", "act": "play"} for n, row in enumerate(plays(3_000))]
+    shown = [row for row in rows if int(row["username"][1:]) < 60]
+    rows += [{**row, "act": "ad_impression", "spotify_track_uri": None} for row in shown]
+    plans = [{"username": f"u{n}", "plan": "free" if n < 60 else ["paid", "family"][n % 2]} for n in range(120)]
+    events, users = write(rows, tmp_path / "e.csv"), write(plans, tmp_path / "u.csv")
+    _, config = init(tmp_path, events, None, users)
+    assert [*config.columns.users] == ["plan"]
+
+
 def test_likes_do_not_satisfy_by_being_given_again(tmp_path: Path) -> None:
     """Plays come again and likes do not: what is liked twice within days satisfied, which nothing is."""
     rows = plays(6_000, act=lambda n: ["like", "play"][n >= 61])

@@ -26,7 +26,7 @@ from souk.ingest.guess_nested import check_flat
 from souk.ingest.guess_nobody import map_nobody
 from souk.ingest.guess_other_ids import map_other_ids
 from souk.ingest.guess_repeat import repeat
-from souk.ingest.guess_rows import note_rows
+from souk.ingest.guess_rows import note_no_item, note_rows
 from souk.ingest.guess_rules import note_steps, objectives
 from souk.ingest.guess_same_file import items_of, leave_to_items, same_file
 from souk.ingest.guess_stars import skip_unrated
@@ -113,6 +113,7 @@ def first_config(
     skip_unchosen(tables["events"])
     skip_undone(tables["events"])
     map_uses(tables["events"])
+    note_no_item(tables["events"], tables.get("items"))
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
     for target, other in (("user_id", "users"), ("item_id", "items")):
@@ -126,7 +127,7 @@ def first_config(
     leave_to_items(tables)
     skip_twice(tables["events"])
     skip_uses(tables["events"])
-    note_rows(tables["events"], tables.get("items"))
+    note_rows(tables["events"])
     note_steps(tables["events"], tables.get("items"))
     text = _render(name, tables, exchanged)
     refused = {key: _refused(text, key, tell) for key in tables}

@@ -47,11 +47,14 @@ def map_counts(events: Table, other: Table, target: str) -> None:
 
 
 def _kinds(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
-    """The ids of the events, of all and of those of each type."""
-    yield "events", whose
-    if events.has("event_type") and "*" not in events.types:  # of quantities, how many are a 3 tells nothing
-        words = cells.parse_text(events.mapped["event_type"][0].values)[0].to_pandas()
-        yield from ((str(word), own) for word, own in whose.groupby(words))
+    """The ids of the events, of all and of those of each type that is not left out: a plan has ads by right."""
+    if not events.has("event_type") or "*" in events.types:  # of quantities, how many are a 3 tells nothing
+        yield "events", whose
+        return
+    words = cells.parse_text(events.mapped["event_type"][0].values)[0].to_pandas()
+    known = words.isin(list(events.types))
+    yield "events", whose[known]
+    yield from ((str(word), own) for word, own in whose[known].groupby(words[known]))
 
 
 def _sums(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:

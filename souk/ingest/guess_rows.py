@@ -20,16 +20,10 @@ KNOWN = 0.5  # share of the rows without a user whose user another id tells, fro
 SLATES = 1.2  # of a user, at least: what names one alone may name the user
 
 
-def note_rows(table: Table, items: Table | None = None) -> None:
-    """Sets `repeated_ids` and `skip` of the events' source where their rows ask for it, and says why.
-
-    Args:
-        table: of events.
-        items: of items, where there are any.
-    """
+def note_rows(table: Table) -> None:
+    """Sets `repeated_ids` and `skip` of the events' source where their rows ask for it, and says why."""
     _note_repeats(table)
     _note_no_user(table)
-    _note_no_item(table, items)
     _note_late(table)
     shown = EventType.IMPRESSION in {kind for kind, _ in table.types.values()}
     if shown and not table.has("request_id"):
@@ -67,7 +61,8 @@ def _note_no_user(table: Table) -> None:
         table.source = table.source.model_copy(update={"skip": {name: none, **table.source.skip}})
         share = f"{missing:,} of {len(users):,} rows ({missing / len(users):.1%})"
         known = _known_otherwise(table, users)
-        table.notes["skip"] = f"{share} have no user: left out, and counted as skipped{known}"
+        told = f"{share} have no user: left out, and counted as skipped{known}"
+        table.notes["skip"] = "; ".join(filter(None, [told, table.notes.get("skip", "")]))
 
 
 def _known_otherwise(table: Table, users: pd.Series) -> str:
@@ -89,7 +84,7 @@ def _known_otherwise(table: Table, users: pd.Series) -> str:
     return ""
 
 
-def _note_no_item(table: Table, items: Table | None) -> None:
+def note_no_item(table: Table, items: Table | None) -> None:
     """Event types of which no row has an item, as searches, are none of those that are asked for here; nor are unknown
     ones which hardly ever have an item of the file, as a word that was searched for, and known ones where nearly all
     others have, as what is shown of an advertiser."""
