@@ -5,7 +5,7 @@ import pytest
 
 from souk.config import TrainTwoTower
 from souk.models import fit_towers
-from souk.models.fit_towers import CONSISTENCY, SHORT, TowerFit, consistency_for
+from souk.models.fit_towers import CONSISTENCY, SHORT, TowerFit, consistency_for, mark_seen
 from souk.models.losses import disagreement
 from souk.models.retrieve import item_vectors
 from souk.schema import FOREVER
@@ -49,6 +49,22 @@ def apart(market, model):
 )
 def test_a_short_fit_is_worth_two_passes_a_step(said, targets, passes, found):
     assert consistency_for(TrainTwoTower(consistency=said), targets, passes) == found
+
+
+@pytest.mark.parametrize("dropped", [{"id_dropout": 0.5}, {"user_dropout": 0.5}])
+def test_both_passes_count_and_each_drops_of_both_towers(market, monkeypatch, dropped):
+    """What is dropped of items alone, or of users alone, makes two passes differ."""
+    config = CONFIG.model_copy(update={"id_dropout": 0.0, "user_dropout": 0.0} | dropped)
+    fit = TowerFit(market.towers(config), market.sequences, market.catalogue, config)
+    mark_seen(fit.model, market.catalogue, market.sequences, market.sequences.trained(FOREVER))
+    fit._known.assign(range(len(market.catalogue.ids)))
+    fit._consistency, losses, seen = 0.25, iter([1.0, 3.0]), []
+    monkeypatch.setattr(fit_towers, "cross_entropy", lambda logits, own: next(losses))
+    monkeypatch.setattr(fit_towers, "disagreement", lambda one, other: seen.append((one, other)) or 8.0)
+    assert fit._loss(next(iter(market.sequences.batches(16, 0, FOREVER)))) == 2.0 + 0.25 * 8.0
+    [(one, other)] = seen
+    assert one.shape == other.shape
+    assert np.abs(one.numpy() - other.numpy()).max() > 0.1
 
 
 @pytest.mark.slow
