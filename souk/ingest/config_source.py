@@ -9,7 +9,7 @@ from souk.ingest.config_words import listed, quoted
 from souk.ingest.guess_columns import Table
 
 LONGEST = 600  # characters of a comment: evidence, examples of a column and a remedy have half of that
-LEFT_OUT = ("twice", "unchosen", "undone", "sent", "unrated", "uses")  # notes on what `skip` leaves out
+LEFT_OUT = ("twice", "unchosen", "undone", "sent", "decided", "unrated", "uses")  # notes on what `skip` leaves out
 
 
 def render_source(table: Table) -> list[str]:

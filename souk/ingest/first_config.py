@@ -16,6 +16,7 @@ from souk.ingest.faults import faulty
 from souk.ingest.guess_chosen import skip_unchosen
 from souk.ingest.guess_clock import map_clock
 from souk.ingest.guess_columns import Table, declare, map_rest, open_table
+from souk.ingest.guess_contracts import note_ended, skip_decided
 from souk.ingest.guess_counts import map_counts
 from souk.ingest.guess_dates import map_starts, note_zone
 from souk.ingest.guess_dwell import map_dwell
@@ -35,6 +36,7 @@ from souk.ingest.guess_twice import skip_twice
 from souk.ingest.guess_types import map_type
 from souk.ingest.guess_undone import skip_undone
 from souk.ingest.guess_uses import map_uses, skip_uses
+from souk.ingest.guess_wide import check_wide
 from souk.ingest.guess_zone import map_zone
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
@@ -91,6 +93,7 @@ def first_config(
     paths = {"events": events, "items": None if own else items, "users": users}
     tables = {key: open_table(key, path, headers.get(key, ())) for key, path in paths.items() if path}
     check_events(tables)
+    check_wide(tables["events"])
     named = check_exchanged(tables)
     opened, tables = tables, _described(tables, tell)
     _map_ids(tables)
@@ -112,6 +115,8 @@ def first_config(
     note_flags(tables["events"])
     skip_unchosen(tables["events"])
     skip_undone(tables["events"])
+    skip_decided(tables["events"])
+    note_ended(tables["events"])
     map_uses(tables["events"])
     note_no_item(tables["events"], tables.get("items"))
     if "items" in tables:

@@ -14,7 +14,7 @@ from souk.ingest.guess_fit import ends_otherwise, ends_too, in_milliseconds, mis
 from souk.ingest.guess_form import formed, no_rows
 from souk.ingest.guess_header import check_count, check_header
 from souk.ingest.guess_kind import Guess, guess_kind
-from souk.ingest.guess_later import becomes, counted, names_next, names_others
+from souk.ingest.guess_later import becomes, names_next, names_others, of_user
 from souk.ingest.guess_names import (
     APP_IDS,
     APPS,
@@ -233,7 +233,7 @@ def _fate(table: Table, column: Column) -> str:
     if others := names_others(column, ids, table.name):
         return others
     if table.name == "users":
-        return counted(column)
+        return of_user(column)
     if following := names_next(column, ids):
         return following
     end = table.mapped.get(ENDS, (None, ""))[0]

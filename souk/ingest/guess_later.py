@@ -54,6 +54,28 @@ COUNTS = {"cnt", "count", "counts", "num", "times"}  # of an act beside it, or o
 MOST_STARS = 10  # with fractions up to it opinions are a mean of many; whole stars are a hotel's by right
 CHANGED = {"updated", "update", "modified", "changed", "edited", "aktualisiert", "aktualisierung", "geaendert",
            "aenderung"}  # fmt: skip
+# With a word for what is sold, how many of it a user has: `products_held`, `num_of_products`.
+HELD = {
+    "held",
+    "owned",
+    "holdings",
+    "num",
+    "number",
+    "count",
+    "cnt",
+    "n",
+    "nb",
+    "no",
+    "active",
+    "total",
+    "anzahl",
+    "nombre",
+    "numero",
+}
+SOLD = {"products", "produkte", "contracts", "policies", "vertraege", "policen", "produits", "contrats", "productos",
+        "contratos", "prodotti", "contratti", "product", "contract", "policy"}  # fmt: skip
+BORN = {"birth", "birthdate", "birthday", "dob", "dateofbirth", "geburt", "geburtsdatum", "geburtstag", "naissance",
+        "nacimiento", "nascita", "nascimento"}  # fmt: skip
 # Of columns with ids of other rows, such as what was bought together.
 BESIDE = {"also", "similar", "related", "together", "recommended", "friends", "following", "followers"}
 ID_ENTRY = r"^\S*\d\S*$"
@@ -113,6 +135,18 @@ def counted(column: Column) -> str:
     if flags or not (column.numeric or words_too or banded(column)):
         return ""
     return f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them"
+
+
+def of_user(column: Column) -> str:
+    """Why a column of users tells what they took later, as how many products they hold, or what a day of birth is to
+    be written as; "" for others."""
+    words = {*column.snake.split("_")}
+    if BORN & {*words, column.plain} and (column.dated or column.time_unit):
+        evidence = guess_kind(column).evidence
+        return f"WRITE THE YEAR ALONE into the file to learn from the age, birth_year: numeric; {evidence}"
+    if HELD & words and SOLD & words and words <= HELD | SOLD | {"of", "de", "di"} and column.whole:
+        return f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them"
+    return counted(column)
 
 
 def _of_programs(column: Column) -> str:

@@ -11,7 +11,8 @@ PRICES = ("price", "preis")
 CURRENCIES = ("eur", "usd", "chf", "gbp")
 # From when items can be had: when they came to be, but where users look at them long before, as at flats.
 HAD_FROM = ("onsalefrom", "onsaleat", "onsaledate", "onsalesince", "salestart", "salesstart", "salestartdate",
-            "salesstartdate", "availablefrom", "vorverkaufab", "vorverkaufsstart", "vvkstart")  # fmt: skip
+            "salesstartdate", "availablefrom", "vorverkaufab", "vorverkaufsstart", "vvkstart", "verkaufsstart",
+            "verkaufsbeginn", "vertriebsstart", "vertriebsbeginn")  # fmt: skip
 # Verdicts in other languages; of what a user wrote none is a number.
 RATINGS = ("sterne", "sternebewertung", "bewertung", "puntuacion", "calificacion", "valoracion", "estrellas", "etoiles",
            "note", "punteggio", "voto", "stelle", "nota", "avaliacao", "estrelas", "pontuacao")  # fmt: skip
@@ -117,7 +118,9 @@ NAMES: dict[str, tuple[str, ...]] = {
                         "expiresat", "expireson", "expiry", "expirydate", "expiration", "expirationdate", "endsat",
                         "endson", "enddate", "endtime", "endedat", "closesat", "closingdate", "closedat", "eventdate",
                         "removedat", "removedon", "soldat", "soldon", "soldoutat", "delistedat", "withdrawnat",
-                        "discontinuedat", "discontinuedon",
+                        "discontinuedat", "discontinuedon", "discontinueddate", "datediscontinued", "discontinued",
+                        "withdrawn", "withdrawndate", "salesend", "salesenddate", "onsaleuntil", "soldto",
+                        "verkaufsende", "vertriebsende", "verkaufbis",
                         "unpublishedat", "retiredat", "retiredon", "retirementdate", "gueltigbis", "laeuftab",
                         "laeuftabam", "endetam", "ablaufdatum", "enddatum",
                         "verkauftam", "ausverkauftam", "cancelledat", "cancelledon", "canceledat", "canceledon",
@@ -230,7 +233,7 @@ TYPES: dict[EventType, tuple[str, ...]] = {
 }  # fmt: skip
 # The last word of what a request has whatever a user does: it is no type of an event, however few values it has.
 SETTINGS = {"country", "land", "pays", "pais", "paese", "region", "city", "platform", "plattform", "os", "browser",
-            "language", "locale", "sprache", "device", "timezone"}  # fmt: skip
+            "language", "locale", "sprache", "device", "timezone", "channel", "kanal", "vertriebsweg"}  # fmt: skip
 # What an act is done to: of "listing_view" and "ViewItem" the other word tells.
 SELLERS = {"seller", "verkaeufer"}
 OBJECTS = {"item", "items", "product", "products", "listing", "listings", "article", "ad", "advert", "offer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from souk.ingest.guess_contract_words import contract_act, without_contracts
 from souk.ingest.guess_names import ADDED, FILLERS, OBJECTS, SELLERS, SHORTEST, kind_of
 from souk.ingest.profile import plain, snake
 from souk.schema import EventType
@@ -121,6 +122,9 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
     words = [word for word in all_words if word not in OBJECTS]
     if known := _kind(text) or _kind("".join(words)):
         return known
+    if contract := contract_act(all_words):
+        return contract
+    words = without_contracts(words)
     if not PUT.isdisjoint(words) and not UNWANTED.isdisjoint(words):
         return EventType.HIDE
     if _leads(all_words) or _keeps(words):

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from souk.ingest.config_words import skipping
 from souk.ingest.guess_columns import Table, column_named
+from souk.ingest.guess_contracts import tells_contracts
 from souk.ingest.guess_deeds import SPOKEN, settled
 from souk.ingest.guess_fit import few_words
 from souk.ingest.guess_flags import clicked, is_flag, numbers_orders, tells_act
@@ -108,6 +109,8 @@ def _one_type(table: Table) -> tuple[str, str]:
         return "rating", f"there is no type column, but {value.name}"
     if told := act_of_all(table):
         return str(told[0]), f"no type column, but {told[1]}"
+    if contracts := tells_contracts(table):
+        return "purchase", f"no type column, but {contracts}"
     if value is not None or column_named(table, "price") or numbers_orders(table):
         return "purchase", "no type column, but quantities, prices or orders"
     if _stayed(table):
