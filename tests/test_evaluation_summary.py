@@ -76,3 +76,19 @@ def test_a_head_that_tells_nothing_is_told(metrics):
     }
     told = summary(metrics | {"ranker": {"slate": {"heads": heads}}}, VERDICT)
     assert "satisfied is not measured: no label" in told and "kept is not to be taken as a chance: on 99" in told
+
+
+def test_what_few_items_leave_to_chance_is_told(metrics):
+    for count, told in (
+        (8, "Ten places hold all 8 items: HR, recall and coverage are 1 for whatever ranks them all"),
+        (
+            42,
+            "hold 24% of so few items, which is the least HR@10 of an order by chance; Recall@50 and Recall@100 are 1",
+        ),
+        (80, "hold 12% of so few items, which is the least HR@10 of an order by chance; Recall@100 is 1 for whatever"),
+    ):
+        few = metrics | {"items": count}
+        for text in (summary(few, VERDICT), words(page(few, VERDICT))):
+            assert told in text
+    large = metrics | {"items": 101}
+    assert "Ten places hold" not in summary(large, VERDICT) + words(page(large, VERDICT))

@@ -16,6 +16,7 @@ from souk.evaluation import plots
 from souk.evaluation.at_a_glance import at_a_glance, too_good
 from souk.evaluation.behind import behind, large, most_behind, signed
 from souk.evaluation.business import not_told
+from souk.evaluation.few_items import few_items
 from souk.evaluation.page import PAGE
 from souk.evaluation.skill import far_off, unmeasured, without_skill
 from souk.evaluation.slice_metrics import LEAST_USERS
@@ -65,7 +66,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             *_aligned(header, rows),
             "",
             f"{rolling['queries']} queries of {rolling['users']} users{drawn(metrics)} in the test window; each "
-            f"ranks the items that were there by then, of {metrics['items']} in all.",
+            f"ranks the items that were there by then, of {metrics['items']} in all. {few_items(metrics)}".rstrip(),
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}."
             + _lead(frozen, primary),
             *filter(None, [_of_the_last_item(rolling["continued"])]),
@@ -202,6 +203,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         lost=lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
         drawn=drawn(metrics).rstrip(","),
+        few_items=few_items(metrics),
         of_the_last_item=_of_the_last_item(rolling["continued"]),
         of_heads=_of_heads(metrics),
         with_all_known=_with_all_known(sessions, metrics["primary"]) if sessions else "",
