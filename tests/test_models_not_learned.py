@@ -4,6 +4,7 @@ What is read is liked by nobody, and everybody is satisfied: one head has much t
 """
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -174,3 +175,9 @@ def test_a_release_orders_by_the_weight_that_was_judged(step, monkeypatch, capsy
     assert f"weight of satisfied: {other:g}, of the twin; this fit would choose" in capsys.readouterr().out
     [chosen] = [point for point in record["pareto"] if point["chosen"]]
     assert chosen["weight"] == other
+
+
+def test_of_few_items_no_more_candidates_are_told_than_there_are(step, capsys):
+    step.run("few", candidates=400)
+    told = re.search(r"with their item among (\d+) candidates", capsys.readouterr().out)
+    assert 1 < int(told[1]) <= len(step.ranked.vectors)

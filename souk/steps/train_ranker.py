@@ -96,7 +96,8 @@ def train_ranker(
         Path(features) / "impressions.parquet",
         report,
     )
-    retrieved = f"{examples.retrieved.mean():.1%} with their item among {candidates} candidates"
+    most = int(examples.candidate.sum(axis=1).max(initial=0))  # of few items fewer than are asked for
+    retrieved = f"{examples.retrieved.mean():.1%} with their item among {most} candidates"
     report(f"{len(examples):,} examples, {retrieved}")
     measured = examples
     if window == "trial":
