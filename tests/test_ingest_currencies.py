@@ -5,7 +5,7 @@ import pytest
 
 from souk.config import Source
 from souk.ingest.mapping import TableSource
-from souk.ingest.odd_currencies import Currencies
+from souk.ingest.odd.currencies import Currencies
 
 ITEMS = Source(path="i.csv", columns={"price": "amount"})
 HUNDRED = ["EUR"] * 99

@@ -8,7 +8,7 @@ import pytest
 from souk.config import parse_config
 from souk.errors import SoukError
 from souk.ingest import cells, no_dates
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from souk.ingest.profile import Column
 from souk.ingest.remedies import unit_remedy
 from tests.test_ingest_first_config import read, write

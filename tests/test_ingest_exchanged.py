@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from souk.errors import SoukError
-from souk.ingest.exchanged import check_exchanged
+from souk.ingest.odd.exchanged import check_exchanged
 from tests.test_ingest_step import CONFIG, Shop
 
 USERS, ITEMS = [f"u{n}" for n in range(40)], [f"i{n}" for n in range(40)]

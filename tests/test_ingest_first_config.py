@@ -13,9 +13,9 @@ from pyarrow import parquet
 from souk.cli import main
 from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
-from souk.ingest.config_file import write_config
-from souk.ingest.first_config import first_config
-from souk.ingest.guess_kind import guess_kind
+from souk.ingest.guess.config_file import write_config
+from souk.ingest.guess.first_config import first_config
+from souk.ingest.guess.kind import guess_kind
 from souk.ingest.profile import Column
 from souk.schema import EventType, Kind
 from tests.ingest_fixtures import Gathered, read_rows

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from souk.config import Source, parse_config
 from souk.errors import SoukError
 from souk.ingest import profile, reading
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import absent
 from souk.ingest.reading import Reading, look

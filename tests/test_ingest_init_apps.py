@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from souk.ingest.first_config import first_config
-from souk.ingest.guess_chosen import unchosen
-from souk.ingest.guess_phrases import act_of
+from souk.ingest.guess.chosen import unchosen
+from souk.ingest.guess.first_config import first_config
+from souk.ingest.guess.phrases import act_of
 from souk.schema import EventType
 from tests.test_ingest_first_config import Table, init, write
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from souk.cli import main
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from tests.test_ingest_first_config import Table, init, read, write
 
 TOLD = "user_trait_0 HAS ONLY 3 VALUES IN 600 ROWS: groups, and no ids. Map the ids"

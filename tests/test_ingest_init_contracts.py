@@ -9,9 +9,9 @@ import pytest
 
 from souk.config import parse_config
 from souk.errors import SoukError
-from souk.ingest.first_config import FirstConfig, first_config
-from souk.ingest.guess_contract_words import approves, decides
-from souk.ingest.guess_phrases import act_of
+from souk.ingest.guess.contract_words import approves, decides
+from souk.ingest.guess.first_config import FirstConfig, first_config
+from souk.ingest.guess.phrases import act_of
 
 ASKED = ["quote_requested", "get_quote", "application_started", "Application Submitted", "loan_application_started"]
 ASKED += ["Antrag gestellt", "Angebot angefordert", "apply", "job_apply", "demande_envoyee", "solicitud_enviada"]

@@ -15,11 +15,13 @@ import pytest
 from souk import progress
 from souk.config import DatasetConfig, parse_config
 from souk.errors import SoukError
-from souk.ingest import drawn_rows, guess_ids, profile
-from souk.ingest.drawn_rows import BLOCK, Drawn
-from souk.ingest.first_config import first_config
-from souk.ingest.guess_kind import Guess
-from souk.ingest.guess_repeat import _owners
+from souk.ingest import profile
+from souk.ingest.guess import drawn_rows
+from souk.ingest.guess import ids as guess_ids
+from souk.ingest.guess.drawn_rows import BLOCK, Drawn
+from souk.ingest.guess.first_config import first_config
+from souk.ingest.guess.kind import Guess
+from souk.ingest.guess.repeat import _owners
 from souk.ingest.profile import Column
 from souk.readers import RawBatch
 from souk.schema import Kind

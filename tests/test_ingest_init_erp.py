@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from souk.schema import EventType, Kind
 from tests.test_ingest_first_config import Table, init, read, write
 

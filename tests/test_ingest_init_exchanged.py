@@ -11,7 +11,7 @@ import pytest
 
 from souk.cli import main
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from tests.test_ingest_first_config import Table, init, write
 
 MINUTE, DAY = 60_000, 86_400_000

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from souk.config import DatasetConfig, parse_config
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from tests.test_ingest_first_config import Table, write
 
 MORNING = 1_700_006_400_000  # 2023-11-15, midnight in UTC

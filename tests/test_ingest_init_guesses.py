@@ -8,8 +8,8 @@ import pytest
 
 from souk.config import parse_config
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config
-from souk.ingest.guess_kind import without_currency
+from souk.ingest.guess.first_config import first_config
+from souk.ingest.guess.kind import without_currency
 from souk.ingest.profile import Column
 from souk.schema import Kind
 from tests.test_ingest_first_config import init, read, write

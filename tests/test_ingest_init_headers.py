@@ -6,7 +6,7 @@ import pytest
 
 from souk.config import parse_config
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from tests.test_ingest_first_config import read
 
 ROWS = [f"{n % 9},2024-03-{n % 28 + 1:02}T10:00:00Z,{214_000_000 + n % 7},{n % 3}" for n in range(90)]

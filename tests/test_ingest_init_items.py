@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from souk.errors import SoukError
-from souk.ingest.guess_later import becomes
+from souk.ingest.guess.later import becomes
 from souk.ingest.profile import Column
 from tests.test_ingest_first_config import Table, init, read, write
 

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from souk.ingest.guess_kind import guess_kind
-from souk.ingest.guess_later import becomes, counted, names_others
+from souk.ingest.guess.kind import guess_kind
+from souk.ingest.guess.later import becomes, counted, names_others
 from souk.ingest.profile import Column
 from souk.schema import Kind
 from tests.test_ingest_first_config import Table, init, write

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from souk.ingest.guess_phrases import act_of
+from souk.ingest.guess.phrases import act_of
 from tests.test_ingest_first_config import Table, init, read, write
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from souk.config import parse_config
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from tests.test_ingest_first_config import read, write
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from souk.cli import main
-from souk.ingest.config_file import write_config
+from souk.ingest.guess.config_file import write_config
 from tests.test_ingest_first_config import Table, clicks, init, products, write
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from souk.config import parse_config
-from souk.ingest.first_config import first_config
-from souk.ingest.guess_phrases import act_of, undoes
+from souk.ingest.guess.first_config import first_config
+from souk.ingest.guess.phrases import act_of, undoes
 from tests.test_ingest_first_config import Table, write
 
 SHOWN = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from tests.test_ingest_first_config import Table, init, write
 
 START = 1_700_000_000

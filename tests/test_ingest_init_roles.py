@@ -14,9 +14,9 @@ from pyarrow import parquet
 
 from souk.config import Source, parse_config
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config
-from souk.ingest.guess_form import formed
-from souk.ingest.guess_roles import roles
+from souk.ingest.guess.first_config import first_config
+from souk.ingest.guess.form import formed
+from souk.ingest.guess.roles import roles
 from souk.ingest.profile import Column
 from tests.test_ingest_first_config import read, write
 from tests.test_ingest_init_headers import written

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from souk.config import DatasetConfig, parse_config
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from souk.schema import TABLES, EventType
 from tests.test_ingest_first_config import Table, init, read, write
 

@@ -6,7 +6,7 @@ import pytest
 
 from souk.config import parse_config
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from souk.schema import Kind
 from tests.test_ingest_first_config import Table, read, write
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from tests.test_ingest_first_config import Table, write
 
 

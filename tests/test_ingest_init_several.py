@@ -10,8 +10,8 @@ import pytest
 
 from souk.config import parse_config
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config
-from souk.ingest.guess_several import several
+from souk.ingest.guess.first_config import first_config
+from souk.ingest.guess.several import several
 from souk.ingest.profile import Column
 from tests.test_ingest_first_config import write
 

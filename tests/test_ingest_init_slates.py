@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from souk.config import parse_config
-from souk.ingest.guess_names import numbered
+from souk.ingest.guess.names import numbered
 from tests.test_ingest_first_config import Table, init, write
 from tests.test_ingest_init_rows import MOMENT, guess
 

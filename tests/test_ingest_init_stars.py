@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from souk.ingest.guess_stars import unrated
+from souk.ingest.guess.stars import unrated
 from souk.ingest.profile import Column
 from tests.test_ingest_first_config import Table, init, read, write
 

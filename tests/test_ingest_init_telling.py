@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from souk.config import Source
-from souk.ingest.first_config import first_config
-from souk.ingest.guess_bands import banded, lower_bounds
-from souk.ingest.guess_columns import Table
-from souk.ingest.guess_deeds import tells_item
-from souk.ingest.guess_fit import in_milliseconds, misfit
-from souk.ingest.guess_later import becomes, counted
+from souk.ingest.guess.bands import banded, lower_bounds
+from souk.ingest.guess.columns import Table
+from souk.ingest.guess.deeds import tells_item
+from souk.ingest.guess.first_config import first_config
+from souk.ingest.guess.fit import in_milliseconds, misfit
+from souk.ingest.guess.later import becomes, counted
 from souk.ingest.profile import Column
 from souk.schema import contract
 from tests.test_ingest_first_config import init, write

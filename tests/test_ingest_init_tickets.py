@@ -9,7 +9,7 @@ import pytest
 
 from souk.config import Source
 from souk.errors import SoukError
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from souk.ingest.mapping import TableSource
 from souk.schema import EventType
 from tests.test_ingest_first_config import Table, init, read, write

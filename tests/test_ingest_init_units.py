@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from souk.ingest.guess_kind import guess_kind
+from souk.ingest.guess.kind import guess_kind
 from souk.ingest.profile import Column
 from souk.schema import Kind
 from tests.test_ingest_first_config import init, write

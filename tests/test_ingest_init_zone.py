@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from souk.ingest.first_config import first_config
+from souk.ingest.guess.first_config import first_config
 from souk.schema import EventType
 from tests.test_ingest_first_config import Table, init, read, write
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.ingest.odd_events import odd_events
+from souk.ingest.odd.events import odd_events
 
 
 @pytest.mark.parametrize(

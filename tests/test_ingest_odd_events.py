@@ -7,7 +7,7 @@ import pytest
 from pyarrow import parquet
 
 from souk.ingest import sample
-from souk.ingest.odd_events import odd_events, shared_requests, timed_impressions
+from souk.ingest.odd.events import odd_events, shared_requests, timed_impressions
 from souk.schema import DAY_MS
 from tests.test_ingest_step import GOOD, Shop
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.ingest.odd_goods import odd_goods
-from souk.ingest.odd_quantities import odd_quantities
+from souk.ingest.odd.goods import odd_goods
+from souk.ingest.odd.quantities import odd_quantities
 
 GOODS = [f"good{n}" for n in range(10)]
 

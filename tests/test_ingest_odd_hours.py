@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.ingest.odd_events import odd_events
-from souk.ingest.odd_hours import odd_hours
+from souk.ingest.odd.events import odd_events
+from souk.ingest.odd.hours import odd_hours
 
 # Of a hundred events, how many come in each hour of a shop's own clock: it sleeps from 2 to 6, and is busy at 20.
 DAY = [2, 1, 0, 0, 0, 0, 1, 2, 4, 5, 5, 6, 6, 5, 5, 5, 5, 6, 7, 8, 9, 8, 6, 4]

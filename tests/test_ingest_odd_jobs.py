@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from souk.ingest.odd_jobs import odd_jobs
+from souk.ingest.odd.jobs import odd_jobs
 from souk.schema import DAY_MS, MINUTE_MS
 
 NIGHT = 3 * 60 * MINUTE_MS + 5 * MINUTE_MS  # 03:05:00

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from souk.ingest.odd_paths import odd_paths
+from souk.ingest.odd.paths import odd_paths
 from souk.schema import Kind
 
 PATHS = ["Concert/Jazz", "Concert/Rock", "Theatre/Drama", "Theatre", None]

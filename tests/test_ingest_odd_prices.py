@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.ingest.odd_prices import odd_prices
+from souk.ingest.odd.prices import odd_prices
 
 COUNT = 400
 PRICES = np.geomspace(2, 900, 50).round(2)

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.ingest.odd_events import odd_events
+from souk.ingest.odd.events import odd_events
 
 STARS = [1.0, 2.0, 3.0, 4.0, 5.0] * 40
 

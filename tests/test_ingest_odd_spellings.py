@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from souk.ingest.odd_spellings import odd_spellings
+from souk.ingest.odd.spellings import odd_spellings
 from souk.schema import Kind
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from souk.ingest.odd_twice import told_twice
+from souk.ingest.odd.twice import told_twice
 from souk.schema import DAY_MS
 
 HOUR = DAY_MS // 24

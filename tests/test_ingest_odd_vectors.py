@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from souk.ingest.odd_vectors import odd_vectors
+from souk.ingest.odd.vectors import odd_vectors
 from souk.schema import Kind
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from souk.config import Source
 from souk.ingest.mapping import TableSource
-from souk.ingest.untyped import Untyped
+from souk.ingest.odd.untyped import Untyped
 from souk.schema import Kind
 
 CLICKS = Source(path="e.csv", constants={"event_type": "click"})

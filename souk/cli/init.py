@@ -28,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from souk.ingest.config_file import write_config
-    from souk.ingest.first_config import first_config
+    from souk.ingest.guess.config_file import write_config
+    from souk.ingest.guess.first_config import first_config
 
     output = Path(arguments.output)
     given = {table: getattr(arguments, f"{table}_header") for table in TABLES}

@@ -12,7 +12,7 @@ from souk.ingest import cells
 from souk.ingest.convert import TIMES, is_number
 from souk.ingest.day_orders import ORDERS
 from souk.ingest.faults import Reason
-from souk.ingest.guess_kind import without_currency
+from souk.ingest.guess.kind import without_currency
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import COMMA, Column
 from souk.schema import DAY_MS, EventType, Kind

@@ -27,7 +27,8 @@ from souk.ingest.files import whole_file
 from souk.ingest.infer import infer_schema
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import absent, lone_places, unsplit, unused
-from souk.ingest.odd_currencies import Currencies
+from souk.ingest.odd.currencies import Currencies
+from souk.ingest.odd.untyped import Untyped
 from souk.ingest.outliers import Bounds, find_bounds, numeric_columns, treat_outliers
 from souk.ingest.quarantine import Quarantine, QuarantineWriter
 from souk.ingest.reading import Reading, Rows, check_times
@@ -35,7 +36,6 @@ from souk.ingest.refused import RefusedItems
 from souk.ingest.sample import Sample
 from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema, schema_text
 from souk.ingest.statistics import table_statistics
-from souk.ingest.untyped import Untyped
 from souk.schema import ID_COLUMN
 
 MOST_NEW_VALUES = 10_000  # of one column that are told apart

@@ -20,20 +20,20 @@ import pyarrow.compute as pc
 from souk.config import Data, Ingest, Source, parse_step_config
 from souk.errors import SoukError
 from souk.features.labels import engaging_rows
-from souk.ingest.exchanged import check_exchanged
 from souk.ingest.faults import Reason
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.lifetimes import Lifetimes, until_sold, until_taken
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, without_rows
-from souk.ingest.odd_events import odd_events
-from souk.ingest.odd_goods import odd_goods
-from souk.ingest.odd_paths import odd_paths
-from souk.ingest.odd_prices import odd_prices
-from souk.ingest.odd_quantities import odd_quantities
-from souk.ingest.odd_spellings import odd_spellings
-from souk.ingest.odd_twice import told_twice
-from souk.ingest.odd_vectors import odd_vectors
+from souk.ingest.odd.events import odd_events
+from souk.ingest.odd.exchanged import check_exchanged
+from souk.ingest.odd.goods import odd_goods
+from souk.ingest.odd.paths import odd_paths
+from souk.ingest.odd.prices import odd_prices
+from souk.ingest.odd.quantities import odd_quantities
+from souk.ingest.odd.spellings import odd_spellings
+from souk.ingest.odd.twice import told_twice
+from souk.ingest.odd.vectors import odd_vectors
 from souk.ingest.outliers import check_override_names
 from souk.ingest.quarantine import VALUES, Quarantine, check_threshold
 from souk.ingest.reading import look

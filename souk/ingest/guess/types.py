@@ -1,0 +1,206 @@
+"""What each row of unknown events is: an event of a type that a column says, or all of one type."""
+
+from __future__ import annotations
+
+import pyarrow.compute as pc
+
+from souk.ingest.guess.columns import Table, column_named
+from souk.ingest.guess.config_words import skipping
+from souk.ingest.guess.contracts import tells_contracts
+from souk.ingest.guess.deeds import SPOKEN, settled
+from souk.ingest.guess.fit import few_words
+from souk.ingest.guess.flags import clicked, is_flag, numbers_orders, tells_act
+from souk.ingest.guess.names import NAMES, QUANTITIES, SETTINGS, kind_of, names_act
+from souk.ingest.guess.phrases import act_of, undoes
+from souk.ingest.guess.stars import unrated
+from souk.ingest.guess.whole import act_of_all, told_alone
+from souk.ingest.profile import MANY, Column, plain
+from souk.schema import EventType
+
+MOST = 30  # values of a column that goes by a name for the type
+ENOUGH = 0.25  # share of them that are acts Souk knows, of a column that is the type whatever the others say
+UNKNOWN = "unknown to Souk: is it a click? What is none of these acts, skip leaves out"
+SHOWN = 4  # values in a comment
+LONGEST = 24  # characters of a value there
+TYPE_WORDS = ("tipo", "evento")  # too common a name to be the type whatever the values
+OTHERS = {name for target, names in NAMES.items() if target != "event_type" for name in names}
+BOUGHT = (EventType.PURCHASE, EventType.RETURN)
+# What a status says of an order beside words for purchases and returns, and what of anything; no case, no punctuation.
+ORDERED = {"packed", "shipped", "sent", "delivered", "fulfilled", "unpaid", "bezahlt", "versandt", "geliefert"}
+STATES = {"open", "new", "pending", "processing", "confirmed", "accepted", "complete", "completed", "closed", "offen"}
+STATUS = ("status", "state", "estado", "stato")
+FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
+
+
+def map_type(table: Table) -> None:
+    """The event type: a column of few values, else one type for all."""
+    named = _named(table)
+    status = None if named else _order_status(table)
+    column = named or (None if status else _spoken(table))
+    flag = next((c for c in table.free if kind_of(c.name) and is_flag(c) and tells_act(table, c)), None)
+    rated = _one_type(table)[0] == "rating"  # what was read and given stars need not have been shown
+    if flag is None and column is None and status is None and not rated:
+        flag = clicked(table)
+    if flag is not None:
+        table.mapped["event_type"] = flag, "0 or 1: shown, and maybe more"
+        kind = kind_of(flag.name) or EventType.CLICK
+        for text in sorted(pc.unique(flag.texts).to_pylist()):
+            table.types[text] = (kind, "happened") if text in ("1", "true") else (EventType.IMPRESSION, "was shown")
+    elif column is not None and not column.nested and column.distinct <= MOST:
+        table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
+        for text in sorted(pc.unique(column.texts).to_pylist()):
+            match = act_of(text)
+            known = f"{match}s" if match else UNKNOWN
+            table.types[text] = match or EventType.CLICK, known
+            table.unknown += [] if match else [text]
+    elif status is not None:
+        table.constants["event_type"] = "purchase", _of_orders(status)
+    else:
+        _map_one_type(table)
+
+
+def _map_one_type(table: Table) -> None:
+    """Maps all rows to one type, where no column says it."""
+    every, why = _one_type(table)
+    perhaps = "" if _stayed(table) else _perhaps_type(table, every)
+    if every == "rating" and _map_unrated(table, why + perhaps):
+        return
+    taken_back = _taken_back(table) if every == "purchase" else None
+    if taken_back is None:
+        table.constants["event_type"] = every, why + perhaps
+        if not perhaps and (told := told_alone(EventType(every), why)):
+            table.notes["event_type"] = told
+        return
+    quantity, told = taken_back
+    if said := table.notes.get("event_type"):
+        other = f"PURCHASE, OR A RETURN WHERE {quantity.name} IS NEGATIVE"
+        table.notes["event_type"] = f"{other}, UNLESS{said.partition('UNLESS')[2]}"
+    table.mapped["event_type"] = quantity, told + perhaps
+    table.mapped["value"] = quantity, f"by its name; such as {quantity.examples}"
+    table.types["-*"], table.types["*"] = (EventType.RETURN, "taken back"), (EventType.PURCHASE, why)
+
+
+def _named(table: Table) -> Column | None:
+    """The column that goes by a name for the type; of several that which says acts: `event_name` may be a concert's,
+    and one of these `Show`."""
+    first = column_named(table, "event_type")
+    others = [column for column in table.free if column.plain in NAMES["event_type"] and _says_acts(column)]
+    if first is None or first.name == "event_type" or _says_acts(first) >= ENOUGH:
+        return first
+    return max([first, *others], key=_says_acts)  # the first of them where they are alike
+
+
+def _says_acts(column: Column) -> float:
+    """The share of a column's values that are acts."""
+    if column.nested or not 0 < column.distinct <= MOST:
+        return 0.0
+    return sum(act_of(text) is not None for text in pc.unique(column.texts).to_pylist()) / column.distinct
+
+
+def _stayed(table: Table) -> bool:
+    """Whether each row says for how long something was played or read, and so what it is."""
+    return "dwell_seconds" in table.mapped and table.mapped["dwell_seconds"][0].filled >= MANY
+
+
+def _one_type(table: Table) -> tuple[str, str]:
+    """What all events are where no column says it, and why."""
+    value = column_named(table, "value")
+    if value is not None and value.numeric and value.plain not in QUANTITIES:
+        return "rating", f"there is no type column, but {value.name}"
+    if told := act_of_all(table):
+        return str(told[0]), f"no type column, but {told[1]}"
+    if contracts := tells_contracts(table):
+        return "purchase", f"no type column, but {contracts}"
+    if value is not None or column_named(table, "price") or numbers_orders(table):
+        return "purchase", "no type column, but quantities, prices or orders"
+    if _stayed(table):
+        return "click", f"no type column, but how long each took, {table.mapped['dwell_seconds'][0].name}"
+    return "click", "there is no type column"
+
+
+def _map_unrated(table: Table, evidence: str) -> bool:
+    """Maps what was taken and not rated to clicks, where a number of the ratings says so; whether one does."""
+    value = column_named(table, "value")
+    none, why = unrated(value) if value is not None else ([], "")
+    if value is None or not none:
+        return False
+    table.mapped["event_type"] = value, f"{why}; {evidence}"
+    table.mapped["value"] = value, f"by its name; such as {value.examples}"
+    table.types |= dict.fromkeys(none, (EventType.CLICK, "taken, and not rated"))
+    table.types["*"] = EventType.RATING, "ratings"
+    return True
+
+
+def _taken_back(table: Table) -> tuple[Column, str] | None:
+    """The column of quantities, of which all rows have one and some are negative, as of what is taken back, and the
+    evidence; None where there is none."""
+    value = column_named(table, "value")
+    if value is None or value.plain not in QUANTITIES or len(value.numbers) < len(value.values):
+        return None
+    count = int((value.numbers < 0).sum())
+    if not count:
+        return None
+    return value, f"{count:,} of {len(value.numbers):,} quantities are negative: returns; no type column"
+
+
+def _spoken(table: Table) -> Column | None:
+    """The column most of whose values are words for event types, for at least two of them."""
+    for column in table.free:
+        if few_words(column):
+            texts = pc.unique(column.texts).to_pylist()
+            known = [kind for text in texts if (kind := act_of(text))]
+            back = sum(undoes(text) for text in texts)
+            if len(set(known)) > 1 and len(known) + back > SPOKEN * len(texts):
+                return column
+    return None
+
+
+def _order_status(table: Table) -> Column | None:
+    """The column that says how orders ended, and of no other act: one order is one event, whatever became of it."""
+    for column in table.free:
+        if column.plain.endswith(STATUS) and few_words(column):
+            values = pc.unique(column.texts).to_pylist()
+            orders = [text for text in values if plain(text) in ORDERED or act_of(text) in BOUGHT]
+            states = [text for text in values if text in orders or plain(text) in STATES | FAILED]
+            acts = [text for text in values if text not in states and act_of(text)]
+            if orders and len(states) > SPOKEN * len(values) and not acts:
+                return column
+    return None
+
+
+def _of_orders(status: Column) -> str:
+    """The evidence of a status of orders, with how those that came to nothing are left out."""
+    values = sorted(pc.unique(status.texts).to_pylist())
+    lost = [text for text in values if plain(text) in FAILED or act_of(text) is EventType.RETURN]
+    said = f"orders, by {status.name} ({', '.join(text[:LONGEST] for text in values[:SHOWN])})"
+    out = f"; beside path, {skipping(status.name, lost[:SHOWN])} leaves out those that came to nothing" if lost else ""
+    return said + out
+
+
+def _perhaps_type(table: Table, kind: str) -> str:
+    """Which column could say the type of an event in words that Souk does not know, for a comment.
+
+    Args:
+        table: of events; its note says the same to who reads no comment.
+        kind: what every event is taken for.
+    """
+    words = (column for column in table.free if few_words(column) and column.plain not in OTHERS)
+    acts = (column for column in words if column.snake.split("_")[-1] not in SETTINGS)
+    columns = [column for column in acts if not settled(table, column) and tells_act(table, column)]
+    columns = [column for column in columns if kind != "rating" or not is_flag(column)]  # of stars it says more
+    if not columns:
+        return ""
+    column = max(columns, key=_likeness)  # the first of those that are as likely
+    values = sorted(pc.unique(column.texts).to_pylist(), key=lambda text: (act_of(text) is None, text))
+    shown = ", ".join(text[:LONGEST] for text in values[:SHOWN])
+    seen, remedy = f"{column.name} ({shown})", "map it to event_type and its values under event_types"
+    others = [f"{other}s" for other in ("impression", "click", "return", "purchase") if other != kind]
+    every = f"{kind.upper()}, {', '.join(others[:-1])} and {others[-1]} too"
+    table.notes["event_type"] = f"{every}, UNLESS {seen} IS THE TYPE: then {remedy}"
+    return f"; OR IS IT {seen}? Then {remedy}, and declare it no more"
+
+
+def _likeness(column: Column) -> tuple[bool, int]:
+    """How much a column of few words seems to be the type: by its name, then by how many of its values are known."""
+    named = column.plain.startswith(TYPE_WORDS) or names_act(column.snake, column.plain)
+    return named, sum(act_of(text) is not None for text in pc.unique(column.texts).to_pylist())

@@ -1,0 +1,59 @@
+"""Rows of events that take an act back, as `unfavourite`, and those of mails that a program sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from souk.ingest.guess.acts import acts
+from souk.ingest.guess.chosen import skip_rows
+from souk.ingest.guess.columns import Table
+from souk.ingest.guess.flags import is_flag
+from souk.ingest.guess.phrases import undoes
+from souk.ingest.profile import snake
+from souk.schema import EventType
+
+MAILS = {"alert", "newsletter", "push", "notification", "digest", "campaign", "mailing", "benachrichtigung",
+         "suchauftrag",
+         "suchagent", "alerta", "alerte", "boletin", "avviso"}  # fmt: skip
+TOGGLED = (EventType.IMPRESSION, EventType.CART)
+FEWEST, MOSTLY = 30, 0.5  # zeros of a flag, and the share of them that come right after a 1, which they take back
+SENT = {"sent", "send", "delivered", "queued", "dispatched", "gesendet", "versendet", "verschickt", "zugestellt",
+        "enviada", "enviado", "envoi", "envoye", "inviata", "inviato"}  # fmt: skip
+
+
+def skip_undone(events: Table) -> None:
+    """Leaves out, by `skip`, the event types that no act of the contract is, and that are no choice of an item: what
+    takes an act back, which taken for a click would be a wish for what is not wanted any more, and what was only sent,
+    which nobody may have seen."""
+    _skip_toggled(events)
+    for key, told, tells in (("undone", "an earlier act is taken back by", undoes), ("sent", "nobody chose", _sent)):
+        _skip(events, key, told, tells)
+
+
+def _skip_toggled(events: Table) -> None:
+    """Leaves out, by `skip`, the 0 of a flag, as `favorite`, where it takes back the 1 before it of the same user and
+    item: it was not what was only shown. A click is never taken back."""
+    of = {kind: [text for text, (own, _) in events.types.items() if own is kind] for kind in TOGGLED}
+    if not all(of.values()) or not events.has("event_type") or not is_flag(events.mapped["event_type"][0]):
+        return
+    rows = acts(events).sort_values("time", kind="stable")
+    before = rows.groupby(["user_id", "item_id"])["kind"].shift()
+    back = before[rows["kind"] == "impression"] == "cart"
+    if len(back) >= FEWEST and back.mean() >= MOSTLY:
+        column, words = events.mapped["event_type"][0], of[EventType.IMPRESSION]
+        if count := skip_rows(events, column, words):
+            events.notes["undone"] = f"an earlier act is taken back by {', '.join(words)} of {column.name} ({count})"
+
+
+def _skip(events: Table, key: str, told: str, tells: Callable[[str], bool]) -> None:
+    words = [text for text in events.unknown if tells(text)]
+    if words:
+        column = events.mapped["event_type"][0]
+        if count := skip_rows(events, column, words):
+            events.notes[key] = f"{told} {', '.join(words)} of {column.name} ({count})"
+
+
+def _sent(text: str) -> bool:
+    """Whether a value says that a program sent a mail or the like, and not that it was opened."""
+    words = {*snake(text).split("_")}
+    return bool(words & MAILS) and bool(words & SENT)

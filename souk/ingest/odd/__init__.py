@@ -1,0 +1,1 @@
+"""Signs that the config reads accepted rows wrongly: told, and no row is refused for them."""
