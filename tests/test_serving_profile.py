@@ -268,3 +268,12 @@ def test_an_arm_s_release_is_asked_what_it_never_saw(tmp_path):
     for arm in ("control", "other"):
         assert told(arm) == [] and told(arm, **neither) == ["unknown_value:region"]
         assert told(arm, context={"device": 5}) == ["malformed_feature:device"], "it stays"
+
+
+@pytest.mark.parametrize(("name", "into"), [("device", "context"), ("age", "profile")])
+def test_a_declared_column_beside_its_field_is_told_where_it_belongs(name, into):
+    with pytest.raises(SoukError) as error:
+        PARSER.parse({"user_id": "u1", name: "x"}, NOW, "r")
+    assert f'Received: \'{name}\'. It belongs into {into}: "{into}": {{"{name}": ...}}.' in str(error.value)
+    with pytest.raises(SoukError, match="Did you mean 'context'"):
+        PARSER.parse({"user_id": "u1", "contexts": {}}, NOW, "r")

@@ -28,10 +28,15 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def known_keys(path: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Refuses a field that is none of `known`; the nearest is named."""
+def known_keys(
+    path: str, values: Mapping[str, Any], known: Iterable[str], within: Mapping[str, Iterable[str]] = {}
+) -> None:
+    """Refuses a field that is none of `known`; the nearest is named, or the field that it belongs into, by `within`."""
     for name in values:
         if name not in known:
+            if into := next((field for field, names in within.items() if name in names), ""):
+                remedy = f'It belongs into {into}: "{into}": {{"{name}": ...}}.'
+                raise SoukError(f"{path}: a field to be one of {', '.join(sorted(known))}", repr(name), remedy)
             raise unknown(f"{path}: a field", str(name)[:ID_LENGTH], known)
 
 

@@ -164,7 +164,7 @@ class RequestParser:
         """
         if not isinstance(instance, dict):
             raise SoukError(f"{path} to be an object with user_id, item_id or events", shown(instance), SUBJECT)
-        known_keys(path, instance, self._fields)
+        known_keys(path, instance, self._fields, {"context": self._context.names, "profile": self._profile.names})
         if all(instance.get(name) is None for name in SUBJECTS):
             raise SoukError(f"{path}.user_id, or item_id, or events", "none of them", SUBJECT)
         given = {

@@ -35,6 +35,11 @@ class Stated:
         known = {f.source: words[f.name] for f in spec.features if f.entity is ENTITIES[table] and f.name in words}
         return cls(getattr(spec.columns, table), spec.columns.widths_of(table), known)
 
+    @property
+    def names(self) -> Collection[str]:
+        """The columns."""
+        return self._kinds.keys()
+
     def parse(self, path: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The well-formed values at `path` of a body, and reasons of `degraded`: of the others
         `malformed_feature:<column>`, of those that the models never saw `unknown_value:<column>`. None is left out.
