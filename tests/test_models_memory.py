@@ -110,6 +110,7 @@ def test_reading_takes_the_same_memory_whatever_there_is_to_read(built, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_four_times_the_users_take_the_memory_of_one(built, tmp_path):
     few = crowd(built, tmp_path / "few", 15)
     many = crowd(built, tmp_path / "many", 60)
