@@ -9,12 +9,13 @@ import grimp
 import pytest
 from packaging.requirements import Requirement
 
-from souk.cli import COMMANDS
+from souk.cli import COMMANDS, main
 from souk.cli.code import closure
 from souk.cli.extras import NEEDS
 from tests.test_packaging import setup_cfg
 
 OPTIONAL = ("telemetry", "kafka")  # imported by who asks for it, with an error that names the extra
+ASKED = {"release": ("deploy",)}  # likewise: `prune --config` may name a cluster
 
 
 @cache
@@ -61,8 +62,19 @@ def brought(extras: tuple[str, ...]) -> set[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_reaches_nothing_that_its_extras_do_not_bring(command: str) -> None:
     packages = importlib.metadata.packages_distributions()
-    there = brought((*NEEDS.get(command, ()), *OPTIONAL))
+    there = brought((*NEEDS.get(command, ()), *ASKED.get(command, ()), *OPTIONAL))
     modules = closure(ours(), {"souk.cli", COMMANDS[command][0]})
     outside = {name for module in modules for name in graph().find_modules_directly_imported_by(module)}
     outside -= {name for name in outside if name.startswith("souk") or name in sys.stdlib_module_names}
     assert {name for name in outside if not {plain(n) for n in packages.get(name, [])} & there} == set()
+
+
+def test_what_a_cluster_serves_is_asked_for_by_who_has_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("souk.cli.extras._installed", lambda name: name != "kubernetes")
+    assert main(["release", "prune", "--config", "shop.yaml"]) != 0
+    assert (
+        "Expected the packages of souk[deploy]. Received: an installation without kubernetes."
+        in capsys.readouterr().err
+    )

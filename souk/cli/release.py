@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from souk.cli import options
+from souk.cli import extras, options
 from souk.workspace import Workspace
 
 
@@ -36,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         text = commands.list_text(workspace)
     elif arguments.action == "prune":
+        if arguments.config:
+            extras.require("deploy")  # it may name a cluster
         text = commands.prune_text(workspace, arguments.keep, arguments.config, arguments.dry_run)
     elif arguments.action == "diff":
         text = commands.diff_text(workspace, arguments.first, arguments.second)
