@@ -6,6 +6,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -43,6 +44,7 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says(drawn):
             "satisfied": rng.integers(-1, 2, count),
             "satisfied_at": rng.integers(UNTIL - 3, UNTIL + 1, count),
             "own_score": np.zeros(count, np.float32),
+            "answerable": moment != 1,
             "items": [rng.permutation(names)[:12].tolist() for _ in range(count)],
             "scores": rng.normal(size=(count, 12)).tolist(),
         }
@@ -56,7 +58,7 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says(drawn):
     found = _lists(
         table, SimpleNamespace(position={name: n for n, name in enumerate(names)}), 10, UNTIL, ("satisfied",)
     )
-    assert np.flatnonzero(found["first"]).tolist() == first.tolist()
+    assert np.flatnonzero(found["first"]).tolist() == [row for row in first.tolist() if moment[drawn * row] != 1]
     pleased = found["pleased"]["satisfied"]
     for row, own in enumerate(table.to_pylist()):
         beside = [other for other, place in zip(every, moment, strict=True) if place == moment[drawn * row]]
@@ -68,9 +70,9 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says(drawn):
     assert found["chosen"].any() and pleased.any() and (found["chosen"] & ~pleased).any()
 
 
-def test_candidates_of_before_moments_were_told_are_refused(tmp_path):
+def test_candidates_of_an_older_version_are_refused(tmp_path):
     ranked = Ranked(tmp_path / "ranked", *cycle_market(users=8))
-    table = pq.read_table(ranked.folder / "candidates.parquet").drop_columns("moment")
+    table = pq.read_table(ranked.folder / "candidates.parquet").drop_columns("answerable")
     pq.write_table(table, tmp_path / "candidates.parquet")
     items = ItemTable.load(ranked.folder, "validation_start", ranked.vectors)
     with pytest.raises(SoukError, match="train_two_tower"):
@@ -150,6 +152,24 @@ def test_an_item_that_retrieval_had_to_leave_out_moves_no_candidate(tmp_path):
         assert log_rank[row, examples.own[row]] == pytest.approx(np.log(better + 2), rel=1e-6)
         ahead += better < 4
     assert ahead > 10
+
+
+def test_a_moment_of_which_nothing_may_be_recommended_is_no_request(tmp_path):
+    """A round of twelve items comes back within 14 days, one of twenty does not; some take one of each at a time."""
+    (events, _, users), (others, items, _) = cycle_market(users=30), cycle_market(users=30, items=20)
+    beside = others[others["user_id"] < "u010"].assign(event_id=lambda rows: "b" + rows["event_id"])
+    events = pd.concat([events[events["user_id"] < "u020"], others[others["user_id"] >= "u020"], beside])
+    examples = Ranked(tmp_path, events, items, users, repeat=Repeat(rule="after_days", days=14)).examples()
+    answerable = []
+    for user, time in zip(examples.users, examples.times.tolist(), strict=True):
+        own = events[events["user_id"] == user]
+        before = own[own["timestamp"].between(time - 14 * 86_400_000, time - 1)]
+        answerable.append(bool(set(own[own["timestamp"] == time]["item_id"]) - set(before["item_id"])))
+    told, first = np.array(answerable), np.flatnonzero(examples.first)
+    assert told[examples.users >= "u020"].all() and 0 < told[examples.users < "u010"].mean() < 1
+    moments = list(zip(examples.users, examples.times.tolist(), strict=True))
+    assert len(first) == len({moments[row] for row in first}) == len({moments[row] for row in np.flatnonzero(told)})
+    assert told[first].all() and not told[(examples.users >= "u010") & (examples.users < "u020")].any()
 
 
 def test_what_was_taken_at_the_same_time_is_no_negative(tmp_path):

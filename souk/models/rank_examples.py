@@ -42,7 +42,8 @@ class RankExamples:
             it would have had; the places of the candidates are those of a request, without it.
         candidate: `[examples, width] bool`.
         chosen: `[examples, width] bool`, candidates taken at that time.
-        first: `[examples] bool`, False for all but one of the examples of one user and time.
+        first: `[examples] bool`, True for one of the examples of one user and time, where something of what was taken
+            then may be recommended: elsewhere nothing was asked that a slate could answer, in an evaluation neither.
         labels: by objective that is given engagement `[examples] int64`: 1, 0, or -1 where it is not known yet.
         users: `[examples]`, user ids.
         times: `[examples] int64`, UTC epoch milliseconds.
@@ -107,9 +108,9 @@ def read_rank_examples(
         SoukError: the candidates are of another window.
     """
     table = pq.read_table(candidates)
-    if "moment" not in table.column_names:
+    if "answerable" not in table.column_names:
         remedy = "Retrieve again with train_two_tower, as `souk run` does."
-        raise SoukError(f"all that was taken at each time in {candidates}", "candidates of an older version", remedy)
+        raise SoukError(f"what may be recommended at each time in {candidates}", "those of an older version", remedy)
     times = table["timestamp"].to_numpy()
     if not len(times) or times.min() < window[0] or times.max() >= window[1]:
         received = f"times from {times.min()} to {times.max()}" if len(times) else "none"
@@ -190,14 +191,14 @@ Moments = dict[tuple[str, int], dict[int, tuple[bool, ...]]]
 
 def _moments(table: pa.Table, items: ItemTable, known_until: int, given: tuple[str, ...]) -> tuple[Moments, np.ndarray]:
     """By user and time what was taken, and by objective whether it is known to have pleased; and which example is the
-    first of its moment."""
+    first of its moment, of the moments that a slate could answer."""
     taken: Moments = {}
     columns = (table[name].to_pylist() for name in ("user_id", "timestamp", "moment"))
     for user, time, whole in zip(*columns, strict=True):
         for each in whole:
             pleased = tuple(each[name] == 1 and each[f"{name}_at"] < known_until for name in given)
             taken.setdefault((user, time), {})[items.position[each["item_id"]]] = pleased
-    return taken, pc.list_value_length(table["moment"]).to_numpy() > 0
+    return taken, (pc.list_value_length(table["moment"]).to_numpy() > 0) & table["answerable"].to_numpy()
 
 
 def _transformed(

@@ -77,7 +77,8 @@ def write_candidates(
 
     Args:
         path: the Parquet file: the columns of `examples`, `own_score` (of the example's item, retrieved or not),
-            `items` in the order of the merged list, and their `scores` by the towers.
+            `answerable` (whether any of what was taken at that time may be recommended), `items` in the order of the
+            merged list, and their `scores` by the towers.
         features: the features folder.
         boundary: that of the counters and rules, the start of the examples' window.
         examples: from `draw_examples`.
@@ -101,7 +102,8 @@ def write_candidates(
             shown = ~(hidden | catalogue.absent(moment.time))
             shown[excluded(moment)] = False
             best = _candidates(sources, target.pair_query(items), vector, line, shown)
-            found.add(moment, line[mine].tolist(), best, line[best], mine)
+            answerable = bool(shown[[items.position[item] for item in moment.items]].any())
+            found.add(moment, line[mine].tolist(), best, line[best], mine, answerable)
             found.asked += int(shown[mine].sum())
     found.write(Path(path), examples, catalogue)
     return found.hits / max(1, found.asked)
@@ -152,11 +154,15 @@ class _Found:
     def __init__(self, examples: int) -> None:
         self.hits = self.asked = 0
         self._own = np.zeros(examples, np.float32)
+        self._answerable = np.zeros(examples, bool)
         self._rows: list[np.ndarray] = [np.zeros(0, np.int32)] * examples
         self._scores: list[np.ndarray] = [np.zeros(0, np.float32)] * examples
 
-    def add(self, moment: Moment, own: list[float], best: np.ndarray, scores: np.ndarray, mine: list[int]) -> None:
+    def add(
+        self, moment: Moment, own: list[float], best: np.ndarray, scores: np.ndarray, mine: list[int], answerable: bool
+    ) -> None:
         best, scores = best.astype(np.int32), scores.astype(np.float32)
+        self._answerable[moment.rows] = answerable
         for row, score, place in zip(moment.rows, own, mine, strict=True):
             self._own[row], self._rows[row], self._scores[row] = score, best, scores
             self.hits += bool(place in best)
@@ -168,6 +174,7 @@ class _Found:
         items = pa.DictionaryArray.from_arrays(pa.array(flat), pa.array(catalogue.ids, pa.string()))
         for name, column in (
             ("own_score", pa.array(self._own)),
+            ("answerable", pa.array(self._answerable)),
             ("items", pa.ListArray.from_arrays(offsets, items)),
             ("scores", pa.ListArray.from_arrays(offsets, pa.array(values))),
         ):
