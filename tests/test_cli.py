@@ -54,6 +54,13 @@ def test_what_is_no_port_is_refused_at_once(port: str, capsys: pytest.CaptureFix
     assert end.value.code == 2 and "expected a port from 0 to 65535" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_a_wait_that_is_none_is_refused_at_once(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--flush-seconds", seconds])
+    assert end.value.code == 2 and "expected a number above 0" in capsys.readouterr().err
+
+
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
@@ -78,6 +85,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         ["release", "show"],
         ["init", "--output", "x"],
         ["run", "--config", "x", "--epochs", "0"],
+        ["run", "--config", "x", "--gate-margin", "nan"],
     ],
 )
 def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -61,8 +60,9 @@ def test_three_times_what_can_be_answered(server, slow):
     finally:
         slow.unlink()
     assert set(seen.statuses) == {200, 429}, seen.statuses
-    admitted = [call.done - call.due for call in seen.calls if call.status == 200]
-    assert median(admitted) < BUDGET + NOISE < BURST, "without a bound half of them would wait for as long as the burst"
+    admitted = sorted(call.done - call.due for call in seen.calls if call.status == 200)
+    late = admitted[len(admitted) * 95 // 100]
+    assert late < BUDGET + NOISE < BURST, "without a bound the last ones would wait for as long as the burst"
     assert server.metric("souk_waiting_requests") == 0
     assert server.slates(ASKED)[0]["degraded"] == [], "the very next one"
     with Callers(server, 1).asking() as callers:

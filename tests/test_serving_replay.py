@@ -212,6 +212,16 @@ def test_a_log_without_requests_and_none_at_all_are_errors(workspace, capsys, tm
     assert code == 2 and "souk release list" in text
 
 
+def test_a_damaged_part_of_a_log_is_named(workspace, capsys, tmp_path):
+    log = ImpressionLog(PartFiles(tmp_path, "w1"), lambda: NOW)
+    log.record([slate(1)])
+    log.flush()
+    (part,) = tmp_path.rglob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-100])
+    code, report, text = told(workspace, capsys, "--release", "current", "--log", str(tmp_path))
+    assert code == 2 and report is None and part.name in text and "Move the damaged file out of the log." in text
+
+
 def test_records_are_taken_evenly_from_the_whole_log(tmp_path):
     log = ImpressionLog(PartFiles(tmp_path, "w1"), lambda: NOW)
     for start in range(0, 100, 30):

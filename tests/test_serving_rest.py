@@ -17,6 +17,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
 from souk.errors import SoukError
+from souk.listening import address, bind
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
@@ -25,7 +26,6 @@ from souk.serving.protocol.refusals import FixedModels, StrictDataPlane
 from souk.serving.protocol.rest import RestServer
 from souk.serving.protocol.rpc import RpcServer
 from souk.serving.protocol.tracing import opened
-from souk.serving.protocol.transport import bind
 from tests.serving_process import V2
 
 SECRET = "the colour of ann"
@@ -117,6 +117,26 @@ def test_a_call_over_grpc_is_told_too(models, monkeypatch):
         asyncio.run(asked())
     assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert dict(told.value.trailing_metadata())["grpc-retry-pushback-ms"] == "124"
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_both_servers_listen_on_addresses_of_ipv6(models, host):
+    async def asked():
+        server = RpcServer(
+            host, 0, StrictDataPlane(models, Drain(0)), FixedModels(models), ServingMetrics(CollectorRegistry()),
+            opened({}), 1,
+        )  # fmt: skip
+        port = await server.listen()
+        try:
+            async with grpc.aio.insecure_channel(f"[::1]:{port}") as channel:
+                stub = pb_grpc.GRPCInferenceServiceStub(channel)
+                return (await stub.ServerLive(pb.ServerLiveRequest())).live
+        finally:
+            await server._server.stop(None)
+
+    assert asyncio.run(asked())
+    with bind(host, 0) as listening:
+        assert address(host, listening.getsockname()[1]).startswith(f"[{host}]:")
 
 
 def test_a_call_that_has_no_id_gets_one(call):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def positive(text: str) -> float:
     return value
 
 
+def finite(text: str) -> float:
+    """Any number but NaN and the infinite ones."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number, received {text!r}")
+    return value
+
+
 def not_negative(text: str) -> float:
     """A number of at least 0."""
     return 0.0 if text.strip() in ("0", "0.0") else positive(text)
@@ -113,7 +125,7 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument(
         "--gate-margin",
-        type=float,
+        type=finite,
         metavar="X",
         help="margin over the champion, instead of the config's; a first release must beat popularity",
     )

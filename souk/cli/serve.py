@@ -124,7 +124,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--flush-seconds",
-        type=float,
+        type=options.positive,
         default=5.0,
         metavar="S",
         help="longest wait of an impression (default: %(default)s)",

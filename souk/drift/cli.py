@@ -113,7 +113,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from souk.drift.listening import bind
+    from souk.listening import bind
 
     listening = bind(arguments.host, arguments.http_port)
     session = _open(arguments)

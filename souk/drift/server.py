@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from souk.drift.metrics import DriftMetrics
 from souk.drift.model import DriftModel
 from souk.drift.windows import Monitor
+from souk.listening import address
 
 GRACE_SECONDS = 20
 MAX_BODY_BYTES = 16 << 20
@@ -40,13 +41,14 @@ def serve(model: DriftModel, monitor: Monitor, listening: socket.socket, ready: 
     metrics = DriftMetrics(monitor)
     REGISTRY.register(metrics)
     host, port = listening.getsockname()[:2]
+    url = f"http://{address(host, port)}/v1/models/{model.name}:predict"
     server = ModelServer(http_port=port, enable_grpc=False, workers=1, enable_latency_logging=False)
     server.register_model(model)
     rest = _Rest(listening, _Jsonish(server.registered_models), server.model_repository_extension)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: rest.stop())
     try:
-        asyncio.run(rest.run_until_stopped(lambda: ready(f"http://{host}:{port}/v1/models/{model.name}:predict")))
+        asyncio.run(rest.run_until_stopped(lambda: ready(url)))
     finally:
         model.stop()
         REGISTRY.unregister(metrics)

@@ -18,10 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from souk.errors import SoukError
-from souk.serving.impressions.logged import batches, part_files
+from souk.serving.impressions.logged import batches, rows
 from souk.serving.impressions.records import row
 from souk.serving.past import Past
 from souk.serving.recommender import Recommender
@@ -73,13 +72,9 @@ def records(where: str, most: int) -> tuple[int, Iterator[Logged]]:
     """How many records a log has, and at most so many of them, evenly from its whole length.
 
     Raises:
-        SoukError: there is no log, or none in it.
+        SoukError: there is no log, or none in it, or a file is no part of one.
     """
-    fs, names = part_files(where)
-    total = 0
-    for name in names:
-        with fs.open(name, "rb") as file:
-            total += pq.read_metadata(file).num_rows
+    total = rows(where)
     step = max(1, math.ceil(total / most))
 
     def read() -> Iterator[Logged]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
+from souk.listening import address, bind
 from souk.release.golden import read_golden
 from souk.release.in_use import SAY_SECONDS
 from souk.serving import logs
@@ -44,7 +45,7 @@ from souk.serving.process_name import process_name
 from souk.serving.protocol.drain import Drain
 from souk.serving.protocol.token import Tokens
 from souk.serving.protocol.tracing import opened
-from souk.serving.protocol.transport import RecommenderServer, bind
+from souk.serving.protocol.transport import RecommenderServer
 from souk.serving.recall_probe import RecallProbe
 from souk.serving.releases import POLITE, Releases, Served, often
 from souk.serving.served import Reader, open_events, states_of
@@ -158,7 +159,7 @@ def serve(
 
     def ready(port: int) -> None:
         settled()
-        url = f"http://{host}:{listening.getsockname()[1]}"
+        url = f"http://{address(host, listening.getsockname()[1])}"
         report(f"{name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
         report(
             f"curl {url}/v1/models/{NAME}:predict -d {shlex.quote(example(releases.now, sys.stdout.isatty(), now()))}"

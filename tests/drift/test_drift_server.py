@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from souk.drift.listening import bind
 from souk.drift.model import REQUEST, RESPONSE
 from souk.errors import SoukError
+from souk.listening import bind
 from tests.drift.shop import RELEASE, record, some, traffic
 
 WEST = {"user_region": some(0.4, "west")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import fsspec
 import pyarrow as pa
@@ -45,14 +46,35 @@ def batches(where: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """
     fs, names = part_files(where)
     for name in names:
-        try:
-            with fs.open(name, "rb") as opened, pq.ParquetFile(opened) as file:
-                there = file.schema_arrow.names
-                if "request_id" not in there:
-                    raise SoukError(f"impression records in {name}", f"columns {', '.join(there)[:200]}", WHERE)
-                for batch in file.iter_batches(BATCH, columns=[c for c in columns if c in there]):
-                    arrays = [batch[c] if c in there else pa.nulls(len(batch)) for c in columns]
-                    yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
-        except (OSError, pa.ArrowException) as error:
-            remedy = "Move the damaged file out of the log."
-            raise SoukError(f"a Parquet file at {name}", first_line(error), remedy) from error
+        with _part(fs, name) as file:
+            there = file.schema_arrow.names
+            if "request_id" not in there:
+                raise SoukError(f"impression records in {name}", f"columns {', '.join(there)[:200]}", WHERE)
+            for batch in file.iter_batches(BATCH, columns=[c for c in columns if c in there]):
+                arrays = [batch[c] if c in there else pa.nulls(len(batch)) for c in columns]
+                yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def rows(where: str) -> int:
+    """How many records a log has.
+
+    Raises:
+        SoukError: there is no log, or a file is no part of one.
+    """
+    fs, names = part_files(where)
+    total = 0
+    for name in names:
+        with _part(fs, name) as file:
+            total += file.metadata.num_rows
+    return total
+
+
+@contextmanager
+def _part(fs: fsspec.AbstractFileSystem, name: str) -> Iterator[pq.ParquetFile]:
+    """A part file; what is damaged in it is told with its name, wherever it is read."""
+    try:
+        with fs.open(name, "rb") as opened, pq.ParquetFile(opened) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        remedy = "Move the damaged file out of the log."
+        raise SoukError(f"a Parquet file at {name}", first_line(error), remedy) from error

@@ -17,6 +17,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from souk.errors import SoukError
+from souk.listening import address
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
@@ -66,11 +67,10 @@ class RpcServer(GRPCServer):
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
         grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
         try:
-            port = self._server.add_insecure_port(f"{self._host}:{self._port}")
+            port = self._server.add_insecure_port(where := address(self._host, self._port))
         except RuntimeError as error:
-            address = f"{self._host}:{self._port}"
             raise SoukError(
-                f"{address} to be free to listen on", "it cannot be bound", "Choose another --grpc-port."
+                f"{where} to be free to listen on", "it cannot be bound", "Choose another --grpc-port."
             ) from error
         await self._server.start()
         return int(port)

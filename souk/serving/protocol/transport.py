@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import signal
 import socket
 from collections.abc import Callable
@@ -12,7 +11,6 @@ import uvloop
 from fastapi import FastAPI
 from kserve import Model, ModelServer
 
-from souk.errors import SoukError
 from souk.serving.metrics import ServingMetrics
 from souk.serving.protocol.drain import Drain
 from souk.serving.protocol.refusals import FixedModels, StrictDataPlane
@@ -93,21 +91,3 @@ class RecommenderServer(ModelServer):
             await rest
         finally:
             await self._grpc.stop()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to an address that is free, port 0 for any.
-
-    Raises:
-        SoukError: the port is taken.
-    """
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        received = str(error.strerror or error).lower()
-        remedy = "Choose another --http-port." if error.errno in (errno.EADDRINUSE, errno.EACCES) else "Mend --host."
-        raise SoukError(f"{host}:{port} to be free to listen on", received, remedy) from error
-    return bound

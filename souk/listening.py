@@ -1,0 +1,32 @@
+"""The addresses that servers listen on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from souk.errors import SoukError
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A TCP socket bound to an address that is free, port 0 for any.
+
+    Raises:
+        SoukError: the port is taken, or the address is none of this machine.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        received = (getattr(error, "strerror", None) or str(error)).lower()
+        number = getattr(error, "errno", errno.EADDRINUSE)  # a port beyond 65,535 has none
+        remedy = "Choose another --http-port." if number in (errno.EADDRINUSE, errno.EACCES) else "Mend --host."
+        raise SoukError(f"{address(host, port)} to be free to listen on", received, remedy) from error
+    return bound
+
+
+def address(host: str, port: int) -> str:
+    """Host and port as a URL has them: of IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
