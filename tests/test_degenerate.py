@@ -127,8 +127,8 @@ def write(folder: Path, rows: list[Row], **changes: Any) -> Path:
 class Steps:
     """The steps on one data set, in this process."""
 
-    def __init__(self, folder: Path, rows: list[Row]) -> None:
-        self.folder, self.config = folder, load_config(write(folder / "data", rows))
+    def __init__(self, folder: Path, rows: list[Row], **changes: Any) -> None:
+        self.folder, self.config = folder, load_config(write(folder / "data", rows, **changes))
         self.workspace = self.at("workspace")
 
     def at(self, name: str) -> str:
@@ -179,6 +179,15 @@ def test_it_trains_and_is_judged(case, tmp_path):
     assert 0 < slate["low"] <= slate["mean"] <= slate["high"] <= 1
     verdict = json.loads((tmp_path / "evaluation" / "verdict.json").read_text("utf-8"))
     assert verdict["verdict"] == "reject", "few users prove nothing, and nothing beats popularity at one item"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_one_item_that_is_never_shown_again_is_refused_with_the_remedy(tmp_path):
+    steps = Steps(tmp_path, TRAINED["one user, one item, one act"](), repeat={"rule": "never"})
+    steps.prepare()
+    with pytest.raises(SoukError, match=r"may be recommended.*Look at `repeat`"):
+        steps.fit("twin")
 
 
 @pytest.mark.slow

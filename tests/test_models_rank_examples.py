@@ -172,6 +172,14 @@ def test_a_moment_of_which_nothing_may_be_recommended_is_no_request(tmp_path):
     assert told[first].all() and not told[(examples.users >= "u010") & (examples.users < "u020")].any()
 
 
+def test_moments_of_which_nothing_may_be_recommended_alone_are_refused_with_the_remedy(tmp_path):
+    world = Ranked(tmp_path, *cycle_market(users=8), repeat=Repeat(rule="never"))
+    examples = world.examples()
+    assert len(examples) > 9 and not examples.first.any()
+    with pytest.raises(SoukError, match=rf"none among {len(examples)} examples.*`repeat`.*split\.validation"):
+        world.ranker(examples)
+
+
 def test_what_was_taken_at_the_same_time_is_no_negative(tmp_path):
     events, items, users = cycle_market(users=4)
     events["timestamp"] -= (events["timestamp"] // 86_400_000 % 2) * 86_400_000  # two events at a time

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from souk.errors import SoukError
 from souk.models.rank_examples import RankExamples
 from souk.models.rank_features import among
 from souk.models.rank_lists import RankLists
@@ -35,13 +36,21 @@ def list_logits(
 
 
 def new_ranker(model: Ranker, examples: RankExamples, catalogue: Catalogue) -> Ranker:
-    """Creates the variables of a ranker, and takes the statistics of the pairs; the same for the same seed."""
+    """Creates the variables of a ranker, and takes the statistics of the pairs; the same for the same seed.
+
+    Raises:
+        SoukError: no moment has a candidate.
+    """
+    rows = np.flatnonzero(examples.first)
+    if not examples.candidate[rows].any():
+        expected = "moments in the window at which something was taken that may be recommended, with a candidate"
+        remedy = "Look at `repeat` and at what is available, or enlarge split.validation and split.test (docs/data.md)."
+        raise SoukError(expected, f"none among {len(examples):,} examples", remedy)
     shape = np.zeros((1, examples.pair.shape[-1]), np.float32)
     one = RankLists(examples, examples.candidate, np.zeros(examples.candidate.shape, np.float32), shape, shape)
     batch = one.batch(np.arange(1))
     list_logits(model, catalogue, batch, with_body=True, training=False)
     model.position(batch["place"], model.moments(batch["query"]))
-    rows = np.flatnonzero(examples.first)
     model.normalise.adapt(examples.pair[rows][examples.candidate[rows]])
     mean, deviation = spread_of(model, examples)
     some = rows[:ADAPTED]
