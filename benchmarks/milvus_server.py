@@ -69,6 +69,11 @@ class MilvusServer:
         self._process: subprocess.Popen[str] | None = None
         self.uri = f"http://{HOST}:{self._port}"
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not killed."""
+        return self._process is not None
+
     def start(self) -> None:
         """Starts it, and waits until it is healthy. What a killed one had is there again, and is loaded when the
         sessions of that one have ended.

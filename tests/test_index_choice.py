@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from souk.errors import SoukError
-from souk.index import hnsw, server
+from souk.index import hnsw, late, server
 from souk.index.choice import GRAPH_FILE, GRAPH_ITEMS, chosen
 from souk.index.collections import connect
 from souk.index.exact import ExactIndex
@@ -93,6 +93,25 @@ def test_what_a_server_searches_on_a_milvus_server_is_in_use(bundle, tmp_path):
             assert client.list_aliases(collection)["aliases"] == [mark], "as it says from time to time"
         assert server.sweep(uri, set(), "another", 2**50) == []
     reader.keep([SimpleNamespace(bundle=bundle)])  # a server that is gone is logged
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_milvus_that_is_away_at_the_start_is_opened_by_a_later_search(bundle, tmp_path, monkeypatch, there):
+    def away(*args):
+        raise IndexUnavailable("Milvus to answer", "nothing")
+
+    workspace, said = Workspace(tmp_path / "workspace"), []
+    with milvus_server(tmp_path / "milvus.db") as (uri, _):
+        if there:
+            open_index(workspace, bundle, uri, print).close()
+        monkeypatch.setattr(served, "open_or_build", away)
+        monkeypatch.setattr(late, "AGAIN_SECONDS", 0.0)
+        with contextlib.closing(open_index(workspace, bundle, uri, said.append)) as index:
+            wanted = ExactIndex(bundle.vectors, bundle.indexed).search(bundle.vectors, 5)[0]
+            np.testing.assert_array_equal(index.search(bundle.vectors, 5, timeout=60)[0], wanted)
+        assert (f"building {bundle.settings.collection}" in said) is not there
+        with contextlib.closing(connect(uri)) as client:
+            assert client.list_aliases(bundle.settings.collection)["aliases"]
 
 
 def test_who_is_no_longer_heard_of_searches_nothing(tmp_path):

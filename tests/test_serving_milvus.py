@@ -93,6 +93,30 @@ def test_one_that_is_killed_and_back_with_what_it_had(callers, real):
     healed(callers)
 
 
+@pytest.mark.parametrize("left", ["what it had", "nothing"])
+def test_one_that_is_away_when_a_server_starts_is_searched_once_it_is_there(
+    real, workspace, collection, tmp_path, left
+):
+    """Also where it has to be built first: it may be as new as the server."""
+    if left == "nothing":
+        with contextlib.closing(connect(real.uri)) as client:
+            client.drop_collection(collection)
+    real.kill()
+    words = ["--timeout-ms", "5000", "--milvus-uri", real.uri]
+    try:
+        with serving(workspace.root, tmp_path / "log", *words) as late, Callers(late, 4).asking() as callers:
+            lost(callers)
+            real.start()
+            healed(callers)
+            assert late.metric('souk_breaker{dependency="index",release="",state="closed"}') == 1
+    finally:
+        if not real.running:
+            real.start()
+    assert len(callers.slates) == 1, "the same slate, whoever searched for it"
+    with contextlib.closing(connect(real.uri)) as client:
+        assert client.list_aliases(collection)["aliases"], "it is in use, so that no deploy drops it"
+
+
 def test_half_of_a_collection_is_searched_by_nobody_until_it_is_whole(callers, real, workspace, collection):
     """It has the name, and is loaded: what another client left of it. Half of the slates would be others."""
     bundle = Bundle.load(workspace.current)

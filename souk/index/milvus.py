@@ -185,3 +185,23 @@ def open_or_build(
         report(f"building {collection}" if missing else f"building {collection} anew: {error}")
     build(uri, collection, vectors, available, report)
     return MilvusIndex(uri, collection, available).open()
+
+
+def open_again(
+    uri: str, collection: str, vectors: np.ndarray, available: np.ndarray, report: Report = lambda text: None
+) -> MilvusIndex:
+    """Opens `collection` where `open_or_build` could not, and builds it first where it is missing.
+
+    What a server has is left as it is: one that has just come back may not be able to load it yet.
+
+    Raises:
+        IndexUnavailable: as `open_or_build`, or the collection of a server is not whole.
+    """
+    if lite.is_lite(uri):
+        return open_or_build(uri, collection, vectors, available)  # each attempt on a broken folder would be reported
+    with contextlib.closing(connect(uri)) as client, unavailable_on_error(uri):
+        there = client.has_collection(collection, timeout=LOAD_TIMEOUT)
+    if not there:
+        report(f"building {collection}")
+        build(uri, collection, vectors, available, report)
+    return MilvusIndex(uri, collection, available).open()

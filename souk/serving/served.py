@@ -13,7 +13,8 @@ from souk.counts import ItemCounts
 from souk.index.choice import chosen
 from souk.index.hnsw import HnswIndex, build, read
 from souk.index.interface import Index, IndexUnavailable
-from souk.index.milvus import MilvusIndex, open_or_build
+from souk.index.late import LateIndex
+from souk.index.milvus import MilvusIndex, open_again, open_or_build
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
 from souk.release.golden import GoldenRequest, replay_golden
@@ -47,7 +48,7 @@ def open_index(
 ) -> Index | None:
     """The index that answers a bundle's requests, built first where it is missing; None for exact search in process.
 
-    Milvus that cannot be opened is handed on closed: searches fall back, and say so.
+    Milvus that cannot be opened is handed on closed: searches fall back, say so, and open it once it can be.
 
     Args:
         workspace: where Milvus Lite keeps its files.
@@ -61,15 +62,20 @@ def open_index(
         return None
     if kind == "hnsw":
         return _graph(bundle, report)
-    where = uri or str(workspace.milvus / f"{bundle.settings.collection}.db")
+    collection = bundle.settings.collection
+    where = uri or str(workspace.milvus / f"{collection}.db")
+
+    def opened(by: Callable[..., MilvusIndex]) -> MilvusIndex:
+        index = by(where, collection, bundle.vectors, bundle.indexed, report)
+        if uri:
+            keep(workspace, uri, collection)
+        return index
+
     try:
-        opened = open_or_build(where, bundle.settings.collection, bundle.vectors, bundle.indexed, report)
+        return opened(open_or_build)
     except (IndexUnavailable, OSError) as error:
         logger.error("serving without the index: %s", error)
-        return MilvusIndex(where, bundle.settings.collection, bundle.indexed)
-    if uri:
-        keep(workspace, uri, bundle.settings.collection)
-    return opened
+        return LateIndex(bundle.indexed, partial(opened, open_again))
 
 
 def _graph(bundle: Bundle, report: Callable[[str], None]) -> HnswIndex:
