@@ -20,6 +20,7 @@ from souk.evaluation.cost import Cost
 from souk.evaluation.examples import example_users
 from souk.evaluation.exposure import popularity_curve
 from souk.evaluation.gate import Champion
+from souk.evaluation.later_items import later_items
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
 from souk.evaluation.queries import Asked, Catalogue, Query, Window, ask, frozen_queries, nothing_asked
@@ -106,10 +107,17 @@ def measure(
 
     setting = Setting.read(settings, bundle.spec, tables, features, tell)
     catalogue, spec = setting.catalogue, setting.spec
-    towers = Towers("two_tower", bundle, catalogue, spec).load()
+
+    def towers_of(name: str, bundle: Bundle) -> Towers:
+        later = later_items(bundle, spec, tables, features)
+        if told := later.text:
+            tell(f"{name}: {told}")
+        return Towers(name, bundle, catalogue, spec, later).load()
+
+    towers = towers_of("two_tower", bundle)
     slates = [Slates(CHALLENGER, towers, features).load()]
     if champion.twin:
-        other = Towers(CHAMPION, Bundle.load(champion.twin), catalogue, spec).load()
+        other = towers_of(CHAMPION, Bundle.load(champion.twin))
         slates.append(Slates(CHAMPION, other, features).load())
     items = ItemTable.load(features, "test_start", np.zeros((len(catalogue.ids), 0)))  # baselines look at no vectors
     metrics, per_user = measure_models(setting, slates, [towers, *baselines(catalogue, spec, items)])

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from souk.errors import SoukError
 from souk.evaluation.cost import Cost
+from souk.evaluation.later_items import LaterItems
 from souk.evaluation.observed import Observed
 from souk.evaluation.queries import Catalogue, Query, in_spec
 from souk.evaluation.reranking import Alternatives
@@ -49,23 +50,38 @@ class Towers:
     Args:
         name: in the tables.
         bundle: the towers and vectors.
-        catalogue: the items to rank; those that the bundle lacks come last.
+        catalogue: the items to rank; those that neither the bundle nor `later` has come last.
         spec: that of the queries' states.
+        later: rows that its server has beside the bundle's, or in their place.
     """
 
-    def __init__(self, name: str, bundle: Bundle, catalogue: Catalogue, spec: FeatureSpec) -> None:
+    def __init__(
+        self, name: str, bundle: Bundle, catalogue: Catalogue, spec: FeatureSpec, later: LaterItems | None = None
+    ) -> None:
         self.name = name
         self.bundle = bundle
-        self.places = np.array([catalogue.position.get(item, -1) for item in bundle.item_ids], dtype=np.int64)
+        self.later = later if later and len(later.rows) else None
+        ids = (*bundle.item_ids, *(later.new if later else ()))
+        self.places = np.array([catalogue.position.get(item, -1) for item in ids], dtype=np.int64)
         self._size = len(catalogue.ids)
         by_birth = np.argsort(catalogue.born, kind="stable")
         self._born, self._by_birth = catalogue.born[by_birth], [catalogue.ids[place] for place in by_birth]
         self._available, self._until = catalogue.available, catalogue.until.astype(np.float64)
-        self._in_order = tuple(bundle.item_ids) == catalogue.ids
+        self._in_order = ids == catalogue.ids
         self._same_spec = bundle.spec.of_states == spec.of_states
         self._tower = QueryTower(bundle.query_tower)
-        self._vectors = np.array(bundle.vectors, dtype=np.float32)
+        self._vectors = self._with_later(ids)
         self._last: tuple[Sequence[Query], Floats] | None = None
+
+    def _with_later(self, ids: Sequence[str]) -> Floats:
+        """The vectors of the bundle's items, those of `later` among them."""
+        vectors = np.array(self.bundle.vectors, dtype=np.float32)
+        if not self.later:
+            return vectors
+        vectors = np.pad(vectors, ((0, len(self.later.new)), (0, 0)))
+        position = {item: place for place, item in enumerate(ids)}
+        vectors[[position[item] for item in self.later.rows["item_id"].to_pylist()]] = self.later.vectors
+        return vectors
 
     def load(self) -> Towers:
         """Reads the query tower."""
@@ -135,6 +151,8 @@ class Slates:
     def load(self) -> Slates:
         """Reads the models of the request path; it searches in process, exactly."""
         loaded = Recommender.load(self._towers.bundle, index=None, store=None)
+        if later := self._towers.later:
+            loaded = loaded.with_items(later.rows, later.vectors)
         available = self._towers.available(loaded.catalogue.available)
         loaded.catalogue = replace(loaded.catalogue, available=available, lifetimes=self._towers.lifetimes())
         loaded.retrieval = loaded.retrieval.with_items(loaded.items.vectors, available, np.zeros(0, np.int64))
