@@ -3,10 +3,11 @@
 import pytest
 
 from souk.config import Evaluate
-from souk.evaluation.guardrails import LEAST_EXAMPLES, LEAST_POSITIVES, RULES, guardrails
+from souk.evaluation.guardrails import LEAST_EXAMPLES, LEAST_OF_EACH, RULES, guardrails
 from souk.evaluation.slice_metrics import LEAST_USERS
 
 TINY = 1e-9
+NEARLY_ALL = LEAST_EXAMPLES - LEAST_OF_EACH  # positives
 
 
 def bounds(mean, apart=0.01):
@@ -35,7 +36,7 @@ def top1(low, served):
     return {"rolling": {"models": models, "differences": {"champion": {"top1_share@10": bounds(low + 0.01)}}}}
 
 
-def heads(ours, theirs, examples=LEAST_EXAMPLES, positives=LEAST_POSITIVES):
+def heads(ours, theirs, examples=LEAST_EXAMPLES, positives=LEAST_OF_EACH):
     """One head; a fifth of the least examples is positive."""
     size = {"examples": examples, "positives": positives}
     return {
@@ -72,7 +73,13 @@ def cost(milliseconds=1.0, size=100, calls=5, served=5):
         ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.2 + TINY, 0.01)}, False, False),
         ("calibration", (0.4, 0.002), {"ranker": heads(0.5, 0.5)}, True, False),  # no more than the champion's
         ("calibration", (0.4, 0.002), {"ranker": heads(0.5, 0.1, examples=LEAST_EXAMPLES - 1)}, True, True),
-        ("calibration", (0.4, 0.002), {"ranker": heads(0.5, 0.1, positives=LEAST_POSITIVES - 1)}, True, True),
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.5, 0.1, positives=LEAST_OF_EACH - 1)}, True, True),
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.2, 0.01, positives=NEARLY_ALL)}, True, False),
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.2 + TINY, 0.01, positives=NEARLY_ALL)}, False, False),
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.2, 0.01, positives=NEARLY_ALL)}, False, False),  # 1 for all
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.5, 0.1, positives=NEARLY_ALL + 1)}, True, True),
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.45, 0.01, positives=550)}, True, False),
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.45 + TINY, 0.01, positives=550)}, False, False),
         ("latency", (1.0,), {"cost": cost(milliseconds=2.0)}, True, False),
         ("latency", (1.0,), {"cost": cost(milliseconds=2.0 + TINY)}, False, False),
         ("latency", (1.0,), {"cost": cost(milliseconds=9.0, calls=4)}, True, True),
@@ -96,7 +103,7 @@ def test_the_slice_that_is_furthest_beyond_its_own_limit_is_the_worst():
 
 
 def test_the_head_that_broke_is_told_before_one_that_is_further_off_and_no_worse_than_the_champions():
-    size = {"examples": LEAST_EXAMPLES, "positives": LEAST_POSITIVES}
+    size = {"examples": LEAST_EXAMPLES, "positives": LEAST_OF_EACH}
     errors = {"slate": {"engaged": 0.9, "kept": 0.1}, "champion": {"engaged": 0.95, "kept": 0.01}}
     ranker = {
         model: {"heads": {head: size | {"calibration_error": error} for head, error in own.items()}}

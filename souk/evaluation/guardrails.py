@@ -15,7 +15,7 @@ from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, digits, skipped
 from souk.metrics import Interval
 
-LEAST_EXAMPLES, LEAST_POSITIVES = 1000, 200  # of a head: with fewer, the error of a right one is not small
+LEAST_EXAMPLES, LEAST_OF_EACH = 1000, 200  # of a head: with fewer, positives or not, the error of a right one is large
 LEAST_CALLS = 5  # of the models: with fewer, one pause decides
 NO_CHAMPION = "no champion was compared with"
 Metrics = Mapping[str, Any]
@@ -113,13 +113,15 @@ def _calibration(metrics: Metrics, allowed: float, floor: float) -> Rule:
         name: (
             head["calibration_error"],
             served.get(name, {}).get("calibration_error"),
-            max(_limit(head, allowed), floor),
+            max(allowed * (_fewer(head) / head["examples"]), floor),
         )
         for name, head in heads.items()
-        if head["examples"] >= LEAST_EXAMPLES and head["positives"] >= LEAST_POSITIVES
+        if head["examples"] >= LEAST_EXAMPLES and _fewer(head) >= LEAST_OF_EACH
     }
     if not told:
-        return skipped("calibration", f"no head has {LEAST_EXAMPLES} examples and {LEAST_POSITIVES} positives")
+        return skipped(
+            "calibration", f"no head has {LEAST_EXAMPLES} examples, {LEAST_OF_EACH} of them positive and as many not"
+        )
     broken = {
         name for name, (ours, theirs, limit) in told.items() if ours > limit and (theirs is None or ours > theirs)
     }
@@ -133,9 +135,10 @@ def _calibration(metrics: Metrics, allowed: float, floor: float) -> Rule:
     return Rule("calibration", not broken, numbers | ({CHAMPION: theirs} if theirs is not None else {}), detail)
 
 
-def _limit(head: Metrics, allowed: float) -> float:
-    """A share of the positives' share: to predict 0 for everything errs as much as that share, however rare it is."""
-    return allowed * float(head["positives"] / head["examples"])
+def _fewer(head: Metrics) -> int:
+    """The positives, or what is none, whichever are fewer. Their share is the error of who predicts 0, or 1, for
+    everything: what is allowed is a part of it, however rare or common the head is."""
+    return min(head["positives"], head["examples"] - head["positives"])
 
 
 def _latency(metrics: Metrics, allowed: float) -> Rule:
