@@ -156,6 +156,50 @@ def test_a_thinned_log_says_the_same_to_every_release(log, seed):
     assert gone >= size / 2 and len(log.read().rows) == size - gone and log.thin() == 0
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_who_follows_a_log_that_is_thinned_takes_each_row_once_and_in_order(log, seed):
+    """A reader that looks now and then, writers beside it, damaged lines and notes: as one that read all, and no row
+    a second time. Rows that were left out before they were read are those that later ones say."""
+    draw, reader, writers = random.Random(seed), ItemLog(log._path), [log, ItemLog(log._path)]
+    found, truth, taken, thinned = {}, {}, [], 0
+
+    def look():
+        news = reader.news()
+        assert not news.again
+        for row in news.logged.rows:
+            found.setdefault(row["item_id"], {}).update(row)
+            taken.append(row["number"])
+        reader.mark = news.mark
+
+    for number in range(120):
+        writer = draw.choice(writers)
+        if draw.random() < 0.05:
+            writer.settle(["a"], number)
+        if draw.random() < 0.05:
+            with log._path.open("ab") as file:
+                file.write(b"00000000 {}\n")
+        row = {"item_id": draw.choice("abc"), draw.choice(["price", "title", "line"]): number, "number": number}
+        truth.setdefault(row["item_id"], {}).update(row)
+        news = writer.append([row], [False], number)
+        writer.mark = news.mark if news else writer.mark
+        if draw.random() < 0.2:
+            look()
+        if draw.random() < 0.1:
+            thinned += bool(draw.choice([*writers, ItemLog(log._path)]).thin())
+    look()
+    assert found == truth and taken == sorted(set(taken)) and thinned
+
+
+def test_rows_that_others_wrote_before_an_append_are_its_news(log):
+    other = ItemLog(log._path)
+    assert log.append([{"item_id": "a"}], [True], 1) is None
+    news = other.append([{"item_id": "b"}], [True], 2)
+    assert [row["item_id"] for row in news.logged.rows] == ["a", "b"] and not news.again
+    other.mark = news.mark
+    assert other.news().logged.rows == () and other.append([{"item_id": "c"}], [True], 3) is None
+    assert [row["item_id"] for row in log.news().logged.rows] == ["b", "c"]
+
+
 def test_what_thinning_leaves(log):
     log.append([{"item_id": "new", "title": "x", "price": 1}], [True], 1)
     for at in range(2, 50):

@@ -280,7 +280,7 @@ def test_a_tower_that_does_not_answer_refuses_no_row(live, monkeypatch):
         asked.append(len(rows))
         raise Ended("nothing")
 
-    monkeypatch.setattr(live, "_vectors_of", ended)
+    monkeypatch.setattr(live._tower, "_computed", ended)
     with pytest.raises(Ended):
         live.upsert([DEAR, {**DEAR, "item_id": "other"}])
     assert asked == [2] and "new" not in slate(live.current, ANN)

@@ -105,8 +105,72 @@ def test_a_look_without_news_reads_nothing_and_a_thinned_log_is_read_again(repli
     one.upsert([{"item_id": "new", "price": 50.0}])
     for live in (other, later):
         live.follow()
-        assert len(heard) == 1  # what was taken before is not news
         assert same(one, live) and live._row("new")["item_price"] == 50.0
+    assert [len(told.taken) for told in heard] == [5, 1]  # what was taken before is not news
+
+
+def watched(monkeypatch, live, *items):
+    """Where rows are taken in parts of one: whether each item is available in the answers before each of these."""
+    seen, prepared = [], LiveItems._prepared
+
+    def prepare(self, *given):
+        catalogue = live.current.catalogue
+        seen.append(tuple(bool(catalogue.available[catalogue.positions[item]]) for item in items))
+        return prepared(self, *given)
+
+    monkeypatch.setattr("souk.serving.items.live.REPLAYED", 1)
+    monkeypatch.setattr(LiveItems, "_prepared", prepare)
+    return seen
+
+
+def test_all_rows_of_a_look_are_in_the_answers_together(replicas, monkeypatch):
+    (one, _), (other, _) = replicas
+    one.upsert([{"item_id": "g1-05", "available": True}, {"item_id": "g1-06", "available": False}])
+    one.upsert([{"item_id": "g1-05", "available": False}, {"item_id": "g1-06", "available": True}])
+    seen = watched(monkeypatch, other, "g1-05", "g1-06")
+    other.follow()
+    assert seen == [(True, True)] * 4 and "g1-05" not in shown(other) and same(one, other)
+
+
+def test_what_is_gone_does_not_come_back_while_a_thinned_log_is_taken(replicas, shop, tmp_path, monkeypatch):
+    (one, _), (other, heard) = replicas
+    one.upsert([{"item_id": "g1-05", "price": 1.0, "available": True}])
+    for price in range(5):
+        one.upsert([{"item_id": "g1-06", "price": float(price)}])
+    one.upsert([{"item_id": "g1-05", "available": False}])
+    other.follow()
+    one.upsert([{"item_id": "g1-06", "title": "Boots"}])  # before the log is thinned, and not yet taken
+    assert ItemLog(tmp_path / "log").thin() == 4
+    one.upsert([{"item_id": "g1-06", "title": "Red boots"}])
+    seen = watched(monkeypatch, other, "g1-05")
+    other.follow()
+    assert seen == [(False,)] * 2 and same(one, other), "the rows that were not taken before, and no others"
+    assert [len(told.taken) for told in heard] == [7, 2]
+
+
+def test_a_log_in_the_place_of_another_is_taken_as_a_whole(replicas, shop, tmp_path, monkeypatch):
+    (one, _), (other, _) = replicas
+    for price in range(9):
+        one.upsert([{"item_id": "g1-05", "price": float(price)}])
+    other.follow()
+    (tmp_path / "log").unlink()
+    ItemLog(tmp_path / "log").append([{"item_id": "g1-05", "title": "Boots"}, DEAR], [False, True], NOW)
+    other.follow()
+    assert other._row("g1-05")["title"] == "Boots" and "new" in other.current.catalogue.positions
+
+
+def test_a_tower_that_fails_in_the_midst_of_a_look_leaves_all_as_it_was(replicas, monkeypatch):
+    (one, _), (other, _) = replicas
+    one.upsert([{"item_id": "g1-05", "available": False}, DEAR])
+    before, computed = other.current, other._tower._computed
+    monkeypatch.setattr("souk.serving.items.live.REPLAYED", 1)
+    monkeypatch.setattr(other._tower, "_computed", lambda rows: (_ for _ in ()).throw(OSError("gone")))
+    with pytest.raises(OSError, match="gone"):
+        other.follow()
+    assert other.current is before and other._rows == {}
+    monkeypatch.setattr(other._tower, "_computed", computed)
+    other.follow()
+    assert same(one, other) and "g1-05" not in shown(other)
 
 
 def test_what_was_refused_by_a_full_disk_is_seen_nowhere(replicas, monkeypatch):

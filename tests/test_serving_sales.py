@@ -163,6 +163,19 @@ def test_an_item_that_is_made_after_its_sale_has_ended(sales, said, end):
             assert until(live, "new") == [end] and ("new" in shown(live)) == (end == np.inf)
 
 
+def test_a_log_that_is_thinned_while_a_server_reads_it_ends_nothing_again(sales):
+    """What was bought three days ago was an earlier listing: the item came after it."""
+    (selling, here), (_, there) = sales(), sales()
+    selling.end([bought("new", NOW - 3 * DAY_MS)])
+    there.upsert([{"item_id": "new", **OF}])
+    there.upsert([{"item_id": IDS[0], "price": float(n)} for n in range(9)])
+    here.follow()
+    assert ItemLog(here._log._path).thin() == 8
+    there.follow()
+    here.follow()
+    assert until(there, "new") == until(here, "new") == until(sales()[1], "new") == [np.inf]
+
+
 def test_where_it_is_not_sold_once_any_more_a_sale_ends_no_item_to_come(sales):
     sales()[0].end([bought("new", NOW - 5)])
     live = sales("often")[1]

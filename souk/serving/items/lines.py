@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Mapping
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+LINE = b'"line":'
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,42 @@ def overtaken(logged: Logged) -> set[int]:
 
 
 def without(content: bytes, gone: Collection[int]) -> bytes:
-    """The lines but those of the rows of these numbers; damaged ones stay, to be counted."""
-    kept, number = list[bytes](), 0
-    for each in content.split(b"\n")[:-1]:
+    """The lines but those of the rows of these numbers; damaged ones stay, to be counted. Where lines before it are
+    left out, one says which it was (`line_numbers`)."""
+    kept, row, number = list[bytes](), 0, 0
+    for each, was in zip(content.split(b"\n")[:-1], line_numbers(content), strict=True):
         record = _record(each)
-        is_row = record is not None and "settled" not in record
-        if not is_row or number not in gone:
+        if record is None:
             kept.append(each + b"\n")
-        number += is_row
+            number += 1
+        elif "settled" in record or row not in gone:
+            kept.append(each + b"\n" if was == number + 1 or "line" in record else line({**record, "line": was}))
+            number = was
+        row += record is not None and "settled" not in record
     return b"".join(kept)
+
+
+def line_numbers(content: bytes, before: int = 0) -> list[int]:
+    """Which line of its log each whole line is, from 1 on, those that were left out counted: one more than the line
+    before it, unless it says `line`.
+
+    Args:
+        content: of a log.
+        before: the number of the line before it.
+    """
+    if LINE not in content:
+        return list(range(before + 1, before + 1 + content.count(b"\n")))
+    numbers = list[int]()
+    for each in content.split(b"\n")[:-1]:
+        record = _record(each) if LINE in each else None
+        before = (record or {}).get("line", before + 1)
+        numbers.append(before)
+    return numbers
+
+
+def behind(content: bytes, numbers: Sequence[int], number: int) -> bytes:
+    """The lines with greater numbers than this, and what is behind the last whole one."""
+    return b"\n".join(content.split(b"\n")[bisect_right(numbers, number) :])
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -19,12 +19,12 @@ from souk.features.tables import item_rows
 from souk.ingest.live import LARGEST, SHOWN, ItemCheck
 from souk.release.bundle import Bundle
 from souk.serving.beside import Run, here
-from souk.serving.inputs import item_inputs
 from souk.serving.items.ends import Waiting, ends, rows_of
 from souk.serving.items.lines import Logged
-from souk.serving.items.log import ItemLog, Mark
+from souk.serving.items.log import ItemLog, Mark, News
 from souk.serving.items.outcomes import Batch, Followed, Outcome, Replayed, Retired, id_of
 from souk.serving.items.replay import Replay, replay
+from souk.serving.items.vectors import ItemVectors
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
 from souk.spec import Entity
@@ -63,8 +63,7 @@ class LiveItems:
         self.replayed = Replayed()
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
         self._as_of = bundle.items_as_of
-        self._tower = ItemTower(bundle.item_tower, run)
-        self._dim = bundle.vectors.shape[1]
+        self._tower = ItemVectors(ItemTower(bundle.item_tower, run), bundle.spec, bundle.vectors.shape[1])
         said = bundle.schema("items"), bundle.names.get("items", {}), bundle.separators
         self._check = ItemCheck(bundle.spec.columns.items, bundle.spec.columns.widths_of("items"), *said)
         self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
@@ -76,10 +75,11 @@ class LiveItems:
     def load(self, settle: bool = True) -> LiveItems:
         """Takes the rows of the log that the release does not have; changes it only to settle them."""
         self._log.mark = Mark()
-        logged, mark = self._log.news()
-        plan, times, refused = self._replay(logged)
-        self._log.mark = mark
-        self.replayed = Replayed(len(times), plan.older, plan.unknown, refused, logged.torn, logged.damaged)
+        news = self._log.news()
+        plan, times, refused = self._replay(news.logged)
+        self._log.mark = news.mark
+        seen = news.logged
+        self.replayed = Replayed(len(times), plan.older, plan.unknown, refused, seen.torn, seen.damaged)
         if settle:
             self._settle(plan.settled)
         return self
@@ -90,27 +90,32 @@ class LiveItems:
             if not self._retired:
                 self._catch_up()
 
-    def _catch_up(self) -> None:
-        logged, mark = self._log.news()
-        again = self._log.mark.bytes and mark.file != self._log.mark.file  # thinned: most of it was taken before
-        if logged.rows:
-            plan, times, refused = self._replay(logged)
-        if logged.rows and not again:
-            self.followed(Followed(tuple(times), self._clock(), plan.older, plan.unknown, refused))
-        self._log.mark = mark
+    def _catch_up(self, news: News | None = None) -> None:
+        news = news or self._log.news()
+        if news.logged.rows:
+            plan, times, refused = self._replay(news.logged)
+            if not news.again:
+                self.followed(Followed(tuple(times), self._clock(), plan.older, plan.unknown, refused))
+        self._log.mark = news.mark
 
     def _replay(self, logged: Logged) -> tuple[Replay, list[int], int]:
-        """What was to be done with rows of the log, the times of those that were taken, and how many were refused."""
+        """What was to be done with rows of the log, the times of those that were taken, and how many were refused.
+
+        They are taken in parts, and are in the answers together: a row is not without a later one that undoes it.
+        """
         lasting = partial(ends, current=self.current) if self._spec.repeat.sold_once else lambda row: False
         plan = replay(logged, self.current.catalogue.positions, self._as_of, lasting)
         self._waiting.add(plan.waiting if self._spec.repeat.sold_once else ())
+        ahead = copy.copy(self)
+        ahead._rows = {**self._rows}
         taken, refused = list[int](), 0
         for start in range(0, len(plan.rows), REPLAYED):
             part = slice(start, start + REPLAYED)
-            batch, changed = self._prepared(plan.rows[part], plan.times[part], plan.created[part])
+            batch, changed = ahead._prepared(plan.rows[part], plan.times[part], plan.created[part])
             taken += [plan.times[start + at] for at, _, _ in batch.accepted]
             refused += len(batch.reasons)
-            self._take(batch, changed)
+            ahead._take(batch, changed)
+        self._rows, self.current = ahead._rows, ahead.current
         return plan, taken, refused
 
     def _settle(self, items: set[str]) -> None:
@@ -125,7 +130,7 @@ class LiveItems:
     def warm(self) -> LiveItems:
         """Calls the item tower once, so that the first upsert is as fast as the others, if it succeeds."""
         try:
-            self._vectors(self._table.slice(0, 1).to_pylist())
+            self._tower.of(self._table.slice(0, 1).to_pylist())
         except (SoukError, OSError) as error:
             logger.warning("item tower: %s", error)
         return self
@@ -168,10 +173,13 @@ class LiveItems:
             yield self._clock()
 
     def _write(self, rows: Sequence[Any], created: Sequence[bool], now: int, made: Made, sold: bool = False) -> None:
-        if rows and self._log.append(rows, created, now, sold):
+        if not rows:
+            return
+        news = self._log.append(rows, created, now, sold)
+        if news is None:
             self._take(*made)
-        elif rows:  # another server wrote meanwhile: in the order of the log, all servers come to the same
-            self._catch_up()
+        else:  # another server wrote meanwhile: in the order of the log, all servers come to the same
+            self._catch_up(news)
 
     def vary(self, rules: Mapping[str, Rerank]) -> None:
         """Has rerankers of other rules ready by name, in the place of those before (`Reranker.with_variants`)."""
@@ -209,10 +217,10 @@ class LiveItems:
         named = [f.name for f in self._spec.of(Entity.ITEM)]
         before = zip(map(self._row, batch.taken), rows, strict=True)
         same = np.array([old is not None and all(old[n] == row[n] for n in named) for old, row in before], bool)
-        vectors = np.zeros((len(rows), self._dim), np.float32)
+        vectors = np.zeros((len(rows), self._tower.dim), np.float32)
         vectors[same] = self.current.parts[0].vectors[[positions[rows[at]["item_id"]] for at in np.flatnonzero(same)]]
         if not same.all():
-            vectors[~same] = self._vectors([rows[at] for at in np.flatnonzero(~same)])
+            vectors[~same] = self._tower.of([rows[at] for at in np.flatnonzero(~same)])
         return vectors
 
     def _drop(self, batch: Batch, item: str) -> None:
@@ -280,21 +288,3 @@ class LiveItems:
     def _take(self, batch: Batch, changed: Recommender) -> None:
         self._rows.update(batch.taken)
         self.current = changed
-
-    def _vectors(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """`[rows, dim]`, of rows of the item table."""
-        if not rows:
-            return np.zeros((0, 0), np.float32)
-        try:
-            return self._vectors_of(rows)
-        except (SoukError, OSError):  # not of the rows
-            raise
-        except Exception as error:  # of the tower, whatever it raises for content that the tower cannot take
-            if len(rows) == 1:
-                logger.warning("item tower: %s: %s", type(error).__name__, error)
-                return np.full((1, self._dim), np.nan, np.float32)
-            return np.concatenate([self._vectors([row]) for row in rows])  # the others are taken
-
-    def _vectors_of(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        columns = {f.name: [row[f.name] for row in rows] for f in self._spec.of(Entity.ITEM)}
-        return self._tower.vectors(item_inputs(columns, self._spec))

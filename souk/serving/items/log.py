@@ -11,24 +11,41 @@ from pathlib import Path
 from typing import Any
 
 from souk.folders import placed
-from souk.serving.items.lines import Logged, line, overtaken, parsed, without
+from souk.serving.items.lines import Logged, behind, line, line_numbers, overtaken, parsed, without
 
 BLOCK = 1 << 16  # bytes read at a time from the end
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a log: behind so many bytes of whole lines of the file with a number."""
+    """A place in a log: behind so many bytes of whole lines of the file with a number, the last of which is a line."""
 
     file: tuple[int, int] = (0, 0)  # device and inode: who thins a log puts another file in its place
     bytes: int = 0
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class News:
+    """What lies behind a mark.
+
+    Args:
+        logged: the lines.
+        mark: behind them.
+        again: whether they may hold what lies before the mark, too: it is another log, or one that was cut off.
+    """
+
+    logged: Logged
+    mark: Mark
+    again: bool = False
 
 
 class ItemLog:
     """A log of one workspace. Several processes may append: each takes the file's lock.
 
     A line is eight hex digits of the CRC-32 of what follows, a space, and `{"at": milliseconds, "created": bool,
-    "item": row}`, with `"sold": true` where a purchase ended it, or `{"at": milliseconds, "settled": [item ids]}`.
+    "item": row}`, with `"sold": true` where a purchase ended it, or `{"at": milliseconds, "settled": [item ids]}`. It
+    says its number as `"line"` where lines before it were left out.
 
     Args:
         path: the file; it need not exist.
@@ -46,8 +63,8 @@ class ItemLog:
         except FileNotFoundError:
             return parsed(b"")
 
-    def news(self) -> tuple[Logged, Mark]:
-        """What lies behind `mark`, and the mark behind that; all of it where the log was thinned meanwhile.
+    def news(self) -> News:
+        """What lies behind `mark`, in a log that was thinned meanwhile too.
 
         Opening asks a network disk for the file of now, and without news that is all. What is being written is waited
         for: it may still be refused.
@@ -55,20 +72,35 @@ class ItemLog:
         try:
             file = os.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
-            return parsed(b""), self.mark
+            return News(parsed(b""), self.mark)
         try:
-            if _mark(file, os.fstat(file).st_size) == self.mark:
-                return parsed(b""), self.mark
+            if self._is_at(file, os.fstat(file).st_size):
+                return News(parsed(b""), self.mark)
             fcntl.flock(file, fcntl.LOCK_SH)
-            size = os.fstat(file).st_size
-            known = self.mark.bytes if self.mark.file == _mark(file, 0).file and self.mark.bytes <= size else 0
-            content = _read_whole(file, known, size)
-            whole = known + content.rfind(b"\n") + 1
-            return parsed(content), _mark(file, whole)
+            start, content = self._behind(file, os.fstat(file).st_size)
         finally:
             os.close(file)
+        return self._news(start, content)
 
-    def append(self, rows: Sequence[dict[str, Any]], created: Sequence[bool], at: int, sold: bool = False) -> bool:
+    def _is_at(self, file: int, size: int) -> bool:
+        return (_id(file), size) == (self.mark.file, self.mark.bytes)
+
+    def _behind(self, file: int, size: int) -> tuple[Mark, bytes]:
+        """What lies behind `mark`, and from where it was read; all of it where that is another file or longer."""
+        start = self.mark if self.mark.file == _id(file) and self.mark.bytes <= size else Mark(_id(file))
+        return start, _read_whole(file, start.bytes, size)
+
+    def _news(self, start: Mark, content: bytes) -> News:
+        numbers, again = line_numbers(content, start.line), self.mark != Mark() and self.mark != start
+        last = numbers[-1] if numbers else start.line
+        mark = Mark(start.file, start.bytes + content.rfind(b"\n") + 1, last)
+        if again and len(numbers) < last and last >= self.mark.line:  # thinned
+            content, again = behind(content, numbers, self.mark.line), False
+        return News(parsed(content), mark, again)
+
+    def append(
+        self, rows: Sequence[dict[str, Any]], created: Sequence[bool], at: int, sold: bool = False
+    ) -> News | None:
         """Writes rows and waits until they are on the disk; what a write that was cut off left is cut away first.
 
         Args:
@@ -78,8 +110,8 @@ class ItemLog:
             sold: whether they are ends of items by purchases.
 
         Returns:
-            whether they are all that was behind `mark`, which is behind them then. Where they are not, what others
-            wrote before them is news, and so are they.
+            None where they are all that was behind `mark`, which is behind them then. Where others wrote before them,
+            what they wrote is news, and so are they.
 
         Raises:
             OSError: the disk did not take them; then none of them is in the log, or, where the disk did not let go of
@@ -87,7 +119,8 @@ class ItemLog:
         """
         why = {"sold": True} if sold else {}
         pairs = zip(rows, created, strict=True)
-        return self._write(b"".join(line({"at": at, "created": new, **why, "item": row}) for row, new in pairs))
+        found = self._write(b"".join(line({"at": at, "created": new, **why, "item": row}) for row, new in pairs))
+        return None if found is None else self._news(*found)
 
     def settle(self, items: Collection[str], at: int) -> None:
         """Notes that a release has these items, which rows above made: a later release without them means it.
@@ -103,28 +136,37 @@ class ItemLog:
         Raises:
             OSError: the disk did not take it; the log is what it was.
         """
-        seen = self.read()
-        if not seen.rows or 2 * len(overtaken(seen)) < len(seen.rows):
+        seen = self._path.read_bytes() if self._path.exists() else b""
+        seen = seen[: seen.rfind(b"\n") + 1]
+        logged = parsed(seen)
+        gone = overtaken(logged)
+        if not logged.rows or 2 * len(gone) < len(logged.rows):
             return 0
+        kept = without(seen, gone)  # before the others have to wait
         with self._locked() as file:
             self._take_back(file)
-            content = self._path.read_bytes()[: _end(file)]
-            known = self.mark == _mark(file, len(content))
-            gone = overtaken(parsed(content))
+            content = _read_whole(file, 0, _end(file))
+            if not content.startswith(seen):  # something was refused meanwhile, or another thinned it
+                return 0
+            known = self._is_at(file, len(content))
             with placed(self._path) as fresh, fresh.open("wb") as new:
-                new.write(without(content, gone))
+                new.write(kept)
+                new.write(content[len(seen) :])
                 new.flush()
                 os.fsync(new.fileno())
-                mark = _mark(new.fileno(), new.tell())
+                mark = Mark(_id(new.fileno()), new.tell(), self.mark.line)
             _sync(self._path.parent)
         self.mark = mark if known else self.mark
         return len(gone)
 
-    def _write(self, text: bytes) -> bool:
+    def _write(self, text: bytes) -> tuple[Mark, bytes] | None:
+        """Adds lines; what is behind `mark` by then, and from where, or None where they alone are and it has moved."""
         with self._locked() as file:
             self._take_back(file)
             end = _end(file)
             os.ftruncate(file, end)
+            known = end == 0 or self._is_at(file, end)
+            start, before = (Mark(), b"") if known else self._behind(file, end)
             try:
                 _write_whole(file, text, end)
                 os.fsync(file)
@@ -133,10 +175,9 @@ class ItemLog:
                 with contextlib.suppress(OSError):
                     self._take_back(file)
                 raise
-            known = end == 0 or self.mark == _mark(file, end)
             if known:
-                self.mark = _mark(file, end + len(text))
-            return known
+                self.mark = Mark(_id(file), end + len(text), (self.mark.line if end else 0) + text.count(b"\n"))
+            return None if known else (start, before + text)
 
     def _take_back(self, file: int) -> None:
         """Cuts off what was refused. Behind lines of another process it stays as one that fits no checksum."""
@@ -177,9 +218,9 @@ class ItemLog:
             os.close(file)
 
 
-def _mark(file: int, size: int) -> Mark:
+def _id(file: int) -> tuple[int, int]:
     seen = os.fstat(file)
-    return Mark((seen.st_dev, seen.st_ino), size)
+    return seen.st_dev, seen.st_ino
 
 
 def _read_whole(file: int, start: int, end: int) -> bytes:
