@@ -1,15 +1,21 @@
-"""V2 bodies: what holds more than the protocol has is refused before anything is made of it."""
+"""V2 bodies, and messages of gRPC: what holds more than the protocol has is refused before anything is made of it."""
 
+import asyncio
 import json
+from types import SimpleNamespace
 
+import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kserve import InferRequest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from souk.errors import SoukError
-from souk.serving.protocol.few_tensors import MOST_DIMENSIONS, MOST_PARAMETERS, SIZE, check
+from souk.serving.protocol.few_tensors import LARGE, MOST_DIMENSIONS, MOST_PARAMETERS, SIZE, check, check_message
+from souk.serving.protocol.rpc import CountedCalls
 from souk.serving.protocol.tensors import INPUTS
+from souk.serving.protocol.tracing import opened
 from souk.serving.request import MAX_INSTANCES
 from tests.serving_bodies import RAW, binary, packed
 
@@ -111,3 +117,87 @@ def test_whatever_is_passed_on_kserve_makes_few_values_of(parts, off):
         return
     for tensor in made.inputs:
         assert len(tensor.data) <= (MAX_INSTANCES if tensor.datatype == "BYTES" else 8 * MAX_INSTANCES + 7)
+
+
+Tensor, Output = pb.ModelInferRequest.InferInputTensor, pb.ModelInferRequest.InferRequestedOutputTensor
+MANY = {f"p{n}": pb.InferParameter(bool_param=True) for n in range(MOST_PARAMETERS + 1)}
+
+
+def column(count=1, name="user_id", datatype="BYTES", **more):
+    return Tensor(name=name, datatype=datatype, shape=[count], **more)
+
+
+def texts(count):
+    return column(count, contents=pb.InferTensorContents(bytes_contents=[b"a"] * count))
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        {"inputs": [texts(MAX_INSTANCES)] * len(INPUTS), "outputs": [Output(name="slate")] * 3},
+        {
+            "inputs": [column(MAX_INSTANCES), column(MAX_INSTANCES, "k", "INT64")],
+            "raw_input_contents": [packed(*[b"ann"] * MAX_INSTANCES), bytes(8 * MAX_INSTANCES)],
+        },
+    ],
+)
+def test_a_message_of_as_much_as_may_be_is_passed_on(request_of):
+    check_message(pb.ModelInferRequest(**request_of))
+
+
+@pytest.mark.parametrize(
+    ("request_of", "said"),
+    [
+        ({"inputs": [column()] * (len(INPUTS) + 1)}, f"at most {len(INPUTS)} inputs"),
+        ({"outputs": [Output(name="slate")] * 4}, "at most 3 outputs"),
+        ({"raw_input_contents": [b""] * (len(INPUTS) + 1)}, f"at most {len(INPUTS)} raw_input_contents"),
+        ({"parameters": MANY}, "at most 32 parameters of the request"),
+        ({"inputs": [column(parameters=MANY)]}, "at most 32 parameters of input user_id"),
+        ({"outputs": [Output(name="slate", parameters=MANY)]}, "at most 32 parameters of output slate"),
+        ({"inputs": [Tensor(name="k", shape=[1] * 9)]}, "at most 8 shape of input k"),
+        ({"inputs": [column(), texts(MAX_INSTANCES + 1)]}, "input user_id of at most 256 values"),
+        ({"inputs": [column()], "raw_input_contents": [packed(*[b""] * 257)]}, "input user_id of at most 256 values"),
+        ({"inputs": [column(1, "k", "INT64")], "raw_input_contents": [bytes(8 * 257)]}, "input k of at most 256"),
+    ],
+    ids=lambda value: str(value)[:40].replace("\n", " "),
+)
+def test_a_message_of_more_is_refused(request_of, said):
+    with pytest.raises(SoukError, match=said):
+        check_message(pb.ModelInferRequest(**request_of))
+
+
+class Aborted(Exception):
+    pass
+
+
+NINE = pb.ModelInferRequest(outputs=[Output(name="x" * LARGE)] * 9).SerializeToString()
+
+
+@pytest.mark.parametrize(("data", "said"), [(NINE, "at most 3 outputs"), (b"\xff" * 9, "a message of the V2 protocol")])
+def test_a_call_whose_message_is_refused_never_gets_to_the_servicer(data, said):
+    """It makes objects of all parts, on the event loop."""
+    told, asked = [], []
+
+    async def answers(request, context):
+        asked.append(request)
+
+    async def continuation(details):
+        return grpc.unary_unary_rpc_method_handler(answers, pb.ModelInferRequest.FromString)
+
+    async def abort(code, text):
+        told.append((code, text))
+        raise Aborted
+
+    context = SimpleNamespace(invocation_metadata=lambda: (), abort=abort, code=lambda: told[0][0])
+    metrics = SimpleNamespace(observe=lambda protocol, code, seconds: told.append(code))
+
+    async def call():
+        details = SimpleNamespace(method="/inference.GRPCInferenceService/ModelInfer", invocation_metadata=())
+        handler = await CountedCalls(metrics, opened({})).intercept_service(continuation, details)
+        await handler.unary_unary(handler.request_deserializer(data), context)
+
+    with pytest.raises(Aborted):
+        asyncio.run(call())
+    (code, text), counted = told
+    assert code is grpc.StatusCode.INVALID_ARGUMENT and counted == "INVALID_ARGUMENT" and not asked
+    assert text.startswith(f"Expected {said}")

@@ -1,7 +1,8 @@
 """V2 bodies of more than the protocol here has are refused before an object is made of each part.
 
-FastAPI makes them of the JSON form, and KServe of the binary one, both on the event loop. A body of 1 MiB would hold it
-for a tenth of a second to hours: sizes of the binary form may be negative to KServe, so that its tensors overlap.
+FastAPI makes them of the JSON form, and KServe of the binary one and of gRPC's messages, all on the event loop. A body
+of 1 MiB would hold it for a tenth of a second to hours: sizes of the binary form may be negative to KServe, so that its
+tensors overlap.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import orjson
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
 from kserve.errors import InvalidInput
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from starlette.responses import JSONResponse
 
 from souk.errors import SoukError
@@ -76,6 +78,26 @@ def check(body: bytes, heads: Sequence[bytes] = ()) -> None:
             _check_binary(body, int(head))
 
 
+def check_message(message: pb.ModelInferRequest) -> None:
+    """The same of gRPC's form.
+
+    Raises:
+        SoukError: it is more than the protocol here has.
+    """
+    _few(message.parameters, "parameters", MOST_PARAMETERS, "the request")
+    for name, most in {**MOST, "raw_input_contents": len(INPUTS)}.items():
+        _few_tensors(getattr(message, name), name, most)
+    for tensor in (*message.inputs, *message.outputs):
+        is_input = isinstance(tensor, pb.ModelInferRequest.InferInputTensor)
+        where = f"{'input' if is_input else 'output'} {tensor.name[:80]}"
+        _few(tensor.parameters, "parameters", MOST_PARAMETERS, where)
+        if is_input:
+            _few(tensor.shape, "shape", MOST_DIMENSIONS, where)
+            _check_values(sum(len(values) for _, values in tensor.contents.ListFields()), where)
+    for tensor, raw in zip(message.inputs, message.raw_input_contents, strict=False):  # KServe refuses another number
+        _check_values(_least_values(tensor.datatype, raw, 0, len(raw)), f"input {tensor.name[:80]}")
+
+
 def _check_binary(body: bytes, length: int) -> None:
     if length < 0:
         raise SoukError(f"{INFERENCE_CONTENT_LENGTH_HEADER} from 0", f"{length}", "Send the JSON's number of bytes.")
@@ -101,21 +123,25 @@ def _objects(payload: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
 
 
 def _check_json(payload: dict[str, Any]) -> None:
-    _few(payload, "parameters", MOST_PARAMETERS, "the request")
+    _few(payload.get("parameters"), "parameters", MOST_PARAMETERS, "the request")
     for name, most in MOST.items():
-        if isinstance(payload.get(name), list) and len(payload[name]) > most:
-            raise SoukError(f"at most {most} {name}", f"{len(payload[name])}", "Send one tensor a field.")
+        if isinstance(payload.get(name), list):
+            _few_tensors(payload[name], name, most)
         for tensor in _objects(payload, name):
             where = f"{name[:-1]} {str(tensor.get('name'))[:80]}"
-            _few(tensor, "parameters", MOST_PARAMETERS, where)
-            _few(tensor, "shape", MOST_DIMENSIONS, where)
+            _few(tensor.get("parameters"), "parameters", MOST_PARAMETERS, where)
+            _few(tensor.get("shape"), "shape", MOST_DIMENSIONS, where)
             data = tensor.get("data")
             if isinstance(data, list):
                 _check_values(sum(len(each) if isinstance(each, list) else 1 for each in data), where)
 
 
-def _few(of: dict[str, Any], name: str, most: int, where: str) -> None:
-    parts = of.get(name)
+def _few_tensors(tensors: Sized, name: str, most: int) -> None:
+    if len(tensors) > most:
+        raise SoukError(f"at most {most} {name}", f"{len(tensors)}", "Send one tensor a field.")
+
+
+def _few(parts: object, name: str, most: int, where: str) -> None:
     if isinstance(parts, Sized) and len(parts) > most:
         raise SoukError(f"at most {most} {name} of {where}", f"{len(parts)}", "See docs/serving.md.")
 
@@ -130,12 +156,16 @@ def _check_raw(tensor: dict[str, Any], body: bytes, at: int, size: Any) -> int:
     where = f"input {str(tensor.get('name'))[:80]}"
     if type(size) is not int or size < 0:
         raise SoukError(f"{where}: {SIZE} to be a whole number from 0", repr(size)[:80], "Send its bytes' number.")
-    end, count = at + size, 0
-    if tensor.get("datatype") != "BYTES":
-        _check_values(size // WIDEST, where)
-        return end
+    _check_values(_least_values(tensor.get("datatype"), body, at, at + size), where)
+    return at + size
+
+
+def _least_values(datatype: object, body: bytes, at: int, end: int) -> int:
+    """How many values the bytes from `at` to `end` hold at least; of texts no more are counted than are too many."""
+    if datatype != "BYTES":
+        return (end - at) // WIDEST
+    count = 0
     while at < min(end, len(body)) and count <= MAX_INSTANCES:  # each text behind its length
         at += 4 + int.from_bytes(body[at : at + 4], "little")
         count += 1
-    _check_values(count, where)
-    return end
+    return count

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc
 from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.server import GRPCServer
@@ -21,6 +23,7 @@ from souk.listening import address
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
+from souk.serving.protocol.few_tensors import LARGE, check_message
 from souk.serving.protocol.refusals import MAX_REQUEST_BYTES, again_after, refusal
 from souk.serving.protocol.token import TokenInterceptor, Tokens
 from souk.serving.protocol.tracing import Status, Tracing
@@ -78,7 +81,7 @@ class RpcServer(GRPCServer):
 
 class CountedCalls(grpc.aio.ServerInterceptor):
     """Counts and traces inference calls, and of others counts those without a token; bytes that are no message of the
-    protocol are refused."""
+    protocol, or a message of more than it has here, are refused."""
 
     def __init__(self, metrics: ServingMetrics, tracing: Tracing) -> None:
         self._metrics = metrics
@@ -91,12 +94,6 @@ class CountedCalls(grpc.aio.ServerInterceptor):
             return handler
         counted = details.method.endswith("/ModelInfer")
 
-        def deserialize(data: bytes) -> Any:
-            try:
-                return handler.request_deserializer(data)
-            except Exception as error:  # protobuf has several
-                return error
-
         async def traced(request: Any, context: Any) -> Any:
             if not counted:
                 return await self._noting(context, answer(request, context, None))
@@ -108,7 +105,7 @@ class CountedCalls(grpc.aio.ServerInterceptor):
             begin, code = time.perf_counter(), "INTERNAL"
             try:
                 if isinstance(request, Exception):
-                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Expected a message of the V2 protocol.")
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request))
                 result = await handler.unary_unary(request, context)
                 code = "OK"
                 return result
@@ -122,7 +119,9 @@ class CountedCalls(grpc.aio.ServerInterceptor):
                     logs.answered("grpc", code, seconds)
 
         return grpc.unary_unary_rpc_method_handler(
-            traced, request_deserializer=deserialize, response_serializer=handler.response_serializer
+            traced,
+            request_deserializer=partial(_message, handler.request_deserializer),
+            response_serializer=handler.response_serializer,
         )
 
     async def _noting(self, context: Any, answer: Awaitable[Any]) -> Any:
@@ -131,6 +130,19 @@ class CountedCalls(grpc.aio.ServerInterceptor):
         finally:
             if context.code() is grpc.StatusCode.UNAUTHENTICATED:
                 self._metrics.refuse("UNAUTHENTICATED")
+
+
+def _message(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
+    """The message, or the error with which its call is refused."""
+    try:
+        message = deserialize(data)
+        if isinstance(message, pb.ModelInferRequest) and len(data) >= LARGE:  # bytes, where there is no token
+            check_message(message)
+    except SoukError as error:
+        return error
+    except Exception:  # protobuf has several
+        return InvalidInput("Expected a message of the V2 protocol.")
+    return message
 
 
 class RefusingInterceptor(ExceptionToStatusInterceptor):
