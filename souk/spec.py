@@ -185,7 +185,7 @@ class FeatureSpec:
     @property
     def keeps_acts(self) -> bool:
         """Whether features have `acts.parquet`: examples do not tell what `repeat` keeps out."""
-        return bool(self.repeat.events or self.repeat.pause_minutes)
+        return bool(self.repeat.events or self.repeat.pause_minutes or self.repeat.fatigue)
 
     @property
     def history_length(self) -> int:

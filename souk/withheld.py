@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 
+from souk.next_steps import PAUSE_MS
 from souk.schema import DAY_MS, MINUTE_MS
 from souk.spec import FeatureSpec
-from souk.state import UserState
+from souk.state import Event, UserState, noted
 
 
 def withheld(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
@@ -15,7 +17,12 @@ def withheld(state: UserState, t: int, spec: FeatureSpec) -> set[str]:
     A hide that is known counts whatever its time: a phone's clock may be ahead of `t`. Who asks about the past brings a
     state of the past.
     """
-    return repeat_excluded(state, t, spec) | {item for item, time in state.hidden.items() if time > 0}
+    return repeat_excluded(state, t, spec) | hidden(state)
+
+
+def hidden(state: UserState) -> set[str]:
+    """The items that the user hid and did not take back."""
+    return {item for item, time in state.hidden.items() if time > 0}
 
 
 def tired(state: UserState, t: int, spec: FeatureSpec) -> list[str]:
@@ -34,6 +41,32 @@ def tired(state: UserState, t: int, spec: FeatureSpec) -> list[str]:
         if len(lately) >= fatigue.shown:
             found.append((lately[-1], item))
     return [item for _, item in sorted(found)]
+
+
+def marked(
+    state: UserState, hides: Sequence[Event], shown: Sequence[Event], taken: Collection[str], t: int, spec: FeatureSpec
+) -> UserState:
+    """A state with the marks that the request knew of which something was taken at a moment of the past.
+
+    A request comes before its showings, and what is taken was shown by it where it was in the last half an hour: from
+    that on, nothing that was shown counts.
+
+    Args:
+        state: without marks.
+        hides: the user's before `t`.
+        shown: the user's impressions before `t`, oldest first, as far as fatigue looks.
+        taken: the items, at `t`.
+        t: UTC epoch milliseconds.
+        spec: the feature specification.
+    """
+    last = {event.item_id: event.timestamp for event in shown if event.item_id in taken}
+    asked = min((time for time in last.values() if time >= t - PAUSE_MS), default=t)
+    return noted(state, (*hides, *(event for event in shown if event.timestamp < asked)), spec)
+
+
+def fatigued_since(t: int, spec: FeatureSpec) -> int:
+    """What was shown after this time and before `t` counts for fatigue; nothing does where it is `t`."""
+    return math.floor(t - spec.repeat.fatigue.days * DAY_MS) if spec.repeat.fatigue else t
 
 
 def repeat_excluded(state: UserState, t: int, spec: FeatureSpec) -> set[str]:

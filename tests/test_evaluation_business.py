@@ -3,7 +3,7 @@
 import pytest
 
 from souk.evaluation.business import figures, not_told, unknown, window_events
-from souk.evaluation.queries import Window
+from souk.evaluation.window import Window
 from tests.evaluation_fixtures import (
     DAY,
     ITEMS,

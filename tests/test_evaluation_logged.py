@@ -3,7 +3,7 @@
 import pytest
 
 from souk.evaluation.business import figures, window_events
-from souk.evaluation.queries import Window
+from souk.evaluation.window import Window
 from tests.evaluation_fixtures import spec_of, write_artifacts
 
 START, ITEMS = 1_700_000_000_000, {"a": True}

@@ -7,13 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from souk.config import Repeat
-from souk.features.acts import write_acts
+from souk.config import Fatigue, Repeat
+from souk.features.acts import write_acts, write_marks
 from souk.models.draw import moments_of
 from souk.models.exclusions import exclusions
 from souk.schema import DAY_MS
+from souk.serving.catalogue import Catalogue
+from souk.serving.kept_out import KeptOut
+from souk.serving.request import Request
 from souk.state import Event, UserState, advance, engaging, state_of
-from souk.withheld import repeat_excluded
+from souk.withheld import repeat_excluded, tired, withheld
 from tests.models_fixtures import cycle_spec
 
 ITEMS = [f"i{n}" for n in range(12)]
@@ -57,21 +60,9 @@ RULES = [
 def test_the_repeat_rule_is_the_same_in_training_and_in_serving(tmp_path, repeat, monkeypatch):
     monkeypatch.setattr("souk.features.acts.ROWS", 7)
     spec, people = spec_with(repeat), histories(np.random.default_rng(3))
-    rows = [(user, e.timestamp, e.item_id, e.event_id) for user in USERS for e in people[user] if engaging(e, spec)]
-    columns = dict(zip(("user_id", "timestamp", "item_id", "event_id"), zip(*rows, strict=True), strict=True))
-    examples = pa.table(columns).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
-    pq.write_table(examples, tmp_path / "examples.parquet")
-    names = ("item_id", "event_type", "timestamp", "value", "event_id")
-    every = [{"user_id": user} | {name: getattr(e, name) for name in names} for user in USERS for e in people[user]]
-    table = pa.Table.from_pylist(
-        [row | {"value": None if row["value"] != row["value"] else row["value"]} for row in every]
-    )
-    pq.write_table(table.sort_by([("timestamp", "ascending"), ("event_id", "ascending")]), tmp_path / "events.parquet")
-    write_acts(tmp_path / "events.parquet", tmp_path, spec)
+    examples, excluded = written(tmp_path, people, spec)
     assert (tmp_path / "acts.parquet").exists() == bool(repeat.events or repeat.pause_minutes)
-    taken = pa.array([[{"item_id": item}] for item in examples["item_id"].to_pylist()])
-    examples = examples.append_column("moment", taken)
-    excluded = exclusions(tmp_path, examples, spec, {item: n for n, item in enumerate(ITEMS)})
+    assert not (tmp_path / "marks.parquet").exists()
     sizes = []
     for moment in moments_of(examples):
         past = [event for event in people[moment.user] if event.timestamp < moment.time]
@@ -86,3 +77,57 @@ def test_the_repeat_rule_is_the_same_in_training_and_in_serving(tmp_path, repeat
         )
         sizes.append(len(found))
     assert (max(sizes) > 3) == (repeat != Repeat(rule="always"))
+
+
+TIRING = Fatigue(shown=2, days=4)
+
+
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        Repeat(),
+        Repeat(fatigue=TIRING),
+        Repeat(rule="never", fatigue=TIRING),
+        Repeat(rule="after_days", days=3, events=RATED, pause_minutes=DAY, fatigue=Fatigue(shown=1, days=0.6)),
+    ],
+)
+def test_what_was_hidden_or_shown_often_is_the_same_in_training_and_in_serving(tmp_path, repeat, monkeypatch):
+    """And what was hidden, shown or taken later says nothing."""
+    monkeypatch.setattr("souk.features.acts.ROWS", 7)
+    random = np.random.default_rng(4)
+    spec, people = spec_with(repeat), histories(random)
+    for user in USERS:
+        times = (random.integers(0, 40, 90) * DAY_MS // 2).tolist()
+        kinds = random.choice(["impression", "hide"], 90, p=[0.9, 0.1])
+        marks = zip(random.choice(ITEMS, 90), kinds, times, random.choice([math.nan, 0.0], 90), strict=True)
+        people[user] += [Event(*mark, event_id=f"m{user}{n:02}") for n, mark in enumerate(marks)]
+    examples, excluded = written(tmp_path, people, spec)
+    items = Catalogue.of(ITEMS, [None] * len(ITEMS), np.ones(len(ITEMS), bool))
+    hidden, often = set(), set()
+    for moment in moments_of(examples):
+        state = state_of(moment.user, [e for e in people[moment.user] if e.timestamp < moment.time], spec, {})
+        request = Request(moment.user, 5, moment.time)
+        assert set(excluded(moment).tolist()) == KeptOut.of(request, state, items, spec).all
+        by_rule = repeat_excluded(state, moment.time, spec)
+        hidden |= withheld(state, moment.time, spec) - by_rule
+        often |= {*tired(state, moment.time, spec)} - by_rule
+    assert len(hidden) > 1 and (len(often) > 3) == bool(repeat.fatigue)
+
+
+def written(folder, people, spec):
+    """The examples of `people`, and what is excluded at their moments."""
+    rows = [(user, e.timestamp, e.item_id, e.event_id) for user in USERS for e in people[user] if engaging(e, spec)]
+    columns = dict(zip(("user_id", "timestamp", "item_id", "event_id"), zip(*rows, strict=True), strict=True))
+    examples = pa.table(columns).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
+    pq.write_table(examples, folder / "examples.parquet")
+    names = ("item_id", "event_type", "timestamp", "value", "event_id")
+    every = [{"user_id": user} | {name: getattr(e, name) for name in names} for user in USERS for e in people[user]]
+    table = pa.Table.from_pylist(
+        [row | {"value": None if row["value"] != row["value"] else row["value"]} for row in every]
+    )
+    pq.write_table(table.sort_by([("timestamp", "ascending"), ("event_id", "ascending")]), folder / "events.parquet")
+    write_acts(folder / "events.parquet", folder, spec)
+    write_marks(folder / "events.parquet", folder, spec)
+    taken = pa.array([[{"item_id": item}] for item in examples["item_id"].to_pylist()])
+    examples = examples.append_column("moment", taken)
+    return examples, exclusions(folder, examples, spec, {item: n for n, item in enumerate(ITEMS)})

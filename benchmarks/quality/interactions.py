@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from souk.evaluation.queries import Catalogue, Query, Window
+from souk.evaluation.queries import Catalogue, Query
+from souk.evaluation.window import Window
 from souk.metrics import Floats, Ints
 from souk.schema import DAY_MS
 from souk.spec import FeatureSpec

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from souk.evaluation.content import Content
 from souk.evaluation.protocol import TOP, Ranking, Users
-from souk.evaluation.queries import Query, Window
+from souk.evaluation.queries import Query
 from souk.evaluation.summary import intervals
+from souk.evaluation.window import Window
 from souk.metrics import Floats, mean_by_user
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec

@@ -23,7 +23,7 @@ from souk.evaluation.gate import Champion
 from souk.evaluation.later_items import later_items
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
-from souk.evaluation.queries import Asked, Catalogue, Query, Window, ask, frozen_queries, nothing_asked
+from souk.evaluation.queries import Asked, Catalogue, Query, ask, frozen_queries, nothing_asked
 from souk.evaluation.reranking import Alternatives
 from souk.evaluation.sessions import continued, of_queries, session_queries
 from souk.evaluation.shown import read_shown
@@ -32,6 +32,7 @@ from souk.evaluation.slices import Targets, slices_of
 from souk.evaluation.stages import attribution, gone
 from souk.evaluation.summary import differences, summarise
 from souk.evaluation.verdict import CHALLENGER, CHAMPION
+from souk.evaluation.window import Window
 from souk.evaluation.windows import read_window
 from souk.items import ItemTable
 from souk.progress import report

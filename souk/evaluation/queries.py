@@ -5,21 +5,24 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from souk.errors import SoukError
+from souk.evaluation.window import Window, kept_out
 from souk.metrics import Ints
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState, engaged_at, engaging, keeps_out, state_of, walk
 from souk.state_rows import profile_of
-from souk.withheld import at_hand, repeat_excluded
+from souk.withheld import at_hand, hidden, withheld
 
 UNKNOWN, UNAVAILABLE, ENDED = "not in the catalogue", "not available", "ended"
 OWN, AT_HAND, REPEATED = "the user's own", "at hand", "taken before"  # by `repeat`: `own`, its pause, and its rule
-CAUSES = (UNKNOWN, UNAVAILABLE, ENDED, OWN, AT_HAND, REPEATED)  # why an item is kept out of a slate
+HIDDEN, TIRED = "hidden", "shown often"  # by the user, and by `repeat.fatigue`
+CAUSES = (UNKNOWN, UNAVAILABLE, ENDED, OWN, AT_HAND, HIDDEN, REPEATED, TIRED)  # why an item is kept out of a slate
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,17 @@ class Catalogue:
         """Whether an item is a user's own."""
         return user in self.owned and bool(np.isin(place, self.owned[user]))
 
+    def on_offer(self, time: int) -> int:
+        """How many items are to be had at a time, UTC epoch milliseconds."""
+        born, until = self._lives
+        return int(np.searchsorted(born, time, side="right") - np.searchsorted(until, time))
+
+    @cached_property
+    def _lives(self) -> tuple[Ints, Ints]:
+        """Births and ends of the available items that there ever are, each in order."""
+        lived = self.available & (self.born <= self.until)
+        return np.sort(self.born[lived]), np.sort(self.until[lived])
+
     @property
     def listed(self) -> np.ndarray:
         """`[items]` bool: available, and not ended when the window begins."""
@@ -84,7 +98,7 @@ class Query:
         past: the user's events before it, oldest first, and
         profile: the row of the users table: states in another spec are computed from them.
         history: positions of the items engaged before it, oldest first, repeats kept.
-        excluded: positions that `repeat` keeps out of the slate; unavailable items are out of every slate.
+        excluded: positions that `repeat` or the user keeps out of the slate; unavailable items are out of every slate.
         until: items born later are out of it too, UTC epoch milliseconds.
         targets: positions of the right items, available and not excluded.
         target_events: the event of each target.
@@ -128,25 +142,6 @@ def nothing_asked(asked: Asked) -> SoukError:
     return SoukError(expected, f"none: {causes or 'nobody engaged'}", remedy)
 
 
-@dataclass(frozen=True)
-class Window:
-    """The users who engage in a window.
-
-    Args:
-        start: UTC epoch milliseconds.
-        end: one past its last event.
-        events: all events of each such user before `end`, oldest first.
-        profiles: their rows of the users table.
-        engaging: how many users engage in it, of whom `events` may hold a draw.
-    """
-
-    start: int
-    end: int
-    events: Mapping[str, tuple[Event, ...]]
-    profiles: Mapping[str, Mapping[str, Any]]
-    engaging: int = 0
-
-
 def rolling_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> list[Query]:
     """A query for each moment of engagement in the window, at most the first `most` of each user.
 
@@ -183,7 +178,8 @@ def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> l
     for user, events in window.events.items():
         wanted = [event for event in events if event.timestamp >= window.start and engaging(event, spec)]
         first = next(_moments(window, user, catalogue, spec))
-        moment = replace(first, time=window.start, wanted=wanted)
+        state = window.marked(replace(first.state, hidden={}, shown={}), (), window.start, spec)
+        moment = replace(first, time=window.start, wanted=wanted, state=state)
         if targets := moment.targets(catalogue, spec):
             queries.append(_query(window, moment, targets, catalogue, spec, window.end))
     return queries
@@ -207,10 +203,15 @@ class _Moment:
     engaged: Mapping[str, int]
     history: Sequence[int]
 
+    @property
+    def _known(self) -> UserState:
+        """The state, with as much of `engaged` as tells of what is wanted."""
+        old = {e.item_id: self.engaged[e.item_id] for e in self.wanted if e.item_id in self.engaged}
+        return replace(self.state, engaged=old)
+
     def targets(self, catalogue: Catalogue, spec: FeatureSpec) -> dict[int, str]:
         """The right items, available and not excluded: the first event of each by position."""
-        old = {e.item_id: self.engaged[e.item_id] for e in self.wanted if e.item_id in self.engaged}
-        barred = repeat_excluded(replace(self.state, engaged=old), self.time, spec)
+        barred = kept_out(self._known, self.time, catalogue.on_offer, spec)
         found: dict[int, str] = {}
         for event in self.wanted:
             place = catalogue.position.get(event.item_id)
@@ -222,7 +223,11 @@ class _Moment:
 
     def causes(self, targets: Mapping[int, str], catalogue: Catalogue, spec: FeatureSpec) -> Iterator[str]:
         """Why each of the items wanted that are no target is none."""
-        held = at_hand(self.state, self.time, spec)
+        rules = (
+            (AT_HAND, at_hand(self.state, self.time, spec)),
+            (HIDDEN, hidden(self.state)),
+            (REPEATED, withheld(self._known, self.time, spec)),
+        )
         for item in sorted({event.item_id for event in self.wanted}):
             place = catalogue.position.get(item)
             if place is None:
@@ -233,7 +238,7 @@ class _Moment:
                 yield ENDED
             elif place not in targets:
                 own = catalogue.is_own(place, self.state.user_id)
-                yield OWN if own else AT_HAND if item in held else REPEATED
+                yield OWN if own else next((cause for cause, items in rules if item in items), TIRED)
 
     def unavailable(self, catalogue: Catalogue) -> int:
         """How many of the items wanted are not available."""
@@ -242,7 +247,8 @@ class _Moment:
 
 
 def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec) -> Iterator[_Moment]:
-    """The times of a user's events in the window, engagements or not, in one walk through the history."""
+    """The times of a user's events in the window, engagements or not, in one walk through the history; what was
+    hidden and shown is known where something is wanted."""
     engaged: dict[str, int] = {}
     history: list[int] = []
     steps = walk(user, window.events[user], spec, profile_of(window.profiles.get(user, {}), spec))
@@ -250,7 +256,9 @@ def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec)
         events, states = zip(*group, strict=True)
         wanted = [event for event in events if engaging(event, spec)]
         if time >= window.start:
-            yield _Moment(time, wanted, states[0], engaged, history)
+            taken = [event.item_id for event in wanted]
+            state = window.marked(states[0], taken, time, spec) if taken else states[0]
+            yield _Moment(time, wanted, state, engaged, history)
         history.extend(catalogue.position[event.item_id] for event in wanted)
         keeping = [event for event in events if keeps_out(event, spec)] if spec.repeat.events else wanted
         for event in keeping if spec.repeat.rule != "always" else ():
@@ -259,7 +267,8 @@ def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec)
 
 def in_spec(query: Query, spec: FeatureSpec) -> UserState:
     """The state of a query for models of another spec: they may keep a longer history or other columns."""
-    return state_of(query.user_id, query.past, spec, profile_of(query.profile, spec))
+    state = state_of(query.user_id, query.past, spec, profile_of(query.profile, spec))
+    return replace(state, hidden=query.state.hidden, shown=query.state.shown)
 
 
 def _query(
@@ -267,7 +276,7 @@ def _query(
 ) -> Query:
     state = replace(moment.state, engaged=dict(moment.engaged))
     events = window.events[state.user_id]
-    excluded = repeat_excluded(state, moment.time, spec)
+    excluded = kept_out(state, moment.time, catalogue.on_offer, spec)
     barred = {catalogue.position[item] for item in excluded if item in catalogue.position}
     barred.update(catalogue.owned.get(state.user_id, np.zeros(0, np.int64)).tolist())
     return Query(

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from souk.evaluation.protocol import SEED, Ranking
-from souk.evaluation.queries import Query, Window
+from souk.evaluation.queries import Query
+from souk.evaluation.window import Window
 from souk.next_steps import PAUSE_MS
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, state_of
-from souk.withheld import repeat_excluded
+from souk.withheld import withheld
 
 MOST = 1000  # queries
 
@@ -76,8 +77,10 @@ def _session(query: Query) -> tuple[Event, ...]:
 def _visitor(query: Query, name: str, position: Mapping[str, int], spec: FeatureSpec) -> Query:
     session = _session(query)
     taken = [position[event.item_id] for event in session if engaging(event, spec)]
-    state = state_of(name, session, spec, {})
-    barred = sorted(position[item] for item in repeat_excluded(state, query.timestamp, spec) if item in position)
+    since = session[0].timestamp
+    lately = {item: time for item, time in query.state.hidden.items() if abs(time) >= since}
+    state = replace(state_of(name, session, spec, {}), hidden=lately)
+    barred = sorted(position[item] for item in withheld(state, query.timestamp, spec) if item in position)
     history, excluded = np.array(taken, np.int64), np.array(barred, np.int64)
     return replace(query, user_id=name, state=state, past=session, profile={}, history=history, excluded=excluded)
 

@@ -13,16 +13,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from souk.evaluation.queries import Catalogue, Window
+from souk.evaluation.queries import Catalogue
+from souk.evaluation.window import Window
 from souk.features.labels import engaging_rows
 from souk.features.windows import read_windows
 from souk.items import available_at, item_columns, times_of
 from souk.owners import owned
-from souk.schema import FOREVER
+from souk.schema import FOREVER, EventType
 from souk.spec import FeatureSpec
 from souk.state import Event
+from souk.withheld import fatigued_since
 
 WindowName = Literal["validation", "test"]
+Filter = tuple[str, str, Any]
 LABEL_COLUMNS = ["user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds"]
 
 
@@ -110,24 +113,41 @@ def _read_users(tables: Path, spec: FeatureSpec, asking: Sequence[str], start: i
     events: dict[str, list[Event]] = {user: [] for user in asking}
     for row in rows.to_pylist():
         events[row["user_id"]].append(_event(row, context))
+    shown = (("timestamp", ">=", fatigued_since(start, spec)), ("timestamp", "<", end))
     people = pq.read_table(tables / "users.parquet", filters=[("user_id", "in", asking)]).to_pylist() if asking else []
     return Window(
         start=start,
         end=end,
         events={user: tuple(sorted(own, key=lambda e: e.order)) for user, own in events.items()},
         profiles={row["user_id"]: row for row in people},
+        hides=_marks(tables, asking, EventType.HIDE, ("timestamp", "<", end)),
+        shown=_marks(tables, asking, EventType.IMPRESSION, *shown) if spec.repeat.fatigue else {},
     )
 
 
-def _history(tables: Path, spec: FeatureSpec, columns: Sequence[str], *rows: tuple[str, str, Any]) -> pa.Table:
+def _marks(tables: Path, asking: Sequence[str], kind: EventType, *times: Filter) -> dict[str, list[Event]]:
+    """By user the hides or the impressions at some times, oldest first."""
+    found: dict[str, list[Event]] = {}
+    columns = ["event_id", *LABEL_COLUMNS]
+    for row in _events(tables, [kind], columns, ("user_id", "in", asking), *times).to_pylist() if asking else ():
+        found.setdefault(row["user_id"], []).append(_event(row, ()))
+    return {user: sorted(own, key=lambda e: e.order) for user, own in found.items()}
+
+
+def _history(tables: Path, spec: FeatureSpec, columns: Sequence[str], *rows: Filter) -> pa.Table:
     """The history events that meet the filters `rows`, in order."""
+    return _events(tables, spec.history_events, columns, *rows)
+
+
+def _events(tables: Path, kinds: Sequence[EventType], columns: Sequence[str], *rows: Filter) -> pa.Table:
+    """The events of some types that meet the filters `rows`, in order."""
     present = pq.read_schema(tables / "events.parquet").names
     if any(kind == "in" and not wanted for _, kind, wanted in rows):
         rows = (("timestamp", "<", 0),)  # pyarrow cannot tell the type of an empty list
     return pq.read_table(
         tables / "events.parquet",
         columns=[name for name in columns if name in present],
-        filters=[("event_type", "in", [str(kind) for kind in spec.history_events]), *rows],
+        filters=[("event_type", "in", [str(kind) for kind in kinds]), *rows],
     )
 
 

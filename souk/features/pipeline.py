@@ -20,7 +20,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from souk.config import Split
 from souk.declared import item_features, user_features
 from souk.errors import SoukError
-from souk.features.acts import write_acts
+from souk.features.acts import write_acts, write_marks
 from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
 from souk.features.labels import engaging_rows
@@ -102,6 +102,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
         report("users and items analysed")
         build_histories(tables, folder, spec, windows, runner)
     write_acts(tables / "events.parquet", folder, spec)
+    write_marks(tables / "events.parquet", folder, spec)
     described = describe(spec, str(folder / "transform"))
     events = pq.read_metadata(tables / "events.parquet").num_rows
     counts = _finish(folder, tables / "events.parquet", items, spec, windows, half_life)

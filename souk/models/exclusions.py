@@ -1,4 +1,4 @@
-"""What `repeat` keeps out of a user's slate at a moment of the past, for what the models learn and are judged by."""
+"""What is kept out of a user's slate at a moment of the past, for what the models learn and are judged by."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.models.draw import Moment
+from souk.models.marked import Marked
 from souk.owners import owned
 from souk.spec import FeatureSpec
 from souk.state import kept_events
@@ -21,11 +22,11 @@ from souk.withheld import excluded_since, paused_since
 def exclusions(
     features: Path, examples: pa.Table, spec: FeatureSpec, position: Mapping[str, int]
 ) -> Callable[[Moment], np.ndarray]:
-    """A function that gives what `repeat` excludes at a moment of `examples`: positions, some more than once.
+    """A function that gives what is no candidate at a moment of `examples`: positions, some more than once.
 
-    It is `souk.withheld.repeat_excluded`, and what is the user's own. What keeps items out is told by `acts.parquet`;
-    without it each engagement does, and is an example. A moment costs a slice of its user's: of the items where none
-    repeats, else of the acts of the last days, and those of the pause.
+    It is `souk.withheld.withheld` and `tired`, and what is the user's own. What keeps items out is told by
+    `acts.parquet`; without it each engagement does, and is an example. A moment costs a slice of its user's: of the
+    items where none repeats, else of the acts of the last days, those of the pause, and hides and showings.
     """
     asking = pc.field("user_id").isin(pc.unique(examples["user_id"]))
     names = ["user_id", "timestamp", "item_id"]
@@ -42,6 +43,8 @@ def exclusions(
     if acts is not None and spec.repeat.pause_minutes:
         every = _Runs(acts, position)
         rules.append(lambda moment: every.between(moment, paused_since(moment.time, spec))[-kept_events(spec) :])
+    if (features / "marks.parquet").exists():
+        rules.append(Marked(features, acts, asking, spec, position))
     nothing = np.zeros(0, np.int64)
     if spec.repeat.own:
         own = owned(features, spec)
