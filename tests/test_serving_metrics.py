@@ -12,6 +12,7 @@ from souk.index.interface import IndexUnavailable
 from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency, Unavailable
 from souk.serving.events.live import Loaded
+from souk.serving.items.ends import Waiting
 from souk.serving.items.live import Replayed
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.metrics import (
@@ -170,7 +171,10 @@ def test_caches_tensorflow_and_the_log_of_items_are_told_as_they_are():
         reads, bytes = {"hit": 3, "miss": 2}, 640
 
     beside = SimpleNamespace(bytes=10**8, starts=2)
-    live = SimpleNamespace(replayed=Replayed(taken=6, older=1, unknown=2, refused=3, torn=4, damaged=5))
+    waiting = Waiting(most=2)
+    waiting.add({"item_id": f"new-{n}", "available_until": NOW} for n in range(5))
+    replayed = Replayed(taken=6, older=1, unknown=2, refused=3, torn=4, damaged=5)
+    live = SimpleNamespace(replayed=replayed, waiting=waiting)
     items = ItemLogMetrics(SimpleNamespace(now=SimpleNamespace(live=live)))
     found = told(CacheMetrics({"users": Kept("ab")}), BesideMetrics(beside), items)
     assert found['souk_cache_reads_total{cache="users",outcome="hit"}'] == 3
@@ -179,3 +183,4 @@ def test_caches_tensorflow_and_the_log_of_items_are_told_as_they_are():
     assert found["souk_tensorflow_bytes"] == 10**8 and found["souk_tensorflow_starts_total"] == 2
     states = ("taken", "older", "unknown", "refused", "torn", "damaged")
     assert [found[f'souk_item_log_rows{{state="{state}"}}'] for state in states] == [6, 1, 2, 3, 4, 5]
+    assert [found[f'souk_waiting_sales{{state="{state}"}}'] for state in ("kept", "given_up")] == [2, 3]

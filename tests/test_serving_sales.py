@@ -12,6 +12,7 @@ from souk.index.exact import ExactIndex
 from souk.schema import DAY_MS
 from souk.serving.events.live import LiveEvents
 from souk.serving.events.log import EventLog
+from souk.serving.items.ends import Waiting
 from souk.serving.items.live import LiveItems
 from souk.serving.items.log import ItemLog
 from souk.serving.items.sales import Sales
@@ -174,6 +175,60 @@ def test_a_log_that_is_thinned_while_a_server_reads_it_ends_nothing_again(sales)
     there.follow()
     here.follow()
     assert until(there, "new") == until(here, "new") == until(sales()[1], "new") == [np.inf]
+
+
+def test_purchases_of_an_unknown_item_are_kept_and_logged_once_an_hour(sales):
+    selling, live = sales()
+    hour = 3_600_000
+    begin = NOW - NOW % hour - 4 * hour  # of an hour, with the second purchase
+    for time in (begin + 9, begin + hour + 9, *range(begin + 10, begin + 30), *range(begin + 8, begin, -4)):
+        selling.end([bought("new", time), bought("other", begin)])
+    kept = {"new": [begin + 9, begin + hour + 9, begin + 8, begin + 4], "other": [begin]}
+    rows = live._log.read().rows
+    logged = {name: [r["available_until"] for r in rows if r["item_id"] == name] for name in kept}
+    assert logged == kept, "the earliest of each hour, and what was the earliest before"
+    assert len(live.waiting) == len(sales()[1].waiting) == 3
+    for each in (live, sales()[1]):
+        each.upsert([{"item_id": "new", **OF, "created_at": NOW - hour}, {"item_id": "other", **OF}])
+        assert until(each, "new", "other") == [begin + 4, begin]
+
+
+def test_of_too_many_purchases_of_unknown_items_the_oldest_are_given_up():
+    waiting, hour = Waiting(most=4), 3_600_000
+    for name, at in (("a", 0), ("a", 1), ("b", 0), ("c", 1), ("d", 1), ("e", 1)):
+        waiting.add([{"item_id": name, "available_until": NOW + at * hour}])
+    assert (len(waiting), waiting.given_up) == (4, 2)
+    assert [waiting.lacks({"item_id": name, "available_until": NOW + hour}) for name in "abcde"] == [
+        True, True, False, False, False,
+    ]  # fmt: skip
+
+
+def test_a_thinned_log_knows_the_newest_sale_of_an_unknown_item_whatever_came_after_it(sales):
+    """An event that came late is of a listing before the one to come."""
+    selling, live = sales()
+    selling.end([bought("new", NOW - 5)])
+    selling.end([bought("new", NOW - 3 * DAY_MS)])
+    live.upsert([{"item_id": IDS[0], "price": float(n)} for n in range(9)])
+    assert live._log.thin() == 8
+    for each in (live, sales()[1]):
+        each.upsert([{"item_id": "new", **OF}])
+        assert until(each, "new") == [NOW - 5] and "new" not in shown(each)
+
+
+def test_what_thinning_leaves_of_ends(tmp_path):
+    """Of ends by purchases one an hour; of all that were before somebody told one, none."""
+    log, hour = ItemLog(tmp_path / "log"), 3_600_000
+    begin = NOW - NOW % hour
+
+    def sell(*times):
+        log.append([{"item_id": "new", "available_until": time} for time in times], [False] * len(times), NOW, True)
+
+    sell(begin + 3, begin + 2, begin - hour, begin + 1)
+    assert log.thin() == 2 and [row["available_until"] for row in log.read().rows] == [begin - hour, begin + 1]
+    log.append([{"item_id": "new", "available_until": None}], [False], NOW)
+    assert log.thin() == 2 and [row["available_until"] for row in log.read().rows] == [None]
+    sell(begin)
+    assert log.thin() == 1 and [row["available_until"] for row in log.read().rows] == [begin]
 
 
 def test_where_it_is_not_sold_once_any_more_a_sale_ends_no_item_to_come(sales):

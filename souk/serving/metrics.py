@@ -140,7 +140,7 @@ class ServingMetrics:
 
 
 class ItemLogMetrics(Collector):
-    """What the log of upserted items gave the release that answers."""
+    """What the log of items gave the release that answers, and the purchases in it whose items are still to come."""
 
     def __init__(self, releases: Releases) -> None:
         self._releases = releases
@@ -151,6 +151,10 @@ class ItemLogMetrics(Collector):
         for state, count in asdict(self._releases.now.live.replayed).items():
             family.add_metric([state], count)
         yield family
+        sales = GaugeMetricFamily("souk_waiting_sales", "Purchases of items that were not there", labels=["state"])
+        sales.add_metric(["kept"], len(self._releases.now.live.waiting))
+        sales.add_metric(["given_up"], self._releases.now.live.waiting.given_up)
+        yield sales
 
 
 class PathMetrics(Collector):

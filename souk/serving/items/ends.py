@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from souk.items import of_this_listing
+from souk.serving.items.lines import HOUR_MS
 from souk.serving.loaded import Loaded
+
+MOST_WAITING = 100_000  # purchases of items that are still to come
 
 
 def rows_of(times: Mapping[str, int], current: Loaded, now: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -33,15 +36,39 @@ def ends(row: Mapping[str, Any], current: Loaded) -> bool:
 
 
 class Waiting:
-    """Purchases of items that are not there: an upsert that makes one may come later than its sale."""
+    """Purchases of items that are not there: an upsert that makes one may come later than its sale.
 
-    def __init__(self) -> None:
-        self._times: dict[str, list[int]] = {}
+    Of those of an item the earliest of each hour is kept. When its listing began is not known yet, and a day more or
+    less is none of it (`souk.items.of_this_listing`).
+
+    Args:
+        most: purchases that are kept; beyond, those of the items that wait longest are given up.
+    """
+
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._most = most
+        self._times: dict[str, tuple[int, ...]] = {}
+        self._size = self.given_up = 0
+
+    def __len__(self) -> int:
+        """Purchases that are kept."""
+        return self._size
+
+    def lacks(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row that ends an item says more than those that are kept."""
+        end = row["available_until"]
+        return not any(t <= end and t // HOUR_MS == end // HOUR_MS for t in self._times.get(row["item_id"], ()))
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Keeps the rows that end items."""
-        for row in rows:
-            self._times.setdefault(row["item_id"], []).append(row["available_until"])
+        """Keeps what the rows that end items say more."""
+        for row in filter(self.lacks, rows):
+            end, known = row["available_until"], self._times.get(row["item_id"], ())
+            others = tuple(time for time in known if time // HOUR_MS != end // HOUR_MS)
+            self._times[row["item_id"]] = (*others, end)
+            self._size += 1 + len(others) - len(known)
+            while self._size > self._most:
+                gone = len(self._times.pop(next(iter(self._times))))
+                self._size, self.given_up = self._size - gone, self.given_up + gone
 
     def born(self, row: dict[str, Any], given: Mapping[str, Any], now: int) -> None:
         """Fills in when a new item came to be, and its end where it was sold before.

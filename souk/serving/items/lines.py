@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LINE = b'"line":'
+HOUR_MS = 3_600_000
+TOLD = "an end that somebody told"  # among the names of columns, as "sold" with the hour is for one by a purchase
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,24 @@ def overtaken(logged: Logged) -> set[int]:
     """The numbers of the rows that change nothing any more: a later one of the item says all that they say.
 
     A row that made its item stays: a release that never had the item has it from there. So does the end by a purchase
-    before it.
+    before it. Of ends by purchases one counts in the place of another of the same hour alone: an item that comes later
+    may be a listing of after the other (souk.serving.items.ends).
     """
     later: dict[str, list[tuple[set[str], int]]] = {}
     gone = set()
     for number in reversed(range(len(logged.rows))):
-        row, at = logged.rows[number], logged.times[number]
+        row, at, names = logged.rows[number], logged.times[number], set(logged.rows[number])
         said = later.setdefault(row["item_id"], [])
-        if not logged.created[number] and any(row.keys() <= names and at <= time for names, time in said):
+        asked = [names]
+        if logged.sold[number]:
+            sale = f"sold {row['available_until'] // HOUR_MS}"
+            asked, names = [{"item_id", sale}, {"item_id", TOLD}], names | {sale}
+        elif "available_until" in names:
+            names = names - {"available_until"} if logged.created[number] else names | {TOLD}
+        if not logged.created[number] and any(each <= known and at <= time for known, time in said for each in asked):
             gone.add(number)
         else:
-            said.append((set(row) - ({"available_until"} if logged.created[number] else set()), at))
+            said.append((names, at))
     return gone
 
 

@@ -68,7 +68,7 @@ class LiveItems:
         self._check = ItemCheck(bundle.spec.columns.items, bundle.spec.columns.widths_of("items"), *said)
         self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
-        self._waiting = Waiting()
+        self.waiting = Waiting()
         self._one_at_a_time = threading.Lock()
         self._retired = False
 
@@ -105,7 +105,7 @@ class LiveItems:
         """
         lasting = partial(ends, current=self.current) if self._spec.repeat.sold_once else lambda row: False
         plan = replay(logged, self.current.catalogue.positions, self._as_of, lasting)
-        self._waiting.add(plan.waiting if self._spec.repeat.sold_once else ())
+        self.waiting.add(plan.waiting if self._spec.repeat.sold_once else ())
         ahead = copy.copy(self)
         ahead._rows = {**self._rows}
         taken, refused = list[int](), 0
@@ -159,9 +159,10 @@ class LiveItems:
         """
         with self._turn() as now:
             here, others = rows_of(times, self.current, now)
+            others = [row for row in others if self.waiting.lacks(row)]
             made = self._prepared(here, [now] * len(here), [False] * len(here))
             self._write([*here, *others], [False] * len(here + others), now, made, sold=True)
-            self._waiting.add(others)
+            self.waiting.add(others)
 
     @contextmanager
     def _turn(self) -> Iterator[int]:
@@ -245,7 +246,7 @@ class LiveItems:
                 batch.reasons[at] = why
                 continue
             if old is None:
-                self._waiting.born(row, rows[at], times[at])
+                self.waiting.born(row, rows[at], times[at])
             batch.taken[item] = row if old is None else {**old, **{n: row[n] for n in self._given(rows[at])}}
             batch.accepted.append((at, item, old is None))
         return batch
