@@ -84,6 +84,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    if arguments.on_alarm and not arguments.state:
+        remedy = "It remembers which alarms were told; each pass would tell the same again."
+        raise SoukError("--state with --on-alarm", "none", remedy)
     folder = os.path.dirname(os.path.abspath(arguments.report or ""))
     if arguments.report and not os.access(folder, os.W_OK):  # before a window is closed that nothing would show
         raise SoukError("--report in a folder that can be written", folder, "Name another place.")

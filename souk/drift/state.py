@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -74,7 +75,7 @@ class State:
 
     @classmethod
     def open(cls, folder: str | Path | None, release: str) -> tuple[State, str]:
-        """Opens or begins a state; one of another release is put aside, under that release's name.
+        """Opens or begins a state; one of another release is put aside, and the release's own of before taken back.
 
         Args:
             folder: where it is kept; None for one that ends with the process.
@@ -88,16 +89,20 @@ class State:
         """
         if folder is None:
             return cls._begin(sqlite3.connect(":memory:", isolation_level=None), release), ""
-        path = Path(folder, FILE)
+        path, aside = Path(folder, FILE), ""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            state = cls._begin(_connect(path), release)
-            other = state.release
-            if other == release:
-                return state, ""
-            state.close()
-            os.replace(path, _free(path.with_name(f"drift-{other}.db")))
-            return cls._begin(_connect(path), release), other
+            if path.exists():
+                state = cls._begin(_connect(path), release)
+                if state.release == release:
+                    return state, ""
+                aside = state.release
+                state.close()
+                os.replace(path, _free(path.with_name(f"drift-{aside}.db")))
+            kept = _put_aside(path.parent, release)
+            if kept:
+                os.replace(kept, path)
+            return cls._begin(_connect(path), release), aside
         except (OSError, sqlite3.Error, KeyError) as error:
             remedy = "Name another folder with --state, or move the file away to begin anew."
             raise SoukError(f"a drift state to write to at {path}", f"{error}", remedy) from error
@@ -222,3 +227,10 @@ def _free(path: Path) -> Path:
     """`path`, or the first name with a number that nothing has."""
     names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(1, 10_000))
     return path if not path.exists() else next(name for name in names if not name.exists())
+
+
+def _put_aside(folder: Path, release: str) -> Path | None:
+    """The newest state of a release that was put aside in `folder`; None where there is none."""
+    named = re.compile(rf"drift-{re.escape(release)}(\.\d+)?\.db")
+    kept = [path for path in folder.iterdir() if named.fullmatch(path.name)]
+    return max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)

@@ -68,6 +68,32 @@ def test_quiet_then_alarm_and_each_file_once(release: Path, tmp_path: Path, caps
     assert not [tag for tag in ("<script", "<link", "<img", "src=") if tag in text], "one file, nothing fetched"
 
 
+def test_going_back_to_a_release_tells_its_alarm_no_second_time(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, state = tmp_path / "i", ("--state", str(tmp_path / "s"))
+    other = write_release(tmp_path / "other", traffic(500, 77), "shop-other")
+    log(folder, parts=2, **WEST)
+    assert check(release, folder, *state) == 3
+    (tmp_path / "s" / "alarm.json").unlink()
+    log(folder, first=2, release="shop-other")
+    assert check(other, folder, *state) == 0
+    capsys.readouterr()
+    log(folder, first=3, **WEST)
+    assert check(release, folder, *state) == 3, "the drift goes on"
+    said = capsys.readouterr().out
+    assert "2 new files, 400 requests, 1 windows" in said and "window 3, 400 requests: alarm: user_region" in said
+    assert not (tmp_path / "s" / "alarm.json").exists(), "and was told before"
+
+
+def test_a_call_without_a_state_is_refused_for_each_pass_would_make_it_again(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log(tmp_path / "i", parts=2, **WEST)
+    assert check(release, tmp_path / "i", "--on-alarm", "http://127.0.0.1:9/") == 2
+    assert "Expected --state with --on-alarm" in capsys.readouterr().err
+
+
 def test_without_a_state_every_check_begins_anew(release: Path, tmp_path: Path) -> None:
     log(tmp_path / "i", parts=2, **WEST)
     assert check(release, tmp_path / "i") == 3

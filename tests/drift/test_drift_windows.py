@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -147,12 +148,45 @@ def test_the_state_of_another_release_is_put_aside(tmp_path: Path) -> None:
     new.close()
     kept = sqlite3.connect(tmp_path / "drift-shop-old.db")
     assert kept.execute("SELECT path FROM files").fetchall() == [("a",)]
-    back, aside = State.open(tmp_path, "shop-old")
+    kept.close()
+
+
+def test_the_state_of_a_release_that_comes_back_goes_on(tmp_path: Path) -> None:
+    for release in ("shop-old", "shop-new"):
+        state, _ = State.open(tmp_path, release)
+        state.take_file(release)
+        state.close()
+    for release, other in (("shop-old", "shop-new"), ("shop-new", "shop-old")) * 2:
+        state, aside = State.open(tmp_path, release)
+        assert (aside, state.release, state.unread(["shop-old", "shop-new"])) == (other, release, [other])
+        state.close()
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == ["drift-shop-old.db", "drift.db"]
+
+
+def test_what_was_put_aside_is_not_overwritten_and_the_newest_is_taken_back(tmp_path: Path) -> None:
+    for number, name in enumerate(("drift-shop.1.db", "drift-shop.db", "drift-shop-b.db", "drift.db")):
+        state, _ = State.open(tmp_path / name, "shop-b" if name == "drift-shop-b.db" else "shop")
+        state.take_file(name)
+        state.close()
+        os.replace(tmp_path / name / "drift.db", tmp_path / f"{name}.moved")
+        (tmp_path / name).rmdir()
+        os.replace(tmp_path / f"{name}.moved", tmp_path / name)
+        os.utime(tmp_path / name, (number, number))
+    State.open(tmp_path, "shop-new")[0].close()
+    back, _ = State.open(tmp_path, "shop")
+    names = ["drift-shop.1.db", "drift-shop.db", "drift.db"]
+    assert back.unread(names) == names[:2], "the one that was in use last"
     back.close()
-    assert aside == "shop-new"
-    again, aside = State.open(tmp_path, "shop-new")
-    again.close()
-    assert (tmp_path / "drift-shop-old.1.db").exists(), "what was put aside is never overwritten"
+    assert (tmp_path / "drift-shop.1.db").exists() and (tmp_path / "drift-shop.db").exists()
+
+
+def test_a_change_of_release_that_was_cut_short_takes_the_state_of_before_back(tmp_path: Path) -> None:
+    state, _ = State.open(tmp_path, "shop")
+    state.take_file("a")
+    state.close()
+    (tmp_path / "drift.db").rename(tmp_path / "drift-shop.db")  # killed before it took the other one back
+    again, aside = State.open(tmp_path, "shop")
+    assert (aside, again.unread(["a"])) == ("", [])
 
 
 @pytest.mark.parametrize("content", [b"no database, and longer than its header" * 9, b""])
