@@ -83,6 +83,16 @@ def test_the_command_promotes_widens_and_takes_back(cluster, releases, config, c
     assert (workspace.current_release(), rolled_back(workspace)) == (first, [second])
 
 
+def test_current_stands_for_the_release_that_it_is(cluster, releases, config, capsys):
+    workspace, (first, second) = releases
+    souk_deploy(config, workspace, first)
+    souk_deploy(config, workspace, second, "--canary-percent", "10")
+    assert souk_deploy(config, workspace, "current") == 0
+    assert capsys.readouterr().out.endswith(f"{first}: all requests; it is current\n")
+    assert cluster.serves({first: 100})
+    assert (workspace.current_release(), rolled_back(workspace)) == (first, [second])
+
+
 def test_a_canary_that_was_ended_counts_as_rolled_back(cluster, releases, config):
     workspace, (first, second) = releases
     souk_deploy(config, workspace, first)

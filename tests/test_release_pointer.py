@@ -1,5 +1,6 @@
 """The pointer: atomic for readers, remembered for rollback, never at a damaged release; and what the commands print."""
 
+import json
 import os
 import shutil
 import signal
@@ -94,6 +95,30 @@ def test_pointing_at_the_current_release_changes_nothing(releases):
     for name in (a, b, b):
         point(workspace, name)
     assert history(workspace) == [a]
+
+
+@pytest.mark.parametrize("named", ["current", "its name"])
+def test_the_current_release_is_nothing_to_go_back_to(releases, capsys, named):
+    """`current` is the word that `souk release show` takes, and no release's name."""
+    workspace, (a, b, _) = releases
+    for name in (a, b):
+        point(workspace, name)
+    words = ["rollback", "current" if named == "current" else b, "--workspace", str(workspace.root)]
+    assert main(words) == 2
+    assert "another release than the current one" in capsys.readouterr().err
+    assert (workspace.current_release(), history(workspace), rolled_back(workspace)) == (b, [a], [])
+    point(workspace, "current")
+    assert (workspace.current_release(), history(workspace)) == (b, [a])
+    assert workspace.served_folder().name == b
+
+
+def test_a_rollback_that_was_killed_in_between_is_taken_back_with_the_name(releases):
+    workspace, (a, b, _) = releases
+    for name in (a, b):
+        point(workspace, name)
+    (workspace.releases / "rolled_back.json").write_text(json.dumps([b]))
+    assert rollback(workspace, b) == workspace.current_release() == b
+    assert (history(workspace), rolled_back(workspace)) == ([a], [])
 
 
 def test_an_unknown_release_names_the_nearest(releases):

@@ -57,8 +57,8 @@ def point(workspace: Workspace, name: str) -> None:
     leaves out.
     """
     with alone(workspace):
-        release_folder(workspace, name)  # nobody deletes it between this look and the move
-        _point(workspace, name)
+        # Nobody deletes it between this look and the move; "current" becomes the name that it stands for.
+        _point(workspace, release_folder(workspace, name).name)
 
 
 def rollback(workspace: Workspace, name: str = "") -> str:
@@ -67,7 +67,7 @@ def rollback(workspace: Workspace, name: str = "") -> str:
     The one that was current counts as rolled back from then on, and the one that is no longer does.
 
     Raises:
-        SoukError: there is none, or it is damaged.
+        SoukError: there is none, it is damaged, or it is the current one.
     """
     with alone(workspace):
         return _rollback(workspace, name)
@@ -93,8 +93,12 @@ def _rollback(workspace: Workspace, name: str) -> str:
     before = history(workspace)
     if not name and not before:
         raise SoukError("a release before the current one", "none", "`souk release list` shows what there is.")
-    target, current = name or before[-1], workspace.current_release()
-    verify(release_folder(workspace, target))
+    folder, current = release_folder(workspace, name or before[-1]), workspace.current_release()
+    target = folder.name
+    if target == current and target not in rolled_back(workspace):  # where a killed rollback has left it
+        remedy = "`souk release list` shows what there is; without a name it goes back to the one before."
+        raise SoukError("another release than the current one", f"{name}, which is current", remedy)
+    verify(folder)
     refused = {*rolled_back(workspace), current} - {target, ""}
     _write(workspace, ROLLED_BACK, sorted(refused))
     if name:

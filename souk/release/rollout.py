@@ -81,7 +81,9 @@ def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: i
             rollout.target,
             "Without a cluster, `souk run` deploys and `souk rollback` goes back.",
         )
-    verify(release_folder(workspace, release))
+    folder = release_folder(workspace, release)
+    release = folder.name  # "current" is no name that a cluster finds
+    verify(folder)
     say_needed(workspace, release)
     cluster = connect(rollout)
     live = cluster.service()
