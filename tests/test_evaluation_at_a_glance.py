@@ -5,23 +5,34 @@ import pytest
 from souk.evaluation.at_a_glance import at_a_glance, too_good
 
 
-def told(mean, low, high, lead=(0.01, 0.05), rule=0.2, **served):
-    """Of one model with an interval, a rule, and how far the lead on it goes."""
+def told(mean, low, high, lead=(0.01, 0.05), rule=0.2, unanswered=0, **served):
+    """Of one model with an interval, a rule, and how far the lead on it goes; beside 90 moments with an answer."""
     models = {
         "slate": {"hr@10": {"mean": mean, "low": low, "high": high}},
         "item_knn": {"hr@10": {"mean": rule}},
         **{name: {"hr@10": {"mean": value}} for name, value in served.items()},
     }
     differences = {"item_knn": {"hr@10": {"low": lead[0], "high": lead[1]}}}
-    return at_a_glance({"models": models, "best_baseline": "item_knn", "differences": differences})
+    counts = {"queries": 90, "unanswered": unanswered}
+    return at_a_glance({"models": models, "best_baseline": "item_knn", "differences": differences, **counts})
 
 
 def test_it_has_the_slate_with_its_interval_what_is_served_and_the_best_rule():
     assert told(0.312, 0.284, 0.343, rule=0.266, champion=0.295) == (
-        "Of 100 moments at which a user takes something, the slate has it among its first ten at 31 (95% 28 to 34), "
-        "what is served now at 30; the best simple rule, item knn, at 27, which is fewer beyond chance."
+        "Of 100 moments at which a user takes something that may be recommended, the slate has it among its first ten "
+        "at 31 (95% 28 to 34), what is served now at 30; the best simple rule, item knn, at 27, which is fewer "
+        "beyond chance."
     )
     assert "served" not in told(0.3, 0.2, 0.4)
+
+
+def test_moments_without_an_answer_are_told_where_they_are_more_than_a_few():
+    told_of = told(0.3, 0.2, 0.4, unanswered=10)
+    assert told_of.endswith(
+        "beyond chance. Beside these, 10% of all moments have no answer: `repeat` or the catalogue "
+        "keeps all that was taken at them out of slates."
+    )
+    assert "no answer" not in told(0.3, 0.2, 0.4, unanswered=4)
 
 
 def test_few_of_a_hundred_have_a_decimal():

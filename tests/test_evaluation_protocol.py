@@ -252,6 +252,7 @@ def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     asked = ask(window, catalogue, spec, most=20)
     assert [(q.user_id, q.timestamp - START) for q in asked.queries] == [("ann", 1), ("eve", 7)]
     assert (asked.filtered, asked.unavailable) == (2, 1), "ann takes b again, and what is gone"
+    assert asked.unanswered == 2
     causes = dict.fromkeys(CAUSES, 0) | {"not available": 1, "taken before": 1}
     assert asked.causes == causes
     window, catalogue = read(spec, until={"b": START + 2})
@@ -262,7 +263,8 @@ def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     assert ended.causes == causes | {"not available": 0, "ended": 1}, "what is sold now was available until its end"
     sold = replace(catalogue, available=np.array([ITEMS[item] for item in catalogue.ids]))
     assert ask(window, sold, spec, most=20).causes == causes, "of both the first counts"
-    assert ask(window, catalogue, spec, most=1).filtered == 0, "both come after her first query"
+    first = ask(window, catalogue, spec, most=1)
+    assert first.filtered == first.unanswered == 0, "both come after her first query"
 
 
 def test_a_user_who_has_taken_everything_costs_one_walk(read, monkeypatch):

@@ -9,6 +9,7 @@ from souk.evaluation.verdict import CHALLENGER, CHAMPION
 
 METRIC = "hr@10"
 FAR, TELLING = 2.5, 0.1  # times the best simple rule, and the least figure, from which a leak is asked for
+NOT_SMALL = 0.05  # share of the moments
 WHOLE = 10  # of a hundred: fewer are told with a decimal
 
 
@@ -22,10 +23,21 @@ def at_a_glance(rolling: Mapping[str, Any]) -> str:
     own = models[CHALLENGER][METRIC]
     served = f", what is served now at {_of_100(models[CHAMPION][METRIC]['mean'])}" if CHAMPION in models else ""
     return (
-        f"Of 100 moments at which a user takes something, the slate has it among its first ten at "
-        f"{_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){served}; the best simple rule, "
-        f"{other.replace('_', ' ')}, at {_of_100(models[other][METRIC]['mean'])}"
-        f"{_beside(rolling['differences'][other][METRIC])}."
+        "Of 100 moments at which a user takes something that may be recommended, the slate has it among its first ten "
+        f"at {_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){served}; the best simple "
+        f"rule, {other.replace('_', ' ')}, at {_of_100(models[other][METRIC]['mean'])}"
+        f"{_beside(rolling['differences'][other][METRIC])}.{_others(rolling)}"
+    )
+
+
+def _others(rolling: Mapping[str, Any]) -> str:
+    """A sentence on the moments that these hundred are not drawn from, where they are more than a few."""
+    share = rolling["unanswered"] / max(1, rolling["queries"] + rolling["unanswered"])
+    return (
+        f" Beside these, {share:.0%} of all moments have no answer: `repeat` or the catalogue keeps all that was taken "
+        "at them out of slates."
+        if share >= NOT_SMALL
+        else ""
     )
 
 

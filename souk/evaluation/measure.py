@@ -40,7 +40,7 @@ from souk.release.bundle import Bundle
 from souk.spec import FeatureSpec
 
 Tell = Callable[[str], None]
-FORMAT = 13  # of `metrics.json`
+FORMAT = 14  # of `metrics.json`
 SUMMARY = ("queries", "users", "models", "differences", "best_baseline")  # of each protocol
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
@@ -193,6 +193,7 @@ def _rolling(
         setting.tell(warning)
     events = business.window_events(setting.tables, setting.window)
     return found | {
+        "unanswered": asked.unanswered,
         "recall_curve": recall_curves(rankings, users),
         "popularity_curve": popularity_curve(rankings, queries, users, setting.catalogue),
         "slices": sliced,

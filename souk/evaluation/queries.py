@@ -121,11 +121,12 @@ class Query:
 class Asked:
     """What is asked under the rolling protocol, and how many more items were engaged with at the moments up to each
     user's last query, but are kept out of the slate: `causes`, by the first of CAUSES that holds. `unavailable` are not
-    to be had now or had ended by then, whatever else."""
+    to be had now or had ended by then, whatever else. `unanswered` are the moments of which all is kept out."""
 
     queries: list[Query]
     causes: Mapping[str, int]
     unavailable: int = 0
+    unanswered: int = 0
 
     @property
     def filtered(self) -> int:
@@ -155,7 +156,7 @@ def ask(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> A
 
     A query is made only where there is an answer: a user who has taken all that there is costs one walk.
     """
-    queries, causes, unavailable = [], dict.fromkeys(CAUSES, 0), 0
+    queries, causes, unavailable, unanswered = [], dict.fromkeys(CAUSES, 0), 0, 0
     for user in window.events:
         found = 0
         for moment in _moments(window, user, catalogue, spec):
@@ -163,12 +164,13 @@ def ask(window: Window, catalogue: Catalogue, spec: FeatureSpec, most: int) -> A
             for cause in moment.causes(targets, catalogue, spec):
                 causes[cause] += 1
             unavailable += moment.unavailable(catalogue)
+            unanswered += bool(moment.wanted) and not targets
             if targets:
                 queries.append(_query(window, moment, targets, catalogue, spec, moment.time))
                 found += 1
                 if found == most:
                     break
-    return Asked(queries, causes, unavailable)
+    return Asked(queries, causes, unavailable, unanswered)
 
 
 def frozen_queries(window: Window, catalogue: Catalogue, spec: FeatureSpec) -> list[Query]:
