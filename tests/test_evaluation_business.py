@@ -8,9 +8,11 @@ from tests.evaluation_fixtures import (
     DAY,
     ITEMS,
     START,
+    make_spec,
     spec_of,
     write_artifacts,
 )
+from tests.marketplace import CONFIG
 
 WINDOW = Window(START, START + 9 * DAY, {}, {})
 
@@ -22,6 +24,12 @@ def shop_events(tmp_path, rows):
 
 def event(number, user, kind, time, **more):
     return {"event_id": f"e{number}", "user_id": user, "item_id": "a", "event_type": kind, "timestamp": time, **more}
+
+
+def engaged_by(rule):
+    """The spec in which clicks engage by a rule."""
+    engaged = CONFIG["objectives"]["engaged"] | rule
+    return make_spec({**CONFIG, "repeat": "always", "objectives": CONFIG["objectives"] | {"engaged": engaged}})
 
 
 def test_business_figures_by_hand(tmp_path):
@@ -44,6 +52,31 @@ def test_business_figures_by_hand(tmp_path):
     assert found == {
         "logged_slates": 2.0, "conversion": 0.5, "orders": 3.0, "average_order_value": 6.0, "repeat_visits": 0.5,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [{"min_dwell_seconds": 30}, {"min_value": 4}])
+def test_what_engages_by_its_value_or_dwell_time_alone_is_counted(tmp_path, rule):
+    """Of ten slates, of which three are seen by their click alone, one is engaged with; nobody comes back to more."""
+    column = next(iter(rule)).removeprefix("min_")
+    rows = [event(n, f"u{n}", "impression", START, request_id=f"r{n}", position=0) for n in range(3, 10)]
+    rows += [
+        event(20 + n, f"u{n}", "click", START + 1, request_id=f"r{n}", position=0, **{column: 30.0 if n == 1 else 1.0})
+        for n in range(4)
+    ]
+    rows += [event(30 + n, f"u{n}", "click", START + DAY, **({column: 2.0} if n else {})) for n in range(3)]
+    rows += [event(40, "u9", "click", START + DAY, **{column: 31.0})]
+    spec = engaged_by(rule)
+    events = window_events(shop_events(tmp_path, rows), WINDOW)
+    assert figures(events, spec) == {"logged_slates": 10.0, "conversion": 0.1, "repeat_visits": 0.0}
+    assert unknown(events, spec) == {}
+
+
+def test_a_log_of_slates_that_were_clicked_alone_tells_no_conversion_whatever_engages(tmp_path):
+    rows = [event(n, "ann", "impression", START, request_id=f"r{n}") for n in range(20)]
+    rows += [event(20 + n, "ann", "click", START + 1, request_id=f"r{n}", dwell_seconds=n) for n in range(20)]
+    spec = engaged_by({"min_dwell_seconds": 10})
+    events = window_events(shop_events(tmp_path, rows), WINDOW)
+    assert "conversion" not in figures(events, spec) and "20 of 20 logged slates" in unknown(events, spec)["conversion"]
 
 
 def test_figures_that_the_log_does_not_support_are_left_out(tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from souk.evaluation.content import Content
@@ -18,13 +19,15 @@ from souk.evaluation.protocol import TOP, Ranking, Users
 from souk.evaluation.queries import Query
 from souk.evaluation.summary import intervals
 from souk.evaluation.window import Window
+from souk.features.labels import engaging_rows
 from souk.metrics import Floats, mean_by_user
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec
 
 NEARLY_ALL = 0.95  # of the logged slates: no shop has so many taken from, a log without the others has
 COLUMNS = (
-    "event_id", "user_id", "item_id", "event_type", "timestamp", "session_id", "request_id", "position", "price"
+    "event_id", "user_id", "item_id", "event_type", "timestamp", "session_id", "request_id", "position", "price",
+    "value", "dwell_seconds",
 )  # fmt: skip
 
 
@@ -64,15 +67,18 @@ def figures(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, float]:
 
 
 def unknown(events: pd.DataFrame, spec: FeatureSpec) -> dict[str, str]:
-    """Of the figures that the log seems to have, those that it cannot tell, each with the reason."""
-    shown, named = _slates(events, spec), set(_engaging(events, spec)["request_id"].dropna())
+    """Of the figures that the log seems to have, those that it cannot tell, each with the reason.
+
+    What a log has is told by the acts that may engage, whatever their value and dwell time.
+    """
+    shown, named = _slates(events, spec), set(_acts(events, spec)["request_id"].dropna())
     if not shown:
         return {}
     if not named:
         return {"conversion": "no engagement has the request_id of the slate that it came of"}
     if len(shown & named) < NEARLY_ALL * len(shown):
         return {}
-    why = f"{len(shown & named):,} of {len(shown):,} logged slates were engaged with"
+    why = f"{len(shown & named):,} of {len(shown):,} logged slates were acted upon"
     return {"conversion": f"{why}, as where a log leaves out those of which nothing came: log these, too"}
 
 
@@ -89,8 +95,8 @@ def _slates(events: pd.DataFrame, spec: FeatureSpec) -> set[str]:
     without any is one whose impressions come before the window.
     """
     shown = events[(events["event_type"] == EventType.IMPRESSION) & events["request_id"].notna()]
-    requests, engaging = set(shown["request_id"]), _engaging(events, spec)
-    placed = engaging[engaging["position"].notna() & engaging["request_id"].notna()]
+    requests, acts = set(shown["request_id"]), _acts(events, spec)
+    placed = acts[acts["position"].notna() & acts["request_id"].notna()]
     placed = placed.drop_duplicates(["request_id", "item_id"])
     near = shown[shown["request_id"].isin(placed["request_id"])]
     own = set(zip(near["request_id"], near["item_id"], strict=True))
@@ -98,8 +104,16 @@ def _slates(events: pd.DataFrame, spec: FeatureSpec) -> set[str]:
     return requests | set(placed["request_id"]) if requests and 2 * apart > len(placed) else requests
 
 
-def _engaging(events: pd.DataFrame, spec: FeatureSpec) -> pd.DataFrame:
+def _acts(events: pd.DataFrame, spec: FeatureSpec) -> pd.DataFrame:
+    """The events of the types that engage."""
     return events[events["event_type"].isin([str(kind) for kind in spec.objectives.engaged.events])]
+
+
+def _engaging(events: pd.DataFrame, spec: FeatureSpec) -> pd.DataFrame:
+    """Those of them that engage by `objectives.engaged`, thresholds included."""
+    kinds = pa.array(events["event_type"], pa.string())
+    numbers = {name: pa.array(events[name], pa.float64(), from_pandas=True) for name in ("value", "dwell_seconds")}
+    return events[engaging_rows(pa.table({"event_type": kinds, **numbers}), spec.objectives.engaged)]
 
 
 def value_per_slate(
