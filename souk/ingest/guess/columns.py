@@ -54,6 +54,7 @@ class Table:
     constants: dict[str, tuple[str, str]] = field(default_factory=dict)
     declared: dict[str, tuple[Column, Guess]] = field(default_factory=dict)
     starts: dict[str, str] = field(default_factory=dict)  # columns with the beginning at which items end, and why
+    births: dict[str, str] = field(default_factory=dict)  # columns with the time at which items came to be, and why
     unborn: dict[str, str] = field(default_factory=dict)  # columns of items that are no `created_at`, and why
     unfit: dict[str, str] = field(default_factory=dict)  # columns that cannot be what their name says, and why
     counts: dict[str, str] = field(default_factory=dict)  # columns that tell or count other events, and why
@@ -143,6 +144,8 @@ def columns_named(table: Table, target: str) -> Iterator[Column]:
         yield from (column for column in table.free if names_rating(column.snake))
     if target == ENDS:
         yield from (column for column in table.free if column.name in table.starts and column not in found)
+    if target == "created_at":
+        yield from (column for column in table.free if column.name in table.births and column not in found)
     if target == "title" and own is None and not found and (title := _title(table, by_name)):
         yield title
 
@@ -177,7 +180,8 @@ def map_rest(table: Table) -> None:
                 continue
             if target in TIMES and column.time_unit != "native":
                 table.source = table.source.model_copy(update={"timestamp_unit": column.time_unit})
-            why = table.starts.get(column.name, "by its name") if target == ENDS else "by its name"
+            by_events = {ENDS: table.starts, "created_at": table.births}.get(target, {})
+            why = by_events.get(column.name, "by its name")
             table.mapped[target] = column, f"{why}; such as {column.examples}"
             break
     for column in table.free:

@@ -12,9 +12,11 @@ from souk.ingest import cells, no_dates
 from souk.ingest.convert import TIMES
 from souk.ingest.day_orders import WRITTEN
 from souk.ingest.guess.acts import times_of
-from souk.ingest.guess.columns import Table
-from souk.ingest.guess.names import HAD_FROM, STARTS
-from souk.ingest.profile import Column
+from souk.ingest.guess.columns import Table, columns_named
+from souk.ingest.guess.later import CHANGED
+from souk.ingest.guess.names import HAD_FROM, NAMES, STARTS
+from souk.ingest.profile import MANY, Column
+from souk.schema import DAY_MS, MINUTE_MS
 
 # Of whatever: of the export, of a change, of the next sale.
 DATES = {"date", "datetime", "datum", "start", "starts", "startdate", "startdatum", "begin", "begins", "begindate"}
@@ -22,6 +24,9 @@ LATE = 0.25  # of the events that came after such a date by chance, the share th
 EARLY = 0.5  # share of the events before what is not when their items came to be
 BEFORE = 0.9  # share of the events that come before the beginning of what can be had until it begins
 FEWEST = 30  # events that say so
+# Of the events, and of those that came before such a date by chance, the share that may come before what is when items
+# came to be; and the share of the log after which the first event comes.
+FEW_EARLY, OF_CHANCE, SOON = 0.02, 0.1, 0.1
 # A day, a time of day, and nothing behind it: no +01:00.
 NO_ZONE = r"^[^T ]+[T ]\d{1,2}:?\d{2}(:?\d{2})?([.,]\d+)?(\s?[AaPp]\.?[Mm]\.?)?\s*$"
 
@@ -47,13 +52,56 @@ def map_starts(events: Table, items: Table) -> None:
                 items.starts[column.name] = told
 
 
+def map_births(events: Table, items: Table) -> None:
+    """What hardly any event of an item comes before, though many would by chance, and soon after which its events
+    begin, is when it came to be, as the opening of an auction: where no column goes by a name for that."""
+    if any(column.time_unit and column.name not in items.unborn for column in columns_named(items, "created_at")):
+        return
+    found = {}
+    for column in items.free:
+        words = {*column.snake.split("_")}
+        if not column.time_unit or column.plain in NAMES["available_until"] or column.name in items.starts:
+            continue
+        if CHANGED & words or column.name in items.unborn:
+            continue
+        before, count, chance = _before(events, items, column)
+        if chance < FEWEST or before > min(FEW_EARLY * count, OF_CHANCE * chance):
+            continue
+        wait, span = _wait(events, items, column)
+        if wait <= SOON * span:
+            told = f"{before:,} of {count:,} events come before it, by chance {chance:,.0f}"
+            found[column.name] = wait, f"{told}; an item's first comes {wait / DAY_MS:.1f} days after it"
+    if found:
+        name = min(found, key=lambda each: found[each][0])
+        items.births[name] = found[name][1]
+
+
+def _wait(events: Table, items: Table, column: Column) -> tuple[float, float]:
+    """How long after this time of an item its first event comes, of most items that have it within the log (the
+    median), and how long the log is, milliseconds."""
+    own, happened = _own(items, column), times_of(events).to_pandas()
+    ids = cells.parse_text(events.mapped["item_id"][0].values)[0].to_pandas()
+    first = happened.groupby(ids).min()
+    start, end = happened.min(), happened.max()
+    within = own[(own >= start) & (own <= end)]
+    gaps = (first - within).dropna()
+    exact = DAY_MS if (own.dropna() % DAY_MS == 0).all() else MINUTE_MS
+    if (gaps < exact).mean() >= MANY:  # when something was first done with it: made of the events
+        return np.inf, 0.0
+    return (float(gaps.median()) if len(gaps) >= FEWEST else np.inf), float(end - start)
+
+
+def _own(items: Table, column: Column) -> pd.Series:
+    """The time of each item, UTC epoch milliseconds by id."""
+    times = cells.parse_time(no_dates.without(column.values, column.time_unit), column.time_unit)[0].cast(pa.int64())
+    ids = cells.parse_text(items.mapped["item_id"][0].values)[0].to_pandas()
+    return pd.Series(times.to_pandas().to_numpy(), ids).groupby(level=0).max()
+
+
 def _before(events: Table, items: Table, column: Column) -> tuple[int, int, float]:
     """How many events of the sample come before this time of their item, how many have one, and how many came before
     if the times of the events had nothing to do with the items."""
-    times = cells.parse_time(no_dates.without(column.values, column.time_unit), column.time_unit)[0].cast(pa.int64())
-    ids = cells.parse_text(items.mapped["item_id"][0].values)[0].to_pandas()
-    own = pd.Series(times.to_pandas().to_numpy(), ids).groupby(level=0).max()
-    happened = times_of(events).to_pandas()
+    own, happened = _own(items, column), times_of(events).to_pandas()
     due = cells.parse_text(events.mapped["item_id"][0].values)[0].to_pandas().map(own)
     dated = due.notna() & happened.notna()
     chance = np.searchsorted(np.sort(happened[dated]), due[dated]).sum() / max(1, dated.sum())

@@ -17,7 +17,7 @@ from souk.ingest.guess.columns import Table, declare, map_rest, open_table
 from souk.ingest.guess.config_source import LEFT_OUT, comment, render_source
 from souk.ingest.guess.contracts import note_ended, skip_decided
 from souk.ingest.guess.counts import map_counts
-from souk.ingest.guess.dates import map_starts, note_zone
+from souk.ingest.guess.dates import map_births, map_starts, note_zone
 from souk.ingest.guess.drawn_rows import draw_described, draw_users
 from souk.ingest.guess.dwell import map_dwell
 from souk.ingest.guess.exchanged import check_events, check_exchanged, doubt_exchanged
@@ -31,6 +31,7 @@ from souk.ingest.guess.rows import note_no_item, note_rows
 from souk.ingest.guess.rules import note_steps, objectives
 from souk.ingest.guess.same_file import items_of, leave_to_items, same_file
 from souk.ingest.guess.stars import skip_unrated
+from souk.ingest.guess.takers import map_takers
 from souk.ingest.guess.time import map_time
 from souk.ingest.guess.twice import skip_twice
 from souk.ingest.guess.types import map_type
@@ -121,9 +122,12 @@ def first_config(
     note_no_item(tables["events"], tables.get("items"))
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
+        map_births(tables["events"], tables["items"])
     for target, other in (("user_id", "users"), ("item_id", "items")):
         if other in tables:
             map_counts(tables["events"], tables[other], target)
+    if "items" in tables:
+        map_takers(tables["events"], tables["items"])
     for table in tables.values():
         map_rest(table)
         declare(table)

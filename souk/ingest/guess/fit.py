@@ -110,10 +110,10 @@ def one_each(ids: pa.Array, values: pa.Array, most: float = ONE_EACH, again: boo
     return bool(len(pairs) < most * pairs["id"].nunique())
 
 
-def few_words(column: Column) -> bool:
-    """Whether a column has as few values as there are event types, and they are no numbers."""
+def few_words(column: Column, most: int = MOST_TYPES) -> bool:
+    """Whether a column has as few values as there are event types, at most `most`, and they are no numbers."""
     amounts = column.nested or column.numeric or column.comma or column.currency or column.dated
-    return not amounts and 2 <= column.distinct <= MOST_TYPES and not column.like(r"^[\[{]")
+    return not amounts and 2 <= column.distinct <= most and not column.like(r"^[\[{]")
 
 
 def ends_too(column: Column, end: Column | None, starts: Collection[str] = ()) -> bool:

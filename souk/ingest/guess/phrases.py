@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from souk.ingest.guess.auction_words import auction_act, withdraws
 from souk.ingest.guess.contract_words import contract_act, without_contracts
 from souk.ingest.guess.names import ADDED, FILLERS, OBJECTS, SELLERS, SHORTEST, kind_of
 from souk.ingest.profile import plain, snake
@@ -64,6 +65,10 @@ ARRANGED = {"book", "booked", "booking", "request", "requested", "schedule", "sc
             "reserva", "agendada",
             "solicitada", "richiesta", "prenotata"}  # fmt: skip
 WHOM = {"agent", "agency", "broker", "owner", "landlord", "dealer", "makler", "anbieter", *SELLERS}
+QUESTIONS, PUT_TO = (
+    {"question", "frage", "pregunta", "domanda", "pergunta"},
+    {"asked", "ask", "sent", "submitted", "gestellt", "posee", "enviada", "inviata", "to", *WHOM},
+)
 TALK = {"email", "mail", "call", "called", "whatsapp", "sms", "chat"}
 ASKED = {
     "form",
@@ -87,6 +92,10 @@ REMOVED = {"retrait", "remove", "removed", "removal", "delete", "deleted", "clea
            "entfernen", "geloescht", "loeschen", "supprimer", "supprime", "suppression", "retirer", "eliminar",
            "eliminado", "eliminada", "quitar", "quitado", "rimuovi", "rimuovere", "rimosso", "rimossa", "remover",
            "removido", "removida"}  # fmt: skip
+# Of a return, how far it got.
+BEGUN = {"opened", "open", "filed", "raised", "requested", "request", "initiated", "started", "issued", "received",
+         "approved", "granted", "processed", "completed", "created", "beantragt", "eroeffnet", "gemeldet",
+         "angemeldet", "eingegangen", "demandee", "solicitada", "richiesta"}  # fmt: skip
 # What is put there is not wanted.
 UNWANTED = {"blacklist", "blocklist", "blocked", "hidden", "ignore", "ignored", "ignorelist", "trash", "spam",
             "dislikes", "papierkorb", "corbeille", "papelera", "cestino", "lixeira"}  # fmt: skip
@@ -112,7 +121,7 @@ def undoes(text: str) -> bool:
     ):
         return True
     kinds = {kind_of(word) for word in words}
-    if VISITS & {*words} and EventType.RETURN in kinds:
+    if withdraws(words) or (VISITS & {*words} and EventType.RETURN in kinds):
         return True
     kept = {EventType.CART, EventType.RATING} & kinds or KEPT & {*words} or words[1:2] == ["from"]
     return bool(REMOVED & {*words}) and bool(kept) and not {EventType.PURCHASE, EventType.RETURN} & kinds
@@ -122,8 +131,8 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
     words = [word for word in all_words if word not in OBJECTS]
     if known := _kind(text) or _kind("".join(words)):
         return known
-    if contract := contract_act(all_words):
-        return contract
+    if known := contract_act(all_words) or auction_act(all_words):
+        return known
     words = without_contracts(words)
     if not PUT.isdisjoint(words) and not UNWANTED.isdisjoint(words):
         return EventType.HIDE
@@ -138,7 +147,13 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
     if "page" in words and several is not EventType.CLICK:
         several = None
     undone = kinds == {EventType.PURCHASE, EventType.RETURN} and "checkout" not in words
-    return several or (EventType.RETURN if undone else None)
+    return several or (EventType.RETURN if undone or _demands(words) else None)
+
+
+def _demands(words: Sequence[str]) -> bool:
+    """Whether words say that a return, or a dispute, began or was granted: `dispute_opened`."""
+    rest = {word for word in words if word not in LITTLE and kind_of(word) is not EventType.RETURN}
+    return bool(rest) and len(rest) < len({*words} - LITTLE) and rest <= BEGUN | {"order", "sale"}
 
 
 def _kind(text: str) -> EventType | None:
@@ -163,6 +178,8 @@ def _leads(words: Sequence[str]) -> bool:
         )
     if own & VISITS:
         return bool(own & ARRANGED) and own <= VISITS | ARRANGED
+    if own & QUESTIONS:
+        return bool(own & PUT_TO) and own <= QUESTIONS | PUT_TO | WHOM
     if own & TALK:
         return bool(own & WHOM) and own <= TALK | WHOM | {"click", "clicked"}
     carts = {word for word in own if kind_of(word) is EventType.CART}

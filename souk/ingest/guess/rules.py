@@ -16,12 +16,13 @@ from souk.ingest.guess.repeat import repeated, sold_once
 from souk.ingest.odd.events import end_of_most
 from souk.ingest.odd.ratings import scale
 from souk.next_steps import STEPS, next_steps
-from souk.schema import DAY_MS, EventType
+from souk.schema import DAY_MS, MINUTE_MS, EventType
 
 AGAIN = 0.02  # share of the events of a type that are a user's second or later with an item, from which that satisfies
 DWELL = 30  # seconds from which reading, watching or listening satisfies
 LABELLED = "at most half of what either of the last two tenths of the events takes: a label is known after its days"
 FEW_RATED = 0.1  # ratings for each purchase: of fewer, what is kept tells far more often who is satisfied
+FEW_PLANNED = 0.005  # share of the ends that are after the last event, from which ends are planned
 FEWEST_USED = 30  # that were bought and clicked
 NEARLY_ALL = 0.8  # of the events of a type, that follow another act: it is the next step of a visit
 REPEATED = "The last item would be the answer to what is asked of these, and nothing be recommended"
@@ -57,6 +58,10 @@ def note_steps(table: Table, items: Table | None) -> None:
     table.next_steps = [kind for kind, (follow, count) in shares.items() if follow >= NEARLY_ALL * count]
     told = [f"{shares[kind][0]:,} of {shares[kind][1]:,} {kind}s" for kind in table.next_steps]
     steps = [f"{' and '.join(told)} come within half an hour after another act with the same item"] if told else []
+    ended, bought = _bought_at_the_end(table, items)
+    if "purchase" not in table.next_steps and bought and ended >= NEARLY_ALL * bought:
+        table.next_steps.append("purchase")
+        steps.append(f"{ended:,} of {bought:,} purchases come when their item ends, or after it")
     late, ratings = _rated_after_the_end(table, items)
     if ratings and late >= NEARLY_ALL * ratings:
         table.next_steps.append("rating")
@@ -90,6 +95,17 @@ def _next_steps(table: Table) -> dict[str, tuple[int, int]]:
     follow = next_steps(pairs, kinds, rows["time"].to_numpy(np.int64))
     asked = {str(kind): kinds == STEPS[kind] for kind in (EventType.CART, EventType.PURCHASE)}
     return {kind: (int(follow[own].sum()), int(own.sum())) for kind, own in asked.items() if own.any()}
+
+
+def _bought_at_the_end(table: Table, items: Table | None) -> tuple[int, int]:
+    """How many purchases come at the end of their item, which does not come by them, as at that of an auction, and how
+    many there are; none without looks before them, or where no item of the file goes on after the last event."""
+    rows, ends = acts(table), _ends(items)
+    bought = rows[rows["kind"] == "purchase"]
+    if not rows["kind"].isin(["click", "cart"]).any() or (ends > rows["time"].max()).mean() < FEW_PLANNED:
+        return 0, 0
+    due = bought["item_id"].map(ends.groupby(level=0).min())
+    return int((due - MINUTE_MS <= bought["time"]).sum()), len(bought)
 
 
 def _rated_after_the_end(table: Table, items: Table | None) -> tuple[int, int]:

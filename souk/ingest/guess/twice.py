@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 
 from souk.ingest import cells
 from souk.ingest.guess.acts import times_of
+from souk.ingest.guess.auction_words import settles
 from souk.ingest.guess.columns import Table
 from souk.ingest.guess.dates import NO_ZONE
+from souk.ingest.guess.repeat import sold_once
 from souk.ingest.profile import MANY, plain
 from souk.schema import MINUTE_MS, EventType
 
@@ -43,7 +45,10 @@ def skip_twice(events: Table) -> None:
         both = len(pairs[one] & pairs[other])
         gaps = (first[other] - first[one]).dropna()
         within = [word for word in (one, other) if both >= MANY * len(pairs[word])]
-        if both < FEWEST or (gaps.abs() <= A_DAY).mean() < MANY or not within:
+        if both < FEWEST or not within:
+            continue
+        if (gaps.abs() <= A_DAY).mean() < MANY:
+            _skip_settled(events, rows, [one, other], within)
             continue
         less = min(within, key=lambda word: (told[word], word))
         kept = other if less == one else one
@@ -57,6 +62,30 @@ def skip_twice(events: Table) -> None:
             if apart and not _local(events, said, less) and _local(events, said, kept):
                 events.stand_ins[kept] = less  # what engages is guessed by times that are right
             _skip(events, less, f"{less} and {kept} seem to be the same purchases: {share} have both{apart}")
+
+
+def _skip_settled(events: Table, rows: pd.DataFrame, words: list[str], within: list[str]) -> None:
+    """Leaves out the word that settles, days later, what the other tells: the payment of an order, or of what is there
+    once. Of an order that is one more the word is another one, too.
+
+    Args:
+        events: with their types.
+        rows: of purchases.
+        words: two.
+        within: those of which nearly all pairs of a user and an item have the other, too.
+    """
+    own = rows[rows["word"].isin(words)].sort_values("time", kind="stable")
+    nth = own.assign(n=own.groupby(["word", "user_id", "item_id"]).cumcount())
+    times = nth.set_index(["word", "user_id", "item_id", "n"])["time"]
+    for earlier, later in (words, words[::-1]):
+        gaps = (times[later] - times[earlier]).reindex(times[later].index)
+        if (gaps >= 0).mean() < MANY or later not in within:
+            continue
+        if settles(later) or sold_once(own.assign(kind="purchase")):
+            both = int(gaps.notna().sum())
+            told = f"{both:,} of {len(gaps):,} of {later} come after {earlier} of the same user and item"
+            _skip(events, later, f"{later} settles what {earlier} tells: {told}")
+            return
 
 
 def _skip(events: Table, word: str, why: str) -> None:

@@ -11,19 +11,18 @@ from souk.ingest.guess.deeds import SPOKEN, settled
 from souk.ingest.guess.fit import few_words
 from souk.ingest.guess.flags import clicked, is_flag, numbers_orders, tells_act
 from souk.ingest.guess.names import NAMES, QUANTITIES, SETTINGS, kind_of, names_act
-from souk.ingest.guess.phrases import act_of, undoes
+from souk.ingest.guess.phrases import act_of
+from souk.ingest.guess.spoken import MOST, OTHERS, act_in, spoken
 from souk.ingest.guess.stars import unrated
 from souk.ingest.guess.whole import act_of_all, told_alone
 from souk.ingest.profile import MANY, Column, plain
 from souk.schema import EventType
 
-MOST = 30  # values of a column that goes by a name for the type
 ENOUGH = 0.25  # share of them that are acts Souk knows, of a column that is the type whatever the others say
 UNKNOWN = "unknown to Souk: is it a click? What is none of these acts, skip leaves out"
 SHOWN = 4  # values in a comment
 LONGEST = 24  # characters of a value there
 TYPE_WORDS = ("tipo", "evento")  # too common a name to be the type whatever the values
-OTHERS = {name for target, names in NAMES.items() if target != "event_type" for name in names}
 BOUGHT = (EventType.PURCHASE, EventType.RETURN)
 # What a status says of an order beside words for purchases and returns, and what of anything; no case, no punctuation.
 ORDERED = {"packed", "shipped", "sent", "delivered", "fulfilled", "unpaid", "bezahlt", "versandt", "geliefert"}
@@ -35,8 +34,10 @@ FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
 def map_type(table: Table) -> None:
     """The event type: a column of few values, else one type for all."""
     named = _named(table)
+    if named is not None and named.name != "event_type" and not _says_acts(named) and spoken(table) is not None:
+        named = None  # an auction is of a `type`, too
     status = None if named else _order_status(table)
-    column = named or (None if status else _spoken(table))
+    column = named or (None if status else spoken(table))
     flag = next((c for c in table.free if kind_of(c.name) and is_flag(c) and tells_act(table, c)), None)
     rated = _one_type(table)[0] == "rating"  # what was read and given stars need not have been shown
     if flag is None and column is None and status is None and not rated:
@@ -49,7 +50,7 @@ def map_type(table: Table) -> None:
     elif column is not None and not column.nested and column.distinct <= MOST:
         table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
         for text in sorted(pc.unique(column.texts).to_pylist()):
-            match = act_of(text)
+            match = act_in(table, text)
             known = f"{match}s" if match else UNKNOWN
             table.types[text] = match or EventType.CLICK, known
             table.unknown += [] if match else [text]
@@ -141,18 +142,6 @@ def _taken_back(table: Table) -> tuple[Column, str] | None:
     if not count:
         return None
     return value, f"{count:,} of {len(value.numbers):,} quantities are negative: returns; no type column"
-
-
-def _spoken(table: Table) -> Column | None:
-    """The column most of whose values are words for event types, for at least two of them."""
-    for column in table.free:
-        if few_words(column):
-            texts = pc.unique(column.texts).to_pylist()
-            known = [kind for text in texts if (kind := act_of(text))]
-            back = sum(undoes(text) for text in texts)
-            if len(set(known)) > 1 and len(known) + back > SPOKEN * len(texts):
-                return column
-    return None
 
 
 def _order_status(table: Table) -> Column | None:

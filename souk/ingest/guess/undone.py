@@ -1,20 +1,24 @@
-"""Rows of events that take an act back, as `unfavourite`, and those of mails that a program sent."""
+"""Rows of events that take an act back, as `unfavourite`, of mails that a program sent, and of what befell a user."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from souk.ingest.guess.acts import acts
+from souk.ingest.guess.auction_words import befalls
 from souk.ingest.guess.chosen import skip_rows
 from souk.ingest.guess.columns import Table
 from souk.ingest.guess.flags import is_flag
-from souk.ingest.guess.phrases import undoes
+from souk.ingest.guess.phrases import act_of, undoes
 from souk.ingest.profile import snake
 from souk.schema import EventType
 
 MAILS = {"alert", "newsletter", "push", "notification", "digest", "campaign", "mailing", "benachrichtigung",
          "suchauftrag",
          "suchagent", "alerta", "alerte", "boletin", "avviso"}  # fmt: skip
+LETTERS = {"email", "mail", "sms", "message"}  # which users write, too
+REMINDERS = {"reminder", "soon", "ending", "expiring", "due", "erinnerung", "rappel", "recordatorio", "promemoria",
+             "lembrete"}  # fmt: skip
 TOGGLED = (EventType.IMPRESSION, EventType.CART)
 FEWEST, MOSTLY = 30, 0.5  # zeros of a flag, and the share of them that come right after a 1, which they take back
 SENT = {"sent", "send", "delivered", "queued", "dispatched", "gesendet", "versendet", "verschickt", "zugestellt",
@@ -23,11 +27,12 @@ SENT = {"sent", "send", "delivered", "queued", "dispatched", "gesendet", "versen
 
 def skip_undone(events: Table) -> None:
     """Leaves out, by `skip`, the event types that no act of the contract is, and that are no choice of an item: what
-    takes an act back, which taken for a click would be a wish for what is not wanted any more, and what was only sent,
-    which nobody may have seen."""
+    takes an act back, which taken for a click would be a wish for what is not wanted any more, what was only sent,
+    which nobody may have seen, and what others did to the user, as who bids more."""
     _skip_toggled(events)
-    for key, told, tells in (("undone", "an earlier act is taken back by", undoes), ("sent", "nobody chose", _sent)):
-        _skip(events, key, told, tells)
+    _skip(events, "undone", "an earlier act is taken back by", undoes)
+    _skip(events, "sent", "nobody chose", _sent)
+    _skip(events, "befell", "others did, and not the user,", befalls)
 
 
 def _skip_toggled(events: Table) -> None:
@@ -56,4 +61,5 @@ def _skip(events: Table, key: str, told: str, tells: Callable[[str], bool]) -> N
 def _sent(text: str) -> bool:
     """Whether a value says that a program sent a mail or the like, and not that it was opened."""
     words = {*snake(text).split("_")}
-    return bool(words & MAILS) and bool(words & SENT)
+    reminds = words & REMINDERS and words & {*MAILS, *LETTERS}
+    return bool(words & MAILS and words & SENT) or bool(reminds and act_of(text) is None)
