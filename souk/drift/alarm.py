@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,20 +31,18 @@ class Bell:
     Args:
         state: where alarms wait to be told.
         folder: where `alarm.json` goes; None for nowhere.
-        url: is sent the alarm as JSON by POST; "" for nobody.
+        url: is sent the alarm as JSON by POST; "" for nobody. Its path is a secret where it is a webhook's, so neither
+            messages nor logs have more of it than scheme and host.
         sleep: waits for seconds.
     """
 
     def __init__(
         self, state: State, folder: str | Path | None, url: str = "", sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        if url and not url.startswith(("http://", "https://")):
-            raise SoukError(
-                "--on-alarm to be an http:// or https:// address", repr(url), "Leave it out to call nobody."
-            )
         self._state = state
         self._folder = folder
         self._url = url
+        self._host = _host(url) if url else ""
         self._sleep = sleep
 
     def ring(self) -> None:
@@ -68,11 +68,42 @@ class Bell:
             try:
                 with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # nosec B310: http and https only
                     return True
-            except (OSError, urllib.error.HTTPError) as error:
-                logger.error("attempt %d of %d to tell %s: %s", attempt, ATTEMPTS, self._url, error)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                logger.error("attempt %d of %d to tell %s: %s", attempt, ATTEMPTS, self._host, _reason(error))
             if attempt < ATTEMPTS:
                 self._sleep(WAIT_SECONDS * attempt)
         return False
+
+
+def _host(url: str) -> str:
+    """Scheme and host of an address that can be called.
+
+    Raises:
+        SoukError: it is none; the text has nothing of it.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is no number
+        known = False
+    if not known:
+        wrong = "one of another form"
+    elif "@" in parts.netloc:
+        wrong = "one with a user before the host, which is not sent"
+    elif not url.isascii() or not url.isprintable() or " " in url:
+        wrong = "one with characters that a URL has as %XX"
+    else:
+        return f"{parts.scheme}://{parts.netloc}"
+    raise SoukError("--on-alarm to be an http:// or https:// address", wrong, "Leave it out to call nobody.")
+
+
+def _reason(error: Exception) -> str:
+    """Why a call failed, with nothing of its address."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"it answers with {error.code}"
+    if isinstance(error, OSError):
+        return str(getattr(error, "reason", error))
+    return f"what it answers is no HTTP ({type(error).__name__})"
 
 
 def line(record: Mapping[str, Any]) -> str:

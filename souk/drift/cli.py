@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from souk.errors import SoukError, of_disk
 
 if TYPE_CHECKING:
+    from souk.drift.check import Pass
     from souk.drift.session import Session
     from souk.drift.windows import Window
 
@@ -94,7 +95,14 @@ def _check(arguments: argparse.Namespace) -> int:
     from souk.drift.check import check
 
     found = check(session.monitor, session.reader, arguments.impressions, _now())
-    session.bell.ring()
+    try:
+        _tell(session, found, arguments)
+    finally:
+        session.bell.ring()  # last: what it calls may take long to answer
+    return ALARM if found.alarm else QUIET
+
+
+def _tell(session: Session, found: Pass, arguments: argparse.Namespace) -> None:
     release = session.monitor.detector.release
     print(f"{release}: {found.files} new files, {found.rows} requests, {len(found.windows)} windows")
     if found.others:
@@ -112,7 +120,6 @@ def _check(arguments: argparse.Namespace) -> int:
             if number
             else "no report: no window was tested yet; --rows makes smaller ones"
         )
-    return ALARM if found.alarm else QUIET
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ so that URL ends in `/v1/models/<name>:predict`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,7 @@ from souk.drift.rows import Row, RowReader
 from souk.drift.windows import Monitor, Window
 from souk.errors import SoukError
 
+logger = logging.getLogger(__name__)
 REQUEST = "org.kubeflow.serving.inference.request"
 RESPONSE = "org.kubeflow.serving.inference.response"
 CLOUDEVENTS = "application/cloudevents"
@@ -47,7 +49,7 @@ class DriftModel(Model):
 
     def load(self) -> bool:
         """Tells what an earlier process did not tell to the end."""
-        self._bell_thread.submit(self._bell.ring)
+        self._bell_thread.submit(self._ring)
         self.ready = True
         return True
 
@@ -71,13 +73,19 @@ class DriftModel(Model):
         loop = asyncio.get_running_loop()
         closed = await loop.run_in_executor(self._state_thread, self._take, payload, headers or {})
         if any(window.alarm for window in closed):
-            self._bell_thread.submit(self._bell.ring)
+            self._bell_thread.submit(self._ring)
         windows = [{"number": w.number, "drifted": list(w.drifted), "alarm": list(w.alarm)} for w in closed]
         return {"predictions": [{"release": self._monitor.detector.release, "windows": windows}]}
 
     async def explain(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
         """Refuses."""
         raise InvalidInput("Expected a request to :predict. Received: one to :explain. The report explains windows.")
+
+    def _ring(self) -> None:
+        try:
+            self._bell.ring()
+        except Exception as error:  # in a thread that nobody waits for
+            logger.error("an alarm is not told, and is told by the next or after a restart: %s", error)
 
     def _take(self, payload: Any, headers: Mapping[str, str]) -> list[Window]:
         try:

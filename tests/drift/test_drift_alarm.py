@@ -1,0 +1,121 @@
+"""Telling an alarm: whatever answers at the address, and with nothing of the address in messages and logs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from souk.drift.alarm import Bell
+from souk.drift.cli import main
+from souk.drift.model import DriftModel
+from souk.drift.state import State
+from souk.errors import SoukError
+from tests.drift.shop import monitor, reader, record, some, traffic, write_part
+
+SECRET = "s3cretToken"
+
+
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that sends each caller the same bytes; yields its address, with a secret in its path."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                caller, _ = listening.accept()
+                caller.recv(65_536)
+                caller.sendall(answer)
+                caller.close()
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/services/{SECRET}?key={SECRET}"
+    finally:
+        listening.close()
+
+
+@pytest.fixture
+def waiting() -> State:
+    """A state with an alarm that is to be told."""
+    state, _ = State.open(None, "shop")
+    with state.change():
+        state.put("untold", json.dumps({"release": "shop", "window": 2, "features": []}))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "no HTTP"),
+        (b"", "http://127.0.0.1:"),
+        (b"HTTP/1.1 404 /services/" + SECRET.encode() + b"\r\nContent-Length: 0\r\n\r\n", "answers with 404"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:x/" + SECRET.encode() + b"\r\n\r\n", "no HTTP"),
+    ],
+)
+def test_what_does_not_take_the_call_is_counted_and_the_log_has_scheme_and_host_only(
+    waiting: State, caplog: pytest.LogCaptureFixture, answer: bytes, said: str
+) -> None:
+    with answering(answer) as url:
+        Bell(waiting, None, url, lambda _: None).ring()
+        assert caplog.text.count(f"of 3 to tell {url.partition('/services')[0]}: ") == 3
+    assert said in caplog.text and SECRET not in caplog.text
+    assert (waiting.totals(), waiting.get("untold")) == ({"calls_failed": 1}, "")
+
+
+def test_a_port_that_nobody_listens_on_is_told_without_the_path(
+    waiting: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    Bell(waiting, None, f"http://127.0.0.1:9/services/{SECRET}", lambda _: None).ring()
+    assert "to tell http://127.0.0.1:9: " in caplog.text and "refused" in caplog.text and SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"hooks.example/{SECRET}",
+        f"ftp://hooks.example/{SECRET}",
+        f"http:///{SECRET}",
+        f"http://hook:{SECRET}@hooks.example/run",
+        f"http://hooks.example:port/{SECRET}",
+        f"http://hooks.example/{SECRET} ",
+        f"http://hooks.example/{SECRET}/é",
+    ],
+)
+def test_an_address_that_cannot_be_called_is_refused_with_nothing_of_it(waiting: State, url: str) -> None:
+    with pytest.raises(SoukError, match="--on-alarm to be an http:// or https:// address") as refused:
+        Bell(waiting, None, url)
+    assert SECRET not in str(refused.value) and "hooks" not in str(refused.value)
+
+
+def test_a_check_says_what_it_found_and_ends_with_3_whatever_answers(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    west = traffic(800, 7, user_region=some(0.4, "west"))
+    write_part(tmp_path / "i", "w-000000", [record(request, number) for number, request in enumerate(west)])
+    words = ["check", "--release", str(release), "--impressions", str(tmp_path / "i"), "--state", str(tmp_path / "s")]
+    words += ["--rows", "400", "--min-rows", "100", "--max-age", "1e12", "--report", str(tmp_path / "r.html")]
+    with answering(b"SSH-2.0-OpenSSH_9.6\r\n") as url:
+        assert main([*words, "--on-alarm", url]) == 3
+    assert "window 2, 400 requests: alarm: user_region" in capsys.readouterr().out
+    assert (tmp_path / "r.html").exists() and "attempt 3 of 3" in caplog.text
+
+
+def test_a_server_says_what_kept_it_from_telling_and_goes_on(
+    release: Path, waiting: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    model = DriftModel("m", monitor(release), reader(release), Bell(waiting, tmp_path / "state"), lambda: 0)
+    model.load()
+    until = time.monotonic() + 20
+    while "an alarm is not told" not in caplog.text and time.monotonic() < until:
+        time.sleep(0.01)
+    model.stop()
+    assert "an alarm is not told" in caplog.text and waiting.get("untold")
