@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from souk.config import Evaluate, parse_config
 from souk.evaluation.content import Content
 from souk.evaluation.cost import Cost
-from souk.evaluation.measure import Setting
 from souk.evaluation.observed import Observed
 from souk.evaluation.reranking import Alternatives
+from souk.evaluation.setting import Setting
 from souk.evaluation.windows import read_window
 from souk.spec import FeatureSpec
 from tests.marketplace import CONFIG, Marketplace

@@ -5,9 +5,10 @@ import numpy as np
 from souk.config import Evaluate
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.cost import Cost
-from souk.evaluation.measure import Setting, measure_models
+from souk.evaluation.measure import measure_models
 from souk.evaluation.observed import Observed
 from souk.evaluation.reranking import Alternatives
+from souk.evaluation.setting import Setting
 from tests.evaluation_fixtures import DAY, START, make_spec, write_artifacts, write_examples
 from tests.marketplace import CONFIG
 

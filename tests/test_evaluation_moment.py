@@ -7,8 +7,9 @@ import pytest
 from souk.config import Evaluate
 from souk.evaluation import measure
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.measure import Setting, measure_models
+from souk.evaluation.measure import measure_models
 from souk.evaluation.queries import frozen_queries
+from souk.evaluation.setting import Setting
 from tests.evaluation_fixtures import DAY, ITEMS, START, FixedSlates, make_spec, write_artifacts, write_examples
 from tests.marketplace import CONFIG
 

@@ -6,11 +6,12 @@ import pytest
 from souk.config import Evaluate
 from souk.evaluation import sessions
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.measure import Setting, measure_models
+from souk.evaluation.measure import measure_models
 from souk.evaluation.protocol import Ranking
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.report import page, summary
 from souk.evaluation.sessions import continued, of_queries, session_queries
+from souk.evaluation.setting import Setting
 from souk.next_steps import PAUSE_MS
 from tests.evaluation_fixtures import (
     START,

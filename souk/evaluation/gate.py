@@ -87,13 +87,27 @@ def judge(metrics: Mapping[str, Any], per_user: pd.DataFrame, champion: str, con
         config: primary metric, margins, resamplings, and what the guardrails allow.
     """
     if champion:
-        first: tuple[Rule, ...] = (beats(per_user, CHAMPION, config, config.margin),)
+        first: tuple[Rule, ...] = (beats(per_user, CHAMPION, config, config.margin), *_of_columns(metrics))
     else:
         first = _of_the_first(metrics, per_user, config)
     if not first[0].passed and (told := _of_what_was_shown(metrics)):
-        first = (replace(first[0], detail=f"{first[0].detail}. {told}"),)  # one that fails is alone
+        first = (replace(first[0], detail=f"{first[0].detail}. {told}"), *first[1:])
     rules = (*first, *guardrails(metrics, config))
     return Verdict("promote" if all(each.passed for each in rules) else "reject", champion, rules)
+
+
+def _of_columns(metrics: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """A warning where the champion was asked without columns that it learned from. It decides nothing: a column that is
+    gone for good must not stop all releases to come."""
+    if not metrics["champion_lacks"]:
+        return ()
+    columns = ", ".join(metrics["champion_lacks"])
+    detail = (
+        f"measured beside a champion that was asked without columns it learned from: {columns}. This config does not "
+        "declare them, or as another kind. Where its server still gets them, it is better than its figures here: "
+        "declare them again to compare with that"
+    )
+    return (Rule("champion_columns", True, {"columns": columns}, detail, warning=True),)
 
 
 def _of_what_was_shown(metrics: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from souk.evaluation.gone_columns import gone_columns
 from souk.features.tables import item_rows
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs
@@ -50,8 +51,8 @@ class LaterItems:
 def later_items(bundle: Bundle, spec: FeatureSpec, tables: Path, features: Path) -> LaterItems:
     """The rows that differ from those of a bundle in content or creation, as its own spec reads them.
 
-    A column that the tables no longer have stays as it was, as in an upsert that does not speak of it. What is
-    available, and until when, the evaluation knows for all models.
+    A column that the tables no longer have (`gone_columns`) stays as it was, as in an upsert that does not speak of it.
+    What is available, and until when, the evaluation knows for all models.
 
     Args:
         bundle: of whose items.
@@ -86,14 +87,10 @@ def _now(own: FeatureSpec, spec: FeatureSpec, tables: Path, features: Path) -> t
     """The item table as the spec `own` reads it, and the features whose columns are not in the tables any more."""
     if own.of(Entity.ITEM) == spec.of(Entity.ITEM) and own.columns.items == spec.columns.items:
         return pq.read_table(features / "items.parquet"), frozenset()
+    gone = gone_columns("items", own, spec, tables)
     raw = pq.read_table(tables / "items.parquet")
-    absent = {feature.name for feature in own.of(Entity.ITEM) if is_absent(raw, feature.source or feature.name)}
-    return item_rows(raw, own), frozenset(absent)
-
-
-def is_absent(table: pa.Table, column: str) -> bool:
-    """Whether a table lacks a column, or has no value in it, as a column of the contract that no file has."""
-    return column not in table.column_names or table[column].null_count == len(table)
+    rows = item_rows(raw.select([name for name in raw.column_names if name not in gone]), own)
+    return rows, frozenset(feature.name for feature in own.of(Entity.ITEM) if feature.source in gone)
 
 
 def _differing(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,31 +14,28 @@ from souk.config import Evaluate
 from souk.errors import SoukError
 from souk.evaluation import business
 from souk.evaluation.baselines import BASELINES, Scorer, baselines
-from souk.evaluation.content import Content
 from souk.evaluation.cost import Cost
 from souk.evaluation.examples import example_users
 from souk.evaluation.exposure import popularity_curve
 from souk.evaluation.gate import Champion
+from souk.evaluation.gone_columns import gone_columns
 from souk.evaluation.later_items import later_items
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
-from souk.evaluation.queries import Asked, Catalogue, Query, ask, frozen_queries, nothing_asked
+from souk.evaluation.queries import Asked, Query, ask, frozen_queries, nothing_asked
 from souk.evaluation.reranking import Alternatives
 from souk.evaluation.sessions import continued, of_queries, session_queries
+from souk.evaluation.setting import Setting, Tell
 from souk.evaluation.shown import read_shown
 from souk.evaluation.slice_metrics import measure_slices, segment_gaps, user_losses, worst
 from souk.evaluation.slices import Targets, slices_of
 from souk.evaluation.stages import attribution, gone
 from souk.evaluation.summary import differences, summarise
 from souk.evaluation.verdict import CHALLENGER, CHAMPION
-from souk.evaluation.window import Window
-from souk.evaluation.windows import read_window
 from souk.items import ItemTable
 from souk.progress import report
 from souk.release.bundle import Bundle
-from souk.spec import FeatureSpec
 
-Tell = Callable[[str], None]
 FORMAT = 14  # of `metrics.json`
 SUMMARY = ("queries", "users", "models", "differences", "best_baseline")  # of each protocol
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
@@ -53,48 +49,6 @@ class ObservedScorer(Scorer, Protocol):
     cost: Cost
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What an evaluation is of.
-
-    Args:
-        settings: the protocol's bounds.
-        spec: that of the data.
-        catalogue: the items, as they were known before the window.
-        window: who engages in it.
-        content: what is known of the items beside their events.
-        tables: output of `ingest`.
-        features: output of `build_features`.
-        tell: is told what begins.
-    """
-
-    settings: Evaluate
-    spec: FeatureSpec
-    catalogue: Catalogue
-    window: Window
-    content: Content
-    tables: Path
-    features: Path
-    tell: Tell
-
-    @classmethod
-    def read(cls, settings: Evaluate, spec: FeatureSpec, tables: Path, features: Path, tell: Tell = report) -> Setting:
-        """The test window."""
-        catalogue, window = read_window(tables, features, spec, most=settings.max_users, tell=tell)
-        content = Content.read(features, spec, catalogue)
-        return cls(settings, spec, catalogue, window, content, tables, features, tell)
-
-    @property
-    def items(self) -> int:
-        """How many items some query of the window ranks: those that are available and came to be before its end."""
-        return int((self.catalogue.listed & (self.catalogue.born < self.window.end)).sum())
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names of the ranking metrics."""
-        return tuple(dict.fromkeys((*METRICS, self.settings.primary)))
-
-
 def measure(
     settings: Evaluate, bundle: Bundle, champion: Champion, tables: Path, features: Path, tell: Tell = report
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -106,23 +60,30 @@ def measure(
     tell("loading the models")
     from souk.evaluation.twins import Slates, Towers  # TensorFlow: not for a verdict of `unchanged`
 
-    setting = Setting.read(settings, bundle.spec, tables, features, tell)
+    served = Bundle.load(champion.twin) if champion.twin else None
+    context = [feature.source for feature in served.spec.context] if served else []
+    setting = Setting.read(settings, bundle.spec, tables, features, tell, context)
     catalogue, spec = setting.catalogue, setting.spec
 
     def towers_of(name: str, bundle: Bundle) -> Towers:
         later = later_items(bundle, spec, tables, features)
+        without = {table: gone_columns(table, bundle.spec, spec, tables) for table in ("events", "users", "items")}
         if told := later.text:
             tell(f"{name}: {told}")
-        return Towers(name, bundle, catalogue, spec, later).load()
+        return Towers(name, bundle, catalogue, spec, later, without).load()
 
     towers = towers_of("two_tower", bundle)
     slates = [Slates(CHALLENGER, towers, features).load()]
-    if champion.twin:
-        other = towers_of(CHAMPION, Bundle.load(champion.twin))
+    lacks: list[str] = []
+    if served:
+        other = towers_of(CHAMPION, served)
         slates.append(Slates(CHAMPION, other, features).load())
+        lacks = other.lacks
+        if lacks:
+            tell(f"{CHAMPION}: asked without {', '.join(lacks)}, which this config does not declare as it did")
     items = ItemTable.load(features, "test_start", np.zeros((len(catalogue.ids), 0)))  # baselines look at no vectors
     metrics, per_user = measure_models(setting, slates, [towers, *baselines(catalogue, spec, items)])
-    return metrics | {"champion": champion.name}, per_user
+    return metrics | {"champion": champion.name, "champion_lacks": lacks}, per_user
 
 
 def measure_models(
@@ -152,6 +113,7 @@ def measure_models(
         "users": {"engaging": setting.window.engaging, "drawn": len(setting.window.events)},
         "test_start": setting.window.start,
         "champion": "",
+        "champion_lacks": [],
         "training": {},
         "pareto": [],
         "not_learned": {},

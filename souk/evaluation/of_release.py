@@ -12,7 +12,8 @@ import pandas as pd
 from souk.config import Evaluate
 from souk.errors import SoukError
 from souk.evaluation.gate import Champion
-from souk.evaluation.measure import Tell, measure
+from souk.evaluation.measure import measure
+from souk.evaluation.setting import Tell
 from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest
 from souk.release.pointer import release_folder

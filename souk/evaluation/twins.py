@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -53,10 +55,17 @@ class Towers:
         catalogue: the items to rank; those that neither the bundle nor `later` has come last.
         spec: that of the queries' states.
         later: rows that its server has beside the bundle's, or in their place.
+        gone: by table, columns of its spec that the data do not have: it is asked without them.
     """
 
     def __init__(
-        self, name: str, bundle: Bundle, catalogue: Catalogue, spec: FeatureSpec, later: LaterItems | None = None
+        self,
+        name: str,
+        bundle: Bundle,
+        catalogue: Catalogue,
+        spec: FeatureSpec,
+        later: LaterItems | None = None,
+        gone: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.bundle = bundle
@@ -68,6 +77,8 @@ class Towers:
         self._born, self._by_birth = catalogue.born[by_birth], [catalogue.ids[place] for place in by_birth]
         self._available, self._until = catalogue.available, catalogue.until.astype(np.float64)
         self._in_order = ids == catalogue.ids
+        self._gone = gone
+        self._context = {feature.source for feature in bundle.spec.context}.difference(gone.get("events", ()))
         self._same_spec = bundle.spec.of_states == spec.of_states
         self._tower = QueryTower(bundle.query_tower)
         self._vectors = self._with_later(ids)
@@ -90,7 +101,21 @@ class Towers:
 
     def state(self, query: Query) -> UserState:
         """The query's state in the bundle's spec."""
-        return query.state if self._same_spec else in_spec(query, self.bundle.spec)
+        if self._same_spec:
+            return query.state
+        profile = {name: value for name, value in query.profile.items() if name not in self._gone.get("users", ())}
+        return in_spec(replace(query, profile=profile), self.bundle.spec)
+
+    def context(self, query: Query) -> dict[str, Any]:
+        """The query's context, as the bundle's spec has it; nothing of what is missing there."""
+        return {name: value for name, value in query.context.items() if name in self._context and value is not None}
+
+    @property
+    def lacks(self) -> list[str]:
+        """The columns that it is asked without, as `columns.events.device`: of items only where some are new to it,
+        since it has the content of the others."""
+        of = ("events", "users", "items") if self.later and self.later.new else ("events", "users")
+        return [f"columns.{table}.{name}" for table in of for name in sorted(self._gone.get(table, ()))]
 
     def unborn(self, query: Query) -> frozenset[str]:
         """The items that were not there yet."""
@@ -118,7 +143,7 @@ class Towers:
         for start in range(0, len(queries), BATCH):
             batch = queries[start : start + BATCH]
             spec = self.bundle.spec
-            features = [features_at(self.state(query), query.timestamp, spec, query.context) for query in batch]
+            features = [features_at(self.state(q), q.timestamp, spec, self.context(q)) for q in batch]
             rows, vectors = scores[start : start + len(batch)], self._tower.vectors(query_inputs(features, spec))
             if self._in_order:
                 np.matmul(vectors, self._vectors.T, out=rows)
@@ -182,7 +207,7 @@ class Slates:
                 user_id=query.user_id,
                 k=self._towers.bundle.settings.slate_size,
                 timestamp=query.timestamp,
-                context={name: value for name, value in query.context.items() if value is not None},
+                context=self._towers.context(query),
                 exclude=self._towers.unborn(query),
                 state=self._towers.state(query),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,7 @@ def read_window(
     name: WindowName = "test",
     most: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    context: Collection[str] = (),
 ) -> tuple[Catalogue, Window]:
     """What models that were fitted before a window are asked in it.
 
@@ -49,6 +50,7 @@ def read_window(
         name: of the window.
         most: users at most, those with the least hash of their id: the same ones for every release; None for all.
         tell: is told where there are more.
+        context: columns of events that queries carry beside those of `spec`, for models of other specs.
 
     Returns:
         The catalogue as it was known at the start of the window, and the users who engage in the window.
@@ -63,7 +65,7 @@ def read_window(
         tell(f"{most:,} of the {engaging:,} users who engage in the window are drawn (evaluate.max_users)")
         users = sorted(sorted(users, key=lambda user: hashlib.sha256(user.encode()).digest())[:most])
     catalogue = _read_catalogue(tables, features, spec, inside, start, windows.end)
-    return catalogue, replace(_read_users(tables, spec, users, start, end), engaging=engaging)
+    return catalogue, replace(_read_users(tables, spec, users, start, end, context), engaging=engaging)
 
 
 def _read_catalogue(
@@ -105,9 +107,11 @@ def _born(created: np.ndarray, old: np.ndarray, position: Mapping[str, int], ins
     return born
 
 
-def _read_users(tables: Path, spec: FeatureSpec, asking: Sequence[str], start: int, end: int) -> Window:
-    """The histories up to `end` of the users `asking`."""
-    context = [feature.source for feature in spec.context]
+def _read_users(
+    tables: Path, spec: FeatureSpec, asking: Sequence[str], start: int, end: int, more: Collection[str]
+) -> Window:
+    """The histories up to `end` of the users `asking`, with `more` columns of context."""
+    context = list(dict.fromkeys([*(feature.source for feature in spec.context), *more]))
     columns = ["event_id", *LABEL_COLUMNS, *context]
     rows = _history(tables, spec, columns, ("user_id", "in", asking), ("timestamp", "<", end))
     events: dict[str, list[Event]] = {user: [] for user in asking}
