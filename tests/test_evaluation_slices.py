@@ -6,7 +6,15 @@ import pytest
 from souk.evaluation.content import labels
 from souk.evaluation.protocol import METRICS, Ranking, rank
 from souk.evaluation.queries import rolling_queries
-from souk.evaluation.slice_metrics import LEAST_SERVED, LEAST_USERS, measure_slices, sign_test, user_losses, worst
+from souk.evaluation.slice_metrics import (
+    LEAST_SERVED,
+    LEAST_USERS,
+    measure_slices,
+    segment_gaps,
+    sign_test,
+    user_losses,
+    worst,
+)
 from souk.evaluation.slices import FAMILIARITY, Targets, slices_of
 from souk.schema import Kind
 from tests.evaluation_fixtures import DAY, START, Fixed, content_of, make_spec, reader, spec_of
@@ -109,6 +117,21 @@ def test_declared_columns_of_users_and_items(read):
     assert {name: (part["queries"], part["side"]) for name, part in brands.items()} == {
         "item brand: best": (1, "item"), "item brand: acme": (1, "item"), "item brand: unknown": (1, "item"),
     }  # fmt: skip
+
+
+def test_the_parity_of_a_column_called_activity_is_that_of_its_values(read):
+    """Sixty users who are new and sixty who are not, of either sport: only the latter take what stands first."""
+    spec = make_spec({**CONFIG, "repeat": "always", "columns": {"users": {"activity": "categorical"}}})
+    names = [f"u{n:03d}" for n in range(120)]
+    events = [(user, "a", "click", START - DAY) for user in names[60:]]
+    events += [(user, "b" if n < 60 else "a", "click", START) for n, user in enumerate(names)]
+    users = [{"user_id": user, "activity": ("runs", "swims")[n % 2]} for n, user in enumerate(names)]
+    window, catalogue = read(spec, events, users=users)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    found = measured(queries, catalogue, spec, Fixed(catalogue, {"a": 1.0}))
+    assert mean(found["events so far: 1"], "ndcg@10") > mean(found["events so far: 0"], "ndcg@10")
+    gap = segment_gaps(found, spec, "fixed", "ndcg@10")["activity"]
+    assert {gap["highest"], gap["lowest"]} == {"user activity: runs", "user activity: swims"} and gap["gap"] == 0
 
 
 def test_rare_values_are_one_slice_and_a_value_called_other_stays_itself(read):

@@ -31,13 +31,14 @@ def measure_slices(
     """Metrics of each slice: a query counts with its targets of the slice, and a user with such queries.
 
     Returns:
-        Per slice its family, its queries and users; per model the mean and interval of each metric; and how much more
-        of `primary` the first model has than each other one, paired by user.
+        Per slice its family and declared column, its queries and users; per model the mean and interval of each metric;
+        and how much more of `primary` the first model has than each other one, paired by user.
     """
     found = {}
     for part, queries, users, values in _by_user(parts, targets, rankings, metrics):
-        sizes_of = {"side": part.side, "family": part.family, "queries": queries, "users": len(users)}
-        found[part.name] = sizes_of | _with_intervals(values, [r.name for r in rankings], primary, samples)
+        told = {"side": part.side, "family": part.family, "column": part.column}
+        sizes = {"queries": queries, "users": len(users)}
+        found[part.name] = told | sizes | _with_intervals(values, [r.name for r in rankings], primary, samples)
     return found
 
 
@@ -130,7 +131,8 @@ def segment_gaps(
     """
     found: dict[str, dict[str, Any]] = {}
     for column in spec.columns.users:
-        own = {n: s for n, s in slices.items() if s["family"] == f"user {column}" and s["users"] >= LEAST_USERS}
+        mine = {n: s for n, s in slices.items() if (s["side"], s["column"]) == ("user", column)}
+        own = {n: s for n, s in mine.items() if s["users"] >= LEAST_USERS}
         names, means = list(own), [Interval(**part["models"][model][primary]) for part in own.values()]
         whole = np.average([part.mean for part in means], weights=[p["users"] for p in own.values()]) if own else 0.0
         if len(own) > 1 and whole > 0:

@@ -64,6 +64,7 @@ class Slice:
         name: of this part.
         chosen: `[targets]` bool.
         among_new: whether the targets are ranked among what is new to the user only.
+        column: the declared column that it is a value of; "" where it is of none.
     """
 
     side: Side
@@ -71,6 +72,7 @@ class Slice:
     name: str
     chosen: np.ndarray
     among_new: bool = False
+    column: str = ""
 
 
 def slices_of(targets: Targets, catalogue: Catalogue, content: Content, spec: FeatureSpec) -> list[Slice]:
@@ -144,10 +146,11 @@ def _split(side: Side, column: str, values: Labels, of_target: Ints) -> Iterator
         return
     family = f"{side} {column}"
     for label in sorted(frequent, key=_number) if all(_number(label) < np.inf for label in frequent) else frequent:
-        yield Slice(side, family, f"{family}: {label}", np.array([label in own for own in values], bool)[of_target])
+        chosen = np.array([label in own for own in values], bool)[of_target]
+        yield Slice(side, family, f"{family}: {label}", chosen, column=column)
     kept = set(frequent)
     rest = np.array([not kept.intersection(own) for own in values], bool)
-    yield Slice(side, family, f"{family}: all others", rest[of_target])
+    yield Slice(side, family, f"{family}: all others", rest[of_target], column=column)
 
 
 def _number(label: str) -> float:
