@@ -1,13 +1,16 @@
 """The log of upserted items: what a full disk, two writers and a crash may do to it."""
 
+import contextlib
 import fcntl
 import os
 import random
 import stat
 import threading
+import time
 
 import pytest
 
+from souk.serving.items import lines
 from souk.serving.items.log import ItemLog
 from souk.serving.items.replay import replay
 from tests.full_disk import largest_file
@@ -125,6 +128,58 @@ def test_two_writers_lose_nothing(log):
     seen = log.read()
     assert sorted(row["item_id"] for row in seen.rows) == sorted(f"{name}{n}" for name in "ab" for n in range(50))
     assert (seen.torn, seen.damaged) == (0, 0)
+
+
+@contextlib.contextmanager
+def held(log):
+    """By another, as by a process that is stopped in the midst of its write."""
+    with log._path.open("rb+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        yield other
+
+
+def test_nobody_waits_for_long_for_who_holds_the_log(log, monkeypatch):
+    monkeypatch.setattr("souk.serving.items.log.WAIT_SECONDS", 0.3)
+    log.append([{"item_id": "a", "price": n} for n in range(9)], [False] * 9, 1)
+    fresh, took = ItemLog(log._path), []
+    tries = [lambda: log.append([{"item_id": "b"}], [True], 2), lambda: log.settle(["a"], 2), log.thin, fresh.news]
+    with held(log):
+        for each in tries:
+            began = time.monotonic()
+            with pytest.raises(TimeoutError, match="holds its lock for too long") as told:
+                each()
+            took.append(time.monotonic() - began)
+        assert log.news().logged.rows == (), "a look without news needs no lock"
+    assert told.value.filename == str(log._path)
+    assert min(took[0], took[3]) >= 0.3 > max(took[1:3]), "who waited in vain tries for a moment"
+    assert log.append([{"item_id": "b"}], [True], 2) is None and not log._in_vain
+    assert len(fresh.news().logged.rows) == 10
+
+
+def test_who_holds_the_log_for_a_moment_is_waited_for(log):
+    log.append([{"item_id": "a"}], [True], 1)
+    with held(log) as other:
+        threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN)).start()
+        assert log.append([{"item_id": "b"}], [True], 2) is None
+
+
+def test_who_thins_or_reads_a_long_log_holds_the_others_up_for_no_longer_than_the_disk(log, monkeypatch):
+    """What takes long is done without the lock: to read the lines, and to find out which are left out."""
+    log.append([{"item_id": "a", "price": n} for n in range(9)], [False] * 9, 1)
+
+    def beside(real):
+        def slow(*given):
+            with log._path.open("ab") as other:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                other.write(lines.line({"at": 2, "item": {"item_id": "a", "title": "x"}}))
+            return real(*given)
+
+        return slow
+
+    for name in ("parsed", "overtaken", "without"):
+        monkeypatch.setattr(f"souk.serving.items.log.{name}", beside(getattr(lines, name)))
+    assert len(ItemLog(log._path).news().logged.rows) == 9 and log.thin() == 8
+    assert len(lines.parsed(log._path.read_bytes()).rows) == 1 + 4
 
 
 def content_of(log, known, as_of):

@@ -1,7 +1,11 @@
 """Servers of one workspace: what one is told of items, the others take from the log, in one order."""
 
+import fcntl
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -190,6 +194,28 @@ def test_what_was_refused_by_a_full_disk_is_seen_nowhere(replicas, monkeypatch):
     assert same(one, other) and other._row("new")["item_price"] == 2.0
 
 
+def test_a_server_that_is_stopped_as_it_writes_holds_the_others_up_for_a_moment(replicas, shop, tmp_path, monkeypatch):
+    monkeypatch.setattr("souk.serving.items.log.WAIT_SECONDS", 0.1)
+    (one, _), (other, _) = replicas
+    one.upsert([{"item_id": "g1-05", "available": False}])
+    with (tmp_path / "log").open("rb+") as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        before = one.current, other.current
+        for told in (one.upsert, other.upsert):
+            with pytest.raises(TimeoutError):
+                told([DEAR])
+        with pytest.raises(TimeoutError):
+            other.follow()
+        with pytest.raises(TimeoutError):
+            LiveItems(shop[1], shop[0], ItemLog(tmp_path / "log"), lambda: NOW).load()
+        assert (one.current, other.current) == before
+        with pytest.raises(ZeroDivisionError), other.handing_over():  # a swap that fails: nobody waits for the lock
+            raise ZeroDivisionError
+    assert one.upsert([DEAR]).accepted == 1
+    other.follow()
+    assert same(one, other) and "g1-05" not in shown(other) and "new" in shown(other)
+
+
 def test_an_availability_copies_no_array_but_its_own_and_a_price_its_own(shop, replicas):
     (live, _), _ = replicas
     known = live.current
@@ -245,3 +271,25 @@ def test_a_server_shows_what_another_process_was_told(tmp_path):
         until(lambda: best in items(one))
         assert one.metric('souk_followed_items_total{outcome="taken"}') == 2.0
         assert other.metric("souk_item_lag_seconds_count") == 2.0
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stopped_as_it_writes_stops_no_other(tmp_path):
+    """Answers come as ever, items are refused, the server ends when it is told to; what was refused is nowhere."""
+    workspace = write_workspace(tmp_path / "workspace")
+    holds = "import fcntl, sys; file = open(sys.argv[1], 'rb+'); fcntl.flock(file, fcntl.LOCK_EX); print(1, flush=True)"
+    with serving(workspace.root, tmp_path / "server.log") as server:
+        assert server.call(ROUTE, json.dumps({"items": [{"item_id": "g1-05", "price": 1}]}), JSON)[0] == 200
+        words = [sys.executable, "-c", f"{holds}; input()", workspace.item_log]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stopped:
+            try:
+                stopped.stdout.readline()
+                stopped.send_signal(signal.SIGSTOP)
+                status, body = server.call(ROUTE, json.dumps({"items": [DEAR]}), JSON)
+                assert status == 503 and "holds its lock for too long" in body.decode()
+                (slate,) = server.slates({"user_id": "ann", "k": 5, "timestamp": NOW})
+                assert slate["degraded"] == [] and slate["items"][0]["item_id"] != "new"
+                assert server.stop() == 0
+            finally:
+                stopped.kill()
+    assert [row["item_id"] for row in ItemLog(workspace.item_log).read().rows] == ["g1-05"]

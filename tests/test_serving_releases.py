@@ -116,6 +116,13 @@ def test_each_release_that_answers_takes_items_from_the_log(shop):
     assert shop.releases.now.live.followed == 2
 
 
+def test_rows_that_are_taken_are_so_where_another_release_cannot_follow_yet(shop):
+    beside = Live("beside")
+    beside.follow = lambda: (_ for _ in ()).throw(OSError("held"))
+    shop.releases.beside = [replace(shop.releases.now, live=beside)]
+    assert shop.releases.upsert([1]) == "one" and shop.releases.now.live.rows == [1]
+
+
 def test_the_release_before_is_kept_for_a_rollback(shop):
     shop.look("two")
     old = shop.releases.now.live

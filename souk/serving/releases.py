@@ -217,7 +217,8 @@ class Releases:
             with contextlib.suppress(Retired):  # handed over while these rows waited
                 changed = change(self.now.live)
                 for served in self.beside:
-                    served.live.follow()
+                    with contextlib.suppress(OSError):  # it is taken, and the next look has it there
+                        served.live.follow()
                 return changed
 
 

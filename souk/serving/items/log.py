@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,9 @@ from souk.folders import placed
 from souk.serving.items.lines import Logged, behind, line, line_numbers, overtaken, parsed, without
 
 BLOCK = 1 << 16  # bytes read at a time from the end
+WAIT_SECONDS, AGAIN_SECONDS = 1.0, 0.05  # for the lock of another, and where the wait before was in vain
+PAUSE_SECONDS = 0.002
+HELD = "another process holds its lock for too long; it is stopped, perhaps"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class News:
 
 
 class ItemLog:
-    """A log of one workspace. Several processes may append: each takes the file's lock.
+    """A log of one workspace. Several processes may append: each takes the file's lock, which the system lets go of
+    with the process. One that is stopped keeps it: then the others get a `TimeoutError`, and do not wait for long.
 
     A line is eight hex digits of the CRC-32 of what follows, a space, and `{"at": milliseconds, "created": bool,
     "item": row}`, with `"sold": true` where a purchase ended it, or `{"at": milliseconds, "settled": [item ids]}`. It
@@ -55,6 +61,7 @@ class ItemLog:
         self._path = path
         self.mark = Mark()  # up to where its owner has taken the log: what is behind is news
         self._refused: tuple[int, bytes] | None = None  # what a write that failed may have left, and where
+        self._in_vain = False  # whether the last wait for the lock was
 
     def read(self) -> Logged:
         """All that is there; changes nothing."""
@@ -68,6 +75,9 @@ class ItemLog:
 
         Opening asks a network disk for the file of now, and without news that is all. What is being written is waited
         for: it may still be refused.
+
+        Raises:
+            OSError: it cannot be read, or another writes for too long.
         """
         try:
             file = os.open(self._path, os.O_RDONLY)
@@ -76,7 +86,7 @@ class ItemLog:
         try:
             if self._is_at(file, os.fstat(file).st_size):
                 return News(parsed(b""), self.mark)
-            fcntl.flock(file, fcntl.LOCK_SH)
+            self._lock(file, fcntl.LOCK_SH)
             start, content = self._behind(file, os.fstat(file).st_size)
         finally:
             os.close(file)
@@ -211,11 +221,30 @@ class ItemLog:
         """The locked file that has the log's name now: another may have had it when the wait for its lock began."""
         while True:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(file, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError):
+            try:
+                self._lock(file, fcntl.LOCK_EX)
                 if os.path.samestat(os.fstat(file), os.stat(self._path)):
                     return file
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                os.close(file)
+                raise
             os.close(file)
+
+    def _lock(self, file: int, kind: int) -> None:
+        until = time.monotonic() + (AGAIN_SECONDS if self._in_vain else WAIT_SECONDS)
+        self._in_vain = True
+        while True:
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise TimeoutError(errno.ETIMEDOUT, HELD, str(self._path)) from None
+                time.sleep(PAUSE_SECONDS)
+            else:
+                self._in_vain = False
+                return
 
 
 def _id(file: int) -> tuple[int, int]:
