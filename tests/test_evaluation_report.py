@@ -48,8 +48,14 @@ def test_the_page_begins_with_a_sentence_in_words(metrics, html):
     )
 
 
-def test_a_page_without_a_gate_says_so(metrics):
-    assert "measured , not judged" in words(page(metrics, None))
+def test_a_page_without_a_gate_says_so_and_names_the_release_that_it_compares_with(metrics, setting):
+    """`souk evaluate --against`: that release need not be what is served."""
+    text = words(page(metrics | {"champion": "shop-1"}, None))
+    assert "measured , not judged: shop-1 stands as the champion." in text and ", shop-1 at " in text
+    assert "What changed against the champion" in text
+    assert "no champion" not in text and "served now" not in text
+    alone = words(page(measured(setting), None))
+    assert "measured , not judged: no champion was compared with." in alone and "stands as" not in alone
 
 
 def test_what_changed_against_the_champion(html, setting):

@@ -32,7 +32,7 @@ the items that were there by then, of {{ metrics["items"] }} in all. {{ few_item
  (served: {{ verdict.champion }}){% endif %}
 <br>{{ verdict.reason }}</p>
 {% else %}
-<p class="verdict none"><b>measured</b>, not judged: no champion was compared with.</p>
+<p class="verdict none"><b>measured</b>, not judged: {{ beside }}.</p>
 {% endif %}
 <div class="tiles">
 <div>{{ primary }}<b>{{ "%.4f"|format(own[primary].mean) }}</b><small>{{ own[primary]|interval }}</small></div>

@@ -17,6 +17,7 @@ from souk.evaluation.at_a_glance import at_a_glance, too_good
 from souk.evaluation.behind import behind, large, most_behind, signed
 from souk.evaluation.business import not_told
 from souk.evaluation.few_items import few_items
+from souk.evaluation.guardrails import NO_CHAMPION
 from souk.evaluation.page import PAGE
 from souk.evaluation.skill import far_off, unmeasured, without_skill
 from souk.evaluation.slice_metrics import LEAST_USERS
@@ -186,17 +187,19 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     rolling, sessions = metrics["protocols"]["rolling"], metrics["protocols"].get("sessions")
     trained = {name: history for name, history in metrics["training"].items() if history}
     calibrated = {name: bins for name, bins in metrics["calibration"].items() if bins}
+    said = at_a_glance(rolling, "" if verdict else metrics["champion"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"signed": signed, "interval": interval, "tenths": tenths, "tone": tone}
     return environment.from_string(PAGE).render(
         metrics=metrics,
-        at_a_glance=f"{at_a_glance(rolling)} {too_good(rolling, metrics['primary'])}".strip(),
+        at_a_glance=f"{said} {too_good(rolling, metrics['primary'])}".strip(),
         rolling=rolling,
         ours=CHALLENGER,
         served=CHAMPION,
         verdict=verdict,
         rules=by_reason(verdict.rules) if verdict else [],
         outcome=OUTCOMES[verdict.outcome] if verdict else "",
+        beside=f"{metrics['champion']} stands as the champion" if CHAMPION in rolling["models"] else NO_CHAMPION,
         headers=HEADERS,
         least_users=LEAST_USERS,
         window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
