@@ -99,6 +99,7 @@ def test_the_chart_passes_lint(arguments: tuple[str, ...]) -> None:
         ("--values", str(CHART / "values-local.yaml")),
         ("--values", str(CHART / "values-production.yaml")),
         DRIFT,
+        (*DRIFT, "--set", "drift.onAlarmSecret=souk-hook,monitoring.enabled=true"),
         ("--set", "recommender.mode=knative"),
         ("--set", "recommender.env[0].name=A", "--set", "recommender.env[0].value=b"),
         ("--set", "recommender.storageUri="),
@@ -129,6 +130,7 @@ def test_what_the_chart_renders_is_valid(arguments: tuple[str, ...]) -> None:
         "image.serv=x:1",
         "drift.enable=true",
         "drift.release=current",
+        "drift.onAlarmSecret=https://hooks.example/x",
         "workspace.size=much",
         "monitoring.interval=15",
         "pipeline.account=x",
@@ -176,6 +178,32 @@ def test_the_detector_takes_the_arguments_that_it_is_given() -> None:
     arguments = souk.drift.cli.parser().parse_args(container["args"])
     assert (arguments.host, arguments.http_port, arguments.model_name) == ("0.0.0.0", 8080, "souk-drift")
     assert arguments.release == f"/workspace/releases/{FIRST}"
+
+
+def test_the_detector_calls_the_address_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    def variables(*more: str) -> dict[str, Any]:
+        [container] = template(*DRIFT, *more)["InferenceService", "souk-drift"]["spec"]["predictor"]["containers"]
+        return {each["name"]: each.get("valueFrom") for each in container["env"]}
+
+    given = variables("--set", "drift.onAlarmSecret=souk-hook")
+    assert given[souk.drift.cli.ON_ALARM] == {"secretKeyRef": {"name": "souk-hook", "key": "url"}}
+    assert souk.drift.cli.ON_ALARM not in variables()
+    words = ["serve", "--release", "r", "--state", "s"]
+    assert souk.drift.cli.parser().parse_args(words).on_alarm == ""
+    monkeypatch.setenv(souk.drift.cli.ON_ALARM, "https://hooks.example/x\n")
+    assert souk.drift.cli.parser().parse_args(words).on_alarm == "https://hooks.example/x"
+
+
+def test_every_server_is_scraped_where_metrics_are_collected() -> None:
+    def scraped(*more: str) -> dict[str, dict[str, str]]:
+        rendered = template(*more, "--set", "monitoring.enabled=true")
+        monitors = {name: each["spec"] for (kind, name), each in rendered.items() if kind == "ServiceMonitor"}
+        assert {endpoint["targetPort"] for each in monitors.values() for endpoint in each["endpoints"]} == {8080}
+        return {name: each["selector"]["matchLabels"] for name, each in monitors.items()}
+
+    label = "serving.kserve.io/inferenceservice"  # of the Service that KServe makes
+    assert scraped() == {"souk": {label: "souk"}}
+    assert scraped(*DRIFT) == {name: {label: name} for name in ("souk", "souk-drift")}
 
 
 def test_the_role_is_what_the_deploy_step_needs_and_no_more() -> None:

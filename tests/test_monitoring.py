@@ -126,6 +126,8 @@ def test_the_server_tells_every_metric_that_they_name(told):
     told, labels = told
     for expression in expressions():
         for name in METRIC.findall(expression):
+            if name.startswith("souk_drift_"):  # of another server, in another environment (tests/drift)
+                continue
             base = next((name.removesuffix(part) for part in PARTS if name.removesuffix(part) in told), name)
             assert base in told, f"{name} of {expression}"
             assert (base == name) or told[base] == "histogram", name

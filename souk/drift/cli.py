@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from souk.drift.windows import Window
 
 QUIET, MEND, ALARM = 0, 2, 3
+ON_ALARM = "SOUK_DRIFT_ON_ALARM"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +82,12 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude", nargs="*", metavar="FEATURE", help="not to be tested (default: query_hour query_weekday)"
     )
-    parser.add_argument("--on-alarm", default="", metavar="URL", help="is sent each new alarm by POST")
+    parser.add_argument(
+        "--on-alarm",
+        default=os.environ.get(ON_ALARM, "").strip(),  # a Secret of a file may end with a new line
+        metavar="URL",
+        help=f"is sent each new alarm by POST; or in the environment, as {ON_ALARM}",
+    )
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -133,7 +139,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     model = DriftModel(arguments.model_name, session.monitor, session.reader, session.bell, _now)
     model.load()
     release = session.monitor.detector.release
-    serve(model, session.monitor, listening, lambda url: print(f"drift of {release}: {url}", flush=True))
+    with session.needed.saying():
+        serve(model, session.monitor, listening, lambda url: print(f"drift of {release}: {url}", flush=True))
     return QUIET
 
 

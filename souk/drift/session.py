@@ -8,6 +8,7 @@ from pathlib import Path
 
 from souk.drift.alarm import Bell
 from souk.drift.detector import CALENDAR, Detector, Settings
+from souk.drift.in_use import Needed
 from souk.drift.reference import Reference
 from souk.drift.rows import RowReader
 from souk.drift.state import State
@@ -22,12 +23,14 @@ class Session:
         monitor: the detector with its state.
         reader: makes rows of requests.
         bell: tells alarms.
+        needed: says that the release is in use; has said so once.
         put_aside: the release whose state was put aside, "" where there was none.
     """
 
     monitor: Monitor
     reader: RowReader
     bell: Bell
+    needed: Needed
     put_aside: str
 
 
@@ -50,7 +53,10 @@ def open_session(
     Raises:
         SoukError: the reference is damaged or of another release, or the state cannot be opened.
     """
-    reference = Reference.load(Path(release).resolve(), CALENDAR if excluded is None else excluded)
+    folder = Path(release).resolve()
+    reference = Reference.load(folder, CALENDAR if excluded is None else excluded)
     opened, put_aside = State.open(state, reference.release)
     monitor = Monitor(Detector(reference, settings), opened)
-    return Session(monitor, RowReader(reference), Bell(opened, state, on_alarm), put_aside)
+    bell, needed = Bell(opened, state, on_alarm), Needed(folder)
+    needed.say()
+    return Session(monitor, RowReader(reference), bell, needed, put_aside)
