@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.serving.load import load
-from souk.serving.line import MOST
+from souk.serving.turns import MOST
 from tests.callers import Callers, healed
 from tests.serving_fixtures import NOW, write_workspace
 from tests.serving_process import V1, serving

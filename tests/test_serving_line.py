@@ -1,4 +1,5 @@
-"""The line before the models: what is answered together, what is sent away, and that one call never fails another."""
+"""The line before the models: what is answered together and in turn, what is sent away, and that one call never fails
+another."""
 
 import asyncio
 import math
@@ -6,8 +7,9 @@ import threading
 
 import pytest
 
-from souk.serving.line import LONGEST, MOST, TIGHT, Line, Overloaded
+from souk.serving.line import Line, Overloaded
 from souk.serving.request import Request
+from souk.serving.turns import LONGEST, MOST, TIGHT
 
 
 class Models:
@@ -39,7 +41,7 @@ class Models:
     async def busy(self):
         """A call that is being answered, so that the next ones wait."""
         first = asyncio.create_task(self.ask("first"))
-        while not self.line._running:
+        while not self.line._turns.running:
             await asyncio.sleep(0.001)
         return first
 
@@ -73,7 +75,7 @@ def test_a_batch_is_bounded_and_a_call_is_one_answer(models):
         await asyncio.gather(first, *calls)
 
     asyncio.run(scene())
-    assert [len(batch) for batch in models.batches] == [1, MOST - 1, 2, MOST, 5, 1], "a long one comes in parts"
+    assert [len(batch) for batch in models.batches] == [1, MOST, MOST - 1, 5, 3], "a long one comes in parts"
 
 
 def test_who_has_little_time_left_is_in_nobodys_way(models):
@@ -119,17 +121,133 @@ def test_with_nothing_before_it_a_call_is_taken_however_late_it_will_be(models):
     assert asyncio.run(models.ask(*"abcdef", deadline=models.now)) == [*"ABCDEF"]
 
 
-def test_the_line_has_an_end_even_for_those_with_all_the_time(models):
+@pytest.mark.parametrize("size", [1, MOST + 1])
+def test_the_line_has_an_end_even_for_those_with_all_the_time(models, size):
+    """One for calls of few and one for calls of many, so that neither fills the other's."""
+
     async def scene():
         first = await models.busy()
-        waiting = asyncio.create_task(models.ask(*"x" * (LONGEST - 1)))
+        waiting = [asyncio.create_task(models.ask(*"x" * size)) for _ in range((LONGEST - 1) // size)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await models.ask("y")
-        models.held.release(99)
-        await asyncio.gather(first, waiting)
+            await models.ask(*"y" * size)
+        other = asyncio.create_task(models.ask(*"z" * (MOST + 2 - size)))
+        await asyncio.sleep(0)
+        models.held.release(999)
+        await asyncio.gather(first, *waiting, other)
 
     asyncio.run(scene())
+
+
+def learned(models):
+    """A request costs .01 s."""
+    models.held.release(1)
+    assert asyncio.run(models.ask("a")) == ["A"]
+    models.batches.clear()
+
+
+def of(name, parts):
+    return [name] * parts * MOST
+
+
+def test_a_call_of_many_is_in_turn_with_the_others_and_neither_waits_for_all_of_the_other(models):
+    learned(models)
+
+    async def scene():
+        first = await models.busy()
+        calls = [asyncio.create_task(models.ask(*of("m", 3), deadline=models.now + 9))]
+        await asyncio.sleep(0)
+        # Behind what runs and one part of the three.
+        with pytest.raises(Overloaded) as refused:
+            await models.ask("a", deadline=models.now + 0.33)
+        assert refused.value.seconds == pytest.approx(0.17)
+        calls += [asyncio.create_task(models.ask(name, deadline=models.now + 0.5)) for name in "ab"]
+        await asyncio.sleep(0)
+        for _ in range(2):
+            models.held.release(1)
+            while models.line._turns.running != MOST:
+                await asyncio.sleep(0.001)
+        models.held.release(1)
+        await asyncio.gather(*calls[1:])  # while a part of many goes on
+        calls += [asyncio.create_task(models.ask("c", deadline=models.now + 0.5))]
+        await asyncio.sleep(0)
+        models.held.release(99)
+        return await asyncio.gather(first, *calls)
+
+    assert asyncio.run(asyncio.wait_for(scene(), 60)) == [["FIRST"], of("M", 3), ["A"], ["B"], ["C"]]
+    few = [batch for batch in models.batches if batch[0] != "m"]
+    assert few == [["first"], ["a", "b"], ["c"]]
+    assert [batch[0] for batch in models.batches] == ["first", "m", "a", "m", "c", "m"]
+
+
+def test_a_call_of_many_has_time_for_the_others_that_come_while_it_is_answered(models):
+    learned(models)
+
+    async def scene():
+        first = await models.busy()
+        with pytest.raises(Overloaded):  # .64 s for its two parts and for two batches of others, behind .01 s
+            await models.ask(*of("m", 2), deadline=models.now + 0.645)
+        calls = [asyncio.create_task(models.ask(*of("m", 2), deadline=models.now + 0.655))]
+        await asyncio.sleep(0)
+        for _ in range(5 * MOST):
+            calls.append(asyncio.create_task(models.ask("x")))
+        await asyncio.sleep(0)
+        models.held.release(99)
+        await asyncio.gather(first, *calls)
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
+    assert [batch[0] for batch in models.batches[:4]] == ["first", "m", "x", "m"]
+
+
+def test_of_calls_of_many_the_one_whose_time_is_up_first_goes_first_where_that_makes_no_other_late(models):
+    learned(models)
+
+    async def scene():
+        first = await models.busy()
+        lefts = {"l": 2.3, "p": 0.9}
+        calls = [asyncio.create_task(models.ask(*of(name, 2), deadline=models.now + n)) for name, n in lefts.items()]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):  # that alone would be in time
+            await models.ask(*of("q", 4), deadline=models.now + 2.2)
+        models.held.release(99)
+        return await asyncio.gather(first, *calls)
+
+    assert asyncio.run(scene()) == [["FIRST"], of("L", 2), of("P", 2)]
+    assert [batch[0] for batch in models.batches] == ["first", "p", "p", "l", "l"]
+
+
+@pytest.mark.parametrize("name", ["bad", "worst"])
+def test_of_a_call_of_many_the_part_that_fails_is_answered_without_the_models(models, name):
+    async def scene():
+        first = await models.busy()
+        call = asyncio.create_task(models.ask(*of("m", 1), name, *of("m", 1)[1:], *of("m", 1)))
+        await asyncio.sleep(0)
+        models.held.release(99)
+        return await asyncio.gather(first, call, return_exceptions=True)
+
+    _, answer = asyncio.run(scene())
+    if name == "bad":
+        assert answer == [*of("M", 1), "safe bad", *["safe m"] * (MOST - 1), *of("M", 1)]
+    else:
+        assert isinstance(answer, ArithmeticError)
+
+
+def test_of_a_call_of_many_whose_client_went_away_the_rest_costs_nothing(models):
+    async def scene():
+        first = await models.busy()
+        gone = asyncio.create_task(models.ask(*of("m", 9)))
+        await asyncio.sleep(0)
+        models.held.release(1)
+        while models.line._turns.running != MOST:
+            await asyncio.sleep(0.001)
+        gone.cancel()
+        await asyncio.sleep(0)
+        models.held.release(99)
+        await first
+        return await models.ask("a")
+
+    assert asyncio.run(asyncio.wait_for(scene(), 60)) == ["A"]
+    assert models.batches == [["first"], of("m", 1), ["a"]] and models.line.waiting == 0
 
 
 def test_a_call_that_cannot_be_answered_costs_no_other_its_answer(models):

@@ -26,7 +26,7 @@ from souk.workspace import Workspace
 AS_IT_IS = "as it is"
 WITHOUT = {  # what undoes each in a server's process, before it starts
     "graphs: TensorFlow answers": "import souk.serving.signatures as s; s.SavedModel.graph = lambda self, name: None",
-    "answering together": "import souk.serving.line as s; s.MOST = 1",
+    "answering together": "import souk.serving.turns as s; s.MOST = 1",
     "one thread a computation": "import souk.cli.quiet as s; s.one_thread = lambda: None",
     "the direct V1 call": "import souk.serving.protocol.direct as s; s.DirectPredict._asked = lambda self, scope: None",
     "uvloop": "import asyncio, uvloop as s; s.new_event_loop = asyncio.new_event_loop",
