@@ -27,7 +27,7 @@ from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.sources.rows import SparseRows
 from souk.state import Event, UserState
-from tests.serving_fixtures import DIM, IDS, NOW, PRICES, SPEC, STATES, vectors, write_shop
+from tests.serving_fixtures import DIM, HIDDEN, IDS, NOW, PRICES, SPEC, STATES, vectors, write_shop
 
 ANN, BOB = STATES[0], STATES[1]  # of group 1 in the north, where dear items come first; of group 2 in the south
 DEAR = {"item_id": "new", "category": "all/g1", "price": 99.5, "title": "Gilded boots"}
@@ -123,6 +123,18 @@ def nearest(recommender, ranking, count):
     """The first ids that the index brought."""
     pairs = zip(ranking.candidates.positions.tolist(), ranking.candidates.sources, strict=True)
     return [recommender.catalogue.ids[at] for at, source in pairs if "two_tower" in source][:count]
+
+
+def test_a_feed_of_prices_is_no_change_to_the_index(live):
+    """This tower does not look at the price."""
+    index = live.current.retrieval.index
+    for factor in (1.0, 1.1):
+        live.upsert([{"item_id": item, "price": factor * price, "available": True} for item, price in PRICES.items()])
+    assert live.current.retrieval.index.replaced.tolist() == [n for n, i in enumerate(IDS) if i in HIDDEN]
+    live.upsert([{"item_id": item, "available": False} for item in HIDDEN])
+    assert live.current.retrieval.index is index
+    live.upsert([DEAR, {"item_id": IDS[3], "available": False}])
+    assert live.current.retrieval.index.replaced.tolist() == [3, len(IDS)]
 
 
 def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):

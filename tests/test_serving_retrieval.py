@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from souk.index.delta import DeltaIndex
 from souk.index.exact import ExactIndex
 from souk.index.hnsw import HnswIndex
 from souk.index.hnsw import build as graph
@@ -148,6 +149,25 @@ def test_changes_of_before_the_last_ones_still_count(exact):
     assert not np.isin(retrieval.search(exact.vectors[[3, 7]], K, [[], []])[0], [3, 7]).any()
 
 
+def test_what_the_index_knows_as_it_is_stays_its_own(exact):
+    """All items are sent: as they are but for the noise of the tower, one with another vector, one that is gone, one
+    that had ended when the index was built and is back, and a new one."""
+    index = HnswIndex(graph(exact.vectors), exact.vectors, exact.available)
+    first, all_of_it = Retrieval(index, exact, Dependency("index", 60)), np.arange(ITEMS)
+    noisy = exact.vectors + np.float32(1e-7)
+    assert first.with_items(noisy, exact.available, all_of_it).index is index
+    gone, back = int(np.flatnonzero(exact.available)[9]), int(np.flatnonzero(~exact.available)[0])
+    rows, there = np.concatenate([noisy, noisy[:1]]), np.append(exact.available, True)
+    rows[5], there[gone], there[back] = -rows[5], False, True
+    later = first.with_items(rows, there, np.arange(ITEMS + 1))
+    assert later.index.replaced.tolist() == sorted([5, gone, back, ITEMS])
+    found, _, _ = later.search(rows[[5, back]], 1, [[], []])
+    assert found[:, 0].tolist() == [5, back] and gone not in later.search(rows[[gone]], K, [[]])[0]
+    there[gone], rows = True, rows.copy()
+    restored = later.with_items(rows, there, np.array([gone, 7])).index
+    assert restored.replaced.tolist() == sorted([5, back, ITEMS]), "what was replaced before, and is not sent, stays"
+
+
 def test_an_index_in_process_answers_all_queries(exact):
     class Asked(HnswIndex):
         rows = 0
@@ -167,5 +187,6 @@ def test_an_index_in_process_answers_all_queries(exact):
 
 
 def with_a_change(retrieval, exact):
-    """One item came again as it was."""
-    return retrieval.with_items(exact.vectors, exact.available, np.array([5]))
+    """One item is searched beside the index."""
+    index = DeltaIndex(retrieval.index, exact.vectors, exact.available, np.array([5]))
+    return Retrieval(index, exact, Dependency("index", 60))

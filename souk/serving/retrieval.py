@@ -17,6 +17,7 @@ from souk.serving.seldom import Seldom
 
 seldom = Seldom(logging.getLogger(__name__))
 ASKED = 32  # query vectors that are kept
+NOISE = 1e-6  # by which numbers of a vector differ that the item tower computes again, in other company
 SHARED_EXCLUSIONS = 200  # Milvus answers queries with more of them one by one (souk.index.milvus.OVERFETCH)
 
 
@@ -30,28 +31,46 @@ class Retrieval:
         index: the index, or None for exact search always.
         exact: the same vectors in process.
         guard: stands before an index outside this process, so that nobody waits for one that is down.
+        built: `[items, dim]` float32, those that the index was built of; None for those of `exact`.
     """
 
-    def __init__(self, index: Index | None, exact: ExactIndex, guard: Dependency) -> None:
+    def __init__(
+        self, index: Index | None, exact: ExactIndex, guard: Dependency, built: np.ndarray | None = None
+    ) -> None:
         self.index = index
         self.exact = exact
         self._guard = guard
+        self._built = exact.vectors if built is None else built
         self.asked: deque[np.ndarray] = deque(maxlen=ASKED)  # the last query vectors, for souk.serving.recall_probe
 
     def with_items(self, vectors: np.ndarray, available: np.ndarray, replaced: np.ndarray) -> Retrieval:
         """Over a catalogue of which some items were replaced or added since the index was built.
 
+        Those that the index knows as they are stay its own: a feed of prices or of whole rows is no change to it.
+
         Args:
             vectors: `[items, dim]` float32, of all.
             available: `[items]` bool.
-            replaced: positions of those that are not as they were.
+            replaced: positions of those that were sent.
         """
-        base = self.index
-        if isinstance(base, DeltaIndex):
-            replaced = np.concatenate([base.replaced, replaced])
-            base = base.base
-        delta = None if base is None else DeltaIndex(base, vectors, available, replaced)
-        return Retrieval(delta, ExactIndex(vectors, available), self._guard)
+        exact = ExactIndex(vectors, available)
+        if self.index is None:
+            return Retrieval(None, exact, self._guard, self._built)
+        if isinstance(self.index, DeltaIndex):
+            base, before = self.index.base, np.setdiff1d(self.index.replaced, replaced)
+        else:
+            base, before = self.index, np.zeros(0, np.int64)
+        own = replaced[self._differ(base, vectors, available, replaced)]
+        delta = DeltaIndex(base, vectors, available, np.concatenate([before, own])) if len(before) + len(own) else base
+        return Retrieval(delta, exact, self._guard, self._built)
+
+    def _differ(self, base: Index, vectors: np.ndarray, available: np.ndarray, sent: np.ndarray) -> np.ndarray:
+        """`[sent]` bool: which items an index does not know, or knows otherwise."""
+        differ = sent >= len(base)
+        known = sent[~differ]
+        moved = np.abs(vectors[known] - self._built[known]).max(axis=1, initial=0.0) > NOISE
+        differ[~differ] = moved | (available[known] != base.available[known])
+        return differ
 
     def search(
         self,
