@@ -45,6 +45,7 @@ def test_a_secret_of_tokens_is_mounted_and_asked_for() -> None:
     assert container["readinessProbe"]["httpGet"]["path"] in FREE_PATHS
 
 
+KEEP = ("helm.sh/resource-policy", "keep")
 PLACES = ("s3://bucket/impressions", "kafka://broker-1:9092,broker-2:9092/impressions")
 
 
@@ -241,6 +242,13 @@ def test_the_chart_carries_a_dataset_config_unchanged() -> None:
 
 def test_without_a_release_the_chart_has_no_inference_service() -> None:
     assert "InferenceService" not in {kind for kind, _ in template("--set", "recommender.storageUri=")}
+
+
+def test_helm_deletes_no_service_that_answers() -> None:
+    """An upgrade with an empty `storageUri` leaves it to the deploy step."""
+    rendered = template(*DRIFT)
+    kept = {name for name, each in rendered.items() if KEEP in (each["metadata"].get("annotations") or {}).items()}
+    assert kept == {("PersistentVolumeClaim", "souk-workspace"), ("InferenceService", "souk")}
 
 
 def test_the_chart_has_no_dependencies() -> None:

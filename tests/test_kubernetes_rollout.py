@@ -165,8 +165,14 @@ def test_the_logger_of_the_drift_story_stays(cluster, settings):
 def test_a_field_that_somebody_else_changed_is_named_and_taken_over_when_asked(cluster, settings):
     cluster.roll_out(settings, OLD)
     cluster.edit({"spec": {"predictor": {"model": {"storageUri": "pvc://elsewhere/x"}}}}, "kubectl-edit")
-    with pytest.raises(SoukError, match=r"\.spec\.predictor\.model\.storageUri.*kubectl-edit.*--force-conflicts"):
+    with pytest.raises(
+        SoukError, match=r"\.spec\.predictor\.model\.storageUri.*kubectl-edit.*--force-conflicts"
+    ) as told:
         cluster.roll_out(settings, NEW)
+    keep = "kubectl annotate inferenceservice souk helm.sh/resource-policy=keep --namespace souk"
+    assert 0 < str(told.value).find(keep) < str(told.value).find("an empty recommender.storageUri"), (
+        "Helm deletes it else"
+    )
     assert cluster.spec()["predictor"]["model"]["storageUri"] == "pvc://elsewhere/x"
     assert cluster.roll_out(settings, NEW, force=True) is True
     assert cluster.serves({NEW: 100})

@@ -149,7 +149,7 @@ class Cluster:
         if error.status == 404:
             return self._absent(status, message)
         if error.status == 409:
-            return _conflict(status, message, f"InferenceService {self.name}")
+            return _conflict(status, message, self.name, self.namespace)
         if status:
             return SoukError(f"an InferenceService that the cluster accepts, {self.name} in {where}", message, "")
         return self._not_kubernetes(f"{error.status} {message}")
@@ -209,12 +209,13 @@ def _shown(text: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:SHOWN]
 
 
-def _conflict(status: dict[str, Any], message: str, what: str) -> SoukError:
+def _conflict(status: dict[str, Any], message: str, name: str, namespace: str) -> SoukError:
     causes = _details(status).get("causes") or []
     fields = [f"{cause.get('field')} ({cause.get('message')})" for cause in causes]
     return SoukError(
-        f"{what} with fields that only {MANAGER!r} manages",
+        f"InferenceService {name} with fields that only {MANAGER!r} manages",
         "; ".join(fields) or message,
-        "One owner for each service: in charts/souk an empty recommender.storageUri leaves it to the deploy step. "
-        "`souk deploy --force-conflicts` takes the fields over.",
+        "One owner for each service: `souk deploy --force-conflicts` takes the fields over. Where charts/souk owns it, "
+        f"first `kubectl annotate inferenceservice {name} helm.sh/resource-policy=keep --namespace {namespace}`, "
+        "or Helm deletes it, and then `helm upgrade` with an empty recommender.storageUri.",
     )
