@@ -29,8 +29,8 @@ def test_it_has_the_slate_with_its_interval_what_is_served_and_the_best_rule():
 def test_moments_without_an_answer_are_told_where_they_are_more_than_a_few():
     told_of = told(0.3, 0.2, 0.4, unanswered=10)
     assert told_of.endswith(
-        "beyond chance. Beside these, 10% of all moments have no answer: `repeat` or the catalogue "
-        "keeps all that was taken at them out of slates."
+        "beyond chance. Beside these, 10% of all moments have no answer: `repeat`, the user or the catalogue keeps all "
+        "that was taken at them out of slates."
     )
     assert "no answer" not in told(0.3, 0.2, 0.4, unanswered=4)
 
