@@ -36,8 +36,8 @@ def _others(rolling: Mapping[str, Any]) -> str:
     """A sentence on the moments that these hundred are not drawn from, where they are more than a few."""
     share = rolling["unanswered"] / max(1, rolling["queries"] + rolling["unanswered"])
     return (
-        f" Beside these, {share:.0%} of all moments have no answer: `repeat`, the user or the catalogue keeps all that was "
-        "taken at them out of slates."
+        f" Beside these, {share:.0%} of all moments have no answer: `repeat`, the user or the catalogue keeps all that "
+        "was taken at them out of slates."
         if share >= NOT_SMALL
         else ""
     )
