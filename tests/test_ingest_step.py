@@ -129,6 +129,28 @@ def test_the_event_log_of_a_server_is_read_beside_the_file(shop: Shop) -> None:
     assert one["fingerprint"] != two["fingerprint"]
 
 
+@pytest.mark.parametrize("keep", ["quarantine", "first"])
+def test_of_a_log_an_id_counts_once_where_the_file_has_none(shop: Shop, keep: str) -> None:
+    """Two servers were sent one event, as by a retry; what the file says twice happened twice."""
+    lines = [f"u{n % 7},i{n % 11},click,{1_700_000_000 + n},web" for n in (*range(GOOD), 7)]
+    (shop.folder / "events.csv").write_text("\n".join(["user_id,product,event_type,timestamp,device", *lines]) + "\n")
+    sent = {"event_id": "e1", "user_id": "u1", "item_id": "i3", "event_type": "purchase", "timestamp": NOW}
+    for server in "ab":
+        log = EventLog(shop.folder / "live", server, lambda: NOW)
+        log.append([{**sent, "device": "tv"}, {**sent, "event_id": f"of {server}", "timestamp": NOW + 1}])
+        log.close()
+    shop.config = CONFIG.replace("  items:", "  event_log: live\n  items:", 1)
+    shop.config = shop.config.replace("timestamp_unit: s", f"timestamp_unit: s, repeated_ids: {keep}", 1)
+    metrics = shop.ingest()
+    ids = shop.table("tables/events")["event_id"].to_pylist()
+    assert (metrics["events"], ids[-3:]) == (GOOD + 4, ["e1", "of a", "of b"])
+    assert [name[-2:] for name in ids if "-" in name] == ["-1"]
+    counts = json.loads((shop.folder / "1/tables/manifest.json").read_text())["tables"]["events"]
+    repeated = {"repeated_ids": 1} if keep == "first" else {}
+    assert (counts["reasons"], counts["skipped"]) == ({} if repeated else {"duplicate event_id": 1}, repeated)
+    assert [r["file"] for r in shop.table("quarantine/events").to_pylist()] == ["22-b-000000.jsonl"] * (not repeated)
+
+
 def test_every_kind_of_bad_row_gets_its_reason_and_keeps_its_text(shop: Shop) -> None:
     bad = {
         "too,few": "malformed ",

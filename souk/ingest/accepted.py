@@ -23,15 +23,14 @@ class Accepted:
         folder: an empty folder.
         sample: rows of the table, to cut it in parts of about the same size.
         rows: of the table, refused ones included.
-        makes_ids: whether ids are made of the rows' content; then a repeated one gets a number.
     """
 
-    def __init__(self, table: TableSource, folder: Path, sample: pa.Table, rows: int, makes_ids: bool) -> None:
+    def __init__(self, table: TableSource, folder: Path, sample: pa.Table, rows: int) -> None:
         self.schema = table.schema
         self.dropped = np.zeros(rows, bool)  # by row: the id is that of another row that is kept
         self.count = 0
         self._whole: pa.Table | None = None
-        self._key, self._numbers, self._last = ID_COLUMN[table.name], makes_ids, table.source.repeated_ids == "last"
+        self._key, self._last = ID_COLUMN[table.name], table.source.repeated_ids == "last"
         self._repeat_rows, self._repeats = np.zeros(0, np.int64), np.zeros(0, np.int64)
         events = table.name == "events"
         keys = ("timestamp", self._key) if events else (self._key,)
@@ -48,20 +47,22 @@ class Accepted:
             self._rows.add(table, rows)
             self.count += len(rows)
 
-    def find_repeats(self) -> int:
-        """Drops the rows with the id of another, or numbers their ids; call it when all rows are in.
+    def find_repeats(self, made: int = 0) -> int:
+        """Drops the rows with the id of another, or numbers the id; call it when all rows are in.
+
+        Args:
+            made: the ids of the rows before this one are made of their content: a repeated one gets a number.
 
         Returns:
             How many are dropped.
         """
-        found = list(self._ids.find(self._last))
-        if self._numbers:
-            rows, repeats = (np.concatenate([each[side] for each in found] or [self._repeats]) for side in (0, 1))
-            order = np.argsort(rows)
-            self._repeat_rows, self._repeats = rows[order], repeats[order]
-            return 0
-        for rows, _ in found:
-            self.dropped[rows] = True
+        repeat_rows, repeats = [self._repeat_rows], [self._repeats]
+        for rows, nth in self._ids.find(self._last):
+            self.dropped[rows[rows >= made]] = True
+            repeat_rows.append(rows[rows < made])
+            repeats.append(nth[rows < made])
+        order = np.argsort(np.concatenate(repeat_rows))
+        self._repeat_rows, self._repeats = np.concatenate(repeat_rows)[order], np.concatenate(repeats)[order]
         dropped = int(self.dropped.sum())
         self.count -= dropped
         return dropped
@@ -80,11 +81,8 @@ class Accepted:
         """The rows in order, events in parts and by time and id, items and users whole and by id; call it once."""
         for table in self._rows.tables():
             rows = table["row"].to_numpy()
-            kept = table.drop_columns(["row"])
-            if self._numbers:
-                yield self._numbered(kept, rows)
-            else:
-                yield kept.filter(pc.invert(pa.array(self.dropped[rows])))
+            kept = ~self.dropped[rows]
+            yield self._numbered(table.drop_columns(["row"]).filter(pa.array(kept)), rows[kept])
 
     def _numbered(self, table: pa.Table, rows: np.ndarray) -> pa.Table:
         """`table` with "-1", "-2", ... after the ids that repeat."""

@@ -67,6 +67,7 @@ class Reading:
     def __init__(self, table: TableSource, makes_ids: bool | None = None) -> None:
         self.table = table
         self.read = 0  # rows of the files
+        self.own = 0  # of the table's own files, those that are not skipped; those of the log have later numbers
         self.skipped: Counter[str] = Counter()  # those that the config leaves out, by column
         self.skipped_items: list[pa.Array] = []  # of a table of items, the ids of these rows
         self.names: set[str] = set()  # columns of the files
@@ -104,6 +105,7 @@ class Reading:
             raise SoukError(f"rows in the {table.name} file {table.source.path}", "none", "Is it the right file?")
         table.require(self.names, table.source.path)
         self._require_of_lines(file, of_lines)
+        self.own = start
         yield from self._logged(start)
 
     def _require_of_lines(self, file: str, names: set[str]) -> None:

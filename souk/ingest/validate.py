@@ -120,7 +120,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     judge = _Judge(table, rules, schema, bounds)
     makes_ids = table.makes_ids(survey.names)
     reading, sample = Reading(table, makes_ids), Sample(table.schema.append(pa.field("row", pa.int64())))
-    accepted, ends = Accepted(table, spill, survey.good, survey.rows, makes_ids), RefusedItems()
+    accepted, ends = Accepted(table, spill, survey.good, survey.rows), RefusedItems()
     none: Counter[str] = Counter()
     untyped, currencies = Untyped(table), Currencies(table)
     with whole_file(refused) as fresh:
@@ -140,7 +140,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
         ends.add_skipped(reading.skipped_items)
         if reading.read != survey.rows + sum(reading.skipped.values()):
             raise SoukError(f"files of {table.name} that stay as they are", "rows that came or went", "Run it again.")
-        repeats = accepted.find_repeats()
+        repeats = accepted.find_repeats(reading.own if makes_ids else 0)
         if repeats and table.source.repeated_ids == "quarantine":
             for rows, repeated in _fetch(Reading(table, makes_ids), accepted.dropped):
                 writer.add(rows, [Fault(Reason.DUPLICATE, ID_COLUMN[table.name], repeated)])
