@@ -16,7 +16,7 @@ from souk.release.bundle import Bundle
 from souk.release.cluster import connect as to_cluster
 from souk.release.collections import collections_in_use
 from souk.release.inference_service import releases_of
-from souk.release.pointer import history, point, rolled_back
+from souk.release.pointer import history, point, refuse, rolled_back
 from souk.steps.deploy import deploy
 from souk.workspace import Workspace
 from tests.kubernetes_fixtures import MILVUS, running
@@ -181,3 +181,21 @@ def test_a_release_that_was_rolled_back_stays_so_in_the_cluster(cluster, release
     again = shutil.copytree(workspace.releases / second, tmp_path / "again")
     assert deploy(step_config(), str(workspace.root), str(again), "none", "none")["changed"] == 0
     assert cluster.serves({first: 100})
+
+
+def test_a_release_that_is_rolled_back_while_the_step_waits_does_not_become_current(
+    cluster, releases, config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("souk.steps.deploy._load_collection", lambda *_: None)
+    monkeypatch.setattr("souk.steps.deploy._fill_store", lambda *_: 0)
+    workspace, (first, second) = releases
+    souk_deploy(config, workspace, first)
+
+    def waits(*_):
+        refuse(workspace, second)
+        return True
+
+    monkeypatch.setattr("souk.steps.deploy.roll_out", waits)
+    again = shutil.copytree(workspace.releases / second, tmp_path / "again")
+    assert deploy(step_config(), str(workspace.root), str(again), "none", "none")["changed"] == 0
+    assert (workspace.current_release(), rolled_back(workspace)) == (first, [second])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import threading
 
 import pytest
@@ -176,6 +178,72 @@ def test_a_field_that_somebody_else_changed_is_named_and_taken_over_when_asked(c
     assert cluster.spec()["predictor"]["model"]["storageUri"] == "pvc://elsewhere/x"
     assert cluster.roll_out(settings, NEW, force=True) is True
     assert cluster.serves({NEW: 100})
+
+
+def test_what_an_operator_did_while_a_rollout_waits_stays(cluster, settings):
+    """A pipeline brings a canary that does not come up; meanwhile somebody ends all canaries."""
+    cluster.roll_out(settings, OLD)
+    cluster.roll_out(settings, NEW, 10)
+    cluster.kserve.broken[NEXT] = "ImagePullBackOff"
+    told: list[str] = []
+
+    def pipeline():
+        with pytest.raises(SoukError) as caught:
+            cluster.roll_out(settings, NEXT, 10)
+        told.append(str(caught.value))
+
+    worker = threading.Thread(target=pipeline)
+    worker.start()
+    assert until(lambda: NEXT in str(cluster.spec()))
+    cluster.roll_out(settings, OLD)
+    worker.join(20)
+    assert re.search(f"somebody else changed it meanwhile: (all|0% of) requests to {OLD}", told[0])
+    assert "It is left as it is now; `souk deploy --config FILE --release NAME`" in told[0]
+    assert cluster.serves({OLD: 100})
+    assert NEW not in str(cluster.spec()) and NEXT not in str(cluster.spec())
+
+
+def test_what_an_operator_did_after_the_last_look_stays(cluster, settings, monkeypatch):
+    cluster.roll_out(settings, OLD)
+    cluster.roll_out(settings, NEW, 10)
+
+    def operator(*_):  # between the look and the going back
+        cluster.roll_out(settings, OLD)
+        return []
+
+    monkeypatch.setattr("souk.release.rollout._events", operator)
+    with pytest.raises(SoukError, match="It is left as it is now"):
+        cluster.roll_out(settings, NEXT, 10, clock=cluster.breaks(NEXT, "ImagePullBackOff"))
+    assert cluster.serves({OLD: 100})
+
+
+def test_a_service_that_was_deleted_while_a_rollout_waits_does_not_come_back(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    cluster.kserve.broken[NEW] = "ImagePullBackOff"
+    seconds = itertools.count()
+
+    def clock():
+        now = float(next(seconds))
+        if now and cluster.exists():
+            cluster.admin("DELETE", f"{SERVICES}/souk")
+        return now
+
+    with pytest.raises(SoukError, match=r"it has no release any more.*left as it is now"):
+        cluster.roll_out(settings, NEW, clock=clock)
+    assert not cluster.exists()
+
+
+def test_who_scales_it_while_a_rollout_waits_changes_nothing_for_it(cluster, settings):
+    cluster.roll_out(settings, OLD)
+    told = cluster.breaks(NEW, "ImagePullBackOff")
+
+    def clock():
+        now = told()
+        cluster.edit({"spec": {"predictor": {"maxReplicas": 3}}}, "kubectl-scale") if now else None
+        return now
+
+    with pytest.raises(SoukError, match=r"ImagePullBackOff.*could not be applied again.*maxReplicas"):
+        cluster.roll_out(settings, NEW, 10, clock=clock)
 
 
 def test_an_api_that_is_away_for_a_moment_is_waited_for(cluster, settings):

@@ -61,6 +61,15 @@ def point(workspace: Workspace, name: str) -> None:
         _point(workspace, release_folder(workspace, name).name)
 
 
+def promote(workspace: Workspace, name: str) -> bool:
+    """Makes `name` current, unless somebody went back from it; returns whether it is."""
+    with alone(workspace):  # so that nobody goes back between this look and the move
+        if name in rolled_back(workspace):
+            return False
+        _point(workspace, release_folder(workspace, name).name)
+        return True
+
+
 def rollback(workspace: Workspace, name: str = "") -> str:
     """Makes the release before the current one current again, or `name`; returns its name.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from souk.config import Rollout
 from souk.errors import SoukError
@@ -31,7 +33,8 @@ def roll_out(
     """Gives a release its share of the requests of the InferenceService, and waits until it answers them.
 
     Without a release that answers there is nothing to split with: the first one gets all requests. A release that has
-    all requests already keeps them, and a canary beside it ends.
+    all requests already keeps them, and a canary beside it ends. Where somebody else gives out the requests anew
+    meanwhile, that stays.
 
     Args:
         cluster: the service.
@@ -46,24 +49,23 @@ def roll_out(
         Whether the release has all requests now.
 
     Raises:
-        SoukError: the API refuses; or the release does not answer in `rollout.deadline_seconds`, and what was before
-            has been applied again.
+        SoukError: the API refuses; the release does not answer in `rollout.deadline_seconds`, and what was before has
+            been applied again; or somebody else changed who gets how much.
     """
     live = cluster.service()
     before = traffic_of(live) if live else None
     answered = any(serves(pod) and source(pod) for pod in cluster.pods())
     plan = stages(rollout, release, percent if answered else 0, before)
     for traffic in plan:
-        cluster.apply(inference_service(rollout, traffic), force)
+        applied = traffic_of(cluster.apply(inference_service(rollout, traffic), force)) or traffic
         report(f"{rollout.name}: {_text(traffic)}; waiting until it answers")
-        stuck = _wait(cluster, rollout, traffic, poll_seconds or POLL_SECONDS, clock)
+        stuck = _wait(cluster, rollout, traffic, applied, poll_seconds or POLL_SECONDS, clock)
         if stuck:
-            back = _go_back(cluster, rollout, before) if before and before != traffic else ""
             raise SoukError(
                 f"InferenceService {rollout.name} in namespace {rollout.namespace} to answer from {release} within "
                 f"{rollout.deadline_seconds:g} s",
                 "; ".join(stuck),
-                back or "Nothing was changed back: it is the first release, or the one that was there.",
+                _go_back(cluster, rollout, before if before != traffic else None, applied),
             )
     report(f"{rollout.name}: {_text(plan[-1])}")
     return plan[-1].percent is None
@@ -100,15 +102,22 @@ def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: i
 
 
 def _wait(
-    cluster: Cluster, rollout: Rollout, traffic: Traffic, poll_seconds: float, clock: Callable[[], float]
+    cluster: Cluster,
+    rollout: Rollout,
+    traffic: Traffic,
+    applied: Traffic,
+    poll_seconds: float,
+    clock: Callable[[], float],
 ) -> list[str]:
-    """Waits for `traffic`; returns why it did not come, or nothing."""
+    """Waits for `traffic`; returns why it did not come, or nothing. `applied` is what the cluster made of it."""
     end = clock() + rollout.deadline_seconds
     found = ["no answer of the Kubernetes API"]
     while True:
         late = clock() + poll_seconds > end  # asked before the look, so that what is told is how it stands at the end
         try:
             service, pods = cluster.service() or {}, cluster.pods()
+            if other := _by_somebody_else(service, applied):
+                return [other]
             if is_ready(service, pods, traffic, rollout.mode):
                 return []
             found = reasons(service, pods, traffic)
@@ -134,13 +143,26 @@ def _events(cluster: Cluster, traffic: Traffic) -> list[str]:
     return [event_text(event) for event in events[-SHOWN:]]
 
 
-def _go_back(cluster: Cluster, rollout: Rollout, before: Traffic) -> str:
-    """Applies what was before; says so."""
+def _by_somebody_else(service: dict[str, Any], applied: Traffic) -> str:
+    """What another one than this rollout made of the requests; "" where they go as it applied last."""
+    now = traffic_of(service)
+    if now and replace(now, replicas=applied.replicas) == applied:  # who scales it takes no requests away
+        return ""
+    return f"somebody else changed it meanwhile: {_text(now) if now else 'it has no release any more'}"
+
+
+def _go_back(cluster: Cluster, rollout: Rollout, before: Traffic | None, applied: Traffic) -> str:
+    """Applies what was before, unless nothing was, or somebody else changed what this rollout applied; says so."""
     try:
-        cluster.apply(inference_service(rollout, before))
+        if _by_somebody_else(cluster.service() or {}, applied):  # since the last look, it may be
+            return "It is left as it is now; `souk deploy --config FILE --release NAME` gives a release its share."
+        if before:
+            cluster.apply(inference_service(rollout, before))
+            return f"Applied again: {_text(before)}."
     except SoukError as error:
-        return f"What was before could not be applied again: {error.received}"
-    return f"Applied again: {_text(before)}."
+        if before:
+            return f"What was before could not be applied again: {error.received}"
+    return "Nothing was changed back: it is the first release, or the one that was there."
 
 
 def _text(traffic: Traffic) -> str:

@@ -23,7 +23,7 @@ from souk.release.collections import collections_in_use
 from souk.release.in_use import say_needed, searched
 from souk.release.inference_service import releases_of
 from souk.release.manifest import verify
-from souk.release.pointer import point, rolled_back
+from souk.release.pointer import promote, rolled_back
 from souk.release.rollout import roll_out
 from souk.spec import FeatureSpec
 from souk.state import UserState
@@ -67,18 +67,20 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     report(f"{name}: {len(manifest['files'])} files verified")
     _load_collection(bundle, place, Path(index), settings.load_index.uri)
     states = _fill_store(bundle.spec, place, Path(features) / "user_state.parquet", settings.online_store.uri)
-    if name in rolled_back(place):
-        report(f"{name} was rolled back and stays so; `souk rollback {name}` makes it current again")
-        return {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
-    if cluster and not roll_out(cluster, settings.rollout, name, settings.rollout.canary_percent):
-        report(f"current stays {before}; `souk deploy --release {name}` gives {name} all requests")
-        return {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
-    point(place, name)
+    told = {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
+    wanted = name not in rolled_back(place)
+    if wanted and cluster and not roll_out(cluster, settings.rollout, name, settings.rollout.canary_percent):
+        report(f"current stays {before}; `souk deploy --config FILE --release {name}` gives {name} all requests")
+        return told
+    if not promote(place, name):
+        again = f"souk deploy --config FILE --release {name}" if cluster else f"souk rollback {name}"
+        report(f"{name} was rolled back and stays so; `{again}` makes it current again")
+        return told
     for collection in _swept(place, settings.load_index.uri, cluster):
         report(f"deleted collection {collection}: no release in use names it")
     clear(place.releases)
     report(f"current is {name}" if name == before else f"current: {before or 'nothing'} -> {name}")
-    return {"changed": float(name != before), "files": float(len(manifest["files"])), "states": float(states)}
+    return told | {"changed": float(name != before)}
 
 
 def _cluster(settings: Rollout) -> Cluster | None:
