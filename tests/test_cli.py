@@ -244,6 +244,15 @@ def test_what_the_disk_refuses_is_one_line(capsys: pytest.CaptureFixture[str], t
     assert told.count("\n") == 1
 
 
+def test_a_workspace_whose_files_beam_would_not_find_is_refused_at_once(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG, "utf-8")
+    assert main(["run", "--config", str(config), "--workspace", str(tmp_path / "shop [v2]")]) == 2
+    assert "a workspace without *, ? or [ in its path" in capsys.readouterr().err
+    assert not (tmp_path / "shop [v2]").exists()
+
+
 def test_a_workspace_that_serves_another_data_set_is_refused_before_any_training(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,15 @@ def test_a_glob_below_a_hidden_folder_and_a_name_like_a_glob(tmp_path: Path) -> 
     assert [file.name for file in find_files(f"{hidden}/*.csv")] == ["a.csv", "b.csv"]
 
 
+@pytest.mark.parametrize("glob", ["**", "**/*", "*", "2024*"])
+def test_a_glob_that_names_a_folder_and_its_files_reads_each_once(tmp_path: Path, glob: str) -> None:
+    for name in ("2024/05/a.csv", "2024/b.csv", "2024-c.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(TEXT)
+    found = [file.name for file in find_files(f"{tmp_path}/{glob}")]
+    assert sorted(found) == ["2024-c.csv", "2024/05/a.csv", "2024/b.csv"]
+
+
 def test_many_malformed_rows_among_good_ones_are_no_reason_to_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

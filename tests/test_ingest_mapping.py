@@ -1,9 +1,10 @@
 """What a config says of files: templates, patterns, skipped rows, forms of text files, time zones."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -235,6 +236,18 @@ def test_local_times_become_utc_and_those_that_name_a_zone_stay() -> None:
     instants = [ms("2024-07-01T12:00:00+00:00"), ms("2024-07-01T10:00:00+00:00"), ms("2024-03-31T01:30:00+00:00")]
     assert time.to_pylist() == [*(ms(utc) for _, utc in LONDON), *instants, None, None]
     assert wrong.tolist() == [utc is None for _, utc in LONDON] + [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"), [("America/Santiago", "2024-09-08"), ("Africa/Cairo", "2024-04-26"), ("Asia/Beirut", "2024-03-31")]
+)
+def test_a_day_begins_where_clocks_skip_midnight(zone: str, day: str) -> None:
+    texts = [day, f"{day}T00:30:00", f"{day}T01:00:00"]
+    time, wrong = cells.parse_time(pa.array(texts), "iso", zone)
+    first = datetime.fromisoformat(texts[2]).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000
+    assert time.to_pylist() == [first, None, first] and wrong.tolist() == [False, True, False]
+    time, wrong = cells.parse_time(pa.array([date.fromisoformat(day)]), "iso", zone)
+    assert time.to_pylist() == [first] and not wrong.any()
 
 
 def test_times_of_parquet_with_and_without_a_zone() -> None:

@@ -10,7 +10,7 @@ from redis import Redis
 from souk.state_rows import to_row
 from souk.store import publish as module
 from souk.store import user_locks, values
-from souk.store.definitions import view_name
+from souk.store.definitions import publication, view_name
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
@@ -191,6 +191,42 @@ class PublishedContract(StoreContract):
             reader = FeastStore(place[0], SPEC, Access(stale_ms=limit), lambda now=now: NOW + now)
             assert repr(reader.read(["dora"])) == repr([state("dora")])
             assert reader.read(["dora"])[0].stale == stale
+
+    def test_the_last_of_many_reads_asks_for_what_the_first_one_did(self, place):
+        """Feast's Redis store adds to the list of what it is asked for."""
+        store, asked = FeastStore(place[0], SPEC), []
+        for _ in range(3):
+            store.read(["ann"])
+            asked.append([*store._features])
+        assert asked[0] == asked[1] == asked[2] and len(set(asked[0])) == len(asked[0])
+
+    def test_servers_see_that_a_publication_stopped_midway(self, place, tmp_path, monkeypatch):
+        """They take their events again: what it wrote until then may lack them."""
+        folder, uri = place
+        fresh = user_states(tmp_path / "user_state.parquet", [state(f"mid{n}") for n in range(4)])
+        publish(fresh, SPEC, folder, NOW, uri)
+        names = [publication(folder, SPEC)]
+        monkeypatch.setattr(module, "TOGETHER", 2)
+
+        def at_work(rows, *given):
+            names.append(publication(folder, SPEC))
+            return row_of(rows, *given)
+
+        row_of = module.row_of
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "row_of", at_work)
+            patch.setattr(module, "seldom", lambda: lambda: True)
+
+            def stop(line):
+                raise KeyboardInterrupt
+
+            with pytest.raises(KeyboardInterrupt):
+                publish(fresh, SPEC, folder, NOW + 1, uri, tell=stop)
+        assert names == [names[0]] * 3, "while it is at work it may still end"
+        names.append(publication(folder, SPEC))
+        assert publication(folder, SPEC) == names[-1] != names[0]
+        publish(fresh, SPEC, folder, NOW + 2, uri)
+        assert publication(folder, SPEC) not in names
 
     def test_a_row_that_is_no_state_is_its_users_alone(self, place, monkeypatch, caplog):
         """Nor does it end the store: what it has open stays so, since nothing but the row is wrong."""

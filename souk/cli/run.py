@@ -24,6 +24,7 @@ from souk.evaluation.verdict import CHAMPION, LEAST_USERS, better_but, fallen_sh
 from souk.workspace import Workspace
 
 ERROR_LINES = 40
+PATTERN = frozenset("*?[")  # signs that Apache Beam takes in a path for those of a pattern
 MEANING = {
     "promote": "passed the gate, and deployed",
     "unchanged": "the same model, data and settings as those of the served release; nothing to deploy",
@@ -68,7 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_workspace(workspace: Workspace, dataset: str) -> None:
-    """Refuses a workspace that serves another data set: the gate could compare nothing, after all the training."""
+    """Refuses a workspace that serves another data set: the gate could compare nothing, after all the training. And one
+    whose files Beam would not find."""
+    if not PATTERN.isdisjoint(str(workspace.root)):
+        remedy = "Apache Beam reads these signs as a pattern of names: give another --workspace."
+        raise SoukError("a workspace without *, ? or [ in its path", f"{workspace.root}", remedy)
     served = workspace.current_release()
     if served and served.rpartition("-")[0] != dataset:
         remedy = f"Give each data set its own: --workspace {workspace.root}-{dataset}"

@@ -186,11 +186,17 @@ def _parse_iso(text: pa.Array, zone: str) -> Parsed:
 
 
 def _from_zone(time: pa.Array, naive: np.ndarray, zone: str) -> Parsed:
-    """Epoch milliseconds of which the `naive` ones were read as UTC and are those of clocks in `zone`."""
+    """Epoch milliseconds of which the `naive` ones were read as UTC and are those of clocks in `zone`.
+
+    A time that these clocks skip is refused, but for midnight: that is a day, which begins when they go on.
+    """
     if zone == "UTC" or not naive.any():
         return time, np.zeros(len(time), bool)
     local = pd.DatetimeIndex(time.fill_null(0).to_numpy(zero_copy_only=False).astype("datetime64[ms]"))
-    there = local.tz_localize(zone, ambiguous=np.ones(len(local), bool), nonexistent="NaT")
+    first = np.ones(len(local), bool)  # of two times that clocks show, the earlier one
+    there = local.tz_localize(zone, ambiguous=first, nonexistent="NaT")
+    if (days := there.isna() & (local == local.normalize())).any():
+        there = there.where(~days, local.tz_localize(zone, ambiguous=first, nonexistent="shift_forward"))
     skipped = naive & there.isna() & as_mask(time.is_valid())
     ms = there.tz_convert("UTC").tz_localize(None).to_numpy(dtype="datetime64[ms]").astype(np.int64)
     values = np.where(naive, np.where(skipped, 0, ms), time.fill_null(0).to_numpy(zero_copy_only=False))

@@ -64,7 +64,7 @@ def find_files(path: str, missing: str = WHERE) -> list[File]:
         fs, root = storage(path)
         names = sorted(fs.glob(root)) if any(c in root for c in "*?[") and not fs.exists(root) else [root]
         names = [name for found in names for name in (sorted(fs.find(found)) if fs.isdir(found) else [found])]
-        names = [name for name in names if not _hidden(name, root) and fs.isfile(name)]
+        names = [name for name in dict.fromkeys(names) if not _hidden(name, root) and fs.isfile(name)]
         if not names:  # which is also what these say of storage that does not answer
             with suppress(FileNotFoundError):
                 fs.info(_base("", root).rstrip("/"))

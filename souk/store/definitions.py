@@ -2,11 +2,13 @@
 
 Files of a workspace's `feast/` folder: `registry.db`, `online.db` (sqlite, where no Redis holds the states) and its
 `states.lock`, `specs/<hash>.json` for every published specification, `user_state_<hash>.parquet` (the offline file of
-its view) and `feature_store.yaml`. The hash is that of `FeatureSpec.of_states`.
+its view) and `feature_store.yaml`. The hash is that of `FeatureSpec.of_states`. Who publishes holds `publish.lock`, and
+keeps a `publication.begun` until the end.
 """
 
 from __future__ import annotations
 
+import fcntl
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ REGISTRY = "registry.db"
 ONLINE = "online.db"
 SPECS = "specs"
 SETTINGS = "feature_store.yaml"
+LOCK, BEGUN = "publish.lock", "publication.begun"
 WRITE_ROWS = 5000  # a transaction of `feast materialize`, which no step calls
 # Both say when a state was written: its age is told by them, and the events in it have times of their own.
 EVENT_TIME, WRITTEN_TIME = "event_timestamp", "created_timestamp"
@@ -107,12 +110,25 @@ def settings(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | 
 
 
 def publication(folder: Path, spec: FeatureSpec) -> str:
-    """Names the states that stand under the view of `spec`: another name after each publication into `folder`."""
+    """Names the states that stand under the view of `spec`: another name after each publication into `folder`, and
+    after one that stopped midway."""
     try:
         status = (folder / REGISTRY).stat()
     except OSError:
         return f"{view_name(spec)} nowhere"
-    return f"{view_name(spec)} {published_uri(folder) or ONLINE} {status.st_ino}-{status.st_mtime_ns}"
+    name = f"{view_name(spec)} {published_uri(folder) or ONLINE} {status.st_ino}-{status.st_mtime_ns}"
+    return f"{name} {stopped}" if (stopped := _stopped(folder)) else name
+
+
+def _stopped(folder: Path) -> str:
+    """What a publication left that stopped midway, "" where none did: while one is at work, it may still end."""
+    try:
+        begun = (folder / BEGUN).read_text(encoding="utf-8")
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return ""
+    return begun
 
 
 def published_uri(folder: Path) -> str:

@@ -119,7 +119,8 @@ class FeastStore:
         """When each was written, and its values; `FeatureStore.get_online_features` makes tables of them, which takes
         three times as long."""
         table = self._view_of(store)
-        return list(store.provider.online_read(store.config, table, keys, self._features))
+        asked = [*self._features]  # a list of its own: Feast's Redis store adds a name to it
+        return list(store.provider.online_read(store.config, table, keys, asked))
 
     def _view_of(self, store: FeatureStore) -> FeatureView:
         """The view, looked at now and then: one of before a column came lacks it until it is published again."""

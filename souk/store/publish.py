@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,9 @@ from souk.progress import seldom
 from souk.spec import FeatureSpec
 from souk.state_rows import state_columns
 from souk.store.definitions import (
+    BEGUN,
     EVENT_TIME,
+    LOCK,
     ONLINE,
     REGISTRY,
     SETTINGS,
@@ -61,8 +64,9 @@ def publish(
 
     Views of other specifications are untouched. States are written as servers change them, alone: what a server reads
     and writes meanwhile undoes none of it. Events that it took before are missing until it sees that there was a
-    publication, and takes them from its log again. A publication that is killed leaves every view readable, each user's
-    state from before it or from it. The next one completes it. Publishing again changes nothing but the time.
+    publication, and takes them from its log again. A publication that stops or is killed leaves every view readable,
+    each user's state from before it or from it, and servers see that it did (`souk.store.definitions.publication`). The
+    next one completes it. Publishing again changes nothing but the time.
     States are read and written some at a time: memory does not grow with the users.
 
     Args:
@@ -99,12 +103,14 @@ def publish(
                         view = store.get_feature_view(view_name(spec))
                         store.apply(user_entity(), objects_to_delete=[view], partial=False)
                         store.apply([user_entity(), user_state_view(spec, folder)])
+            _write_text(folder / BEGUN, f"begun {time.time_ns()}")
             _write_online(store, spec, folder, uri, count, tell)
             view = store.get_feature_view(view_name(spec))
             store.registry.apply_materialization(view, store.project, EPOCH - timedelta(days=1), end)
         if not uri:
             _database(folder / ONLINE, "PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database again
         _write_text(folder / SETTINGS, yaml.safe_dump(settings(folder, uri), sort_keys=False))
+        (folder / BEGUN).unlink()
     return count
 
 
@@ -197,6 +203,6 @@ def _staged(registry: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / "publish.lock").open("w") as lock:
+    with (folder / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
