@@ -214,6 +214,18 @@ def test_the_role_is_what_the_deploy_step_needs_and_no_more() -> None:
     assert allowed == services | {(resource, verb) for resource in ("pods", "events") for verb in ("get", "list")}
 
 
+@pytest.mark.parametrize("account", ["", "default-editor"])
+def test_the_role_is_bound_to_the_account_of_kubeflow_pipelines(account: str) -> None:
+    """Whose own Role is called pipeline-runner too; an account of ours would lack what Argo and the launcher need."""
+    more = ("--set", f"pipeline.serviceAccount={account}") if account else ()
+    rendered = template("--namespace", "kubeflow", *more)
+    [binding] = [each for (kind, _), each in rendered.items() if kind == "RoleBinding"]
+    own = {"kind": "ServiceAccount", "name": account or "pipeline-runner", "namespace": "kubeflow"}
+    assert (binding["subjects"], binding["roleRef"]["name"]) == ([own], "souk-pipeline")
+    assert ("Role", "souk-pipeline") in rendered
+    assert "ServiceAccount" not in {kind for kind, _ in rendered}
+
+
 def test_several_servers_have_a_disruption_budget() -> None:
     assert ("PodDisruptionBudget", "souk") not in template()
     budget = template("--values", str(CHART / "values-production.yaml"))["PodDisruptionBudget", "souk"]
@@ -225,7 +237,14 @@ def test_notes_tell_who_owns_the_service() -> None:
     command = [helm, "install", "souk", str(CHART), "--dry-run=client", "--namespace", "souk"]
     for uri, *told in (
         ("pvc://a/b", "The chart owns the InferenceService"),
-        ("", "target: inference_service", "also to be recommender.milvusUri", "The logger is not there yet"),
+        (
+            "",
+            "--service-account pipeline-runner",
+            "in this namespace, souk",
+            "target: inference_service",
+            "also to be recommender.milvusUri",
+            "The logger is not there yet",
+        ),
     ):
         run = subprocess.run(
             [*command, *DRIFT, "--set", f"recommender.storageUri={uri}"], capture_output=True, text=True, check=False
