@@ -281,6 +281,8 @@ def test_the_server_explains(workspace, explainer, tmp_path):
         for expected, instances in refused.items():
             status, body = call(EXPLAIN, *instances)
             assert status == 400 and expected in body["error"], body
+        status, body = call(EXPLAIN, asked, {**asked, "timeout_ms": 1})
+        assert status == 503 and "within the timeout_ms of the call" in body["error"]
         status, body = call(V1, asked)
         assert status == 400 and "belongs to :explain" in body["error"]
         assert server.metric('souk_requests_total{code="200",protocol="explain"}') == 1

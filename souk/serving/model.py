@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from souk.serving import logs
 from souk.serving.beside import Run, here
 from souk.serving.experiments.arms import Arms
 from souk.serving.explain.gradients import Explainer
+from souk.serving.explain.in_time import as_long_as, by
 from souk.serving.explain.words import to_json
 from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.impressions.log import ImpressionLog
@@ -43,10 +45,17 @@ MOST_PARSED = 64  # large bodies at a time
 
 @dataclass(frozen=True)
 class Checked:
-    """The requests of a checked body, and the V2 request, where it is one."""
+    """The requests of a checked body, and the V2 request, where it is one.
+
+    Args:
+        requests: of the body.
+        v2: the request.
+        until: the earliest deadline that the caller stated, monotonic seconds; the server's own is none.
+    """
 
     requests: list[Request]
     v2: InferRequest | None
+    until: float = math.inf
 
 
 class SoukModel(Model):
@@ -169,11 +178,13 @@ class SoukModel(Model):
 
         Raises:
             InvalidInput: too many requests, an unknown item, or a release that cannot explain.
-            Overloaded: too many wait.
+            Overloaded: too many wait, or for longer than this one can.
+            Unanswered: the caller's time is over, or TensorFlow does not answer.
         """
+        left = payload.until - time.monotonic()
         try:
             check_explained(payload.requests)
-            explained = await self.explaining.run(self._explain, payload)
+            explained = await by(payload.until, self.explaining.run(self._explain, payload, left=left))
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         return {"explanations": explained}
@@ -195,10 +206,14 @@ class SoukModel(Model):
         instances = tensors.instances_of(v2) if v2 else instances_of(payload)
         bound = self._arms.now  # of one moment: whatever changes until the answer, it is all theirs
         parse_all, timeout = bound.main.parser.parse_all, timeout_of(headers)
-        return Checked(parse_all(instances, self._clock(), self._request_ids, timeout, bound, arrived), v2)
+        requests = parse_all(instances, self._clock(), self._request_ids, timeout, bound, arrived)
+        both = zip(requests, instances, strict=True)
+        stated = (request.deadline for request, own in both if timeout or own.get("timeout_ms") is not None)
+        return Checked(requests, v2, min(stated, default=math.inf))
 
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:
-        explainer = Explainer(payload.requests[0].bound.main.live.current, self._run)
+        run = as_long_as(payload.until, self._run)
+        explainer = Explainer(payload.requests[0].bound.main.live.current, run)
         return [
             to_json(explainer.explain(replace(request, deadline=time.monotonic() + EXPLAINED_SECONDS), request.item_id))
             for request in payload.requests

@@ -56,7 +56,7 @@ ERRORS = {
     "400": "The request is wrong",
     "401": "No token, or another",
     "429": "More is asked than can be answered in time",
-    "503": "The disk does not take it, or TensorFlow's process does not answer; ask again",
+    "503": "The disk does not take it, or TensorFlow's process does not answer, or not in the call's time; ask again",
 }
 
 

@@ -19,9 +19,8 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
-from souk.errors import SoukError
+from souk.errors import SoukError, Unanswered
 from souk.serving import logs
-from souk.serving.beside import Ended
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.protocol.direct import DirectPredict
@@ -220,7 +219,7 @@ async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(status_code=503, content={"error": str(error)}, headers={"Retry-After": "1"})
 
 
-REFUSED = {InvalidInput: _refuse, InferenceError: _refuse, Overloaded: _overloaded, Ended: _unavailable}
+REFUSED = {InvalidInput: _refuse, InferenceError: _refuse, Overloaded: _overloaded, Unanswered: _unavailable}
 
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:
