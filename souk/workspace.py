@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from souk.errors import SoukError
 
@@ -98,12 +98,18 @@ class Workspace:
 
     def no_release(self, expected: str, received: str = "none") -> SoukError:
         """What to say where there is none: a run that the gate rejected made none, and would make none again."""
-        records = sorted(self.runs.glob("*.steps.json"))
-        verdict = json.loads(records[-1].read_text(encoding="utf-8")).get("verdict") if records else ""
-        if verdict == "reject":
+        if self._last_record().get("verdict") == "reject":
             remedy = f"Its report in {self.reports} tells what it did not beat: give it more events, or other settings."
             return SoukError(expected, f"{received}: the gate rejected what the last run made", remedy)
         return SoukError(expected, received, "Make one: `souk run --config FILE`, or name another --workspace.")
+
+    def _last_record(self) -> dict[str, Any]:
+        """What the last run wrote of itself; {} where there is none."""
+        for path in sorted(self.runs.glob("*.steps.json"), reverse=True):
+            with contextlib.suppress(OSError, ValueError):  # of a run that was killed as it wrote
+                record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                return record
+        return {}
 
     def release_folder(self, name: str) -> Path:
         """The folder of a release by its name.

@@ -136,6 +136,7 @@ def test_after_a_rejected_run_nobody_is_told_to_run_again(
     runs.mkdir(parents=True)
     for day, verdict in enumerate(["promote", "reject"]):
         (runs / f"2024010{day}.steps.json").write_text(json.dumps({"verdict": verdict}), "utf-8")
+    (runs / "20240109.steps.json").write_text('{"verdict": "pro', "utf-8")  # of a run that was killed as it wrote
     assert main(words) == 2
     error = capsys.readouterr().err
     assert "the gate rejected what the last run made. Its report in .souk/reports" in error.replace(f"{tmp_path}/", "")

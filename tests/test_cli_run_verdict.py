@@ -6,9 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from souk.cli.run import _just_below, _tell_success
+from souk.cli.run import _just_below, _share, _tell_success
 from souk.cli.view import RunView
+from souk.config import DatasetConfig
 from souk.evaluation.verdict import Rule, Verdict
+from souk.release.manifest import write_manifest
+from souk.release.pointer import point, refuse
 from souk.workspace import Workspace
 
 
@@ -104,3 +107,47 @@ def test_no_margin_is_told_where_none_would_have_passed(
     view.outputs = {"evaluate": {"Output": "reject", "evaluation": SimpleNamespace(path=str(tmp_path))}}
     _tell_success(view, Workspace(tmp_path / "workspace"), None, tmp_path / "run.log")
     assert "evaluate.margin" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rollout", "refused", "told"),
+    [
+        (
+            {"target": "inference_service", "canary_percent": 10},
+            False,
+            "passed the gate, and small-new has 10% of the requests; `souk deploy --config FILE --release small-new` "
+            "gives it all of them",
+        ),
+        (
+            {"target": "inference_service", "canary_percent": 10},
+            True,
+            "small-new was rolled back before, and is not made current again",
+        ),
+        ({}, True, "small-new was rolled back before, and is not made current again"),
+        ({"canary_percent": 10}, False, "passed the gate, and deployed, but somebody made another release current"),
+    ],
+)
+def test_a_release_that_is_not_current_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rollout: dict[str, object], refused: bool, told: str
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    for name in ("small-old", "small-new"):
+        (workspace.releases / name).mkdir(parents=True)
+        write_manifest(workspace.releases / name, name, {}, {})
+    point(workspace, "small-old")
+    if refused:
+        refuse(workspace, "small-new")
+    view = RunView(sys.stdout, sys.stderr)
+    view.outputs = {"evaluate": {"Output": "promote"}, "package_release": {"Output": "small-new"}}
+    objective = {"events": ["click"]}
+    config = DatasetConfig.model_validate(
+        {
+            "name": "small",
+            "data": {"events": {"path": "x"}},
+            "objectives": {"engaged": objective, "satisfied": objective},
+            "load_index": {"uri": "http://milvus.milvus:19530"},
+            "rollout": rollout,
+        }
+    )
+    _tell_success(view, workspace, None, tmp_path / "run.log", _share(config))
+    assert capsys.readouterr().out.splitlines()[0] == f"verdict   promote: {told}"

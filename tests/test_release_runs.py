@@ -97,3 +97,46 @@ def test_the_states_to_publish_are_the_newest_of_the_specification(workspace):
         (workspace.runs / f"training-{number}" / "build-features" / "features" / "user_state.parquet").touch()
     assert newest_states(workspace, SPEC.hash).parts[-4] == "training-5"
     assert newest_states(workspace, "another") is None
+
+
+def states(workspace: Workspace, run: str, of: str) -> Path:
+    """A run's features, with their states."""
+    features = workspace.runs / run / "build-features" / "features"
+    features.mkdir(parents=True, exist_ok=True)
+    (features / "spec.json").write_text(SPEC.to_json())
+    (features / "user_state.parquet").write_text(of)
+    return features
+
+
+@pytest.mark.parametrize("later", ["training-2026-11-30-01-00-00-000001", "tuning-2026-11-30-02-00-00-000001"])
+def test_the_newest_states_are_those_of_the_last_run_whatever_its_name(tmp_path: Path, later: str) -> None:
+    """The clock of the place went back an hour, or another pipeline ran before."""
+    workspace = Workspace(tmp_path)
+    for before in ("training-2026-11-30-01-30-00-000001", "tuning-2026-11-30-01-40-00-000001"):
+        sweep(workspace, 20, [states(workspace, before, "of before")])
+    sweep(workspace, 20, [states(workspace, later, "of the last")])
+    found = newest_states(workspace, SPEC.hash)
+    assert found is not None and found.read_text() == "of the last"
+
+
+def test_the_newest_states_are_those_that_the_last_run_took_from_the_cache(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    export = states(workspace, "training-1", "of the first export")
+    sweep(workspace, 20, [export])
+    sweep(workspace, 20, [states(workspace, "training-2", "of the second")])
+    (workspace.runs / "training-3" / "evaluate").mkdir(parents=True)
+    sweep(workspace, 20, [export, workspace.runs / "training-3" / "evaluate"])
+    found = newest_states(workspace, SPEC.hash)
+    assert found is not None and found.read_text() == "of the first export"
+
+
+def test_of_two_runs_that_the_last_one_used_the_features_that_were_made_later_are_its_own(tmp_path: Path) -> None:
+    """The tables of one whose features had other settings, and the features of the other."""
+    workspace = Workspace(tmp_path)
+    for number, order in enumerate((("9", "1"), ("1", "9"))):
+        first, second = (f"training-{number}{letter}" for letter in order)
+        old, new = states(workspace, first, "of other settings"), states(workspace, second, "of these")
+        os.utime(old / "user_state.parquet", (1, 1))
+        sweep(workspace, 20, [workspace.runs / first / "ingest" / "tables", new])
+        found = newest_states(workspace, SPEC.hash)
+        assert found is not None and found.read_text() == "of these"

@@ -21,6 +21,7 @@ from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError
 from souk.evaluation.verdict import CHAMPION, LEAST_USERS, better_but, fallen_short
+from souk.release.pointer import rolled_back
 from souk.workspace import Workspace
 
 ERROR_LINES = 40
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         tell_swept(workspace, arguments.keep_runs, view)
     if view.failed or not view.outputs:
         return _tell_failure(view, log)
-    _tell_success(view, workspace, report, log)
+    _tell_success(view, workspace, report, log, _share(config))
     return 0
 
 
@@ -163,15 +164,19 @@ def _tell_failure(view: RunView, log: Path) -> int:
     return 1
 
 
-def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log: Path) -> None:
+def _share(config: DatasetConfig) -> int:
+    """The percentage of the requests that a new release gets; 100 where it is no canary."""
+    return (config.rollout.canary_percent if config.rollout.target == "inference_service" else 0) or 100
+
+
+def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log: Path, share: int = 100) -> None:
     summary = view.path("evaluate", "summary")
     if summary and summary.is_file():
         print(f"\n{summary.read_text(encoding='utf-8').strip()}\n")
     verdict = view.outputs["evaluate"]["Output"]
     packaged = view.outputs.get("package_release", {}).get("Output", "")
-    kept_back = packaged and packaged != workspace.current_release()
-    meaning = f"{packaged} was rolled back before, and is not made current again" if kept_back else _meaning(view)
-    print(f"verdict   {verdict}: {meaning}")
+    kept_back = _kept_back(packaged, workspace, share) if packaged else ""
+    print(f"verdict   {verdict}: {kept_back or _meaning(view)}")
     if margin := _margin_for_equals(view):
         print(f"          {EQUAL} ({margin}; docs/evaluation.md)")
     for rule in _verdict(view).get("rules", ()):
@@ -184,6 +189,18 @@ def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log:
     if report:
         print(f"report    {_short(report)}")
     print(f"log       {_short(log)}")
+
+
+def _kept_back(packaged: str, workspace: Workspace, share: int) -> str:
+    """Why the release of this run is not current; "" where it is."""
+    if packaged == workspace.current_release():
+        return ""
+    if packaged in rolled_back(workspace):
+        return f"{packaged} was rolled back before, and is not made current again"
+    if share < 100:
+        every = f"souk deploy --config FILE --release {packaged}"
+        return f"passed the gate, and {packaged} has {share}% of the requests; `{every}` gives it all of them"
+    return "passed the gate, and deployed, but somebody made another release current"
 
 
 def _not_learned(view: RunView) -> dict[str, str]:

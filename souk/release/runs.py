@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ GONE = ".deleted."  # what a folder's name begins with from when it is no run an
 
 
 def artifacts_of(workspace: Workspace, release: Path) -> tuple[Path | None, Path | None]:
-    """The tables and the features that a release's twin was fitted on, each of the newest run that has them, else None.
+    """The tables and the features that a release's twin was fitted on, each of the run that was used last of those that
+    have them, else None.
 
     Args:
         workspace: whose runs.
@@ -34,7 +36,8 @@ def artifacts_of(workspace: Workspace, release: Path) -> tuple[Path | None, Path
 
 
 def newest_states(workspace: Workspace, spec_hash: str) -> Path | None:
-    """The `user_state.parquet` of the newest run whose features are of a specification of states."""
+    """The `user_state.parquet` of the run that was used last of those whose features are of a specification of states:
+    what the last `souk run` or `souk tune` made, or took from the cache."""
     for path in _newest(workspace, "build-features/features/user_state.parquet"):
         spec = path.with_name("spec.json")
         if spec.is_file() and read_spec(spec).of_states.hash == spec_hash:
@@ -56,8 +59,9 @@ def sweep(workspace: Workspace, keep: int, used: Iterable[Path]) -> list[str]:
     for left in workspace.runs.glob(f"{GONE}*"):  # of a sweep that was killed
         remove(left)
     runs = [path for path in workspace.runs.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    now = time.time_ns()
     for run in _runs_of(workspace, used):
-        os.utime(run)
+        os.utime(run, ns=(now, now))
     names = (workspace.current_release(), *history(workspace)[-1:])
     folders = [workspace.releases / name for name in names if name]
     came_of = [path for each in folders if (each / NAME).is_file() for path in artifacts_of(workspace, each) if path]
@@ -78,7 +82,14 @@ def _runs_of(workspace: Workspace, paths: Iterable[Path]) -> set[Path]:
 
 
 def _newest(workspace: Workspace, artifact: str) -> Iterator[Path]:
-    return iter(sorted(workspace.runs.glob(f"[!.]*/{artifact}"), reverse=True))
+    """An artifact of every run that has it, that of the run that was used last first (`sweep` says so).
+
+    Of runs that the last one used both, as its data and its features, the later made counts. The names tell nothing:
+    those of `souk tune` sort after those of `souk run`, and the time in them is the place's own.
+    """
+    depth = artifact.count("/")
+    runs = {path: path.parents[depth].stat().st_mtime_ns for path in workspace.runs.glob(f"[!.]*/{artifact}")}
+    return iter(sorted(runs, key=lambda path: (runs[path], path.stat().st_mtime_ns), reverse=True))
 
 
 def _belongs(features: Path, twin: dict[str, Any]) -> bool:
