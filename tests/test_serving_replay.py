@@ -117,7 +117,7 @@ def test_a_log_of_items_that_a_server_would_thin_stays_what_it_is(workspace, cap
     shutil.copytree(workspace.root, copied.root, symlinks=True)
     log, row = ItemLog(copied.item_log), {"item_id": "g0-01", "price": 1.0}
     for price in range(6):
-        assert log.append([{**row, "price": float(price)}], [False], NOW + 10**9)
+        log.append([{**row, "price": float(price)}], [False], NOW + 10**9)
     before = copied.item_log.read_bytes()
     assert told(copied, capsys, "--release", "current")[0] == 0
     assert copied.item_log.read_bytes() == before
