@@ -45,7 +45,7 @@ class ContractColumn:
         type: `string`, `int64` (identifiers of time are UTC epoch milliseconds), `double` or `bool`.
         required: whether a row without it is refused.
         kind: how it is learned from when a config declares it; None for columns that are no features.
-        minimum: the smallest valid number, None for no bound.
+        minimum: the smallest valid number, None for no bound: records and books are of before 1970.
         maximum: the largest.
     """
 
@@ -79,7 +79,7 @@ EVENTS = (
 )
 ITEMS = (
     ContractColumn("item_id", "string", required=True),
-    ContractColumn("created_at", "int64", minimum=0),
+    ContractColumn("created_at", "int64"),
     ContractColumn("available", "bool"),
     ContractColumn("available_until", "int64", minimum=0),
     ContractColumn("price", "double", kind=Kind.NUMERIC, minimum=0),
@@ -90,7 +90,7 @@ ITEMS = (
 )
 USERS = (
     ContractColumn("user_id", "string", required=True),
-    ContractColumn("created_at", "int64", minimum=0),
+    ContractColumn("created_at", "int64"),
 )
 TABLES: dict[str, tuple[ContractColumn, ...]] = {"events": EVENTS, "items": ITEMS, "users": USERS}
 ID_COLUMN = {"events": "event_id", "items": "item_id", "users": "user_id"}

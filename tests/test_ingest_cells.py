@@ -129,6 +129,25 @@ def test_days_and_times_that_iso_writes_without_signs(end: str) -> None:
     assert [time.year for time in years] == [2260] * 5 + [2259] and wrong == [False] * 6 + [True]
 
 
+def test_days_of_before_the_clocks_of_computers_begin() -> None:
+    """Nanoseconds begin in 1677; what is older is of 1680, as none asks which of them is the older."""
+    days = ["1959-08-17", "1678-01-01", "1677-12-31", "1600-02-29", "1500-01-01", "1066-10-14", "0999-01-01"]
+    times, wrong = parsed(cells.parse_time(pa.array(days), "iso"))
+    read = [dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=time) for time in times[:6]]
+    assert [f"{time:%Y-%m-%d}" for time in read] == [*days[:2], "1680-12-31", "1680-02-29", "1680-01-01", "1680-10-14"]
+    assert (times[6:], wrong) == ([None], [False] * 6 + [True])
+
+
+def test_times_with_a_decimal_comma_or_a_small_z() -> None:
+    """As the logs of Python have them, and RFC 3339 allows."""
+    ends = [":00,500", ":00.5", ":00,500000z", ":00.5Z", ":00.5 UTC", ":00,5+00", "z"]
+    texts = pa.array([f"2024-02-29T00:00{end}" for end in ends])
+    assert parsed(cells.parse_time(texts, "iso")) == ([1_709_164_800_500] * 6 + [1_709_164_800_000], [False] * 7)
+    assert parsed(cells.parse_time(texts.slice(6), "iso", "Europe/Berlin"))[0] == [1_709_164_800_000]
+    day = pa.array(["29.02.2024 00:00:00,500"])
+    assert parsed(cells.parse_time(day, "dmy")) == ([1_709_164_800_500], [False])
+
+
 def test_vectors_of_every_type() -> None:
     fixed = pa.array([[1.0, 2.0], None], pa.list_(pa.float64(), 2))
     assert parsed(cells.parse_vector(fixed)) == ([[1.0, 2.0], None], [False, False])

@@ -49,3 +49,12 @@ def test_only_paths_have_separators_that_a_server_is_told() -> None:
     kinds = {"category": Kind.PATH, "area": Kind.PATH, "tags": Kind.LIST}
     source = Source(path="i.csv", separators={"category": " > ", "area": "/", "tags": "|"})
     assert TableSource("items", source, kinds).path_separators == {"category": " > "}
+
+
+def test_an_item_may_be_older_than_1970() -> None:
+    """As its row in a file; a release of before says otherwise in its schema."""
+    schema = 'feature { name: "created_at" type: INT int_domain { min: 0 } }'
+    rows = [{"item_id": "7", "created_at": -347_155_200_000, "title": "Kind of Blue"}]
+    for check in (CHECK, ItemCheck({}, {}, schema)):
+        found, refused = check.check(rows, ())
+        assert (found["created_at"].to_pylist(), refused) == ([-347_155_200_000], {})

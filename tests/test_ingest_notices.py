@@ -106,6 +106,8 @@ def test_dates_of_items_that_are_to_come_or_all_the_same_are_told(
         ([1e9, None], ["1 of 1 created_at are around 8.64e+16: where they are numbers, data.items.timestamp_unit is"]),
         ([*[19.5 + n / 100 for n in range(9)], 99], ["9 of 10 created_at are around 1970-01-20 12:57: where they"]),
         ([*[19.5 + n / 100 for n in range(8)], 98, 99], []),
+        ([*[-19.5 + n / 100 for n in range(9)], 99], ["9 of 10 created_at are around 1969-12-12 12:57: where they"]),
+        ([-5000, -4000, 99], []),  # of 1956 and 1959
         (
             [466, 467, 468, None],
             ["3 of 3 created_at are around 1971-04-13 00:00: where they"],

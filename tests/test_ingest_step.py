@@ -130,7 +130,9 @@ def test_the_event_log_of_a_server_is_read_beside_the_file(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("keep", ["quarantine", "first"])
-def test_of_a_log_an_id_counts_once_where_the_file_has_none(shop: Shop, keep: str) -> None:
+def test_of_a_log_an_id_counts_once_where_the_file_has_none(
+    shop: Shop, keep: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Two servers were sent one event, as by a retry; what the file says twice happened twice."""
     lines = [f"u{n % 7},i{n % 11},click,{1_700_000_000 + n},web" for n in (*range(GOOD), 7)]
     (shop.folder / "events.csv").write_text("\n".join(["user_id,product,event_type,timestamp,device", *lines]) + "\n")
@@ -142,6 +144,8 @@ def test_of_a_log_an_id_counts_once_where_the_file_has_none(shop: Shop, keep: st
     shop.config = CONFIG.replace("  items:", "  event_log: live\n  items:", 1)
     shop.config = shop.config.replace("timestamp_unit: s", f"timestamp_unit: s, repeated_ids: {keep}", 1)
     metrics = shop.ingest()
+    told = "".join(capfd.readouterr())
+    assert "405 read" in told and "lines has product" not in told, "lines of a log have the names of the contract"
     ids = shop.table("tables/events")["event_id"].to_pylist()
     assert (metrics["events"], ids[-3:]) == (GOOD + 4, ["e1", "of a", "of b"])
     assert [name[-2:] for name in ids if "-" in name] == ["-1"]

@@ -21,7 +21,7 @@ from souk.ingest.reading import Rows
 from souk.ingest.repeats import RepeatedIds
 from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema
 from souk.readers import RawBatch
-from souk.schema import Kind
+from souk.schema import ID_COLUMN, Kind
 from souk.steps.ingest import _line
 
 
@@ -55,6 +55,18 @@ def test_the_contract_refuses_what_it_must() -> None:
         "range price": [3],
         "range propensity": [3],
     }
+
+
+OLD = 'feature { name: "created_at" type: INT int_domain { min: 0 } }'  # of a workspace, or a release, of before
+
+
+@pytest.mark.parametrize("schema", [None, OLD])
+@pytest.mark.parametrize("name", ["items", "users"])
+def test_items_and_users_may_be_older_than_1970(name: str, schema: str | None) -> None:
+    """Of old records, books and films the row was lost, with their titles."""
+    rules = read_schema(name, schema, {}, "x.pbtxt") if schema else contract_schema(name, {})
+    key = ID_COLUMN[name]
+    assert check_schema(table(name, {}, **{key: ["a", "b"]}, created_at=[-347_155_200_000, None]), rules, {}) == []
 
 
 @pytest.mark.parametrize(

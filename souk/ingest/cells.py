@@ -27,7 +27,8 @@ DAY = r"((?:19|20)\d{2}|9999)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 BASIC = rf"^{DAY}([T ]([01]\d|2[0-3])[0-5]\d([0-5]\d)?(Z|[+-]\d{{2}}(:?\d{{2}})?)?)?$"
 NAMES_ZONE = r"[T ]\d{2}:\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$"
 MONTH, YEAR = r"^((?:1[5-9]|20)\d{2}|9999)-(0[1-9]|1[0-2])$", r"^((?:1[5-9]|20)\d{2}|9999)$"  # 2024-05, 2024
-FAR = r"^(22[6-9]\d|2[3-9]\d{2}|[3-9]\d{3})"  # years such as 9999, that say never: nanoseconds end in 2262
+# Nanoseconds begin in 1677 and end in 2262: years of old books, and such as 9999, that say never.
+EARLY, FAR = r"^1([0-5]\d{2}|6[0-6]\d|67[0-7])", r"^(22[6-9]\d|2[3-9]\d{2}|[3-9]\d{3})"
 MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 EXACT = float(2**53)
@@ -175,8 +176,9 @@ def like_days(numbers: pa.Array) -> bool:
 def _parse_iso(text: pa.Array, zone: str) -> Parsed:
     text = spelled(text)
     readable = pc.match_substring_regex(text, ISO)
-    series = pc.replace_substring_regex(pc.if_else(readable, text, None), r"\s?UTC$", "Z")
-    series = pc.replace_substring_regex(series, FAR, "2260").to_pandas()
+    series = pc.replace_substring_regex(pc.if_else(readable, text, None), r"\s?(UTC|Z|z)$", "Z")
+    series = pc.replace_substring_regex(pc.replace_substring(series, ",", "."), FAR, "2260")
+    series = pc.replace_substring_regex(series, EARLY, "1680").to_pandas()
     times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     missing = times.isna().to_numpy()
     ms = times.to_numpy(dtype="datetime64[ms]").astype(np.int64)

@@ -162,7 +162,7 @@ def odd_dates(created: pa.ChunkedArray, last: int) -> Iterator[str]:
     dates = created.cast(pa.float64(), safe=False).to_numpy()
     known = dates[~np.isnan(dates)]
     # Where the events are of the first weeks too, their clock began at 0.
-    early = (known > 0) & (known < FIRST_WEEKS_MS) & (last > FIRST_WEEKS_MS)
+    early = (known != 0) & (np.abs(known) < FIRST_WEEKS_MS) & (last > FIRST_WEEKS_MS)
     strange = known[early | (known > min(last + YEAR_MS, LATEST_MS))]
     if len(strange) and len(strange) >= NEARLY_ALL * len(known):
         found = f"items: {len(strange):,} of {len(known):,} created_at are around {moment(float(np.median(strange)))}"

@@ -157,7 +157,7 @@ def look(table: TableSource) -> str:
         SoukError: files that cannot be read, or a column that is missing or of a type that cannot be converted.
     """
     names, lines, several = set[str](), 0, False
-    for rows in islice(Reading(table), 2):
+    for rows in islice(Reading(replace(table, log=())), 2):
         names |= _names_of_lines(rows.raw)
         several |= rows.raw.others and rows.raw.lines is None
         lines += len(rows.raw.positions)

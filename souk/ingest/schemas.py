@@ -66,6 +66,9 @@ def read_schema(table: str, text: str, kinds: Mapping[str, Kind], origin: str) -
         domain = features["event_type"].string_domain.value
         if EventType.IMPRESSION in domain and EventType.HIDE not in domain:
             domain.append(str(EventType.HIDE))
+    born = features.get("created_at")  # in these, nothing is older than 1970
+    if born and born.HasField("int_domain") and born.int_domain.min == 0:
+        born.int_domain.ClearField("min")
     for name in sorted(kinds):
         if name not in features or features[name].type != fields[name]:
             raise SoukError(

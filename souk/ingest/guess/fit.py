@@ -45,7 +45,7 @@ def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
     if not len(column.texts):
         return "it has no values"
     if target.name in TIMES:
-        return _no_time(column, unit)
+        return _no_time(target, column, unit)
     if target.kind is Kind.PATH and column.like(r"^\[") >= MANY:
         return "its values are lists"
     if target.name == "event_id" and column.distinct <= MOST_ONCE * len(column.values):
@@ -78,14 +78,14 @@ def in_milliseconds(column: Column) -> str:
     return "MILLISECONDS, OF HOW LONG IT TOOK? Then map it to dwell_seconds, with dwell_unit: ms; "
 
 
-def _no_time(column: Column, unit: str) -> str:
+def _no_time(target: ContractColumn, column: Column, unit: str) -> str:
     own = column.time_unit
     if not own:
         return f"no times, such as {column.examples}{'; write them as 2024-05-31 into the file' * column.dated}"
     if unit and own not in ("native", unit):
         return f"its times are in {own}, others of the table in {unit}"
     times = cells.parse_time(no_dates.without(column.values, own), own)[0].drop_null().to_numpy(zero_copy_only=False)
-    return "times before 1970" if np.any(times < 0) else ""
+    return "times before 1970" if target.minimum is not None and np.any(times < 0) else ""
 
 
 def tells_rows(column: Column) -> bool:
