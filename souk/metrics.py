@@ -22,6 +22,7 @@ NAMES = ("hr", "ndcg", "recall", "mrr")
 FEW = 32  # targets that are compared with every score; the ranks of more are read from one sort
 BLOCK = 64  # scores of which `top` first looks at the highest
 CELLS = 4_000_000  # counts that the bootstrap holds at once
+LEAST_USERS = 20  # of a lead that counts: the bootstrap's interval of fewer is too narrow (docs/evaluation.md)
 
 
 @dataclass(frozen=True)

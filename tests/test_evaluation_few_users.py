@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from souk.config import Evaluate
-from souk.evaluation.gate import LEAST_USERS, beats
+from souk.evaluation.gate import beats
 from souk.evaluation.verdict import CHALLENGER, POPULARITY
+from souk.metrics import LEAST_USERS
 
 
 def rule(users, margin=0.0):

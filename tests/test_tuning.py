@@ -13,6 +13,7 @@ from souk.cli.training import load_pipeline
 from souk.cli.tune import at_once, write_config
 from souk.config import parse_config
 from souk.errors import SoukError
+from souk.metrics import LEAST_USERS, Interval
 from souk.steps import tune_trial as step
 from souk.tuning.page import page
 from souk.tuning.rewrite import with_settings
@@ -121,6 +122,30 @@ def test_a_gain_that_may_be_chance_is_warned_of_and_many_trials_make_it_harder()
     alone = choose([trial(0, usual), trial(1, steady)])
     many = choose([trial(0, usual), trial(1, steady), *(trial(n, usual) for n in range(2, 200))])
     assert alone.gain.low > many.gain.low
+
+
+@pytest.mark.parametrize(("users", "certain"), [(3, False), (LEAST_USERS - 1, False), (LEAST_USERS, True)])
+def test_a_gain_of_few_users_is_not_certain(users, certain):
+    """The interval of so few is too narrow, wherever it lies (docs/evaluation.md)."""
+    usual, better = [0.5] * users, [0.5 + 0.1 * (1 + place % 2) for place in range(users)]
+    choice = choose([trial(0, usual), trial(1, better)])
+    assert (choice.gain.low > 0, choice.certain, choice.users) == (True, certain, users)
+    few = f"of {users} users, and fewer than 20 tell nothing for certain"
+    assert (few in choice.verdict) is choice.verdict.startswith("Warning") is not certain
+
+
+def test_bounds_that_lie_further_out_rest_on_more_resamplings(monkeypatch):
+    asked = []
+
+    def bootstrap(values, samples, seed, level):
+        asked.append((samples * (1 - level), level))
+        return Interval(0.1, 0.0, 0.2)
+
+    monkeypatch.setattr("souk.tuning.trials.bootstrap", bootstrap)
+    for others in (1, 11):
+        choose([trial(number, [number / 20] * 30) for number in range(others + 1)])
+    (one, _), (many, level) = asked
+    assert one == pytest.approx(many) and level == pytest.approx(1 - 0.05 / 11)
 
 
 def test_trials_without_a_figure_are_told_and_not_chosen():

@@ -20,7 +20,8 @@ from souk.cli import options
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError
-from souk.evaluation.verdict import CHAMPION, LEAST_USERS, better_but, fallen_short
+from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
+from souk.metrics import LEAST_USERS
 from souk.release.pointer import rolled_back
 from souk.workspace import Workspace
 

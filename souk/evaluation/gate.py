@@ -13,8 +13,8 @@ import pandas as pd
 from souk.config import Evaluate
 from souk.evaluation.guardrails import guardrails
 from souk.evaluation.protocol import SEED
-from souk.evaluation.verdict import CHALLENGER, CHAMPION, LEAST_USERS, POPULARITY, Rule, Verdict, digits
-from souk.metrics import bootstrap
+from souk.evaluation.verdict import CHALLENGER, CHAMPION, POPULARITY, Rule, Verdict, digits
+from souk.metrics import LEAST_USERS, bootstrap
 
 MOST_SHOWN = 0.5  # share of the queries with a logged slate from which on what was shown decides
 REMEDY = (

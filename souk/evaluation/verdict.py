@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from souk.metrics import LEAST_USERS
+
 Outcome = Literal["promote", "reject", "unchanged", "not_comparable"]
 CHALLENGER, CHAMPION, POPULARITY = "slate", "champion", "popularity"
-LEAST_USERS = 20  # of a lead that promotes: the bootstrap's interval of fewer is too narrow (docs/evaluation.md)
 MOST_DIGITS = 9
 Numbers = Mapping[str, float | str]
 

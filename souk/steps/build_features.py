@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from souk.config import Split, parse_step_config
 from souk.errors import SoukError
-from souk.evaluation.verdict import LEAST_USERS
 from souk.features.bars import far_bars
 from souk.features.few_users import few_users
 from souk.features.funnel import funnel
@@ -25,6 +24,7 @@ from souk.features.pipeline import Runner, build, find_windows
 from souk.features.responses import is_told
 from souk.features.unnamed import unheard, unnamed
 from souk.features.windows import read_windows
+from souk.metrics import LEAST_USERS
 from souk.progress import report
 from souk.spec import FeatureSpec
 from souk.store.publish import publish

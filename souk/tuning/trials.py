@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from souk.errors import SoukError
-from souk.metrics import Interval, bootstrap
+from souk.metrics import LEAST_USERS, Interval, bootstrap
 
 LEVEL = 0.95
-SAMPLES = 1000
+SAMPLES = 1000  # at LEVEL; as many times more as the bounds lie further out
 SEED = 17
 
 
@@ -65,16 +65,18 @@ class Choice:
         gain: its mean score over that of trial 0, paired by user; None where trial 0 has no figure.
         level: of the interval: 0.95 for all trials together, by Bonferroni, because the best of many looks better than
             it is.
+        users: how many the gain is of.
     """
 
     best: Trial
     gain: Interval | None
     level: float
+    users: int = 0
 
     @property
     def certain(self) -> bool:
-        """Whether the gain is above zero with its whole interval."""
-        return self.gain is not None and self.gain.low > 0
+        """Whether the gain is above zero with its whole interval, and of users enough for an interval."""
+        return self.gain is not None and self.gain.low > 0 and self.users >= LEAST_USERS
 
     @property
     def verdict(self) -> str:
@@ -86,6 +88,9 @@ class Choice:
         gain = f"{self.gain.mean:+.4f} ({self.gain.low:+.4f} to {self.gain.high:+.4f}, {self.level:.1%})"
         if self.certain:
             return f"NDCG@10 {gain} over the config as it is."
+        if self.users < LEAST_USERS:
+            few = f"of {self.users} users, and fewer than {LEAST_USERS} tell nothing for certain"
+            return f"Warning: NDCG@10 {gain} over the config as it is: {few}. Enlarge split.validation."
         return f"Warning: NDCG@10 {gain} over the config as it is: not certainly above zero. It may be chance."
 
 
@@ -100,14 +105,13 @@ def choose(trials: Sequence[Trial]) -> Choice:
         first = next((trial.error for trial in trials), "there was none")
         raise SoukError("a trial that ends with a figure", f"none of {len(trials)}; the first: {first}", "Mend it.")
     best, usual = told[0], next((trial for trial in told if not trial.number), None)
-    level = 1 - (1 - LEVEL) / max(1, len(told) - 1)
-    return Choice(best, _gain(best, usual, level) if usual else None, level)
-
-
-def _gain(best: Trial, usual: Trial, level: float) -> Interval:
+    others = max(1, len(told) - 1)
+    level = 1 - (1 - LEVEL) / others
+    if not usual:
+        return Choice(best, None, level)
     users = sorted(best.gains.keys() & usual.gains.keys())
     differences = np.array([best.gains[user] - usual.gains[user] for user in users], np.float64)
-    return bootstrap(differences, SAMPLES, SEED, level)
+    return Choice(best, bootstrap(differences, SAMPLES * others, SEED, level), level, len(users))
 
 
 def table(trials: Sequence[Trial], choice: Choice) -> str:
