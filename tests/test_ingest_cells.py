@@ -88,6 +88,7 @@ def test_whole_numbers_become_ids_of_their_digits(numbers: list[int]) -> None:
         (cells.parse_number, ["", "NA", "nan", "NULL", None], [None] * 5, []),
         (cells.parse_integer, ["1.0", "1.5", "9e20", "-3"], [1, None, None, -3], [1, 2]),
         (cells.parse_bool, ["Yes", "0", "maybe", None, "F"], [True, False, None, None, False], [2]),
+        (cells.parse_bool, ["Ja", "N", "oui", "não", "J", "nie"], [True, False, True, False, True, None], [5]),
         (cells.parse_text, [" a ", "", "NA", None], ["a", None, "NA", None], []),
         (cells.parse_list, ['["a", 1]', "['x']", "[1,", "q"], [["a", "1"], ["x"], None, None], [2, 3]),
     ],

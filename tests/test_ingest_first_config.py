@@ -257,7 +257,7 @@ def test_words_that_are_no_true_or_false_do_not_say_what_is_available(tmp_path):
     events, items = tmp_path / "events.csv", tmp_path / "items.csv"
     rows = [f"u{n % 20},i{n % 30},click,{1_700_000_000 + n * 3600}" for n in range(300)]
     events.write_text("\n".join(["user_id,item_id,event_type,timestamp", *rows]), "utf-8")
-    answers = [f"i{n},{'ja' if n % 3 else 'nein'}" for n in range(30)]
+    answers = [f"i{n},{'tak' if n % 3 else 'nie'}" for n in range(30)]
     items.write_text("\n".join(["item_id,In Stock", *answers]), "utf-8")
     config = parse_config(first_config(str(events), str(items), None, "shop").text)
     assert "available" not in config.data.items.columns

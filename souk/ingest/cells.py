@@ -30,7 +30,8 @@ MONTH, YEAR = r"^((?:1[5-9]|20)\d{2}|9999)-(0[1-9]|1[0-2])$", r"^((?:1[5-9]|20)\
 # Nanoseconds begin in 1677 and end in 2262: years of old books, and such as 9999, that say never.
 EARLY, FAR = r"^1([0-5]\d{2}|6[0-6]\d|67[0-7])", r"^(22[6-9]\d|2[3-9]\d{2}|[3-9]\d{3})"
 MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
-TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+TRUE = ("true", "t", "yes", "y", "1", "ja", "j", "wahr", "oui", "vrai", "si", "sí", "sì", "sim")
+FALSE = ("false", "f", "no", "n", "0", "nein", "falsch", "non", "faux", "não", "nao")
 EXACT = float(2**53)
 MS_PER_UNIT = {"ms": 1.0, "s": 1000.0, "us": 0.001}
 Parsed = tuple[pa.Array, np.ndarray]
@@ -86,7 +87,7 @@ def parse_integer(array: pa.Array) -> Parsed:
 
 
 def parse_bool(array: pa.Array) -> Parsed:
-    """true, t, yes, y, 1 and their opposites, in any case."""
+    """true, t, yes, y, 1, as `ja` and `oui`, and their opposites, in any case."""
     if pa.types.is_boolean(array.type):
         return array, np.zeros(len(array), bool)
     text = pc.utf8_lower(_present(array))

@@ -9,16 +9,8 @@ from souk.ingest.guess.columns import Table
 from souk.ingest.guess.config_words import listed, quoted
 
 LONGEST = 600  # characters of a comment: evidence, examples of a column and a remedy have half of that
-LEFT_OUT = (
-    "twice",
-    "unchosen",
-    "undone",
-    "sent",
-    "befell",
-    "decided",
-    "unrated",
-    "uses",
-)  # notes on what `skip` leaves out
+# Notes on what `skip` leaves out.
+LEFT_OUT = ("twice", "unchosen", "undone", "sent", "befell", "decided", "aftermath", "unrated", "uses")
 
 
 def render_source(table: Table) -> list[str]:

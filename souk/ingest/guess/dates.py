@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from souk.ingest import cells, no_dates
 from souk.ingest.convert import TIMES
 from souk.ingest.day_orders import WRITTEN
-from souk.ingest.guess.acts import times_of
+from souk.ingest.guess.acts import acts, times_of
 from souk.ingest.guess.columns import Table, columns_named
 from souk.ingest.guess.later import CHANGED
 from souk.ingest.guess.names import HAD_FROM, NAMES, STARTS
+from souk.ingest.guess.repeat import sold_once
 from souk.ingest.profile import MANY, Column
 from souk.schema import DAY_MS, MINUTE_MS
 
@@ -74,6 +75,28 @@ def map_births(events: Table, items: Table) -> None:
     if found:
         name = min(found, key=lambda each: found[each][0])
         items.births[name] = found[name][1]
+
+
+def note_touched(events: Table, items: Table) -> None:
+    """Notes the times of items that are those of an item's first or last event, as when it was last ordered: the events
+    tell it, and what ends or begins by it would be known to be taken then."""
+    if "drawn" in events.notes:  # of which users nobody knows the others' events
+        return
+    rows = acts(events)
+    if sold_once(rows):  # the time of its sale is its end
+        rows = rows[rows["kind"] != "purchase"]
+    for column in items.free:
+        if not column.time_unit or column.name in items.counts:
+            continue
+        own = _own(items, column).dropna()
+        exact = DAY_MS if (own % DAY_MS == 0).all() else MINUTE_MS
+        for kind, each in [("event", rows), *rows.groupby("kind")]:
+            times = each.groupby("item_id")["time"]
+            for word, touched in (("first", times.min()), ("last", times.max())):
+                gaps = (touched - own).dropna()
+                if len(gaps) >= FEWEST and gaps.between(0, exact, inclusive="left").mean() >= MANY:
+                    why = f"it is when an item had its {word} {kind}"
+                    items.counts[column.name] = f"IT TELLS EVENTS OF LATER: {why}, such as {column.examples}"
 
 
 def _wait(events: Table, items: Table, column: Column) -> tuple[float, float]:

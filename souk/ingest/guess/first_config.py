@@ -11,13 +11,14 @@ import numpy as np
 from souk.config import parse_config
 from souk.ingest.checks import check_schema
 from souk.ingest.faults import faulty
+from souk.ingest.guess.aftermath import skip_aftermath
 from souk.ingest.guess.chosen import skip_unchosen
 from souk.ingest.guess.clock import map_clock
 from souk.ingest.guess.columns import Table, declare, map_rest, open_table
 from souk.ingest.guess.config_source import LEFT_OUT, comment, render_source
 from souk.ingest.guess.contracts import note_ended, skip_decided
 from souk.ingest.guess.counts import map_counts
-from souk.ingest.guess.dates import map_births, map_starts, note_zone
+from souk.ingest.guess.dates import map_births, map_starts, note_touched, note_zone
 from souk.ingest.guess.drawn_rows import draw_described, draw_users
 from souk.ingest.guess.dwell import map_dwell
 from souk.ingest.guess.exchanged import check_events, check_exchanged, doubt_exchanged
@@ -38,6 +39,7 @@ from souk.ingest.guess.types import map_type
 from souk.ingest.guess.undone import skip_undone
 from souk.ingest.guess.uses import map_uses, skip_uses
 from souk.ingest.guess.wide import check_wide
+from souk.ingest.guess.zeros import note_zeros
 from souk.ingest.guess.zone import map_zone
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
@@ -117,17 +119,20 @@ def first_config(
     skip_unchosen(tables["events"])
     skip_undone(tables["events"])
     skip_decided(tables["events"])
+    skip_aftermath(tables["events"])
     note_ended(tables["events"])
     map_uses(tables["events"])
     note_no_item(tables["events"], tables.get("items"))
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
         map_births(tables["events"], tables["items"])
-    for target, other in (("user_id", "users"), ("item_id", "items")):
+    for target, other in DESCRIBED.items():
         if other in tables:
+            note_zeros(tables["events"], tables[other], target)
             map_counts(tables["events"], tables[other], target)
     if "items" in tables:
         map_takers(tables["events"], tables["items"])
+        note_touched(tables["events"], tables["items"])
     for table in tables.values():
         map_rest(table)
         declare(table)

@@ -19,6 +19,12 @@ ACTS = {
     **dict.fromkeys(("cooked", "cookedit", "icookedthis", "madeit", "imadeit", "imadethis", "madethis", "cooksnap",
     "nachgekocht",
                      "cuisine", "cocinado", "cucinato"), EventType.PURCHASE),
+    **dict.fromkeys(("reorder", "reordered", "refill", "refilled", "refillrequested", "requestrefill", "refillrequest",
+                     "repurchase", "nachbestellt", "nachbestellung", "dispensed", "prescriptionfilled",
+                     "prescriptionredeemed", "rezepteingeloest"), EventType.PURCHASE),
+    **dict.fromkeys(("prescriptionuploaded", "uploadprescription", "prescriptionsubmitted", "rezepthochgeladen",
+                     "rezepteingereicht", "notifyme"), EventType.CART),
+    **dict.fromkeys(("creditnote", "creditmemo", "gutschrift", "rma", "rmacreated", "rmarequested"), EventType.RETURN),
     **dict.fromkeys(("dislike", "disliked", "downvote", "downvoted", "thumbsdown", "nomegusta", "jenaimepas",
                      "nonmipiace", "naogostei", "gefaelltmirnicht"), EventType.HIDE),
 }  # fmt: skip
@@ -92,6 +98,11 @@ REMOVED = {"retrait", "remove", "removed", "removal", "delete", "deleted", "clea
            "entfernen", "geloescht", "loeschen", "supprimer", "supprime", "suppression", "retirer", "eliminar",
            "eliminado", "eliminada", "quitar", "quitado", "rimuovi", "rimuovere", "rimosso", "rimossa", "remover",
            "removido", "removida"}  # fmt: skip
+# To be told when it is there again.
+WAITING = {"notify", "waitlist", "waitinglist", "warteliste"}
+WAITED_FOR = {"me", "back", "stock", "instock", "alert", "join", "joined", "when", "available", "request", "requested",
+              "subscribe", "subscribed", *WAITING}  # fmt: skip
+REPEATED = {"refill", "repeat", "again", "recurring", "autoship", "subscription", "standing"}  # beside an order
 # Of a return, how far it got.
 BEGUN = {"opened", "open", "filed", "raised", "requested", "request", "initiated", "started", "issued", "received",
          "approved", "granted", "processed", "completed", "created", "beantragt", "eroeffnet", "gemeldet",
@@ -131,6 +142,10 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
     words = [word for word in all_words if word not in OBJECTS]
     if known := _kind(text) or _kind("".join(words)):
         return known
+    if "approval" in words and "for" in words:  # who buys for a firm
+        words = [word for word in words if word not in ("for", "approval")]
+    if {*words} <= WAITED_FOR | PUT | LITTLE and (WAITING & {*words} or {"stock", "subscribe"} <= {*words}):
+        return EventType.CART
     if known := contract_act(all_words) or auction_act(all_words):
         return known
     words = without_contracts(words)
@@ -140,8 +155,15 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
         return EventType.CART
     if _lists({*words}):
         return EventType.IMPRESSION
+    return _together(words)
+
+
+def _together(words: Sequence[str]) -> EventType | None:
+    """What words for one act, and others that change nothing of it, say together."""
     kinds = {kind_of(word) for word in words if word not in FILLERS | LITTLE}
     several = next(iter(kinds)) if len(kinds) == 1 else _shown_or_opened(words)
+    if several is None and {kind_of(word) for word in words if word not in FILLERS | REPEATED} == {EventType.PURCHASE}:
+        several = EventType.PURCHASE
     if several is EventType.PURCHASE and not ADDED.isdisjoint(words):
         several = EventType.CART
     if "page" in words and several is not EventType.CLICK:

@@ -14,11 +14,10 @@ from souk.ingest.profile import snake
 from souk.schema import EventType
 
 MAILS = {"alert", "newsletter", "push", "notification", "digest", "campaign", "mailing", "benachrichtigung",
-         "suchauftrag",
+         "suchauftrag", "reminder", "erinnerung", "rappel", "recordatorio", "promemoria", "lembrete",
          "suchagent", "alerta", "alerte", "boletin", "avviso"}  # fmt: skip
 LETTERS = {"email", "mail", "sms", "message"}  # which users write, too
-REMINDERS = {"reminder", "soon", "ending", "expiring", "due", "erinnerung", "rappel", "recordatorio", "promemoria",
-             "lembrete"}  # fmt: skip
+REMINDERS = {"soon", "ending", "expiring", "due"}
 TOGGLED = (EventType.IMPRESSION, EventType.CART)
 FEWEST, MOSTLY = 30, 0.5  # zeros of a flag, and the share of them that come right after a 1, which they take back
 SENT = {"sent", "send", "delivered", "queued", "dispatched", "gesendet", "versendet", "verschickt", "zugestellt",
