@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import lzma
 import os
 import zipfile
@@ -10,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from souk.config import Source, parse_config
 from souk.errors import SoukError
+from souk.ingest.faults import Reason
 from souk.ingest.profile import sample
 from souk.readers import delimited, find_files, read_batches, written_until
+from tests.ingest_fixtures import read_rows
 
 TEXT = "user_id,item_id\nu1,i1\nu2,i2\n"
 ROWS = [{"user_id": "u1", "item_id": "i1"}, {"user_id": "u2", "item_id": "i2"}]
@@ -43,6 +48,49 @@ def test_a_byte_that_takes_an_ascii_one_with_it_is_told(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_bytes(b"user_id,item_id\nu1,\x8fAx\n")  # EUC-JP refuses both bytes
     [batch] = read_batches(Source(path=str(tmp_path / "e.csv"), encoding="euc_jp"))
     assert batch.undecodable == ((0, "item_id"),)
+
+
+def spoiled() -> pa.Array:
+    """Two texts, of which the first has a byte that is not UTF-8."""
+    ends = pa.py_buffer(np.array([0, 2, 6], np.int32).tobytes())
+    return pa.StringArray.from_buffers(2, ends, pa.py_buffer(b"u\xffgood"))
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (spoiled(), ["u\ufffd", "good"]),
+        (spoiled().cast(pa.large_binary()).view(pa.large_string()), ["u\ufffd", "good"]),
+        (pa.ListArray.from_arrays([0, 1, 2], spoiled()), [["u\ufffd"], ["good"]]),
+        (pa.FixedSizeListArray.from_arrays(spoiled(), 1), [["u\ufffd"], ["good"]]),
+        (pa.StructArray.from_arrays([spoiled()], ["a"]), [{"a": "u\ufffd"}, {"a": "good"}]),
+        (pa.MapArray.from_arrays([0, 1, 2], spoiled(), spoiled()), [[("u\ufffd", "u\ufffd")], [("good", "good")]]),
+    ],
+)
+def test_texts_of_parquet_that_are_not_utf_8_are_told_by_their_cell(
+    tmp_path: Path, column: pa.Array, values: list[Any]
+) -> None:
+    parquet.write_table(pa.table({"n": [1, 2], "note": column, "image": [b"\xff", b"a"]}), tmp_path / "e.parquet")
+    [batch] = read_batches(Source(path=str(tmp_path / "e.parquet")))
+    assert (batch.table["note"].to_pylist(), batch.undecodable) == (values, ((0, "note"),))
+    assert batch.table["image"].to_pylist() == [b"\xff", b"a"] and len(batch.originals(np.arange(2))) == 2
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize("used", [True, False])
+def test_a_cell_that_is_not_utf_8_costs_its_row_where_it_is_used(tmp_path: Path, kind: str, used: bool) -> None:
+    name = "user_id" if used else "note"
+    rest = {"user_id": ["a", "b"], "item_id": ["i", "j"], "event_type": ["click"] * 2, "timestamp": [0, 1]}
+    if kind == "parquet":
+        parquet.write_table(pa.table({**rest, name: spoiled()}), tmp_path / "e.parquet")
+    else:
+        lines = [{each: values[n] for each, values in rest.items()} for n in range(2)]
+        lines[0]["user_id" if used else "\ud800x"] = "\ud800"
+        (tmp_path / "e.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = read_rows("events", Source(path=str(tmp_path / f"e.{kind}")), {})
+    faults = [(each.reason, each.column, each.rows.tolist()) for each in found.faults]
+    assert faults == ([(Reason.ENCODING, "user_id", [0])] if used else []) and len(found.texts()) == 2
+    assert found.table["item_id"].to_pylist() == ["i", "j"]
 
 
 @pytest.mark.parametrize("delimiter", ["é", '"', "\\n", "::\\n"])

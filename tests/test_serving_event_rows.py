@@ -73,6 +73,7 @@ def nested(depth):
         ({"session_id": "x" * 513}, "session_id to be a text of 1 to 512"),
         ({"user_id": "\ud800"}, "UTF-8 in user_id"),
         ({"usr": 1}, "Did you mean 'user_id'?"),
+        ({"\ud800": 1}, "a column of events to be one of arm, "),
         ({"basket": nested(100_000)}, "a flat row"),
     ],
 )

@@ -16,6 +16,7 @@ from souk.readers.delimited import read_atomic, read_csv
 from souk.readers.files import BLOCK_BYTES, BROKEN, WHERE, File, file_format, find_files, first_line
 from souk.readers.json_lines import read_jsonl
 from souk.readers.raw import RawBatch
+from souk.readers.texts import decoded
 
 BATCH_ROWS = 1 << 17
 BATCH_BYTES = 1 << 25
@@ -79,7 +80,8 @@ def _read_parquet(file: File, source: Source) -> Iterator[RawBatch]:
         # A buffer, so that a row group of any size is read in parts.
         content = parquet.ParquetFile(stream, buffer_size=BLOCK_BYTES, pre_buffer=False)
         for batch in content.iter_batches(batch_size=_batch_rows(content.metadata)):
-            yield RawBatch(file.name, pa.Table.from_batches([batch]), np.arange(start, start + batch.num_rows))
+            table, wrong = decoded(batch)
+            yield RawBatch(file.name, table, np.arange(start, start + batch.num_rows), undecodable=wrong)
             start += batch.num_rows
 
 

@@ -70,9 +70,11 @@ def json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
             row = {}
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    if names != list(map(composed, names)):  # each line may write them its own way
-        rows = [{composed(name): value for name, value in row.items()} for row in rows]
-        names = list(dict.fromkeys(map(composed, names)))
+    clean = {name: composed(_clean(name)) for name in names}
+    if names != list(clean.values()):  # each line may write them its own way
+        undecodable += [(at, clean[n]) for at, row in enumerate(rows) for n in row if _clean(n) != n]
+        rows = [{clean[name]: value for name, value in row.items()} for row in rows]
+        names = list(dict.fromkeys(clean.values()))
     columns = []
     for name in names:
         column, wrong = _text_column([_json_text(row.get(name)) for row in rows])
@@ -91,11 +93,16 @@ def _json_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else cell_text(value)
 
 
+def _clean(text: str) -> str:
+    """The text with a question mark for each lone surrogate, which JSON escapes can make."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _text_column(values: list[str | None]) -> tuple[pa.Array, list[int]]:
     """A text column, and the rows whose text is no Unicode (lone surrogates of JSON escapes)."""
     try:
         return pa.array(values, pa.string()), []
     except (UnicodeEncodeError, pa.ArrowException):
-        clean = [None if v is None else v.encode("utf-8", "replace").decode() for v in values]
+        clean = [None if v is None else _clean(v) for v in values]
         wrong = [row for row, (a, b) in enumerate(zip(values, clean, strict=True)) if a != b]
         return pa.array(clean, pa.string()), wrong
