@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from souk.store.definitions import published_specs, user_entity, user_state_view
+from souk.store.definitions import published_views, user_entity
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = Path(os.environ.get("FEAST_FS_YAML_FILE_PATH") or HERE.parent / ".souk" / "feast" / "feature_store.yaml")
 FOLDER = SETTINGS.resolve().parent
 
 user = user_entity()
-views = [user_state_view(spec, FOLDER) for spec in published_specs(FOLDER)]
+views = published_views(FOLDER)
 globals().update({view.name: view for view in views})  # Feast collects a module's names, not what is in its lists

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import yaml
 
 from souk.errors import SoukError
 from souk.store import publish as publishing
-from souk.store.definitions import SPECS, published_specs, user_state_view, view_name
+from souk.store.definitions import SPECS, published_specs, published_views, user_state_view, view_name
 from souk.store.feast_store import FeastStore
 from souk.store.interface import StoreError
 from souk.store.publish import publish
@@ -109,6 +110,47 @@ def test_the_specification_of_another_version_is_none_that_this_one_published(tm
     del older["build"]["habits"]
     (folder / SPECS / "0123456789ab.json").write_text(json.dumps(older))
     assert [spec.hash for spec in published_specs(folder)] == [SPEC.hash]
+
+
+@pytest.fixture
+def of_before(tmp_path):
+    """Two published specifications, of which another version of Souk named the second; and that."""
+    folder = published_in(tmp_path)
+    other = replace(SPEC, build=SPEC.build.model_copy(update={"history_length": 16}))
+    publish(user_states(tmp_path / "other.parquet", [state("ann", 1, other)], other), other, folder, NOW)
+    file = folder / SPECS / f"{other.of_states.hash}.json"
+    content = json.loads(file.read_text())
+    content["build"]["habits"] += 1
+    file.write_text(json.dumps(content))
+    return folder, other
+
+
+def test_the_view_of_a_release_of_before_is_what_the_registry_says(of_before):
+    """`feast apply` removes the views that it is not given, and their states."""
+    folder, other = of_before
+    views = {view.name: view for view in published_views(folder)}
+    assert [spec.hash for spec in published_specs(folder)] == [SPEC.hash]
+    assert set(views) == {view_name(SPEC), view_name(other)}
+    fields = [
+        [field.name for field in view.schema] for view in (views[view_name(other)], user_state_view(other, folder))
+    ]
+    assert set(fields[1]) <= set(fields[0])
+    (folder / SPECS / f"{other.of_states.hash}.json").unlink()
+    assert [view.name for view in published_views(folder)] == [view_name(SPEC)], "what nobody keeps any more"
+    (folder / "registry.db").unlink()
+    (folder / SPECS / "0123456789ab.json").write_text((folder / SPECS / f"{SPEC.hash}.json").read_text())
+    assert [view.name for view in published_views(folder)] == [view_name(SPEC)]
+    assert not (folder / "registry.db").exists()
+
+
+@pytest.mark.slow
+def test_apply_keeps_the_states_of_a_release_of_before(of_before):
+    folder, other = of_before
+    environment = os.environ | {"FEAST_FS_YAML_FILE_PATH": str(folder / "feature_store.yaml"), "PYTHONPATH": str(ROOT)}
+    feast = Path(sys.executable).with_name("feast")
+    command = [feast, "-c", ROOT / "feature_repo", "apply"]
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert [FeastStore(folder, spec).read(["ann"])[0].count for spec in (SPEC, other)] == [3, 1]
 
 
 @pytest.mark.slow

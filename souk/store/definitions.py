@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Array, FeastType, Float64, Int64, String
 
 from souk.spec import FeatureSpec, read_spec
@@ -26,6 +26,7 @@ REGISTRY = "registry.db"
 ONLINE = "online.db"
 SPECS = "specs"
 SETTINGS = "feature_store.yaml"
+VIEW = "user_state_{}"
 LOCK, BEGUN = "publish.lock", "publication.begun"
 WRITE_ROWS = 5000  # a transaction of `feast materialize`, which no step calls
 # Both say when a state was written: its age is told by them, and the events in it have times of their own.
@@ -42,7 +43,7 @@ TYPES: dict[str, FeastType] = {
 
 def view_name(spec: FeatureSpec) -> str:
     """The feature view that holds the states of `spec`: another specification never reads it."""
-    return f"user_state_{spec.of_states.hash}"
+    return VIEW.format(spec.of_states.hash)
 
 
 def user_entity() -> Entity:
@@ -81,6 +82,17 @@ def published_specs(folder: Path) -> list[FeatureSpec]:
     same features otherwise: of their views this one knows nothing."""
     found = {path.stem: read_spec(path) for path in sorted((folder / SPECS).glob("*.json"))}
     return [spec for name, spec in found.items() if spec.hash == name]
+
+
+def published_views(folder: Path) -> list[FeatureView]:
+    """The view of every specification in `specs/`. Those that versions of Souk named otherwise are what the registry
+    says, as a release may still be served from them."""
+    views = {view.name: view for view in (user_state_view(spec, folder) for spec in published_specs(folder))}
+    others = {VIEW.format(path.stem) for path in (folder / SPECS).glob("*.json")} - {*views}
+    if others and (folder / REGISTRY).exists():  # Feast would make one
+        found = FeatureStore(config=repo_config(folder)).list_feature_views()
+        views |= {view.name: view for view in found if view.name in others}
+    return list(views.values())
 
 
 def repo_config(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None) -> RepoConfig:
