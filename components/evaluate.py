@@ -11,6 +11,7 @@ def evaluate(
     config: str,
     gate_margin: str,
     champion: str,
+    champion_condition: str,
     workspace: str,
     tables: Input[Dataset],
     features: Input[Dataset],
@@ -31,6 +32,7 @@ def evaluate(
         config: the sections that the step reads, JSON.
         gate_margin: overrides the config's `evaluate.margin`; "" takes the config's.
         champion: name of the release that is served; "" for the workspace's current one, if there is any.
+        champion_condition: a digest of its files and whether they are whole; makes another champion a changed step.
         workspace: path of the workspace, which holds the champion.
         tables: output of `ingest`.
         features: output of `build_features`.

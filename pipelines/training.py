@@ -55,6 +55,7 @@ def training(
     deploy_config: str,
     schema: str = "",
     champion: str = "",
+    champion_condition: str = "",
     beam_runner: str = "FnApiRunner",
     beam_options: str = "",
     epochs: int = 0,
@@ -68,6 +69,8 @@ def training(
         ingest_config: JSON of the config's sections for the step; likewise the other `*_config`.
         schema: TFDV schemas to enforce, JSON; "" for those of the workspace.
         champion: name of the release that is served; "" for the workspace's current one, if there is any.
+        champion_condition: a digest of its files and whether they are whole; "" where nobody looked, as in a
+            submission, and then `evaluate` must not be cached.
         beam_runner: name of a Beam runner.
         beam_options: Beam flags, a JSON list; "" for none.
         epochs: overrides the config's epochs of the towers; 0 takes the config's.
@@ -105,11 +108,12 @@ def training(
             ).after(loaded),
             "train_ranker",
         ).outputs
-        judged = named(
+        judging = named(
             evaluate(
                 config=evaluate_config,
                 gate_margin=gate_margin,
                 champion=champion,
+                champion_condition=champion_condition,
                 workspace=workspace,
                 tables=read["tables"],
                 features=built["features"],
@@ -119,7 +123,9 @@ def training(
             ),
             "evaluate",
             memory="4Gi",
-        ).outputs
+        )
+        # It reads the champion from the workspace, which a cache knows nothing of: `souk run` looks, and lets it cache.
+        judged = judging.set_caching_options(False).outputs
 
         with dsl.If(judged["Output"] == PROMOTE, name="promote"):
             release_towers = trained(

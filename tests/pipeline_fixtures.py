@@ -102,8 +102,11 @@ def evaluate(config, champion, workspace, tables, features, towers, ranker, inde
     digest = small("evaluate", [config, tables, features, towers, ranker, index], [twin, evaluation])
     Path(report_html).write_text("<p>evaluation</p>")
     Path(summary_md).write_text("| model | ndcg@10 |\\n|---|---|\\n| souk | 0.5 |\\n")
+    from souk.release.condition import damage
+    from souk.workspace import Workspace
     current = Path(workspace, "releases", champion, "twin")
-    unchanged = champion and current.read_text() == digest
+    whole = champion and not damage(Workspace(Path(workspace)), champion)
+    unchanged = whole and current.read_text() == digest
     return ("unchanged" if unchanged else "promote" if margin < 1 else "reject"), {"ndcg": 0.5}
 """,
     "package_release": """
@@ -111,6 +114,8 @@ def package_release(config, tables, features, towers, ranker, index, twin, evalu
     digest = small("package_release", [config, tables, features, towers, ranker, index, twin, evaluation], [release])
     (Path(release) / "twin").write_text(content(twin))
     (Path(release) / "name").write_text(f"small-{digest[:12]}")
+    from souk.release.manifest import write_manifest
+    write_manifest(release, f"small-{digest[:12]}", {}, {})
     return f"small-{digest[:12]}", {"files": 1.0}
 """,
     "deploy": """
@@ -120,6 +125,8 @@ def deploy(config, workspace, release, features, index):
     releases = Path(workspace) / "releases"
     name = Path(release, "name").read_text()
     shutil.copytree(release, releases / name, dirs_exist_ok=True)
+    (Path(workspace) / "feast").mkdir(exist_ok=True)
+    (Path(workspace) / "feast" / "states.db").touch()
     fresh = releases / ".current.part"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(name)

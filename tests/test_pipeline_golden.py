@@ -105,7 +105,7 @@ def test_what_must_always_run_is_not_cached(training: dict[str, Any]) -> None:
         if task["componentRef"]["name"].removeprefix("comp-").partition("-2")[0] not in ("condition", "exit-handler-1")
     ]
     always = {task["taskInfo"]["name"] for task in tasks if not task["cachingOptions"].get("enableCache")}
-    assert always == {"deploy", "report_run"}
+    assert always == {"evaluate", "deploy", "report_run"}
 
 
 def test_parameters_carry_every_step_config(training: dict[str, Any]) -> None:

@@ -145,6 +145,22 @@ def test_a_changed_slate_makes_the_release_again(copy: Copy) -> None:
     assert released(copy) != name
 
 
+def test_a_served_release_that_is_damaged_is_made_again(copy: Copy) -> None:
+    """The verdict about the whole one is in the cache, and is not taken for it; afterwards it is taken again."""
+    name = promoted(copy)
+    assert ran(copy) == ["evaluate"]
+    assert ran(copy) == []
+    victim = copy.workspace / "releases" / name / "content"
+    whole = victim.read_bytes()
+    victim.write_bytes(b"damaged")
+    assert ran(copy) == ["evaluate", "package_release", "deploy"]
+    assert (released(copy), victim.read_bytes()) == (name, whole)
+    assert ran(copy) == []
+    (copy.workspace / "feast" / "states.db").unlink()
+    assert ran(copy)[0] == "evaluate"
+    assert (copy.workspace / "feast" / "states.db").exists()
+
+
 def test_epochs_reach_the_towers(warm: Copy) -> None:
     assert ran(warm, *CLOSED, "--epochs", "3") == list(TWIN[2:])
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from souk.cli.training import load_pipeline, with_data_read_anew
+from souk.cli.training import load_pipeline, with_data_read_anew, with_verdicts_cached
 from tests.kfp_openapi import Invalid, check, find, operations
 from tests.kfp_server import Kubeflow, serve
 from tests.submit_fixtures import *  # noqa: F403
@@ -178,3 +178,14 @@ def test_a_recurring_pipeline_reads_its_data_anew_and_nothing_else_changes() -> 
     cached = {key for key, task in tasks.items() if task.get("cachingOptions")}
     with_data_read_anew(spec)
     assert cached - {key for key, task in tasks.items() if task.get("cachingOptions")} == {"ingest"}
+
+
+def test_a_submission_reuses_no_verdict_and_a_local_run_one_about_the_same_champion() -> None:
+    """The workspace's current release may be another one by now, or damaged: nobody can look from here."""
+
+    def cached(spec: dict) -> set[str]:
+        tasks = {k: t for c in spec["components"].values() for k, t in c.get("dag", {}).get("tasks", {}).items()}
+        return {key for key, task in tasks.items() if task.get("cachingOptions")}
+
+    submitted, local = cached(load_pipeline()), cached(with_verdicts_cached(load_pipeline()))
+    assert "evaluate" not in submitted and local - submitted == {"evaluate"}

@@ -22,6 +22,7 @@ from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError
 from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
 from souk.metrics import LEAST_USERS
+from souk.release.condition import condition
 from souk.release.pointer import rolled_back
 from souk.workspace import Workspace
 
@@ -115,8 +116,11 @@ def _train(
     from souk.cli.local import run_pipeline
 
     schema = training.schema_parameter(Path(arguments.config), config.name, workspace)
-    values = training.parameters(arguments, config, str(workspace.root), workspace.current_release(), schema)
-    run_pipeline(training.with_code_digests(training.load_pipeline()), values, workspace.runs, lock, view)
+    served = workspace.current_release()
+    found = condition(workspace, served)
+    values = training.parameters(arguments, config, str(workspace.root), served, schema, found)
+    pipeline = training.with_verdicts_cached(training.with_code_digests(training.load_pipeline()))
+    run_pipeline(pipeline, values, workspace.runs, lock, view)
 
 
 def _keep_report(view: RunView, workspace: Workspace, started: str) -> Path | None:

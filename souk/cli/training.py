@@ -71,6 +71,15 @@ def with_data_read_anew(spec: Spec) -> Spec:
     return spec
 
 
+def with_verdicts_cached(spec: Spec) -> Spec:
+    """The pipeline for who gives `champion_condition`: a verdict is reused as long as the champion is what it was."""
+    for component in spec["components"].values():
+        for key, task in component.get("dag", {}).get("tasks", {}).items():
+            if key == "evaluate":
+                task["cachingOptions"] = {"enableCache": True}
+    return spec
+
+
 def documents(spec: Spec, claim: str, workspace: str) -> list[Spec]:
     """What is uploaded: the pipeline and, for Kubernetes, the volume of `claim` at `workspace` in every step's pod.
 
@@ -95,7 +104,14 @@ def with_accelerators(spec: Spec, count: int, kind: str = "") -> Spec:
     return spec
 
 
-def parameters(options: argparse.Namespace, config: DatasetConfig, workspace: str, champion: str, schema: str) -> Spec:
+def parameters(
+    options: argparse.Namespace,
+    config: DatasetConfig,
+    workspace: str,
+    champion: str,
+    schema: str,
+    champion_condition: str = "",
+) -> Spec:
     """The arguments of the training pipeline.
 
     Args:
@@ -104,10 +120,12 @@ def parameters(options: argparse.Namespace, config: DatasetConfig, workspace: st
         workspace: path of the workspace, where the steps run.
         champion: name of the release that is served, "" for none.
         schema: JSON of the schemas to enforce, "" for those of the workspace.
+        champion_condition: of souk.release.condition; "" where nobody looked, and then no verdict may be reused.
     """
     return {
         **data_parameters(options, config, workspace, schema),
         "champion": champion,
+        "champion_condition": champion_condition,
         "gate_margin": "" if options.gate_margin is None else repr(options.gate_margin),
     }
 

@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from souk.config import Deploy, Evaluate, parse_step_config
-from souk.errors import SoukError, unknown
+from souk.errors import unknown
 from souk.evaluation.gate import Champion, compare_identity, judge, without_damaged
 from souk.evaluation.measure import FORMAT, main_metrics, measure
 from souk.evaluation.report import write_evaluation
 from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
-from souk.release.manifest import verify
+from souk.release.condition import damage
 from souk.release.naming import content_digests, read_weights, release_name
 from souk.release.pointer import release_names
 from souk.spec import ENGAGED, SATISFIED
@@ -120,7 +120,10 @@ def read_champion(name: str, place: Workspace) -> Champion:
     if not name:
         return Champion()
     twin = place.releases / name / "twin"
-    whole = _whole(place.releases / name) and any(place.feast.glob("*.db"))
+    lost = damage(place, name)
+    if lost:
+        report(f"the served release is damaged, and is not compared with: {lost}")
+    whole = not lost
     if not (twin / IDENTITY).is_file():
         return Champion(name, whole=whole)
     try:
@@ -131,15 +134,6 @@ def read_champion(name: str, place: Workspace) -> Champion:
             raise
         return Champion(name, whole=False)  # damaged there: it could not be replaced otherwise
     return Champion(name, twin, *known, whole)
-
-
-def _whole(release: Path) -> bool:
-    try:
-        verify(release)
-    except SoukError as error:
-        report(f"the served release is damaged, and is not compared with: {error}")
-        return False
-    return True
 
 
 def _digest_of_inputs(tables: Path, deploy: Deploy) -> str:
