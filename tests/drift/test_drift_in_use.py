@@ -77,5 +77,6 @@ def test_the_rules_and_the_dashboard_name_metrics_of_the_detector(release: Path)
         rows, _ = reader(release).records(records, 0)
         watched.take(rows, {})
     told = {sample.name for metric in DriftMetrics(watched).collect() for sample in metric.samples}
-    named = {name for file in FILES.iterdir() for name in re.findall(r"\bsouk_drift_[a-z_]+", file.read_text())}
-    assert {"souk_drift_alarm", "souk_drift_other_release_total"} <= named <= told
+    for file in ("rules.yaml", "dashboard.json"):
+        named = set(re.findall(r"\bsouk_drift_[a-z_]+", (FILES / file).read_text()))
+        assert {"souk_drift_alarm", "souk_drift_other_release_total"} <= named <= told, file
