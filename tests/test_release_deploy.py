@@ -34,7 +34,7 @@ STAGES = [
     ("souk.index.lite.shutil.copytree", 2),  # the first copies the release
     ("souk.steps.deploy.open_or_build", 1),
     ("souk.steps.deploy._fill_store", 1),
-    ("souk.steps.deploy.point", 1),
+    ("souk.steps.deploy.promote", 1),
     ("souk.release.pointer._write", 1),
     ("souk.release.pointer._link", 1),
     ("souk.release.pointer.os.symlink", 1),

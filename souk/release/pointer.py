@@ -106,7 +106,7 @@ def _rollback(workspace: Workspace, name: str) -> str:
     target = folder.name
     if target == current and target not in rolled_back(workspace):  # where a killed rollback has left it
         remedy = "`souk release list` shows what there is; without a name it goes back to the one before."
-        raise SoukError("another release than the current one", f"{name}, which is current", remedy)
+        raise SoukError("another release than the current one", f"{target}, which is current", remedy)
     verify(folder)
     refused = {*rolled_back(workspace), current} - {target, ""}
     _write(workspace, ROLLED_BACK, sorted(refused))
