@@ -21,6 +21,7 @@ from souk.spec import Entity, FeatureSpec
 
 MIDNIGHTS = 2  # times of day of dates alone: that of summer time is another
 TIMED = 0.1  # share of the events that are at other times, where events have hours
+ROWS_AT_ONCE = 4096
 PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 
 
@@ -31,7 +32,12 @@ def item_table(items: pa.Table, spec: FeatureSpec) -> pa.Table:
 
 
 def item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
-    """`item_table` in the order of `items`."""
+    """`item_table` in the order of `items`. Few rows at once: as Python objects they take many times their size."""
+    starts = range(0, max(1, len(items)), ROWS_AT_ONCE)
+    return pa.concat_tables(_item_rows(items.slice(start, ROWS_AT_ONCE), spec) for start in starts)
+
+
+def _item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
     rows = items.to_pylist()
     features = [item_features(row, spec) for row in rows]
     columns: dict[str, Any] = {"item_id": items["item_id"].cast(pa.string())}

@@ -10,6 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+GROUP_BYTES = 1 << 25
+MOST_ROWS = 1 << 20  # of a row group, as of pyarrow
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -24,6 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Writes a Parquet file, whole."""
+    """Writes a Parquet file, whole, in row groups of at most about GROUP_BYTES: who reads it makes objects of one."""
+    rows = max(1, min(MOST_ROWS, GROUP_BYTES * len(table) // max(1, table.nbytes)))
     with whole_file(path) as fresh:
-        parquet.write_table(table, fresh, compression="zstd")
+        parquet.write_table(table, fresh, compression="zstd", row_group_size=rows)
