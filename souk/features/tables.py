@@ -15,6 +15,7 @@ from souk.daily import COUNT_DAYS
 from souk.declared import item_features
 from souk.features.columns import arrow_type
 from souk.features.windows import Windows
+from souk.ordered import in_order
 from souk.schema import DAY_MS
 from souk.sources.freshness import assumed_birth, freshness, imported
 from souk.spec import Entity, FeatureSpec
@@ -28,7 +29,7 @@ PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so 
 def item_table(items: pa.Table, spec: FeatureSpec) -> pa.Table:
     """The item feature table, in the order of item ids: raw `item_*` features, `title`, `available`, `created_at`,
     `available_until`."""
-    return item_rows(items.sort_by("item_id"), spec)
+    return item_rows(in_order(items, ["item_id"]), spec)
 
 
 def item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:

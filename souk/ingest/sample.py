@@ -26,7 +26,9 @@ class Sample:
         rows = np.flatnonzero(chosen)
         first = -self._given % self._step
         self._given += len(rows)
-        self._kept = pa.concat_tables([self._kept, table.take(pa.array(rows[first :: self._step]))])
+        taken = np.zeros(len(chosen), bool)
+        taken[rows[first :: self._step]] = True  # `take` would join the columns of a table in chunks
+        self._kept = pa.concat_tables([self._kept, table.filter(pa.array(taken))])
         while self._kept.num_rows > self._limit:
             self._kept = self._kept.take(pa.array(np.arange(0, self._kept.num_rows, 2)))
             self._step *= 2

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from souk.ingest.memory import check_fits
+from souk.ordered import in_order
 
 PART_ROWS = 1 << 19
 MOST_PARTS = 500  # each is an open file, of which most systems allow a process 1,024
@@ -72,7 +73,7 @@ class SortedRows:
             with pa.OSFile(str(file)) as stream:
                 table = pa.ipc.open_stream(stream).read_all()
             file.unlink()
-            yield table.sort_by([(key, "ascending") for key in self._keys])
+            yield in_order(table, self._keys)
 
     def _parts(self, table: pa.Table) -> np.ndarray:
         """The part of each row: how many cuts are not after it."""

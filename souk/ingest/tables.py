@@ -15,6 +15,7 @@ from pyarrow import parquet
 from souk.ingest.accepted import Accepted
 from souk.ingest.files import whole_file, write_parquet
 from souk.ingest.refused import with_their_ends
+from souk.ordered import in_order
 from souk.schema import ID_COLUMN
 
 GROUP_ROWS = 1 << 17  # rows of a row group
@@ -72,8 +73,8 @@ def complete(
     columns = [new if field.name == key else pa.nulls(len(new), field.type) for field in known.schema]
     made = pa.Table.from_arrays(columns, schema=known.schema)
     if name == "users":
-        return pa.concat_tables([known, made]).sort_by(key)
-    done = pa.concat_tables([known, with_their_ends(made, refused)]).sort_by(key)
+        return in_order(pa.concat_tables([known, made]), [key])
+    done = in_order(pa.concat_tables([known, with_their_ends(made, refused)]), [key])
     place = done.column_names.index("available")
     available = pc.and_not(pc.fill_null(done["available"], True), pc.is_in(done[key], value_set=hidden))
     if withdraw:

@@ -23,8 +23,11 @@ def odd_vectors(name: str, rows: pa.Table, kinds: Mapping[str, Kind]) -> Iterato
     for column, kind in kinds.items():
         if kind is not Kind.VECTOR or column not in rows.column_names:
             continue
-        numbers = rows[column].combine_chunks().flatten().drop_null().to_numpy(zero_copy_only=False)
-        size = float(np.sqrt(np.mean(np.square(numbers, dtype=np.float64)))) if len(numbers) else 0.0
+        total, count = 0.0, 0
+        for chunk in rows[column].chunks:  # joined they may be more than an array holds
+            numbers = chunk.flatten().drop_null().to_numpy(zero_copy_only=False)
+            total, count = total + float(np.square(numbers, dtype=np.float64).sum()), count + len(numbers)
+        size = float(np.sqrt(total / max(1, count)))
         if size > LARGE:
             told = f"{name}: the numbers of {column} are about {size:,.0f}, and vectors are read as they are"
             yield f"{told}. Divide them so that they are about 1, or declare each as a column of its own, `numeric`"
