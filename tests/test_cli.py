@@ -1,4 +1,4 @@
-"""The command line: help for every command, one line for every mistake, no traceback."""
+"""The command line: one line for every mistake, no traceback."""
 
 import json
 import os
@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-import souk
-from souk.cli import COMMANDS, main
+from souk.cli import main
 from souk.cli.run import _paths, _tell_other_data, _tell_success
 from souk.cli.training import load_pipeline, parameters, schema_parameter, with_accelerators, with_images
 from souk.cli.view import RunView
@@ -35,73 +34,6 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(CONFIG, "utf-8")
     return path
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([command, "--help"])
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"usage: souk {command}")
-    assert text.count("\n\n") >= 2, "a description stands between usage and options"
-
-
-@pytest.mark.parametrize("port", ["99999", "-1", "http"])
-def test_what_is_no_port_is_refused_at_once(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["serve", "--http-port", port])
-    assert end.value.code == 2 and "expected a port from 0 to 65535" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
-def test_a_wait_that_is_none_is_refused_at_once(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["serve", "--flush-seconds", seconds])
-    assert end.value.code == 2 and "expected a number above 0" in capsys.readouterr().err
-
-
-def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["--help"])
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    assert all(f"\n  {name} " in text for name in COMMANDS)
-
-
-def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--version"])
-    assert capsys.readouterr().out == f"souk {souk.__version__}\n"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["rnu"],
-        ["run"],
-        ["release"],
-        ["release", "show"],
-        ["init", "--output", "x"],
-        ["run", "--config", "x", "--epochs", "0"],
-        ["run", "--config", "x", "--gate-margin", "nan"],
-    ],
-)
-def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(words)
-    assert end.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: souk")
-
-
-@pytest.mark.parametrize(
-    ("option", "told"), [("--port=80", ". Did you mean '--http-port'?\n"), ("--qqqq", ": --qqqq\n")]
-)
-def test_an_unknown_option_names_the_nearest(option: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["serve", option])
-    assert end.value.code == 2 and capsys.readouterr().err.endswith(told)
 
 
 @pytest.mark.parametrize(
