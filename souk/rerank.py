@@ -171,11 +171,6 @@ class Reranker:
         return np.asarray((age >= 0) & (age <= self.rules.new_items.days * DAY_MS))
 
 
-def cappable(spec: FeatureSpec) -> list[str]:
-    """The columns of items that may be capped."""
-    return [feature.source for feature in spec.of(Entity.ITEM) if feature.source]
-
-
 def _capped(
     rules: Rerank, table: pa.Table, spec: FeatureSpec, known: Sequence[Mapping[str, int]]
 ) -> tuple[np.ndarray, tuple[Mapping[str, int], ...]]:

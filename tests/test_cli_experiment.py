@@ -1,9 +1,12 @@
 """`souk experiment`: what a file holds, who is where, and what came of it."""
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from souk.cli import main
@@ -25,6 +28,7 @@ experiments:
   shuffle: {unit: request, arms: {a: {share: 0.5}, b: {share: 0.5}}}
 """
 
+NOT_OF_ONE_VALUE = {name: kind for name, kind in SPEC.columns.items.items() if kind not in ("categorical", "path")}
 BUNDLE = {"objectives": {"engaged": 1, "satisfied": 0}}
 
 
@@ -69,7 +73,15 @@ def test_a_file_is_described_and_put_in_its_place(place, capsys, tmp_path):
     assert code == 2 and "colour.arms.red.weights: an objective of shop-1" in told and "'satisfied'?" in told
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "rerank: {caps: {categroy: 2}}"))
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
-    assert code == 2 and "colour.arms.red.rerank.caps: a column of items of shop-1" in told and "'category'?" in told
+    assert (
+        code == 2 and "rerank.caps: a categorical or path column of items of shop-1" in told and "'category'?" in told
+    )
+    for column in (*NOT_OF_ONE_VALUE, "item_id"):
+        (tmp_path / "bad.yaml").write_text(
+            TEXT.replace("weights: {satisfied: 2}", f"rerank: {{caps: {{{column}: 2}}}}")
+        )
+        code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
+        assert code == 2 and "one of category" in told and f"'{column}'" in told, "which has no one value to count"
     (place / "releases" / "shop-2").mkdir()
     (place / "releases" / "shop-2" / "spec.json").write_text((other := replace(SPEC, dataset="other")).to_json())
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "release: shop-2"))
@@ -110,7 +122,7 @@ def test_results_compare_arms_by_user_and_leave_out_who_had_both(place, capsys, 
     plan = parse_experiments(TEXT)
     found = results("colour", plan.experiments["colour"], str(tmp_path / "log"), events)
     assert found.units == {"control": 50, "red": 50} and found.slates == {"control": 51, "red": 52}
-    assert found.mixed == {"both"}
+    assert found.mixed == 1
     told = found.to_json()["arms"]
     assert told["control"]["events"]["click"]["mean"] == 10 / 50
     red = told["red"]["events"]["click"]
@@ -136,3 +148,44 @@ def test_a_sample_ratio_that_is_off_is_said_and_the_exit_code_tells(place, capsy
     assert code == 1 and "the arms are not as large as planned" in text
     code, text = souk(capsys, "results", "--file", tmp_path / "e.yaml", "--workspace", place)
     assert code == 2 and "an impression log at" in text
+
+
+def test_an_experiment_that_nobody_is_in_yet_is_json(place, capsys, tmp_path):
+    logged(tmp_path / "log", [("u", "")])
+    words = ["--file", tmp_path / "e.yaml", "--log", tmp_path / "log", "--workspace", place]
+    code, text = souk(capsys, "results", *words, "--json")
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert code == 0 and told["colour"]["sample_ratio_p"] is None and told["colour"]["arms"]["red"]["units"] == 0
+    assert "sample ratio p = nan" in souk(capsys, "results", *words)[1]
+
+
+def test_events_without_ids_count_each_and_a_file_without_requests_is_refused(place, capsys, tmp_path):
+    logged(tmp_path / "log", [(f"u{n}", "colour=red" if n % 2 else "colour=control") for n in range(8)])
+    words = ["--file", tmp_path / "e.yaml", "--log", tmp_path / "log", "--workspace", place, "--json"]
+
+    def clicks(name, table):
+        path = tmp_path / name
+        path.write_text(table) if isinstance(table, str) else pq.write_table(table, path)
+        code, text = souk(capsys, "results", *words, "--events", path)
+        return json.loads(text)["colour"]["arms"]["red"]["events"]["click"]["mean"] if code == 0 else text
+
+    rows = ["r1,click", "r3,click", "r3,click", "r5,", ",click"]
+    assert clicks("a.csv", "\n".join(["request_id,event_type", *rows])) == 3 / 4
+    assert clicks("b.csv", "\n".join(["event_id,request_id,event_type", *("," + row for row in rows)])) == 3 / 4
+    of_pandas = {"request_id": ["r1", "r3", "r3"], "event_type": ["click"] * 3, "event_id": [math.nan, 7.0, 7.0]}
+    assert clicks("c.parquet", pa.table(of_pandas)) == 2 / 4
+    text = clicks("d.csv", "user_id,event_type\nu1,click\n")
+    assert "events with request_id in" in text and "the columns event_type, user_id" in text
+    assert "events with request_id and event_type in" in clicks("e.csv", "user_id\nu1\n")
+
+
+def test_of_a_request_eight_bytes_and_its_unit_are_kept(tmp_path):
+    """A log of weeks is larger than the memory that its texts would take: the 176 bytes of each."""
+    count, users = 20_000, 500
+    labels = ["colour=red" if n % users < 250 else "colour=control" for n in range(count)]
+    ids = {"request_id": [f"{n:032x}" for n in range(count)], "user_id": [f"u{n % users}" for n in range(count)]}
+    pq.write_table(pa.table(ids | {"arm": labels}), tmp_path / "part.parquet")
+    found = results("colour", parse_experiments(TEXT).experiments["colour"], str(tmp_path))
+    assert found.requests.nbytes + found.of.nbytes == 12 * count and len(found.arms) == users
+    assert found.units == {"control": 250, "red": 250} and found.slates == {"control": 10_000, "red": 10_000}
+    assert found.unit_of("gone") is None and found.unit_of(f"{3:032x}") == found.unit_of(f"{503:032x}")

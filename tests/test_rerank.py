@@ -208,3 +208,4 @@ def test_only_declared_columns_of_one_value_are_capped():
     for caps, word in (("{brand: 2}", "brand"), ("{tags: 2}", "list"), ("{title: 1}", "text"), ("{category: 0}", "1")):
         with pytest.raises(SoukError, match=word):
             parse_config(CONFIG + f"rerank: {{caps: {caps}}}")
+    assert sorted(parsed.columns.cappable) == ["category", "seller_id"]

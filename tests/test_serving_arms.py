@@ -139,7 +139,7 @@ def test_the_answer_without_the_models_says_the_arm_too(workspace, monkeypatch):
         (TEXT.replace("engaged: 2", "engagd: 2"), "Did you mean 'engaged'"),
         (TEXT.replace("shop-2", "shop-3"), "changed vectors.npy"),
         (TEXT.replace("shop-2", "shop-9"), "souk release list"),
-        (TEXT.replace("diversity: 0.9", "caps: {brand: 1}"), "rerank.caps"),
+        (TEXT.replace("diversity: 0.9", "caps: {title: 1}"), "rerank.caps"),
     ],
 )
 def test_a_file_that_is_no_good_is_refused_once_and_the_experiments_before_go_on(workspace, caplog, bad, why):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.cli import options
+from souk.cli.json_text import json_text
 from souk.config.experiments import SPEC, Experiment, Experiments, read_experiments
 from souk.errors import SoukError
 from souk.experiments import assigned, held_out
@@ -72,11 +73,9 @@ def _apply(place: Workspace, file: Path) -> int:
 
 def _check(plan: Experiments, current: str, folder: Path, folders: Mapping[str, Path]) -> None:
     """What a server would refuse, which binds the arms to the current release and to those in `folders`."""
-    from souk.rerank import cappable  # numpy
-
     settings, spec = _settings(folder), read_spec(folder / "spec.json")
     plan.check_weights(settings["objectives"], current)
-    plan.check_caps(cappable(spec), current)
+    plan.check_caps(spec.columns.cappable, current)
     for name, other in folders.items():
         if (found := read_spec(other / "spec.json").of_states.hash) != (own := spec.of_states.hash):
             raise SoukError(f"specification {own}, that of {current}", f"{found} in {name}", SPEC)
@@ -112,7 +111,7 @@ def _results(plan: Experiments, place: Workspace, arguments: argparse.Namespace)
         path = arguments.events or (str(place.events) if every_file(place.events) else "")
         told[name] = results(name, experiment, log, event_rows(path) if path else ()).to_json()
     if arguments.json:
-        print(json.dumps(told, indent=1))
+        print(json_text(told))
     else:
         print("\n\n".join(_table(name, plan.experiments[name], each) for name, each in told.items()))
     return int(any(each["sample_ratio_p"] < SUSPICIOUS for each in told.values()))

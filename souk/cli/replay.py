@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from souk.cli import options
+from souk.cli.json_text import json_text
 from souk.cli.quiet import one_thread, quiet_loading
 from souk.errors import SoukError, shown
 from souk.release.manifest import verify
@@ -85,8 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not found["requests"]["compared"]:
         raise SoukError(f"requests in {shown(where)} that can be asked again", _left_out(found), REMEDY)
     if arguments.output:
-        text = json.dumps(_plain(told), indent=1, allow_nan=False)
-        Path(arguments.output).write_text(text + "\n", encoding="utf-8")
+        Path(arguments.output).write_text(json_text(told) + "\n", encoding="utf-8")
     print(_table(told))
     if not arguments.min_overlap:
         return 0
@@ -160,12 +158,3 @@ def _table(told: Mapping[str, Any]) -> str:
         at = "  ".join(f"@{k} {value:.3f}" for k, value in group["overlap"].items())
         lines.append(f"  logged by {group['release']} {group['arm']}: {group['requests']:,} requests, overlap {at}")
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    """With null for numbers that are none."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -125,7 +125,7 @@ class DatasetConfig(Section):
 
     @model_validator(mode="after")
     def _caps_of_declared_columns(self) -> DatasetConfig:
-        capped = [name for name, kind in self.columns.items.items() if kind in (Kind.CATEGORICAL, Kind.PATH)]
+        capped = self.columns.cappable
         for column in self.rerank.caps:
             kind = self.columns.items.get(column)
             if kind is None:

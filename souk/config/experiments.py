@@ -130,7 +130,7 @@ class Experiments(Section):
         """Whether the current release has what the arms cap.
 
         Args:
-            columns: of its items.
+            columns: of its items, that may be capped.
             release: its name.
 
         Raises:
@@ -141,7 +141,7 @@ class Experiments(Section):
             for arm, each in experiment.arms.items():
                 for capped in sorted(set(each.rerank.caps if each.rerank else ()) - set(known)):
                     where = f"{FILE}: experiments.{name}.arms.{arm}.rerank.caps"
-                    raise unknown(f"{where}: a column of items of {release}", capped, known)
+                    raise unknown(f"{where}: a categorical or path column of items of {release}", capped, known)
 
 
 SPEC = "Experiments compare releases of one feature specification; try another with a canary (docs/rollout.md)."

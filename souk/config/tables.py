@@ -227,6 +227,11 @@ class Columns(Section):
         """The width of each vector column of `table`."""
         return {key.split(".", 1)[1]: width for key, width in self.widths.items() if key.startswith(f"{table}.")}
 
+    @property
+    def cappable(self) -> list[str]:
+        """The columns of items that `rerank.caps` may name: those of which an item has one value."""
+        return [name for name, kind in self.items.items() if kind in (Kind.CATEGORICAL, Kind.PATH)]
+
     @model_validator(mode="after")
     def _vectors_have_widths(self) -> Columns:
         for table in ("events", "items", "users"):

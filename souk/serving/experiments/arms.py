@@ -13,7 +13,6 @@ from types import MappingProxyType
 
 from souk.config.experiments import FILE, SPEC, Experiments, parse_experiments
 from souk.errors import SoukError
-from souk.rerank import cappable
 from souk.serving.experiments.bound import Bound
 from souk.serving.experiments.counts import ArmCounts
 from souk.serving.experiments.rules import apart, rules_of
@@ -172,7 +171,7 @@ class Arms:
         try:
             plan = apart(plan, main)
             plan.check_weights(main.bundle.settings.objectives, main.bundle.name)
-            plan.check_caps(cappable(main.bundle.spec), main.bundle.name)
+            plan.check_caps(main.bundle.spec.columns.cappable, main.bundle.name)
             wanted = {name for name in plan.releases if name != main.bundle.folder.name}
             fresh |= self._open(sorted(wanted - fresh.keys() - self.now.beside.keys()))
             beside = {name: served for name, served in {**self.now.beside, **fresh}.items() if name in wanted}

@@ -4,47 +4,70 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from souk.config import Source
 from souk.config.experiments import Experiment
+from souk.errors import SoukError
 from souk.experiments import arms_of, sample_ratio_p
 from souk.readers.batches import read_batches
 from souk.schema import EventType
+from souk.serving.events.ids import EventIds, digest
 from souk.serving.events.log import every_file, read
 from souk.serving.impressions.logged import batches
 
 NORMAL_95 = 1.959964  # standard deviations
 CONTROL = "control"
+MIXED = -1  # the arm of a unit that had two
+SEEN = np.dtype([("request", "u8"), ("unit", "u8"), ("arm", "i2")])
+REMEDY = "Take the log of POST /v1/events, or call the columns so (docs/experiments.md)."
 
 
-@dataclass
+@dataclass(frozen=True)
 class Results:
-    """Units, slates and events of one experiment.
+    """Units, slates and events of one experiment. Requests and units are numbers, and so eight bytes each.
 
     Args:
         experiment: its definition.
-        arms: the arm of each unit. One that was seen in two arms is in none: it had both.
+        arms: of each unit, `[units]` its place in `names`; MIXED for one that was seen in two, and is in none.
+        requests: `[requests]` uint64, sorted.
+        of: `[requests]`, the unit of each request.
         slates: by arm.
-        mixed: units that were seen in two arms.
         events: by unit and event type, of those that name a request of the experiment.
-        requests: the unit of each request.
     """
 
     experiment: Experiment
-    arms: dict[str, str] = field(default_factory=dict)
-    slates: Counter[str] = field(default_factory=Counter)
-    mixed: set[str] = field(default_factory=set)
-    events: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    requests: dict[str, str] = field(default_factory=dict)
+    arms: np.ndarray
+    requests: np.ndarray
+    of: np.ndarray
+    slates: Counter[str]
+    events: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    @property
+    def names(self) -> list[str]:
+        """The arms in their order."""
+        return sorted(self.experiment.arms)
 
     @property
     def units(self) -> Counter[str]:
         """Units by arm."""
-        return Counter(arm for unit, arm in self.arms.items() if unit not in self.mixed)
+        return _counted(self.names, self.arms[self.arms != MIXED])
+
+    @property
+    def mixed(self) -> int:
+        """How many units were seen in two arms."""
+        return int((self.arms == MIXED).sum())
+
+    def unit_of(self, request: str) -> int | None:
+        """The unit of a request; None for one that is not of the experiment."""
+        wanted = np.uint64(digest(request))
+        place = int(np.searchsorted(self.requests, wanted))
+        return int(self.of[place]) if place < len(self.requests) and self.requests[place] == wanted else None
 
     @property
     def sample_ratio(self) -> float:
@@ -58,12 +81,11 @@ class Results:
 
     def means(self, kind: str) -> dict[str, tuple[float, float]]:
         """Events of a type by unit: their mean in each arm, and its standard error; NaN for fewer than two units."""
-        sums, squares, units = Counter[str](), Counter[str](), self.units
+        sums, squares, units = Counter[int](), Counter[int](), self.units
         for unit, counted in self.events.items():
-            if unit not in self.mixed:
-                sums[self.arms[unit]] += counted[kind]
-                squares[self.arms[unit]] += counted[kind] ** 2
-        return {arm: _mean(units[arm], sums[arm], squares[arm]) for arm in sorted(self.experiment.arms)}
+            sums[int(self.arms[unit])] += counted[kind]
+            squares[int(self.arms[unit])] += counted[kind] ** 2
+        return {arm: _mean(units[arm], sums[n], squares[n]) for n, arm in enumerate(self.names)}
 
     def to_json(self) -> dict[str, Any]:
         """All of it; differences are to the control, with an interval of 95% (Welch's, for large samples)."""
@@ -75,9 +97,9 @@ class Results:
                 "slates": self.slates[arm],
                 "events": {kind: self._told(measured[kind], arm) for kind in kinds},
             }
-            for arm in sorted(self.experiment.arms)
+            for arm in self.names
         }
-        return {"sample_ratio_p": self.sample_ratio, "mixed": len(self.mixed), "control": self.control, "arms": arms}
+        return {"sample_ratio_p": self.sample_ratio, "mixed": self.mixed, "control": self.control, "arms": arms}
 
     def _told(self, means: Mapping[str, tuple[float, float]], arm: str) -> dict[str, float]:
         (mean, error), (base, other) = means[arm], means[self.control]
@@ -102,40 +124,72 @@ def results(name: str, experiment: Experiment, log: str, events: Iterable[Mappin
         name: the experiment's.
         experiment: its definition.
         log: the folder or URL of the impression log.
-        events: rows with `event_id`, `request_id` and `event_type`; those that name no request of the log are passed
-            over, each id counts once.
+        events: rows with `request_id`, `event_type`, and `event_id` if they have ids; those that name no request of the
+            log are passed over, each id counts once.
 
     Raises:
         SoukError: there is no impression log.
     """
-    found, seen = Results(experiment), set[str]()
-    for batch in batches(log, ("request_id", "user_id", "arm")):
-        for request, user, label in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            arm = arms_of(label or "").get(name)
-            if arm not in experiment.arms:
-                continue
-            unit = user if experiment.unit == "user" else request
-            if found.arms.setdefault(unit, arm) != arm:
-                found.mixed.add(unit)
-            found.slates[arm] += 1
-            found.requests[request] = unit
+    found, seen = _logged(name, experiment, log), EventIds()
     for event in events:
-        unit = found.requests.get(event.get("request_id") or "", "")
-        if unit and event["event_type"] != EventType.IMPRESSION and event["event_id"] not in seen:
-            seen.add(event["event_id"])
-            found.events[unit][str(event["event_type"])] += 1
+        request, kind, own = (_text(event.get(name)) for name in ("request_id", "event_type", "event_id"))
+        if not request or kind in ("", EventType.IMPRESSION):
+            continue
+        unit = found.unit_of(request)
+        if unit is not None and not (own and own in seen):
+            seen.update([own] if own else ())
+            found.events[unit][kind] += 1
     return found
+
+
+def _logged(name: str, experiment: Experiment, log: str) -> Results:
+    """What the impression log alone says."""
+    names = sorted(experiment.arms)
+    seen = _seen(name, experiment.unit == "user", {arm: place for place, arm in enumerate(names)}, log)
+    units, of = np.unique(seen["unit"], return_inverse=True)
+    least, most = np.full(len(units), len(names)), np.full(len(units), MIXED)
+    np.minimum.at(least, of, seen["arm"])
+    np.maximum.at(most, of, seen["arm"])
+    slates, of = _counted(names, seen["arm"]), of.astype(np.int32)
+    requests, first = np.unique(seen["request"], return_index=True)
+    return Results(experiment, np.where(least == most, least, MIXED), requests, of[first], slates)
+
+
+def _seen(name: str, by_user: bool, places: Mapping[str, int], log: str) -> np.ndarray:
+    """The requests of an experiment, `[requests]` of SEEN."""
+    parts = [np.zeros(0, SEEN)]
+    for batch in batches(log, ("request_id", "user_id", "arm")):
+        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        told = [(request, user, arms_of(label or "").get(name, "")) for request, user, label in rows]
+        kept = [(digest(r), digest((u if by_user else r) or ""), places[arm]) for r, u, arm in told if arm in places]
+        parts.append(np.array(kept, SEEN))
+    return np.concatenate(parts)
+
+
+def _counted(names: Sequence[str], arms: np.ndarray) -> Counter[str]:
+    counts = np.bincount(arms, minlength=len(names)).tolist()
+    return Counter({name: count for name, count in zip(names, counts, strict=True) if count})
+
+
+def _text(value: Any) -> str:
+    """An id or a word of a file; "" for none, which pandas writes as NaN."""
+    return "" if value is None or value != value else str(value)
 
 
 def event_rows(path: str) -> Iterator[dict[str, Any]]:
     """Events of a file, or of a folder of the event log of `souk serve`, the file that still grows with them.
 
     Raises:
-        SoukError: there is none.
+        SoukError: there is none, or a file that has no column of requests or none of types.
     """
     if files := every_file(Path(path)):
         for file in files:
             yield from (row for row in read(file) if row is not None)
         return
+    there = set[str]()
     for batch in read_batches(Source(path=path)):
+        there.update(batch.table.column_names)
         yield from batch.table.to_pylist()
+    if missing := [name for name in ("request_id", "event_type") if name not in there]:
+        received = f"the columns {', '.join(sorted(there))}"
+        raise SoukError(f"events with {' and '.join(missing)} in {path}", received, REMEDY)

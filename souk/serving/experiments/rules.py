@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import TypeVar
 
 from souk.config import Rerank
 from souk.config.experiments import Arm, Experiments
+from souk.config.tables import Section
 from souk.serving.releases import Served
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T", bound=Section)
 
 
 def apart(plan: Experiments, main: Served) -> Experiments:
@@ -31,6 +34,12 @@ def rules_of(plan: Experiments, served: Served) -> dict[str, Rerank]:
     own, found = Rerank(**served.bundle.settings.rerank), dict[str, Rerank]()
     for arm in (arm for experiment in plan.experiments.values() for arm in experiment.arms.values()):
         if arm.rerank:
-            given = {key: getattr(arm.rerank, key) for key in arm.rerank.model_fields_set}
-            found[key_of(arm)] = own.model_copy(update=given)
+            found[key_of(arm)] = _over(own, arm.rerank)
     return found
+
+
+def _over(own: T, arm: T) -> T:
+    """A section with the keys that the arm gives, and of a section in it, too, only those."""
+    given = {key: getattr(arm, key) for key in arm.model_fields_set}
+    within = {key: _over(getattr(own, key), value) for key, value in given.items() if isinstance(value, Section)}
+    return own.model_copy(update=given | within)
