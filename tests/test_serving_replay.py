@@ -138,6 +138,20 @@ def test_the_least_overlap_is_judged_at_as_many_places_as_most_requests_have():
     assert judged(difference.to_json()) == (10, 0, 10)
 
 
+@pytest.mark.parametrize("kept", [0, 3])
+def test_a_logged_slate_that_was_shorter_is_not_the_same(workspace, capsys, tmp_path, kept):
+    bundle = Bundle.load(workspace.served_folder())
+    recommender = Recommender.load(bundle, None, open_store(workspace, bundle))
+    log = ImpressionLog(PartFiles(tmp_path / "log", "w1"), lambda: NOW)
+    asked = [replace(each, k=10) for each in requests() if each.k == K]
+    log.record([replace(each, items=each.items[:kept]) for each in recommender.recommend(asked)])
+    log.flush()
+    words = ["--release", workspace.current_release(), "--log", str(tmp_path / "log"), "--min-overlap", "0.5"]
+    code, report, text = told(workspace, capsys, *words)
+    assert code == 1 and report["identical"] == 0 and report["overlap"]["10"] == pytest.approx(kept / 10), text
+    assert report["overlap_requests"]["10"] == 15
+
+
 def test_two_releases_are_compared_with_each_other_and_not_with_the_log(workspace, capsys):
     code, report, text = told(workspace, capsys, "--release", "current", "--against", "current")
     assert code == 0 and report["identical"] == 1 and report["against"] == workspace.current_release()

@@ -217,7 +217,8 @@ def replay(
             continue
         slate = release.answer(requests[0])
         other = Shown.of(against.answer(requests[1])) if against else record.shown
-        places = max(len(other.items), len(slate.items)) if against else record.certain
+        drawn = not against and record.certain < len(record.shown.items)
+        places = record.certain if drawn else max(len(other.items), len(slate.items))
         reasons.update(record.degraded)
         compared += 1
         same += _same(record.features, slate)
