@@ -1,6 +1,7 @@
 """The value of another policy, of logs in which it is known: by construction, by hand, and by many draws."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from souk.errors import SoukError
@@ -78,6 +79,24 @@ def test_propensities_that_cannot_be_are_told(wrong):
     assert "and not 1: the propensities are not those of this log" in found.doubts[-1]
 
 
+def test_lists_of_a_log_are_places_and_a_short_slate_is_told_how_to_give():
+    lists = {
+        "reward": [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]],
+        "logged": [[1.0, 0.5], [1.0, 0.25], [1.0, 0.5]],
+        "target": [[1.0, 0.5], [1.0, 0.5], [1.0, 1.0]],
+    }
+    log = pa.table(lists).to_pandas()
+    wanted = policy_value(*lists.values())
+    assert policy_value(log.reward, log.logged, log.target) == wanted
+    assert policy_value(*map(np.array, lists.values())) == wanted
+    ragged = {name: [rows[0], rows[1], rows[2][:1]] for name, rows in lists.items()}
+    for given in (ragged, pa.table(ragged).to_pandas()):
+        with pytest.raises(SoukError, match=r"Received: 1 to 2\. Give 1 as logged and target, and 0 as reward"):
+            policy_value(*(given[name] for name in lists))
+    filled = [[*rows[:2], [*rows[2], more]] for rows, more in zip(ragged.values(), (0, 1, 1), strict=True)]
+    assert policy_value(*filled).mean_weight == pytest.approx((1 + 2 + 1) / 3)
+
+
 def test_a_policy_that_shows_nothing_of_the_log_has_no_value():
     found = policy_value([1, 1], [0.5, 0.5], [0, 0])
     assert (found.ips.value, found.snips.value, found.effective_rows, found.effective_rewarded) == (0, 0, 0, 0)
@@ -88,6 +107,7 @@ def test_a_policy_that_shows_nothing_of_the_log_has_no_value():
     [
         ([1, 0], [0.5], [0.5, 0.5], 9, "one shape"),
         ([], [], [], 9, "with a row"),
+        (["a", "b"], [0.5, 0.5], [0.5, 0.5], 9, "to be numbers|Expected numbers"),
         ([1, np.nan], [0.5, 0.5], [0.5, 0.5], 9, "finite rewards"),
         ([1, 0], [0.5, 0.0], [0.5, 0.5], 9, "above 0 and up to 1. Received: 0 to 0.5"),
         ([1, 0], [0.5, 50], [0.5, 0.5], 9, "Received: 0.5 to 50"),

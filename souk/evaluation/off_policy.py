@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +15,7 @@ from souk.metrics import Floats
 
 NORMAL = 1.96  # standard errors on either side of a 95% interval
 FEW_ROWS, FEW_REWARDED = 100, 50  # effective ones; of fewer, intervals are too narrow (docs/experiments.md)
+SHORT = "Give 1 as logged and target, and 0 as reward, where a slate had no such place."
 UNLIKELY = 4.5  # standard errors that the mean weight is from 1
 
 
@@ -57,7 +60,8 @@ def policy_value(rewards: ArrayLike, logged: ArrayLike, target: ArrayLike, most:
     Models, section 5; self-normalised as Swaminathan and Joachims 2015).
 
     Args:
-        rewards: `[rows]` or `[rows, places]`, what came of what was shown, such as 1 for a click.
+        rewards: `[rows]` or `[rows, places]`, what came of what was shown, such as 1 for a click. A place that a slate
+            lacks has a reward of 0, and 1 as logged and target.
         logged: likewise, the probability with which it was shown at its place, above 0.
         target: likewise, that with which the target policy would show it there: 0 for another item.
         most: weights, target over logged, are cut to it: less variance, and a bias downwards.
@@ -100,8 +104,22 @@ def policy_value(rewards: ArrayLike, logged: ArrayLike, target: ArrayLike, most:
 
 
 def _places(values: ArrayLike) -> Floats:
-    array = np.asarray(values, np.float64)
+    try:
+        array: Floats = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        array = _of_lists(list(cast(Iterable[ArrayLike], values)))
     return array[:, np.newaxis] if array.ndim == 1 else array
+
+
+def _of_lists(rows: Sequence[ArrayLike]) -> Floats:
+    """Of rows that are lists or arrays each, as pandas reads them from a log."""
+    sizes = {np.size(row) for row in rows}
+    if len(sizes) > 1:
+        raise SoukError("as many places in each row", f"{min(sizes)} to {max(sizes)}", SHORT)
+    try:
+        return np.array([np.asarray(row, np.float64) for row in rows])
+    except (TypeError, ValueError) as error:
+        raise SoukError("numbers, [rows] or [rows, places]", f"{error}", "Give a number for each place.") from error
 
 
 def _check(reward: Floats, shown: Floats, wanted: Floats, most: float) -> None:
