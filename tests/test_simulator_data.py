@@ -10,9 +10,12 @@ import yaml
 
 from souk.config import load_config
 from souk.schema import DAY_MS, EVENTS, ITEMS, USERS, EventType
+from souk.simulator.events import KINDS, RATING, RETURN
 from souk.simulator.parameters import START, Parameters, Size
-from souk.simulator.policies import draw_slates, own_policy
-from souk.simulator.simulation import going_on, simulate
+from souk.simulator.policies import Mix, draw_slates, own_policy
+from souk.simulator.served_policy import Served
+from souk.simulator.simulation import going_on, new_marketplace, simulate
+from souk.simulator.slates import WHOLE, Requests
 from tests.simulator_fixtures import Simulated, make, places_of
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +158,52 @@ def test_a_marketplace_goes_on_where_it_ended(tmp_path):
         assert min(second.shown[name]) > max(first.shown[name]), name
     for name in ("items.parquet", "users.parquet"):
         assert (first.folder / "truth" / name).read_bytes() == (second.folder / "truth" / name).read_bytes()
+
+
+class Noting(Mix):
+    """Notes what it is told, beside who asks when."""
+
+    def __init__(self, clicks):
+        super().__init__("mix", 0.8, clicks)
+        self.told, self.asked, self.late = [], [], 0
+
+    def slates(self, requests, k, rng):
+        self.asked.append(dict(zip(requests.users.tolist(), requests.times.tolist(), strict=True)))
+        return super().slates(requests, k, rng)
+
+    def observe(self, rows):
+        super().observe(rows)
+        assert (np.diff(rows["time"]) >= 0).all()
+        last = {user: time for asked in self.asked for user, time in asked.items()}
+        later = np.isin(rows["kind"], (RETURN, RATING))
+        self.late += sum(last.get(row["user"], 0) > row["time"] for row in rows[later])
+        self.told.append(rows)
+
+
+def test_a_policy_is_told_of_all_acts_and_of_returns_and_ratings_before_the_next_request(tmp_path):
+    beginning = new_marketplace(Size(users=200, items=60, days=14, seed=3), Parameters())
+    policy = Noting(beginning.clicks)
+    counts = simulate(tmp_path / "data", beginning, 14, 3, policy, "mix", lambda text: None)
+    told = np.concatenate(policy.told)
+    assert dict(zip(KINDS, np.bincount(told["kind"], minlength=len(KINDS)).tolist(), strict=True)) == counts
+    assert counts["return"] > 0 < counts["rating"] and policy.late == 0
+    written = Simulated(tmp_path / "data").events
+    assert np.sort(told["time"]).tolist() == written["timestamp"].tolist()
+
+
+def test_a_served_release_is_sent_returns_and_ratings(tmp_path):
+    beginning = new_marketplace(Size(users=200, items=60, days=14, seed=3), Parameters())
+    noting = Noting(beginning.clicks)
+    simulate(tmp_path / "data", beginning, 14, 3, noting, "mix", lambda text: None)
+    served = Served("http://127.0.0.1:9/v1/models/souk", beginning.world)
+    for rows in noting.told:
+        served.observe(rows)
+    told = np.concatenate(noting.told)
+    (user, *_) = told["user"][told["kind"] == RATING]
+    asked = Requests(*(np.array([each]) for each in (user, int(told["time"].max()) + 1, WHOLE, False, 0)))
+    sent = served._instance(asked, 0, 10)["events"]
+    assert "rating" in {event["event_type"] for event in sent}
+    assert [event["timestamp"] for event in sent] == sorted(event["timestamp"] for event in sent)
 
 
 def test_random_slates_are_uniform():

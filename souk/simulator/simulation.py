@@ -12,12 +12,11 @@ import pyarrow.parquet as pq
 
 from souk.errors import SoukError
 from souk.folders import placed
-from souk.schema import DAY_MS
 from souk.simulator.behaviour import World
 from souk.simulator.catalogue import draw_items
 from souk.simulator.dataset import config_text
-from souk.simulator.events import CLICK, KINDS, ROW, Numbers, in_order
-from souk.simulator.parameters import START, Parameters, Size
+from souk.simulator.events import CLICK, KINDS, ROW, Numbers
+from souk.simulator.parameters import Parameters, Size
 from souk.simulator.people import REGIONS, draw_users
 from souk.simulator.policies import FADING, Policy, pools_of
 from souk.simulator.slates import WHOLE
@@ -126,14 +125,11 @@ def _run(
     with writer:
         for day in range(first, first + days):
             rngs = stream(seed, BEHAVIOUR, day), stream(seed, CHOICE, day)
-            done = run_day(world, day, trust, policy, numbers, *rngs)
-            trust, numbers = done.trust, done.numbers
-            due = np.concatenate([pending, done.later])
-            ends = due["time"] >= START + (day + 1) * DAY_MS
-            rows, pending = in_order(np.concatenate([done.rows, due[~ends]])), due[ends]
-            writer.append(rows)
-            counts += np.bincount(rows["kind"], minlength=len(KINDS))
-            seen.add(rows)
+            done = run_day(world, day, trust, policy, numbers, *rngs, pending)
+            trust, numbers, pending = done.trust, done.numbers, done.later
+            writer.append(done.rows)
+            counts += np.bincount(done.rows["kind"], minlength=len(KINDS))
+            seen.add(done.rows)
             levels.append(trust)
             popular.append(seen.popular(day + 1))
             if (day - first + 1) % max(1, days // 10) == 0:

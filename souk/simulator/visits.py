@@ -10,7 +10,7 @@ import numpy as np
 from souk.schema import DAY_MS
 from souk.simulator.behaviour import World, moved_trust, odds, patience, respond, visit_probability
 from souk.simulator.catalogue import DEPARTMENTS, LEAVES
-from souk.simulator.events import Numbers, delayed_rows, request_rows
+from souk.simulator.events import Numbers, delayed_rows, in_order, request_rows
 from souk.simulator.parameters import START
 from souk.simulator.people import REGIONS, taste
 from souk.simulator.policies import Policy, pools_of
@@ -27,7 +27,7 @@ class Day:
     """What a day brought.
 
     Args:
-        rows: `events.ROW`s of the day, in any order.
+        rows: `events.ROW`s of the day, in order of time.
         later: those of the days after: returns and ratings.
         trust: `[users]` uint8, levels at the end of the day.
         numbers: the first session and request of the next day.
@@ -47,6 +47,7 @@ def run_day(
     numbers: Numbers,
     behaviour: np.random.Generator,
     choice: np.random.Generator,
+    pending: np.ndarray,
 ) -> Day:
     """Simulates one day.
 
@@ -58,6 +59,7 @@ def run_day(
         numbers: the first session and request of the day.
         behaviour: random numbers of the users.
         choice: random numbers of the policy.
+        pending: what the days before left for later.
     """
     p = world.parameters
     users, times = _visitors(world, day, trust, behaviour)
@@ -65,28 +67,49 @@ def run_day(
     away = behaviour.random(len(users)) < p.travelling
     locations = np.where(away, behaviour.integers(len(REGIONS), size=len(users)), world.users.region[users])
     policy.open_day(pools := pools_of(world.items, world.items.offered(day)))
-    change, rows, later = np.zeros(len(users), np.int64), [], []
+    due, pending = _parted(pending, day)
+    untold = in_order(due)
+    change, rows, follow = np.zeros(len(users), np.int64), [], []
     visits = np.arange(len(users))
     request = numbers.request
     for _ in range(p.most_requests):
         wanted = _pools(world, users[visits], times[visits], pools, behaviour)
         asked = Requests(users[visits], times[visits], wanted, mobile[visits], locations[visits])
+        before = _before(asked, untold, len(trust))
+        policy.observe(untold[before])
+        untold = untold[~before]
         slates = policy.slates(asked, p.slate_size, choice)
         chances = odds(world, asked.users, slates.items, asked.times)
         response = respond(behaviour, world, chances, patience(world, asked.users, asked.mobile))
         timing = draw_timing(behaviour, world, slates.items, asked.times, response)
         shown = request_rows(asked, slates, timing, response, numbers.session + visits, request)
         rows.append(shown)
-        later.append(delayed_rows(behaviour, p, shown, response))
+        follow.append(delayed_rows(behaviour, p, shown, response))
         policy.observe(shown)
         change[visits] += response.kept.sum(axis=1) - response.regretted.sum(axis=1)
         times[visits] = timing.end + (behaviour.uniform(*GAP_SECONDS, len(visits)) * 1000).astype(np.int64)
         request += len(visits)
         visits = visits[behaviour.random(len(visits)) < p.more_requests]
+    soon, later = _parted(np.concatenate(follow), day)
+    policy.observe(in_order(np.concatenate([untold, soon])))
     policy.close_day()
     after = trust.copy()
     after[users] = moved_trust(behaviour, p, trust[users], change)
-    return Day(np.concatenate(rows), np.concatenate(later), after, Numbers(numbers.session + len(users), request))
+    done, to_come = in_order(np.concatenate([*rows, due, soon])), np.concatenate([pending, later])
+    return Day(done, to_come, after, Numbers(numbers.session + len(users), request))
+
+
+def _parted(rows: np.ndarray, day: int) -> tuple[np.ndarray, np.ndarray]:
+    """What happens until the end of a day, and what after it."""
+    until = rows["time"] < START + (day + 1) * DAY_MS
+    return rows[until], rows[~until]
+
+
+def _before(asked: Requests, rows: np.ndarray, users: int) -> np.ndarray:
+    """`[rows]` bool: what those of the `users` who ask now did before."""
+    now = np.zeros(users, np.int64)
+    now[asked.users] = asked.times
+    return np.asarray(rows["time"] < now[rows["user"]])
 
 
 def _visitors(world: World, day: int, trust: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
