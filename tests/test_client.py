@@ -1,5 +1,6 @@
 """The client: what it sends, when it asks again, and that it never does so beyond its time."""
 
+import math
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from souk.client import Client, ClientError, Event, Item, Overloaded, Refused, Request, Slate, Unavailable
-from souk.client.exchange import Calls, Send, Wait, after
+from souk.client.exchange import A_DAY, Calls, Send, Wait, after
 from souk.client.http import TIMEOUT
 from souk.serving.protocol.refusals import again_after
 from tests.client_server import BOTH, BUSY, DISK, GOOD, WRONG, saying, slates_of
@@ -24,6 +25,21 @@ def test_a_slate_has_types_and_passes_over_what_is_new(kind):
     own = {"user_id": "ann", "k": 5, "events": [{"item_id": "b", "event_type": "click", "value": 1.0}]}
     assert (path, body) == ("/v1/models/souk:predict", {"instances": [own]})
     assert 20_000 < int(headers["x-souk-timeout-ms"]) <= 27_000 and "authorization" not in headers
+
+
+@BOTH
+@pytest.mark.parametrize("timeout", [math.inf, 1e300])
+def test_a_timeout_may_be_none_at_all(kind, timeout):
+    with saying(DISK, GOOD) as (url, script):
+        assert slates_of(kind, url, Request(item_id="a"), timeout).items[0].item_id == "a"
+    assert [headers["x-souk-timeout-ms"] for _, headers, _ in script.calls] == ["60000"] * 2
+
+
+@BOTH
+@pytest.mark.parametrize("timeout", [math.nan, -math.inf, 0])
+def test_a_timeout_that_is_no_time_is_a_client_error(kind, timeout):
+    with pytest.raises(ClientError):
+        slates_of(kind, "http://127.0.0.1:9", Request(item_id="a"), timeout)
 
 
 @BOTH
@@ -132,6 +148,12 @@ def test_who_was_sent_away_together_does_not_come_back_together():
         next(exchange)
         waits.append(exchange.send(busy).seconds)
     assert waits == pytest.approx([0.11, 0.115])  # what the server says, and ten to twenty milliseconds by chance
+
+
+def test_no_wait_is_longer_than_a_system_can_wait():
+    never = httpx.Response(429, headers={"retry-after": "1e300"}, json={"error": "busy"})
+    exchange = Calls("http://souk", None, math.inf, lambda: 0.0, lambda: 0.0).exchange("/", {}, None)
+    assert next(exchange).seconds == exchange.send(never).seconds == A_DAY
 
 
 def test_no_time_for_retry_after_is_overloaded_at_once():

@@ -12,6 +12,7 @@ import httpx
 from souk.client.records import ClientError, Overloaded, Refused, Unavailable
 
 FIRST, LONGEST = 0.02, 1.0  # seconds that a retry is waited for at most, doubled from the one to the other
+A_DAY = 86_400.0  # seconds of one attempt or wait at most: the system's own waits end at some weeks
 SHARE = 0.9  # of what is left that the server may take: the rest is the way there and back
 TRANSIENT = (502, 503, 504)  # of the server's disk, or of what stands before it
 UNSENT = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, TypeError, RuntimeError)  # httpx's, json's
@@ -46,7 +47,7 @@ class Calls:
     Args:
         url: of the server, `http://host:port`.
         token: a bearer token, or what gives the one that holds now; None for none.
-        timeout: seconds of a call, its retries included.
+        timeout: seconds of a call, its retries included; inf for no end.
         clock: monotonic seconds.
         draw: from [0, 1).
     """
@@ -68,9 +69,12 @@ class Calls:
         Every call may be sent twice: slates change nothing, events count once by their ids, and an upsert says how an
         item is.
         """
-        end, tried = self._clock() + (self._timeout if timeout is None else timeout), 0
+        seconds = self._timeout if timeout is None else timeout
+        if math.isnan(seconds):
+            raise ClientError("the timeout is no number of seconds: nan")
+        end, tried = self._clock() + seconds, 0
         while True:
-            left = end - self._clock()
+            left = min(end - self._clock(), A_DAY)
             outcome = yield Send(path, body, self._headers(left), max(left, 0.001))
             if isinstance(outcome, httpx.Response) and outcome.status_code == 200:
                 return made(lambda answer: answer.json(), outcome)
@@ -78,11 +82,11 @@ class Calls:
             tried += 1
             if self._clock() + pause >= end:
                 raise error
-            yield Wait(pause)
+            yield Wait(min(pause, A_DAY))
 
     def _headers(self, left: float) -> dict[str, str]:
         token = self._token() if callable(self._token) else self._token
-        own = {"x-souk-timeout-ms": str(min(60_000, max(1, int(1000 * SHARE * left))))}
+        own = {"x-souk-timeout-ms": str(int(min(60_000, max(1, 1000 * SHARE * left))))}
         return own | ({"authorization": f"Bearer {token}"} if token else {})
 
     def _meaning(self, outcome: Outcome, tried: int) -> tuple[ClientError, float]:

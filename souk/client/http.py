@@ -29,7 +29,7 @@ class Client(Calls):
     Args:
         url: of the server.
         token: a bearer token, or what gives the one that holds now; None for none.
-        timeout: seconds of a call, its retries included.
+        timeout: seconds of a call, its retries included; inf for no end.
         verify: httpx's: True, False, or what knows the certificates.
         clock: monotonic seconds.
         draw: from [0, 1).
