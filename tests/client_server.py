@@ -12,7 +12,8 @@ from souk.client import AsyncClient, Client
 from souk.serving.slate import Slate as ServerSlate
 from souk.serving.slate import SlateItem
 
-ANSWER = ServerSlate("r1", "ann", 5, "shop-0", "", (SlateItem("a", "A", 0.5, {"engaged": 0.5}, "two_tower", 0),), ())
+DRAWN = SlateItem("a", "A", 0.5, {"engaged": 0.5}, "two_tower", 0, 0.25)
+ANSWER = ServerSlate("r1", "ann", 5, "shop-0", "", (DRAWN,), ())
 GOOD = 200, {"predictions": [ANSWER.to_json() | {"later": 1}]}, {}
 BUSY = 429, {"error": "Expected less to do."}, {"retry-after": "1"}
 DISK = 503, {"error": "Expected the disk."}, {}

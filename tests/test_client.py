@@ -20,7 +20,7 @@ from tests.client_server import BOTH, BUSY, DISK, GOOD, WRONG, saying, slates_of
 def test_a_slate_has_types_and_passes_over_what_is_new(kind):
     with saying(GOOD) as (url, script):
         found = slates_of(kind, url, Request(user_id="ann", k=5, events=[Event("b", "click", value=1.0)]), 30)
-    assert found == Slate("r1", "ann", "shop-0", "", (Item("a", "A", 0.5, {"engaged": 0.5}, "two_tower", 0, 1.0),), ())
+    assert found == Slate("r1", "ann", "shop-0", "", (Item("a", "A", 0.5, {"engaged": 0.5}, "two_tower", 0, 0.25),), ())
     ((path, headers, body),) = script.calls
     own = {"user_id": "ann", "k": 5, "events": [{"item_id": "b", "event_type": "click", "value": 1.0}]}
     assert (path, body) == ("/v1/models/souk:predict", {"instances": [own]})

@@ -229,6 +229,34 @@ def test_what_has_ended_chooses_nothing_and_what_is_listed_fades(tmp_path, monke
         assert {ids[place] for place in found.ordered(EVERYONE)[:2]} == first
 
 
+def test_what_validation_saw_is_in_no_list_of_before(tmp_path):
+    """Nor does it choose: there each town takes two items of its own, and in another world what the device tells."""
+    events, start = np.arange(8_000), 1_000 * 7 * DAY_MS
+    times, users, device = start + events * (100 * DAY_MS // 8_000), events % 101, events // 101 % 2
+    windows = Windows(start + 50 * DAY_MS, start + 90 * DAY_MS, start + 100 * DAY_MS)
+    ids, town = ["i0", "i1", "i2", "i3"], users % 2
+    spec = make_spec({**CONFIG, "columns": {"users": {"town": "categorical"}, "events": {"device": "categorical"}}})
+    inside, made = (times >= windows.validation_start) & (times < windows.test_start), []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        item = town + 2 * (events // 202 % 2)
+        if name == "other":
+            item[inside] = device[inside] + 2 * (events[inside] // 404 % 2)
+        rows = {"user_id": [f"u{n:03d}" for n in users], "item_id": [ids[n] for n in item], "timestamp": times}
+        rows |= {"context_device": np.array(["phone", "desk"])[device]}
+        pq.write_table(pa.table(rows), folder / "examples.parquet")
+        pq.write_table(pa.table({"item_id": ids, "available": [True] * 4}), folder / "items.parquet")
+        people = {"user_id": [f"u{n:03d}" for n in range(101)], "profile_town": [("n", "s")[n % 2] for n in range(101)]}
+        pq.write_table(pa.table(people), folder / "user_state.parquet")
+        priors = write_popular(folder, spec, windows, 5 * DAY_MS)
+        files = [folder / "segment_popular" / f"{boundary}.npz" for boundary in ("validation_start", "test_start")]
+        made.append((priors, *(file.read_bytes() for file in files)))
+    (priors, before, after), (others, same, differs) = made
+    assert priors == others and "user_town" in priors
+    assert before == same and after != differs
+
+
 def test_many_segments_of_many_items_need_no_table_of_both():
     """Everyone's counts and shares are 16 bytes an item, 4 are kept, and no segment has as much as 2 more, one at a
     time either; 50,000 cities have too few events."""

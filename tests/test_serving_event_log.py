@@ -1,5 +1,8 @@
 """The files of the event log: when one ends, what a disk or a kill did to it, and whose it is."""
 
+import os
+import stat
+
 import pytest
 
 from souk.serving.events import live as live_events
@@ -79,3 +82,20 @@ def test_the_file_of_a_process_that_lives_is_left_to_it(shop):
     other.append([row(2)])
     assert len(shop.log.files()) == 2 and other.current != shop.log.current
     other.close()
+
+
+def test_a_new_file_and_its_folders_are_on_the_disk_before_it_is_answered_for(tmp_path, monkeypatch):
+    log, kept, real = EventLog(tmp_path / "shop" / "events", "w", lambda: NOW), [], os.fsync
+
+    def watched(file):
+        state = os.fstat(file)
+        kept.append(state.st_ino if stat.S_ISDIR(state.st_mode) else state.st_size)
+        real(file)
+
+    monkeypatch.setattr("os.fsync", watched)
+    log.append([row(1)])
+    folders = (log.current.parent, log.folder, log.folder.parent)
+    assert kept == [*(folder.stat().st_ino for folder in folders), log.current.stat().st_size]
+    log.append([row(2)])
+    assert kept[4:] == [log.current.stat().st_size]
+    log.close()

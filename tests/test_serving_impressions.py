@@ -159,10 +159,11 @@ def test_a_refusing_disk_at_the_end_is_a_counted_loss(folder):
 
 
 def test_a_write_that_breaks_off_leaves_no_file(folder, monkeypatch):
-    whole = Path.write_bytes
+    whole, seen = Path.write_bytes, []
 
     def half(path, content):
         whole(path, content[: len(content) // 2])
+        seen.extend(folder.rglob("*.parquet"))
         raise OSError(28, "No space left on device")
 
     log = log_at(folder)
@@ -170,6 +171,7 @@ def test_a_write_that_breaks_off_leaves_no_file(folder, monkeypatch):
     with monkeypatch.context() as disk:
         disk.setattr(Path, "write_bytes", half)
         assert not log.flush()
+    assert seen == [], "nor does a reader find it meanwhile"
     assert [f for f in folder.rglob("*") if f.is_file()] == []
     assert log.flush() and len(read(folder)) == 1
 

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from souk.cli import main
+from souk.simulator.served_policy import Served
+from souk.simulator.slates import WHOLE, Requests
 from souk.simulator.truth import read_truth
 
 ROOT = Path(__file__).parents[1]
@@ -196,6 +199,17 @@ def test_a_server_that_is_no_recommender(server, status, body, wanted, tmp_path,
     assert wanted in refused(capsys, *SMALL, "--policy", address, "--output", tmp_path / "data")
     assert not (tmp_path / "data").exists()
     assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_the_chances_that_a_server_tells_are_kept(server, folder) -> None:
+    world = read_truth(folder).world
+    told = [{"item_id": item, "propensity": 1 / (1 + n)} for n, item in enumerate(world.items.ids[:4].tolist())]
+    server.status, server.body = 200, json.dumps({"predictions": [{"items": told}]}).encode()
+    served = Served(f"http://127.0.0.1:{server.server_port}/v1/models/souk", world)
+    served.open_day([np.arange(30)] * (WHOLE + 1))
+    one = np.zeros(1, np.int64)
+    found = served.slates(Requests(one, one, one + WHOLE, one > 0, one), 4, np.random.default_rng(0))
+    assert (found.items.tolist(), found.propensity.tolist()) == ([[0, 1, 2, 3]], [[1, 1 / 2, 1 / 3, 1 / 4]])
 
 
 def test_a_server_that_is_down(tmp_path, capsys) -> None:
