@@ -183,15 +183,6 @@ def test_it_trains_and_is_judged(case, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_one_item_that_is_never_shown_again_is_refused_with_the_remedy(tmp_path):
-    steps = Steps(tmp_path, TRAINED["one user, one item, one act"](), repeat={"rule": "never"})
-    steps.prepare()
-    with pytest.raises(SoukError, match=r"may be recommended.*Look at `repeat`"):
-        steps.fit("twin")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_strangers_with_strange_ids_a_constant_feature_and_one_missing_in_a_window_become_a_release(tmp_path):
     steps = Steps(tmp_path, strangers())
     steps.prepare()

@@ -1,5 +1,5 @@
-"""A run killed inside each of its tasks, with the real steps: the next ends in the same release, and the old one serves
-all the while."""
+"""A run killed inside its tasks, with the real steps: the next ends in the same release, and the old one serves all the
+while."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.marketplace import write_marketplace
-from tests.pipeline_fixtures import ALL, Copy, real_copy, shown
+from tests.pipeline_fixtures import Copy, real_copy, shown
 
 GUARDRAILS = ("worst_slice", "cold_items", "coverage", "popularity_bias", "calibration", "latency", "size")
 QUICK = {  # promoted whatever its worth: a fit of one epoch is no judge of the machinery
@@ -21,6 +21,9 @@ QUICK = {  # promoted whatever its worth: a fit of one epoch is no judge of the 
     "evaluate": dict.fromkeys(GUARDRAILS),
 }
 ARGUMENTS = ("--gate-margin", "-1")
+# The one that makes a release, and those that write elsewhere than into their outputs: Feast, checkpoints, the pointer.
+# tests/test_pipeline_run.py kills within every task, of small steps.
+KILLED = ("build_features", "train_two_tower", "train_ranker (release)", "package_release", "deploy")
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +93,11 @@ def test_an_unchanged_run_reuses_every_step(copy: Copy, server: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_kills_within_every_task_end_in_the_same_release_and_the_old_one_serves(copy: Copy, server: str) -> None:
+def test_kills_within_tasks_end_in_the_same_release_and_the_old_one_serves(copy: Copy, server: str) -> None:
     old = os.readlink(copy.workspace / "releases" / "current")
     events = copy.folder / "events.jsonl"
     events.write_text("".join(events.read_text("utf-8").splitlines(keepends=True)[1:]), "utf-8")  # so every task runs
-    for task in ALL:
+    for task in KILLED:
         before = kill_within(copy, task)
         assert set(before.values()) <= {"cached", "ran"}, before
         assert served(server) == old

@@ -276,13 +276,3 @@ def test_served_answers_equal_batch(trained, tmp_path):
         assert [item["score"] for item in one["items"]] == pytest.approx(other["scores"], abs=1e-3)
         assert {name for item in one["items"] for name in item["scores"]} == {"engaged", "satisfied", "regretted"}
         assert one["release"] == other["release"] == trained.release.name
-
-
-def test_a_second_run_reuses_steps_and_changes_nothing(trained):
-    before = trained.release.name
-    done = souk("run", "--config", trained.market.config, "--workspace", trained.workspace)
-    assert done.returncode == 0, done.stdout + done.stderr
-    ends = shown(done.stdout)
-    assert {step for step, end in ends.items() if end == "ran"} <= {"evaluate"}  # it has a champion now
-    assert "unchanged" in done.stdout
-    assert trained.release.name == before
