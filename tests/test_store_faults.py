@@ -1,7 +1,9 @@
-"""User states on a Redis that is killed, frozen, locked or elsewhere: a read ends, and the next one finds it healed."""
+"""User states on a Redis that is killed, frozen or locked: a read ends, and the next one finds it healed."""
 
 import contextlib
 import os
+import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,12 +18,11 @@ from souk.cli import main
 from souk.errors import SoukError
 from souk.store import feast_store, user_locks
 from souk.store.address import PASSWORD, address, online_store
-from souk.store.definitions import REGISTRY, SETTINGS, published_uri
+from souk.store.definitions import REGISTRY, SETTINGS
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
-from souk.store.publish import publish
 from tests.redis_server import redis_server
-from tests.store_fixtures import NOW, SPEC, published_in, state, user_states
+from tests.store_fixtures import NOW, SPEC, published_in, state
 
 SERVING = 200  # ms
 
@@ -165,13 +166,24 @@ def test_one_that_does_not_answer_is_asked_once(tmp_path):
             silent.accept()
 
 
-def test_a_moved_workspace_is_read_where_it_was_published_last(redis, tmp_path):
-    folder = published_in(tmp_path)
-    assert published_uri(folder) == ""
-    publish(user_states(tmp_path / "user_state.parquet", [state("ann", 5)]), SPEC, folder, NOW, redis.uri)
-    assert published_uri(folder) == redis.uri
-    assert FeastStore(folder, SPEC).read(["ann"])[0].count == 5
-    assert FeastStore(folder, SPEC, Access("")).read(["ann"])[0].count == 3, "sqlite, where it is named"
+def test_a_disk_that_is_full_at_the_first_read_is_one_error_and_heals(tmp_path):
+    """The file that sqlite maps beside its own can have no bytes; who has it mapped reads on."""
+    folder = tmp_path / "later"  # without those that this process still has open
+    shutil.copytree(published_in(tmp_path), folder, ignore=shutil.ignore_patterns("*-shm", "*-wal"))
+    early, late = FeastStore(folder, SPEC), FeastStore(folder, SPEC)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(StoreError, match="disk I/O error"):
+            late.read(["ann"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert early.read(["ann"])[0].count == 3
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        assert early.read(["ann"])[0].count == late.read(["ann"])[0].count == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_password_comes_from_the_environment_and_stays_there(tmp_path, monkeypatch):

@@ -1,9 +1,9 @@
 """Feast's objects, made from the feature specification. `feature_repo/` and the pipeline apply these same ones.
 
 Files of a workspace's `feast/` folder: `registry.db`, `online.db` (sqlite, where no Redis holds the states) and its
-`states.lock`, `specs/<hash>.json` for every published specification, `user_state_<hash>.parquet` (the offline file of
-its view) and `feature_store.yaml`. The hash is that of `FeatureSpec.of_states`. Who publishes holds `publish.lock`, and
-keeps a `publication.begun` until the end.
+`states.lock`, `specs/<hash>.json` for every published specification and `specs/<hash>.uri` with the address of its
+states, `user_state_<hash>.parquet` (the offline file of its view) and `feature_store.yaml`. The hash is that of
+`FeatureSpec.of_states`. Who publishes holds `publish.lock`, and keeps a `publication.begun` until the end.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from souk.store.address import address, online_store, with_password
 PROJECT = "souk"
 REGISTRY = "registry.db"
 ONLINE = "online.db"
-SPECS = "specs"
+SPECS, ADDRESS = "specs", ".uri"
 SETTINGS = "feature_store.yaml"
 VIEW = "user_state_{}"
 LOCK, BEGUN = "publish.lock", "publication.begun"
+NOT_STATED = (OSError, yaml.YAMLError, TypeError, KeyError)
 WRITE_ROWS = 5000  # a transaction of `feast materialize`, which no step calls
 # Both say when a state was written: its age is told by them, and the events in it have times of their own.
 EVENT_TIME, WRITTEN_TIME = "event_timestamp", "created_timestamp"
@@ -128,7 +129,7 @@ def publication(folder: Path, spec: FeatureSpec) -> str:
         status = (folder / REGISTRY).stat()
     except OSError:
         return f"{view_name(spec)} nowhere"
-    name = f"{view_name(spec)} {published_uri(folder) or ONLINE} {status.st_ino}-{status.st_mtime_ns}"
+    name = f"{view_name(spec)} {published_uri(folder, spec) or ONLINE} {status.st_ino}-{status.st_mtime_ns}"
     return f"{name} {stopped}" if (stopped := _stopped(folder)) else name
 
 
@@ -143,9 +144,28 @@ def _stopped(folder: Path) -> str:
     return begun
 
 
-def published_uri(folder: Path) -> str:
-    """Where the last publication into `folder` put the states: the address of a Redis, or "" for sqlite."""
+def published_uri(folder: Path, spec: FeatureSpec | None = None) -> str:
+    """Where the last publication into `folder`, or that of `spec`, put the states: the address of a Redis, or "" for
+    sqlite."""
     try:
-        return address(yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))["online_store"])
-    except (OSError, yaml.YAMLError, TypeError, KeyError):
+        return stated_uri(folder, spec)
+    except NOT_STATED:
         return ""
+
+
+def stated_uri(folder: Path, spec: FeatureSpec | None = None) -> str:
+    """The same, of a folder that says so.
+
+    Raises:
+        OSError, yaml.YAMLError, TypeError, KeyError: the NOT_STATED: it does not.
+    """
+    path = address_file(folder, spec)
+    text = path.read_text(encoding="utf-8")
+    return address(yaml.safe_load(text)["online_store"]) if path.name == SETTINGS else text
+
+
+def address_file(folder: Path, spec: FeatureSpec | None = None) -> Path:
+    """What says where the states of `spec` are, or those that were published last: the same where an earlier version
+    published them."""
+    own = folder / SPECS / f"{spec.of_states.hash}{ADDRESS}" if spec else None
+    return own if own and own.exists() else folder / SETTINGS

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +19,16 @@ from souk.errors import shown
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, state_columns
-from souk.store.definitions import ONLINE, REGISTRY, published_uri, repo_config, view_name
+from souk.store.definitions import (
+    NOT_STATED,
+    ONLINE,
+    REGISTRY,
+    address_file,
+    published_uri,
+    repo_config,
+    stated_uri,
+    view_name,
+)
 from souk.store.interface import Change, StoreError
 from souk.store.user_locks import Held, alone, alone_in, is_late, keys_of, late
 from souk.store.values import Row, feast_row, plain, user_key
@@ -46,7 +57,7 @@ class FeastStore:
     """An `OnlineStore` that reads and writes through Feast; opened by the first call, and again after one that failed.
 
     A Redis that went away is connected to again by the next call, and threads ask it at the same time; sqlite is asked
-    by one after the other.
+    by one after the other. Where no address is named, the first call after a publication elsewhere goes there.
 
     Args:
         folder: the workspace's `feast/` folder.
@@ -71,6 +82,8 @@ class FeastStore:
         self._table: FeatureView | None = None
         self._looked = 0.0
         self._uri = ""
+        self._settings: tuple[int, int] | None = None  # which file said so
+        self._stays = False  # whatever is published meanwhile
         self.aged: Callable[[float], None] = lambda seconds: None  # is told the age of each state that is read
         self.damaged: Callable[[], None] = lambda: None  # is told of each row that is no state
         self._told = False
@@ -94,13 +107,27 @@ class FeastStore:
 
     def update(self, user_ids: Sequence[str], change: Change, now: int) -> None:
         """See `OnlineStore.update`. Other processes are kept out, publications too."""
-        with self._updating:
-            if not self._asked(lambda store: self._uri):
+        with self._updating, self._staying() as uri:
+            if not uri:
                 with alone_in(self._folder):
                     self.write(change(self.read(user_ids)), now)
                 return
             with alone(self._script, keys_of(self._view, user_ids)) as held:
                 self._write(change(self.read(user_ids)), now, held)
+
+    @contextmanager
+    def _staying(self) -> Iterator[str]:
+        """The address of the states until the end: what is locked in one place protects none in another."""
+        try:
+            with self._lock:
+                self._opened()
+                self._stays, uri = True, self._uri
+        except Exception as error:
+            raise self._failed(error) from error
+        try:
+            yield uri
+        finally:
+            self._stays = False
 
     def _script(self, text: str, keys: Sequence[str], values: Sequence[Any]) -> Any:
         return self._asked(lambda store: _client_of(store).eval(text, len(keys), *keys, *values))
@@ -139,13 +166,27 @@ class FeastStore:
         online.online_write_batch(store.config, self._view_of(store), rows, None)
 
     def _opened(self) -> FeatureStore:
-        if self._store is None:
-            uri = published_uri(self._folder) if self._access.uri is None else self._access.uri
+        if self._store is None or self._moved():
+            self._store = self._table = None
+            uri = published_uri(self._folder, self._spec) if self._access.uri is None else self._access.uri
             for name in (REGISTRY,) if uri else (REGISTRY, ONLINE):
                 if not (self._folder / name).is_file():
                     raise FileNotFoundError(f"no file {self._folder / name}")
             self._store, self._uri = FeatureStore(config=repo_config(self._folder, uri, self._access.timeout_ms)), uri
         return self._store
+
+    def _moved(self) -> bool:
+        """Whether states were published elsewhere since it was opened; where that is not to be read, they were not."""
+        if self._access.uri is not None or self._stays:
+            return False
+        try:
+            status = os.stat(address_file(self._folder, self._spec))
+            settings = status.st_ino, status.st_mtime_ns
+            moved = settings != self._settings and stated_uri(self._folder, self._spec) != self._uri
+        except NOT_STATED:
+            return False
+        self._settings = settings
+        return moved
 
     def _state(self, user_id: str, written: datetime | None, values: dict[str, Any] | None) -> UserState | None:
         if written is None:  # sqlite has nothing

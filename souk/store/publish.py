@@ -25,6 +25,7 @@ from souk.progress import seldom
 from souk.spec import FeatureSpec
 from souk.state_rows import state_columns
 from souk.store.definitions import (
+    ADDRESS,
     BEGUN,
     EVENT_TIME,
     LOCK,
@@ -34,6 +35,7 @@ from souk.store.definitions import (
     SPECS,
     WRITTEN_TIME,
     offline_file,
+    published_uri,
     repo_config,
     settings,
     user_entity,
@@ -109,9 +111,19 @@ def publish(
             store.registry.apply_materialization(view, store.project, EPOCH - timedelta(days=1), end)
         if not uri:
             _database(folder / ONLINE, "PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database again
+        _keep_others(folder)
+        _write_text(folder / SPECS / f"{spec.of_states.hash}{ADDRESS}", uri)
         _write_text(folder / SETTINGS, yaml.safe_dump(settings(folder, uri), sort_keys=False))
         (folder / BEGUN).unlink()
     return count
+
+
+def _keep_others(folder: Path) -> None:
+    """Notes where the states are that a version published which wrote no address for each specification."""
+    if (folder / SETTINGS).exists():
+        for path in (folder / SPECS).glob("*.json"):
+            if not path.with_suffix(ADDRESS).exists():
+                _write_text(path.with_suffix(ADDRESS), published_uri(folder))
 
 
 def _write_online(
