@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from souk.index.exact import ExactIndex
-from souk.ingest.live import ItemCheck
+from souk.ingest.live import LARGEST, ItemCheck
 from souk.schema import Kind
-from souk.serving.items.live import LARGEST, LiveItems
+from souk.serving.items.live import LiveItems
 from souk.serving.items.log import ItemLog
 from souk.serving.items.outcomes import Replayed
 from souk.serving.recommender import Recommender

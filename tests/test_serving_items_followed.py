@@ -148,7 +148,7 @@ def test_what_is_gone_does_not_come_back_while_a_thinned_log_is_taken(replicas, 
     one.upsert([{"item_id": "g1-06", "title": "Red boots"}])
     seen = watched(monkeypatch, other, "g1-05")
     other.follow()
-    assert seen == [(False,)] * 2 and same(one, other), "the rows that were not taken before, and no others"
+    assert {*seen} == {(False,)} and same(one, other), "the rows that were not taken before, and no others"
     assert [len(told.taken) for told in heard] == [7, 2]
 
 

@@ -206,19 +206,19 @@ class Releases:
 
     def upsert(self, rows: Sequence[Any]) -> Outcome:
         """`LiveItems.upsert` of the release that answers; those beside it have it from the log."""
-        return self._of_now(lambda live: live.upsert(rows))
+        return self._of_now(lambda live: live.upsert(rows), lambda live: live.follow())
 
     def sell(self, times: Mapping[str, int]) -> None:
         """`LiveItems.sell` of the release that answers, and of those beside it."""
-        self._of_now(lambda live: live.sell(times))
+        self._of_now(lambda live: live.sell(times), lambda live: live.sell(times, logged=True))
 
-    def _of_now(self, change: Callable[[LiveItems], Changed]) -> Changed:
+    def _of_now(self, change: Callable[[LiveItems], Changed], beside: Callable[[LiveItems], None]) -> Changed:
         while True:
             with contextlib.suppress(Retired):  # handed over while these rows waited
                 changed = change(self.now.live)
                 for served in self.beside:
-                    with contextlib.suppress(OSError):  # it is taken, and the next look has it there
-                        served.live.follow()
+                    with contextlib.suppress(OSError, Retired):  # it is taken, and the next look has it there
+                        beside(served.live)
                 return changed
 
 

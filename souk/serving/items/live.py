@@ -6,7 +6,7 @@ import copy
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -16,25 +16,22 @@ import pyarrow as pa
 from souk.config import Rerank
 from souk.errors import SoukError
 from souk.features.tables import item_rows
-from souk.ingest.live import LARGEST, SHOWN, ItemCheck
+from souk.ingest.live import ItemCheck
 from souk.release.bundle import Bundle
 from souk.serving.beside import Run, here
 from souk.serving.items.ends import Waiting, ends, rows_of
+from souk.serving.items.fit import NO_VECTOR, spoken, unfit
 from souk.serving.items.lines import Logged
 from souk.serving.items.log import ItemLog, Mark, News
 from souk.serving.items.outcomes import Batch, Followed, Outcome, Replayed, Retired, id_of
 from souk.serving.items.replay import Replay, replay
-from souk.serving.items.vectors import ItemVectors
+from souk.serving.items.vectors import Changed, ItemVectors, Missing, Vectors
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
-from souk.spec import Entity
 
 logger = logging.getLogger(__name__)
 REPLAYED = 10_000  # rows at a time
-AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
-CREATED = "Send the item when it is to be shown."
 Made = tuple[Batch, Recommender]
-VECTOR = "Look for extreme values in the row."
 
 
 class LiveItems:
@@ -66,7 +63,6 @@ class LiveItems:
         self._tower = ItemVectors(ItemTower(bundle.item_tower, run), bundle.spec, bundle.vectors.shape[1])
         said = bundle.schema("items"), bundle.names.get("items", {}), bundle.separators
         self._check = ItemCheck(bundle.spec.columns.items, bundle.spec.columns.widths_of("items"), *said)
-        self._numbers = [f for f in bundle.spec.of(Entity.ITEM) if f.dtype == "float32"]
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
         self.waiting = Waiting()
         self._one_at_a_time = threading.Lock()
@@ -76,9 +72,8 @@ class LiveItems:
         """Takes the rows of the log that the release does not have; changes it only to settle them."""
         self._log.mark = Mark()
         news = self._log.news()
-        plan, times, refused = self._replay(news.logged)
-        self._log.mark = news.mark
-        seen = news.logged
+        plan, times, refused = self._replay(news.logged, self._tower.of)
+        self._log.mark, seen = news.mark, news.logged
         self.replayed = Replayed(len(times), plan.older, plan.unknown, refused, seen.torn, seen.damaged)
         if settle:
             self._settle(plan.settled)
@@ -86,20 +81,25 @@ class LiveItems:
 
     def follow(self) -> None:
         """Takes what other servers wrote into the log since the last look; nothing but a look where they did not."""
-        with self._one_at_a_time:
-            if not self._retired:
-                self._catch_up()
+        with suppress(Retired):
+            self._alone(self._catch_up)
 
-    def _catch_up(self, news: News | None = None) -> None:
+    def _catch_up(self, vectors: Vectors, news: News | None = None) -> None:
         news = news or self._log.news()
         if news.logged.rows:
-            plan, times, refused = self._replay(news.logged)
+            plan, times, refused = self._replay(news.logged, vectors)
             if not news.again:
                 self.followed(Followed(tuple(times), self._clock(), plan.older, plan.unknown, refused))
         self._log.mark = news.mark
 
-    def _replay(self, logged: Logged) -> tuple[Replay, list[int], int]:
-        """What was to be done with rows of the log, the times of those that were taken, and how many were refused.
+    def _replay(self, logged: Logged, vectors: Vectors) -> tuple[Replay, list[int], int]:
+        """What was to be done with rows of the log, the times of those that were taken, and how many were refused."""
+        ahead, plan, taken, refused = self._ahead(logged, vectors)
+        self._rows, self.current = ahead._rows, ahead.current
+        return plan, taken, refused
+
+    def _ahead(self, logged: Logged, vectors: Vectors) -> tuple[LiveItems, Replay, list[int], int]:
+        """The items with rows of the log, and what `_replay` says.
 
         They are taken in parts, and are in the answers together: a row is not without a later one that undoes it.
         """
@@ -111,12 +111,11 @@ class LiveItems:
         taken, refused = list[int](), 0
         for start in range(0, len(plan.rows), REPLAYED):
             part = slice(start, start + REPLAYED)
-            batch, changed = ahead._prepared(plan.rows[part], plan.times[part], plan.created[part])
+            batch, changed = ahead._prepared(plan.rows[part], plan.times[part], plan.created[part], vectors)
             taken += [plan.times[start + at] for at, _, _ in batch.accepted]
             refused += len(batch.reasons)
             ahead._take(batch, changed)
-        self._rows, self.current = ahead._rows, ahead.current
-        return plan, taken, refused
+        return ahead, plan, taken, refused
 
     def _settle(self, items: set[str]) -> None:
         """Notes what is settled, and thins the log. Where the disk refuses, the next start does it."""
@@ -145,42 +144,76 @@ class LiveItems:
             OSError: the disk did not take them; nothing changed.
             Retired: another release answers by now; nothing changed.
         """
-        with self._turn() as now:
-            batch, changed = self._prepared(rows, [now] * len(rows), [True] * len(rows))
-            named = [{**rows[at], "item_id": item} for at, item, _ in batch.accepted]
-            self._write(named, [new for _, _, new in batch.accepted], now, (batch, changed))
-            return batch.outcome(rows, now)
+        outcome, whole = self._alone(partial(self._upserted, rows))
+        if not whole:
+            self.follow()
+        return outcome
 
-    def sell(self, times: Mapping[str, int]) -> None:
-        """Ends items with their purchases, where these end them (souk.serving.items.ends); otherwise as `upsert`.
+    def _upserted(self, rows: Sequence[Any], vectors: Vectors) -> tuple[Outcome, bool]:
+        self._catch_up(vectors)
+        now = self._clock()
+        made = batch, _ = self._prepared(rows, [now] * len(rows), [True] * len(rows), vectors)
+        named = [{**rows[at], "item_id": item} for at, item, _ in batch.accepted]
+        whole = self._write(named, [new for _, _, new in batch.accepted], now, made, vectors)
+        return batch.outcome(rows, now), whole
+
+    def sell(self, times: Mapping[str, int], logged: bool = False) -> None:
+        """Ends items with their purchases, where these end them (souk.serving.items.ends); otherwise as `upsert`, but
+        that it never waits for the item tower.
 
         Args:
             times: by item, UTC epoch milliseconds.
+            logged: whether the log has it, from another release.
         """
-        with self._turn() as now:
-            here, others = rows_of(times, self.current, now)
-            others = [row for row in others if self.waiting.lacks(row)]
-            made = self._prepared(here, [now] * len(here), [False] * len(here))
-            self._write([*here, *others], [False] * len(here + others), now, made, sold=True)
-            self.waiting.add(others)
+        self._alone(partial(self._sold, times, logged))
 
-    @contextmanager
-    def _turn(self) -> Iterator[int]:
-        """Nobody else changes anything meanwhile, and all that others wrote is taken; the time."""
-        with self._one_at_a_time:
-            if self._retired:
-                raise Retired
-            self._catch_up()
-            yield self._clock()
-
-    def _write(self, rows: Sequence[Any], created: Sequence[bool], now: int, made: Made, sold: bool = False) -> None:
-        if not rows:
+    def _sold(self, times: Mapping[str, int], logged: bool, vectors: Vectors) -> None:
+        seen, now = self._seen(vectors), self._clock()
+        if logged and seen is self.current:
             return
-        news = self._log.append(rows, created, now, sold)
-        if news is None:
-            self._take(*made)
-        else:  # another server wrote meanwhile: in the order of the log, all servers come to the same
-            self._catch_up(news)
+        here, others = rows_of(times, self.current if logged else seen, now)
+        others = [row for row in others if self.waiting.lacks(row)]
+        known = [row for row in here if row["item_id"] in self.current.catalogue.positions]
+        made = self._prepared(known, [now] * len(known), [False] * len(known), vectors)
+        rows = [] if logged else [*here, *others]
+        if not self._write(rows, [False] * len(rows), now, made, vectors, sold=True):
+            self._take(*made)  # the next look has them in the order of the log
+        self.waiting.add(others)
+
+    def _seen(self, vectors: Vectors) -> Recommender:
+        """The items with all that others wrote. That is taken, unless the item tower is to be asked for it."""
+        news = self._log.news()
+        try:
+            self._catch_up(vectors, news)
+        except Missing:
+            return self._ahead(news.logged, self._tower.standing_in)[0].current
+        return self.current
+
+    def _alone(self, change: Callable[[Vectors], Changed]) -> Changed:
+        """Makes a change while nobody else makes any. Nobody waits for the item tower: see `ItemVectors.ahead_of`."""
+
+        def made(vectors: Vectors) -> Changed:
+            with self._one_at_a_time:
+                if self._retired:
+                    raise Retired
+                return change(vectors)
+
+        return self._tower.ahead_of(made)
+
+    def _write(
+        self, rows: Sequence[Any], created: Sequence[bool], now: int, made: Made, vectors: Vectors, sold: bool = False
+    ) -> bool:
+        """Whether rows are in the answers. They are on the disk; the next look takes them where another server wrote
+        meanwhile what lacks a vector: in the order of the log, all servers come to the same."""
+        news = self._log.append(rows, created, now, sold) if rows else None
+        try:
+            if news is None:
+                self._take(*made)
+            else:
+                self._catch_up(vectors, news)
+        except Missing:
+            return False
+        return True
 
     def vary(self, rules: Mapping[str, Rerank]) -> None:
         """Has rerankers of other rules ready by name, in the place of those before (`Reranker.with_variants`)."""
@@ -198,38 +231,32 @@ class LiveItems:
             yield
             self._retired = True
 
-    def _prepared(self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]) -> Made:
+    def _prepared(
+        self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool], vectors: Vectors
+    ) -> Made:
         """The rows that can be taken, and the recommender with them."""
         batch = self._checked(rows, times, may_create)
-        vectors = self._vectors_now(batch)
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        found = self._vectors_now(batch, vectors)
+        lengths = np.linalg.norm(found.astype(np.float64), axis=1)
         fit = np.abs(lengths - 1) < 0.01  # not so where one is not finite either
         for (item, _), good in zip(list(batch.taken.items()), fit.tolist(), strict=True):
             if not good:
-                self._drop(batch, item)
+                batch.drop(item, NO_VECTOR)
         if not batch.taken:
             return batch, self.current
         table = pa.Table.from_pylist(list(batch.taken.values()), self._table.schema)
-        return batch, self.current.with_items(table, vectors[fit])
+        return batch, self.current.with_items(table, found[fit])
 
-    def _vectors_now(self, batch: Batch) -> np.ndarray:
+    def _vectors_now(self, batch: Batch, vectors: Vectors) -> np.ndarray:
         """`[rows, dim]`: of items whose content is what it was their vectors, of others what the tower says."""
-        positions, rows = self.current.catalogue.positions, list(batch.taken.values())
-        named = [f.name for f in self._spec.of(Entity.ITEM)]
+        positions, rows, content = self.current.catalogue.positions, [*batch.taken.values()], self._tower.content
         before = zip(map(self._row, batch.taken), rows, strict=True)
-        same = np.array([old is not None and all(old[n] == row[n] for n in named) for old, row in before], bool)
-        vectors = np.zeros((len(rows), self._tower.dim), np.float32)
-        vectors[same] = self.current.parts[0].vectors[[positions[rows[at]["item_id"]] for at in np.flatnonzero(same)]]
+        same = np.array([old is not None and content(old) == content(row) for old, row in before], bool)
+        found = np.zeros((len(rows), self._tower.dim), np.float32)
+        found[same] = self.current.parts[0].vectors[[positions[rows[at]["item_id"]] for at in np.flatnonzero(same)]]
         if not same.all():
-            vectors[~same] = self._tower.of([rows[at] for at in np.flatnonzero(~same)])
-        return vectors
-
-    def _drop(self, batch: Batch, item: str) -> None:
-        """Refuses the rows of an item for which the tower has no vector."""
-        why = str(SoukError("content that the item tower has a vector of length 1 for", "none such", VECTOR))
-        batch.reasons |= {at: why for at, of, _ in batch.accepted if of == item}
-        batch.accepted = [each for each in batch.accepted if each[1] != item]
-        del batch.taken[item]
+            found[~same] = vectors([rows[at] for at in np.flatnonzero(~same)])
+        return found
 
     def _checked(self, rows: Sequence[Any], times: Sequence[int], may_create: Sequence[bool]) -> Batch:
         """Each row on top of what is known of its item, those before it in the call included."""
@@ -241,13 +268,13 @@ class LiveItems:
             item = row["item_id"]
             old = batch.taken.get(item) or self._row(item)
             why = alone.get(at, "") if old is None else ""
-            why = why or self._unfit(rows[at], row, old is None, may_create[at], times[at])
+            why = why or unfit(rows[at], row, old is None, may_create[at], times[at], self._spec)
             if why:
                 batch.reasons[at] = why
                 continue
             if old is None:
                 self.waiting.born(row, rows[at], times[at])
-            batch.taken[item] = row if old is None else {**old, **{n: row[n] for n in self._given(rows[at])}}
+            batch.taken[item] = row if old is None else {**old, **{n: row[n] for n in spoken(rows[at], self._spec)}}
             batch.accepted.append((at, item, old is None))
         return batch
 
@@ -260,24 +287,6 @@ class LiveItems:
         ids = [str(id_of(row)) for row in rows]
         there = {item for at, item in enumerate(ids) if at not in alone or item in positions}
         return table, alone, self._check.check(rows, there)[1]
-
-    def _unfit(self, given: Mapping[str, Any], row: Mapping[str, Any], new: bool, may_create: bool, at: int) -> str:
-        """Why a row of the right types is refused; "" where it is not."""
-        item = f"{row['item_id']!r}"[:SHOWN]
-        if new and (not may_create or set(given) == {"item_id", "available"}):
-            return str(SoukError("an item that is known, or a row with its content", item, "Look for a typing error."))
-        if "created_at" in given and (row["created_at"] or 0) > at + AHEAD_MS:
-            return str(SoukError("created_at in the past", f"{row['created_at']}", CREATED))
-        for feature in self._numbers:
-            values = row[feature.name]
-            if values is not None and np.any(np.abs(np.asarray(values, np.float64)) > LARGEST):
-                return str(SoukError(f"{feature.source} of at most {LARGEST:g}", f"{values}"[:SHOWN], VECTOR))
-        return ""
-
-    def _given(self, row: Mapping[str, Any]) -> list[str]:
-        """The columns of the item table that a row speaks of."""
-        features = [f.name for f in self._spec.of(Entity.ITEM) if f.source in row]
-        return [*features, *(name for name in ("title", "available", "created_at", "available_until") if name in row)]
 
     def _row(self, item: str) -> dict[str, Any] | None:
         """The row of a known item as it is now."""

@@ -47,6 +47,12 @@ class Batch:
     accepted: list[tuple[int, str, bool]] = field(default_factory=list)
     reasons: dict[int, str] = field(default_factory=dict)
 
+    def drop(self, item: str, why: str) -> None:
+        """Refuses the rows of an item after all."""
+        self.reasons |= {at: why for at, of, _ in self.accepted if of == item}
+        self.accepted = [each for each in self.accepted if each[1] != item]
+        del self.taken[item]
+
     def outcome(self, rows: Sequence[Any], now: int) -> Outcome:
         """What became of all `rows`, at `now`, UTC epoch milliseconds."""
         refused = [Refused(at, str(id_of(rows[at])), why) for at, why in sorted(self.reasons.items())]
