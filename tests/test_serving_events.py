@@ -1,6 +1,7 @@
 """Events that come while a release serves: on the disk, once, in the states, whatever disk, store and restarts do."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from souk.serving.events.backlog import StateWriter
 from souk.serving.events.live import Busy, LiveEvents, Taken
 from souk.serving.events.log import HOUR_MS, EventLog, read
 from souk.serving.events.states import event_of
+from souk.serving.server import end
 from souk.state import Event, UserState, kept_events, state_of
 from souk.store.feast_store import FeastStore
 from souk.store.publish import publish
@@ -207,3 +209,21 @@ def test_what_two_servers_take_of_one_user_at_the_same_time_is_all_in_the_state(
             repr(wanted.events),
             dict(wanted.engaged),
         )
+
+
+def test_the_end_does_not_wait_for_what_hangs(shop, monkeypatch, caplog):
+    monkeypatch.setattr(live_events, "PATIENCE", 0.2)
+    with shop.store.held:
+        answer = shop.live.submit([row(1)])
+        shop.live.close()
+        assert not answer.done() and "is not answered" in caplog.text
+    assert answer.result().accepted == 1
+    shop.live.close()
+
+
+def test_at_the_end_tensorflow_goes_first_and_events_hold_no_impressions_up():
+    killed, written, done = threading.Event(), threading.Event(), []
+    beside = SimpleNamespace(close=killed.set)
+    events = SimpleNamespace(close=lambda: done.append(killed.is_set() and written.wait(60)))
+    end(beside, events, [SimpleNamespace(close=written.set, sink=SimpleNamespace(name="files"), counts="")])
+    assert done == [True]

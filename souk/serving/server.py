@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 import time
 import uuid
 import warnings
@@ -22,9 +23,11 @@ from souk.release.in_use import SAY_SECONDS
 from souk.serving import logs
 from souk.serving.beside import Beside
 from souk.serving.budget import Guards
+from souk.serving.events.live import LiveEvents
 from souk.serving.events.route import EventsRoute
 from souk.serving.experiments.arms import Arms
 from souk.serving.experiments.counts import ArmCounts, ArmMetrics
+from souk.serving.impressions.log import ImpressionLog
 from souk.serving.impressions.logs import close_all, logs_of
 from souk.serving.in_memory import InMemory
 from souk.serving.items.route import ItemsRoute
@@ -180,12 +183,19 @@ def serve(
         logs.configure(log_format)  # KServe has made its own of it
         server.start([model])
     finally:
-        events.close()
-        beside.close()
-        close_all(recorders)
+        end(beside, events, recorders)
         tracing.close()
         arms.close()
         releases.close()
+
+
+def end(beside: Beside, events: LiveEvents, recorders: Sequence[ImpressionLog]) -> None:
+    """Writes what waits, events and impressions at the same time: neither waits for the other, or for TensorFlow."""
+    beside.close()
+    taking = threading.Thread(target=events.close, name="the last events")
+    taking.start()
+    close_all(recorders)
+    taking.join()
 
 
 def example(served: Served, terminal: bool, time: int) -> str:

@@ -22,6 +22,7 @@ MOST_WAITING = 20_000  # events
 START_SECONDS = (
     30.0  # that a start waits for events of the log to get into the states; the others follow while it serves
 )
+PATIENCE = 15.0  # seconds that the end waits for the disk, the store and who sells
 REST_SECONDS = 1.0  # between two calls of a store that does not answer, and two looks at the clock
 
 
@@ -154,12 +155,15 @@ class LiveEvents:
         return call.answer
 
     def close(self) -> None:
-        """Answers the calls that wait, and closes the file."""
+        """Answers the calls that wait, and closes the file; what hangs is not waited for: the next start closes it."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            logger.error("%s: what came last is not answered, and the file stays open", self._log.folder)
+            return
         with contextlib.suppress(OSError):  # the next start does it
             self._backlog.settle(self._log.close())
 
