@@ -1,11 +1,13 @@
 """What is seen of a real server: the time of each stage, traces across processes, and logs without a value."""
 
+import asyncio
 import json
 import logging
 import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -15,6 +17,7 @@ from souk.candidates import SHARES
 from souk.errors import SoukError
 from souk.serving.dependency import Unavailable
 from souk.serving.logs import JsonLines
+from souk.serving.protocol.rpc import CountedCalls
 from souk.serving.protocol.tracing import Untraced, asked_for, opened
 from souk.stages import Stage, heard, staged
 from tests.otlp_collector import collecting
@@ -203,3 +206,36 @@ def test_no_value_of_a_request_is_in_a_log_or_a_span(server, collector, log):
     assert told["message"] == "answered" and told["code"] == "200" and told["protocol"] == "v1"
     assert {span.trace_id.hex() for span in collector.spans} >= {told["trace_id"]}
     assert [line for line in text.splitlines() if not line.startswith("{")] == []
+
+
+def test_a_call_that_its_client_gives_up_is_no_error_of_the_server():
+    counted, begun = [], []
+
+    async def slow(request, context):
+        begun.append(True)
+        await asyncio.sleep(600)
+
+    async def calls():
+        metrics = SimpleNamespace(observe=lambda *given: counted.append(given[:2]))
+        server = grpc.aio.server(interceptors=[CountedCalls(metrics, Untraced())])
+        handler = grpc.unary_unary_rpc_method_handler(slow, bytes, bytes)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference", {"ModelInfer": handler}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            for timeout in (None, 2.0):
+                call = channel.unary_unary("/inference/ModelInfer")(b"", timeout=timeout)
+                while not begun:
+                    await asyncio.sleep(0.01)
+                if timeout is None:
+                    call.cancel()
+                    begun.clear()
+                assert await call.code() is (
+                    grpc.StatusCode.DEADLINE_EXCEEDED if timeout else grpc.StatusCode.CANCELLED
+                )
+            while len(counted) < 2:
+                await asyncio.sleep(0.01)
+        await server.stop(None)
+
+    asyncio.run(asyncio.wait_for(calls(), 60))
+    assert counted == [("grpc", "CANCELLED")] * 2

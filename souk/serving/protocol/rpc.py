@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,9 @@ class CountedCalls(grpc.aio.ServerInterceptor):
                 result = await handler.unary_unary(request, context)
                 code = "OK"
                 return result
+            except asyncio.CancelledError:  # by the client, or at the end of the time that it gave
+                code = "CANCELLED"
+                raise
             finally:
                 if span is not None:
                     if code != "OK" and context.code() is not None:
