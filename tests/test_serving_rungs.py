@@ -17,6 +17,7 @@ from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
 from souk.sources.rows import SparseRows
+from souk.state import Event
 from souk.store.interface import StoreError
 from souk.store.memory import MemoryStore
 from tests.recommender_fixtures import CANDIDATES, KNOWN, Failing, Hanging, expected
@@ -190,6 +191,16 @@ def test_without_a_source_the_others_answer(recommender, source):
     (slate,) = broken.recommend([Request("ann", 8, NOW)])
     assert slate.degraded == (f"{source}_unavailable",) and len(slate.items) == 8
     assert all(item.scores and source not in item.source.split("+") for item in slate.items)
+
+
+def test_the_last_rung_has_neither_the_item_itself_nor_what_the_session_hid(recommender):
+    first, second, *_ = ids(recommender.safe([Request("", 3, NOW, item_id="unknown")])[0])
+    (slate,) = recommender.safe([Request("", 3, NOW, item_id=first)])
+    assert first not in ids(slate) and ids(slate)[0] == second and slate.degraded == ("internal_error",)
+    hides = [Event(first, "hide", NOW - 9), Event(second, "hide", NOW - 9), Event(second, "hide", NOW - 8, 0.0)]
+    for user in ("", "ann"):
+        (slate,) = recommender.safe([Request(user, 3, NOW, events=tuple(hides))])
+        assert first not in ids(slate) and ids(slate)[0] == second
 
 
 def test_with_everything_down_there_is_still_a_slate(recommender):

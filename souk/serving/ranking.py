@@ -189,10 +189,11 @@ class SlateMaker:
             request,
         )
 
-    def safe(self, request: Request) -> Slate:
-        """The answer where nothing is known but the catalogue: it is all fill."""
+    def safe(self, request: Request, hidden: Collection[str] = ()) -> Slate:
+        """The answer where nothing is known but the catalogue, and what the request's own events hide: all fill."""
         none = NO_CANDIDATES.positions
-        excluded = frozenset(self.catalogue.known(request.exclude))
+        itself = (request.item_id,) if request.similar else ()
+        excluded = frozenset(self.catalogue.known((*request.exclude, *itself, *hidden)))
         scores, degraded = np.zeros(0, np.float32), (*noted(request, self.catalogue), "internal_error")
         return self.slate(
             request, Ranking(NO_CANDIDATES, none, none, scores, {}, excluded, UserState(""), degraded, {})

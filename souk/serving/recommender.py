@@ -24,6 +24,8 @@ from souk.serving.similar import Similar, each_by_its_kind
 from souk.serving.slate import Slate
 from souk.serving.users import Store, known_states
 from souk.state import UserState
+from souk.state import noted as noted_in
+from souk.withheld import hidden
 
 
 class Recommender(Loaded):
@@ -46,7 +48,8 @@ class Recommender(Loaded):
 
     def safe(self, requests: Sequence[Request]) -> list[Slate]:
         """Slates without any model or store: what is popular with everyone, and may be shown."""
-        return [self.slates.safe(request) for request in requests]
+        own = [hidden(noted_in(UserState(""), request.events, self.spec)) for request in requests]
+        return [self.slates.safe(*each) for each in zip(requests, own, strict=True)]
 
     def rank(self, requests: Sequence[Request]) -> list[Ranking]:
         """The ranked candidates of each request, without the fill that makes a slate whole."""
