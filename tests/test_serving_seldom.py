@@ -1,9 +1,15 @@
 """What fails at every request is a line now and then, which says how many were left out."""
 
+import asyncio
 import logging
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from souk.serving.events.route import EventsRoute
+from souk.serving.items.route import ItemsRoute
+from souk.serving.items.vectors import ItemVectors
 from souk.serving.logs import JsonLines
 from souk.serving.seldom import Seldom
 
@@ -43,6 +49,29 @@ def test_what_is_not_alike_is_told(seldom, caplog):
         seldom.warning("the %s gave numbers that are none", "ranker")
     assert len(caplog.messages) == 3
     assert {record.filename for record in caplog.records} == {"test_serving_seldom.py"}, "who said it"
+
+
+def test_calls_that_a_full_disk_refuses_are_a_line(caplog):
+    """As are rows that an item tower cannot take."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    async def calls():
+        call = SimpleNamespace(body=body)
+        return [(await take(call)).status_code for take in (events.take, items.upsert) for _ in range(5)]
+
+    async def body():
+        return b'{"items": [{"item_id": "new"}]}'
+
+    releases, live = SimpleNamespace(upsert=full, now=None), SimpleNamespace(submit=full)
+    events, items = EventsRoute(live, releases, None, Clock()), ItemsRoute(releases, None)
+    events._checked = lambda *_: ([], False, [], {})
+    assert asyncio.run(calls()) == [503] * 10
+    tower = ItemVectors(SimpleNamespace(vectors=lambda inputs: 1 / 0), SimpleNamespace(of=lambda entity: []), 4)
+    assert np.isnan(tower.of([{}] * 5)).all()
+    said = [f"{name} not taken: OSError: [Errno 28] No space left on device" for name in ("events", "items")]
+    assert caplog.messages == [*said, "item tower: ZeroDivisionError: division by zero"]
 
 
 def test_a_traceback_is_told_as_seldom(seldom, caplog):

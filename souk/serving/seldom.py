@@ -28,6 +28,10 @@ class Seldom:
         """As a logger's. Alike is what has the same text and the same `what`: a name of ours, never a value."""
         self._say(logging.WARNING, None, text, what, *more)
 
+    def error(self, text: str, what: str, *more: object) -> None:
+        """The same of what is worse."""
+        self._say(logging.ERROR, None, text, what, *more)
+
     def exception(self, text: str, error: Exception) -> None:
         """As a logger's. Alike is what has the same text and an error of the same type."""
         self._say(logging.ERROR, error, f"{text}: %s", type(error).__name__)

@@ -20,8 +20,9 @@ from souk.serving.metrics import ServingMetrics
 from souk.serving.protocol.refusals import again_after
 from souk.serving.releases import Releases
 from souk.serving.room import Room
+from souk.serving.seldom import Seldom
 
-logger = logging.getLogger(__name__)
+seldom = Seldom(logging.getLogger(__name__))
 PATH = "/v1/events"
 MAX_ROWS = 1000
 MOST_CALLS = 256  # that wait to be checked; those that wait for the disk are counted by events
@@ -74,7 +75,7 @@ class EventsRoute:
             text = str(SoukError("fewer events at once", "more than can wait here", "Send them again in a second."))
             return ORJSONResponse({"error": text}, 429, again_after(1.0))
         except OSError as error:
-            logger.error("events not taken: %s: %s", type(error).__name__, error)
+            seldom.error("events not taken: %s: %s", type(error).__name__, error)
             return ORJSONResponse({"error": str(of_disk(error))}, 503)
         self._metrics.events(taken.accepted, taken.duplicates, len(refused))
         why = [{"row": at, "event_id": _id(rows[at]), "reason": refused[at]} for at in sorted(refused)]

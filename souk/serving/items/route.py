@@ -18,8 +18,9 @@ from souk.serving.items.outcomes import Outcome
 from souk.serving.metrics import ServingMetrics
 from souk.serving.releases import Releases
 from souk.serving.room import Room
+from souk.serving.seldom import Seldom
 
-logger = logging.getLogger(__name__)
+seldom = Seldom(logging.getLogger(__name__))
 PATH = "/v1/items:upsert"
 MAX_ROWS = 1000
 MOST_CALLS = 64  # that wait
@@ -56,7 +57,7 @@ class ItemsRoute:
         except Ended:
             raise
         except OSError as error:
-            logger.error("items not taken: %s: %s", type(error).__name__, error)
+            seldom.error("items not taken: %s: %s", type(error).__name__, error)
             return ORJSONResponse({"error": str(of_disk(error))}, 503)
         self._metrics.items(outcome.accepted, len(outcome.refused))
         release = self._releases.now.bundle.name
