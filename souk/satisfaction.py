@@ -15,6 +15,7 @@ import numpy as np
 
 from souk.config import Objective
 from souk.items import ItemTable
+from souk.schema import NO_ACTS
 from souk.sources.co_visitation import decay
 
 DOUBT = 5.0  # a mean is drawn to 0 as if there were so many more labels, without a surprise
@@ -83,7 +84,13 @@ def _by_values(items: ItemTable, window: np.ndarray, surprise: np.ndarray, asked
 
 
 def _told(objective: Objective, tokens: Mapping[str, Sequence[Any]], ages: np.ndarray) -> np.ndarray:
-    """Which events carry the label and are old enough: it is known at the end of its window, whichever way it went."""
+    """Which events carry the label and are old enough: it is known at the end of its window, whichever way it went.
+
+    None are where it asks about hides or impressions, which are no tokens: no label would be told rather than a wrong
+    one.
+    """
+    if not {*objective.unless, *objective.followed_by}.isdisjoint(NO_ACTS):
+        return np.zeros(len(ages), bool)
     kinds = {str(kind) for kind in objective.events}
     carries = np.fromiter((kind in kinds for kind in tokens["token_event_type"]), bool, len(ages))
     waits = bool(objective.unless or objective.followed_by)

@@ -16,14 +16,16 @@ from souk.state import Event
 from souk.steps.build_features import spec_of
 from tests.features_fixtures import CONFIG, bazaar_events, write_tables
 
-KINDS = ["click", "cart", "purchase", "return"]
+KINDS = ["click", "cart", "purchase", "return", "hide"]
 RULES = {
     "at once": Objective(events=("purchase",), min_value=5),
     "kept": Objective(events=("purchase",), unless=("return",), within_days=3),
     "bought": Objective(events=("click", "cart"), followed_by=("purchase",), within_days=2, min_value=3),
     "both": Objective(events=("click",), followed_by=("purchase",), unless=("return",), within_days=4),
     "visit": Objective(events=("click",), followed_by=("click",), any_item=True, from_days=0.25, within_days=3),
-    "never": Objective(events=("click",), unless=("hide",), within_days=1),
+    "liked": Objective(events=("click",), unless=("hide", "return"), within_days=3),
+    "left": Objective(events=("click",), followed_by=("cart", "hide"), from_days=0.5, within_days=4),
+    "never": Objective(events=("click",), unless=("impression",), within_days=1),
 }
 
 
@@ -34,9 +36,9 @@ def drawn(count=600):
         {
             "user_id": [f"u{n}" for n in draw.integers(0, 12, count)],
             "item_id": [f"i{n}" for n in draw.integers(0, 5, count)],
-            "event_type": [KINDS[n] for n in draw.integers(0, 4, count)],
+            "event_type": [KINDS[n] for n in draw.integers(0, len(KINDS), count)],
             "timestamp": times,
-            "value": draw.uniform(0, 10, count),
+            "value": draw.uniform(0, 10, count) * draw.integers(0, 2, count),
         }
     )
 

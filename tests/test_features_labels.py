@@ -24,6 +24,8 @@ def event(kind, day, value=math.nan, dwell=math.nan):
 KEPT = Objective(events=("purchase",), unless=("return",), within_days=10)
 BOUGHT = Objective(events=("click",), followed_by=("purchase",), within_days=10)
 VISIT = Objective(events=("click",), followed_by=("click",), any_item=True, from_days=0.25, within_days=7)
+LIKED = Objective(events=("click",), unless=("hide",), within_days=10)
+LEFT = Objective(events=("click",), followed_by=("hide",), from_days=1, within_days=10)
 BOTH = Objective(events=("click",), followed_by=("purchase",), unless=("return",), within_days=10)
 
 
@@ -52,6 +54,14 @@ BOTH = Objective(events=("click",), followed_by=("purchase",), unless=("return",
         (VISIT, event("click", 93), [event("click", 94)], (-1, 100)),
         (BOTH, event("click", 1), [event("purchase", 3)], (1, 11)),
         (BOTH, event("click", 1), [event("purchase", 3), event("return", 5)], (0, 11)),
+        (LIKED, event("click", 1), [event("hide", 2)], (0, 11)),
+        (LIKED, event("click", 1), [event("hide", 2), event("hide", 3, 0.0)], (1, 11)),
+        (LIKED, event("click", 1), [event("hide", 2, 0.0)], (1, 11)),
+        (LIKED, event("click", 1), [event("hide", 2), event("hide", 3, 0.0), event("hide", 4)], (0, 11)),
+        (LIKED, event("click", 1), [event("hide", 2), event("hide", 12, 0.0)], (0, 11)),
+        (LIKED, event("click", 1), [event("hide", 2), event("hide", 2, 0.0)], (0, 11)),
+        (LEFT, event("click", 1), [event("hide", 2)], (1, 11)),
+        (LEFT, event("click", 1), [event("hide", 2), event("hide", 3, 0.0)], (0, 11)),
     ],
 )
 def test_known_answers(objective, first, later, expected):

@@ -132,6 +132,17 @@ def test_another_visit_is_later_than_this_one_and_with_whatever_item(any_item, e
     assert [target.labels["satisfied"].value for row in rows for target in row.targets] == expected
 
 
+def test_a_hide_that_is_taken_back_in_time_is_none():
+    rule = Objective(events=("click",), unless=("hide",), within_days=7)
+    objectives = SPEC.objectives.model_copy(update={"satisfied": rule, "engaged": Objective(events=("click",))})
+    back = [("a", 1, 1.0), ("a", 2, 0.0), ("b", 1, 1.0), ("b", 9, 0.0), ("c", 1, 0.0), ("d", 1, 1.0), ("d", 2, 0.0)]
+    hides = [Event(i, "hide", FIRST + d * DAY, v, f"h{n}") for n, (i, d, v) in enumerate([*back, ("d", 3, math.nan)])]
+    clicks = [Event(item, "click", FIRST, math.nan, item) for item in "abcd"]
+    events = sorted([*clicks, *hides], key=lambda event: event.order)
+    rows = sequence_rows("u", events, PROFILE, replace(SPEC, objectives=objectives), FIRST + 100 * DAY)
+    assert [target.labels["satisfied"].value for row in rows for target in row.targets] == [1, 0, 1, 0]
+
+
 def test_labels_of_a_long_history_take_a_look_up_each(monkeypatch):
     looked = 0
 

@@ -111,7 +111,9 @@ def test_the_means_by_hand():
 
 def test_what_is_not_known_surprises_nobody():
     late = items_of(spec_of(Objective(events=("rating",), unless=("return",), within_days=9)))
-    for items, tokens in ((late, [("a", 5.0), ("b", 1.0)]), (items_of(spec_of(RATED)), [])):
+    hidden = items_of(spec_of(Objective(events=("rating",), unless=("hide",))))  # a window has no hides
+    some = [("a", 5.0), ("b", 1.0)]
+    for items, tokens in ((late, some), (hidden, some), (items_of(spec_of(RATED)), [])):
         query = asked(items, tokens)
         assert np.isnan(query.surprise).all()
         names = [name for name in PAIR_FEATURES if name.startswith("satisfied_") and name != "satisfied_rate"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -83,12 +84,17 @@ def few_labels(events: Path, objectives: Objectives, first: int, windows: Window
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:
-    """Codes of user, and of user and item, with type and time; rows keep their order, that of time."""
+    """Codes of user, and of user and item, with type, time and, for hides, whether they take one `back`.
+
+    Rows keep their order, that of time.
+    """
     coded = {name: rows[name].combine_chunks().dictionary_encode() for name in ("user_id", "item_id", "event_type")}
     users, items = (coded[name].indices.to_numpy().astype(np.int64) for name in ("user_id", "item_id"))
     pairs = users * (items.max(initial=0) + 1) + items
     times = rows["timestamp"].to_numpy().astype(np.int64)
-    return pd.DataFrame({"user": users, "pair": pairs, "event_type": coded["event_type"].to_pandas(), "time": times})
+    values = rows["value"].to_numpy() if "value" in rows.column_names else np.full(len(rows), np.nan)
+    kinds = coded["event_type"].to_pandas()
+    return pd.DataFrame({"user": users, "pair": pairs, "event_type": kinds, "time": times, "back": values == 0})
 
 
 def _labels(frame: pd.DataFrame, carries: np.ndarray, rule: Objective, rows: pa.Table) -> _Labels:
@@ -100,25 +106,46 @@ def _labels(frame: pd.DataFrame, carries: np.ndarray, rule: Objective, rows: pa.
         return _Labels(times, times, positive)
     deadline = times + int(rule.within_days * DAY_MS)
     if rule.unless:
-        positive &= ~(_next(frame, asked, rule.unless, "pair", times + 1) <= deadline)
+        positive &= ~_done(frame, asked, rule.unless, "pair", times + 1, deadline)
     if rule.followed_by:
         since = times + max(1, int(rule.from_days * DAY_MS))
-        positive &= _next(frame, asked, rule.followed_by, "user" if rule.any_item else "pair", since) <= deadline
+        key = "user" if rule.any_item else "pair"
+        positive &= _done(frame, asked, rule.followed_by, key, since, deadline)
     return _Labels(times, deadline, positive)
 
 
-def _next(
-    frame: pd.DataFrame, asked: pd.DataFrame, kinds: tuple[EventType, ...], key: str, since: np.ndarray
+def _done(
+    frame: pd.DataFrame,
+    asked: pd.DataFrame,
+    kinds: tuple[EventType, ...],
+    key: str,
+    since: np.ndarray,
+    deadline: np.ndarray,
 ) -> np.ndarray:
-    """`[asked]` float64: when the first event of some kinds comes from `since` on, of the same `key`; NaN if never."""
-    later = frame.loc[_of(frame["event_type"], kinds), [key, "time"]].sort_values("time")
-    later = later.assign(found=later["time"].astype(float))
-    order = np.argsort(since, kind="stable")
-    wanted = pd.DataFrame({key: asked[key].to_numpy()[order], "time": since[order]})
-    met = pd.merge_asof(wanted, later, on="time", by=key, direction="forward")["found"].to_numpy()
-    found = np.full(len(asked), np.nan)
-    found[order] = met
-    return found
+    """`[asked]` bool: whether an event of some kinds, of the same `key`, comes from `since` on and by the deadline.
+
+    Of hides the last one decides: it may take back those before it.
+    """
+    hides = _of(frame["event_type"], (EventType.HIDE,))
+    acts = frame[_of(frame["event_type"], kinds) & ~hides]
+    done = _nearest(acts, asked, key, since, "forward")["found"].to_numpy() <= deadline
+    if EventType.HIDE in kinds:
+        last = _nearest(frame[hides], asked, key, deadline, "backward")
+        done |= (last["found"].to_numpy() >= since) & last["back"].eq(False).to_numpy()
+    return np.asarray(done)
+
+
+def _nearest(
+    events: pd.DataFrame, asked: pd.DataFrame, key: str, at: np.ndarray, direction: Literal["forward", "backward"]
+) -> pd.DataFrame:
+    """`[asked]`: of the first of some events of the same `key` from each of some times on, or the last until then, its
+    time `found` and whether it takes `back`; NaN where there is none."""
+    events = events[[key, "time", "back"]].sort_values(["time", "back"], ascending=[True, False])
+    events = events.assign(found=events["time"].astype(float))
+    order = np.argsort(at, kind="stable")
+    wanted = pd.DataFrame({key: asked[key].to_numpy()[order], "time": at[order]}, index=order)
+    met = pd.merge_asof(wanted, events, on="time", by=key, direction=direction)
+    return met[["found", "back"]].set_axis(order).sort_index()
 
 
 def _waits(rule: Objective) -> bool:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from souk.config import Objective, Objectives
 from souk.errors import SoukError
-from souk.schema import DAY_MS
+from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec, positive
 from souk.state import Event
 
@@ -39,8 +39,9 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     Args:
         objective: the rule.
         event: the event.
-        later: what the same user did with the same item after it: at least the first event of each kind; of
-            `followed_by` at least the first one that counts (`returns_from`), with any item where the rule says so.
+        later: what the same user did with the same item after it: at least the first event of each kind, and all
+            hides; of `followed_by` at least the first one that counts (`returns_from`), with any item where the rule
+            says so.
         end: one past the last event of the data: what happens from then on is not known.
     """
     if event.event_type not in objective.events:
@@ -51,12 +52,23 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     deadline = event.timestamp + int(objective.within_days * DAY_MS)
     if deadline >= end:
         return Label(UNKNOWN, deadline)
-    within = [other for other in later if other.timestamp <= deadline]
+    within = _standing([other for other in later if other.timestamp <= deadline])
     undone = any(o.event_type in objective.unless and o.item_id == event.item_id for o in within)
     since = returns_from(objective, event)
     back = any(o.event_type in objective.followed_by and o.timestamp >= since for o in within)
     kept = not undone and (back or not objective.followed_by)
     return Label(int(kept and positive(objective, event.value, event.dwell_seconds)), deadline)
+
+
+def _standing(events: list[Event]) -> list[Event]:
+    """Without hides that are taken back, and without what takes them back: as `souk.state.noted`."""
+    hides = [event for event in events if event.event_type == EventType.HIDE]
+    last = {hide.item_id: hide for hide in sorted(hides, key=lambda e: (e.timestamp, e.value != 0))}
+    return [
+        event
+        for event in events
+        if event.event_type != EventType.HIDE or (event is last[event.item_id] and event.value != 0)
+    ]
 
 
 def never_known(objectives: Objectives, first: int, end: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from souk.config import Objective
 from souk.features.labels import Label, label, returns_from
 from souk.habits import Habits
+from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, features_at, habits_at, walk, window_start
 from souk.withheld import at_hand
@@ -94,7 +95,8 @@ def sequence_rows(
 class _Labels:
     """The labels of one user's events by one objective.
 
-    Of what follows an event, the first of each kind decides; it is looked up, however much a user did with an item.
+    Of what follows an event, the first of each kind decides; it is looked up, however much a user did with an item. Of
+    hides all in the label's window do: a later one may take back an earlier one.
     """
 
     def __init__(self, events: Sequence[Event], objective: Objective, end: int) -> None:
@@ -115,13 +117,23 @@ class _Labels:
         for kind in self._objective.unless:
             done = self._done.get((event.item_id, kind), [])
             place = bisect_right(done, event.order, key=_order)
-            yield from done[place : place + 1]
+            yield from done[place : self._until(kind, done, place, event)]
         since = returns_from(self._objective, event), ""
         for kind in self._objective.followed_by:
             done = self._done.get((ANY if self._objective.any_item else event.item_id, kind), [])
             place = bisect_left(done, since, key=_order)
-            yield from done[place : place + 1]
+            yield from done[place : self._until(kind, done, place, event)]
+
+    def _until(self, kind: EventType, done: Sequence[Event], place: int, event: Event) -> int:
+        """One past the last of `done` from `place` on that `label` needs of a kind."""
+        if kind != EventType.HIDE:
+            return place + 1
+        return bisect_right(done, event.timestamp + int(self._objective.within_days * DAY_MS), key=_time)
 
 
 def _order(event: Event) -> tuple[int, str]:
     return event.order
+
+
+def _time(event: Event) -> int:
+    return event.timestamp
