@@ -5,9 +5,10 @@ import pytest
 
 from souk.config import TrainTwoTower
 from souk.models import fit_towers
-from souk.models.fit_towers import CONSISTENCY, SHORT, TowerFit, consistency_for, mark_seen
+from souk.models.fit_towers import CONSISTENCY, SHORT, TowerFit, consistency_for
 from souk.models.losses import disagreement
 from souk.models.retrieve import item_vectors
+from souk.models.seen import mark_seen
 from souk.schema import FOREVER
 from tests.models_fixtures import cycle_market
 from tests.towers_fixtures import CONFIG, Market, arrays

@@ -15,7 +15,7 @@ from souk.config import Repeat
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.models import rank_examples, retrieve
-from souk.models.rank_examples import _lists, read_rank_examples
+from souk.models.rank_examples import _lists, _moments, read_rank_examples
 from souk.models.targets import Target, read_targets
 from souk.pairs import PAIR_FEATURES
 from tests.models_fixtures import cycle_market
@@ -68,6 +68,14 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says(drawn):
         assert pleased[row, :10].tolist() == [name in liked for name in own["items"][:10]]
         assert (found["taken"][row], found["liked"]["satisfied"][row]) == (len(took), len(liked))
     assert found["chosen"].any() and pleased.any() and (found["chosen"] & ~pleased).any()
+
+
+@pytest.mark.parametrize("labels", [(1, -1), (-1, 1), (1, 0), (0, 0)])
+def test_an_item_of_several_events_of_a_moment_has_pleased_where_one_of_them_did(labels):
+    moment = [{"item_id": "a", "satisfied": label, "satisfied_at": UNTIL - 1} for label in labels]
+    columns = {"user_id": ["u"] * 2, "timestamp": [5] * 2, "moment": [moment, []], "answerable": [True] * 2}
+    taken, _ = _moments(pa.table(columns), SimpleNamespace(position={"a": 0}), UNTIL, ("satisfied",))
+    assert taken == {("u", 5): {0: (1 in labels,)}}
 
 
 def test_candidates_of_an_older_version_are_refused(tmp_path):

@@ -1,5 +1,7 @@
 """What pair features become: scales that neither time nor the order of a sum moves."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -78,3 +80,20 @@ def test_a_column_of_small_shares_keeps_its_scale():
     layer.build(values.shape)
     layer.adapt(values)
     assert layer(values).numpy().std() == pytest.approx(1, rel=1e-3)
+
+
+def test_statistics_are_those_of_the_candidates_and_take_little_memory_beside_the_pairs():
+    """The pairs of all examples are most of what training the ranker holds: a copy of them is too much."""
+    random = np.random.default_rng(2)
+    values = random.normal(3, 2, (40, 101, 50)).astype(np.float32)
+    inside = random.random(values.shape[:2]) < 0.7
+    layer = Normalise(name="normalise")
+    layer.build((None, values.shape[-1]))
+    tracemalloc.start()
+    layer.adapt(values, inside)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < values.nbytes / 4  # 3 times them with all columns at once
+    columns = [column.astype(np.float64) for column in values[inside].T]
+    np.testing.assert_array_equal(layer.mean, np.float32([np.mean(column) for column in columns]))
+    np.testing.assert_array_equal(layer.deviation, np.float32([np.std(column) for column in columns]))

@@ -1,5 +1,6 @@
 """The weight of satisfaction and the weights of what is rare, with known answers."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -183,6 +184,16 @@ def test_rare_items_and_rare_values_count_more():
     country = replace(found, user={"user_country": np.where(np.arange(len(found)) < 100, 2, 3)})
     abroad = balance_weights(country, {}, events, 0.0, {"user_country": 0.5})
     assert abroad[0, 0] / abroad[-1, 0] == pytest.approx(3**0.5, rel=1e-4)
+
+
+def test_rare_values_of_long_lists_take_no_memory_for_each_candidate():
+    found, _, _ = examples(rows=2000)
+    genres = {"item_genres": np.tile(np.arange(50), (12, 1))}
+    tracemalloc.start()
+    weights = balance_weights(found, genres, np.ones(12), 0.0, {"item_genres": 1.0})
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30 * weights.nbytes  # with a list for each candidate 300
 
 
 def test_calibration_is_measured_on_users_that_it_was_not_fitted_to():

@@ -14,10 +14,11 @@ from souk.declared import item_features
 from souk.errors import SoukError
 from souk.models.draw import draw_examples
 from souk.models.export import ServedItemTower, ServedQueryTower
-from souk.models.fit_towers import TowerFit, mark_seen
+from souk.models.fit_towers import TowerFit
 from souk.models.inputs import UNKNOWN
 from souk.models.judge import RetrievalJudge
 from souk.models.retrieve import item_vectors, query_vectors
+from souk.models.seen import mark_seen
 from souk.models.sequences import Sequences, column_tensor
 from souk.models.weights import load_weights, save_weights
 from souk.schema import FOREVER
@@ -48,6 +49,25 @@ def test_the_best_next_item_is_found(market, fitted):
     best = {event: market.catalogue.ids[int(np.argmax(vectors @ query))] for event, query in queries.items()}
     assert len(best) == ((market.events["timestamp"] >= start) & (market.events["timestamp"] < end)).sum()
     assert np.mean([best[event] == wanted[event] for event in best]) > 0.95
+
+
+def test_users_are_marked_as_seen_a_part_at_a_time(market, monkeypatch):
+    """A transform makes all features of them: of all users at once these may be more than memory has."""
+    asked, transform = [], market.sequences.transforms["user"]
+
+    def counted(raw):
+        asked.append(len(raw["user_id"]))
+        return transform(raw)
+
+    trained = market.sequences.trained(market.windows["validation_start"])
+    whole, parts = market.towers(), market.towers()
+    mark_seen(whole, market.catalogue, market.sequences, trained)
+    monkeypatch.setattr("souk.models.seen.USERS", 7)
+    counting = replace(market.sequences, transforms={**market.sequences.transforms, "user": counted})
+    mark_seen(parts, market.catalogue, counting, trained)
+    assert max(asked) == 7 and sum(asked) == len(trained.users)
+    found, wanted = (model.query_tower.users.seen.numpy() for model in (parts, whole))
+    assert wanted.sum() > 7 and found.tolist() == wanted.tolist()
 
 
 def test_a_long_pass_is_told_of_on_its_way(market, monkeypatch):

@@ -17,17 +17,16 @@ import tensorflow as tf
 from souk.config import TrainTwoTower
 from souk.errors import SoukError
 from souk.models.checkpoint import Checkpoints
-from souk.models.inputs import missing_rows
 from souk.models.judge import RetrievalJudge
 from souk.models.losses import cross_entropy, disagreement, sample_chance, sampled_logits, temperature_of
 from souk.models.mean_query import mean_query
 from souk.models.optimizer import RowAdamW
-from souk.models.sequences import Catalogue, Sequences, Trained
+from souk.models.seen import mark_seen
+from souk.models.sequences import Catalogue, Sequences
 from souk.models.towers import TowerShape, TwoTower
 from souk.models.weights import named_weights
 from souk.progress import seldom
 from souk.schema import FOREVER
-from souk.spec import Entity
 
 SEEN = 16_000_000
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
@@ -70,23 +69,6 @@ def consistency_for(config: TrainTwoTower, targets: int, epochs: int) -> float:
     if config.consistency != "auto":
         return config.consistency
     return CONSISTENCY if targets * epochs <= SHORT else 0.0
-
-
-def mark_seen(model: TwoTower, catalogue: Catalogue, sequences: Sequences, trained: Trained) -> None:
-    """Sets the `seen` weights of both id tables to what a fit sees; all other ids are unknown to the towers."""
-    known = np.array([item in trained.items for item in catalogue.ids])
-    ids = catalogue.features["item_id"].numpy()[known]
-    model.items.seen.assign(_marks(model.items.size, ids))
-    users = tf.constant(sorted(trained.users))
-    raw = missing_rows(sequences.spec.of(Entity.USER), len(users)) | {"user_id": users}
-    ids = sequences.transforms["user"](raw)["user_id"].numpy()
-    model.query_tower.users.seen.assign(_marks(model.query_tower.users.size, ids))
-
-
-def _marks(size: int, ids: np.ndarray) -> np.ndarray:
-    marks = np.zeros(size, np.float32)
-    marks[ids] = 1
-    return marks
 
 
 class TowerFit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -197,7 +198,8 @@ def _moments(table: pa.Table, items: ItemTable, known_until: int, given: tuple[s
     for user, time, whole in zip(*columns, strict=True):
         for each in whole:
             pleased = tuple(each[name] == 1 and each[f"{name}_at"] < known_until for name in given)
-            taken.setdefault((user, time), {})[items.position[each["item_id"]]] = pleased
+            mine, item = taken.setdefault((user, time), {}), items.position[each["item_id"]]
+            mine[item] = tuple(map(operator.or_, mine.get(item, pleased), pleased))  # by one of its events
     return taken, (pc.list_value_length(table["moment"]).to_numpy() > 0) & table["answerable"].to_numpy()
 
 

@@ -22,10 +22,18 @@ class Normalise(keras.layers.Layer):
         self.mean = self.add_weight(shape=(shape[-1],), initializer="zeros", trainable=False, name="mean")
         self.deviation = self.add_weight(shape=(shape[-1],), initializer="ones", trainable=False, name="deviation")
 
-    def adapt(self, values: np.ndarray) -> None:
-        """Takes the statistics of `values [rows, columns]`; a nearly constant column keeps deviation 1."""
-        columns = [column.astype(np.float64) for column in values.T]  # a sum in float32 makes a constant vary
-        mean, deviation = (np.array([how(column) for column in columns]) for how in (np.mean, np.std))
+    def adapt(self, values: np.ndarray, inside: np.ndarray | None = None) -> None:
+        """Takes the statistics of `values [..., columns]`, where a mask `inside [...]` is given of those in it.
+
+        A nearly constant column keeps deviation 1. It holds one column at a time: the pairs of all examples are most of
+        what training the ranker holds.
+        """
+        found = []
+        for number in range(values.shape[-1]):
+            column = values[..., number] if inside is None else values[..., number][inside]
+            column = column.astype(np.float64)  # a sum in float32 makes a constant vary
+            found.append((np.mean(column), np.std(column)))
+        mean, deviation = np.array(found).T
         self.mean.assign(mean)
         self.deviation.assign(np.where(deviation > CONSTANT * np.abs(mean), deviation, 1.0))
 

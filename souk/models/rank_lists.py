@@ -144,11 +144,12 @@ def balance_weights(
     taken = examples.chosen & examples.candidate & examples.first[:, None]
     for name, exponent in minority.items():
         per_item = name in items
-        values = items[name][examples.positions] if per_item else examples.user[name][:, None]
-        counted = values[taken] if per_item else np.repeat(values[:, 0], taken.sum(axis=1), axis=0)
+        values = items[name] if per_item else examples.user[name]
+        counted = values[examples.positions[taken] if per_item else np.nonzero(taken)[0]]
         share = np.bincount(counted.reshape(-1), minlength=int(values.max()) + 1) / max(1, len(counted))
         rarity = np.maximum(share, 1e-3) ** -exponent
         found = rarity[values]
-        weight = weight * (found if values.ndim == 2 else np.where(values > 0, found, 1.0).max(axis=-1))
+        found = found if values.ndim == 1 else np.where(values > 0, found, 1.0).max(axis=-1)
+        weight = weight * (found[examples.positions] if per_item else found[:, None])
     mean = weight[taken].mean() if taken.any() else 1.0
     return np.asarray(np.clip(weight / mean, 0.1, 10.0), np.float32)

@@ -51,7 +51,7 @@ def new_ranker(model: Ranker, examples: RankExamples, catalogue: Catalogue) -> R
     batch = one.batch(np.arange(1))
     list_logits(model, catalogue, batch, with_body=True, training=False)
     model.position(batch["place"], model.moments(batch["query"]))
-    model.normalise.adapt(examples.pair[rows][examples.candidate[rows]])
+    model.normalise.adapt(examples.pair, examples.candidate & examples.first[:, None])
     mean, deviation = spread_of(model, examples)
     some = rows[:ADAPTED]
     inside, pair = examples.candidate[some], model.normalise(examples.pair[some]).numpy()
