@@ -28,6 +28,7 @@ from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, wi
 from souk.ingest.odd.events import odd_events
 from souk.ingest.odd.exchanged import check_exchanged
 from souk.ingest.odd.goods import odd_goods
+from souk.ingest.odd.hides import odd_hides
 from souk.ingest.odd.paths import odd_paths
 from souk.ingest.odd.prices import odd_prices
 from souk.ingest.odd.quantities import odd_quantities
@@ -118,7 +119,8 @@ def ingest(
         events = Path(tables) / "events.parquet"
         goods = Path(tables) / "items.parquet"
         odd = odd_events(events, sections.data.events.timezone), odd_prices(events, goods), odd_goods(events, goods)
-        late["events"] = [line for lines in (*odd, odd_quantities(events), told_twice(events)) for line in lines]
+        rest = odd_quantities(events), told_twice(events), odd_hides(events)
+        late["events"] = [line for lines in (*odd, *rest) for line in lines]
         for line in (line for lines in late.values() for line in lines):
             report(line)
         if any(late.values()):  # known once the events are sorted; a run that stopped before has its report, too
