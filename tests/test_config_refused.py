@@ -36,6 +36,11 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
     ("line", "words"),
     [
         ("train_two_tower: {dimm: 32}", ["train_two_tower.dimm", "Did you mean 'dim'"]),
+        (
+            "train_two_tower: {dim: 12, heads: 5}",
+            ["heads that divides its dim, 12. Received: 5", "one of 1, 2, 3, 4, 6, 12, or"],
+        ),
+        ("train_two_tower: {heads: 128}", ["heads that divides its dim, 64. Received: 128"]),
         ("trainranker: {}", ["trainranker", "Did you mean 'train_ranker'"]),
         ("train_two_tower: {dim: 33}", ["train_two_tower.dim", "multiple of 4", "33"]),
         ("columns: {items: {price: text}}", ["columns.items.price must be numeric, not text"]),

@@ -49,8 +49,8 @@ class Split(Section):
 
 class BuildFeatures(Section):
     """`history_length` is even: a query sees between half of it and all of it but one of a user's last events. `auto`
-    looks at how much users do (`souk.features.history`). Of what came before them, at least the `habits` items that the
-    user engaged with most are remembered (`souk.habits`). `matches` are features of the user or the
+    looks at how much users do (`souk.features.history`). Of what came before them, at least `habits` items are
+    remembered, mostly those that the user engaged with most (`souk.habits`). `matches` are features of the user or the
     visit, each with one of the item whose values say the same, as `[user_home, item_city]` (`souk.matches`); `auto`
     looks at what users take (`souk.features.matches`)."""
 
@@ -97,6 +97,17 @@ class TrainTwoTower(Section):
     learning_rate: float = Field(default=4e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     seed: int = 17
+
+    @model_validator(mode="after")
+    def _heads_share_the_vector(self) -> TrainTwoTower:
+        if self.layers and self.dim % self.heads:
+            fit = ", ".join(str(n) for n in range(1, self.dim + 1) if self.dim % n == 0)
+            raise SoukError(
+                f"a number of train_two_tower.heads that divides its dim, {self.dim}",
+                str(self.heads),
+                f"Each head has an equal part of the vector: take one of {fit}, or another dim.",
+            )
+        return self
 
 
 REDIS = r"^redis(?P<tls>s?)://(?P<host>[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?(/(?P<db>[0-9]{1,4}))?/?$"
