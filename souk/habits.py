@@ -1,8 +1,11 @@
 """What a user engaged with again and again, of a past that is longer than the events that are kept.
 
 A habit needs no order of events, only how often and when. So a state that forgets an event still counts it here, and
-the features of a query see the whole past with each item of it: how often and since when are what models of repeat
-purchases are made of (Bhagat et al. 2018, "Buy It Again: Modeling Repeat Purchase Recommendations").
+the features of a query see the past with each item of it: how often and since when are what models of repeat purchases
+are made of (Bhagat et al. 2018, "Buy It Again: Modeling Repeat Purchase Recommendations").
+
+A user of very many items has more habits than are kept. Those of the fewest engagements are forgotten then, and an item
+that comes back begins anew: its number and its first time count from there, though it may have been a habit for long.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ def remember(habits: Habits, engagements: Iterable[tuple[str, int]], most: int) 
         habits: those before.
         engagements: items and times, in their order.
         most: once there are twice as many items, those of the most engagements are kept, so many; of equal ones the
-            latest.
+            latest. What an item had before it was forgotten does not count.
     """
     found: dict[str, Habit] | None = None
     for item, time in engagements:

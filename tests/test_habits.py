@@ -68,6 +68,24 @@ def test_where_there_is_room_all_is_counted(events):
     assert {item: habit.events for item, habit in found.items()} == Counter(item for item, _ in events)
 
 
+def test_a_household_of_more_products_than_are_kept_keeps_most_of_its_habits():
+    """The figures of docs/retrieval.md: 3,000 products, half of which other ones replace each year."""
+    draw, worth, bought = np.random.default_rng(0), 1 / np.arange(1, 3001) ** 0.7, []
+    for year in range(6):
+        weight = (worth + worth[draw.permutation(3000)] if year else 2 * worth) / (2 * worth.sum())
+        bought += draw.choice(3000, 2000, p=weight / weight.sum()).tolist()
+    found = remember({}, [(f"i{item}", time) for time, item in enumerate(bought)], 256)
+    true = Counter(f"i{item}" for item in bought)
+    kept = [item for item, _ in true.most_common(256) if item in found]
+    assert len(kept) == 188 and sum(found[item].events == true[item] for item in kept) == 104
+
+
+def test_what_was_forgotten_begins_anew():
+    events = [("a", 1), ("b", 2), ("b", 3), ("c", 4), ("c", 5), ("d", 6)]
+    assert "a" not in remember({}, events, 2)
+    assert remember({}, [*events, ("a", 7)], 2)["a"] == Habit(1, 7, 7)
+
+
 def test_the_most_frequent_stay_and_of_equals_the_latest():
     found = remember({}, [("a", 1), ("a", 2), ("b", 3), ("c", 4), ("d", 5)], 2)
     assert found == {"a": Habit(2, 1, 2), "d": Habit(1, 5, 5)}
