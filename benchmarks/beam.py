@@ -17,9 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.setting import Setting
-from souk.config import load_config
+from souk.config import load_config, parse_step_config
 from souk.progress import peak_mib
-from souk.spec import FeatureSpec
 
 COPIES = (1, 5)
 
@@ -37,7 +36,7 @@ def measure(setting: Setting) -> list[dict[str, Any]]:
         folder = copied(tables, copies)
         words = [str(folder), str(setting.config), str(setting.scratch / f"features-{copies}")]
         command = [sys.executable, "-m", "benchmarks.beam", *words]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # why it fails is shown
         rows.append(json.loads(done.stdout.splitlines()[-1]))
     return rows
 
@@ -67,12 +66,17 @@ def _marked(table: pa.Table, number: int) -> pa.Table:
 
 def main() -> None:
     """Builds the features of one tables folder."""
+    from souk.features.impressions import write_impressions
     from souk.features.pipeline import Runner, build
+    from souk.features.windows import read_windows
+    from souk.steps.build_features import spec_of
 
-    tables, config, folder = Path(sys.argv[1]), load_config(sys.argv[2]), Path(sys.argv[3])
-    spec = FeatureSpec(config.name, config.columns, config.objectives, config.repeat, config.build_features)
+    tables, config, folder = Path(sys.argv[1]), load_config(sys.argv[2]).for_step("build_features"), Path(sys.argv[3])
+    sections = parse_step_config("build_features", config)
     began = time.perf_counter()
-    counts = build(tables, folder, spec, config.split, Runner())
+    spec = spec_of(sections, tables)
+    counts = build(tables, folder, spec, sections.split, Runner())
+    write_impressions(tables, folder, spec, read_windows(folder / "windows.json").validation_start)
     seconds = time.perf_counter() - began
     row = {
         "events": int(counts["events"]),

@@ -7,10 +7,10 @@ the steps from ingest to evaluate in this process, the towers with EPOCHS passes
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from souk import outputs
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat, load_config
 from souk.metrics import target_ranks
 from souk.release.reference import reference_requests
@@ -66,6 +67,7 @@ def write_shop(folder: Path, events: int) -> Path:
     Returns:
         the path of the config.
     """
+    outputs.free_artifact(folder, lambda place: (place / "heavy.yaml").is_file(), "the shop of before")
     rng = np.random.default_rng(2)
     users = np.array(["big"] * events + [f"u{n:03d}" for n in range(OTHERS) for _ in range(OWN)])
     order = rng.permutation(len(users))
@@ -88,23 +90,27 @@ def write_shop(folder: Path, events: int) -> Path:
     return path
 
 
-def take(config_path: Path, folder: Path, epochs: int) -> None:
-    """Prints the processor seconds of each step up to evaluate, and the greatest memory so far."""
-    config = load_config(config_path)
+def calls(folder: Path, epochs: int) -> dict[str, tuple[object, ...]]:
+    """By step, what it is given behind its config, in the order of the steps."""
     at = {name: str(folder / name) for name in (*MADE, "report.html", "summary.md")}
     tables, features, *twin = (at[name] for name in ("tables", "features", "towers", "ranker", "index"))
-    given: dict[str, tuple[object, ...]] = {
+    return {
         "ingest": ("", at["workspace"], tables, at["quarantine"], at["report.html"]),
         "build_features": (at["workspace"], "FnApiRunner", "", tables, features),
         "train_two_tower": ("twin", epochs, at["workspace"], features, twin[0]),
         "load_index": (features, twin[0], twin[2]),
-        "train_ranker": ("twin", features, twin[0], twin[1]),
+        "train_ranker": ("twin", at["workspace"], features, twin[0], twin[1]),
         "evaluate": (
             "", at["workspace"], tables, features, *twin, at["bundle"], at["report.html"], at["summary.md"],
             at["evaluation"],
         ),
     }  # fmt: skip
-    for name, paths in given.items():
+
+
+def take(config_path: Path, folder: Path, epochs: int) -> None:
+    """Prints the processor seconds of each step up to evaluate, and the greatest memory so far."""
+    config = load_config(config_path)
+    for name, paths in calls(folder, epochs).items():
         step = getattr(importlib.import_module(f"souk.steps.{name}"), name)
         took = seconds(lambda step=step, name=name, paths=paths: step(config.for_step(name), *paths))  # type: ignore[misc]
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -135,8 +141,12 @@ def main(events: int, requests: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[2].isdecimal():
-        main(int(sys.argv[1]), [int(count) for count in sys.argv[2:]])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.heavy_user", description=(__doc__ or "").split(":")[0])
+    parser.add_argument("events", type=int, help="of the user")
+    parser.add_argument("more", nargs="+", metavar="REQUESTS... | FOLDER [EPOCHS]", help="numbers, or where to write")
+    given = parser.parse_args()
+    place, *epochs = given.more
+    if place.isdecimal():
+        main(given.events, [int(count) for count in given.more])
     else:
-        place = Path(sys.argv[2])
-        take(write_shop(place, int(sys.argv[1])), place, int(sys.argv[3]) if sys.argv[3:] else 0)
+        take(write_shop(Path(place), given.events), Path(place), int(epochs[0]) if epochs else 0)

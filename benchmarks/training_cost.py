@@ -122,7 +122,7 @@ def own_rates(inputs: Inputs) -> Iterator[Rates]:
 def peer_rates(python: Path, dataset: Path, length: int, dim: int) -> dict[str, Rates]:
     """Rates of RecTools' SASRec at the same length and width, full and sampled softmax."""
     words = ["-m", "benchmarks.quality.sasrec_cost", str(dataset), "--length", str(length), "--factors", str(dim)]
-    found = subprocess.run([python, *words], check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    found = subprocess.run([python, *words], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     lines = [line.split("\t") for line in found.stdout.splitlines() if "\t" in line]
     return {name: (float(clock), float(processor)) for name, clock, processor in lines}
 

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Folders and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ def placed(target: str | Path) -> Iterator[Path]:
 
     Args:
         target: a folder or a file, which may exist.
+
+    Raises:
+        SoukError: a file is to take the place of a folder, or a folder that of a file. Both stay as they are.
     """
     place = Path(os.path.abspath(target))
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -30,14 +33,34 @@ def placed(target: str | Path) -> Iterator[Path]:
         remove(old)
         try:
             yield fresh
+            if place.exists() and fresh.exists() and place.is_dir() != fresh.is_dir():
+                kinds = {True: "a folder", False: "a file"}
+                received = f"{kinds[place.is_dir()]}, which stays"
+                raise SoukError(f"{kinds[fresh.is_dir()]} to replace at {place}", received, "Name another place.")
             try:
                 os.replace(fresh, place)
             except OSError:  # a rename replaces a file or an empty folder, no other folder
                 os.replace(place, old)
-                os.replace(fresh, place)
+                try:
+                    os.replace(fresh, place)
+                except OSError:
+                    os.replace(old, place)
+                    raise
         finally:
             remove(fresh)
             remove(old)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields a name beside `path` to be written; the file is renamed to `path` at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.partial")
+    try:
+        yield fresh
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,8 @@ class Items:
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
         events: `[items]` float32, engaging events up to the training.
         numbers: by declared numeric column, `[items]` float32; NaN where an item has none.
-        having: of a declared categorical, path or list column and a word, `[items]` bool: who has it.
+        having: of a declared categorical, path or list column and a word, `[items]` bool: who has it; nobody has any of
+            another column.
         available_until: `[items]` float64, UTC epoch milliseconds, the last moment; inf where an item has no end.
             Hold it against the time of the request alone: in the evaluation it has sales that are still to come.
     """

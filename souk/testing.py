@@ -4,22 +4,36 @@
         use = "shop.recommend:Editors"
         options = {"ids": ["i3", "i5"]}
 
-The catalogue has 40 items, `i0` to `i39`, a number `price`, and a word `category`, `even` or `odd`.
+The catalogue has 40 items, `i0` to `i39`, a number `price`, and a word `category`, `even` or `odd`. A user has a
+`region`, a request a `device`.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.pairs import PAIR_FEATURES
 from souk.plugs import Items, Query, Ranker, Retriever, as_heads, as_positions, made
-from souk.state import Event
+from souk.schema import EventType, Kind
+from souk.serving.inputs import query_inputs
+from souk.spec import FeatureSpec
+from souk.state import Event, UserState, features_at
 
 SIZE, DIM, NOW = 40, 8, 1_700_000_000_000
 DAY_MS = 86_400_000
+CLICK = Objective(events=(EventType.CLICK,))
+SPEC = FeatureSpec(
+    dataset="example",
+    columns=Columns(events={"device": Kind.CATEGORICAL}, users={"region": Kind.CATEGORICAL}),
+    objectives=Objectives(engaged=CLICK, satisfied=CLICK),
+    repeat=Repeat(rule="always"),
+    build=BuildFeatures(history_length=4),
+)
 
 
 def example_items(size: int = SIZE) -> Items:
@@ -60,6 +74,14 @@ def example_queries() -> list[Query]:
         Query("nobody", NOW, (), {}, {}, vector),
         Query("nobody", NOW, (), {}, {}, None),
     ]
+
+
+def example_features(count: int) -> dict[str, np.ndarray]:
+    """The raw features of `count` requests by those who may ask, made as a server makes them."""
+    asked = [query for query, _ in zip(itertools.cycle(example_queries()), range(count), strict=False)]
+    states = [UserState(q.user_id, len(q.history), q.history, profile=q.profile) for q in asked]
+    each = zip(states, asked, strict=True)
+    return query_inputs([features_at(state, q.time, SPEC, q.context) for state, q in each], SPEC)
 
 
 class _Contract:
@@ -109,12 +131,7 @@ class RankerContract(_Contract):
     def _asked(
         self, ranker: Ranker, items: Items, positions: np.ndarray, request: np.ndarray, more: int = 0
     ) -> dict[str, np.ndarray]:
-        count = int(request.max(initial=0)) + 1
-        features = {
-            "user_id": np.array(["ann", "nobody", "bob"][:count], object),
-            "query_hour": np.arange(count, dtype=np.int64),
-            "token_item_id": np.full((count, 4), "i1", object),
-        }
+        features = example_features(int(request.max(initial=0)) + 1)
         pair = np.random.default_rng(5).random((SIZE + 10, len(PAIR_FEATURES) + more), np.float32)[positions]
         return as_heads(ranker.probabilities(features, items, positions, request, pair), len(positions))
 

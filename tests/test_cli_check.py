@@ -162,12 +162,12 @@ def test_a_file_that_comes_while_it_reads_is_not_replaced(town, capsys, monkeypa
 
 def test_a_link_in_the_place_of_the_refused_rows_is_not_written_through(town, capsys):
     (town / "elsewhere").mkdir()
-    (town / "elsewhere/.check").write_text('{"data.html": ""}')
+    (town / "elsewhere/.written-by-souk").write_text('{"data.html": ""}')
     (town / "seen").mkdir()
     (town / "seen/quarantine").symlink_to(town / "elsewhere")
     assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2
     assert "which another made" in capsys.readouterr().err
-    assert [path.name for path in (town / "elsewhere").iterdir()] == [".check"]
+    assert [path.name for path in (town / "elsewhere").iterdir()] == [".written-by-souk"]
 
 
 def test_a_check_that_reads_nothing_leaves_what_the_one_before_saw(town, capsys):

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.cli import main
+from souk.outputs import MARK
 from souk.release import manifest
 from souk.spec import read_spec
 from tests.evaluation_shop import Shop
@@ -40,7 +41,13 @@ def kept(shop, release):
 def test_a_release_is_measured_as_the_step_did(shop, capsys):
     assert souk("evaluate", "good", shop=shop) == 0
     out = shop.workspace / "reports" / "good-evaluation"
-    assert {path.name for path in out.iterdir()} == {"metrics.json", "summary.md", "report.html", "per_user.parquet"}
+    assert {path.name for path in out.iterdir()} == {
+        "metrics.json",
+        "summary.md",
+        "report.html",
+        "per_user.parquet",
+        MARK,
+    }
     models = json.loads((out / "metrics.json").read_text())["protocols"]["rolling"]["models"]
     before = kept(shop, "good")["protocols"]["rolling"]["models"]
     assert list(models) == ["slate", "two_tower", "co_visitation", "item_knn", "segment_popularity", "popularity"]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import Deploy, Evaluate
+from souk.outputs import MARK
 from souk.release.bundle import Bundle
 from souk.release.manifest import write_manifest
 from souk.steps.evaluate import evaluate
@@ -34,7 +35,7 @@ def test_first_release_that_beats_popularity_is_promoted(shop):
     assert values["slate_ndcg@10"] > values["popularity_ndcg@10"] + 0.2
     assert values["queries"] == USERS * (CLICKS - 9)
     assert {path.name for path in (out / "evaluation").iterdir()} == {
-        "metrics.json", "verdict.json", "summary.md", "report.html", "per_user.parquet",
+        "metrics.json", "verdict.json", "summary.md", "report.html", "per_user.parquet", MARK,
     }  # fmt: skip
     assert (out / "summary.md").read_text() == (out / "evaluation" / "summary.md").read_text()
     assert (out / "report.html").read_text().startswith("<!doctype html>")

@@ -226,11 +226,16 @@ def test_what_cannot_be_guessed_is_an_error(tmp_path: Path, rows: Table, missing
 
 def test_a_config_is_not_overwritten_without_force(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
-    write_config("a: 1\n", path)
+    old, new = (f"name: {name}\ndata: {{}}\nobjectives: {{}}\n" for name in ("old", "new"))
+    write_config(old, path)
     with pytest.raises(SoukError, match="--force"):
-        write_config("b: 2\n", path)
-    write_config("b: 2\n", path, force=True)
-    assert path.read_text() == "b: 2\n"
+        write_config(new, path)
+    write_config(new, path, force=True)
+    assert path.read_text() == new
+    path.write_text("my notes")
+    with pytest.raises(SoukError, match=r"my\.yaml, which another made"):
+        write_config(new, path, force=True)
+    assert path.read_text() == "my notes"
 
 
 @pytest.mark.parametrize(

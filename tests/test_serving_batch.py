@@ -84,7 +84,7 @@ def test_paths_that_do_not_work_are_named(workspace, tmp_path):
     with pytest.raises(SoukError, match=r"missing\.jsonl to be readable"):
         recommend_file(workspace.root, tmp_path / "missing.jsonl", tmp_path / "out.jsonl", NOW)
     source = write(tmp_path / "in.jsonl", LINES)
-    with pytest.raises(SoukError, match="to be writable"):
+    with pytest.raises(SoukError, match="nowhere is none"):
         recommend_file(workspace.root, source, tmp_path / "nowhere" / "out.jsonl", NOW)
     with pytest.raises(SoukError, match="a release at"):
         recommend_file(tmp_path, source, tmp_path / "out.jsonl", NOW)
@@ -94,7 +94,7 @@ def test_paths_that_do_not_work_are_named(workspace, tmp_path):
     ("requests", "output", "text"),
     [
         ("missing.jsonl", "out.jsonl", "missing.jsonl to be readable"),
-        ("in.jsonl", "nowhere/out.jsonl", "nowhere/out.jsonl in a folder to write to"),
+        ("in.jsonl", "nowhere/out.jsonl", "a folder for nowhere/out.jsonl. Received: nowhere is none"),
     ],
 )
 def test_paths_are_looked_at_before_anything_is_loaded(tmp_path, monkeypatch, capsys, requests, output, text):
@@ -106,7 +106,8 @@ def test_paths_are_looked_at_before_anything_is_loaded(tmp_path, monkeypatch, ca
 
 def test_a_stop_half_way_leaves_the_old_output(workspace, tmp_path, monkeypatch):
     output = tmp_path / "out.jsonl"
-    output.write_text("the old answers\n")
+    old = '{"error": "the old answers"}\n'
+    output.write_text(old)
 
     def stop(*args):
         raise KeyboardInterrupt
@@ -114,7 +115,7 @@ def test_a_stop_half_way_leaves_the_old_output(workspace, tmp_path, monkeypatch)
     monkeypatch.setattr(Recommender, "recommend", stop)
     with pytest.raises(KeyboardInterrupt):
         recommend_file(workspace.root, write(tmp_path / "in.jsonl", LINES), output, NOW)
-    assert output.read_text() == "the old answers\n" and sorted(p.name for p in tmp_path.iterdir()) == [
+    assert output.read_text() == old and sorted(p.name for p in tmp_path.iterdir()) == [
         "in.jsonl",
         "out.jsonl",
     ]

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from souk.cli import main
+from souk.outputs import MARK
 from souk.simulator.served_policy import Served
 from souk.simulator.slates import WHOLE, Requests
 from souk.simulator.truth import read_truth
@@ -59,7 +60,9 @@ def test_it_says_what_it_wrote_and_what_comes_next(
     assert "impressions" in out
     assert f"next: souk run --config {tmp_path / 'new' / 'data' / 'simulated.yaml'} --workspace .souk-simulated" in out
     files = {path.name for path in (tmp_path / "new" / "data").iterdir()}
-    assert files == {"events.parquet", "items.parquet", "users.parquet", "truth", "simulated.yaml", "requests.jsonl"}
+    assert files == {
+        "events.parquet", "items.parquet", "users.parquet", "truth", "simulated.yaml", "requests.jsonl", MARK
+    }  # fmt: skip
     requests = [json.loads(line) for line in (tmp_path / "new/data/requests.jsonl").read_text("utf-8").splitlines()]
     declared = yaml.safe_load((tmp_path / "new/data/simulated.yaml").read_text("utf-8"))["columns"]["events"]
     assert len(requests) == 40
@@ -123,7 +126,7 @@ def test_what_stands_at_the_output_is_kept(tmp_path, capsys) -> None:
     file = tmp_path / "file"
     file.write_text("x", "utf-8")
     assert "nothing at" in refused(capsys, *SMALL, "--output", file)
-    assert "a folder to write at" in refused(capsys, *SMALL, "--output", file / "below")
+    assert "to write" in refused(capsys, *SMALL, "--output", file / "below")
 
 
 def test_force_replaces_a_simulated_marketplace(tmp_path, capsys) -> None:
@@ -132,6 +135,9 @@ def test_force_replaces_a_simulated_marketplace(tmp_path, capsys) -> None:
     assert "add --force" in refused(capsys, *words[1:])
     assert main([*words, "--force", "--seed", "2"]) == 0
     assert read_truth(tmp_path / "data").course.seed == 2
+    (tmp_path / "data/truth/notes.txt").write_text("mine")
+    assert "notes.txt, which another made" in refused(capsys, *words[1:], "--force")
+    assert (tmp_path / "data/truth/notes.txt").read_text() == "mine"
 
 
 def test_a_run_without_the_data_names_the_command_that_makes_it(tmp_path, capsys) -> None:

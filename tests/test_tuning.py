@@ -11,7 +11,7 @@ import yaml
 from souk.cli import main
 from souk.cli.training import load_pipeline
 from souk.cli.tune import at_once, write_config
-from souk.config import parse_config
+from souk.config import load_config, parse_config
 from souk.errors import SoukError
 from souk.metrics import LEAST_USERS, Interval
 from souk.steps import tune_trial as step
@@ -211,11 +211,18 @@ def test_the_written_config_is_the_old_one_with_the_choice_and_leads_to_the_same
         assert (path.parent / config.data.folder / "events.csv").resolve() == tmp_path / "events.csv"
 
 
+def test_a_config_with_a_byte_order_mark_is_written_without(tmp_path):
+    config = tmp_path / "tiny.yaml"
+    config.write_text(MINIMAL, "utf-8-sig")
+    chosen = {"settings": {"train_two_tower.dim": 64}, "number": 4, "verdict": "better"}
+    assert load_config(write_config(config, tmp_path / "new.yaml", chosen)).train_two_tower.dim == 64
+
+
 @pytest.mark.parametrize(
     ("output", "words"),
     [
         ("", ["tiny.tuned.yaml exists", "--force"]),
-        ("folder", ["folder is a folder", "--output"]),
+        ("folder", ["folder, which is a folder", "--output"]),
         ("absent/new.yaml", ["absent is none", "Make it"]),
     ],
 )

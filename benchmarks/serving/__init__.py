@@ -74,7 +74,7 @@ def under_load(
     words = [str(port), f"/v1/models/{model}:predict", str(bodies), "--rate", str(rate), "--seconds", str(seconds)]
     before = sum(map(spent, processes))
     call = [sys.executable, "-m", "benchmarks.serving.load", *words]
-    done = subprocess.run(call, check=True, capture_output=True, text=True)
+    done = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True)
     found = json.loads(done.stdout)
     cost = (sum(map(spent, processes)) - before) / (found.pop("sent") + sum(found["statuses"].values()))
     return {"server": model, **found, "CPU ms": round(1000 * cost, 2), "MiB": sum(map(memory, processes))}

@@ -145,7 +145,7 @@ def under_load(
                 beside.callback(often(told, 0.5 if kind == KINDS[0] else 0.1))
             before = spent(pid)
             command = [sys.executable, "-m", "benchmarks.serving.load", *words]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
             cost = (spent(pid) - before) / (found.pop("sent") + sum(found["statuses"].values()))
         yield {"changes": name, **found, "CPU ms": round(1000 * cost, 2)}
 

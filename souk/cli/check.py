@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import io
-import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+from souk import outputs
 from souk.cli import options
 from souk.cli.ending import processes_end_first
 from souk.cli.quiet import load_tensorflow, quiet_loading
@@ -25,7 +23,6 @@ from souk.folders import working
 from souk.plugs import Ranker, Retriever, class_of
 from souk.workspace import Workspace
 
-MARK = ".check"  # in a quarantine: what this command wrote, and may replace, with digests
 ON_THE_WAY = (".*.partial", ".*.old", ".*.lock")  # of files that a run beside this command replaces
 TRIES = 5  # in which a run may replace some
 
@@ -65,42 +62,15 @@ def _refuse_others(output: Path) -> None:
     Raises:
         SoukError: there is such a file in `output`.
     """
-    for path in _others(output):
+    for path in outputs.others(output / "quarantine", output / "data.html"):
         expected = f"{output} to have no {path.relative_to(output)} but that of an earlier check"
-        raise SoukError(expected, f"{path}, which another made", "Name another folder by --output, or remove it.")
-
-
-def _others(output: Path) -> Iterator[Path]:
-    quarantine, report = output / "quarantine", output / "data.html"
-    made = _made(quarantine)
-    if os.path.lexists(quarantine) and not made:
-        yield quarantine
-    ours = [path for path in sorted(quarantine.iterdir()) if path.name != MARK] if made else []
-    for path in (*ours, report):
-        if os.path.lexists(path) and made.get(path.name) != _digest(path):
-            yield path
-
-
-def _made(quarantine: Path) -> dict[str, str]:
-    """The digests of the files that a check left, by name; none where its mark is not there."""
-    try:
-        made = json.loads((quarantine / MARK).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return made if isinstance(made, dict) and not quarantine.is_symlink() else {}
-
-
-def _digest(path: Path) -> str:
-    if path.is_symlink() or not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        raise SoukError(expected, f"{path}, which another made", outputs.REMEDY.format("folder", "--output"))
 
 
 def _place(scratch: Path, output: Path) -> None:
     quarantine, report = output / "quarantine", output / "data.html"
     fresh, made = scratch / quarantine.name, scratch / report.name
-    (fresh / MARK).write_text(json.dumps({path.name: _digest(path) for path in (*sorted(fresh.iterdir()), made)}))
+    outputs.mark(fresh, made)
     _refuse_others(output)  # that came meanwhile
     report.unlink(missing_ok=True)  # whoever ends this here leaves nothing that the next check takes for another's
     if quarantine.is_dir():

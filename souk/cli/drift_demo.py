@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from souk import outputs
 from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
 from souk.errors import SoukError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SHIFTED_SHARE = 0.2
 QUIET, ALARM = 0, 3
+PARTS = {"real", "shifted", "state-real", "state-shifted"}  # of what a demo leaves
 BLOCK = 100
 FEWEST = 800  # requests for two windows and their tests
 
@@ -56,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     feature, category = to_shift(bundle.spec, requests)
     planted = shifted(requests, feature, category)
     place = workspace.root / "drift-demo"
+    outputs.free_artifact(place, lambda at: {path.name for path in at.iterdir()} <= PARTS, "the streams of a demo")
     shutil.rmtree(place, ignore_errors=True)
     print(f"{bundle.name}: {len(requests)} requests of the last weeks that it learned from, in random order")
     _answer(bundle, {place / "real": requests, place / "shifted": planted})

@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from souk import outputs
 from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
 from souk.config import Evaluate, load_config
@@ -43,6 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_config(arguments.config).evaluate if arguments.config else Evaluate()
     workspace = Workspace(Path(arguments.workspace))
     name = release_folder(workspace, arguments.release).name
+    if arguments.against:
+        release_folder(workspace, arguments.against)
+    output = Path(arguments.output) if arguments.output else workspace.reports / f"{name}-evaluation"
+    outputs.free_folder(output)
     print(f"loading {name}", file=sys.stderr, flush=True)
     load_tensorflow()
     with quiet_loading():
@@ -51,7 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     artifacts = Artifacts(Path(arguments.tables), Path(arguments.features)) if arguments.tables else None
     metrics, per_user = evaluate_release(workspace, name, arguments.against, artifacts, settings, tell=_tell)
-    output = Path(arguments.output) if arguments.output else workspace.reports / f"{name}-evaluation"
     write_evaluation(output, metrics, per_user, None)
     print(f"{name}\n\n{summary(metrics, None)}\nreport    {output / 'report.html'}")
     return 0

@@ -28,15 +28,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from souk.ingest.guess.config_file import write_config
+    from souk.ingest.guess.config_file import free_config, write_config
     from souk.ingest.guess.first_config import first_config
 
     output = Path(arguments.output)
+    inputs = [path for path in (arguments.events, arguments.items, arguments.users) if path]
+    free_config(output, arguments.force, inputs)  # before files are read for minutes
     given = {table: getattr(arguments, f"{table}_header") for table in TABLES}
     headers = {table: [name.strip() for name in names.split(",")] for table, names in given.items() if names}
     name, tell = arguments.name or output.stem, functools.partial(print, file=sys.stderr, flush=True)
     first = first_config(arguments.events, arguments.items, arguments.users, name, headers, tell)
-    inputs = [path for path in (arguments.events, arguments.items, arguments.users) if path]
     write_config(first.text, output, arguments.force, inputs)
     print(first.text)
     # A workspace of its own holds one data set.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 
+from souk import outputs
 from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
-from souk.errors import SoukError
 from souk.workspace import Workspace
 
 
@@ -18,7 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_workspace(parser)
     parser.add_argument("--requests", required=True, metavar="FILE", help="JSON lines: user_id, and what else is known")
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines: user_id, items, scores, or error")
-    parser.add_argument("--k", type=int, metavar="N", help="items for lines that do not say (default: the release's)")
+    parser.add_argument(
+        "--k", type=options.at_least_one, metavar="N", help="items for lines that do not say (default: the release's)"
+    )
     parser.add_argument(
         "--release", default="", metavar="R", help="a release's name or folder, instead of the current one"
     )
@@ -28,8 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0, also where some lines had errors: they stand in the output."""
     with open(arguments.requests, "rb"):  # what cannot be read is told before models are
         pass
-    if not os.access(Path(arguments.output).parent, os.W_OK):
-        raise SoukError(f"{arguments.output} in a folder to write to", "none", "Check the path.")
+    outputs.free_file(arguments.output, outputs.ANSWERS)
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
     print(f"loading {folder.name}", file=sys.stderr, flush=True)
     load_tensorflow()

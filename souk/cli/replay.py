@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from souk import outputs
 from souk.cli import options
 from souk.cli.json_text import json_text
 from souk.cli.quiet import one_thread, quiet_loading
 from souk.errors import SoukError, shown
+from souk.folders import whole_file
 from souk.release.manifest import verify
 from souk.workspace import Workspace
 
 if TYPE_CHECKING:
     from souk.serving.replay import Side
 
+REPORT = outputs.json_with("log", "records", "release", "against", "requests")
 EVERY = 500  # requests between two words of progress
 
 
@@ -54,6 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where the slates overlap less than was asked for."""
+    if arguments.output:
+        outputs.free_file(arguments.output, REPORT)
     place = Workspace(Path(arguments.workspace))
     names = [name for name in (arguments.release, arguments.against) if name]
     folders = [place.served_folder("" if name == "current" else name) for name in names]
@@ -83,9 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if not found["requests"]["compared"]:
         raise SoukError(f"requests in {shown(where)} that can be asked again", _left_out(found), REMEDY)
-    if arguments.output:
-        Path(arguments.output).write_text(json_text(told) + "\n", encoding="utf-8")
     print(_table(told))
+    if arguments.output:
+        outputs.free_file(arguments.output, REPORT)
+        with whole_file(Path(arguments.output)) as fresh:
+            fresh.write_text(json_text(told) + "\n", encoding="utf-8")
     if not arguments.min_overlap:
         return 0
     k, value, having = judged(found)

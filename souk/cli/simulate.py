@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from souk import outputs
 from souk.cli import options
 from souk.errors import SoukError
-from souk.folders import placed
+from souk.folders import whole_file
 from souk.simulator.parameters import Parameters, Size
 
 if TYPE_CHECKING:
@@ -96,9 +97,10 @@ def _free(output: str | None, force: bool) -> Path:
         taken = target.exists() and not (target.is_dir() and not any(target.iterdir()))
         if taken and not force:
             raise SoukError(f"nothing at {target}", "files that are there", "Name another folder, or add --force.")
-        if taken and not (target / "truth" / "world.json").is_file():
-            remedy = "Name another folder; --force replaces simulated marketplaces only."
-            raise SoukError(f"a simulated marketplace to replace at {target}", "something else", remedy)
+        for path in outputs.others(target):
+            remedy = "Name another folder, or move it away; --force replaces simulated marketplaces only."
+            raise SoukError(f"a simulated marketplace to replace at {target}", f"{path}, which another made", remedy)
+        outputs.free_folder(target)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SoukError(f"a folder to write at {target}", str(error), "Name another with --output.") from error
@@ -127,6 +129,8 @@ def _score(arguments: argparse.Namespace) -> int:
     from souk.simulator import score
     from souk.simulator.truth import read_truth
 
+    if arguments.scores:
+        outputs.free_file(arguments.scores, score.LINES)
     truth = read_truth(Path(arguments.truth))
     moment = _moment(arguments.at, truth)
     given = score.read_slates(Path(arguments.slates), truth)
@@ -143,7 +147,8 @@ def _score(arguments: argparse.Namespace) -> int:
     print(f"{len(given.users):,} slates, as of {when}; mean over users and 95% interval\n")
     print(score.table(rows))
     if arguments.scores:
-        with placed(arguments.scores) as partial:
+        outputs.free_file(arguments.scores, score.LINES)
+        with whole_file(Path(arguments.scores)) as partial:
             partial.write_text("".join(f"{line}\n" for line in score.lines(truth, given, values)), encoding="utf-8")
         print(f"\neach slate: {arguments.scores}")
     return 0

@@ -18,11 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from souk import outputs
 from souk.cli import options
 from souk.cli.run import tell_swept
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
+from souk.folders import whole_file
 from souk.workspace import Workspace
 
 AT_ONCE = (1, 2)
@@ -81,16 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _target(arguments: argparse.Namespace, name: str) -> Path:
     """The file to write, which is known to take it before the search begins."""
     target = Path(arguments.output) if arguments.output else Path(arguments.config).with_name(f"{name}.tuned.yaml")
-    remedy = "Name another with --output."
-    if target.is_dir():
-        raise SoukError("a file to write", f"{target} is a folder", remedy)
-    if target.exists() and not arguments.force:
+    if target.exists() and not target.is_dir() and not arguments.force:
         remedy = "Name another with --output, or add --force to replace it."
         raise SoukError("a new file to write", f"{target} exists", remedy)
-    if not target.parent.is_dir():
-        raise SoukError(f"a folder for {target}", f"{target.parent} is none", "Make it, or name another with --output.")
-    if not os.access(target if target.exists() else target.parent, os.W_OK):
-        raise SoukError(f"a right to write {target}", "none", remedy)
+    outputs.free_file(target, outputs.CONFIG)
     return target
 
 
@@ -134,10 +130,12 @@ def write_config(config: Path, target: Path, chosen: Mapping[str, Any]) -> Path:
     """Writes the config with the chosen settings to `target`; relative paths of the data stay where they lead."""
     from souk.tuning.rewrite import with_settings
 
-    text, settings = config.read_text(encoding="utf-8"), dict(chosen["settings"])
+    text, settings = config.read_text(encoding="utf-8-sig"), dict(chosen["settings"])
     folder = parse_config(text).data.folder
     if target.resolve().parent != config.resolve().parent and "://" not in folder:
         settings["data.folder"] = str((config.resolve().parent / folder).resolve())
     head = f"# `souk tune`, trial {chosen['number']}: {chosen['verdict']}\n"
-    target.write_text(head + with_settings(text, settings), encoding="utf-8")
+    outputs.free_file(target, outputs.CONFIG)
+    with whole_file(target) as fresh:
+        fresh.write_text(head + with_settings(text, settings), encoding="utf-8")
     return target

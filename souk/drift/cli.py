@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from souk import outputs
 from souk.errors import SoukError, of_disk
 
 if TYPE_CHECKING:
@@ -94,9 +95,10 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.on_alarm and not arguments.state:
         remedy = "It remembers which alarms were told; each pass would tell the same again."
         raise SoukError("--state with --on-alarm", "none", remedy)
-    folder = os.path.dirname(os.path.abspath(arguments.report or ""))
-    if arguments.report and not os.access(folder, os.W_OK):  # before a window is closed that nothing would show
-        raise SoukError("--report in a folder that can be written", folder, "Name another place.")
+    if arguments.report:  # before a window is closed that nothing would show
+        outputs.free_file(arguments.report, outputs.DRIFT_REPORT, "--report")
+    if arguments.state and os.path.isdir(arguments.state):
+        outputs.free_file(os.path.join(arguments.state, "alarm.json"), outputs.ALARM, "--state")
     session = _open(arguments)
     from souk.drift.check import check
 

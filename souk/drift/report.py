@@ -8,21 +8,27 @@ from pathlib import Path
 
 import jinja2
 
+from souk import outputs
 from souk.drift.detector import ColumnResult
 from souk.drift.page import PAGE
 from souk.drift.plots import distributions
 from souk.drift.two_sample import shown
 from souk.drift.windows import Monitor, Window
-from souk.folders import placed
+from souk.folders import whole_file
 
 
 def write_report(monitor: Monitor, path: str | Path) -> int:
-    """Writes the report of the last tested window; returns its number, 0 where no window was tested: no file then."""
+    """Writes the report of the last tested window; returns its number, 0 where no window was tested: no file then.
+
+    Raises:
+        SoukError: another file stands there.
+    """
+    outputs.free_file(path, outputs.DRIFT_REPORT, "--report")
     windows = monitor.last()
     tested = [window for window in windows if window.tested]
     if not tested:
         return 0
-    with placed(path) as file:
+    with whole_file(Path(path)) as file:
         file.write_text(page(monitor, tested[-1], windows), encoding="utf-8")
     return tested[-1].number
 

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from souk import outputs
 from souk.evaluation import plots
 from souk.evaluation.at_a_glance import at_a_glance, too_good
 from souk.evaluation.behind import behind, large, most_behind, signed
@@ -232,11 +233,15 @@ def write_evaluation(folder: Path, metrics: Mapping[str, Any], per_user: pd.Data
     """Writes all that is kept of an evaluation, whole or not at all: see docs/evaluation.md.
 
     Args:
-        folder: where; replaced where it exists.
+        folder: where; an earlier evaluation is replaced.
         metrics: the content of `metrics.json`.
         per_user: a row per user and model.
         verdict: the gate's, where it was asked.
+
+    Raises:
+        SoukError: something else stands there.
     """
+    outputs.free_folder(folder)
     texts = {
         "metrics.json": json.dumps(metrics, indent=1),
         "summary.md": summary(metrics, verdict),
@@ -248,6 +253,7 @@ def write_evaluation(folder: Path, metrics: Mapping[str, Any], per_user: pd.Data
         for file, text in texts.items():
             (place / file).write_text(text, encoding="utf-8")
         per_user.to_parquet(place / "per_user.parquet", index=False)
+        outputs.mark(place)
 
 
 def _families(slices: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:

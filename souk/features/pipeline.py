@@ -17,10 +17,11 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from souk import outputs
 from souk.config import Split
 from souk.declared import item_features, user_features
 from souk.errors import SoukError
-from souk.features.acts import write_acts, write_marks
+from souk.features.acts import MARKS, write_acts, write_marks
 from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
 from souk.features.labels import engaging_rows
@@ -31,11 +32,16 @@ from souk.features.tables import counters, item_table, join_parts
 from souk.features.tastes import with_concentrations
 from souk.features.trends import in_words
 from souk.features.windows import Windows, split_windows
+from souk.logged_slates import FILE as SLATES
 from souk.progress import report
 from souk.spec import Entity, FeatureSpec
 from souk.state_rows import profile_of
 
 EVENTS_PER_SHARD = 50_000
+OWN = frozenset(  # what stands in a features folder, and while it is made
+    f"spec.json windows.json items.parquet transform sequences {PARTS} temporary examples.parquet user_state.parquet "
+    f"counters.parquet co_visitation segment_popular acts.parquet {MARKS} {SLATES}".split()
+)
 EMBEDDED = "FnApiRunner"  # by name, because DirectRunner first looks for another runner on the network
 
 
@@ -78,19 +84,24 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
 
     Args:
         tables: what ingest wrote.
-        folder: where to write; emptied first.
+        folder: where to write; the features that stand there are deleted first.
         spec: the feature specification.
         split: the shares of the windows.
         runner: how Beam runs.
 
     Returns:
         Counts: `events`, `examples`, `users`, `items`, `transformed_features`.
+
+    Raises:
+        SoukError: something else stands in the folder.
     """
+    outputs.free_artifact(folder, _features, "features")
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("sequences", "transform", PARTS, "temporary"):
-        (folder / name).mkdir(parents=True)
-    windows = find_windows(tables / "events.parquet", spec, split)
+    folder.mkdir(parents=True)
     (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+    for name in ("sequences", "transform", PARTS, "temporary"):
+        (folder / name).mkdir()
+    windows = find_windows(tables / "events.parquet", spec, split)
     (folder / "windows.json").write_text(windows.to_json(), encoding="utf-8")
     items = item_table(pq.read_table(tables / "items.parquet"), spec)
     pq.write_table(items, folder / "items.parquet")
@@ -108,6 +119,11 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     counts = _finish(folder, tables / "events.parquet", items, spec, windows, half_life)
     write_popular(folder, spec, windows, half_life)
     return counts | {"events": float(events), "transformed_features": float(len(described))}
+
+
+def _features(folder: Path) -> bool:
+    """Whether a folder has features, or a part of them, and nothing else."""
+    return (folder / "spec.json").is_file() and all(path.name in OWN for path in folder.iterdir())
 
 
 def find_windows(events: Path, spec: FeatureSpec, split: Split) -> Windows:

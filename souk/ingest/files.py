@@ -1,29 +1,16 @@
-"""Files that appear whole or not at all."""
+"""Parquet files that appear whole or not at all."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import parquet
 
+from souk.folders import whole_file
+
 GROUP_BYTES = 1 << 25
 MOST_ROWS = 1 << 20  # of a row group, as of pyarrow
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a name beside `path` to be written; the file is renamed to `path` at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.partial")
-    try:
-        yield fresh
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

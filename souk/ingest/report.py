@@ -9,8 +9,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from souk.folders import whole_file
 from souk.ingest.convert import TIMES
-from souk.ingest.files import whole_file
 from souk.ingest.notices import moment
 from souk.ingest.quarantine import Quarantine
 from souk.ingest.validate import Validated

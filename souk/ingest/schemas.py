@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from souk.errors import SoukError
-from souk.ingest.files import whole_file
+from souk.folders import whole_file
 from souk.ingest.mapping import arrow_schema
 from souk.schema import EventType, Kind, contract
 

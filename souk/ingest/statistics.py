@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from souk.folders import placed, remove
-from souk.ingest.files import whole_file
+from souk.folders import placed, remove, whole_file
 
 
 def table_statistics(table: pa.Table) -> Any:

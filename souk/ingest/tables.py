@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from souk.folders import whole_file
 from souk.ingest.accepted import Accepted
-from souk.ingest.files import whole_file, write_parquet
+from souk.ingest.files import write_parquet
 from souk.ingest.refused import with_their_ends
 from souk.ordered import in_order
 from souk.schema import ID_COLUMN

@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 
 from souk.config import Outliers
 from souk.errors import SoukError
+from souk.folders import whole_file
 from souk.ingest import no_dates
 from souk.ingest.accepted import Accepted
 from souk.ingest.checks import check_future, check_schema, new_values
 from souk.ingest.faults import Fault, Reason, faulty
-from souk.ingest.files import whole_file
 from souk.ingest.infer import infer_schema
 from souk.ingest.mapping import TableSource
 from souk.ingest.notices import absent, lone_places, unsplit, unused

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from souk import outputs
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
@@ -74,8 +75,10 @@ def recommend_file(
         how many lines were `answered`, with no item (`empty`), and `refused`.
 
     Raises:
-        SoukError: no release, `k` out of bounds, `requests` cannot be read or `output` cannot be written.
+        SoukError: no release, `k` out of bounds, `requests` cannot be read, `output` cannot be written, or another made
+            what stands there.
     """
+    outputs.free_file(output, outputs.ANSWERS, "output")
     place = Workspace(Path(workspace))
     folder = place.served_folder(release)
     verify(folder)
@@ -94,6 +97,7 @@ def recommend_file(
     try:
         with open(requests, "rb") as source, open(partial, "wb") as target:
             _write(recommend_lines(source, recommender, parser, now), target, counts, report)
+        outputs.free_file(output, outputs.ANSWERS, "output")
         os.replace(partial, output)
     except OSError as error:
         expected = f"{requests} to be readable and {output} to be writable"

@@ -95,6 +95,13 @@ class FilterParser:
         return Condition(name, low=low, high=high)
 
 
+def nobody(size: int) -> np.ndarray:
+    """`[size]` bool, read-only, all false."""
+    mask = np.zeros(size, bool)
+    mask.flags.writeable = False
+    return mask
+
+
 def _prefix(path: str) -> str:
     """A path as its item has it (souk.state.entries)."""
     return "/".join(part.strip() for part in path.split("/") if part.strip())
@@ -171,7 +178,10 @@ class Filters:
         return self._numbers
 
     def having(self, column: str, word: str) -> np.ndarray:
-        """`[items]` bool, read-only: which items have a word of a categorical, path or list column."""
+        """`[items]` bool, read-only: which items have a word of a categorical, path or list column; none has any of
+        another column."""
+        if column not in self._words:
+            return nobody(self._size)
         return self._mask((Condition(column, frozenset([_prefix(word) if "/" in word else word])),))
 
     def places(self, column: str, word: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from souk.release.bundle import BundleSettings
 from souk.serving.budget import Budget
 from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency
+from souk.serving.filters import nobody
 from souk.serving.request import Request
 from souk.serving.seldom import Seldom
 from souk.serving.users import Notes
@@ -39,7 +40,7 @@ def seen(catalogue: Catalogue, items: ItemTable) -> plugs.Items:
         items.created_at,
         np.expm1(items.counters[:, 0]),
         filters.numbers if filters else {},
-        filters.having if filters else lambda column, word: np.zeros(len(catalogue.ids), bool),
+        filters.having if filters else lambda column, word: nobody(len(catalogue.ids)),
         items.available_until,
     )
 

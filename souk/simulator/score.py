@@ -12,6 +12,7 @@ import numpy as np
 
 from souk.errors import SoukError
 from souk.metrics import Interval, bootstrap, mean_by_user
+from souk.outputs import lines_with
 from souk.schema import DAY_MS
 from souk.simulator.behaviour import odds
 from souk.simulator.lifetime import SlateTruth, slate_truth
@@ -21,6 +22,7 @@ from souk.simulator.truth import Truth
 
 SAMPLES, SEED = 2_000, 0
 MEASURES = tuple(field.name for field in fields(SlateTruth))
+LINES = lines_with({"user_id", *MEASURES})  # a file of them
 LONGEST = 200  # items of a slate
 PAIRS = 500_000  # users times items that are looked at at once
 

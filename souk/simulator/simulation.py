@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from souk import outputs
 from souk.errors import SoukError
 from souk.folders import placed
 from souk.simulator.behaviour import World
@@ -78,7 +79,7 @@ def simulate(
     """Writes a folder of data, whole or not at all.
 
     Args:
-        target: the folder; what stands there is replaced.
+        target: the folder; a simulated marketplace there is replaced.
         beginning: where to set out from.
         days: how many.
         seed: of what users do and of the policy.
@@ -90,8 +91,9 @@ def simulate(
         How many events of each type there are.
 
     Raises:
-        SoukError: the folder cannot be written, or the policy does not answer.
+        SoukError: something else stands there, the folder cannot be written, or the policy does not answer.
     """
+    outputs.free_folder(target)
     try:
         with placed(target) as folder:
             return _fill(folder, beginning, days, seed, policy, name, report)
@@ -111,6 +113,7 @@ def _fill(
     text = config_text(about, "souk run --config simulated.yaml")
     (folder / "simulated.yaml").write_text(text, encoding="utf-8")
     (folder / "requests.jsonl").write_text("".join(_requests(truth)), encoding="utf-8")
+    outputs.mark(folder)
     return counts
 
 

@@ -14,7 +14,7 @@ from souk.index import hnsw
 from souk.index.choice import GRAPH_FILE, GRAPH_ITEMS
 from souk.index.exact import ExactIndex
 from souk.index.interface import collection_name, recall_at
-from souk.index.lite import FILE, is_lite
+from souk.index.lite import FILE, free, is_lite
 from souk.index.milvus import open_or_build
 from souk.items import available_at, item_columns
 from souk.progress import report
@@ -37,9 +37,10 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
         `recall_at_100` against exact search, of the collection or of the graph where that is less, and `items`.
 
     Raises:
-        SoukError: the recall is below the bar.
+        SoukError: the recall is below the bar, or `uri` is a path of another's.
     """
     settings = parse_step_config("load_index", config).load_index
+    free(settings.uri)
     items = item_columns(features, "item_id", "available", "available_until")
     trained = json.loads((Path(towers) / "training.json").read_text(encoding="utf-8"))
     available = available_at(items, trained["trained_until"], read_windows(Path(features) / "windows.json").end)

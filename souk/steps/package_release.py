@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import souk
+from souk import outputs
 from souk.config import parse_step_config
 from souk.counts import ItemCounts, engagements
 from souk.folders import placed
@@ -21,6 +22,7 @@ from souk.index.choice import GRAPH_FILE
 from souk.progress import report
 from souk.release.bundle import Bundle, counters_at, write_bundle
 from souk.release.golden import golden_requests, replay_golden, write_golden
+from souk.release.manifest import NAME as MANIFEST
 from souk.release.manifest import write_manifest
 from souk.release.naming import WEIGHTS, content_digests, read_weights, release_name
 from souk.release.reference import reference_requests, write_reference
@@ -62,6 +64,7 @@ def package_release(
         The release's name, and `files`, `megabytes` and `golden_requests`.
     """
     settings = parse_step_config("package_release", config)
+    outputs.free_artifact(release, lambda place: (place / MANIFEST).is_file(), "a release")
     report("putting the files together")
     with placed(release) as folder:
         collection = _read_json(Path(index) / "index.json")["collection"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from souk import outputs
 from souk.errors import SoukError
-from souk.ingest.files import whole_file
+from souk.folders import whole_file
 from souk.readers.storage import storage
 
 
@@ -16,11 +17,22 @@ def write_config(text: str, path: Path, force: bool = False, inputs: Collection[
     Args:
         text: of the config.
         path: of the file.
-        force: whether an existing file is replaced.
+        force: whether an existing config is replaced.
         inputs: paths or URLs of the data.
 
     Raises:
-        SoukError: the file exists, or is a folder, or one of the inputs, or in the folder of one.
+        SoukError: as `free_config`.
+    """
+    free_config(path, force, inputs)
+    with whole_file(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+def free_config(path: Path, force: bool = False, inputs: Collection[str] = ()) -> None:
+    """Sees that a config may be written at `path`, as `write_config` is asked to.
+
+    Raises:
+        SoukError: the file exists, or is no config, or a folder, or one of the inputs, or in the folder of one.
     """
     for source in inputs:
         if _is_of(path, source):
@@ -29,8 +41,10 @@ def write_config(text: str, path: Path, force: bool = False, inputs: Collection[
         raise SoukError("a file to write", f"{path}, which is a folder", f"Name a file, such as {path / 'my.yaml'}.")
     if path.exists() and not force:
         raise SoukError("a new file to write", f"{path} exists", "Name another, or add --force to replace it.")
-    with whole_file(path) as fresh:
-        fresh.write_text(text, encoding="utf-8")
+    if path.parent.is_dir():
+        outputs.free_file(path, outputs.CONFIG)
+    else:
+        outputs.free_folder(path.parent)
 
 
 def _is_of(path: Path, source: str) -> bool:

@@ -1,0 +1,22 @@
+"""The folder of features belongs to its build, and no other folder does."""
+
+import pytest
+
+from souk.errors import SoukError
+from souk.features.pipeline import OWN, Runner, build
+from tests.features_fixtures import bazaar, bazaar_events, build_bazaar, spec_of
+
+
+@pytest.mark.slow
+def test_features_are_replaced_and_nothing_else(tmp_path):
+    """All that a build leaves is its own; a folder with more in it, or with none of it, stays as it is."""
+    features = build_bazaar(tmp_path, bazaar_events())
+    assert {path.name for path in features.iterdir()} <= OWN
+    mine, config = tmp_path / "mine", bazaar()
+    mine.mkdir()
+    for names in (["items.parquet"], ["items.parquet", "spec.json", "notes.txt"]):
+        for name in names:
+            (mine / name).write_text("mine")
+        with pytest.raises(SoukError, match=r"features at .*mine, or nothing. Received: what another made"):
+            build(tmp_path / "none", mine, spec_of(config), config.split, Runner())
+        assert {path.name for path in mine.iterdir()} == set(names)
