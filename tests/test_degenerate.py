@@ -108,7 +108,7 @@ TRAINED: dict[str, Callable[[], list[Row]]] = {
 }
 
 
-def write(folder: Path, rows: list[Row], **changes: Any) -> Path:
+def write(folder: Path, rows: list[Row]) -> Path:
     """The three tables and the config: `price`, `brand` and `age` are the same for all."""
     folder.mkdir()
     for name, header, lines in (
@@ -120,15 +120,15 @@ def write(folder: Path, rows: list[Row], **changes: Any) -> Path:
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([header.split(), *lines])
     path = folder / "poor.yaml"
-    path.write_text(yaml.safe_dump(CONFIG | changes), encoding="utf-8")
+    path.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     return path
 
 
 class Steps:
     """The steps on one data set, in this process."""
 
-    def __init__(self, folder: Path, rows: list[Row], **changes: Any) -> None:
-        self.folder, self.config = folder, load_config(write(folder / "data", rows, **changes))
+    def __init__(self, folder: Path, rows: list[Row]) -> None:
+        self.folder, self.config = folder, load_config(write(folder / "data", rows))
         self.workspace = self.at("workspace")
 
     def at(self, name: str) -> str:

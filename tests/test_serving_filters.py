@@ -82,7 +82,7 @@ def test_the_models_rank_what_a_filter_leaves(recommenders):
     far = next(word for word in CATEGORIES["g3-00"] if word not in CATEGORIES["g1-00"])
     request = Request("ann", 5, NOW, state=KNOWN["ann"], filter=asked({"category": far}).filter)
     (answer,) = recommenders[1].recommend([request])
-    assert all(item.scores and "two_tower" in item.source for item in answer.items)
+    assert len(answer.items) == 5 and all(item.scores and "two_tower" in item.source for item in answer.items)
 
 
 @pytest.mark.parametrize("who", [{"user_id": "ann"}, {"item_id": "g0-03"}, {"events": []}, {"user_id": "nobody"}])

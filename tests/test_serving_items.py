@@ -19,7 +19,7 @@ from souk.schema import Kind
 from souk.serving.beside import Ended
 from souk.serving.items.live import LiveItems
 from souk.serving.items.log import ItemLog
-from souk.serving.items.outcomes import Replayed
+from souk.serving.items.outcomes import Replayed, Retired
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.sources.rows import SparseRows
@@ -237,3 +237,16 @@ def test_a_tower_that_does_not_answer_refuses_no_row(live, monkeypatch):
     live.warm()
     monkeypatch.undo()
     assert live.upsert([DEAR]).accepted == 1 and "new" in slate(live.current, ANN)
+
+
+def test_what_has_handed_over_takes_nothing_more(live, tmp_path):
+    """Neither what it is told, which would be in no answer of the next release, nor what others wrote."""
+    before = live.current
+    with live.handing_over():
+        pass
+    ItemLog(tmp_path / "log").append([DEAR], [True], NOW)
+    live.follow()
+    for told in (lambda: live.upsert([DEAR]), lambda: live.sell({"g1-05": NOW})):
+        with pytest.raises(Retired):
+            told()
+    assert live.current is before and len(live._log.read().rows) == 1

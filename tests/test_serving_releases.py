@@ -12,7 +12,6 @@ import pytest
 from souk.errors import SoukError
 from souk.release.pointer import point
 from souk.serving.items.live import LiveItems
-from souk.serving.items.outcomes import Retired
 from souk.serving.releases import WARM_SECONDS, Ready, Releases, Served, often
 from tests.arms_fixtures import beside
 from tests.callers import ANSWERS, Callers
@@ -38,7 +37,7 @@ class Live(LiveItems):
 
     def __init__(self, name):
         self.name, self.rows, self.warmed, self.followed = name, [], 0, 0
-        self._one_at_a_time, self._retired = threading.Lock(), False
+        self._one_at_a_time, self._retired, self._clock = threading.Lock(), False, lambda: 0
 
     def warm(self):
         self.warmed += 1
@@ -48,11 +47,12 @@ class Live(LiveItems):
         self.followed += 1
 
     def upsert(self, rows):
-        with self._one_at_a_time:
-            if self._retired:
-                raise Retired
+        with self._turn():
             self.rows.extend(rows)
             return self.name
+
+    def _catch_up(self, news=None):
+        pass
 
 
 class Shop:
