@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import time
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,20 @@ def specs(*entities: Entity, tokens: bool = False) -> dict[str, tf.TensorSpec]:
 
 def save_models(folder: Path) -> None:
     """Writes `query_tower`, `item_tower` and `ranker`."""
+    for name, content in exported().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+@cache
+def exported() -> dict[str, bytes]:
+    """The files of the models by name: every shop has the same ones, and an export takes seconds."""
+    with tempfile.TemporaryDirectory() as made:
+        export(Path(made))
+        return {str(path.relative_to(made)): path.read_bytes() for path in Path(made).rglob("*") if path.is_file()}
+
+
+def export(folder: Path) -> None:
     tower, ranker = QueryTowerModel(), RankerModel()
     inputs = specs(Entity.USER, Entity.TOKEN, Entity.QUERY) | {"token_count": tf.TensorSpec([None], tf.int64)}
     write(tower, folder / "query_tower", serve=(tower.serve, named(inputs)))
