@@ -71,3 +71,12 @@ def test_an_unknown_option_names_the_nearest(option: str, told: str, capsys: pyt
     with pytest.raises(SystemExit) as end:
         main(["serve", option])
     assert end.value.code == 2 and capsys.readouterr().err.endswith(told)
+
+
+@pytest.mark.parametrize("option", ["--events", "--items", "--users"])
+def test_a_second_file_of_one_table_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last one won, and the others were lost without a word."""
+    with pytest.raises(SystemExit):
+        main(["init", "--events", "a.csv", option, "b.csv", option, "c.csv", "--output", "x.yaml"])
+    told = capsys.readouterr().err
+    assert f"Expected one {option}. Received: " in told and "into one folder, or give a glob" in told

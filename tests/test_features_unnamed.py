@@ -6,6 +6,7 @@ import pytest
 
 from souk.config import Repeat, parse_config, parse_step_config
 from souk.features.unnamed import unheard, unnamed
+from souk.schema import DAY_MS
 from souk.steps.build_features import spec_of
 from tests.test_features_funnel import shop
 
@@ -15,7 +16,8 @@ GUESSED = "{events: [click], followed_by: [click], within_days: 13}"
 def told(tmp_path, counts, engaged="[click]", satisfied=GUESSED):
     """What is told of so many events of each type."""
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
-    pq.write_table(pa.table({"event_type": kinds}), tmp_path / "events.parquet")
+    each = {"user_id": [f"u{n}" for n in range(len(kinds))], "item_id": ["i"] * len(kinds)}
+    pq.write_table(pa.table({**each, "event_type": kinds, "timestamp": range(len(kinds))}), tmp_path / "events.parquet")
     rules = f"objectives: {{engaged: {{events: {engaged}}}, satisfied: {satisfied}}}"
     config = parse_config(f"name: shop\ndata: {{events: {{path: unused}}}}\n{rules}\n")
     return list(unnamed(tmp_path / "events.parquet", config.objectives))
@@ -55,6 +57,34 @@ def test_what_no_objective_names_is_told_with_the_rule(tmp_path, counts, given, 
 )  # fmt: skip
 def test_few_and_what_is_named_are_not(tmp_path, counts, given):
     assert told(tmp_path, counts, **given) == []
+
+
+def lent(tmp_path, back, count=100, satisfied=GUESSED):
+    """What is told where so many of the purchases are given back three weeks later, the last ones never."""
+    rows = [
+        {"user_id": f"u{n}", "item_id": f"i{n % 9}", "event_type": kind, "timestamp": (n + later) * DAY_MS}
+        for n in range(count)
+        for kind, later in (("purchase", 0), ("return", 21))
+        if kind == "purchase" or n < back
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet")
+    rules = f"objectives: {{engaged: {{events: [purchase]}}, satisfied: {satisfied}}}"
+    config = parse_config(f"name: shop\ndata: {{events: {{path: unused}}}}\n{rules}\n")
+    return list(unnamed(tmp_path / "events.parquet", config.objectives))
+
+
+@pytest.mark.parametrize(("back", "told"), [(80, True), (45, True), (44, False)])
+def test_a_return_that_ends_what_is_lent_is_no_complaint(tmp_path, back, told):
+    kept = "{events: [purchase], unless: [return], within_days: 18}"
+    lines = lent(tmp_path, back, satisfied=kept)
+    words = f"satisfied has unless: [return], but {min(50, back)} of 50 earlier purchases are given back"
+    assert [words in line for line in lines] == [True] * told
+    unnamed_too = lent(tmp_path, back, satisfied="{events: [purchase], weight: 0}")
+    assert any("return" in line for line in unnamed_too) != told, "nor is it asked for where no objective names it"
+
+
+def test_few_loans_say_nothing(tmp_path):
+    assert lent(tmp_path, 58, count=58, satisfied="{events: [purchase], unless: [return], within_days: 18}") == []
 
 
 def test_the_build_begins_with_it(tmp_path, capfd):

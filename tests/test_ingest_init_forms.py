@@ -12,12 +12,20 @@ def looks(times: list[object]) -> Table:
     return [{"user_id": n % 9, "item_id": f"i{n % 30}", "when": time} for n, time in enumerate(times)]
 
 
-@pytest.mark.parametrize("other", ["31.05.2024 10:00", "1717146000000", "1717146000"])
+@pytest.mark.parametrize("other", ["1717146000000", "1717146000", "05/06/2024 10:00"])
 def test_times_of_two_forms_are_told_with_one_of_each(tmp_path: Path, other: str) -> None:
     """The error showed three values, all of the form that it asked for, or said that there was no column of times."""
     with pytest.raises(SoukError) as error:
         init(tmp_path, write(looks(["2024-05-31T10:00:00Z"] * 80 + [other] * 20), tmp_path / "e.csv"))
     assert f"when with times of several forms, 2024-05-31T10:00:00Z and {other}. Give all times as" in str(error.value)
+
+
+@pytest.mark.parametrize(("other", "unit"), [("31.05.2024 10:00", "dmy"), ("5/31/2024 10:00", "mdy")])
+def test_times_of_an_order_of_days_beside_those_of_iso_are_read(tmp_path: Path, other: str, unit: str) -> None:
+    """An app's log beside the orders of a shop's own system; a run reads both by one unit."""
+    times = ["2024-05-31T10:00:00Z"] * 80 + [other] * 20
+    _, config = init(tmp_path, write(looks([*times]), tmp_path / "e.csv"))
+    assert config.data.events.timestamp_unit == unit and config.data.events.columns["timestamp"] == "when"
 
 
 def test_what_few_items_have_is_no_id_of_them(tmp_path: Path) -> None:
@@ -47,4 +55,4 @@ def test_what_cannot_be_what_its_name_says_is_told_with_the_reason(tmp_path: Pat
         {**row, "action": "rate", "stars": ["four", "5"][n % 2]} for n, row in enumerate(looks(["2024-05-31"] * 90))
     ]
     text, _ = init(tmp_path, write(rows, tmp_path / "e.csv"))
-    assert "# left out: stars (NO value: no numbers, such as four, 5; " in text
+    assert "# left out: stars (NO value: no numbers, such as four; " in text

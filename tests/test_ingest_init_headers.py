@@ -43,6 +43,31 @@ def test_names_that_look_like_values_are_names(tmp_path: Path) -> None:
     assert "sort" in first_config(written(tmp_path, ["visitor;item;day;1.5", *lines]), items, None, "x").text
 
 
+def test_a_name_of_digits_among_names_is_one(tmp_path: Path) -> None:
+    """As of MARC: its language and its place are never called so, and every row has one that comes again."""
+    lines = [
+        "001\t245$a\t041$a\t264$b",
+        *[f"{n:09}\tDas Buch {n}\t{('ger', 'eng')[n % 2]}\tOrt {n % 5}" for n in range(90)],
+    ]
+    looks = [f"u{n % 9},{n:09},2024-03-01T10:00:00Z" for n in range(90)]
+    log = written(tmp_path, ["user,item,time", *looks])
+    text = first_config(log, written(tmp_path, lines, "books.tsv"), None, "x").text
+    assert 'item_id: "001"' in text and 'c_041_a: "041$a"' in text
+    with pytest.raises(SoukError, match="a row, as it seems"):
+        first_config(log, written(tmp_path, lines[1:], "rows.tsv"), None, "x")
+
+
+def test_a_first_line_may_be_said_to_be_the_names(tmp_path: Path) -> None:
+    lines = ["001\t245$a", *[f"{n:09}\tDas Buch {n}" for n in range(90)]]
+    looks = [f"u{n % 9},{n:09},2024-03-01T10:00:00Z" for n in range(90)]
+    log, books = written(tmp_path, ["user,item,time", *looks]), written(tmp_path, lines, "books.tsv")
+    with pytest.raises(SoukError, match="If these are the names: --items-header first"):
+        first_config(log, books, None, "x")
+    config = parse_config(first_config(log, books, None, "x", {"items": ["first"]}).text)
+    assert config.data.items is not None and config.data.items.header == ()
+    assert read(config, "items").table.num_rows == 90
+
+
 def test_a_tsv_has_tabs_whatever_stands_in_its_first_row(tmp_path: Path) -> None:
     lines = [f"N{n}\tnews, of all, kinds, no {n}\thttps://x.org/{n}" for n in range(9)]
     with pytest.raises(SoukError, match="--items-header item_id,title,column_3"):

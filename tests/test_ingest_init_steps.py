@@ -174,3 +174,24 @@ def test_in_a_log_of_a_few_days_purchases_are_asked_for_in_hours(tmp_path: Path,
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert config.objectives.satisfied.within_days == within
     assert f"bought within {within:g} days" in text
+
+
+@pytest.mark.parametrize("lent", [True, False])
+def test_a_return_that_ends_what_is_lent_says_nothing_of_satisfaction(tmp_path: Path, lent: bool) -> None:
+    """Of clothes half come back; of books and cars all, and the last ones are not back yet."""
+    rows = [
+        {
+            "user_id": f"u{n % 40}",
+            "item_id": f"i{n}",
+            "timestamp": 1_700_000_000 + (n // 4 + later) * DAY,
+            "event": kind,
+        }
+        for n in range(400)
+        for kind, later in (("purchase", 0), ("return", 3 + n % 25))
+        if kind == "purchase" or ((lent or n % 2) and n // 4 + later < 100)
+    ]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert bool(config.objectives.satisfied.unless) != lent
+    assert (
+        "; NO unless: [return]: 200 of 200 earlier purchases are given back, as what is lent or let" in text
+    ) == lent

@@ -52,6 +52,11 @@ def test_bands_of_numbers_are_their_least(values: list[str], told: list[float] |
         ("premium_items", [3, 41], False),
         ("lifetime_spend_micros", [0, 24_990_000], True),
         ("book_sizes", [3, 41], False),
+        ("raised_to_date", [50, 41], True),
+        ("Lifetime Value", [50, 41], True),
+        ("Total Donated", [50, 41], True),
+        ("lifetime_warranty", [50, 41], False),
+        ("date_to", [50, 41], False),
     ],
 )
 def test_what_is_counted_in_bands_or_of_what_was_done_is_of_later(name: str, values: list[Any], tells: bool) -> None:

@@ -34,6 +34,9 @@ TWO_SIGNS = unicodedata.normalize("NFD", "größe")
         (unicodedata.normalize("NFD", "Catégorie Été"), "categorie_ete", "categorieete"),
         ("VisitorID", "visitor_id", "visitorid"),
         ("цена", "column", ""),
+        ("24h_delivery", "c_24h_delivery", "24hdelivery"),
+        ("245$a", "c_245_a", "245a"),
+        ("2023", "c_2023", "2023"),
     ],
 )
 def test_a_name_without_umlauts_and_accents(name: str, snake: str, plain: str) -> None:

@@ -42,6 +42,17 @@ def test_a_column_that_looks_like_the_type(column: str, batches: list[list[objec
         assert lines[0].endswith("and leave out data.events.constants.event_type")
 
 
+def test_a_status_of_orders_is_told_as_init_tells_it() -> None:
+    """It was to be mapped as the type, where what was cancelled would be given back without being bought."""
+    orders = Source(path="e.csv", constants={"event_type": "purchase"})
+    (line,) = told(orders, "Payment Status", ["Succeeded", "Failed", "Refunded", "paid"])
+    out = 'skip: {"Payment Status": [Failed, Refunded]} leaves out those that came to nothing'
+    assert line == f"events: Payment Status says how orders ended: beside data.events.path, {out}"
+    assert told(orders, "status", ["paid", "shipped"]) == []
+    skipped = Source(path="e.csv", constants={"event_type": "purchase"}, skip={"status": ["cancelled"]})
+    assert told(skipped, "status", ["paid", "cancelled"]) == []
+
+
 def test_where_a_column_says_the_type_others_are_not_told() -> None:
     typed = Source(path="e.csv", columns={"event_type": "kind"})
     assert told(typed, "accion", ["ver", "compra"]) == []

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from souk.config import parse_config
 
@@ -15,13 +16,29 @@ TABLES = ("events", "items", "users")
 SHOWN = 10  # event types in a line
 
 
+class Once(argparse.Action):
+    """An option that is given once: of two files the first would be lost without a word."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        if given := getattr(namespace, self.dest):
+            parser.error(
+                f"Expected one {self.option_strings[0]}. Received: {given} and {values}. Put the files into "
+                "one folder, or give a glob in quotes."
+            )
+        setattr(namespace, self.dest, values)
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--events", required=True, metavar="FILE", help="who did what with which item, and when")
-    parser.add_argument("--items", metavar="FILE", help="what the items are")
-    parser.add_argument("--users", metavar="FILE", help="who the users are")
+    many = "; a file, a folder of files or a glob"
+    told = {"events": "who did what with which item, and when", "items": "what the items are", "users": "who users are"}
+    for table, what in told.items():
+        required = table == "events"
+        parser.add_argument(f"--{table}", required=required, action=Once, metavar="FILE", help=what + many)
     for table in TABLES:
-        told = f"names of its columns, with commas between, where the file of {table} has no line of them"
-        parser.add_argument(f"--{table}-header", metavar="NAMES", default="", help=told)
+        names = (
+            f"names of its columns, with commas between, where the file of {table} has no line of them; `first`: it has"
+        )
+        parser.add_argument(f"--{table}-header", metavar="NAMES", default="", help=names)
     parser.add_argument("--output", required=True, metavar="FILE", help="the config to write")
     parser.add_argument("--name", default="", help="name of the data set (default: that of the output file)")
     parser.add_argument("--force", action="store_true", help="replace the output file if it exists")

@@ -19,6 +19,7 @@ from souk.ingest.day_orders import WRITTEN, in_iso_order
 from souk.ingest.worded import in_numbers
 from souk.values import cell_text
 
+THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$"  # 1,250.00: commas part them
 COMMA_NUMBER = r"^[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?$"  # 1.250,00: points part thousands
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)?)?$"
@@ -51,24 +52,24 @@ def parse_path(array: pa.Array, separator: str = "") -> Parsed:
 
 
 def with_points(array: pa.Array) -> pa.Array:
-    """Texts with a decimal comma as those with a point. One that is no such number stays, but a point for a comma: what
-    1.5 means in a file of commas nobody knows."""
+    """Texts with a decimal comma as those with a point. One that is no such number becomes none: what 1.5 means in a
+    file of commas nobody knows."""
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         return array
     text = pc.utf8_trim_whitespace(array)
     changed = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
-    other = pc.replace_substring(text, ".", ". ")  # no number any more
+    other = pc.replace_substring_regex(text, r"([.,])", r"\1 ")  # no number any more
     return pc.if_else(pc.match_substring_regex(text, COMMA_NUMBER), changed, other)
 
 
 def parse_number(array: pa.Array) -> Parsed:
-    """Finite float64 numbers."""
+    """Finite float64 numbers; texts may have commas between thousands."""
     if pa.types.is_null(array.type):
         return array.cast(pa.float64()), np.zeros(len(array), bool)
     if _is_number(array.type):
         number, wrong = array.cast(pa.float64(), safe=False), np.zeros(len(array), bool)
     else:
-        text = _present(array)
+        text = _without_commas(_present(array))
         readable = pc.match_substring_regex(text, NUMBER)
         number = pc.utf8_ltrim(pc.if_else(readable, text, None), "+").cast(pa.float64())
         wrong = as_mask(pc.invert(readable))
@@ -225,6 +226,13 @@ def _present(array: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(pc.utf8_lower(text), value_set=pa.array(MISSING)), None, text)
 
 
+def _without_commas(text: pa.Array) -> pa.Array:
+    """Numbers that have commas between thousands without these; all else as it is."""
+    if not pc.any(pc.match_substring(text, ",")).as_py():
+        return text
+    return pc.if_else(pc.match_substring_regex(text, THOUSANDS), pc.replace_substring(text, ",", ""), text)
+
+
 def _lists(array: pa.Array, separator: str) -> tuple[pa.Array, np.ndarray]:
     """Any column as an array of lists, and the mask of the cells that are none."""
     if _is_list(array.type):
@@ -283,12 +291,8 @@ def as_mask(values: Any) -> np.ndarray:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_boolean(kind)
-    )
+    tests = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean
+    return any(test(kind) for test in tests)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -23,6 +23,8 @@ UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 UNITS = {"s": (3e8, 5e9), "ms": (3e11, 5e12), "us": (3e14, 5e15)}  # years 1979 to 2128
 SOME = 0.2  # share of days among days, months and years
 MANY = 0.95  # the share of values that must fit a guess
+# Numbers of three digits with commas between: of codes one value has two and another three, or one.
+CODES, TWO_CODES = r"^\d{3}(,\d{3})*$", r"^\d{3},\d{3}$"
 COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$"  # a number with a decimal comma
 # A number with the sign of a currency, or its code, before or behind it.
 CODED = "EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|BRL|MXN|AUD|CAD|NZD|ZAR|KRW|SGD|HKD|ILS|AED"
@@ -71,8 +73,9 @@ class Column:
 
     @property
     def snake(self) -> str:
-        """The name as configs write it."""
-        return snake(self.name).lstrip("0123456789_") or "column"
+        """The name as configs write it, a letter first."""
+        name = snake(self.name)
+        return f"c_{name}" if name[:1].isdigit() else name or "column"
 
     @property
     def nested(self) -> bool:
@@ -107,9 +110,18 @@ class Column:
         """The values that are numbers."""
         return cells.parse_number(self.texts)[0].drop_null().to_numpy(zero_copy_only=False)
 
-    @property
+    @cached_property
     def numeric(self) -> bool:
-        return len(self.said) > 0 and len(self.numbers) >= MANY * len(self.said)
+        if not len(self.said) or len(self.numbers) < MANY * len(self.said):
+            return False
+        several = self.said.filter(pc.match_substring(self.said, ","))
+        return not (len(several) and Column("", several).like(CODES) == 1 and self.like(TWO_CODES) < MANY)
+
+    @property
+    def not_numbers(self) -> str:
+        """Its first few different values that are no numbers, for a comment; any, where all are."""
+        others = self.said.filter(cells.parse_number(self.said)[0].is_null())
+        return Column(self.name, others if len(others) else self.texts).examples
 
     @property
     def whole(self) -> bool:
@@ -135,12 +147,13 @@ class Column:
     def _day_order(self, dated: pa.Array) -> str:
         """The order in which more of the days are days of a calendar; of both alike that with points is the German."""
         known = dated.filter(pc.match_substring_regex(dated, day_orders.FORM))
-        if not len(known) or len(known) < MANY * len(dated):
+        others = len(cells.parse_time(dated, "iso")[0].drop_null())  # of an app's log, which each order reads, too
+        if not len(known) or len(known) + others < MANY * len(dated):
             return ""
         reads = {unit: len(cells.parse_time(known, unit)[0].drop_null()) for unit in day_orders.ORDERS}
         best = max(reads, key=lambda unit: reads[unit])
         if reads["mdy"] == reads["dmy"]:
-            best = "dmy" if self.like(r"^\d{1,2}\.\d{1,2}\.") >= MANY else ""
+            best = "dmy" if Column("", known).like(r"^\d{1,2}\.\d{1,2}\.") >= MANY else ""
         return best if best and reads[best] >= MANY * len(known) else ""
 
     def like(self, pattern: str) -> float:

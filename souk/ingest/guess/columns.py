@@ -12,7 +12,7 @@ from souk.ingest.guess.decimal import with_commas
 from souk.ingest.guess.deeds import described, of_acts, tells_item
 from souk.ingest.guess.fit import ends_otherwise, ends_too, in_milliseconds, misfit, tells_rows
 from souk.ingest.guess.form import formed, no_rows
-from souk.ingest.guess.header import check_count, check_header
+from souk.ingest.guess.header import FIRST, check_count, check_header
 from souk.ingest.guess.kind import Guess, guess_kind
 from souk.ingest.guess.later import becomes, names_next, names_others, of_user
 from souk.ingest.guess.names import (
@@ -86,18 +86,19 @@ def open_table(name: str, path: str, header: Sequence[str] = ()) -> Table:
     Args:
         name: events, items or users.
         path: a path or URL.
-        header: the names of its columns, where it has no line of them.
+        header: the names of its columns, where it has no line of them; `first` where it has one after all.
 
     Raises:
         SoukError: a file that cannot be read, is empty, or has no names.
     """
 
     def look(batch: RawBatch) -> None:
-        if header or file_format(source, batch.file) != "csv":
+        if named or file_format(source, batch.file) != "csv":
             check_count(name, header, batch)
         else:
             check_header(name, batch)
 
+    named, header = bool(header), () if tuple(header) == FIRST else header
     source = formed(Source(path=path if "://" in path else os.path.abspath(path), header=tuple(header)))
     columns, unread = sample(source, look)
     if unread:  # what is no UTF-8 is most often an export for a spreadsheet; other formats have no encoding

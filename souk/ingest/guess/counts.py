@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
+import pyarrow as pa
 
 from souk.ingest import cells
 from souk.ingest.guess.bands import banded, lower_bounds
 from souk.ingest.guess.columns import Table, column_named
+from souk.ingest.guess.kind import without_currency
 from souk.ingest.guess.names import QUANTITIES, RATINGS, names_rating
 from souk.ingest.profile import Column
 
@@ -60,14 +62,21 @@ def _kinds(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
 def _sums(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
     """By id, the sum of each column of amounts, such as what the lines of orders cost, and of price times quantity."""
     numbers = {
-        column.name: cells.parse_number(column.values)[0].to_pandas()
+        column.name: _priced(column) if column.currency else cells.parse_number(column.values)[0].to_pandas()
         for column in events.free
-        if not column.nested and column.numeric and not column.time_unit
+        if not column.nested and (column.currency or (column.numeric and not column.time_unit))
     }
     price, value = (column_named(events, target) for target in ("price", "value"))
     if price and value and value.plain in QUANTITIES and {price.name, value.name} <= numbers.keys():
         numbers[f"{price.name} times {value.name}"] = numbers[price.name] * numbers[value.name]
     yield from ((name, amounts.groupby(whose).sum()) for name, amounts in numbers.items())
+
+
+def _priced(column: Column) -> pd.Series:
+    """The numbers of a column of amounts with a currency, row by row, which a config cannot read and sums are of."""
+    texts = cells.parse_text(column.values)[0].to_pandas()
+    bare = texts.map({text: without_currency(text) for text in texts.dropna().unique() if any(map(str.isdigit, text))})
+    return cells.parse_number(pa.array(bare, pa.string(), from_pandas=True))[0].to_pandas()
 
 
 def _means(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:

@@ -7,7 +7,7 @@ from souk.ingest import cells
 from souk.ingest.profile import Column
 from souk.readers import file_format, find_files
 
-POINT = r"^[+-]?\d*\.(\d{1,2}|\d{4,})$"  # 1.250 may be a thousand and more
+POINT = r"^[+-]?[\d,]*\.(\d{1,2}|\d{4,})$"  # 1.250 may be a thousand and more
 TEXT = {"csv", "atomic"}  # JSON and Parquet have numbers of their own
 
 

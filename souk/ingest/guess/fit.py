@@ -51,7 +51,7 @@ def misfit(target: ContractColumn, column: Column, unit: str = "") -> str:
     if target.name == "event_id" and column.distinct <= MOST_ONCE * len(column.values):
         return f"{column.distinct:,} different ids in {len(column.values):,} rows"
     if target.type in ("double", "int64") and not column.numeric:
-        return f"no numbers, such as {column.examples}"
+        return f"no numbers, such as {column.not_numbers}"
     if target.type == "int64" and not column.whole:
         return f"no whole numbers, such as {column.examples}"
     if why := _too_large(target, column):

@@ -18,6 +18,10 @@ from souk.readers import RawBatch
 
 FORMS = (cells.NUMBER, cells.ISO, DATE, r"^https?://")  # that names do not have, and values do
 YEAR = r"^(19|20)\d{2}$"  # which a column may be named for
+FIRST = ("first",)  # given for names: they are in the first line, whatever they look like
+# Of a column with few values, the share of its rows that are different, at most; and how many such columns tell, of how
+# many rows, that the first line is none of them.
+FEW, FEWEST, ROWS = 0.2, 2, 30
 SHOWN, LONGEST = 6, 32  # cells of a row in a message, and characters of each
 WANTED = {"events": ("user_id", "item_id", "timestamp"), "items": ("item_id",), "users": ("user_id",)}
 
@@ -53,7 +57,8 @@ def check_header(table: str, batch: RawBatch) -> None:
         f"the names of the columns in the first line of {batch.file}",
         f"a row, as it seems: {', '.join(name[:LONGEST] for name in names[:SHOWN])}",
         f"Give a name for each of its {len(names)} columns. By their values these may be --{table}-header "
-        f"{','.join(given)}{sure}{more}.{none}{many}",
+        f"{','.join(given)}{sure}{more}.{none}{many} "
+        f"If these are the names: --{table}-header first.",
     )
 
 
@@ -74,7 +79,15 @@ def _is_row(names: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> bool:
     pairs = [*zip(names, columns, strict=True)]
     if any(plain(name) in known and not pc.any(pc.equal(column, name)).as_py() for name, column in pairs):
         return False
-    return any(_alike(name, column) for name, column in pairs)
+    return any(_alike(name, column) for name, column in pairs) and not _apart(pairs)
+
+
+def _apart(pairs: Sequence[tuple[str, pa.ChunkedArray]]) -> bool:
+    """Whether no name comes again in its column, where several have few values, one of which a row would have."""
+    few = [
+        (name, column) for name, column in pairs if pc.count_distinct(column).as_py() <= FEW * len(column) > FEW * ROWS
+    ]
+    return len(few) >= FEWEST and not any(pc.any(pc.equal(column, name)).as_py() for name, column in few)
 
 
 def _alike(name: str, column: pa.ChunkedArray) -> bool:

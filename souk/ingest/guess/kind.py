@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,7 @@ CODES = ("id", "zip", "zipcode", "postcode", "postalcode", "phone", "code", "has
 LED, FEW_LED = r"^0\d+$", 0.01  # no amount is written with a zero before it; share that tells
 MOST_CATEGORIES = 5_000
 SEEN = 5_000  # lists
+FEW_ELSEWHERE = 0.05  # share of the parts of names that stand in another place, too, as a surname Paul
 SENTENCE = 2.5  # words of an entry
 NESTED = "nested: write what is to be learned from into columns of their own (pandas.json_normalize)"
 
@@ -55,7 +57,7 @@ def guess_kind(column: Column) -> Guess:
             identifying = column.whole and not amount and column.distinct > MANY * rows and rows > FEW_NUMBERS
             unread = len(column.said) - len(column.numbers)
             seen += (
-                f"; {unread:,} are no numbers, such as {_no_number(column)}, and will be quarantined" if unread else ""
+                f"; {unread:,} are no numbers, such as {column.not_numbers}, and will be quarantined" if unread else ""
             )
             return Guess(None if identifying else Kind.NUMERIC, seen)
         return Guess(Kind.CATEGORICAL, seen)
@@ -108,17 +110,32 @@ def _guess_list(column: Column) -> Guess | None:
         return Guess(None, f"{NESTED}, such as {column.examples}")
     if pc.sum(pc.starts_with(texts, "[")).as_py() >= MANY * rows:
         return _guess_bracketed(column)
-    for separator in ("|", ";", ","):
+    for separator in ("|", ";", ",") if not column.numeric else ():
         share = pc.sum(pc.match_substring(texts, separator)).as_py() / rows
         entries = pc.utf8_trim_whitespace(pc.list_flatten(pc.split_pattern(texts, separator)))
         different = pc.count_distinct(entries).as_py()
-        if share >= 0.2 and different <= min(0.5 * len(entries), 0.8 * column.distinct, MOST_CATEGORIES):
+        listed = share >= 0.2 and different <= min(0.5 * len(entries), 0.8 * column.distinct, MOST_CATEGORIES)
+        if listed and not (separator == "," and _in_places(texts)):
             return Guess(Kind.LIST, f"{different:,} entries between {separator!r} in {share:.0%} of values", separator)
     for separator in ("/", " > ", ">"):
         share = pc.sum(pc.match_substring(texts, separator)).as_py() / rows
         if share >= 0.5 and column.distinct <= max(50, rows / 2) and not column.time_unit:
             return Guess(Kind.PATH, f"{separator!r} in {share:.0%} of values, such as {column.examples}", separator)
     return None
+
+
+def _in_places(texts: pa.Array) -> bool:
+    """Whether commas part what has a place of its own, as a surname and a first name, or a town and a county: all such
+    values have as many parts, and what stands in one place stands in no other."""
+    parts = pc.split_pattern(texts, ",")
+    counts = pc.list_value_length(parts).to_numpy()
+    if np.mean(counts == (most := np.bincount(counts[counts > 1]).argmax()), where=counts > 1) < MANY:
+        return False
+    own = parts.filter(pa.array(counts == most))
+    places = [set(pc.utf8_trim_whitespace(pc.list_element(own, n)).to_pylist()) for n in range(most)]
+    places[0].update(texts.filter(pa.array(counts == 1)).to_pylist())
+    different = set().union(*places)
+    return sum(map(len, places)) - len(different) <= FEW_ELSEWHERE * len(different)
 
 
 def _guess_bracketed(column: Column) -> Guess:
@@ -146,10 +163,3 @@ def _measures(lists: pa.ListArray) -> int:
         return 0
     numbers = cells.parse_number(entries)[0].drop_null().to_numpy(zero_copy_only=False)
     return int(lengths[0].as_py()) if len(numbers) == len(entries) and (numbers % 1 != 0).any() else 0
-
-
-def _no_number(column: Column) -> str:
-    """A value of a column of numbers that is none."""
-    return next(
-        text for text in column.said.to_pylist() if len(cells.parse_number(pa.array([text]))[0].drop_null()) < 1
-    )[:24]

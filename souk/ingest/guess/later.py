@@ -36,7 +36,7 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
            "learners", "enrolments", "enrollments", "subscribers", "followers", "participants", "attendees", "votes",
            "upvotes", "downvotes", "checkins", "listeners", "scrobbles", "compliment", "compliments", "karma",
            "reputation", "popularity", "averagerating", "avgrating", "ratingaverage", "ratingavg", "meanrating",
-           "spend", "spent", "ltv", "clv",
+           "spend", "spent", "ltv", "clv", "raised", "pledged", "donated",
            "umsatz", "absatz", "turnover", "revenue", "bestand", "lagerbestand", "restplaetze", "verkauft", "verkaeufe",
            "bewertungen", "aufrufe", "leads", "contacts", "contactos", "kontakte", "visites", "consultations",
            "inquiries", "enquiries", "anfragen", "saves", "bookmarks", "shares",
@@ -128,6 +128,7 @@ def counted(column: Column) -> str:
     mean = opinions and not column.whole and column.numeric and column.numbers.max() <= MOST_STARS
     verdicts = not column.nested and not column.numeric and column.like(VERDICT) >= NAMED
     known = column.plain in COUNTED | VOTED or (COUNTED & {*words} and words[-1] not in CODES) or _counts_acts(words)
+    known = known or words[-2:] == ["to", "date"] or {"lifetime", "value"} <= {*words}
     if not (verdicts or known or mean or (opinions and SUMMED & {*words})):
         return ""
     words_too = verdicts or (column.plain in VOTED and column.plain.endswith("rank"))

@@ -15,6 +15,7 @@ from souk.ingest.guess.columns import Table
 from souk.ingest.guess.repeat import repeated, sold_once
 from souk.ingest.odd.events import end_of_most
 from souk.ingest.odd.ratings import scale
+from souk.loans import are_loans, given_back
 from souk.next_steps import STEPS, next_steps
 from souk.schema import DAY_MS, MINUTE_MS, EventType
 
@@ -37,7 +38,9 @@ def objectives(table: Table) -> list[str]:
     steps = table.notes.get("steps", "")
     engaging = engaging_kinds(table)
     found = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
-    satisfied, why = _satisfied(table, types, counts, engaging)
+    lent = _lent(table, counts)
+    satisfied, why = _satisfied(table, types, {k: n for k, n in counts.items() if k != "return" or not lent}, engaging)
+    why += lent
     return [
         f"objectives:  # in the sample: {found}",
         *([f"  # {steps}."] if steps else []),
@@ -74,6 +77,14 @@ def note_steps(table: Table, items: Table | None) -> None:
     if steps:
         kinds = " and ".join(f"{kind}s" for kind in table.next_steps).capitalize()
         table.notes["steps"] = f"{kinds} do not engage: {', and '.join(steps)}"
+
+
+def _lent(table: Table, counts: dict[str, int]) -> str:
+    """What says that a return is but the end of what is lent, with "; " before it; "" where none does."""
+    given, bought = given_back(acts(table)) if {"purchase", "return"} <= counts.keys() else (0, 0)
+    if not are_loans(given, bought):
+        return ""
+    return f"; NO unless: [return]: {given:,} of {bought:,} earlier purchases are given back, as what is lent or let"
 
 
 def _visited(table: Table) -> set[str]:

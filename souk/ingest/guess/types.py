@@ -5,17 +5,17 @@ from __future__ import annotations
 import pyarrow.compute as pc
 
 from souk.ingest.guess.columns import Table, column_named
-from souk.ingest.guess.config_words import skipping
 from souk.ingest.guess.contracts import tells_contracts
-from souk.ingest.guess.deeds import SPOKEN, settled
+from souk.ingest.guess.deeds import settled
 from souk.ingest.guess.fit import few_words
 from souk.ingest.guess.flags import clicked, is_flag, numbers_orders, tells_act
 from souk.ingest.guess.names import NAMES, QUANTITIES, SETTINGS, kind_of, names_act
+from souk.ingest.guess.order_status import tells_orders, without_lost
 from souk.ingest.guess.phrases import act_of
 from souk.ingest.guess.spoken import MOST, OTHERS, act_in, spoken
 from souk.ingest.guess.stars import unrated
 from souk.ingest.guess.whole import act_of_all, told_alone
-from souk.ingest.profile import MANY, Column, plain
+from souk.ingest.profile import MANY, Column
 from souk.schema import EventType
 
 ENOUGH = 0.25  # share of them that are acts Souk knows, of a column that is the type whatever the others say
@@ -23,12 +23,6 @@ UNKNOWN = "unknown to Souk: is it a click? What is none of these acts, skip leav
 SHOWN = 4  # values in a comment
 LONGEST = 24  # characters of a value there
 TYPE_WORDS = ("tipo", "evento")  # too common a name to be the type whatever the values
-BOUGHT = (EventType.PURCHASE, EventType.RETURN)
-# What a status says of an order beside words for purchases and returns, and what of anything; no case, no punctuation.
-ORDERED = {"packed", "shipped", "sent", "delivered", "fulfilled", "unpaid", "bezahlt", "versandt", "geliefert"}
-STATES = {"open", "new", "pending", "processing", "confirmed", "accepted", "complete", "completed", "closed", "offen"}
-STATUS = ("status", "state", "estado", "stato")
-FAILED = {"unpaid", "failed", "declined", "rejected", "expired"}
 
 
 def map_type(table: Table) -> None:
@@ -36,7 +30,7 @@ def map_type(table: Table) -> None:
     named = _named(table)
     if named is not None and named.name != "event_type" and not _says_acts(named) and spoken(table) is not None:
         named = None  # an auction is of a `type`, too
-    status = None if named else _order_status(table)
+    status = None if named else next((column for column in table.free if tells_orders(column)), None)
     column = named or (None if status else spoken(table))
     flag = next((c for c in table.free if kind_of(c.name) and is_flag(c) and tells_act(table, c)), None)
     rated = _one_type(table)[0] == "rating"  # what was read and given stars need not have been shown
@@ -144,26 +138,11 @@ def _taken_back(table: Table) -> tuple[Column, str] | None:
     return value, f"{count:,} of {len(value.numbers):,} quantities are negative: returns; no type column"
 
 
-def _order_status(table: Table) -> Column | None:
-    """The column that says how orders ended, and of no other act: one order is one event, whatever became of it."""
-    for column in table.free:
-        if column.plain.endswith(STATUS) and few_words(column):
-            values = pc.unique(column.texts).to_pylist()
-            orders = [text for text in values if plain(text) in ORDERED or act_of(text) in BOUGHT]
-            states = [text for text in values if text in orders or plain(text) in STATES | FAILED]
-            acts = [text for text in values if text not in states and act_of(text)]
-            if orders and len(states) > SPOKEN * len(values) and not acts:
-                return column
-    return None
-
-
 def _of_orders(status: Column) -> str:
     """The evidence of a status of orders, with how those that came to nothing are left out."""
     values = sorted(pc.unique(status.texts).to_pylist())
-    lost = [text for text in values if plain(text) in FAILED or act_of(text) is EventType.RETURN]
     said = f"orders, by {status.name} ({', '.join(text[:LONGEST] for text in values[:SHOWN])})"
-    out = f"; beside path, {skipping(status.name, lost[:SHOWN])} leaves out those that came to nothing" if lost else ""
-    return said + out
+    return f"{said}; beside path, {out}" if (out := without_lost(status)) else said
 
 
 def _perhaps_type(table: Table, kind: str) -> str:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from souk.ingest.guess.fit import MOST_TYPES, few_words
 from souk.ingest.guess.names import names_act
+from souk.ingest.guess.order_status import tells_orders, without_lost
 from souk.ingest.guess.phrases import act_of
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import Column
@@ -33,9 +34,14 @@ class Untyped:
                 known.update(Column(name, raw[name].unique()).texts.to_pylist())
 
     def notices(self) -> Iterator[str]:
-        """Each column that looks like the type of the events, by its name or its words."""
+        """Each column that looks like the type of the events, by its name or its words; of how orders ended, how those
+        that came to nothing are left out."""
         for name, values in self._values.items():
-            if _is_type(name, values):
+            status = Column(name, pa.array(sorted(values), pa.string()))
+            if tells_orders(status):
+                if out := without_lost(status):
+                    yield f"events: {name} says how orders ended: beside data.events.path, {out}"
+            elif _is_type(name, values):
                 shown = ", ".join(text[:24] for text in sorted(values)[:SHOWN])
                 found = (
                     f"events: EVERY EVENT IS A {self._constant.upper()}, and the column {name} ({shown}), which looks"
