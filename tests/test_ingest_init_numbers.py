@@ -41,9 +41,9 @@ def test_commas_between_thousands_are_read() -> None:
         (lambda n: f"{(n * 37 % 90 + 1) * 100:,}", Kind.NUMERIC),
         (lambda n: f"{100_000 + n * 37 % 90 * 5000:,}", Kind.NUMERIC),  # of houses
         (lambda n: ",".join(str(100 + (n * k + n // 30) % 30) for k in range(1, 2 + n % 3)), Kind.LIST),  # of codes
-        (lambda n: f"{SURNAMES[n % 40]}, {FIRST[n * 7 % 8]}", Kind.CATEGORICAL),
-        (lambda n: f"{SURNAMES[n % 40]}, {FIRST[n * 7 % 8]}" if n % 3 else f"Abbey {n % 4}", Kind.CATEGORICAL),
-        (lambda n: f"Town{n % 40}, Shire{n % 40 % 6}, UK", Kind.CATEGORICAL),
+        (lambda n: f"{SURNAMES[n % 30]}, {FIRST[n // 30 % 8]}", Kind.CATEGORICAL),
+        (lambda n: f"{SURNAMES[n % 30]}, {FIRST[n // 30 % 8]}" if n % 3 else f"Abbey {n % 4}", Kind.CATEGORICAL),
+        (lambda n: f"Town{n % 20}, Shire{n // 20 % 6}, UK", Kind.CATEGORICAL),
         (lambda n: ", ".join(sorted({GENRES[n % 6], GENRES[n * n % 5], GENRES[n // 7 % 6]})), Kind.LIST),
         (lambda n: ", ".join(sorted([GENRES[n % 6], GENRES[(n + 1 + n // 6 % 5) % 6]])), Kind.LIST),  # two in each
     ],
