@@ -136,10 +136,32 @@ def test_results_compare_arms_by_user_and_leave_out_who_had_both(place, capsys, 
     code, text = souk(capsys, "results", *words, "--workspace", place)
     assert code == 0 and "colour: 100 users; sample ratio p = 1" in text and "to control (95%:" in text
     assert "1 were seen in two arms" in text
+    assert text.count("Each interval is for one look, at an end that was fixed before the start") == 1
     log = EventLog(place / "events", "w", lambda: NOON)
     log.append([{"event_id": f"e{n}", "request_id": f"r{n}", "event_type": "click"} for n in range(75)])
     of_the_log = souk(capsys, "results", *words[:4], "--workspace", place)
     assert of_the_log == (code, text)
+
+
+@pytest.mark.parametrize(
+    ("control", "red", "clicks", "told"),
+    [(20, 20, 1, True), (19, 20, 1, False), (20, 19, 1, False), (20, 20, 40, False)],  # the last: each of them once
+)
+def test_an_interval_of_few_units_or_of_units_that_did_the_same_is_not_told(
+    place, capsys, tmp_path, control, red, clicks, told
+):
+    users = [(f"c{n}", "colour=control") for n in range(control)] + [(f"d{n}", "colour=red") for n in range(red)]
+    logged(tmp_path / "log", users)
+    lines = [f"r{n},click\n" for n in range(clicks)]
+    (tmp_path / "e.csv").write_text("request_id,event_type\n" + "".join(lines))
+    words = ["--file", tmp_path / "e.yaml", "--log", tmp_path / "log", "--events", tmp_path / "e.csv"]
+    words += ["--workspace", place]
+    assert ("(95%: too little to tell)" not in souk(capsys, "results", *words)[1]) == told
+    click = json.loads(souk(capsys, "results", *words, "--json")[1])["colour"]["arms"]["red"]["events"]["click"]
+    assert (click["low"] is not None, click["high"] is not None) == (told, told)
+    assert click["difference"] == pytest.approx(
+        min(max(0, clicks - control), red) / red - min(clicks, control) / control
+    )
 
 
 def test_a_sample_ratio_that_is_off_is_said_and_the_exit_code_tells(place, capsys, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from souk.spec import read_spec
 from souk.workspace import Workspace
 
 SUSPICIOUS = 0.001  # a sample ratio below it, for a look that may be repeated
+ONE_LOOK = (
+    "Each interval is for one look, at an end that was fixed before the start: who looks each day and stops when one\n"
+    "  leaves out 0 finds a difference between equal arms far more often than one time in twenty (docs/experiments.md)"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -141,7 +146,13 @@ def _table(name: str, experiment: Experiment, told: Mapping[str, Any]) -> str:
         for kind, values in each["events"].items():
             text = f"    {kind:<14} {values['mean']:>9.4f} a unit"
             if "difference" in values:
-                low, high = values["low"], values["high"]
-                text += f"  {values['difference']:+.4f} to {told['control']} (95%: {low:+.4f} to {high:+.4f})"
+                text += f"  {values['difference']:+.4f} to {told['control']} ({_bounds(values['low'], values['high'])})"
             lines.append(text)
+    if any("difference" in values for each in told["arms"].values() for values in each["events"].values()):
+        lines.append(f"  {ONE_LOOK}")
     return "\n".join(lines)
+
+
+def _bounds(low: float, high: float) -> str:
+    """In words; whether there is anything to tell, `to_json` of the results knows."""
+    return "95%: too little to tell" if math.isnan(low) else f"95%: {low:+.4f} to {high:+.4f}"

@@ -15,6 +15,7 @@ from souk.config import Source
 from souk.config.experiments import Experiment
 from souk.errors import SoukError
 from souk.experiments import arms_of, sample_ratio_p
+from souk.metrics import LEAST_USERS
 from souk.readers.batches import read_batches
 from souk.schema import EventType
 from souk.serving.events.ids import EventIds, digest
@@ -88,7 +89,11 @@ class Results:
         return {arm: _mean(units[arm], sums[n], squares[n]) for n, arm in enumerate(self.names)}
 
     def to_json(self) -> dict[str, Any]:
-        """All of it; differences are to the control, with an interval of 95% (Welch's, for large samples)."""
+        """All of it; differences are to the control, with an interval of 95% for one look (Welch's, for large samples).
+
+        Its bounds are NaN where an arm has fewer than LEAST_USERS units, or all units of both did the same: what is
+        seen then tells nothing of its error.
+        """
         kinds = sorted({kind for counted in self.events.values() for kind in counted})
         measured = {kind: self.means(kind) for kind in kinds}
         arms = {
@@ -106,6 +111,8 @@ class Results:
         width = NORMAL_95 * math.hypot(error, other)
         found = {"mean": mean, "standard_error": error}
         difference = mean - base
+        if width == 0.0 or min(self.units[arm], self.units[self.control]) < LEAST_USERS:
+            width = math.nan
         ends = {"difference": difference, "low": difference - width, "high": difference + width}
         return found if arm == self.control else found | ends
 
