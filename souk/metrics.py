@@ -222,4 +222,6 @@ def bootstrap_columns(values: Floats, samples: int, seed: int, level: float = 0.
         times = np.array([np.bincount(users, minlength=count) for users in drawn], np.float64)
         means[start : start + len(drawn)] = times @ values / count
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return [Interval(*bounds) for bounds in zip(values.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True)]
+    mean = values.mean(axis=0)  # sums in another order: where all users have the same, rounding puts it outside
+    bounds = np.minimum(low, mean), np.maximum(high, mean)
+    return [Interval(*own) for own in zip(mean.tolist(), *(bound.tolist() for bound in bounds), strict=True)]

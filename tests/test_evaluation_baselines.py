@@ -1,5 +1,6 @@
 """Baselines whose right scores are counted by hand."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -53,22 +54,51 @@ def plain_knn(histories, history, count, shrinkage):
     return np.array(scores)
 
 
-def test_item_knn_equals_plain_reference(read):
+def of_histories(catalogue, histories, count):
+    return replace(
+        catalogue,
+        ids=tuple(map(str, range(count))),
+        engaged_users={str(user): history for user, history in enumerate(histories)},
+        popularity=np.bincount(np.concatenate(histories), minlength=count),
+    )
+
+
+@pytest.mark.parametrize("apart", [1, 200])  # of many items what is together is sorted, not counted
+def test_item_knn_equals_plain_reference(read, apart):
     rng = np.random.default_rng(0)
-    histories = [rng.integers(0, 12, rng.integers(1, 9)) for _ in range(40)]
+    histories = [apart * rng.integers(0, 12, rng.integers(1, 9)) for _ in range(40)]
     spec = spec_of("always")
     window, catalogue = read(spec)
     query = rolling_queries(window, catalogue, spec, most=1)[0]
-    catalogue = replace(
-        catalogue,
-        ids=tuple(map(str, range(12))),
-        engaged_users={str(user): history for user, history in enumerate(histories)},
-        popularity=np.bincount(np.concatenate(histories), minlength=12),
-    )
+    catalogue = of_histories(catalogue, histories, 12 * apart)
     query = replace(query, history=histories[3])
     scores = ItemKnn(catalogue, shrinkage=3.0).score([query])[0]
-    expected = plain_knn([set(own.tolist()) for own in histories], histories[3].tolist(), 12, 3.0)
+    expected = plain_knn([set(own.tolist()) for own in histories], histories[3].tolist(), 12 * apart, 3.0)
     assert scores == pytest.approx(expected, abs=2e-6)
+
+
+def test_item_knn_keeps_the_nearest_and_of_equal_ones_the_first(read):
+    """0 was taken with 1 by two users, and with 2, 3 and 4 by one each."""
+    spec = spec_of("always")
+    window, catalogue = read(spec)
+    query = replace(rolling_queries(window, catalogue, spec, most=1)[0], history=np.array([0]))
+    histories = [np.array(own) for own in ([0, 4], [0, 1], [0, 1], [0, 3], [0, 2])]
+    scores = ItemKnn(of_histories(catalogue, histories, 5), shrinkage=0.0, neighbours=2).score([query])[0]
+    assert scores == pytest.approx([0, 2 / 10**0.5, 1 / 5**0.5, 0, 0], abs=2e-6)
+
+
+def test_item_knn_takes_no_longer_where_the_catalogue_is_larger(read):
+    """The same sixty users: counting over the whole catalogue for each item took a hundred times as long."""
+    _, catalogue = read(spec_of("always"))
+    histories = list(np.random.default_rng(0).integers(0, 2000, (60, 5)))
+
+    def seconds(count):
+        large = of_histories(catalogue, histories, count)
+        began = time.process_time()
+        ItemKnn(large)
+        return time.process_time() - began
+
+    assert min(seconds(200_000) for _ in range(3)) < 20 * max(seconds(2000) for _ in range(3))
 
 
 def test_popularity_counts_engagement_before_the_window(read):

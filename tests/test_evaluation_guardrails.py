@@ -4,7 +4,7 @@ import pytest
 
 from souk.config import Evaluate
 from souk.evaluation.guardrails import LEAST_EXAMPLES, LEAST_OF_EACH, RULES, guardrails
-from souk.evaluation.slice_metrics import LEAST_USERS
+from souk.evaluation.slice_metrics import LEAST_SERVED, LEAST_USERS
 
 TINY = 1e-9
 NEARLY_ALL = LEAST_EXAMPLES - LEAST_OF_EACH  # positives
@@ -20,10 +20,12 @@ def slices(high):
     return {"rolling": {"against_champion": {"b": told | {"high": high}, "a": told | {"high": 1.0}}}}
 
 
-def new_items(high, users=LEAST_USERS):
+def new_items(high, users=LEAST_USERS, served=LEAST_SERVED, gain=0, lose=0):
     models = {"slate": {"ndcg@10": bounds(0.1)}, "champion": {"ndcg@10": bounds(0.2)}}
     lead = {"champion": {"mean": -0.1, "low": -0.2, "high": high}}
-    return {"rolling": {"slices": {"new items": {"users": users, "models": models, "differences": lead}}}}
+    told = {"users": users, "models": models, "differences": lead}
+    signs = {"champion": {"served": served, "gain": gain, "lose": lose}}
+    return {"rolling": {"slices": {"new items": told | {"signs": signs}}}}
 
 
 def shown(coverage):
@@ -61,6 +63,10 @@ def cost(milliseconds=1.0, size=100, calls=5, served=5):
         ("cold_items", (0.1,), {"protocols": new_items(-0.1 * 0.2)}, True, False),
         ("cold_items", (0.1,), {"protocols": new_items(-0.1 * 0.2 - TINY)}, False, False),
         ("cold_items", (0.1,), {"protocols": new_items(-0.1, LEAST_USERS - 1)}, True, True),
+        ("cold_items", (0.1,), {"protocols": new_items(-0.1, served=5, lose=5)}, True, False),  # by chance 1 / 32
+        ("cold_items", (0.1,), {"protocols": new_items(-0.1, served=7, lose=7)}, False, False),  # 1 / 128
+        ("cold_items", (0.1,), {"protocols": new_items(-0.1, served=29, gain=6, lose=23)}, False, False),  # .001
+        ("cold_items", (0.1,), {"protocols": new_items(-0.1, served=29, gain=9, lose=20)}, True, False),  # .03
         ("coverage", (0.25,), {"protocols": shown(0.75 * 0.4)}, True, False),
         ("coverage", (0.25,), {"protocols": shown(0.75 * 0.4 - TINY)}, False, False),
         ("popularity_bias", (0.25, 0.05), {"protocols": top1(0.05 - TINY, 0.2)}, True, False),

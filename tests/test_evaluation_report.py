@@ -1,15 +1,17 @@
 """The page says what was measured, and nothing in a name breaks it."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 from souk.evaluation.at_a_glance import at_a_glance
 from souk.evaluation.measure import BASELINES
 from souk.evaluation.observed import Observed
-from souk.evaluation.plots import popularity_curve, recall_curves
+from souk.evaluation.plots import metric_bars, popularity_curve, recall_curves
 from souk.evaluation.report import page, summary, tone
+from souk.metrics import bootstrap
 from tests.evaluation_fixtures import Tags
 from tests.report_fixtures import *  # noqa: F403
 from tests.report_fixtures import PARETO, VERDICT, measured, words
@@ -37,6 +39,13 @@ def test_every_model_has_a_line_in_each_plot_of_them():
     curves = {"percent": [1.0], "models": {name: [0.5] for name in names}, "data": [0.4]}
     for svg in (recall_curves({name: [0.5] for name in names}), popularity_curve(curves)):
         assert all(f"<!-- {name} -->" in svg for name in names)
+
+
+@pytest.mark.parametrize("rank", [3, 4, 7])
+def test_a_metric_that_is_the_same_for_all_users_is_drawn(rank):
+    """A launch that all take: `popularity` has it at the same place for each of them."""
+    mrr = asdict(bootstrap(np.full(50, 1 / rank), 1000, seed=1))
+    assert "<svg" in metric_bars({"slate": {"mrr": mrr}, "popularity": {"mrr": mrr}}, ["mrr"])
 
 
 def test_the_page_begins_with_a_sentence_in_words(metrics, html):

@@ -228,3 +228,12 @@ def test_bootstrap_in_blocks_is_the_same(monkeypatch):
     whole = bootstrap(values, 100, seed=4)
     monkeypatch.setattr("souk.metrics.CELLS", 130)
     assert vars(bootstrap(values, 100, seed=4)) == pytest.approx(vars(whole))
+
+
+@pytest.mark.parametrize("users", [20, 23, 50, 100])
+def test_the_mean_of_users_who_all_have_the_same_lies_in_its_interval(users):
+    """A launch that all take: rounding put the mean beside its bounds, and no bar can be drawn of that."""
+    constants = np.concatenate([1 / np.arange(2, 11), 1 / np.log2(np.arange(3, 12)), [-1 / 3]])
+    for constant, found in zip(constants, bootstrap_columns(np.tile(constants, (users, 1)), 300, seed=1), strict=True):
+        assert found.low <= found.mean <= found.high
+        assert vars(found) == pytest.approx({"mean": constant, "low": constant, "high": constant}, abs=1e-12)

@@ -26,6 +26,7 @@ from souk.spec import FeatureSpec
 from souk.state import features_at
 
 MOVING = 0.1  # share of the engagements that go to fresh items, from which on what is new is an answer
+COUNTED = 10  # times as many items as entries, up to which counting all is faster than sorting the entries
 TIE = 1e-6  # what popularity may add where other scores are equal
 
 
@@ -102,23 +103,22 @@ class ItemKnn:
     ) -> None:
         count = len(catalogue.ids)
         baskets = [_last_distinct(history, longest) for history in catalogue.engaged_users.values()]
-        users = np.bincount(np.concatenate([*baskets, np.zeros(0, np.int64)]), minlength=count)
-        holders: list[list[int]] = [[] for _ in range(count)]
-        for user, basket in enumerate(baskets):
-            for item in basket:
-                holders[item].append(user)
-        kept = min(neighbours, count)
-        self._items = np.zeros((count, kept), dtype=np.int64)
-        self._similarities = np.zeros((count, kept), dtype=np.float32)
-        for item, own in enumerate(holders):
-            if not own:
-                continue
-            together = np.bincount(np.concatenate([baskets[user] for user in own]), minlength=count)
-            together[item] = 0
-            others = np.flatnonzero(together)
-            similarity = together[others] / (np.sqrt(users[item] * users[others]) + shrinkage)
-            best = top(similarity, kept)
-            self._items[item, : len(best)], self._similarities[item, : len(best)] = others[best], similarity[best]
+        taken = np.concatenate([*baskets, np.zeros(0, np.int64)])
+        users = np.bincount(taken, minlength=count)
+        holders = np.repeat(np.arange(len(baskets)), [len(basket) for basket in baskets])[taken.argsort(kind="stable")]
+        starts = np.concatenate([[0], np.cumsum(users)])
+        sizes, items, similarities = np.zeros(count, np.int64), [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
+        for item in np.flatnonzero(users).tolist():
+            own = holders[starts[item] : starts[item + 1]].tolist()
+            others, together = _counted(np.concatenate([baskets[user] for user in own]), count)
+            others, together = others[others != item], together[others != item]
+            similarity = together / (np.sqrt(users[item] * users[others]) + shrinkage)
+            best = np.sort(top(similarity, neighbours))
+            sizes[item] = len(best)
+            items.append(others[best].astype(np.int32))
+            similarities.append(similarity[best].astype(np.float32))
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._near = SparseRows(starts, np.concatenate(items), np.concatenate(similarities))
         self._ties = _shares(catalogue, TIE)
         self._longest = longest
 
@@ -127,7 +127,7 @@ class ItemKnn:
         scores = np.tile(self._ties, (len(queries), 1))
         for row, query in enumerate(queries):
             seen = _last_distinct(query.history, self._longest)
-            near, weights = self._items[seen].ravel(), self._similarities[seen].ravel()
+            _, near, weights = self._near.gather(seen)
             scores[row] += np.bincount(near, weights=weights, minlength=scores.shape[1]).astype(np.float32)
         return scores
 
@@ -252,3 +252,13 @@ def _last_distinct(history: Ints, longest: int) -> Ints:
     """The distinct items of the end of a history, sorted."""
     _, first = np.unique(history[::-1], return_index=True)
     return np.sort(history[::-1][np.sort(first)[:longest]])
+
+
+def _counted(items: Ints, count: int) -> tuple[Ints, Ints]:
+    """The distinct `items`, ascending, and how often each is there; of a catalogue of `count`, whose size costs nothing
+    where the list is short."""
+    if count <= COUNTED * len(items):
+        times = np.bincount(items, minlength=count)
+        found = np.flatnonzero(times)
+        return found, times[found]
+    return np.unique(items, return_counts=True)

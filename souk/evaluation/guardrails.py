@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from souk.config import Evaluate
-from souk.evaluation.slice_metrics import LEAST_USERS
+from souk.evaluation.slice_metrics import LEAST_USERS, bound_holds
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, digits, skipped
 from souk.metrics import Interval
 
@@ -73,12 +73,19 @@ def _cold_items(metrics: Metrics, allowed: float) -> Rule:
     ours, theirs = (part["models"][name][metrics["primary"]]["mean"] for name in (CHALLENGER, CHAMPION))
     lead, limit = part["differences"][CHAMPION], -allowed * theirs
     d = digits(lead["high"], limit)
-    numbers = {"users": part["users"], "challenger": ours, CHAMPION: theirs, **_of(lead), "limit": limit}
+    signs = part["signs"][CHAMPION]
+    behind, sure = bool(lead["high"] < limit), bound_holds(signs)
+    numbers = {"users": part["users"], **signs, "challenger": ours, CHAMPION: theirs, **_of(lead), "limit": limit}
     detail = (
         f"{metrics['primary']} of new items {ours:.4f} beside {theirs:.4f}: difference {lead['mean']:+.4f} (95% "
         f"{lead['low']:+.{d}f} to {lead['high']:+.{d}f}), may not lie wholly below {limit:+.{d}f}"
     )
-    return Rule("cold_items", bool(lead["high"] >= limit), numbers | {"allowed": allowed}, detail)
+    if behind and not sure:
+        detail += (
+            f"; it does, but only {signs['served']} users are served at all: that {signs['lose']} of them lose and "
+            f"{signs['gain']} gain may be chance"
+        )
+    return Rule("cold_items", not (behind and sure), numbers | {"allowed": allowed}, detail)
 
 
 def _coverage(metrics: Metrics, allowed: float) -> Rule:

@@ -46,24 +46,28 @@ def upper_bounds(values: Floats, samples: int, seed: int, level: float = LEVEL) 
     return means + max(0.0, float(np.quantile(largest, level))) * errors
 
 
-def widest_gap(parts: Sequence[Interval], level: float = LEVEL) -> tuple[int, int, float]:
+def widest_gap(parts: Sequence[Interval], users: Sequence[int], level: float = LEVEL) -> tuple[int, int, float]:
     """The two parts whose means certainly differ most, the higher one first, and the lower bound of their gap.
 
     Bounds of all pairs hold together, by Bonferroni over normal intervals: the widest gap of many equal parts is wide
     by chance.
 
+    Where few users are served, the figures of a small part may vary by chance hardly at all (nobody of it was served),
+    and so tell nothing of its error. That is therefore at least what all users' spread makes it, as if the parts were
+    alike.
+
     Args:
         parts: at least two, of different users, with intervals of 95%.
+        users: of each part.
         level: the chance that no true gap lies below its bound.
     """
     pairs = len(parts) * (len(parts) - 1)
     wide = NormalDist().inv_cdf(1 - (1 - level) / pairs)
-    errors = [(part.high - part.low) / (2 * NormalDist().inv_cdf(0.975)) for part in parts]
-    bounds = {
-        (a, b): parts[a].mean - parts[b].mean - wide * float(np.hypot(errors[a], errors[b]))
-        for a in range(len(parts))
-        for b in range(len(parts))
-        if a != b
-    }
-    high, low = max(bounds, key=lambda pair: bounds[pair])
-    return high, low, bounds[high, low]
+    sizes, means = np.array(users, np.float64), np.array([part.mean for part in parts])
+    own = np.array([part.high - part.low for part in parts]) / (2 * NormalDist().inv_cdf(0.975))
+    spread = np.average(sizes * own**2 + (means - np.average(means, weights=sizes)) ** 2, weights=sizes)
+    errors = np.maximum(own, np.sqrt(spread / sizes))
+    bounds = means[:, None] - means - wide * np.hypot(errors[:, None], errors)
+    np.fill_diagonal(bounds, -np.inf)
+    high, low = divmod(int(bounds.argmax()), len(parts))
+    return high, low, float(bounds[high, low])

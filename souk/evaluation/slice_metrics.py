@@ -32,7 +32,8 @@ def measure_slices(
 
     Returns:
         Per slice its family and declared column, its queries and users; per model the mean and interval of each metric;
-        and how much more of `primary` the first model has than each other one, paired by user.
+        how much more of `primary` the first model has than each other one, paired by user; and of how many users
+        (`_signs`).
     """
     found = {}
     for part, queries, users, values in _by_user(parts, targets, rankings, metrics):
@@ -86,17 +87,30 @@ def user_losses(
             column[users] = own - other
             columns.append(column)
             means = {"challenger": float(own.mean()), "champion": float(other.mean())}
-            signs = {"gain": int((own > other).sum()), "lose": int((own < other).sum())}
-            served = int(((own > 0) | (other > 0)).sum())
-            told = {"users": len(users), "served": served, **signs, **means}
+            told = {"users": len(users), **_signs(own, other), **means}
             found[part.name] = told | {"difference": float((own - other).mean())}
     if columns:
         bounds = upper_bounds(np.stack(columns, axis=1), samples, SEED).tolist()
         for told, high in zip(found.values(), bounds, strict=True):
-            counts = int(told["gain"]), int(told["lose"])
-            sure = told["served"] >= LEAST_SERVED or sign_test(*counts) < SIGN_LEVEL / len(found)
-            told["high"] = high if sure else max(0.0, high)
+            told["high"] = high if bound_holds(told, len(found)) else max(0.0, high)
     return found
+
+
+def _signs(own: Floats, other: Floats) -> dict[str, int]:
+    """How many users either model serves, and how many of them gain and lose."""
+    served = int(((own > 0) | (other > 0)).sum())
+    return {"served": served, "gain": int((own > other).sum()), "lose": int((own < other).sum())}
+
+
+def bound_holds(signs: Mapping[str, float], parts: int = 1) -> bool:
+    """Whether a loss beyond its bound is believed: enough users are served, or an exact sign test sees it too.
+
+    Args:
+        signs: users that are `served` by either model, that `gain` and that `lose`.
+        parts: of how many parts this is the one that loses most.
+    """
+    counts = int(signs["gain"]), int(signs["lose"])
+    return signs["served"] >= LEAST_SERVED or sign_test(*counts) < SIGN_LEVEL / parts
 
 
 def sign_test(gain: int, lose: int) -> float:
@@ -117,6 +131,7 @@ def _with_intervals(
             name: {m: own for (model, m), own in told.items() if model == name and m != "lead"} for name in models
         },
         "differences": {name: told[name, "lead"] for name in others},
+        "signs": {name: _signs(values[first, primary], values[name, primary]) for name in others},
     }
 
 
@@ -136,7 +151,7 @@ def segment_gaps(
         names, means = list(own), [Interval(**part["models"][model][primary]) for part in own.values()]
         whole = np.average([part.mean for part in means], weights=[p["users"] for p in own.values()]) if own else 0.0
         if len(own) > 1 and whole > 0:
-            high, low, bound = widest_gap(means)
+            high, low, bound = widest_gap(means, [part["users"] for part in own.values()])
             gap = means[high].mean - means[low].mean
             bounds = {"gap": gap / whole, "low": bound / whole, "high": (2 * gap - bound) / whole}
             found[column] = {"highest": names[high], "lowest": names[low], **{n: float(v) for n, v in bounds.items()}}
