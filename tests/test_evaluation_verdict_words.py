@@ -37,9 +37,10 @@ def test_guardrails_print_what_they_compare_apart():
     """A coverage just below three quarters of the champion's, and an interval that ends just below what is allowed."""
     lead = {"mean": -0.02, "low": -0.03, "high": -0.01001}
     new = {"users": 50, "models": {CHALLENGER: {"ndcg@10": {"mean": 0.08}}, CHAMPION: {"ndcg@10": {"mean": 0.1}}}}
+    signs = {"served": 40, "gain": 10, "lose": 30}
     rolling = {
         "models": {CHALLENGER: {"coverage@10": 0.29999}, CHAMPION: {"coverage@10": 0.4}},
-        "slices": {"new items": {**new, "differences": {CHAMPION: lead}}},
+        "slices": {"new items": {**new, "differences": {CHAMPION: lead}, "signs": {CHAMPION: signs}}},
     }
     off = dict.fromkeys(("worst_slice", "popularity_bias", "calibration", "latency", "size"))
     found = guardrails({"primary": "ndcg@10", "protocols": {"rolling": rolling}}, Evaluate(**off))
