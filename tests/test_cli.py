@@ -221,6 +221,18 @@ def test_other_data_under_the_same_name_are_told_and_other_settings_are_not(
     assert f"a name and a --workspace ({workspace.root}-2) of its own" in other
 
 
+def test_a_password_in_the_address_of_data_is_neither_told_nor_kept(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG.replace("path: events.csv", "path: 'ftp://shop:s3cret@127.0.0.1:1/events.csv'"), "utf-8")
+    assert _paths(load_config(config))["events"] == "ftp://…@127.0.0.1:1/events.csv"
+    assert main(["run", "--config", str(config), "--workspace", str(tmp_path / "place")]) == 2
+    told = capsys.readouterr()
+    assert "Expected files at ftp://…@127.0.0.1:1/events.csv. Received: " in told.err
+    kept = [path for path in (tmp_path / "place").rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
+    assert "s3cret" not in told.err + told.out and kept == []
+
+
 def test_the_release_says_which_heads_it_did_not_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     view, place = RunView(sys.stdout, sys.stderr), SimpleNamespace(path=str(tmp_path))
     view.outputs = {"evaluate": {"Output": "promote"}, "package_release": {"Output": "small-0123456789ab"}}

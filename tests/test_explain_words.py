@@ -142,6 +142,13 @@ def test_the_table_has_one_line_for_a_value_and_the_place_by_it():
     assert "  +0.250  its place by that popularity: 2" in alone
 
 
+def test_a_title_cannot_steer_the_terminal():
+    title = "\x1b[2K\x1b]0;Boots\x07\nscore 9 \x9b1A\u2028é 👢"
+    shown = "\n".join(_page(to_json(replace(WHY, title=title, events=(event("i1", "cart", 1, 0.3, title),)))))
+    assert not {"\x1b", "\x07", "\x9b", "\u2028"} & {*shown}
+    assert shown.count(r"\x1b[2K\x1b]0;Boots\x07\nscore 9 \x9b1A\u2028é 👢") >= 2
+
+
 def test_a_factor_that_nobody_can_read_is_more_than_a_thousand():
     assert "scores more than 1,000 times what" in sentences(replace(WHY, log_score=30.0))[0]
     assert "scores 403 times what" in sentences(replace(WHY, log_score=4.0))[0]

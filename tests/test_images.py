@@ -74,6 +74,9 @@ def test_every_install_is_from_a_lock_or_without_dependencies() -> None:
     assert re.search(r"uv==\$\{UV_VERSION\}", tool)
     assert '--constraints "requirements/$LOCK.txt"' in packages
     assert "--no-deps" in souk
+    assert '--build-constraints "requirements/$LOCK.txt"' in souk, "what builds it is run, and may be no other day's"
+    for built in IMAGES.values():
+        assert re.search(r"^setuptools==", (ROOT / "requirements" / f"{built.lock}.txt").read_text("utf-8"), re.M)
 
 
 def test_uv_is_the_one_that_makes_the_development_environment() -> None:

@@ -74,6 +74,48 @@ def test_nothing_comes_in_the_place_of_what_was_cut_off(shop):
     assert len([*shop.folder.glob("*/.*.applied")]) == 1, "it is in the states, as other closed files are"
 
 
+def in_place(path, text):
+    path.write_bytes(text)
+
+
+def by_another_file(path, text):
+    """As `sed -i` does."""
+    path.with_name("new").write_bytes(text)
+    os.replace(path.with_name("new"), path)
+
+
+def with_an_unfinished_line(path, text):
+    path.write_bytes(text + b'{"event_id":"x')
+
+
+@pytest.mark.parametrize("change", [in_place, by_another_file, with_an_unfinished_line])
+def test_nothing_is_written_to_a_file_that_someone_changed(change, tmp_path, caplog):
+    """Whoever takes a person out of the open file too loses nothing that comes after."""
+    now = [NOW]
+    log = EventLog(tmp_path, "w", lambda: now[0])
+    log.append([row(n) for n in range(4)])
+    path = log.current
+    change(path, b"".join(path.read_bytes().splitlines(keepends=True)[::2]))
+    log.append([row(4)])
+    log.append([row(5)])
+    assert [[r["event_id"] for r in read(path)] for path in log.files()] == [["e0", "e2"], ["e4", "e5"]]
+    assert caplog.text.count("changed by another program") == 1
+    change(log.current, log.current.read_bytes()[:0])
+    now[0] += HOUR_MS
+    assert log.rotate() is None
+    log.append([row(6)])
+    assert [r["event_id"] for path in log.files() for r in read(path)] == ["e0", "e2", "e6"]
+
+
+def test_an_open_file_that_was_removed_takes_nothing_with_it(tmp_path):
+    log = EventLog(tmp_path, "w", lambda: NOW)
+    log.append([row(1)])
+    log.current.unlink()
+    log.append([row(2)])
+    log.close()
+    assert [r["event_id"] for path in log.files() for r in read(path)] == ["e2"]
+
+
 def test_the_file_of_a_process_that_lives_is_left_to_it(shop):
     shop.send(row(1))
     other = EventLog(shop.folder, "other", lambda: NOW)

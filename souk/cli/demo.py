@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from souk.cli import options
+from souk.cli.plain import plain
 from souk.errors import SoukError
 from souk.workspace import Workspace
 
@@ -86,7 +87,7 @@ def _show(address: str, title: str, instance: dict[str, Any]) -> int:
         return status
     slate = answer["predictions"][0]
     for item in slate["items"]:
-        name = item["title"] or item["item_id"]
+        name = plain(item["title"] or item["item_id"])
         print(f"  {item['position'] + 1:>2}. {name:<50.50} {item['score']:.3f}  {item['source']}")
     print(f"  degraded: {', '.join(slate['degraded']) or 'no'}\n")
     return status

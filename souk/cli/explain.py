@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.cli import options
+from souk.cli.plain import plain
 from souk.cli.quiet import load_tensorflow, quiet_loading
 from souk.workspace import Workspace
 
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _page(found: dict[str, Any]) -> Iterator[str]:
     """The sentences, and what they come from."""
-    yield from found["sentences"]
+    yield from map(plain, found["sentences"])
     place = "in no slate" if found["position"] is None else f"place {found['position'] + 1}, from {found['source']}"
     yield f"\nscore {found['score']:.4g} ({place}); {found['baseline']:.4g} if nothing were known\n"
     if found["degraded"]:
@@ -70,12 +71,12 @@ def _page(found: dict[str, Any]) -> Iterator[str]:
         yield f"{'adds':>8}  past event"
     for event in reversed(found["events"]):
         when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-        name = event["title"] or event["item_id"]
+        name = plain(event["title"] or event["item_id"])
         yield f"{event['contribution']:+8.3f}  {when:%Y-%m-%d %H:%M}  {event['event_type']:<9} {name}"
     features = [part for part in _with_places(found["features"]) if abs(part["contribution"]) >= SMALL]
     yield f"\n{'adds':>8}  feature"
     for part in features[:SHOWN]:
-        yield f"{part['contribution']:+8.3f}  {part['meaning']}: {_value(part['value'])}"
+        yield f"{part['contribution']:+8.3f}  {part['meaning']}: {plain(_value(part['value']))}"
     if rest := features[SHOWN:]:
         yield f"{sum(part['contribution'] for part in rest):+8.3f}  {len(rest)} others"
     share, steps = found["completeness_share"], found["steps"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.config import load_config
+from souk.direct_call import direct_call, redirect_of
 from souk.errors import SoukError
 
 URL = "http://localhost:8080"
@@ -171,11 +172,15 @@ def _send(url: str, rows: list[bytes], headers: Mapping[str, str]) -> dict[str, 
         raise SoukError("an http address in --url", url, f"As {URL}.")
     request = urllib.request.Request(place, body, dict(headers))
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # nosec B310: http alone, checked above
+        with direct_call(request, SECONDS) as answer:
             return dict(json.load(answer))
     except urllib.error.HTTPError as error:
+        expected, to = f"{place} to take {len(rows)} items", redirect_of(error)
+        if to:
+            remedy = "Give the server's own address with --url; nothing was sent to the other one."
+            raise SoukError(expected, f"status {error.code}, a redirect to {to}", remedy) from error
         text = error.read().decode(errors="replace")[:500]
-        raise SoukError(f"{place} to take {len(rows)} items", f"status {error.code}: {text}") from error
+        raise SoukError(expected, f"status {error.code}: {text}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         no_http = isinstance(error, http.client.HTTPException)
         received = "an answer that is no HTTP" if no_http else str(getattr(error, "reason", error))

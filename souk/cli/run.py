@@ -19,7 +19,7 @@ from typing import Any
 from souk.cli import options
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
 from souk.index import lite
 from souk.metrics import LEAST_USERS
@@ -87,7 +87,7 @@ def check_workspace(workspace: Workspace, dataset: str) -> None:
 
 def _paths(config: DatasetConfig) -> dict[str, str]:
     sources = {"events": config.data.events, "items": config.data.items, "users": config.data.users}
-    return {table: source.path for table, source in sources.items() if source}
+    return {table: shown(source.path) for table, source in sources.items() if source}
 
 
 def _tell_other_data(workspace: Workspace, config: DatasetConfig) -> None:
@@ -101,7 +101,11 @@ def _tell_other_data(workspace: Workspace, config: DatasetConfig) -> None:
     else:
         return
     known = before["data"]
-    others = [f"{t} from {path}, not {known[t]}" for t, path in _paths(config).items() if known.get(t, path) != path]
+    others = [
+        f"{t} from {path}, not {shown(known[t])}"
+        for t, path in _paths(config).items()
+        if shown(known.get(t, path)) != path  # runs of earlier versions kept whole addresses
+    ]
     if others:
         remedy = (
             f"If this is another data set, stop: it needs a name and a --workspace ({workspace.root}-2) of its own."

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from souk.direct_call import direct_call
 from souk.drift.state import State
 from souk.drift.two_sample import shown
 from souk.errors import SoukError
@@ -66,7 +67,7 @@ class Bell:
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # nosec B310: http and https only
+                with direct_call(request, TIMEOUT_SECONDS):
                     return True
             except (OSError, http.client.HTTPException, ValueError) as error:
                 logger.error("attempt %d of %d to tell %s: %s", attempt, ATTEMPTS, self._host, _reason(error))
@@ -100,7 +101,7 @@ def _host(url: str) -> str:
 def _reason(error: Exception) -> str:
     """Why a call failed, with nothing of its address."""
     if isinstance(error, urllib.error.HTTPError):
-        return f"it answers with {error.code}"
+        return f"it answers with {error.code}" + ", a redirect, which is not followed" * (300 <= error.code < 400)
     if isinstance(error, OSError):
         return str(getattr(error, "reason", error))
     return f"what it answers is no HTTP ({type(error).__name__})"

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from kserve import ModelServer
 from kserve.errors import InvalidInput, ModelNotFound
 from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from prometheus_client import REGISTRY
 from starlette.exceptions import HTTPException
@@ -23,6 +24,7 @@ from souk.drift.metrics import DriftMetrics
 from souk.drift.model import DriftModel
 from souk.drift.windows import Monitor
 from souk.listening import address
+from souk.own_pages import OwnPages
 
 GRACE_SECONDS = 20
 MAX_BODY_BYTES = 16 << 20
@@ -44,7 +46,7 @@ def serve(model: DriftModel, monitor: Monitor, listening: socket.socket, ready: 
     url = f"http://{address(host, port)}/v1/models/{model.name}:predict"
     server = ModelServer(http_port=port, enable_grpc=False, workers=1, enable_latency_logging=False)
     server.register_model(model)
-    rest = _Rest(listening, _Jsonish(server.registered_models), server.model_repository_extension)
+    rest = _Rest(listening, _Jsonish(server.registered_models), _FixedModels(server.registered_models))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: rest.stop())
     try:
@@ -67,6 +69,18 @@ class _Jsonish(DataPlane):
             raise InvalidInput(str(error)) from error
 
 
+class _FixedModels(ModelRepositoryExtension):
+    """The model is loaded at the start and stays: without it the server would be as ready as before."""
+
+    async def load(self, model_name: str) -> None:
+        """Refuses."""
+        raise InvalidInput("Expected no call to load. Received: one. `souk-drift serve` loads its release itself.")
+
+    async def unload(self, model_name: str) -> None:
+        """Refuses."""
+        raise InvalidInput("Expected no call to unload. Received: one. Stop the server with SIGTERM.")
+
+
 class _Rest(RESTServer):
     """KServe's REST server on a socket of our own, with a bound on bodies and one form of errors."""
 
@@ -78,6 +92,7 @@ class _Rest(RESTServer):
 
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(_Limit)
+        app.add_middleware(OwnPages)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         super()._add_exception_handlers(app)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.config import Source
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 from souk.ingest import cells
 from souk.ingest.convert import content_ids, convert
 from souk.ingest.faults import Fault
@@ -102,8 +102,10 @@ class Reading:
             yield Rows(rows, faults, batch, start)
             start += rows.num_rows
         if not self.read:
-            raise SoukError(f"rows in the {table.name} file {table.source.path}", "none", "Is it the right file?")
-        table.require(self.names, table.source.path)
+            raise SoukError(
+                f"rows in the {table.name} file {shown(table.source.path)}", "none", "Is it the right file?"
+            )
+        table.require(self.names, shown(table.source.path))
         self._require_of_lines(file, of_lines)
         self.own = start
         yield from self._logged(start)

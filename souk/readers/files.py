@@ -20,7 +20,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from souk.config import Data, Source
-from souk.errors import SoukError, unknown
+from souk.errors import SoukError, shown, unknown
 from souk.readers.storage import storage
 
 FORMATS = {
@@ -70,12 +70,13 @@ def find_files(path: str, missing: str = WHERE) -> list[File]:
                 fs.info(_base("", root).rstrip("/"))
     except ImportError as error:
         raise SoukError(
-            f"a driver for {path}", str(error), f"Install it: pip install {_driver(str(error))}."
+            f"a driver for {shown(path)}", str(error), f"Install it: pip install {_driver(str(error))}."
         ) from error
     except (OSError, ValueError) as error:
-        raise SoukError(f"files at {path}", first_line(error), "Check the address and your access to it.") from error
+        received = first_line(error).replace(path, shown(path))
+        raise SoukError(f"files at {shown(path)}", received, "Check the address and your access to it.") from error
     if not names:
-        raise SoukError(f"a file, a folder of files or a glob at {path}", "nothing there", missing)
+        raise SoukError(f"a file, a folder of files or a glob at {shown(path)}", "nothing there", missing)
     short = {n: n.removeprefix(_base(n, root)) if n != root else n.rpartition("/")[2] for n in names}
     return [File(short[name], _opener(fs, name), partial(fs.modified, name)) for name in names]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from souk.direct_call import direct_call
 from souk.errors import SoukError
 from souk.simulator.behaviour import World
 from souk.simulator.events import IMPRESSION, KINDS
@@ -106,8 +107,7 @@ class Served:
         body = f'{{"instances": [{", ".join(instances)}]}}'.encode()
         call = urllib.request.Request(self._address, body, {"Content-Type": "application/json"})
         try:
-            # http or https: check_policy has seen to it
-            with urllib.request.urlopen(call, timeout=TIMEOUT_SECONDS) as answer:  # nosec B310
+            with direct_call(call, TIMEOUT_SECONDS) as answer:  # http or https: check_policy has seen to it
                 predictions: list[dict[str, Any]] = json.loads(answer.read())["predictions"]
         except urllib.error.HTTPError as error:
             received = f"status {error.code}: {error.read(500).decode(errors='replace')}"

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.config import Data, Ingest, Source, parse_step_config
-from souk.errors import SoukError
+from souk.errors import SoukError, shown
 from souk.features.labels import engaging_rows
 from souk.ingest.faults import Reason
 from souk.ingest.last_out import leave_last_out
@@ -90,7 +90,7 @@ def ingest(
             table = sources[name]
             if table.source.path:
                 log = f" and {len(table.log)} files of the event log" if table.log else ""
-                report(f"{name}: reading {table.source.path}{log}")
+                report(f"{name}: reading {shown(table.source.path)}{log}")
             widths = sections.columns.widths_of(name)
             rules = Rules(sections.name, given.get(name, ""), folder, sections.ingest.outliers, latest, widths)
             (spill / name).mkdir()

@@ -57,7 +57,7 @@ def waiting() -> State:
         (b"SSH-2.0-OpenSSH_9.6\r\n", "no HTTP"),
         (b"", "http://127.0.0.1:"),
         (b"HTTP/1.1 404 /services/" + SECRET.encode() + b"\r\nContent-Length: 0\r\n\r\n", "answers with 404"),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:x/" + SECRET.encode() + b"\r\n\r\n", "no HTTP"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:x/" + SECRET.encode() + b"\r\n\r\n", "answers with 302"),
     ],
 )
 def test_what_does_not_take_the_call_is_counted_and_the_log_has_scheme_and_host_only(
@@ -68,6 +68,18 @@ def test_what_does_not_take_the_call_is_counted_and_the_log_has_scheme_and_host_
         assert caplog.text.count(f"of 3 to tell {url.partition('/services')[0]}: ") == 3
     assert said in caplog.text and SECRET not in caplog.text
     assert (waiting.totals(), waiting.get("untold")) == ({"calls_failed": 1}, "")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_no_receiver_even_where_its_target_answers(
+    waiting: State, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as target:
+        moved = f"HTTP/1.1 {status} Moved\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
+        with answering(moved.encode()) as url:
+            Bell(waiting, None, url, lambda _: None).ring()
+    assert waiting.totals() == {"calls_failed": 1}
+    assert f"answers with {status}, a redirect, which is not followed" in caplog.text and SECRET not in caplog.text
 
 
 def test_a_port_that_nobody_listens_on_is_told_without_the_path(

@@ -173,6 +173,17 @@ def test_what_was_acknowledged_survives_sigkill(release: Path, tmp_path: Path) -
     assert numbers["souk_drift_windows_total"] == kept // 400 and numbers["souk_drift_open_rows"] == kept % 400
 
 
+def test_no_caller_ends_it(server: Server) -> None:
+    """Without the model it would be as ready and alive as before, and take nothing any more."""
+    for action in ("unload", "load"):
+        asked = urllib.request.Request(
+            server.url.partition("/v1")[0] + f"/v2/repository/models/souk-drift/{action}", b""
+        )
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(asked, timeout=60)
+    assert server.post({"instances": []})[0] != 404, "as where there is no model"
+
+
 def test_events_of_the_payload_logger_give_context_and_scores(release: Path, tmp_path: Path) -> None:
     requests = traffic(400, 5, context_device="desktop")
     with serving(release, tmp_path / "state") as running:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 
 import orjson
 
+logger = logging.getLogger(__name__)
 HOUR_MS = 3_600_000
 MOST_BYTES = 16 << 20  # of a file: one is taken into the states as a whole
 CHECKSUM = b',"_crc32":"%08x"}'  # of the line as it is without it
@@ -95,6 +97,8 @@ class EventLog:
         """
         if self._refused:
             self.close()
+        elif self._file is not None and not self._whole(self._file):
+            self._leave(self._file)
         file = self._opened()
         text = b"".join(line(row) for row in rows)
         try:
@@ -119,12 +123,31 @@ class EventLog:
         """Closes the file; its name from now on, None where nothing was in it."""
         if self._file is None:
             return None
+        if not self._whole(self._file):
+            self._leave(self._file)
+            return None
         if self._dirty:
             self._cut(self._file)
         _close(self._path, self._size)
         os.close(self._file)  # only now: whoever finds the open name would take the file for left behind
         closed, self._file = closed_name(self._path), None
         return closed if self._size else None
+
+    def _whole(self, file: int) -> bool:
+        """Whether what stands at the path is this file, as it was written."""
+        try:
+            written, there = os.fstat(file), os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        size = there.st_size >= self._size if self._dirty else there.st_size == self._size
+        return size and os.path.samestat(written, there)
+
+    def _leave(self, file: int) -> None:
+        """Writes no more to a file that someone else changed, replaced or removed, and closes what they left there."""
+        logger.warning("%s was changed by another program: events go to a new file", self._path)
+        self._file, self._dirty = None, False
+        os.close(file)
+        self.recover()
 
     def _cut(self, file: int) -> None:
         os.ftruncate(file, self._size)

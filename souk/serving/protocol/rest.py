@@ -20,6 +20,7 @@ from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
 from souk.errors import SoukError, Unanswered
+from souk.own_pages import OwnPages
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
@@ -86,6 +87,8 @@ class RestServer(RESTServer):
         app.add_middleware(FewTensors)
         if self._tokens is not None:
             app.add_middleware(TokenCheck, tokens=self._tokens)
+        else:
+            app.add_middleware(OwnPages)
         app.add_middleware(Failing)
         # Around it: those without a token count too.
         app.add_middleware(Calls, metrics=self._metrics, tracing=self._tracing)
