@@ -147,13 +147,14 @@ objectives:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of souk in `folder`, with a config, its data and a workspace."""
+    """A copy of souk in `folder`, with a config, its data and a workspace, `place`."""
 
     folder: Path
+    place: str = "workspace"
 
     @property
     def workspace(self) -> Path:
-        return self.folder / "workspace"
+        return self.folder / self.place
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "souk.cli", *words]
@@ -174,10 +175,10 @@ class Copy:
         )
 
     def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return self.souk("run", "--config", "small.yaml", "--workspace", "workspace", *words, **more)
+        return self.souk("run", "--config", "small.yaml", "--workspace", self.place, *words, **more)
 
     def start(self, *more_words: str, **more: str) -> "subprocess.Popen[str]":
-        words = ("run", "--config", "small.yaml", "--workspace", "workspace", *more_words)
+        words = ("run", "--config", "small.yaml", "--workspace", self.place, *more_words)
         return subprocess.Popen(
             self.command(*words),
             cwd=self.folder,

@@ -100,7 +100,9 @@ def test_slates_are_re_ranked_as_they_would_be_served(rules, time, shown, bends)
 
 @pytest.mark.slow
 def test_a_trial_is_fitted_on_others_than_those_that_measure_it_and_its_slates_are_re_ranked(tmp_path, monkeypatch):
-    """What satisfied the users that measure is turned round: the weights are the same to the bit."""
+    """What satisfied the users that measure is turned round: the weights are the same to the bit.
+
+    Without any weight in the order of slates all scores are the same, and retrieval's order stays."""
     features, towers = tmp_path / "features", tmp_path / "towers"
     ranked = Ranked(features, *cycle_market(users=60))
     monkeypatch.setattr("souk.steps.train_ranker.load_transform", lambda _, entity: ranked.transforms[str(entity)])
@@ -110,7 +112,11 @@ def test_a_trial_is_fitted_on_others_than_those_that_measure_it_and_its_slates_a
     config = CONFIG.model_copy(update={"candidates": 12, "straight_epochs": 1, "epochs": 0})
     table, found = pq.read_table(features / "candidates.parquet"), {}
     theirs = measuring(table["user_id"].to_numpy())[1]
-    for name, diversity in (("as it is", 0.0), ("turned", 0.9)):
+    for name, diversity in (("as it is", 0.0), ("turned", 0.9), ("flat", 0.0)):
+        if name == "flat":
+            spec = json.loads((features / "spec.json").read_text())
+            spec["objectives"] = {head: rule | {"weight": 0.0} for head, rule in spec["objectives"].items()}
+            (features / "spec.json").write_text(json.dumps(spec))
         pq.write_table(table, towers / "candidates.parquet")
         plugs = {"retrievers": {}, "ranker": None}
         served = {"name": "", **plugs, "rerank": {"diversity": diversity}, "deploy": {"slate_size": 3}}
@@ -121,7 +127,8 @@ def test_a_trial_is_fitted_on_others_than_those_that_measure_it_and_its_slates_a
         labels = table["satisfied"].to_numpy().copy()
         labels[theirs] = np.where(labels[theirs] < 0, -1, 1 - labels[theirs])
         table = table.set_column(table.column_names.index("satisfied"), "satisfied", [labels])
-    (weights, plain), (again, diverse) = found.values()
+    (weights, plain), (again, diverse), (_, flat) = found.values()
     assert weights.keys() == again.keys()
     assert all(np.array_equal(weights[key], again[key]) for key in weights)
-    assert plain["user_id"] == diverse["user_id"] and plain["ndcg@10"] != diverse["ndcg@10"]
+    assert plain["user_id"] == diverse["user_id"] == flat["user_id"]
+    assert plain["ndcg@10"] != diverse["ndcg@10"] and plain["ndcg@10"] != flat["ndcg@10"]

@@ -2,11 +2,12 @@
 
 import json
 import os
-import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,44 +41,52 @@ def ran(copy: Copy, *words: str) -> list[str]:
     return [step for step, end in shown(run.stdout).items() if end == "ran"]
 
 
-def test_a_run_shows_steps_progress_summary_release_and_report(copy: Copy) -> None:
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Copy, subprocess.CompletedProcess[str], str]:
+    """A copy, what its first run said, and the release that it made."""
+    copy = small_copy(tmp_path_factory.mktemp("first"))
+    (copy.folder / "souk" / "deep.py").write_text("DEPTH = 1\n", "utf-8")
+    (copy.folder / "souk" / "middle.py").write_text("def f():\n    from souk.deep import DEPTH\n    return DEPTH\n")
+    ranker = copy.folder / "souk" / "steps" / "train_ranker.py"
+    ranker.write_text("from souk.middle import f\n" + ranker.read_text("utf-8"), "utf-8")
     run = copy.run()
+    assert run.returncode == 0, run.stdout + run.stderr
+    return copy, run, released(copy)
+
+
+def test_a_run_shows_steps_progress_summary_release_and_report(first) -> None:
+    copy, run, name = first
     lines = run.stdout.splitlines()
     assert [line[2:] for line in lines if line.startswith("▸")] == ALL
     assert sum("at work" in line for line in lines) == len(ALL)
     assert lines[lines.index("▸ build_features") + 1].endswith(" s  loading Apache Beam and TensorFlow")
     assert "| souk | 0.5 |" in lines
     assert "promote" in run.stdout
-    assert released(copy) in run.stdout
+    assert shown(run.stdout) == dict.fromkeys(ALL, "ran")
+    assert name in run.stdout
     reports = {path.name for path in (copy.workspace / "reports").iterdir()}
-    assert reports == {f"{released(copy)}.html", f"{released(copy)}-data.html"}
-    assert f"workspace/reports/{released(copy)}.html" in run.stdout
+    assert reports == {f"{name}.html", f"{name}-data.html"}
+    assert f"workspace/reports/{name}.html" in run.stdout
     assert run.stderr == ""
 
 
-def test_a_run_leaves_a_log_and_records(copy: Copy) -> None:
-    promoted(copy)
+def test_a_run_leaves_a_log_and_records(first) -> None:
+    copy, _, name = first
     runs = copy.workspace / "runs"
-    [log], [record], [end] = runs.glob("*.log"), runs.glob("*.steps.json"), runs.glob("training-*.json")
+    log, record, end = (min(runs.glob(each)) for each in ("*.log", "*.steps.json", "training-*.json"))
     assert "Wrote executor output file" in log.read_text("utf-8")
     values = json.loads(record.read_text("utf-8"))
     assert [step["name"] for step in values["steps"]] == ALL
     assert all(step["peak_mib"] > 0 for step in values["steps"])
-    assert values["release"] == released(copy) and Path(values["data"]["events"]).is_absolute()
+    assert values["release"] == name and Path(values["data"]["events"]).is_absolute()
     assert json.loads(end.read_text("utf-8"))["state"] == "SUCCEEDED"
 
 
 @pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+def warm(first) -> Copy:
     """A copy with a release, and every step in the cache under a gate that lets nothing more through."""
-    warm = small_copy(tmp_path_factory.mktemp("warm"))
-    (warm.folder / "souk" / "deep.py").write_text("DEPTH = 1\n", "utf-8")
-    (warm.folder / "souk" / "middle.py").write_text("def f():\n    from souk.deep import DEPTH\n    return DEPTH\n")
-    ranker = warm.folder / "souk" / "steps" / "train_ranker.py"
-    ranker.write_text("from souk.middle import f\n" + ranker.read_text("utf-8"), "utf-8")
-    promoted(warm)
-    assert ran(warm, *CLOSED) == ["evaluate"]  # there is a champion now
-    return warm
+    assert ran(first[0], *CLOSED) == ["evaluate"]  # there is a champion now
+    return first[0]
 
 
 @contextmanager
@@ -138,31 +147,32 @@ def test_one_changed_value_reruns_the_steps_that_read_it(warm: Copy, section: st
         assert ran(warm, *CLOSED) == rerun
 
 
-def test_a_changed_slate_makes_the_release_again(copy: Copy) -> None:
-    name = promoted(copy)
-    with changed(copy.folder / "small.yaml", "name: small\n", "name: small\ndeploy: {slate_size: 5}\n"):
-        assert ran(copy) == ["evaluate", "package_release", "deploy"]
-    assert released(copy) != name
-
-
-def test_a_served_release_that_is_damaged_is_made_again(copy: Copy) -> None:
+def test_a_served_release_that_is_damaged_is_made_again(warm: Copy) -> None:
     """The verdict about the whole one is in the cache, and is not taken for it; afterwards it is taken again."""
-    name = promoted(copy)
-    assert ran(copy) == ["evaluate"]
-    assert ran(copy) == []
-    victim = copy.workspace / "releases" / name / "content"
+    name = released(warm)
+    assert ran(warm) == ["evaluate"]
+    assert ran(warm) == []
+    victim = warm.workspace / "releases" / name / "content"
     whole = victim.read_bytes()
     victim.write_bytes(b"damaged")
-    assert ran(copy) == ["evaluate", "package_release", "deploy"]
-    assert (released(copy), victim.read_bytes()) == (name, whole)
-    assert ran(copy) == []
-    (copy.workspace / "feast" / "states.db").unlink()
-    assert ran(copy)[0] == "evaluate"
-    assert (copy.workspace / "feast" / "states.db").exists()
+    assert ran(warm) == ["evaluate", "package_release", "deploy"]
+    assert (released(warm), victim.read_bytes()) == (name, whole)
+    assert ran(warm) == []
+    (warm.workspace / "feast" / "states.db").unlink()
+    assert ran(warm)[0] == "evaluate"
+    assert (warm.workspace / "feast" / "states.db").exists()
 
 
 def test_epochs_reach_the_towers(warm: Copy) -> None:
     assert ran(warm, *CLOSED, "--epochs", "3") == list(TWIN[2:])
+
+
+def test_a_changed_slate_makes_the_release_again(warm: Copy) -> None:
+    """The last test of this copy: it has another champion now."""
+    name = released(warm)
+    with changed(warm.folder / "small.yaml", "name: small\n", "name: small\ndeploy: {slate_size: 5}\n"):
+        assert ran(warm) == ["evaluate", "package_release", "deploy"]
+    assert released(warm) != name
 
 
 def test_the_gate_stops_refit_and_deployment(copy: Copy) -> None:
@@ -174,26 +184,28 @@ def test_the_gate_stops_refit_and_deployment(copy: Copy) -> None:
     assert not (copy.workspace / "releases").exists()
 
 
-@pytest.mark.parametrize("step", ["ingest", "train_ranker"])
-def test_a_failed_step_tells_its_error_and_stops_the_run(copy: Copy, step: str) -> None:
-    run = copy.run(SMALL_FAIL=step)
-    assert run.returncode == 1
-    assert "Expected a step that works. Received: one told to fail. Unset SMALL_FAIL." in run.stderr
-    assert "Traceback" not in run.stdout + run.stderr
-    [log] = (copy.workspace / "runs").glob("*.log")
-    assert str(log.relative_to(copy.folder)) in run.stderr
-    ends = shown(run.stdout)
-    assert ends[step] == "failed"
-    assert list(ends) == list(TWIN[: TWIN.index(step) + 1])
-    [end] = (copy.workspace / "runs").glob("training-*.json")
-    assert json.loads(end.read_text("utf-8"))["state"] == "FAILED"
-    assert copy.run().returncode == 0
+def test_a_failed_step_tells_its_error_and_stops_the_run(copy: Copy) -> None:
+    runs, seen = copy.workspace / "runs", set[Path]()
+    for step in ("ingest", "train_ranker"):
+        run = copy.run(SMALL_FAIL=step)
+        assert run.returncode == 1
+        assert "Expected a step that works. Received: one told to fail. Unset SMALL_FAIL." in run.stderr
+        assert "Traceback" not in run.stdout + run.stderr
+        new = {*runs.glob("*.log"), *runs.glob("training-*.json")} - seen
+        [log], [end] = ([path for path in new if path.suffix == suffix] for suffix in (".log", ".json"))
+        assert str(log.relative_to(copy.folder)) in run.stderr
+        ends = shown(run.stdout)
+        assert ends[step] == "failed"
+        assert list(ends) == list(TWIN[: TWIN.index(step) + 1])
+        assert json.loads(end.read_text("utf-8"))["state"] == "FAILED"
+        seen |= new
+    assert copy.run(*CLOSED).returncode == 0
 
 
 @pytest.fixture
-def reached(copy: Copy) -> Iterator[Path]:
+def reached(tmp_path: Path) -> Iterator[Path]:
     """Where the step that waits writes its process id; ends what is left of it."""
-    path = copy.folder / "reached"
+    path = tmp_path / "reached"
     yield path
     if path.exists() and alive(int(path.read_text())):
         os.kill(int(path.read_text()), signal.SIGKILL)
@@ -214,24 +226,22 @@ def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
 
 
 @pytest.mark.slow
-def test_kills_in_every_step_leave_no_process_and_end_in_the_same_release(copy: Copy, reached: Path) -> None:
-    old = promoted(copy)
+def test_kills_in_every_step_leave_no_process_and_end_in_the_same_release(first, reached: Path) -> None:
+    copy = replace(first[0], place="killed")
     with changed(copy.folder / "events.csv", "u2,i2", "u2,i3"):
-        for step in STEPS:
-            process = copy.start(SMALL_WAIT=step, SMALL_REACHED=str(reached))
-            wait_until(lambda: reached.exists() and reached.read_text())
-            process.kill()
-            output, _ = process.communicate()
-            wait_until(lambda: not alive(int(reached.read_text())))
-            reached.unlink()
-            assert all(end == "cached" for done, end in shown(output).items() if done in before(step)), output
-            assert released(copy) == old
-        run = copy.run()
-        assert run.returncode == 0, run.stdout + run.stderr
-        new = released(copy)
-        assert new != old
-        shutil.rmtree(copy.workspace)
-        assert promoted(copy) == new
+        old = promoted(copy)
+    for step in STEPS:
+        process = copy.start(SMALL_WAIT=step, SMALL_REACHED=str(reached))
+        wait_until(lambda: reached.exists() and reached.read_text())
+        process.kill()
+        output, _ = process.communicate()
+        wait_until(lambda: not alive(int(reached.read_text())))
+        reached.unlink()
+        assert all(end == "cached" for done, end in shown(output).items() if done in before(step)), output
+        assert released(copy) == old
+    run = copy.run()
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert released(copy) == first[2] != old
 
 
 def before(step: str) -> tuple[str, ...]:
@@ -239,24 +249,17 @@ def before(step: str) -> tuple[str, ...]:
     return STEPS[: max(0, STEPS.index(step) - 1)]
 
 
-def test_a_second_run_in_one_workspace_is_refused(copy: Copy, reached: Path) -> None:
-    process = copy.start(SMALL_WAIT="build_features", SMALL_REACHED=str(reached))
-    wait_until(lambda: reached.exists() and reached.read_text())
-    try:
-        second = copy.run()
-        assert second.returncode == 2
-        assert f"process {process.pid}" in second.stderr
-        assert "Traceback" not in second.stderr
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def test_an_interrupted_run_ends_quietly(copy: Copy, reached: Path) -> None:
+def test_a_second_run_in_one_workspace_is_refused_and_one_that_is_interrupted_ends_quietly(
+    copy: Copy, reached: Path
+) -> None:
     process = copy.start(SMALL_WAIT="train_two_tower", SMALL_REACHED=str(reached))
     wait_until(lambda: reached.exists() and reached.read_text())
+    second = copy.run()
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=300)
+    assert second.returncode == 2
+    assert f"process {process.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
     assert process.returncode == 130
     assert "interrupted. What is done is kept" in output
     assert "Traceback" not in output
