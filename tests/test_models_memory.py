@@ -112,8 +112,8 @@ def test_reading_takes_the_same_memory_whatever_there_is_to_read(built, tmp_path
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_four_times_the_users_take_the_memory_of_one(built, tmp_path):
-    few = crowd(built, tmp_path / "few", 8)
-    many = crowd(built, tmp_path / "many", 32)
+    few = crowd(built, tmp_path / "few", 15)
+    many = crowd(built, tmp_path / "many", 60)
     assert many >= 3.8 * few
     small, large = (peaks(tmp_path / name, tmp_path / f"{name}-out") for name in ("few", "many"))
     print(small, large)
