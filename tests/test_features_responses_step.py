@@ -39,7 +39,7 @@ def test_what_was_taken_before_the_validation_window_decides(tmp_path, taken, to
 
 def test_by_the_clock_of_each_user_s_last_one_nothing_is_told(tmp_path):
     """What is held out was shown before its boundary, and taken after it: it would be known by having been left."""
-    assert not spec_of_slates(tmp_path, 200, 200, "split: {protocol: leave_last_out}\n")
+    assert not spec_of_slates(tmp_path, 200, 200, "split: {protocol: leave_last_out}\n").shown
 
 
 @pytest.mark.parametrize(("carts", "acts"), [(range(20), ("click", "cart")), (range(180, 200), ())])

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
+from souk.errors import SoukError
 from souk.index import lite, milvus
 from souk.index.interface import IndexUnavailable
 from souk.index.milvus import MilvusIndex, build, open_or_build
+from souk.index.place import SEAL
 from tests.test_index_contract import ITEMS, catalogue, milvus_server
 
 HOLD = """
@@ -97,6 +99,10 @@ def test_a_missing_folder_and_a_foreign_file(tmp_path):
         MilvusIndex(str(path), "items_test", available).open()
     path.parent.mkdir()
     path.write_text("not Milvus")
+    with pytest.raises(SoukError, match="a file, which stays"):
+        open_or_build(str(path), "items_test", vectors, available)
+    assert path.read_text() == "not Milvus"
+    path.unlink()
     with contextlib.closing(open_or_build(str(path), "items_test", vectors, available)) as index:
         assert answers(index, vectors)
     with pytest.raises(IndexUnavailable, match="items_other"):
@@ -255,7 +261,7 @@ def test_the_seal_names_the_changed_file(built):
     flip(victim)
     with pytest.raises(IndexUnavailable, match=os.path.basename(victim)):
         MilvusIndex(path, "items_test", available).open()
-    assert json.loads(Path(path, lite.SEAL).read_text())["rows"] == ITEMS
+    assert json.loads(Path(path, SEAL).read_text())["rows"] == ITEMS
 
 
 @pytest.mark.slow

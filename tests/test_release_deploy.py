@@ -13,10 +13,10 @@ import pytest
 
 from souk.config import DatasetConfig, with_value
 from souk.errors import SoukError
-from souk.index import lite
 from souk.index.exact import ExactIndex
 from souk.index.interface import collection_name, recall_at
 from souk.index.milvus import MilvusIndex
+from souk.index.place import SEAL
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.in_use import needed
 from souk.release.manifest import verify
@@ -122,7 +122,7 @@ def test_load_index_measures_recall_and_is_idempotent(tmp_path):
     inode = os.stat(tmp_path / "index" / "milvus.db").st_ino
     load_index(config().for_step("load_index"), *arguments)
     assert os.stat(tmp_path / "index" / "milvus.db").st_ino == inode
-    (tmp_path / "index" / "milvus.db" / lite.SEAL).unlink()
+    (tmp_path / "index" / "milvus.db" / SEAL).unlink()
     load_index(config().for_step("load_index"), *arguments)
     assert os.stat(tmp_path / "index" / "milvus.db").st_ino != inode
 

@@ -37,7 +37,8 @@ class Live(LiveItems):
 
     def __init__(self, name):
         self.name, self.rows, self.warmed, self.followed = name, [], 0, 0
-        self._one_at_a_time, self._retired, self._clock = threading.Lock(), False, lambda: 0
+        self._one_at_a_time, self._retired = threading.Lock(), False
+        self._tower = SimpleNamespace(ahead_of=lambda change: change(None))
 
     def warm(self):
         self.warmed += 1
@@ -47,12 +48,11 @@ class Live(LiveItems):
         self.followed += 1
 
     def upsert(self, rows):
-        with self._turn():
+        def taken(vectors):
             self.rows.extend(rows)
             return self.name
 
-    def _catch_up(self, news=None):
-        pass
+        return self._alone(taken)
 
 
 class Shop:

@@ -13,8 +13,8 @@ from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from souk.errors import shown
-from souk.index import lite
 from souk.index.interface import IndexUnavailable
+from souk.index.place import is_lite
 
 INSERT_ROWS = 5_000
 LITE_STARTS = 3
@@ -28,7 +28,7 @@ Report = Callable[[str], None]
 def connect(uri: str) -> Any:
     """A client of Milvus at `uri`. Lite starts a server of its own for it, which a busy machine may start too late."""
     with unavailable_on_error(uri):
-        for _ in range(LITE_STARTS - 1 if lite.is_lite(uri) else 0):
+        for _ in range(LITE_STARTS - 1 if is_lite(uri) else 0):
             with contextlib.suppress(MilvusException):
                 return MilvusClient(uri, timeout=LOAD_TIMEOUT)
         return MilvusClient(uri, timeout=LOAD_TIMEOUT)

@@ -13,12 +13,11 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from souk import outputs
 from souk.folders import clear, placed, remove
 from souk.index.interface import IndexUnavailable
+from souk.index.place import SEAL
 
 FILE = "milvus.db"  # the folder in an index artifact
-SEAL = "souk.json"
 UNSEALED = {SEAL, "LOCK"}  # LOCK is empty and belongs to whoever holds the folder
 _users: Counter[str] = Counter()
 _mutex = threading.Lock()
@@ -27,11 +26,6 @@ _mutex = threading.Lock()
 # calls of pymilvus that Lite lacks and pymilvus does without.
 for _name in ("pymilvus", "milvus_lite", "grpc._server"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-
-def is_lite(uri: str) -> bool:
-    """Whether `uri` is a path, not the address of a server."""
-    return "://" not in uri
 
 
 def hold(path: str) -> None:
@@ -79,17 +73,6 @@ def seal(path: str, collection: str, rows: int) -> None:
     """Writes what a closed folder holds: the last act of building it."""
     record = {"collection": collection, "rows": rows, "sha256": _checksums(Path(path))}
     (Path(path) / SEAL).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
-
-
-def free(uri: str) -> None:
-    """Sees that what a config names as `load_index.uri` may be built, and replaced.
-
-    Raises:
-        SoukError: it is a path where something stands that is no sealed folder.
-    """
-    if uri and is_lite(uri):
-        remedy = "Leave load_index.uri out, or let it be the address of a server."
-        outputs.free_artifact(uri, lambda place: (place / SEAL).is_file(), "a collection of Souk", remedy)
 
 
 def check(path: str, collection: str, rows: int) -> None:

@@ -12,6 +12,7 @@ from souk.folders import placed
 from souk.index import lite, server
 from souk.index.collections import LOAD_TIMEOUT, Report, connect, count, fill, unavailable_on_error
 from souk.index.interface import Allowed, Exclusions, Index, IndexUnavailable, padded
+from souk.index.place import is_lite
 
 FLAT_ROWS = 50_000  # a server gets HNSW beyond; Lite stays FLAT: its filtered HNSW loses results
 OVERFETCH = 200  # a query with more exclusions sends them along instead of dropping them here
@@ -47,7 +48,7 @@ class MilvusIndex(Index):
         Raises:
             IndexUnavailable: missing, corrupt, half-built, held by another process or not reachable.
         """
-        if lite.is_lite(self.uri):
+        if is_lite(self.uri):
             if lite.held_elsewhere(self.uri):
                 raise IndexUnavailable(f"{self.uri} to be free", "another process holds it", "Use a Milvus server.")
             if not lite.held_here(self.uri):
@@ -129,7 +130,7 @@ class MilvusIndex(Index):
     def _load(self, timeout: float) -> None:
         with unavailable_on_error(self.uri):
             self._client.load_collection(self.collection, timeout=timeout)
-            rows = count(self._client, self.collection, "Bounded" if lite.is_lite(self.uri) else "Strong", timeout)
+            rows = count(self._client, self.collection, "Bounded" if is_lite(self.uri) else "Strong", timeout)
         if rows != len(self):
             raise IndexUnavailable(f"{len(self)} rows in {self.collection}", f"{rows}", "Load the index again.")
         self._loaded = True
@@ -153,7 +154,7 @@ def build(
         available: `[items]` bool.
         report: is told how far the loading is.
     """
-    if not lite.is_lite(uri):
+    if not is_lite(uri):
         server.build(uri, collection, vectors, available, report, "HNSW" if len(vectors) > FLAT_ROWS else "FLAT")
         return
 
@@ -179,9 +180,9 @@ def open_or_build(
     try:
         return MilvusIndex(uri, collection, available).open()
     except IndexUnavailable as error:
-        if lite.is_lite(uri) and lite.held_elsewhere(uri):
+        if is_lite(uri) and lite.held_elsewhere(uri):
             raise
-        missing = lite.is_lite(uri) and not os.path.lexists(uri)
+        missing = is_lite(uri) and not os.path.lexists(uri)
         report(f"building {collection}" if missing else f"building {collection} anew: {error}")
     build(uri, collection, vectors, available, report)
     return MilvusIndex(uri, collection, available).open()
@@ -197,7 +198,7 @@ def open_again(
     Raises:
         IndexUnavailable: as `open_or_build`, or the collection of a server is not whole.
     """
-    if lite.is_lite(uri):
+    if is_lite(uri):
         return open_or_build(uri, collection, vectors, available)  # each attempt on a broken folder would be reported
     with contextlib.closing(connect(uri)) as client, unavailable_on_error(uri):
         there = client.has_collection(collection, timeout=LOAD_TIMEOUT)

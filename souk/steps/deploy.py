@@ -15,6 +15,7 @@ from souk.folders import clear, placed
 from souk.index import lite
 from souk.index.interface import IndexUnavailable
 from souk.index.milvus import open_or_build
+from souk.index.place import SEAL, free_place
 from souk.index.server import mark, owner, sweep
 from souk.progress import report
 from souk.release.bundle import Bundle
@@ -58,7 +59,7 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     settings = parse_step_config("deploy", config)
     settings.rollout.check_index(settings.load_index)
     settings.rollout.check_store(settings.online_store)
-    lite.free(settings.load_index.uri)
+    free_place(settings.load_index.uri)
     cluster = _cluster(settings.rollout)
     place = Workspace(Path(workspace))
     manifest = verify(release)
@@ -116,7 +117,7 @@ def _load_collection(bundle: Bundle, place: Workspace, index: Path, server: str)
         try:
             lite.check(uri, collection, len(bundle.vectors))
         except IndexUnavailable:
-            if (index / lite.FILE / lite.SEAL).is_file():
+            if (index / lite.FILE / SEAL).is_file():
                 lite.copy(str(index / lite.FILE), uri)
     open_or_build(uri, collection, bundle.vectors, bundle.indexed, report).close()
     if server:

@@ -14,8 +14,9 @@ from souk.index import hnsw
 from souk.index.choice import GRAPH_FILE, GRAPH_ITEMS
 from souk.index.exact import ExactIndex
 from souk.index.interface import collection_name, recall_at
-from souk.index.lite import FILE, free, is_lite
+from souk.index.lite import FILE
 from souk.index.milvus import open_or_build
+from souk.index.place import free_place, is_lite
 from souk.items import available_at, item_columns
 from souk.progress import report
 
@@ -40,7 +41,7 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
         SoukError: the recall is below the bar, or `uri` is a path of another's.
     """
     settings = parse_step_config("load_index", config).load_index
-    free(settings.uri)
+    free_place(settings.uri)
     items = item_columns(features, "item_id", "available", "available_until")
     trained = json.loads((Path(towers) / "training.json").read_text(encoding="utf-8"))
     available = available_at(items, trained["trained_until"], read_windows(Path(features) / "windows.json").end)
