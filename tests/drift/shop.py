@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.drift.cli import main
 from souk.drift.columns import Cell, columns_of, fill
 from souk.drift.detector import Detector, Settings
 from souk.drift.reference import Reference
@@ -167,3 +168,18 @@ def write_part(folder: Path, name: str, records: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(records, schema=schema), path)
     return path
+
+
+def log(folder: Path, parts: int = 1, rows: int = 400, first: int = 0, release: str = RELEASE, **planted: Any) -> None:
+    """Adds part files to an impression log."""
+    for part in range(first, first + parts):
+        requests = traffic(rows, 100 + part, **planted)
+        write_part(
+            folder, f"w-{part:06d}", [record(r, part * rows + n, release=release) for n, r in enumerate(requests)]
+        )
+
+
+def check(release: Path, folder: Path, *more: str) -> int:
+    """The exit code of `souk-drift check` on windows of 400 requests."""
+    words = ["--release", str(release), "--impressions", str(folder), "--rows", "400", "--min-rows", "100", *more]
+    return main(["check", *words, "--max-age", "1e12"])

@@ -17,44 +17,9 @@ import pytest
 from souk.drift.cli import main
 from souk.monitored import REFERENCE
 from souk.release.manifest import write_manifest
-from tests.drift.shop import RELEASE, SPEC, record, some, traffic, write_part, write_release
+from tests.drift.shop import RELEASE, SPEC, check, log, some, traffic, write_release
 
 WEST = {"user_region": some(0.4, "west")}
-
-
-def log(folder: Path, parts: int = 1, rows: int = 400, first: int = 0, release: str = RELEASE, **planted: Any) -> None:
-    """Adds part files to an impression log."""
-    for part in range(first, first + parts):
-        requests = traffic(rows, 100 + part, **planted)
-        write_part(
-            folder, f"w-{part:06d}", [record(r, part * rows + n, release=release) for n, r in enumerate(requests)]
-        )
-
-
-def check(release: Path, folder: Path, *more: str) -> int:
-    words = ["--release", str(release), "--impressions", str(folder), "--rows", "400", "--min-rows", "100", *more]
-    return main(["check", *words, "--max-age", "1e12"])
-
-
-def test_a_report_that_cannot_be_written_is_told_before_anything_is_read(
-    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, state = tmp_path / "impressions", tmp_path / "state"
-    log(folder, parts=2)
-    assert check(release, folder, "--state", str(state), "--report", str(tmp_path / "none" / "drift.html")) == 2
-    assert "none is none. Make it. Name another file by --report." in capsys.readouterr().err
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "alarm.json").write_text("[7]", "utf-8")
-    assert check(release, folder, "--state", str(other)) == 2
-    assert "alarm.json, which another made. Name another file by --state" in capsys.readouterr().err
-    notes = tmp_path / "notes.html"
-    for text, code in (("<html>my thesis</html>", 2), ("", 0)):
-        notes.write_text(text, "utf-8")
-        assert not state.exists()
-        assert check(release, folder, "--state", str(state), "--report", str(notes)) == code
-    assert "notes.html, which another made. Name another file by --report" in capsys.readouterr().err
-    assert check(release, folder, "--state", str(state), "--report", str(notes)) == 0, "its own is replaced"
 
 
 def test_quiet_then_alarm_and_each_file_once(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
