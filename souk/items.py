@@ -21,7 +21,7 @@ from souk.levels import Levels
 from souk.schema import DAY_MS
 from souk.sources.freshness import Freshness, assumed_birth
 from souk.sources.popularity import Segments
-from souk.sources.rows import SparseRows, placed, spliced
+from souk.sources.rows import SparseRows, placed, ranges, spliced
 from souk.spec import FeatureSpec, read_spec
 from souk.value_shares import ValueShares, values_of
 
@@ -265,9 +265,8 @@ class ItemTable:
         """Each value of each of `positions`: the index in `positions`, and the value."""
         starts = self.value_start[positions]
         counts = self.value_start[positions + 1] - starts
-        row = np.repeat(np.arange(len(positions)), counts)
-        offset = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return row, self.values[starts[row] + offset]
+        place, row = ranges(starts, counts)
+        return row, self.values[place]
 
     def counted(self, positions: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
         """`[M]` each: log(1 + engagements before given times), ever and lately, and the rate of satisfaction."""

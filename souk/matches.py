@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from souk.items import ItemTable
-from souk.sources.rows import weights_of
+from souk.sources.rows import ranges, weights_of
 
 USER = "user_"  # how a feature of the user begins
 MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
@@ -166,19 +166,29 @@ class ByValue:
         through.
         """
         most, farthest = (bound // max(1, len(numbers)) for bound in (LOOKED, FARTHEST))
-        parts = [np.zeros(0, np.int64)]
-        for number in numbers.tolist():
-            start, end = self.start[number : number + 2].tolist() if number + 1 < len(self.start) else (0, 0)
-            near, found, gone = min(end, start + 2 * most), 0, _items(self.gone, number)
-            for part in (
-                self.positions[start:near],
-                self.positions[near : min(end, start + farthest)],
-                _items(self.later, number)[:farthest],
-            ):
-                if found < most and len(part):
-                    part = part[~np.isin(part, gone)] if len(gone) else part
-                    parts.append(part[allowed(part)][: most - found].astype(np.int64))
-                    found += len(parts[-1])
+        start, end = (self.start[np.minimum(numbers + more, len(self.start) - 1)] for more in (0, 1))
+        near = np.minimum(end, start + 2 * most)
+        came = np.searchsorted(self.later[:, 0], numbers)
+        last = np.searchsorted(self.later[:, 0], numbers, "right")
+        found, parts = np.zeros(len(numbers), np.int64), [np.zeros(0, np.int64)]
+        for positions, first, beyond in (
+            (self.positions, start, near),
+            (self.positions, near, np.minimum(end, start + farthest)),
+            (self.later[:, 1], came, np.minimum(last, came + farthest)),
+        ):
+            counts = np.where(found < most, np.maximum(beyond - first, 0), 0)
+            if not counts.any():
+                continue
+            place, owner = ranges(first, counts)
+            part = positions[place].astype(np.int64)
+            shown = allowed(part)
+            if len(self.gone):
+                shown = shown & ~np.isin(numbers[owner] << 32 | part, _keys(self.gone))
+            part, owner = part[shown], owner[shown]
+            nth = np.arange(len(owner)) - np.searchsorted(owner, owner)
+            kept = nth < most - found[owner]
+            found += np.bincount(owner[kept], minlength=len(numbers))
+            parts.append(part[kept])
         return np.unique(np.concatenate(parts))
 
 
@@ -203,16 +213,14 @@ def _pairs(items: ItemTable, where: np.ndarray) -> np.ndarray:
     return np.column_stack([value[known], where[place[known]]]).astype(np.int64)
 
 
-def _items(pairs: np.ndarray, number: int) -> np.ndarray:
-    """The items of a value; `pairs` are by value."""
-    first, last = np.searchsorted(pairs[:, 0], [number, number + 1])
-    return np.asarray(pairs[first:last, 1])
-
-
 def _without(pairs: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Those of `pairs` that are none of `others`."""
-    keys, other = (each[:, 0] << 32 | each[:, 1] for each in (pairs, others))
-    return pairs[~np.isin(keys, other)]
+    return pairs[~np.isin(_keys(pairs), _keys(others))]
+
+
+def _keys(pairs: np.ndarray) -> np.ndarray:
+    """A number of each pair."""
+    return np.asarray(pairs[:, 0] << 32 | pairs[:, 1])
 
 
 def _matching(items: ItemTable) -> set[str]:

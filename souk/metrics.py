@@ -19,7 +19,6 @@ from souk.errors import SoukError, unknown
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 NAMES = ("hr", "ndcg", "recall", "mrr")
-FEW = 32  # targets that are compared with every score; the ranks of more are read from one sort
 BLOCK = 64  # scores of which `top` first looks at the highest
 CELLS = 4_000_000  # counts that the bootstrap holds at once
 LEAST_USERS = 20  # of a lead that counts: the bootstrap's interval of fewer is too narrow (docs/evaluation.md)
@@ -44,17 +43,17 @@ def target_ranks(scores: Floats, targets: Ints) -> Floats:
     Returns:
         `[targets]` float64, `inf` for a target out of the ranking.
     """
-    own = scores[targets]
+    own, targets = scores[targets], np.asarray(targets)
     ranked = own > -np.inf
-    places = np.flatnonzero(scores >= own[ranked].min()) if ranked.any() else np.zeros(0, np.int64)
-    others = scores[places]  # nothing below the last target moves a rank
-    if len(own) > FEW:  # each beside all others would cost targets × items
-        ranks = np.empty(len(places) + 1)
-        ranks[np.argsort(-others, kind="stable")] = 1.0 + np.arange(len(places))
-        return np.where(ranked, ranks[np.searchsorted(places, targets)], np.inf)
-    above = others[None, :] > own[:, None]
-    before = (others[None, :] == own[:, None]) & (places[None, :] < np.asarray(targets)[:, None])
-    return np.where(ranked, 1.0 + (above | before).sum(axis=1), np.inf)
+    if not ranked.any():
+        return np.full(len(own), np.inf)
+    others = np.sort(scores[scores >= own[ranked].min()])  # nothing below the last target moves a rank
+    first, end = np.searchsorted(others, own), np.searchsorted(others, own, "right")
+    ranks = 1.0 + len(others) - end
+    for tied in np.unique(own[ranked & (end > first + 1)]):
+        at = own == tied
+        ranks[at] += np.searchsorted(np.flatnonzero(scores == tied), targets[at])
+    return np.where(ranked, ranks, np.inf)
 
 
 def top(scores: Floats, k: int) -> Ints:

@@ -15,6 +15,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -77,19 +78,30 @@ class UserState:
 
 @dataclass(frozen=True)
 class QueryFeatures:
-    """Raw features of one query.
+    """Raw features of one query. The targets of a training row share tokens and user: these are made when asked for.
 
     Args:
-        tokens: name to the values of the window's events, oldest first; at most N - 1, not padded.
         query: name to scalar.
-        user: name to scalar or list.
-        window: the events behind `tokens`.
+        window: the events that it sees, oldest first; at most N - 1.
+        user_id: the user, with the declared columns in `profile`.
+        spec: the feature specification.
     """
 
-    tokens: dict[str, list[Any]]
     query: dict[str, Any]
-    user: dict[str, Any]
     window: tuple[Event, ...]
+    user_id: str
+    profile: Mapping[str, Any]
+    spec: FeatureSpec
+
+    @cached_property
+    def tokens(self) -> dict[str, list[Any]]:
+        """Name to the values of the window's events, not padded."""
+        return token_features(self.window)
+
+    @cached_property
+    def user(self) -> dict[str, Any]:
+        """Name to scalar or list."""
+        return user_features(self.user_id, self.profile, self.spec)
 
 
 def window_start(count: int, history_length: int) -> int:
@@ -128,7 +140,7 @@ def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserS
         count=state.count + len(kept),
         events=known,
         habits=habits,
-        daily=counted(state.daily, _days(kept)),
+        daily=counted(state.daily, (e.timestamp // DAY_MS for e in kept)),
         engaged=engaged_after(state.engaged, kept, spec),
     )
 
@@ -210,10 +222,6 @@ def states_before(
         yield state
 
 
-def _days(events: Iterable[Event]) -> Iterator[int]:
-    return (event.timestamp // DAY_MS for event in events)
-
-
 def _later(state: UserState, ordered: Sequence[Event], count: int, spec: FeatureSpec) -> UserState:
     """The state after the first `count` of `ordered`, of one after fewer of them; `engaged` stays as it was."""
     start, known = (max(0, n - kept_events(spec)) for n in (count, state.count))
@@ -222,7 +230,7 @@ def _later(state: UserState, ordered: Sequence[Event], count: int, spec: Feature
         count=count,
         events=tuple(ordered[start:count]),
         habits=remembered(state.habits, ordered[known:start], spec),
-        daily=counted(state.daily, _days(ordered[state.count : count])),
+        daily=counted(state.daily, (e.timestamp // DAY_MS for e in ordered[state.count : count])),
     )
 
 
@@ -242,12 +250,8 @@ def features_at(state: UserState, t: int, spec: FeatureSpec, context: Mapping[st
     """
     start, visible, count = _seen(state, t, spec)
     window = state.events[start:visible]
-    return QueryFeatures(
-        tokens=token_features(window),
-        query=query_features(state, t, count, window, spec, context or {}),
-        user=user_features(state.user_id, state.profile, spec),
-        window=window,
-    )
+    query = query_features(state, t, count, window, spec, context or {})
+    return QueryFeatures(query, window, state.user_id, state.profile, spec)
 
 
 def habits_at(state: UserState, t: int, spec: FeatureSpec) -> Habits:

@@ -1,6 +1,7 @@
 """The items of each value: which are looked at, in what bounds, and what becomes of them as items come and change."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -136,3 +137,31 @@ def test_what_comes_back_stands_where_it_was(monkeypatch):
     monkeypatch.setattr(matches, "CHANGES", 0)
     lost = items.with_items(rows(["i2"], [""], [[]]), np.zeros((1, 6), np.float32), BOTH)
     assert len(first.with_items(lost, np.array([2]))._by_value.positions) == len(first._by_value.positions) - 1
+
+
+def one_value_at_a_time(by_value, numbers, allowed):
+    """What `looked_up` promises, of each value by itself."""
+    most, farthest = matches.LOOKED // len(numbers), matches.FARTHEST // len(numbers)
+    found = set()
+    for number in numbers:
+        known = by_value.positions[by_value.start[number] : by_value.start[number + 1]] if number < 6 else []
+        came = [item for value, item in by_value.later if value == number]
+        looked = [*known[: max(2 * most, farthest)], *came[:farthest]] if most else []
+        gone = {item for value, item in by_value.gone if value == number}
+        found.update([item for item in looked if item not in gone and allowed(np.array([item]))[0]][:most])
+    return sorted(found)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_values_are_looked_up_as_one_at_a_time(monkeypatch, seed):
+    random = np.random.default_rng(seed)
+    monkeypatch.setattr(matches, "LOOKED", int(random.integers(1, 30)))
+    monkeypatch.setattr(matches, "FARTHEST", int(random.integers(30, 90)))
+    start = np.concatenate([[0], np.cumsum(random.integers(0, 25, 6))])
+    positions = np.concatenate([random.permutation(40)[: end - begin] for begin, end in pairwise(start)])
+    pairs = [np.unique(random.integers(0, (8, 40), (count, 2)), axis=0) for count in random.integers(0, 40, 2)]
+    by_value = ByValue(start, positions.astype(np.int32), *pairs)
+    shown = random.random(40) < random.choice([0.1, 0.5, 1.0])
+    numbers = np.sort(random.choice(8, random.integers(1, 6), replace=False))
+    found = by_value.looked_up(numbers, lambda places: shown[places])
+    assert found.tolist() == one_value_at_a_time(by_value, numbers, lambda places: shown[places])

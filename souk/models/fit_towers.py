@@ -228,7 +228,6 @@ class TowerFit:
 
     def _loss(self, batch: Any) -> tf.Tensor:
         """Each item's vector is made once a pass, however many targets it is."""
-        inputs = batch["user"], batch["token"], batch["query"], batch["visible"]
         targets = tf.boolean_mask(batch["item"], batch["counts"])
         sample, own, chance = self._sample(targets)
         features = {name: tf.gather(values, sample) for name, values in self.catalogue.features.items()}
@@ -237,7 +236,7 @@ class TowerFit:
         absent = self._absent(sample, tf.boolean_mask(batch["time"], batch["counts"]))
 
         def logits() -> tf.Tensor:
-            queries = tf.boolean_mask(self.model.query_tower(*inputs, training=True), batch["counts"])
+            queries = self.model.query_tower.of_counted(batch, training=True)
             vectors = self.model.item_tower(features, training=True)
             return sampled_logits(queries, vectors, own, chance, temperature, given, absent)
 

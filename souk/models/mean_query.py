@@ -24,7 +24,6 @@ def mean_query(model: TwoTower, sequences: Sequences, rows: int, end: int, seed:
     """
     total, count = tf.zeros([model.query_tower.dim]), 0
     for batch in itertools.islice(sequences.batches(rows, 0, end, seed), BATCHES):
-        vectors = model.query_tower(batch["user"], batch["token"], batch["query"], batch["visible"])
-        asked = tf.boolean_mask(vectors, batch["counts"])
+        asked = model.query_tower.of_counted(batch)
         total, count = total + tf.reduce_sum(asked, 0), count + len(asked)
     return total / max(1, count)

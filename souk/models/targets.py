@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +16,7 @@ from souk.pair_query import PairQuery
 from souk.spec import Entity, Feature
 from souk.state_rows import habits_of
 
+READ = 256  # rows at a time
 LISTS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}
 
 
@@ -47,10 +49,11 @@ class Target:
 def read_targets(sequences: Sequences, window: tuple[int, int], wanted: Collection[str]) -> Iterator[Target]:
     """The targets of a window whose events are `wanted`."""
     spec = sequences.spec
-    for record in tf.data.TFRecordDataset(list(sequences.files)).as_numpy_iterator():
+    batches = tf.data.TFRecordDataset(list(sequences.files)).batch(READ).as_numpy_iterator()
+    for record in chain.from_iterable(batches):
         fields = tf.train.Example.FromString(record).features.feature
-        times = fields["target_time"].int64_list.value
-        if not any(window[0] <= time < window[1] for time in times):
+        times = fields["target_time"].int64_list.value  # in order
+        if times[-1] < window[0] or times[0] >= window[1]:
             continue
         events = [event.decode() for event in fields["target_event_id"].bytes_list.value]
         inside = [i for i, event in enumerate(events) if event in wanted]

@@ -174,18 +174,41 @@ class QueryTower(keras.layers.Layer):
     def of_embedded(self, parts: Inputs, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Unit vectors `[rows, queries, dim]` of what `embedded` gives."""
         history = tf.ensure_shape(self._history(parts["token"], visible, training), [None, None, self.dim])
-        who = tf.concat([parts[name] for name in ("user_id", "profile") if name in parts], -1)
-        who = tf.repeat(who[:, tf.newaxis], tf.shape(visible)[1], axis=1)
-        mixed = self.mix(tf.concat([history, who, parts["moment"]], -1), training=training)
+        who = tf.repeat(_who(parts)[:, tf.newaxis], tf.shape(visible)[1], axis=1)
+        return self._mixed(history, who, parts["moment"], training)
+
+    def of_counted(self, batch: Mapping[str, Any], training: bool = False) -> tf.Tensor:
+        """Unit vectors `[targets, dim]` of the queries of a batch of sequences that count, in their order.
+
+        What `call` gives for them, with no work for the others: where windows of long histories overlap, half.
+        """
+        counts = batch["counts"]
+        query = {name: tf.boolean_mask(value, counts) for name, value in batch["query"].items()}
+        parts = self.embedded(batch["user"], batch["token"], query, training)
+        row, visible = tf.where(counts)[:, 0], tf.boolean_mask(batch["visible"], counts)
+        history = tf.gather_nd(self._encoded(parts["token"], training), tf.stack([row, visible], -1))
+        return self._mixed(history, tf.gather(_who(parts), row), parts["moment"], training)
+
+    def _mixed(self, history: tf.Tensor, who: tf.Tensor, moment: tf.Tensor, training: bool) -> tf.Tensor:
+        mixed = self.mix(tf.concat([history, who, moment], -1), training=training)
         return tf.math.l2_normalize(history + mixed, axis=-1)
 
     def _history(self, tokens: tf.Tensor, visible: tf.Tensor, training: bool) -> tf.Tensor:
         if visible.shape[1] == 1:
             encoded = self.encoder(tokens, at=tf.maximum(visible, 1) - 1, training=training)
             return tf.where(visible[..., tf.newaxis] > 0, encoded, self.empty)
+        return tf.gather(self._encoded(tokens, training), visible, batch_dims=1)
+
+    def _encoded(self, tokens: tf.Tensor, training: bool) -> tf.Tensor:
+        """`[rows, tokens + 1, dim]`: place n is what a query sees that sees n tokens."""
         encoded = self.encoder(tokens, training=training)
         empty = tf.broadcast_to(self.empty, [tf.shape(encoded)[0], 1, self.dim])
-        return tf.gather(tf.concat([empty, encoded], 1), visible, batch_dims=1)
+        return tf.concat([empty, encoded], 1)
+
+
+def _who(parts: Inputs) -> tf.Tensor:
+    """`[rows, width]`."""
+    return tf.concat([parts[name] for name in ("user_id", "profile") if name in parts], -1)
 
 
 class TwoTower(keras.layers.Layer):

@@ -100,9 +100,13 @@ class SparseRows:
 
     def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the entries of `rows` are, and of each its index in `rows`."""
-        starts, counts = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
-        owner = np.repeat(np.arange(len(rows)), counts)
-        return np.arange(len(owner)) + np.repeat(starts - (np.cumsum(counts) - counts), counts), owner
+        return ranges(self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows])
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places of ranges of `counts` from `starts` on, one after the other, and of each the index of its range."""
+    owner = np.repeat(np.arange(len(starts)), counts)
+    return np.arange(len(owner)) + np.repeat(starts - (np.cumsum(counts) - counts), counts), owner
 
 
 def _strongest(weights: np.ndarray, kept: int) -> np.ndarray:
