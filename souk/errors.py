@@ -37,6 +37,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
     )
 
 
+def of_a_clone(*extras: str) -> str:
+    """How to install extras of setup.cfg. Never by the name alone: `souk` on PyPI is another project."""
+    return f"pip install -e '.[{','.join(extras)}]' in a clone of Souk"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The question for what may have been meant by `name`; "" where none of the `known` names is like it."""
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)

@@ -96,8 +96,8 @@ def test_a_command_without_its_packages_names_the_extra_before_it_does_anything(
     run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == (
-        "souk serve: Expected the packages of souk[serve]. Received: an installation without gone-a, gone_b. "
-        "pip install 'souk[serve]', or use the image that holds them (docs/images.md).\n"
+        "souk serve: Expected the packages of the extra serve. Received: an installation without gone-a, gone_b. "
+        "pip install -e '.[serve]' in a clone of Souk, or use the image that holds them (docs/images.md).\n"
     )
     needs_none = [*words[:3], "release", "list"]
     run = subprocess.run(needs_none, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -160,8 +160,8 @@ def refuses_what_it_cannot_do(environment: Environment, distributions: set[str])
     for command in refused if environment.name == "none" else refused[:1]:
         run = environment.run("souk", command, *required_words(command))
         assert run.returncode == 2
-        assert run.stderr.startswith(f"souk {command}: Expected the packages of souk["), run.stderr
-        assert "pip install 'souk[" in run.stderr
+        assert run.stderr.startswith(f"souk {command}: Expected the packages of the extra"), run.stderr
+        assert "pip install -e '.[" in run.stderr
         assert run.stderr.count("\n") == 1
 
 

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from souk.cli import COMMANDS, main
 from souk.cli.code import closure
 from souk.cli.extras import NEEDS
-from tests.test_packaging import setup_cfg
+from tests.test_packaging import ROOT, setup_cfg
 
 OPTIONAL = ("telemetry", "kafka")  # imported by who asks for it, with an error that names the extra
 ASKED = {"release": ("deploy",)}  # likewise: `prune --config` may name a cluster
@@ -75,6 +75,23 @@ def test_what_a_cluster_serves_is_asked_for_by_who_has_the_extra(
     monkeypatch.setattr("souk.cli.extras._installed", lambda name: name != "kubernetes")
     assert main(["release", "prune", "--config", "shop.yaml"]) != 0
     assert (
-        "Expected the packages of souk[deploy]. Received: an installation without kubernetes."
+        "Expected the packages of the extra deploy. Received: an installation without kubernetes."
         in capsys.readouterr().err
     )
+
+
+def test_nothing_says_to_install_souk_by_its_name() -> None:
+    """On PyPI `souk` is another project."""
+    kinds = (".md", ".py", ".yaml", ".yml", ".tpl", ".txt", ".sh", ".cfg")
+    folders = ("souk", "docs", "charts", "kserve", "manifests", "components", "pipelines", "configs", "feature_repo")
+    paths = [p for folder in folders for p in (ROOT / folder).rglob("*") if p.suffix in kinds]
+    paths += [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *(ROOT / "requirements").glob("*.md"),
+    ]
+    asked = re.compile(r"""\bpip\s+install\s+(?:-\S+\s+)*["'`]?souk\b|\bsouk\[[a-z]""")
+    texts = {path: path.read_text(encoding="utf-8") for path in paths}
+    assert len(texts) > 500
+    assert [f"{path}: {found[0]}" for path, text in texts.items() for found in asked.finditer(text)] == []

@@ -6,7 +6,7 @@ import importlib.metadata
 import re
 from collections.abc import Iterable
 
-from souk.errors import SoukError
+from souk.errors import SoukError, of_a_clone
 
 # A command that is not here needs none.
 NEEDS = {
@@ -39,11 +39,10 @@ def require(command: str) -> None:
     if not missing:
         return
     packages = ", ".join(sorted(set().union(*missing.values())))
-    extras = ",".join(missing)
     raise SoukError(
-        f"the packages of souk[{extras}]",
+        f"the packages of the extra{'s' * (len(missing) > 1)} {', '.join(missing)}",
         f"an installation without {packages}",
-        f"pip install 'souk[{extras}]', or use the image that holds them (docs/images.md).",
+        f"{of_a_clone(*missing)}, or use the image that holds them (docs/images.md).",
     )
 
 

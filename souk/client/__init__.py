@@ -6,7 +6,7 @@
         souk.send_events([{"event_id": "e1", "user_id": "42", "item_id": "50", "event_type": "click", ...}])
 
 `AsyncClient` has the same calls, to be awaited. Both keep connections open and may be shared, by threads and by tasks.
-Imports nothing but httpx: `pip install souk[client]`.
+Imports nothing but httpx, the extra `client`: `pip install -e '.[client]'` in a clone of Souk.
 """
 
 from souk.client.http import AsyncClient, Client

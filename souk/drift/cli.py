@@ -151,7 +151,7 @@ def _open(arguments: argparse.Namespace) -> Session:
     try:
         import alibi_detect  # noqa: F401
     except ModuleNotFoundError as error:
-        remedy = "Install souk[drift] there, from requirements/drift.txt (docs/drift.md)."
+        remedy = "Install requirements/drift.txt of a clone of Souk there (docs/drift.md)."
         raise SoukError("the drift detector's own environment", f"one without {error.name}", remedy) from error
     from souk.drift.detector import Settings
     from souk.drift.session import open_session

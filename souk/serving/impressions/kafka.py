@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from souk.errors import SoukError, shown
+from souk.errors import SoukError, of_a_clone, shown
 from souk.serving.impressions.records import Record, row
 from souk.serving.impressions.sinks import Written
 
@@ -45,7 +45,7 @@ class KafkaTopic:
         try:
             from confluent_kafka import KafkaError, KafkaException, Producer  # an extra: most have no Kafka
         except ImportError as error:
-            raise SoukError("the package confluent-kafka", "none", "pip install 'souk[kafka]'.") from error
+            raise SoukError("the package confluent-kafka", "none", f"{of_a_clone('serve', 'kafka')}.") from error
         self._servers, self._topic = address(uri)
         self._seconds = timeout_ms / 1000
         settings = {**DEFAULTS, **(properties or {}), "bootstrap.servers": self._servers}

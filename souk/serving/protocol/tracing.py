@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from souk.errors import SoukError
+from souk.errors import SoukError, of_a_clone
 from souk.serving.request import Request
 from souk.stages import Stages
 
@@ -96,6 +96,6 @@ def opened(environment: Mapping[str, str]) -> Tracing:
     try:
         from souk.serving.protocol.spans import Spans, sent
     except ImportError as error:
-        remedy = "Install souk[telemetry], or set OTEL_SDK_DISABLED=true."
+        remedy = f"{of_a_clone('serve', 'telemetry')}, or set OTEL_SDK_DISABLED=true."
         raise SoukError("OpenTelemetry, since the environment asks for traces", str(error), remedy) from error
     return Spans(sent(exporter, environment))
