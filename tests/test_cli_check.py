@@ -61,6 +61,24 @@ def test_it_tells_what_a_run_would_find_and_leaves_the_workspace(town, capsys):
     assert not any("souk|" in line or "IPython" in line for line in out.splitlines())
 
 
+def test_what_is_cut_is_told(town, capsys):
+    rows = {}
+    for file in ("events.csv", "items.csv"):
+        table = pd.read_csv(file)
+        table["tags"] = "|".join(f"t{n}" for n in range(17))
+        rows[file] = f"{len(table):,}"
+        table.to_csv(file, index=False)
+    text = CONFIG.replace("items.csv}", 'items.csv, separators: {tags: "|"}}').replace(
+        "events.csv, ", 'events.csv, separators: {tags: "|"}, '
+    )
+    text = text.replace("city: categorical}", "city: categorical, tags: list}, events: {tags: list}")
+    (town / "town.yaml").write_text(text)
+    assert main(["check", "--config", "town.yaml"]) == 0
+    out = capsys.readouterr().out
+    for name, count in zip(("events", "items"), rows.values(), strict=True):
+        assert f"{name}: {count} of {count} tags (100%) have more than 16 entries, and the rest is not read." in out
+
+
 def test_where_a_run_would_stop_it_stops_with_the_same_words(town, capsys):
     spoil("events.csv", 0.2)
     assert main(["check", "--config", "town.yaml", "--output", "seen"]) == 2

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import parquet
 
 from souk.config import Data, Ingest, Source, parse_step_config
 from souk.errors import SoukError, shown
@@ -29,6 +30,7 @@ from souk.ingest.odd.events import odd_events
 from souk.ingest.odd.exchanged import check_exchanged
 from souk.ingest.odd.goods import odd_goods
 from souk.ingest.odd.hides import odd_hides
+from souk.ingest.odd.lengths import odd_lengths
 from souk.ingest.odd.paths import odd_paths
 from souk.ingest.odd.prices import odd_prices
 from souk.ingest.odd.quantities import odd_quantities
@@ -119,7 +121,14 @@ def ingest(
         events = Path(tables) / "events.parquet"
         goods = Path(tables) / "items.parquet"
         odd = odd_events(events, sections.data.events.timezone), odd_prices(events, goods), odd_goods(events, goods)
-        rest = odd_quantities(events), told_twice(events), odd_hides(events)
+        lists = [column for column, kind in kinds["events"].items() if kind is Kind.LIST]
+        cells = parquet.ParquetFile(events).iter_batches(columns=lists) if lists else ()
+        rest = (
+            odd_quantities(events),
+            told_twice(events),
+            odd_hides(events),
+            odd_lengths("events", cells, kinds["events"]),
+        )
         late["events"] = [line for lines in (*odd, *rest) for line in lines]
         for line in (line for lines in late.values() for line in lines):
             report(line)
@@ -210,6 +219,7 @@ def _write(
     for name, table in done.items():
         late[name] += odd_spellings(name, table, kinds[name])
         late[name] += odd_vectors(name, table, kinds[name])
+        late[name] += odd_lengths(name, table.to_batches(), kinds[name])
     if {"users", "items"} <= set(done):
         late["users"] += odd_paths(done["users"], kinds["users"], done["items"], kinds["items"])
     lives = None
