@@ -10,7 +10,7 @@ from souk.cli import main
 from souk.outputs import MARK
 from souk.release import manifest
 from souk.spec import read_spec
-from tests.evaluation_shop import Shop
+from tests.evaluation_shop import CLICKS, USERS, Shop
 
 pytestmark = pytest.mark.slow
 LINEAGE = {"data": {"fingerprint": "f00d"}}
@@ -58,6 +58,32 @@ def test_a_release_is_measured_as_the_step_did(shop, capsys):
     assert "souk|" not in text
     assert "Training" in (out / "report.html").read_text()
     assert "satisfied is not learned" in text, "as the release keeps it"
+
+
+def test_it_is_measured_by_what_the_release_was_judged_by(shop, tmp_path):
+    """By the defaults another metric, other users and other queries stood beside those of the gate."""
+    shutil.copytree(shop.workspace / "releases" / "good", own := shop.workspace / "releases" / "own")
+    before = kept(shop, "good")
+    assert before["settings"] == {
+        "primary": "ndcg@10",
+        "max_users": 25_000,
+        "max_queries_per_user": 20,
+        "bootstrap": 200,
+    }
+    bounds = {"primary": "hr@5", "max_users": 30, "max_queries_per_user": 2, "bootstrap": 150}
+    for text, found in (
+        (before | {"settings": bounds}, bounds),
+        ({"primary": "mrr"}, {"primary": "mrr", "max_users": 25_000, "max_queries_per_user": 20, "bootstrap": 1000}),
+    ):
+        (own / "evaluation" / "metrics.json").write_text(json.dumps(text))
+        manifest.write_manifest(own, "own", {}, LINEAGE)
+        assert souk("evaluate", "own", "--output", str(tmp_path / "out"), shop=shop) == 0
+        metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert (metrics["settings"], metrics["primary"]) == (found, found["primary"])
+        drawn = min(USERS, found["max_users"])
+        asked = drawn * min(CLICKS - 9, found["max_queries_per_user"])
+        assert (metrics["users"]["drawn"], metrics["protocols"]["rolling"]["queries"]) == (drawn, asked)
+    shutil.rmtree(own)
 
 
 def test_two_releases_beside_each_other(shop, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 from souk import outputs
 from souk.cli import options
 from souk.cli.quiet import load_tensorflow, quiet_loading
-from souk.config import Evaluate, load_config
+from souk.config import load_config
 from souk.errors import SoukError
 from souk.release.pointer import release_folder
 from souk.workspace import Workspace
@@ -26,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config",
         default="",
         metavar="FILE",
-        help="a dataset config, whose section evaluate sets the protocol's bounds",
+        help="a dataset config, whose section evaluate sets the protocol's bounds (default: those that the release was "
+        "judged by)",
     )
     parser.add_argument(
         "--tables", default="", metavar="DIR", help="output of ingest (default: that of the workspace's runs)"
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the table; returns 0."""
     if bool(arguments.tables) != bool(arguments.features):
         raise SoukError("--tables and --features together", "one of them", "Give both, or neither.")
-    settings = load_config(arguments.config).evaluate if arguments.config else Evaluate()
+    settings = load_config(arguments.config).evaluate if arguments.config else None
     workspace = Workspace(Path(arguments.workspace))
     name = release_folder(workspace, arguments.release).name
     if arguments.against:

@@ -37,6 +37,7 @@ from souk.progress import report
 from souk.release.bundle import Bundle
 
 FORMAT = 14  # of `metrics.json`
+SETTINGS = ("primary", "max_users", "max_queries_per_user", "bootstrap")  # those that decide what is measured
 SUMMARY = ("queries", "users", "models", "differences", "best_baseline")  # of each protocol
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
@@ -109,6 +110,7 @@ def measure_models(
         "format": FORMAT,
         "dataset": setting.spec.dataset,
         "primary": setting.settings.primary,
+        "settings": {key: getattr(setting.settings, key) for key in SETTINGS},
         "items": setting.items,
         "users": {"engaging": setting.window.engaging, "drawn": len(setting.window.events)},
         "test_start": setting.window.start,

@@ -12,7 +12,7 @@ import pandas as pd
 from souk.config import Evaluate
 from souk.errors import SoukError
 from souk.evaluation.gate import Champion
-from souk.evaluation.measure import measure
+from souk.evaluation.measure import SETTINGS, measure
 from souk.evaluation.setting import Tell
 from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest
@@ -34,7 +34,7 @@ class Artifacts:
 
 
 def evaluate_release(
-    workspace: Workspace, name: str, against: str, artifacts: Artifacts | None, settings: Evaluate, tell: Tell
+    workspace: Workspace, name: str, against: str, artifacts: Artifacts | None, settings: Evaluate | None, tell: Tell
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Measures a release's twin, beside that of another one.
 
@@ -43,7 +43,7 @@ def evaluate_release(
         name: of the release, or "current".
         against: the release that stands as the champion, "" for none.
         artifacts: the data; None for those that the release came of, among the runs of the workspace.
-        settings: the protocol's bounds.
+        settings: the protocol's bounds; None for those that the release was judged by.
         tell: is told what begins.
 
     Returns:
@@ -71,9 +71,10 @@ def evaluate_release(
                 f"that of {release.name}, which was fitted past its start",
                 "Take the artifacts of a later run, or compare releases of the same run.",
             )
-    metrics, per_user = measure(settings, twin, champion, found.tables, found.features, tell)
     before = folder / "evaluation" / "metrics.json"
     kept = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
+    bounds = settings or _bounds(kept)
+    metrics, per_user = measure(bounds, twin, champion, found.tables, found.features, tell)
     return metrics | {key: kept[key] for key in OF_TRAINING if key in kept}, per_user
 
 
@@ -88,6 +89,16 @@ def find_artifacts(workspace: Workspace, release: Path) -> Artifacts:
         missing = "tables" if tables is None else "features"
         raise SoukError(f"the {missing} that the release came of, in {workspace.runs}", "none", KEPT)
     return Artifacts(tables, features)
+
+
+def _bounds(kept: dict[str, Any]) -> Evaluate:
+    """The protocol's bounds that a release was judged by; of one that keeps no others, its primary metric.
+
+    Args:
+        kept: `metrics.json` of the release.
+    """
+    given = {"primary": kept.get("primary"), **kept.get("settings", {})}
+    return Evaluate(**{key: value for key, value in given.items() if key in SETTINGS and value is not None})
 
 
 def _window_start(found: Artifacts, twin: Bundle) -> int:
