@@ -30,6 +30,10 @@ objectives: {engaged: {events: [click]}, satisfied: {events: [click], weight: 0}
         ("repeat: {pause_minutes: -1}", ["repeat.pause_minutes: ", "greater than or equal to 0"]),
         ("repeat: {pause_minutes: 1e+20}", ["repeat.pause_minutes: ", "less than or equal to 527040"]),  # no int64
         ("repeat: {pause_minutes: .nan}", ["repeat.pause_minutes: "]),
+        (
+            "repeat: after_days",
+            ["my.yaml: repeat.days above 0, since repeat.rule is after_days. Received: 0. Say {rule"],
+        ),
         ("repeat: {rule: after_days, days: .inf}", ["repeat.days: a finite number. Received: inf."]),
     ],
 )

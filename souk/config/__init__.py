@@ -106,7 +106,7 @@ class DatasetConfig(Section):
     @model_validator(mode="after")
     def _columns_of_the_kinds_that_keys_ask_for(self) -> DatasetConfig:
         self.data.check_separators(self.columns)
-        self.repeat.check_own(self.columns.items)
+        self.repeat.check(self.columns.items)
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,8 @@ from souk.config.tables import Section
 from souk.errors import SoukError
 from souk.schema import EventType
 
-OBJECTIVE_NAME = re.compile(r"^(?!(user|item|token|query|context|slate|gate|cross|expert)_)[a-z][a-z0-9_]*(?<!_at)$")
+BEGINNINGS = ("user", "item", "token", "query", "context", "slate", "gate", "cross", "expert")
+OBJECTIVE_NAME = re.compile(rf"^(?!({'|'.join(BEGINNINGS)})_)[a-z][a-z0-9_]*(?<!_at)$")
 TAKEN_NAMES = frozenset(  # by columns of examples and impressions, by parts of the ranker, and by its figures
     {"visible", "request_id", "user_id", "item_id", "event_id", "row_id", "timestamp", "release", "arm", "degraded"}
     | {"score", "scores", "sources", "items", "users", "propensities", "features", "order", "placed", "slate", "body"}
@@ -93,8 +94,8 @@ class Objectives(Section):
                 raise SoukError(
                     "an objective's name of small letters, digits and _ that names nothing else",
                     f"objectives.{name}",
-                    "Rename it. Taken are names of columns and of parts of the ranker, those that begin as features do "
-                    "(user_, item_, token_, query_, context_), and those that end with _at.",
+                    "Rename it. Taken are names of columns and of parts of the ranker, those that begin as features or "
+                    f"such parts do ({', '.join(f'{word}_' for word in BEGINNINGS)}), and those that end with _at.",
                 )
             if objective.weight == "auto":
                 raise SoukError(

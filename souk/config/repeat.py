@@ -52,18 +52,22 @@ class Repeat(Section):
             )
         return self
 
-    def check_own(self, items: Mapping[str, Kind]) -> None:
-        """Refuses an `own` that is no declared column of items with words as they are.
+    def check(self, items: Mapping[str, Kind]) -> None:
+        """Refuses an `own` that is no declared column of items with words as they are, and `after_days` without days,
+        which would keep nothing out. No validator: specs of releases are read that have no days.
 
         Args:
             items: the declared columns.
 
         Raises:
-            SoukError: it is none.
+            SoukError: it is so.
         """
         fit = [name for name, kind in items.items() if kind in (Kind.CATEGORICAL, Kind.LIST)]
         if self.own and self.own not in fit:
             raise unknown("a categorical or list column of items, with ids of users, in repeat.own", self.own, fit)
+        if self.rule == "after_days" and not self.days:
+            remedy = "Say {rule: after_days, days: 30}, for instance, or always, which keeps nothing out."
+            raise SoukError("repeat.days above 0, since repeat.rule is after_days", f"{self.days:g}", remedy)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_asked_for(self, handler: Any) -> dict[str, Any]:
