@@ -147,3 +147,11 @@ def test_ids_that_come_again_are_told_with_what_leaves_them_out(tmp_path: Path) 
     assert 'If order is no id of a row, as of an order, leave it out: data.events.columns.event_id: "".' in text
     few = [f"{row}{n}" if n % 2 else row for n, row in enumerate(rows)]
     assert "leave it out" not in refusal(tmp_path, few, f"{settings}, columns: {{event_id: order}}")
+
+
+@pytest.mark.slow
+def test_rows_without_an_id_are_told_with_the_column_that_is_mapped(tmp_path: Path) -> None:
+    rows = [event(item="" if n % 3 else "i") for n in range(30)]
+    text = refusal(tmp_path, rows, 'timestamp_unit: iso, columns: {item_id: item_id, price: ""}')
+    assert "item_id is the file's item_id, which these rows have not: name the column that they have it in" in text
+    assert 'data.events.skip: {item_id: ""} leaves them out if they have none' in text

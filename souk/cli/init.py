@@ -65,8 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
         f"{groups}{_exchanged(first.exchanged)}{_untyped(first.untyped)}{_doubts(first.unknown)}{_steps(first.steps)}"
     )
     left_out = "".join(f"LEFT OUT BY skip: {why}. " for why in first.left_out)
-    print(f"Written to {output}. {doubts}{left_out}{seen} Then: souk run {data}")
+    print(f"Written to {output}. {_refused(first.refused)}{doubts}{left_out}{seen} Then: souk run {data}")
     return 0
+
+
+def _refused(shares: str) -> str:
+    """The sentence on what the contract refuses where that is most of a table, with a space after it; "" elsewhere."""
+    return f"THE CONTRACT REFUSES {shares}: A COLUMN IS NOT WHAT IT SEEMS; mend it, then run. " if shares else ""
 
 
 def _exchanged(why: str) -> str:

@@ -46,6 +46,7 @@ def remedies(table: Refusals, origin: TableSource) -> list[str]:
     """
     return [
         *_unit(table, origin),
+        *_missing(table, origin),
         *_event_types(table),
         *_comma(table, origin),
         *_currency(table, origin),
@@ -86,6 +87,16 @@ def _unit(table: Refusals, origin: TableSource) -> Iterator[str]:
     if 2 * sum(table.reasons.get(label, 0) for label in labels) > table.judged:
         value = next((value for label in labels for value in table.values.get(label, ())), "")
         yield unit_remedy(table.name, origin.source.timestamp_unit, value)
+
+
+def _missing(table: Refusals, origin: TableSource) -> Iterator[str]:
+    """Most rows lack an id: another column has it, or they are of nothing that Souk is asked for."""
+    for name in ("user_id", "item_id"):
+        if _most(table, [f"{Reason.MISSING} {name}"]):
+            columns, key = origin.origin(name), f"data.{table.name}"
+            empty = f"{name} is the file's {' and '.join(columns)}, which these rows have not"
+            out = f'; {key}.skip: {{{columns[0]}: ""}} leaves them out if they have none' if len(columns) == 1 else ""
+            yield f"{empty}: name the column that they have it in, in {key}.columns.{name}{out}."
 
 
 def _event_types(table: Refusals) -> Iterator[str]:
@@ -183,4 +194,4 @@ def _duplicates(table: Refusals, origin: TableSource) -> Iterator[str]:
 
 
 def _most(table: Refusals, labels: Sequence[str]) -> bool:
-    return 2 * sum(table.reasons[label] for label in labels) > table.refused
+    return 2 * sum(table.reasons.get(label, 0) for label in labels) > table.refused

@@ -28,6 +28,7 @@ from souk.ingest.guess.nested import check_flat
 from souk.ingest.guess.nobody import map_nobody
 from souk.ingest.guess.other_ids import map_other_ids
 from souk.ingest.guess.repeat import repeat
+from souk.ingest.guess.rivals import note_rivals
 from souk.ingest.guess.rows import note_no_item, note_rows
 from souk.ingest.guess.rules import note_steps, objectives
 from souk.ingest.guess.same_file import items_of, leave_to_items, same_file
@@ -57,8 +58,9 @@ DESCRIBED = {"user_id": "users", "item_id": "items"}
 class FirstConfig:
     """A first config: its text, the event types that no word tells, which it takes for clicks, why the files of items
     and users may be exchanged, why only some of what users do engages, what every event is where a column may be their
-    type, which events are left out as purchases told twice, as those that nobody chose or as of what users have, and
-    what is no id and stands for one; "" where nothing says so."""
+    type, which events are left out as purchases told twice, as those that nobody chose or as of what users have, what
+    is no id and stands for one, and which shares of the tables the contract refuses where these are most; "" where
+    nothing says so."""
 
     text: str
     unknown: tuple[str, ...] = ()
@@ -67,6 +69,7 @@ class FirstConfig:
     untyped: str = ""
     left_out: tuple[str, ...] = ()
     groups: str = ""
+    refused: str = ""
 
 
 def first_config(
@@ -129,6 +132,7 @@ def first_config(
     for target, other in DESCRIBED.items():
         if other in tables:
             note_zeros(tables["events"], tables[other], target)
+            note_rivals(tables["events"], tables[other], target)
             map_counts(tables["events"], tables[other], target)
     if "items" in tables:
         map_takers(tables["events"], tables["items"])
@@ -157,6 +161,7 @@ def first_config(
         notes.get("event_type", ""),
         left_out,
         groups,
+        _shares(refused) if max(refused.values()) > MOST_REFUSED else "",
     )
 
 
@@ -191,6 +196,11 @@ def _refused(text: str, key: str, tell: Callable[[str], None]) -> float:
     return refused / max(1, rows)
 
 
+def _shares(refused: Mapping[str, float]) -> str:
+    """Of which tables the contract refuses how much."""
+    return ", ".join(f"{share:.1%} of {key}" for key, share in refused.items() if share > 0)
+
+
 def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[str, float] | None = None) -> str:
     drawn = "".join(f"; of {key}: {t.notes['drawn']}" for key, t in tables.items() if "drawn" in t.notes)
     lines = [
@@ -210,7 +220,7 @@ def _render(name: str, tables: dict[str, Table], exchanged: str, refused: dict[s
     keys = _ingest_keys(tables)
     if refused:
         worst = max(refused.values())
-        shares = ", ".join(f"{share:.1%} of {key}" for key, share in refused.items() if share > 0)
+        shares = _shares(refused)
         bar = np.ceil(100 * (worst * 1.1 + 0.01)) / 100
         if worst <= FEW_REFUSED:
             lines += ["", f"# The contract refuses {shares}: these rows go to the quarantine."]

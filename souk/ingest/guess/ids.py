@@ -16,6 +16,7 @@ from souk.ingest.guess.fit import MOST_ONCE
 from souk.ingest.guess.names import NAMES, PSEUDONYMS, SELDOM_ITEMS
 from souk.ingest.guess.other_ids import names_id
 from souk.ingest.guess.several import told_several
+from souk.ingest.guess.zeros import without_zeros
 from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
 
 FEW_UNLISTED = 0.05  # of the items in events, those that a file which lists all that can be had may lack
@@ -81,23 +82,44 @@ def map_ids(target: str, events: Table, other: Table | None, goods: Table | None
     same = ids.get(named.plain) if named else None
     ours = [named] if named else [column for column in events.free if not column.nested]
     shares = [(shared(a, b), a, b) for a in ours for b in ([same] if same else ids.values())]
-    share, here, there = max(shares, key=lambda each: each[0], default=(0.0, None, None))
+    share, here, there = _of_most_rows(shares)
     if theirs is not None and not theirs.nested:
         known = max((shared(a, theirs) for a in ours), default=0.0)
         if known and known >= share and repeats(theirs):
             raise _repeated(other, target, theirs)
         if named and not known and share < FEW_SHARED:
-            raise _strangers(other, named, theirs)
+            raise without_zeros(events, other, [named], [theirs]) or _strangers(other, named, theirs)
     meant = "" if theirs else _mistaken_ids(target, events, other, list(ids.values()), share)
     if here is None or there is None or share == 0 or meant:
         if not meant and (twice := _that_repeats(ours, other, strange)):
             raise _repeated(other, target, *twice)
-        raise _no_column(other if named or meant else events, target, named, meant)
+        raise without_zeros(events, other, ours, [*ids.values()]) or _no_column(
+            other if named or meant else events, target, named, meant
+        )
     few = "ONLY " if share < FEW_SHARED else ""
     evidence = f"{few}{share:.0%} of the ids in events are among {there.name} of {other.name}"
     again = len(there.texts) - there.distinct
     more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
     events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
+
+
+def _of_most_rows(shares: Sequence[tuple[float, Column, Column]]) -> tuple[float, Column | None, Column | None]:
+    """The pair of columns with the largest share of the first's ids in the second; of those that share nearly as many
+    with the same column the one with its name, or with twice as many rows and more ids: what an item replaces is
+    another item of the file, and few rows have one.
+
+    Args:
+        shares: of each pair of a column of events and one of the other file, with them.
+    """
+    if not shares:
+        return 0.0, None, None
+    best = max(shares, key=lambda each: each[0])
+    share, here, there = best
+    alike = [each for each in shares if each[2] is there and each[0] >= MANY * share > 0]
+    if same := next((each for each in alike if each[1].plain == there.plain and each[1].filled > MOST_EMPTY), None):
+        return same
+    fuller = [each for each in alike if each[1].filled >= 2 * here.filled and each[1].distinct > here.distinct]
+    return max(fuller, key=lambda each: each[1].filled, default=best)
 
 
 def _few(column: Column) -> bool:
