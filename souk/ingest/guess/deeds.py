@@ -144,7 +144,7 @@ def _of_deeds(table: Table, column: Column) -> str:
     clicks = [text for text, (kind, _) in table.types.items() if kind in (EventType.CLICK, EventType.IMPRESSION)]
     looks = [text for text in clicks if text not in table.unknown]  # `assigned` is one for want of a word
     unless = "so it would say what the user did, such as {}; declare it if a request has it"
-    if not looks and _of_some_types(values, said):
+    if not looks and of_some(values, said):
         return f"ONLY EVENTS OF SOME TYPES HAVE IT, {unless.format(column.examples)}"
     each = [values[said == text] for text in looks or clicks]  # a click may have what what was shown has not
     if sum(map(len, each)) < FEWEST_LOOKS:
@@ -159,7 +159,7 @@ def _of_deeds(table: Table, column: Column) -> str:
     return ""
 
 
-def _of_some_types(values: pd.Series, said: pd.Series) -> bool:
+def of_some(values: pd.Series, said: pd.Series) -> bool:
     """Whether nearly all events of some types have a value, and hardly any of others."""
     counts, shares = said.value_counts(), values.notna().groupby(said).mean()
     shares = shares[counts[shares.index] >= FEWEST_LOOKS]

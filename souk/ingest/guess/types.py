@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
+from souk.ingest import cells
 from souk.ingest.guess.columns import Table, column_named
 from souk.ingest.guess.contracts import tells_contracts
-from souk.ingest.guess.deeds import settled
+from souk.ingest.guess.deeds import of_some, settled
 from souk.ingest.guess.fit import few_words
 from souk.ingest.guess.flags import clicked, is_flag, numbers_orders, tells_act
 from souk.ingest.guess.names import NAMES, QUANTITIES, SETTINGS, kind_of, names_act
@@ -31,7 +32,9 @@ def map_type(table: Table) -> None:
     if named is not None and named.name != "event_type" and not _says_acts(named) and spoken(table) is not None:
         named = None  # an auction is of a `type`, too
     status = None if named else next((column for column in table.free if tells_orders(column)), None)
-    column = named or (None if status else spoken(table))
+    some = status if status and status.filled < MANY else None  # the others are no orders
+    status = None if some else status
+    column = named or (None if status else _of_those_with(table, some) if some else spoken(table))
     flag = next((c for c in table.free if kind_of(c.name) and is_flag(c) and tells_act(table, c)), None)
     rated = _one_type(table)[0] == "rating"  # what was read and given stars need not have been shown
     if flag is None and column is None and status is None and not rated:
@@ -42,28 +45,46 @@ def map_type(table: Table) -> None:
         for text in sorted(pc.unique(flag.texts).to_pylist()):
             table.types[text] = (kind, "happened") if text in ("1", "true") else (EventType.IMPRESSION, "was shown")
     elif column is not None and not column.nested and column.distinct <= MOST:
-        table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values"
+        beside = f", of which only some have {some.name}" if some else ""
+        table.mapped["event_type"] = column, f"by its {'name' if named else 'values'}; {column.distinct} values{beside}"
         for text in sorted(pc.unique(column.texts).to_pylist()):
             match = act_in(table, text)
             known = f"{match}s" if match else UNKNOWN
             table.types[text] = match or EventType.CLICK, known
             table.unknown += [] if match else [text]
-    elif status is not None:
-        table.constants["event_type"] = "purchase", _of_orders(status)
     else:
-        _map_one_type(table)
+        _map_one_type(table, status)
 
 
-def _map_one_type(table: Table) -> None:
-    """Maps all rows to one type, where no column says it."""
-    every, why = _one_type(table)
-    perhaps = "" if _stayed(table) else _perhaps_type(table, every)
+def _of_those_with(table: Table, status: Column) -> Column | None:
+    """The column of a few words, an act or more among them, of which nearly all rows of some have a status, as orders
+    and quotes, and hardly any of others, as searches; None where there is none."""
+    known = cells.parse_text(status.values)[0].to_pandas()
+    for column in table.free:
+        if column is status or not few_words(column, MOST) or column.plain in OTHERS or not _says_acts(column):
+            continue
+        if column.snake.split("_")[-1] not in SETTINGS and of_some(
+            known, cells.parse_text(column.values)[0].to_pandas()
+        ):
+            return column
+    return None
+
+
+def _map_one_type(table: Table, status: Column | None = None) -> None:
+    """Maps all rows to one type, where no column says it.
+
+    Args:
+        table: of events.
+        status: of each as of an order; None where none says it.
+    """
+    every, why = ("purchase", _of_orders(status)) if status else _one_type(table)
+    perhaps = "" if _stayed(table) else _perhaps_type(table, every, status)
     if every == "rating" and _map_unrated(table, why + perhaps):
         return
     taken_back = _taken_back(table) if every == "purchase" else None
     if taken_back is None:
         table.constants["event_type"] = every, why + perhaps
-        if not perhaps and (told := told_alone(EventType(every), why)):
+        if not status and not perhaps and (told := told_alone(EventType(every), why)):
             table.notes["event_type"] = told
         return
     quantity, told = taken_back
@@ -145,17 +166,20 @@ def _of_orders(status: Column) -> str:
     return f"{said}; beside path, {out}" if (out := without_lost(status)) else said
 
 
-def _perhaps_type(table: Table, kind: str) -> str:
+def _perhaps_type(table: Table, kind: str, status: Column | None = None) -> str:
     """Which column could say the type of an event in words that Souk does not know, for a comment.
 
     Args:
         table: of events; its note says the same to who reads no comment.
         kind: what every event is taken for.
+        status: that tells it, beside which a column is the type only by its name or its words.
     """
     words = (column for column in table.free if few_words(column) and column.plain not in OTHERS)
     acts = (column for column in words if column.snake.split("_")[-1] not in SETTINGS)
     columns = [column for column in acts if not settled(table, column) and tells_act(table, column)]
     columns = [column for column in columns if kind != "rating" or not is_flag(column)]  # of stars it says more
+    if status is not None:
+        columns = [column for column in columns if column is not status and any(_likeness(column))]
     if not columns:
         return ""
     column = max(columns, key=_likeness)  # the first of those that are as likely
