@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 from souk.ingest import cells
 from souk.ingest.guess.acts import acts
 from souk.ingest.guess.chosen import skip_rows
-from souk.ingest.guess.columns import Table
+from souk.ingest.guess.columns import Table, column_named
+from souk.ingest.guess.names import QUANTITIES
 from souk.ingest.guess.phrases import act_of
 from souk.ingest.profile import MANY, snake
 from souk.schema import MINUTE_MS, EventType
@@ -20,6 +21,7 @@ OF_WHAT = {"order", "item", "product", "package", "parcel", "bestellung", "artik
            "pedido", "paquete", "ordine", "pacco", "encomenda", "out", "for", "delivery", "partially"}  # fmt: skip
 VISIT_MS = 30 * MINUTE_MS
 FEWEST = 30  # rows of a type
+TAKEN = (EventType.PURCHASE, EventType.RETURN)
 ALONE, OFTENER = 0.6, 1.5  # share of the rows that nothing else of the user is near, and how many times that of acts
 
 
@@ -29,6 +31,7 @@ def skip_aftermath(events: Table) -> None:
     would be wishes for what the user has. Where no other word tells a purchase, an order that was shipped is one."""
     if not events.unknown or not events.has("event_type"):
         return
+    _map_negative(events)
     fulfilled = [text for text in events.unknown if _fulfilled(text)]
     if fulfilled and EventType.PURCHASE not in {kind for kind, _ in events.types.values()}:
         own = cells.parse_text(events.mapped["event_type"][0].values)[0]
@@ -41,6 +44,22 @@ def skip_aftermath(events: Table) -> None:
     if words and (count := skip_rows(events, column, words)):
         why = f"it comes of an earlier act, and not from the user, {', '.join(words)} of {column.name}"
         events.notes["aftermath"] = f"{why} ({count})"
+
+
+def _map_negative(events: Table) -> None:
+    """Takes for returns the unknown types whose quantities are negative, where those of purchases are not."""
+    value = column_named(events, "value") or events.mapped.get("value", (None, ""))[0]
+    if value is None or value.plain not in QUANTITIES or not value.numeric:
+        return
+    own = cells.parse_text(events.mapped["event_type"][0].values)[0].to_pandas()
+    below = (cells.parse_number(value.values)[0].to_pandas().dropna() < 0).groupby(own)
+    counts, shares = below.size(), below.mean()
+    bought = [text for text, (kind, _) in events.types.items() if kind is EventType.PURCHASE and text in shares.index]
+    if not bought or shares[bought].max() > 1 - MANY:
+        return
+    for text in [text for text in events.unknown if counts.get(text, 0) >= FEWEST and shares[text] >= MANY]:
+        events.types[text] = EventType.RETURN, f"{shares[text]:.0%} of its quantities are negative: returns"
+        events.unknown.remove(text)
 
 
 def _fulfilled(text: str) -> bool:
@@ -61,7 +80,7 @@ def _following(events: Table) -> list[str]:
     usual = rows.loc[rows["known"], "alone"].mean()
     found = []
     for word, own in rows[~rows["known"]].groupby("word"):
-        if any(act_of(part) is EventType.PURCHASE for part in snake(str(word)).split("_")):
+        if any(act_of(part) in TAKEN for part in snake(str(word)).split("_")):
             continue  # `order_line_repeated` may be one, in a word that nobody knows
         follows = (own["first"] < own["time"]).mean() >= MANY
         if len(own) >= FEWEST and follows and own["alone"].mean() >= max(ALONE, OFTENER * usual):

@@ -23,7 +23,22 @@ UPGRADES = {"upgrade", "upgraded"}  # of a seat or a plan these are bought
 AUTOMATIC = {"auto", "automatic", "automatically", "automatisch", "autoplay", "autoplayed"}
 PLAYS = {"play", "played", "next"}  # beside these: what a player goes on with
 RESTORED = {"restore", "restored"}
-BESIDE = {"device", "phone", "tablet", "backup", "cloud", "system", "os", "from", "factory", "oem"}  # changes nothing
+BESIDE = {
+    "device",
+    "phone",
+    "tablet",
+    "backup",
+    "cloud",
+    "system",
+    "os",
+    "from",
+    "factory",
+    "oem",
+    "video",
+    "audio",
+    "trailer",
+    "media",
+}  # changes nothing
 # In the name of a column that says why a row came to be; elsewhere `auto` may be a car.
 CAUSES = {"source", "trigger", "reason", "initiator", "origin", *UPDATES}
 # Share of the rows that `auto` or `restore` alone may leave out: where it is of more, a player starts one by one.

@@ -66,6 +66,7 @@ class Table:
     next_steps: list[str] = field(default_factory=list)  # event types that only go on with an item at hand
     nobody: list[str] = field(default_factory=list)  # what stands for no user, as NA
     notes: dict[str, str] = field(default_factory=dict)  # by key of the source, why it is as it is
+    listed_as: str = ""  # of events, what the file of items calls the ids of items
     drawn: int = 0  # bits that are 0 in the hashes of the ids whose rows these are (souk.ingest.guess.drawn_rows)
 
     def has(self, target: str) -> bool:

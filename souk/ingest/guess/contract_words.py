@@ -27,7 +27,8 @@ WHOLE = {
                      "policenausstellung"), EventType.PURCHASE),
     **dict.fromkeys(("kuendigung", "gekuendigt", "vertragskuendigung", "resiliation", "disdetta"), EventType.RETURN),
     **dict.fromkeys(("apply", "applied", "quote", "quoted", "angebotsanfrage", "antragstellung", "devis", "postuler",
-                     "bewerben", "beworben", "bewerbung"), EventType.CART),
+                     "bewerben", "beworben", "bewerbung", "rfq", "requestforquotation", "requestforquote",
+                     "preisanfrage"), EventType.CART),
 }  # fmt: skip
 # What is asked for before there is a contract, and what is done with it.
 ASKED_FOR = {"quote", "quotes", "quotation", "application", "proposal", "antrag", "kreditantrag", "angebot",
@@ -41,6 +42,8 @@ APPROVED = {"approved", "approval", "granted", "genehmigt", "bewilligt", "approu
             "approvata", "aprovada"}  # fmt: skip
 REFUSED = {"rejected", "rejection", "declined", "denied", "refused", "abgelehnt", "ablehnung", "refusee", "rechazada",
            "denegada", "rifiutata", "respinta", "recusada", "negada"}  # fmt: skip
+OFFERED = {"offer", "offers", "counteroffer", "rfq", *ASKED_FOR}
+LOST = {"lost", "expired", "lapsed", "withdrawn", "verloren", "abgelaufen", "perdu", "perdue", "perdida"}
 PROCEEDINGS = {"credit", "underwriting", "kyc", "scoring", "bonitaet"}
 LITTLE = {"by", "bank", "insurer", "online", "within", "days", "day", "tagen", "der", "the"}
 # In names of columns, a contract's number or begin. `policy_id` may be that of an experiment.
@@ -81,8 +84,12 @@ def without_contracts(words: Sequence[str]) -> list[str]:
 
 
 def decides(text: str) -> bool:
-    """Whether a value says that the shop approved or refused what a user asked for, as `application_rejected`."""
-    words = _telling(snake(text).split("_"))
+    """Whether a value says that the shop approved or refused what a user asked for, as `application_rejected`, or that
+    what it offered came to nothing, as `quote_lost`."""
+    all_words = snake(text).split("_")
+    words = _telling(all_words)
+    if {*all_words} & OFFERED and words & (REFUSED | LOST) and words <= REFUSED | LOST | OFFERED:
+        return True
     verdicts, asked = APPROVED | REFUSED, ASKED_FOR | CONTRACTS | PROCEEDINGS
     return bool(words & verdicts) and words <= verdicts | asked and (bool(words & asked) or plain(text) in verdicts)
 

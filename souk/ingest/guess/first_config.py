@@ -178,6 +178,8 @@ def _described(tables: Mapping[str, Table], tell: Callable[[str], None]) -> dict
 def _map_ids(tables: Mapping[str, Table]) -> None:
     for target, other in DESCRIBED.items():
         map_ids(target, tables["events"], tables.get(other), tables.get("items"))
+    if "items" in tables:
+        tables["events"].listed_as = tables["items"].mapped["item_id"][0].snake
     map_other_ids(tables["events"], tables.get("items"))
     check_flat(tables["events"])
 

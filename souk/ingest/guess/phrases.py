@@ -10,6 +10,16 @@ from souk.ingest.guess.names import ADDED, FILLERS, OBJECTS, SELLERS, SHORTEST, 
 from souk.ingest.profile import plain, snake
 from souk.schema import EventType
 
+# Of one word, or of one and what items are: what is not wanted any more, or never was.
+REFUSALS = ("pass", "reject", "unmatch", "unmatched", "swipeleft", "leftswipe", "swipedleft", "nope", "report",
+            "reported")  # fmt: skip
+# Beside words that nobody knows they still say that nothing is wanted; what was skipped or passed may have been a step.
+REFUSING = {*REFUSALS, "rejected", "skip", "skipped", "dislike", "disliked", "block", "blocked", "decline", "declined",
+            "denied", "uninterested"}  # fmt: skip
+# The last word of what was shown or clicked, whatever stands before it; a look may be one at several at once.
+LAST = {"impression": EventType.IMPRESSION, "impressions": EventType.IMPRESSION, "click": EventType.CLICK,
+        "clicks": EventType.CLICK, "clicked": EventType.CLICK}  # fmt: skip
+SHARED = {"share", "shared", "geteilt", "teilen"}
 # Acts that are too common as words to tell one in the name of a column.
 ACTS = {
     **dict.fromkeys(("displayed", "rendered", "inview", "viewable"), EventType.IMPRESSION),
@@ -26,7 +36,8 @@ ACTS = {
                      "rezepteingereicht", "notifyme"), EventType.CART),
     **dict.fromkeys(("creditnote", "creditmemo", "gutschrift", "rma", "rmacreated", "rmarequested"), EventType.RETURN),
     **dict.fromkeys(("dislike", "disliked", "downvote", "downvoted", "thumbsdown", "nomegusta", "jenaimepas",
-                     "nonmipiace", "naogostei", "gefaelltmirnicht"), EventType.HIDE),
+                     "nonmipiace", "naogostei", "gefaelltmirnicht", *REFUSALS), EventType.HIDE),
+    **dict.fromkeys(("superlike", "superliked"), EventType.CART),
 }  # fmt: skip
 # Where something is shown or opened, which changes nothing of that; of what an item's own page shows a look, too.
 PICTURES = {"photo", "photos", "picture", "pictures", "image", "images", "gallery", "floorplan", "bild", "bilder",
@@ -160,7 +171,7 @@ def _act_of(text: str, all_words: Sequence[str]) -> EventType | None:
 
 def _together(words: Sequence[str]) -> EventType | None:
     """What words for one act, and others that change nothing of it, say together."""
-    kinds = {kind_of(word) for word in words if word not in FILLERS | LITTLE}
+    kinds = {kind_of(word) or _given_back(word) for word in words if word not in FILLERS | LITTLE}
     several = next(iter(kinds)) if len(kinds) == 1 else _shown_or_opened(words)
     if several is None and {kind_of(word) for word in words if word not in FILLERS | REPEATED} == {EventType.PURCHASE}:
         several = EventType.PURCHASE
@@ -169,7 +180,29 @@ def _together(words: Sequence[str]) -> EventType | None:
     if "page" in words and several is not EventType.CLICK:
         several = None
     undone = kinds == {EventType.PURCHASE, EventType.RETURN} and "checkout" not in words
-    return several or (EventType.RETURN if undone or _demands(words) else None)
+    return several or (EventType.RETURN if undone or _demands(words) else None) or _last(words)
+
+
+def _given_back(word: str) -> EventType | None:
+    return EventType.RETURN if ACTS.get(word) is EventType.RETURN else None
+
+
+def _last(words: Sequence[str]) -> EventType | None:
+    """What is said of something that nobody knows: `teaser_impression`, `newsletter_click`, `share_facebook`."""
+    if len(words) < 2 or any(_kind(word) for word in words[1:-1]):
+        return None
+    if words[0] in SHARED and not _kind(words[-1]):
+        return EventType.CART
+    strange = not _kind(words[0]) and {*words}.isdisjoint({"no", "not", "page", *PHONES})
+    return LAST.get(words[-1]) if strange else None
+
+
+def refuses(text: str) -> bool:
+    """Whether a value says, beside words that nobody knows, that something is not wanted: `card_rejected`; what was
+    seen or done with what refuses is no refusal (`report_opened`)."""
+    words = snake(text).split("_")
+    rest = [word for word in words if word not in REFUSING]
+    return len(rest) < len(words) and not any(_kind(word) for word in rest)
 
 
 def _demands(words: Sequence[str]) -> bool:

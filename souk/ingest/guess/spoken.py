@@ -26,10 +26,12 @@ NUMBERS = {"id", "no", "nr", "ref", "code", "number", "key", "sku", "uuid", "uri
 
 
 def act_in(table: Table, text: str) -> EventType | None:
-    """The act that a value says, of whatever the ids of the items are named for: `offering_view` beside offering_id."""
+    """The act that a value says, of whatever the ids of the items are named for, in either file: `offering_view` beside
+    offering_id."""
     if (known := act_of(text)) or "item_id" not in table.mapped:
         return known
-    things = {*table.mapped["item_id"][0].snake.split("_")} - NUMBERS
+    names = (table.mapped["item_id"][0].snake, table.listed_as)
+    things = {word for name in names for word in name.split("_") if word} - NUMBERS
     words = snake(text).split("_")
     rest = [word for word in words if word not in things | {f"{thing}s" for thing in things}]
     return act_of("_".join(rest)) if rest and rest != words else None

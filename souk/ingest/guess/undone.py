@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from souk.ingest.guess.acts import acts
 from souk.ingest.guess.auction_words import befalls
 from souk.ingest.guess.chosen import skip_rows
 from souk.ingest.guess.columns import Table
+from souk.ingest.guess.contract_words import decides
 from souk.ingest.guess.flags import is_flag
-from souk.ingest.guess.phrases import act_of, undoes
+from souk.ingest.guess.phrases import act_of, refuses, undoes
 from souk.ingest.profile import snake
 from souk.schema import EventType
 
@@ -26,10 +27,12 @@ SENT = {"sent", "send", "delivered", "queued", "dispatched", "gesendet", "versen
 
 def skip_undone(events: Table) -> None:
     """Leaves out, by `skip`, the event types that no act of the contract is, and that are no choice of an item: what
-    takes an act back, which taken for a click would be a wish for what is not wanted any more, what was only sent,
+    takes an act back, or refuses, which taken for a click would be a wish for what is not wanted, what was only sent,
     which nobody may have seen, and what others did to the user, as who bids more."""
     _skip_toggled(events)
-    _skip(events, "undone", "an earlier act is taken back by", undoes)
+    firsts = {snake(text).split("_")[0] for text in events.types}
+    _skip(events, "undone", "an earlier act is taken back by", lambda text: undoes(text) or _undoes(text, firsts))
+    _skip(events, "refused", "it says that something is not wanted,", lambda text: refuses(text) and not decides(text))
     _skip(events, "sent", "nobody chose", _sent)
     _skip(events, "befell", "others did, and not the user,", befalls)
 
@@ -55,6 +58,12 @@ def _skip(events: Table, key: str, told: str, tells: Callable[[str], bool]) -> N
         column = events.mapped["event_type"][0]
         if count := skip_rows(events, column, words):
             events.notes[key] = f"{told} {', '.join(words)} of {column.name} ({count})"
+
+
+def _undoes(text: str, firsts: Collection[str]) -> bool:
+    """Whether a value is another one's first word with `un` before it, as `unclap` beside `clap`."""
+    word = snake(text).split("_")[0]
+    return word[:2] == "un" and word[2:] in firsts
 
 
 def _sent(text: str) -> bool:
