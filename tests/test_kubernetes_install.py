@@ -1,0 +1,63 @@
+"""What an install may be given beside its values, and what it is told."""
+
+import argparse
+import importlib
+import subprocess
+
+import pytest
+
+from souk.cli import COMMANDS
+from tests.helm_chart import CHART, INSTALL, ROOT, helm_template, template
+from tests.requirements import require
+
+
+def serve_arguments(*words: str) -> argparse.Namespace:
+    """What `souk serve` takes its arguments in the chart for."""
+    container = template(*words)["ServingRuntime", "souk"]["spec"]["containers"][0]
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    importlib.import_module(COMMANDS["serve"][0]).configure(parser)
+    return parser.parse_args(container["args"][1:])
+
+
+def test_further_flags_of_the_server_can_be_given() -> None:
+    """They come last, so that one may also say otherwise."""
+    plain = serve_arguments()
+    assert (plain.log_format, plain.stale_hours) == ("json", 168)
+    given = serve_arguments("--set", "recommender.args={--stale-hours=72,--user-cache-seconds=0,--log-format=text}")
+    assert (given.stale_hours, given.user_cache_seconds, given.log_format) == (72, 0, "text")
+    assert (given.host, given.release, given.drain_seconds) == ("0.0.0.0", "/mnt/models", 5)
+
+
+def test_what_a_value_gives_is_no_further_flag() -> None:
+    """All that the chart itself may write is refused among them; the format of logs alone may be said again."""
+    full = "recommender.index=exact,recommender.milvusUri=http://m:1,recommender.redisUri=redis://r,"
+    full += "recommender.tokenSecret=t,recommender.impressions={/workspace/impressions},recommender.kafkaSecret=k"
+    runtime = template("--set", full)["ServingRuntime", "souk"]
+    own = [word.partition("=")[0] for word in runtime["spec"]["containers"][0]["args"][1:]]
+    assert len(own) == 13
+    for flag in own:
+        run = helm_template("--set", f"recommender.args={{{flag}=1}}")
+        assert (run.returncode == 0) is (flag == "--log-format"), flag
+
+
+@pytest.mark.parametrize("wrong", ["{stale-hours=72}", "{--stale-hours}", "{--stale-hours=}", "--stale-hours=72"])
+def test_the_chart_refuses_what_is_no_flag_with_its_value(wrong: str) -> None:
+    run = helm_template("--set", f"recommender.args={wrong}")
+    assert run.returncode != 0
+    assert "values don't meet the specifications of the schema" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["souk", "shop"])
+def test_notes_name_the_claim_that_the_chart_makes(name: str) -> None:
+    helm = require("helm", INSTALL)
+    words = ["--dry-run=client", "--namespace", "n", "--set", "recommender.storageUri="]
+    run = subprocess.run([helm, "install", name, str(CHART), *words], capture_output=True, text=True, check=True)
+    [command] = [line for line in run.stdout.splitlines() if "souk submit" in line]
+    assert f"--volume-claim {name}-workspace " in command
+    assert f"kind: PersistentVolumeClaim\nmetadata:\n  name: {name}-workspace\n" in run.stdout
+
+
+def test_the_readme_names_every_template() -> None:
+    text = (ROOT / "charts/README.md").read_text("utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert [path.name for path in CHART.glob("templates/*.yaml") if not any(path.name in row for row in rows)] == []
