@@ -14,7 +14,7 @@ from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.schema import EVENTS, EventType
 from souk.serving.openapi.__main__ import described
-from souk.serving.openapi.document import EXAMPLES, document
+from souk.serving.openapi.document import CALLS, EXAMPLES, document
 from souk.serving.protocol.tensors import INPUTS
 from souk.serving.request import RequestParser
 from souk.serving.subjects import check_subjects
@@ -57,6 +57,16 @@ def test_the_document_is_valid(spec, secured):
 def test_the_committed_one_is_what_a_server_of_that_config_says():
     """Else: `python -m souk.serving.openapi configs/movielens_100k.yaml > docs/openapi.json`; a change shows there."""
     assert (ROOT / "docs/openapi.json").read_text("utf-8") == described(str(ROOT / "configs/movielens_100k.yaml"))
+
+
+def test_it_says_how_a_server_refuses_who_may_not_call():
+    """Without tokens a page of another site, by a 403; souk.own_pages looks at all but GET."""
+    for secured, told in ((False, "403"), (True, "401")):
+        calls = document(WIDE, 10, 50, "wide-0", secured)["paths"].values()
+        said = {(method, code) for each in calls for method, call in each.items() for code in call["responses"]}
+        assert {(method, code) for method, code in said if code in ("401", "403")} == {("post", told)}
+        posts = [each["post"]["responses"] for each in calls if "post" in each]
+        assert len(posts) == len(CALLS) and all(told in answers for answers in posts)
 
 
 def test_its_columns_are_those_of_the_release():

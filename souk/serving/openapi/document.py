@@ -55,6 +55,7 @@ LOOKS = (
 ERRORS = {
     "400": "The request is wrong",
     "401": "No token, or another",
+    "403": "A browser makes this call for another site's page",
     "429": "More is asked than can be answered in time",
     "503": "The disk does not take it, or TensorFlow's process does not answer, or not in the call's time; ask again",
 }
@@ -71,11 +72,12 @@ def document(spec: FeatureSpec, slate_size: int, max_slate_size: int, release: s
         secured: whether calls need a token.
     """
     calls: dict[str, Any] = {}
+    refused = "401" if secured else "403"  # souk.own_pages looks where no token is asked for
     for path, name, summary, schemas, timed, codes in CALLS:
         answers = {"200": _json(f"{schemas}Response", "The answer"), "400": _error("400"), "429": _error("429")}
         if schemas == "Events":
             answers["400"] = _json("EventsError", ERRORS["400"])
-        answers |= {code: _error(code) for code in codes} | ({"401": _error("401")} if secured else {})
+        answers |= {code: _error(code) for code in codes} | {refused: _error(refused)}
         body: Schema = {"required": True, "content": {"application/json": {"schema": ref(f"{schemas}Request")}}}
         body["content"]["application/json"]["example"] = EXAMPLES[f"{schemas}Request"]
         call = {
