@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -276,3 +277,22 @@ def test_served_answers_equal_batch(trained, tmp_path):
         assert [item["score"] for item in one["items"]] == pytest.approx(other["scores"], abs=1e-3)
         assert {name for item in one["items"] for name in item["scores"]} == {"engaged", "satisfied", "regretted"}
         assert one["release"] == other["release"] == trained.release.name
+
+
+def test_who_forgets_a_person_is_told_of_each_file_of_a_release_with_ids_of_users(trained):
+    """By the row of docs/security.md, and what it says is in which file is there."""
+    [row] = [line for line in (ROOT / "docs/security.md").read_text().splitlines() if line.startswith("| `releases/")]
+    named = set(re.findall("`([^`]+)`", row))
+    own = ("assets/user_id", "query_tower/serve.onnx", "evaluation/", "golden.jsonl")
+    assert named >= {*own, "query_tower/", "ranker/", "twin/"}
+    files = [path for path in trained.release.rglob("*") if path.is_file()]
+    of_users = re.compile(b"|".join(re.escape(user.encode()) for user in trained.market.groups))
+    found = {path.relative_to(trained.release).as_posix() for path in files if of_users.search(content_of(path))}
+    both = {f"{model}/assets/user_id" for model in ("query_tower", "ranker")} | {"query_tower/serve.onnx"}
+    assert found >= both | {f"twin/{name}" for name in both} | {"golden.jsonl", "evaluation/per_user.parquet"}
+    assert [name for name in sorted(found) if not any(part in name for part in own)] == []
+
+
+def content_of(path):
+    """The bytes of a file, of Parquet those of its values."""
+    return str(pq.read_table(path).to_pylist()).encode() if path.suffix == ".parquet" else path.read_bytes()
