@@ -10,7 +10,19 @@ from souk.ingest.guess.config_words import listed, quoted
 
 LONGEST = 600  # characters of a comment: evidence, examples of a column and a remedy have half of that
 # Notes on what `skip` leaves out.
-LEFT_OUT = ("twice", "unchosen", "undone", "refused", "sent", "befell", "decided", "aftermath", "unrated", "uses")
+LEFT_OUT = (
+    "twice",
+    "unchosen",
+    "undone",
+    "refused",
+    "sent",
+    "befell",
+    "decided",
+    "aftermath",
+    "unrated",
+    "uses",
+    "itemless",
+)
 
 
 def render_source(table: Table) -> list[str]:

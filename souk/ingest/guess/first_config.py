@@ -24,6 +24,7 @@ from souk.ingest.guess.dwell import map_dwell
 from souk.ingest.guess.exchanged import check_events, check_exchanged, doubt_exchanged
 from souk.ingest.guess.flags import note_flags
 from souk.ingest.guess.ids import map_ids, note_unlisted
+from souk.ingest.guess.itemless import skip_itemless
 from souk.ingest.guess.nested import check_flat
 from souk.ingest.guess.nobody import map_nobody
 from souk.ingest.guess.other_ids import map_other_ids
@@ -126,6 +127,7 @@ def first_config(
     note_ended(tables["events"])
     map_uses(tables["events"])
     note_no_item(tables["events"], tables.get("items"))
+    skip_itemless(tables["events"])
     if "items" in tables:
         map_starts(tables["events"], tables["items"])
         map_births(tables["events"], tables["items"])
