@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 
 import pandas as pd
 import pyarrow as pa
@@ -11,14 +12,17 @@ from souk.ingest import cells
 from souk.ingest.guess.bands import banded, lower_bounds
 from souk.ingest.guess.columns import Table, column_named
 from souk.ingest.guess.kind import without_currency
-from souk.ingest.guess.names import QUANTITIES, RATINGS, names_rating
-from souk.ingest.profile import Column
+from souk.ingest.guess.names import FILLERS, QUANTITIES, RATINGS, names_rating
+from souk.ingest.profile import Column, snake
 
 ALIKE = 0.9  # rank correlation with how many events of one type each has, or with their sum, from which a column has it
 CLASSED = 0.6  # share of the variance of these ranks that is between the classes of a column, which are made of them
 FEWEST = 50  # rows that say so
 FEWEST_VALUES = 3
 FEWEST_CLASS, MOST_CLASSES = 10, 6  # rows of a class; a product has many groups by right, and customers trades
+SHARED_TYPES = 6  # the most common types, of whose numbers shares are made, as of likes in impressions
+BESIDE = {*FILLERS, "created", "received", "sent", "posted"}  # in a type, of what is counted of it
+NUMBER = {"cnt", "count", "counts", "rate", "num", "times"}  # the last word of such a name
 TOLD = "IT TELLS EVENTS OF LATER: {}, such as {}; declare it if it is of before them"
 
 
@@ -41,11 +45,47 @@ def map_counts(events: Table, other: Table, target: str) -> None:
         each = each.where(ids.isin(whose))
     each = each.rank()
     means = pd.DataFrame({f"the mean {name} of each": ids.map(own) for name, own in _means(events, whose)})
+    shares = pd.DataFrame(dict(_shares({word: ids.map(count).fillna(0) for word, count in counts.items()})))
+    types = {_said(text): text for text in events.types}
     for column in other.free:
         if not column.nested and (
-            why := _grows(column, each[[*counts]]) or _grows(column, each[[*sums]]) or _averages(column, means)
+            why := _grows(column, each[[*counts]])
+            or _grows(column, each[[*sums]])
+            or _averages(column, means)
+            or (_averages(column, shares) if _is_share(column) else "")
+            or _named(column, types)
         ):
             other.counts[column.name] = TOLD.format(why, column.examples)
+
+
+def _shares(counts: dict[str, pd.Series]) -> Iterator[tuple[str, pd.Series]]:
+    """Of each row, how many events of one common type it has for each of another; NaN where it has none of that.
+
+    Args:
+        counts: by what they count, of all events and of each type.
+    """
+    common = sorted([*counts][1:], key=lambda word: -counts[word].sum())[:SHARED_TYPES]
+    for above, below in permutations(common, 2):
+        yield (
+            f"{above} / {below}".replace("how many of ", "").replace(" each has", ""),
+            (counts[above] / counts[below].where(counts[below] > 0)),
+        )
+
+
+def _is_share(column: Column) -> bool:
+    """Whether a column has shares, or per cents."""
+    return column.numeric and not column.whole and column.numbers.min() >= 0 and column.numbers.max() <= 100
+
+
+def _said(text: str) -> frozenset[str]:
+    return frozenset(word for word in snake(text).split("_") if word not in BESIDE)
+
+
+def _named(column: Column, types: dict[frozenset[str], str]) -> str:
+    """What says by a name that a column counts events of a type, as `report_count`, however few there are."""
+    words = column.snake.split("_")
+    told = types.get(frozenset(words[:-1])) if words[-1] in NUMBER and column.numeric else None
+    return f"by its name it counts {told}" if told else ""
 
 
 def _kinds(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
@@ -80,11 +120,15 @@ def _priced(column: Column) -> pd.Series:
 
 
 def _means(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
-    """By id, the mean of the ratings; of prices it would be what the item's own price is by right."""
+    """By id, the mean of the ratings, and of how long users stayed; of prices it would be what the item's own price is
+    by right."""
     value = column_named(events, "value")
     if value is not None and value.numeric and (names_rating(value.snake) or value.plain in RATINGS):
         stars = cells.parse_number(value.values)[0].to_pandas()
         yield value.name, stars[stars > 0].groupby(whose).mean()
+    dwell = events.mapped["dwell_seconds"][0] if events.has("dwell_seconds") else column_named(events, "dwell_seconds")
+    if dwell is not None and dwell.numeric:
+        yield dwell.name, cells.parse_number(dwell.values)[0].to_pandas().groupby(whose).mean()
 
 
 def _averages(column: Column, means: pd.DataFrame) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,8 @@ YES = {"true", "1", "yes", "y", "t", "ja"}
 SEEN = 5_000  # values of a column of lists
 FEW_DATES, FEW_STRAYS = 0.02, 3  # share of the values that are times where the others are so few words, as `never`
 # What a column says of an item that is gone, or is not; no case, no punctuation.
-GONE = {"sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
+GONE = {"banned", "suspended", "deactivated",
+        "sold", "soldout", "expired", "inactive", "ended", "closed", "removed", "deleted", "discontinued", "archived",
         "delisted", "withdrawn", "retired", "unavailable", "outofstock", "reserved", "completed", "cancelled",
         "verkauft", "ausverkauft", "vergriffen", "abgelaufen", "beendet", "geloescht", "entfernt",
         "reserviert"}  # fmt: skip
@@ -46,14 +47,25 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
            "notamedia", "mediavoti"}  # fmt: skip
 VOTED = {"daysonmarket", "daysonline", "dayslisted", "daysonsite", "timeonmarket", "timeonsite", "daystosell",
          "tageonline", "standzeit", "useful", "funny", "cool", "helpful", "fans", "rank", "salesrank", "bestsellerrank",
-         "bestsellersrank"}  # whole names alone: an area may be useful  # fmt: skip
+         "bestsellersrank", "elo", "eloscore", "elorating", "trustscore", "trendingscore", "ctr", "cvr",
+         "conversionrate"}  # whole names alone: an area may be useful  # fmt: skip
 OPINIONS = {"rating", "ratings", "stars", "score", "scores", "vote", "positive"}
 VERDICT = r"(?i)\b(positive|negative)$"
 SUMMED = {"average", "avg", "mean", "count", "counts", "number", "num", "n", "total", "sum", "ratio"}  # of opinions
 COUNTS = {"cnt", "count", "counts", "num", "times"}  # of an act beside it, or of whatever
+MEANS, RATES = {"average", "avg", "mean", "median"}, {"rate", "ratio", "share", "pct", "percent"}  # of acts
 MOST_STARS = 10  # with fractions up to it opinions are a mean of many; whole stars are a hotel's by right
 CHANGED = {"updated", "update", "modified", "changed", "edited", "aktualisiert", "aktualisierung", "geaendert",
            "aenderung"}  # fmt: skip
+# In names of when something was last done, beside an act or one of these.
+LASTS = {"last", "latest", "recent", "most", "zuletzt", "letzte", "letzter", "letztes", "letzten", "dernier",
+         "derniere", "ultimo", "ultima"}  # fmt: skip
+DONE = {"active", "activity", "seen", "login", "logged", "signin", "online", "visit", "visited", "used", "aktiv",
+        "gesehen", "event", "action", "interaction"}  # fmt: skip
+# What a column says of a user who is there no more; an employment ends otherwise.
+LEFT = {"deleted", "banned", "suspended", "deactivated", "inactive", "closed", "churned", "cancelled", "canceled",
+        "expired", "blocked", "removed", "archived", "lapsed", "terminated", "unsubscribed", "geloescht", "gesperrt",
+        "gekuendigt", "deaktiviert", "inaktiv"}  # fmt: skip
 # With a word for what is sold, how many of it a user has: `products_held`, `num_of_products`.
 HELD = {
     "held",
@@ -95,7 +107,13 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
         end: that says until when items can be had; None where none does.
         created: whether another says when they came to be.
     """
+    if born := _born(column):
+        return born
     dated = column.dated or column.time_unit in ("native", *WRITTEN)
+    if dated and _last_act(column):
+        return (
+            f"WHEN SOMETHING WAS LAST DONE WITH AN ITEM, as of the export: IT TELLS EVENTS OF LATER; {column.examples}"
+        )
     if dated and CHANGED & {*column.snake.split("_")}:
         return f"WHEN AN ITEM WAS LAST CHANGED, as of the export: it may be after what users did; {column.examples}"
     if dated and column.distinct > 1 and not (end and created):
@@ -105,20 +123,51 @@ def becomes(column: Column, end: Column | None, created: bool = False) -> str:
     told = counted(column) or _of_programs(column)
     if strays := _strays(column):
         return strays
-    if column.nested or not 1 <= column.distinct <= MOST_STATES:
+    if not (states := _states(column, GONE, {"open"})):
         return told
-    values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
-    gone = [text for word, text in values.items() if word in GONE]
-    named = column.plain.endswith(("status", "state"))
-    flag = column.plain.removeprefix("is") in GONE | {"open"} and not cells.parse_bool(column.values)[1].any()
-    if not flag and not (gone and (named or 2 * len(values.keys() & (GONE | LIVE)) >= len(values))):
-        return told
-    shown = ", ".join(text[:24] for text in (gone or list(values.values()))[:2])
+    values, gone, shown = states
     told = f"IT TELLS EVENTS OF LATER, such as {shown}; give `available_until`, the time, or `available`, true or false"
     own = [text for word, text in values.items() if word in YES] if column.plain.removeprefix("is") in GONE else gone
     few = pc.mean(pc.is_in(column.texts, value_set=pa.array(own, pa.string()))).as_py() <= FEW_GONE
     out = f"or, as these are few, {skipping(column.name, own)} beside path, which takes them out of all"
     return f"{told}; {out}" if own and few else told
+
+
+def _states(
+    column: Column, gone: set[str], flags: Collection[str] = ()
+) -> tuple[dict[str, str], list[str], str] | None:
+    """The values of a column that says what became of each row, by their plain words, those of what is gone, and some
+    of them for a comment; None where it does not say that.
+
+    Args:
+        column: of items or users.
+        gone: plain words for what is gone.
+        flags: other plain names of columns of true and false that say it.
+    """
+    if column.nested or not 1 <= column.distinct <= MOST_STATES:
+        return None
+    values = {plain(text): text for text in sorted(pc.unique(column.texts).to_pylist())}
+    own = [text for word, text in values.items() if word in gone]
+    named = column.plain.endswith(("status", "state"))
+    flag = column.plain.removeprefix("is") in {*gone, *flags} and not cells.parse_bool(column.values)[1].any()
+    if not flag and not (own and (named or 2 * len(values.keys() & (gone | LIVE)) >= len(values))):
+        return None
+    return values, own, ", ".join(text[:24] for text in (own or list(values.values()))[:2])
+
+
+def _last_act(column: Column) -> bool:
+    """Whether a name is of when something was last done, as `last_sold` and `last_active_at`."""
+    words = {*column.snake.split("_")}
+    rest = words - LASTS
+    return bool(words & LASTS) and any(word in DONE or act_of(word) for word in rest)
+
+
+def _born(column: Column) -> str:
+    """What a day of birth is to be written as; "" for others."""
+    if not BORN & {*column.snake.split("_"), column.plain} or not (column.dated or column.time_unit):
+        return ""
+    evidence = guess_kind(column).evidence
+    return f"WRITE THE YEAR ALONE into the file to learn from the age, birth_year: numeric; {evidence}"
 
 
 def counted(column: Column) -> str:
@@ -128,11 +177,11 @@ def counted(column: Column) -> str:
     mean = opinions and not column.whole and column.numeric and column.numbers.max() <= MOST_STARS
     verdicts = not column.nested and not column.numeric and column.like(VERDICT) >= NAMED
     known = column.plain in COUNTED | VOTED or (COUNTED & {*words} and words[-1] not in CODES) or _counts_acts(words)
-    known = known or words[-2:] == ["to", "date"] or {"lifetime", "value"} <= {*words}
+    known = known or _averages_acts(column) or words[-2:] == ["to", "date"] or {"lifetime", "value"} <= {*words}
     if not (verdicts or known or mean or (opinions and SUMMED & {*words})):
         return ""
     words_too = verdicts or (column.plain in VOTED and column.plain.endswith("rank"))
-    flags = {*pc.unique(column.texts).to_pylist()} <= {"0", "1"}  # sea_views
+    flags = {*pc.unique(column.texts).to_pylist()} <= {"0", "1"} and words[-1] not in COUNTS  # sea_views
     if flags or not (column.numeric or words_too or banded(column)):
         return ""
     return f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them"
@@ -142,9 +191,10 @@ def of_user(column: Column) -> str:
     """Why a column of users tells what they took later, as how many products they hold, or what a day of birth is to
     be written as; "" for others."""
     words = {*column.snake.split("_")}
-    if BORN & {*words, column.plain} and (column.dated or column.time_unit):
-        evidence = guess_kind(column).evidence
-        return f"WRITE THE YEAR ALONE into the file to learn from the age, birth_year: numeric; {evidence}"
+    if born := _born(column):
+        return born
+    if states := _states(column, LEFT):
+        return f"IT TELLS EVENTS OF LATER, such as {states[2]}; declare it if it is of before them"
     if HELD & words and SOLD & words and words <= HELD | SOLD | {"of", "de", "di"} and column.whole:
         return f"IT TELLS EVENTS OF LATER, such as {column.examples}; declare it if it is of before them"
     return counted(column)
@@ -164,6 +214,14 @@ def _counts_acts(words: Sequence[str]) -> bool:
     acts = [word for word in words if word not in NAMES["item_id"] and act_of(word)]
     done = len(words) > 1 and words[0] in acts and words[-1].endswith("s") and words[-1] in OBJECTS  # installed_apps
     return done or (bool(COUNTS & {*words}) and (len(words) == 1 or bool(acts)))
+
+
+def _averages_acts(column: Column) -> bool:
+    """Whether a name is of a mean, or of a share, of what users did, as `avg_read_time` and `like_rate`."""
+    words = column.snake.split("_")
+    rest = [word for word in words if word not in MEANS | RATES and word not in NAMES["item_id"]]
+    share = words[-1] in RATES and column.numeric and column.numbers.max() <= 100
+    return bool(MEANS & {*words} or share) and any(act_of(word) for word in rest)
 
 
 def names_others(column: Column, ids: Column, rows: str) -> str:
