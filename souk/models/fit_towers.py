@@ -28,14 +28,14 @@ from souk.models.weights import named_weights
 from souk.progress import seldom
 from souk.schema import FOREVER
 
-SEEN = 16_000_000
+SEEN = 12_000_000  # targets in all, of a fit of more than FEWEST_EPOCHS and fewer than MOST_EPOCHS passes
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
 WHOLE = 2  # a catalogue of so many times the uniform negatives is compared with as a whole
 REFRESH = 0.25  # share of a fit's passes that take it through a new window
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 LAST_RATE = 0.05  # share of the highest learning rate that the last step has
 CONSISTENCY = 1.0
-SHORT = SEEN // 2  # targets that a fit sees in all, for which each step has two passes: no more work than any has
+SHORT = 8_000_000  # targets that a fit sees in all, for which each step has two passes
 
 
 def new_towers(config: TrainTwoTower, sequences: Sequences, catalogue: Catalogue, shape: TowerShape) -> TwoTower:
