@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from souk.ingest.guess.later import becomes, counted, of_user
+from souk.ingest.guess.later import becomes, counted, names_next, of_user
 from souk.ingest.profile import Column
 from tests.test_ingest_first_config import Table, init, write
 
@@ -100,3 +100,24 @@ def test_a_day_of_birth_is_no_end(tell: Any) -> None:
 def test_when_something_was_last_done_is_no_end(name: str, last: bool) -> None:
     told = becomes(column(name, ["2026-01-05", "2026-02-07"]), None)
     assert ("LAST DONE" in told, "available_until" in told) == (last, not last)
+
+
+def test_the_sum_of_a_per_cent_is_no_amount(tmp_path: Path) -> None:
+    """The price group of a contract was taken for classes of what its customers ordered."""
+    rng = random.Random(3)
+    rows = [
+        {"user_id": (n := rng.randrange(60)), "item_id": f"i{rng.randrange(9)}", "DiscountPct": n // 20 * 20}
+        for _ in range(900)
+    ]
+    rows = [{**row, "user_id": f"u{row['user_id']}", "ts": 1_700_000_000 + n} for n, row in enumerate(rows)]
+    people: Table = [{"user_id": f"u{n}", "PriceGroup": f"PG{n // 20}"} for n in range(60)]
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"), None, write(people, tmp_path / "u.csv"))
+    assert "price_group" in config.columns.users
+
+
+@pytest.mark.parametrize(("each", "asked"), [(1.2, True), (5, False)])
+def test_what_replaces_several_is_asked_for(each: float, asked: bool) -> None:
+    """Of a parent, which has several, nobody asks."""
+    ids = Column("sku", pa.array([f"p{n:04d}" for n in range(100)]))
+    replaces = Column("by", pa.array([f"p{int(n / each):04d}" if n < 40 else None for n in range(100)]))
+    assert bool(names_next(replaces, ids)) == asked

@@ -18,6 +18,7 @@ LEFT_OUT = (
     "sent",
     "befell",
     "decided",
+    "milestones",
     "aftermath",
     "unrated",
     "uses",

@@ -23,6 +23,7 @@ FEWEST_CLASS, MOST_CLASSES = 10, 6  # rows of a class; a product has many groups
 SHARED_TYPES = 6  # the most common types, of whose numbers shares are made, as of likes in impressions
 BESIDE = {*FILLERS, "created", "received", "sent", "posted"}  # in a type, of what is counted of it
 NUMBER = {"cnt", "count", "counts", "rate", "num", "times"}  # the last word of such a name
+PER_CENT = {"pct", "percent", "percentage", "prozent", "rate", "ratio"}  # no amount, in names: its sum is a number
 TOLD = "IT TELLS EVENTS OF LATER: {}, such as {}; declare it if it is of before them"
 
 
@@ -104,7 +105,9 @@ def _sums(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
     numbers = {
         column.name: _priced(column) if column.currency else cells.parse_number(column.values)[0].to_pandas()
         for column in events.free
-        if not column.nested and (column.currency or (column.numeric and not column.time_unit))
+        if not column.nested
+        and (column.currency or (column.numeric and not column.time_unit))
+        and PER_CENT.isdisjoint(column.snake.split("_"))
     }
     price, value = (column_named(events, target) for target in ("price", "value"))
     if price and value and value.plain in QUANTITIES and {price.name, value.name} <= numbers.keys():

@@ -25,6 +25,7 @@ from souk.ingest.guess.exchanged import check_events, check_exchanged, doubt_exc
 from souk.ingest.guess.flags import note_flags
 from souk.ingest.guess.ids import map_ids, note_unlisted
 from souk.ingest.guess.itemless import skip_itemless
+from souk.ingest.guess.milestones import skip_milestones
 from souk.ingest.guess.nested import check_flat
 from souk.ingest.guess.nobody import map_nobody
 from souk.ingest.guess.other_ids import map_other_ids
@@ -123,6 +124,7 @@ def first_config(
     skip_unchosen(tables["events"])
     skip_undone(tables["events"])
     skip_decided(tables["events"])
+    skip_milestones(tables["events"])
     skip_aftermath(tables["events"])
     note_ended(tables["events"])
     map_uses(tables["events"])

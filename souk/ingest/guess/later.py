@@ -95,6 +95,7 @@ NAMED, FEWEST_NAMED = 0.5, 1.2  # share of the entries that are ids of the file'
 # Rows with the id of another in a column that names what replaces an item: at least, and their share at most; and the
 # characters of such an id.
 FEWEST_NEXT, MOST_NEXT, LONG_ID = 5, 0.5, 4
+OWN_NEXT = 2 / 3  # of what replaces others for each of them: one replaces two now and then, and a parent has several
 CODES = {"id", "code", "key", "channel", "tax", "unit"}  # behind such a word is no count: stock_code, sales_tax
 
 
@@ -256,7 +257,7 @@ def names_next(column: Column, ids: Column) -> str:
         ids: of the rows of its table.
     """
     few = FEWEST_NEXT <= len(column.texts) <= MOST_NEXT * len(column.values)
-    if column.nested or column.time_unit or not few or column.distinct < MANY * len(column.texts):
+    if column.nested or column.time_unit or not few or column.distinct < OWN_NEXT * len(column.texts):
         return ""
     known = pc.is_in(column.texts, value_set=pc.unique(ids.texts))  # of short numbers any may be one
     if pc.mean(known).as_py() < MANY or column.like(rf"^.{{{LONG_ID},}}$") < MANY:

@@ -150,6 +150,9 @@ def _ends(items: Table | None) -> pd.Series:
 
 def _satisfied(table: Table, types: pa.Array, counts: dict[str, int], engaging: list[str]) -> tuple[str, str]:
     deepest = _deepest(table, counts, engaging)
+    few = "purchase" not in counts and counts.get("cart", 0) < TELLING * counts.get("click", 0)
+    if deepest and few and (dwelt := _dwelt(table, types, engaging)):  # a handful of bookmarks tell next to nothing
+        return dwelt
     if deepest and "purchase" in table.next_steps:  # which engages no more, and would count nowhere
         return deepest
     kept = deepest and FEW_RATED * counts.get("purchase", 0) >= counts.get("rating", 0) and "return" in counts
