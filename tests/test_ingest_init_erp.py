@@ -232,7 +232,9 @@ def test_an_item_that_a_few_rows_lack_is_no_other_act(tmp_path: Path) -> None:
         {"user_id": n % 7, "sku": "" if n % 8 == 2 else n % 30, "ts": 1_700_000_000 + n, "event": kinds[n % 4]}
         for n in range(120)
     ]
-    assert "skip:" not in first_config(write(rows, tmp_path / "e.csv"), None, None, "x").text
+    _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.data.events.skip == {"sku": ("",)}, "searches with a hit stay"
+    assert config.data.events.event_types["search"] == "click"
 
 
 def test_a_login_is_a_user_and_none_of_a_file_of_customers(tmp_path: Path) -> None:

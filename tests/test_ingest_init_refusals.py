@@ -84,3 +84,15 @@ def test_unknown_types_of_negative_quantities_are_returns(tmp_path: Path, below:
     rows = [{**row, "qty": -2 if row["event"] == "came_again" and below else 2} for row in rows]
     _, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert config.data.events.event_types["came_again"] == ("return" if below else "click")
+
+
+@pytest.mark.parametrize(("own", "told"), [(True, True), (False, False)])
+def test_what_each_value_is_one_users_is_no_context(tmp_path: Path, own: bool, told: bool) -> None:
+    """The deck of a user's day, and a cookie: the next request has another one."""
+    rows = [
+        {**row, "deck_of": f"{row['user_id']}-{n // 60 % 3}" if own else f"d{n * 13 % 41}"}
+        for n, row in enumerate(log(["view", "like"]))
+    ]
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert ("left out: deck_of (no context of a request: each value is one user's" in text) == told
+    assert ("deck_of" in config.columns.events) != told

@@ -10,7 +10,7 @@ from souk.config import Source
 from souk.ingest.convert import ENDS, TIMES
 from souk.ingest.guess.decimal import with_commas
 from souk.ingest.guess.deeds import described, of_acts, tells_item
-from souk.ingest.guess.fit import ends_otherwise, ends_too, in_milliseconds, misfit, tells_rows
+from souk.ingest.guess.fit import ends_otherwise, ends_too, in_milliseconds, misfit, one_each, tells_rows
 from souk.ingest.guess.form import formed, no_rows
 from souk.ingest.guess.header import FIRST, check_count, check_header
 from souk.ingest.guess.kind import Guess, guess_kind
@@ -34,6 +34,7 @@ from souk.ingest.templates import template_columns
 from souk.readers import RawBatch, file_format
 from souk.schema import EventType, Kind, contract
 
+FEW_OF_ONE = 20  # values, of more than users each of which is one user's: an id of a cookie, or of a deck of cards
 OF_ITEM = "describes the item: give it in a file of items, or this file as --items, too"
 # Of a column that has one value for each item and one for each user.
 STAYS = (
@@ -259,6 +260,9 @@ def _guess_context(table: Table, column: Column) -> Guess:
         item = column.distinct <= MANY * len(column.values) and described(table, column) == ["item"]
         took = "" if item or column.name in table.unfit else in_milliseconds(column)
         return Guess(None, f"{took}{OF_ITEM if item else 'no context of a request'}; {guess.evidence}")
+    user = table.mapped["user_id"][0]
+    if column.distinct > max(user.distinct, FEW_OF_ONE) and one_each(column.values, user.values, again=True):
+        return Guess(None, f"no context of a request: each value is one user's; {guess.evidence}")
     if why := of_acts(table, column):
         return Guess(None, why)
     of_ids = described(table, column)
