@@ -1,13 +1,15 @@
 """`souk init`: what refuses an item, or is said of something strange, is no wish for the item."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from souk.config import parse_config
 from souk.ingest.guess.contract_words import decides
 from souk.ingest.guess.first_config import first_config
 from souk.ingest.guess.phrases import act_of, refuses
-from tests.test_ingest_first_config import Table, init, write
+from tests.test_ingest_first_config import Table, init, read, write
 
 SHOWN = ["teaser_impression", "TeaserImpressions", "homepage_slot_impression"]
 CLICKED = ["newsletter_click", "paywall_cta_click", "kicker_clicked"]
@@ -96,3 +98,27 @@ def test_what_each_value_is_one_users_is_no_context(tmp_path: Path, own: bool, t
     text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert ("left out: deck_of (no context of a request: each value is one user's" in text) == told
     assert ("deck_of" in config.columns.events) != told
+
+
+@pytest.mark.parametrize(("received", "theirs"), [("message_received", True), ("order_received", False)])
+def test_what_reached_the_user_is_of_others(tmp_path: Path, received: str, theirs: bool) -> None:
+    _, config = init(tmp_path, write(log(["view", "message_sent", received, "like"]), tmp_path / "e.csv"))
+    assert (config.data.events.skip == {"event": (received,)}) == theirs
+
+
+@pytest.mark.parametrize("people", [True, False])
+def test_of_items_that_are_users_the_last_line_says_what_keeps_ones_own_out(tmp_path: Path, people: bool) -> None:
+    """The config that it proposes is read."""
+    rows = [
+        {**row, "user_id": f"{'p' if people else 'u'}{n * 3 % 29:03d}"} for n, row in enumerate(log(["view", "like"]))
+    ]
+    goods: Table = [{"profile_id": f"p{n:03d}", "town": "AB"[n % 2]} for n in range(31)]
+    files = write(rows, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv")
+    first = first_config(*files, None, "x")
+    told = "seller_id: profile_id among the items' columns, declared categorical, and own: seller_id under repeat"
+    assert (told in first.groups) == people
+    text = first.text.replace("item_id: profile_id", "item_id: profile_id\n      seller_id: profile_id", 1)
+    text = text.replace("\n  items:\n    town:", "\n  items:\n    seller_id: categorical\n    town:")
+    config = parse_config(re.sub(r"\nrepeat: .*", "\nrepeat: {rule: never, own: seller_id}", text))
+    assert config.repeat.own == "seller_id"
+    assert read(config, "items").table["seller_id"].to_pylist()[:2] == ["p000", "p001"]

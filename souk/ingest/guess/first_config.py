@@ -30,7 +30,7 @@ from souk.ingest.guess.nested import check_flat
 from souk.ingest.guess.nobody import map_nobody
 from souk.ingest.guess.other_ids import map_other_ids
 from souk.ingest.guess.repeat import repeat
-from souk.ingest.guess.rivals import note_rivals
+from souk.ingest.guess.rivals import note_people, note_rivals
 from souk.ingest.guess.rows import note_no_item, note_rows
 from souk.ingest.guess.rules import note_steps, objectives
 from souk.ingest.guess.same_file import items_of, leave_to_items, same_file
@@ -139,6 +139,7 @@ def first_config(
             note_rivals(tables["events"], tables[other], target)
             map_counts(tables["events"], tables[other], target)
     if "items" in tables:
+        note_people(tables["events"], tables["items"])
         map_takers(tables["events"], tables["items"])
         note_touched(tables["events"], tables["items"])
     for table in tables.values():

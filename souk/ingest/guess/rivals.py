@@ -1,4 +1,5 @@
-"""Other columns of events with ids of items or of users: of two, names and rows may tell the wrong one."""
+"""Other columns of events with ids of items or of users, of which names and rows may tell the wrong one; and items
+that are users."""
 
 from __future__ import annotations
 
@@ -34,3 +35,13 @@ def note_rivals(events: Table, other: Table, target: str) -> None:
         told = told if len(found) > 1 else f"{told[: -len(' ONE OF THESE')]} THE ONE"
         events.notes[target] = ". ".join(filter(None, [events.notes.get(target, ""), f"{told}? Then map it"]))
         events.mapped[target] = events.mapped[target][0], f"{told}? Then map it; {events.mapped[target][1]}"
+
+
+def note_people(events: Table, items: Table) -> None:
+    """Notes that the items are users, as in an app where people look for each other: nothing keeps one's own out."""
+    ids, users = items.mapped["item_id"][0], events.mapped["user_id"][0]
+    if ids.numeric or users.distinct < FEW or shared(users, ids) < MANY:
+        return
+    own = f"seller_id: {ids.name} among the items' columns, declared categorical, and own: seller_id under repeat"
+    told = f"THE ITEMS ARE USERS, AND ONE MAY BE SHOWN ONE'S OWN ROW: {own} keep it out"
+    events.notes["item_id"] = ". ".join(filter(None, [events.notes.get("item_id", ""), told]))

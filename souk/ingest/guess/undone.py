@@ -19,6 +19,7 @@ MAILS = {"alert", "newsletter", "push", "notification", "digest", "campaign", "m
          "suchagent", "alerta", "alerte", "boletin", "avviso"}  # fmt: skip
 LETTERS = {"email", "mail", "sms", "message"}  # which users write, too
 REMINDERS = {"soon", "ending", "expiring", "due"}
+GIVEN = (EventType.IMPRESSION, EventType.CLICK, EventType.CART)  # what others do to who is looked for, too
 TOGGLED = (EventType.IMPRESSION, EventType.CART)
 FEWEST, MOSTLY = 30, 0.5  # zeros of a flag, and the share of them that come right after a 1, which they take back
 SENT = {"sent", "send", "delivered", "queued", "dispatched", "gesendet", "versendet", "verschickt", "zugestellt",
@@ -34,7 +35,7 @@ def skip_undone(events: Table) -> None:
     _skip(events, "undone", "an earlier act is taken back by", lambda text: undoes(text) or _undoes(text, firsts))
     _skip(events, "refused", "it says that something is not wanted,", lambda text: refuses(text) and not decides(text))
     _skip(events, "sent", "nobody chose", _sent)
-    _skip(events, "befell", "others did, and not the user,", befalls)
+    _skip(events, "befell", "others did, and not the user,", lambda text: befalls(text) or _received(text))
 
 
 def _skip_toggled(events: Table) -> None:
@@ -64,6 +65,13 @@ def _undoes(text: str, firsts: Collection[str]) -> bool:
     """Whether a value is another one's first word with `un` before it, as `unclap` beside `clap`."""
     word = snake(text).split("_")[0]
     return word[:2] == "un" and word[2:] in firsts
+
+
+def _received(text: str) -> bool:
+    """Whether a value says that an act of another reached the user, as `message_received` and `profile_view_received`;
+    an order that was received is one of the user."""
+    *words, last = snake(text).split("_")
+    return last == "received" and any(act_of(word) in GIVEN for word in words)
 
 
 def _sent(text: str) -> bool:
