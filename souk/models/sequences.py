@@ -21,6 +21,9 @@ from souk.spec import Entity, Feature, FeatureSpec
 
 TARGETS = {"event_id": tf.string, "item_id": tf.string, "time": tf.int64, "visible": tf.int64}
 AT_HAND = "target_at_hand"
+# Nothing is left to tune, and the end of a pass may wait for the thread that tunes: up to a minute, doing nothing.
+UNTUNED = tf.data.Options()
+UNTUNED.autotune.enabled = False
 SHUFFLED_ROWS = 8192
 COUNTED_ROWS = 512  # read at a time
 COUNTED = {
@@ -145,7 +148,7 @@ class Sequences:
                 lambda bucket, some: some.batch(tf.gather(sizes, bucket)),
                 window_size_func=lambda bucket: tf.gather(sizes, bucket),
             )
-        return data.map(read, num_parallel_calls=2, deterministic=True).prefetch(2)
+        return data.map(read, num_parallel_calls=2, deterministic=True).prefetch(2).with_options(UNTUNED)
 
     def steps(self, trained: Trained, rows: int) -> int:
         """The batches of `rows` that a pass over what a fit sees has."""
@@ -166,7 +169,7 @@ class Sequences:
         targets: Counter[bytes] = Counter()
         lengths_seen = [np.zeros(0, np.int64)]
         wanted = COUNTED | ({AT_HAND: tf.io.RaggedFeature(tf.int64)} if self.keeps_at_hand else {})
-        for records in tf.data.TFRecordDataset(list(self.files)).batch(COUNTED_ROWS):
+        for records in tf.data.TFRecordDataset(list(self.files)).batch(COUNTED_ROWS).with_options(UNTUNED):
             parsed = tf.io.parse_example(records, wanted)
             known = _flat(parsed["target_time"]) < end
             if self.keeps_at_hand:

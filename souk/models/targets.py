@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from souk.habits import Habits
 from souk.items import ItemTable
-from souk.models.sequences import Sequences
+from souk.models.sequences import UNTUNED, Sequences
 from souk.pair_query import PairQuery
 from souk.spec import Entity, Feature
 from souk.state_rows import habits_of
@@ -49,8 +49,8 @@ class Target:
 def read_targets(sequences: Sequences, window: tuple[int, int], wanted: Collection[str]) -> Iterator[Target]:
     """The targets of a window whose events are `wanted`."""
     spec = sequences.spec
-    batches = tf.data.TFRecordDataset(list(sequences.files)).batch(READ).as_numpy_iterator()
-    for record in chain.from_iterable(batches):
+    batches = tf.data.TFRecordDataset(list(sequences.files)).batch(READ).with_options(UNTUNED)
+    for record in chain.from_iterable(batches.as_numpy_iterator()):
         fields = tf.train.Example.FromString(record).features.feature
         times = fields["target_time"].int64_list.value  # in order
         if times[-1] < window[0] or times[0] >= window[1]:

@@ -1,4 +1,4 @@
-"""The queries of a training row that count, without the others."""
+"""Batches of training rows: what is read of them, and what is computed of them."""
 
 import numpy as np
 
@@ -19,3 +19,10 @@ def test_what_counts_has_the_vectors_that_all_have(tmp_path):
             left += (~counts).sum()
             blank += (batch["visible"].numpy()[counts] == 0).sum()
     assert left and blank
+
+
+def test_no_pass_waits_for_a_thread_that_tunes_it(tmp_path):
+    """Its end would wait until that thread looks again, in the worst case for a minute."""
+    market = Market(tmp_path, *cycle_market())
+    for seed in (None, 3):
+        assert market.sequences.batches(5, 0, market.windows["test_start"], seed).options().autotune.enabled is False
