@@ -6,9 +6,7 @@ are no sampled negatives: they change the order of models (Krichene and Rendle 2
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +20,6 @@ METRICS = ("hr@10", "ndcg@10", "mrr", "recall@10", "recall@50", "recall@100")
 TOP = 10
 RECALL_AT = (1, 2, 5, 10, 20, 50, 100, 200)
 CELLS = 8_000_000  # scores held at once of each model
-AHEAD = 2  # of these, the scores that wait to become ranks
 SEED = 20
 
 
@@ -79,8 +76,7 @@ def rank_all(
     catalogue: Catalogue,
     tell: Callable[[int], object] = lambda done: None,
 ) -> list[Ranking]:
-    """`rank` of each model; all get a batch before the next one, so that they can share what they compute of it. While
-    one scores, the scores of the one before it become ranks, in a thread.
+    """`rank` of each model; all get a batch before the next one, so that they can share what they compute of it.
 
     Args:
         scorers: the models.
@@ -90,33 +86,22 @@ def rank_all(
     """
     due = seldom()
     found = [Ranking(scorer.name, [], [], np.full((len(queries), TOP), -1, np.int64)) for scorer in scorers]
-    waiting: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1) as ranks:
-        for start, batch in _batches(queries, len(catalogue.ids)):
-            for scorer, ranking in zip(scorers, found, strict=True):
-                scores = np.array(scorer.score(batch), dtype=np.float32)
-                waiting.append(ranks.submit(_add, ranking, scores, batch, start, catalogue))
-                while len(waiting) > AHEAD:
-                    waiting.popleft().result()
-            if due():
-                tell(start + len(batch))
-        for each in waiting:
-            each.result()
+    for start, batch in _batches(queries, len(catalogue.ids)):
+        for scorer, ranking in zip(scorers, found, strict=True):
+            scores = np.array(scorer.score(batch), dtype=np.float32)
+            scores[:, ~catalogue.available] = -np.inf
+            for row, query in enumerate(batch):
+                line = scores[row]
+                line[query.excluded] = -np.inf
+                line[catalogue.absent(query)] = -np.inf
+                ranking.ranks.append(target_ranks(line, query.targets))
+                first = top(line, TOP)
+                ranking.top[start + row, : len(first)] = first
+                line[query.history] = -np.inf
+                ranking.new_ranks.append(target_ranks(line, query.targets[new_to_user(query)]))
+        if due():
+            tell(start + len(batch))
     return found
-
-
-def _add(ranking: Ranking, scores: Floats, batch: Sequence[Query], start: int, catalogue: Catalogue) -> None:
-    """Adds the ranks of a batch, the first of which is the query `start`; overwrites its scores."""
-    scores[:, ~catalogue.available] = -np.inf
-    for row, query in enumerate(batch):
-        line = scores[row]
-        line[query.excluded] = -np.inf
-        line[catalogue.absent(query)] = -np.inf
-        ranking.ranks.append(target_ranks(line, query.targets))
-        first = top(line, TOP)
-        ranking.top[start + row, : len(first)] = first
-        line[query.history] = -np.inf
-        ranking.new_ranks.append(target_ranks(line, query.targets[new_to_user(query)]))
 
 
 def _batches(queries: Sequence[Query], items: int) -> Iterator[tuple[int, Sequence[Query]]]:
