@@ -78,7 +78,7 @@ def sampled_logits(
 def cross_entropy(logits: tf.Tensor, own: tf.Tensor) -> Any:
     """The mean over targets of what their own items' places `own [targets] int` miss; `[targets, sample]` logits."""
     places = tf.stack([tf.range(tf.size(own)), tf.cast(own, tf.int32)], -1)
-    # What tf.nn has for it takes twice the time: one thread, or, where operations are to be reproducible, a way about.
+    # What tf.nn has for it is slower: it has one thread or, where operations are to be reproducible, goes a way about.
     return tf.reduce_mean(tf.reduce_logsumexp(logits, -1) - tf.gather_nd(logits, places))
 
 
