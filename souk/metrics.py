@@ -47,7 +47,7 @@ def target_ranks(scores: Floats, targets: Ints) -> Floats:
     ranked = own > -np.inf
     if not ranked.any():
         return np.full(len(own), np.inf)
-    others = np.sort(scores[scores >= own[ranked].min()])  # nothing below the last target moves a rank
+    others = np.sort(scores[np.flatnonzero(scores >= own[ranked].min())])  # nothing below the last target moves a rank
     first, end = np.searchsorted(others, own), np.searchsorted(others, own, "right")
     ranks = 1.0 + len(others) - end
     for tied in np.unique(own[ranked & (end > first + 1)]):

@@ -1,13 +1,15 @@
 """Rankings whose right answers are counted by hand."""
 
+import numpy as np
 import pytest
 
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.protocol import METRICS, rank, rank_all
+from souk.evaluation.protocol import METRICS, _ranks, rank, rank_all
 from souk.evaluation.queries import (
     rolling_queries,
 )
 from souk.evaluation.summary import summarise
+from souk.metrics import target_ranks
 from tests.evaluation_fixtures import Fixed, content_of, reader, spec_of
 
 
@@ -46,6 +48,20 @@ def test_what_is_new_to_a_user_is_ranked_among_what_is_new_to_the_user(read):
     ranking = rank(Fixed(catalogue, {"a": 9, "b": 8, "c": 7, "d": 6, "new": 5}), queries, catalogue)
     assert [found.tolist() for found in ranking.ranks] == [[3, 4], [2], [5]]
     assert [found.tolist() for found in ranking.new_ranks] == [[1, 2], [], [5]]  # a and b are old to ann
+
+
+def test_ranks_among_what_is_new_are_those_without_what_is_known(read):
+    """Of any scores, with many ties and items that are kept out."""
+    random = np.random.default_rng(8)
+    for _ in range(200):
+        scores = random.integers(0, 6, 40).astype(np.float32)
+        scores[random.integers(0, 40, 5)] = -np.inf
+        targets, known = random.permutation(40)[: random.integers(1, 9)], np.unique(random.integers(0, 40, 12))
+        ranks, new = _ranks(scores, targets, known)
+        without = scores.copy()
+        without[known] = -np.inf
+        assert ranks.tolist() == target_ranks(scores, targets).tolist()
+        assert new.tolist() == target_ranks(without, targets[~np.isin(targets, known)]).tolist()
 
 
 def test_models_that_are_ranked_together_are_ranked_as_alone(read, monkeypatch):

@@ -14,6 +14,7 @@ from souk.models.export import ServedRanker
 from souk.models.fit_ranker import fit_ranker
 from souk.models.inputs import missing_rows
 from souk.models.rank_quality import quality
+from souk.models.rank_scoring import list_logits, scoring, with_body_fixed
 from souk.models.sequences import column_tensor
 from souk.serving.signatures import Ranker
 from souk.spec import Entity
@@ -112,3 +113,23 @@ def test_the_weight_of_satisfaction_is_tuned_beside_the_exponents_that_are_given
     assert bound.metrics["slate_read_ndcg@10"] > free.metrics["slate_read_ndcg@10"] + 0.1
     assert bound.metrics["read_ndcg@10"] < bound.metrics["slate_read_ndcg@10"], "without its exponent"
     assert bound.front[0]["satisfied_ndcg@10"] < free.front[0]["satisfied_ndcg@10"], "the front begins with them"
+
+
+def test_a_body_that_stays_as_it_is_adds_the_same_without_being_asked(market):
+    ranked, examples = market.ranked, market.examples
+    model = ranked.ranker(examples)
+    data, random = ranked.lists(model, examples), np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(scale=0.3, size=variable.shape))
+    scores = {body: scoring(model, ranked.catalogue, body) for body in (False, True)}
+    every = np.arange(len(examples))[3::2]
+    rows = np.intersect1d(data.lists(every), data.labelled(every))
+    fixed = with_body_fixed(data, every, scores)
+    found = list_logits(model, ranked.catalogue, fixed.batch(rows), with_body=False, training=False)
+    whole, straight = scores[True](data, rows), scores[False](data, rows)
+    assert len(rows) and {"order", "satisfied", "read"} == fixed.added.keys()
+    for name in fixed.added:
+        np.testing.assert_allclose(found[name], whole[name], atol=1e-4)
+        assert np.abs(whole[name] - straight[name]).max() > 0.1
+    own = list_logits(model, ranked.catalogue, fixed.taken(rows), with_body=False, training=False)["satisfied"]
+    np.testing.assert_allclose(own[:, 0], whole["satisfied"][np.arange(len(rows)), examples.own[rows]], atol=1e-4)

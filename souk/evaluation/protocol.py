@@ -84,24 +84,38 @@ def rank_all(
         catalogue: the items.
         tell: is told now and then how many queries are answered.
     """
-    due = seldom()
+    due, gone = seldom(), ~catalogue.available
     found = [Ranking(scorer.name, [], [], np.full((len(queries), TOP), -1, np.int64)) for scorer in scorers]
     for start, batch in _batches(queries, len(catalogue.ids)):
+        kept_out = [np.flatnonzero(gone | catalogue.absent(query)) for query in batch]
+        known = [np.unique(query.history) for query in batch]
         for scorer, ranking in zip(scorers, found, strict=True):
             scores = np.array(scorer.score(batch), dtype=np.float32)
-            scores[:, ~catalogue.available] = -np.inf
             for row, query in enumerate(batch):
                 line = scores[row]
                 line[query.excluded] = -np.inf
-                line[catalogue.absent(query)] = -np.inf
-                ranking.ranks.append(target_ranks(line, query.targets))
+                line[kept_out[row]] = -np.inf
+                ranks, new = _ranks(line, query.targets, known[row])
+                ranking.ranks.append(ranks)
+                ranking.new_ranks.append(new)
                 first = top(line, TOP)
                 ranking.top[start + row, : len(first)] = first
-                line[query.history] = -np.inf
-                ranking.new_ranks.append(target_ranks(line, query.targets[new_to_user(query)]))
         if due():
             tell(start + len(batch))
     return found
+
+
+def _ranks(scores: Floats, targets: Ints, known: Ints) -> tuple[Floats, Floats]:
+    """The ranks of targets, and those of the new ones among all that is new: of the `known` items, ascending, each that
+    stands before a target makes room for it."""
+    ranks, new = target_ranks(scores, targets), np.isin(targets, known, invert=True)
+    own, theirs = scores[targets[new]], scores[known]
+    in_order = np.sort(theirs)
+    end = np.searchsorted(in_order, own, "right")
+    before = len(known) - end
+    for place in np.flatnonzero(end > np.searchsorted(in_order, own)):
+        before[place] += np.searchsorted(known[theirs == own[place]], targets[new][place])
+    return ranks, ranks[new] - before
 
 
 def _batches(queries: Sequence[Query], items: int) -> Iterator[tuple[int, Sequence[Query]]]:

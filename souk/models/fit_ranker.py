@@ -21,7 +21,7 @@ from souk.models.fit_level import fit_level
 from souk.models.held_out import ahead, folds_of, jackknife_losses, judging, spent, split_users
 from souk.models.rank_lists import RankLists
 from souk.models.rank_quality import RankerQuality, ndcg, quality, retrieval_order
-from souk.models.rank_scoring import held_out_losses, list_logits, scoring
+from souk.models.rank_scoring import held_out_losses, list_logits, scoring, with_body_fixed
 from souk.models.ranker import Ranker, given_loss, order_loss
 from souk.models.sequences import Catalogue
 from souk.models.weights import named_weights
@@ -146,6 +146,7 @@ class _Fit:
             self._straight, self._straight_judgement = self._best, self.best_judgement
         self._with_body |= body
         lists, labelled = self.data.lists(rows), self.data.labelled(rows)
+        data = with_body_fixed(self.data, rows, self._scores) if self._with_body > body else self.data
         steps = math.ceil(len(lists) / self.config.batch_rows)
         decay = keras.optimizers.schedules.PolynomialDecay(rate, epochs * steps, end_learning_rate=rate / 20)
         optimizer = keras.optimizers.AdamW(decay, weight_decay=self.config.weight_decay * body)
@@ -157,8 +158,8 @@ class _Fit:
             began = time.monotonic()
             losses = []
             for some, known in zip(self._parts(lists, steps), self._parts(labelled, steps), strict=True):
-                batch = self.data.batch(some, self.config.negatives * body, self._random)
-                losses.append(float(step(batch, self.data.taken(known if len(known) else some[:1]))))
+                engaged = data.taken(known if len(known) else some[:1])
+                losses.append(float(step(data.batch(some, self.config.negatives * body, self._random), engaged)))
                 if not math.isfinite(losses[-1]):
                     raise self._diverged(f"{losses[-1]} in {STAGES[1 + body]}, epoch {epoch}, step {len(losses)}")
             if epoch == epochs or epoch % max(1, epochs // JUDGED) == 0:
@@ -272,18 +273,17 @@ class _Fit:
 
     def _step(self, optimizer: Any, body: bool) -> Callable[[Any, Any], tf.Tensor]:
         """A compiled function of lists and of engaged examples that moves the weights and gives the loss."""
-        model, with_body = self.model, self._with_body
-        straight = model.straight_variables(model.straight if body else (ENGAGED,))
-        variables = model.trainable_variables if body else straight
+        straight = self.model.straight_variables(self.model.straight if body else (ENGAGED,))
+        variables = self.model.trainable_variables if body else straight
         begun = [tf.constant(v.numpy()) for v in straight]
         optimizer.build(variables)
 
         @tf.function(reduce_retracing=True)
         def step(batch: Any, engaged: Any) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                logits = list_logits(model, self.catalogue, batch, with_body, training=True)
-                placed = logits["order"] + model.position(batch["place"], model.moments(batch["query"]))
-                taken = list_logits(model, self.catalogue, engaged, with_body, training=True)
+                logits = list_logits(self.model, self.catalogue, batch, body, training=True)
+                placed = logits["order"] + self.model.position(batch["place"], self.model.moments(batch["query"]))
+                taken = list_logits(self.model, self.catalogue, engaged, body, training=True)
                 loss = order_loss(placed, batch["positive"], batch["allowed"], batch["fresh"])
                 for head, label in engaged["labels"].items():
                     loss += given_loss(taken[head][:, 0], label)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class RankLists:
         positive: `[examples, width] float32`, the weight of what was taken; 0 for the rest.
         mean: `[examples, P] float32`, of the candidates' normalised pair features.
         deviation: likewise.
+        added: by head `[examples, width] float32`, what a body that stays as it is adds to its logits.
     """
 
     examples: RankExamples
@@ -36,6 +37,7 @@ class RankLists:
     positive: np.ndarray
     mean: np.ndarray
     deviation: np.ndarray
+    added: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def lists(self, rows: np.ndarray) -> np.ndarray:
         """Those of `rows` that are the list of their moment."""
@@ -100,6 +102,7 @@ class RankLists:
             "pair": tf.constant(examples.pair[rows[:, None], columns]),
             "mean": tf.constant(self.mean[rows]),
             "deviation": tf.constant(self.deviation[rows]),
+            "added": {name: tf.constant(values[rows[:, None], columns]) for name, values in self.added.items()},
         }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,14 @@ from souk.models.sequences import Catalogue
 
 SCORED_ROWS = 64  # examples in one call without gradients
 ADAPTED = 2000  # lists that the knots are taken from
+FIXED_ROWS = 1024  # examples whose logits are held at once, beside what is kept of them
+Scoring = Callable[[RankLists, np.ndarray], dict[str, Any]]
 
 
 def list_logits(
     model: Ranker, catalogue: Catalogue, batch: dict[str, Any], with_body: bool, training: bool
 ) -> dict[str, tf.Tensor]:
-    """`[rows, columns]` by head."""
+    """`[rows, columns]` by head, with what a fixed body adds (`RankLists.added`), but for `engaged`."""
     shape = tf.shape(batch["positions"])
     request = tf.repeat(tf.range(shape[0]), shape[1])
     flat = tf.reshape(batch["positions"], [-1])
@@ -32,7 +36,8 @@ def list_logits(
     listed = tf.reshape(batch["listed"], [-1]) if "listed" in batch else None
     inputs = batch["user"], batch["query"], item, pair, request, spread, listed
     logits = model(*inputs, training=training, with_body=with_body)
-    return {name: tf.reshape(values, shape) for name, values in logits.items()}
+    added = batch.get("added", {})
+    return {name: tf.reshape(values, shape) + added.get(name, 0.0) for name, values in logits.items()}
 
 
 def new_ranker(model: Ranker, examples: RankExamples, catalogue: Catalogue) -> Ranker:
@@ -73,7 +78,7 @@ def spread_of(model: Ranker, examples: RankExamples) -> tuple[np.ndarray, np.nda
     return np.concatenate([m for m, _ in parts]), np.concatenate([d for _, d in parts])
 
 
-def scoring(model: Ranker, catalogue: Catalogue, with_body: bool) -> Callable[[RankLists, np.ndarray], dict[str, Any]]:
+def scoring(model: Ranker, catalogue: Catalogue, with_body: bool) -> Scoring:
     """A function of lists and rows that gives the logits of all columns, `[rows, width]` each.
 
     What `Ranker.call` gives, and `placed`: the order with the place in a logged slate.
@@ -89,6 +94,24 @@ def scoring(model: Ranker, catalogue: Catalogue, with_body: bool) -> Callable[[R
         return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
     return score
+
+
+def with_body_fixed(data: RankLists, rows: np.ndarray, scores: Mapping[bool, Scoring]) -> RankLists:
+    """Lists that bring along what the body, which stays as it is, adds to their logits.
+
+    Args:
+        data: the lists.
+        rows: examples, of which the lists and the labelled are asked for.
+        scores: `scoring` without and with the body.
+    """
+    added: dict[str, np.ndarray] = {}
+    asked = np.union1d(data.lists(rows), data.labelled(rows))
+    for part in np.array_split(asked, math.ceil(len(asked) / FIXED_ROWS)):
+        alone = scores[False](data, part)
+        for name, values in scores[True](data, part).items():
+            if name in ("order", *data.examples.labels):
+                added.setdefault(name, np.zeros(data.allowed.shape, np.float32))[part] = values - alone[name]
+    return replace(data, added=added)
 
 
 def held_out_losses(
