@@ -160,23 +160,24 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int, give
         name: np.where(table[f"{name}_at"].to_numpy() < known_until, table[name].to_numpy(), -1) for name in given
     }
     taken, first = _moments(table, items, known_until, given)
-    likes = {key: np.sum([*mine.values()], axis=0) for key, mine in taken.items()}
-    shape, nothing = (len(table), count + 1), (False,) * len(given)
+    shape = (len(table), count + 1)
     positions, scores = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
     candidate, chosen, present = (np.zeros(shape, bool) for _ in range(3))
     pleased, liked = np.zeros((len(given), *shape), bool), np.zeros((len(given), len(table)), np.int64)
     own, took = np.zeros((2, len(table)), np.int64)
-    columns = (table[name].to_pylist() for name in ("items", "scores", "own_score"))
-    for row, (names, values, own_score) in enumerate(zip(*columns, strict=True)):
-        found = [items.position[name] for name in names[:count]]
+    columns = table["own_score"].to_pylist(), *_retrieved(table, items)
+    for row, (own_score, places, values) in enumerate(zip(*columns, strict=True)):
+        found = places[:count]
         size = len(found)
         positions[row, :size], scores[row, :size], candidate[row, :size] = found, values[:size], True
         present[row, :size] = True
-        mine = taken[users[row], times[row]]
-        chosen[row, :size] = [item in mine for item in found]  # costs the candidates, whatever the moment took
-        pleased[:, row, :size] = np.array([mine.get(item, nothing) for item in found], bool).reshape(size, len(given)).T
-        own[row] = found.index(own_items[row]) if own_items[row] in found else size
-        took[row], liked[:, row] = len(mine), likes[users[row], times[row]]
+        mine, likes = taken[users[row], times[row]]
+        chosen[row, :size] = np.isin(found, mine)
+        for name, like in enumerate(likes):
+            pleased[name, row, :size] = np.isin(found, mine[like])
+        took[row], liked[:, row] = len(mine), likes.sum(axis=1)
+        at = np.flatnonzero(found == own_items[row])
+        own[row] = at[0] if len(at) else size
         if own[row] == size:
             positions[row, size], scores[row, size], present[row, size] = own_items[row], own_score, True
     return {
@@ -187,20 +188,35 @@ def _lists(table: pa.Table, items: ItemTable, count: int, known_until: int, give
     }  # fmt: skip
 
 
-Moments = dict[tuple[str, int], dict[int, tuple[bool, ...]]]
+def _retrieved(table: pa.Table, items: ItemTable) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The items of each example's candidates, and their scores, in the order of the file."""
+    found = table["items"].combine_chunks()
+    names, values = pc.dictionary_encode(found.flatten()), table["scores"].combine_chunks().flatten().to_numpy()
+    position = np.array([items.position[name] for name in names.dictionary.to_pylist()], np.int64)
+    places = position[names.indices.to_numpy()] if len(names) else np.zeros(0, np.int64)
+    ends = np.cumsum(pc.list_value_length(found).to_numpy())[:-1]
+    return np.split(places, ends), np.split(values, ends)
+
+
+Moments = dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]
 
 
 def _moments(table: pa.Table, items: ItemTable, known_until: int, given: tuple[str, ...]) -> tuple[Moments, np.ndarray]:
-    """By user and time what was taken, and by objective whether it is known to have pleased; and which example is the
-    first of its moment, of the moments that a slate could answer."""
-    taken: Moments = {}
+    """By user and time what was taken, `[taken]`, and by objective whether it is known to have pleased, `[objectives,
+    taken]`; and which example is the first of its moment, of the moments that a slate could answer."""
+    taken: dict[tuple[str, int], dict[int, tuple[bool, ...]]] = {}
     columns = (table[name].to_pylist() for name in ("user_id", "timestamp", "moment"))
     for user, time, whole in zip(*columns, strict=True):
         for each in whole:
             pleased = tuple(each[name] == 1 and each[f"{name}_at"] < known_until for name in given)
             mine, item = taken.setdefault((user, time), {}), items.position[each["item_id"]]
             mine[item] = tuple(map(operator.or_, mine.get(item, pleased), pleased))  # by one of its events
-    return taken, (pc.list_value_length(table["moment"]).to_numpy() > 0) & table["answerable"].to_numpy()
+    first = (pc.list_value_length(table["moment"]).to_numpy() > 0) & table["answerable"].to_numpy()
+    shape = (-1, len(given))
+    return {
+        moment: (np.fromiter(mine, np.int64), np.array([*mine.values()], bool).reshape(shape).T)
+        for moment, mine in taken.items()
+    }, first
 
 
 def _transformed(
@@ -218,7 +234,7 @@ def _place(lists: dict[str, Any], events: list[str], impressions: Path, items: I
             items.position[item]: (place, took)
             for item, place, took in zip(*slates.get(event, ([], [], [])), strict=True)
         }
-        for column in np.flatnonzero(lists["present"][row]).tolist():
+        for column in np.flatnonzero(lists["present"][row]).tolist() if places else ():
             place, took = places.get(int(lists["positions"][row, column]), (0, False))
             lists["place"][row, column] = place
             lists["also"][row, column] = took and not lists["chosen"][row, column] and column != lists["own"][row]
