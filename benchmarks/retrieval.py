@@ -23,7 +23,7 @@ from souk.candidates import SHARES, TOWERS, Sources, merged
 from souk.features.transform import load_transform
 from souk.items import ItemTable
 from souk.metrics import mean_by_user, query_metric, top
-from souk.models.draw import KEYS, moments_of
+from souk.models.draw import moments_of, newcomers_of
 from souk.models.sequences import Sequences
 from souk.models.targets import read_targets
 from souk.pair_query import PairQuery
@@ -99,10 +99,11 @@ def _ranks(found: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def moments(features: Path, towers: Path, items: ItemTable, new: bool) -> Iterator[Moment]:
     """The moments of the window that have something to find."""
     spec = read_spec(features / "spec.json")
-    drawn = moments_of(pq.read_table(towers / "candidates.parquet", columns=[*KEYS, "moment"]))
+    table = pq.read_table(towers / "candidates.parquet")
+    drawn, newcomers = moments_of(table), newcomers_of(table)
     vectors = np.load(towers / "candidate_queries.npy")
     windows = json.loads((features / "windows.json").read_text(encoding="utf-8"))
-    first = {moment.events[0]: moment for moment in drawn}
+    first = {moment.events[0]: moment for moment in drawn if moment.events[0] not in newcomers}
     transforms = {str(entity): load_transform(features, entity) for entity in Entity}
     sequences = Sequences.open(features, spec, transforms, tuple(items.position))
     past = _past(features, {moment.user for moment in drawn}, items) if new or not spec.engaged_again else {}

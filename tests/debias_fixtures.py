@@ -125,6 +125,7 @@ class Log:
             liked={"satisfied": np.zeros(rows, np.int64)},
             place=(shown["position"][request] + 1).astype(np.int16),
             also=shown["clicked"][request] & ~chosen,
+            newcomer=np.zeros(rows, bool),
         )
 
     def ranker(self, debias: bool, seed: int = 1) -> tuple[Ranker, Catalogue]:

@@ -12,10 +12,11 @@ import pytest
 from souk.config import BuildFeatures, Columns, Objectives, Repeat, TrainRanker, TrainTwoTower
 from souk.items import FORM, ItemTable
 from souk.models.calibration import Calibration
-from souk.models.draw import draw_examples
+from souk.models.draw import draw_examples, newcomers_of
 from souk.models.export import ServedQueryTower, ServedRanker
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import read_transformed
+from souk.models.newcomers import newcomer_vectors, with_newcomers
 from souk.models.rank_examples import read_rank_examples
 from souk.models.rank_scoring import new_ranker
 from souk.models.ranker import Ranker
@@ -59,7 +60,8 @@ class Trained:
     and a visit comes from one.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, newcomers=False):
+        self.newcomers = newcomers
         self.events, items, self.users = cycle_market(users=24, items=16)
         again = self.events["event_id"].str[-1].isin(["1", "9"])
         self.events.loc[again, "item_id"] = self.events["item_id"].shift(1)[again]
@@ -98,6 +100,10 @@ class Trained:
         queries = query_vectors(towers, self.sequences, *self.window)
         path = self.folder / "candidates.parquet"
         drawn = draw_examples(self.folder, *self.window, 0)
+        if self.newcomers:
+            drawn = with_newcomers(self.folder, drawn, 0)
+            queries |= newcomer_vectors(towers, self.sequences, *self.window, drawn)
+        self.told = newcomers_of(drawn)
         write_candidates(path, self.folder, BOUNDARY, drawn, queries, self.vectors, self.catalogue, self.sequences)
         items = ItemTable.load(self.folder, BOUNDARY, self.vectors)
         self.examples = read_rank_examples(path, self.sequences, items, self.window, COUNT)
@@ -132,29 +138,32 @@ class Trained:
         return Bundle(self.folder, "", self.spec, settings, *arrays)
 
     def requests(self):
-        """A request for each example, at its time, by the user as they were before it."""
+        """A request for each example, at its time, by the user as they were before it; of a newcomer the last events
+        are known, and what the repeat rule forbids."""
         inside = self.events["timestamp"].between(*self.window, inclusive="left")
         rows = self.events[inside].sort_values(["timestamp", "event_id"])
         people = self.users.set_index("user_id")
         found = []
-        for user, time, place in zip(rows["user_id"], rows["timestamp"], rows["comes_from"], strict=True):
+        columns = (rows[name] for name in ("event_id", "user_id", "timestamp", "comes_from"))
+        for event, user, time, place in zip(*columns, strict=True):
             past = self.events[(self.events["user_id"] == user) & (self.events["timestamp"] < time)]
             events = [Event(r.item_id, r.event_type, r.timestamp, r.value, r.event_id) for r in past.itertuples()]
-            found.append(
-                Request(
-                    user,
-                    COUNT,
-                    time,
-                    context={"comes_from": place},
-                    state=state_of(user, events, self.spec, people.loc[user].to_dict()),
-                )
-            )
+            state = state_of(user, events, self.spec, people.loc[user].to_dict())
+            if event in self.told:
+                last, profile = self.told[event]
+                known = state_of("", events[len(events) - last :], self.spec, state.profile if profile else {})
+                state = replace(known, engaged=state.engaged)
+            found.append(Request(state.user_id, COUNT, time, context={"comes_from": place}, state=state))
         return found
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return Trained(tmp_path_factory.mktemp("parity"))
+@pytest.fixture(scope="module", params=[False, True], ids=["as they are", "newcomers"])
+def trained(tmp_path_factory, request):
+    """With `newcomers` half of the moments are told as one's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("souk.models.newcomers.FEW", 5)  # a query sees the last 4 events at least
+        patch.setattr("souk.models.newcomers.SHARE", 0.5)
+        return Trained(tmp_path_factory.mktemp("parity"), request.param)
 
 
 @pytest.fixture
@@ -178,10 +187,13 @@ def served(trained, monkeypatch):
 def test_the_ranker_is_served_with_what_it_learned_from(trained, served):
     rankings, (query, positions, pair, request) = served
     examples = trained.examples
-    assert [ranking.state.user_id for ranking in rankings] == examples.users.tolist()
+    known = ~examples.newcomer
+    assert np.array([ranking.state.user_id for ranking in rankings])[known].tolist() == examples.users[known].tolist()
+    assert known.all() if not trained.newcomers else 0.3 < known.mean() < 0.7
     assert not any(ranking.degraded for ranking in rankings)
     assert 0 < examples.retrieved.mean() < 1 and not examples.first.all()
-    assert all(ranking.state.habits for ranking in rankings), "nobody's past is longer than what a state keeps"
+    long = [bool(ranking.state.habits) for ranking in rankings]
+    assert np.array(long)[known].all(), "nobody's past is longer than what a state keeps"
     own = examples.pair[np.arange(len(examples)), examples.own, PAIR_FEATURES.index("log_rank")]
     assert (own[~examples.retrieved] < np.log1p(COUNT)).any(), "no forbidden item would have had a place"
     row, column = np.nonzero(examples.candidate)

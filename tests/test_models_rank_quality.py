@@ -43,6 +43,7 @@ def examples(rows: int = 400, width: int = 12, seed: int = 0) -> tuple[RankExamp
         liked={"satisfied": np.ones(rows, np.int64)},
         place=np.zeros(shape, np.int16),
         also=np.zeros(shape, bool),
+        newcomer=np.zeros(rows, bool),
     )
     return found, engaged, satisfied
 

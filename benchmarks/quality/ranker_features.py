@@ -31,15 +31,13 @@ class Exported:
     """Examples of a window, and what makes features of them.
 
     Args:
-        examples: all of the window.
-        times: of each, UTC epoch milliseconds.
+        examples: of the window, but for those that are told as newcomers'.
         kinds: the transformed features, by name.
         items: transformed features of the catalogue.
         pairs: the names of pair features.
     """
 
     examples: RankExamples
-    times: np.ndarray
     kinds: Mapping[str, Mapping[str, object]]
     items: Mapping[str, np.ndarray]
     pairs: tuple[str, ...]
@@ -59,17 +57,17 @@ class Exported:
         catalogue = read_catalogue(str(features), spec, transforms["item"])
         start, end = WINDOWS[window]
         vectors = np.load(towers / "candidate_vectors.npy", allow_pickle=False)
-        examples = read_rank_examples(
+        found = read_rank_examples(
             towers / "candidates.parquet",
             Sequences.open(str(features), spec, transforms, catalogue.ids),
             ItemTable.load(features, start, vectors),
             (getattr(windows, start), getattr(windows, end)),
             candidates,
         )
-        times = pq.read_table(towers / "candidates.parquet", columns=["timestamp"])["timestamp"].to_numpy()
+        examples = found.as_they_are()
         kinds = json.loads((features / "transform" / "features.json").read_text(encoding="utf-8"))
         made_of = {name: np.asarray(values) for name, values in catalogue.features.items()}
-        return cls(examples, times, kinds, made_of, names_of(spec))
+        return cls(examples, kinds, made_of, names_of(spec))
 
     def columns(self, example: np.ndarray, column: np.ndarray) -> dict[str, np.ndarray]:
         """The features of some items of some examples, by name; the arguments are `[rows]`."""
@@ -115,7 +113,7 @@ def _rows(read: Exported, rows: np.ndarray) -> pa.Table:
     example = rows[owner]
     keys = {
         "user_id": np.asarray(read.examples.users, dtype=object)[example],
-        "timestamp": read.times[example],
+        "timestamp": read.examples.times[example],
         "item": read.examples.positions[example, column],
         "taken": read.examples.chosen[example, column].astype(np.int8),
     }

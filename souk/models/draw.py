@@ -135,3 +135,11 @@ def moments_of(examples: pa.Table) -> list[Moment]:
         moment.own.append(item)
         moment.items.extend(each["item_id"] for each in whole)
     return list(moments.values())
+
+
+def newcomers_of(examples: pa.Table) -> dict[str, tuple[int, bool]]:
+    """What is told of the examples that are a newcomer's, by event id: how many events, and whether the profile."""
+    if "last_events" not in examples.column_names:
+        return {}
+    told = examples.select(["event_id", "last_events", "with_profile"]).filter(pc.field("last_events").is_valid())
+    return {event: (count, profile) for event, count, profile in zip(*told.to_pydict().values(), strict=True)}

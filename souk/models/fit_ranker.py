@@ -83,7 +83,7 @@ def fit_ranker(
     Raises:
         SoukError: the loss is no finite number.
     """
-    fitted, held_out = split_users(lists.examples.users, config.seed)
+    fitted, held_out = split_users(lists.examples.users, config.seed, lists.examples.newcomer)
     fit = _Fit(model, lists, catalogue, config, report, (fitted, held_out), checkpoints)
     moments = held_out[lists.examples.first[held_out]]
     compared = {"retrieval_ndcg@10": ndcg(retrieval_order(lists.examples, moments), lists.examples, moments)}

@@ -16,12 +16,21 @@ PATIENCE = 3  # times that the body is judged without a better one
 FOLDS = 20  # of users, each of which an error is taken without
 
 
-def split_users(users: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of fitted and of held-out users; with one user alone, they are the same."""
+def split_users(users: np.ndarray, seed: int, newcomer: np.ndarray | bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of fitted and of held-out users; with one user alone, they are the same.
+
+    Args:
+        users: `[rows]`, user ids.
+        seed: of the draw.
+        newcomer: `[rows] bool`, what is told as a newcomer's: where held-out users have other rows, these alone judge.
+    """
     names = np.unique(users)
     drawn = np.random.default_rng(seed).permutation(len(names))[: max(1, round(HELD_OUT * len(names)))]
     held_out = np.isin(users, names[drawn])
-    return (np.flatnonzero(~held_out), np.flatnonzero(held_out)) if len(names) > 1 else (np.arange(len(users)),) * 2
+    if len(names) == 1:
+        return (np.arange(len(users)),) * 2
+    judging = held_out & ~newcomer
+    return np.flatnonzero(~held_out), np.flatnonzero(judging if judging.any() else held_out)
 
 
 def judging(held_out: np.ndarray, seed: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.logged_slates import read_slates
+from souk.models.draw import newcomers_of
 from souk.models.inputs import FILL, Transform
 from souk.models.sequences import Sequences, column_tensor
 from souk.models.targets import Target, read_targets
@@ -53,6 +54,7 @@ class RankExamples:
         liked: by the same `[examples] int64`, how many of the taken are known to have pleased.
         place: `[examples, width] int16`, the place from 1 where the slate of the example's request showed it, else 0.
         also: `[examples, width] bool`, what that slate showed and the user took at another time.
+        newcomer: `[examples] bool`, what is told as a newcomer's moment (`souk.models.newcomers`).
     """
 
     user: Mapping[str, np.ndarray]
@@ -71,6 +73,7 @@ class RankExamples:
     liked: Mapping[str, np.ndarray]
     place: np.ndarray
     also: np.ndarray
+    newcomer: np.ndarray
 
     def __len__(self) -> int:
         return len(self.own)
@@ -79,6 +82,10 @@ class RankExamples:
     def retrieved(self) -> np.ndarray:
         """`[examples] bool`: whether the example's item is a candidate."""
         return self.candidate[np.arange(len(self)), self.own]
+
+    def as_they_are(self) -> RankExamples:
+        """Those that are not told as a newcomer's."""
+        return self.take(np.flatnonzero(~self.newcomer))
 
     def take(self, rows: np.ndarray) -> RankExamples:
         """The examples of `rows`."""
@@ -123,7 +130,8 @@ def read_rank_examples(
     names = names_of(sequences.spec)
     pair = np.zeros((*lists["positions"].shape, len(names)), np.float32)
     raw: dict[str, Target] = {}
-    for targets in _chunks(read_targets(sequences, window, row)):
+    newcomers = newcomers_of(table)
+    for targets in _chunks(read_targets(sequences, window, row, newcomers)):
         if raw and len(raw) % (TOLD * CHUNK) == 0:
             report(f"features of {len(raw):,} of {len(row):,} examples and their candidates")
         rows = np.array([row[target.event_id] for target in targets])
@@ -139,6 +147,7 @@ def read_rank_examples(
         user=_transformed(sequences.transforms["user"], sequences.spec.of(Entity.USER), [t.user for t in told]),
         query=_transformed(sequences.transforms["query"], sequences.spec.of(Entity.QUERY), [t.query for t in told]),
         pair=pair,
+        newcomer=np.array([event in newcomers for event in row]),
         **lists,
     )
 

@@ -16,7 +16,7 @@ from souk.candidates import TOWERS, Sources, merged
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.metrics import top
-from souk.models.draw import Moment, moments_of
+from souk.models.draw import Moment, moments_of, newcomers_of
 from souk.models.exclusions import exclusions
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.targets import Target, read_targets
@@ -81,20 +81,22 @@ def write_candidates(
             merged list, and their `scores` by the towers.
         features: the features folder.
         boundary: that of the counters and rules, the start of the examples' window.
-        examples: from `draw_examples`.
-        queries: the query vector of each example, by event id; those of one user and time are the same.
+        examples: from `draw_examples`, some of them told as newcomers' (`souk.models.newcomers`).
+        queries: the query vector of each example, by event id; those of one user and time are the same, and a
+            newcomer's is that of what is told of it.
         vectors: `[items, dim] float32`, of the same towers.
         catalogue: the items.
         sequences: the rows of the examples.
 
     Returns:
-        the share of examples whose item was retrieved, of those whose item may be recommended at their time: what
-        `repeat` keeps out, as the lessons of a course that was bought, no source is asked for; 0 where there are none.
+        the share of examples whose item was retrieved, of those whose item may be recommended at their time, of users
+        who are told as they are: what `repeat` keeps out, as the lessons of a course that was bought, no source is
+        asked for; 0 where there are none.
     """
     items = ItemTable.load(features, boundary, vectors)
     excluded = exclusions(Path(features), examples, sequences.spec, items.position)
     hidden = never_to_be_had(Path(features), catalogue, items.position)
-    found, sources = _Found(len(examples)), Sources(items)
+    found, sources, newcomers = _Found(len(examples)), Sources(items), newcomers_of(examples)
     for block in _asked(moments_of(examples), examples, sequences):
         given = np.stack([queries[target.event_id] for _, target in block])
         for (moment, target), vector, line in zip(block, given, given @ vectors.T, strict=True):
@@ -103,8 +105,10 @@ def write_candidates(
             shown[excluded(moment)] = False
             best = _candidates(sources, target.pair_query(items), vector, line, shown)
             answerable = bool(shown[[items.position[item] for item in moment.items]].any())
-            found.add(moment, line[mine].tolist(), best, line[best], mine, answerable)
-            found.asked += int(shown[mine].sum())
+            found.add(moment, line[mine].tolist(), best, line[best], answerable)
+            if target.event_id not in newcomers:
+                found.asked += int(shown[mine].sum())
+                found.hits += int(np.isin(mine, best).sum())
     found.write(Path(path), examples, catalogue)
     return found.hits / max(1, found.asked)
 
@@ -137,7 +141,8 @@ def _asked(
         SoukError: a moment is in no row.
     """
     times, first = examples["timestamp"].to_numpy(), {moment.events[0]: moment for moment in moments}
-    targets = read_targets(sequences, (int(times.min()), int(times.max()) + 1), frozenset(first))
+    window = int(times.min()), int(times.max()) + 1
+    targets = read_targets(sequences, window, frozenset(first), newcomers_of(examples))
     step = min(TOGETHER, max(1, SCORES // max(1, len(sequences.items))))
     while block := [(first.pop(target.event_id), target) for target in islice(targets, step)]:
         yield block
@@ -158,14 +163,11 @@ class _Found:
         self._rows: list[np.ndarray] = [np.zeros(0, np.int32)] * examples
         self._scores: list[np.ndarray] = [np.zeros(0, np.float32)] * examples
 
-    def add(
-        self, moment: Moment, own: list[float], best: np.ndarray, scores: np.ndarray, mine: list[int], answerable: bool
-    ) -> None:
+    def add(self, moment: Moment, own: list[float], best: np.ndarray, scores: np.ndarray, answerable: bool) -> None:
         best, scores = best.astype(np.int32), scores.astype(np.float32)
         self._answerable[moment.rows] = answerable
-        for row, score, place in zip(moment.rows, own, mine, strict=True):
+        for row, score in zip(moment.rows, own, strict=True):
             self._own[row], self._rows[row], self._scores[row] = score, best, scores
-            self.hits += bool(place in best)
 
     def write(self, path: Path, examples: pa.Table, catalogue: Catalogue) -> None:
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in self._rows])]).astype(np.int32)

@@ -21,6 +21,7 @@ from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, new_towers
 from souk.models.inputs import Transform, read_transformed
 from souk.models.judge import RetrievalJudge
+from souk.models.newcomers import newcomer_vectors, with_newcomers
 from souk.models.retrieve import RETRIEVED, item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape, TwoTower
@@ -84,7 +85,9 @@ def train_two_tower(
     out.mkdir(parents=True, exist_ok=True)
     report("retrieving candidates for the ranker")
     vectors = item_vectors(model, catalogue)
+    examples = with_newcomers(features, examples, settings.seed)
     queries = query_vectors(model, sequences, boundary, end, examples["event_id"].to_pylist())
+    queries |= newcomer_vectors(model, sequences, boundary, end, examples)
     np.save(out / "candidate_vectors.npy", vectors)
     np.save(out / "candidate_queries.npy", np.stack([queries[event] for event in examples["event_id"].to_pylist()]))
     name = BOUNDARIES[window][0]
