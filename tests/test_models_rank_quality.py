@@ -178,6 +178,9 @@ def test_rare_items_and_rare_values_count_more():
     rare = balance_weights(found, colour, events, 0.0, {"item_colour": 1.0})
     share = (found.positions[found.chosen] < 9).mean()
     assert rare[0, 11] / rare[0, 0] == pytest.approx(share / (1 - share), rel=1e-4)
+    bare = {"item_colour": np.where(np.arange(12) < 9, 2, 0)}
+    lacking = balance_weights(found, bare, events, 0.0, {"item_colour": 1.0})
+    assert lacking[0, 11] / lacking[0, 0] == pytest.approx(share, rel=1e-4), "no value is no rare value"
     genres = {"item_genres": np.array([[2, 3] if item < 3 else [2, 0] for item in range(12)])}
     listed = balance_weights(found, genres, events, 0.0, {"item_genres": 1.0})
     share = (found.positions[found.chosen] < 3).mean()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from souk.models.inputs import MISSING
 from souk.models.rank_examples import RankExamples
 from souk.pairs import PAIR_FEATURES
 
@@ -138,7 +139,8 @@ def balance_weights(
         items: transformed item features, `[items]` or `[items, length]`.
         events: `[items]`, engaging events before the boundary.
         tail: exponent of an item's inverse number of events.
-        minority: exponent of the inverse share of a value, by transformed feature of users or items.
+        minority: exponent of the inverse share of a value, by transformed feature of users or items; where there is
+            no value, the feature changes nothing.
 
     Returns:
         `[examples, width] float32`.
@@ -151,8 +153,8 @@ def balance_weights(
         counted = values[examples.positions[taken] if per_item else np.nonzero(taken)[0]]
         share = np.bincount(counted.reshape(-1), minlength=int(values.max()) + 1) / max(1, len(counted))
         rarity = np.maximum(share, 1e-3) ** -exponent
-        found = rarity[values]
-        found = found if values.ndim == 1 else np.where(values > 0, found, 1.0).max(axis=-1)
+        rarity[MISSING] = 1.0  # what lacks a value is no minority
+        found = rarity[values] if values.ndim == 1 else rarity[values].max(axis=-1)
         weight = weight * (found[examples.positions] if per_item else found[:, None])
     mean = weight[taken].mean() if taken.any() else 1.0
     return np.asarray(np.clip(weight / mean, 0.1, 10.0), np.float32)
