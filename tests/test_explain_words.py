@@ -50,7 +50,7 @@ WHY = Explanation(
 
 def test_the_reasons_are_told_by_size_with_titles_and_shares():
     assert sentences(WHY) == [
-        "“Red boots” scores 2.7 times what it would if nothing were known of the user and the history.",
+        "“Red boots” scores 2.7 times what it would if nothing were known of the user, the history and the moment.",
         "Because of “Blue boots” (2 events, last bought 1 day ago, 50%).",
         "What also speaks for it: its popularity among such users at such times (32%).",
         "What speaks against it: “i2” (clicked 2 days ago, 14%).",
@@ -85,8 +85,8 @@ def test_what_user_and_item_have_in_common_is_named():
         "What speaks against it: that the item's city or the user's home is not known (36%)"
     )
     assert sentences(unknown)[0] == (
-        "“Red boots” scores 2.7 times what it would if nothing were known of the user and the history, and it had as "
-        "much in common with the user as the mean candidate."
+        "“Red boots” scores 2.7 times what it would if nothing were known of the user, the history and the moment, "
+        "and it had as much in common with the user as the mean candidate."
     )
     equal = replace(found, features=(FeaturePart("match:user_home:item_city", None, 0.0),))
     assert "in common" not in " ".join(sentences(equal))
@@ -188,7 +188,7 @@ def test_what_a_reader_must_know_besides_stands_at_the_end(changes, expected):
 def test_nothing_that_counts_is_no_reason():
     empty = replace(WHY, events=(), features=(), log_baseline=WHY.log_score)
     assert sentences(empty) == [
-        "“Red boots” scores 1 times what it would if nothing were known of the user and the history."
+        "“Red boots” scores 1 times what it would if nothing were known of the user, the history and the moment."
     ]
     assert to_json(empty)["completeness_share"] == 0
 

@@ -190,7 +190,8 @@ def _opening(explanation: Explanation) -> str:
     factor = math.exp(min(explanation.way, 50.0))
     number = f"{factor:.2g}" if factor < 100 else f"{factor:.0f}" if factor < MANY else f"more than {MANY:,}"
     name = _titled(explanation.title, explanation.item_id)
-    said = f"“{name}” scores {number} times what it would if nothing were known of the user and the history"
+    known = "the user, the history and the moment"
+    said = f"“{name}” scores {number} times what it would if nothing were known of {known}"
     if any(part.contribution and part.name.startswith(f"{MATCH}:") for part in explanation.features):
         said += ", and it had as much in common with the user as the mean candidate"
     return f"{said}."
