@@ -134,11 +134,12 @@ def test_the_parity_of_a_column_called_activity_is_that_of_its_values(read):
     assert {gap["highest"], gap["lowest"]} == {"user activity: runs", "user activity: swims"} and gap["gap"] == 0
 
 
-def test_rare_values_are_one_slice_and_a_value_called_other_stays_itself(read):
+@pytest.mark.parametrize(("value", "rest"), [("other", "all others"), ("all others", "(all others)")])
+def test_rare_values_are_one_slice_and_a_value_of_its_name_stays_itself(read, value, rest):
     spec = make_spec({**CONFIG, "columns": {"users": {"town": "categorical"}}})
     events = [("base", "a", "click", START - DAY)]
     events += [(f"u{n:02d}", "b", "click", START + n) for n in range(16)]
-    towns = ["other", "other", *(f"t{n}" for n in range(14))]
+    towns = [value, value, *(f"t{n}" for n in range(14))]
     users = [{"user_id": "base", "town": "t0"}]
     users += [{"user_id": f"u{n:02d}", "town": town} for n, town in enumerate(towns)]
     window, catalogue = read(spec, events, users=users)
@@ -146,8 +147,8 @@ def test_rare_values_are_one_slice_and_a_value_called_other_stays_itself(read):
     found = measured(queries, catalogue, spec, Fixed(catalogue, {}))
     sizes = {name: part["users"] for name, part in found.items() if part["family"] == "user town"}
     assert len(sizes) == 13
-    assert sizes["user town: other"] == 2
-    assert sizes["user town: all others"] == 3
+    assert sizes[f"user town: {value}"] == 2
+    assert sizes[f"user town: {rest}"] == 3
 
 
 def test_labels_of_each_kind():

@@ -18,6 +18,7 @@ from souk.spec import FeatureSpec
 
 ACTIVITY = (*((n, n) for n in range(6)), (6, 20), (21, 100), (101, None))  # events before the query
 VALUES = 12  # of a declared column; the rest are one slice
+OTHERS = "all others"
 Side = Literal["user", "item"]
 KNOWN, FAMILIARITY = "known or new", "new to the user"  # families
 
@@ -150,7 +151,10 @@ def _split(side: Side, column: str, values: Labels, of_target: Ints) -> Iterator
         yield Slice(side, family, f"{family}: {label}", chosen, column=column)
     kept = set(frequent)
     rest = np.array([not kept.intersection(own) for own in values], bool)
-    yield Slice(side, family, f"{family}: all others", rest[of_target], column=column)
+    name = OTHERS
+    while name in kept:  # a value has this name
+        name = f"({name})"
+    yield Slice(side, family, f"{family}: {name}", rest[of_target], column=column)
 
 
 def _number(label: str) -> float:
