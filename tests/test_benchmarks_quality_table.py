@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.quality.artifacts import ARTIFACTS, find
-from benchmarks.quality.compare import compare, markdown, verdicts
+from benchmarks.quality.compare import compare, markdown, not_run, verdicts
 from benchmarks.quality.interactions import Decay
 from benchmarks.quality.peers import PEERS, Peer
 from benchmarks.quality.prepare import prepare
@@ -88,6 +88,25 @@ def test_the_best_peer_is_the_one_best_on_validation_and_the_difference_is_paire
     assert {line.count(" | ") for line in text.splitlines() if line.startswith("| ")} == {8}
     assert "chosen (best peer)" in text and "rate 2" in text
     assert verdicts(found)[0].startswith("slate - chosen (100 users): ndcg@10 +0.1845 [+0.1")
+
+
+def test_what_was_not_run_is_named_under_each_table():
+    ranks = {
+        "slate": {"all": frame_of([[1]]), "new": frame_of([[1]])},
+        "ease": {"all": frame_of([[2]])},
+        "popularity": {"all": frame_of([[3]]), "new": frame_of([[3]])},
+        "lambdamart": {"all": frame_of([[2]])},
+    }
+    tuned = [tuned_of("ease", 0.2), tuned_of("popularity", 0.1), tuned_of("lambdamart", 0.9, ranker=True)]
+    tuned[1]["best"] |= tuned_of("popularity", 0.1, "new")["best"]
+    every, new = markdown(compare(ranks, tuned), tuned).split("new to the user only")
+    [said] = [line for line in every.splitlines() if line.startswith("- Not run: ")]
+    assert set(said.removeprefix("- Not run: ").removesuffix(".").split(", ")) == {
+        peer.name for peer in PEERS if peer.name not in ("ease", "popularity")
+    }
+    assert ", ease, ease_recency, " in new and ", lambdamart." in new
+    whole = {"models": dict.fromkeys(peer.name for peer in PEERS), "ranker": {"models": {"lambdamart": {}}}}
+    assert not_run(whole) == ""
 
 
 def test_models_that_were_asked_other_queries_are_not_compared():

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import souk
-from benchmarks.quality.compare import TITLES, compare, markdown, table, verdicts
+from benchmarks.quality.compare import TITLES, compare, markdown, not_run, table, verdicts
 from benchmarks.quality.ranks import read_ranks
 from benchmarks.setting import machine
 from souk.errors import SoukError
@@ -76,7 +76,7 @@ def show(given: argparse.Namespace) -> None:
         for row in rows:
             grid.add_row(*row)
         console.print(grid)
-        print(*verdicts(values), sep="\n")
+        print(*verdicts(values), not_run(values), sep="\n")
     taken = datetime.now(UTC).isoformat(timespec="seconds")
     record = {"subject": given.name, "taken": taken, "version": souk.__version__, "machine": machine(), "views": found}
     with placed(RESULTS / f"quality-{given.name}.json") as fresh:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.quality.peers import LAMBDAMART, PEERS
 from benchmarks.quality.ranks import METRICS, VIEWS, by_user
 from souk.errors import SoukError
 from souk.metrics import Interval, bootstrap
@@ -134,6 +135,13 @@ def verdicts(values: Mapping[str, Any]) -> list[str]:
     return [*lines, *(verdicts(values["ranker"]) if "ranker" in values else ())]
 
 
+def not_run(values: Mapping[str, Any]) -> str:
+    """The peers that a view has no ranks of, in words; "" where it has all."""
+    ranked = {*values["models"], *values.get("ranker", {}).get("models", ())}
+    missing = [peer.name for peer in (*PEERS, LAMBDAMART) if peer.name not in ranked]
+    return f"Not run: {', '.join(missing)}." if missing else ""
+
+
 def markdown(found: Mapping[str, Any], tuned: Sequence[Mapping[str, Any]]) -> str:
     """Both views as tables for docs/benchmarks.md."""
     parts = []
@@ -141,7 +149,8 @@ def markdown(found: Mapping[str, Any], tuned: Sequence[Mapping[str, Any]]) -> st
         header, *rows = table(found, tuned, view)
         lines = [f"{TITLES[view]}: {values['queries']:,} queries of {values['users']:,} users", ""]
         lines += [_line(header), _line(["---", *["---:"] * (len(header) - 2), "---"]), *(_line(row) for row in rows)]
-        parts.append("\n".join([*lines, "", *(f"- {line}" for line in verdicts(values))]))
+        lines += ["", *(f"- {line}" for line in (*verdicts(values), not_run(values)) if line)]
+        parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
