@@ -26,6 +26,20 @@ def past_of(events, size, end=END):
     )
 
 
+def old_and_new():
+    """A market in which sixty users went from the lamp to what was sold a year ago, and forty to what is sold now.
+
+    Returns:
+        What was known, and the items: the lamp, the old one and the new one.
+    """
+    lamp, old, new, first = 0, 1, 2, 3
+    events = []
+    for user in range(100):
+        days, after = (365, old) if user < 60 else (3, new)
+        events += [(f"u{user:02d}", item, days - n / 24) for n, item in enumerate((first + user % 5, lamp, after))]
+    return past_of(events, size=8), lamp, old, new
+
+
 def query_of(user, history, targets=(), now=END):
     """A query whose history are (item, days before `now`), oldest first."""
     known = {

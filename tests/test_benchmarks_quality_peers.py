@@ -6,10 +6,11 @@ import pytest
 from benchmarks.quality.ease import Ease
 from benchmarks.quality.interactions import NONE, Decay, History
 from benchmarks.quality.neighbours import ItemKnn, SequentialRules
+from benchmarks.quality.peers import PEERS
 from benchmarks.quality.popularity import PersonalFrequency, Popularity, RecentPopularity
 from benchmarks.quality.sparse import Weights
 from benchmarks.quality.tifu_knn import TifuKnn
-from tests.quality_fixtures import DAY, END, asked, past_of
+from tests.quality_fixtures import DAY, END, asked, old_and_new, past_of
 
 HALF = Decay("days", "exponential", rate=float(np.log(2)))
 
@@ -130,6 +131,38 @@ def test_ease_is_steck_s_closed_form():
     assert ease.score(queries)[0] == pytest.approx(weights[1] + weights[4], abs=1e-4)
     recent = Ease(past_of(events, size=6), histories, l2=5.0, recency=HALF)
     assert recent.score(queries)[0] == pytest.approx(weights[1] / 4 + weights[4] / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sequential_rules", "item_knn_recency", "ease_recency"])
+def test_some_setting_of_a_peer_with_recency_sees_how_old_its_data_is(name):
+    past, lamp, old, new = old_and_new()
+    queries, histories = asked([(lamp, 0.1)])
+    [peer] = [peer for peer in PEERS if peer.name == name]
+    [first] = peer.trials(1, seed=0)
+    ages = peer.space["age"]
+    scores = [peer.load()(past, histories, **{**first, "age": age}).score(queries)[0] for age in ages]
+    assert first["age"] == ages[0] == NONE and scores[0][old] > scores[0][new] > 0
+    assert any(each[new] > each[old] for each in scores)
+
+
+def test_a_pair_has_the_age_of_its_later_event():
+    past = past_of([("a", 0, 5), ("a", 1, 3), ("b", 0, 2), ("b", 1, 1)], size=2)
+    queries, histories = asked([(0, 1)])
+    rules = SequentialRules(past, histories, distance=NONE, recency=NONE, age=HALF)
+    assert rules.score(queries)[0] == pytest.approx([0, 1 / 8 + 1 / 2], abs=1e-5)
+    knn = ItemKnn(past, histories, shrinkage=0.0, age=HALF)
+    assert knn.score(queries)[0] == pytest.approx([0, (1 / 8 + 1 / 2) / 2], abs=1e-5)
+
+
+def test_ease_with_age_is_that_of_a_matrix_that_fades():
+    rng = np.random.default_rng(4)
+    matrix = (rng.random((40, 6)) < 0.4) * 0.5 ** np.arange(6)
+    events = [(f"u{user:02d}", int(item), int(item)) for user, item in np.argwhere(matrix)]  # item n is n days old
+    queries, histories = asked([(1, 2)])
+    inverse = np.linalg.inv(matrix.T @ matrix + 5.0 * np.eye(6))
+    weights = np.eye(6) - inverse / np.diag(inverse)
+    ease = Ease(past_of(events, size=6), histories, l2=5.0, age=HALF)
+    assert ease.score(queries)[0] == pytest.approx(np.where(np.arange(6) == 1, 0, weights[1]), abs=1e-4)
 
 
 def test_ease_of_a_large_catalogue_leaves_the_rest_to_popularity():

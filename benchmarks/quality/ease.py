@@ -19,7 +19,7 @@ TIE = 1e-6  # what popularity may add
 class Ease:
     """EASE (Steck 2019, equation 8): B = I - P diag(1 / diag P) with P = (X'X + l2 I)^-1.
 
-    With recency, a query's history is weighted by it; with `fading`, so are the rows of X.
+    With recency, a query's history is weighted by it; with `fading` and `age`, so are the rows of X.
 
     Args:
         past: what was known at the start of the window.
@@ -27,6 +27,7 @@ class Ease:
         l2: the regularisation.
         recency: of the history's events.
         fading: of the events of a row of X, back from the user's last.
+        age: of the events of X, back from the start of the window.
         most: the most popular items that take part; the rest keep their popularity.
     """
 
@@ -39,6 +40,7 @@ class Ease:
         l2: float = 100.0,
         recency: Decay = NONE,
         fading: Decay = NONE,
+        age: Decay = NONE,
         most: int = MOST,
     ) -> None:
         self._histories = histories
@@ -47,7 +49,7 @@ class Ease:
         self._items = np.sort(np.argsort(-counts, kind="stable")[:most])
         self._place = np.full(past.size, -1, np.int64)
         self._place[self._items] = np.arange(len(self._items))
-        self._weights = _weights(past, self._place, len(self._items), l2, fading)
+        self._weights = _weights(past, self._place, len(self._items), l2, fading, age)
         self._ties = (counts / max(1, counts.max(initial=0)) * TIE).astype(np.float32)
 
     def score(self, queries: Sequence[Query]) -> Floats:
@@ -63,15 +65,16 @@ class Ease:
         return scores
 
 
-def _weights(past: Interactions, place: np.ndarray, count: int, l2: float, fading: Decay) -> Floats:
+def _weights(past: Interactions, place: np.ndarray, count: int, l2: float, fading: Decay, age: Decay) -> Floats:
     """B, `[count, count] float32`, in place to spare memory."""
+    fresh = past.weights(age).astype(np.float32)
     gram = np.zeros((count, count), np.float32)
     starts = np.searchsorted(past.users, np.arange(len(past.names) + 1))
     for first in range(0, len(past.names), ROWS):
         begin, end = starts[first], starts[min(first + ROWS, len(past.names))]
         kept = place[past.items[begin:end]] >= 0
         rows = np.zeros((min(ROWS, len(past.names) - first), count), np.float32)
-        weights = _fades(past, begin, end, fading)
+        weights = _fades(past, begin, end, fading) * fresh[begin:end]
         np.maximum.at(rows, (past.users[begin:end][kept] - first, place[past.items[begin:end]][kept]), weights[kept])
         gram += rows.T @ rows
     gram[np.diag_indices(count)] += l2

@@ -26,6 +26,7 @@ class Als:
         alpha: the confidence of an event.
         iterations: of the fit.
         recency: what an event of a query's history counts.
+        age: what an event of the fit counts, by its age at the start of the window.
         seed: of the start.
     """
 
@@ -40,6 +41,7 @@ class Als:
         alpha: float = 10.0,
         iterations: int = 15,
         recency: Decay = NONE,
+        age: Decay = NONE,
         seed: int = 0,
     ) -> None:
         self._histories, self._recency, self._alpha, self._size = histories, recency, alpha, past.size
@@ -51,7 +53,7 @@ class Als:
             random_state=seed,
             num_threads=1,  # the sums of threads come in any order
         )
-        self._model.fit(_matrix(past), show_progress=False)
+        self._model.fit(_matrix(past, age), show_progress=False)
 
     def score(self, queries: Sequence[Query]) -> Floats:
         """See `souk.evaluation.baselines.Scorer`."""
@@ -123,6 +125,6 @@ class Bpr:
         return users @ items.T
 
 
-def _matrix(past: Interactions) -> Any:
-    ones = np.ones(len(past.items), np.float32)
-    return csr_matrix((ones, (past.users, past.items)), shape=(len(past.names), past.size))
+def _matrix(past: Interactions, age: Decay = NONE) -> Any:
+    weights = past.weights(age).astype(np.float32)
+    return csr_matrix((weights, (past.users, past.items)), shape=(len(past.names), past.size))

@@ -1,4 +1,4 @@
-"""What the peers are fitted on, and how much of a history each of its events counts."""
+"""What the peers are fitted on, and how much each event of it, or of a history, counts."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ class Interactions:
     def ages(self) -> Floats:
         """`[events]` days from each event to the start of the window."""
         return np.asarray((self.end - self.times) / DAY_MS)
+
+    def weights(self, age: Decay) -> Floats:
+        """`[events]` what each event counts by its age at the start of the window."""
+        return age(1 + self.ages)
 
     @property
     def moments(self) -> Ints:

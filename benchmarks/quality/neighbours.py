@@ -64,6 +64,7 @@ class ItemKnn(Voting):
         popularity: the exponent of the voted item's count in the denominator, 0.5 for the cosine.
         recency: of the history's events.
         within: how pairs count by their distance in the user's history; none by default.
+        age: how pairs count by the days from the later event to the start of the window; all the same by default.
     """
 
     name = "item_knn"
@@ -76,10 +77,11 @@ class ItemKnn(Voting):
         popularity: float = 0.5,
         recency: Decay = NONE,
         within: Decay = NONE,
+        age: Decay = NONE,
     ) -> None:
-        users, items, moments = _last_distinct(past)
-        counts = np.bincount(items, minlength=past.size)
-        raw = Weights.gather(_pairs(users, items, moments, within, together=1.0, back=1.0), past.size)
+        kept = _last_distinct(past)
+        counts = np.bincount(past.items[kept], minlength=past.size)
+        raw = Weights.gather(_pairs(past, kept, age, within, together=1.0, back=1.0), past.size)
         below = counts[raw.rows] ** (1 - popularity) * counts[raw.columns].astype(np.float64) ** popularity + shrinkage
         weights = replace(raw, values=(raw.values / below).astype(np.float32))
         super().__init__(past, histories, weights, recency)
@@ -99,6 +101,7 @@ class SequentialRules(Voting):
         support: the exponent of the voting item's count that its votes are divided by.
         back: what share of its weight a pair counts in the other direction.
         together: what a pair of one moment counts, in both directions.
+        age: how a pair counts by the days from its second event to the start of the window.
     """
 
     name = "sequential_rules"
@@ -113,35 +116,38 @@ class SequentialRules(Voting):
         support: float = 0.0,
         back: float = 0.0,
         together: float = 1.0,
+        age: Decay = NONE,
     ) -> None:
         counts = np.maximum(1, np.bincount(past.items, minlength=past.size)).astype(np.float64)
-        pairs = _pairs(past.users, past.items, past.moments, distance, together, back)
+        pairs = _pairs(past, np.arange(len(past.items)), age, distance, together, back)
         raw = Weights.gather(pairs, past.size)
         below = counts[raw.columns] ** popularity * counts[raw.rows] ** support
         super().__init__(past, histories, replace(raw, values=(raw.values / below).astype(np.float32)), recency)
 
 
-def _last_distinct(past: Interactions) -> tuple[Ints, Ints, Ints]:
-    """Users, items and moments with each item of a user once, at its last time."""
+def _last_distinct(past: Interactions) -> Ints:
+    """The places of the events that have each item of a user once, at its last time."""
     keys = past.users * past.size + past.items
     _, from_end = np.unique(keys[::-1], return_index=True)
-    kept = np.sort(len(keys) - 1 - from_end)
-    return past.users[kept], past.items[kept], past.moments[kept]
+    return np.sort(len(keys) - 1 - from_end)
 
 
 def _pairs(
-    users: Ints, items: Ints, moments: Ints, distance: Decay, together: float, back: float
+    past: Interactions, events: Ints, age: Decay, distance: Decay, together: float, back: float
 ) -> Iterator[tuple[Ints, Ints, Floats]]:
     """Pairs of events of one user, the nearest first, until there are PAIRS.
 
     Args:
-        users: `[events]`, ascending.
-        items: `[events]`, each user's oldest first.
-        moments: `[events]`, numbers of each user's times.
+        past: what was known at the start of the window.
+        events: places in `past` of those that make pairs, ascending.
+        age: what a pair counts, by the later event's age at the start of the window.
         distance: what a pair counts, from the earlier event to the later one.
         together: what a pair of one moment counts, in both directions.
         back: what share of its weight a pair counts from the later event to the earlier one.
     """
+    users, items, moments, fresh = (
+        column[events] for column in (past.users, past.items, past.moments, past.weights(age))
+    )
     found = 0
     for lag in range(1, len(users)):
         earlier = np.flatnonzero(users[lag:] == users[:-lag])
@@ -153,6 +159,7 @@ def _pairs(
         weights = np.where(apart > 0, distance(far), together)
         if distance.longest and far.min() > distance.longest and apart.min() > 0:
             return
+        weights = weights * fresh[earlier + lag]
         kept = (weights > 0) & (items[earlier] != items[earlier + lag])
         earlier, weights, apart = earlier[kept], weights[kept], apart[kept]
         before, after = items[earlier], items[earlier + lag]

@@ -25,6 +25,14 @@ RECENCY = (
     Decay("days", "exponential", rate=0.02),
 )
 FADES = RECENCY[1:]  # a peer "with recency" has some
+AGES = (  # of what a peer is fitted on, at the start of the window
+    NONE,
+    Decay("days", "exponential", rate=0.01),
+    Decay("days", "exponential", rate=0.03),
+    Decay("days", "exponential", rate=0.1),
+    Decay("days", rate=0.5),
+    Decay("days", rate=1.0),
+)
 HALF_LIVES = (30.0, 3.0, 7.0, 14.0, 60.0, 120.0)  # of popularity, days
 
 
@@ -74,6 +82,7 @@ RULES = {
     "support": (0.5, 0.25, 0.75),
     "back": (0.0, 0.3, 1.0),
     "together": (1.0, 0.3, 3.0),
+    "age": AGES,
 }
 PEERS = (
     Peer("popularity", "popularity:Popularity", personal=False),
@@ -107,6 +116,7 @@ PEERS = (
             "popularity": (0.4, 0.25, 0.5),
             "recency": (FAST, *(decay for decay in FADES if decay != FAST)),
             "within": (Decay(rate=1.0), NONE, Decay(rate=0.5), Decay("moments", rate=1.0)),
+            "age": AGES,
         },
     ),
     Peer(
@@ -124,6 +134,7 @@ PEERS = (
             "l2": (300.0, 30.0, 100.0, 1000.0),
             "recency": (FAST, *(decay for decay in FADES if decay != FAST)),
             "fading": (NONE, Decay(rate=0.25), Decay(rate=0.5)),
+            "age": AGES,
         },
     ),
     Peer(
@@ -134,6 +145,7 @@ PEERS = (
             "regularization": (0.01, 0.1, 1.0, 10.0),
             "alpha": (10.0, 1.0, 3.0, 30.0),
             "recency": RECENCY,
+            "age": AGES,
         },
     ),
     Peer(

@@ -12,11 +12,12 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 from benchmarks.quality import ranker_peer
 from benchmarks.quality.factors import Als, Bpr
-from benchmarks.quality.interactions import Histories, Interactions
+from benchmarks.quality.interactions import NONE, Histories, Interactions
 from benchmarks.quality.lambdamart import Candidates, LambdaMart, fit
+from benchmarks.quality.peers import PEERS
 from benchmarks.quality.sasrec import SasRec
 from benchmarks.quality.two_tower import TutorialTwoTower
-from tests.quality_fixtures import END, asked, past_of, query_of
+from tests.quality_fixtures import END, asked, old_and_new, past_of, query_of
 
 ITEMS = 12
 
@@ -54,6 +55,17 @@ def test_sasrec_puts_items_without_events_last(ring):
     scores = model.score(queries)
     assert scores.shape == (2, ITEMS + 2)
     assert (scores[:, ITEMS:] < scores[:, :ITEMS].min()).all()
+
+
+def test_some_setting_of_als_sees_how_old_its_data_is():
+    past, lamp, old, new = old_and_new()
+    queries, histories = asked([(lamp, 0.1)])
+    [peer] = [peer for peer in PEERS if peer.name == "als"]
+    [first] = peer.trials(1, seed=0)
+    ages = peer.space["age"]
+    scores = [peer.load()(past, histories, **{**first, "age": age}).score(queries)[0] for age in ages]
+    assert first["age"] == ages[0] == NONE and scores[0][old] > scores[0][new]
+    assert any(each[new] > each[old] for each in scores)
 
 
 @pytest.mark.parametrize("peer", [Als, Bpr])
