@@ -17,7 +17,8 @@ from souk.serving.items.log import ItemLog
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.serving.slate_cache import NAMED, SlateCache, size_of
+from souk.serving.slate import size_of
+from souk.serving.slate_cache import NAMED, SlateCache
 from souk.state import UserState
 from tests.serving_fixtures import NOW, STATES, write_shop
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from souk.serving.request import Request
 
+_MANY, _CELL = (str, list, tuple), 60  # values of many numbers or letters, and the bytes of one at most
+
 
 @dataclass(frozen=True, slots=True)
 class SlateItem:
@@ -81,3 +83,21 @@ class Slate:
             "items": [item.to_json() for item in self.items],
             "degraded": list(self.degraded),
         }
+
+
+def size_of(slate: Slate) -> int:
+    """Bytes that a slate takes with its request and, in a cache, its key: an estimate, made of what `tracemalloc` says
+    of some."""
+    scored = slate.items[0].scores if slate.items else {}
+    item = 200 + (184 + 24 * len(scored) if scored else 0)
+    values = 100 * len(slate.features) + sum(_CELL * len(v) for v in slate.features.values() if isinstance(v, _MANY))
+    return 2_000 + item * len(slate.items) + values + (_asked(slate.request) if slate.request else 0)
+
+
+def _asked(request: Request) -> int:
+    """Bytes of what a request names: as many as its body."""
+    words = [word for condition in request.filter for word in condition.words]
+    stated = list(map(repr, (*request.context.values(), *request.profile.values())))
+    named = (request.exclude, request.candidates or (), words, stated)
+    events = 600 * len(request.events) + sum(len(event.item_id) for event in request.events)
+    return events + sum(100 * len(texts) + sum(map(len, texts)) for texts in named)

@@ -15,7 +15,7 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.exploration import OFF
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.serving.slate import Slate
+from souk.serving.slate import Slate, size_of
 
 BYTES = 32 << 20  # of one release, by `size_of`: some 7,000 slates of ten items
 RELEASES = 4  # at a time
@@ -117,17 +117,6 @@ class SlateCache:
             request.timestamp // max(1, int(1000 * self._seconds)),
             catalogue.lifetimes and catalogue.lifetimes.passed(request.timestamp),
         )
-
-
-def size_of(slate: Slate) -> int:
-    """Bytes that a slate takes with its request and its key: an estimate, made of what `tracemalloc` says of some."""
-    request = slate.request
-    assert request is not None
-    words = (word for condition in request.filter for word in condition.words)
-    stated = map(repr, (*request.context.values(), *request.profile.values()))
-    texts = (*request.exclude, *(request.candidates or ()), *words, *stated)
-    item = 200 + (184 + 24 * len(slate.items[0].scores) if slate.items and slate.items[0].scores else 0)
-    return 2_000 + item * len(slate.items) + sum(100 + len(text) for text in texts)
 
 
 def _again(slate: Slate, request: Request) -> Slate:

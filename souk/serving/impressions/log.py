@@ -11,15 +11,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from souk.serving.impressions.counts import SUFFIX, Counts, CountsFile, lost
 from souk.serving.impressions.records import Record
 from souk.serving.impressions.sinks import Sink, Written
-from souk.serving.slate import Slate
+from souk.serving.slate import Slate, size_of
 
 logger = logging.getLogger(__name__)
 PATIENCE = 15.0  # seconds that the end waits for a sink that hangs
+PART = 500  # records that a sink is handed at once: after a fault many may wait
 LOOK_PATIENCE = 1.0  # and for a look at what others left; the next server looks again
 
 
@@ -33,7 +35,9 @@ class ImpressionLog:
         sink: where records go.
         clock: UTC epoch milliseconds.
         capacity: slates held at most.
+        most_bytes: of these slates with their requests, an estimate (`size_of`): some exclude thousands of items.
         flush_records: slates that start a flush.
+        flush_bytes: of slates, that start one too.
         flush_seconds: the longest that a slate waits.
         counts: the folder and the name of this process, under which the counts outlive it; None for not at all.
     """
@@ -43,21 +47,23 @@ class ImpressionLog:
         sink: Sink,
         clock: Callable[[], int],
         capacity: int = 4_000,
+        most_bytes: int = 64 << 20,
         flush_records: int = 500,
+        flush_bytes: int = 16 << 20,
         flush_seconds: float = 5.0,
         counts: tuple[Path, str] | None = None,
     ) -> None:
         self.sink = sink
         self._clock = clock
-        self._capacity = capacity
-        self._flush_records = flush_records
+        self._capacity, self._most_bytes = capacity, most_bytes
+        self._flush_records, self._flush_bytes = flush_records, flush_bytes
         self._flush_seconds = flush_seconds
         self._kept_in = counts
         self._buffer: deque[Record] = deque()
         self._changed = threading.Condition()
         self._writing = threading.Lock()
         self._closed = self._ended = self._raised = False
-        self._answered = self._written = self._dropped = self._parts = self._lost = 0
+        self._answered = self._written = self._dropped = self._parts = self._lost = self._bytes = 0
         self._file: CountsFile | None = None
         self._thread = threading.Thread(target=self._run, name=f"impressions ({sink.name})", daemon=True)
         self._looking = threading.Thread(target=self._look, name=f"lost impressions ({sink.name})", daemon=True)
@@ -77,16 +83,17 @@ class ImpressionLog:
 
     def record(self, slates: Iterable[Slate]) -> None:
         """Takes answered slates; never waits for the sink."""
-        now = self._clock()
+        now, sized = self._clock(), [(slate, size_of(slate)) for slate in slates]
         with self._changed:
-            for slate in slates:
+            for slate, size in sized:
                 self._answered += 1
-                if self._closed or len(self._buffer) >= self._capacity:
+                if self._closed or self._full(size):
                     self._dropped += 1
                 else:
                     self._buffer.append((now, slate))
+                    self._bytes += size
             self._note()
-            if len(self._buffer) >= self._flush_records:
+            if self._due():
                 self._changed.notify()
 
     @property
@@ -96,23 +103,35 @@ class ImpressionLog:
             return Counts(self._answered, self._written, self._dropped, len(self._buffer), self._lost)
 
     def flush(self) -> bool:
-        """Writes what the buffer holds now; False where the sink refused some, which stay in the buffer."""
+        """Writes what the buffer holds now, a part after the other; False where the sink refused some, which stay in
+        the buffer, and all behind them."""
         with self._writing:
-            with self._changed:
-                taken = list(self._buffer)
-            done = self._done(taken)
-            with self._changed:
-                if self._ended:  # given up meanwhile, and counted
+            left = len(self._buffer)
+            while left > 0:
+                if not self._flushed(min(left, PART)):
                     return False
-                for _ in taken:
-                    self._buffer.popleft()
-                self._buffer.extendleft(reversed(done.waiting))
-                self._written += done.count
-                self._dropped += done.dropped
-                self._parts = self.sink.parts
-                self._note()
+                left -= PART
+        return True
+
+    def _flushed(self, count: int) -> bool:
+        """Whether the first records of the buffer are done with."""
+        with self._changed:
+            taken = list(islice(self._buffer, count))
+        done = self._done(taken)
+        gone = _bytes(taken) - _bytes(done.waiting)
+        with self._changed:
+            if self._ended:  # given up meanwhile, and counted
+                return False
+            for _ in taken:
+                self._buffer.popleft()
+            self._buffer.extendleft(reversed(done.waiting))
+            self._bytes -= gone
+            self._written += done.count
+            self._dropped += done.dropped
+            self._parts, pending = self.sink.parts, len(self._buffer)
+            self._note()
         if done.waiting:
-            logger.error("%d impressions (%s) wait: %s", len(done.waiting), self.sink.name, done.error)
+            logger.error("%d impressions (%s) wait: %s", pending, self.sink.name, done.error)
         return not done.waiting
 
     def close(self) -> None:
@@ -177,9 +196,16 @@ class ImpressionLog:
                 with self._changed:  # a full disk is not asked again before the next interval
                     self._changed.wait_for(lambda: self._closed, timeout=self._flush_seconds)
 
+    def _full(self, more: int) -> bool:
+        return len(self._buffer) >= self._capacity or bool(self._buffer and self._bytes + more > self._most_bytes)
+
     def _due(self) -> bool:
-        return self._closed or len(self._buffer) >= self._flush_records
+        return self._closed or len(self._buffer) >= self._flush_records or self._bytes >= self._flush_bytes
 
     def _note(self) -> None:
         if self._file:
             self._file.put(self._answered, self._written, self._dropped, self._parts)
+
+
+def _bytes(records: Sequence[Record]) -> int:
+    return sum(size_of(slate) for _, slate in records)

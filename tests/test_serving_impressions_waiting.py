@@ -1,0 +1,49 @@
+"""Impressions that wait are bounded by what they take, and go to a sink by parts."""
+
+import threading
+from dataclasses import replace
+
+from souk.serving.impressions.counts import Counts
+from souk.serving.impressions.log import PART, ImpressionLog
+from souk.serving.impressions.sinks import PartFiles, Written
+from souk.serving.request import Request
+from souk.serving.slate import size_of
+from tests.test_serving_impressions import NOON, log_at, read, slate
+
+
+def test_slates_that_take_many_bytes_wait_in_bounded_memory_and_wake_the_writer(tmp_path):
+    out = frozenset(f"item-{number:08}" for number in range(10_000))
+    large = replace(slate(), request=Request("ann", 2, 5, exclude=out))
+    log = log_at(tmp_path, most_bytes=3 * size_of(large))
+    log.record([large] * 5)
+    assert log.counts == Counts(5, 0, 2, 3) and size_of(large) > 10_000 * len("item-00000000")
+    log.flush()
+    log.record([large] * 2)
+    assert log.counts == Counts(7, 3, 2, 2), "what was written makes room"
+    awake = log_at(tmp_path / "awake", flush_bytes=2 * size_of(large))
+    awake.open()
+    awake.record([large])
+    awake.record([large])
+    for _ in range(1000):
+        if not awake.counts.pending:
+            break
+        threading.Event().wait(0.01)
+    assert awake.counts == Counts(2, 2, 0, 0), "long before the flush of an hour"
+    awake.close()
+
+
+def test_after_a_fault_a_sink_is_handed_a_part_at_a_time(tmp_path):
+    handed = []
+
+    class Refusing(PartFiles):
+        """Refuses its second call."""
+
+        def write(self, records):
+            handed.append(len(records))
+            return Written(0, records, 0, "later") if len(handed) == 2 else super().write(records)
+
+    log = ImpressionLog(Refusing(tmp_path / "log", "w1"), lambda: NOON, flush_seconds=3600)
+    log.record([slate(number) for number in range(2 * PART + 1)])
+    assert not log.flush() and log.counts == Counts(2 * PART + 1, PART, 0, PART + 1)
+    assert log.flush() and handed == [PART, PART, PART, 1]
+    assert [row["request_id"] for row in read(tmp_path / "log")] == [f"r{number}" for number in range(2 * PART + 1)]
