@@ -47,6 +47,44 @@ def test_a_ranker_that_fails_in_one_arm_is_left_alone_there_alone(workspace):
     assert [s.labels["release"] for s in family.samples if s.labels["dependency"] == "features"] == [""] * 3, "shared"
 
 
+class Hanging:
+    """Answers when the test is over."""
+
+    def __init__(self):
+        self.over = threading.Event()
+
+    def probabilities(self, *given):
+        self.over.wait(60)
+        return {}
+
+
+class Timed:
+    """A ranker that notes when it was asked."""
+
+    def __init__(self, ranker):
+        self.ranker, self.asked = ranker, []
+
+    def probabilities(self, *given):
+        self.asked.append(time.monotonic())
+        return self.ranker.probabilities(*given)
+
+
+def test_a_ranker_that_hangs_in_one_arm_leaves_the_requests_of_the_other_their_time(workspace):
+    arms = arms_of(workspace, TEXT)
+    plain = arms.now.main.live.current
+    arms.now.beside["shop-2"].live.current.ranker = hanging = Hanging()
+    plain.ranker = timed = Timed(plain.ranker)
+    requests = [
+        Request(user, 4, NOW, state=replace(STATES[0], user_id=user), deadline=time.monotonic() + 0.8)
+        for user in (user_in(TEXT, next="other"), user_in(TEXT, next="control"))
+    ]
+    began = time.monotonic()
+    slates = arms.recommend(requests)
+    hanging.over.set()
+    assert [slate.degraded for slate in slates] == [("ranker_unavailable",), ()]
+    assert timed.asked[0] - began < 0.6, "it was not all spent on the other"
+
+
 def test_the_threads_of_a_release_end_with_it(workspace):
     arms = arms_of(workspace, TEXT)
     before = set(threading.enumerate())

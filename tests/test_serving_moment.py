@@ -3,6 +3,7 @@
 import gc
 import json
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from souk.release.pointer import point
 from souk.serving import memory
 from souk.serving.memory import array_bytes, model_bytes
+from souk.serving.metrics import PathMetrics
 from souk.serving.server import example
-from tests.arms_fixtures import arms_of, beside, reader_of
+from tests.arms_fixtures import arms_of, beside, reader_of, write
 from tests.serving_fixtures import DIM, HIDDEN, IDS, NOW, write_workspace
 
 NONE = "experiments: {}\n"
@@ -62,11 +64,39 @@ def test_no_release_outlives_its_requests(workspace, arms):
         gc.collect()
         assert {served.bundle.name for served in releases.alive} == {first, SECOND}
     assert len(releases.alive) == 3, "one is held by a request"
+    size = releases.now.bytes
+    assert told(releases) == {first: [size], SECOND: [size]}, "and has the arrays of the one that answers"
     assert releases.now.counts.counted == 7, "it goes on where it was"
     assert arms.recommend(held)[0].release == first
     del held
     gc.collect()
     assert len(releases.alive) == 2
+
+
+def test_a_release_of_an_arm_is_told_as_long_as_anything_holds_it(workspace, arms):
+    releases, first = arms._releases, workspace.current_release()
+    write(workspace, f"experiments: {{next: {{arms: {{a: {{share: 0.5}}, b: {{share: 0.5, release: {SECOND}}}}}}}}}\n")
+    assert arms.look() and told(releases).keys() == {first, SECOND}
+    held = parsed(arms, ["ann"])
+    write(workspace, NONE)
+    assert arms.look()
+    arms.look()  # lets go of what it can
+    gc.collect()
+    assert told(releases).keys() == {first, SECOND}, "a request is on its way"
+    del held
+    arms.look()
+    gc.collect()
+    assert told(releases).keys() == {first}
+
+
+def told(releases):
+    """The bytes that `/metrics` has of each release."""
+    found = {}
+    path = PathMetrics(SimpleNamespace(waiting=0), releases, SimpleNamespace(looks=0, recall=0.0), [])
+    for family in path.collect():
+        for sample in family.samples if family.name == "souk_release_bytes" else ():
+            found.setdefault(sample.labels["release"], []).append(sample.value)
+    return found
 
 
 def test_an_answer_holds_no_release(workspace, arms):

@@ -1,5 +1,6 @@
 """Slates without a user: items like an item, and sessions."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from souk.serving.lifetimes import Lifetimes
 from souk.serving.protocol import tensors
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
+from souk.serving.similar import Similar
 from souk.serving.subjects import check_explained, check_subjects
 from souk.sources.rows import SparseRows
 from souk.state import Event, UserState, kept_events
@@ -136,6 +138,14 @@ def test_all_kinds_in_one_batch(recommender):
     kinds = {"item_id": "g0-00"}, {"user_id": "ann"}, {"events": []}, {"item_id": "g2-03"}, {"user_id": "bob"}
     together = recommender.recommend([asked(**kind) for kind in kinds])
     assert [ids(answer) for answer in together] == [ids(slate(recommender, **kind)) for kind in kinds]
+
+
+def test_similar_items_of_a_batch_may_take_half_of_the_time_of_whoever_has_least(recommender, monkeypatch):
+    began, rank, given = time.monotonic(), Similar.rank, []
+    monkeypatch.setattr(Similar, "rank", lambda self, own: given.append(own[0].deadline - began) or rank(self, own))
+    asking = {60: asked(item_id="g0-00"), 30: asked(user_id="ann")}
+    slates = recommender.recommend([replace(each, deadline=began + left) for left, each in asking.items()])
+    assert given == [pytest.approx(15, abs=2)] and [answer.degraded for answer in slates] == [(), ()]
 
 
 def clicks(*items):

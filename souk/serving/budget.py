@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from souk.serving.dependency import Dependency
 from souk.serving.request import Request
@@ -12,6 +14,8 @@ from souk.serving.request import Request
 FINISH = 0.004  # seconds that a slate is cut, filled and written in, at least,
 SPARE = 0.05  # and of what is left so much: where the last stage hangs, all of its time is gone by then
 PATIENCE = 1.0  # seconds that a part may take at most
+Key = TypeVar("Key", bound=Hashable)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -66,3 +70,37 @@ class Budget:
     def half(self) -> float:
         """Seconds for a stage that others follow: it may take half of what is left, so that they get some."""
         return self.rest() / 2
+
+
+def by_turns(
+    requests: Sequence[Request],
+    keys: Sequence[Key],
+    answer: Callable[[Key, Sequence[Request]], Sequence[Answer]],
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Answer]:
+    """The answers to a batch whose requests are answered together where they have the same key, one key after the
+    other, that of the fewest first.
+
+    Nobody has an answer before all have: the time of each is that of the most pressing request of the batch. Of what is
+    left of it a key may take the mean of an equal share and its share of the requests, so that what hangs for one
+    leaves time to those behind it.
+
+    Args:
+        requests: the batch.
+        keys: of each request.
+        answer: gives an answer to each request of a key.
+        clock: monotonic seconds, those of deadlines.
+    """
+    groups: dict[Key, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    if len(groups) == 1:
+        return list(answer(keys[0], requests))
+    end, left, found = min((r.deadline for r in requests), default=math.inf), len(requests), dict[int, Answer]()
+    by_size = sorted(groups.items(), key=lambda group: len(group[1]))
+    for to_come, (key, rows) in zip(range(len(groups), 0, -1), by_size, strict=True):
+        share, now = (1 / to_come + len(rows) / left) / 2, clock()
+        until = now + share * (end - now)
+        found |= zip(rows, answer(key, [replace(requests[row], deadline=until) for row in rows]), strict=True)
+        left -= len(rows)
+    return [found[row] for row in range(len(requests))]

@@ -179,8 +179,11 @@ class PathMetrics(Collector):
         alive = self._releases.alive
         yield GaugeMetricFamily("souk_releases_in_memory", "Releases that are still held", value=len(alive))
         memory = GaugeMetricFamily("souk_release_bytes", "Arrays and models of releases in memory", labels=["release"])
-        for served in alive:
-            memory.add_metric([served.bundle.name], served.bytes)
+        taken = Counts[str]()
+        for served in {id(served.bundle): served for served in alive}.values():  # two may share what was read once
+            taken[served.bundle.name] += served.bytes
+        for name, size in taken.items():
+            memory.add_metric([name], size)
         yield memory
         yield GaugeMetricFamily("souk_waiting_requests", "Requests that wait or are answered", value=self._line.waiting)
         calls = GaugeMetricFamily(

@@ -101,7 +101,7 @@ class Releases:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ready, self.now = first, first.serve()
-        self._seen = [weakref.ref(self.now)]
+        self._seen, self._noting = weakref.WeakSet((self.now,)), threading.Lock()
         threading.Thread(target=self.now.live.warm, name="item tower", daemon=True).start()  # no answer waits for it
         self.taken = self.refused = 0
         self.changed, self.let_go, self.kept = lambda served: None, lambda: None, lambda: None
@@ -114,8 +114,13 @@ class Releases:
     @property
     def alive(self) -> list[Served]:
         """Every release that is in memory: this one, and whichever somebody still holds."""
-        self._seen = [seen for seen in self._seen if seen() is not None]
-        return [served for seen in self._seen if (served := seen())]
+        with self._noting:
+            return list(self._seen)
+
+    def note(self, served: Served) -> None:
+        """Counts a release among those that are in memory, for as long as it is."""
+        with self._noting:
+            self._seen.add(served)
 
     def close(self) -> None:
         """Lets go of everything; what is being read is let go when it is."""
@@ -177,7 +182,7 @@ class Releases:
             return False
         del same
         self._ready, self._before = ready, before
-        self._seen.append(weakref.ref(self.now))
+        self.note(self.now)
         self.taken += 1
         logger.warning("release %s answers now", folder.name)
         self.changed(self.now)

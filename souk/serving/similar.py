@@ -17,7 +17,7 @@ import numpy as np
 from souk.candidates import TOWERS, merged
 from souk.items import ItemTable
 from souk.rerank import Reranker
-from souk.serving.budget import Budget
+from souk.serving.budget import Budget, by_turns
 from souk.serving.catalogue import Catalogue
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, noted
 from souk.serving.request import Request
@@ -32,12 +32,9 @@ Rank = Callable[[Sequence[Request]], list[Ranking]]
 
 def each_by_its_kind(requests: Sequence[Request], similar: Rank, other: Rank) -> list[tuple[Request, Ranking]]:
     """The requests of a batch, of which some ask for similar items, with their rankings: two calls at most."""
-    rows = {row: request.similar for row, request in enumerate(requests)}
-    found = dict[int, Ranking]()
-    for kind, rank in ((True, similar), (False, other)):
-        own = [row for row, is_similar in rows.items() if is_similar is kind]
-        found |= zip(own, rank([requests[row] for row in own]) if own else [], strict=True)
-    return [(request, found[row]) for row, request in enumerate(requests)]
+    kinds = [request.similar for request in requests]
+    rankings = by_turns(requests, kinds, lambda is_similar, own: (similar if is_similar else other)(own))
+    return list(zip(requests, rankings, strict=True))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from souk.config.experiments import FILE, SPEC, Experiments, parse_experiments
 from souk.errors import SoukError
+from souk.serving.budget import by_turns
 from souk.serving.experiments.bound import Bound
 from souk.serving.experiments.counts import ArmCounts
 from souk.serving.experiments.rules import apart, rules_of
@@ -83,27 +84,9 @@ class Arms:
     ) -> list[Slate]:
         """By the releases and experiments that each request was parsed for, or those of now for one that says none."""
         bounds = [request.bound or self.now for request in requests]
-        slates: dict[int, Slate] = {}
-        for bound in dict.fromkeys(bounds):
-            rows = [row for row, own in enumerate(bounds) if own is bound]
-            found = self._of_one(bound, [requests[row] for row in rows], answer)
-            slates.update(zip(rows, found, strict=True))
-        return [slates[row] for row in range(len(requests))]
-
-    def _of_one(
-        self,
-        bound: Bound,
-        requests: Sequence[Request],
-        answer: Callable[[Recommender, Sequence[Request]], list[Slate]],
-    ) -> list[Slate]:
-        treated = [bound.treated(request) for request in requests]
-        slates: dict[int, Slate] = {}
-        for release in dict.fromkeys(release for release, _ in treated):
-            rows = [row for row, (name, _) in enumerate(treated) if name == release]
-            served = bound.beside[release] if release else bound.main
-            found = answer(served.live.current, [treated[row][1] for row in rows])
-            slates.update(zip(rows, found, strict=True))
-        return [slates[row] for row in range(len(requests))]
+        treated = [bound.treated(request) for bound, request in zip(bounds, requests, strict=True)]
+        by = [bound.beside[name] if name else bound.main for bound, (name, _) in zip(bounds, treated, strict=True)]
+        return by_turns([own for _, own in treated], by, lambda served, own: answer(served.live.current, own))
 
     def follow(self, seconds: float) -> None:
         """Looks at the file from now on, so often."""
@@ -209,6 +192,7 @@ class Arms:
             raise
         served.live.followed = lambda followed: None  # the same rows a second time
         self._releases.beside = (*self._releases.beside, served)
+        self._releases.note(served)
         return served
 
     def _fit(self, plan: Experiments, main: Served, served: Served) -> None:
