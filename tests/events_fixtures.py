@@ -57,8 +57,8 @@ class Shop:
     def start(self):
         self.starts += 1
         self.log = Log(self.folder, f"w{self.starts}", lambda: self.now, most_bytes=5000)
-        writer = StateWriter(self.store, SPEC, lambda: self.now)
-        self.live = LiveEvents(self.log, writer, lambda: self.publication).open()
+        self.writer = StateWriter(self.store, SPEC, lambda: self.now)
+        self.live = LiveEvents(self.log, self.writer, lambda: self.publication).open()
         return self.live
 
     def send(self, *rows):

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from souk.schema import DAY_MS
+from souk.serving.events import backlog
 from souk.serving.events import live as live_events
-from souk.serving.events.backlog import StateWriter
+from souk.serving.events.backlog import FEW, StateWriter
 from souk.serving.events.live import Busy, LiveEvents, Taken
 from souk.serving.events.log import HOUR_MS, EventLog, read
 from souk.serving.events.states import event_of
@@ -116,13 +117,34 @@ def test_what_was_answered_for_and_not_applied_is_applied_by_the_next_start(shop
 def test_an_event_that_a_state_cannot_take_is_kept_and_stops_no_other(shop):
     spoiled = UserState("ann", 1, (Event("i", "click", NOW, event_id=None),), {NOW // DAY_MS: 1})
     shop.store.write([spoiled], NOW)  # who else wrote there: ids that cannot be compared
-    assert shop.send(row(0)) == Taken(1, 0, 1)
-    assert shop.send(row(0)) == Taken(0, 1, 0)
-    assert shop.send(row(1, user="bob"), row(2, user="bob"), row(3, user="bob")).accepted == 3
-    assert shop.live.behind == 1
+    others = [row(1, user="bob"), row(2, user="eve")]
+    assert shop.send(row(0), others[0]) == Taken(2, 0, 1)
+    assert shop.send(others[1]) == Taken(1, 0, 0)
+    assert shop.is_of(others[0], user="bob") and shop.is_of(others[1], user="eve") and not shop.live.behind
+    assert shop.live.places == {"next": 2, "refused": 1} and shop.send(row(0)) == Taken(0, 1, 0)
+    shop.publication = "second"
+    shop.until(lambda: shop.live.places["refused"] == 2)
+    assert shop.send(row(3, user="bob")) == Taken(1, 0, 0), "nor does it in the backlog"
+    shop.live.close()
     shop.store.write([state_of("ann", [], SPEC, {})], NOW)
+    shop.start()
+    assert shop.is_of(row(0)) and not shop.live.behind, "a start tries it again"
+
+
+def test_while_the_log_is_taken_again_calls_wait_for_a_few_users_or_rows_alone(shop, monkeypatch):
+    for start in range(0, 300, 25):  # files of some 25 events, all of different users
+        shop.send(*(row(n, user=f"u{n}") for n in range(start, start + 25)))
+    shop.live.close()
+    monkeypatch.setattr(live_events, "START_SECONDS", 0.0)
+    monkeypatch.setattr(backlog, "ROWS", 7)
+    shop.publication, users, rows = "second", [], []
+    with shop.store.held:
+        shop.start()
+        take, grouped = shop.writer.take, shop.writer.grouped
+        monkeypatch.setattr(shop.writer, "take", lambda events: users.append(len(events)) or take(events))
+        monkeypatch.setattr(shop.writer, "grouped", lambda part: rows.append(len(part)) or grouped(part))
     shop.until(lambda: not shop.live.behind)
-    assert shop.is_of(row(0)) and shop.is_of(row(1), row(2), row(3), user="bob")
+    assert (max(users), max(rows)) == (FEW, 7)
 
 
 def test_a_start_without_the_store_serves_and_catches_up(shop):

@@ -5,20 +5,26 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from souk.serving.events.log import EventLog, closed_name, read
-from souk.serving.events.states import event_of, with_all
+from souk.serving.events.states import Place, event_of, with_all
+from souk.serving.seldom import Seldom
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState
-from souk.store.interface import OnlineStore
+from souk.store.interface import OnlineStore, StoreError
 
 logger = logging.getLogger(__name__)
+Entry = TypeVar("Entry")
+seldom = Seldom(logger)
 BLOCK = 200  # users of one read and one write
+FEW = 20  # users of a step while calls come: some 30 ms, for which they wait
+ROWS = 1_000  # that are read in a step, as long
+NOT_OF_A_USER = (StoreError, OSError, MemoryError)  # what is raised of the store, or the machine, as a whole
 
 
 class StateWriter:
@@ -48,25 +54,43 @@ class StateWriter:
             events.setdefault(row["user_id"], []).append(event_of(row, self._spec))
         return events
 
-    def take(self, events: dict[str, list[Event]]) -> None:
+    def take(self, events: Mapping[str, list[Event]]) -> set[str]:
         """Events into states: one read and one write for each BLOCK of users.
+
+        Returns:
+            users whose state cannot be changed, whatever is wrong with it: the others have their events.
 
         Raises:
             StoreError: the store does not answer; what is missing may be taken again.
         """
-        for users in blocks(events):
-            changed, places = list[UserState](), Counter[str]()
-            change = partial(self._change, users, events, changed, places)
+        refused = set[str]()
+        for users in blocks(events, BLOCK):
             try:
-                self.store.update(users, change, self._clock())
-            finally:  # one that failed may have written some
-                self._changed([state.user_id for state in changed])
-            self.places.update(places)
+                self._update(users, events)
+            except NOT_OF_A_USER:
+                raise
+            except Exception as error:
+                if len(users) > 1:
+                    refused.update(*(self.take({user: events[user]}) for user in users))
+                else:
+                    seldom.exception("events that their user's state cannot take", error)
+                    self.places[Place.REFUSED] += len(events[users[0]])
+                    refused.update(users)
+        return refused
+
+    def _update(self, users: list[str], events: Mapping[str, list[Event]]) -> None:
+        changed, places = list[UserState](), Counter[str]()
+        change = partial(self._change, users, events, changed, places)
+        try:
+            self.store.update(users, change, self._clock())
+        finally:  # one that failed may have written some
+            self._changed([state.user_id for state in changed])
+        self.places.update(places)
 
     def _change(
         self,
         users: list[str],
-        events: dict[str, list[Event]],
+        events: Mapping[str, list[Event]],
         changed: list[UserState],
         places: Counter[str],
         states: list[UserState | None],
@@ -81,20 +105,26 @@ class StateWriter:
 
 
 class Backlog:
-    """The files that wait. A file is marked, beside it, with the publication of states that it is in.
+    """The files that wait. A file is marked, beside it, with the publication of states that it is in, unless a state
+    could not be changed by something of it: the next start tries that again.
 
     Args:
         log: the log.
         writer: takes events.
         publication: what names the states as they were published last, with their view; another name, and every file
             waits again, since those states may know nothing of it.
+
+    Attributes:
+        users: of a step.
     """
 
     def __init__(self, log: EventLog, writer: StateWriter, publication: Callable[[], str]) -> None:
         self._log, self._writer, self._name = log, writer, publication
         self._publication = publication()
         self._waiting: dict[Path, None] = {}  # by the name that a file has in the end
+        self._refused = set[Path]()  # of which something could not be taken
         self._steps: Iterator[None] | None = None
+        self.users = BLOCK
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -117,6 +147,11 @@ class Backlog:
             self._waiting.setdefault(closed_name(path) if path.suffix == ".open" else path)
             self._steps = None
 
+    def refuse(self, path: Path | None) -> None:
+        """A file of which something cannot be taken into a state."""
+        if path is not None:
+            self._refused.add(closed_name(path) if path.suffix == ".open" else path)
+
     def watch(self) -> None:
         """Everything waits anew after another publication, what comes just now included."""
         if self._name() != self._publication:
@@ -126,7 +161,7 @@ class Backlog:
             self.owe(self._log.current)
 
     def step(self) -> None:
-        """A block of users further.
+        """Some users, or rows of a file, further.
 
         Raises:
             StoreError: the store does not answer; the file goes on waiting.
@@ -140,7 +175,7 @@ class Backlog:
 
     def settle(self, closed: Path | None) -> None:
         """Marks a file that was closed, unless something of it waits."""
-        if closed is not None and closed not in self._waiting:
+        if closed is not None and closed not in self._waiting and closed not in self._refused:
             with contextlib.suppress(OSError):  # it is taken again then
                 _mark_file(closed).write_text(self._publication, encoding="utf-8")
 
@@ -149,18 +184,26 @@ class Backlog:
             path = next(iter(self._waiting))
             growing = path.with_name(f".{path.stem}.open")
             there = path if path.exists() else growing
-            events = self._writer.grouped(row for row in read(there) if row is not None)
-            for users in blocks(events):
-                self._writer.take({user: events[user] for user in users})
+            rows = (row for row in read(there) if row is not None)
+            events: dict[str, list[Event]] = {}
+            self._refused.discard(path)
+            for part in blocks(rows, ROWS):
+                for user, own in self._writer.grouped(part).items():
+                    events.setdefault(user, []).extend(own)
+                yield
+            rest = iter(events)
+            while users := list(islice(rest, self.users)):
+                if self._writer.take({user: events[user] for user in users}):
+                    self.refuse(path)
                 yield
             del self._waiting[path]
             self.settle(path if path.exists() else None)
 
 
-def blocks(users: Iterable[str]) -> Iterator[list[str]]:
-    """BLOCK users after the other."""
-    rest = iter(users)
-    while block := list(islice(rest, BLOCK)):
+def blocks(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    """So many entries after the other."""
+    rest = iter(entries)
+    while block := list(islice(rest, size)):
         yield block
 
 

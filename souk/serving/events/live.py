@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from souk.serving.events.backlog import Backlog, StateWriter
+from souk.serving.events.backlog import FEW, Backlog, StateWriter
 from souk.serving.events.ids import EventIds
 from souk.serving.events.log import EventLog, read
 
@@ -37,7 +37,8 @@ class Taken:
     Args:
         accepted: events that are on the disk.
         duplicates: events whose id came before; they change nothing.
-        pending: accepted events that are not yet in a state, because the store did not answer.
+        pending: accepted events that are not in a state, because the store did not answer, or because a user's state
+            cannot be changed.
     """
 
     accepted: int
@@ -123,6 +124,7 @@ class LiveEvents:
         until = self._clock() + START_SECONDS
         while len(self._backlog) and self._clock() < until and self._catch_up():
             pass
+        self._backlog.users = FEW
         self._thread.start()
         return self
 
@@ -211,44 +213,49 @@ class LiveEvents:
         return calls
 
     def _take(self, calls: Sequence[_Call]) -> None:
-        fresh, counts = self._fresh(calls)
+        by_call = self._fresh(calls)
+        fresh = [row for own in by_call for row in own]
         try:
             if fresh:
                 self._sold(fresh)  # first: an event that is in the log and comes again ends nothing
                 self._log.append(fresh)
             self._ids.update(row["event_id"] for row in fresh)
-            done = self._applied(fresh)
+            missing = self._applied(fresh)
         except Exception as error:
             for call in calls:
                 call.answer.set_exception(error)
             return
-        for call, accepted in zip(calls, counts, strict=True):
-            call.answer.set_result(Taken(accepted, len(call.rows) - accepted, 0 if done else accepted))
+        for call, own in zip(calls, by_call, strict=True):
+            pending = sum(row["user_id"] in missing for row in own)
+            call.answer.set_result(Taken(len(own), len(call.rows) - len(own), pending))
 
-    def _fresh(self, calls: Sequence[_Call]) -> tuple[list[dict[str, Any]], list[int]]:
-        """The events whose ids come for the first time, and how many they are of each call."""
-        fresh: dict[str, dict[str, Any]] = {}
-        counts = []
+    def _fresh(self, calls: Sequence[_Call]) -> list[list[dict[str, Any]]]:
+        """The events of each call whose ids come for the first time."""
+        seen = set[str]()
+        fresh = []
         for call in calls:
-            before = len(fresh)
+            own = list[dict[str, Any]]()
             for row in call.rows:
-                if row["event_id"] not in fresh and row["event_id"] not in self._ids:
-                    fresh[row["event_id"]] = row
-            counts.append(len(fresh) - before)
-        return list(fresh.values()), counts
+                if row["event_id"] not in seen and row["event_id"] not in self._ids:
+                    seen.add(row["event_id"])
+                    own.append(row)
+            fresh.append(own)
+        return fresh
 
-    def _applied(self, rows: Sequence[dict[str, Any]]) -> bool:
-        """Whether events are in the states now."""
+    def _applied(self, rows: Sequence[dict[str, Any]]) -> set[str]:
+        """Users whose events are not in the states now."""
         if not rows:
-            return True
+            return set()
         try:
             if self._clock() >= self._rests_until:
-                self._writer.take(self._writer.grouped(rows))
-                return True
+                refused = self._writer.take(self._writer.grouped(rows))
+                if refused:
+                    self._backlog.refuse(self._log.current)
+                return refused
         except Exception as error:  # whatever it was: they are on the disk, and wait there
             self._rest(error)
         self._backlog.owe(self._log.current)
-        return False
+        return {row["user_id"] for row in rows}
 
     def _look_after(self) -> None:
         """What is to be done beside calls; a little at a time."""

@@ -23,6 +23,7 @@ class Place(StrEnum):
     KNOWN = "known"  # it was there
     NOTED = "noted"  # a hide, or an impression that counts for fatigue
     NONE = "none"  # an impression, which is no part of a history
+    REFUSED = "refused"  # the state cannot be changed: the log alone has it
 
 
 def event_of(row: Mapping[str, Any], spec: FeatureSpec) -> Event:
