@@ -69,10 +69,51 @@ class OwnRanker:
     def probabilities(
         self, query: Mapping[str, np.ndarray], positions: np.ndarray, pair: np.ndarray, request: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """As there."""
+        """As there; NaN for a request that it is wrong about, or fails at, where it is well about others.
+
+        Raises:
+            Exception: it fails at all of them.
+        """
         with self.turn:
-            found = self.ranker.probabilities(query, self.items, positions, request, pair)
+            try:
+                return self._asked(query, positions, pair, request)
+            except Exception:
+                rows = np.unique(request)
+                if len(rows) == 1:
+                    raise
+            return self._one_by_one(query, positions, pair, request, rows)
+
+    def _asked(
+        self, query: Mapping[str, np.ndarray], positions: np.ndarray, pair: np.ndarray, request: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        found = self.ranker.probabilities(query, self.items, positions, request, pair)
         return plugs.as_heads(found, len(positions))
+
+    def _one_by_one(
+        self,
+        query: Mapping[str, np.ndarray],
+        positions: np.ndarray,
+        pair: np.ndarray,
+        request: np.ndarray,
+        rows: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        heads: dict[str, np.ndarray] = {}
+        failure: Exception | None = None
+        for row in rows.tolist():
+            own = request == row
+            alone = {name: values[row : row + 1] for name, values in query.items()}
+            try:
+                found = self._asked(alone, positions[own], pair[own], np.zeros(own.sum(), request.dtype))
+            except Exception as error:
+                failure = error
+                continue
+            for name, values in found.items():
+                heads.setdefault(name, np.full(len(positions), np.nan, np.float32))[own] = values
+        if failure:
+            if not heads:
+                raise failure
+            _unavailable("ranker", failure)
+        return heads
 
     def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> OwnRanker:
         """Itself: it is given the items with each call (`Plugged.over`)."""
