@@ -89,7 +89,12 @@ class Sources:
         self._born = items.created_at[self._by_age]
 
     def listed(
-        self, query: PairQuery, vector: np.ndarray | None, count: int, allowed: Allowed
+        self,
+        query: PairQuery,
+        vector: np.ndarray | None,
+        count: int,
+        allowed: Allowed,
+        warn: Callable[..., None] = logger.warning,
     ) -> tuple[dict[str, np.ndarray], list[str]]:
         """The best items of each source, and the names of the sources that failed.
 
@@ -98,6 +103,7 @@ class Sources:
             vector: `[dim]`, where there is one.
             count: how many candidates are wanted in all.
             allowed: says which items may be shown.
+            warn: is told of a source that fails, as a logger is.
         """
         lists, failed = {}, []
         for name in list(SHARES)[1:]:
@@ -107,7 +113,7 @@ class Sources:
                     kept = allowed(found)
                     lists[name] = _best(found[kept], scores[kept], int(count * self.shares[name]))
             except Exception as error:
-                logger.warning("%s unavailable: %s: %s", name, type(error).__name__, error)
+                warn("%s unavailable: %s: %s", name, type(error).__name__, error)
                 failed.append(name)
         return lists, failed
 

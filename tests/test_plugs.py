@@ -127,7 +127,7 @@ def test_the_config_names_them_short_and_long():
         "b": {"use": "p:D", "share": 0.1, "options": {"n": 3}},
     }
     assert step["ranker"] == {"use": "p:R", "options": {}} and json.loads(config.for_step("evaluate"))["ranker"]
-    assert SHARES.keys() <= RESERVED
+    assert {*SHARES, "shown_often", "users", "slate"} <= RESERVED
     for wrong, words in (
         ("retrievers: {fresh: 'p:C'}", "a name of its own for the retriever fresh"),
         ("retrievers: {a: 'p.C'}", "a class by its place, as package.module:Class. Received: 'p.C'"),

@@ -1,10 +1,10 @@
 """What is too slow, and what is too much, for a real server: nobody who is let in waits for long, and it ends."""
 
 import asyncio
+import contextlib
 import json
 import threading
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.serving_process import V1, serving
 
 pytestmark = pytest.mark.slow
 ASKED = {"user_id": "ann", "k": 8, "timestamp": NOW}
-BUDGET, NOISE = 1.0, 2.0  # seconds of a request, and what a busy machine adds
+BUDGET = 1.0  # seconds of a request
 BURST = 5.0  # seconds
 COST = 0.15  # seconds of a batch of MOST requests: as many as can wait for the ranker take less than its patience
 
@@ -38,6 +38,15 @@ def server(slow, tmp_path_factory):
             yield process
 
 
+def without_processor(tasks):
+    """Seconds that each thread waited for a processor (`man 5 proc`, schedstat)."""
+    found = {}
+    for task in tasks.iterdir():
+        with contextlib.suppress(OSError):  # it ended
+            found[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    return found
+
+
 def test_a_ranker_that_is_slow_and_is_quick_again(server, slow):
     with Callers(server, 4).asking() as callers:
         healed(callers)
@@ -57,6 +66,8 @@ def test_three_times_what_can_be_answered(server, slow):
     """By an open loop: calls come when they come, whatever becomes of those before them."""
     body = json.dumps({"instances": [{**ASKED, "timeout_ms": round(1000 * BUDGET)}]}).encode()
     slow.write_text(str(COST))
+    mine, own = Path("/proc/self/task"), Path(f"/proc/{server.process.pid}/task")
+    before = {tasks: without_processor(tasks) for tasks in (mine, own)}
     waiting, over = [0.0], threading.Event()
 
     def watch():
@@ -72,8 +83,13 @@ def test_three_times_what_can_be_answered(server, slow):
         watching.join()
         slow.unlink()
     assert set(seen.statuses) == {200, 429}, seen.statuses
+    after = {tasks: without_processor(tasks) for tasks in before}
+    noise = sum(
+        max(after[tasks].get(task, 0.0) - waited for task, waited in had.items()) for tasks, had in before.items()
+    )
     admitted = [call.done - call.due for call in seen.calls if call.status == 200]
-    assert median(admitted) < BUDGET + NOISE < BURST, "without a bound half of them would wait for as long as the burst"
+    in_time = sum(seconds < BUDGET + noise for seconds in admitted)
+    assert in_time > 0.9 * len(admitted), (in_time, len(admitted), noise)
     assert 0 < max(waiting) <= BUDGET * MOST / COST + MOST, "no more wait than can be answered in their time"
     assert server.metric("souk_waiting_requests") == 0
     assert server.slates(ASKED)[0]["degraded"] == [], "the very next one"

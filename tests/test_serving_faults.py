@@ -35,6 +35,11 @@ def server(redis, proxy, tmp_path_factory):
         yield process
 
 
+def well(server):
+    """What Kubernetes asks: a server without its store is neither killed nor left out, for it answers."""
+    return {server.call(f"/v2/health/{of}", method="GET")[0] for of in ("live", "ready")} == {200}
+
+
 def test_a_redis_that_is_killed_and_comes_back(server, redis):
     with Callers(server, 4).asking() as callers:
         healed(callers)
@@ -42,6 +47,7 @@ def test_a_redis_that_is_killed_and_comes_back(server, redis):
         callers.until(lambda: callers.degraded[("features_unavailable",)])
         assert callers.since() == {"features_unavailable"}
         assert server.metric('souk_breaker{dependency="features",release="",state="closed"}') == 0
+        assert well(server)
         redis.start()
         healed(callers)
     assert set(callers.statuses) == {200}
@@ -53,7 +59,7 @@ def test_a_redis_that_hangs_and_comes_to(server, redis):
         healed(callers)
         with redis.frozen():
             callers.until(lambda: callers.degraded[("features_unavailable",)])
-            assert callers.since() == {"features_unavailable"}
+            assert callers.since() == {"features_unavailable"} and well(server)
         healed(callers)
     assert set(callers.statuses) == {200}
     assert server.metric('souk_breaker{dependency="features",release="",state="closed"}') == 1

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from operator import sub
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,7 @@ from tests.serving_fixtures import NOW, write_workspace
 from tests.serving_process import serving
 
 pytestmark = pytest.mark.slow
+FLUSH, NOISE = 0.5, 2.0  # seconds between two flushes, and what a busy machine adds
 
 
 def on_disk(workspace):
@@ -20,7 +22,7 @@ def on_disk(workspace):
 
 def test_answered_is_written_and_lost_after_a_kill_and_written_after_a_stop(tmp_path):
     workspace = write_workspace(tmp_path / "workspace")
-    answered, stop = [], threading.Event()
+    answered, stop = {}, threading.Event()
 
     def ask(server):
         while not stop.is_set():
@@ -28,9 +30,9 @@ def test_answered_is_written_and_lost_after_a_kill_and_written_after_a_stop(tmp_
                 slates = server.slates(*[{"user_id": "ann", "k": 4, "timestamp": NOW}] * 3)
             except Exception:  # it is killed
                 return
-            answered.extend(slate["request_id"] for slate in slates)
+            answered.update((slate["request_id"], time.time()) for slate in slates)
 
-    with serving(workspace.root, tmp_path / "log", "--flush-seconds", "0.5") as server:
+    with serving(workspace.root, tmp_path / "log", "--flush-seconds", str(FLUSH)) as server:
         threads = [threading.Thread(target=ask, args=(server,)) for _ in range(3)]
         for thread in threads:
             thread.start()
@@ -48,6 +50,9 @@ def test_answered_is_written_and_lost_after_a_kill_and_written_after_a_stop(tmp_
     written = on_disk(workspace)
     assert len(set(written)) == len(written) and dropped == 0
     missing = set(answered) - set(written)
+    flushed = sorted(file.stat().st_mtime for file in workspace.impressions.rglob("*.parquet"))
+    assert max(map(sub, flushed[1:], flushed)) < FLUSH + NOISE, "an interval is no longer than it should be"
+    assert all(answered[each] > flushed[-2] for each in missing), "what was there before the last flush is written"
     with serving(workspace.root, tmp_path / "log") as server:
         until = time.monotonic() + 60
         lost = 0.0

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from souk.config.tables import Section
 
 CLASS = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
-RESERVED = frozenset(  # what an answer calls something else by the same name
+RESERVED = frozenset(  # what an answer, or a metric, calls something else by the same name
     (
         *(
             "two_tower",
@@ -22,8 +22,10 @@ RESERVED = frozenset(  # what an answer calls something else by the same name
             "popular",
             "catalogue",
             "candidates",
+            "shown_often",
         ),
-        *("features", "index", "ranker", "query_tower"),
+        *("parse", "line", "users", "features", "query_tower", "index", "pair_features", "ranker", "rerank", "slate"),
+        "impression",
     )
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +14,11 @@ from souk.serving.loaded import Loaded
 from souk.serving.plugged import Lists
 from souk.serving.ranking import Candidates, named
 from souk.serving.request import Request
+from souk.serving.seldom import Seldom
 from souk.serving.users import Notes
 from souk.stages import staged
+
+seldom = Seldom(logging.getLogger(__name__))
 
 
 def candidates(
@@ -37,7 +41,7 @@ def candidates(
             found.append(named(parts.catalogue, parts.retrieval.exact.vectors, request.candidates, vector, allowed))
             continue
         count = wanted(parts, request)
-        lists, failed = parts.sources.listed(query, vector, count, allowed)
+        lists, failed = parts.sources.listed(query, vector, count, allowed, seldom.warning)
         notes[row].extend(f"{name}_unavailable" for name in failed)
         lists |= parts.plugged.allowed(brought[row], allowed, count)
         both = merged({TOWERS: towers[row], **lists}, count, {**parts.sources.shares, **parts.plugged.shares})
