@@ -15,7 +15,7 @@ import numpy as np
 
 from souk.config import Objective
 from souk.items import ItemTable
-from souk.schema import NO_ACTS
+from souk.schema import DAY_MS, NO_ACTS
 from souk.sources.co_visitation import decay
 
 DOUBT = 5.0  # a mean is drawn to 0 as if there were so many more labels, without a surprise
@@ -94,7 +94,7 @@ def _told(objective: Objective, tokens: Mapping[str, Sequence[Any]], ages: np.nd
     kinds = {str(kind) for kind in objective.events}
     carries = np.fromiter((kind in kinds for kind in tokens["token_event_type"]), bool, len(ages))
     waits = bool(objective.unless or objective.followed_by)
-    return np.asarray(carries & (ages > objective.within_days) if waits else carries)
+    return np.asarray(carries & (_milliseconds(ages) > int(objective.within_days * DAY_MS)) if waits else carries)
 
 
 def own_fields(objective: Objective, tokens: Mapping[str, Sequence[Any]]) -> np.ndarray:
@@ -113,10 +113,15 @@ def _followed(
     if not objective.unless and not objective.followed_by:
         return np.ones(len(window), bool)
     kinds, same = np.array(tokens["token_event_type"], object), window[:, None] == window
-    gap = ages[:, None] - ages  # days from the event of the row to that of the column
-    later = (gap <= objective.within_days) & (np.arange(len(window))[:, None] < np.arange(len(window)))
+    gap = _milliseconds(ages[:, None] - ages)  # from the event of the row to that of the column
+    later = (gap <= int(objective.within_days * DAY_MS)) & (np.arange(len(window))[:, None] < np.arange(len(window)))
     kept = ~(later & same & np.isin(kinds, [str(kind) for kind in objective.unless])).any(axis=1)
     if objective.followed_by:
-        counts = later & (gap > 0) & (gap >= objective.from_days) & (same | objective.any_item)
+        counts = later & (gap >= max(1, int(objective.from_days * DAY_MS))) & (same | objective.any_item)
         kept &= (counts & np.isin(kinds, [str(kind) for kind in objective.followed_by])).any(axis=1)
     return np.asarray(kept)
+
+
+def _milliseconds(days: np.ndarray) -> np.ndarray:
+    """Whole ones, as labels have them: a week between two dates is one whatever the time of the query adds to both."""
+    return np.rint(days * DAY_MS)

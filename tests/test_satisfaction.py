@@ -109,6 +109,27 @@ def test_the_means_by_hand():
     assert [row["satisfied_shared"] for row in every] == pytest.approx(shared, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("rule", "days", "label"),
+    [
+        ({"unless": ("return",), "within_days": 7}, 7, 0),
+        ({"unless": ("return",), "within_days": 6}, 7, 1),
+        ({"followed_by": ("return",), "within_days": 7}, 7, 1),
+        ({"followed_by": ("return",), "from_days": 1, "within_days": 7}, 1, 1),
+        ({"followed_by": ("return",), "from_days": 2, "within_days": 7}, 1, 0),
+    ],
+)
+def test_what_is_at_the_very_edge_of_a_window_is_so_at_any_time_of_a_query(rule, days, label):
+    """Days from date to date are whole, and training asks at midnight; a request comes at any millisecond."""
+    items = items_of(spec_of(Objective(events=("purchase",), **rule)))
+    kinds, nothing = ["purchase", "return"], [math.nan] * 2
+    tokens = {"token_item_id": ["a", "a"], "token_value": nothing, "token_event_type": kinds}
+    tokens |= {"token_gap": [math.nan, days * 86_400.0]}
+    for since in [0.0, *np.random.default_rng(5).integers(1, 20 * DAY_MS, 1_000) / 1000]:
+        query = PairQuery.of(NOW, tokens, 8 * 86_400 + since, items)
+        assert query.surprise[0] == label - RATES[0]
+
+
 def test_what_is_not_known_surprises_nobody():
     late = items_of(spec_of(Objective(events=("rating",), unless=("return",), within_days=9)))
     hidden = items_of(spec_of(Objective(events=("rating",), unless=("hide",))))  # a window has no hides
