@@ -105,8 +105,9 @@ TOKEN_FEATURES = (
     Feature("token_value", Entity.TOKEN, Role.NUMBER),
 )
 DWELL = Feature("token_dwell", Entity.TOKEN, Role.COUNT)  # seconds, where engagement or satisfaction is told by them
+HOUR = Feature("query_hour", Entity.QUERY, Role.INTEGER, size=24)  # UTC
 QUERY_FEATURES = (
-    Feature("query_hour", Entity.QUERY, Role.INTEGER, size=24),  # UTC
+    HOUR,
     Feature("query_weekday", Entity.QUERY, Role.INTEGER, size=7),  # Monday is 0
     Feature("query_since_last", Entity.QUERY, Role.COUNT),  # seconds since the last event, NaN without one
     Feature("query_events", Entity.QUERY, Role.COUNT),
@@ -128,6 +129,8 @@ class FeatureSpec:
         build: history length and bucket counts.
         acts: the types of events that users do more than one of, each of which pairs look at by itself (`souk.acts`).
         shown: whether the log tells how often each item is taken where it is shown (`souk.features.responses`).
+        timed: whether events have a time of day. Of dates alone every query of training is at midnight, and a request
+            at none: no model looks at its hour.
     """
 
     dataset: str
@@ -137,6 +140,7 @@ class FeatureSpec:
     build: BuildFeatures
     acts: tuple[str, ...] = ()
     shown: bool = False
+    timed: bool = True
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -144,9 +148,10 @@ class FeatureSpec:
         users = (Feature("user_id", Entity.USER, Role.USER_ID, "user_id"), *self._declared("users", Entity.USER))
         items = (Feature("item_id", Entity.ITEM, Role.ITEM_ID, "item_id"), *self._declared("items", Entity.ITEM))
         rules = self.objectives.engaged, self.objectives.satisfied  # that pairs ask past events about
-        timed = any(rule.min_dwell_seconds is not None for rule in rules)
-        tokens = (*TOKEN_FEATURES, DWELL) if timed else TOKEN_FEATURES
-        return (*users, *items, *tokens, *QUERY_FEATURES, *self._declared("events", Entity.QUERY))
+        dwells = any(rule.min_dwell_seconds is not None for rule in rules)
+        tokens = (*TOKEN_FEATURES, DWELL) if dwells else TOKEN_FEATURES
+        queries = QUERY_FEATURES if self.timed else tuple(f for f in QUERY_FEATURES if f is not HOUR)
+        return (*users, *items, *tokens, *queries, *self._declared("events", Entity.QUERY))
 
     def of(self, entity: Entity) -> tuple[Feature, ...]:
         """The features of one entity."""
@@ -220,7 +225,7 @@ class FeatureSpec:
     def of_states(self) -> FeatureSpec:
         """Itself without what user states, events and requests do not depend on: releases that differ in it alone read
         and write the same states."""
-        return replace(self, acts=(), shown=False)
+        return replace(self, acts=(), shown=False, timed=True)
 
     def to_json(self) -> str:
         """Canonical JSON; `FeatureSpec.from_json` reads it."""
@@ -239,6 +244,8 @@ class FeatureSpec:
             values["acts"] = list(self.acts)
         if self.shown:
             values["shown"] = True
+        if not self.timed:
+            values["timed"] = False
         return json.dumps(values, sort_keys=True, indent=1)
 
     @classmethod
@@ -253,6 +260,7 @@ class FeatureSpec:
             build=BuildFeatures.model_validate(values["build"]),
             acts=tuple(values.get("acts", ())),
             shown=bool(values.get("shown", False)),
+            timed=bool(values.get("timed", True)),
         )
 
     def _declared(self, table: str, entity: Entity) -> tuple[Feature, ...]:

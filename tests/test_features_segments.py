@@ -1,6 +1,7 @@
 """What is popular with each segment, and how several are one forecast."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -202,6 +203,8 @@ def test_columns_of_users_visits_and_the_moment_make_segments(tmp_path):
     assert ids[next(found.leading(found.of(asked)))] == "i11", "of the south, of desks, and of eight to twelve"
     nearby = found.popular(found.of({"query_hour": 12}))[1]
     assert nearby[11] > 1.3 * nearby[0], "an hour after the hours of an item it is taken more than at night"
+    dates = replace(spec, timed=False)
+    assert sorted(write_popular(tmp_path, dates, windows, np.inf)) == ["context_device", "user_town"]
 
 
 def test_what_has_ended_chooses_nothing_and_what_is_listed_fades(tmp_path, monkeypatch):

@@ -33,6 +33,15 @@ def test_a_rule_that_nobody_asked_for_leaves_the_hash_of_releases_of_before():
     assert FeatureSpec.from_json(visits.to_json()) == visits and visits.hash != SPEC.hash
 
 
+def test_without_times_of_day_no_model_looks_at_the_hour_and_states_are_as_with_them():
+    dates = replace(SPEC, timed=False)
+    lost = {feature.name for feature in SPEC.features} - {feature.name for feature in dates.features}
+    assert lost == {"query_hour"} and "query_weekday" in {feature.name for feature in dates.of(Entity.QUERY)}
+    assert FeatureSpec.from_json(dates.to_json()) == dates and dates.hash != SPEC.hash
+    assert dates.of_states == SPEC.of_states == SPEC, "a server goes over from one to the other"
+    assert "timed" not in SPEC.to_json(), "as it was before there were any without"
+
+
 @pytest.mark.parametrize(
     ("rule", "value", "dwell", "expected"),
     [

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from souk.errors import unknown
 from souk.monitored import monitored_features, score_columns
-from souk.spec import FeatureSpec, Role
+from souk.spec import QUERY_FEATURES, FeatureSpec, Role
 
 LARGEST = 1e30  # numbers beyond it overflow float32, and a server refuses them
 Cell = str | float | None  # None is a missing value
@@ -69,7 +69,7 @@ def columns_of(spec: FeatureSpec, excluded: Collection[str] = ()) -> tuple[Colum
 
     Args:
         spec: its specification.
-        excluded: names of features that are not to be tested.
+        excluded: names of features that are not to be tested; of Souk's own, this release may lack some.
 
     Raises:
         SoukError: an excluded feature does not exist.
@@ -85,7 +85,7 @@ def columns_of(spec: FeatureSpec, excluded: Collection[str] = ()) -> tuple[Colum
             columns.append(Column(name, name, numeric=feature.dtype == "float32"))
     columns += [Column(name, name, numeric=True) for name in score_columns(spec)]
     known = {column.feature for column in columns}
-    for name in excluded:
+    for name in {*excluded}.difference(feature.name for feature in QUERY_FEATURES):
         if name not in known:
             raise unknown("a feature to exclude", name, known)
     return tuple(column for column in columns if column.feature not in excluded)

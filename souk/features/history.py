@@ -1,4 +1,5 @@
-"""What of a history the models look at, where the data decides: how long it is, and which types of events differ."""
+"""What of a history the models look at, where the data decides: how long it is, which types of events differ, and
+whether the time of day tells anything."""
 
 from __future__ import annotations
 
@@ -10,11 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from souk.features.labels import engaging_rows
+from souk.schema import DAY_MS
 from souk.spec import FeatureSpec
 
 LENGTHS = (32, 64, 128)
 SHARE = 75  # percent of the users whose whole history is to fit
 RARE = 0.001  # a type of so few of the events is none that anything could be learned of
+MIDNIGHTS = 2  # times of day of dates alone: that of summer time is another
+TIMED = 0.1  # share of the events that are at other times, where events have hours
 
 
 def history_length(events: str | Path, spec: FeatureSpec, before: int) -> int:
@@ -52,3 +57,22 @@ def told_apart(events: str | Path, spec: FeatureSpec, before: int) -> tuple[str,
     known = {str(kind): counts[str(kind)] for kind in spec.history_events}
     found = tuple(kind for kind, count in known.items() if count > RARE * sum(known.values()))
     return found if len(found) > 1 else ()
+
+
+def timed(events: str | Path, spec: FeatureSpec, before: int) -> bool:
+    """Whether engagements have a time of day: not where nearly all are dates, as of a shop whose log has just begun.
+
+    Args:
+        events: the accepted events, a Parquet file.
+        spec: says which events engage.
+        before: UTC epoch milliseconds, the start of validation: later events may not choose.
+    """
+    file, wanted = pq.ParquetFile(events), ("event_type", "timestamp", "value", "dwell_seconds")
+    names = [name for name in wanted if name in file.schema_arrow.names]
+    hours = [np.zeros(0, np.int32)]
+    for batch in file.iter_batches(columns=names):
+        rows = pa.Table.from_batches([batch])
+        times = rows["timestamp"].to_numpy()[engaging_rows(rows, spec.objectives.engaged)]
+        hours.append((times[times < before] % DAY_MS).astype(np.int32))
+    _, counts = np.unique(np.concatenate(hours), return_counts=True)
+    return bool(np.sort(counts)[:-MIDNIGHTS].sum() > TIMED * counts.sum())

@@ -199,7 +199,7 @@ def _finish(
     narrow = pq.read_table(
         folder / "examples.parquet", columns=["user_id", "item_id", "timestamp", "satisfied", "satisfied_at"]
     )
-    counted = counters(narrow, items.select(["item_id", "created_at"]), windows, half)
+    counted = counters(narrow, items.select(["item_id", "created_at"]), windows, half, spec.timed)
     counted = with_concentrations(counted, narrow, items, spec, windows)
     counted = with_responses(counted, events, items["item_id"].to_pylist(), spec, windows)
     pq.write_table(counted, folder / "counters.parquet")

@@ -94,7 +94,7 @@ def _columns(
     hours = np.arange(24) / 24
     sizes = {feature.name: feature.size for feature in spec.of(Entity.QUERY)}
     nearness = {"query_hour": near(hours[:, np.newaxis] - hours)}
-    for name, codes in moment(times).items():
+    for name, codes in ((name, codes) for name, codes in moment(times).items() if name in sizes):
         words = [str(value) for value in range(sizes[name])]
         found[name] = Column(codes.astype(np.int32), words, nearness.get(name))
     return users, found

@@ -20,8 +20,6 @@ from souk.schema import DAY_MS
 from souk.sources.freshness import assumed_birth, freshness, imported
 from souk.spec import Entity, FeatureSpec
 
-MIDNIGHTS = 2  # times of day of dates alone: that of summer time is another
-TIMED = 0.1  # share of the events that are at other times, where events have hours
 ROWS_AT_ONCE = 4096
 PRIOR_LABELS = 10.0  # a rate is drawn to the mean of all items as if it had so many more labels
 
@@ -52,7 +50,7 @@ def _item_rows(items: pa.Table, spec: FeatureSpec) -> pa.Table:
     return pa.table(columns)
 
 
-def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float) -> pa.Table:
+def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float, has_hours: bool = True) -> pa.Table:
     """What is counted per item up to each boundary.
 
     Args:
@@ -60,6 +58,8 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float)
         names: `item_id` and `created_at` of all items, in order.
         windows: the boundaries.
         half: half-life of what is popular, milliseconds.
+        has_hours: whether the events have a time of day: one answer, since what a model learns at one boundary it is
+            asked at another.
 
     Returns:
         A row per boundary and item: `events` (engaging events before it), `lately` (the same, each counting half after
@@ -67,7 +67,7 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float)
         labels known before it, drawn to their mean by PRIOR_LABELS), and that mean, `prior_rate`: the rate of an item
         without labels, also of one that comes to be after training. `fresh_share` and `fresh_days`, the same for all
         items, are the `souk.sources.freshness.Freshness` of the events of the 30 days; `assumed_birth` stands for an
-        unknown `created_at`, and `has_hours` says whether the events have a time of day.
+        unknown `created_at`, and `has_hours` is kept with them.
     """
     item_ids = names["item_id"].to_pylist()
     created = np.array([np.nan if t is None else t for t in names["created_at"].to_pylist()], np.float64)
@@ -95,7 +95,7 @@ def counters(examples: pa.Table, names: pa.Table, windows: Windows, half: float)
             "fresh_share": np.full(len(item_ids), fresh.share),
             "fresh_days": np.full(len(item_ids), fresh.days),
             "assumed_birth": np.full(len(item_ids), assumed_birth(born, before)),
-            "has_hours": np.full(len(item_ids), _timed(time[time < before])),
+            "has_hours": np.full(len(item_ids), has_hours),
             "until": np.full(len(item_ids), before, np.int64),
             "half_life_days": np.full(len(item_ids), half / DAY_MS),
         }
@@ -116,12 +116,6 @@ def join_parts(parts: Iterable[Path], target: Path, sort: list[str]) -> int:
             count += len(rows)
             writer.write_table(rows)
     return count
-
-
-def _timed(times: np.ndarray[Any, np.dtype[np.int64]]) -> bool:
-    """Whether events have a time of day: not where nearly all are dates, as of a shop whose log has just begun."""
-    _, counts = np.unique(times % DAY_MS, return_counts=True)
-    return bool(np.sort(counts)[:-MIDNIGHTS].sum() > TIMED * len(times))
 
 
 def _count(items: np.ndarray[Any, np.dtype[np.int64]], size: int) -> np.ndarray[Any, np.dtype[np.int64]]:

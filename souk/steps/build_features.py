@@ -15,7 +15,7 @@ from souk.errors import SoukError
 from souk.features.bars import far_bars
 from souk.features.few_users import few_users
 from souk.features.funnel import funnel
-from souk.features.history import history_length, told_apart
+from souk.features.history import history_length, timed, told_apart
 from souk.features.impressions import write_impressions
 from souk.features.label_windows import few_labels
 from souk.features.labels import check_objectives, never_known
@@ -115,7 +115,10 @@ def spec_of(sections: Any, tables: Path) -> FeatureSpec:
     shown = sections.split.protocol == "temporal" and is_told(events, spec, before)
     if shown:
         report("the log tells how often items are taken where they are shown")
-    return replace(spec, build=spec.build.model_copy(update=chosen), acts=acts, shown=shown)
+    hours = timed(events, spec, before)
+    if not hours and sections.split.protocol == "temporal":
+        report("events have dates alone: the hour of a request is not looked at")
+    return replace(spec, build=spec.build.model_copy(update=chosen), acts=acts, shown=shown, timed=hours)
 
 
 def _check_pause(spec: FeatureSpec, split: Split) -> None:

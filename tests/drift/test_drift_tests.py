@@ -239,6 +239,14 @@ def test_an_empty_window_is_no_drift(detector: Detector) -> None:
     assert not [r for r in detector.test([]) if r.drifted or r.test]
 
 
+def test_the_hour_may_be_excluded_of_a_release_that_does_not_look_at_it() -> None:
+    dates, without = replace(SPEC, timed=False), ("query_hour", "query_weekday")
+    assert columns_of(dates, without) == columns_of(SPEC, without)
+    assert "query_hour" not in {column.name for column in columns_of(dates)}
+    with pytest.raises(SoukError, match="query_our"):
+        columns_of(dates, ("query_our",))
+
+
 @pytest.mark.slow
 def test_false_alarms_are_no_more_frequent_than_configured() -> None:
     """See benchmarks/drift.py for the defaults and 1,000 windows of many references."""
