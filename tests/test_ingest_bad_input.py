@@ -97,7 +97,7 @@ def test_bad_cells_are_quarantined_under_their_reason(tmp_path: Path) -> None:
     times: list[Any] = ["2024-01-05T10:00:00", "2024-01-05T10:00:00+02:00", "2024-01-05"] * (ROWS // 3)
     prices: list[Any] = ["1"] * ROWS
     times[5], times[6], times[7] = "2024-03-31T01:30:00", "2024-03-31T01:30:00Z", "1704448800"
-    prices[8], prices[9], prices[10] = "-1", "cheap", "1,5"
+    prices[8], prices[9], prices[10], prices[13] = "-1", "cheap", "1,5", "1.7976931348623157e308"
     ids = [f"e{n}" for n in range(ROWS)]
     ids[11] = ids[12] = "e3"
     rows = events(event_id=ids, timestamp=times, price=prices)
@@ -109,11 +109,11 @@ def test_bad_cells_are_quarantined_under_their_reason(tmp_path: Path) -> None:
     counts = run(tmp_path, "data: {events: {path: e.csv, timestamp_unit: iso, timezone: Europe/London}}")["events"]
     assert counts["reasons"] == {
         "duplicate event_id": 2,
-        "range price": 1,
+        "range price": 2,
         "type price": 2,
         "type timestamp": 2,
     }
-    assert counts["accepted"] == ROWS - 7
+    assert counts["accepted"] == ROWS - 8
     refused = parquet.read_table(tmp_path / "out/quarantine/events.parquet").to_pylist()
     assert {row["position"]: row["reason"] for row in refused} == {
         6: "type",
@@ -123,8 +123,9 @@ def test_bad_cells_are_quarantined_under_their_reason(tmp_path: Path) -> None:
         11: "type",
         12: "duplicate",
         13: "duplicate",
+        14: "range",
     }
-    assert json.loads(refused[-1]["row"])["event_id"] == "e3"
+    assert [json.loads(row["row"])["event_id"] for row in refused if row["position"] == 13] == ["e3"]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from souk.config import Outliers, Source
 from souk.errors import SoukError
-from souk.ingest.checks import check_future, check_schema, new_values
+from souk.ingest.checks import LARGEST, check_future, check_schema, check_size, new_values
 from souk.ingest.faults import Fault, Reason, fault, faulty
 from souk.ingest.mapping import TableSource, arrow_schema
 from souk.ingest.outliers import check_override_names, find_bounds, treat_outliers
@@ -102,6 +102,21 @@ def test_the_future_begins_after_the_latest_time() -> None:
     rows = table("events", {}, timestamp=[9, 10, 11, None], arrived_at=[12, None, 1, 1])
     assert found(check_future("events", rows, 10)) == {"future timestamp": [2], "future arrived_at": [0]}
     assert check_future("items", table("items", {}, created_at=[99]), 10) == []
+
+
+def test_numbers_that_the_models_cannot_take_are_out_of_range() -> None:
+    """What stands for no price in other systems: as float32 infinite, or its square is."""
+    largest, single = float(np.finfo(np.float64).max), float(np.finfo(np.float32).max)
+    items = table(
+        "items",
+        {"weight": Kind.NUMERIC, "look": Kind.VECTOR},
+        item_id=[*"abcdef"],
+        price=[1.0, largest, single, -single, None, LARGEST],
+        weight=[None, 1.0, 2.0, 3.0, 4.0, -2 * LARGEST],
+        look=[[1.0, 2.0], None, [], [0.0, single], [largest, 0.0], [1.0, 1.0]],
+    )
+    assert found(check_size(items)) == {"range price": [1, 2, 3], "range weight": [5], "range look": [3, 4]}
+    assert check_size(items.slice(0, 0)) == []
 
 
 def test_a_repeat_is_a_later_row_of_an_id_or_an_earlier_one(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from souk.index.exact import ExactIndex
-from souk.ingest.live import LARGEST, ItemCheck
+from souk.ingest.checks import LARGEST
+from souk.ingest.live import ItemCheck
 from souk.schema import Kind
 from souk.serving.items.live import LiveItems
 from souk.serving.items.log import ItemLog

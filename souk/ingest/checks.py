@@ -14,6 +14,7 @@ from souk.ingest.faults import Fault, Reason, fault
 from souk.schema import EventType
 
 FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
+LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
 NO_ACTS = (EventType.IMPRESSION, EventType.HIDE)  # their `value` is no stars and no quantity
 
 
@@ -70,6 +71,18 @@ def check_future(name: str, table: pa.Table, latest: int) -> list[Fault]:
     return [f for c in columns for f in fault(Reason.FUTURE, c, as_mask(pc.greater(table[c], latest)))]
 
 
+def check_size(table: pa.Table) -> list[Fault]:
+    """Numbers, those of vectors too, beyond LARGEST."""
+    faults: list[Fault] = []
+    for field in table.schema:
+        column = table[field.name].combine_chunks()
+        if pa.types.is_floating(field.type):
+            faults += fault(Reason.RANGE, field.name, _beyond(column))
+        elif pa.types.is_list(field.type) and pa.types.is_floating(field.type.value_type):
+            faults += fault(Reason.RANGE, field.name, _any(column, _beyond(column.flatten())))
+    return faults
+
+
 def new_values(table: pa.Table, schema: Any) -> dict[str, list[str]]:
     """Values that open domains do not list, by column, of rows that are otherwise good."""
     found = {}
@@ -89,11 +102,19 @@ def _outside(column: pa.Array, values: list[str]) -> np.ndarray:
     allowed = pa.array(values, pa.string())
     if not pa.types.is_list(column.type):
         return as_mask(pc.and_(column.is_valid(), pc.invert(pc.is_in(column, value_set=allowed))))
+    return _any(column, ~as_mask(pc.is_in(column.flatten(), value_set=allowed)))
+
+
+def _any(column: pa.Array, entries: np.ndarray) -> np.ndarray:
+    """Which lists have an entry for which the mask of all `entries` is true."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-    parents = np.repeat(np.arange(len(column)), lengths)
-    wrong = np.zeros(len(column), bool)
-    wrong[parents[~as_mask(pc.is_in(column.flatten(), value_set=allowed))]] = True
-    return wrong
+    found = np.zeros(len(column), bool)
+    found[np.repeat(np.arange(len(column)), lengths)[entries]] = True
+    return found
+
+
+def _beyond(numbers: pa.Array) -> np.ndarray:
+    return as_mask(pc.greater(pc.abs(numbers), LARGEST))
 
 
 def _out_of_range(column: pa.Array, feature: Any) -> np.ndarray:

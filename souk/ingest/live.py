@@ -15,31 +15,19 @@ import pyarrow as pa
 from souk.config import Source
 from souk.errors import SoukError, unknown
 from souk.ingest import cells
-from souk.ingest.checks import check_future, check_schema, closed_domains
+from souk.ingest.checks import LARGEST, check_future, check_schema, closed_domains
 from souk.ingest.convert import ENDS, TIMES, convert
-from souk.ingest.faults import Fault, Reason
+from souk.ingest.faults import EXPECTED, TIME, Fault, Reason
 from souk.ingest.mapping import TableSource
+from souk.ingest.outliers import Limits, treat_outliers
 from souk.ingest.patterns import rename
 from souk.ingest.schemas import contract_schema, read_schema
 from souk.readers.json_lines import json_batch
 from souk.schema import Kind, contract
 
 LONGEST_ID = 512  # characters, as in a request
-LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
 SHOWN = 80
 MOST_VALUES = 20  # of a closed column, in an error
-EXPECTED = {
-    Reason.MALFORMED: "a JSON object for each {row}",
-    Reason.ENCODING: "UTF-8 in {column}",
-    Reason.MISSING: "a value for {column}, which is required",
-    Reason.TYPE: "{column} to be of type {type}",
-    Reason.UNIT: "{column} to be milliseconds since 1970",
-    Reason.RANGE: "{column} within the range of the release's schema",
-    Reason.FUTURE: "{column} not in the future",
-    Reason.DOMAIN: "{column} to be one of {values}",
-    Reason.DIMENSION: "{column} of the width that the config declares",
-}
-TIME = "{column} to be UTC epoch milliseconds (int64)"
 NO_ID = "Files need none; here, give each event an id of its own: one that is sent again counts once."
 
 

@@ -22,7 +22,7 @@ from souk.errors import SoukError
 from souk.folders import whole_file
 from souk.ingest import no_dates
 from souk.ingest.accepted import Accepted
-from souk.ingest.checks import check_future, check_schema, new_values
+from souk.ingest.checks import check_future, check_schema, check_size, new_values
 from souk.ingest.faults import Fault, Reason, faulty
 from souk.ingest.infer import infer_schema
 from souk.ingest.mapping import TableSource
@@ -235,7 +235,7 @@ def _survey(table: TableSource, rules: Rules) -> Survey:
 
 def _contract_faults(name: str, rows: Rows, contract: Any, latest: int) -> list[Fault]:
     faults = [*rows.faults, *check_schema(rows.table, contract, _unread(rows))]
-    return faults + check_future(name, rows.table, latest)
+    return faults + check_size(rows.table) + check_future(name, rows.table, latest)
 
 
 def _schema(table: TableSource, rules: Rules, good: pa.Table) -> tuple[str, Any]:

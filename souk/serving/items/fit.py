@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from souk.errors import SoukError
-from souk.ingest.live import LARGEST, SHOWN
+from souk.ingest.checks import LARGEST
+from souk.ingest.live import SHOWN
 from souk.spec import Entity, FeatureSpec
 
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's

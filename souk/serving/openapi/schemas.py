@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from souk.ingest import live
+from souk.ingest import checks
 from souk.schema import TABLES, EventType, Kind
 from souk.serving.fields import END_OF_TIME, ID_LENGTH, LARGEST
 from souk.serving.filters import MAX_VALUES, filterable
@@ -72,7 +72,7 @@ def number(said: str = "") -> Schema:
 
 
 MOMENT = whole(0, END_OF_TIME - 1, "UTC epoch milliseconds, no seconds; the server's clock without it.")
-ROW_NUMBER: Schema = {"type": "number", "minimum": -live.LARGEST, "maximum": live.LARGEST}  # of items and events
+ROW_NUMBER: Schema = {"type": "number", "minimum": -checks.LARGEST, "maximum": checks.LARGEST}  # of items and events
 ROW_WHOLE = whole(1 - 2**53, 2**53 - 1)  # that one with a point (`3.0`) tells exactly
 ROW_TYPES: dict[str, Schema] = {
     "string": {"type": "string"},
