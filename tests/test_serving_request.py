@@ -22,7 +22,7 @@ from souk.serving.request import (
 )
 from souk.serving.users import with_events
 from souk.spec import LIST_LENGTH, FeatureSpec
-from souk.state import Event, state_of
+from souk.state import Event, features_at, state_of
 
 NOW = 1_700_000_000_000
 SPEC = FeatureSpec(
@@ -219,8 +219,29 @@ def test_request_events_follow_the_stored_ones():
     stored = [Event("a", "click", 100, event_id="1"), Event("b", "click", 200, event_id="2")]
     state = state_of("ann", stored, SPEC, {})
     known, new, shown = Event("b", "click", 200), Event("c", "click", 300), Event("d", "impression", 400)
-    assert [e.item_id for e in with_events(state, [new, known, shown], SPEC).events] == ["a", "b", "c"]
-    assert with_events(state, [new], SPEC) == state_of("ann", [*stored, new], SPEC, {})
+    assert [e.item_id for e in with_events(state, [new, known, shown], NOW, SPEC).events] == ["a", "b", "c"]
+    assert with_events(state, [new], NOW, SPEC) == state_of("ann", [*stored, new], SPEC, {})
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 30])
+def test_an_event_stored_ahead_of_time_stands_behind_those_of_a_request(count):
+    """Until its time has come it is as if it were not there; what stands before it is known, as ever."""
+    stored = [Event(f"s{n}", "click", 100 * n, event_id=f"{n:02d}") for n in range(count)]
+    ahead = [Event("s0", "click", 10_000, event_id="x"), Event("y", "click", 10_500, event_id="y")]
+    new = [Event("new", "click", 9_000), Event("newer", "click", 9_500)]
+    known = [Event("s0", "click", stored[-1].timestamp)] if stored else []
+    state = state_of("ann", [*stored, *ahead], SPEC, {})
+    found = with_events(state, [*known, *new, Event("d", "impression", 400)], 9_999, SPEC)
+    assert found == state_of("ann", [*stored, *new, *ahead], SPEC, {})
+    seen, there = (features_at(each, 9_999, SPEC) for each in (found, with_events(state, [], 9_999, SPEC)))
+    plain = features_at(state_of("ann", [*stored, *new], SPEC, {}), 9_999, SPEC)
+    assert (seen.query, [e.item_id for e in seen.window]) == (plain.query, [e.item_id for e in plain.window])
+    assert there.query["query_events"] == count
+
+
+def test_of_a_time_before_all_that_is_kept_nothing_is_new():
+    state = state_of("ann", [Event("s", "click", 1_000 + n, event_id=f"{n:02d}") for n in range(30)], SPEC, {})
+    assert with_events(state, [Event("a", "click", 400)], 500, SPEC) == state
 
 
 JSON = st.recursive(
@@ -243,7 +264,7 @@ def test_whatever_comes_is_a_request_or_a_refusal(instance):
         return
     assert 1 <= request.k <= 50
     request.user_id.encode()
-    with_events(state_of("ann", [], SPEC, {}), request.events, SPEC)
+    with_events(state_of("ann", [], SPEC, {}), request.events, NOW, SPEC)
 
 
 def test_a_timeout_makes_a_deadline_and_more_instances_have_more_time_unless_they_say():

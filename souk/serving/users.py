@@ -13,7 +13,7 @@ from souk.serving.request import Request
 from souk.serving.seldom import Seldom
 from souk.spec import FeatureSpec
 from souk.stages import staged
-from souk.state import Event, UserState, after, window_start
+from souk.state import Event, UserState, after, keep, window_start
 from souk.state_rows import profile_of
 
 seldom = Seldom(logging.getLogger(__name__))
@@ -73,7 +73,7 @@ def known_states(
         if len(events) < len(request.events):
             note.append("future_events")
     return [
-        with_events(with_profile(state or UserState(request.user_id), request, spec), events, spec)
+        with_events(with_profile(state or UserState(request.user_id), request, spec), events, request.timestamp, spec)
         for state, events, request in zip(states, past, requests, strict=True)
     ]
 
@@ -116,9 +116,18 @@ def with_profile(state: UserState, request: Request, spec: FeatureSpec) -> UserS
     return replace(state, profile=profile_of({**state.profile, **request.profile}, spec))
 
 
-def with_events(state: UserState, events: Sequence[Event], spec: FeatureSpec) -> UserState:
-    """The state after the request's own events; acts not newer than its last event are taken as known already."""
-    last = state.events[-1].order if state.events else (-1, "")
+def with_events(state: UserState, events: Sequence[Event], time: int, spec: FeatureSpec) -> UserState:
+    """The state after the request's own events, which are before its `time`. Acts that are not newer than the last one
+    stored of before it are taken as known already; what a clock that is ahead has stored stays behind them."""
+    past = bisect_left(state.events, time, key=TIME)
+    ahead, forgot = state.events[past:], state.count > len(state.events)
+    early = replace(state, count=state.count - len(ahead), events=state.events[:past]) if ahead else state
+    # of a time before all that is kept nobody knows what was stored
+    last = state.events[max(past, 1) - 1].order if past or (ahead and forgot) else (-1, "")
     history = spec.history_events
     new = sorted((event for event in events if event.order > last or event.event_type not in history), key=ORDER)
-    return after(state, new, spec)
+    found = after(early, new, spec)
+    if not ahead:
+        return found
+    known, habits = keep(found.habits, (*found.events, *ahead), spec)
+    return replace(found, count=found.count + len(ahead), events=known, habits=habits)
