@@ -1,12 +1,15 @@
 """Rows that come outside of a run: a value of another form is refused, whichever way round."""
 
+import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from souk.config import Source
+from souk.config import Outliers, Source
 from souk.ingest.live import ItemCheck
 from souk.ingest.mapping import TableSource
+from souk.ingest.outliers import Bounds, Limits, find_bounds
 from souk.schema import Kind
 
 CHECK = ItemCheck({"colour": Kind.CATEGORICAL, "tags": Kind.LIST, "title": Kind.TEXT, "category": Kind.PATH}, {})
@@ -49,6 +52,32 @@ def test_only_paths_have_separators_that_a_server_is_told() -> None:
     kinds = {"category": Kind.PATH, "area": Kind.PATH, "tags": Kind.LIST}
     source = Source(path="i.csv", separators={"category": " > ", "area": "/", "tags": "|"})
     assert TableSource("items", source, kinds).path_separators == {"category": " > "}
+
+
+def test_a_number_is_clipped_as_ingest_clips_it_or_refused_as_it_is_quarantined() -> None:
+    """Of the same row a server made another vector than the run."""
+    kinds, outliers = {"price": Kind.NUMERIC, "weight": Kind.NUMERIC}, Outliers(columns={"weight": "quarantine"})
+    outliers = outliers.model_copy(update={"action": "clip"})
+    values = pa.array([float(n % 9) for n in range(100)])
+    found = find_bounds(pa.table({"price": values, "weight": values}), ["price", "weight"], outliers)
+    check = ItemCheck(kinds, {}, bounds=json.loads(json.dumps(Limits.of(found).told)))
+    numbers = [99_999.0, 3, None]
+    rows: list[dict[str, Any]] = [{"item_id": str(n), "price": each} for n, each in enumerate(numbers)]
+    table, refused = check.check([*rows, {"item_id": "3", "weight": 5.0}, {"item_id": "4", "weight": 1e5}], "")
+    assert table["price"].to_pylist()[:3] == [found[0].high, 3.0, None]
+    assert table["weight"].to_pylist()[3] == 5.0 and list(refused) == [4]
+    span = f"{found[1].low:.6g} to {found[1].high:.6g}"
+    why = f"Expected weight within the bounds of ingest.outliers, {span}. Received: 100000.0. See docs/data.md."
+    assert refused[4] == why
+    numeric = "".join(f'feature {{ name: "{name}" type: FLOAT }} ' for name in kinds)
+    needs = f'{numeric} feature {{ name: "colour" type: BYTES presence {{ min_fraction: 1 }} }}'
+    short = ItemCheck({**kinds, "colour": Kind.CATEGORICAL}, {}, needs, bounds=Limits.of(found).told)
+    table, refused = short.check(rows[:1], {"0"})
+    assert (table["price"].to_pylist(), refused) == ([found[0].high], {}), "a row that leaves out a column of its item"
+
+
+def test_what_ingest_only_tells_of_bounds_no_server() -> None:
+    assert Limits.of([Bounds("price", 0, 1, 3, action) for action in ("warn", "off")]).told == {}
 
 
 def test_an_item_may_be_older_than_1970() -> None:

@@ -49,7 +49,7 @@ def shop(tmp_path_factory):
     (shop.tables / "schema" / "events.pbtxt").write_text("# events")
     made = {"fingerprint": "f00d", "items_as_of": 7, "last_event": 2, "names": {"events": {"user_id": "leser"}}}
     made |= {"parts": {"events": {}, "items": {"title": ["a", "b"]}}, "event_types": {"view": "click"}}
-    made |= {"separators": {"category": " > "}}
+    made |= {"separators": {"category": " > "}, "bounds": {"items": {"price": [0.0, 9.5, "clip"]}}}
     made |= {"first_event": 1, "tables": {"events": {"read": 9, "accepted": 6}}}
     (shop.tables / "manifest.json").write_text(json.dumps(made))
     _, _, out = shop.evaluate("good")
@@ -83,6 +83,7 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release, shop):
     assert Bundle.load(folder).names == {"events": {"user_id": ["leser"]}, "items": {"title": ["a", "b"]}}
     assert lineage["data"]["event_types"] == Bundle.load(folder).event_types == {"view": "click"}
     assert lineage["data"]["separators"] == Bundle.load(folder).separators == {"category": " > "}
+    assert lineage["data"]["bounds"] == Bundle.load(folder).bounds == {"items": {"price": [0.0, 9.5, "clip"]}}
     digests = content_digests(Bundle.load(folder), shop[1], read_weights(shop[2], shop[3]))
     assert digests == manifest["content"]  # which knew nothing of the names yet
     assert lineage["trained_until"] == Bundle.load(folder).settings.trained_until

@@ -223,6 +223,20 @@ def test_request_events_follow_the_stored_ones():
     assert with_events(state, [new], NOW, SPEC) == state_of("ann", [*stored, new], SPEC, {})
 
 
+def test_numbers_are_clipped_as_those_of_training_or_missing_where_it_would_quarantine_them():
+    acts = {"value": [0.0, 5.0, "clip"], "dwell_seconds": [0.0, 60.0, "quarantine"], "basket": [0.0, 9.0, "clip"]}
+    spec = replace(SPEC, columns=Columns(events={"basket": "numeric"}, users={"age": "numeric", "height": "numeric"}))
+    bounds = {"events": acts, "users": {"age": [10.0, 90.0, "quarantine"], "height": [100.0, 200.0, "clip"]}}
+    parser = RequestParser(spec, 10, 50, bounds=bounds)
+    told = {"value": 99.0, "dwell_seconds": 61.0}, {"value": -1.0, "dwell_seconds": 60.0}, {}
+    events = [{"item_id": "a", "event_type": "click", "timestamp": 10 + n} | each for n, each in enumerate(told)]
+    profile, context = {"age": 900, "height": 3.0}, {"basket": 1e6}
+    request = parser.parse({"user_id": "u", "events": events, "profile": profile, "context": context}, NOW)
+    assert (request.context, request.profile) == ({"basket": 9.0}, {"height": 100.0})
+    assert repr([(e.value, e.dwell_seconds) for e in request.events]) == "[(5.0, nan), (0.0, 60.0), (nan, nan)]"
+    assert request.degraded == ("malformed_feature:age", "malformed_feature:dwell_seconds")
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 30])
 def test_an_event_stored_ahead_of_time_stands_behind_those_of_a_request(count):
     """Until its time has come it is as if it were not there; what stands before it is known, as ever."""

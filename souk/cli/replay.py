@@ -127,7 +127,12 @@ def _side(place: Workspace, folder: Path) -> Side:
     recommender = with_logs(place, bundle, loaded, lambda: time.time_ns() // 1_000_000)[0].current
     settings = bundle.settings
     parser = RequestParser(
-        bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words, types=bundle.event_types
+        bundle.spec,
+        settings.slate_size,
+        settings.max_slate_size,
+        words=bundle.words,
+        types=bundle.event_types,
+        bounds=bundle.bounds,
     )
     return Side(recommender, store, parser)
 

@@ -24,6 +24,22 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
 
 
+# What a row should have had.
+EXPECTED = {
+    Reason.MALFORMED: "a JSON object for each {row}",
+    Reason.ENCODING: "UTF-8 in {column}",
+    Reason.MISSING: "a value for {column}, which is required",
+    Reason.TYPE: "{column} to be of type {type}",
+    Reason.UNIT: "{column} to be milliseconds since 1970",
+    Reason.RANGE: "{column} within the range of the release's schema",
+    Reason.FUTURE: "{column} not in the future",
+    Reason.DOMAIN: "{column} to be one of {values}",
+    Reason.DIMENSION: "{column} of the width that the config declares",
+    Reason.OUTLIER: "{column} within the bounds of ingest.outliers, {bounds}",
+}
+TIME = "{column} to be UTC epoch milliseconds (int64)"
+
+
 @dataclass(frozen=True)
 class Fault:
     """Rows of one table with the same fault.

@@ -40,6 +40,7 @@ class RowCheck:
         widths: of declared vectors, by column.
         schema: the text of the release's `schema/<table>.pbtxt`; "" where it has none.
         names: columns that the config maps or makes of others, with the files' names of these, which no row here has.
+        bounds: by column `[low, high, action]`, of `souk.ingest.outliers.Limits`.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class RowCheck:
         widths: Mapping[str, int],
         schema: str = "",
         names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        bounds: Mapping[str, Sequence[Any]] = MappingProxyType({}),
     ) -> None:
-        self._names = names
+        self._names, self._limits = names, Limits(bounds)
         self._table = TableSource(table, Source(path=table, format="jsonl"), kinds)
         self._columns = self._table.schema
         self._schemas = [contract_schema(table, kinds, widths)]
@@ -76,7 +78,8 @@ class RowCheck:
             unread.setdefault(each.column, np.zeros(len(rows), bool))[each.rows] = True
         for schema in self._schemas:
             faults += check_schema(table, schema, unread)
-        return table, faults
+        table, outside, _ = treat_outliers(table, np.ones(len(rows), bool), self._limits.bounds)
+        return table, faults + outside
 
     def _misnamed(self, row: Any, ids: Sequence[str]) -> str:
         """Why the names in a row, or its ids, are wrong; "" where they are not."""
@@ -117,7 +120,7 @@ class RowCheck:
         form = TIME if fault.reason is Reason.TYPE and fault.column in TIMES else form
         allowed = self._allowed.get(fault.column, [])
         named = {"row": self._table.name.removesuffix("s"), "column": fault.column, "type": kind}
-        expected = form.format(**named, values=_listed(allowed))
+        expected = form.format(**named, values=_listed(allowed), bounds=self._limits.text(fault.column))
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
         received = f"{value!r}"[:SHOWN]
         if fault.reason is Reason.UNIT:
@@ -138,7 +141,7 @@ class ItemCheck(RowCheck):
     """Checks items.
 
     Args:
-        kinds: as `widths`, `schema` and `names`, of `RowCheck`.
+        kinds: as `widths`, `schema`, `names` and `bounds`, of `RowCheck`.
         separators: by path column, what stands in the files where paths have `/`.
     """
 
@@ -149,8 +152,9 @@ class ItemCheck(RowCheck):
         schema: str = "",
         names: Mapping[str, Sequence[str]] = MappingProxyType({}),
         separators: Mapping[str, str] = MappingProxyType({}),
+        bounds: Mapping[str, Sequence[Any]] = MappingProxyType({}),
     ) -> None:
-        super().__init__("items", kinds, widths, schema, names)
+        super().__init__("items", kinds, widths, schema, names, bounds)
         self._separators = separators
 
     def check(self, rows: Sequence[Any], known: Collection[str]) -> tuple[pa.Table, dict[int, str]]:
@@ -191,6 +195,8 @@ class EventCheck(RowCheck):
         schema: the text of the release's `schema/events.pbtxt`; "" where it has none.
         names: as in `RowCheck`.
         types: what the files call types of events, `*` for any text, with the contract's.
+        bounds: as in `RowCheck`; those that clip are not for the row, which is as it came for the next training, but
+            for the state that takes it (`souk.serving.events.backlog`).
         ahead_ms: how far ahead of the clock an event may be.
     """
 
@@ -200,9 +206,10 @@ class EventCheck(RowCheck):
         schema: str = "",
         names: Mapping[str, Sequence[str]] = MappingProxyType({}),
         types: Mapping[str, str] = MappingProxyType({}),
+        bounds: Mapping[str, Sequence[Any]] = MappingProxyType({}),
         ahead_ms: int = 300_000,
     ) -> None:
-        super().__init__("events", kinds, {}, schema, names)
+        super().__init__("events", kinds, {}, schema, names, Limits(bounds).refusing)
         self._types, self._ahead = types, ahead_ms
         self._texts = [field.name for field in self._columns if field.type == pa.string()]
         self._numbers = [field.name for field in self._columns if pa.types.is_floating(field.type)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +30,49 @@ class Bounds:
     high: float
     outside: int
     action: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What `ingest` did with numbers of one table that are out of bounds, for what comes later.
+
+    Args:
+        told: by column `[low, high, action]`, as the manifest of the tables has it.
+    """
+
+    told: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, bounds: Iterable[Bounds]) -> Limits:
+        """Those of `ingest` that change or refuse something."""
+        return cls({b.column: [b.low, b.high, b.action] for b in bounds if b.action in ("clip", "quarantine")})
+
+    @cached_property
+    def bounds(self) -> list[Bounds]:
+        """As `treat_outliers` takes them."""
+        return [Bounds(name, low, high, 0, action) for name, (low, high, action) in self.told.items()]
+
+    @property
+    def refusing(self) -> dict[str, Sequence[Any]]:
+        """What is told but for those that clip."""
+        return {name: each for name, each in self.told.items() if each[2] == "quarantine"}
+
+    def refuses(self, name: str, value: float) -> bool:
+        """Whether no row with this value trained a model."""
+        low, high, action = self.told.get(name, (-math.inf, math.inf, ""))
+        return bool(action == "quarantine" and (value < low or value > high))
+
+    def clipped(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same with its numbers within the bounds that clip; `None` and NaN stay."""
+        found = dict(values)
+        for name, (low, high, action) in self.told.items():
+            if action == "clip" and found.get(name) is not None:
+                found[name] = min(max(found[name], low), high)
+        return found
+
+    def text(self, name: str) -> str:
+        """The bounds of a column, for people; "" where it has none."""
+        return "{:.6g} to {:.6g}".format(*self.told[name][:2]) if name in self.told else ""
 
 
 def check_override_names(outliers: Outliers, columns: Mapping[str, Mapping[str, Kind]]) -> None:

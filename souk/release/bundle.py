@@ -70,12 +70,12 @@ class Bundle:
         counters: of each item, by position, as `souk.features.tables.counters` has them for one boundary.
         rules: what follows each item (souk.sources.co_visitation).
         segments: what is popular with whom (souk.sources.popularity).
-        items_as_of: when the items file of its data was written, UTC epoch milliseconds; no part of the name. 0 where
-            nobody knows.
-        names: by table, the columns that its config maps or makes of others, with the files' names of these; no part of
-            the name.
-        event_types: what the files call types of events, `*` for any text, with the contract's; no part of the name.
-        separators: by path column of items, what stands in the files where paths have `/`; no part of the name.
+        items_as_of: when the items file of its data was written, UTC epoch milliseconds; 0 where nobody knows. It, and
+            what follows, is no part of the name.
+        names: by table, the columns that its config maps or makes of others, with the files' names of these.
+        event_types: what the files call types of events, `*` for any text, with the contract's.
+        separators: by path column of items, what stands in the files where paths have `/`.
+        bounds: by table and column `[low, high, action]`, what `ingest` did with numbers beyond them.
     """
 
     folder: Path
@@ -91,6 +91,7 @@ class Bundle:
     names: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     event_types: Mapping[str, str] = field(default_factory=dict)
     separators: Mapping[str, str] = field(default_factory=dict)
+    bounds: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -123,6 +124,7 @@ class Bundle:
             names=_names(data),
             event_types=data.get("event_types") or {},
             separators=data.get("separators") or {},
+            bounds=data.get("bounds") or {},
         )
         bundle.check()
         return bundle
@@ -134,11 +136,9 @@ class Bundle:
         ids = self.items["item_id"]
         sizes = {len(self.vectors), len(self.rules), len(ids)}
         if len(sizes) > 1 or not ids.equals(self.counters["item_id"]):
+            expected = f"vectors, rules, counters and items of one release in {self.folder}"
             counts = f"{len(self.vectors)} vectors, {len(self.rules)} rules, {len(self.counters)} counters"
-            counts += f" for {len(ids)} items"
-            raise SoukError(
-                f"vectors, rules, counters and items of one release in {self.folder}", counts, "Do not mix them."
-            )
+            raise SoukError(expected, f"{counts} for {len(ids)} items", "Do not mix them.")
 
     @property
     def item_ids(self) -> list[str]:

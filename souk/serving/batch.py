@@ -89,7 +89,12 @@ def recommend_file(
     loaded = Recommender.load(bundle, None, open_store(place, bundle))
     recommender = with_logs(place, bundle, loaded, lambda: now)[0].current
     parser = RequestParser(
-        bundle.spec, k or bundle.settings.slate_size, most, words=bundle.words, types=bundle.event_types
+        bundle.spec,
+        k or bundle.settings.slate_size,
+        most,
+        words=bundle.words,
+        types=bundle.event_types,
+        bounds=bundle.bounds,
     )
     counts = {"answered": 0, "empty": 0, "refused": 0}
     gc.freeze()  # the models and libraries stay: no collection of a batch's leavings need walk them

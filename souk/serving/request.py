@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from souk.errors import SoukError
+from souk.ingest.outliers import Limits
 from souk.serving.experiments.treatment import AS_RELEASED, Treatment
 from souk.serving.fields import (
     chosen,
@@ -28,7 +29,7 @@ from souk.serving.fields import (
     shown,
 )
 from souk.serving.filters import Filter, FilterParser
-from souk.serving.stated import UNKNOWN_VALUE, Stated
+from souk.serving.stated import MALFORMED, UNKNOWN_VALUE, Bounds, Stated
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState
 
@@ -42,6 +43,7 @@ MAX_TIMEOUT_MS = 60_000
 MORE_MS = 20  # that each further instance of a body without `timeout_ms` has
 SUBJECTS = ("user_id", "item_id", "events")  # one of which says for whom a slate is
 SUBJECT = "Any text will do for a user who is not known; item_id alone asks for similar items."
+NUMBERS = ("value", "dwell_seconds")
 EVENT_FIELDS = ("item_id", "event_type", "timestamp", "value", "event_id", "dwell_seconds", "context")
 
 
@@ -104,6 +106,7 @@ class RequestParser:
         timeout_ms: how long a request without `timeout_ms` may take; None for as long as it takes.
         words: by feature, the values that the models know (`Bundle.words`).
         types: what the files call types of events, `*` for any text, with the contract's (`Bundle.event_types`).
+        bounds: by table, of numbers (`Bundle.bounds`).
         clock: monotonic seconds.
     """
 
@@ -115,14 +118,16 @@ class RequestParser:
         timeout_ms: int | None = None,
         words: Mapping[str, Collection[str]] = MappingProxyType({}),
         types: Mapping[str, str] = MappingProxyType({}),
+        bounds: Mapping[str, Bounds] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout_ms, self._clock = timeout_ms, clock
         self._slate_size = slate_size
         self._max_slate_size = max_slate_size
         self._history, self._types = tuple(map(str, spec.history_events)), types
-        self._context = Stated.of("events", spec, words)
-        self._profile = Stated.of("users", spec, words)
+        self._limits = Limits(bounds.get("events", {}))
+        self._context = Stated.of("events", spec, words, bounds.get("events", {}))
+        self._profile = Stated.of("users", spec, words, bounds.get("users", {}))
         self._past = Stated.of("events", spec, {})  # of past events, which no model reads the context of
         self._fields: dict[str, Callable[[str, Any], Any]] = {
             "user_id": identifier,
@@ -257,15 +262,18 @@ class RequestParser:
         where = f"{path}.context"
         context, reasons = self._past.parse(where, mapping(where, value.get("context") or {}))
         given = {name: part for name, part in value.items() if part is not None}
+        numbers = {name: number(f"{path}.{name}", given.get(name, math.nan)) for name in NUMBERS}
+        for name in (name for name in NUMBERS if self._limits.refuses(name, numbers[name])):
+            numbers[name] = math.nan
+            reasons.append(f"{MALFORMED}{name}")
         return (
             Event(
                 item_id=identifier(f"{path}.item_id", given["item_id"]),
                 event_type=kind,
                 timestamp=moment(f"{path}.timestamp", given.get("timestamp", max(0, default_time))),
-                value=number(f"{path}.value", given.get("value", math.nan)),
                 event_id=identifier(f"{path}.event_id", given["event_id"]) if "event_id" in given else "",
-                dwell_seconds=number(f"{path}.dwell_seconds", given.get("dwell_seconds", math.nan)),
                 context=context,
+                **self._limits.clipped(numbers),
             ),
             reasons,
         )

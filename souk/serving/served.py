@@ -149,7 +149,8 @@ def states_of(
 ) -> tuple[StateWriter, Callable[[], str]]:
     """What takes events into the states of a bundle's specification, and what names their last publication."""
     patient = FeastStore(workspace.feast, bundle.spec, replace(access, timeout_ms=EVENTS_TIMEOUT_MS, stale_ms=0))
-    return StateWriter(patient, bundle.spec, clock, caches.forget), partial(publication, workspace.feast, bundle.spec)
+    writer = StateWriter(patient, bundle.spec, clock, caches.forget, bundle.bounds.get("events", {}))
+    return writer, partial(publication, workspace.feast, bundle.spec)
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,10 @@ class Reader:
             if not live.current.catalogue.shown((), self.clock()).any():
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
-            parser = RequestParser(bundle.spec, *sizes, self.timeout_ms, bundle.words, bundle.event_types)
-            own_words = bundle.names.get("events", {}), bundle.event_types
+            parser = RequestParser(
+                bundle.spec, *sizes, self.timeout_ms, bundle.words, bundle.event_types, bundle.bounds
+            )
+            own_words = bundle.names.get("events", {}), bundle.event_types, bundle.bounds.get("events", {})
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), *own_words)
             return Served(bundle, live, parser, check, close, taken, counts)
 

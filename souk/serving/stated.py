@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from souk.ingest.outliers import Limits
 from souk.schema import Kind
 from souk.serving.fields import LARGEST, is_text, known_keys
 from souk.spec import LIST_LENGTH, Entity, FeatureSpec
@@ -12,6 +14,8 @@ from souk.values import clean, entries
 
 MALFORMED, UNKNOWN_VALUE = "malformed_feature:", "unknown_value:"  # with the column, in `degraded`
 LONGEST = 4096  # characters of a text
+Bounds = Mapping[str, Sequence[Any]]
+NO_BOUNDS: Bounds = MappingProxyType({})
 ENTITIES = {"events": Entity.QUERY, "users": Entity.USER}
 
 
@@ -22,18 +26,25 @@ class Stated:
         kinds: the columns.
         widths: of the vectors among them.
         words: the values that the models know, of columns that have such.
+        bounds: by column `[low, high, action]`, of `souk.ingest.outliers.Limits`.
     """
 
     def __init__(
-        self, kinds: Mapping[str, Kind], widths: Mapping[str, int], words: Mapping[str, Collection[str]]
+        self,
+        kinds: Mapping[str, Kind],
+        widths: Mapping[str, int],
+        words: Mapping[str, Collection[str]],
+        bounds: Bounds = NO_BOUNDS,
     ) -> None:
-        self._kinds, self._widths, self._words = kinds, widths, words
+        self._kinds, self._widths, self._words, self._limits = kinds, widths, words, Limits(bounds)
 
     @classmethod
-    def of(cls, table: str, spec: FeatureSpec, words: Mapping[str, Collection[str]]) -> Stated:
+    def of(
+        cls, table: str, spec: FeatureSpec, words: Mapping[str, Collection[str]], bounds: Bounds = NO_BOUNDS
+    ) -> Stated:
         """The columns of a table that a specification declares; `words` by feature."""
         known = {f.source: words[f.name] for f in spec.features if f.entity is ENTITIES[table] and f.name in words}
-        return cls(getattr(spec.columns, table), spec.columns.widths_of(table), known)
+        return cls(getattr(spec.columns, table), spec.columns.widths_of(table), known, bounds)
 
     @property
     def names(self) -> Collection[str]:
@@ -41,8 +52,9 @@ class Stated:
         return self._kinds.keys()
 
     def parse(self, path: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The well-formed values at `path` of a body, and reasons of `degraded`: of the others
-        `malformed_feature:<column>`, of those that the models never saw `unknown_value:<column>`. None is left out.
+        """The well-formed values at `path` of a body, clipped as those of training, and reasons of `degraded`: of the
+        others, and of numbers that training refuses, `malformed_feature:<column>`, of values that the models never saw
+        `unknown_value:<column>`. None is left out.
 
         Raises:
             SoukError: a column is not declared.
@@ -51,7 +63,7 @@ class Stated:
         present = {name: value for name, value in values.items() if value is not None}
         good = {name: value for name, value in present.items() if self._fits(name, value)}
         malformed = [f"{MALFORMED}{name}" for name in present if name not in good]
-        return good, malformed + self.unknown(good)
+        return self._limits.clipped(good), malformed + self.unknown(good)
 
     def unknown(self, good: Mapping[str, Any]) -> list[str]:
         """Of well-formed values the reasons `unknown_value:<column>`."""
@@ -69,7 +81,7 @@ class Stated:
     def _fits(self, name: str, value: Any) -> bool:
         kind = self._kinds[name]
         if kind is Kind.NUMERIC:
-            return _is_number(value)
+            return _is_number(value) and not self._limits.refuses(name, value)
         if kind is Kind.LIST:
             return isinstance(value, list) and all(map(_is_word, value))
         if kind is Kind.VECTOR:

@@ -37,7 +37,7 @@ from souk.ingest.odd.quantities import odd_quantities
 from souk.ingest.odd.spellings import odd_spellings
 from souk.ingest.odd.twice import told_twice
 from souk.ingest.odd.vectors import odd_vectors
-from souk.ingest.outliers import check_override_names
+from souk.ingest.outliers import Limits, check_override_names
 from souk.ingest.quarantine import VALUES, Quarantine, check_threshold
 from souk.ingest.reading import look
 from souk.ingest.refused import rowless
@@ -116,6 +116,7 @@ def ingest(
         parts = {name: table.parts for name, table in sources.items()}
         origin = {"fingerprint": content, "items_as_of": as_of, "names": names, "parts": parts}
         origin |= {"event_types": sources["events"].own_types, "separators": sources["items"].path_separators}
+        origin["bounds"] = {name: Limits.of(each.bounds).told for name, each in checked.items()}
         once, counts = sections.repeat.sold_once, engaging if dated else None
         rows, late, lives = _write(checked, origin, sections.ingest, counts, once, kinds, Path(tables))
         events = Path(tables) / "events.parquet"

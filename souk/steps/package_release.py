@@ -31,7 +31,10 @@ from souk.serving.served import golden_answers
 
 BLOCK = 100  # requests answered at once
 # Of the tables' manifest.
-OF_DATA = ("fingerprint", "items_as_of", "first_event", "last_event", "names", "parts", "event_types", "separators")
+OF_DATA = (
+    *("fingerprint", "items_as_of", "first_event", "last_event"),
+    *("names", "parts", "event_types", "separators", "bounds"),
+)
 # Whose versions are noted where they are installed.
 PACKAGES = ("keras", "milvus-lite", "numpy", "pyarrow", "pymilvus", "tensorflow", "tensorflow-transform")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+from souk.ingest.outliers import Limits
 from souk.serving.events.log import EventLog, closed_name, read
 from souk.serving.events.states import Place, event_of, with_all
 from souk.serving.seldom import Seldom
@@ -35,6 +37,8 @@ class StateWriter:
         spec: of the release.
         clock: UTC epoch milliseconds.
         changed: is told whose states are others.
+        bounds: by column of events `[low, high, action]`: numbers are clipped in states as in the rows of training, and
+            in the log they are as they came.
     """
 
     def __init__(
@@ -43,15 +47,17 @@ class StateWriter:
         spec: FeatureSpec,
         clock: Callable[[], int],
         changed: Callable[[Collection[str]], None] = lambda users: None,
+        bounds: Mapping[str, Sequence[Any]] = MappingProxyType({}),
     ) -> None:
         self.store, self._spec, self._clock, self._changed = store, spec, clock, changed
+        self._limits = Limits(bounds)
         self.places: Counter[str] = Counter()
 
     def grouped(self, rows: Iterable[dict[str, Any]]) -> dict[str, list[Event]]:
         """The events of each user."""
         events: dict[str, list[Event]] = {}
         for row in rows:
-            events.setdefault(row["user_id"], []).append(event_of(row, self._spec))
+            events.setdefault(row["user_id"], []).append(event_of(self._limits.clipped(row), self._spec))
         return events
 
     def take(self, events: Mapping[str, list[Event]]) -> set[str]:

@@ -56,7 +56,12 @@ def explain_user(
     bundle = Bundle.load(folder)
     settings = bundle.settings
     parser = RequestParser(
-        bundle.spec, settings.slate_size, settings.max_slate_size, words=bundle.words, types=bundle.event_types
+        bundle.spec,
+        settings.slate_size,
+        settings.max_slate_size,
+        words=bundle.words,
+        types=bundle.event_types,
+        bounds=bundle.bounds,
     )
     columns = bundle.spec.columns
     stated = {

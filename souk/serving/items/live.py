@@ -61,7 +61,7 @@ class LiveItems:
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
         self._as_of = bundle.items_as_of
         self._tower = ItemVectors(ItemTower(bundle.item_tower, run), bundle.spec, bundle.vectors.shape[1])
-        said = bundle.schema("items"), bundle.names.get("items", {}), bundle.separators
+        said = bundle.schema("items"), bundle.names.get("items", {}), bundle.separators, bundle.bounds.get("items", {})
         self._check = ItemCheck(bundle.spec.columns.items, bundle.spec.columns.widths_of("items"), *said)
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
         self.waiting = Waiting()
