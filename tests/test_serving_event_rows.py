@@ -12,15 +12,10 @@ from souk.errors import SoukError
 from souk.ingest.live import EventCheck
 from souk.release.manifest import read_manifest, write_manifest
 from souk.serving.events import ids as event_ids
-from souk.serving.events.backlog import StateWriter
 from souk.serving.events.ids import EventIds
 from souk.serving.events.log import event, line
 from souk.serving.events.route import MAX_ROWS, rows_of
 from souk.serving.events.states import event_of
-from souk.serving.served import states_of
-from souk.serving.user_cache import UserCaches
-from souk.store.feast_store import Access
-from souk.store.memory import MemoryStore
 from tests.arms_fixtures import reader_of
 from tests.serving_fixtures import NOW, SPEC, write_workspace
 from tests.test_serving_events import row
@@ -181,43 +176,6 @@ def test_a_server_knows_the_names_of_the_files_that_its_release_is_of(tmp_path):
     assert taken[1].endswith("Received: 'sold', as the files have it. Send available_until for sold.")
     assert taken[2].endswith("Send price for preis, available_until for the earliest of sold and ends.")
     assert taken[3].endswith("Received: 'a > b', as the files have it. Send a/b.")
-
-
-BOUNDS = {"value": [0.0, 5.0, "clip"], "basket": [1.0, 9.0, "quarantine"]}
-
-
-def test_a_number_to_be_clipped_is_in_the_log_as_it_came_and_one_to_be_quarantined_nowhere():
-    """The next training has bounds of its own."""
-    check = EventCheck(SPEC.columns.events, bounds=BOUNDS)
-    typed, refused = check.check([{**GOOD, "value": 1e4}, {**GOOD, "basket": 10}, {**GOOD, "basket": 9}], NOW)
-    assert (typed[0]["value"], typed[1], typed[2]["basket"]) == (1e4, {}, 9.0)
-    why = "Expected basket within the bounds of ingest.outliers, 1 to 9. Received: 10. See docs/data.md."
-    assert refused == {1: why}
-
-
-def test_a_state_has_the_numbers_of_its_events_as_a_row_of_training():
-    writer = StateWriter(MemoryStore(SPEC), SPEC, lambda: NOW, bounds=BOUNDS)
-    rows = [{**GOOD, "value": value, "dwell_seconds": 1e9} for value in (1e4, -1.0, 2.5)]
-    events = writer.grouped([*rows, row(2)])["ann"]
-    assert repr([e.value for e in events]) == "[5.0, 0.0, 2.5, nan]" and events[0].dwell_seconds == 1e9
-    assert rows[0]["value"] == 1e4
-
-
-def test_a_server_holds_to_the_bounds_of_its_release(tmp_path):
-    workspace = write_workspace(tmp_path / "workspace")
-    manifest = read_manifest(workspace.current)
-    data = {"bounds": {"events": BOUNDS, "items": {"price": [0.0, 50.0, "clip"]}}}
-    write_manifest(workspace.current, manifest["name"], manifest["content"], {"data": data})
-    ready = reader_of(workspace).ready(workspace.current)
-    served = ready.serve()
-    request = served.parser.parse({"user_id": "ann", "context": {"basket": 99}}, NOW)
-    assert (request.context, request.degraded) == ({}, ("malformed_feature:basket",))
-    assert list(served.check.check([{**GOOD, "basket": 99}], NOW)[1]) == [0]
-    assert not served.live.upsert([{"item_id": "g0-00", "price": 1e6}, {"item_id": "g0-01", "price": 5.0}]).refused
-    assert [served.live._row(item)["item_price"] for item in ("g0-00", "g0-01")] == [50.0, 5.0]
-    ready.close()
-    writer, _ = states_of(workspace, served.bundle, Access(), lambda: NOW, UserCaches(0))
-    assert writer.grouped([{**GOOD, "value": 1e4}])["ann"][0].value == 5.0
 
 
 def test_what_is_no_object_is_refused_alone():

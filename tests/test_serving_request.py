@@ -22,7 +22,7 @@ from souk.serving.request import (
 )
 from souk.serving.users import with_events
 from souk.spec import LIST_LENGTH, FeatureSpec
-from souk.state import Event, features_at, state_of
+from souk.state import Event, state_of
 
 NOW = 1_700_000_000_000
 SPEC = FeatureSpec(
@@ -221,41 +221,6 @@ def test_request_events_follow_the_stored_ones():
     known, new, shown = Event("b", "click", 200), Event("c", "click", 300), Event("d", "impression", 400)
     assert [e.item_id for e in with_events(state, [new, known, shown], NOW, SPEC).events] == ["a", "b", "c"]
     assert with_events(state, [new], NOW, SPEC) == state_of("ann", [*stored, new], SPEC, {})
-
-
-def test_numbers_are_clipped_as_those_of_training_or_missing_where_it_would_quarantine_them():
-    acts = {"value": [0.0, 5.0, "clip"], "dwell_seconds": [0.0, 60.0, "quarantine"], "basket": [0.0, 9.0, "clip"]}
-    spec = replace(SPEC, columns=Columns(events={"basket": "numeric"}, users={"age": "numeric", "height": "numeric"}))
-    bounds = {"events": acts, "users": {"age": [10.0, 90.0, "quarantine"], "height": [100.0, 200.0, "clip"]}}
-    parser = RequestParser(spec, 10, 50, bounds=bounds)
-    told = {"value": 99.0, "dwell_seconds": 61.0}, {"value": -1.0, "dwell_seconds": 60.0}, {}
-    events = [{"item_id": "a", "event_type": "click", "timestamp": 10 + n} | each for n, each in enumerate(told)]
-    profile, context = {"age": 900, "height": 3.0}, {"basket": 1e6}
-    request = parser.parse({"user_id": "u", "events": events, "profile": profile, "context": context}, NOW)
-    assert (request.context, request.profile) == ({"basket": 9.0}, {"height": 100.0})
-    assert repr([(e.value, e.dwell_seconds) for e in request.events]) == "[(5.0, nan), (0.0, 60.0), (nan, nan)]"
-    assert request.degraded == ("malformed_feature:age", "malformed_feature:dwell_seconds")
-
-
-@pytest.mark.parametrize("count", [0, 1, 5, 30])
-def test_an_event_stored_ahead_of_time_stands_behind_those_of_a_request(count):
-    """Until its time has come it is as if it were not there; what stands before it is known, as ever."""
-    stored = [Event(f"s{n}", "click", 100 * n, event_id=f"{n:02d}") for n in range(count)]
-    ahead = [Event("s0", "click", 10_000, event_id="x"), Event("y", "click", 10_500, event_id="y")]
-    new = [Event("new", "click", 9_000), Event("newer", "click", 9_500)]
-    known = [Event("s0", "click", stored[-1].timestamp)] if stored else []
-    state = state_of("ann", [*stored, *ahead], SPEC, {})
-    found = with_events(state, [*known, *new, Event("d", "impression", 400)], 9_999, SPEC)
-    assert found == state_of("ann", [*stored, *new, *ahead], SPEC, {})
-    seen, there = (features_at(each, 9_999, SPEC) for each in (found, with_events(state, [], 9_999, SPEC)))
-    plain = features_at(state_of("ann", [*stored, *new], SPEC, {}), 9_999, SPEC)
-    assert (seen.query, [e.item_id for e in seen.window]) == (plain.query, [e.item_id for e in plain.window])
-    assert there.query["query_events"] == count
-
-
-def test_of_a_time_before_all_that_is_kept_nothing_is_new():
-    state = state_of("ann", [Event("s", "click", 1_000 + n, event_id=f"{n:02d}") for n in range(30)], SPEC, {})
-    assert with_events(state, [Event("a", "click", 400)], 500, SPEC) == state
 
 
 JSON = st.recursive(
