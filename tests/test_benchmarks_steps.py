@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import beam, heavy_user
+from benchmarks.quality.peers import LAMBDAMART, PEERS
 from souk.errors import SoukError
 from tests.features_fixtures import CONFIG, bazaar_events, write_tables
 
@@ -68,3 +69,38 @@ def test_a_section_names_the_processor_of_its_record(section):
     text = re.split(r"\n##+ ", DOCS.partition(f"\n{section}\n")[2])[0]
     kind = "Xeon" if "Xeon" in record["machine"]["processor"] else "EPYC"
     assert kind in text and text
+
+
+WORDS = {  # of the peers, in docs/benchmarks.md
+    "popularity": "popularity",
+    "recent_popularity": "popularity of late",
+    "personal_frequency": "personal frequency",
+    "tifu_knn": "TIFU-KNN",
+    "item_knn": "item-kNN",
+    "item_knn_recency": "item-kNN, recency and distance of the pair",
+    "first_order": "first-order transitions",
+    "sequential_rules": "sequential rules",
+    "ease": "EASE",
+    "ease_recency": "EASE, recency",
+    "als": "ALS",
+    "bpr": "BPR",
+    "sasrec": "SASRec",
+    "tfrs_two_tower": "the tutorial's two towers",
+    "lambdamart": "LambdaMART",
+}
+PEERS_SECTIONS = {
+    "### MovieLens 100K, leave-last-out": "movielens_100k",
+    "### Amazon Beauty, leave-last-out": "amazon_beauty",
+    "### MovieLens 1M, leave-last-out": "movielens_1m",
+    "### The Complete Journey, temporal": "complete_journey",
+}
+
+
+@pytest.mark.parametrize("section", PEERS_SECTIONS)
+def test_a_section_names_the_peers_that_its_record_lacks(section):
+    record = json.loads((ROOT / f"benchmarks/results/quality-{PEERS_SECTIONS[section]}.json").read_text("utf-8"))
+    text = re.split(r"\n##+ ", DOCS.partition(f"\n{section}\n")[2])[0]
+    [told] = [part for part in text.split("\n\n") if part.startswith("Not run")]
+    named = set(re.split(r"[:;] ", " ".join(told.removesuffix(".").split())))
+    missing = {peer.name for peer in (*PEERS, LAMBDAMART)} - set(record["views"]["all"]["models"])
+    assert missing and named.intersection(WORDS.values()) == {WORDS[name] for name in missing}
