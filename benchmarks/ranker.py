@@ -3,7 +3,7 @@
 Fits the ranker of the twin once for each seed, and prints the means of what held-out users of the validation window
 say. The test window is not read. FEATURES and TOWERS are folders of `build_features` and `train_two_tower`; KEY=VALUE
 sets a key of `train_ranker`. `--peer PYTHON`, of an environment with LightGBM (.venv-quality), fits LightGBM to the
-same candidates with the same features, stopped on the same users.
+same candidates with the same features, but for moments that are told as newcomers', stopped on the same users.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def export(features: Path, towers: Path, candidates: int, seeds: int, folder: Pa
         columns = {key: values for key, values in read.columns(*at).items() if key not in IDS}
         arrays = found | {"names": np.array([*columns]), "features": np.stack([*columns.values()], axis=1)}
         np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]  # keywords are names of arrays
-    held = [np.unique(users[split_users(examples.users, seed)[1]]).tolist() for seed in range(seeds)]
+    every = np.asarray(read.users).astype(str)
+    held = [np.unique(every[split_users(read.users, seed)[1]]).tolist() for seed in range(seeds)]
     (folder / "held_out.json").write_text(json.dumps(held), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from souk.errors import SoukError
 from souk.ingest.checks import LARGEST, check_future, check_schema, check_size, new_values
 from souk.ingest.faults import Fault, Reason, fault, faulty
 from souk.ingest.mapping import TableSource, arrow_schema
-from souk.ingest.outliers import check_override_names, find_bounds, treat_outliers
+from souk.ingest.outliers import Bounds, check_override_names, find_bounds, treat_outliers
 from souk.ingest.quarantine import Quarantine, QuarantineWriter, check_threshold
 from souk.ingest.reading import Rows
 from souk.ingest.repeats import RepeatedIds
@@ -146,6 +146,13 @@ def test_outliers_are_treated_as_the_config_says(action: str, wrong: list[int], 
     assert treated["price"].to_pylist()[:20] == values[:20]
     assert treated["price"].to_pylist()[21:] == [None, -5e6]
     assert [(each.low, each.outside) for each in bounds] == ([] if action == "off" else [(10 - 3 * 1.4826 * 5, 1)])
+
+
+def test_the_value_of_a_hide_has_no_bounds() -> None:
+    """A 0 takes it back."""
+    rows = pa.table({"event_type": ["hide", "impression", "rating"], "value": [0.0, 0.0, 0.0]})
+    treated, _, (found,) = treat_outliers(rows, np.ones(3, bool), [Bounds("value", 1.0, 5.0, 0, "clip")])
+    assert (treated["value"].to_pylist(), found.outside) == ([0.0, 0.0, 1.0], 1)
 
 
 def test_an_outlier_column_that_no_table_has_is_an_error() -> None:

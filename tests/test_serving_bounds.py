@@ -36,6 +36,24 @@ def test_a_state_has_the_numbers_of_its_events_as_a_row_of_training():
     assert rows[0]["value"] == 1e4
 
 
+def test_a_hide_that_is_taken_back_is_so_whatever_bounds_its_value_has():
+    """The 0 of a hide is no number of stars."""
+    bounds = {"value": [1.0, 5.0, "clip"]}
+    back = {**GOOD, "event_type": "hide", "value": 0.0}
+    writer = StateWriter(MemoryStore(SPEC), SPEC, lambda: NOW, bounds=bounds)
+    assert [e.value for e in writer.grouped([back, {**GOOD, "value": 0.0}])["ann"]] == [0.0, 1.0]
+    refusing = {"value": [1.0, 5.0, "quarantine"]}
+    assert EventCheck(SPEC.columns.events, bounds=refusing).check([back], NOW)[1] == {}
+
+
+def test_of_the_log_no_state_takes_what_training_refuses_nor_trips_over_what_was_no_number():
+    """Its rows are of a time of other bounds and columns."""
+    bounds = {"value": [0.0, 5.0, "quarantine"], "basket": [1.0, 9.0, "clip"]}
+    writer = StateWriter(MemoryStore(SPEC), SPEC, lambda: NOW, bounds=bounds)
+    events = writer.grouped([{**GOOD, "value": 6.0}, {**GOOD, "value": 5.0, "basket": "large"}])["ann"]
+    assert [(e.value, e.context["basket"]) for e in events] == [(5.0, "large")]
+
+
 def test_a_server_holds_to_the_bounds_of_its_release(tmp_path):
     workspace = write_workspace(tmp_path / "workspace")
     manifest = read_manifest(workspace.current)

@@ -32,6 +32,28 @@ def test_slates_that_take_many_bytes_wait_in_bounded_memory_and_wake_the_writer(
     awake.close()
 
 
+def test_what_one_place_of_a_sink_refuses_holds_up_nothing_else(tmp_path):
+    """As Kafka does, of which one partition has no leader: it answers for each record."""
+
+    class Partly(PartFiles):
+        away = True
+
+        def write(self, records):
+            stuck = [record for record in records if self.away and record[1].request.user_id == "bob"]
+            done = super().write([record for record in records if record not in stuck])
+            return replace(done, waiting=[*done.waiting, *stuck])
+
+    sink = Partly(tmp_path / "log", "w1")
+    log = ImpressionLog(sink, lambda: NOON, flush_seconds=3600)
+    bob = replace(slate(), request=Request("bob", 2, 5))
+    log.record([bob, *(slate(number) for number in range(2 * PART)), bob])
+    assert not log.flush() and log.counts == Counts(2 * PART + 2, 2 * PART, 0, 2)
+    log.record([slate(number) for number in range(PART)])
+    assert not log.flush() and log.counts == Counts(3 * PART + 2, 3 * PART, 0, 2)
+    sink.away = False
+    assert log.flush() and log.counts == Counts(3 * PART + 2, 3 * PART + 2, 0, 0)
+
+
 def test_after_a_fault_a_sink_is_handed_a_part_at_a_time(tmp_path):
     handed = []
 

@@ -32,12 +32,14 @@ class Exported:
 
     Args:
         examples: of the window, but for those that are told as newcomers'.
+        users: of all of them: who is held out is drawn from these.
         kinds: the transformed features, by name.
         items: transformed features of the catalogue.
         pairs: the names of pair features.
     """
 
     examples: RankExamples
+    users: np.ndarray
     kinds: Mapping[str, Mapping[str, object]]
     items: Mapping[str, np.ndarray]
     pairs: tuple[str, ...]
@@ -64,10 +66,9 @@ class Exported:
             (getattr(windows, start), getattr(windows, end)),
             candidates,
         )
-        examples = found.as_they_are()
         kinds = json.loads((features / "transform" / "features.json").read_text(encoding="utf-8"))
         made_of = {name: np.asarray(values) for name, values in catalogue.features.items()}
-        return cls(examples, kinds, made_of, names_of(spec))
+        return cls(found.as_they_are(), found.users, kinds, made_of, names_of(spec))
 
     def columns(self, example: np.ndarray, column: np.ndarray) -> dict[str, np.ndarray]:
         """The features of some items of some examples, by name; the arguments are `[rows]`."""

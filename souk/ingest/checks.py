@@ -11,11 +11,10 @@ import pyarrow.compute as pc
 
 from souk.ingest.cells import as_mask
 from souk.ingest.faults import Fault, Reason, fault
-from souk.schema import EventType
+from souk.schema import NO_ACTS
 
 FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
 LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
-NO_ACTS = (EventType.IMPRESSION, EventType.HIDE)  # their `value` is no stars and no quantity
 
 
 def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray]) -> list[Fault]:
@@ -32,7 +31,7 @@ def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray])
         if feature.name not in table.column_names:
             continue
         column = table[feature.name].combine_chunks()
-        spared = _no_acts(table) if feature.name == "value" else np.False_
+        spared = no_acts(table) if feature.name == "value" else np.False_
         if feature.presence.min_fraction >= 1:
             known = unread.get("", False) | unread.get(feature.name, np.False_)
             faults += fault(Reason.MISSING, feature.name, ~as_mask(column.is_valid()) & ~np.asarray(known) & ~spared)
@@ -44,7 +43,7 @@ def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray])
     return faults
 
 
-def _no_acts(table: pa.Table) -> Any:
+def no_acts(table: pa.Table) -> Any:
     """The mask of rows that are events, and nothing that a user did with an item."""
     if "event_type" not in table.column_names:
         return np.False_

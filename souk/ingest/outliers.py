@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from souk.config import Outliers
 from souk.errors import unknown
+from souk.ingest.checks import no_acts
 from souk.ingest.faults import Fault, Reason, fault
-from souk.schema import Kind, contract
+from souk.schema import NO_ACTS, Kind, contract
 
 NORMAL = 1.4826  # makes the MAD of a normal distribution its standard deviation
 FEWEST = 20  # a column with fewer values has no bounds
@@ -62,13 +63,27 @@ class Limits:
         low, high, action = self.told.get(name, (-math.inf, math.inf, ""))
         return bool(action == "quarantine" and (value < low or value > high))
 
+    def refused(self, values: Mapping[str, Any]) -> list[str]:
+        """The columns for which no row like this trained a model."""
+        return [name for name in self._bounded(values) if self.refuses(name, values[name])]
+
     def clipped(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The same with its numbers within the bounds that clip; `None` and NaN stay."""
+        """The same with its numbers within the bounds that clip; what is no number stays, and NaN."""
         found = dict(values)
-        for name, (low, high, action) in self.told.items():
-            if action == "clip" and found.get(name) is not None:
+        for name in self._bounded(values):
+            low, high, action = self.told[name]
+            if action == "clip":
                 found[name] = min(max(found[name], low), high)
         return found
+
+    def _bounded(self, values: Mapping[str, Any]) -> Iterator[str]:
+        """The columns of which a row has a number that bounds are of: the `value` of what is no act is another thing,
+        and a log has rows of a time when a column was no number."""
+        for name in self.told:
+            value, kind = values.get(name), values.get("event_type")
+            other = name == "value" and kind in NO_ACTS
+            if isinstance(value, int | float) and not isinstance(value, bool) and not other:
+                yield name
 
     def text(self, name: str) -> str:
         """The bounds of a column, for people; "" where it has none."""
@@ -127,6 +142,8 @@ def treat_outliers(
     for each in bounds:
         values = table[each.column].to_numpy()
         wrong = good & ((values < each.low) | (values > each.high))
+        if each.column == "value":
+            wrong &= ~no_acts(table)
         counted.append(replace(each, outside=int(wrong.sum())))
         if each.action == "quarantine":
             faults += fault(Reason.OUTLIER, each.column, wrong)

@@ -1,7 +1,7 @@
 """Moments that the ranker learns as if a newcomer stood there, of whose past a few events alone are known.
 
-Where all users were there long before the log's last weeks, the ranker learns from long histories alone. It then counts
-on habits that a newcomer does not have, and orders worse than the towers do.
+Where all users were there long before the log's last weeks, the ranker learns from long histories alone, and counts on
+habits that a newcomer does not have.
 """
 
 from __future__ import annotations

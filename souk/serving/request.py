@@ -263,9 +263,10 @@ class RequestParser:
         context, reasons = self._past.parse(where, mapping(where, value.get("context") or {}))
         given = {name: part for name, part in value.items() if part is not None}
         numbers = {name: number(f"{path}.{name}", given.get(name, math.nan)) for name in NUMBERS}
-        for name in (name for name in NUMBERS if self._limits.refuses(name, numbers[name])):
-            numbers[name] = math.nan
-            reasons.append(f"{MALFORMED}{name}")
+        refused = self._limits.refused({"event_type": kind, **numbers})
+        numbers |= dict.fromkeys(refused, math.nan)
+        reasons += [f"{MALFORMED}{name}" for name in refused]
+        clipped = self._limits.clipped({"event_type": kind, **numbers})
         return (
             Event(
                 item_id=identifier(f"{path}.item_id", given["item_id"]),
@@ -273,7 +274,8 @@ class RequestParser:
                 timestamp=moment(f"{path}.timestamp", given.get("timestamp", max(0, default_time))),
                 event_id=identifier(f"{path}.event_id", given["event_id"]) if "event_id" in given else "",
                 context=context,
-                **self._limits.clipped(numbers),
+                value=clipped["value"],
+                dwell_seconds=clipped["dwell_seconds"],
             ),
             reasons,
         )

@@ -102,7 +102,8 @@ def train_ranker(
     measured = examples
     if window == "trial":
         examples, measured = map(examples.take, measuring(examples.users))
-        measured = measured.as_they_are()
+        known = measured.as_they_are()
+        measured = known if known.first.any() else measured
     if examples.place.any():
         report(f"{np.mean((examples.place > 0).any(axis=1)):.1%} with a logged slate")
     model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings, spec.objectives.given)

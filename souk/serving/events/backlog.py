@@ -54,10 +54,11 @@ class StateWriter:
         self.places: Counter[str] = Counter()
 
     def grouped(self, rows: Iterable[dict[str, Any]]) -> dict[str, list[Event]]:
-        """The events of each user."""
+        """The events of each user, but for those that training refuses: a log has some of before its bounds."""
         events: dict[str, list[Event]] = {}
         for row in rows:
-            events.setdefault(row["user_id"], []).append(event_of(self._limits.clipped(row), self._spec))
+            if not self._limits.refused(row):
+                events.setdefault(row["user_id"], []).append(event_of(self._limits.clipped(row), self._spec))
         return events
 
     def take(self, events: Mapping[str, list[Event]]) -> set[str]:

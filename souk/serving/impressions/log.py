@@ -103,28 +103,34 @@ class ImpressionLog:
             return Counts(self._answered, self._written, self._dropped, len(self._buffer), self._lost)
 
     def flush(self) -> bool:
-        """Writes what the buffer holds now, a part after the other; False where the sink refused some, which stay in
-        the buffer, and all behind them."""
+        """Writes what the buffer holds now, a part after the other; False where the sink refused some, which wait in
+        the buffer, behind the rest: where one place of it is away, the others have theirs."""
         with self._writing:
-            left = len(self._buffer)
+            left, well = len(self._buffer), True
             while left > 0:
-                if not self._flushed(min(left, PART)):
+                count = min(left, PART)
+                waiting = self._flushed(count)
+                if waiting == count:  # it took nothing, and is asked no more until the next flush
                     return False
-                left -= PART
-        return True
+                well &= not waiting
+                left -= count
+        return well
 
-    def _flushed(self, count: int) -> bool:
-        """Whether the first records of the buffer are done with."""
+    def _flushed(self, count: int) -> int:
+        """How many of the first records of the buffer wait on: behind the rest, unless it is all of them."""
         with self._changed:
             taken = list(islice(self._buffer, count))
         done = self._done(taken)
         gone = _bytes(taken) - _bytes(done.waiting)
         with self._changed:
             if self._ended:  # given up meanwhile, and counted
-                return False
+                return count
             for _ in taken:
                 self._buffer.popleft()
-            self._buffer.extendleft(reversed(done.waiting))
+            if len(done.waiting) == count:
+                self._buffer.extendleft(reversed(done.waiting))
+            else:
+                self._buffer.extend(done.waiting)
             self._bytes -= gone
             self._written += done.count
             self._dropped += done.dropped
@@ -132,7 +138,7 @@ class ImpressionLog:
             self._note()
         if done.waiting:
             logger.error("%d impressions (%s) wait: %s", pending, self.sink.name, done.error)
-        return not done.waiting
+        return len(done.waiting)
 
     def close(self) -> None:
         """Stops the thread and writes the rest; what the sink refuses even now is dropped and counted."""
