@@ -14,6 +14,7 @@ from souk.errors import SoukError
 from souk.release import manifest
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.manifest import read_manifest, verify
+from souk.release.naming import content_digests, read_weights
 from souk.schema import DAY_MS
 from souk.sources.rows import SparseRows
 from tests.release_fixtures import (
@@ -242,3 +243,18 @@ def test_nothing_in_a_release_is_a_pickle(release):
     for path in release[0].rglob("*.np[yz]"):
         loaded = np.load(path, allow_pickle=False)
         assert loaded is not None
+
+
+def test_a_class_of_one_s_own_is_of_a_release_with_its_source(tmp_path, monkeypatch):
+    features = write_features(tmp_path / "features")
+    towers, ranker = write_models(tmp_path)
+    source = tmp_path / "own_source_of_shop.py"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own, codes = {"use": "own_source_of_shop:Mine", "share": 0.5, "options": {}}, []
+    for text in ("A = 1\n", "A = 1\n", "A = 22\n"):
+        source.write_text(text)
+        given = {"retrievers": {"mine": own}, "own_ranker": {"use": own["use"], "options": {}}}
+        bundle = write_bundle(tmp_path / "bundle", features, towers, ranker, "end", "c", **given)
+        assert bundle.settings.retrievers["mine"]["code"] == bundle.settings.ranker["code"]
+        codes.append((bundle.settings.ranker["code"], content_digests(bundle, features, read_weights(towers, ranker))))
+    assert codes[0] == codes[1] and codes[0][0] != codes[2][0] and codes[0][1] != codes[2][1]

@@ -125,7 +125,7 @@ def _train(
     served = workspace.current_release()
     found = condition(workspace, served)
     values = training.parameters(arguments, config, str(workspace.root), served, schema, found)
-    pipeline = training.with_verdicts_cached(training.with_code_digests(training.load_pipeline()))
+    pipeline = training.with_verdicts_cached(training.with_code_digests(training.load_pipeline(), config))
     run_pipeline(pipeline, values, workspace.runs, lock, view)
 
 

@@ -126,7 +126,7 @@ def _prepare(arguments: argparse.Namespace, fresh: bool) -> tuple[dict[str, Any]
         print(f"note: {path} must be there for the steps too, on a volume or in the image", file=sys.stderr)
     schema = training.schema_parameter(Path(arguments.config), config.name, Workspace(Path(arguments.workspace)))
     values = training.parameters(arguments, config, arguments.workspace, arguments.champion, schema)
-    spec = training.with_code_digests(training.load_pipeline())
+    spec = training.with_code_digests(training.load_pipeline(), config)
     spec = training.with_images(spec, arguments.registry, arguments.tag)
     if not (arguments.registry and arguments.tag):
         print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib.resources
 import json
 import shlex
@@ -16,10 +17,12 @@ import yaml
 from souk.cli.code import code_digests
 from souk.config import STEP_SECTIONS, Data, DatasetConfig
 from souk.errors import SoukError
+from souk.plugs import code_of
 from souk.readers import find_files, fingerprint
 from souk.workspace import Workspace
 
 Spec = dict[str, Any]
+ASKING = ("evaluate", "package_release")  # steps that ask classes of one's own
 
 
 def load_pipeline(name: str = "training") -> Spec:
@@ -40,10 +43,15 @@ def load_pipeline(name: str = "training") -> Spec:
     return spec
 
 
-def with_code_digests(spec: Spec) -> Spec:
-    """The pipeline with SOUK_CODE of each executor set to the digest of the code that it runs."""
+def with_code_digests(spec: Spec, config: DatasetConfig | None = None) -> Spec:
+    """The pipeline with SOUK_CODE of each executor set to the digest of the code that it runs, that of the classes of
+    one's own in `config` among it."""
     containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
     digests = code_digests({_step(container) for container in containers})
+    own = [each.use for each in (*config.retrievers.values(), config.ranker) if each] if config else []
+    if own:
+        for step in ASKING:
+            digests[step] = hashlib.sha256(" ".join([digests[step], *map(code_of, own)]).encode()).hexdigest()[:16]
     for container in containers:
         for variable in container.get("env", []):
             if variable["name"] == "SOUK_CODE":

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from souk.config import Deploy, Rerank
 from souk.errors import SoukError
 from souk.items import FORM, SOURCE_FILES, available_at
+from souk.plugs import code_of
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import Entity, FeatureSpec, Role, read_spec
@@ -37,8 +38,8 @@ class BundleSettings:
         slate_size: items in a slate where the request does not say.
         max_slate_size: the most that a request may ask for.
         rerank: the config's section; {} in a bundle of before there was one.
-        retrievers: by name, the classes of one's own that bring candidates (souk.plugs): `use`, `share`, `options`.
-        ranker: the class that ranks instead of the model: `use`, `options`; None for the model.
+        retrievers: by name, classes of one's own that bring candidates (souk.plugs): `use`, `share`, `options`, `code`.
+        ranker: the class that ranks instead of the model, likewise without `share`; None for the model.
         form: of the pairs and sources that its models learned from (souk.items.FORM).
     """
 
@@ -239,7 +240,6 @@ def write_bundle(
         own_ranker: the config's section `ranker`.
     """
     target, source = Path(folder), Path(features)
-    target.mkdir(parents=True, exist_ok=True)
     for model in (Path(towers) / "query_tower", Path(towers) / "item_tower", Path(ranker) / "ranker"):
         shutil.copytree(model, target / model.name, dirs_exist_ok=True)
     shutil.copyfile(Path(towers) / "vectors.npy", target / "vectors.npy")
@@ -263,8 +263,8 @@ def write_bundle(
         slate_size=sizes.slate_size,
         max_slate_size=sizes.max_slate_size,
         rerank=(rerank or Rerank()).model_dump(),
-        retrievers=retrievers or {},
-        ranker=own_ranker,
+        retrievers={name: own | {"code": code_of(own["use"])} for name, own in (retrievers or {}).items()},
+        ranker=own_ranker and own_ranker | {"code": code_of(own_ranker["use"])},
         form=FORM,
     )
     (target / "bundle.json").write_text(json.dumps(asdict(settings), indent=1, sort_keys=True), encoding="utf-8")

@@ -1,0 +1,62 @@
+"""What the source of a class of one's own is part of: the keys of the steps that ask it, and a release's name."""
+
+import sys
+
+import pytest
+
+from souk.cli import training
+from souk.config import parse_config
+from souk.plugs import code_of
+
+CONFIG = """
+name: shop
+data: {events: {path: e.csv}}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+"""
+SOURCE = "from beside import SHARE\n\n\nclass Mine:\n    pass\n"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package with a class, and what it is made of beside it."""
+    folder = tmp_path / "own_code_of_shop"
+    folder.mkdir()
+    for name, text in (("__init__.py", ""), ("mine.py", SOURCE), ("beside.py", "SHARE = 1\n")):
+        (folder / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    sys.modules.pop("own_code_of_shop", None)
+
+
+def test_the_source_of_a_class_is_its_module_and_what_stands_beside_it(package, tmp_path):
+    before = code_of("own_code_of_shop.mine:Mine")
+    assert len(before) == 16 and before == code_of("own_code_of_shop.mine:Other")
+    (package / "beside.py").write_text("SHARE = 2\n")
+    assert code_of("own_code_of_shop.mine:Mine") != before
+    (tmp_path / "own_alone_of_shop.py").write_text(SOURCE)
+    alone = code_of("own_alone_of_shop:Mine")
+    (tmp_path / "unrelated_of_shop.py").write_text("")
+    assert code_of("own_alone_of_shop:Mine") == alone != before, "a module of no package stands alone"
+    assert code_of("nopkg_of_shop.mine:Mine") == code_of("sys:exit") == ""
+
+
+def test_a_changed_class_reruns_the_steps_that_ask_it(package, monkeypatch):
+    monkeypatch.setattr(training, "code_digests", lambda steps: dict.fromkeys(steps, "0" * 16))
+    own = parse_config(CONFIG + 'retrievers: {mine: "own_code_of_shop.mine:Mine"}\n', "shop.yaml")
+
+    def codes(config):
+        spec = training.with_code_digests(training.load_pipeline(), config)
+        containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
+        return {
+            training._step(each): variable["value"]
+            for each in containers
+            for variable in each.get("env", [])
+            if variable["name"] == "SOUK_CODE"
+        }
+
+    plain, before = codes(parse_config(CONFIG, "shop.yaml")), codes(own)
+    (package / "mine.py").write_text(SOURCE + "\n")
+    after = codes(own)
+    assert {step for step in plain if before[step] != plain[step]} == {"evaluate", "package_release"}
+    assert {step for step in plain if before[step] != after[step]} == {"evaluate", "package_release"}
+    assert set(plain.values()) == {"0" * 16}
