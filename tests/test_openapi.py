@@ -102,6 +102,7 @@ NAMES = ("user_id", "item_id", "k", "timestamp", "timeout_ms", "exclude", "candi
 
 
 @settings(max_examples=200, deadline=None)
+@example({"events": [], "filter": {"item_id": None}})
 @given(st.dictionaries(st.sampled_from(NAMES), VALUE))
 def test_what_the_schema_refuses_the_parser_refuses_and_the_other_way(instance):
     said, request, why = validator("Instance").is_valid(instance), None, ""

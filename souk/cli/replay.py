@@ -125,16 +125,7 @@ def _side(place: Workspace, folder: Path) -> Side:
     store = Past(open_store(place, bundle))
     loaded = Recommender.load(bundle, None, store)
     recommender = with_logs(place, bundle, loaded, lambda: time.time_ns() // 1_000_000)[0].current
-    settings = bundle.settings
-    parser = RequestParser(
-        bundle.spec,
-        settings.slate_size,
-        settings.max_slate_size,
-        words=bundle.words,
-        types=bundle.event_types,
-        bounds=bundle.bounds,
-    )
-    return Side(recommender, store, parser)
+    return Side(recommender, store, RequestParser.of(bundle))
 
 
 def _left_out(told: Mapping[str, Any]) -> str:

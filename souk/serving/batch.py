@@ -88,14 +88,7 @@ def recommend_file(
         raise SoukError(f"--k from 1 to {most}, the release's max_slate_size", str(k), "Ask for less.")
     loaded = Recommender.load(bundle, None, open_store(place, bundle))
     recommender = with_logs(place, bundle, loaded, lambda: now)[0].current
-    parser = RequestParser(
-        bundle.spec,
-        k or bundle.settings.slate_size,
-        most,
-        words=bundle.words,
-        types=bundle.event_types,
-        bounds=bundle.bounds,
-    )
+    parser = RequestParser.of(bundle, k)
     counts = {"answered": 0, "empty": 0, "refused": 0}
     gc.freeze()  # the models and libraries stay: no collection of a batch's leavings need walk them
     partial = Path(output).with_name(f".{Path(output).name}.{os.getpid()}.partial")

@@ -60,11 +60,12 @@ class FilterParser:
         """
         if not isinstance(value, dict):
             raise SoukError(f"{path} to be an object with columns", repr(value)[:80], "See docs/serving.md.")
+        for name in value:
+            if name not in self._columns:
+                raise unknown(f"{path}: a column of items to filter by", str(name)[:80], self._columns)
         return tuple(self._condition(path, str(name), value[name]) for name in sorted(value) if value[name] is not None)
 
     def _condition(self, path: str, name: str, value: Any) -> Condition:
-        if name not in self._columns:
-            raise unknown(f"{path}: a column of items to filter by", name[:80], self._columns)
         place = f"{path}.{name}"
         if self._columns[name].role is Role.NUMBER:
             return self._range(name, place, value)

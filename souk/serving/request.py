@@ -14,6 +14,7 @@ from typing import Any
 
 from souk.errors import SoukError
 from souk.ingest.outliers import Limits
+from souk.release.bundle import Bundle
 from souk.serving.experiments.treatment import AS_RELEASED, Treatment
 from souk.serving.fields import (
     chosen,
@@ -109,6 +110,12 @@ class RequestParser:
         bounds: by table, of numbers (`Bundle.bounds`).
         clock: monotonic seconds.
     """
+
+    @classmethod
+    def of(cls, bundle: Bundle, k: int | None = None, timeout_ms: int | None = None) -> RequestParser:
+        """For a bundle's server; `k` items in slates that do not say, those of its settings where None."""
+        sizes = k or bundle.settings.slate_size, bundle.settings.max_slate_size
+        return cls(bundle.spec, *sizes, timeout_ms, bundle.words, bundle.event_types, bundle.bounds)
 
     def __init__(
         self,

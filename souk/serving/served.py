@@ -229,10 +229,7 @@ class Reader:
             live, counts = with_logs(self.workspace, *own, True, run, counted)
             if not live.current.catalogue.shown((), self.clock()).any():
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
-            sizes = bundle.settings.slate_size, bundle.settings.max_slate_size
-            parser = RequestParser(
-                bundle.spec, *sizes, self.timeout_ms, bundle.words, bundle.event_types, bundle.bounds
-            )
+            parser = RequestParser.of(bundle, timeout_ms=self.timeout_ms)
             own_words = bundle.names.get("events", {}), bundle.event_types, bundle.bounds.get("events", {})
             check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), *own_words)
             return Served(bundle, live, parser, check, close, taken, counts)

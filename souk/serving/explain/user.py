@@ -54,15 +54,7 @@ def explain_user(
     folder = place.served_folder(release)
     verify(folder)
     bundle = Bundle.load(folder)
-    settings = bundle.settings
-    parser = RequestParser(
-        bundle.spec,
-        settings.slate_size,
-        settings.max_slate_size,
-        words=bundle.words,
-        types=bundle.event_types,
-        bounds=bundle.bounds,
-    )
+    parser = RequestParser.of(bundle)
     columns = bundle.spec.columns
     stated = {
         "profile": _typed("--profile", profile, columns.users),
