@@ -43,6 +43,14 @@ def releases(packaged, tmp_path):
     return own, names
 
 
+def reader_of(workspace):
+    return Reader(workspace, "exact", "", Access(), 100, Guards(), lambda: 0, print)
+
+
+def served(folder, name):
+    return SimpleNamespace(bundle=SimpleNamespace(folder=folder, name=name))
+
+
 def test_the_newest_the_current_and_the_one_before_stay(releases):
     workspace, (first, second, third, fourth, fifth) = releases
     gone = prune(workspace, 1)
@@ -106,9 +114,9 @@ def test_what_somebody_reads_stays_for_an_hour_after_the_last_word(releases):
 
 
 def test_a_server_says_which_release_it_reads_whatever_its_index(releases, tmp_path):
-    """From before it is read, and from time to time; of a folder elsewhere it says nothing."""
+    """From before it is read, and from time to time."""
     workspace, (first, second, *_) = releases
-    reader = Reader(workspace, "exact", "", Access(), 100, Guards(), lambda: 0, print)
+    reader = reader_of(workspace)
     with pytest.raises(SoukError):
         reader.ready((tmp_path / "elsewhere" / first).resolve())
     assert needed(workspace, time.time()) == set()
@@ -116,9 +124,23 @@ def test_a_server_says_which_release_it_reads_whatever_its_index(releases, tmp_p
     with pytest.raises(SoukError):
         reader.ready((workspace.releases / first).resolve())
     assert needed(workspace, time.time()) == {first}
-    bundle = SimpleNamespace(folder=(workspace.releases / second).resolve())
-    reader.keep([SimpleNamespace(bundle=bundle)])
+    reader.keep([served((workspace.releases / second).resolve(), second)])
     assert needed(workspace, time.time()) == {first, second}
+
+
+def test_a_server_that_is_shown_a_release_elsewhere_says_its_name(releases, tmp_path):
+    """As in a cluster, whose servers read /mnt/models; of a release that the workspace lacks it says nothing."""
+    workspace, (first, _, _, fourth, _) = releases
+    models = tmp_path / "mnt" / "models"
+    shutil.copytree(workspace.releases / first, models)
+    (models / "bundle.json").unlink()
+    reader = reader_of(workspace)
+    with pytest.raises(SoukError):
+        reader.ready(models)
+    assert needed(workspace, time.time()) == {first}
+    reader.keep([served(models, name) for name in (fourth, "tiny-of-another-workspace", "")])
+    assert needed(workspace, time.time()) == {first, fourth}
+    assert prune(workspace, 1) == {}
 
 
 def test_nothing_points_to_what_was_deleted_a_moment_ago(releases, monkeypatch):

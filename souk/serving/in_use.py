@@ -9,6 +9,7 @@ from pathlib import Path
 from souk.index.interface import IndexUnavailable
 from souk.index.server import mark, owner
 from souk.release.in_use import say_needed, say_searched
+from souk.release.manifest import NAME
 from souk.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -29,17 +30,20 @@ def keep(workspace: Workspace, uri: str, collection: str) -> None:
         logger.warning("%s is not marked as in use, and a deploy may drop it: %s", collection, error)
 
 
-def need(workspace: Workspace, folder: Path) -> None:
-    """Says that the release of a folder is in use, if it is one of the workspace; models are read from it again where
-    the process beside the server begins anew. What that fails at, as on a volume that only gives, is logged.
+def need(workspace: Workspace, folder: Path, name: str) -> None:
+    """Says that a release is in use, if the workspace has it: models are read from it again where the process beside
+    the server begins anew, and the next server of a cluster reads it, which is shown it under another path. What that
+    fails at, as on a volume that only gives, is logged.
 
     Args:
         workspace: whose server this is.
         folder: of the release, with links resolved.
+        name: its name.
     """
-    if folder.parent != workspace.releases.resolve():
-        return
+    within = folder.parent == workspace.releases.resolve()
+    name = folder.name if within else name
     try:
-        say_needed(workspace, folder.name)
+        if within or (workspace.releases / name / NAME).exists():
+            say_needed(workspace, name)
     except OSError as error:
-        logger.info("%s is not marked as in use, and `souk release prune` may delete it: %s", folder.name, error)
+        logger.info("%s is not marked as in use, and `souk release prune` may delete it: %s", name, error)

@@ -18,7 +18,7 @@ from souk.index.milvus import MilvusIndex, open_again, open_or_build
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
 from souk.release.golden import GoldenRequest, replay_golden
-from souk.release.manifest import verify
+from souk.release.manifest import read_manifest, verify
 from souk.serving.beside import Beside, Run, here
 from souk.serving.budget import Guards
 from souk.serving.events.backlog import StateWriter
@@ -193,7 +193,7 @@ class Reader:
         Raises:
             SoukError: a damaged one, or one that fails its golden requests.
         """
-        need(self.workspace, folder)
+        need(self.workspace, folder, read_manifest(folder)["name"])
         verify(folder)
         bundle = Bundle.load(folder)
         in_process = Recommender.load(bundle, None, None, self.guards.of_a_release())
@@ -239,7 +239,7 @@ class Reader:
     def keep(self, served: Sequence[Served]) -> None:
         """Says of these releases, and of the collections that they search on a Milvus server, that they are in use."""
         for bundle in (each.bundle for each in served):
-            need(self.workspace, bundle.folder)
+            need(self.workspace, bundle.folder, bundle.name)
             if self.milvus_uri and chosen(self.index, len(bundle.vectors), self.milvus_uri) == "milvus":
                 keep(self.workspace, self.milvus_uri, bundle.settings.collection)
 
